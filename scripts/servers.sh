@@ -1,0 +1,516 @@
+#!/usr/bin/env bash
+# Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
+# system-wide. Everything listens on 127.0.0.1 on free ports.
+#
+#   scripts/servers.sh up [mysql] [kafka]   fetch what is missing, start the servers, wait until they answer
+#   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
+#   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
+#   scripts/servers.sh status               what runs where
+#   scripts/servers.sh kill|stop|start|restart NAME     NAME: mysql, mysql-nogtid, kafka (same port, same data)
+#   scripts/servers.sh down                 end them and remove their data
+#
+# Servers:
+#   mysql          MySQL with GTIDs          users admin/admin (everything) and tide/tide (what replication needs)
+#   mysql-nogtid   the same without GTIDs    same users
+#   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
+#
+# Folders:
+#   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
+#   TIDEGATE_SERVERS    one running set of servers    (default: $TIDEGATE_CACHE/run); another folder is another set
+set -euo pipefail
+
+CACHE=${TIDEGATE_CACHE:-$HOME/.cache/tidegate}
+mkdir -p "$CACHE"
+CACHE=$(cd "$CACHE" && pwd -P)
+RUN=${TIDEGATE_SERVERS:-$CACHE/run}
+case $RUN in /*) ;; *) RUN=$PWD/$RUN ;; esac
+if [ -d "$RUN" ]; then RUN=$(cd "$RUN" && pwd -P); fi
+
+KAFKA_VERSION=4.1.0
+# The number at the end is raised when the way a cached folder is made changes, so that an old one is not taken for a new one.
+MYSQL_HOME=$CACHE/mysql-1
+KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION-1
+
+# Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` then names as
+# TIDEGATE_TEST_PYTHON; none are needed now, so none is made.
+PYTHON_PACKAGES=()
+PYTHON_HOME=$CACHE/python-1
+
+READY_SECONDS=90     # how long a server may take to answer after it was started
+STOP_SECONDS=60      # how long a server may take to end when asked politely
+
+say() { printf '%s\n' "servers: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# need PROGRAM PACKAGE: a sentence instead of "command not found".
+need() { command -v "$1" >/dev/null || die "\`$1\` is missing: install the Debian package \`$2\`."; }
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fetching. Everything is made in a temporary folder of the cache and renamed when it is complete, under a lock.
+# ---------------------------------------------------------------------------------------------------------------------
+
+TMP=
+trap '[ -z "$TMP" ] || rm -rf "$TMP"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# install_once FOLDER FUNCTION: FUNCTION fills $TMP, which then becomes FOLDER.
+install_once() {
+    [ ! -d "$1" ] || return 0
+    need flock util-linux
+    exec 8>"$CACHE/.install.lock"
+    flock 8
+    if [ ! -d "$1" ]; then                       # nobody else was quicker
+        rm -rf "$CACHE"/.install.??????          # left by an installation that was killed: we hold the lock
+        TMP=$(mktemp -d "$CACHE/.install.XXXXXX")
+        "$2"
+        mv "$TMP" "$1"
+        TMP=
+    fi
+    exec 8>&-
+}
+
+# The Debian mirror of this machine: the first archive in apt's own sources whose suite is a Debian release.
+debian_mirror() {
+    if [ -n "${TIDEGATE_DEBIAN_MIRROR:-}" ]; then echo "$TIDEGATE_DEBIAN_MIRROR"; return; fi
+    local id codename
+    id=$(. /etc/os-release && echo "${ID:-}")
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
+    [ "$id" = debian ] || die "this machine isn't Debian: name a Debian mirror in TIDEGATE_DEBIAN_MIRROR."
+    local files=() f
+    for f in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list; do
+        [ ! -r "$f" ] || files+=("$f")
+    done
+    [ ${#files[@]} -gt 0 ] || die "no apt sources are configured: name a Debian mirror in TIDEGATE_DEBIAN_MIRROR."
+    awk -v codename="$codename" '
+        function release(s) { return s == codename || s ~ /^(stable|testing|sid|unstable)$/ }
+        function flush(   n, a, i) {             # end of a deb822 paragraph
+            if (uri != "" && !off) { n = split(suites, a, " "); for (i = 1; i <= n; i++) if (release(a[i])) found(uri) }
+            uri = ""; suites = ""; off = 0
+        }
+        function found(u) { if (mirror == "" && u ~ /^https?:/) mirror = u }
+        FNR == 1 { flush() }
+        /^[ \t]*#/ { next }
+        /^[ \t]*$/ { flush(); next }
+        /^URIs:/ { uri = $2 }
+        /^Suites:/ { sub(/^Suites:/, ""); suites = $0 }
+        /^Enabled:[ \t]*no/ { off = 1 }
+        /^deb[ \t]/ { sub(/\[[^]]*\]/, ""); if (release($3)) found($2) }
+        END { flush(); print mirror }
+    ' "${files[@]}" | grep . || die "apt's sources name no Debian mirror: name one in TIDEGATE_DEBIAN_MIRROR."
+}
+
+# MySQL: Debian's newest packages, unpacked into a folder and run with their own loader and libraries, because they need
+# a newer libc than a stable Debian has. With it goes a freshly initialised data folder, copied for each server.
+install_mysql() {
+    need apt-get apt
+    need dpkg-deb dpkg
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt=$TMP/apt
+    [ -r "$keyring" ] || die "Debian's signing keys are missing: install the Debian package \`debian-archive-keyring\`."
+    mirror=$(debian_mirror)
+    say "fetching MySQL (65 MB) ..."
+    mkdir -p "$apt"/{lists/partial,cache/archives/partial}
+    : > "$apt/status"
+    echo "deb [signed-by=$keyring] $mirror sid main" > "$apt/sid.list"
+    local options=(
+        -o Dir::Etc::sourcelist="$apt/sid.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=-
+        -o Dir::State="$apt" -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"
+        -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3
+    )
+    if ! { apt-get -qq "${options[@]}" update &&
+           apt-get -qq "${options[@]}" install -y --download-only --no-install-recommends mysql-server-core mysql-client-core; } >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "apt-get couldn't fetch MySQL (its words are above)."
+    fi
+    local deb
+    for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$TMP/root"; done
+    rm -rf "$apt" "$TMP/log"
+    say "initialising a data folder ..."
+    # One statement a line: that is the format of an init file. Made before the first binary log, so that a new server's
+    # log and its set of GTIDs are empty.
+    cat > "$TMP/users.sql" <<'SQL'
+CREATE USER admin@'%' IDENTIFIED BY 'admin';
+GRANT ALL PRIVILEGES ON *.* TO admin@'%' WITH GRANT OPTION;
+CREATE USER tide@'%' IDENTIFIED BY 'tide';
+GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tide@'%';
+SQL
+    local command
+    mysql_command "$TMP/root" mysqld
+    if ! "${command[@]}" --datadir="$TMP/template" --initialize-insecure --init-file="$TMP/users.sql" >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "MySQL couldn't initialise a data folder (its words are above)."
+    fi
+    rm -f "$TMP/template/auto.cnf" "$TMP/users.sql" "$TMP/log"    # a server's UUID is its own
+}
+
+# mysql_command ROOT PROGRAM: sets `command` to the words that start a program of the unpacked MySQL.
+mysql_command() {
+    local root=$1 loader lib
+    loader=$(compgen -G "$root/usr/lib/*-linux-gnu*/ld-linux*.so.*" | head -n 1) || die "no loader in $root: remove that folder's parent and try again."
+    lib=${loader%/*}
+    command=("$loader" --library-path "$lib:$root/usr/lib/mysql/private")
+    if [ "$2" = mysqld ]; then
+        command+=("$root/usr/sbin/mysqld" --no-defaults --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql"
+            --character-sets-dir="$root/usr/share/mysql/charsets")
+        if [ "$(id -u)" = 0 ]; then command+=(--user=root); fi
+    else
+        command+=("$root/usr/bin/$2" --no-defaults --character-sets-dir="$root/usr/share/mysql/charsets")
+    fi
+}
+
+# Kafka: its jars by Maven, and a formatted data folder that knows the SCRAM user, copied for each broker.
+install_kafka() {
+    need java default-jre-headless
+    need mvn maven
+    say "fetching Kafka $KAFKA_VERSION (43 MB) ..."
+    cat > "$TMP/pom.xml" <<XML
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>tidegate</groupId>
+  <artifactId>test-kafka</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+XML
+    mvn -q -B -Dstyle.color=never -f "$TMP/pom.xml" dependency:copy-dependencies -DoutputDirectory="$TMP/jars" >&2 || die "Maven couldn't fetch Kafka (its words are above)."
+    say "formatting a data folder ..."
+    kafka_properties 1 2 3 "$TMP/template" > "$TMP/format.properties"
+    if ! java -XX:TieredStopAtLevel=1 -cp "$TMP/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$TMP/format.properties" \
+        --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "Kafka couldn't format a data folder (its words are above)."
+    fi
+    rm -f "$TMP/log" "$TMP/format.properties" "$TMP/pom.xml"
+}
+
+# kafka_properties PLAIN SASL CONTROLLER DATA: one broker that is its own controller.
+kafka_properties() {
+    cat <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$3
+listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret";
+log.dirs=$4
+auto.create.topics.enable=false
+# Nothing a test wrote goes away by itself.
+log.retention.ms=-1
+log.retention.bytes=-1
+# One broker: its own topics can't have three copies, and few partitions are made faster.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Quick to answer and small.
+group.initial.rebalance.delay.ms=0
+controller.quorum.election.timeout.ms=200
+controller.quorum.election.backoff.max.ms=200
+controller.quorum.fetch.timeout.ms=500
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+log.cleaner.dedupe.buffer.size=16777216
+PROPERTIES
+}
+
+install_python() {
+    [ ${#PYTHON_PACKAGES[@]} -gt 0 ] || return 0
+    [ ! -e "$PYTHON_HOME/complete" ] || return 0
+    need python3 python3
+    say "making a virtual environment with ${PYTHON_PACKAGES[*]} ..."
+    (
+        flock 8
+        # A virtual environment can't be renamed; a mark that is set last says that it is complete.
+        [ ! -e "$PYTHON_HOME/complete" ] || exit 0
+        rm -rf "$PYTHON_HOME"
+        python3 -m venv "$PYTHON_HOME" || die "python3 can't make a virtual environment: install the Debian package \`python3-venv\`."
+        "$PYTHON_HOME/bin/python" -m pip install -q --disable-pip-version-check "${PYTHON_PACKAGES[@]}"
+        touch "$PYTHON_HOME/complete"
+    ) 8>"$CACHE/.install.lock"
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running. A server NAME has the folder $RUN/NAME with its data, its log, its ports and the id of its process.
+# ---------------------------------------------------------------------------------------------------------------------
+
+ALL=(mysql mysql-nogtid kafka)
+
+check_name() {
+    case ${1:-} in
+        mysql | mysql-nogtid | kafka) ;;
+        *) die "which server? One of: ${ALL[*]}." ;;
+    esac
+}
+
+# The id of NAME's process, if it runs and is still the one that we started.
+pid_of() {
+    local pid
+    pid=$(cat "$RUN/$1/pid" 2>/dev/null) || return 1
+    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$RUN/$1/" || return 1
+    echo "$pid"
+}
+
+# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL and controller ports.
+port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
+
+# free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
+# finds its port free.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import random, socket, sys
+low = 32768
+try:
+    low = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+except OSError:
+    pass
+held = []
+while len(held) < int(sys.argv[1]):
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randint(max(1025, low - 12000), max(13000, low - 1))))
+        held.append(s)
+    except OSError:
+        s.close()
+for s in held:
+    print(s.getsockname()[1])
+PYTHON
+}
+
+# Makes NAME's folder if there is none: data copied from the template, ports chosen. Built aside and renamed.
+prepare() {
+    local name=$1 folder=$RUN/$1
+    [ ! -d "$folder" ] || return 0
+    mkdir -p "$RUN"
+    RUN=$(cd "$RUN" && pwd -P)
+    folder=$RUN/$name
+    TMP=$(mktemp -d "$RUN/.$name.XXXXXX")
+    if [ "$name" = kafka ]; then
+        cp -r --sparse=always "$KAFKA_HOME/template" "$TMP/data"
+        free_ports 3 > "$TMP/ports"
+        local ports
+        mapfile -t ports < "$TMP/ports"
+        kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
+    else
+        cp -r --preserve=mode --sparse=always "$MYSQL_HOME/template" "$TMP/data"
+        free_ports 1 > "$TMP/ports"
+    fi
+    mv "$TMP" "$folder"
+    TMP=
+}
+
+# Starts NAME in the background, cut loose from this shell and its terminal.
+launch() {
+    local name=$1 folder=$RUN/$1 command
+    case $name in
+        kafka)
+            command=(java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
+                -cp "$KAFKA_HOME/jars/*" kafka.Kafka "$folder/server.properties")
+            ;;
+        *)
+            mysql_command "$MYSQL_HOME/root" mysqld
+            command+=(
+                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid      # both relative to the data folder: a socket's path must be short
+                --bind-address=127.0.0.1 --port="$(port "$name")" --mysqlx=OFF --skip-name-resolve --max-connections=200
+                --log-bin=binlog --secure-file-priv= --local-infile=1 --max-allowed-packet=1G
+                --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-log-writer-threads=OFF --performance-schema=OFF    # quick and small
+            )
+            if [ "$name" = mysql ]; then
+                command+=(--server-id=1 --gtid-mode=ON --enforce-gtid-consistency=ON --innodb-buffer-pool-size=256M)
+            else
+                command+=(--server-id=2 --gtid-mode=OFF --enforce-gtid-consistency=OFF --innodb-buffer-pool-size=64M)
+            fi
+            ;;
+    esac
+    # Without the locks of this script (descriptors 8 and 9), which would otherwise be held as long as the server lives.
+    setsid nohup "${command[@]}" </dev/null >>"$folder/log" 2>&1 8>&- 9>&- &
+    echo $! > "$folder/pid"
+}
+
+# Does NAME answer a request?
+answers() {
+    case $1 in
+        kafka)
+            # A metadata request that lists this broker: its ports are open earlier than that.
+            python3 - "$(port kafka)" 2>/dev/null <<'PYTHON'
+import socket, struct, sys
+body = struct.pack(">hhih3siB", 3, 4, 1, 3, b"tst", 0, 0)
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
+    s.sendall(struct.pack(">i", len(body)) + body)
+    reply = s.recv(16, socket.MSG_WAITALL)
+sys.exit(0 if len(reply) == 16 and struct.unpack(">i", reply[12:])[0] > 0 else 1)
+PYTHON
+            ;;
+        *) [ "$(client "$1" -N -e 'SELECT 1' 2>/dev/null)" = 1 ] ;;
+    esac
+}
+
+wait_ready() {
+    local name=$1 deadline=$((SECONDS + READY_SECONDS)) version
+    until answers "$name"; do
+        if ! pid_of "$name" >/dev/null; then
+            # It may not have replaced the shell's own image yet; look twice.
+            sleep 0.2
+            if ! pid_of "$name" >/dev/null; then
+                tail -n 25 "$RUN/$name/log" >&2
+                die "$name ended while it started (the end of its log is above)."
+            fi
+        fi
+        if [ $SECONDS -ge $deadline ]; then
+            tail -n 25 "$RUN/$name/log" >&2
+            die "$name doesn't answer after $READY_SECONDS s (the end of its log is above)."
+        fi
+        sleep 0.1
+    done
+    if [ "$name" = kafka ]; then
+        say "kafka: Apache Kafka $KAFKA_VERSION on 127.0.0.1:$(port kafka) (PLAINTEXT) and 127.0.0.1:$(port kafka 2) (SASL_PLAINTEXT), process $(pid_of kafka)"
+    else
+        version=$(client "$name" -N -e 'SELECT CONCAT(VERSION(), ", GTIDs ", @@gtid_mode)')
+        say "$name: MySQL $version, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
+    fi
+}
+
+# end NAME SIGNAL: by the recorded id, if that is still our server; returns when it is gone.
+end() {
+    local name=$1 pid deadline=$((SECONDS + STOP_SECONDS))
+    if ! pid=$(pid_of "$name"); then return 0; fi
+    kill "-$2" "$pid" 2>/dev/null || true
+    while pid_of "$name" >/dev/null; do
+        if [ $SECONDS -ge $deadline ]; then die "$name (process $pid) doesn't end within $STOP_SECONDS s."; fi
+        sleep 0.05
+    done
+    rm -f "$RUN/$name/pid"
+}
+
+# client NAME ARGS: the mysql client as admin.
+client() {
+    local server=$1 command
+    shift
+    mysql_command "$MYSQL_HOME/root" mysql
+    MYSQL_PWD=admin "${command[@]}" --host=127.0.0.1 --port="$(port "$server")" --user=admin --default-character-set=utf8mb4 --local-infile=1 "$@"
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Subcommands
+# ---------------------------------------------------------------------------------------------------------------------
+
+up() {
+    local names=() word name
+    [ $# -gt 0 ] || set -- mysql kafka
+    for word in "$@"; do
+        case $word in
+            mysql) names+=(mysql mysql-nogtid) ;;
+            mysql-nogtid | kafka) names+=("$word") ;;
+            *) die "up [mysql] [kafka]: what is \`$word\`?" ;;
+        esac
+    done
+    need python3 python3
+    need flock util-linux
+    need setsid util-linux
+    for name in "${names[@]}"; do
+        case $name in
+            kafka) need java default-jre-headless; install_once "$KAFKA_HOME" install_kafka ;;
+            *) install_once "$MYSQL_HOME" install_mysql ;;
+        esac
+    done
+    install_python
+    mkdir -p "$RUN"
+    RUN=$(cd "$RUN" && pwd -P)
+    exec 9>"$RUN/.lock"
+    flock 9
+    local started=()
+    for name in "${names[@]}"; do
+        if pid_of "$name" >/dev/null; then
+            if answers "$name"; then say "$name is already up on 127.0.0.1:$(port "$name")."; else started+=("$name"); fi
+        else
+            prepare "$name"
+            launch "$name"
+            started+=("$name")
+        fi
+    done
+    for name in "${started[@]}"; do wait_ready "$name"; done
+    exec 9>&-
+}
+
+down() {
+    local name
+    if [ ! -d "$RUN" ]; then say "nothing is up in $RUN."; return; fi
+    for name in "${ALL[@]}"; do
+        [ -d "$RUN/$name" ] || continue
+        end "$name" KILL                         # its data goes too, so there is nothing to write back
+        rm -rf "${RUN:?}/$name"
+        say "$name is down."
+    done
+    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
+    rmdir "$RUN" 2>/dev/null || true
+}
+
+# Only what was set up is named; a server that was killed on purpose keeps its address.
+env_() {
+    local name found=
+    for name in "${ALL[@]}"; do [ ! -d "$RUN/$name" ] || found=1; done
+    [ -n "$found" ] || die "nothing is up in $RUN: run \`up\` first."
+    printf 'export TIDEGATE_SERVERS=%q\n' "$RUN"
+    if [ -d "$RUN/mysql" ]; then
+        echo "export TIDEGATE_TEST_MYSQL=mysql://admin:admin@127.0.0.1:$(port mysql)"
+        printf 'export TIDEGATE_TEST_MYSQL_CA=%q\n' "$RUN/mysql/data/ca.pem"
+    fi
+    if [ -d "$RUN/mysql-nogtid" ]; then
+        echo "export TIDEGATE_TEST_MYSQL_NOGTID=mysql://admin:admin@127.0.0.1:$(port mysql-nogtid)"
+    fi
+    if [ -d "$RUN/kafka" ]; then
+        echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"
+        echo "export TIDEGATE_TEST_KAFKA_SASL=127.0.0.1:$(port kafka 2)"
+    fi
+    if [ ${#PYTHON_PACKAGES[@]} -gt 0 ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi
+}
+
+status() {
+    local name pid
+    for name in "${ALL[@]}"; do
+        if [ ! -d "$RUN/$name" ]; then echo "$name: not set up"
+        elif pid=$(pid_of "$name"); then echo "$name: up on 127.0.0.1:$(port "$name"), process $pid, log $RUN/$name/log"
+        else echo "$name: stopped (its port is $(port "$name")), log $RUN/$name/log"
+        fi
+    done
+}
+
+set_up() {
+    check_name "${1:-}"
+    [ -d "$RUN/$1" ] || die "$1 was never started in $RUN: run \`up\` first."
+}
+
+start() {
+    if pid_of "$1" >/dev/null; then say "$1 is already up on 127.0.0.1:$(port "$1")."; return; fi
+    launch "$1"
+    wait_ready "$1"
+}
+
+usage() { sed -n '2,/^set -/{/^set -/d; s/^# \{0,1\}//; p}' "$0"; }
+
+subcommand=${1:-help}
+[ $# -eq 0 ] || shift
+case $subcommand in
+    up) up "$@" ;;
+    down) down ;;
+    env) env_ ;;
+    status) status ;;
+    start) set_up "${1:-}"; start "$1" ;;
+    stop) set_up "${1:-}"; end "$1" TERM; say "$1 is stopped." ;;
+    kill) set_up "${1:-}"; end "$1" KILL; say "$1 is killed." ;;
+    restart) set_up "${1:-}"; end "$1" TERM; start "$1" ;;
+    mysql) set_up mysql; client mysql "$@" ;;
+    help | -h | --help) usage ;;
+    *) usage >&2; exit 2 ;;
+esac
