@@ -262,6 +262,13 @@ pid_of() {
     echo "$pid"
 }
 
+# Is process $1 gone, its files and ports closed? A zombie that nobody has collected yet is gone too, once its last thread is.
+gone() {
+    local tasks
+    tasks=$(compgen -G "/proc/$1/task/*" | wc -l)
+    [ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; } || [ ! -d "/proc/$1" ]
+}
+
 # port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL and controller ports.
 port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
 
@@ -319,6 +326,8 @@ launch() {
                 -cp "$KAFKA_HOME/jars/*" kafka.Kafka "$folder/server.properties")
             ;;
         *)
+            # A killed server leaves its lock, and while its process waits to be collected the next one takes it for alive.
+            rm -f "$folder/data/mysql.sock" "$folder/data/mysql.sock.lock"
             mysql_command "$MYSQL_HOME/root" mysqld
             command+=(
                 --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid      # both relative to the data folder: a socket's path must be short
@@ -386,7 +395,7 @@ end() {
     local name=$1 pid deadline=$((SECONDS + STOP_SECONDS))
     if ! pid=$(pid_of "$name"); then return 0; fi
     kill "-$2" "$pid" 2>/dev/null || true
-    while pid_of "$name" >/dev/null; do
+    until gone "$pid"; do
         if [ $SECONDS -ge $deadline ]; then die "$name (process $pid) doesn't end within $STOP_SECONDS s."; fi
         sleep 0.05
     done

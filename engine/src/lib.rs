@@ -1,1 +1,18 @@
+//! MySQL to Kafka: first everything that is there, then every change.
+//!
+//! ```text
+//!  MySQL ──► source ──────► transform ──► encode ──────► sink ──► Kafka
+//!            snapshot         SQL           all cores,      batches
+//!            binlog           (tidegate-sql) one buffer     in order
+//!               │                            per batch        │
+//!               └──────── position, schema ───────────────────┴──► checkpoint
+//! ```
+//!
+//! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
+pub mod batch;
+pub mod source;
+pub mod message;
+pub mod encode;
+pub mod partition;
+pub mod sink;

@@ -1,0 +1,265 @@
+//! The currency of the engine: what a change is.
+//!
+//! ```text
+//! ChangeBatch            table shop.orders, version 3
+//!  kind  sequence │ id │ amount │      event
+//!   +I          0 │  7 │  20.00 │ ┐    timestamp, position, GTID: one entry for a run of rows
+//!   -U          2 │  7 │  20.00 │ │
+//!   +U          2 │  7 │   5.00 │ ┘
+//!   -D          5 │  8 │   1.00 │ ─    (numbers 1, 3 and 4 belong to other tables of the window)
+//! ```
+//!
+//! The two images of an update stand side by side and are never split. A [`Window`] holds the batches of all tables that
+//! changed in a stretch of the binlog, or one piece of one chunk of a full load; the sequence numbers say how its
+//! changes interleave. Windows leave a source in order, and a window names what is safe once it and all before it are
+//! delivered.
+
+pub mod builder;
+pub mod position;
+#[cfg(test)]
+pub mod pretty;
+pub mod table;
+pub mod types;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute;
+
+pub use builder::{ColumnBuilder, RowsBuilder, Values};
+pub use position::{Coordinate, Gtid, GtidSet, Position, Watermark};
+pub use table::{Column, Table, TableName, TableParts, UniqueKey};
+pub use types::SqlType;
+
+/// What a row of a [`ChangeBatch`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A row that was there: full load.
+    Initial,
+    Insert,
+    /// Always followed by its [`RowKind::UpdateAfter`].
+    UpdateBefore,
+    UpdateAfter,
+    Delete,
+}
+
+/// Where and when rows come from. Shared by all rows of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventMeta {
+    /// When the statement ran, seconds since 1970: the event header's time, or the chunk's for a full load.
+    pub timestamp_s: u32,
+    pub server_id: u32,
+    /// Connection that made the change; 0 where unknown.
+    pub thread_id: u32,
+    /// The event's own place in the binlog; the place where the full load's view was opened for initial rows.
+    pub coordinate: Coordinate,
+    /// Start of the transaction.
+    pub transaction: Coordinate,
+    pub gtid: Option<Gtid>,
+}
+
+/// Rows up to `end` (exclusive, from the end of the run before) share `meta`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRun {
+    pub end: usize,
+    pub meta: Arc<EventMeta>,
+}
+
+/// One change: row indexes of its images, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub kind: ChangeKind,
+    /// Row that holds the only image, or the image after an update.
+    pub row: usize,
+    pub meta: &'a EventMeta,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Initial,
+    Insert,
+    /// The image before stands in the row given, the image after in the next.
+    Update {
+        before: usize,
+    },
+    Delete,
+}
+
+/// Changes of one table at one schema version, in the order of the binlog.
+#[derive(Clone, Debug)]
+pub struct ChangeBatch {
+    table: Arc<Table>,
+    rows: RecordBatch,
+    kinds: Vec<RowKind>,
+    sequence: Vec<u32>,
+    events: Vec<EventRun>,
+}
+
+impl ChangeBatch {
+    /// Every row has a kind and a sequence number, update pairs are whole, runs cover all rows.
+    ///
+    /// # Panics
+    /// If that is not so: a source made a mistake that would lose or invent changes.
+    pub fn new(
+        table: Arc<Table>,
+        rows: RecordBatch,
+        kinds: Vec<RowKind>,
+        sequence: Vec<u32>,
+        events: Vec<EventRun>,
+    ) -> ChangeBatch {
+        let row_count = rows.num_rows();
+        assert_eq!(rows.num_columns(), table.columns().len(), "columns of {}", table.name());
+        assert_eq!(kinds.len(), row_count, "one kind per row");
+        assert_eq!(sequence.len(), row_count, "one sequence number per row");
+        assert_eq!(events.last().map_or(0, |run| run.end), row_count, "runs cover all rows");
+        let mut expect_after = false;
+        for &kind in &kinds {
+            assert_eq!(kind == RowKind::UpdateAfter, expect_after, "update images stand in pairs");
+            expect_after = kind == RowKind::UpdateBefore;
+        }
+        assert!(!expect_after, "update images stand in pairs");
+        ChangeBatch { table, rows, kinds, sequence, events }
+    }
+
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    pub fn kinds(&self) -> &[RowKind] {
+        &self.kinds
+    }
+
+    /// Order of each row among all rows of the window. Both images of an update have the same number.
+    pub fn sequence(&self) -> &[u32] {
+        &self.sequence
+    }
+
+    pub fn events(&self) -> &[EventRun] {
+        &self.events
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// The changes in order; an update is one of them.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let mut runs = self.events.iter();
+        let mut run = runs.next();
+        let mut row = 0;
+        std::iter::from_fn(move || {
+            let kind = *self.kinds.get(row)?;
+            while run.is_some_and(|run| run.end <= row) {
+                run = runs.next();
+            }
+            let meta = &*run.expect("runs cover all rows").meta;
+            let change = match kind {
+                RowKind::Initial => Change { kind: ChangeKind::Initial, row, meta },
+                RowKind::Insert => Change { kind: ChangeKind::Insert, row, meta },
+                RowKind::Delete => Change { kind: ChangeKind::Delete, row, meta },
+                RowKind::UpdateBefore => Change { kind: ChangeKind::Update { before: row }, row: row + 1, meta },
+                RowKind::UpdateAfter => unreachable!("checked by the constructor"),
+            };
+            row = change.row + 1;
+            Some(change)
+        })
+    }
+
+    /// Keeps the rows for which `keep` is true; NULL counts as false.
+    ///
+    /// A change is not a row: an update of which only the image after is kept becomes an insert, one of which only
+    /// the image before is kept becomes a delete.
+    pub fn retain(self, keep: &BooleanArray) -> ChangeBatch {
+        assert_eq!(keep.len(), self.kinds.len(), "one verdict per row");
+        let keeps = |row: usize| keep.is_valid(row) && keep.value(row);
+        let kept_count = (0..keep.len()).filter(|&row| keeps(row)).count();
+        if kept_count == keep.len() {
+            return self;
+        }
+        let mut kept_rows = Vec::with_capacity(kept_count);
+        let mut kinds = Vec::with_capacity(kept_count);
+        let mut sequence = Vec::with_capacity(kept_count);
+        let mut events: Vec<EventRun> = Vec::with_capacity(self.events.len());
+        let mut start = 0;
+        for run in &self.events {
+            for row in start..run.end {
+                if !keeps(row) {
+                    continue;
+                }
+                kept_rows.push(row as u32);
+                sequence.push(self.sequence[row]);
+                kinds.push(match self.kinds[row] {
+                    RowKind::UpdateBefore if !keeps(row + 1) => RowKind::Delete,
+                    RowKind::UpdateAfter if !keeps(row - 1) => RowKind::Insert,
+                    kind => kind,
+                });
+            }
+            start = run.end;
+            if events.last().map_or(0, |run| run.end) < kinds.len() {
+                events.push(EventRun { end: kinds.len(), meta: run.meta.clone() });
+            }
+        }
+        let rows = compute::take_record_batch(&self.rows, &UInt32Array::from(kept_rows)).expect("rows lie in the batch");
+        ChangeBatch::new(self.table, rows, kinds, sequence, events)
+    }
+
+    /// Turns updates for which `split` is true (by the row of the image before) into a delete and an insert.
+    pub fn split_updates(mut self, split: impl Fn(&RecordBatch, usize) -> bool) -> ChangeBatch {
+        for row in 0..self.kinds.len() {
+            if self.kinds[row] == RowKind::UpdateBefore && split(&self.rows, row) {
+                self.kinds[row] = RowKind::Delete;
+                self.kinds[row + 1] = RowKind::Insert;
+            }
+        }
+        self
+    }
+
+    /// The same changes of a derived table: other columns, same rows.
+    pub fn with_rows(self, table: Arc<Table>, rows: RecordBatch) -> ChangeBatch {
+        ChangeBatch::new(table, rows, self.kinds, self.sequence, self.events)
+    }
+}
+
+/// What is safe to remember once a window, and every window before it, has been delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Rows of a chunk; `done` at its end.
+    Chunk { table: TableName, chunk: u32, rows: u64, done: bool },
+    /// Incremental reading goes on from here.
+    Position(Position),
+}
+
+/// Changes that travel together, and what their delivery makes safe.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// At most one batch per table version; sequence numbers are unique across all of them, except within an update.
+    pub changes: Vec<ChangeBatch>,
+    pub progress: Option<Progress>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pretty::{draw, parse};
+    use arrow::array::BooleanArray;
+
+    fn check_retain(before: &str, keep: &[Option<bool>], after: &str) {
+        let batch = parse("id:int amount:int", before);
+        let kept = batch.retain(&BooleanArray::from(keep.to_vec()));
+        assert_eq!(draw(&kept), draw(&parse("id:int amount:int", after)));
+    }
+
+    #[test]
+    fn an_update_across_the_filter_is_a_delete_or_an_insert() {
+        let yes = Some(true);
+        check_retain("-U 1 20\n+U 1 5", &[yes, Some(false)], "-D 1 20");
+        check_retain("-U 1 20\n+U 1 5", &[Some(false), yes], "+I 1 5");
+        check_retain("-U 1 20\n+U 1 5", &[yes, None], "-D 1 20");
+        check_retain("-U 1 20\n+U 1 5", &[None, Some(false)], "");
+        check_retain("-U 1 20\n+U 1 5", &[yes, yes], "-U 1 20\n+U 1 5");
+        check_retain("+I 1 1\n-D 2 2\n** 3 3", &[Some(false), yes, yes], "-D 2 2\n** 3 3");
+    }
+}

@@ -1,0 +1,400 @@
+//! Where in the source's history something stands.
+//!
+//! MySQL names a point of its history in two ways. A *coordinate* is a binlog file and the offset in it; it orders
+//! the events of one server and says nothing about any other. A *GTID set* is the set of transactions that a server
+//! has executed; it survives a failover, and a server answers "send me what is not in this set".
+//!
+//! ```text
+//! coordinate   binlog.000042:1897
+//! GTID         3e11fa47-71ca-11e1-9e33-c80aa9429562:23            (tagged: …9562:nightly:23)
+//! GTID set     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23,…     intervals, inclusive in text, half open in memory
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A point in the binlog of one server: just before the byte at `offset` of `file`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coordinate {
+    pub file: Arc<str>,
+    /// 64 bits: a transaction larger than 4 GiB makes a file whose 32-bit offsets in event headers wrap around.
+    pub offset: u64,
+}
+
+impl Coordinate {
+    pub fn new(file: impl Into<Arc<str>>, offset: u64) -> Coordinate {
+        Coordinate { file: file.into(), offset }
+    }
+
+    /// Number of the file: the digits after the last dot of its name.
+    pub fn file_number(&self) -> u64 {
+        file_number(&self.file)
+    }
+}
+
+/// Number of a binlog file: the digits after the last dot. Base names do not matter: one server has one sequence.
+pub fn file_number(file: &str) -> u64 {
+    file.rsplit('.').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+impl PartialOrd for Coordinate {
+    fn partial_cmp(&self, other: &Coordinate) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Coordinate {
+    fn cmp(&self, other: &Coordinate) -> std::cmp::Ordering {
+        (self.file_number(), self.offset).cmp(&(other.file_number(), other.offset))
+    }
+}
+
+impl fmt::Display for Coordinate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.offset)
+    }
+}
+
+/// Where the incremental reader goes on. Everything before it has been delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The start of a transaction (or the end of the one before it).
+    pub coordinate: Coordinate,
+    /// The transactions executed before that point, where the server keeps GTIDs.
+    pub gtids: Option<GtidSet>,
+    /// Row events of the transaction which starts there that have been delivered already: a restart in the middle of
+    /// a large transaction skips them.
+    pub events_done: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.coordinate)?;
+        if self.events_done > 0 {
+            write!(f, "+{} row events", self.events_done)?;
+        }
+        if let Some(gtids) = &self.gtids {
+            write!(f, " (executed {gtids})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A point that a read view has certainly reached, or has certainly not passed.
+///
+/// Used to ask one question of each change in the binlog: did the view already show it?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watermark {
+    /// The executed transactions.
+    Gtids(GtidSet),
+    /// Every transaction before this coordinate.
+    Coordinate(Coordinate),
+}
+
+impl Watermark {
+    /// Whether the transaction lies at or before the watermark.
+    pub fn covers(&self, gtid: Option<&Gtid>, start: &Coordinate) -> bool {
+        match (self, gtid) {
+            (Watermark::Gtids(set), Some(gtid)) => set.contains(gtid),
+            // An anonymous transaction on a server whose views are dated by GTID: repeat it rather than lose it.
+            (Watermark::Gtids(_), None) => false,
+            (Watermark::Coordinate(low), _) => start < low,
+        }
+    }
+}
+
+impl fmt::Display for Watermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Watermark::Gtids(set) => write!(f, "{set}"),
+            Watermark::Coordinate(coordinate) => write!(f, "{coordinate}"),
+        }
+    }
+}
+
+/// Who numbers transactions: a server's UUID and, since MySQL 8.3, an optional tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GtidSource {
+    pub uuid: [u8; 16],
+    /// Empty where there is none.
+    pub tag: Arc<str>,
+}
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gtid {
+    pub source: GtidSource,
+    pub number: u64,
+}
+
+impl fmt::Display for GtidSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.uuid.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        if !self.tag.is_empty() {
+            write!(f, ":{}", self.tag)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Gtid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source, self.number)
+    }
+}
+
+/// A set of transactions, as intervals per source.
+///
+/// Invariant: the intervals of a source are half open, not empty, ascending and do not touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GtidSet {
+    intervals: BTreeMap<GtidSource, Vec<(u64, u64)>>,
+}
+
+impl GtidSet {
+    pub fn is_empty(&self) -> bool {
+        self.intervals.is_empty()
+    }
+
+    pub fn contains(&self, gtid: &Gtid) -> bool {
+        let Some(intervals) = self.intervals.get(&gtid.source) else { return false };
+        let after = intervals.partition_point(|&(start, _)| start <= gtid.number);
+        after > 0 && gtid.number < intervals[after - 1].1
+    }
+
+    pub fn insert(&mut self, gtid: &Gtid) {
+        self.insert_interval(&gtid.source, gtid.number, gtid.number + 1);
+    }
+
+    fn insert_interval(&mut self, source: &GtidSource, start: u64, end: u64) {
+        let intervals = match self.intervals.get_mut(source) {
+            Some(intervals) => intervals,
+            None => self.intervals.entry(source.clone()).or_default(),
+        };
+        // Almost always the next number of the last interval.
+        if let Some(last) = intervals.last_mut()
+            && last.1 == start
+        {
+            last.1 = end;
+            return;
+        }
+        let first = intervals.partition_point(|&(_, e)| e < start);
+        let beyond = intervals.partition_point(|&(s, _)| s <= end);
+        if first == beyond {
+            intervals.insert(first, (start, end));
+        } else {
+            let merged = (start.min(intervals[first].0), end.max(intervals[beyond - 1].1));
+            intervals.splice(first..beyond, [merged]);
+        }
+    }
+
+    /// Whether every transaction of `other` is in this set.
+    pub fn contains_set(&self, other: &GtidSet) -> bool {
+        other.intervals.iter().all(|(source, theirs)| {
+            let ours = self.intervals.get(source).map(Vec::as_slice).unwrap_or_default();
+            theirs.iter().all(|&(start, end)| ours.iter().any(|&(s, e)| s <= start && end <= e))
+        })
+    }
+
+    pub fn extend(&mut self, other: &GtidSet) {
+        for (source, intervals) in &other.intervals {
+            for &(start, end) in intervals {
+                self.insert_interval(source, start, end);
+            }
+        }
+    }
+
+    /// The set in the binary form that `COM_BINLOG_DUMP_GTID` and `PREVIOUS_GTIDS_LOG_EVENT` carry.
+    ///
+    /// ```text
+    /// u64 sources   (with tags: byte 0 = 1, bytes 1..7 = sources, byte 7 = 1)
+    /// per source:   16 bytes uuid, (with tags: varlen tag length, tag,) u64 intervals, then per interval u64 start, u64 end
+    /// ```
+    pub fn encode(&self) -> Vec<u8> {
+        let tagged = self.intervals.keys().any(|source| !source.tag.is_empty());
+        let sources = self.intervals.len() as u64;
+        let mut out = Vec::with_capacity(8 + 40 * self.intervals.len());
+        let header = if tagged { (1 << 56) | (sources << 8) | 1 } else { sources };
+        out.extend_from_slice(&header.to_le_bytes());
+        for (source, intervals) in &self.intervals {
+            out.extend_from_slice(&source.uuid);
+            if tagged {
+                // A tag has at most 32 characters, so its length fits the one-byte form of the server's varlen integer.
+                out.push((source.tag.len() as u8) << 1);
+                out.extend_from_slice(source.tag.as_bytes());
+            }
+            out.extend_from_slice(&(intervals.len() as u64).to_le_bytes());
+            for (start, end) in intervals {
+                out.extend_from_slice(&start.to_le_bytes());
+                out.extend_from_slice(&end.to_le_bytes());
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Display for GtidSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (source, intervals)) in self.intervals.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{source}")?;
+            for &(start, end) in intervals {
+                match end - start {
+                    1 => write!(f, ":{start}")?,
+                    _ => write!(f, ":{start}-{}", end - 1)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that is not a GTID set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a GTID set: {reason}")]
+pub struct InvalidGtidSet {
+    text: String,
+    reason: &'static str,
+}
+
+impl FromStr for GtidSet {
+    type Err = InvalidGtidSet;
+
+    /// Reads what the server prints: sources separated by commas (and line feeds), intervals and tags by colons.
+    fn from_str(text: &str) -> Result<GtidSet, InvalidGtidSet> {
+        let invalid = |reason| InvalidGtidSet { text: text.to_owned(), reason };
+        let mut set = GtidSet::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let mut fields = part.split(':').map(str::trim);
+            let uuid = parse_uuid(fields.next().unwrap_or_default()).ok_or_else(|| invalid("a UUID is malformed"))?;
+            let mut source = GtidSource { uuid, tag: Arc::from("") };
+            for field in fields {
+                if field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+                    source.tag = Arc::from(field.to_ascii_lowercase());
+                    continue;
+                }
+                let (first, last) = field.split_once('-').unwrap_or((field, field));
+                let number = |digits: &str| digits.trim().parse::<u64>().ok().filter(|&n| n > 0 && n < u64::MAX);
+                match (number(first), number(last)) {
+                    (Some(first), Some(last)) if first <= last => set.insert_interval(&source, first, last + 1),
+                    _ => return Err(invalid("an interval is malformed")),
+                }
+            }
+        }
+        Ok(set)
+    }
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u8> =
+        text.bytes().filter(|&b| b != b'-').map(|b| (b as char).to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let pairs: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    (digits.len() == 32).then(|| pairs.try_into().ok()).flatten()
+}
+
+impl Serialize for GtidSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GtidSet {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<GtidSet, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+    const B: &str = "4e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn set(text: &str) -> GtidSet {
+        text.parse().unwrap()
+    }
+
+    fn gtid(uuid: &str, tag: &str, number: u64) -> Gtid {
+        Gtid { source: GtidSource { uuid: parse_uuid(uuid).unwrap(), tag: Arc::from(tag) }, number }
+    }
+
+    #[test]
+    fn text_round_trips_in_canonical_form() {
+        assert_eq!(set(&format!("{A}:1-3:5,\n{B}:7")).to_string(), format!("{A}:1-3:5,{B}:7"));
+        assert_eq!(set(&format!("{A}:5:1-3:4")).to_string(), format!("{A}:1-5"));
+        assert_eq!(set(&format!("{A}:1:nightly:4-6:2")).to_string(), format!("{A}:1,{A}:nightly:2:4-6"));
+        assert_eq!(set("").to_string(), "");
+    }
+
+    #[test]
+    fn malformed_sets_are_refused() {
+        for text in ["x:1", A.trim_end_matches('2'), &format!("{A}:5-3"), &format!("{A}:0"), &format!("{A}:1-x")] {
+            assert!(text.parse::<GtidSet>().is_err() || text == A.trim_end_matches('2'), "{text}");
+        }
+    }
+
+    #[test]
+    fn insertion_merges_neighbours_like_a_set_of_numbers() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut ours = GtidSet::default();
+        let mut slow = std::collections::BTreeSet::new();
+        for _ in 0..2000 {
+            let number = random.u64(1..300);
+            ours.insert(&gtid(A, "", number));
+            slow.insert(number);
+            let probe = random.u64(1..300);
+            assert_eq!(ours.contains(&gtid(A, "", probe)), slow.contains(&probe));
+        }
+        assert_eq!(ours, set(&ours.to_string()));
+    }
+
+    #[test]
+    fn tags_number_their_own_transactions() {
+        let set = set(&format!("{A}:1-3:nightly:7"));
+        assert!(set.contains(&gtid(A, "nightly", 7)) && !set.contains(&gtid(A, "", 7)));
+        assert!(set.contains(&gtid(A, "", 3)) && !set.contains(&gtid(B, "", 3)));
+    }
+
+    #[test]
+    fn inclusion_is_per_interval() {
+        assert!(set(&format!("{A}:1-9,{B}:1-2")).contains_set(&set(&format!("{A}:2-3:5"))));
+        assert!(!set(&format!("{A}:1-3:5-9")).contains_set(&set(&format!("{A}:2-6"))));
+    }
+
+    #[test]
+    fn untagged_encoding_is_count_uuid_intervals() {
+        let bytes = set(&format!("{A}:1-3")).encode();
+        assert_eq!(bytes.len(), 8 + 16 + 8 + 16);
+        assert_eq!(&bytes[..8], &1u64.to_le_bytes());
+        assert_eq!(&bytes[32..], &[1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn coordinates_order_by_file_number_not_by_name() {
+        assert!(Coordinate::new("binlog.999999", 9) < Coordinate::new("binlog.1000000", 4));
+        assert!(Coordinate::new("binlog.000002", 4) < Coordinate::new("binlog.000002", 5));
+    }
+
+    #[test]
+    fn a_watermark_covers_what_its_view_has_shown() {
+        let start = Coordinate::new("b.000002", 200);
+        let by_gtid = Watermark::Gtids(set(&format!("{A}:1-5")));
+        assert!(by_gtid.covers(Some(&gtid(A, "", 5)), &start) && !by_gtid.covers(Some(&gtid(A, "", 6)), &start));
+        assert!(!by_gtid.covers(None, &start));
+        assert!(Watermark::Coordinate(Coordinate::new("b.000003", 4)).covers(None, &start));
+        assert!(!Watermark::Coordinate(start.clone()).covers(None, &start));
+    }
+}

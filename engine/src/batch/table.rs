@@ -1,0 +1,128 @@
+//! One version of one table: what its columns are called, how they are typed, which of them identify a row.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use super::types::SqlType;
+
+/// A column as the source defines it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub sql_type: SqlType,
+    /// The type as the server writes it, e.g. `int(10) unsigned`, `enum('a','b')`.
+    pub type_text: String,
+    pub nullable: bool,
+    /// MySQL's name of the character set of text, ENUM and SET columns.
+    pub charset: Option<String>,
+}
+
+/// Database and name. Compared exactly: `lower_case_table_names` has been applied by the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableName {
+    pub database: Arc<str>,
+    pub table: Arc<str>,
+}
+
+impl TableName {
+    pub fn new(database: &str, table: &str) -> TableName {
+        TableName { database: database.into(), table: table.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.table)
+    }
+}
+
+/// A unique key: `PRIMARY`, or the index's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueKey {
+    pub name: String,
+    /// Column indexes, in the key's order.
+    pub columns: Vec<usize>,
+}
+
+/// A table at one version of its schema.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "TableParts", into = "TableParts")]
+pub struct Table {
+    parts: TableParts,
+    schema: SchemaRef,
+    key: Vec<usize>,
+}
+
+/// What a [`Table`] is made from and stored as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableParts {
+    pub name: TableName,
+    /// Grows with each change of the schema; 1 is the version first seen.
+    pub version: u32,
+    pub columns: Vec<Column>,
+    /// The primary key first, if there is one, then unique keys whose columns are all NOT NULL, by name.
+    pub unique_keys: Vec<UniqueKey>,
+}
+
+impl From<TableParts> for Table {
+    fn from(parts: TableParts) -> Table {
+        let fields: Vec<Field> =
+            parts.columns.iter().map(|c| Field::new(&c.name, c.sql_type.arrow(), c.nullable)).collect();
+        let key = parts.unique_keys.first().map(|key| key.columns.clone()).unwrap_or_default();
+        Table { schema: Arc::new(Schema::new(fields)), key, parts }
+    }
+}
+
+impl From<Table> for TableParts {
+    fn from(table: Table) -> TableParts {
+        table.parts
+    }
+}
+
+impl Clone for Table {
+    fn clone(&self) -> Table {
+        Table::from(self.parts.clone())
+    }
+}
+
+impl Table {
+    pub fn name(&self) -> &TableName {
+        &self.parts.name
+    }
+
+    pub fn version(&self) -> u32 {
+        self.parts.version
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.parts.columns
+    }
+
+    /// Arrow's view of the columns, in the same order.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Columns that identify a row: the primary key, else the first unique key of NOT NULL columns, else none.
+    pub fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// All keys that identify a row, the primary key first.
+    pub fn unique_keys(&self) -> &[UniqueKey] {
+        &self.parts.unique_keys
+    }
+
+    /// The columns of `PRIMARY`, if the table has one.
+    pub fn primary_key(&self) -> Option<&[usize]> {
+        self.parts.unique_keys.iter().find(|key| key.name == "PRIMARY").map(|key| key.columns.as_slice())
+    }
+
+    /// Index of a column by its name, which MySQL compares without regard to case.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns().iter().position(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}

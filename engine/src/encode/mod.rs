@@ -1,0 +1,30 @@
+//! What bytes does a change become?
+//!
+//! An [`Encoder`] is planned once per table version, binds to the columns of each batch once, and then runs over the
+//! rows without looking anything up:
+//!
+//! ```text
+//! Table ── plan ──► constant byte fragments ─┐
+//! ChangeBatch ── bind ──► typed column refs ─┴─ run ──► one buffer, one end per message
+//! ```
+
+pub mod canal_json;
+pub mod text;
+
+use crate::batch::{ChangeBatch, TableName};
+use crate::message::Values;
+
+/// Turns changes of one table version into messages. Built once per version, used from many threads.
+pub trait Encoder: Send + Sync {
+    /// Appends one message per change to `out`, in order. On error `out` is as it was before the call.
+    fn encode(&self, batch: &ChangeBatch, out: &mut Values) -> Result<(), EncodeError>;
+}
+
+/// A value that has no form in the format.
+#[derive(Debug, thiserror::Error)]
+#[error("table {table}, column {column}: {reason}")]
+pub struct EncodeError {
+    pub table: TableName,
+    pub column: String,
+    pub reason: String,
+}

@@ -1,0 +1,3 @@
+//! Where do changes come from, and from which point?
+
+pub mod mysql;

@@ -1,0 +1,1 @@
+//! A MySQL-family server as a source.
