@@ -164,7 +164,7 @@ install_kafka() {
     need mvn maven
     say "fetching Kafka $KAFKA_VERSION (43 MB) ..."
     cat > "$TMP/pom.xml" <<XML
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>tidegate</groupId>
   <artifactId>test-kafka</artifactId>
@@ -175,7 +175,8 @@ install_kafka() {
   </dependencies>
 </project>
 XML
-    mvn -q -B -Dstyle.color=never -f "$TMP/pom.xml" dependency:copy-dependencies -DoutputDirectory="$TMP/jars" >&2 || die "Maven couldn't fetch Kafka (its words are above)."
+    mvn -q -B -Dstyle.color=never -f "$TMP/pom.xml" dependency:copy-dependencies -DoutputDirectory="$TMP/jars" 2>&1 |
+        sed -n 's/\x1b\[[0-9;]*m//g; /./p' >&2 || die "Maven couldn't fetch Kafka (its words are above)."
     say "formatting a data folder ..."
     kafka_properties 1 2 3 "$TMP/template" > "$TMP/format.properties"
     if ! java -XX:TieredStopAtLevel=1 -cp "$TMP/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$TMP/format.properties" \
@@ -216,9 +217,6 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 # Quick to answer and small.
 group.initial.rebalance.delay.ms=0
-controller.quorum.election.timeout.ms=200
-controller.quorum.election.backoff.max.ms=200
-controller.quorum.fetch.timeout.ms=500
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=16777216
