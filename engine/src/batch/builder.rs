@@ -14,8 +14,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, DictionaryArray, PrimitiveArray, StringArray};
-use arrow::buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, BinaryArray, DictionaryArray, NullBufferBuilder, PrimitiveArray, StringArray};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::*;
 
 use super::table::{Column, Table};

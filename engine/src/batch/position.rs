@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn malformed_sets_are_refused() {
         for text in ["x:1", A.trim_end_matches('2'), &format!("{A}:5-3"), &format!("{A}:0"), &format!("{A}:1-x")] {
-            assert!(text.parse::<GtidSet>().is_err() || text == A.trim_end_matches('2'), "{text}");
+            assert!(text.parse::<GtidSet>().is_err(), "{text}");
         }
     }
 

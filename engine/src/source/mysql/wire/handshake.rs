@@ -21,7 +21,7 @@ use std::net::TcpStream;
 use std::panic;
 
 use mysql_common::constants::CapabilityFlags;
-use mysql_common::crypto;
+use mysql_common::crypto::rsa::{GetRandom, Pkcs1OaepPadding, PublicKey};
 use mysql_common::io::ParseBuf;
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
@@ -40,6 +40,9 @@ const CACHING_SHA2_FAST_SUCCESS: u8 = 3;
 const CACHING_SHA2_FULL_AUTHENTICATION: u8 = 4;
 const CACHING_SHA2_REQUEST_KEY: u8 = 2;
 const SHA256_REQUEST_KEY: u8 = 1;
+
+/// What the padding takes of each block: two SHA-1 hashes and two bytes.
+const OAEP_BYTES: usize = 2 * 20 + 2;
 
 const SHA256_PASSWORD: &[u8] = b"sha256_password";
 
@@ -170,8 +173,13 @@ impl Password<'_> {
     fn encrypted(self, nonce: &[u8], key: &[u8]) -> Option<Vec<u8>> {
         let mixed: Vec<u8> =
             self.with_terminator().iter().zip(nonce.iter().cycle()).map(|(byte, nonce)| byte ^ nonce).collect();
-        // mysql_common's reader of keys asserts what it expects of them, and this one comes from outside.
-        panic::catch_unwind(|| crypto::encrypt(&mixed, key)).ok()
+        // mysql_common asserts what it expects of a key, and this one comes from outside.
+        let encrypt = || {
+            let key = PublicKey::from_pem(key);
+            let room = key.num_octets().checked_sub(OAEP_BYTES)?;
+            (mixed.len() <= room).then(|| key.encrypt_block(&mixed, Pkcs1OaepPadding::new(GetRandom)))
+        };
+        panic::catch_unwind(encrypt).ok().flatten()
     }
 }
 
@@ -193,7 +201,7 @@ impl Authentication<'_> {
             match payload.split_first() {
                 Some((&OK_HEADER, _)) => return Ok(()),
                 Some((&ERR_HEADER, _)) => return Err(refused(self.address, self.options, parse_error(&payload))),
-                Some((&SWITCH_HEADER, rest)) if rest.is_empty() => return Err(self.unsupported("mysql_old_password")),
+                Some((&SWITCH_HEADER, [])) => return Err(self.unsupported("mysql_old_password")),
                 Some((&SWITCH_HEADER, _)) => self.switch(&payload)?,
                 Some((&MORE_DATA_HEADER, data)) => self.more_data(data)?,
                 _ => return Err(self.packets.protocol("authentication ended with neither OK nor an error")),

@@ -87,8 +87,8 @@ impl fmt::Debug for ConnectOptions {
 
 /// One session.
 ///
-/// After an error other than [`WireError::Server`], and after rows were dropped before their end, it is not usable any
-/// more: connect again. Dropping it says goodbye to the server.
+/// Survives errors that the server reports ([`WireError::Server`]). After any other failure, and after rows were dropped
+/// before their end, [`is_usable`](Self::is_usable) is false: connect again. Dropping it says goodbye to the server.
 pub struct Connection {
     packets: Packets<Stream>,
     capabilities: CapabilityFlags,

@@ -90,14 +90,14 @@ impl<S> Packets<S> {
 
     /// Replaces the stream, as TLS does in the middle of the handshake.
     ///
-    /// Bytes that came before are refused: they were sent in the clear, perhaps by somebody in between, and would be
-    /// taken for protected ones.
+    /// Bytes that came before are refused: nothing was due, and what somebody in between put there in the clear would be
+    /// taken for protected.
     pub(super) fn try_map_stream<T>(
         self,
         map: impl FnOnce(S, &str) -> Result<T, WireError>,
     ) -> Result<Packets<T>, WireError> {
         if self.start != self.end {
-            return Err(self.protocol("bytes before the TLS handshake"));
+            return Err(self.protocol("more than a greeting before the client's answer"));
         }
         Ok(Packets {
             stream: map(self.stream, &self.address)?,

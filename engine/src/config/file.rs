@@ -1,0 +1,523 @@
+//! The task file as it is written: every key read as its type, alone, with its place.
+//!
+//! Here a value is refused for what it is (a word that does not exist, a size without a unit); what keys mean together,
+//! and the values of those which are left out, is decided in `task.rs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::{Field, Place, Report, Section, Value, read_document};
+use super::secret::Secret;
+use super::tables::TableMatcher;
+use super::task::{
+    ColumnsInOld, Consistency, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash, PartitionPolicy, Profile, Sasl,
+    TlsMode,
+};
+use super::yaml::Node;
+
+/// A list as it is written: its items, each with its place.
+pub(super) type Listed<T> = Vec<(T, Place)>;
+
+/// A map as it is written whose keys are not ours: each with its value and place.
+pub(super) type Named<T> = Vec<(String, T, Place)>;
+
+pub(super) struct TaskFile {
+    pub(super) task: Field<String>,
+    pub(super) source: Field<SourceFile>,
+    pub(super) tables: Field<Listed<TableFile>>,
+    pub(super) sink: Field<SinkFile>,
+    pub(super) format: Field<CanalFile>,
+    pub(super) full_load: Field<Switch<FullLoadFile>>,
+    pub(super) incremental: Field<Switch<IncrementalFile>>,
+    pub(super) delivery: Field<Delivery>,
+    pub(super) memory: Field<u64>,
+    pub(super) threads: Field<Threads>,
+    pub(super) state: Field<PathBuf>,
+    pub(super) retry: Field<RetryFile>,
+}
+
+pub(super) struct SourceFile {
+    pub(super) mysql: Field<MysqlUrl>,
+    pub(super) binlog_files: Field<Listed<String>>,
+    pub(super) parquet: Field<PathBuf>,
+    pub(super) password: Field<Secret>,
+    pub(super) tls: Field<MysqlTlsFile>,
+    pub(super) server_id: Field<u64>,
+    pub(super) schema: Field<PathBuf>,
+}
+
+pub(super) struct MysqlTlsFile {
+    pub(super) mode: Field<TlsMode>,
+    pub(super) ca: Field<PathBuf>,
+    pub(super) cert: Field<PathBuf>,
+    pub(super) key: Field<PathBuf>,
+}
+
+pub(super) struct TableFile {
+    pub(super) table: Field<TableText>,
+    pub(super) filter: Field<String>,
+    pub(super) select: Field<Listed<String>>,
+    pub(super) topic: Field<String>,
+    pub(super) partition: Field<PartitionPolicy>,
+    pub(super) chunk_by: Field<Vec<String>>,
+}
+
+/// A table's name or pattern, as text and read.
+pub(super) struct TableText {
+    pub(super) text: String,
+    pub(super) matcher: TableMatcher,
+}
+
+pub(super) struct SinkFile {
+    pub(super) kafka: Field<Vec<String>>,
+    pub(super) file: Field<PathBuf>,
+    pub(super) null: Field<()>,
+    pub(super) security: Field<SecurityFile>,
+    pub(super) topic: Field<String>,
+    pub(super) partition: Field<PartitionPolicy>,
+    pub(super) partition_hash: Field<PartitionHash>,
+    pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
+    pub(super) options: Field<Named<String>>,
+}
+
+pub(super) struct SecurityFile {
+    pub(super) sasl: Field<Sasl>,
+    pub(super) user: Field<String>,
+    pub(super) password: Field<Secret>,
+    pub(super) tls: Field<Switch<KafkaTlsFile>>,
+}
+
+pub(super) struct KafkaTlsFile {
+    pub(super) ca: Field<PathBuf>,
+    pub(super) cert: Field<PathBuf>,
+    pub(super) key: Field<PathBuf>,
+    pub(super) key_password: Field<Secret>,
+    pub(super) verify: Field<bool>,
+}
+
+pub(super) struct CreateTopicsFile {
+    pub(super) partitions: Field<Option<u64>>,
+    pub(super) replication: Field<Option<u64>>,
+    pub(super) config: Field<Named<String>>,
+}
+
+pub(super) struct CanalFile {
+    pub(super) profile: Field<Profile>,
+    pub(super) time_zone: Field<i32>,
+    pub(super) enums: Field<LabelOrNumber>,
+    pub(super) sets: Field<LabelOrNumber>,
+    pub(super) mysql_type: Field<MysqlTypeText>,
+    pub(super) old: Field<ColumnsInOld>,
+}
+
+pub(super) struct FullLoadFile {
+    pub(super) parallel: Field<u64>,
+    pub(super) consistency: Field<Consistency>,
+    pub(super) chunk_rows: Field<u64>,
+}
+
+pub(super) struct IncrementalFile {
+    pub(super) window_ms: Field<u64>,
+    pub(super) window_rows: Field<u64>,
+    pub(super) heartbeat_s: Field<u64>,
+}
+
+pub(super) struct RetryFile {
+    pub(super) connection: Field<Duration>,
+    pub(super) other: Field<Duration>,
+}
+
+/// A section that `true` and `false` may stand for.
+pub(super) enum Switch<T> {
+    On(T),
+    Off,
+}
+
+pub(super) enum Threads {
+    Auto,
+    Count(u64),
+}
+
+/// The address of `source.mysql`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MysqlUrl {
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl TaskFile {
+    /// `None` only if the document is no map at all.
+    pub(super) fn read(root: &std::rc::Rc<Node>, report: &Report) -> Option<TaskFile> {
+        read_document(root, report, |s| TaskFile {
+            task: s.field("task", task_name),
+            source: s.field("source", |v| v.section(source)),
+            tables: s.field("tables", |v| v.list(table)),
+            sink: s.field("sink", |v| v.section(sink)),
+            format: s.field("format", format),
+            full_load: s.field("full_load", |v| switch(v, full_load)),
+            incremental: s.field("incremental", |v| switch(v, incremental)),
+            delivery: s.field("delivery", |v| v.word(Delivery::WORDS)),
+            memory: s.field("memory", |v| v.size(64 << 20)),
+            threads: s.field("threads", threads),
+            state: s.field("state", path),
+            retry: s.field("retry", |v| v.section(retry)),
+        })
+    }
+}
+
+fn source(s: &Section<'_>) -> SourceFile {
+    SourceFile {
+        mysql: s.field("mysql", mysql_url),
+        binlog_files: s.field("binlog_files", |v| v.list(Value::text)),
+        parquet: s.field("parquet", path),
+        password: s.field("password", secret),
+        tls: s.field("tls", |v| v.section(mysql_tls)),
+        server_id: s.field("server_id", |v| v.integer(1..=u64::from(u32::MAX))),
+        schema: s.field("schema", path),
+    }
+}
+
+fn mysql_tls(s: &Section<'_>) -> MysqlTlsFile {
+    MysqlTlsFile {
+        mode: s.field("mode", |v| v.word(TlsMode::WORDS)),
+        ca: s.field("ca", path),
+        cert: s.field("cert", path),
+        key: s.field("key", path),
+    }
+}
+
+/// `shop.orders`, or a map with the table's name and more.
+fn table(value: Value<'_>) -> Option<TableFile> {
+    if value.scalar().is_none() && !value.is_map() {
+        return value.refuse("must be database.table, or a map with the key `table`");
+    }
+    if value.scalar().is_some() {
+        let (place, _) = value.place_and_report();
+        let name = table_text(value)?;
+        return Some(TableFile {
+            table: Field::Given(name, place.clone()),
+            filter: Field::Absent(place.clone()),
+            select: Field::Absent(place.clone()),
+            topic: Field::Absent(place.clone()),
+            partition: Field::Absent(place.clone()),
+            chunk_by: Field::Absent(place),
+        });
+    }
+    value.section(|s| TableFile {
+        table: s.field("table", table_text),
+        filter: s.field("where", Value::text),
+        select: s.field("select", |v| v.list(select_item)),
+        topic: s.field("topic", Value::text),
+        partition: s.field("partition", partition),
+        chunk_by: s.field("chunk_by", columns),
+    })
+}
+
+fn table_text(value: Value<'_>) -> Option<TableText> {
+    let Some(text) = value.scalar() else {
+        return value.refuse("must be database.table");
+    };
+    match TableMatcher::parse(text) {
+        Ok(matcher) => Some(TableText { text: text.to_owned(), matcher }),
+        Err(constraint) => value.refuse(constraint),
+    }
+}
+
+/// In `[a, concat(b, c)]` YAML sees three items; the torn parentheses tell.
+fn select_item(value: Value<'_>) -> Option<String> {
+    let mut depth = 0;
+    let mut in_quotes = false;
+    for c in value.scalar().unwrap_or_default().chars() {
+        match c {
+            '\'' => in_quotes = !in_quotes,
+            '(' if !in_quotes => depth += 1,
+            ')' if !in_quotes => depth -= 1,
+            _ => {}
+        }
+    }
+    if depth != 0 || in_quotes {
+        return value.refuse("must be a whole column or expression, put one that holds a comma between double quotes");
+    }
+    value.text()
+}
+
+fn sink(s: &Section<'_>) -> SinkFile {
+    SinkFile {
+        kafka: s.field("kafka", brokers),
+        file: s.field("file", path),
+        null: s.field("null", null),
+        security: s.field("security", |v| v.section(security)),
+        topic: s.field("topic", Value::text),
+        partition: s.field("partition", partition),
+        partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
+        create_topics: s.field("create_topics", |v| switch(v, create_topics)),
+        options: s.field("options", |v| v.entries(Value::text)),
+    }
+}
+
+/// `null: {}`, or nothing behind the colon.
+fn null(value: Value<'_>) -> Option<()> {
+    if value.is_list() || value.scalar().is_some() {
+        return value.refuse("must be an empty map, {}");
+    }
+    value.keys(|_| ());
+    Some(())
+}
+
+fn security(s: &Section<'_>) -> SecurityFile {
+    SecurityFile {
+        sasl: s.field("sasl", |v| v.word(Sasl::WORDS)),
+        user: s.field("user", Value::text),
+        password: s.field("password", secret),
+        tls: s.field("tls", |v| switch(v, kafka_tls)),
+    }
+}
+
+fn kafka_tls(s: &Section<'_>) -> KafkaTlsFile {
+    KafkaTlsFile {
+        ca: s.field("ca", path),
+        cert: s.field("cert", path),
+        key: s.field("key", path),
+        key_password: s.field("key_password", secret),
+        verify: s.field("verify", Value::flag),
+    }
+}
+
+fn create_topics(s: &Section<'_>) -> CreateTopicsFile {
+    let count = |most: u64| {
+        move |v: Value<'_>| match v.scalar() {
+            Some("broker_default") => Some(None),
+            Some(text) if text.parse().is_ok_and(|count: u64| (1..=most).contains(&count)) => {
+                v.integer(1..=most).map(Some)
+            }
+            _ => v.refuse(format_args!("must be broker_default or a whole number from 1 to {most}")),
+        }
+    };
+    CreateTopicsFile {
+        partitions: s.field("partitions", count(100_000)),
+        replication: s.field("replication", count(100)),
+        config: s.field("config", |v| v.entries(Value::text)),
+    }
+}
+
+/// `canal_json`, or a map with the format's name as its key.
+fn format(value: Value<'_>) -> Option<CanalFile> {
+    match value.scalar() {
+        Some("canal_json") => Some(value.keys(canal_json)),
+        None if value.has_keys() => value.keys(|s| s.field("canal_json", |v| v.section(canal_json))).given(),
+        _ => value.refuse("must be canal_json, alone or as the key of a map with its options"),
+    }
+}
+
+fn canal_json(s: &Section<'_>) -> CanalFile {
+    CanalFile {
+        profile: s.field("profile", |v| v.word(Profile::WORDS)),
+        time_zone: s.field("time_zone", |v| match v.scalar().and_then(offset_s) {
+            Some(offset) => Some(offset),
+            None => v.refuse("must be an offset from UTC such as +00:00, +08:00 or -05:30"),
+        }),
+        enums: s.field("enum", |v| v.word(&[("label", LabelOrNumber::Label), ("index", LabelOrNumber::Number)])),
+        sets: s.field("set", |v| v.word(&[("label", LabelOrNumber::Label), ("bits", LabelOrNumber::Number)])),
+        mysql_type: s.field("mysql_type", |v| v.word(MysqlTypeText::WORDS)),
+        old: s.field("old", |v| v.word(ColumnsInOld::WORDS)),
+    }
+}
+
+fn full_load(s: &Section<'_>) -> FullLoadFile {
+    FullLoadFile {
+        parallel: s.field("parallel", |v| v.integer(1..=256)),
+        consistency: s.field("consistency", |v| v.word(Consistency::WORDS)),
+        chunk_rows: s.field("chunk_rows", |v| v.integer(1..=100_000_000)),
+    }
+}
+
+fn incremental(s: &Section<'_>) -> IncrementalFile {
+    IncrementalFile {
+        window_ms: s.field("window_ms", |v| v.integer(0..=10_000)),
+        window_rows: s.field("window_rows", |v| v.integer(1..=10_000_000)),
+        heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
+    }
+}
+
+fn retry(s: &Section<'_>) -> RetryFile {
+    RetryFile { connection: s.field("connection", Value::duration), other: s.field("other", Value::duration) }
+}
+
+fn switch<T>(value: Value<'_>, read: impl FnOnce(&Section<'_>) -> T) -> Option<Switch<T>> {
+    match value.as_flag() {
+        Some(true) => Some(Switch::On(value.keys(read))),
+        Some(false) => Some(Switch::Off),
+        None if value.is_map() => Some(Switch::On(value.keys(read))),
+        None => value.refuse("must be true, false or a map of keys and values"),
+    }
+}
+
+fn task_name(value: Value<'_>) -> Option<String> {
+    let text = value.scalar().unwrap_or_default();
+    let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+    if text.is_empty() || !text.chars().all(allowed) {
+        return value.refuse("must be made of a-z, 0-9, _ and -, because it names a folder and a Kafka client");
+    }
+    Some(text.to_owned())
+}
+
+fn path(value: Value<'_>) -> Option<PathBuf> {
+    value.text().map(PathBuf::from)
+}
+
+/// `{env: NAME}`, `{file: path}` or the secret itself.
+fn secret(value: Value<'_>) -> Option<Secret> {
+    const FORMS: &str = "must be {env: NAME}, {file: path} or the text itself";
+    if let Some(text) = value.scalar() {
+        return Some(Secret::from_text(text.to_owned()));
+    }
+    if !value.has_keys() {
+        return value.refuse(FORMS);
+    }
+    let (place, report) = value.place_and_report();
+    match value.keys(|s| (s.field("env", Value::text), s.field("file", path))) {
+        (Field::Given(name, _), Field::Absent(_)) => Some(Secret::from_variable(name)),
+        (Field::Absent(_), Field::Given(path, _)) => Some(Secret::from_file(path)),
+        (Field::Given(..), Field::Given(..)) => {
+            report.add(&place, FORMS);
+            None
+        }
+        // Whatever the map holds has been reported.
+        (Field::Refused, _) | (_, Field::Refused) | (Field::Absent(_), Field::Absent(_)) => None,
+    }
+}
+
+/// A word, or `{columns: [a, b]}`.
+fn partition(value: Value<'_>) -> Option<PartitionPolicy> {
+    if value.has_keys() {
+        return value.keys(|s| s.field("columns", columns)).given().map(PartitionPolicy::Columns);
+    }
+    match value.scalar() {
+        Some("zero") => Some(PartitionPolicy::Zero),
+        Some("table") => Some(PartitionPolicy::Table),
+        Some("primary_key") => Some(PartitionPolicy::PrimaryKey),
+        _ => value.refuse("must be zero, table, primary_key or {columns: [...]}"),
+    }
+}
+
+/// Column names, each once.
+fn columns(value: Value<'_>) -> Option<Vec<String>> {
+    let mut seen: Vec<String> = Vec::new();
+    value.list(|v| {
+        let twice = v.scalar().is_some_and(|name| seen.iter().any(|other| other.eq_ignore_ascii_case(name)));
+        if twice {
+            return v.refuse("must be named once");
+        }
+        let name = v.text()?;
+        seen.push(name);
+        Some(())
+    })?;
+    Some(seen)
+}
+
+fn threads(value: Value<'_>) -> Option<Threads> {
+    match value.scalar() {
+        Some("auto") => Some(Threads::Auto),
+        Some(text) if text.starts_with(|c: char| c.is_ascii_digit()) => value.integer(1..=1024).map(Threads::Count),
+        _ => value.refuse("must be auto or a whole number from 1 to 1024"),
+    }
+}
+
+fn mysql_url(value: Value<'_>) -> Option<MysqlUrl> {
+    match value.scalar().map(MysqlUrl::parse) {
+        Some(Ok(url)) => Some(url),
+        // Not shown: whatever is wrong with it, it may hold a password.
+        Some(Err(constraint)) => value.refuse_unseen(constraint),
+        None => value.refuse(MysqlUrl::FORM),
+    }
+}
+
+impl MysqlUrl {
+    const FORM: &'static str = "must be mysql://user@host:port";
+
+    /// An error is the constraint that is broken, and holds nothing of the text.
+    fn parse(text: &str) -> Result<Self, String> {
+        let form = || Self::FORM.to_owned();
+        let rest = text.strip_prefix("mysql://").ok_or_else(form)?;
+        let (user, address) = rest.rsplit_once('@').ok_or_else(|| format!("{}, the user is missing", Self::FORM))?;
+        if user.contains(':') {
+            return Err("holds a password: put it under source.password, best as {env: NAME}".into());
+        }
+        let address = address.strip_suffix('/').unwrap_or(address);
+        if address.contains(['/', '?', '#']) {
+            return Err(format!("{} and nothing more, databases are named under `tables`", Self::FORM));
+        }
+        let user = percent_decoded(user).filter(|user| !user.is_empty()).ok_or_else(form)?;
+        let (host, port) = host_and_port(address, 3306).ok_or_else(form)?;
+        Ok(MysqlUrl { user, host, port })
+    }
+}
+
+/// `b1:9092,b2`: brokers to ask for the others. Every one gets its port.
+fn brokers(value: Value<'_>) -> Option<Vec<String>> {
+    let Some(text) = value.scalar() else {
+        return value.refuse("must be brokers with commas between them, such as b1:9092,b2:9092");
+    };
+    let mut brokers = Vec::new();
+    for broker in text.split(',') {
+        match host_and_port(broker.trim(), 9092) {
+            Some((host, port)) if host.contains(':') => brokers.push(format!("[{host}]:{port}")),
+            Some((host, port)) => brokers.push(format!("{host}:{port}")),
+            None => return value.refuse("must be brokers as host:port with commas between them"),
+        }
+    }
+    Some(brokers)
+}
+
+/// `host`, `host:port` or `[IPv6]:port`.
+fn host_and_port(text: &str, default_port: u16) -> Option<(String, u16)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, port.strip_prefix(':').or((port.is_empty()).then_some(""))?)
+        }
+        None => {
+            let (host, port) = text.split_once(':').unwrap_or((text, ""));
+            let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if host.is_empty() || !host.chars().all(allowed) {
+                return None;
+            }
+            (host, port)
+        }
+    };
+    let port = if port.is_empty() { default_port } else { port.parse().ok().filter(|port| *port != 0)? };
+    Some((host.to_owned(), port))
+}
+
+/// A user name may hold `@`, written `%40`.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// `+08:00` as seconds east of UTC. The range is MySQL's.
+fn offset_s(text: &str) -> Option<i32> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let digits = |text: &str| text.parse::<u8>().ok().filter(|_| text.len() == 2 && !text.starts_with('+'));
+    let (hours, minutes) = (i32::from(digits(hours)?), i32::from(digits(minutes)?));
+    let offset = sign * (hours * 3600 + minutes * 60);
+    (minutes < 60 && (-(13 * 3600 + 59 * 60)..=14 * 3600).contains(&offset)).then_some(offset)
+}

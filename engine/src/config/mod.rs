@@ -1,0 +1,81 @@
+//! One YAML file per task: from its text to a [`Task`] that can be used as it is.
+//!
+//! ```text
+//! text ──yaml──► tree with places ──file──► TaskFile ──task──► Task
+//!                syntax                     each value alone   values together, defaults
+//! ```
+//!
+//! No step stops at its first error: all that is wrong with a file is told at once, each with `file:line:column`, the
+//! dotted path of the key, what was found and what would be right. Keys that do not exist are errors, never ignored.
+//!
+//! Relative paths in a task file are relative to the folder in which the program is started. Whether the values fit the
+//! world (hosts answer, files and tables exist) is the precheck's question.
+
+mod file;
+mod reader;
+mod secret;
+mod tables;
+mod task;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use reader::Problem;
+pub use secret::{Secret, SecretError};
+pub use tables::{TableRule, TableSelection};
+pub use task::{
+    BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics, Delivery, Format,
+    IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber, LoadOptions, MysqlOptions, MysqlTlsOptions,
+    MysqlTypeText, ParquetOptions, PartitionHash, PartitionPolicy, Profile, RetryOptions, Sasl, SaslOptions,
+    SinkOptions, SourceOptions, Task, TlsMode, TopicNameError, TopicTemplate,
+};
+pub use yaml::Location;
+
+/// Every option with its default and meaning, for `tidegate` to print.
+pub const REFERENCE: &str = include_str!("../../reference.yaml");
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("could not read task file {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// All problems, one a line, in the order of the file.
+    #[error("{}", lines(file, problems))]
+    Refused { file: String, problems: Vec<Problem> },
+}
+
+/// Reads and checks a task file.
+pub fn load(path: &Path) -> Result<Task, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Checks the text of a task file. `file` is its name in errors.
+pub fn parse(file: &str, text: &str) -> Result<Task, ConfigError> {
+    let report = reader::Report::default();
+    let task = read(text, &report);
+    let problems = report.into_problems();
+    match task {
+        Some(task) if problems.is_empty() => Ok(task),
+        _ => Err(ConfigError::Refused { file: file.to_owned(), problems }),
+    }
+}
+
+fn read(text: &str, report: &reader::Report) -> Option<Task> {
+    match yaml::parse(text) {
+        Ok(root) => file::TaskFile::read(&root, report)?.validate_and_build(report),
+        Err(yaml::SyntaxError { at, message }) => {
+            report.add_plain(Problem { at, message });
+            None
+        }
+    }
+}
+
+fn lines(file: &str, problems: &[Problem]) -> String {
+    let lines = problems
+        .iter()
+        .map(|Problem { at: Location { line, column }, message }| format!("{file}:{line}:{column}: {message}"));
+    lines.collect::<Vec<_>>().join("\n")
+}

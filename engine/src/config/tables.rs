@@ -1,0 +1,258 @@
+//! Which tables are selected, and by which rule of the task file.
+//!
+//! ```text
+//! shop.orders        exact          `shop`.`a.b`   exact, names with other characters between back-ticks
+//! shop.log_*         pattern        /shop\.(a|b)/  regular expression on the whole of database.table
+//! !shop.log_tmp*     exclude: takes back what patterns select
+//! ```
+//!
+//! An exact name wins over patterns and excludes, wherever it stands: whoever names a table means it. Among patterns
+//! the first that matches wins. Names are compared as the server reports them, case included.
+//!
+//! The server's own databases hold no user data, so a pattern selects their tables only if it names the database.
+
+use std::collections::{BTreeSet, HashMap};
+
+use regex::Regex;
+
+use super::task::{PartitionPolicy, TopicTemplate};
+use super::yaml::Location;
+
+/// What one entry of `tables` says about the tables that it selects.
+#[derive(Debug, Clone)]
+pub struct TableRule {
+    /// The entry's name or pattern as it is written, for messages.
+    pub name: String,
+    /// Where the entry stands in the task file, for messages about its SQL and columns.
+    pub at: Location,
+    /// `where`: a DataFusion expression on the source columns; only rows for which it is true leave. Default: all rows.
+    pub filter: Option<String>,
+    /// `select`: columns and expressions (`upper(city) AS city`) that leave, in this order. Default: all columns, also
+    /// those which are added while the task runs.
+    pub select: Option<Vec<String>>,
+    /// `topic`: where the table's messages go. Default: `sink.topic`.
+    pub topic: TopicTemplate,
+    /// `partition`: which partition of it. Default: `sink.partition`.
+    pub partition: PartitionPolicy,
+    /// `chunk_by`: indexed columns by which the full load cuts a table that has no primary key and no unique key;
+    /// without them such a table is read as one stream. Default: none, because a guess could order by a column without
+    /// an index.
+    pub chunk_by: Vec<String>,
+}
+
+/// All of `tables`: from a table's name to its rule.
+#[derive(Debug, Clone)]
+pub struct TableSelection {
+    /// By database, then by table.
+    exact: HashMap<String, HashMap<String, TableRule>>,
+    patterns: Vec<(TablePattern, TableRule)>,
+    excludes: Vec<TablePattern>,
+}
+
+impl TableSelection {
+    pub(super) fn new(
+        exact: Vec<(TableName, TableRule)>,
+        patterns: Vec<(TablePattern, TableRule)>,
+        excludes: Vec<TablePattern>,
+    ) -> Self {
+        let mut by_database: HashMap<String, HashMap<String, TableRule>> = HashMap::new();
+        for (name, rule) in exact {
+            by_database.entry(name.database).or_default().insert(name.table, rule);
+        }
+        TableSelection { exact: by_database, patterns, excludes }
+    }
+
+    /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
+    /// per event.
+    pub fn matches(&self, database: &str, table: &str) -> Option<&TableRule> {
+        if let Some(rule) = self.exact.get(database).and_then(|tables| tables.get(table)) {
+            return Some(rule);
+        }
+        let (_, rule) = self.patterns.iter().find(|(pattern, _)| pattern.matches(database, table))?;
+        let excluded = self.excludes.iter().any(|pattern| pattern.matches(database, table));
+        (!excluded).then_some(rule)
+    }
+
+    /// The databases that can hold selected tables, if all entries name theirs: so the catalogue of a server with many
+    /// databases is not read as a whole.
+    pub fn databases_hint(&self) -> Option<BTreeSet<&str>> {
+        let mut databases: BTreeSet<&str> = self.exact.keys().map(String::as_str).collect();
+        for (pattern, _) in &self.patterns {
+            databases.insert(pattern.database()?);
+        }
+        Some(databases)
+    }
+
+    /// All rules, those of exact names first. To find entries that select nothing.
+    pub fn rules(&self) -> impl Iterator<Item = &TableRule> {
+        let exact = self.exact.values().flat_map(HashMap::values);
+        exact.chain(self.patterns.iter().map(|(_, rule)| rule))
+    }
+}
+
+/// One entry's name, read.
+#[derive(Debug, Clone)]
+pub(super) struct TableMatcher {
+    pub(super) exclude: bool,
+    pub(super) tables: Tables,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Tables {
+    Exact(TableName),
+    Pattern(TablePattern),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TableName {
+    pub(super) database: String,
+    pub(super) table: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum TablePattern {
+    Stars { database: Starred, table: Starred },
+    Regex(Regex),
+}
+
+impl TableMatcher {
+    /// Reads a name as in the module's drawing; an error is the constraint that it breaks.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (exclude, rest) = match text.strip_prefix('!') {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, text),
+        };
+        let tables = match rest.strip_prefix('/') {
+            Some(rest) => Tables::Pattern(TablePattern::Regex(parse_regex(rest)?)),
+            None => parse_names(rest)?,
+        };
+        Ok(TableMatcher { exclude, tables })
+    }
+}
+
+fn parse_regex(rest: &str) -> Result<Regex, String> {
+    let Some(expression) = rest.strip_suffix('/').filter(|expression| !expression.is_empty()) else {
+        return Err("a regular expression must stand between two slashes".into());
+    };
+    // The expression is compiled alone first, so that "a)(b" does not become valid inside the group.
+    let whole = Regex::new(expression).and_then(|_| Regex::new(&format!("^(?:{expression})$")));
+    whole.map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("must be a regular expression on database.table: {reason}")
+    })
+}
+
+fn parse_names(text: &str) -> Result<Tables, String> {
+    const SHAPE: &str = "must be database.table";
+    let mut parts = vec![Starred::literal(String::new())];
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let part = parts.last_mut().expect("begins with one part");
+        match c {
+            '.' => parts.push(Starred::literal(String::new())),
+            '*' => part.literals.push(String::new()),
+            '`' => loop {
+                match chars.next() {
+                    Some('`') if chars.peek() == Some(&'`') => {
+                        chars.next();
+                        part.push('`');
+                    }
+                    Some('`') => break,
+                    Some(c) => part.push(c),
+                    None => return Err("a back-tick must have its counterpart".into()),
+                }
+            },
+            c if c.is_alphanumeric() || matches!(c, '_' | '$' | '-') => part.push(c),
+            c => return Err(format!("{SHAPE}, a name that holds {c:?} goes between back-ticks")),
+        }
+    }
+    if parts.len() > 2 {
+        return Err(format!("{SHAPE}, a name that holds a dot goes between back-ticks"));
+    }
+    let Ok([database, table]) = <[Starred; 2]>::try_from(parts) else {
+        return Err(SHAPE.into());
+    };
+    if database.is_empty() || table.is_empty() {
+        return Err(format!("{SHAPE}, both not empty"));
+    }
+    Ok(match (database.as_literal(), table.as_literal()) {
+        (Some(database), Some(table)) => {
+            Tables::Exact(TableName { database: database.to_owned(), table: table.to_owned() })
+        }
+        _ => Tables::Pattern(TablePattern::Stars { database, table }),
+    })
+}
+
+impl Tables {
+    pub(super) fn into_pattern(self) -> TablePattern {
+        match self {
+            Tables::Pattern(pattern) => pattern,
+            Tables::Exact(TableName { database, table }) => {
+                TablePattern::Stars { database: Starred::literal(database), table: Starred::literal(table) }
+            }
+        }
+    }
+}
+
+impl TablePattern {
+    fn matches(&self, database: &str, table: &str) -> bool {
+        const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+        if self.database().is_none() && SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(database)) {
+            return false;
+        }
+        match self {
+            TablePattern::Stars { database: databases, table: tables } => {
+                databases.matches(database) && tables.matches(table)
+            }
+            TablePattern::Regex(regex) => regex.is_match(&format!("{database}.{table}")),
+        }
+    }
+
+    fn database(&self) -> Option<&str> {
+        match self {
+            TablePattern::Stars { database, .. } => database.as_literal(),
+            TablePattern::Regex(_) => None,
+        }
+    }
+}
+
+/// A name with stars: the literals between them, so one literal if there is no star.
+#[derive(Debug, Clone)]
+pub(super) struct Starred {
+    literals: Vec<String>,
+}
+
+impl Starred {
+    fn literal(name: String) -> Self {
+        Starred { literals: vec![name] }
+    }
+
+    fn push(&mut self, c: char) {
+        self.literals.last_mut().expect("never empty").push(c);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_literal() == Some("")
+    }
+
+    fn as_literal(&self) -> Option<&str> {
+        match self.literals.as_slice() {
+            [literal] => Some(literal),
+            _ => None,
+        }
+    }
+
+    /// Taking the first place for each inner literal is enough: a later one leaves less for the others.
+    fn matches(&self, name: &str) -> bool {
+        let [first, inner @ .., last] = self.literals.as_slice() else {
+            return self.literals[0] == name;
+        };
+        let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
+        for literal in inner {
+            let Some(at) = rest.find(literal.as_str()) else { return false };
+            rest = &rest[at + literal.len()..];
+        }
+        rest.ends_with(last.as_str())
+    }
+}

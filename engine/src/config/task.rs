@@ -1,0 +1,906 @@
+//! The task as the engine uses it: every value checked, every default filled in, nothing left to interpret.
+//!
+//! The fields' docs are the manual; `reference.yaml` says the same in the file's own form. Nothing here looks at the
+//! outside (whether a server answers, a file exists, a table is there): that is for the precheck. Secrets are read by
+//! [`Secret::resolve`] when they are needed.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{
+    CanalFile, CreateTopicsFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed, MysqlTlsFile, MysqlUrl, Named,
+    RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
+};
+use super::reader::{Field, Place, Report};
+use super::secret::Secret;
+use super::tables::{TableName, TablePattern, TableRule, TableSelection, Tables};
+
+/// One task: from where, which tables, as what, to where.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// `task`: names the state folder and the Kafka client, so two tasks of one machine need two names. No default.
+    pub name: String,
+    /// `source`. No default.
+    pub source: SourceOptions,
+    /// `tables`. No default: copying everything should be meant (`"*.*"`).
+    pub tables: TableSelection,
+    /// `sink`. No default.
+    pub sink: SinkOptions,
+    /// `sink.partition_hash`: default `dts`, whose topics most users of this program replace.
+    pub partition_hash: PartitionHash,
+    /// `format`: no default, because consumers depend on it.
+    pub format: Format,
+    /// `full_load`: `None` if it is switched off, or if the source has no snapshot (`binlog_files`).
+    pub full_load: Option<LoadOptions>,
+    /// `incremental`: `None` if it is switched off, or if the source has no changes (`parquet`).
+    pub incremental: Option<IncrementalOptions>,
+    /// `delivery`.
+    pub delivery: Delivery,
+    /// `memory`: bytes that rows, messages and librdkafka's queues may hold together. At least 64 MiB, below which
+    /// batches become too small to be fast. Default 512 MiB: what four readers and a few brokers need to be busy all
+    /// the time.
+    pub memory_bytes: u64,
+    /// `threads`: how many cores transform and encode. Default `auto`: all that this process may use.
+    pub threads: NonZeroUsize,
+    /// `state`: the folder of checkpoint, schema history and dead letters. Default `state/<task>`.
+    pub state: PathBuf,
+    /// `retry`.
+    pub retry: RetryOptions,
+}
+
+const MEMORY_BYTES: u64 = 512 << 20;
+
+/// `source`: exactly one of `mysql`, `binlog_files` and `parquet`.
+#[derive(Debug, Clone)]
+pub enum SourceOptions {
+    Mysql(MysqlOptions),
+    BinlogFiles(BinlogFilesOptions),
+    Parquet(ParquetOptions),
+}
+
+/// `source.mysql`: a running server of the MySQL family.
+#[derive(Debug, Clone)]
+pub struct MysqlOptions {
+    /// From `mysql://user@host:port`; IPv6 addresses stand in brackets there and without them here.
+    pub host: String,
+    /// Default 3306, as everywhere.
+    pub port: u16,
+    /// `%40` and the like are decoded. Rights: SELECT on the tables, REPLICATION SLAVE and REPLICATION CLIENT.
+    pub user: String,
+    /// `source.password`: default none, for accounts without one.
+    pub password: Option<Secret>,
+    pub tls: MysqlTlsOptions,
+    /// `source.server_id`: the number under which this task reads the binlog; no other replica of the server may use
+    /// it, or the server ends the older connection. Default: from the task's name, 2^31 or more, because people number
+    /// their replicas from one.
+    pub server_id: u32,
+}
+
+const MYSQL_TLS_WHEN_ABSENT: TlsMode = TlsMode::Preferred;
+const MYSQL_TLS_WHEN_WRITTEN: TlsMode = TlsMode::Required;
+
+/// `source.tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlTlsOptions {
+    /// `mode`: without `tls` it is `preferred`, as in MySQL's own client; with `tls` it is `required`, for whoever
+    /// writes the section wants encryption. `required` with a `ca` means `verify_ca`: an authority that nobody asks
+    /// would be a trap.
+    pub mode: TlsMode,
+    /// `ca`: PEM file of the authorities to trust. Default: the public ones, as browsers have them.
+    pub ca: Option<PathBuf>,
+    /// `cert` and `key`: PEM files that show the server who we are. Default none.
+    pub client: Option<ClientCertificate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plain text.
+    Disabled,
+    /// Encrypted if the server can, without knowing who it is.
+    Preferred,
+    /// Encrypted or not at all, without knowing who the server is.
+    Required,
+    /// And its certificate must come from a trusted authority.
+    VerifyCa,
+    /// And its certificate must be for the host's name.
+    VerifyIdentity,
+}
+
+impl TlsMode {
+    pub(super) const WORDS: &[(&str, Self)] = &[
+        ("disabled", TlsMode::Disabled),
+        ("preferred", TlsMode::Preferred),
+        ("required", TlsMode::Required),
+        ("verify_ca", TlsMode::VerifyCa),
+        ("verify_identity", TlsMode::VerifyIdentity),
+    ];
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `source.binlog_files`: archived binlog files, changes only.
+#[derive(Debug, Clone)]
+pub struct BinlogFilesOptions {
+    /// Read in this order.
+    pub files: Vec<PathBuf>,
+    /// `source.schema`: JSON file with the tables' columns. Default none, which is enough for a binlog written with
+    /// `binlog_row_metadata=FULL`.
+    pub schema: Option<PathBuf>,
+}
+
+/// `source.parquet`: files as a full load.
+#[derive(Debug, Clone)]
+pub struct ParquetOptions {
+    /// Holds `<database>.<table>.parquet`, or a folder `<database>.<table>` of Parquet files, for each table.
+    pub folder: PathBuf,
+}
+
+/// `sink`: exactly one of `kafka`, `file` and `null`.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one per task")]
+pub enum SinkOptions {
+    /// To brokers.
+    Kafka(KafkaOptions),
+    /// Into a file, to look at or to compare.
+    File(PathBuf),
+    /// Nowhere, to measure everything before the sink.
+    Null,
+}
+
+/// `sink.kafka` and what belongs to it.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// `kafka`: host:port of some brokers, which name the others. The port's default is 9092.
+    pub brokers: Vec<String>,
+    /// `security.sasl`: default none.
+    pub sasl: Option<SaslOptions>,
+    /// `security.tls`: default none. librdkafka's `security.protocol` follows from this and `sasl`.
+    pub tls: Option<KafkaTlsOptions>,
+    /// `create_topics`: how missing topics are made; `None` (written `false`) if they must exist. Default: made,
+    /// because a task over a pattern meets new tables.
+    pub create_topics: Option<CreateTopics>,
+    /// `options`: for librdkafka as they are; none of those that other keys of the task decide. Default none.
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SaslOptions {
+    /// `sasl`.
+    pub mechanism: Sasl,
+    /// `user`. No default.
+    pub user: String,
+    /// `password`. No default.
+    pub password: Secret,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sasl {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+impl Sasl {
+    pub(super) const WORDS: &[(&str, Self)] =
+        &[("plain", Sasl::Plain), ("scram_sha_256", Sasl::ScramSha256), ("scram_sha_512", Sasl::ScramSha512)];
+}
+
+/// `sink.security.tls`: `true` for all defaults.
+#[derive(Debug, Clone)]
+pub struct KafkaTlsOptions {
+    /// `ca`: PEM file of the authorities to trust. Default: the operating system's.
+    pub ca: Option<PathBuf>,
+    /// `cert` and `key`: PEM files that show the brokers who we are. Default none.
+    pub client: Option<ClientCertificate>,
+    /// `key_password`: for an encrypted key. Default none.
+    pub key_password: Option<Secret>,
+    /// `verify`: whether the brokers' certificates and names are checked. Default true; false is for trials.
+    pub verify: bool,
+}
+
+/// `sink.create_topics`: for topics that do not exist; others are left as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CreateTopics {
+    /// `partitions`: `None` (written `broker_default`) leaves it to the brokers' `num.partitions`. That is the default,
+    /// because only the operator knows the number, and it cannot be lowered later. Brokers before 2.4 need a number.
+    pub partitions: Option<u32>,
+    /// `replication`: copies of each partition; `None` and the default as above, with `default.replication.factor`.
+    pub replication: Option<u16>,
+    /// `config`: settings of the topic, such as `retention.ms`. Default none.
+    pub config: BTreeMap<String, String>,
+}
+
+/// `topic`: text with `{database}`, `{table}` and `{task}` in it. Default `{database}.{table}`, which is never
+/// ambiguous for names without dots and groups by database when sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicTemplate(Vec<TopicPart>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum TopicPart {
+    Literal(String),
+    Database,
+    Table,
+}
+
+/// Why a table's topic name cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicNameError {
+    #[error("topic name {0:?} holds {1:?}, Kafka allows letters, digits, dot, underscore and hyphen")]
+    Character(String, char),
+    #[error("topic name {0:?} has {len} characters, Kafka allows 249", len = .0.len())]
+    Length(String),
+    #[error("topic name {0:?} is not possible in Kafka")]
+    Dots(String),
+}
+
+const TOPIC: &str = "{database}.{table}";
+
+impl TopicTemplate {
+    /// An error is the constraint that is broken.
+    fn parse(text: &str, task: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (literal, tail) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
+            if let Some(c) = literal.chars().find(|c| !allowed_in_topic(*c)) {
+                return Err(format!("must not hold {c:?}, Kafka allows letters, digits, dot, underscore and hyphen"));
+            }
+            if !literal.is_empty() {
+                parts.push(TopicPart::Literal(literal.to_owned()));
+            }
+            let Some(tail) = tail.strip_prefix('{') else { break };
+            let (name, tail) = tail.split_once('}').ok_or("must have a } for each {")?;
+            parts.push(match name {
+                "database" => TopicPart::Database,
+                "table" => TopicPart::Table,
+                "task" => TopicPart::Literal(task.to_owned()),
+                _ => return Err("must name no other places than {database}, {table} and {task}".into()),
+            });
+            rest = tail;
+        }
+        Ok(TopicTemplate(parts))
+    }
+
+    /// The topic of one table.
+    pub fn render(&self, database: &str, table: &str) -> Result<String, TopicNameError> {
+        let name: String = self
+            .0
+            .iter()
+            .map(|part| match part {
+                TopicPart::Literal(text) => text.as_str(),
+                TopicPart::Database => database,
+                TopicPart::Table => table,
+            })
+            .collect();
+        if let Some(c) = name.chars().find(|c| !allowed_in_topic(*c)) {
+            return Err(TopicNameError::Character(name, c));
+        }
+        match name.as_str() {
+            "" | "." | ".." => Err(TopicNameError::Dots(name)),
+            _ if name.len() > 249 => Err(TopicNameError::Length(name)),
+            _ => Ok(name),
+        }
+    }
+}
+
+fn allowed_in_topic(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// `partition`: which messages share a partition, and so keep their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionPolicy {
+    /// All in partition 0: one total order, one partition's speed.
+    Zero,
+    /// By database and table: order within each table.
+    Table,
+    /// By the primary key, else by a unique key, else partition 0: order for each row. The default, because it alone
+    /// spreads a large table and still keeps what belongs together in order.
+    PrimaryKey,
+    /// By the values of these columns, for consumers that need related rows together.
+    Columns(Vec<String>),
+}
+
+/// `sink.partition_hash`: whose hashing is reproduced bit by bit, so that a consumer finds a key where it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionHash {
+    Dts,
+    Canal,
+}
+
+impl PartitionHash {
+    pub(super) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+}
+
+/// `format`: what a message holds.
+#[derive(Debug, Clone)]
+pub enum Format {
+    CanalJson(CanalOptions),
+}
+
+/// `format.canal_json`. The profile decides what is not written: `canal` is community Canal to the letter, `dts` is
+/// what DTS sends under the same name, with readable labels.
+///
+/// | | `canal` | `dts` |
+/// |---|---|---|
+/// | type of full-load rows | `INSERT` | `INIT` |
+/// | `enum`, `set` | `index`, `bits` | `label`, `label` |
+/// | `mysql_type`, `old` | `full`, `changed` | `full`, `changed` |
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanalOptions {
+    /// `profile`: default `canal`, which every reader of Canal JSON understands; readers such as Flink's stop at
+    /// `INIT`.
+    pub profile: Profile,
+    /// `time_zone`: in which offset from UTC TIMESTAMP values are written, as seconds east. A fixed one, because local
+    /// time repeats an hour every autumn. Default `+00:00`, for the same output wherever the program runs.
+    pub time_zone_offset_s: i32,
+    /// `enum`: `label` or `index`.
+    pub enums: LabelOrNumber,
+    /// `set`: `label` or `bits`.
+    pub sets: LabelOrNumber,
+    /// `mysql_type`: `full` (`int(10) unsigned`) or `base` (`int`). Readers such as Paimon's need the full one.
+    pub mysql_type: MysqlTypeText,
+    /// `old`: the `changed` columns of an update, or `all`.
+    pub old: ColumnsInOld,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Canal,
+    Dts,
+}
+
+impl Profile {
+    pub(super) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
+}
+
+/// How a value of ENUM or SET is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelOrNumber {
+    Label,
+    /// The index of an ENUM, the bits of a SET.
+    Number,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MysqlTypeText {
+    Full,
+    Base,
+}
+
+impl MysqlTypeText {
+    pub(super) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnsInOld {
+    Changed,
+    All,
+}
+
+impl ColumnsInOld {
+    pub(super) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
+}
+
+/// `full_load`: `true` for all defaults, `false` for changes only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// `parallel`: connections that read chunks at the same time; each costs the server a thread and an open read view.
+    /// Default 4: enough to keep two or three of our cores busy, and few enough for a server in use.
+    pub parallel: NonZeroUsize,
+    /// `consistency`.
+    pub consistency: Consistency,
+    /// `chunk_rows`: about how many rows a chunk holds; a crash repeats at most the chunks in flight. Default 100,000:
+    /// less than a second of reading, so that read views stay short, and far more than a round trip.
+    pub chunk_rows: u64,
+}
+
+const PARALLEL: u64 = 4;
+const CHUNK_ROWS: u64 = 100_000;
+
+/// `full_load.consistency`: how snapshot and changes meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// Without any lock. Nothing is lost; changes made while a chunk's view opens may come out twice.
+    LockFree,
+}
+
+impl Consistency {
+    pub(super) const WORDS: &[(&str, Self)] = &[("lock_free", Consistency::LockFree)];
+}
+
+/// `incremental`: `true` for all defaults, `false` to end with the full load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncrementalOptions {
+    /// `window_ms`: a window of changes ends after this long without a new event. Default 5 ms: half of the latency we
+    /// aim for, and long enough for a busy server to fill the window.
+    pub window_ms: u64,
+    /// `window_rows`: and at this many rows. Default 65,536, beyond which batches gain no speed. `memory` may end it
+    /// earlier.
+    pub window_rows: u64,
+    /// `heartbeat_s`: the server is asked for a sign of life after this many quiet seconds, and is lost after three
+    /// times as many without any. Default 10: a dead connection is noticed within half a minute.
+    pub heartbeat_s: u64,
+}
+
+const WINDOW_MS: u64 = 5;
+const WINDOW_ROWS: u64 = 65_536;
+const HEARTBEAT_S: u64 = 10;
+
+/// `delivery`: what a crash does to messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Those since the last checkpoint are repeated, in order; none is lost.
+    AtLeastOnce,
+}
+
+impl Delivery {
+    pub(super) const WORDS: &[(&str, Self)] = &[("at_least_once", Delivery::AtLeastOnce)];
+}
+
+/// `retry`: for how long a failure is retried before the task ends, with everything safe on disk. `0s` is not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOptions {
+    /// `connection`: lost connections to source or brokers. Default 720 min: a night's outage needs no one to get up.
+    pub connection: Duration,
+    /// `other`: everything else that may pass. At most `connection`. Default 10 min: what has not passed by then will
+    /// not.
+    pub other: Duration,
+}
+
+const RETRY_CONNECTION: Duration = Duration::from_secs(720 * 60);
+const RETRY_OTHER: Duration = Duration::from_secs(10 * 60);
+
+impl TaskFile {
+    /// Checks what the keys mean together. `None` if anything was reported, here or while the file was read; also then
+    /// all sections are visited, so that one run of the program shows all errors.
+    pub(super) fn validate_and_build(self, report: &Report) -> Option<Task> {
+        let name = self.task.required(report, "must name this task");
+        // The other sections are checked even if there is no name.
+        let name_or_empty = name.clone().unwrap_or_default();
+
+        let source = required_section(self.source, report, "must hold one of mysql, binlog_files and parquet");
+        let source = source.and_then(|(file, place)| source_options(file, &place, &name_or_empty, report));
+        let sink = required_section(self.sink, report, "must hold one of kafka, file and null");
+        let sink = sink.and_then(|(file, place)| sink_options(file, &place, &name_or_empty, report));
+        let tables = self.tables.required(report, "must list at least one database.table");
+        let tables = tables.and_then(|entries| {
+            let defaults = sink.as_ref().map(|sink| (sink.topic.clone(), sink.partition.clone()));
+            table_selection(entries, defaults, source.as_ref(), &name_or_empty, report)
+        });
+        let format = self.format.required(report, "must be canal_json").map(canal_options);
+        let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
+        let retry = retry_options(self.retry, report);
+
+        let (name, sink) = (name?, sink?);
+        Some(Task {
+            state: self.state.given().unwrap_or_else(|| PathBuf::from("state").join(&name)),
+            name,
+            source: source?,
+            tables: tables?,
+            sink: sink.options,
+            partition_hash: sink.hash,
+            format: Format::CanalJson(format?),
+            full_load,
+            incremental,
+            delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
+            memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
+            threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
+            retry,
+        })
+    }
+}
+
+fn required_section<T>(field: Field<T>, report: &Report, why: &str) -> Option<(T, Place)> {
+    match field {
+        Field::Given(file, place) => Some((file, place)),
+        other => {
+            other.required(report, why);
+            None
+        }
+    }
+}
+
+/// Reports a section that does not hold exactly one of its alternatives, given as name and "is it written".
+fn check_exactly_one(alternatives: &[(&str, bool)], place: &Place, report: &Report) {
+    let names = |names: Vec<&str>| names.join(", ");
+    let written: Vec<&str> = alternatives.iter().filter(|(_, written)| *written).map(|(name, _)| *name).collect();
+    let all: Vec<&str> = alternatives.iter().map(|(name, _)| *name).collect();
+    match written.len() {
+        0 => report.add(place, format_args!("must hold one of {}", names(all))),
+        1 => {}
+        _ => report.add(place, format_args!("holds {}, must hold exactly one of {}", names(written), names(all))),
+    }
+}
+
+fn source_options(file: SourceFile, place: &Place, task: &str, report: &Report) -> Option<SourceOptions> {
+    let SourceFile { mysql, binlog_files, parquet, password, tls, server_id, schema } = file;
+    let alternatives =
+        [("mysql", !mysql.is_absent()), ("binlog_files", !binlog_files.is_absent()), ("parquet", !parquet.is_absent())];
+    check_exactly_one(&alternatives, place, report);
+
+    if mysql.is_absent() {
+        const WHY: &str = "has no meaning without source.mysql";
+        password.refuse(report, WHY);
+        tls.refuse(report, WHY);
+        server_id.refuse(report, WHY);
+    }
+    if binlog_files.is_absent() {
+        schema.refuse(report, "has no meaning without source.binlog_files");
+    }
+    let tls = mysql_tls(tls, report);
+    if let Some(MysqlUrl { user, host, port }) = mysql.given() {
+        let server_id = server_id.given().map(|id| u32::try_from(id).expect("the reader checked the range"));
+        return Some(SourceOptions::Mysql(MysqlOptions {
+            host,
+            port,
+            user,
+            password: password.given(),
+            tls,
+            server_id: server_id.unwrap_or_else(|| server_id_of(task)),
+        }));
+    }
+    if let Some(files) = binlog_files.given() {
+        let files = files.into_iter().map(|(file, _)| PathBuf::from(file)).collect();
+        return Some(SourceOptions::BinlogFiles(BinlogFilesOptions { files, schema: schema.given() }));
+    }
+    Some(SourceOptions::Parquet(ParquetOptions { folder: parquet.given()? }))
+}
+
+fn mysql_tls(field: Field<MysqlTlsFile>, report: &Report) -> MysqlTlsOptions {
+    let Some(file) = field.given() else {
+        return MysqlTlsOptions { mode: MYSQL_TLS_WHEN_ABSENT, ca: None, client: None };
+    };
+    let MysqlTlsFile { mode, ca, cert, key } = file;
+    let mut written_mode = mode.given().unwrap_or(MYSQL_TLS_WHEN_WRITTEN);
+    match written_mode {
+        TlsMode::Disabled => {
+            const WHY: &str = "has no meaning with source.tls.mode = disabled";
+            ca.refuse(report, WHY);
+            cert.refuse(report, WHY);
+            key.refuse(report, WHY);
+        }
+        TlsMode::Preferred => ca.refuse(report, "is not asked with source.tls.mode = preferred, use verify_ca"),
+        TlsMode::Required if !ca.is_absent() => written_mode = TlsMode::VerifyCa,
+        TlsMode::Required | TlsMode::VerifyCa | TlsMode::VerifyIdentity => {}
+    }
+    MysqlTlsOptions { mode: written_mode, ca: ca.given(), client: client_certificate(cert, key, report) }
+}
+
+fn client_certificate(cert: Field<PathBuf>, key: Field<PathBuf>, report: &Report) -> Option<ClientCertificate> {
+    if let (Field::Given(_, place), Field::Absent(_)) = (&cert, &key) {
+        report.add(place, "has no meaning without its `key`");
+    }
+    if let (Field::Absent(_), Field::Given(_, place)) = (&cert, &key) {
+        report.add(place, "has no meaning without its `cert`");
+    }
+    Some(ClientCertificate { cert: cert.given()?, key: key.given()? })
+}
+
+/// FNV-1a of the name, in the upper half of the numbers.
+fn server_id_of(task: &str) -> u32 {
+    let hash = task.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash | 1 << 31
+}
+
+/// The sink, and what the sink says about tables that say nothing themselves.
+struct BuiltSink {
+    options: SinkOptions,
+    topic: TopicTemplate,
+    partition: PartitionPolicy,
+    hash: PartitionHash,
+}
+
+fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> Option<BuiltSink> {
+    let SinkFile { kafka, file, null, security, topic, partition, partition_hash, create_topics, options } = file;
+    let alternatives = [("kafka", !kafka.is_absent()), ("file", !file.is_absent()), ("null", !null.is_absent())];
+    check_exactly_one(&alternatives, place, report);
+
+    if kafka.is_absent() {
+        const WHY: &str = "has no meaning without sink.kafka";
+        security.refuse(report, WHY);
+        create_topics.refuse(report, WHY);
+        options.refuse(report, WHY);
+    }
+    let (sasl, tls) = security_options(security, report);
+    let create_topics = create_topics_options(create_topics);
+    let options = librdkafka_options(options, report);
+    let topic = match topic {
+        Field::Absent(_) => Some(TopicTemplate::parse(TOPIC, task).expect("a constant")),
+        field => topic_template(field, task, report),
+    };
+
+    let options = if let Some(brokers) = kafka.given() {
+        SinkOptions::Kafka(KafkaOptions { brokers, sasl, tls, create_topics, options })
+    } else if let Some(path) = file.given() {
+        SinkOptions::File(path)
+    } else {
+        null.given()?;
+        SinkOptions::Null
+    };
+    Some(BuiltSink {
+        options,
+        topic: topic?,
+        partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
+        hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
+    })
+}
+
+fn security_options(field: Field<SecurityFile>, report: &Report) -> (Option<SaslOptions>, Option<KafkaTlsOptions>) {
+    let Some(SecurityFile { sasl, user, password, tls }) = field.given() else {
+        return (None, None);
+    };
+    let sasl = if sasl.is_absent() {
+        const WHY: &str = "has no meaning without sink.security.sasl";
+        user.refuse(report, WHY);
+        password.refuse(report, WHY);
+        None
+    } else {
+        let user = user.required(report, "sink.security.sasl needs it");
+        let password = password.required(report, "sink.security.sasl needs it");
+        sasl.given().zip(user).zip(password).map(|((mechanism, user), password)| SaslOptions {
+            mechanism,
+            user,
+            password,
+        })
+    };
+    let tls = match tls.given() {
+        Some(Switch::On(KafkaTlsFile { ca, cert, key, key_password, verify })) => {
+            if key.is_absent() {
+                key_password.refuse(report, "has no meaning without its `key`");
+            }
+            Some(KafkaTlsOptions {
+                ca: ca.given(),
+                client: client_certificate(cert, key, report),
+                key_password: key_password.given(),
+                verify: verify.given().unwrap_or(true),
+            })
+        }
+        Some(Switch::Off) | None => None,
+    };
+    (sasl, tls)
+}
+
+fn create_topics_options(field: Field<Switch<CreateTopicsFile>>) -> Option<CreateTopics> {
+    match field.given() {
+        Some(Switch::Off) => None,
+        None => Some(CreateTopics::default()),
+        Some(Switch::On(CreateTopicsFile { partitions, replication, config })) => Some(CreateTopics {
+            partitions: partitions.given().flatten().map(|count| u32::try_from(count).expect("the reader checked")),
+            replication: replication.given().flatten().map(|count| u16::try_from(count).expect("the reader checked")),
+            config: config.given().into_iter().flatten().map(|(name, value, _)| (name, value)).collect(),
+        }),
+    }
+}
+
+/// librdkafka's options that another key decides, by name or by `prefix.`, and what decides them. With both, one would
+/// win silently, and several of these would break order or durability.
+const DECIDED_ELSEWHERE: [(&str, &str); 23] = [
+    ("bootstrap.servers", "sink.kafka"),
+    ("metadata.broker.list", "sink.kafka"),
+    ("security.", "sink.security"),
+    ("sasl.", "sink.security"),
+    ("ssl.", "sink.security.tls"),
+    ("enable.ssl.certificate.verification", "sink.security.tls.verify"),
+    ("enable.sasl.", "sink.security"),
+    ("partitioner", "sink.partition"),
+    ("enable.idempotence", "delivery"),
+    ("enable.gapless.guarantee", "delivery"),
+    ("acks", "delivery"),
+    ("request.required.acks", "delivery"),
+    ("max.in.flight", "delivery"),
+    ("max.in.flight.requests.per.connection", "delivery"),
+    ("queuing.strategy", "delivery"),
+    ("transactional.id", "delivery"),
+    ("transaction.timeout.ms", "delivery"),
+    ("retries", "retry"),
+    ("message.send.max.retries", "retry"),
+    ("message.timeout.ms", "retry"),
+    ("delivery.timeout.ms", "retry"),
+    ("queue.buffering.max.messages", "memory"),
+    ("queue.buffering.max.kbytes", "memory"),
+];
+
+fn librdkafka_options(field: Field<Named<String>>, report: &Report) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    for (name, value, place) in field.given().into_iter().flatten() {
+        let decided = DECIDED_ELSEWHERE
+            .iter()
+            .find(|(option, _)| *option == name || (option.ends_with('.') && name.starts_with(option)));
+        match decided {
+            Some((_, key)) => report.add(&place, format_args!("is decided by {key}, remove it here")),
+            None => {
+                options.insert(name, value);
+            }
+        }
+    }
+    options
+}
+
+fn topic_template(field: Field<String>, task: &str, report: &Report) -> Option<TopicTemplate> {
+    let Field::Given(text, place) = field else { return None };
+    match TopicTemplate::parse(&text, task) {
+        Ok(template) => Some(template),
+        Err(constraint) => {
+            report.add_value(&place, &text, constraint);
+            None
+        }
+    }
+}
+
+/// `None` if an entry was refused, or if the sink, whose topic and partition are the defaults, was.
+fn table_selection(
+    entries: Listed<TableFile>,
+    defaults: Option<(TopicTemplate, PartitionPolicy)>,
+    source: Option<&SourceOptions>,
+    task: &str,
+    report: &Report,
+) -> Option<TableSelection> {
+    let mut exact = Vec::new();
+    let mut patterns: Vec<(TablePattern, TableRule)> = Vec::new();
+    let mut excludes = Vec::new();
+    // The line in which each exact name stands first, selected or excluded.
+    let mut first_seen: HashMap<TableName, usize> = HashMap::new();
+    let mut selects_any = false;
+    let first_place = entries[0].1.clone();
+
+    for (entry, place) in entries {
+        let TableFile { table, filter, select, topic, partition, chunk_by } = entry;
+        let table_place = table.as_given().map(|(_, place)| place.clone());
+        let (Some(name), Some(table_place)) = (table.required(report, "an entry must name its tables"), table_place)
+        else {
+            // Unread, but it may have selected something: no complaint about that.
+            selects_any = true;
+            continue;
+        };
+        if let Tables::Exact(exact) = &name.matcher.tables {
+            match first_seen.entry(exact.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(table_place.at.line);
+                }
+                Entry::Occupied(line) => {
+                    let constraint = format_args!("is named twice, first in line {}", line.get());
+                    report.add_value(&table_place, &name.text, constraint);
+                }
+            }
+        }
+        if name.matcher.exclude {
+            const WHY: &str = "has no meaning for tables that are excluded";
+            filter.refuse(report, WHY);
+            select.refuse(report, WHY);
+            topic.refuse(report, WHY);
+            partition.refuse(report, WHY);
+            chunk_by.refuse(report, WHY);
+            excludes.push(name.matcher.tables.into_pattern());
+            continue;
+        }
+        selects_any = true;
+        if matches!(source, Some(SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_))) {
+            chunk_by.refuse(report, "has no meaning without source.mysql, nothing else is cut into chunks");
+        }
+        let topic = match topic {
+            Field::Absent(_) => defaults.as_ref().map(|(topic, _)| topic.clone()),
+            field => topic_template(field, task, report),
+        };
+        let partition = partition.given().or_else(|| defaults.as_ref().map(|(_, partition)| partition.clone()));
+        let (Some(topic), Some(partition)) = (topic, partition) else { continue };
+        let rule = TableRule {
+            name: name.text,
+            at: place.at,
+            filter: filter.given(),
+            select: select.given().map(|items| items.into_iter().map(|(item, _)| item).collect()),
+            topic,
+            partition,
+            chunk_by: chunk_by.given().unwrap_or_default(),
+        };
+        match name.matcher.tables {
+            Tables::Exact(name) => exact.push((name, rule)),
+            Tables::Pattern(pattern) => patterns.push((pattern, rule)),
+        }
+    }
+    if !selects_any {
+        report.add(&first_place, "all entries exclude, at least one must select");
+    }
+    Some(TableSelection::new(exact, patterns, excludes))
+}
+
+fn canal_options(file: CanalFile) -> CanalOptions {
+    let profile = file.profile.given().unwrap_or(Profile::Canal);
+    let labels = match profile {
+        Profile::Canal => LabelOrNumber::Number,
+        Profile::Dts => LabelOrNumber::Label,
+    };
+    CanalOptions {
+        profile,
+        time_zone_offset_s: file.time_zone.given().unwrap_or(0),
+        enums: file.enums.given().unwrap_or(labels),
+        sets: file.sets.given().unwrap_or(labels),
+        mysql_type: file.mysql_type.given().unwrap_or(MysqlTypeText::Full),
+        old: file.old.given().unwrap_or(ColumnsInOld::Changed),
+    }
+}
+
+type Phases = (Option<LoadOptions>, Option<IncrementalOptions>);
+
+/// A source without snapshot or without changes switches that phase off; to ask for it then is an error.
+fn phases(
+    full_load: Field<Switch<FullLoadFile>>,
+    incremental: Field<Switch<IncrementalFile>>,
+    source: Option<&SourceOptions>,
+    report: &Report,
+) -> Phases {
+    let has_snapshot = !matches!(source, Some(SourceOptions::BinlogFiles(_)));
+    let has_changes = !matches!(source, Some(SourceOptions::Parquet(_)));
+    if let (false, Field::Given(Switch::On(_), place)) = (has_snapshot, &full_load) {
+        report.add(place, "is not possible with source.binlog_files, which holds changes only");
+    }
+    if let (false, Field::Given(Switch::On(_), place)) = (has_changes, &incremental) {
+        report.add(place, "is not possible with source.parquet, which holds no changes");
+    }
+
+    let no_load = matches!(full_load, Field::Given(Switch::Off, _));
+    let no_changes = matches!(incremental, Field::Given(Switch::Off, _));
+    if (no_load || !has_snapshot) && (no_changes || !has_changes) {
+        let place = [full_load.as_given().map(|(_, place)| place), incremental.as_given().map(|(_, place)| place)];
+        let place = place.into_iter().flatten().next().expect("no source lacks both phases");
+        report.add(place, "leaves nothing to do, neither a full load nor changes");
+    }
+
+    let load = (has_snapshot && !no_load).then(|| load_options(full_load.given()));
+    let changes = (has_changes && !no_changes).then(|| incremental_options(incremental.given()));
+    (load, changes)
+}
+
+fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
+    let Some(Switch::On(FullLoadFile { parallel, consistency, chunk_rows })) = file else {
+        return LoadOptions { parallel: count(PARALLEL), consistency: Consistency::LockFree, chunk_rows: CHUNK_ROWS };
+    };
+    LoadOptions {
+        parallel: count(parallel.given().unwrap_or(PARALLEL)),
+        consistency: consistency.given().unwrap_or(Consistency::LockFree),
+        chunk_rows: chunk_rows.given().unwrap_or(CHUNK_ROWS),
+    }
+}
+
+fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOptions {
+    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s })) = file else {
+        return IncrementalOptions { window_ms: WINDOW_MS, window_rows: WINDOW_ROWS, heartbeat_s: HEARTBEAT_S };
+    };
+    IncrementalOptions {
+        window_ms: window_ms.given().unwrap_or(WINDOW_MS),
+        window_rows: window_rows.given().unwrap_or(WINDOW_ROWS),
+        heartbeat_s: heartbeat_s.given().unwrap_or(HEARTBEAT_S),
+    }
+}
+
+/// Other failures are retried within the time for connections, so a short time for those shortens the default for the
+/// rest.
+fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
+    let Some(RetryFile { connection, other }) = field.given() else {
+        return RetryOptions { connection: RETRY_CONNECTION, other: RETRY_OTHER };
+    };
+    let connection = connection.given().unwrap_or(RETRY_CONNECTION);
+    if let Some((_, place)) = other.as_given().filter(|(other, _)| **other > connection) {
+        let minutes = connection.as_secs_f64() / 60.0;
+        report.add(place, format_args!("must not be longer than retry.connection, which is {minutes}m"));
+    }
+    RetryOptions { connection, other: other.given().unwrap_or(RETRY_OTHER.min(connection)) }
+}
+
+fn threads(threads: Threads) -> NonZeroUsize {
+    match threads {
+        Threads::Count(number) => count(number),
+        Threads::Auto => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    }
+}
+
+fn count(number: u64) -> NonZeroUsize {
+    usize::try_from(number).ok().and_then(NonZeroUsize::new).expect("the reader checked the range")
+}

@@ -1,0 +1,811 @@
+//! A task file in, what it means or all its errors out.
+
+use std::collections::BTreeSet;
+
+use super::reader::Report;
+use super::yaml::{Content, Node};
+use super::*;
+
+/// A drawn file begins with a line end, so its lines count from two.
+#[track_caller]
+fn refused(text: &str, expected: &str) {
+    let error = parse("t.yaml", text).expect_err("the file was accepted").to_string();
+    let expected = expected.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    assert!(error == expected, "\n--- expected\n{expected}\n--- got\n{error}\n---");
+}
+
+#[track_caller]
+fn accepted(text: &str) -> Task {
+    parse("t.yaml", text).unwrap_or_else(|error| panic!("\n{error}"))
+}
+
+/// A valid file around the lines under test.
+fn with(lines: &str) -> String {
+    let mut text = lines.to_owned();
+    for (key, line) in [
+        ("task", "task: shop"),
+        ("source", "source: {mysql: mysql://tide@db}"),
+        ("tables", "tables: [shop.orders]"),
+        ("sink", "sink: {kafka: b1}"),
+        ("format", "format: canal_json"),
+    ] {
+        if !lines.lines().any(|written| written.starts_with(&format!("{key}:"))) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn mysql(task: Task) -> MysqlOptions {
+    match task.source {
+        SourceOptions::Mysql(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kafka(task: Task) -> KafkaOptions {
+    match task.sink {
+        SinkOptions::Kafka(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn canal(task: Task) -> CanalOptions {
+    let Format::CanalJson(options) = task.format;
+    options
+}
+
+#[test]
+fn five_lines_are_a_task() {
+    let task = accepted(
+        "task: shop
+source: {mysql: mysql://tide@db.internal:3306, password: {env: SHOP_DB_PASSWORD}}
+tables: [shop.orders]
+sink: {kafka: \"broker1:9092\"}
+format: canal_json",
+    );
+    assert_eq!(task.name, "shop");
+    assert_eq!(task.state, PathBuf::from("state/shop"));
+    assert_eq!(task.memory_bytes, 512 * 1024 * 1024);
+    assert!(task.full_load.is_some() && task.incremental.is_some());
+    let rule = task.tables.matches("shop", "orders").unwrap();
+    assert_eq!(rule.topic.render("shop", "orders").unwrap(), "shop.orders");
+    assert_eq!(rule.partition, PartitionPolicy::PrimaryKey);
+    let source = mysql(task);
+    assert_eq!((source.user.as_str(), source.host.as_str(), source.port), ("tide", "db.internal", 3306));
+    assert!(source.server_id >= 1 << 31);
+}
+
+#[test]
+fn a_long_file_says_what_it_means() {
+    let task = accepted(
+        r#"
+task: shop                                  # names the state folder and the producer
+source:
+  mysql: mysql://tide@db.internal:3306
+  password: {env: SHOP_DB_PASSWORD}
+  tls: {mode: required, ca: ca.pem}
+tables:
+  - shop.orders
+  - table: shop.customers
+    where: country IN ('DE', 'AT') AND deleted_at IS NULL
+    select: [id, name, upper(city) AS city]
+    topic: crm.customers
+  - shop.log_*
+sink:
+  kafka: broker1:9092,broker2:9092
+  security: {sasl: scram_sha_256, user: app, password: {env: KAFKA_PASSWORD}, tls: {ca: ca.pem}}
+  topic: "{database}.{table}"
+  partition: primary_key
+  create_topics: {partitions: 12, replication: 3}
+  options: {compression.type: zstd}
+format: canal_json
+full_load: {parallel: 4, consistency: lock_free}
+delivery: at_least_once
+memory: 512MiB
+state: state/shop
+"#,
+    );
+    let customers = task.tables.matches("shop", "customers").unwrap();
+    assert_eq!(customers.filter.as_deref(), Some("country IN ('DE', 'AT') AND deleted_at IS NULL"));
+    assert_eq!(customers.select.as_deref().unwrap(), ["id", "name", "upper(city) AS city"]);
+    assert_eq!(customers.topic.render("shop", "customers").unwrap(), "crm.customers");
+    assert_eq!(customers.at, Location { line: 9, column: 5 });
+    let tls = mysql(task.clone()).tls;
+    assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some(PathBuf::from("ca.pem"))));
+    let kafka = kafka(task);
+    assert_eq!(kafka.brokers, ["broker1:9092", "broker2:9092"]);
+    assert_eq!(kafka.sasl.unwrap().mechanism, Sasl::ScramSha256);
+    assert_eq!(kafka.tls.unwrap().ca, Some(PathBuf::from("ca.pem")));
+    assert_eq!(kafka.options["compression.type"], "zstd");
+    let topics = CreateTopics { partitions: Some(12), replication: Some(3), ..CreateTopics::default() };
+    assert_eq!(kafka.create_topics, Some(topics));
+}
+
+/// `#key: value` is an option that is not set, `# words` is prose.
+fn reference_with_all_options() -> String {
+    let hash = regex::Regex::new(r"(?m)^( *)#([^ \n#])").unwrap();
+    hash.replace_all(REFERENCE, "$1$2").into_owned()
+}
+
+#[test]
+fn the_reference_shows_the_defaults() {
+    let least = accepted(
+        "
+task: shop
+source: {mysql: mysql://tide@db.internal:3306, password: {env: SHOP_DB_PASSWORD}}
+tables: [shop.orders, shop.customers]
+sink: {kafka: 'broker1:9092,broker2:9092'}
+format: canal_json
+",
+    );
+    let places = regex::Regex::new(r"Location \{[^}]*\}").unwrap();
+    // Maps of rules have no order.
+    let shown = |task: &Task| {
+        let rules = ["orders", "customers"].map(|table| task.tables.matches("shop", table).cloned().unwrap());
+        let rest = (&task.name, &task.source, &task.sink, task.partition_hash, &task.format, &task.full_load);
+        let last = (&task.incremental, task.delivery, task.memory_bytes, task.threads, &task.state, &task.retry);
+        places.replace_all(&format!("{rules:#?}{rest:#?}{last:#?}"), "").into_owned()
+    };
+    assert_eq!(shown(&accepted(REFERENCE)), shown(&least));
+}
+
+#[test]
+fn the_reference_has_every_option() {
+    let text = reference_with_all_options();
+    let report = Report::default();
+    let root = yaml::parse(&text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    file::TaskFile::read(&root, &report).unwrap();
+    let mut shown = BTreeSet::new();
+    collect_paths(&root, "", &mut shown);
+    // The forms of a secret exclude each other, so each password shows one of them.
+    let secret = regex::Regex::new(r"password\.(env|file)$").unwrap();
+    let index = regex::Regex::new(r"\[\d+\]").unwrap();
+    let asked: BTreeSet<String> =
+        report.asked.borrow().iter().map(|path| index.replace_all(path, "").into_owned()).collect();
+    let missing: Vec<_> = asked.difference(&shown).filter(|path| !secret.is_match(path)).collect();
+    assert!(missing.is_empty(), "options without an entry in reference.yaml: {missing:?}");
+    assert!(asked.len() > 60 && asked.contains("source.password.file"), "{asked:?}");
+    let problems = report.into_problems();
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+fn collect_paths(node: &Node, path: &str, paths: &mut BTreeSet<String>) {
+    match &node.content {
+        Content::Scalar { .. } => {}
+        Content::List(items) => items.iter().for_each(|item| collect_paths(item, path, paths)),
+        Content::Map(entries) => {
+            for entry in entries {
+                let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+                collect_paths(&entry.value, &path, paths);
+                paths.insert(path);
+            }
+        }
+    }
+}
+
+#[test]
+fn all_errors_come_at_once_and_in_order() {
+    refused(
+        "
+task: My Shop
+source:
+  mysql: mysql://tide@db
+  pasword: {env: X}
+tables:
+  - table: shop.orders
+    selct: [id]
+sink:
+  kafka: b1:9092
+  partition: random
+memory: 512
+retrys: 5
+",
+        "
+t.yaml:2:1: format: is missing, must be canal_json
+t.yaml:2:7: task = My Shop: must be made of a-z, 0-9, _ and -, because it names a folder and a Kafka client
+t.yaml:5:3: source.pasword: no such key, did you mean `password`?
+t.yaml:8:5: tables[0].selct: no such key, did you mean `select`?
+t.yaml:11:14: sink.partition = random: must be zero, table, primary_key or {columns: [...]}
+t.yaml:12:9: memory = 512: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
+t.yaml:13:1: retrys: no such key, did you mean `retry`?
+",
+    );
+}
+
+#[test]
+fn bad_yaml_has_line_and_column() {
+    refused("", "t.yaml:1:1: the file is empty");
+    refused(
+        "task: shop\nsource: {mysql: x\nsink: 5\n",
+        "t.yaml:3:5: not YAML: while parsing a flow mapping, did not find expected ',' or '}'",
+    );
+    refused("task: shop\n\ttables: 5\n", "t.yaml:1:7: not YAML: lines begin with spaces, not with tabs");
+    refused(
+        "where: name = 'a: b' AND c: d\n",
+        "t.yaml:1:17: not YAML: no key can stand here: check the indentation, or put a text that holds a colon and a space between quotes",
+    );
+    refused("tables:\n  - *.orders\n", "t.yaml:2:5: not YAML: a text that begins with * goes between quotes");
+    refused("tables:\n  - `shop`.orders\n", "t.yaml:2:5: not YAML: a text that begins with ` goes between quotes");
+    refused("task: a\n---\ntask: b\n", "t.yaml:2:1: a second document begins here, a task file has one");
+    refused(
+        "sink: !!map {kafka: b1}\n",
+        "t.yaml:1:7: to YAML this is a tag: a text that begins with ! goes between quotes",
+    );
+    refused("[task, shop]: 5\n", "t.yaml:1:1: a key must be a word");
+    refused("- task\n", "t.yaml:1:1: task file: is a list, must be a map of keys and values");
+    refused("shop\n", "t.yaml:1:1: task file = shop: must be a map of keys and values");
+    refused("a: &a [*a]\n", "t.yaml:1:8: this alias stands inside the value that it names");
+    refused("tables: [\"täb\", ü: x\n", "t.yaml:1:9: not YAML: unclosed bracket '['");
+}
+
+#[test]
+fn a_key_is_written_once() {
+    refused("task: a\nsource: {mysql: x, mysql: y}\n", "t.yaml:2:20: `mysql` is written twice, first in line 2");
+    refused("task: a\nsink: 5\ntask: b\n", "t.yaml:3:1: `task` is written twice, first in line 1");
+}
+
+#[test]
+fn a_typing_error_is_answered_with_the_nearest_key() {
+    refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
+    refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
+t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, partition, partition_hash, create_topics, options
+");
+    refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
+    refused(
+        &with("format: {canal_json: {profil: dts, zone: 5}}\n"),
+        "
+t.yaml:1:23: format.canal_json.profil: no such key, did you mean `profile`?
+t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, enum, set, mysql_type, old
+",
+    );
+    refused(
+        &with("source: {mysql: mysql://a@b, password: {envv: X}}\n"),
+        "t.yaml:1:41: source.password.envv: no such key, did you mean `env`?",
+    );
+}
+
+#[test]
+fn missing_sections_are_named() {
+    refused(
+        "task: shop\n",
+        "
+t.yaml:1:1: format: is missing, must be canal_json
+t.yaml:1:1: sink: is missing, must hold one of kafka, file and null
+t.yaml:1:1: source: is missing, must hold one of mysql, binlog_files and parquet
+t.yaml:1:1: tables: is missing, must list at least one database.table
+",
+    );
+    refused(
+        &with("source: {}\nsink:\ntables: []\n"),
+        "
+t.yaml:1:9: source: must hold one of mysql, binlog_files, parquet
+t.yaml:2:1: sink: is empty, must be a map of keys and values
+t.yaml:3:9: tables: must not be empty
+",
+    );
+}
+
+#[test]
+fn a_source_is_one_of_three() {
+    refused(
+        &with("source: {mysql: mysql://a@b, parquet: p}\n"),
+        "t.yaml:1:9: source: holds mysql, parquet, must hold exactly one of mysql, binlog_files, parquet",
+    );
+    refused(
+        &with("source: {parquet: p, password: x, server_id: 7, tls: {mode: required}, schema: s.json}\n"),
+        "
+t.yaml:1:32: source.password: has no meaning without source.mysql
+t.yaml:1:46: source.server_id: has no meaning without source.mysql
+t.yaml:1:54: source.tls: has no meaning without source.mysql
+t.yaml:1:80: source.schema: has no meaning without source.binlog_files
+",
+    );
+    refused(
+        &with("source: {binlog_files: [], schema: s.json}\n"),
+        "t.yaml:1:24: source.binlog_files: must not be empty",
+    );
+    refused(&with("source: {binlog_files: a.000001}\n"), "t.yaml:1:24: source.binlog_files = a.000001: must be a list");
+}
+
+#[test]
+fn the_url_of_the_source() {
+    let url = |url: &str| with(&format!("source: {{mysql: '{url}'}}\n"));
+    let address = |text: &str| {
+        let options = mysql(accepted(&url(text)));
+        format!("{} {} {}", options.user, options.host, options.port)
+    };
+    assert_eq!(address("mysql://tide@db"), "tide db 3306");
+    assert_eq!(address("mysql://tide@db:3307/"), "tide db 3307");
+    assert_eq!(address("mysql://tide@[::1]:3307"), "tide ::1 3307");
+    assert_eq!(address("mysql://ti%40de@10.0.0.1"), "ti@de 10.0.0.1 3306");
+    refused(
+        &url("mysql://tide:hunter2@db"),
+        "t.yaml:1:17: source.mysql: holds a password: put it under source.password, best as {env: NAME}",
+    );
+    refused(&url("mysql://db:3306"), "t.yaml:1:17: source.mysql: must be mysql://user@host:port, the user is missing");
+    refused(&url("tide:hunter2@db"), "t.yaml:1:17: source.mysql: must be mysql://user@host:port");
+    refused(&url("mysql://tide@db:hunter2"), "t.yaml:1:17: source.mysql: must be mysql://user@host:port");
+    refused(
+        &url("mysql://tide@db/shop"),
+        "t.yaml:1:17: source.mysql: must be mysql://user@host:port and nothing more, databases are named under `tables`",
+    );
+    refused(&url("mysql://tide@"), "t.yaml:1:17: source.mysql: must be mysql://user@host:port");
+}
+
+#[test]
+fn tls_of_the_source() {
+    let tls = |tls: &str| with(&format!("source: {{mysql: mysql://a@b, tls: {tls}}}\n"));
+    let mode = |text: &str| mysql(accepted(&tls(text))).tls.mode;
+    assert_eq!(mysql(accepted(&with(""))).tls.mode, TlsMode::Preferred);
+    assert_eq!(mode("{}"), TlsMode::Required);
+    assert_eq!(mode("{ca: ca.pem}"), TlsMode::VerifyCa);
+    assert_eq!(mode("{ca: ca.pem, mode: verify_identity}"), TlsMode::VerifyIdentity);
+    refused(
+        &tls("{mode: prefered}"),
+        "t.yaml:1:42: source.tls.mode = prefered: must be one of disabled, preferred, required, verify_ca, verify_identity",
+    );
+    refused(
+        &tls("{mode: preferred, ca: ca.pem, cert: c.pem}"),
+        "
+t.yaml:1:57: source.tls.ca: is not asked with source.tls.mode = preferred, use verify_ca
+t.yaml:1:71: source.tls.cert: has no meaning without its `key`
+",
+    );
+    refused(
+        &tls("{mode: disabled, ca: ca.pem, key: k.pem}"),
+        "
+t.yaml:1:56: source.tls.ca: has no meaning with source.tls.mode = disabled
+t.yaml:1:69: source.tls.key: has no meaning with source.tls.mode = disabled
+t.yaml:1:69: source.tls.key: has no meaning without its `cert`
+",
+    );
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let task = accepted(&with("source: {mysql: mysql://a@b, password: hunter2}\n"));
+    assert!(!format!("{task:?}").contains("hunter2"));
+    assert_eq!(mysql(task).password.unwrap().resolve().unwrap(), "hunter2");
+    refused(
+        &with("source: {mysql: mysql://a@b, password: [hunter2]}\n"),
+        "t.yaml:1:40: source.password: is a list, must be {env: NAME}, {file: path} or the text itself",
+    );
+    refused(
+        &with("source: {mysql: mysql://a@b, password: {env: A, file: b}}\n"),
+        "t.yaml:1:40: source.password: must be {env: NAME}, {file: path} or the text itself",
+    );
+    refused(
+        &with("source: {mysql: mysql://a@b, password:}\n"),
+        "t.yaml:1:30: source.password: is empty, must be {env: NAME}, {file: path} or the text itself",
+    );
+    refused(
+        &with("source: {mysql: mysql://a@b, password: {env: }}\n"),
+        "t.yaml:1:41: source.password.env: is empty, must be a text",
+    );
+}
+
+#[test]
+fn secrets_are_read_when_asked_for() {
+    let folder = std::env::temp_dir().join(format!("tidegate-secret-{}", std::process::id()));
+    std::fs::write(&folder, "hunter2\r\n").unwrap();
+    assert_eq!(Secret::from_file(folder.clone()).resolve().unwrap(), "hunter2");
+    std::fs::remove_file(&folder).unwrap();
+    let missing = Secret::from_file(PathBuf::from("no/such.secret")).resolve().unwrap_err().to_string();
+    assert!(missing.starts_with("could not read the secret in file no/such.secret: "), "{missing}");
+    let unset = Secret::from_variable("TIDEGATE_TEST_NO_SUCH_VARIABLE".into()).resolve().unwrap_err();
+    assert_eq!(unset.to_string(), "environment variable TIDEGATE_TEST_NO_SUCH_VARIABLE is not set");
+}
+
+/// The entry that selects each table of the list, `-` if none does.
+fn selected(entries: &str, tables: &str) -> String {
+    let selection = accepted(&with(&format!("tables: {entries}\n"))).tables;
+    let names = tables.split(' ').map(|table| {
+        let (database, table) = table.split_once('.').unwrap();
+        selection.matches(database, table).map_or("-", |rule| rule.name.as_str()).to_owned()
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn exact_names_win_over_patterns_and_the_first_pattern_over_others() {
+    assert_eq!(selected("[shop.*, shop.log_*, shop.log_1]", "shop.log_1 shop.log_2 crm.log_2"), "shop.log_1 shop.* -");
+    assert_eq!(selected("['*.orders', shop.*]", "shop.orders crm.orders crm.x"), "*.orders *.orders -");
+    assert_eq!(selected("[s*p.a*b*c]", "shop.abc shop.axbxc shop.ab shop.abcx p.abc"), "s*p.a*b*c s*p.a*b*c - - -");
+    assert_eq!(selected("[shop.a*a]", "shop.a shop.aa"), "- shop.a*a");
+}
+
+#[test]
+fn excludes_take_back_what_patterns_select() {
+    let entries = "['!shop.log_*', shop.*, shop.log_keep, !shop.tmp, '!/.*_old/']";
+    assert_eq!(selected(entries, "shop.a shop.log_1 shop.log_keep shop.tmp shop.a_old"), "shop.* - shop.log_keep - -");
+}
+
+#[test]
+fn regular_expressions_match_whole_names() {
+    assert_eq!(selected(r"['/shop\.(a|b)/']", "shop.a shop.b shop.ab xshop.a"), r"/shop\.(a|b)/ /shop\.(a|b)/ - -");
+    refused(
+        &with("tables: ['/shop.(a/', '/a', '//', '/a)|(b/']\n"),
+        "
+t.yaml:1:10: tables[0] = /shop.(a/: must be a regular expression on database.table: unclosed group
+t.yaml:1:23: tables[1] = /a: a regular expression must stand between two slashes
+t.yaml:1:29: tables[2] = //: a regular expression must stand between two slashes
+t.yaml:1:35: tables[3] = /a)|(b/: must be a regular expression on database.table: unopened group
+",
+    );
+}
+
+#[test]
+fn names_between_back_ticks_may_hold_anything() {
+    let tables = accepted(&with("tables: ['`my db`.`a.``*`', \"`my db`.x*`*`\"]\n")).tables;
+    assert_eq!(tables.matches("my db", "a.`*").unwrap().name, "`my db`.`a.``*`");
+    assert_eq!(tables.matches("my db", "xy*").unwrap().name, "`my db`.x*`*`");
+    assert!(tables.matches("my db", "xy").is_none() && tables.matches("my db", "a.`b").is_none());
+}
+
+#[test]
+fn patterns_leave_the_servers_own_databases_alone() {
+    assert_eq!(selected("['*.*', '/.*/']", "mysql.user SYS.x shop.a"), "- - *.*");
+    assert_eq!(selected("[mysql.u*]", "mysql.user mysql.db"), "mysql.u* -");
+}
+
+#[test]
+fn databases_are_known_if_all_entries_name_theirs() {
+    let hint = |entries: &str| {
+        let tables = accepted(&with(&format!("tables: {entries}\n"))).tables;
+        tables.databases_hint().map(|databases| databases.into_iter().collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(hint("[shop.a, shop.b, crm.*, '!*.tmp']").as_deref(), Some("crm shop"));
+    assert_eq!(hint("[shop.a, '*.b']"), None);
+    assert_eq!(hint("[shop.a, '/b.b/']"), None);
+}
+
+#[test]
+fn names_of_tables_that_cannot_be() {
+    refused(
+        &with("tables: [orders, shop., shop.a.b, 'shop.a b', '`shop.a', 'a.b,c.d', [a.b], ]\n"),
+        "
+t.yaml:1:10: tables[0] = orders: must be database.table
+t.yaml:1:18: tables[1] = shop.: must be database.table, both not empty
+t.yaml:1:25: tables[2] = shop.a.b: must be database.table, a name that holds a dot goes between back-ticks
+t.yaml:1:35: tables[3] = shop.a b: must be database.table, a name that holds ' ' goes between back-ticks
+t.yaml:1:47: tables[4] = `shop.a: a back-tick must have its counterpart
+t.yaml:1:58: tables[5] = a.b,c.d: must be database.table, a name that holds ',' goes between back-ticks
+t.yaml:1:69: tables[6]: is a list, must be database.table, or a map with the key `table`
+",
+    );
+    refused(
+        &with("tables:\n- where: a > 1\n- table:\n- {}\n"),
+        "
+t.yaml:2:3: tables[0].table: is missing, an entry must name its tables
+t.yaml:3:3: tables[1].table: is empty, must be database.table
+t.yaml:4:3: tables[2].table: is missing, an entry must name its tables
+",
+    );
+    refused(
+        &with("tables: ['!shop.a', '!shop.*']\n"),
+        "t.yaml:1:10: tables[0]: all entries exclude, at least one must select",
+    );
+    refused(
+        &with("tables:\n- shop.a\n- {table: '`shop`.a', where: b > 1}\n- '!shop.a'\n"),
+        "
+t.yaml:3:11: tables[1].table = `shop`.a: is named twice, first in line 2
+t.yaml:4:3: tables[2] = !shop.a: is named twice, first in line 2
+",
+    );
+    refused(
+        &with("tables:\n- shop.*\n- {table: '!shop.a', where: b > 1, select: [c], topic: t}\n"),
+        "
+t.yaml:3:29: tables[1].where: has no meaning for tables that are excluded
+t.yaml:3:44: tables[1].select: has no meaning for tables that are excluded
+t.yaml:3:56: tables[1].topic: has no meaning for tables that are excluded
+",
+    );
+}
+
+#[test]
+fn select_and_columns() {
+    let text =
+        "tables: [{table: a.b, select: [id, 'concat(a, b) AS c'], partition: {columns: [id]}, chunk_by: [d, e]}]\n";
+    let task = accepted(&with(text));
+    let rule = task.tables.matches("a", "b").unwrap();
+    assert_eq!(rule.select.as_deref().unwrap(), ["id", "concat(a, b) AS c"]);
+    assert_eq!(rule.partition, PartitionPolicy::Columns(vec!["id".into()]));
+    assert_eq!(rule.chunk_by, ["d", "e"]);
+    refused(&with("tables: [{table: a.b, select: [id, concat(a, b) AS c]}]\n"), "
+t.yaml:1:36: tables[0].select[1] = concat(a: must be a whole column or expression, put one that holds a comma between double quotes
+t.yaml:1:46: tables[0].select[2] = b) AS c: must be a whole column or expression, put one that holds a comma between double quotes
+");
+    refused(
+        &with("tables: [{table: a.b, select: [], partition: {columns: [a, A]}, chunk_by: a}]\n"),
+        "
+t.yaml:1:31: tables[0].select: must not be empty
+t.yaml:1:60: tables[0].partition.columns[1] = A: must be named once
+t.yaml:1:75: tables[0].chunk_by = a: must be a list
+",
+    );
+    refused(
+        &with("tables: [{table: a.b, partition: {column: a}}]\n"),
+        "t.yaml:1:35: tables[0].partition.column: no such key, did you mean `columns`?",
+    );
+    refused(
+        &with("source: {parquet: p}\ntables: [{table: a.b, chunk_by: [a]}]\n"),
+        "t.yaml:2:33: tables[0].chunk_by: has no meaning without source.mysql, nothing else is cut into chunks",
+    );
+}
+
+#[test]
+fn a_sink_is_one_of_three() {
+    for null in ["null: {}", "\"null\": {}", "null:"] {
+        assert!(matches!(accepted(&with(&format!("sink: {{{null}}}\n"))).sink, SinkOptions::Null));
+    }
+    assert!(matches!(accepted(&with("sink: {file: out}\n")).sink, SinkOptions::File(_)));
+    refused(
+        &with("sink: {kafka: b1, file: out}\n"),
+        "t.yaml:1:7: sink: holds kafka, file, must hold exactly one of kafka, file, null",
+    );
+    refused(&with("sink: {topic: x}\n"), "t.yaml:1:7: sink: must hold one of kafka, file, null");
+    refused(&with("sink: {null: 5}\n"), "t.yaml:1:14: sink.null = 5: must be an empty map, {}");
+    refused(
+        &with("sink: {file: f, security: {}, create_topics: false, options: {a: b}}\n"),
+        "
+t.yaml:1:27: sink.security: has no meaning without sink.kafka
+t.yaml:1:46: sink.create_topics: has no meaning without sink.kafka
+t.yaml:1:62: sink.options: has no meaning without sink.kafka
+",
+    );
+}
+
+#[test]
+fn brokers_have_ports() {
+    let brokers = kafka(accepted(&with("sink: {kafka: 'b1, b2:19092,[::1]:9094'}\n"))).brokers;
+    assert_eq!(brokers, ["b1:9092", "b2:19092", "[::1]:9094"]);
+    refused(
+        &with("sink: {kafka: 'SSL://b1:9092'}\n"),
+        "t.yaml:1:15: sink.kafka = SSL://b1:9092: must be brokers as host:port with commas between them",
+    );
+    refused(
+        &with("sink: {kafka: 'b1:9092,'}\n"),
+        "t.yaml:1:15: sink.kafka = b1:9092,: must be brokers as host:port with commas between them",
+    );
+    refused(
+        &with("sink: {kafka: [b1, b2]}\n"),
+        "t.yaml:1:15: sink.kafka: is a list, must be brokers with commas between them, such as b1:9092,b2:9092",
+    );
+}
+
+#[test]
+fn security_of_the_sink() {
+    let security = |text: &str| with(&format!("sink: {{kafka: b1, security: {text}}}\n"));
+    for tls in ["{tls: true}", "{tls: {}}"] {
+        let options = kafka(accepted(&security(tls)));
+        assert!(options.sasl.is_none() && options.tls.unwrap().verify, "{tls}");
+    }
+    assert!(kafka(accepted(&security("{tls: false}"))).tls.is_none());
+    assert!(!kafka(accepted(&security("{tls: {verify: false}}"))).tls.unwrap().verify);
+    refused(
+        &security("{sasl: scram_sha_256}"),
+        "
+t.yaml:1:29: sink.security.password: is missing, sink.security.sasl needs it
+t.yaml:1:29: sink.security.user: is missing, sink.security.sasl needs it
+",
+    );
+    refused(
+        &security("{sasl: SCRAM-SHA-256, user: a, password: b}"),
+        "t.yaml:1:36: sink.security.sasl = SCRAM-SHA-256: must be one of plain, scram_sha_256, scram_sha_512",
+    );
+    refused(
+        &security("{user: a, password: b}"),
+        "
+t.yaml:1:36: sink.security.user: has no meaning without sink.security.sasl
+t.yaml:1:49: sink.security.password: has no meaning without sink.security.sasl
+",
+    );
+    refused(
+        &security("{tls: {cert: c.pem, key_password: hunter2, verify: yes}}"),
+        "
+t.yaml:1:42: sink.security.tls.cert: has no meaning without its `key`
+t.yaml:1:63: sink.security.tls.key_password: has no meaning without its `key`
+t.yaml:1:80: sink.security.tls.verify = yes: must be true or false
+",
+    );
+    refused(
+        &security("{tls: required}"),
+        "t.yaml:1:35: sink.security.tls = required: must be true, false or a map of keys and values",
+    );
+}
+
+#[test]
+fn topics_are_templates() {
+    let render = |template: &str, database: &str, table: &str| {
+        let task = accepted(&with(&format!("sink: {{kafka: b1, topic: '{template}'}}\ntables: ['*.*']\n")));
+        let rule = task.tables.matches(database, table).unwrap();
+        rule.topic.render(database, table).map_err(|error| error.to_string())
+    };
+    assert_eq!(render("{task}.{database}-{table}_x", "crm", "t").unwrap(), "shop.crm-t_x");
+    assert_eq!(render("all", "crm", "t").unwrap(), "all");
+    assert_eq!(
+        render("{table}", "crm", "täble").unwrap_err(),
+        "topic name \"täble\" holds 'ä', Kafka allows letters, digits, dot, underscore and hyphen"
+    );
+    assert_eq!(render("{table}", "crm", "..").unwrap_err(), "topic name \"..\" is not possible in Kafka");
+    assert!(
+        render("{table}{table}", "crm", &"t".repeat(125))
+            .unwrap_err()
+            .ends_with("has 250 characters, Kafka allows 249")
+    );
+    refused(
+        &with(
+            "sink: {kafka: b1, topic: 'crm/{table}'}\ntables: [{table: a.b, topic: '{schema}'}, {table: a.c, topic: 'a{b'}]\n",
+        ),
+        "
+t.yaml:1:26: sink.topic = crm/{table}: must not hold '/', Kafka allows letters, digits, dot, underscore and hyphen
+t.yaml:2:30: tables[0].topic = {schema}: must name no other places than {database}, {table} and {task}
+t.yaml:2:63: tables[1].topic = a{b: must have a } for each {
+",
+    );
+}
+
+#[test]
+fn options_that_other_keys_decide_are_refused_with_both_names() {
+    let options = "sink:
+  kafka: b1
+  options:
+    bootstrap.servers: b2
+    ssl.ca.location: ca.pem
+    sasl.password: hunter2
+    acks: 1
+    linger.ms: 50
+    partitioner: random
+    transactional.id: x
+    message.timeout.ms: 5
+    compression.type:
+    queue.buffering.max.ms: [5]
+";
+    refused(
+        &with(options),
+        "
+t.yaml:4:5: sink.options.bootstrap.servers: is decided by sink.kafka, remove it here
+t.yaml:5:5: sink.options.ssl.ca.location: is decided by sink.security.tls, remove it here
+t.yaml:6:5: sink.options.sasl.password: is decided by sink.security, remove it here
+t.yaml:7:5: sink.options.acks: is decided by delivery, remove it here
+t.yaml:9:5: sink.options.partitioner: is decided by sink.partition, remove it here
+t.yaml:10:5: sink.options.transactional.id: is decided by delivery, remove it here
+t.yaml:11:5: sink.options.message.timeout.ms: is decided by retry, remove it here
+t.yaml:12:5: sink.options.compression.type: is empty, must be a text
+t.yaml:13:5: sink.options.queue.buffering.max.ms: is a list, must be a text
+",
+    );
+    let options =
+        kafka(accepted(&with("sink: {kafka: b1, options: {linger.ms: 50, socket.keepalive.enable: true}}\n"))).options;
+    assert_eq!(format!("{options:?}"), r#"{"linger.ms": "50", "socket.keepalive.enable": "true"}"#);
+}
+
+#[test]
+fn topics_are_created_or_not() {
+    let topics = |text: &str| with(&format!("sink: {{kafka: b1, create_topics: {text}}}\n"));
+    assert_eq!(kafka(accepted(&topics("false"))).create_topics, None);
+    assert_eq!(kafka(accepted(&topics("true"))).create_topics, Some(CreateTopics::default()));
+    let created = kafka(accepted(&topics("{partitions: 3, config: {retention.ms: -1}}"))).create_topics.unwrap();
+    assert_eq!((created.partitions, created.replication), (Some(3), None));
+    assert_eq!(created.config["retention.ms"], "-1");
+    refused(
+        &topics("{partitions: 0, replication: many}"),
+        "
+t.yaml:1:47: sink.create_topics.partitions = 0: must be broker_default or a whole number from 1 to 100000
+t.yaml:1:63: sink.create_topics.replication = many: must be broker_default or a whole number from 1 to 100
+",
+    );
+}
+
+#[test]
+fn profiles_decide_what_is_not_written() {
+    let options = |text: &str| {
+        let canal = canal(accepted(&with(&format!("format: {text}\n"))));
+        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old } = canal;
+        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?}")
+    };
+    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed");
+    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed");
+    assert_eq!(
+        options("{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30}}"),
+        "Dts -19800 Label Number Base All"
+    );
+    refused(
+        &with("format: dts_avro\n"),
+        "t.yaml:1:9: format = dts_avro: must be canal_json, alone or as the key of a map with its options",
+    );
+    refused(&with("format: {canal: {}}\n"), "t.yaml:1:10: format.canal: no such key, there are canal_json");
+    refused(
+        &with("format: {canal_json: {enum: bits, time_zone: Europe/Berlin}}\n"),
+        "
+t.yaml:1:29: format.canal_json.enum = bits: must be one of label, index
+t.yaml:1:46: format.canal_json.time_zone = Europe/Berlin: must be an offset from UTC such as +00:00, +08:00 or -05:30
+",
+    );
+    refused(
+        &with("format: {canal_json: {time_zone: '+14:01'}}\n"),
+        "t.yaml:1:34: format.canal_json.time_zone = +14:01: must be an offset from UTC such as +00:00, +08:00 or -05:30",
+    );
+}
+
+#[test]
+fn phases_can_be_switched_off() {
+    let phases = |text: &str| {
+        let task = accepted(&with(text));
+        (task.full_load.is_some(), task.incremental.is_some())
+    };
+    assert_eq!(phases(""), (true, true));
+    assert_eq!(phases("full_load: false\n"), (false, true));
+    assert_eq!(phases("incremental: false\nfull_load: {parallel: 8}\n"), (true, false));
+    assert_eq!(phases("source: {binlog_files: [a.000001]}\n"), (false, true));
+    assert_eq!(phases("source: {parquet: p}\n"), (true, false));
+    refused(
+        &with("full_load: false\nincremental: false\n"),
+        "t.yaml:1:12: full_load: leaves nothing to do, neither a full load nor changes",
+    );
+    refused(
+        &with("source: {parquet: p}\nincremental: true\n"),
+        "t.yaml:2:14: incremental: is not possible with source.parquet, which holds no changes",
+    );
+    refused(
+        &with("source: {parquet: p}\nfull_load: false\n"),
+        "t.yaml:2:12: full_load: leaves nothing to do, neither a full load nor changes",
+    );
+    refused(
+        &with("source: {binlog_files: [a]}\nfull_load: {}\n"),
+        "t.yaml:2:12: full_load: is not possible with source.binlog_files, which holds changes only",
+    );
+    refused(
+        &with("full_load: {parallel: 0, consistency: single_point, chunk_rows: 1e6}\nincremental: on\n"),
+        "
+t.yaml:1:23: full_load.parallel = 0: must be a whole number from 1 to 256
+t.yaml:1:39: full_load.consistency = single_point: must be lock_free, there is no other yet
+t.yaml:1:65: full_load.chunk_rows = 1e6: must be a whole number from 1 to 100000000
+t.yaml:2:14: incremental = on: must be true, false or a map of keys and values
+",
+    );
+}
+
+#[test]
+fn sizes_times_and_numbers_have_units_and_bounds() {
+    let task = accepted(&with("memory: 1.5GiB\nretry: {connection: 5m}\nthreads: 3\n"));
+    assert_eq!(task.memory_bytes, 3 << 29);
+    assert_eq!(task.threads.get(), 3);
+    assert_eq!((task.retry.connection.as_secs(), task.retry.other.as_secs()), (300, 300));
+    assert_eq!(accepted(&with("memory: 800MB\n")).memory_bytes, 800_000_000);
+    assert_eq!(accepted(&with("retry: {other: 2h}\n")).retry.other.as_secs(), 7200);
+    refused(
+        &with("memory: 32MiB\nthreads: many\nretry: {connection: 10, other: -5m}\ndelivery: exactly_once\n"),
+        "
+t.yaml:1:9: memory = 32MiB: must be at least 64MiB
+t.yaml:2:10: threads = many: must be auto or a whole number from 1 to 1024
+t.yaml:3:21: retry.connection = 10: must be a time with a unit, such as 30s, 720m, 12h or 2d
+t.yaml:3:32: retry.other = -5m: must be a time with a unit, such as 30s, 720m, 12h or 2d
+t.yaml:4:11: delivery = exactly_once: must be at_least_once, there is no other yet
+",
+    );
+    refused(
+        &with("memory: 99999999999999GiB\nthreads: 0\nretry: {connection: 5m, other: 6m}\nstate: ''\n"),
+        "
+t.yaml:1:9: memory = 99999999999999GiB: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
+t.yaml:2:10: threads = 0: must be a whole number from 1 to 1024
+t.yaml:3:32: retry.other: must not be longer than retry.connection, which is 5m
+t.yaml:4:8: state: is empty, must be a text
+",
+    );
+}
+
+#[test]
+fn files_from_windows_are_read() {
+    let text = format!("\u{feff}{}", with("threads: 3\nmemory: 1GiB\n").replace('\n', "\r\n"));
+    assert_eq!(accepted(&text).threads.get(), 3);
+}
+
+#[test]
+fn anchors_and_aliases_work() {
+    let task = accepted(&with("tables: [{table: a.b, select: &columns [id, name]}, {table: a.c, select: *columns}]\n"));
+    assert_eq!(task.tables.matches("a", "c").unwrap().select.as_deref().unwrap(), ["id", "name"]);
+}

@@ -1,0 +1,198 @@
+//! YAML text → a tree in which every key and value knows its line and column.
+//!
+//! The task file is read as text first and given types later (`reader.rs`): so all errors of a file can be told at
+//! once, and a value's type follows from its key. `password: 0123` is the text `0123`, whatever YAML takes it for, and
+//! the key in `null: {}` is the text `null`.
+//!
+//! Only what would be ambiguous later is refused here: bad syntax, a key that is written twice, several documents.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_saphyr::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, options};
+
+/// Where something stands in the file. Lines and columns count characters, from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl From<&Marker> for Location {
+    fn from(marker: &Marker) -> Self {
+        Location { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) content: Content,
+    pub(super) at: Location,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    /// `plain` is false for text in quotes and for block text, which is never null, a number or a boolean.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Rc<Node>>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_at: Location,
+    pub(super) value: Rc<Node>,
+}
+
+/// What makes the text unreadable as one YAML document.
+#[derive(Debug)]
+pub(super) struct SyntaxError {
+    pub(super) at: Location,
+    pub(super) message: String,
+}
+
+impl Node {
+    pub(super) fn is_null(&self) -> bool {
+        let Content::Scalar { text, plain: true } = &self.content else { return false };
+        matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
+
+/// Reads the one document of `text`. Anchors and aliases work and share their node, so a file cannot grow by them.
+pub(super) fn parse(text: &str) -> Result<Rc<Node>, SyntaxError> {
+    let mut tree = Tree::default();
+    for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
+        let (event, span) = event.map_err(syntax_error)?;
+        tree.accept(event, span, text)?;
+    }
+    let start = Location { line: 1, column: 1 };
+    tree.root.ok_or_else(|| SyntaxError { at: start, message: "the file is empty".into() })
+}
+
+/// The nodes that have begun and not ended, outermost first.
+#[derive(Default)]
+struct Tree {
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+}
+
+struct Open {
+    content: OpenContent,
+    at: Location,
+    anchor: usize,
+}
+
+enum OpenContent {
+    List(Vec<Rc<Node>>),
+    Map { entries: Vec<Entry>, key: Option<(String, Location)> },
+}
+
+impl Tree {
+    fn accept(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), SyntaxError> {
+        let at = Location::from(&span.start);
+        match event {
+            Event::Scalar(value, style, anchor, tag) => {
+                let value = if tag.is_some() { tag_as_text(&value, &span, text)? } else { value.into_owned() };
+                let content = Content::Scalar { text: value, plain: style == ScalarStyle::Plain };
+                self.finish(Node { content, at }, anchor)
+            }
+            Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => Err(tag_error(&span)),
+            Event::SequenceStart(_, anchor, None) => {
+                self.open.push(Open { content: OpenContent::List(Vec::new()), at, anchor });
+                Ok(())
+            }
+            Event::MappingStart(_, anchor, None) => {
+                let content = OpenContent::Map { entries: Vec::new(), key: None };
+                self.open.push(Open { content, at, anchor });
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Open { content, at, anchor } = self.open.pop().expect("the parser pairs starts and ends");
+                let content = match content {
+                    OpenContent::List(items) => Content::List(items),
+                    OpenContent::Map { entries, .. } => Content::Map(entries),
+                };
+                self.finish(Node { content, at }, anchor)
+            }
+            Event::Alias(id) => match self.anchors.get(&id) {
+                Some(node) => self.place(Rc::clone(node)),
+                None => Err(SyntaxError { at, message: "this alias stands inside the value that it names".into() }),
+            },
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(SyntaxError { at, message: "a second document begins here, a task file has one".into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
+        let node = Rc::new(node);
+        // Zero stands for "no anchor".
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.place(node)
+    }
+
+    /// Puts a finished node where it belongs: into the innermost open list or map, there as a key or as a value.
+    fn place(&mut self, node: Rc<Node>) -> Result<(), SyntaxError> {
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut parent.content {
+            OpenContent::List(items) => items.push(node),
+            OpenContent::Map { entries, key } => match key.take() {
+                Some((key, key_at)) => entries.push(Entry { key, key_at, value: node }),
+                None => {
+                    let Content::Scalar { text, .. } = &node.content else {
+                        return Err(SyntaxError { at: node.at, message: "a key must be a word".into() });
+                    };
+                    if let Some(first) = entries.iter().find(|entry| entry.key == *text) {
+                        let message = format!("`{text}` is written twice, first in line {}", first.key_at.line);
+                        return Err(SyntaxError { at: node.at, message });
+                    }
+                    *key = Some((text.clone(), node.at));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+/// `- !shop.tmp` is meant as text, but to YAML it is a tag on nothing. A tag on something is not meant as anything
+/// here.
+fn tag_as_text(value: &str, span: &Span, text: &str) -> Result<String, SyntaxError> {
+    let tag = span.tag_span().and_then(|tag| tag.slice(text));
+    match tag {
+        Some(tag) if value.is_empty() && !tag.starts_with("!!") => Ok(tag.to_owned()),
+        _ => Err(tag_error(span)),
+    }
+}
+
+fn tag_error(span: &Span) -> SyntaxError {
+    let at = Location::from(&span.tag_start.unwrap_or(span.start));
+    SyntaxError { at, message: "to YAML this is a tag: a text that begins with ! goes between quotes".into() }
+}
+
+/// The parser's words, and what to do about what people do write: patterns, back-ticks, SQL.
+fn syntax_error(error: ScanError) -> SyntaxError {
+    let what = match error.kind() {
+        ErrorKind::UnknownAnchor => "a text that begins with * goes between quotes".to_owned(),
+        ErrorKind::UnexpectedCharacter { character } => {
+            format!("a text that begins with {character} goes between quotes")
+        }
+        ErrorKind::MappingValueNotAllowed => {
+            "no key can stand here: check the indentation, or put a text that holds a colon and a space between quotes"
+                .to_owned()
+        }
+        ErrorKind::TabInPlainScalar => "lines begin with spaces, not with tabs".to_owned(),
+        _ => error.info(),
+    };
+    SyntaxError { at: Location::from(error.marker()), message: format!("not YAML: {what}") }
+}
