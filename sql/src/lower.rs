@@ -127,10 +127,8 @@ impl<'a> Lower<'a> {
             Ast::IsUnknown(inner) => Ok(Expr::IsUnknown(Box::new(self.condition(inner)?))),
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(Box::new(self.condition(inner)?))),
             Ast::Between { expr, negated, low, high } => {
-                let [value, low, high] = self
-                    .comparable(&[expr, low, high])?
-                    .try_into()
-                    .expect("three expressions stay three");
+                let [value, low, high] =
+                    self.comparable(&[expr, low, high])?.try_into().expect("three expressions stay three");
                 Ok(Expr::Between(Between::new(Box::new(value), *negated, Box::new(low), Box::new(high))))
             }
             Ast::InList { expr, list, negated } => {
@@ -157,9 +155,7 @@ impl<'a> Lower<'a> {
                 let data_type = self.cast_type(data_type, span)?;
                 self.cast(expr, data_type, !matches!(kind, CastKind::Cast | CastKind::DoubleColon))
             }
-            Ast::Convert { .. } => {
-                Err(Refusal::new(span, "CONVERT is not supported").hint("Write CAST(x AS type)."))
-            }
+            Ast::Convert { .. } => Err(Refusal::new(span, "CONVERT is not supported").hint("Write CAST(x AS type).")),
             Ast::Extract { field, expr, .. } => match date_part(field) {
                 Some(part) => self.part(part, self.lower(expr)?, expr.span()),
                 None => Err(Refusal::new(span, format!("EXTRACT({field} FROM …) is not supported"))),
@@ -269,7 +265,9 @@ impl<'a> Lower<'a> {
                 // The kernel of negation wraps around, that of subtraction can be told not to.
                 let expr = self.number(ast)?;
                 match self.class(&expr)? {
-                    Class::Float => Ok(binary(Expr::from_literal(ScalarValue::Float64(Some(-1.0))), Operator::Multiply, expr)),
+                    Class::Float => {
+                        Ok(binary(Expr::from_literal(ScalarValue::Float64(Some(-1.0))), Operator::Multiply, expr))
+                    }
                     _ => Ok(binary(Expr::from_literal(ScalarValue::Int64(Some(0))), Operator::Minus, expr)),
                 }
             }
@@ -300,8 +298,13 @@ impl<'a> Lower<'a> {
             BinaryOperator::Divide => {
                 let expr = self.arithmetic(left, Operator::Divide, right)?;
                 if self.both_integers(&expr)? {
-                    let refusal = Refusal::new(span, "`/` of two integers has a fraction in MySQL, but its digits are not clear here");
-                    return Err(refusal.hint("Write a DIV b for an integer, CAST(a AS DECIMAL(20, 4)) / b for a fraction."));
+                    let refusal = Refusal::new(
+                        span,
+                        "`/` of two integers has a fraction in MySQL, but its digits are not clear here",
+                    );
+                    return Err(
+                        refusal.hint("Write a DIV b for an integer, CAST(a AS DECIMAL(20, 4)) / b for a fraction.")
+                    );
                 }
                 return Ok(expr);
             }
@@ -322,7 +325,9 @@ impl<'a> Lower<'a> {
         };
         let exprs = self.comparable(&[left, right])?;
         if op != Operator::IsNotDistinctFrom && exprs.iter().any(is_null) {
-            return Err(Refusal::new(span, "a comparison with NULL is never true").hint("Write x IS NULL or x IS NOT NULL."));
+            return Err(
+                Refusal::new(span, "a comparison with NULL is never true").hint("Write x IS NULL or x IS NOT NULL.")
+            );
         }
         let [left, right] = exprs.try_into().expect("two expressions stay two");
         Ok(binary(left, op, right))
@@ -438,7 +443,8 @@ impl<'a> Lower<'a> {
             },
             _ => None,
         };
-        let amount = amount.ok_or_else(|| Refusal::new(span, "an interval has an integer and a unit: INTERVAL 2 DAY"))?;
+        let amount =
+            amount.ok_or_else(|| Refusal::new(span, "an interval has an integer and a unit: INTERVAL 2 DAY"))?;
         let refusal = || Refusal::new(span, "the interval is too long or its unit is not supported");
         let small = |factor: i64| amount.checked_mul(factor).and_then(|product| i32::try_from(product).ok());
         let nanos = |factor: i64| amount.checked_mul(factor);
@@ -500,7 +506,9 @@ impl<'a> Lower<'a> {
             }
         }
 
-        if classes.contains(&Class::Float) && classes.iter().any(|class| matches!(class, Class::Decimal | Class::Integer)) {
+        if classes.contains(&Class::Float)
+            && classes.iter().any(|class| matches!(class, Class::Decimal | Class::Integer))
+        {
             for (expr, class) in exprs.iter_mut().zip(&classes) {
                 if class.is_number() {
                     *expr = self.double(expr.clone())?;
@@ -526,8 +534,9 @@ impl<'a> Lower<'a> {
         self.one_kind_of_time(results.iter().chain(&otherwise_expr))?;
         let whens: Vec<Expr> = match operand {
             Some(operand) => {
-                let asts: Vec<&Ast> =
-                    std::iter::once(operand.as_ref()).chain(conditions.iter().map(|branch| &branch.condition)).collect();
+                let asts: Vec<&Ast> = std::iter::once(operand.as_ref())
+                    .chain(conditions.iter().map(|branch| &branch.condition))
+                    .collect();
                 let mut exprs = self.comparable(&asts)?;
                 let operand = exprs.remove(0);
                 exprs.into_iter().map(|expr| binary(operand.clone(), Operator::Eq, expr)).collect()
@@ -544,7 +553,9 @@ impl<'a> Lower<'a> {
         for expr in exprs {
             let class = self.class(expr)?;
             if class.is_temporal() && *found.get_or_insert(class) != class {
-                return Err(Refusal::new(Span::empty(), "DATE and DATETIME are mixed").hint("Write CAST(x AS DATETIME)."));
+                return Err(
+                    Refusal::new(Span::empty(), "DATE and DATETIME are mixed").hint("Write CAST(x AS DATETIME).")
+                );
             }
         }
         Ok(())
@@ -556,7 +567,8 @@ impl<'a> Lower<'a> {
         if let Some((message, hint)) = text_refusal(&from, &to) {
             return Err(Refusal::new(ast.span(), message).hint(hint));
         }
-        if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Date32 | DataType::Timestamp(..)) = (&expr, &to)
+        if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Date32 | DataType::Timestamp(..)) =
+            (&expr, &to)
             && !try_cast
         {
             let value = cast_text(text, &to);
@@ -581,12 +593,14 @@ impl<'a> Lower<'a> {
 
     fn cast_type(&self, data_type: &ast::DataType, span: Span) -> Result<DataType, Refusal> {
         use ast::DataType as Sql;
-        let decimal = |precision: u64, scale: i64| {
-            match (u8::try_from(precision), i8::try_from(scale)) {
-                (Ok(precision @ 1..=38), Ok(scale)) if (0..=30).contains(&scale) => Ok(DataType::Decimal128(precision, scale)),
-                (Ok(precision @ 39..=65), Ok(scale)) if (0..=30).contains(&scale) => Ok(DataType::Decimal256(precision, scale)),
-                _ => Err(Refusal::new(span, "DECIMAL has at most 65 digits, at most 30 of them after the point")),
+        let decimal = |precision: u64, scale: i64| match (u8::try_from(precision), i8::try_from(scale)) {
+            (Ok(precision @ 1..=38), Ok(scale)) if (0..=30).contains(&scale) => {
+                Ok(DataType::Decimal128(precision, scale))
             }
+            (Ok(precision @ 39..=65), Ok(scale)) if (0..=30).contains(&scale) => {
+                Ok(DataType::Decimal256(precision, scale))
+            }
+            _ => Err(Refusal::new(span, "DECIMAL has at most 65 digits, at most 30 of them after the point")),
         };
         Ok(match data_type {
             Sql::Signed | Sql::SignedInteger | Sql::BigInt(_) => DataType::Int64,
@@ -637,7 +651,9 @@ impl<'a> Lower<'a> {
         let unsupported = || Refusal::new(span, format!("{name}() takes plain arguments"));
         let args = match &function.args {
             FunctionArguments::None => &[][..],
-            FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => &list.args,
+            FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => {
+                &list.args
+            }
             _ => return Err(unsupported()),
         };
         let plain = function.filter.is_none()
@@ -694,7 +710,10 @@ impl<'a> Lower<'a> {
             }
             (Rewrite::RegexpReplace, [text, pattern, replacement]) => {
                 let flags = Expr::from_literal(ScalarValue::Utf8(Some("g".to_owned())));
-                self.invoke("regexp_replace", vec![self.text(text)?, self.text(pattern)?, self.text(replacement)?, flags])
+                self.invoke(
+                    "regexp_replace",
+                    vec![self.text(text)?, self.text(pattern)?, self.text(replacement)?, flags],
+                )
             }
             _ => Err(Refusal::new(span, format!("{name}() does not take {} arguments of this kind", args.len()))),
         }
@@ -707,7 +726,10 @@ impl<'a> Lower<'a> {
             if let Some(least) = functions::literal_at_least(name, at) {
                 let is_fine = matches!(&arg, Expr::Literal(ScalarValue::Int64(Some(value)), _) if *value >= least);
                 if !is_fine {
-                    return Err(Refusal::new(ast.span(), format!("this argument must be an integer of at least {least}")));
+                    return Err(Refusal::new(
+                        ast.span(),
+                        format!("this argument must be an integer of at least {least}"),
+                    ));
                 }
             }
             args.push(arg);
@@ -872,7 +894,9 @@ fn convert_literal(value: &ScalarValue, beside: &DataType, span: Span) -> Result
         (ScalarValue::Boolean(Some(value)), data_type) if data_type.is_integer() => {
             Ok(Some(ScalarValue::Int64(Some(i64::from(*value)))))
         }
-        (ScalarValue::Int64(Some(value @ 0..=1)), DataType::Boolean) => Ok(Some(ScalarValue::Boolean(Some(*value == 1)))),
+        (ScalarValue::Int64(Some(value @ 0..=1)), DataType::Boolean) => {
+            Ok(Some(ScalarValue::Boolean(Some(*value == 1))))
+        }
         _ => Ok(None),
     }
 }
@@ -888,7 +912,9 @@ fn convert_text(text: &str, data_type: &DataType) -> Option<ScalarValue> {
             let (days, micros) = literal::date_time(text)?;
             Some(literal::timestamp(days, micros, data_type))
         }
-        DataType::Duration(TimeUnit::Microsecond) => Some(ScalarValue::DurationMicrosecond(Some(literal::time_of_day(text)?))),
+        DataType::Duration(TimeUnit::Microsecond) => {
+            Some(ScalarValue::DurationMicrosecond(Some(literal::time_of_day(text)?)))
+        }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             Some(ScalarValue::Binary(Some(text.as_bytes().to_vec())))
         }

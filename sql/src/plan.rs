@@ -65,8 +65,7 @@ impl Planner {
     /// Kernels over a batch that has just these columns.
     pub(crate) fn physical(&self, expr: &Expr, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
         let schema = DFSchema::try_from(self.columns.project(columns)?)?;
-        let expr =
-            create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+        let expr = create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
         strict(expr)
     }
 

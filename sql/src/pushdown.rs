@@ -98,11 +98,7 @@ impl<'a> Column<'a> {
         if compared_as.is_some_and(|to| !widens(data_type, to)) {
             return None;
         }
-        Some(Column {
-            name: quoted(column.name()),
-            data_type,
-            compared_as: compared_as.unwrap_or(data_type).clone(),
-        })
+        Some(Column { name: quoted(column.name()), data_type, compared_as: compared_as.unwrap_or(data_type).clone() })
     }
 
     fn is_temporal(&self) -> bool {
@@ -175,4 +171,3 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
-

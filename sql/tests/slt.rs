@@ -165,7 +165,9 @@ fn run_projection(items: &[String], input: &Input, batch: &RecordBatch) -> Strin
 fn cells(values: &ArrayRef) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");
     let formatter = ArrayFormatter::try_new(values.as_ref(), &options).unwrap();
-    (0..values.len()).map(|row| formatter.value(row).try_to_string().unwrap_or_else(|_| "(no date)".to_owned())).collect()
+    (0..values.len())
+        .map(|row| formatter.value(row).try_to_string().unwrap_or_else(|_| "(no date)".to_owned()))
+        .collect()
 }
 
 fn draw(drawing: &str) -> (Input, RecordBatch) {
