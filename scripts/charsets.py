@@ -203,6 +203,8 @@ def golden_lines(server, strings_per_set, every, seed):
             chosen = rng.sample(codes, 25) + rng.sample(known, 25)
         chosen = chosen + [random_string(rng, charset, known) for _ in range(strings_per_set)]
         for code, sent in zip(chosen, server.text(charset, chosen)):
+            if charset == "ascii" and not code.isascii():
+                continue  # Refused by MySQL 8 and 9, kept and sent as '?' by MySQL 5.6 and by MariaDB.
             yield f"{charset}\t{code.hex()}\t{'!' if sent is None else sent.hex()}"
 
 

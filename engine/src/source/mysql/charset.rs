@@ -11,7 +11,8 @@
 //! - ucs2 can hold lone surrogates. The server sends them as three bytes that are not UTF-8: an error on both paths.
 //! - `binary` is taken as UTF-8, like by `CONVERT(… USING utf8mb4)`. Ask [`Charset::is_binary`] before decoding a column.
 //!
-//! Verified on MySQL 9.7.4 for every code of every set; the collation numbers also on MariaDB 10.11.
+//! Verified for every code of every set on MySQL 9.7.4, and on MySQL 5.6.24 and MariaDB 10.11.19 for the sets that they have;
+//! the collation numbers on MySQL 9.7.4 and MariaDB 10.11.19.
 
 /// A character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -198,7 +199,10 @@ impl Charset {
         let decoded = match self {
             Charset::Utf8mb4 | Charset::Binary => decode_utf8(bytes, out),
             Charset::Utf8mb3 => decode_utf8mb3(bytes, out),
-            Charset::Ascii => decode_ascii(bytes, out),
+            Charset::Ascii => {
+                decode_ascii(bytes, out);
+                Ok(())
+            }
             Charset::Ucs2 => decode_units(bytes, out, |unit: [u8; 2], _| Some((u16::from_be_bytes(unit).into(), 0))),
             Charset::Utf16 => decode_units(bytes, out, |unit, rest| utf16(unit, rest, u16::from_be_bytes)),
             Charset::Utf16le => decode_units(bytes, out, |unit, rest| utf16(unit, rest, u16::from_le_bytes)),
@@ -260,10 +264,9 @@ fn decode_utf8mb3(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
     if first_of_four_bytes < bytes.len() { Err(first_of_four_bytes) } else { Ok(()) }
 }
 
-fn decode_ascii(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
-    let run = ascii_run(bytes);
-    out.extend_from_slice(&bytes[..run]);
-    if run < bytes.len() { Err(run) } else { Ok(()) }
+/// MySQL 5.6 and MariaDB store any byte as ascii, newer MySQL refuses what is not.
+fn decode_ascii(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }));
 }
 
 /// Decodes units of `N` bytes; `character` gives a character's code, and how many bytes of the rest belong to it as well.
@@ -337,7 +340,7 @@ fn decode_multi(
 
 enum Decoded {
     Code(u32),
-    /// Two bytes that the server stores as one character and reads back as two without a place in Unicode.
+    /// Two bytes that MySQL stores as one character and reads back as two without a place in Unicode; MariaDB refuses them.
     Broken,
 }
 
@@ -597,12 +600,16 @@ mod tests {
     }
 
     #[test]
+    fn ascii_has_a_question_mark_for_other_bytes() {
+        assert_eq!(decode(Charset::Ascii, b"a\x80\xff~").as_deref(), Ok("a??~"));
+    }
+
+    #[test]
     fn errors_name_the_byte_and_leave_the_output_alone() {
         for (charset, bytes, offset) in [
             (Charset::Utf8mb4, &b"ab\xff"[..], 2),
             (Charset::Utf8mb3, b"ab\xf0\x9f\x98\x80", 2),
             (Charset::Utf8mb3, b"a\xff\xf0\x9f\x98\x80", 1),
-            (Charset::Ascii, b"abc\x80", 3),
             (Charset::Gbk, b"\xc4\xe3\xba", 2),
             (Charset::Gb18030, b"\xc4\xe3\x81\x30\x81", 2),
             (Charset::Ujis, b"a\x8f\xb0", 1),
