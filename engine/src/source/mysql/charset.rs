@@ -458,7 +458,7 @@ impl MultiByte {
             if u16_at(self.four_bytes, 2 * middle) <= count { low = middle } else { high = middle }
         }
         let (first, code) = (u16_at(self.four_bytes, 2 * low), u16_at(self.four_bytes, 2 * low + 1));
-        if code == b'?'.into() { code.into() } else { u32::from(code) + u32::from(count - first) }
+        if code == u16::from(b'?') { code.into() } else { u32::from(code) + u32::from(count - first) }
     }
 }
 

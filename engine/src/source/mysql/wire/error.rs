@@ -1,0 +1,228 @@
+//! What can go wrong on the wire, with the operands a person needs and, in [`WireError::hint`], what to do about it.
+//!
+//! No message carries a password, a parameter or a value of a row.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Addresses are `host:port` as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("could not connect to {address}: {source}")]
+    Connect { address: String, source: io::Error },
+
+    #[error("{address} refused user \"{user}\": {message} (error {code}, state {state})")]
+    Login { address: String, user: String, code: u16, state: String, message: String },
+
+    #[error("{address} wants authentication plugin \"{plugin}\" for user \"{user}\", which this client does not speak")]
+    AuthPlugin { address: String, user: String, plugin: String },
+
+    #[error("{address} does not offer TLS")]
+    TlsNotOffered { address: String },
+
+    #[error("TLS handshake with {address} failed: {source}")]
+    Tls { address: String, source: rustls::Error },
+
+    #[error("TLS file {path}: {reason}", path = .path.display())]
+    TlsFile { path: PathBuf, reason: String },
+
+    #[error("TLS settings for {address}: {reason}")]
+    TlsSettings { address: String, reason: String },
+
+    /// The server answered a command with an error packet. The connection stays usable.
+    #[error("{message} (error {code}, state {state})")]
+    Server { code: u16, state: String, message: String },
+
+    #[error("statement has {expected} placeholders, {given} parameters were given")]
+    Parameters { expected: usize, given: usize },
+
+    #[error("lost connection to {address}: {source}")]
+    Lost { address: String, source: io::Error },
+
+    #[error("{address} sent nothing for {silence:?}")]
+    Timeout { address: String, silence: Duration },
+
+    #[error("{address} sent neither events nor heartbeats for {silence:?} (a heartbeat was due every {heartbeat:?})")]
+    HeartbeatMissed { address: String, silence: Duration, heartbeat: Duration },
+
+    /// An [`Interrupter`](super::Interrupter) ended the connection.
+    #[error("connection to {address} was interrupted")]
+    Interrupted { address: String },
+
+    #[error("{address} sent a packet of at least {bytes} bytes, more than max_packet_bytes = {limit}")]
+    PacketTooLarge { address: String, bytes: usize, limit: usize },
+
+    #[error("{address} broke the protocol: {detail}")]
+    Protocol { address: String, detail: String },
+
+    #[error("connection to {address} is not usable: an earlier result was not read to its end")]
+    Unusable { address: String },
+}
+
+/// Server error codes, by the names the manual gives them.
+mod code {
+    pub(super) const CON_COUNT_ERROR: u16 = 1040;
+    pub(super) const DBACCESS_DENIED_ERROR: u16 = 1044;
+    pub(super) const ACCESS_DENIED_ERROR: u16 = 1045;
+    pub(super) const SERVER_SHUTDOWN: u16 = 1053;
+    pub(super) const HOST_IS_BLOCKED: u16 = 1129;
+    pub(super) const HOST_NOT_PRIVILEGED: u16 = 1130;
+    pub(super) const NET_PACKET_TOO_LARGE: u16 = 1153;
+    pub(super) const NET_READ_INTERRUPTED: u16 = 1159;
+    pub(super) const NET_WRITE_INTERRUPTED: u16 = 1161;
+    pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+    pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+    pub(super) const LOCK_DEADLOCK: u16 = 1213;
+    pub(super) const USER_LIMIT_REACHED: u16 = 1226;
+    pub(super) const SPECIFIC_ACCESS_DENIED_ERROR: u16 = 1227;
+    pub(super) const MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
+    pub(super) const QUERY_INTERRUPTED: u16 = 1317;
+    pub(super) const ACCESS_DENIED_NO_PASSWORD_ERROR: u16 = 1698;
+    pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
+    pub(super) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
+    pub(super) const MARIADB_CONNECTION_KILLED: u16 = 1927;
+    pub(super) const QUERY_TIMEOUT: u16 = 3024;
+    pub(super) const ACCOUNT_HAS_BEEN_LOCKED: u16 = 3118;
+    pub(super) const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
+    pub(super) const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
+}
+
+impl WireError {
+    /// The code of the server's error packet, if one is the cause.
+    pub fn server_code(&self) -> Option<u16> {
+        match self {
+            WireError::Server { code, .. } | WireError::Login { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// True if the same request on a fresh connection may succeed without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            WireError::Connect { .. }
+            | WireError::Lost { .. }
+            | WireError::Timeout { .. }
+            | WireError::HeartbeatMissed { .. } => true,
+            WireError::Server { code, .. } | WireError::Login { code, .. } => matches!(
+                *code,
+                code::CON_COUNT_ERROR
+                    | code::SERVER_SHUTDOWN
+                    | code::NET_READ_INTERRUPTED
+                    | code::NET_WRITE_INTERRUPTED
+                    | code::TOO_MANY_USER_CONNECTIONS
+                    | code::LOCK_WAIT_TIMEOUT
+                    | code::LOCK_DEADLOCK
+                    | code::USER_LIMIT_REACHED
+                    | code::QUERY_INTERRUPTED
+                    | code::MARIADB_CONNECTION_KILLED
+                    | code::QUERY_TIMEOUT
+                    | code::CLIENT_INTERACTION_TIMEOUT
+            ),
+            WireError::AuthPlugin { .. }
+            | WireError::TlsNotOffered { .. }
+            | WireError::Tls { .. }
+            | WireError::TlsFile { .. }
+            | WireError::TlsSettings { .. }
+            | WireError::Parameters { .. }
+            | WireError::Interrupted { .. }
+            | WireError::PacketTooLarge { .. }
+            | WireError::Protocol { .. }
+            | WireError::Unusable { .. } => false,
+        }
+    }
+
+    /// What a person can do, in sentences.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            WireError::Connect { .. } => {
+                Some("Check host and port, that the server listens on that address, and firewalls between.")
+            }
+            WireError::Login { code, .. } | WireError::Server { code, .. } => server_hint(*code),
+            WireError::AuthPlugin { .. } => Some(
+                "Create the user with caching_sha2_password, mysql_native_password or sha256_password \
+                 (CREATE USER … IDENTIFIED WITH …).",
+            ),
+            WireError::TlsNotOffered { .. } => Some(
+                "Enable TLS on the server (a certificate and key it can read), or use tls mode preferred or disabled \
+                 if the network is trusted.",
+            ),
+            WireError::Tls { source, .. } => Some(tls_hint(source)),
+            WireError::TlsFile { .. } => Some("The file must be PEM and readable by this process."),
+            WireError::TlsSettings { .. } => None,
+            WireError::Lost { .. } => Some(
+                "The server or a proxy closed the connection: look into the server's log for a restart, a kill, or \
+                 wait_timeout and net_write_timeout.",
+            ),
+            WireError::Timeout { .. } => {
+                Some("Raise the read timeout if the statement needs that long; otherwise look at server and network.")
+            }
+            WireError::HeartbeatMissed { .. } => Some(
+                "The network path is probably dead without either end knowing: reconnect, and check idle time-outs of \
+                 load balancers and firewalls between.",
+            ),
+            WireError::PacketTooLarge { .. } => {
+                Some("Raise max_packet_bytes; a row or binlog event must fit into it (MySQL's own limit is 1 GiB).")
+            }
+            WireError::Protocol { .. } => Some(
+                "Check that the port is a MySQL server's, and that no proxy alters the stream. Semi-synchronous \
+                 replication is not asked for.",
+            ),
+            WireError::Parameters { .. } | WireError::Interrupted { .. } | WireError::Unusable { .. } => None,
+        }
+    }
+}
+
+fn server_hint(code: u16) -> Option<&'static str> {
+    match code {
+        code::ACCESS_DENIED_ERROR | code::ACCESS_DENIED_NO_PASSWORD_ERROR | code::DBACCESS_DENIED_ERROR => {
+            Some("Check user and password, and that the account exists for the host this client connects from.")
+        }
+        code::HOST_NOT_PRIVILEGED => Some("Create the account for the host this client connects from ('user'@'%')."),
+        code::HOST_IS_BLOCKED => Some("Run mysqladmin flush-hosts (TRUNCATE performance_schema.host_cache)."),
+        code::SPECIFIC_ACCESS_DENIED_ERROR => {
+            Some("Grant the named privilege; reading the binlog needs REPLICATION SLAVE and REPLICATION CLIENT.")
+        }
+        code::MUST_CHANGE_PASSWORD | code::MUST_CHANGE_PASSWORD_LOGIN => {
+            Some("The password has expired: set a new one with ALTER USER.")
+        }
+        code::ACCOUNT_HAS_BEEN_LOCKED => Some("Unlock the account with ALTER USER … ACCOUNT UNLOCK."),
+        code::SECURE_TRANSPORT_REQUIRED => Some("The server accepts only TLS connections: use tls mode required."),
+        code::CON_COUNT_ERROR | code::TOO_MANY_USER_CONNECTIONS | code::USER_LIMIT_REACHED => {
+            Some("Raise max_connections or the account's limit, or read with fewer connections.")
+        }
+        code::NET_PACKET_TOO_LARGE => Some("Raise max_allowed_packet on the server."),
+        code::MASTER_FATAL_ERROR_READING_BINLOG => Some(
+            "If the position or its GTIDs are no longer on the server, start again from a snapshot and raise \
+             binlog_expire_logs_seconds. If another replica uses the same server id, choose another.",
+        ),
+        _ => None,
+    }
+}
+
+fn tls_hint(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError as Certificate, Error};
+    match error {
+        Error::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
+            "The certificate is for another name: connect by a name in its subjectAltName (a bare common name does not \
+             count), or use tls mode verify_ca, which checks the authority but not the name. Certificates that MySQL \
+             makes for itself name no host."
+        }
+        Error::InvalidCertificate(Certificate::UnknownIssuer) => {
+            "The certificate is not signed by the given authority: set tls ca to the server's ca.pem (a self-signed \
+             certificate cannot be its own authority), or use tls mode required to encrypt without verification."
+        }
+        Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+            "The server's certificate has expired: renew it, or use tls mode required to encrypt without verification."
+        }
+        Error::InvalidCertificate(_) => {
+            "The server's certificate cannot be verified: it must be X.509 version 3 and signed by the given \
+             authority. Use tls mode required to encrypt without verification."
+        }
+        Error::AlertReceived(_) | Error::PeerIncompatible(_) => {
+            "Client and server share no TLS version or cipher: TLS 1.2 or 1.3 with an ECDHE cipher is needed (MySQL 5.7 \
+             and older may speak only TLS 1.0). If a client certificate is required, set tls cert and key."
+        }
+        _ => "Check that the port is a MySQL server's and that no proxy ends TLS between.",
+    }
+}
