@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-//!
-=======
 //! Values as text: what a cell looks like in a format that writes everything as strings.
 //!
 //! A column is bound once, then its cells are written one by one into a buffer, without a lookup or an allocation:
@@ -647,4 +644,3 @@ fn write_latin1_json(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests;
->>>>>>> encode

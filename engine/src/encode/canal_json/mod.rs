@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-//!
-=======
 //! Canal JSON: one message per change, every value a string.
 //!
 //! An update of column `amount` in a table with three columns, as it stands in the topic but for the line breaks:
@@ -343,4 +340,3 @@ fn write_list<T>(
 
 #[cfg(test)]
 mod tests;
->>>>>>> encode
