@@ -59,6 +59,11 @@ impl SqlError {
         SqlError { message: without_values(error), hint: None, text: text.to_owned(), at: None }
     }
 
+    pub(crate) fn with_hint(mut self, hint: &str) -> SqlError {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     pub(crate) fn general(text: &str, message: impl Into<String>) -> SqlError {
         SqlError { message: message.into(), hint: None, text: text.to_owned(), at: None }
     }
@@ -147,6 +152,7 @@ fn without_values(error: &DataFusionError) -> String {
         ArrowError::CastError(_) | ArrowError::ParseError(_) | ArrowError::InvalidArgumentError(_) => {
             "a value does not convert to the required type"
         }
+        ArrowError::ComputeError(_) => "a value is out of the range of a function",
         _ => "evaluation failed",
     }
     .to_owned()

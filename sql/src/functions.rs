@@ -112,7 +112,6 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("date_add", Function::Rewritten(Rewrite::DateAdd)),
     ("date_part", Function::Direct("date_part")),
     ("date_sub", Function::Rewritten(Rewrite::DateSub)),
-    ("date_trunc", Function::Direct("date_trunc")),
     ("datediff", Function::Rewritten(Rewrite::DateDiff)),
     ("day", Function::Rewritten(Rewrite::Part("day"))),
     ("dayofmonth", Function::Rewritten(Rewrite::Part("day"))),
@@ -169,17 +168,18 @@ pub(crate) fn refused(name: &str) -> (String, Option<String>) {
     match name {
         "now" | "current_timestamp" | "current_date" | "current_time" | "curdate" | "curtime" | "localtime"
         | "localtimestamp" | "sysdate" | "utc_date" | "utc_time" | "utc_timestamp" | "today" | "rand" | "random"
-        | "uuid" | "uuid_short" | "connection_id" | "user" | "current_user" | "session_user" | "database" | "schema"
-        | "version" | "last_insert_id" | "row_count" | "found_rows" | "sleep" => (
+        | "uuid" | "uuid_short" | "connection_id" | "user" | "current_user" | "session_user" | "database"
+        | "schema" | "version" | "last_insert_id" | "row_count" | "found_rows" | "sleep" => (
             format!("{name}() gives another result on another run"),
             hint("A change that is sent again must be the same; write a constant."),
         ),
-        "count" | "sum" | "avg" | "min" | "max" | "group_concat" | "string_agg" | "array_agg" | "stddev" | "variance"
-        | "any_value" | "bit_and" | "bit_or" | "bit_xor" | "json_arrayagg" | "json_objectagg" | "median" => {
-            (format!("{name}() is an aggregate, an expression sees one row"), None)
+        "count" | "sum" | "avg" | "min" | "max" | "group_concat" | "string_agg" | "array_agg" | "stddev"
+        | "variance" | "any_value" | "bit_and" | "bit_or" | "bit_xor" | "json_arrayagg" | "json_objectagg"
+        | "median" => (format!("{name}() is an aggregate, an expression sees one row"), None),
+        "row_number" | "rank" | "dense_rank" | "lag" | "lead" | "first_value" | "last_value" | "nth_value"
+        | "ntile" | "percent_rank" | "cume_dist" => {
+            (format!("{name}() is a window function, an expression sees one row"), None)
         }
-        "row_number" | "rank" | "dense_rank" | "lag" | "lead" | "first_value" | "last_value" | "nth_value" | "ntile"
-        | "percent_rank" | "cume_dist" => (format!("{name}() is a window function, an expression sees one row"), None),
         "date_format" => (
             "date_format() is not supported".to_owned(),
             hint("Write to_char(value, '%Y-%m-%d %H:%M:%S'); its letters are those of strftime."),
@@ -188,9 +188,7 @@ pub(crate) fn refused(name: &str) -> (String, Option<String>) {
             format!("{name}() is not supported"),
             hint("Write CASE WHEN a > b THEN a ELSE b END, which says what happens to NULL."),
         ),
-        "locate" | "position" | "strpos" => {
-            (format!("{name}() is not supported"), hint("Write instr(text, part)."))
-        }
+        "locate" | "position" | "strpos" => (format!("{name}() is not supported"), hint("Write instr(text, part).")),
         "isnull" => ("isnull() is not supported".to_owned(), hint("Write x IS NULL.")),
         "convert" => ("convert() is not supported".to_owned(), hint("Write CAST(x AS type).")),
         _ => {

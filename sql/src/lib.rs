@@ -51,7 +51,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef,
+    TimeUnit, TimestampMicrosecondType,
+};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Cast, Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
@@ -143,7 +146,8 @@ impl Filter {
 
     /// A condition in MySQL's words that is true for every row for which the filter is, and maybe for others.
     ///
-    /// TIMESTAMP literals in it are UTC: the session's `time_zone` must be `+00:00`.
+    /// It can be joined with others by AND as it stands. TIMESTAMP literals in it are UTC: the session's `time_zone` must be
+    /// `+00:00`.
     pub fn mysql_predicate(&self) -> Option<&str> {
         self.mysql_predicate.as_deref()
     }
@@ -202,6 +206,11 @@ impl Projection {
     /// The output columns in order.
     pub fn outputs(&self) -> &[OutputColumn] {
         &self.outputs
+    }
+
+    /// The output columns as a schema.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()))
     }
 
     /// The source columns that computed outputs read, ascending.
@@ -312,7 +321,7 @@ fn evaluate(
         .map_err(|error| SqlError::evaluation(text, &error))
 }
 
-/// What kernels let through: more digits than the type has, infinity, NULL where none was promised.
+/// What kernels let through: more digits than the type has, infinity, dates after 9999-12-31, NULL where none was promised.
 fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     if values.data_type() != field.data_type() {
         return Err("a computed column is not of its declared type");
@@ -322,10 +331,15 @@ fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     }
     let fits = match values.data_type() {
         DataType::Decimal128(precision, _) => {
-            values.as_primitive::<arrow::datatypes::Decimal128Type>().validate_decimal_precision(*precision).is_ok()
+            values.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision).is_ok()
         }
         DataType::Decimal256(precision, _) => {
-            values.as_primitive::<arrow::datatypes::Decimal256Type>().validate_decimal_precision(*precision).is_ok()
+            values.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision).is_ok()
+        }
+        DataType::Date32 => values.as_primitive::<Date32Type>().iter().flatten().all(|day| day <= literal::LAST_DAY),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = values.as_primitive::<TimestampMicrosecondType>();
+            micros.iter().flatten().all(|micros| micros <= literal::LAST_MICROSECOND)
         }
         DataType::Float32 => values.as_primitive::<Float32Type>().iter().flatten().all(f32::is_finite),
         DataType::Float64 => values.as_primitive::<Float64Type>().iter().flatten().all(f64::is_finite),
@@ -334,9 +348,5 @@ fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     if fits { Ok(()) } else { Err("a result is out of the range of its type") }
 }
 
-/// The output of a projection as a schema.
-impl Projection {
-    pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()))
-    }
-}
+#[cfg(test)]
+mod tests;
