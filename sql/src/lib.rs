@@ -8,14 +8,15 @@
 //!         kernels    pushdown            a weaker condition in MySQL's own words, for the server
 //! ```
 //!
-//! An expression sees one row of source columns. It knows nothing of changes: a caller that has before- and after-images
-//! evaluates the filter over both.
+//! An expression sees one row of source columns. It knows nothing of changes: a caller that has before- and
+//! after-images evaluates the filter over both.
 //!
 //! # What an expression is
 //!
-//! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries, aggregates, window
-//! functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are refused; so are double quotes
-//! and `||`, which mean different things in different places. [`functions`] lists what can be called.
+//! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries,
+//! aggregates, window functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are
+//! refused; so are double quotes and `||`, which mean different things in different places. [`functions()`] lists what
+//! can be called.
 //!
 //! # Where it differs from MySQL
 //!
@@ -34,8 +35,8 @@
 //!
 //! # Errors while evaluating
 //!
-//! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches of CASE are
-//! evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
+//! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches
+//! of CASE are evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
 
 mod error;
 mod functions;
@@ -106,7 +107,7 @@ impl Filter {
         let planner = Planner::new(&input.schema)?;
         let expr = Lower::new(&planner).lower(ast)?;
         let data_type = expr.get_type(planner.schema())?;
-        if !matches!(data_type, DataType::Boolean | DataType::Null) {
+        if data_type != DataType::Boolean {
             let message = format!("the filter is {}, not a condition", types::mysql_name(&data_type));
             return Err(Refusal::new(whole(ast), message).hint("Write x <> 0, or whatever decides."));
         }

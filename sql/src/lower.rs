@@ -402,8 +402,15 @@ impl<'a> Lower<'a> {
     fn rounded(&self, quotient: Expr) -> Lowered {
         let data_type = quotient.get_type(self.schema)?;
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &quotient else { return Ok(quotient) };
+        let right_scale = match right.get_type(self.schema)? {
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => i16::from(scale),
+            _ => return Ok(quotient),
+        };
+        // The kernel multiplies the dividend by ten to the power of the divisor's scale plus four before it divides.
         let longer = match left.get_type(self.schema)? {
-            DataType::Decimal128(precision @ ..=37, scale) => DataType::Decimal128(precision + 1, scale + 1),
+            DataType::Decimal128(precision, scale) if i16::from(precision) + 1 + right_scale + 4 <= 38 => {
+                DataType::Decimal128(precision + 1, scale + 1)
+            }
             DataType::Decimal128(precision, scale) => DataType::Decimal256(precision + 1, scale + 1),
             DataType::Decimal256(precision @ ..=75, scale) => DataType::Decimal256(precision + 1, scale + 1),
             _ => return Ok(quotient),

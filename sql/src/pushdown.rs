@@ -1,16 +1,18 @@
 //! The part of a filter that the server can be asked to judge first.
 //!
-//! The text goes into the WHERE of the queries that read a table in chunks. It may keep too much, since every row is judged
-//! again, but it may never lose a row that the filter would keep: the changes of that row would arrive later without it.
-//! So this is a list of what is known to be the same on both sides, and the rest stays at home:
+//! The text goes into the WHERE of the queries that read a table in chunks. It may keep too much, since every row is
+//! judged again, but it may never lose a row that the filter would keep: the changes of that row would arrive later
+//! without it. So this is a list of what is known to be the same on both sides, and the rest stays at home:
 //!
 //! - one column whose comparison is exact on both sides ([`Pushdown::Exact`]) against literals of its own type,
 //! - AND of which each side may be missing, OR of which none may.
 //!
-//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here. A lower
-//! bound therefore loses nothing, an upper bound would: `d < '2009-01-01'` stays at home for DATE and DATETIME, unless it is
-//! joined by AND with a lower bound, by which the row is lost here whatever the server says. A TIMESTAMP can only be a date or '0000-00-00 00:00:00', which is below every date on both sides. IS NULL is true in MySQL for a zero date
-//! of a NOT NULL column, so it stays at home for all three.
+//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here.
+//! A lower bound therefore loses nothing, an upper bound would: '2010-00-10' < '2009-01-01' is true here and false there.
+//! So `d < '2009-01-01'` stays at home for DATE and DATETIME, unless it is joined by AND with a lower bound, by which
+//! the row is lost here whatever the server says. A TIMESTAMP is a point in time or '0000-00-00 00:00:00', which is below
+//! every date on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column, so it stays at home for all
+//! three.
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
