@@ -129,8 +129,10 @@ mod tests {
         for _ in 0..2 {
             let mut sink = FileSink::new(&path, 3).unwrap();
             assert_eq!(sink.prepare_topic("shop.orders").unwrap(), 3);
-            let batches =
-                vec![batch("shop.orders", &[(0, 1, "a"), (2, 0, "c"), (2, 2, "d")]), batch("shop.items", &[(1, 0, "b")])];
+            let batches = vec![
+                batch("shop.orders", &[(0, 1, "a"), (2, 0, "c"), (2, 2, "d")]),
+                batch("shop.items", &[(1, 0, "b")]),
+            ];
             sink.send(window(batches)).unwrap().blocking_recv().unwrap().unwrap();
         }
         let once = "shop.orders\t1\ta\nshop.items\t0\tb\nshop.orders\t0\tc\nshop.orders\t2\td\n";

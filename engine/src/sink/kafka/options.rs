@@ -49,11 +49,13 @@ pub enum SaslMechanism {
 }
 
 /// PEM files. Without `ca` the system's certificates are trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Tls {
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// Of an encrypted `key`.
+    pub key_password: Option<String>,
     /// Whether the broker must prove that it is who its address says.
     pub verify: bool,
 }
@@ -87,6 +89,17 @@ impl fmt::Debug for KafkaOptions {
 impl fmt::Debug for Sasl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sasl").field("mechanism", &self.mechanism).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,7 +152,7 @@ impl KafkaOptions {
             }
             config.set(name, value);
         }
-        // Without idempotence a retried request would overtake the one behind it.
+        // Without idempotence, all requests in flight may overtake one that has to be repeated: fewer is better.
         let has = |name: &str| self.options.contains_key(name);
         if config.get("enable.idempotence") == Some("false")
             && !has("max.in.flight")
@@ -181,6 +194,9 @@ impl Security {
             }
             if let Some(key) = &tls.key {
                 config.set("ssl.key.location", key.to_string_lossy());
+            }
+            if let Some(password) = &tls.key_password {
+                config.set("ssl.key.password", password);
             }
             config.set("enable.ssl.certificate.verification", if tls.verify { "true" } else { "false" });
         }
