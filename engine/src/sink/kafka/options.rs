@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ impl KafkaOptions {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
+        self.security.check_files()?;
         self.security.apply(&mut config);
         for (name, value) in &self.options {
             if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == name) {
@@ -166,6 +168,15 @@ impl KafkaOptions {
 }
 
 impl Security {
+    /// OpenSSL's words for a file that can't be read name neither the file nor the reason.
+    fn check_files(&self) -> Result<(), SinkError> {
+        let files = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
+        for path in files {
+            File::open(path).map_err(|error| SinkError::Client(format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+
     fn apply(&self, config: &mut ClientConfig) {
         config.set(
             "security.protocol",

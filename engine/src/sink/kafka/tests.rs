@@ -307,6 +307,15 @@ fn options_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
+fn a_certificate_that_is_not_there_is_named() {
+    let mut options = options("localhost:1");
+    let ca = Some("missing/ca.pem".into());
+    options.security.tls = Some(Tls { ca, cert: None, key: None, key_password: None, verify: true });
+    let error = KafkaSink::new(options).err().unwrap().to_string();
+    assert!(error.contains("missing/ca.pem: No such file"), "{error}");
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let mut options = with_options(options("localhost:1"), &[("ssl.key.password", "secret")]);
     let sasl = Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into() };
