@@ -428,7 +428,13 @@ mod tests {
             EventRun { end: row + 1, meta: Arc::new(meta) }
         });
         let runs = runs.collect();
-        ChangeBatch::new(batch.table().clone(), batch.rows().clone(), batch.kinds().to_vec(), batch.sequence().to_vec(), runs)
+        ChangeBatch::new(
+            batch.table().clone(),
+            batch.rows().clone(),
+            batch.kinds().to_vec(),
+            batch.sequence().to_vec(),
+            runs,
+        )
     }
 
     fn only_gtid(set: &GtidSet, number: u64) -> Option<Gtid> {
@@ -449,59 +455,84 @@ mod tests {
 
     #[test]
     fn a_change_is_dropped_if_its_chunk_has_shown_it() {
-        check(&two_chunks(), "id:int v:text", "
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
             +I  1 a @5
             +I  2 b @6
             +I  9 c @8
             +I 10 d @8
-            -D 11 e @9", "
+            -D 11 e @9",
+            "
             +I  2 b
             +I  9 c
-            -D 11 e");
+            -D 11 e",
+        );
     }
 
     #[test]
     fn an_update_within_a_chunk_is_kept_or_dropped_whole() {
-        check(&two_chunks(), "id:int v:text", "
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
             -U  1 a @5
             +U  1 b @5
             -U  1 b @6
             +U  1 c @6
             -U 10 a @8
-            +U 10 b @8", "
+            +U 10 b @8",
+            "
             -U  1 b
-            +U  1 c");
+            +U  1 c",
+        );
     }
 
     #[test]
     fn a_row_that_moves_to_a_chunk_read_later_is_deleted_only() {
-        check(&two_chunks(), "id:int v:text", "
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
             -U  1 a @7
-            +U 20 a @7", "
-            -D  1 a");
+            +U 20 a @7",
+            "
+            -D  1 a",
+        );
     }
 
     #[test]
     fn a_row_that_moves_to_a_chunk_read_earlier_is_inserted_only() {
-        check(&two_chunks(), "id:int v:text", "
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
             -U 20 a @7
-            +U  1 a @7", "
-            +I  1 a");
+            +U  1 a @7",
+            "
+            +I  1 a",
+        );
     }
 
     #[test]
     fn text_keys_go_by_the_smallest_low() {
         let borders = [vec![KeyValue::Text("m".into())]];
         let ledger = ledger("id:text v:int", &[0], &borders, vec![executed(5), executed(8)]);
-        check(&ledger, "id:text v:int", "
+        check(
+            &ledger,
+            "id:text v:int",
+            "
             +I a 1 @5
             +I z 1 @5
             -U z 1 @6
             +U b 1 @6
-            +I z 3 @8", "
+            +I z 3 @8",
+            "
             -U z 1
             +U b 1
-            +I z 3");
+            +I z 3",
+        );
     }
 
     #[test]
@@ -509,51 +540,71 @@ mod tests {
         let borders = [ints(&[3]), ints(&[3, 50]), ints(&[4])];
         let lows = vec![executed(1), executed(2), executed(3), executed(4)];
         let ledger = ledger("a:int b:int", &[0, 1], &borders, lows);
-        check(&ledger, "a:int b:int", "
+        check(
+            &ledger,
+            "a:int b:int",
+            "
             +I 2 99 @2
             +I 3 -1 @2
             +I 3 49 @3
             +I 3 50 @3
             +I 3 99 @4
             +I 4  0 @4
-            +I 4  0 @5", "
+            +I 4  0 @5",
+            "
             +I 2 99
             +I 3 49
             +I 3 99
-            +I 4  0");
+            +I 4  0",
+        );
     }
 
     #[test]
     fn unsigned_keys_beyond_the_signed_range_find_their_chunk() {
         let border = i128::from(u64::MAX) - 1;
         let ledger = ledger("id:uint", &[0], &[ints(&[border])], vec![executed(1), executed(2)]);
-        check(&ledger, "id:uint", "
+        check(
+            &ledger,
+            "id:uint",
+            "
             +I 18446744073709551613 @2
             +I 18446744073709551614 @2
             +I 18446744073709551615 @2
-            +I                    0 @1", "
-            +I 18446744073709551613");
+            +I                    0 @1",
+            "
+            +I 18446744073709551613",
+        );
     }
 
     #[test]
     fn a_file_watermark_covers_what_begins_before_it() {
         let low = |offset| Watermark::Coordinate(Coordinate::new("binlog.000001", offset));
         let ledger = ledger("id:int v:text", &[0], &[ints(&[10])], vec![low(500), low(801)]);
-        check(&ledger, "id:int v:text", "
+        check(
+            &ledger,
+            "id:int v:text",
+            "
             +I  1 a @4
             +I  1 a @5
             +I 10 d @8
-            +I 10 d @9", "
+            +I 10 d @9",
+            "
             +I  1 a
-            +I 10 d");
+            +I 10 d",
+        );
     }
 
     #[test]
     fn a_column_that_was_changed_goes_by_the_smallest_low() {
-        check(&two_chunks(), "id:text v:text", "
+        check(
+            &two_chunks(),
+            "id:text v:text",
+            "
             +I 1  a @5
-            +I 10 d @8", "
-            +I 10 d");
+            +I 10 d @8",
+            "
+            +I 10 d",
+        );
         check(&two_chunks(), "number:int v:text", "+I 10 d @8", "+I 10 d");
     }
 
@@ -561,12 +612,17 @@ mod tests {
     fn rows_that_change_chunk_without_changing_identity_stay_updates() {
         let mut ledger = two_chunks();
         ledger.table_mut(&name()).key.identifies = false;
-        check(&ledger, "id:int v:text", "
+        check(
+            &ledger,
+            "id:int v:text",
+            "
             -U  1 a @7
             +U 20 a @7
-            +I 20 a @5", "
+            +I 20 a @5",
+            "
             -U  1 a
-            +U 20 a");
+            +U 20 a",
+        );
     }
 
     #[test]
