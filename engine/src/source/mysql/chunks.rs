@@ -289,14 +289,12 @@ fn cut_at_samples<E: From<WireError>>(
     }
 }
 
-/// Asks the server, in the control transaction of a reader.
+/// Asks the server.
 pub(super) struct ServerProber<'a> {
     connection: &'a mut Connection,
     table: &'a Table,
     columns: Vec<usize>,
-    /// `FORCE INDEX (…)`: the optimizer would rather read the whole table if a range is a large part of it.
-    index_hint: String,
-    has_index: bool,
+    index_hint: &'a str,
 }
 
 impl<'a> ServerProber<'a> {
@@ -304,14 +302,9 @@ impl<'a> ServerProber<'a> {
         connection: &'a mut Connection,
         table: &'a Table,
         key: &ChunkKey,
-    ) -> Result<ServerProber<'a>, WireError> {
-        let columns = key_columns(table, key);
-        let index_hint = index_hint(connection, table, &columns)?;
-        Ok(ServerProber { connection, table, columns, has_index: !index_hint.is_empty(), index_hint })
-    }
-
-    pub(super) fn index_hint(&self) -> &str {
-        &self.index_hint
+        index_hint: &'a str,
+    ) -> ServerProber<'a> {
+        ServerProber { connection, table, columns: key_columns(table, key), index_hint }
     }
 
     /// Rows of the first key column's range, as the optimizer expects them.
@@ -339,7 +332,7 @@ impl<'a> ServerProber<'a> {
 
 impl Prober for ServerProber<'_> {
     fn bounds(&mut self) -> Result<Option<(i128, i128)>, WireError> {
-        if !self.has_index {
+        if self.index_hint.is_empty() {
             return Ok(None);
         }
         let column = &self.table.columns()[self.columns[0]];
@@ -360,7 +353,7 @@ impl Prober for ServerProber<'_> {
     }
 
     fn key_after(&mut self, range: &KeyRange, rows: u64) -> Result<Option<Vec<KeyValue>>, WireError> {
-        if !self.has_index {
+        if self.index_hint.is_empty() {
             return Ok(None);
         }
         let table = self.table;
@@ -399,14 +392,16 @@ impl Prober for ServerProber<'_> {
 }
 
 /// Indexes of the key's columns in the table. They are there: the ledger and the table are compared before reading.
-pub(super) fn key_columns(table: &Table, key: &ChunkKey) -> Vec<usize> {
+fn key_columns(table: &Table, key: &ChunkKey) -> Vec<usize> {
     let index = |column: &KeyColumn| table.column_index(&column.name).expect("key columns are columns of the table");
     key.columns.iter().map(index).collect()
 }
 
-/// The hint that makes the server read a range by the index on these columns; empty if there is none.
-fn index_hint(connection: &mut Connection, table: &Table, columns: &[usize]) -> Result<String, WireError> {
+/// What makes the server read a range by the index on the key; empty if there is none. Left to itself, the optimizer
+/// would read the whole table for a range that is a large part of it.
+pub(super) fn index_hint(connection: &mut Connection, table: &Table, key: &ChunkKey) -> Result<String, WireError> {
     let hint = |index: &str| format!("FORCE INDEX ({})", quote_identifier(index));
+    let columns = key_columns(table, key);
     let Some(&first) = columns.first() else { return Ok(String::new()) };
     if let Some(key) = table.unique_keys().iter().find(|key| key.columns == columns) {
         return Ok(hint(&key.name));

@@ -9,4 +9,5 @@ pub mod history;
 pub mod jsonb;
 pub mod ledger;
 pub mod result_rows;
+pub mod snapshot;
 pub mod wire;

@@ -374,7 +374,8 @@ impl View {
                     let row = rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
                     text(row, 1)
                 };
-                let coordinate = value("binlog_snapshot_file").zip(value("binlog_snapshot_position")?.parse().ok());
+                let offset = value("binlog_snapshot_position").and_then(|offset| offset.parse().ok());
+                let coordinate = value("binlog_snapshot_file").zip(offset);
                 let coordinate = match coordinate {
                     Some((file, offset)) => Coordinate::new(file, offset),
                     None => {
