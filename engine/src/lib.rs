@@ -11,8 +11,12 @@
 //! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
 pub mod batch;
-pub mod source;
-pub mod message;
+pub mod checkpoint;
 pub mod encode;
+pub mod message;
 pub mod partition;
 pub mod sink;
+pub mod source;
+pub mod transform;
+
+pub mod config;

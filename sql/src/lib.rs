@@ -1,1 +1,342 @@
+//! One filter and one projection over one table, compiled to column kernels.
+//!
+//! ```text
+//! "amount > 10 AND status = 'paid'"      parse: MySQL's syntax and precedences
+//!                |                       lower: names, types, what is allowed; every error has its place in the text
+//!          typed expression              plan:  simplified, bound to the columns it reads, strict about overflow
+//!            |          |
+//!         kernels    pushdown            a weaker condition in MySQL's own words, for the server
+//! ```
+//!
+//! An expression sees one row of source columns. It knows nothing of changes: a caller that has before- and after-images
+//! evaluates the filter over both.
+//!
+//! # What an expression is
+//!
+//! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries, aggregates, window
+//! functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are refused; so are double quotes
+//! and `||`, which mean different things in different places. [`functions`] lists what can be called.
+//!
+//! # Where it differs from MySQL
+//!
+//! | | MySQL | here |
+//! |---|---|---|
+//! | `=`, `<`, LIKE, REGEXP on text | by the column's collation, mostly without case and trailing spaces | byte by byte; `ILIKE` ignores case |
+//! | division by zero | NULL and a warning | an error |
+//! | a result out of range, a CAST that fails | sometimes an error, sometimes NULL or the nearest value | an error; `TRY_CAST` gives NULL |
+//! | text beside a number | compared as floating point | only a literal, read as a number; otherwise refused |
+//! | a comparison | 1 or 0 | a condition: `a > b AS x` is a boolean column |
+//! | `int / int` | DECIMAL with four more digits | refused: DIV, or a CAST to say how many digits |
+//! | results of arithmetic | MySQL's rules of precision | DataFusion's; CAST where the type matters |
+//! | TIMESTAMP | in the session's zone | in UTC |
+//!
+//! Dates that do not exist ('0000-00-00') compare below every date; functions, arithmetic and casts see NULL.
+//!
+//! # Errors while evaluating
+//!
+//! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches of CASE are
+//! evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
 
+mod error;
+mod functions;
+mod literal;
+mod lower;
+mod parse;
+mod plan;
+mod pushdown;
+mod types;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::prep_null_mask_filter;
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef};
+use datafusion_common::ScalarValue;
+use datafusion_expr::{Cast, Expr, ExprSchemable};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_sql::sqlparser::ast::{Expr as Ast, Spanned};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+pub use error::SqlError;
+pub use functions::functions;
+
+use error::Refusal;
+use lower::Lower;
+use plan::Planner;
+
+/// The columns that an expression may read.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The columns of the table, in its order.
+    pub schema: SchemaRef,
+    /// How the server compares each of them; see [`Filter::mysql_predicate`].
+    pub pushdown: Vec<Pushdown>,
+}
+
+/// Whether the server's comparison of a column with a literal is the same as ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushdown {
+    /// It is: integers, decimals, dates and date-times, bytes. Not YEAR, which reads the literal 70 as 1970.
+    Exact,
+    /// It may not be: text with a collation, floats, ENUM, SET, JSON, TIME, and whatever nobody has looked at.
+    Never,
+}
+
+/// A compiled condition.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    text: String,
+    columns: Vec<usize>,
+    condition: Arc<dyn PhysicalExpr>,
+    mysql_predicate: Option<String>,
+}
+
+impl Filter {
+    /// Compiles a condition. It must read a column and be able to be both true and false.
+    pub fn compile(text: &str, input: &Input) -> Result<Filter, SqlError> {
+        let ast = parse::expression(text)?;
+        Filter::plan(text, &ast, input).map_err(|refusal| refusal.into_error(text))
+    }
+
+    fn plan(text: &str, ast: &Ast, input: &Input) -> Result<Filter, Refusal> {
+        let planner = Planner::new(&input.schema)?;
+        let expr = Lower::new(&planner).lower(ast)?;
+        let data_type = expr.get_type(planner.schema())?;
+        if !matches!(data_type, DataType::Boolean | DataType::Null) {
+            let message = format!("the filter is {}, not a condition", types::mysql_name(&data_type));
+            return Err(Refusal::new(whole(ast), message).hint("Write x <> 0, or whatever decides."));
+        }
+        if expr.column_refs().is_empty() {
+            return Err(Refusal::new(whole(ast), "the filter reads no column"));
+        }
+        let expr = planner.simplify(expr)?;
+        if let Expr::Literal(value, _) = &expr {
+            let always = if *value == ScalarValue::Boolean(Some(true)) { "always" } else { "never" };
+            return Err(Refusal::new(whole(ast), format!("the filter is {always} true")));
+        }
+        let columns = Vec::from_iter(planner.columns_of(&expr));
+        Ok(Filter {
+            text: text.to_owned(),
+            condition: planner.physical(&expr, &columns)?,
+            mysql_predicate: pushdown::mysql_predicate(&expr, input),
+            columns,
+        })
+    }
+
+    /// The text that was compiled.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The source columns that it reads, ascending.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// One bit per row, no NULLs: what is not certainly true is false. The batch has [`Filter::columns`], in that order.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, SqlError> {
+        let result = evaluate(&self.condition, batch, &self.columns, &self.text)?;
+        let result = result.as_boolean();
+        Ok(if result.null_count() == 0 { result.clone() } else { prep_null_mask_filter(result) })
+    }
+
+    /// A condition in MySQL's words that is true for every row for which the filter is, and maybe for others.
+    ///
+    /// TIMESTAMP literals in it are UTC: the session's `time_zone` must be `+00:00`.
+    pub fn mysql_predicate(&self) -> Option<&str> {
+        self.mysql_predicate.as_deref()
+    }
+}
+
+/// A compiled list of output columns.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    outputs: Vec<OutputColumn>,
+    columns: Vec<usize>,
+    computed: Vec<Computed>,
+}
+
+/// One column of the output.
+#[derive(Debug, Clone)]
+pub struct OutputColumn {
+    /// Name, type and nullability.
+    pub field: FieldRef,
+    pub output: Output,
+}
+
+/// Where the values of an output column come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// This source column, untouched.
+    Column(usize),
+    /// This array of what [`Projection::evaluate`] returns.
+    Computed(usize),
+}
+
+#[derive(Debug, Clone)]
+struct Computed {
+    text: String,
+    field: FieldRef,
+    expr: Arc<dyn PhysicalExpr>,
+}
+
+impl Projection {
+    /// Compiles a list of `name`, `name AS alias`, `expression AS alias` and `*`.
+    pub fn compile(items: &[String], input: &Input) -> Result<Projection, SqlError> {
+        let mut plan = ProjectionPlan::default();
+        for text in items {
+            if text.trim() == "*" {
+                for (index, field) in input.schema.fields().iter().enumerate() {
+                    plan.push(text, field, Output::Column(index))?;
+                }
+                continue;
+            }
+            let (ast, alias) = parse::item(text)?;
+            let alias = alias.map(|alias| (alias.value, alias.span));
+            plan.add(text, &ast, alias, input)?;
+        }
+        plan.finish(input)
+    }
+
+    /// The output columns in order.
+    pub fn outputs(&self) -> &[OutputColumn] {
+        &self.outputs
+    }
+
+    /// The source columns that computed outputs read, ascending.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// The computed outputs in order, each of its declared type. The batch has [`Projection::columns`], in that order; if there are
+    /// none it has only a row count.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, SqlError> {
+        let evaluate = |computed: &Computed| {
+            let values = evaluate(&computed.expr, batch, &self.columns, &computed.text)?;
+            check(&values, &computed.field).map_err(|message| SqlError::general(&computed.text, message))?;
+            Ok(values)
+        };
+        self.computed.iter().map(evaluate).collect()
+    }
+}
+
+#[derive(Default)]
+struct ProjectionPlan {
+    outputs: Vec<OutputColumn>,
+    /// Text, field, expression.
+    computed: Vec<(String, FieldRef, Expr)>,
+}
+
+impl ProjectionPlan {
+    fn push(&mut self, text: &str, field: &FieldRef, output: Output) -> Result<(), SqlError> {
+        let name = field.name().to_lowercase();
+        if self.outputs.iter().any(|output| output.field.name().to_lowercase() == name) {
+            let message = format!("two output columns are named \"{}\"", field.name());
+            return Err(SqlError::general(text, message));
+        }
+        self.outputs.push(OutputColumn { field: Arc::clone(field), output });
+        Ok(())
+    }
+
+    fn add(&mut self, text: &str, ast: &Ast, alias: Option<(String, Span)>, input: &Input) -> Result<(), SqlError> {
+        let refused = |refusal: Refusal| refusal.or_at(whole(ast)).into_error(text);
+        let planner = Planner::new(&input.schema).map_err(|error| refused(error.into()))?;
+        let expr = Lower::new(&planner).lower(ast).map_err(refused)?;
+        if let Expr::Column(column) = &expr {
+            let index = planner.column_index(column.name()).expect("a column that was found once");
+            let field = input.schema.fields()[index].as_ref().clone();
+            let field = match alias {
+                Some((alias, _)) => field.with_name(alias),
+                None => field,
+            };
+            return self.push(text, &Arc::new(field), Output::Column(index));
+        }
+        let Some((alias, _)) = alias else {
+            let refusal = Refusal::new(whole(ast), "a computed column needs a name");
+            return Err(refused(refusal.hint(format!("Write {} AS name.", text.trim()))));
+        };
+        let (field, expr) = canonical(&planner, &alias, expr).map_err(refused)?;
+        let field = Arc::new(field);
+        self.push(text, &field, Output::Computed(self.computed.len()))?;
+        self.computed.push((text.to_owned(), field, expr));
+        Ok(())
+    }
+
+    fn finish(self, input: &Input) -> Result<Projection, SqlError> {
+        let refused = |text: &str, refusal: Refusal| refusal.into_error(text);
+        let planner = Planner::new(&input.schema).map_err(|error| refused("", error.into()))?;
+        let columns: BTreeSet<usize> = self.computed.iter().flat_map(|(_, _, expr)| planner.columns_of(expr)).collect();
+        let columns = Vec::from_iter(columns);
+        let mut computed = Vec::with_capacity(self.computed.len());
+        for (text, field, expr) in self.computed {
+            let expr = planner.physical(&expr, &columns).map_err(|error| refused(&text, error.into()))?;
+            computed.push(Computed { text, field, expr });
+        }
+        Ok(Projection { outputs: self.outputs, columns, computed })
+    }
+}
+
+/// Simplifies a computed column and gives it one of the types that a computed column may have.
+fn canonical(planner: &Planner, name: &str, expr: Expr) -> Result<(Field, Expr), Refusal> {
+    let expr = planner.simplify(expr)?;
+    let data_type = expr.get_type(planner.schema())?;
+    let nullable = expr.nullable(planner.schema())?;
+    let Some(canonical) = types::canonical(&data_type) else {
+        let message = format!("a computed column cannot be {}", types::mysql_name(&data_type));
+        return Err(Refusal::new(Span::empty(), message).hint("Write CAST(x AS type)."));
+    };
+    let expr = match canonical == data_type {
+        true => expr,
+        false => Expr::Cast(Cast::new(Box::new(expr), canonical.clone())),
+    };
+    Ok((Field::new(name, canonical, nullable), expr))
+}
+
+fn whole(ast: &Ast) -> Span {
+    ast.span()
+}
+
+fn evaluate(
+    expr: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+    columns: &[usize],
+    text: &str,
+) -> Result<ArrayRef, SqlError> {
+    if batch.num_columns() != columns.len() {
+        let message = format!("{} columns were given, {} are read", batch.num_columns(), columns.len());
+        return Err(SqlError::general(text, message));
+    }
+    expr.evaluate(batch)
+        .and_then(|value| value.into_array(batch.num_rows()))
+        .map_err(|error| SqlError::evaluation(text, &error))
+}
+
+/// What kernels let through: more digits than the type has, infinity, NULL where none was promised.
+fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
+    if values.data_type() != field.data_type() {
+        return Err("a computed column is not of its declared type");
+    }
+    if !field.is_nullable() && values.null_count() > 0 {
+        return Err("a computed column that is never NULL has a NULL");
+    }
+    let fits = match values.data_type() {
+        DataType::Decimal128(precision, _) => {
+            values.as_primitive::<arrow::datatypes::Decimal128Type>().validate_decimal_precision(*precision).is_ok()
+        }
+        DataType::Decimal256(precision, _) => {
+            values.as_primitive::<arrow::datatypes::Decimal256Type>().validate_decimal_precision(*precision).is_ok()
+        }
+        DataType::Float32 => values.as_primitive::<Float32Type>().iter().flatten().all(f32::is_finite),
+        DataType::Float64 => values.as_primitive::<Float64Type>().iter().flatten().all(f64::is_finite),
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err("a result is out of the range of its type") }
+}
+
+/// The output of a projection as a schema.
+impl Projection {
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()))
+    }
+}

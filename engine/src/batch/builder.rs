@@ -37,7 +37,10 @@ pub enum Values {
     I128(Vec<i128>),
     I256(Vec<i256>),
     /// Text and binary. `offsets` has one entry more than there are values.
-    Bytes { data: Vec<u8>, offsets: Vec<i32> },
+    Bytes {
+        data: Vec<u8>,
+        offsets: Vec<i32>,
+    },
 }
 
 /// One column under construction.

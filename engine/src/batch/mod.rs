@@ -203,7 +203,8 @@ impl ChangeBatch {
                 events.push(EventRun { end: kinds.len(), meta: run.meta.clone() });
             }
         }
-        let rows = compute::take_record_batch(&self.rows, &UInt32Array::from(kept_rows)).expect("rows lie in the batch");
+        let rows =
+            compute::take_record_batch(&self.rows, &UInt32Array::from(kept_rows)).expect("rows lie in the batch");
         ChangeBatch::new(self.table, rows, kinds, sequence, events)
     }
 

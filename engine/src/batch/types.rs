@@ -182,10 +182,7 @@ pub fn datetime_parts(microseconds: i64) -> (i32, u64) {
         let packed = microseconds.wrapping_sub(i64::MIN);
         return (i32::MIN + (packed >> 37) as i32, (packed & ((1 << 37) - 1)) as u64);
     }
-    (
-        microseconds.div_euclid(MICROSECONDS_PER_DAY) as i32,
-        microseconds.rem_euclid(MICROSECONDS_PER_DAY) as u64,
-    )
+    (microseconds.div_euclid(MICROSECONDS_PER_DAY) as i32, microseconds.rem_euclid(MICROSECONDS_PER_DAY) as u64)
 }
 
 fn days_in_month(year: u32, month: u32) -> u32 {
@@ -226,7 +223,9 @@ mod tests {
 
     #[test]
     fn date_times_round_trip_possible_or_not() {
-        for (y, m, d) in [(0, 0, 0), (2010, 0, 10), (9999, 12, 0), (1969, 12, 31), (0, 1, 1), (9999, 12, 31), (2023, 2, 31)] {
+        for (y, m, d) in
+            [(0, 0, 0), (2010, 0, 10), (9999, 12, 0), (1969, 12, 31), (0, 1, 1), (9999, 12, 31), (2023, 2, 31)]
+        {
             for microsecond in [0, 1, 86_399_999_999] {
                 let (date, rest) = datetime_parts(datetime_from_parts(y, m, d, microsecond));
                 assert_eq!((date_parts(date), rest), ((y, m, d), microsecond));

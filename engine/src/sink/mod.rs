@@ -2,6 +2,9 @@
 
 pub mod file;
 pub mod kafka;
+mod order;
+
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -24,7 +27,9 @@ pub trait Sink: Send {
 }
 
 /// What went wrong while delivering.
-#[derive(Debug, thiserror::Error)]
+///
+/// Can be cloned because one failure is what every window on its way hears.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SinkError {
     #[error("could not reach the brokers {brokers}: {reason}")]
     Unreachable { brokers: String, reason: String },
@@ -39,7 +44,7 @@ pub enum SinkError {
     #[error("Kafka client: {0}")]
     Client(String),
     #[error("could not write {path}: {error}")]
-    Io { path: String, error: std::io::Error },
+    Io { path: String, error: Arc<std::io::Error> },
     #[error("the sink has stopped")]
     Stopped,
 }

@@ -1,0 +1,244 @@
+//! When may we forget a change? The state folder of a task, and the one file in it.
+//!
+//! ```text
+//! state/shop/
+//!   lock         held (flock) while a run uses the folder
+//!   checkpoint   tidegate-checkpoint 1 crc32=5d41402a length=812
+//!                {"task":"shop","source":…,"ledger":…,"position":…,"schemas":…}
+//! ```
+//!
+//! A checkpoint is written beside the old one, synced, and renamed over it, so that a crash at any moment leaves one of
+//! the two, whole. What cannot be read back exactly is refused with a way out; it is never ignored, because the only
+//! other thing to do would be to start from nowhere.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Position, TableName};
+use crate::source::mysql::history::StoredSchema;
+use crate::source::mysql::ledger::Ledger;
+
+/// Everything that a restart needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub task: String,
+    /// What the positions belong to.
+    pub source: SourceIdentity,
+    /// Progress of the full load; gone when incremental reading has passed every chunk's view.
+    pub ledger: Option<Ledger>,
+    /// Row groups of a Parquet data set that have been delivered.
+    pub row_groups: Vec<(TableName, Vec<u32>)>,
+    /// Where incremental reading goes on.
+    pub position: Option<Position>,
+    /// Schemas of captured tables, as they are at `position` and after it.
+    pub schemas: Vec<StoredSchema>,
+}
+
+/// Whose history a position is a point of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceIdentity {
+    /// One server: without GTIDs, a file and offset mean nothing on another.
+    Server {
+        uuid: String,
+    },
+    /// Servers that share a history of GTIDs: any of them will do that has executed what the position says.
+    GtidDomain,
+    BinlogFiles,
+    Parquet {
+        folder: String,
+    },
+}
+
+impl std::fmt::Display for SourceIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SourceIdentity::Server { uuid } => write!(f, "server {uuid}"),
+            SourceIdentity::GtidDomain => write!(f, "a server with GTIDs"),
+            SourceIdentity::BinlogFiles => write!(f, "binlog files"),
+            SourceIdentity::Parquet { folder } => write!(f, "Parquet folder {folder}"),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("state folder {folder} is in use by another run of this task")]
+    InUse { folder: PathBuf },
+    #[error("checkpoint {path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
+    Foreign { path: PathBuf, found: String, expected: String },
+    #[error("could not {action} {path}: {error}")]
+    Io { action: &'static str, path: PathBuf, error: io::Error },
+}
+
+impl CheckpointError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CheckpointError::InUse { .. } => {
+                Some("wait for the other run to end, or give this task its own name and state folder")
+            }
+            CheckpointError::Damaged { .. } => Some(
+                "restore the file from a backup; or move the state folder away to begin again with a full load, which repeats rows but loses none",
+            ),
+            CheckpointError::Foreign { .. } => {
+                Some("point `state` to another folder, or move this one away to begin again with a full load")
+            }
+            CheckpointError::Io { .. } => None,
+        }
+    }
+}
+
+const MAGIC: &str = "tidegate-checkpoint 1";
+
+/// The folder of one task, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateFolder {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl StateFolder {
+    /// Creates the folder if it is missing and locks it.
+    pub fn open(folder: &Path) -> Result<StateFolder, CheckpointError> {
+        let io = |action| move |error| CheckpointError::Io { action, path: folder.to_owned(), error };
+        fs::create_dir_all(folder).map_err(io("create"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join("lock"))
+            .map_err(io("open the lock of"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(StateFolder { folder: folder.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { folder: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(io("lock")(error)),
+        }
+    }
+
+    pub fn checkpoint_path(&self) -> PathBuf {
+        self.folder.join("checkpoint")
+    }
+
+    /// The checkpoint, if there is one and it belongs to `task`.
+    pub fn load(&self, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        let path = self.checkpoint_path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CheckpointError::Io { action: "read", path, error }),
+        };
+        let checkpoint = decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
+        if checkpoint.task != task {
+            return Err(CheckpointError::Foreign {
+                path,
+                found: format!("task {:?}", checkpoint.task),
+                expected: format!("task {task:?}"),
+            });
+        }
+        Ok(Some(checkpoint))
+    }
+
+    /// Replaces the checkpoint; when this returns, a crash finds the new one.
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        self.save_encoded(&encode(checkpoint))
+    }
+
+    /// As [`StateFolder::save`], for a checkpoint that [`encode`] has turned into bytes already.
+    pub fn save_encoded(&self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        let path = self.checkpoint_path();
+        let io = |action| {
+            let path = path.clone();
+            move |error| CheckpointError::Io { action, path, error }
+        };
+        let beside = self.folder.join("checkpoint.new");
+        let mut file = File::create(&beside).map_err(io("create"))?;
+        file.write_all(bytes).map_err(io("write"))?;
+        file.sync_all().map_err(io("sync"))?;
+        fs::rename(&beside, &path).map_err(io("replace"))?;
+        // The rename itself is durable once the folder is.
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder of"))
+    }
+}
+
+/// Header line and JSON.
+pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    let body = serde_json::to_vec(checkpoint).expect("a checkpoint has string keys only");
+    let mut out = format!("{MAGIC} crc32={:08x} length={}\n", crc32fast::hash(&body), body.len()).into_bytes();
+    out.extend_from_slice(&body);
+    out
+}
+
+fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+    let line_end = bytes.iter().position(|&b| b == b'\n').ok_or("it has no header line")?;
+    let header = std::str::from_utf8(&bytes[..line_end]).map_err(|_| "its header is not text")?;
+    let body = &bytes[line_end + 1..];
+    let fields = header.strip_prefix(MAGIC).ok_or_else(|| format!("its header is not {MAGIC:?}"))?;
+    let field = |name: &str| fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    let length: usize = field("length").and_then(|n| n.parse().ok()).ok_or("its header has no length")?;
+    let crc = field("crc32").and_then(|n| u32::from_str_radix(n, 16).ok()).ok_or("its header has no checksum")?;
+    if body.len() != length {
+        return Err(format!("it has {} bytes where its header says {length}", body.len()));
+    }
+    if crc32fast::hash(body) != crc {
+        return Err("its checksum does not match".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|error| format!("its contents are not a checkpoint: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Coordinate;
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            task: "shop".into(),
+            source: SourceIdentity::GtidDomain,
+            ledger: None,
+            row_groups: Vec::new(),
+            position: Some(Position {
+                coordinate: Coordinate::new("binlog.000007", 4321),
+                gtids: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
+                events_done: 3,
+            }),
+            schemas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        assert_eq!(state.load("shop").unwrap(), None);
+        state.save(&checkpoint()).unwrap();
+        assert_eq!(state.load("shop").unwrap(), Some(checkpoint()));
+    }
+
+    #[test]
+    fn damage_anywhere_is_noticed() {
+        let good = encode(&checkpoint());
+        for index in 0..good.len() {
+            let mut bad = good.clone();
+            bad[index] ^= 1;
+            assert!(decode(&bad).is_err(), "byte {index}");
+            assert!(decode(&good[..index]).is_err(), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn a_folder_serves_one_run_and_one_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        assert!(matches!(StateFolder::open(folder.path()), Err(CheckpointError::InUse { .. })));
+        state.save(&checkpoint()).unwrap();
+        assert!(matches!(state.load("other"), Err(CheckpointError::Foreign { .. })));
+        drop(state);
+        StateFolder::open(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line: what the user typed, and which function answers it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config;
+use crate::error::Error;
+use crate::status::display::Screen;
+use crate::{precheck, task};
+
+/// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a task: full load, then every change, until it is stopped; goes on where it was.
+    Run {
+        /// The task file; `tidegate reference` shows every option.
+        task: PathBuf,
+    },
+    /// Checks a task file, the source, the tables and the sink, and prints all findings.
+    Check { task: PathBuf },
+    /// Prints what will come out of each table: columns, types, key, topic, partitions.
+    Schema { task: PathBuf },
+    /// Prints every option of a task file with its default and meaning.
+    Reference,
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// `check` found something that would stop the task: exit code 2.
+    Findings,
+}
+
+/// Runs the command; what it has to say goes to standard output, its log to standard error.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
+    let screen = Screen::stderr();
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,mysql_async=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(screen.clone()).init();
+    match &arguments.command {
+        Command::Run { task } => {
+            let summary = task::run(config::load(task)?, screen)?;
+            eprintln!("{summary}");
+            Ok(Outcome::Done)
+        }
+        Command::Check { task } => {
+            let findings = precheck::check(&config::load(task)?)?;
+            print!("{findings}");
+            Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
+        }
+        Command::Schema { task } => {
+            print!("{}", task::describe(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Reference => {
+            print!("{}", config::REFERENCE);
+            Ok(Outcome::Done)
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Every way in which a run can fail, and what to do about each.
+
+use crate::checkpoint::CheckpointError;
+use crate::config::{ConfigError, SecretError};
+use crate::pipeline::route::RouteError;
+use crate::pipeline::tracker::NotSaved;
+use crate::sink::SinkError;
+use crate::source::SourceError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    NotSaved(#[from] NotSaved),
+    #[error("could not start threads: {0}")]
+    Threads(rayon::ThreadPoolBuildError),
+    #[error("could not start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error("messages were still undelivered {seconds} s after the stop; they will be sent again by the next run")]
+    NotDrained { seconds: u64 },
+    /// A stage noticed that another one has ended; that one's error is the one to report.
+    #[error("the pipeline has stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Source(error) => error.hint(),
+            Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
+            Error::Checkpoint(error) => error.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+}

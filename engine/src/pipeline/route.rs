@@ -1,0 +1,131 @@
+//! The way of one table's changes from the source's columns to messages, planned once per schema version.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+
+use crate::batch::{ChangeBatch, Table, TableName, Window};
+use crate::config::{Format, TableSelection, Task};
+use crate::encode::canal_json::CanalJson;
+use crate::encode::{EncodeError, Encoder};
+use crate::message::{MessageBatch, MessageWindow, Values};
+use crate::partition::{PartitionError, PartitionHash, Partitioner};
+use crate::sink::{Sink, SinkError};
+use crate::transform::{Transform, TransformError};
+
+/// Filter, partitions, projection and encoding of one table version.
+pub struct Route {
+    transform: Transform,
+    partitioner: Partitioner,
+    encoder: Box<dyn Encoder>,
+    topic: Arc<str>,
+}
+
+/// Why a table cannot be sent, or a batch of it could not.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error("table {table}: {error}")]
+    Topic { table: TableName, error: crate::config::TopicNameError },
+}
+
+impl Route {
+    /// `partitions` is how many the topic has.
+    fn plan(task: &Task, table: &Arc<Table>, topic: &str, partitions: u32) -> Result<Route, RouteError> {
+        let name = table.name();
+        let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
+        let transform = plan_transform(&task.tables, table)?;
+        let hash = match task.partition_hash {
+            crate::config::PartitionHash::Dts => PartitionHash::Dts,
+            crate::config::PartitionHash::Canal => PartitionHash::Canal,
+        };
+        let partitioner = Partitioner::new(rule.partition.clone().into(), hash, table, partitions)?;
+        let encoder = plan_encoder(&task.format, transform.output());
+        Ok(Route { transform, partitioner, encoder, topic: topic.into() })
+    }
+
+    /// Messages for changes of this version, in order.
+    fn messages(&self, batch: ChangeBatch) -> Result<MessageBatch, RouteError> {
+        let key_changed = self.partitioner.key_changed();
+        let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
+        let batch = self.transform.filter(batch)?;
+        let mut partitions = Vec::with_capacity(batch.kinds().len());
+        self.partitioner.partitions(&batch, &mut partitions);
+        let sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
+        let batch = self.transform.project(batch)?;
+        let mut values = Values::default();
+        self.encoder.encode(&batch, &mut values)?;
+        Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
+    }
+}
+
+/// Filter and projection of a table as its rule says.
+pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, TransformError> {
+    let name = table.name();
+    let rule = selection.matches(&name.database, &name.table).expect("only captured tables have transforms");
+    Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), name.clone())
+}
+
+/// The encoder of a table as the task's format says.
+pub fn plan_encoder(format: &Format, output: &Table) -> Box<dyn Encoder> {
+    match format {
+        Format::CanalJson(options) => Box::new(CanalJson::new(output, options.into())),
+    }
+}
+
+/// Routes by table version, planned when first needed.
+pub struct Router {
+    task: Arc<Task>,
+    /// Shared with the stage that sends: topics are prepared when a route is planned.
+    sink: Arc<Mutex<Box<dyn Sink>>>,
+    routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
+}
+
+impl Router {
+    pub fn new(task: Arc<Task>, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
+        Router { task, sink, routes: Mutex::default() }
+    }
+
+    /// The route of a table version; prepares its topic if it is new.
+    pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
+        let key = (table.name().clone(), table.version());
+        let mut routes = self.routes.lock().expect("planning does not panic");
+        if let Some(route) = routes.get(&key) {
+            return Ok(route.clone());
+        }
+        let name = table.name();
+        let rule = self.task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
+        let topic = rule
+            .topic
+            .render(&name.database, &name.table)
+            .map_err(|error| RouteError::Topic { table: name.clone(), error })?;
+        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(&topic)?;
+        let route = Arc::new(Route::plan(&self.task, table, &topic, partitions)?);
+        routes.insert(key, route.clone());
+        Ok(route)
+    }
+
+    /// The routes of a window's batches, in their order.
+    pub fn routes(&self, window: &Window) -> Result<Vec<Arc<Route>>, RouteError> {
+        window.changes.iter().map(|batch| self.route(batch.table())).collect()
+    }
+}
+
+/// Messages of a whole window: one core's work.
+pub fn encode_window(window: Window, routes: &[Arc<Route>]) -> Result<MessageWindow, RouteError> {
+    let batches = window
+        .changes
+        .into_iter()
+        .zip(routes)
+        .map(|(batch, route)| route.messages(batch))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(MessageWindow { batches, progress: window.progress })
+}

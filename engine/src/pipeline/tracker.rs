@@ -1,0 +1,159 @@
+//! What has been delivered, in memory and on disk.
+//!
+//! Deliveries are reported in the order of the windows. Each moves the [`Checkpoint`] in memory; a thread of its own writes it
+//! out, at most every [`SAVE_INTERVAL`] as long as nobody waits, at once when somebody does. Everybody who waits while a
+//! write is under way is served by the next one, so that many chunks beginning together cost one sync.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::batch::Progress;
+use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
+
+/// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
+const SAVE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The checkpoint of a running task.
+pub struct Tracker {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    checkpoint: Checkpoint,
+    /// Counts changes of `checkpoint`.
+    version: u64,
+    saved_version: u64,
+    /// Somebody waits for this version to be on disk.
+    wanted_version: u64,
+    failure: Option<String>,
+    closing: bool,
+}
+
+/// The checkpoint could not be written, so nothing more may be forgotten.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the checkpoint could not be written: {0}")]
+pub struct NotSaved(String);
+
+impl Tracker {
+    pub fn new(checkpoint: Checkpoint) -> Tracker {
+        let state = State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
+        Tracker { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics while it holds the checkpoint")
+    }
+
+    pub fn read<T>(&self, read: impl FnOnce(&Checkpoint) -> T) -> T {
+        read(&self.lock().checkpoint)
+    }
+
+    /// Changes the checkpoint; it reaches the disk soon.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Checkpoint) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state.checkpoint);
+        state.version += 1;
+        self.changed.notify_all();
+        result
+    }
+
+    /// Changes the checkpoint and returns when the change is on disk.
+    pub fn update_durably<T>(&self, change: impl FnOnce(&mut Checkpoint) -> T) -> Result<T, NotSaved> {
+        let mut state = self.lock();
+        let result = change(&mut state.checkpoint);
+        state.version += 1;
+        let mine = state.version;
+        state.wanted_version = mine;
+        self.changed.notify_all();
+        while state.saved_version < mine {
+            if let Some(failure) = &state.failure {
+                return Err(NotSaved(failure.clone()));
+            }
+            state = self.changed.wait(state).expect("no thread panics while it holds the checkpoint");
+        }
+        Ok(result)
+    }
+
+    /// A window with this progress, and every window before it, has been delivered.
+    pub fn delivered(&self, progress: Progress) {
+        self.update(|checkpoint| match progress {
+            Progress::Chunk { table, chunk, rows, done } => {
+                if let Some(ledger) = &mut checkpoint.ledger {
+                    ledger.chunk_acknowledged(&table, chunk, rows, done);
+                } else if done {
+                    match checkpoint.row_groups.iter_mut().find(|(name, _)| *name == table) {
+                        Some((_, groups)) => groups.push(chunk),
+                        None => checkpoint.row_groups.push((table, vec![chunk])),
+                    }
+                }
+            }
+            Progress::Position(position) => {
+                if checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
+                    checkpoint.ledger = None;
+                }
+                crate::source::mysql::history::prune(&mut checkpoint.schemas, &position.coordinate);
+                checkpoint.position = Some(position);
+            }
+        });
+    }
+
+    /// Waits until `condition` holds of the checkpoint or `interrupted` says to give up; tells which.
+    pub fn wait_for(&self, condition: impl Fn(&Checkpoint) -> bool, interrupted: impl Fn() -> bool) -> bool {
+        let mut state = self.lock();
+        loop {
+            if condition(&state.checkpoint) {
+                return true;
+            }
+            if interrupted() || state.failure.is_some() {
+                return false;
+            }
+            // The time-out only serves `interrupted`, which nobody announces.
+            let (next, _) = self
+                .changed
+                .wait_timeout(state, Duration::from_millis(100))
+                .expect("no thread panics while it holds the checkpoint");
+            state = next;
+        }
+    }
+
+    /// Writes checkpoints until [`Tracker::close`], and a last one then. Runs on a thread of its own.
+    pub fn save_loop(&self, folder: &StateFolder) -> Result<(), CheckpointError> {
+        let mut last_save: Option<Instant> = None;
+        let mut state = self.lock();
+        loop {
+            let due = last_save.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
+            let wanted = state.wanted_version > state.saved_version;
+            if state.version > state.saved_version && (due || wanted || state.closing) {
+                let version = state.version;
+                let bytes = checkpoint::encode(&state.checkpoint);
+                drop(state);
+                let saved = folder.save_encoded(&bytes);
+                last_save = Some(Instant::now());
+                state = self.lock();
+                match saved {
+                    Ok(()) => state.saved_version = version,
+                    Err(error) => {
+                        state.failure = Some(error.to_string());
+                        self.changed.notify_all();
+                        return Err(error);
+                    }
+                }
+                self.changed.notify_all();
+            } else if state.closing {
+                return Ok(());
+            } else {
+                (state, _) = self
+                    .changed
+                    .wait_timeout(state, SAVE_INTERVAL)
+                    .expect("no thread panics while it holds the checkpoint");
+            }
+        }
+    }
+
+    /// Ends [`Tracker::save_loop`] after a last write.
+    pub fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+}

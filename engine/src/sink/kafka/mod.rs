@@ -1,0 +1,322 @@
+//! Delivers messages to Kafka.
+//!
+//! ```text
+//!  send ──► admit ─────► runs of one topic ──► rd_kafka_produce_batch ──► librdkafka: one thread per broker
+//!           waits for    in the order of       pointers into the                        │
+//!           room         the window            window's buffers                         ▼ reports
+//!             ▲                                                         thread kafka-reports
+//!             └──────── outstanding: messages left per window ◄──────────────┘
+//!                       at 0: values are freed, the delivery resolves
+//! ```
+//!
+//! **Order.** One producer with idempotence: what was handed over first for a partition is written first, whatever has to
+//! be repeated. Where several batches of a window share a topic they are merged by sequence.
+//!
+//! **Brokers that go away** are waited for inside librdkafka, without a time limit for the single message; what was
+//! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
+//! up.
+//!
+//! **A failure is final**: what librdkafka reports as failed it has already repeated as often as that may help. Then all
+//! windows fail with this one reason, nothing that waits is sent any more, and the sink takes no further window. Start
+//! again from the checkpoint with a new sink.
+//!
+//! **Dropping** the sink stops at once: windows that are not delivered resolve with [`SinkError::Stopped`]. Await the
+//! deliveries first.
+
+mod options;
+mod outstanding;
+mod producer;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode;
+
+pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
+pub use topics::{BrokerInfo, check};
+
+use outstanding::{Outstanding, WindowId};
+use producer::{Event, EventKind, Messages, Producer, Topic};
+
+use crate::message::{MessageBatch, MessageWindow};
+use crate::sink::{Delivery, Sink, SinkError, order};
+
+/// Messages per call of librdkafka: enough that a call's own cost vanishes, few enough that the list stays in the cache.
+const MESSAGES_PER_CALL: usize = 512;
+/// How often the thread of reports looks at the clock.
+const TICK: Duration = Duration::from_millis(500);
+/// Most that Kafka's format and librdkafka's own count add to a value.
+const FRAMING_BYTES_MAX: usize = 512;
+
+pub struct KafkaSink {
+    topics: HashMap<Arc<str>, Topic>,
+    producer: Arc<Producer>,
+    reports: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    journal: Arc<Journal>,
+    brokers: String,
+    create_topics: Option<CreateTopics>,
+    value_bytes_max: usize,
+}
+
+impl KafkaSink {
+    /// Prepares a client; whether brokers can be reached shows later.
+    pub fn new(options: KafkaOptions) -> Result<KafkaSink, SinkError> {
+        let config = options.client_config()?;
+        let message_bytes_max: usize =
+            config.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
+        let producer = Arc::new(Producer::new(&config, Outstanding::new(options.buffer_bytes))?);
+        let journal = Arc::new(Journal::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let service = ReportService {
+            producer: Arc::clone(&producer),
+            journal: Arc::clone(&journal),
+            stop: Arc::clone(&stop),
+            brokers: options.brokers.clone(),
+            patience: Patience { retry: options.retry, oldest: None, since: Instant::now() },
+            counts: Vec::new(),
+        };
+        let reports = std::thread::Builder::new()
+            .name("kafka-reports".into())
+            .spawn(move || service.run())
+            .map_err(|error| SinkError::Client(format!("could not start a thread: {error}")))?;
+        Ok(KafkaSink {
+            topics: HashMap::new(),
+            producer,
+            reports: Some(reports),
+            stop,
+            journal,
+            brokers: options.brokers,
+            create_topics: options.create_topics,
+            value_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
+        })
+    }
+
+    /// librdkafka aborts the process over a message between its own two ideas of what is too large, so it gets none.
+    fn check_sizes(&self, batches: &[MessageBatch]) -> Result<(), SinkError> {
+        for batch in batches.iter().filter(|batch| batch.values.bytes.len() > self.value_bytes_max) {
+            if let Some(value) = batch.values.iter().find(|value| value.len() > self.value_bytes_max) {
+                return Err(SinkError::TooLarge {
+                    topic: batch.topic.to_string(),
+                    bytes: value.len(),
+                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.value_bytes_max),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn produce(&mut self, window: WindowId, batches: &[MessageBatch]) -> Result<(), SinkError> {
+        let mut by_topic: Vec<&MessageBatch> = batches.iter().filter(|batch| !batch.values.is_empty()).collect();
+        by_topic.sort_by(|a, b| a.topic.cmp(&b.topic));
+        let mut messages = Messages::with_capacity(MESSAGES_PER_CALL);
+        for same_topic in by_topic.chunk_by(|a, b| a.topic == b.topic) {
+            let name = &same_topic[0].topic;
+            if !self.topics.contains_key(name) {
+                self.topics.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
+            }
+            let topic = &self.topics[name];
+            let mut result = Ok(());
+            order::each_run(same_topic, |batch, run| {
+                for index in run {
+                    messages.push(batch.values.get(index), batch.partitions[index], window);
+                    if messages.len() == MESSAGES_PER_CALL && result.is_ok() {
+                        // SAFETY: `send` put this window's batches into `outstanding` under this number.
+                        result = unsafe { topic.produce(&mut messages) };
+                    }
+                }
+            });
+            result?;
+            // SAFETY: as above.
+            unsafe { topic.produce(&mut messages) }?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for KafkaSink {
+    fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError> {
+        debug_assert!(window.batches.iter().all(|batch| {
+            batch.partitions.len() == batch.values.len() && batch.sequence.len() == batch.values.len()
+        }));
+        self.check_sizes(&window.batches)?;
+        let batches = Arc::new(window.batches);
+        let (id, delivery) = self.producer.outstanding.admit(Arc::clone(&batches))?;
+        if let Err(error) = self.produce(id, &batches) {
+            self.producer.fail(error.clone());
+            return Err(error);
+        }
+        Ok(delivery)
+    }
+
+    fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError> {
+        self.partition_count(topic)
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.producer.wake();
+        if let Some(reports) = self.reports.take() {
+            // If it panicked, it has said so, and every window has been resolved.
+            let _ = reports.join();
+        }
+    }
+}
+
+/// The thread that listens to librdkafka.
+struct ReportService {
+    producer: Arc<Producer>,
+    journal: Arc<Journal>,
+    stop: Arc<AtomicBool>,
+    brokers: String,
+    patience: Patience,
+    /// Of the event at hand; kept for its memory.
+    counts: Vec<(WindowId, usize)>,
+}
+
+impl ReportService {
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            if let Some(event) = self.producer.next_event(TICK) {
+                self.serve(event);
+            }
+            if self.patience.is_over(self.producer.outstanding.oldest(), Instant::now()) {
+                let reason = format!("nothing was acknowledged for {} s", self.patience.retry.as_secs_f32());
+                self.producer.fail(self.journal.unreachable(&self.brokers, &reason));
+            }
+        }
+    }
+
+    fn serve(&mut self, mut event: Event) {
+        match event.kind() {
+            EventKind::Reports => {
+                let mut failure = None;
+                self.counts.clear();
+                event.each_report(|report| {
+                    match self.counts.last_mut() {
+                        Some((window, count)) if *window == report.window() => *count += 1,
+                        _ => self.counts.push((report.window(), 1)),
+                    }
+                    if !report.is_delivered() {
+                        note_failure(&mut failure, &report, &self.brokers);
+                    }
+                });
+                // Before anything is counted, so that a window with a message that failed can't pass for delivered.
+                if let Some(error) = failure {
+                    self.producer.fail(error);
+                }
+                // librdkafka lets go of the messages first.
+                drop(event);
+                self.producer.outstanding.reported(&self.counts);
+            }
+            EventKind::Error { code, fatal, text } => {
+                if fatal || code == RDKafkaErrorCode::Fatal {
+                    let reason = self.producer.fatal_error().unwrap_or(text);
+                    tracing::error!(%reason, "Kafka client can't go on");
+                    self.producer.fail(SinkError::Client(reason));
+                } else {
+                    tracing::warn!(reason = %text, "Kafka connection");
+                    self.journal.note(code, text);
+                }
+            }
+            EventKind::Log { level, facility, text } => {
+                if level <= SYSLOG_WARNING {
+                    tracing::warn!(target: "librdkafka", "{facility}: {text}");
+                } else {
+                    tracing::debug!(target: "librdkafka", "{facility}: {text}");
+                }
+            }
+            EventKind::Other => {}
+        }
+    }
+}
+
+const SYSLOG_WARNING: i32 = 4;
+
+impl Drop for ReportService {
+    // Also when the thread panics: nobody may wait for it then.
+    fn drop(&mut self) {
+        self.producer.fail(SinkError::Stopped);
+    }
+}
+
+/// The first message of an event that failed decides, except that of several that are too large the largest is named:
+/// a broker refuses them as one request.
+fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, brokers: &str) {
+    match (failure, report.error()) {
+        // Purged after a failure that is known already.
+        (_, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
+        (Some(SinkError::TooLarge { bytes, .. }), RDKafkaErrorCode::MessageSizeTooLarge) => {
+            *bytes = report.value_bytes().max(*bytes);
+        }
+        (Some(_), _) => {}
+        (failure, RDKafkaErrorCode::MessageSizeTooLarge) => {
+            *failure = Some(SinkError::TooLarge {
+                topic: report.topic(),
+                bytes: report.value_bytes(),
+                reason: report.reason(),
+            });
+        }
+        (failure, RDKafkaErrorCode::MessageTimedOut) => {
+            *failure = Some(SinkError::Unreachable { brokers: brokers.into(), reason: report.reason() });
+        }
+        (failure, _) => {
+            *failure = Some(SinkError::Delivery {
+                topic: report.topic(),
+                partition: report.partition(),
+                reason: report.reason(),
+            });
+        }
+    }
+}
+
+/// Notices when the oldest window gets no further.
+struct Patience {
+    retry: Duration,
+    /// The window and its messages left, and since when that is so.
+    oldest: Option<(WindowId, usize)>,
+    since: Instant,
+}
+
+impl Patience {
+    fn is_over(&mut self, oldest: Option<(WindowId, usize)>, now: Instant) -> bool {
+        if oldest.is_none() || oldest != self.oldest {
+            self.oldest = oldest;
+            self.since = now;
+        }
+        now - self.since > self.retry
+    }
+}
+
+/// The last that librdkafka said about a connection.
+#[derive(Default)]
+struct Journal(Mutex<Option<(RDKafkaErrorCode, String)>>);
+
+impl Journal {
+    fn note(&self, code: RDKafkaErrorCode, text: String) {
+        // That all are down says less than why the last one is.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some((code, text));
+        }
+    }
+
+    fn was_refused(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*last, Some((RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL, _)))
+    }
+
+    fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = last.as_ref().map_or(reason, |(_, text)| text).to_string();
+        SinkError::Unreachable { brokers: brokers.into(), reason }
+    }
+}

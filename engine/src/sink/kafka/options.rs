@@ -1,0 +1,188 @@
+//! What can be said about the brokers, and what librdkafka is told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use crate::sink::SinkError;
+
+/// How [`KafkaSink`](super::KafkaSink) reaches the brokers and what it may do there.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// `host:port` of some brokers, separated by commas; the others are found through them.
+    pub brokers: String,
+    pub security: Security,
+    /// Name by which brokers know this client in their logs, metrics and quotas.
+    pub client_id: String,
+    /// How to create a topic that is missing; `None`: a missing topic is an error.
+    pub create_topics: Option<CreateTopics>,
+    /// Bytes that may be on their way at a time, librdkafka's bookkeeping included. A larger window travels alone.
+    pub buffer_bytes: usize,
+    /// Handed to librdkafka as they are, after everything that this module sets.
+    pub options: BTreeMap<String, String>,
+    /// How long messages may wait without any of them getting through, before the sink gives up.
+    pub retry: Duration,
+}
+
+/// Who we are and how the connection is protected.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    pub sasl: Option<Sasl>,
+    pub tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+pub struct Sasl {
+    pub mechanism: SaslMechanism,
+    pub user: String,
+    pub password: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaslMechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+/// PEM files. Without `ca` the system's certificates are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Whether the broker must prove that it is who its address says.
+    pub verify: bool,
+}
+
+/// What a topic looks like that the sink creates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateTopics {
+    /// `None`: the broker's default, which brokers tell since 2.4.
+    pub partitions: Option<u32>,
+    /// `None`: the broker's default, which brokers tell since 2.4.
+    pub replication: Option<u16>,
+    /// Topic settings such as `retention.ms`.
+    pub config: BTreeMap<String, String>,
+}
+
+// Free options may hold passwords too (`ssl.key.password`), so only their names are shown.
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("brokers", &self.brokers)
+            .field("security", &self.security)
+            .field("client_id", &self.client_id)
+            .field("create_topics", &self.create_topics)
+            .field("buffer_bytes", &self.buffer_bytes)
+            .field("options", &self.options.keys())
+            .field("retry", &self.retry)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sasl").field("mechanism", &self.mechanism).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// librdkafka's settings where they differ from its own defaults; `options` may change each of them.
+const SETTINGS: &[(&str, &str)] = &[
+    // Order per partition survives retries, nothing is written twice by a retry, and an acknowledged message is on all
+    // replicas that are in sync.
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // A message is never dropped by a clock: if one timed out and the next of its partition went out, order would be
+    // lost. The sink itself notices when nothing gets through and then gives up as a whole.
+    ("message.timeout.ms", "0"),
+    // The sink bounds what is on its way. librdkafka's own bounds would only cut windows into pieces.
+    ("queue.buffering.max.messages", "0"),
+    ("queue.buffering.max.kbytes", "2147483647"),
+    ("compression.type", "lz4"),
+    // A window arrives at once and fills batches without waiting; lingering only joins small windows.
+    ("linger.ms", "20"),
+    ("batch.size", "1000000"),
+    // 10 000 would end a batch of 100-byte rows at its full size without need.
+    ("batch.num.messages", "100000"),
+    // The broker decides what is too large: it counts compressed bytes, this limit plain ones.
+    ("message.max.bytes", "16777216"),
+    // Partitions and settings of a topic are ours to choose, not a side effect of asking for it.
+    ("allow.auto.create.topics", "false"),
+    // Brokers that come back are found within seconds.
+    ("reconnect.backoff.max.ms", "2000"),
+    ("socket.keepalive.enable", "true"),
+];
+
+/// Settings with which deliveries would never be reported, or not as this sink understands them.
+const REFUSED: &[(&str, &str)] = &[
+    ("delivery.report.only.error", "success must be reported too"),
+    ("transactional.id", "the sink has no transactions"),
+    ("bootstrap.servers", "brokers are named by sink.kafka"),
+    ("metadata.broker.list", "brokers are named by sink.kafka"),
+];
+
+impl KafkaOptions {
+    pub(super) fn client_config(&self) -> Result<ClientConfig, SinkError> {
+        let mut config = ClientConfig::new();
+        for &(name, value) in SETTINGS {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
+        self.security.apply(&mut config);
+        for (name, value) in &self.options {
+            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+                return Err(SinkError::Client(format!("option {name} can't be set: {reason}")));
+            }
+            config.set(name, value);
+        }
+        // Without idempotence a retried request would overtake the one behind it.
+        let has = |name: &str| self.options.contains_key(name);
+        if config.get("enable.idempotence") == Some("false")
+            && !has("max.in.flight")
+            && !has("max.in.flight.requests.per.connection")
+        {
+            config.set("max.in.flight", "1");
+        }
+        config.set_log_level(if has("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+        Ok(config)
+    }
+}
+
+impl Security {
+    fn apply(&self, config: &mut ClientConfig) {
+        config.set(
+            "security.protocol",
+            match (&self.sasl, &self.tls) {
+                (None, None) => "plaintext",
+                (None, Some(_)) => "ssl",
+                (Some(_), None) => "sasl_plaintext",
+                (Some(_), Some(_)) => "sasl_ssl",
+            },
+        );
+        if let Some(sasl) = &self.sasl {
+            let mechanism = match sasl.mechanism {
+                SaslMechanism::Plain => "PLAIN",
+                SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+                SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            };
+            config.set("sasl.mechanism", mechanism);
+            config.set("sasl.username", &sasl.user).set("sasl.password", &sasl.password);
+        }
+        if let Some(tls) = &self.tls {
+            // OpenSSL is linked statically and doesn't know where this system keeps its certificates.
+            let ca = tls.ca.as_ref().map_or("probe".into(), |path| path.to_string_lossy());
+            config.set("ssl.ca.location", ca);
+            if let Some(cert) = &tls.cert {
+                config.set("ssl.certificate.location", cert.to_string_lossy());
+            }
+            if let Some(key) = &tls.key {
+                config.set("ssl.key.location", key.to_string_lossy());
+            }
+            config.set("enable.ssl.certificate.verification", if tls.verify { "true" } else { "false" });
+        }
+    }
+}

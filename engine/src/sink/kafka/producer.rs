@@ -1,0 +1,417 @@
+//! librdkafka's producer as this sink uses it: batches of messages in without copying them, events out.
+//!
+//! The `rdkafka` crate makes the client and its configuration. Its own producers copy every value and handle every
+//! message by itself, 250 to 500 ns each; `rd_kafka_produce_batch` and a loop over the events take half of that.
+//! All `unsafe` code of the sink is here. What makes it sound:
+//!
+//! - Values are read by librdkafka's threads until their delivery is reported or the client is gone. [`Outstanding`]
+//!   holds each window's values until all its messages are reported, and is dropped after the client.
+//! - A message carries the number of its window, not a pointer.
+//! - Handles of topics and queues are given back before the client is, because their owners keep it alive.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
+use rdkafka_sys as sys;
+
+use super::outstanding::{Outstanding, WindowId};
+use crate::sink::SinkError;
+
+pub(super) struct Producer {
+    // Dropped in this order. The client's end joins all threads that read values.
+    queue: Queue,
+    client: Client,
+    pub(super) outstanding: Outstanding,
+}
+
+impl Producer {
+    pub(super) fn new(config: &ClientConfig, outstanding: Outstanding) -> Result<Producer, SinkError> {
+        let native = config.create_native_config().map_err(client_error)?;
+        // SAFETY: the configuration is alive, and only a number is stored in it.
+        unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
+        let client =
+            Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map_err(client_error)?;
+        // SAFETY: the client is alive; the reference to its main queue that this returns is ours to give back.
+        let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
+        Ok(Producer { queue: Queue(NonNull::new(queue).expect("a client has a main queue")), client, outstanding })
+    }
+
+    /// Waits for the next event. `None` when time is up, or after [`Producer::wake`].
+    pub(super) fn next_event(&self, timeout: Duration) -> Option<Event> {
+        self.queue.poll(timeout)
+    }
+
+    /// Makes a thread that waits in [`Producer::next_event`], or will next do so, return.
+    pub(super) fn wake(&self) {
+        // SAFETY: the queue is alive as long as `self`.
+        unsafe { sys::rd_kafka_queue_yield(self.queue.0.as_ptr()) };
+    }
+
+    /// Why the client can't go on, if it can't.
+    pub(super) fn fatal_error(&self) -> Option<String> {
+        self.client.fatal_error().map(|(_, reason)| reason)
+    }
+
+    /// Fails all windows, and forgets the messages that were not sent yet, so that none goes out after one that failed.
+    pub(super) fn fail(&self, error: SinkError) {
+        if self.outstanding.fail(error) {
+            let purge = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_NON_BLOCKING;
+            // SAFETY: the client is alive. Each message that is purged is reported.
+            unsafe { sys::rd_kafka_purge(self.client.native_ptr(), purge) };
+        }
+    }
+
+    /// Asks a broker about one topic, or about all.
+    pub(super) fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Metadata, RDKafkaErrorCode> {
+        self.client.fetch_metadata(topic, timeout).map_err(|error| match error {
+            KafkaError::MetadataFetch(code) => code,
+            _ => RDKafkaErrorCode::InvalidArgument,
+        })
+    }
+
+    pub(super) fn cluster_id(&self, timeout: Duration) -> Option<String> {
+        self.client.fetch_cluster_id(timeout)
+    }
+
+    /// Creates a topic; `-1` partitions or replicas are the broker's default.
+    pub(super) fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: i32,
+        config: &BTreeMap<String, String>,
+        timeout: Duration,
+    ) -> Result<(), (RDKafkaErrorCode, String)> {
+        let invalid = |reason: &str| (RDKafkaErrorCode::InvalidArgument, reason.to_string());
+        let text = |text: &str| CString::new(text).map_err(|_| invalid("a name or setting contains a zero byte"));
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let name = text(name)?;
+        let config = config
+            .iter()
+            .map(|(key, value)| Ok((text(key)?, text(value)?)))
+            .collect::<Result<Vec<_>, (RDKafkaErrorCode, String)>>()?;
+        let rk = self.client.native_ptr();
+        let mut reason = [0 as c_char; 512];
+
+        // SAFETY: all strings live until the end of this function and are copied by librdkafka. The description, the
+        // options and the queue are destroyed on every path, after the answer to the request has been taken from the
+        // queue or the request has been given up: librdkafka then drops the answer together with its own reference.
+        unsafe {
+            let topic =
+                sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, reason.as_mut_ptr(), reason.len());
+            if topic.is_null() {
+                return Err(invalid(&to_text(reason.as_ptr())));
+            }
+            for (key, value) in &config {
+                sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
+            }
+            let options = sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason.as_mut_ptr(), reason.len());
+            sys::rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, reason.as_mut_ptr(), reason.len());
+            let answers = Queue(NonNull::new(sys::rd_kafka_queue_new(rk)).expect("memory for a queue"));
+            let mut topics = [topic];
+            sys::rd_kafka_CreateTopics(rk, topics.as_mut_ptr(), 1, options, answers.0.as_ptr());
+            sys::rd_kafka_AdminOptions_destroy(options);
+            sys::rd_kafka_NewTopic_destroy(topic);
+            match answers.poll(timeout + Duration::from_secs(1)) {
+                Some(event) => event.topic_result(),
+                None => Err((RDKafkaErrorCode::OperationTimedOut, "no answer".into())),
+            }
+        }
+    }
+}
+
+/// A reference to one of librdkafka's event queues.
+struct Queue(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues may be used by any thread, several at a time.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    fn poll(&self, timeout: Duration) -> Option<Event> {
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is alive as long as `self`; an event that it returns is ours.
+        NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.0.as_ptr(), timeout_ms) }).map(Event)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and this is its last use.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Something that librdkafka tells.
+pub(super) struct Event(NonNull<sys::rd_kafka_event_t>);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EventKind {
+    /// See [`Event::each_report`].
+    Reports,
+    Error {
+        code: RDKafkaErrorCode,
+        fatal: bool,
+        text: String,
+    },
+    /// A line of its log, with syslog's level: the smaller the worse.
+    Log {
+        level: i32,
+        facility: String,
+        text: String,
+    },
+    Other,
+}
+
+/// What became of a message.
+pub(super) struct Report<'e> {
+    message: &'e sys::rd_kafka_message_t,
+}
+
+impl Event {
+    pub(super) fn kind(&self) -> EventKind {
+        let event = self.0.as_ptr();
+        // SAFETY: the event is alive, and each function is called for the kind of event that it is for. Strings belong to
+        // the event and are copied at once.
+        unsafe {
+            match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_DR => EventKind::Reports,
+                sys::RD_KAFKA_EVENT_ERROR => EventKind::Error {
+                    code: sys::rd_kafka_event_error(event).into(),
+                    fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
+                    text: to_text(sys::rd_kafka_event_error_string(event)),
+                },
+                sys::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                    match sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) {
+                        0 => EventKind::Log { level, facility: to_text(facility), text: to_text(text) },
+                        _ => EventKind::Other,
+                    }
+                }
+                _ => EventKind::Other,
+            }
+        }
+    }
+
+    /// Hands out the reports of an event of that kind, once.
+    pub(super) fn each_report(&mut self, mut each: impl FnMut(Report<'_>)) {
+        loop {
+            // SAFETY: the event is alive and stays so while `each` has the message, which belongs to it.
+            let message = unsafe { sys::rd_kafka_event_message_next(self.0.as_ptr()).as_ref() };
+            match message {
+                Some(message) => each(Report { message }),
+                None => return,
+            }
+        }
+    }
+
+    fn topic_result(&self) -> Result<(), (RDKafkaErrorCode, String)> {
+        let event = self.0.as_ptr();
+        // SAFETY: the event is alive. The result and what it points at belong to it; strings are copied at once.
+        unsafe {
+            let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event).into();
+            if code != RDKafkaErrorCode::NoError {
+                return Err((code, to_text(sys::rd_kafka_event_error_string(event))));
+            }
+            let result = sys::rd_kafka_event_CreateTopics_result(event);
+            let mut count = 0;
+            let topics = match result.is_null() {
+                true => ptr::null_mut(),
+                false => sys::rd_kafka_CreateTopics_result_topics(result, &mut count),
+            };
+            if topics.is_null() || count == 0 {
+                return Err((RDKafkaErrorCode::Fail, "the broker's answer names no topic".into()));
+            }
+            match sys::rd_kafka_topic_result_error(*topics) {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+                code => {
+                    let reason = to_text(sys::rd_kafka_topic_result_error_string(*topics));
+                    Err((code.into(), if reason.is_empty() { reason_of(code.into()) } else { reason }))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours, and this is its last use.
+        unsafe { sys::rd_kafka_event_destroy(self.0.as_ptr()) };
+    }
+}
+
+impl Report<'_> {
+    pub(super) fn window(&self) -> WindowId {
+        self.message._private as WindowId
+    }
+
+    pub(super) fn is_delivered(&self) -> bool {
+        self.message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    pub(super) fn error(&self) -> RDKafkaErrorCode {
+        self.message.err.into()
+    }
+
+    /// In words, the broker's own if it sent some.
+    pub(super) fn reason(&self) -> String {
+        // SAFETY: the message was handed out by an event that is still alive; the string belongs to it.
+        let reason = unsafe { to_text(sys::rd_kafka_message_produce_errstr(self.message)) };
+        if reason.is_empty() { reason_of(self.error()) } else { reason }
+    }
+
+    pub(super) fn topic(&self) -> String {
+        // SAFETY: as above; a message that was produced has a topic.
+        unsafe { to_text(sys::rd_kafka_topic_name(self.message.rkt)) }
+    }
+
+    pub(super) fn partition(&self) -> i32 {
+        self.message.partition
+    }
+
+    pub(super) fn value_bytes(&self) -> usize {
+        self.message.len
+    }
+}
+
+/// A topic to produce to.
+pub(super) struct Topic {
+    handle: NonNull<sys::rd_kafka_topic_t>,
+    producer: Arc<Producer>,
+}
+
+// SAFETY: librdkafka's topic handles may be used by any thread.
+unsafe impl Send for Topic {}
+
+impl Topic {
+    pub(super) fn new(producer: &Arc<Producer>, name: &str) -> Result<Topic, SinkError> {
+        let refused = |reason: &str| SinkError::Client(format!("topic {name}: {reason}"));
+        let name_text = CString::new(name).map_err(|_| refused("the name contains a zero byte"))?;
+        // SAFETY: the client is alive; it copies the name; a null configuration means the client's.
+        let handle =
+            unsafe { sys::rd_kafka_topic_new(producer.client.native_ptr(), name_text.as_ptr(), ptr::null_mut()) };
+        let handle = NonNull::new(handle).ok_or_else(|| refused("the name is empty or too long"))?;
+        Ok(Topic { handle, producer: Arc::clone(producer) })
+    }
+
+    /// Hands messages over, in order, and empties the list. While librdkafka's queue is full, waits and goes on.
+    ///
+    /// # Safety
+    /// The window that each message names is in `producer.outstanding` and holds the message's value.
+    pub(super) unsafe fn produce(&self, messages: &mut Messages) -> Result<(), SinkError> {
+        let mut rest = messages.0.as_mut_slice();
+        while !rest.is_empty() {
+            // SAFETY: the topic's client is alive; the list is valid for its length; values live until they are
+            // reported or the client is gone, as the caller promises. Nothing writes to values: there are no flags
+            // that would free or copy them.
+            let accepted = unsafe {
+                sys::rd_kafka_produce_batch(
+                    self.handle.as_ptr(),
+                    0,
+                    sys::RD_KAFKA_MSG_F_PARTITION,
+                    rest.as_mut_ptr(),
+                    i32::try_from(rest.len()).expect("lists are short"),
+                )
+            };
+            if accepted as usize == rest.len() {
+                break;
+            }
+            let first = rest
+                .iter()
+                .position(|message| message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+                .expect("a message that was not accepted says why");
+            let code = RDKafkaErrorCode::from(rest[first].err);
+            if code != RDKafkaErrorCode::QueueFull {
+                let partition = rest[first].partition;
+                // SAFETY: the handle is alive, and so is its name.
+                let topic = unsafe { to_text(sys::rd_kafka_topic_name(self.handle.as_ptr())) };
+                return Err(match code {
+                    RDKafkaErrorCode::Fatal => {
+                        SinkError::Client(self.producer.fatal_error().unwrap_or_else(|| reason_of(code)))
+                    }
+                    code => SinkError::Delivery { topic, partition, reason: reason_of(code) },
+                });
+            }
+            // Everything behind the first message that found the queue full was refused too.
+            rest = &mut rest[first..];
+            if let Some(failure) = self.producer.outstanding.failure() {
+                return Err(failure);
+            }
+            self.producer.outstanding.wait_for_change(Duration::from_millis(5));
+        }
+        messages.0.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, this is its last use, and the client is still alive.
+        unsafe { sys::rd_kafka_topic_destroy(self.handle.as_ptr()) };
+    }
+}
+
+/// Messages for one topic that go to librdkafka in one call.
+pub(super) struct Messages(Vec<sys::rd_kafka_message_t>);
+
+impl Messages {
+    pub(super) fn with_capacity(capacity: usize) -> Messages {
+        Messages(Vec::with_capacity(capacity))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push(&mut self, value: &[u8], partition: i32, window: WindowId) {
+        self.0.push(sys::rd_kafka_message_t {
+            err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: ptr::null_mut(),
+            partition,
+            payload: value.as_ptr() as *mut c_void,
+            len: value.len(),
+            key: ptr::null_mut(),
+            key_len: 0,
+            offset: 0,
+            _private: window as *mut c_void,
+        });
+    }
+}
+
+/// librdkafka's words for an error.
+pub(super) fn reason_of(code: RDKafkaErrorCode) -> String {
+    match RDKafkaRespErr::try_from(code as i32) {
+        // SAFETY: the string is a constant of librdkafka.
+        Ok(code) => unsafe { to_text(sys::rd_kafka_err2str(code)) },
+        Err(_) => format!("error {}", code as i32),
+    }
+}
+
+/// # Safety
+/// `text` is null or a string that ends with a zero byte.
+unsafe fn to_text(text: *const c_char) -> String {
+    match text.is_null() {
+        true => String::new(),
+        // SAFETY: the caller's promise.
+        false => unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_string(),
+    }
+}
+
+fn client_error(error: KafkaError) -> SinkError {
+    SinkError::Client(match error {
+        // Its own text would repeat the value, which may be a password.
+        KafkaError::ClientConfig(_, reason, name, _) => format!("option {name}: {reason}"),
+        KafkaError::ClientCreation(reason) => reason,
+        other => other.to_string(),
+    })
+}

@@ -1,0 +1,165 @@
+//! Cuts a table by key into chunks that several connections read at once.
+//!
+//! ```text
+//! key        … 3 7 8 9 │ 20 21 22 │ 950 951 999 …
+//!                       ▲          ▲
+//! chunk          0      │    1     │     2              [lower, upper): the first has no lower bound, the last no upper
+//! ```
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{SqlType, Table};
+
+/// How the server orders the values of a key column, as far as it can be repeated here.
+///
+/// Two columns of the same order have comparable [`KeyValue`]s; a changed column has perhaps another order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyOrder {
+    /// Integers of all widths, BIT and YEAR.
+    Integer,
+    /// Unscaled, so that `12.50` is 1250.
+    Decimal { scale: u8 },
+    /// The digits packed as `year << 9 | month << 5 | day`: orders impossible dates as the server does.
+    Date,
+    /// Packed date `<< 37`, plus the microsecond of the day.
+    DateTime,
+    /// As [`KeyOrder::DateTime`], in UTC.
+    Timestamp,
+    /// Microseconds.
+    Time,
+    /// Byte by byte.
+    Bytes,
+    /// By a collation, or otherwise not known here: only the server can compare.
+    Server,
+}
+
+impl KeyOrder {
+    pub fn of(sql_type: &SqlType) -> KeyOrder {
+        match *sql_type {
+            SqlType::Int { .. } | SqlType::Bit { .. } | SqlType::Year => KeyOrder::Integer,
+            SqlType::Decimal { precision, scale } if precision <= 38 => KeyOrder::Decimal { scale },
+            SqlType::Date => KeyOrder::Date,
+            SqlType::DateTime { .. } => KeyOrder::DateTime,
+            SqlType::Timestamp { .. } => KeyOrder::Timestamp,
+            SqlType::Time { .. } => KeyOrder::Time,
+            SqlType::Binary { .. } | SqlType::VarBinary | SqlType::Blob => KeyOrder::Bytes,
+            // ENUM and SET are ordered by number, but a change of the definition may number their members anew.
+            _ => KeyOrder::Server,
+        }
+    }
+}
+
+/// The value of a key column at the border of two chunks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyValue {
+    /// For every [`KeyOrder`] but the last two, in its encoding; ENUM and SET by number.
+    Int(i128),
+    #[serde(with = "hex")]
+    Bytes(Vec<u8>),
+    /// As the server prints it. The derived order of two texts means nothing.
+    Text(String),
+}
+
+/// The key of one row, borrowed from its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRef<'a> {
+    Int(i128),
+    Bytes(&'a [u8]),
+}
+
+impl KeyRef<'_> {
+    /// Order against a border of the same column.
+    pub fn compare(self, border: &KeyValue) -> Ordering {
+        match (self, border) {
+            (KeyRef::Int(key), KeyValue::Int(border)) => key.cmp(border),
+            (KeyRef::Bytes(key), KeyValue::Bytes(border)) => key.cmp(border.as_slice()),
+            (key, border) => panic!("a key {key:?} has no order against a border {}", border.kind()),
+        }
+    }
+}
+
+impl KeyValue {
+    fn kind(&self) -> &'static str {
+        match self {
+            KeyValue::Int(_) => "of integers",
+            KeyValue::Bytes(_) => "of bytes",
+            KeyValue::Text(_) => "of text",
+        }
+    }
+}
+
+/// The rows whose key lies in `[lower, upper)`; `None` is open.
+///
+/// A border may name fewer columns than the key has: `[5]` lies before every key that begins with 5. The range without
+/// a lower border also holds NULL keys, which MySQL orders first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRange {
+    pub lower: Option<Vec<KeyValue>>,
+    pub upper: Option<Vec<KeyValue>>,
+}
+
+/// A column by which a table is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyColumn {
+    pub name: String,
+    pub order: KeyOrder,
+}
+
+/// Columns by which a table is cut. Empty for a table without a key, which is one chunk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkKey {
+    pub columns: Vec<KeyColumn>,
+    /// The columns belong to the key that identifies a row, so that no row moves to another chunk and keeps its
+    /// identity. Only then may an update be judged image by image.
+    pub identifies: bool,
+}
+
+impl ChunkKey {
+    /// The key of the table.
+    pub fn of(table: &Table) -> ChunkKey {
+        ChunkKey::over(table, table.key().iter().copied(), true)
+    }
+
+    /// A column that the user names.
+    pub fn column(table: &Table, column: usize) -> ChunkKey {
+        ChunkKey::over(table, [column], table.key().contains(&column))
+    }
+
+    fn over(table: &Table, columns: impl IntoIterator<Item = usize>, identifies: bool) -> ChunkKey {
+        let columns = columns.into_iter().map(|index| &table.columns()[index]);
+        ChunkKey {
+            columns: columns
+                .map(|column| KeyColumn { name: column.name.clone(), order: KeyOrder::of(&column.sql_type) })
+                .collect(),
+            identifies,
+        }
+    }
+}
+
+/// Bytes as text that any format of a checkpoint can carry.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}", Hex(bytes)))
+    }
+
+    struct Hex<'a>(&'a [u8]);
+
+    impl std::fmt::Display for Hex<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+        match digits {
+            Some(digits) if digits.len() % 2 == 0 => Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()),
+            _ => Err(D::Error::custom("a key border is not written in hexadecimal digits")),
+        }
+    }
+}

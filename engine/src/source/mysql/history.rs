@@ -1,0 +1,380 @@
+//! Versions of each captured table's schema along the binlog.
+//!
+//! Row events carry values without names. With `binlog_row_metadata=FULL` the table map before them describes the columns;
+//! with `MINIMAL`, every server's default, only the catalogue does, and it describes the present, not the moment of the
+//! event. So the catalogue is read once, and from then on this history moves with the binlog:
+//!
+//! ```text
+//! shop.orders   since binlog.000001:4      version 1   id, amount            (the catalogue)
+//!               since binlog.000003:900    changed by  ALTER TABLE orders    (what it is now, nobody has said yet)
+//!               since binlog.000003:1400   version 2   id, amount, note      (the next table map, with FULL metadata)
+//! ```
+//!
+//! After a statement that may have changed a table, its columns are unknown until a table map with names arrives. If one
+//! without names arrives first, reading stops: columns are never guessed and never shifted. Whatever schema is
+//! used, the decoder checks its column count and types against every table map.
+//!
+//! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::ddl::{self, Effect};
+use crate::batch::{Coordinate, Table, TableName, TableParts};
+
+/// One entry of the history, as the checkpoint keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSchema {
+    pub table: TableName,
+    pub since: Coordinate,
+    pub state: SchemaState,
+}
+
+/// What is known of a table from some point on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaState {
+    Known(TableParts),
+    /// A statement may have changed the columns; its first words, and the version before.
+    Changed {
+        by: String,
+        last_version: u32,
+    },
+}
+
+/// Drops entries that nobody who starts at `position` can need.
+pub fn prune(entries: &mut Vec<StoredSchema>, position: &Coordinate) {
+    let superseded: HashSet<(TableName, u64, u64)> = {
+        let mut in_force: BTreeMap<&TableName, &StoredSchema> = BTreeMap::new();
+        let mut old = HashSet::new();
+        // Entries stand in the order of `since`.
+        for entry in entries.iter().filter(|entry| entry.since <= *position) {
+            if let Some(before) = in_force.insert(&entry.table, entry) {
+                old.insert((before.table.clone(), before.since.file_number(), before.since.offset));
+            }
+        }
+        old
+    };
+    if !superseded.is_empty() {
+        entries.retain(|e| !superseded.contains(&(e.table.clone(), e.since.file_number(), e.since.offset)));
+    }
+}
+
+/// The schemas of captured tables at the point that the reader has reached.
+pub struct History {
+    captured: Box<dyn Fn(&str, &str) -> bool + Send>,
+    now: BTreeMap<TableName, Now>,
+    /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
+    record: Box<dyn FnMut(StoredSchema) + Send>,
+}
+
+enum Now {
+    Known(Arc<Table>),
+    Changed { by: String, at: Coordinate, last: Option<Arc<Table>>, last_version: u32 },
+}
+
+/// The binlog and what is known of a table do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("columns of table {table} are unknown since {at}, where `{statement}` changed them")]
+    Changed { table: TableName, at: Coordinate, statement: String },
+    #[error("table {table} is in the binlog, but the catalogue did not have it when this task began")]
+    Unknown { table: TableName },
+    #[error("table {table}: {reason}")]
+    Mismatch { table: TableName, reason: String },
+    #[error("`{statement}` may have changed rows of table {table} in statement format, without row events")]
+    StatementFormat { table: TableName, statement: String },
+}
+
+impl HistoryError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away)"
+            }
+            HistoryError::StatementFormat { .. } => {
+                "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load of the table (move the state folder away)"
+            }
+        }
+    }
+}
+
+impl History {
+    /// `stored` are the checkpoint's entries, or the catalogue's tables for a task that begins.
+    ///
+    /// Starts with the versions in force at `position`; later ones are found again as the reader gets there.
+    pub fn new(
+        stored: &[StoredSchema],
+        position: &Coordinate,
+        captured: Box<dyn Fn(&str, &str) -> bool + Send>,
+        record: Box<dyn FnMut(StoredSchema) + Send>,
+    ) -> History {
+        let mut now = BTreeMap::new();
+        for entry in stored {
+            // A table's first entry describes it since before the position, even if it was read a moment later.
+            if entry.since > *position && now.contains_key(&entry.table) {
+                continue;
+            }
+            let state = match &entry.state {
+                SchemaState::Known(parts) => Now::Known(Arc::new(Table::from(parts.clone()))),
+                SchemaState::Changed { by, last_version } => {
+                    Now::Changed { by: by.clone(), at: entry.since.clone(), last: None, last_version: *last_version }
+                }
+            };
+            now.insert(entry.table.clone(), state);
+        }
+        History { captured, now, record }
+    }
+
+    /// The schema for a table map.
+    ///
+    /// `described` is the table as the map itself describes it, where it does; `fits` checks a schema against the map.
+    pub fn resolve(
+        &mut self,
+        name: &TableName,
+        described: Option<TableParts>,
+        fits: impl Fn(&Table) -> Result<(), String>,
+        at: &Coordinate,
+    ) -> Result<Option<Arc<Table>>, HistoryError> {
+        if !(self.captured)(&name.database, &name.table) {
+            return Ok(None);
+        }
+        let known = self.now.get(name);
+        if let Some(Now::Known(table)) = known {
+            let same_names = described
+                .as_ref()
+                .is_none_or(|parts| parts.columns.iter().map(|c| &c.name).eq(table.columns().iter().map(|c| &c.name)));
+            match fits(table) {
+                Ok(()) if same_names => return Ok(Some(table.clone())),
+                Err(reason) if described.is_none() => {
+                    return Err(HistoryError::Mismatch { table: name.clone(), reason });
+                }
+                _ => {}
+            }
+        }
+        let Some(mut parts) = described else {
+            return Err(match known {
+                Some(Now::Changed { by, at, .. }) => {
+                    HistoryError::Changed { table: name.clone(), at: at.clone(), statement: by.clone() }
+                }
+                _ => HistoryError::Unknown { table: name.clone() },
+            });
+        };
+        let (last, last_version) = match known {
+            Some(Now::Known(table)) => (Some(table.clone()), table.version()),
+            Some(Now::Changed { last, last_version, .. }) => (last.clone(), *last_version),
+            None => (None, 0),
+        };
+        parts.version = last_version + 1;
+        if let Some(last) = &last {
+            inherit(&mut parts, last);
+        }
+        let table = Arc::new(Table::from(parts.clone()));
+        fits(&table).map_err(|reason| HistoryError::Mismatch { table: name.clone(), reason })?;
+        info!(table = %name, version = table.version(), columns = table.columns().len(), at = %at, "schema changed");
+        (self.record)(StoredSchema { table: name.clone(), since: at.clone(), state: SchemaState::Known(parts) });
+        self.now.insert(name.clone(), Now::Known(table.clone()));
+        Ok(Some(table))
+    }
+
+    /// A statement in the binlog that is neither a transaction's frame nor rows.
+    pub fn statement(&mut self, database: &str, sql: &str, at: &Coordinate) -> Result<(), HistoryError> {
+        for effect in ddl::effects(sql, database) {
+            match effect {
+                Effect::Created { table, if_not_exists } => {
+                    // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
+                    if !(if_not_exists && self.now.contains_key(&table)) {
+                        self.mark_changed(&table, sql, at);
+                    }
+                }
+                Effect::Altered(table) => self.mark_changed(&table, sql, at),
+                Effect::Renamed { from, to } => {
+                    self.mark_changed(&from, sql, at);
+                    self.mark_changed(&to, sql, at);
+                }
+                Effect::Dropped(table) => self.mark_changed(&table, sql, at),
+                Effect::DroppedDatabase(dropped) => {
+                    let tables: Vec<TableName> =
+                        self.now.keys().filter(|name| *name.database == *dropped).cloned().collect();
+                    for table in tables {
+                        self.mark_changed(&table, sql, at);
+                    }
+                }
+                Effect::Truncated(table) | Effect::PartitionsChanged(table) => {
+                    if (self.captured)(&table.database, &table.table) {
+                        warn!(table = %table, at = %at, statement = ddl::first_words(sql), "rows went without row events");
+                    }
+                }
+                Effect::Rows => {
+                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, table)) {
+                        return Err(HistoryError::StatementFormat {
+                            table: table.clone(),
+                            statement: ddl::first_words(sql),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_changed(&mut self, table: &TableName, sql: &str, at: &Coordinate) {
+        if !(self.captured)(&table.database, &table.table) {
+            return;
+        }
+        let (last, last_version) = match self.now.remove(table) {
+            Some(Now::Known(known)) => (Some(known.clone()), known.version()),
+            Some(Now::Changed { last, last_version, .. }) => (last, last_version),
+            None => (None, 0),
+        };
+        let by = ddl::first_words(sql);
+        info!(table = %table, at = %at, statement = by, "definition may have changed; the DDL itself is not forwarded");
+        (self.record)(StoredSchema {
+            table: table.clone(),
+            since: at.clone(),
+            state: SchemaState::Changed { by: by.clone(), last_version },
+        });
+        self.now.insert(table.clone(), Now::Changed { by, at: at.clone(), last, last_version });
+    }
+}
+
+/// Fills in what a table map does not say from the version before: the exact text of a column's type (display width) where
+/// name and type are the same, and unique keys other than the primary one where all their columns are still there.
+fn inherit(parts: &mut TableParts, last: &Table) {
+    for column in &mut parts.columns {
+        let same = last.columns().iter().find(|old| old.name == column.name && old.sql_type == column.sql_type);
+        if let Some(old) = same {
+            column.type_text.clone_from(&old.type_text);
+        }
+    }
+    for key in last.unique_keys() {
+        let columns: Option<Vec<usize>> = key
+            .columns
+            .iter()
+            .map(|&old| parts.columns.iter().position(|column| column.name == last.columns()[old].name))
+            .collect();
+        if let Some(columns) = columns
+            && key.name != "PRIMARY"
+            && !parts.unique_keys.iter().any(|present| present.name == key.name)
+        {
+            parts.unique_keys.push(crate::batch::UniqueKey { name: key.name.clone(), columns });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::batch::pretty;
+
+    fn parts(header: &str, version: u32) -> TableParts {
+        let mut parts = TableParts::from(Table::clone(&pretty::table(header)));
+        parts.version = version;
+        parts
+    }
+
+    fn at(offset: u64) -> Coordinate {
+        Coordinate::new("binlog.000001", offset)
+    }
+
+    fn name() -> TableName {
+        TableName::new("db", "t")
+    }
+
+    fn history() -> (History, Arc<Mutex<Vec<StoredSchema>>>) {
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let stored = [StoredSchema { table: name(), since: at(4), state: SchemaState::Known(parts("id:int", 1)) }];
+        let sink = recorded.clone();
+        let history = History::new(
+            &stored,
+            &at(4),
+            Box::new(|database, _| database == "db"),
+            Box::new(move |entry| sink.lock().unwrap().push(entry)),
+        );
+        (history, recorded)
+    }
+
+    fn fits(_: &Table) -> Result<(), String> {
+        Ok(())
+    }
+
+    #[test]
+    fn a_table_that_has_not_changed_keeps_its_version() {
+        let (mut history, recorded) = history();
+        let table = history.resolve(&name(), None, fits, &at(100)).unwrap().unwrap();
+        let described = history.resolve(&name(), Some(parts("id:int", 0)), fits, &at(200)).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&table, &described));
+        history.statement("db", "CREATE TABLE IF NOT EXISTS t (x INT)", &at(300)).unwrap();
+        assert!(history.resolve(&name(), None, fits, &at(400)).is_ok());
+        assert!(recorded.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn after_a_ddl_names_are_needed() {
+        let (mut history, recorded) = history();
+        history.statement("db", "ALTER TABLE t ADD name TEXT", &at(300)).unwrap();
+        let error = history.resolve(&name(), None, fits, &at(400)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "columns of table db.t are unknown since binlog.000001:300, where `ALTER TABLE t ADD name TEXT` changed them"
+        );
+        let described = Some(parts("id:int name:text", 0));
+        let table = history.resolve(&name(), described, fits, &at(400)).unwrap().unwrap();
+        assert_eq!((table.version(), table.columns().len()), (2, 2));
+        assert_eq!(recorded.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_map_that_does_not_fit_stops_unless_it_has_names() {
+        let (mut history, _) = history();
+        let wider = |table: &Table| (table.columns().len() == 2).then_some(()).ok_or("2 columns, not 1".to_owned());
+        assert!(matches!(history.resolve(&name(), None, wider, &at(9)), Err(HistoryError::Mismatch { .. })));
+        let described = Some(parts("id:int name:text", 0));
+        assert_eq!(history.resolve(&name(), described, wider, &at(9)).unwrap().unwrap().version(), 2);
+    }
+
+    #[test]
+    fn tables_that_are_not_captured_are_nobodys_business() {
+        let (mut history, _) = history();
+        assert!(history.resolve(&TableName::new("other", "t"), None, fits, &at(9)).unwrap().is_none());
+        history.statement("other", "ALTER TABLE t ADD x INT", &at(9)).unwrap();
+        assert!(history.resolve(&name(), None, fits, &at(10)).is_ok());
+    }
+
+    #[test]
+    fn rows_changed_by_statements_are_refused() {
+        let (mut history, _) = history();
+        history.statement("db", "UPDATE unrelated SET x = 1", &at(9)).unwrap();
+        let error = history.statement("db", "DELETE FROM t WHERE id = 7", &at(9)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`DELETE FROM t WHERE id` may have changed rows of table db.t in statement format, without row events"
+        );
+    }
+
+    #[test]
+    fn a_restart_begins_with_the_version_of_its_position() {
+        let entry = |offset, state| StoredSchema { table: name(), since: at(offset), state };
+        let mut stored = vec![
+            entry(4, SchemaState::Known(parts("id:int", 1))),
+            entry(300, SchemaState::Changed { by: "ALTER TABLE t".into(), last_version: 1 }),
+            entry(400, SchemaState::Known(parts("id:int name:text", 2))),
+        ];
+        let version = |stored: &[StoredSchema], position| {
+            let mut history = History::new(stored, &at(position), Box::new(|_, _| true), Box::new(|_| ()));
+            history.resolve(&name(), None, fits, &at(position)).ok().flatten().map(|table| table.version())
+        };
+        assert_eq!(version(&stored, 200), Some(1));
+        assert_eq!(version(&stored, 350), None);
+        assert_eq!(version(&stored, 400), Some(2));
+        prune(&mut stored, &at(350));
+        assert_eq!(stored.len(), 2);
+        prune(&mut stored, &at(500));
+        assert_eq!(stored.len(), 1);
+    }
+}

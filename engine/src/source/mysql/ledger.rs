@@ -1,0 +1,675 @@
+//! Which chunk was read at which position, and what incremental may therefore drop.
+//!
+//! Incremental starts at a position before the first chunk was read. What it finds may have been shown by a chunk:
+//!
+//! ```text
+//! binlog   ──P0──────●─────────●────────────●───────►
+//!                  insert 7   update 7    delete 7
+//! chunk [1, 10)             ▲low  ▲view
+//!                   dropped │ emitted
+//! ```
+//!
+//! `low` is a position of which the view certainly shows everything; why it does is argued in `snapshot.rs`.
+//! A change at or before `low` is dropped, everything after it is emitted, perhaps once more than needed. A chunk that
+//! is read again keeps the `low` of its *first* attempt: rows of that attempt may be out already, and a delete between
+//! the two views must follow them, or a row stays for ever that no longer exists.
+//!
+//! An update is two questions: does the row's old chunk know that it is gone, and does its new chunk know that it has
+//! come? A row that moves from a chunk read early to one read late is deleted only; one that moves the other way is
+//! inserted only.
+//!
+//! The ledger is part of the checkpoint. It knows nothing of how chunks are read.
+
+use std::cmp::Ordering;
+use std::sync::OnceLock;
+
+use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, RecordBatch};
+use arrow::datatypes::*;
+use serde::{Deserialize, Serialize};
+
+use super::chunks::{ChunkKey, KeyOrder, KeyRange, KeyRef, KeyValue};
+use crate::batch::types::{date_parts, datetime_parts};
+use crate::batch::{ChangeBatch, Coordinate, EventMeta, GtidSet, Position, TableName, Watermark};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChunkState {
+    /// No row of it can have left.
+    Planned,
+    /// Rows of it may have left.
+    Reading,
+    /// All rows of it are delivered.
+    Done,
+}
+
+/// A piece of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    pub range: KeyRange,
+    /// Of the first attempt.
+    pub low: Option<Watermark>,
+    /// Of the latest attempt: its view shows nothing beyond. Equal to `low` if nothing was committed in between.
+    pub high: Option<Watermark>,
+    pub state: ChunkState,
+    /// Delivered by the latest attempt.
+    pub rows: u64,
+}
+
+/// The chunks of one table, in the order of its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableChunks {
+    pub name: TableName,
+    pub key: ChunkKey,
+    /// The last chunk found is the last there is.
+    pub planned: bool,
+    /// A chunk's number is its place here.
+    pub chunks: Vec<Chunk>,
+}
+
+impl TableChunks {
+    pub fn is_done(&self) -> bool {
+        self.planned && self.chunks.iter().all(|chunk| chunk.state == ChunkState::Done)
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.rows).sum()
+    }
+
+    /// Where cutting goes on: the upper border of the last chunk.
+    pub fn cut_until(&self) -> Option<&[KeyValue]> {
+        self.chunks.last()?.range.upper.as_deref()
+    }
+}
+
+/// The state of a full load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ledger {
+    start: Position,
+    /// Ordered by name.
+    tables: Vec<TableChunks>,
+    #[serde(skip)]
+    horizon: OnceLock<Horizon>,
+}
+
+/// Beyond it lies no `low`.
+#[derive(Clone, Debug, Default)]
+struct Horizon {
+    gtids: Option<GtidSet>,
+    coordinate: Option<Coordinate>,
+}
+
+impl PartialEq for Ledger {
+    fn eq(&self, other: &Ledger) -> bool {
+        self.start == other.start && self.tables == other.tables
+    }
+}
+
+impl Ledger {
+    /// `start` is where incremental reading begins: everything before it is visible to every view opened later.
+    pub fn new(start: Position) -> Ledger {
+        Ledger { start, tables: Vec::new(), horizon: OnceLock::new() }
+    }
+
+    pub fn start(&self) -> &Position {
+        &self.start
+    }
+
+    pub fn tables(&self) -> &[TableChunks] {
+        &self.tables
+    }
+
+    pub fn table(&self, name: &TableName) -> Option<&TableChunks> {
+        self.tables.binary_search_by(|table| table.name.cmp(name)).ok().map(|index| &self.tables[index])
+    }
+
+    fn table_mut(&mut self, name: &TableName) -> &mut TableChunks {
+        self.horizon = OnceLock::new();
+        let index = self.tables.binary_search_by(|table| table.name.cmp(name));
+        let index = index.unwrap_or_else(|_| panic!("table {name} is not in the ledger"));
+        &mut self.tables[index]
+    }
+
+    fn chunk_mut(&mut self, name: &TableName, chunk: u32) -> &mut Chunk {
+        let table = self.table_mut(name);
+        let count = table.chunks.len();
+        let chunk = table.chunks.get_mut(chunk as usize);
+        chunk.unwrap_or_else(|| panic!("table {name} has {count} chunks in the ledger"))
+    }
+
+    /// Enters a table, unless it is there: then it keeps its chunks.
+    pub fn add_table(&mut self, name: &TableName, key: ChunkKey) {
+        if let Err(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
+            let table = TableChunks { name: name.clone(), key, planned: false, chunks: Vec::new() };
+            self.tables.insert(index, table);
+        }
+    }
+
+    /// Enters the next chunk of a table, which begins where the one before ends, and returns its number. A range
+    /// without upper border is the table's last.
+    pub fn add_chunk(&mut self, name: &TableName, range: KeyRange) -> u32 {
+        let table = self.table_mut(name);
+        assert!(!table.planned, "table {name} has its last chunk");
+        assert_eq!(table.cut_until(), range.lower.as_deref(), "chunks of {name} leave no gap");
+        table.planned = range.upper.is_none();
+        table.chunks.push(Chunk { range, low: None, high: None, state: ChunkState::Planned, rows: 0 });
+        (table.chunks.len() - 1) as u32
+    }
+
+    /// A view of the chunk is open and its rows are about to leave. Must be on disk before the first one does.
+    pub fn begin(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
+        let chunk = self.chunk_mut(name, chunk);
+        chunk.low.get_or_insert(low);
+        chunk.high = high;
+        chunk.state = ChunkState::Reading;
+        chunk.rows = 0;
+    }
+
+    /// Rows of a chunk are delivered; `done` says that they were its last.
+    pub fn chunk_acknowledged(&mut self, name: &TableName, chunk: u32, rows: u64, done: bool) {
+        let chunk = self.chunk_mut(name, chunk);
+        chunk.rows += rows;
+        if done {
+            chunk.state = ChunkState::Done;
+        }
+    }
+
+    /// Whether every row of every table is delivered.
+    pub fn all_done(&self) -> bool {
+        self.tables.iter().all(TableChunks::is_done)
+    }
+
+    /// Whether incremental reading has passed everything that a chunk may have shown, so that nothing is left to filter.
+    pub fn settled(&self, position: &Position) -> bool {
+        if !self.all_done() {
+            return false;
+        }
+        let horizon = self.horizon.get_or_init(|| self.find_horizon());
+        let gtids_passed = match (&horizon.gtids, &position.gtids) {
+            (Some(horizon), Some(executed)) => executed.contains_set(horizon),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        gtids_passed && horizon.coordinate.as_ref().is_none_or(|horizon| *horizon <= position.coordinate)
+    }
+
+    fn find_horizon(&self) -> Horizon {
+        let mut horizon = Horizon::default();
+        for low in self.tables.iter().flat_map(|table| &table.chunks).filter_map(|chunk| chunk.low.as_ref()) {
+            match low {
+                Watermark::Gtids(set) => match &mut horizon.gtids {
+                    Some(gtids) if gtids.contains_set(set) => {}
+                    Some(gtids) => gtids.extend(set),
+                    None => horizon.gtids = Some(set.clone()),
+                },
+                Watermark::Coordinate(coordinate) => {
+                    if horizon.coordinate.as_ref().is_none_or(|highest| highest < coordinate) {
+                        horizon.coordinate = Some(coordinate.clone());
+                    }
+                }
+            }
+        }
+        horizon
+    }
+
+    /// Drops what the chunks of the table have shown already. A table that is not in the ledger passes as it is.
+    pub fn filter(&self, batch: ChangeBatch) -> ChangeBatch {
+        let Some(table) = self.table(batch.table().name()).filter(|table| table.planned) else { return batch };
+        let mut verdicts = Verdicts::new(&table.chunks);
+        let mut keep = Vec::with_capacity(batch.kinds().len());
+        let keys = exact_keys(&table.key, &batch);
+        for run in batch.events() {
+            verdicts.begin_run(&run.meta);
+            match &keys {
+                Some(keys) => {
+                    for row in keep.len()..run.end {
+                        let shown = find_chunk(&table.chunks, keys, row).is_some_and(|chunk| verdicts.shown_by(chunk));
+                        keep.push(!shown);
+                    }
+                }
+                None => keep.resize(run.end, !verdicts.shown_by_all()),
+            }
+        }
+        batch.retain(&BooleanArray::from(keep))
+    }
+}
+
+/// Answers for the transaction at hand, each found once.
+struct Verdicts<'a> {
+    chunks: &'a [Chunk],
+    /// Per chunk: the run for which it was asked last, and the answer.
+    answers: Vec<(u32, bool)>,
+    run: u32,
+    meta: Option<&'a EventMeta>,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(chunks: &'a [Chunk]) -> Verdicts<'a> {
+        Verdicts { chunks, answers: vec![(0, false); chunks.len()], run: 0, meta: None }
+    }
+
+    fn begin_run(&mut self, meta: &'a EventMeta) {
+        self.run += 1;
+        self.meta = Some(meta);
+    }
+
+    /// Whether the chunk's view certainly showed the transaction.
+    fn shown_by(&mut self, chunk: usize) -> bool {
+        let (run, answer) = &mut self.answers[chunk];
+        if *run != self.run {
+            let meta = self.meta.expect("a run has begun");
+            let low = self.chunks[chunk].low.as_ref();
+            *answer = low.is_some_and(|low| low.covers(meta.gtid.as_ref(), &meta.transaction));
+            *run = self.run;
+        }
+        *answer
+    }
+
+    /// Whether it lies at or before the smallest `low`. Executed sets of one server contain one another, so that the
+    /// smallest covers a transaction exactly if all do; for sets which do not, all must still agree.
+    fn shown_by_all(&mut self) -> bool {
+        !self.chunks.is_empty() && (0..self.chunks.len()).all(|chunk| self.shown_by(chunk))
+    }
+}
+
+/// Key columns of a batch, each in the encoding of its order.
+enum KeyCells<'a> {
+    Ints(Vec<i128>),
+    Bytes(&'a BinaryArray),
+}
+
+/// The columns by which rows find their chunk, or none if only the server could tell: an order by collation, or a column
+/// that the table no longer has, or no longer has as it was when the table was cut.
+fn exact_keys<'a>(key: &ChunkKey, batch: &'a ChangeBatch) -> Option<Vec<KeyCells<'a>>> {
+    if key.columns.is_empty() || !key.identifies {
+        return None;
+    }
+    let table = batch.table();
+    let cells = key.columns.iter().map(|column| {
+        let index = table.column_index(&column.name)?;
+        let order = KeyOrder::of(&table.columns()[index].sql_type);
+        (order == column.order).then(|| key_cells(order, batch.rows(), index)).flatten()
+    });
+    cells.collect()
+}
+
+fn key_cells(order: KeyOrder, rows: &RecordBatch, column: usize) -> Option<KeyCells<'_>> {
+    let array = rows.column(column);
+    if array.null_count() > 0 {
+        return None;
+    }
+    macro_rules! ints {
+        ($type:ty, $convert:expr) => {
+            KeyCells::Ints(array.as_primitive_opt::<$type>()?.values().iter().map(|&value| $convert(value)).collect())
+        };
+    }
+    let packed_date = |days: i32| {
+        let (year, month, day) = date_parts(days);
+        i128::from(year << 9 | month << 5 | day)
+    };
+    let packed_datetime = |microseconds: i64| {
+        let (days, microsecond_of_day) = datetime_parts(microseconds);
+        packed_date(days) << 37 | i128::from(microsecond_of_day)
+    };
+    Some(match order {
+        KeyOrder::Integer => match array.data_type() {
+            DataType::Int8 => ints!(Int8Type, i128::from),
+            DataType::Int16 => ints!(Int16Type, i128::from),
+            DataType::Int32 => ints!(Int32Type, i128::from),
+            DataType::Int64 => ints!(Int64Type, i128::from),
+            DataType::UInt8 => ints!(UInt8Type, i128::from),
+            DataType::UInt16 => ints!(UInt16Type, i128::from),
+            DataType::UInt32 => ints!(UInt32Type, i128::from),
+            DataType::UInt64 => ints!(UInt64Type, i128::from),
+            _ => return None,
+        },
+        KeyOrder::Decimal { .. } => ints!(Decimal128Type, |value| value),
+        KeyOrder::Date => ints!(Date32Type, packed_date),
+        KeyOrder::DateTime | KeyOrder::Timestamp => ints!(TimestampMicrosecondType, packed_datetime),
+        KeyOrder::Time => ints!(DurationMicrosecondType, i128::from),
+        KeyOrder::Bytes => KeyCells::Bytes(array.as_binary_opt::<i32>()?),
+        KeyOrder::Server => return None,
+    })
+}
+
+/// The chunk whose range holds the key of a row.
+fn find_chunk(chunks: &[Chunk], keys: &[KeyCells<'_>], row: usize) -> Option<usize> {
+    // The last chunk that does not begin beyond the key. The first has no lower border.
+    let after = match keys {
+        [KeyCells::Ints(values)] => {
+            let key = values[row];
+            chunks.partition_point(|chunk| match chunk.range.lower.as_deref() {
+                Some([KeyValue::Int(lower)]) => *lower <= key,
+                _ => true,
+            })
+        }
+        _ => chunks.partition_point(|chunk| {
+            chunk.range.lower.as_ref().is_none_or(|lower| compare(keys, row, lower) != Ordering::Less)
+        }),
+    };
+    after.checked_sub(1)
+}
+
+/// A border that names fewer columns lies before every key that begins like it.
+fn compare(keys: &[KeyCells<'_>], row: usize, border: &[KeyValue]) -> Ordering {
+    for (cells, border) in keys.iter().zip(border) {
+        let key = match cells {
+            KeyCells::Ints(values) => KeyRef::Int(values[row]),
+            KeyCells::Bytes(array) => KeyRef::Bytes(array.value(row)),
+        };
+        match key.compare(border) {
+            Ordering::Equal => {}
+            other => return other,
+        }
+    }
+    Ordering::Equal
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::pretty::{draw, parse};
+    use crate::batch::{EventRun, Gtid};
+
+    const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn executed(last: u64) -> Watermark {
+        Watermark::Gtids(format!("{SERVER}:1-{last}").parse().unwrap())
+    }
+
+    fn position(gtids: Option<&str>, offset: u64) -> Position {
+        Position {
+            coordinate: Coordinate::new("binlog.000001", offset),
+            gtids: gtids.map(|text| text.parse().unwrap()),
+            events_done: 0,
+        }
+    }
+
+    fn name() -> TableName {
+        TableName::new("db", "t")
+    }
+
+    fn ints(values: &[i128]) -> Vec<KeyValue> {
+        values.iter().copied().map(KeyValue::Int).collect()
+    }
+
+    /// Chunks of table db.t with a border between each two, and the `low` of each.
+    fn ledger(header: &str, key: &[usize], borders: &[Vec<KeyValue>], lows: Vec<Watermark>) -> Ledger {
+        let table = crate::batch::pretty::table(header);
+        let columns = key.iter().map(|&column| ChunkKey::column(&table, column).columns.remove(0)).collect();
+        let mut ledger = Ledger::new(position(None, 4));
+        ledger.add_table(&name(), ChunkKey { columns, identifies: true });
+        let lowers = std::iter::once(None).chain(borders.iter().cloned().map(Some));
+        let uppers = borders.iter().cloned().map(Some).chain([None]);
+        for ((lower, upper), low) in lowers.zip(uppers).zip(lows) {
+            let chunk = ledger.add_chunk(&name(), KeyRange { lower, upper });
+            ledger.begin(&name(), chunk, low, None);
+        }
+        ledger
+    }
+
+    /// The drawn changes, one transaction per line pair or line, numbered by `@n` at the end of the line.
+    fn transactions(header: &str, drawing: &str) -> ChangeBatch {
+        let lines: Vec<&str> = drawing.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let without: Vec<&str> = lines.iter().map(|line| line.split('@').next().unwrap()).collect();
+        let batch = parse(header, &without.join("\n"));
+        let runs = lines.iter().enumerate().map(|(row, line)| {
+            let number: u64 = line.split('@').nth(1).expect("a transaction").trim().parse().unwrap();
+            let set: GtidSet = format!("{SERVER}:{number}").parse().unwrap();
+            let transaction = Coordinate::new("binlog.000001", 100 * number);
+            let meta = EventMeta {
+                timestamp_s: 0,
+                server_id: 1,
+                thread_id: 0,
+                coordinate: transaction.clone(),
+                transaction,
+                gtid: only_gtid(&set, number),
+            };
+            EventRun { end: row + 1, meta: Arc::new(meta) }
+        });
+        let runs = runs.collect();
+        ChangeBatch::new(
+            batch.table().clone(),
+            batch.rows().clone(),
+            batch.kinds().to_vec(),
+            batch.sequence().to_vec(),
+            runs,
+        )
+    }
+
+    fn only_gtid(set: &GtidSet, number: u64) -> Option<Gtid> {
+        let uuid: Vec<u8> = set.encode()[8..24].to_vec();
+        let source = crate::batch::position::GtidSource { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
+        Some(Gtid { source, number }).filter(|gtid| set.contains(gtid))
+    }
+
+    fn check(ledger: &Ledger, header: &str, changes: &str, kept: &str) {
+        let batch = ledger.filter(transactions(header, changes));
+        assert_eq!(draw(&batch), draw(&parse(header, kept)));
+    }
+
+    /// Chunk 0 below 10 read at transaction 5, chunk 1 from 10 read at transaction 8.
+    fn two_chunks() -> Ledger {
+        ledger("id:int v:text", &[0], &[ints(&[10])], vec![executed(5), executed(8)])
+    }
+
+    #[test]
+    fn a_change_is_dropped_if_its_chunk_has_shown_it() {
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
+            +I  1 a @5
+            +I  2 b @6
+            +I  9 c @8
+            +I 10 d @8
+            -D 11 e @9",
+            "
+            +I  2 b
+            +I  9 c
+            -D 11 e",
+        );
+    }
+
+    #[test]
+    fn an_update_within_a_chunk_is_kept_or_dropped_whole() {
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
+            -U  1 a @5
+            +U  1 b @5
+            -U  1 b @6
+            +U  1 c @6
+            -U 10 a @8
+            +U 10 b @8",
+            "
+            -U  1 b
+            +U  1 c",
+        );
+    }
+
+    #[test]
+    fn a_row_that_moves_to_a_chunk_read_later_is_deleted_only() {
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
+            -U  1 a @7
+            +U 20 a @7",
+            "
+            -D  1 a",
+        );
+    }
+
+    #[test]
+    fn a_row_that_moves_to_a_chunk_read_earlier_is_inserted_only() {
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
+            -U 20 a @7
+            +U  1 a @7",
+            "
+            +I  1 a",
+        );
+    }
+
+    #[test]
+    fn text_keys_go_by_the_smallest_low() {
+        let borders = [vec![KeyValue::Text("m".into())]];
+        let ledger = ledger("id:text v:int", &[0], &borders, vec![executed(5), executed(8)]);
+        check(
+            &ledger,
+            "id:text v:int",
+            "
+            +I a 1 @5
+            +I z 1 @5
+            -U z 1 @6
+            +U b 1 @6
+            +I z 3 @8",
+            "
+            -U z 1
+            +U b 1
+            +I z 3",
+        );
+    }
+
+    #[test]
+    fn composite_keys_compare_column_by_column_and_prefixes_come_first() {
+        let borders = [ints(&[3]), ints(&[3, 50]), ints(&[4])];
+        let lows = vec![executed(1), executed(2), executed(3), executed(4)];
+        let ledger = ledger("a:int b:int", &[0, 1], &borders, lows);
+        check(
+            &ledger,
+            "a:int b:int",
+            "
+            +I 2 99 @2
+            +I 3 -1 @2
+            +I 3 49 @3
+            +I 3 50 @3
+            +I 3 99 @4
+            +I 4  0 @4
+            +I 4  0 @5",
+            "
+            +I 2 99
+            +I 3 49
+            +I 3 99
+            +I 4  0",
+        );
+    }
+
+    #[test]
+    fn unsigned_keys_beyond_the_signed_range_find_their_chunk() {
+        let border = i128::from(u64::MAX) - 1;
+        let ledger = ledger("id:uint", &[0], &[ints(&[border])], vec![executed(1), executed(2)]);
+        check(
+            &ledger,
+            "id:uint",
+            "
+            +I 18446744073709551613 @2
+            +I 18446744073709551614 @2
+            +I 18446744073709551615 @2
+            +I                    0 @1",
+            "
+            +I 18446744073709551613",
+        );
+    }
+
+    #[test]
+    fn a_file_watermark_covers_what_begins_before_it() {
+        let low = |offset| Watermark::Coordinate(Coordinate::new("binlog.000001", offset));
+        let ledger = ledger("id:int v:text", &[0], &[ints(&[10])], vec![low(500), low(801)]);
+        check(
+            &ledger,
+            "id:int v:text",
+            "
+            +I  1 a @4
+            +I  1 a @5
+            +I 10 d @8
+            +I 10 d @9",
+            "
+            +I  1 a
+            +I 10 d",
+        );
+    }
+
+    #[test]
+    fn a_column_that_was_changed_goes_by_the_smallest_low() {
+        check(
+            &two_chunks(),
+            "id:text v:text",
+            "
+            +I 1  a @5
+            +I 10 d @8",
+            "
+            +I 10 d",
+        );
+        check(&two_chunks(), "number:int v:text", "+I 10 d @8", "+I 10 d");
+    }
+
+    #[test]
+    fn rows_that_change_chunk_without_changing_identity_stay_updates() {
+        let mut ledger = two_chunks();
+        ledger.table_mut(&name()).key.identifies = false;
+        check(
+            &ledger,
+            "id:int v:text",
+            "
+            -U  1 a @7
+            +U 20 a @7
+            +I 20 a @5",
+            "
+            -U  1 a
+            +U 20 a",
+        );
+    }
+
+    #[test]
+    fn the_first_low_is_kept() {
+        let mut ledger = two_chunks();
+        ledger.begin(&name(), 0, executed(100), Some(executed(100)));
+        let chunk = &ledger.table(&name()).unwrap().chunks[0];
+        assert_eq!((&chunk.low, &chunk.high), (&Some(executed(5)), &Some(executed(100))));
+        check(&ledger, "id:int v:text", "-D 1 a @6", "-D 1 a");
+    }
+
+    #[test]
+    fn nothing_is_dropped_while_chunks_are_missing() {
+        let mut ledger = two_chunks();
+        ledger.table_mut(&name()).planned = false;
+        check(&ledger, "id:int v:text", "+I 1 a @1", "+I 1 a");
+        let mut ledger = two_chunks();
+        ledger.chunk_mut(&name(), 0).low = None;
+        check(&ledger, "id:int v:text", "+I 1 a @1\n+I 10 a @1", "+I 1 a");
+    }
+
+    #[test]
+    fn the_ledger_settles_when_incremental_has_passed_every_low() {
+        let mut ledger = two_chunks();
+        let at = |last: u64| position(Some(&format!("{SERVER}:1-{last}")), 4);
+        assert!(!ledger.settled(&at(100)), "chunks are still read");
+        ledger.chunk_acknowledged(&name(), 0, 3, true);
+        assert!(!ledger.all_done());
+        ledger.chunk_acknowledged(&name(), 1, 3, false);
+        assert!(!ledger.all_done());
+        ledger.chunk_acknowledged(&name(), 1, 4, true);
+        assert!(ledger.all_done());
+        assert_eq!(ledger.table(&name()).unwrap().rows(), 10);
+        assert!(!ledger.settled(&at(7)) && ledger.settled(&at(8)));
+        ledger.begin(&name(), 1, executed(1), None);
+        assert!(!ledger.settled(&at(8)), "a chunk is read again");
+    }
+
+    #[test]
+    fn the_ledger_survives_a_checkpoint() {
+        let borders = [
+            vec![KeyValue::Int(i128::from(u64::MAX)), KeyValue::Bytes(vec![0, 255]), KeyValue::Text("ä".into())],
+            ints(&[i128::from(i64::MIN)]),
+        ];
+        let lows = vec![executed(1), Watermark::Coordinate(Coordinate::new("b.1", 4)), executed(2)];
+        let ledger = ledger("a:int b:int c:text", &[0, 1, 2], &borders, lows);
+        let text = serde_json::to_string(&ledger).unwrap();
+        assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger);
+    }
+}

@@ -1,0 +1,174 @@
+//! A task from its options to its end: opens what it needs, refuses what cannot work before anything moves, runs.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use tracing::info;
+
+use crate::checkpoint::{Checkpoint, StateFolder};
+use crate::config::{self, SinkOptions, Task};
+use crate::encode::canal_json;
+use crate::error::Error;
+use crate::pipeline::route::{Router, plan_transform};
+use crate::pipeline::shutdown::Stop;
+use crate::pipeline::tracker::Tracker;
+use crate::pipeline::{self, Pipeline};
+use crate::sink::file::FileSink;
+use crate::sink::kafka::{self, KafkaSink};
+use crate::sink::{NullSink, Sink};
+use crate::source::{Context, Source};
+use crate::status::display::{Display, Screen};
+use crate::status::{Status, Summary};
+
+/// The sink's share of the memory budget, for messages that are not delivered yet. What is left is for read buffers,
+/// columns, messages being encoded, and librdkafka's copy of a batch per broker connection.
+const SINK_SHARE: f64 = 0.4;
+
+/// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
+const PRETENDED_PARTITIONS: u32 = 12;
+
+/// Runs a task until its source ends or it is told to stop; returns what it did.
+pub fn run(task: Task, screen: Screen) -> Result<Summary, Error> {
+    let task = Arc::new(task);
+    let runtime = runtime()?;
+    let stop = Stop::default();
+    stop.on_signals(&runtime).map_err(Error::Runtime)?;
+    let status = Arc::new(Status::default());
+    let _display = Display::start(status.clone(), screen);
+    run_with(task, &runtime, status, stop)
+}
+
+/// As [`run`], for callers that bring their own stop and read the status themselves.
+pub fn run_with(
+    task: Arc<Task>,
+    runtime: &tokio::runtime::Runtime,
+    status: Arc<Status>,
+    stop: Stop,
+) -> Result<Summary, Error> {
+    let state = StateFolder::open(&task.state)?;
+    let stored = state.load(&task.name)?;
+    let source = Source::open(&task, runtime, stored.as_ref())?;
+    let checkpoint = match stored {
+        Some(checkpoint) => source.check_stored(checkpoint, &state)?,
+        None => Checkpoint {
+            task: task.name.clone(),
+            source: source.identity(),
+            ledger: None,
+            row_groups: Vec::new(),
+            position: None,
+            schemas: Vec::new(),
+        },
+    };
+    let sink = Arc::new(Mutex::new(open_sink(&task)?));
+    let router = Arc::new(Router::new(task.clone(), sink.clone()));
+    // Filters, projections, partitions and topics are refused here, not in the middle of a table.
+    for table in source.tables() {
+        router.route(table)?;
+    }
+    let pipeline = Pipeline {
+        router,
+        sink,
+        tracker: Arc::new(Tracker::new(checkpoint)),
+        status: status.clone(),
+        stop,
+        encode_threads: task.threads.get(),
+    };
+    pipeline::run(&pipeline, &state, |emitter| {
+        source.run(&Context {
+            task: &task,
+            emitter,
+            tracker: &pipeline.tracker,
+            status: &status,
+            stop: &pipeline.stop,
+        })
+    })?;
+    info!("everything read has been delivered and stored");
+    Ok(status.summary())
+}
+
+/// What will come out of each table, as text.
+pub fn describe(task: Task) -> Result<String, Error> {
+    let source = Source::open(&task, &runtime()?, None)?;
+    let mut out = String::new();
+    for table in source.tables() {
+        let transform = plan_transform(&task.tables, table).map_err(pipeline::route::RouteError::from)?;
+        let output = transform.output();
+        let name = table.name();
+        let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
+        let topic = rule.topic.render(&name.database, &name.table).map_err(|error| {
+            pipeline::route::RouteError::Topic { table: name.clone(), error }
+        })?;
+        let names = |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
+        let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
+        writeln!(out, "{name} -> topic {topic}, key {key}").expect("writing to a string does not fail");
+        let width = output.columns().iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
+        for column in output.columns() {
+            let null = if column.nullable { "" } else { " not null" };
+            let type_width = 24;
+            writeln!(
+                out,
+                "  {:width$}  {:type_width$}  sqlType {:5}  {}",
+                column.name,
+                format!("{}{null}", column.type_text),
+                canal_json::sql_type_code(&column.sql_type),
+                column.sql_type.arrow(),
+            )
+            .expect("writing to a string does not fail");
+        }
+        if let Some(predicate) = transform.mysql_predicate() {
+            writeln!(out, "  the server filters by: {predicate}").expect("writing to a string does not fail");
+        }
+    }
+    Ok(out)
+}
+
+/// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Error::Runtime)
+}
+
+fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
+    Ok(match &task.sink {
+        SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
+        SinkOptions::File(path) => Box::new(FileSink::new(path)?),
+        SinkOptions::Null => Box::new(NullSink { partitions: PRETENDED_PARTITIONS }),
+    })
+}
+
+/// Tries to reach and enter what the task sends to.
+pub fn check_sink(task: &Task) -> Result<Option<kafka::BrokerInfo>, Error> {
+    match &task.sink {
+        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?)?)),
+        SinkOptions::File(_) | SinkOptions::Null => Ok(None),
+    }
+}
+
+fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
+    let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
+        let mechanism = match sasl.mechanism {
+            config::Sasl::Plain => kafka::SaslMechanism::Plain,
+            config::Sasl::ScramSha256 => kafka::SaslMechanism::ScramSha256,
+            config::Sasl::ScramSha512 => kafka::SaslMechanism::ScramSha512,
+        };
+        Ok(kafka::Sasl { mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
+    });
+    let tls = options.tls.as_ref().map(|tls| kafka::Tls {
+        ca: tls.ca.clone(),
+        cert: tls.client.as_ref().map(|client| client.cert.clone()),
+        key: tls.client.as_ref().map(|client| client.key.clone()),
+        verify: tls.verify,
+    });
+    Ok(kafka::KafkaOptions {
+        brokers: options.brokers.join(","),
+        security: kafka::Security { sasl: sasl.transpose()?, tls },
+        client_id: format!("tidegate-{}", task.name),
+        create_topics: options.create_topics.as_ref().map(|create| kafka::CreateTopics {
+            partitions: create.partitions,
+            replication: create.replication,
+            config: create.config.clone(),
+        }),
+        buffer_bytes: (task.memory_bytes as f64 * SINK_SHARE) as usize,
+        options: options.options.clone(),
+        retry: task.retry.connection,
+    })
+}

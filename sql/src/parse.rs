@@ -1,0 +1,123 @@
+//! Text to syntax tree, with MySQL's own precedences.
+//!
+//! The dialect is MySQL's as the parser knows it (back-ticks, backslash escapes, `<=>`, `DIV`, `REGEXP`) with three
+//! corrections: the right side of `DIV` ends where that of `/` would, `&&` binds like AND, and XOR between AND and OR.
+
+use std::any::TypeId;
+
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Ident};
+use datafusion_sql::sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::Token;
+
+use crate::error::{SqlError, from_parser};
+
+/// How deep parentheses, function calls and CASE may nest.
+const NESTING_MAX: usize = 50;
+
+/// `expr` and nothing after it.
+pub(crate) fn expression(text: &str) -> Result<Expr, SqlError> {
+    let (expr, alias) = parse(text, false)?;
+    debug_assert!(alias.is_none());
+    Ok(expr)
+}
+
+/// `expr` or `expr AS alias`, and nothing after it.
+pub(crate) fn item(text: &str) -> Result<(Expr, Option<Ident>), SqlError> {
+    parse(text, true)
+}
+
+fn parse(text: &str, with_alias: bool) -> Result<(Expr, Option<Ident>), SqlError> {
+    let parse = || {
+        let mut parser = Parser::new(&MySql).with_recursion_limit(NESTING_MAX).try_with_sql(text)?;
+        let expr = parser.parse_expr()?;
+        let alias = match with_alias && parser.parse_keyword(Keyword::AS) {
+            true => Some(parser.parse_identifier()?),
+            false => None,
+        };
+        if parser.peek_token_ref().token != Token::EOF {
+            return parser.expected_ref("the end of the expression", parser.peek_token_ref());
+        }
+        Ok((expr, alias))
+    };
+    parse().map_err(|error| match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => from_parser(&message, text),
+        ParserError::RecursionLimitExceeded => {
+            SqlError::general(text, format!("the expression nests more than {NESTING_MAX} deep"))
+        }
+    })
+}
+
+#[derive(Debug)]
+struct MySql;
+
+impl Dialect for MySql {
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<MySqlDialect>()
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        MySqlDialect {}.is_identifier_start(ch)
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        MySqlDialect {}.is_identifier_part(ch)
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn supports_string_literal_backslash_escape(&self) -> bool {
+        true
+    }
+
+    fn ignores_wildcard_escapes(&self) -> bool {
+        true
+    }
+
+    fn supports_double_ampersand_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_data_type_signed_suffix(&self) -> bool {
+        true
+    }
+
+    fn supports_bitwise_shift_operators(&self) -> bool {
+        true
+    }
+
+    fn requires_single_line_comment_whitespace(&self) -> bool {
+        true
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        true
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        match &parser.peek_token_ref().token {
+            Token::Overlap => Some(Ok(self.prec_value(Precedence::And))),
+            Token::Word(word) if word.keyword == Keyword::XOR => Some(Ok(self.prec_value(Precedence::Or) + 1)),
+            _ => None,
+        }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if !parser.parse_keyword(Keyword::DIV) {
+            return None;
+        }
+        let right = parser.parse_subexpr(self.prec_value(Precedence::MulDivModOp));
+        Some(right.map(|right| Expr::BinaryOp {
+            left: Box::new(left.clone()),
+            op: BinaryOperator::MyIntegerDivide,
+            right: Box::new(right),
+        }))
+    }
+}

@@ -1,0 +1,173 @@
+//! The part of a filter that the server can be asked to judge first.
+//!
+//! The text goes into the WHERE of the queries that read a table in chunks. It may keep too much, since every row is judged
+//! again, but it may never lose a row that the filter would keep: the changes of that row would arrive later without it.
+//! So this is a list of what is known to be the same on both sides, and the rest stays at home:
+//!
+//! - one column whose comparison is exact on both sides ([`Pushdown::Exact`]) against literals of its own type,
+//! - AND of which each side may be missing, OR of which none may.
+//!
+//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here. A lower
+//! bound therefore loses nothing, an upper bound would: `d < '2009-01-01'` stays at home for DATE and DATETIME. A TIMESTAMP
+//! can only be a date or '0000-00-00 00:00:00', which is below every date on both sides. IS NULL is true in MySQL for a zero date
+//! of a NOT NULL column, so it stays at home for all three.
+
+use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::{Between, BinaryExpr, InList};
+use datafusion_expr::{Expr, Operator};
+
+use crate::{Input, Pushdown, literal};
+
+/// MySQL text that is true for at least every row for which `filter` is true.
+pub(crate) fn mysql_predicate(filter: &Expr, input: &Input) -> Option<String> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            match (mysql_predicate(left, input), mysql_predicate(right, input)) {
+                (Some(left), Some(right)) => Some(format!("{left} AND {right}")),
+                (left, right) => left.or(right),
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            Some(format!("({} OR {})", mysql_predicate(left, input)?, mysql_predicate(right, input)?))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (left.as_ref(), right.as_ref()) {
+            (Expr::Literal(value, _), _) => comparison(right, op.swap()?, value, input),
+            (_, Expr::Literal(value, _)) => comparison(left, *op, value, input),
+            _ => None,
+        },
+        Expr::InList(InList { expr, list, negated }) => {
+            let column = Column::of(expr, input)?;
+            let values = list.iter().map(|item| column.literal_of(item)).collect::<Option<Vec<String>>>()?;
+            let not = if *negated { " NOT" } else { "" };
+            Some(format!("{}{not} IN ({})", column.name, values.join(", ")))
+        }
+        Expr::Between(Between { expr, negated: false, low, high }) => {
+            let column = Column::of(expr, input)?;
+            Some(format!("{} BETWEEN {} AND {}", column.name, column.literal_of(low)?, column.literal_of(high)?))
+        }
+        Expr::IsNull(expr) => {
+            let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
+            Some(format!("{} IS NULL", column.name))
+        }
+        Expr::IsNotNull(expr) => {
+            let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
+            Some(format!("{} IS NOT NULL", column.name))
+        }
+        _ => None,
+    }
+}
+
+fn comparison(expr: &Expr, op: Operator, value: &ScalarValue, input: &Input) -> Option<String> {
+    let column = Column::of(expr, input)?;
+    let sign = match op {
+        Operator::Eq => "=",
+        Operator::NotEq => "<>",
+        Operator::Gt => ">",
+        Operator::GtEq => ">=",
+        Operator::Lt if !column.may_not_exist() => "<",
+        Operator::LtEq if !column.may_not_exist() => "<=",
+        _ => return None,
+    };
+    Some(format!("{} {sign} {}", column.name, column.literal(value)?))
+}
+
+/// A column that MySQL compares as we do.
+struct Column<'a> {
+    name: String,
+    data_type: &'a DataType,
+    /// What it was widened to for a comparison with a decimal, if it was.
+    compared_as: DataType,
+}
+
+impl<'a> Column<'a> {
+    fn of(expr: &Expr, input: &'a Input) -> Option<Column<'a>> {
+        let (column, compared_as) = match expr {
+            Expr::Column(column) => (column, None),
+            Expr::Cast(cast) => match cast.expr.as_ref() {
+                Expr::Column(column) => (column, Some(cast.field.data_type())),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let index = input.schema.index_of(column.name()).ok()?;
+        if input.pushdown.get(index) != Some(&Pushdown::Exact) {
+            return None;
+        }
+        let data_type = input.schema.field(index).data_type();
+        if compared_as.is_some_and(|to| !widens(data_type, to)) {
+            return None;
+        }
+        Some(Column { name: quoted(column.name()), data_type, compared_as: compared_as.unwrap_or(data_type).clone() })
+    }
+
+    fn is_temporal(&self) -> bool {
+        self.data_type.is_temporal()
+    }
+
+    /// Whether it can hold '2010-00-10'.
+    fn may_not_exist(&self) -> bool {
+        matches!(self.data_type, DataType::Date32 | DataType::Timestamp(_, None))
+    }
+
+    fn literal_of(&self, expr: &Expr) -> Option<String> {
+        match expr {
+            Expr::Literal(value, _) => self.literal(value),
+            _ => None,
+        }
+    }
+
+    fn literal(&self, value: &ScalarValue) -> Option<String> {
+        if value.data_type() != self.compared_as {
+            return None;
+        }
+        Some(match value {
+            ScalarValue::Int8(Some(value)) => value.to_string(),
+            ScalarValue::Int16(Some(value)) => value.to_string(),
+            ScalarValue::Int32(Some(value)) => value.to_string(),
+            ScalarValue::Int64(Some(value)) => value.to_string(),
+            ScalarValue::UInt8(Some(value)) => value.to_string(),
+            ScalarValue::UInt16(Some(value)) => value.to_string(),
+            ScalarValue::UInt32(Some(value)) => value.to_string(),
+            ScalarValue::UInt64(Some(value)) => value.to_string(),
+            ScalarValue::Decimal128(Some(value), _, scale) => literal::decimal_text(&value.to_string(), *scale),
+            ScalarValue::Decimal256(Some(value), _, scale) => literal::decimal_text(&value.to_string(), *scale),
+            ScalarValue::Date32(Some(days)) => format!("'{}'", literal::date_text(*days)?),
+            ScalarValue::TimestampMicrosecond(Some(micros), _) => format!("'{}'", literal::timestamp_text(*micros)?),
+            ScalarValue::Binary(Some(bytes)) => {
+                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("x'{digits}'")
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Whether every value of `from` is the same number in `to`.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    let whole_digits = match from {
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        DataType::Int64 => 19,
+        DataType::UInt64 => 20,
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            i16::from(*precision) - i16::from(*scale)
+        }
+        _ => return false,
+    };
+    let fraction_digits = match from {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
+        _ => 0,
+    };
+    match to {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            i16::from(*precision) - i16::from(*scale) >= whole_digits && *scale >= fraction_digits
+        }
+        _ => false,
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
