@@ -1078,6 +1078,22 @@ mod tests {
     }
 
     #[test]
+    fn the_recorded_shop_has_its_keys_and_types() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/shop/snapshot");
+        let mut rows = Vec::new();
+        for name in list_tables(&folder).unwrap() {
+            let data_set = DataSet::open(&folder, &name).unwrap();
+            assert!(data_set.table().primary_key().is_some() && data_set.chunks() >= 4);
+            let (batches, _) = read_all(&data_set, &[]).unwrap();
+            rows.push((name.to_string(), batches.iter().map(RecordBatch::num_rows).sum::<usize>()));
+            assert_eq!(rows.last().unwrap().1 as u64, data_set.rows());
+        }
+        let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["shop.customers", "shop.items", "shop.orders"]);
+        assert_eq!((rows[0].1, rows[2].1), (500, 2000));
+    }
+
+    #[test]
     fn reading_ends_when_nobody_takes_more() {
         let folder = tempfile::tempdir().unwrap();
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
