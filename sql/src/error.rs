@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::tokenizer::{Location, Span};
 
 /// An expression that was refused, or that failed on some row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,11 @@ impl SqlError {
     /// A failure on some row of a batch.
     pub(crate) fn evaluation(text: &str, error: &DataFusionError) -> SqlError {
         SqlError { message: without_values(error), hint: None, text: text.to_owned(), at: None }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: &str) -> SqlError {
+        self.hint = Some(hint.to_owned());
+        self
     }
 
     pub(crate) fn general(text: &str, message: impl Into<String>) -> SqlError {
@@ -147,6 +152,7 @@ fn without_values(error: &DataFusionError) -> String {
         ArrowError::CastError(_) | ArrowError::ParseError(_) | ArrowError::InvalidArgumentError(_) => {
             "a value does not convert to the required type"
         }
+        ArrowError::ComputeError(_) => "a value is out of the range of a function",
         _ => "evaluation failed",
     }
     .to_owned()

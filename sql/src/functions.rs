@@ -1,8 +1,8 @@
 //! Which functions an expression may call, and what they mean.
 //!
-//! A function is allowed if it gives the same result on every run and if it means what a MySQL user expects of that name.
-//! Where DataFusion's function of the same name means something else, the call is either rewritten ([`Function::Rewritten`])
-//! or refused with what to write instead ([`refused`]). Names that MySQL does not have mean what DataFusion says.
+//! A function is allowed if it gives the same result on every run and if it means what a MySQL user expects of that
+//! name. Where DataFusion's function of the same name means something else, the call is either rewritten
+//! ([`Function::Rewritten`]) or refused with what to write instead ([`refused`]). Names that MySQL does not have mean what DataFusion says.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -112,7 +112,6 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("date_add", Function::Rewritten(Rewrite::DateAdd)),
     ("date_part", Function::Direct("date_part")),
     ("date_sub", Function::Rewritten(Rewrite::DateSub)),
-    ("date_trunc", Function::Direct("date_trunc")),
     ("datediff", Function::Rewritten(Rewrite::DateDiff)),
     ("day", Function::Rewritten(Rewrite::Part("day"))),
     ("dayofmonth", Function::Rewritten(Rewrite::Part("day"))),

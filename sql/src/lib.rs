@@ -8,14 +8,15 @@
 //!         kernels    pushdown            a weaker condition in MySQL's own words, for the server
 //! ```
 //!
-//! An expression sees one row of source columns. It knows nothing of changes: a caller that has before- and after-images
-//! evaluates the filter over both.
+//! An expression sees one row of source columns. It knows nothing of changes: a caller that has before- and
+//! after-images evaluates the filter over both.
 //!
 //! # What an expression is
 //!
-//! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries, aggregates, window
-//! functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are refused; so are double quotes
-//! and `||`, which mean different things in different places. [`functions`] lists what can be called.
+//! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries,
+//! aggregates, window functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are
+//! refused; so are double quotes and `||`, which mean different things in different places. [`functions()`] lists what
+//! can be called.
 //!
 //! # Where it differs from MySQL
 //!
@@ -34,8 +35,8 @@
 //!
 //! # Errors while evaluating
 //!
-//! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches of CASE are
-//! evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
+//! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches
+//! of CASE are evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
 
 mod error;
 mod functions;
@@ -51,12 +52,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef,
+    TimeUnit, TimestampMicrosecondType,
+};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Cast, Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_sql::sqlparser::ast::{Expr as Ast, Spanned};
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::{Expr as Ast, Spanned};
+use sqlparser::tokenizer::Span;
 
 pub use error::SqlError;
 pub use functions::functions;
@@ -103,7 +107,7 @@ impl Filter {
         let planner = Planner::new(&input.schema)?;
         let expr = Lower::new(&planner).lower(ast)?;
         let data_type = expr.get_type(planner.schema())?;
-        if !matches!(data_type, DataType::Boolean | DataType::Null) {
+        if data_type != DataType::Boolean {
             let message = format!("the filter is {}, not a condition", types::mysql_name(&data_type));
             return Err(Refusal::new(whole(ast), message).hint("Write x <> 0, or whatever decides."));
         }
@@ -143,7 +147,8 @@ impl Filter {
 
     /// A condition in MySQL's words that is true for every row for which the filter is, and maybe for others.
     ///
-    /// TIMESTAMP literals in it are UTC: the session's `time_zone` must be `+00:00`.
+    /// It can be joined with others by AND as it stands. TIMESTAMP literals in it are UTC: the session's `time_zone` must be
+    /// `+00:00`.
     pub fn mysql_predicate(&self) -> Option<&str> {
         self.mysql_predicate.as_deref()
     }
@@ -202,6 +207,11 @@ impl Projection {
     /// The output columns in order.
     pub fn outputs(&self) -> &[OutputColumn] {
         &self.outputs
+    }
+
+    /// The output columns as a schema.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()))
     }
 
     /// The source columns that computed outputs read, ascending.
@@ -312,7 +322,7 @@ fn evaluate(
         .map_err(|error| SqlError::evaluation(text, &error))
 }
 
-/// What kernels let through: more digits than the type has, infinity, NULL where none was promised.
+/// What kernels let through: more digits than the type has, infinity, dates after 9999-12-31, NULL where none was promised.
 fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     if values.data_type() != field.data_type() {
         return Err("a computed column is not of its declared type");
@@ -322,10 +332,15 @@ fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     }
     let fits = match values.data_type() {
         DataType::Decimal128(precision, _) => {
-            values.as_primitive::<arrow::datatypes::Decimal128Type>().validate_decimal_precision(*precision).is_ok()
+            values.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision).is_ok()
         }
         DataType::Decimal256(precision, _) => {
-            values.as_primitive::<arrow::datatypes::Decimal256Type>().validate_decimal_precision(*precision).is_ok()
+            values.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision).is_ok()
+        }
+        DataType::Date32 => values.as_primitive::<Date32Type>().iter().flatten().all(|day| day <= literal::LAST_DAY),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = values.as_primitive::<TimestampMicrosecondType>();
+            micros.iter().flatten().all(|micros| micros <= literal::LAST_MICROSECOND)
         }
         DataType::Float32 => values.as_primitive::<Float32Type>().iter().flatten().all(f32::is_finite),
         DataType::Float64 => values.as_primitive::<Float64Type>().iter().flatten().all(f64::is_finite),
@@ -334,9 +349,5 @@ fn check(values: &ArrayRef, field: &Field) -> Result<(), &'static str> {
     if fits { Ok(()) } else { Err("a result is out of the range of its type") }
 }
 
-/// The output of a projection as a schema.
-impl Projection {
-    pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,9 @@ const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// Days from 1970-01-01 back to 0000-01-01, the first day that is one. What MySQL stores for dates that do not exist
 /// ('0000-00-00', '2010-00-10') arrives as numbers far below.
 pub(crate) const FIRST_DAY: i32 = -719_528;
+/// 9999-12-31, and the last moment of it.
+pub(crate) const LAST_DAY: i32 = 2_932_896;
+pub(crate) const LAST_MICROSECOND: i64 = (LAST_DAY as i64 + 1) * MICROS_PER_DAY - 1;
 pub(crate) const FIRST_MICROSECOND: i64 = FIRST_DAY as i64 * MICROS_PER_DAY;
 
 /// `1`, `18446744073709551615`, `1.50` and `1e3`, with or without a minus sign: BIGINT, BIGINT UNSIGNED, DECIMAL, DOUBLE.
@@ -83,7 +86,7 @@ pub(crate) fn time_of_day(text: &str) -> Option<i64> {
 }
 
 pub(crate) fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
@@ -195,6 +198,7 @@ mod tests {
         }
         assert_eq!(timestamp_text(-1).as_deref(), Some("1969-12-31 23:59:59.999999"));
         assert_eq!(date_text(FIRST_DAY), None);
+        assert_eq!(timestamp_text(LAST_MICROSECOND).as_deref(), Some("9999-12-31 23:59:59.999999"));
     }
 
     #[test]

@@ -19,19 +19,17 @@ use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchemaRef, ScalarValue};
 use datafusion_expr::expr::{Between, BinaryExpr, Case, InList, Like, ScalarFunction, TryCast};
 use datafusion_expr::{Cast, Expr, ExprSchemable, Operator};
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, ExactNumberInfo, Expr as Ast, FunctionArg,
     FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned, TrimWhereField, UnaryOperator, Value,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::Span;
 
 use crate::error::{Refusal, nearest};
 use crate::functions::{self, Function, Rewrite};
+use crate::parse::{DEPTH_MAX, double_quotes};
 use crate::plan::{Planner, is_arithmetic};
 use crate::{literal, types};
-
-/// How many operators may stand in a row or in each other. A chain of ORs is a tree as deep as it is long.
-const DEPTH_MAX: usize = 128;
 
 type Lowered = Result<Expr, Refusal>;
 
@@ -109,7 +107,11 @@ impl<'a> Lower<'a> {
                 .hint("An expression sees one table; write the column's name alone.")),
             Ast::Value(value) => self.value(&value.value, value.span),
             Ast::TypedString(typed) => {
-                let data_type = self.cast_type(&typed.data_type, span)?;
+                // TIMESTAMP '…' is a literal without a zone, unlike a column of that type.
+                let data_type = match self.cast_type(&typed.data_type, span)? {
+                    DataType::Timestamp(..) => micros(None),
+                    other => other,
+                };
                 let Value::SingleQuotedString(text) = &typed.value.value else {
                     return self.value(&typed.value.value, typed.value.span);
                 };
@@ -297,7 +299,7 @@ impl<'a> Lower<'a> {
             BinaryOperator::Modulo => return self.arithmetic(left, Operator::Modulo, right),
             BinaryOperator::Divide => {
                 let expr = self.arithmetic(left, Operator::Divide, right)?;
-                if self.both_integers(&expr)? {
+                if self.class(&expr)? == Class::Integer {
                     let refusal = Refusal::new(
                         span,
                         "`/` of two integers has a fraction in MySQL, but its digits are not clear here",
@@ -310,7 +312,7 @@ impl<'a> Lower<'a> {
             }
             BinaryOperator::MyIntegerDivide => {
                 let expr = self.arithmetic(left, Operator::Divide, right)?;
-                if !self.both_integers(&expr)? {
+                if self.class(&expr)? != Class::Integer {
                     return Err(Refusal::new(span, "DIV divides integers").hint("Write CAST(a AS SIGNED) DIV b."));
                 }
                 return Ok(expr);
@@ -331,11 +333,6 @@ impl<'a> Lower<'a> {
         }
         let [left, right] = exprs.try_into().expect("two expressions stay two");
         Ok(binary(left, op, right))
-    }
-
-    fn both_integers(&self, division: &Expr) -> Result<bool, Refusal> {
-        let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = division else { return Ok(false) };
-        Ok(self.class(left)? == Class::Integer && self.class(right)? == Class::Integer)
     }
 
     fn condition(&self, ast: &Ast) -> Lowered {
@@ -386,16 +383,61 @@ impl<'a> Lower<'a> {
     fn compute(&self, left: Expr, op: Operator, right: Expr) -> Lowered {
         let (left, right) = match (self.class(&left)?, self.class(&right)?) {
             (Class::Float, _) | (_, Class::Float) => (self.double(left)?, self.double(right)?),
-            _ => (left, right),
+            _ => (self.long(left)?, self.long(right)?),
         };
-        Ok(binary(left, op, right))
+        let expr = self.finish(binary(left, op, right))?;
+        if op == Operator::Divide { self.rounded(expr) } else { Ok(expr) }
+    }
+
+    /// MySQL computes with 64 bits, the kernels with as many as their operands have.
+    fn long(&self, expr: Expr) -> Lowered {
+        match types::plain(&expr.get_type(self.schema)?) {
+            DataType::Int64 | DataType::UInt64 => Ok(expr),
+            data_type if data_type.is_integer() => self.finish(cast_to(expr, DataType::Int64)),
+            _ => Ok(expr),
+        }
+    }
+
+    /// A quotient of decimals is rounded in MySQL and cut off by the kernel: one more digit is asked for and rounded away.
+    fn rounded(&self, quotient: Expr) -> Lowered {
+        let data_type = quotient.get_type(self.schema)?;
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &quotient else { return Ok(quotient) };
+        let right_scale = match right.get_type(self.schema)? {
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => i16::from(scale),
+            _ => return Ok(quotient),
+        };
+        // The kernel multiplies the dividend by ten to the power of the divisor's scale plus four before it divides.
+        let longer = match left.get_type(self.schema)? {
+            DataType::Decimal128(precision, scale) if i16::from(precision) + 1 + right_scale + 4 <= 38 => {
+                DataType::Decimal128(precision + 1, scale + 1)
+            }
+            DataType::Decimal128(precision, scale) => DataType::Decimal256(precision + 1, scale + 1),
+            DataType::Decimal256(precision @ ..=75, scale) => DataType::Decimal256(precision + 1, scale + 1),
+            _ => return Ok(quotient),
+        };
+        let longer = self.finish(binary(cast_to(left.as_ref().clone(), longer), *op, right.as_ref().clone()))?;
+        self.opaque(cast_to(longer, data_type))
+    }
+
+    /// A cast that means something. The optimizer would take `CAST(x AS SIGNED) = 11` for `x = 11`, as if casts did not
+    /// round or fail; it does not look behind an alias.
+    fn opaque(&self, cast: Expr) -> Lowered {
+        match self.finish(cast)? {
+            literal @ Expr::Literal(..) => Ok(literal),
+            cast => Ok(cast.alias("cast")),
+        }
     }
 
     fn bitwise(&self, left: &Ast, op: Operator, right: &Ast) -> Lowered {
-        let expr = self.arithmetic(left, op, right)?;
-        match self.both_integers(&expr)? {
-            true => Ok(expr),
-            false => Err(Refusal::new(Span::empty(), format!("`{op}` works on integers"))),
+        let (left, right) = (self.integer(left)?, self.integer(right)?);
+        Ok(binary(left, op, right))
+    }
+
+    fn integer(&self, ast: &Ast) -> Lowered {
+        let expr = self.long(self.number(ast)?)?;
+        match self.class(&expr)? {
+            Class::Integer => Ok(expr),
+            _ => Err(Refusal::new(ast.span(), format!("{} is not an integer", self.name_of_type(&expr)?))),
         }
     }
 
@@ -436,11 +478,14 @@ impl<'a> Lower<'a> {
     }
 
     fn interval(&self, interval: &ast::Interval, span: Span) -> Lowered {
-        let amount = match interval.value.as_ref() {
-            Ast::Value(value) => match &value.value {
-                Value::Number(text, _) | Value::SingleQuotedString(text) => text.parse::<i64>().ok(),
-                _ => None,
-            },
+        let (sign, value) = match interval.value.as_ref() {
+            Ast::UnaryOp { op: UnaryOperator::Minus, expr } => (-1, expr.as_ref()),
+            value => (1, value),
+        };
+        let amount = match value {
+            Ast::Value(ast::ValueWithSpan {
+                value: Value::Number(text, _) | Value::SingleQuotedString(text), ..
+            }) => text.parse::<i64>().ok().and_then(|amount| amount.checked_mul(sign)),
             _ => None,
         };
         let amount =
@@ -473,13 +518,7 @@ impl<'a> Lower<'a> {
         let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
 
-        // The operand that says what the others are: anything but a literal, and anything but text or NULL.
-        let weight = |at: &usize| {
-            let is_literal = matches!(exprs[*at], Expr::Literal(..));
-            let says_little = matches!(classes[*at], Class::Text | Class::Null);
-            (is_literal, says_little)
-        };
-        let Some(anchor) = (0..exprs.len()).min_by_key(weight) else { return Ok(exprs) };
+        let Some(anchor) = (0..exprs.len()).min_by_key(|at| self.vagueness(&exprs[*at])) else { return Ok(exprs) };
         let anchor_type = exprs[anchor].get_type(self.schema)?;
         let anchor_class = classes[anchor];
 
@@ -515,23 +554,70 @@ impl<'a> Lower<'a> {
                 }
             }
         }
+        let mut timestamps = exprs.iter().zip(asts).filter(|(expr, _)| !matches!(expr, Expr::Literal(..)));
+        let mut timestamp_type: Option<DataType> = None;
+        for (expr, ast) in &mut timestamps {
+            let data_type = expr.get_type(self.schema)?;
+            if matches!(data_type, DataType::Timestamp(..))
+                && *timestamp_type.get_or_insert_with(|| data_type.clone()) != data_type
+            {
+                return Err(Refusal::new(
+                    ast.span(),
+                    "how DATETIME and TIMESTAMP compare depends on the session's zone",
+                )
+                .hint("Write CAST(x AS DATETIME) for the TIMESTAMP, which gives UTC."));
+            }
+        }
         if classes.contains(&Class::Date) && classes.contains(&Class::Timestamp) {
+            let timestamp_type = timestamp_type.unwrap_or(micros(None));
             for (expr, class) in exprs.iter_mut().zip(&classes) {
                 if *class == Class::Date {
-                    *expr = self.finish(cast_to(self.existing(expr.clone())?, micros(None)))?;
+                    *expr = self.finish(cast_to(self.existing(expr.clone())?, timestamp_type.clone()))?;
                 }
             }
         }
         Ok(exprs)
     }
 
-    fn case(&self, operand: &Option<Box<Ast>>, conditions: &[ast::CaseWhen], otherwise: &Option<Box<Ast>>) -> Lowered {
-        let mut results = Vec::new();
-        for branch in conditions {
-            results.push(self.lower(&branch.result)?);
+    /// Makes the types of expressions agree of which one will be the result, such as the branches of CASE.
+    fn alike(&self, exprs: &mut [Expr], spans: &[Span]) -> Result<(), Refusal> {
+        let Some(anchor) = (0..exprs.len()).min_by_key(|at| self.vagueness(&exprs[*at])) else { return Ok(()) };
+        let anchor_type = exprs[anchor].get_type(self.schema)?;
+        let anchor_class = self.class(&exprs[anchor])?;
+        for (expr, span) in exprs.iter_mut().zip(spans) {
+            if let Expr::Literal(value, _) = &expr
+                && let Some(converted) = convert_literal(value, &anchor_type, *span)?
+            {
+                *expr = Expr::from_literal(converted);
+            }
+            let class = self.class(expr)?;
+            let fits = match (anchor_class, class) {
+                (_, Class::Null) | (Class::Null, _) => true,
+                (a, b) if a.is_number() && b.is_number() => true,
+                // A hidden conversion of DATE to DATETIME would meet dates that do not exist.
+                (Class::Timestamp, Class::Timestamp) => expr.get_type(self.schema)? == anchor_type,
+                (a, b) => a == b,
+            };
+            if !fits {
+                let message = format!("{} and {} are mixed", types::mysql_name(&anchor_type), self.name_of_type(expr)?);
+                return Err(Refusal::new(*span, message).hint("Write CAST(x AS type)."));
+            }
         }
-        let otherwise_expr = otherwise.as_ref().map(|ast| self.lower(ast)).transpose()?;
-        self.one_kind_of_time(results.iter().chain(&otherwise_expr))?;
+        Ok(())
+    }
+
+    /// The least vague of several operands says how the others are read: anything rather than a literal, and among those
+    /// anything rather than text or NULL.
+    fn vagueness(&self, expr: &Expr) -> (bool, bool) {
+        let is_literal = matches!(expr, Expr::Literal(..));
+        let says_little = matches!(self.class(expr), Ok(Class::Text | Class::Null) | Err(_));
+        (is_literal, says_little)
+    }
+
+    fn case(&self, operand: &Option<Box<Ast>>, conditions: &[ast::CaseWhen], otherwise: &Option<Box<Ast>>) -> Lowered {
+        let results: Vec<&Ast> = conditions.iter().map(|branch| &branch.result).chain(otherwise.as_deref()).collect();
+        let mut results = self.alternatives(&results)?;
+        let otherwise = otherwise.as_ref().and_then(|_| results.pop()).map(Box::new);
         let whens: Vec<Expr> = match operand {
             Some(operand) => {
                 let asts: Vec<&Ast> = std::iter::once(operand.as_ref())
@@ -544,21 +630,14 @@ impl<'a> Lower<'a> {
             None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,
         };
         let branches = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then))).collect();
-        Ok(Expr::Case(Case::new(None, branches, otherwise_expr.map(Box::new))))
+        Ok(Expr::Case(Case::new(None, branches, otherwise)))
     }
 
-    /// A hidden conversion of DATE to DATETIME would meet dates that do not exist.
-    fn one_kind_of_time<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Result<(), Refusal> {
-        let mut found: Option<Class> = None;
-        for expr in exprs {
-            let class = self.class(expr)?;
-            if class.is_temporal() && *found.get_or_insert(class) != class {
-                return Err(
-                    Refusal::new(Span::empty(), "DATE and DATETIME are mixed").hint("Write CAST(x AS DATETIME).")
-                );
-            }
-        }
-        Ok(())
+    fn alternatives(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
+        let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
+        let spans: Vec<Span> = asts.iter().map(|ast| ast.span()).collect();
+        self.alike(&mut exprs, &spans)?;
+        Ok(exprs)
     }
 
     fn cast(&self, ast: &Ast, to: DataType, try_cast: bool) -> Lowered {
@@ -588,7 +667,7 @@ impl<'a> Lower<'a> {
             };
             expr = if try_cast { try_cast_to(expr, whole) } else { cast_to(expr, whole) };
         }
-        Ok(if try_cast { try_cast_to(expr, to) } else { cast_to(expr, to) })
+        self.opaque(if try_cast { try_cast_to(expr, to) } else { cast_to(expr, to) })
     }
 
     fn cast_type(&self, data_type: &ast::DataType, span: Span) -> Result<DataType, Refusal> {
@@ -686,14 +765,13 @@ impl<'a> Lower<'a> {
                 Ok(expr)
             }
             (Rewrite::If, [condition, then, otherwise]) => {
-                let branches = vec![(self.condition(condition)?, self.lower(then)?)];
-                let otherwise = self.lower(otherwise)?;
-                self.one_kind_of_time([&branches[0].1, &otherwise].into_iter())?;
-                let branches = branches.into_iter().map(|(when, then)| (Box::new(when), Box::new(then))).collect();
-                Ok(Expr::Case(Case::new(None, branches, Some(Box::new(otherwise)))))
+                let [then, otherwise] =
+                    self.alternatives(&[then, otherwise])?.try_into().expect("two expressions stay two");
+                let branch = (Box::new(self.condition(condition)?), Box::new(then));
+                Ok(Expr::Case(Case::new(None, vec![branch], Some(Box::new(otherwise)))))
             }
             (Rewrite::Mod, [left, right]) => self.arithmetic(left, Operator::Modulo, right),
-            (Rewrite::Date, [arg]) => Ok(cast_to(self.date(arg)?, DataType::Date32)),
+            (Rewrite::Date, [arg]) => self.opaque(cast_to(self.date(arg)?, DataType::Date32)),
             (Rewrite::DateDiff, [left, right]) => {
                 let left = cast_to(self.date(left)?, DataType::Date32);
                 let right = cast_to(self.date(right)?, DataType::Date32);
@@ -736,9 +814,13 @@ impl<'a> Lower<'a> {
         }
         // These hand their arguments through: what MySQL cannot read as a date is still what it is.
         if matches!(name, "coalesce" | "nvl" | "nullif") {
-            self.one_kind_of_time(args.iter())?;
+            let spans: Vec<Span> = asts.iter().map(|ast| ast.span()).collect();
+            self.alike(&mut args, &spans)?;
         } else {
             args = args.into_iter().map(|arg| self.existing(arg)).collect::<Result<_, _>>()?;
+        }
+        if name == "abs" {
+            args = args.into_iter().map(|arg| self.long(arg)).collect::<Result<_, _>>()?;
         }
         self.invoke(name, args).map_err(|refusal| refusal.or_at(span))
     }
@@ -758,7 +840,7 @@ impl<'a> Lower<'a> {
                 if let Some((message, hint)) = text_refusal(&from, &DataType::Utf8) {
                     return Err(Refusal::new(ast.span(), message).hint(hint));
                 }
-                Ok(cast_to(self.existing(expr)?, DataType::Utf8))
+                self.opaque(cast_to(self.existing(expr)?, DataType::Utf8))
             }
         }
     }
@@ -851,11 +933,6 @@ fn is_one_character(ast: &Ast) -> bool {
     matches!(ast, Ast::Value(value) if matches!(&value.value, Value::SingleQuotedString(text) if text.chars().count() == 1))
 }
 
-fn double_quotes(span: Span) -> Refusal {
-    Refusal::new(span, "double quotes are text in MySQL and names elsewhere")
-        .hint("Write `name` for a column and 'text' for text.")
-}
-
 fn not_a(span: Span, data_type: &DataType) -> Refusal {
     let refusal = Refusal::new(span, format!("this text is not a {}", types::mysql_name(data_type)));
     match data_type {
@@ -891,6 +968,12 @@ fn convert_literal(value: &ScalarValue, beside: &DataType, span: Span) -> Result
             Some(converted) => Ok(Some(converted)),
             None => Err(not_a(span, &data_type)),
         },
+        (ScalarValue::Date32(Some(days)), data_type @ DataType::Timestamp(..)) => {
+            Ok(Some(literal::timestamp(*days, 0, &data_type)))
+        }
+        (ScalarValue::TimestampMicrosecond(Some(value), _), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
+            Ok(Some(ScalarValue::TimestampMicrosecond(Some(*value), zone)))
+        }
         (ScalarValue::Boolean(Some(value)), data_type) if data_type.is_integer() => {
             Ok(Some(ScalarValue::Int64(Some(i64::from(*value)))))
         }

@@ -1,17 +1,21 @@
 //! Text to syntax tree, with MySQL's own precedences.
 //!
 //! The dialect is MySQL's as the parser knows it (back-ticks, backslash escapes, `<=>`, `DIV`, `REGEXP`) with three
-//! corrections: the right side of `DIV` ends where that of `/` would, `&&` binds like AND, and XOR between AND and OR.
+//! corrections: the right side of `DIV` ends where that of `/` would, `&&` binds like AND, XOR between AND and OR; and
+//! `a MOD b` is added.
 
 use std::any::TypeId;
 
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Ident};
-use datafusion_sql::sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
-use datafusion_sql::sqlparser::keywords::Keyword;
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::Token;
+use sqlparser::ast::{BinaryOperator, Expr, Ident};
+use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Span, Token, Word};
 
-use crate::error::{SqlError, from_parser};
+use crate::error::{Refusal, SqlError, from_parser};
+
+/// How many operators may stand in a row or in each other. A chain of ORs is a tree as deep as it is long.
+pub(crate) const DEPTH_MAX: usize = 128;
 
 /// How deep parentheses, function calls and CASE may nest.
 const NESTING_MAX: usize = 50;
@@ -41,12 +45,46 @@ fn parse(text: &str, with_alias: bool) -> Result<(Expr, Option<Ident>), SqlError
         }
         Ok((expr, alias))
     };
-    parse().map_err(|error| match error {
+    let (expr, alias) = parse().map_err(|error| match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => from_parser(&message, text),
         ParserError::RecursionLimitExceeded => {
             SqlError::general(text, format!("the expression nests more than {NESTING_MAX} deep"))
         }
-    })
+    })?;
+    if chain_length(&expr) > DEPTH_MAX {
+        unchain(expr);
+        return Err(SqlError::general(text, format!("more than {DEPTH_MAX} operators in a row"))
+            .with_hint("Write a IN (1, 2, 3) for a = 1 OR a = 2 OR a = 3."));
+    }
+    if let Some(alias) = &alias
+        && matches!(alias.quote_style, Some('"' | '\''))
+    {
+        return Err(double_quotes(alias.span).into_error(text));
+    }
+    Ok((expr, alias))
+}
+
+/// How far the tree leans to the left. The parser limits every other depth.
+fn chain_length(mut expr: &Expr) -> usize {
+    let mut length = 0;
+    while let Expr::BinaryOp { left, .. } = expr {
+        expr = left;
+        length += 1;
+    }
+    length
+}
+
+/// Drops a long chain link by link: dropped as a tree, a long enough one would overflow the stack.
+fn unchain(mut expr: Expr) {
+    while let Expr::BinaryOp { left, .. } = expr {
+        expr = *left;
+    }
+}
+
+/// Text for MySQL, a name for most others.
+pub(crate) fn double_quotes(span: Span) -> Refusal {
+    Refusal::new(span, "double quotes are text in MySQL and names elsewhere")
+        .hint("Write `name` for a column and 'text' for text.")
 }
 
 #[derive(Debug)]
@@ -104,20 +142,24 @@ impl Dialect for MySql {
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         match &parser.peek_token_ref().token {
             Token::Overlap => Some(Ok(self.prec_value(Precedence::And))),
+            Token::Word(word) if is_mod(word) => Some(Ok(self.prec_value(Precedence::MulDivModOp))),
             Token::Word(word) if word.keyword == Keyword::XOR => Some(Ok(self.prec_value(Precedence::Or) + 1)),
             _ => None,
         }
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
-        if !parser.parse_keyword(Keyword::DIV) {
-            return None;
-        }
+        let op = match &parser.peek_token_ref().token {
+            Token::Word(word) if word.keyword == Keyword::DIV => BinaryOperator::MyIntegerDivide,
+            Token::Word(word) if is_mod(word) => BinaryOperator::Modulo,
+            _ => return None,
+        };
+        parser.advance_token();
         let right = parser.parse_subexpr(self.prec_value(Precedence::MulDivModOp));
-        Some(right.map(|right| Expr::BinaryOp {
-            left: Box::new(left.clone()),
-            op: BinaryOperator::MyIntegerDivide,
-            right: Box::new(right),
-        }))
+        Some(right.map(|right| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right) }))
     }
+}
+
+fn is_mod(word: &Word) -> bool {
+    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("mod")
 }

@@ -24,6 +24,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::Refusal;
+use crate::types;
 
 /// Everything that is the same for all expressions over one table.
 pub(crate) struct Planner {
@@ -66,7 +67,7 @@ impl Planner {
     pub(crate) fn physical(&self, expr: &Expr, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
         let schema = DFSchema::try_from(self.columns.project(columns)?)?;
         let expr = create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
-        strict(expr)
+        strict(expr, schema.as_arrow())
     }
 
     pub(crate) fn evaluate_constant(&self, expr: &Expr) -> Result<ScalarValue> {
@@ -84,14 +85,14 @@ pub(crate) fn is_arithmetic(op: Operator) -> bool {
 }
 
 /// Makes overflow an error, and AND and OR independent of their neighbours in the batch.
-fn strict(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+fn strict(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     expr.transform_up(|node| {
         let Some(binary) = node.downcast_ref::<BinaryExpr>() else { return Ok(Transformed::no(node)) };
         let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
         let replacement: Arc<dyn PhysicalExpr> = match *binary.op() {
             op if is_arithmetic(op) => Arc::new(BinaryExpr::new(left, op, right).with_fail_on_overflow(true)),
-            Operator::And if can_fail(&right) => Arc::new(Guarded { left, connective: Connective::And, right }),
-            Operator::Or if can_fail(&right) => Arc::new(Guarded { left, connective: Connective::Or, right }),
+            Operator::And if can_fail(&right, schema) => Arc::new(Guarded { left, connective: Connective::And, right }),
+            Operator::Or if can_fail(&right, schema) => Arc::new(Guarded { left, connective: Connective::Or, right }),
             _ => return Ok(Transformed::no(node)),
         };
         Ok(Transformed::yes(replacement))
@@ -99,11 +100,14 @@ fn strict(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     .data()
 }
 
-fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.is::<CastExpr>()
-        || expr.is::<ScalarFunctionExpr>()
+fn can_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        let widens = cast.expr().data_type(schema).is_ok_and(|from| types::widens(&from, cast.cast_type()));
+        return !widens || can_fail(cast.expr(), schema);
+    }
+    expr.is::<ScalarFunctionExpr>()
         || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_arithmetic(*binary.op()))
-        || expr.children().into_iter().any(can_fail)
+        || expr.children().into_iter().any(|child| can_fail(child, schema))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,79 +1,116 @@
 //! The part of a filter that the server can be asked to judge first.
 //!
-//! The text goes into the WHERE of the queries that read a table in chunks. It may keep too much, since every row is judged
-//! again, but it may never lose a row that the filter would keep: the changes of that row would arrive later without it.
-//! So this is a list of what is known to be the same on both sides, and the rest stays at home:
+//! The text goes into the WHERE of the queries that read a table in chunks. It may keep too much, since every row is
+//! judged again, but it may never lose a row that the filter would keep: the changes of that row would arrive later
+//! without it. So this is a list of what is known to be the same on both sides, and the rest stays at home:
 //!
 //! - one column whose comparison is exact on both sides ([`Pushdown::Exact`]) against literals of its own type,
 //! - AND of which each side may be missing, OR of which none may.
 //!
-//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here. A lower
-//! bound therefore loses nothing, an upper bound would: `d < '2009-01-01'` stays at home for DATE and DATETIME. A TIMESTAMP
-//! can only be a date or '0000-00-00 00:00:00', which is below every date on both sides. IS NULL is true in MySQL for a zero date
-//! of a NOT NULL column, so it stays at home for all three.
+//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here.
+//! A lower bound therefore loses nothing, an upper bound would: '2010-00-10' < '2009-01-01' is true here and false there.
+//! So `d < '2009-01-01'` stays at home for DATE and DATETIME, unless it is joined by AND with a lower bound, by which
+//! the row is lost here whatever the server says. A TIMESTAMP is a point in time or '0000-00-00 00:00:00', which is below
+//! every date on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column, so it stays at home for all
+//! three.
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Between, BinaryExpr, InList};
+use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, Operator};
 
-use crate::{Input, Pushdown, literal};
+use crate::{Input, Pushdown, literal, types};
 
 /// MySQL text that is true for at least every row for which `filter` is true.
 pub(crate) fn mysql_predicate(filter: &Expr, input: &Input) -> Option<String> {
-    match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            match (mysql_predicate(left, input), mysql_predicate(right, input)) {
-                (Some(left), Some(right)) => Some(format!("{left} AND {right}")),
-                (left, right) => left.or(right),
-            }
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            Some(format!("({} OR {})", mysql_predicate(left, input)?, mysql_predicate(right, input)?))
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (left.as_ref(), right.as_ref()) {
-            (Expr::Literal(value, _), _) => comparison(right, op.swap()?, value, input),
-            (_, Expr::Literal(value, _)) => comparison(left, *op, value, input),
-            _ => None,
-        },
-        Expr::InList(InList { expr, list, negated }) => {
-            let column = Column::of(expr, input)?;
-            let values = list.iter().map(|item| column.literal_of(item)).collect::<Option<Vec<String>>>()?;
-            let not = if *negated { " NOT" } else { "" };
-            Some(format!("{}{not} IN ({})", column.name, values.join(", ")))
-        }
-        Expr::Between(Between { expr, negated: false, low, high }) => {
-            let column = Column::of(expr, input)?;
-            Some(format!("{} BETWEEN {} AND {}", column.name, column.literal_of(low)?, column.literal_of(high)?))
-        }
-        Expr::IsNull(expr) => {
-            let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
-            Some(format!("{} IS NULL", column.name))
-        }
-        Expr::IsNotNull(expr) => {
-            let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
-            Some(format!("{} IS NOT NULL", column.name))
-        }
-        _ => None,
-    }
+    Pushing { input, existing: Vec::new() }.text(filter)
 }
 
-fn comparison(expr: &Expr, op: Operator, value: &ScalarValue, input: &Input) -> Option<String> {
-    let column = Column::of(expr, input)?;
-    let sign = match op {
-        Operator::Eq => "=",
-        Operator::NotEq => "<>",
-        Operator::Gt => ">",
-        Operator::GtEq => ">=",
-        Operator::Lt if !column.may_not_exist() => "<",
-        Operator::LtEq if !column.may_not_exist() => "<=",
-        _ => return None,
-    };
-    Some(format!("{} {sign} {}", column.name, column.literal(value)?))
+/// What is known where a part of the filter is judged.
+struct Pushing<'a> {
+    input: &'a Input,
+    /// Columns that hold dates that exist, or the row is lost anyway: something that is joined by AND demands it.
+    existing: Vec<&'a str>,
+}
+
+impl<'a> Pushing<'a> {
+    fn text(&self, filter: &'a Expr) -> Option<String> {
+        if let Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) = filter {
+            let parts = split_conjunction(filter);
+            let lower_bounds = parts.iter().filter_map(|part| self.bounded_below(part));
+            let existing = self.existing.iter().copied().chain(lower_bounds).collect();
+            let inner = Pushing { input: self.input, existing };
+            let parts: Vec<String> = parts.into_iter().filter_map(|part| inner.text(part)).collect();
+            return (!parts.is_empty()).then(|| parts.join(" AND "));
+        }
+        self.term(filter)
+    }
+
+    /// The column of which the row needs a date that exists: that of `d >= '2024-01-01'`.
+    fn bounded_below(&self, part: &'a Expr) -> Option<&'a str> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = part else { return None };
+        let (column, op) = match (left.as_ref(), right.as_ref()) {
+            (Expr::Column(column), Expr::Literal(..)) => (column, *op),
+            (Expr::Literal(..), Expr::Column(column)) => (column, op.swap()?),
+            _ => return None,
+        };
+        matches!(op, Operator::Eq | Operator::Gt | Operator::GtEq).then_some(column.name())
+    }
+
+    fn term(&self, filter: &'a Expr) -> Option<String> {
+        let input = self.input;
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+                Some(format!("({} OR {})", self.text(left)?, self.text(right)?))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (left.as_ref(), right.as_ref()) {
+                (Expr::Literal(value, _), _) => self.comparison(right, op.swap()?, value),
+                (_, Expr::Literal(value, _)) => self.comparison(left, *op, value),
+                _ => None,
+            },
+            Expr::InList(InList { expr, list, negated }) => {
+                let column = Column::of(expr, input)?;
+                let values = list.iter().map(|item| column.literal_of(item)).collect::<Option<Vec<String>>>()?;
+                let not = if *negated { " NOT" } else { "" };
+                Some(format!("{}{not} IN ({})", column.name, values.join(", ")))
+            }
+            Expr::Between(Between { expr, negated: false, low, high }) => {
+                let column = Column::of(expr, input)?;
+                Some(format!("{} BETWEEN {} AND {}", column.name, column.literal_of(low)?, column.literal_of(high)?))
+            }
+            Expr::IsNull(expr) => {
+                let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
+                Some(format!("{} IS NULL", column.name))
+            }
+            Expr::IsNotNull(expr) => {
+                let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
+                Some(format!("{} IS NOT NULL", column.name))
+            }
+            _ => None,
+        }
+    }
+
+    fn comparison(&self, expr: &Expr, op: Operator, value: &ScalarValue) -> Option<String> {
+        let column = Column::of(expr, self.input)?;
+        let exact = !column.may_not_exist() || self.existing.contains(&column.source.as_str());
+        let sign = match op {
+            Operator::Eq => "=",
+            Operator::NotEq => "<>",
+            Operator::Gt => ">",
+            Operator::GtEq => ">=",
+            Operator::Lt if exact => "<",
+            Operator::LtEq if exact => "<=",
+            _ => return None,
+        };
+        Some(format!("{} {sign} {}", column.name, column.literal(value)?))
+    }
 }
 
 /// A column that MySQL compares as we do.
 struct Column<'a> {
+    source: String,
+    /// Its name in back-ticks.
     name: String,
     data_type: &'a DataType,
     /// What it was widened to for a comparison with a decimal, if it was.
@@ -95,10 +132,15 @@ impl<'a> Column<'a> {
             return None;
         }
         let data_type = input.schema.field(index).data_type();
-        if compared_as.is_some_and(|to| !widens(data_type, to)) {
+        if compared_as.is_some_and(|to| !types::widens(data_type, to)) {
             return None;
         }
-        Some(Column { name: quoted(column.name()), data_type, compared_as: compared_as.unwrap_or(data_type).clone() })
+        Some(Column {
+            source: column.name().to_owned(),
+            name: quoted(column.name()),
+            data_type,
+            compared_as: compared_as.unwrap_or(data_type).clone(),
+        })
     }
 
     fn is_temporal(&self) -> bool {
@@ -140,31 +182,6 @@ impl<'a> Column<'a> {
             }
             _ => return None,
         })
-    }
-}
-
-/// Whether every value of `from` is the same number in `to`.
-fn widens(from: &DataType, to: &DataType) -> bool {
-    let whole_digits = match from {
-        DataType::Int8 | DataType::UInt8 => 3,
-        DataType::Int16 | DataType::UInt16 => 5,
-        DataType::Int32 | DataType::UInt32 => 10,
-        DataType::Int64 => 19,
-        DataType::UInt64 => 20,
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-            i16::from(*precision) - i16::from(*scale)
-        }
-        _ => return false,
-    };
-    let fraction_digits = match from {
-        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
-        _ => 0,
-    };
-    match to {
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-            i16::from(*precision) - i16::from(*scale) >= whole_digits && *scale >= fraction_digits
-        }
-        _ => false,
     }
 }
 

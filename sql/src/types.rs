@@ -85,3 +85,28 @@ pub(crate) fn mysql_name(data_type: &DataType) -> String {
         other => other.to_string(),
     }
 }
+
+/// Whether every value of `from` is the same number in `to`.
+pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
+    let whole_digits = match from {
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        DataType::Int64 => 19,
+        DataType::UInt64 => 20,
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            i16::from(*precision) - i16::from(*scale)
+        }
+        _ => return false,
+    };
+    let fraction_digits = match from {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
+        _ => 0,
+    };
+    match to {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            i16::from(*precision) - i16::from(*scale) >= whole_digits && *scale >= fraction_digits
+        }
+        _ => false,
+    }
+}

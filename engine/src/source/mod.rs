@@ -2,3 +2,4 @@
 
 pub mod binlog_file;
 pub mod mysql;
+pub mod parquet;

@@ -1,1 +1,342 @@
+//! Canal JSON: one message per change, every value a string.
 //!
+//! An update of column `amount` in a table with three columns, as it stands in the topic but for the line breaks:
+//!
+//! ```text
+//! {"data":[{"id":"7","amount":"5.00","note":null}],          the row after (before, for a delete)
+//!  "database":"shop",
+//!  "es":1700000000000,                                       when the statement ran, ms
+//!  "gtid":"3e11fa47-71ca-11e1-9e33-c80aa9429562:23",
+//!  "id":41,                                                  the same for all messages of one batch
+//!  "isDdl":false,
+//!  "mysqlType":{"id":"int(11)","amount":"decimal(10,2)","note":"text"},
+//!  "old":[{"amount":"20.00"}],                               what it was; null unless an update
+//!  "pkNames":["id"],
+//!  "sql":"",
+//!  "sqlType":{"id":4,"amount":3,"note":2005},                java.sql.Types
+//!  "table":"orders",
+//!  "ts":1700000000123,                                       when the message was made, ms
+//!  "type":"UPDATE"}
+//! ```
+//!
+//! Keys stand in alphabetical order and none is ever left out; within `data`, `old` and the types, columns stand in the
+//! order of the table. How values look is told in [`text`](super::text), which types there are in `types.rs`.
+//!
+//! All that lies between the values is rendered once per table version, and the part that names event and time once per
+//! event, so that a row costs its values and a few copies:
+//!
+//! ```text
+//! {"data":[{ │ "id": │ "7" │ ,"amount": │ "5.00" │ }],…,"gtid":"…","old": │ [{…}] │ ,"pkNames":…,"type":" │ UPDATE"}
+//!   table      table   row    table        row      event                   row      batch                 table
+//! ```
+//!
+//! What differs from Canal itself, by intent:
+//! - `gtid` is the transaction's own, where Canal writes the set of all transactions up to it.
+//! - One row per message. Canal puts all rows of an event into one, and readers then mistake which columns of `old`
+//!   belong to which row.
+//! - `id` counts the batches of this encoder; Canal's counts the batches of its server. Neither is unique.
+
+mod types;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
+use super::{EncodeError, Encoder};
+use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, Table};
+use crate::message::Values;
+use types::SqlTypeCode;
+
+/// The `type` of rows that a full load reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialType {
+    /// `INSERT`: what readers of Canal's own messages know.
+    Insert,
+    /// `INIT`: what DTS writes.
+    Init,
+}
+
+/// How `mysqlType` names a column's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MysqlType {
+    /// As the server does: `decimal(10,2) unsigned`.
+    Full,
+    /// Without parameters: `decimal unsigned`.
+    Base,
+}
+
+/// Which columns of the row before stand in `old`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldColumns {
+    /// Those that changed.
+    Changed,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanalOptions {
+    pub initial_type: InitialType,
+    pub enum_as: EnumText,
+    pub set_as: SetText,
+    pub mysql_type: MysqlType,
+    pub old: OldColumns,
+    /// Time zone of TIMESTAMP text, in seconds east of UTC.
+    pub time_zone_offset_s: i32,
+}
+
+/// Encodes the changes of one table version.
+#[derive(Debug)]
+pub struct CanalJson {
+    table: Table,
+    text: TextOptions,
+    initial_type: &'static [u8],
+    old: OldColumns,
+    /// `,"name":` of each column.
+    keys: Vec<Box<[u8]>>,
+    /// `}],"database":"…","es":`
+    after_data: Box<[u8]>,
+    /// `,"isDdl":false,"mysqlType":{…},"old":`
+    before_old: Box<[u8]>,
+    /// Columns whose code depends on the value, each with what stands between `old`, or the code before, and its code.
+    value_codes: Vec<ValueCode>,
+    /// From there to `"ts":`.
+    after_codes: Box<[u8]>,
+    last_id: AtomicU64,
+    /// Milliseconds since 1970.
+    clock: fn() -> u64,
+}
+
+#[derive(Debug)]
+struct ValueCode {
+    before: Box<[u8]>,
+    column: usize,
+    code: SqlTypeCode,
+}
+
+impl CanalJson {
+    pub fn new(table: &Table, options: &CanalOptions) -> CanalJson {
+        let name = table.name();
+        let names: Vec<Vec<u8>> = table.columns().iter().map(|column| json_string(&column.name)).collect();
+
+        let mut after_data = b"}],\"database\":".to_vec();
+        text::write_json_string(&name.database, &mut after_data);
+        after_data.extend_from_slice(b",\"es\":");
+
+        let mut before_old = b",\"isDdl\":false,\"mysqlType\":".to_vec();
+        write_list(b'{', names.iter().zip(table.columns()), b'}', &mut before_old, |(name, column), out| {
+            out.extend_from_slice(name);
+            out.push(b':');
+            text::write_json_string(&types::mysql_type(column, options.mysql_type), out);
+        });
+        before_old.extend_from_slice(b",\"old\":");
+
+        let mut between = b",\"pkNames\":".to_vec();
+        match table.primary_key() {
+            Some(columns) => {
+                // Canal lists them as they stand in the table, not in the key.
+                let mut columns = columns.to_vec();
+                columns.sort_unstable();
+                write_list(b'[', columns, b']', &mut between, |column, out| out.extend_from_slice(&names[column]));
+            }
+            None => between.extend_from_slice(b"null"),
+        }
+        between.extend_from_slice(b",\"sql\":\"\",\"sqlType\":{");
+        let mut value_codes = Vec::new();
+        for (index, column) in table.columns().iter().enumerate() {
+            if index > 0 {
+                between.push(b',');
+            }
+            between.extend_from_slice(&names[index]);
+            between.push(b':');
+            match SqlTypeCode::of(&column.sql_type, options) {
+                SqlTypeCode::Always(code) => between.extend_from_slice(code.as_bytes()),
+                code => {
+                    let before = std::mem::take(&mut between).into();
+                    value_codes.push(ValueCode { before, column: index, code });
+                }
+            }
+        }
+        between.extend_from_slice(b"},\"table\":");
+        text::write_json_string(&name.table, &mut between);
+        between.extend_from_slice(b",\"ts\":");
+
+        CanalJson {
+            table: table.clone(),
+            text: TextOptions {
+                enum_as: options.enum_as,
+                set_as: options.set_as,
+                time_zone_offset_s: options.time_zone_offset_s,
+            },
+            initial_type: match options.initial_type {
+                InitialType::Insert => b"INSERT\"}",
+                InitialType::Init => b"INIT\"}",
+            },
+            old: options.old,
+            keys: names.iter().map(|name| [b",", name.as_slice(), b":"].concat().into()).collect(),
+            after_data: after_data.into(),
+            before_old: before_old.into(),
+            value_codes,
+            after_codes: between.into(),
+            last_id: AtomicU64::new(0),
+            clock: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+        }
+    }
+
+    /// Takes `ts` from another clock: milliseconds since 1970.
+    pub fn with_clock(self, clock: fn() -> u64) -> CanalJson {
+        CanalJson { clock, ..self }
+    }
+
+    fn bind<'a>(&'a self, batch: &'a ChangeBatch) -> Result<Vec<TextColumn<'a>>, EncodeError> {
+        let columns = self.table.columns().iter().zip(batch.rows().columns());
+        columns
+            .map(|(column, array)| {
+                TextColumn::bind(array, &column.sql_type, &self.text).map_err(|error| EncodeError {
+                    table: self.table.name().clone(),
+                    column: column.name.clone(),
+                    reason: error.to_string(),
+                })
+            })
+            .collect()
+    }
+
+    /// From the end of `data` to the value of `old`.
+    fn write_event(&self, meta: &EventMeta, id: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.after_data);
+        text::write_integer(meta.timestamp_s as u64 * 1000, out);
+        out.extend_from_slice(b",\"gtid\":\"");
+        if let Some(gtid) = &meta.gtid {
+            write_gtid(gtid, out);
+        }
+        out.extend_from_slice(b"\",\"id\":");
+        text::write_integer(id, out);
+        out.extend_from_slice(&self.before_old);
+    }
+
+    /// The columns of a row for which `chosen` is true, without the comma before the first.
+    #[inline(always)]
+    fn write_row(&self, columns: &[TextColumn], row: usize, chosen: impl Fn(&TextColumn) -> bool, out: &mut Vec<u8>) {
+        let mut comma = 1;
+        for (column, key) in columns.iter().zip(&self.keys) {
+            if !chosen(column) {
+                continue;
+            }
+            out.extend_from_slice(&key[comma..]);
+            comma = 0;
+            if column.is_null(row) {
+                out.extend_from_slice(b"null");
+            } else {
+                column.write_json(row, out);
+            }
+        }
+    }
+
+    fn write_old(&self, columns: &[TextColumn], before: usize, after: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"[{");
+        match self.old {
+            OldColumns::Changed => self.write_row(columns, before, |column| !column.same(before, after), out),
+            OldColumns::All => self.write_row(columns, before, |_| true, out),
+        }
+        out.extend_from_slice(b"}]");
+    }
+
+    /// A guess that is seldom too small: what is constant, and the values of every row.
+    fn size_hint(&self, columns: &[TextColumn], row_count: usize) -> usize {
+        let codes: usize = self.value_codes.iter().map(|value_code| value_code.before.len() + 4).sum();
+        let keys: usize = self.keys.iter().map(|key| key.len() + 2).sum();
+        let constant = self.after_data.len() + self.before_old.len() + codes + self.after_codes.len();
+        row_count * (constant + keys + EVENT_BYTES) + columns.iter().map(TextColumn::size_hint).sum::<usize>()
+    }
+}
+
+impl Encoder for CanalJson {
+    fn encode(&self, batch: &ChangeBatch, out: &mut Values) -> Result<(), EncodeError> {
+        // Nothing fails from here on, so that `out` holds all messages or none.
+        let columns = self.bind(batch)?;
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut close = self.after_codes.to_vec();
+        text::write_integer((self.clock)(), &mut close);
+        close.extend_from_slice(b",\"type\":\"");
+
+        out.bytes.reserve(self.size_hint(&columns, batch.kinds().len()));
+        out.ends.reserve(batch.kinds().len());
+        let bytes = &mut out.bytes;
+        let mut event = Vec::new();
+        let mut event_of: Option<&EventMeta> = None;
+        for change in batch.changes() {
+            if !event_of.is_some_and(|meta| std::ptr::eq(meta, change.meta)) {
+                event.clear();
+                self.write_event(change.meta, id, &mut event);
+                event_of = Some(change.meta);
+            }
+            bytes.extend_from_slice(b"{\"data\":[{");
+            self.write_row(&columns, change.row, |_| true, bytes);
+            bytes.extend_from_slice(&event);
+            match change.kind {
+                ChangeKind::Update { before } => self.write_old(&columns, before, change.row, bytes),
+                _ => bytes.extend_from_slice(b"null"),
+            }
+            for value_code in &self.value_codes {
+                bytes.extend_from_slice(&value_code.before);
+                let code = value_code.code.for_value(&columns[value_code.column], change.row);
+                bytes.extend_from_slice(code.as_bytes());
+            }
+            bytes.extend_from_slice(&close);
+            bytes.extend_from_slice(match change.kind {
+                ChangeKind::Initial => self.initial_type,
+                ChangeKind::Insert => b"INSERT\"}",
+                ChangeKind::Update { .. } => b"UPDATE\"}",
+                ChangeKind::Delete => b"DELETE\"}",
+            });
+            out.ends.push(bytes.len());
+        }
+        Ok(())
+    }
+}
+
+/// The rest of a message: its other keys, times, id and a GTID.
+const EVENT_BYTES: usize = 160;
+
+/// As `Gtid` prints itself, without its formatter: small transactions have one per message.
+fn write_gtid(gtid: &Gtid, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in gtid.source.uuid.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        out.extend_from_slice(&[HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]]);
+    }
+    if !gtid.source.tag.is_empty() {
+        out.push(b':');
+        out.extend_from_slice(gtid.source.tag.as_bytes());
+    }
+    out.push(b':');
+    text::write_integer(gtid.number, out);
+}
+
+fn json_string(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    text::write_json_string(text, &mut out);
+    out
+}
+
+/// `{a,b}` or `[a,b]`.
+fn write_list<T>(
+    open: u8,
+    items: impl IntoIterator<Item = T>,
+    close: u8,
+    out: &mut Vec<u8>,
+    write: impl Fn(T, &mut Vec<u8>),
+) {
+    out.push(open);
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(close);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::i256;
+
+use super::*;
+use crate::batch::builder::push_bytes;
+use crate::batch::position::{Coordinate, GtidSource};
+use crate::batch::pretty::{meta, parse};
+use crate::batch::types::{date_from_parts, datetime_from_parts};
+use crate::batch::{
+    Column, EventRun, RowKind, RowsBuilder, SqlType, TableName, TableParts, UniqueKey, Values as Cells,
+};
+
+const CANAL: CanalOptions = CanalOptions {
+    initial_type: InitialType::Insert,
+    enum_as: EnumText::Index,
+    set_as: SetText::Bits,
+    mysql_type: MysqlType::Full,
+    old: OldColumns::Changed,
+    time_zone_offset_s: 0,
+};
+
+fn encode(options: &CanalOptions, batch: &ChangeBatch) -> Vec<String> {
+    let encoder = CanalJson::new(batch.table(), options).with_clock(|| 1_700_000_000_123);
+    let mut out = Values::default();
+    encoder.encode(batch, &mut out).unwrap();
+    let messages: Vec<String> = out.iter().map(|value| String::from_utf8(value.to_vec()).unwrap()).collect();
+    for message in &messages {
+        let parsed: serde_json::Value = serde_json::from_str(message).expect("a message is JSON");
+        let keys: Vec<&String> = parsed.as_object().unwrap().keys().collect();
+        assert!(keys.is_sorted() && keys.len() == 14, "{keys:?}");
+    }
+    messages
+}
+
+/// Encodes a drawing; `expected` has a line `type data old` per message, all else being the same in each.
+#[track_caller]
+fn check(options: &CanalOptions, header: &str, drawing: &str, expected: &[&str]) {
+    let messages = encode(options, &parse(header, drawing));
+    let found: Vec<String> = messages
+        .iter()
+        .map(|message| {
+            let between = |from: &str, to: &str| {
+                let start = message.find(from).expect(from) + from.len();
+                let length = message[start..].find(to).expect(to);
+                &message[start..start + length]
+            };
+            format!(
+                "{} {} {}",
+                between("\"type\":\"", "\"}"),
+                between("{\"data\":", ",\"database\""),
+                between("\"old\":", ",\"pkNames\"")
+            )
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_insert_is_these_bytes() {
+    let messages = encode(&CANAL, &parse("id:int name:text", "+I 1 a"));
+    assert_eq!(
+        messages,
+        [concat!(
+            r#"{"data":[{"id":"1","name":"a"}],"database":"db","es":1700000000000,"gtid":"","id":1,"isDdl":false,"#,
+            r#""mysqlType":{"id":"bigint","name":"varchar(20)"},"old":null,"pkNames":["id"],"sql":"","#,
+            r#""sqlType":{"id":-5,"name":12},"table":"t","ts":1700000000123,"type":"INSERT"}"#
+        )]
+    );
+}
+
+#[test]
+fn an_update_is_these_bytes() {
+    let messages = encode(&CANAL, &parse("id:int name:text", "-U 1 a\n+U 1 b"));
+    assert_eq!(
+        messages,
+        [concat!(
+            r#"{"data":[{"id":"1","name":"b"}],"database":"db","es":1700000000000,"gtid":"","id":1,"isDdl":false,"#,
+            r#""mysqlType":{"id":"bigint","name":"varchar(20)"},"old":[{"name":"a"}],"pkNames":["id"],"sql":"","#,
+            r#""sqlType":{"id":-5,"name":12},"table":"t","ts":1700000000123,"type":"UPDATE"}"#
+        )]
+    );
+}
+
+#[test]
+fn old_holds_what_changed() {
+    check(
+        &CANAL,
+        "id:int name:text amount:double",
+        "
+        ** 1 a 1.5
+        +I 2 _ _
+        -U 2 _ _
+        +U 2 b _
+        -U 2 b 1
+        +U 2 _ 1
+        -U 2 _ 1
+        +U 2 _ 1
+        -U 2 x 0
+        +U 3 y -0
+        -D 3 y 1e7",
+        &[
+            r#"INSERT [{"id":"1","name":"a","amount":"1.5"}] null"#,
+            r#"INSERT [{"id":"2","name":null,"amount":null}] null"#,
+            r#"UPDATE [{"id":"2","name":"b","amount":null}] [{"name":null}]"#,
+            r#"UPDATE [{"id":"2","name":null,"amount":"1.0"}] [{"name":"b"}]"#,
+            r#"UPDATE [{"id":"2","name":null,"amount":"1.0"}] [{}]"#,
+            r#"UPDATE [{"id":"3","name":"y","amount":"-0.0"}] [{"id":"2","name":"x","amount":"0.0"}]"#,
+            r#"DELETE [{"id":"3","name":"y","amount":"1.0E7"}] null"#,
+        ],
+    );
+}
+
+#[test]
+fn dts_writes_init_and_may_write_all_of_old() {
+    let options = CanalOptions { initial_type: InitialType::Init, old: OldColumns::All, ..CANAL };
+    check(
+        &options,
+        "id:int name:text",
+        "
+        ** 1 a
+        -U 1 a
+        +U 1 b",
+        &[r#"INIT [{"id":"1","name":"a"}] null"#, r#"UPDATE [{"id":"1","name":"b"}] [{"id":"1","name":"a"}]"#],
+    );
+}
+
+fn sql_types(messages: &[String]) -> Vec<&str> {
+    let start = "\"sqlType\":";
+    messages.iter().map(|m| &m[m.find(start).unwrap() + start.len()..m.find(",\"table\"").unwrap()]).collect()
+}
+
+#[test]
+fn the_code_of_an_unsigned_number_follows_its_value() {
+    let messages = encode(
+        &CANAL,
+        &parse(
+            "id:uint name:text n:uint",
+            "
+            +I 9223372036854775807 a _
+            +I 9223372036854775808 a 1
+            -U 9223372036854775808 a 1
+            +U 1 a 18446744073709551615",
+        ),
+    );
+    assert_eq!(
+        sql_types(&messages),
+        [r#"{"id":-5,"name":12,"n":-5}"#, r#"{"id":3,"name":12,"n":-5}"#, r#"{"id":-5,"name":12,"n":3}"#]
+    );
+}
+
+#[test]
+fn events_tell_their_time_and_transaction() {
+    let at = |timestamp_s, number, tag: &str| {
+        let source =
+            GtidSource { uuid: *b"\x3e\x11\xfa\x47\x71\xca\x11\xe1\x9e\x33\xc8\x0a\xa9\x42\x95\x62", tag: tag.into() };
+        Arc::new(EventMeta {
+            timestamp_s,
+            gtid: Some(Gtid { source, number }),
+            coordinate: Coordinate::new("binlog.000001", 4),
+            ..(*meta()).clone()
+        })
+    };
+    let events =
+        vec![EventRun { end: 1, meta: at(1, 23, "") }, EventRun { end: 3, meta: at(u32::MAX, u64::MAX, "nightly") }];
+    let drawn = parse("id:int", "+I 1\n+I 2\n+I 3");
+    let batch = ChangeBatch::new(
+        drawn.table().clone(),
+        drawn.rows().clone(),
+        drawn.kinds().to_vec(),
+        drawn.sequence().to_vec(),
+        events,
+    );
+    let encoder = CanalJson::new(batch.table(), &CANAL);
+    let mut out = Values::default();
+    encoder.encode(&batch, &mut out).unwrap();
+    encoder.encode(&batch, &mut out).unwrap();
+    let found: Vec<String> = out
+        .iter()
+        .map(|value| {
+            let value: serde_json::Value = serde_json::from_slice(value).unwrap();
+            assert!(value["ts"].as_u64().unwrap() > 1_700_000_000_000);
+            format!("{} {} {}", value["es"], value["gtid"].as_str().unwrap(), value["id"])
+        })
+        .collect();
+    let first = "1000 3e11fa47-71ca-11e1-9e33-c80aa9429562:23";
+    let second = "4294967295000 3e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:18446744073709551615";
+    let expected: Vec<String> =
+        (1..=2).flat_map(|id| [first, second, second].map(|event| format!("{event} {id}"))).collect();
+    assert_eq!(found, expected);
+}
+
+fn table(columns: &[(&str, SqlType, &str)], unique_keys: Vec<UniqueKey>) -> Arc<Table> {
+    let columns = columns
+        .iter()
+        .map(|(name, sql_type, type_text)| Column {
+            name: (*name).into(),
+            sql_type: sql_type.clone(),
+            type_text: (*type_text).into(),
+            nullable: true,
+            charset: None,
+        })
+        .collect();
+    Arc::new(Table::from(TableParts { name: TableName::new("a\"b", "c\\d"), version: 1, columns, unique_keys }))
+}
+
+/// One row of values and one of NULLs.
+fn two_rows(table: Arc<Table>, push: &[&dyn Fn(&mut Cells)]) -> ChangeBatch {
+    let mut builder = RowsBuilder::new(&table);
+    for (column, push) in builder.columns.iter_mut().zip(push) {
+        push(&mut column.values);
+        column.append_valid();
+        column.append_null();
+    }
+    let rows = RecordBatch::try_new(table.schema().clone(), builder.finish().unwrap()).unwrap();
+    let events = vec![EventRun { end: 2, meta: meta() }];
+    ChangeBatch::new(table, rows, vec![RowKind::Insert; 2], vec![0, 1], events)
+}
+
+macro_rules! push {
+    (Bytes: $value:expr) => {
+        &|cells| {
+            let Cells::Bytes { data, offsets } = cells else { panic!("not bytes") };
+            push_bytes(data, offsets, $value.as_ref());
+        }
+    };
+    ($arm:ident: $value:expr) => {
+        &|cells| {
+            let Cells::$arm(values) = cells else { panic!("not {}", stringify!($arm)) };
+            values.push($value);
+        }
+    };
+}
+
+fn batch_of_every_type() -> ChangeBatch {
+    let int = |bytes, unsigned| SqlType::Int { bytes, unsigned };
+    let labels: Arc<[String]> = Arc::from(["x,y)".to_owned(), "z".to_owned()]);
+    let table = table(
+        &[
+            ("i1", int(1, false), "tinyint(1)"),
+            ("u1", int(1, true), "tinyint(3) unsigned"),
+            ("u2", int(2, true), "smallint unsigned"),
+            ("u3", int(3, true), "mediumint unsigned"),
+            ("u4", int(4, true), "int unsigned"),
+            ("u8", int(8, true), "bigint(20) unsigned zerofill"),
+            ("f", SqlType::Float, "float"),
+            ("d", SqlType::Double, "double"),
+            ("n", SqlType::Decimal { precision: 65, scale: 2 }, "decimal(65,2)"),
+            ("b", SqlType::Bit { width: 9 }, "bit(9)"),
+            ("y", SqlType::Year, "year"),
+            ("da", SqlType::Date, "date"),
+            ("t", SqlType::Time { fraction: 2 }, "time(2)"),
+            ("dt", SqlType::DateTime { fraction: 0 }, "datetime"),
+            ("ts", SqlType::Timestamp { fraction: 3 }, "timestamp(3)"),
+            ("c", SqlType::Char, "char(3)"),
+            ("te", SqlType::Text, "text"),
+            ("bi", SqlType::Binary { length: 2 }, "binary(2)"),
+            ("bl", SqlType::Blob, "blob"),
+            ("e", SqlType::Enum { labels: labels.clone() }, "enum('x,y)','z')"),
+            ("s", SqlType::Set { labels }, "set('x,y)','z')"),
+            ("j", SqlType::Json, "json"),
+            ("g", SqlType::Geometry, "point"),
+            ("v\n", SqlType::Vector, "vector(1)"),
+        ],
+        Vec::new(),
+    );
+    two_rows(
+        table,
+        &[
+            push!(I8: -1),
+            push!(U8: 128),
+            push!(U16: 32768),
+            push!(U32: 16777215),
+            push!(U32: 1 << 31),
+            push!(U64: 1 << 63),
+            push!(F32: 0.5),
+            push!(F64: 1e-5),
+            push!(I256: i256::from_i128(-1)),
+            push!(U64: 511),
+            push!(U16: 0),
+            push!(I32: date_from_parts(0, 0, 0)),
+            push!(I64: -3_723_450_000),
+            push!(I64: datetime_from_parts(2024, 1, 2, 3_000_000)),
+            push!(I64: 1_500),
+            push!(Bytes: "日\""),
+            push!(Bytes: "a\tb"),
+            push!(Bytes: [0_u8, 0xff]),
+            push!(Bytes: b"\\"),
+            push!(U16: 1),
+            push!(U64: 3),
+            push!(Bytes: r#"{"k": 1}"#),
+            push!(Bytes: [1_u8; 3]),
+            push!(Bytes: 1.5_f32.to_le_bytes()),
+        ],
+    )
+}
+
+#[test]
+fn every_type_as_canal_writes_it() {
+    let east = CanalOptions { time_zone_offset_s: 3600, ..CANAL };
+    let messages = encode(&east, &batch_of_every_type());
+    let value = concat!(
+        r#"{"data":[{"i1":"-1","u1":"128","u2":"32768","u3":"16777215","u4":"2147483648","u8":"9223372036854775808","#,
+        r#""f":"0.5","d":"1.0E-5","n":"-0.01","b":"511","y":"0000","da":"0000-00-00","t":"-01:02:03.45","#,
+        r#""dt":"2024-01-02 00:00:03","ts":"1970-01-01 01:00:00.001","c":"日\"","te":"a\tb","#,
+        "\"bi\":\"\\u0000\u{ff}\",",
+        r#""bl":"\\","e":"1","s":"3","j":"{\"k\": 1}","g":"\u0001\u0001\u0001","v\n":"[1.5]"}],"#,
+        r#""database":"a\"b","es":1700000000000,"gtid":"","id":1,"isDdl":false,"#,
+        r#""mysqlType":{"i1":"tinyint(1)","u1":"tinyint(3) unsigned","u2":"smallint unsigned","#,
+        r#""u3":"mediumint unsigned","u4":"int unsigned","u8":"bigint(20) unsigned zerofill","f":"float","d":"double","#,
+        r#""n":"decimal(65,2)","b":"bit(9)","y":"year","da":"date","t":"time(2)","dt":"datetime","ts":"timestamp(3)","#,
+        r#""c":"char(3)","te":"text","bi":"binary(2)","bl":"blob","e":"enum('x,y)','z')","s":"set('x,y)','z')","#,
+        r#""j":"json","g":"point","v\n":"vector(1)"},"old":null,"pkNames":null,"sql":"","#,
+        r#""sqlType":{"i1":-6,"u1":5,"u2":4,"u3":4,"u4":-5,"u8":3,"f":7,"d":8,"n":3,"b":-7,"y":12,"da":91,"t":92,"#,
+        r#""dt":93,"ts":93,"c":1,"te":2005,"bi":2004,"bl":2004,"e":4,"s":-7,"j":12,"g":2004,"v\n":12},"#,
+        r#""table":"c\\d","ts":1700000000123,"type":"INSERT"}"#
+    );
+    assert_eq!(messages[0], value);
+    assert!(messages[1].starts_with(r#"{"data":[{"i1":null,"u1":null,"u2":null,"#), "{}", messages[1]);
+    assert_eq!(
+        sql_types(&messages)[1],
+        concat!(
+            r#"{"i1":-6,"u1":-6,"u2":5,"u3":4,"u4":4,"u8":-5,"f":7,"d":8,"n":3,"b":-7,"y":12,"da":91,"t":92,"#,
+            r#""dt":93,"ts":93,"c":1,"te":2005,"bi":2004,"bl":2004,"e":4,"s":2004,"j":12,"g":2004,"v\n":12}"#
+        )
+    );
+}
+
+#[test]
+fn labels_and_base_types_by_option() {
+    let options =
+        CanalOptions { enum_as: EnumText::Label, set_as: SetText::Labels, mysql_type: MysqlType::Base, ..CANAL };
+    let messages = encode(&options, &batch_of_every_type());
+    assert!(messages[0].contains(r#""e":"x,y)","s":"x,y),z","#), "{}", messages[0]);
+    let base = concat!(
+        r#"{"i1":"tinyint","u1":"tinyint unsigned","u2":"smallint unsigned","u3":"mediumint unsigned","#,
+        r#""u4":"int unsigned","u8":"bigint unsigned zerofill","f":"float","d":"double","n":"decimal","b":"bit","#,
+        r#""y":"year","da":"date","t":"time","dt":"datetime","ts":"timestamp","c":"char","te":"text","bi":"binary","#,
+        r#""bl":"blob","e":"enum","s":"set","j":"json","g":"point","v\n":"vector"}"#
+    );
+    assert!(messages[0].contains(base), "{}", messages[0]);
+    for types in sql_types(&messages) {
+        assert!(types.contains(r#""e":1,"s":1,"#), "{types}");
+    }
+}
+
+#[test]
+fn primary_key_columns_stand_as_in_the_table() {
+    let columns = [("a", SqlType::Char, "char(1)"), ("b", SqlType::Char, "char(1)"), ("c", SqlType::Char, "char(1)")];
+    let key = |name: &str, columns: &[usize]| UniqueKey { name: name.into(), columns: columns.to_vec() };
+    for (keys, expected) in [
+        (vec![key("PRIMARY", &[2, 0]), key("u", &[1])], r#""pkNames":["a","c"],"#),
+        (vec![key("u", &[1])], r#""pkNames":null,"#),
+    ] {
+        let batch = two_rows(table(&columns, keys), &[push!(Bytes: "1"), push!(Bytes: "2"), push!(Bytes: "3")]);
+        assert!(encode(&CANAL, &batch)[0].contains(expected));
+    }
+}
+
+#[test]
+fn a_failed_batch_leaves_the_output_as_it_was() {
+    let good = parse("id:int", "+I 1");
+    let columns = [("id", SqlType::Vector, "vector(1)")];
+    let bad = two_rows(table(&columns, Vec::new()), &[push!(Bytes: b"x")]);
+    let mut out = Values::default();
+    CanalJson::new(good.table(), &CANAL).encode(&good, &mut out).unwrap();
+    let (bytes, ends) = (out.bytes.clone(), out.ends.clone());
+    let error = CanalJson::new(bad.table(), &CANAL).encode(&bad, &mut out).unwrap_err();
+    assert_eq!(error.to_string(), "table a\"b.c\\d, column id: a VECTOR is not a whole number of floats long");
+    assert_eq!((out.bytes, out.ends), (bytes, ends));
+}

@@ -1,0 +1,157 @@
+//! Follows the binlog of a server: one connection, one thread, one decoder.
+//!
+//! ```text
+//! wire ── event ──► decoder ── window ──► ledger: drop what the full load showed ──► emitter
+//!   ▲                                                                               │
+//!   └────────────── a lost connection goes on at the end of the last window ◄───────┘
+//! ```
+//!
+//! A window ends when it is full, when nothing has arrived for [`IncrementalOptions::window_ms`], or when it is that old and
+//! the next event would have to be waited for; so a busy server fills windows and a quiet one has its changes sent at
+//! once. A decoder that is thrown away with its connection forgets only what was not emitted: the next one begins where
+//! the last window ended, in the middle of a transaction if need be.
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
+use super::history::History;
+use super::ledger::Ledger;
+use super::retry::Retry;
+use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
+use crate::batch::{Position, Progress, Window};
+use crate::config::IncrementalOptions;
+use crate::error::Error;
+use crate::pipeline::Emitter;
+use crate::pipeline::shutdown::Stop;
+use crate::source::SourceError;
+use crate::status::{Phase, Status};
+
+/// How long a read waits at most before the stop flag is looked at.
+const STOP_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What following needs besides the position.
+pub struct Follower<'a> {
+    pub connect: &'a ConnectOptions,
+    pub server_id: u32,
+    pub options: &'a IncrementalOptions,
+    pub windows: WindowOptions,
+    /// Chunks whose rows may show what the binlog is about to say again.
+    pub ledger: Option<Ledger>,
+    pub retry: Duration,
+    pub emitter: &'a Emitter,
+    pub status: &'a Status,
+    pub stop: &'a Stop,
+}
+
+impl Follower<'_> {
+    /// Follows from `position` until told to stop. `history` makes a history that begins there.
+    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<(), Error> {
+        let mut retry = Retry::new(self.retry);
+        loop {
+            info!(position = %position.coordinate, "incremental: reading the binlog");
+            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows);
+            let before = position.clone();
+            let error = match self.follow(&mut decoder, &mut position) {
+                Ok(()) => return Ok(()),
+                Err(Error::Source(SourceError::Wire(error))) if error.is_transient() => error,
+                Err(error) => return Err(error),
+            };
+            if position != before {
+                // It worked in between: this is a new outage.
+                retry = Retry::new(self.retry);
+            }
+            let Some(pause) = retry.next_pause() else { return Err(SourceError::Wire(error).into()) };
+            warn!(%error, retry_in_ms = pause.as_millis() as u64, "lost the source; going on at {}", position.coordinate);
+            self.status.set_phase(Phase::Retrying { reason: error.to_string() });
+            if retry.wait(pause, self.stop) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One connection's worth. `position` is the end of the last window emitted.
+    fn follow(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
+        let mut packets = self.connect(position)?;
+        self.status.set_phase(Phase::Incremental);
+        let window_time = Duration::from_millis(self.options.window_ms);
+        let mut opened: Option<Instant> = None;
+        while !self.stop.is_stopped() {
+            let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
+            let full = match packets.next(wait).map_err(SourceError::Wire)? {
+                Packet::Event(event) => {
+                    let flow = decoder.feed(event).map_err(SourceError::Binlog)?;
+                    let opened = *opened.get_or_insert_with(Instant::now);
+                    flow == Flow::WindowFull || (!packets.buffered() && opened.elapsed() >= window_time)
+                }
+                Packet::Idle => opened.is_some(),
+                Packet::End => return Err(SourceError::BinlogEnded.into()),
+            };
+            if full {
+                opened = None;
+                self.emit(decoder, position)?;
+            }
+        }
+        // What has been decoded is complete up to an event; the rest is read again by the next run.
+        self.emit(decoder, position)
+    }
+
+    fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
+        let Some(mut window) = decoder.take_window().map_err(SourceError::Binlog)? else { return Ok(()) };
+        let end = match &window.progress {
+            Some(Progress::Position(end)) => end.clone(),
+            _ => position.clone(),
+        };
+        self.drop_what_was_shown(&mut window);
+        self.emitter.emit(window).map_err(|_| Error::Stopped)?;
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.settled(&end)) {
+            info!(position = %end.coordinate, "incremental has passed the full load");
+            self.ledger = None;
+        }
+        *position = end;
+        Ok(())
+    }
+
+    fn drop_what_was_shown(&self, window: &mut Window) {
+        if let Some(ledger) = &self.ledger {
+            let changes = std::mem::take(&mut window.changes);
+            window.changes =
+                changes.into_iter().map(|batch| ledger.filter(batch)).filter(|batch| !batch.is_empty()).collect();
+        }
+    }
+
+    fn connect(&self, position: &Position) -> Result<BinlogPackets, SourceError> {
+        let connection = Connection::connect(self.connect)?;
+        let start = match &position.gtids {
+            Some(gtids) => DumpStart::Gtids(gtids.encode()),
+            None => DumpStart::File {
+                file: position.coordinate.file.as_bytes().to_vec(),
+                position: u32::try_from(position.coordinate.offset)
+                    .map_err(|_| SourceError::OffsetBeyondProtocol { at: position.coordinate.clone() })?,
+            },
+        };
+        let request = DumpRequest {
+            server_id: self.server_id,
+            start,
+            heartbeat: Duration::from_secs(self.options.heartbeat_s),
+            non_blocking: false,
+        };
+        connection.binlog_dump(&request).map_err(|error| match error.server_code() {
+            Some(1236) => SourceError::BinlogGone { at: position.coordinate.clone(), error },
+            _ => SourceError::Wire(error),
+        })
+    }
+}
+
+impl From<WireError> for SourceError {
+    fn from(error: WireError) -> SourceError {
+        SourceError::Wire(error)
+    }
+}
+
+impl From<BinlogError> for SourceError {
+    fn from(error: BinlogError) -> SourceError {
+        SourceError::Binlog(error)
+    }
+}
