@@ -16,7 +16,7 @@
 
 pub mod error;
 pub mod event;
-pub mod payload;
+mod payload;
 mod place;
 pub mod table_map;
 mod window;
