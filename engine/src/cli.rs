@@ -1,5 +1,6 @@
 //! The command line: what the user typed, and which function answers it.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -45,7 +46,12 @@ pub enum Outcome {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let screen = Screen::stderr();
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,mysql_async=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(screen.clone()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(screen.clone())
+        .init();
     match &arguments.command {
         Command::Run { task } => {
             let summary = task::run(config::load(task)?, screen)?;

@@ -148,15 +148,21 @@ impl MysqlSource {
     /// Full load, then changes.
     pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
         let position = self.begin(context)?;
+        // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
+        let loaded = |checkpoint: &Checkpoint| {
+            let is_loaded = |ledger: &Ledger, table: &Arc<Table>| {
+                ledger.table(table.name()).is_some_and(ledger::TableChunks::is_done)
+            };
+            checkpoint.ledger.as_ref().is_none_or(|ledger| self.tables.iter().all(|table| is_loaded(ledger, table)))
+        };
         if let Some(options) = &context.task.full_load
-            && context.tracker.read(|checkpoint| checkpoint.ledger.as_ref().is_some_and(|ledger| !ledger.all_done()))
+            && !context.tracker.read(loaded)
         {
             if self.load(context, options)? == LoadEnd::Stopped {
                 return Ok(());
             }
             // Rows of the full load are delivered before the first change is sent.
-            let done = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
-            if !context.tracker.wait_for(done, || context.stop.is_stopped()) {
+            if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
                 return Ok(());
             }
             info!("full load complete");
