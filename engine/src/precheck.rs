@@ -55,7 +55,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
                 look.tables()
             }
             Err(error) => {
-                found.fail("source", &error.into());
+                found.fail("source", &error);
                 Vec::new()
             }
         },

@@ -138,7 +138,7 @@ impl SourceError {
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
             }
-            SourceError::NoTables => {
+            SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => {
                 Some("names are compared with case; `tidegate check` shows what the account may see".to_owned())
             }
             SourceError::BinlogGone { .. } => Some(

@@ -68,6 +68,8 @@ pub struct Look {
 /// Connects and reads variables, privileges and the selected tables' definitions.
 pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runtime) -> Result<Look, Error> {
     let connect = connect_options(task, options)?;
+    // The data plane's client logs in first: if it cannot, its errors say best why.
+    drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
