@@ -29,7 +29,12 @@ enum Command {
     /// Checks a task file, the source, the tables and the sink, and prints all findings.
     Check { task: PathBuf },
     /// Prints what will come out of each table: columns, types, key, topic, partitions.
-    Schema { task: PathBuf },
+    Schema {
+        task: PathBuf,
+        /// Print the source's tables as JSON instead: what `source.schema` of a task over binlog files takes.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints every option of a task file with its default and meaning.
     Reference,
 }
@@ -63,8 +68,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             print!("{findings}");
             Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
-        Command::Schema { task } => {
+        Command::Schema { task, json: false } => {
             print!("{}", task::describe(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Schema { task, json: true } => {
+            println!("{}", task::schema_json(config::load(task)?)?);
             Ok(Outcome::Done)
         }
         Command::Reference => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
+use crate::batch::{Table, TableParts};
 use crate::checkpoint::{Checkpoint, StateFolder};
 use crate::config::{self, Format, SinkOptions, Task};
 use crate::encode::canal_json;
@@ -123,6 +124,13 @@ pub fn describe(task: Task) -> Result<String, Error> {
         }
     }
     Ok(out)
+}
+
+/// The source's tables as JSON: the file that `source.schema` names.
+pub fn schema_json(task: Task) -> Result<String, Error> {
+    let source = Source::open(&Arc::new(task), &runtime()?, None)?;
+    let tables: Vec<TableParts> = source.tables().iter().map(|table| Table::clone(table).into()).collect();
+    Ok(serde_json::to_string_pretty(&tables).expect("tables have string keys only"))
 }
 
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.

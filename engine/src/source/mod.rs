@@ -32,6 +32,7 @@ pub struct Context<'a> {
 }
 
 /// An opened source.
+#[expect(clippy::large_enum_variant, reason = "there is one per task")]
 pub enum Source {
     Mysql(MysqlSource),
     BinlogFiles(ArchiveSource),
