@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,11 +50,13 @@ pub enum SaslMechanism {
 }
 
 /// PEM files. Without `ca` the system's certificates are trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Tls {
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// Of an encrypted `key`.
+    pub key_password: Option<String>,
     /// Whether the broker must prove that it is who its address says.
     pub verify: bool,
 }
@@ -87,6 +90,17 @@ impl fmt::Debug for KafkaOptions {
 impl fmt::Debug for Sasl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sasl").field("mechanism", &self.mechanism).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,6 +146,7 @@ impl KafkaOptions {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
+        self.security.check_files()?;
         self.security.apply(&mut config);
         for (name, value) in &self.options {
             if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == name) {
@@ -139,7 +154,7 @@ impl KafkaOptions {
             }
             config.set(name, value);
         }
-        // Without idempotence a retried request would overtake the one behind it.
+        // Without idempotence, all requests in flight may overtake one that has to be repeated: fewer is better.
         let has = |name: &str| self.options.contains_key(name);
         if config.get("enable.idempotence") == Some("false")
             && !has("max.in.flight")
@@ -153,6 +168,15 @@ impl KafkaOptions {
 }
 
 impl Security {
+    /// OpenSSL's words for a file that can't be read name neither the file nor the reason.
+    fn check_files(&self) -> Result<(), SinkError> {
+        let files = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
+        for path in files {
+            File::open(path).map_err(|error| SinkError::Client(format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+
     fn apply(&self, config: &mut ClientConfig) {
         config.set(
             "security.protocol",
@@ -181,6 +205,9 @@ impl Security {
             }
             if let Some(key) = &tls.key {
                 config.set("ssl.key.location", key.to_string_lossy());
+            }
+            if let Some(password) = &tls.key_password {
+                config.set("ssl.key.password", password);
             }
             config.set("enable.ssl.certificate.verification", if tls.verify { "true" } else { "false" });
         }

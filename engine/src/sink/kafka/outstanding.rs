@@ -64,6 +64,11 @@ impl Outstanding {
         let (done, delivery) = oneshot::channel();
 
         let mut state = self.lock();
+        if messages_left == 0 && state.failure.is_none() {
+            // No report would ever complete it.
+            done.send(Ok(())).expect("the receiver is alive");
+            return Ok((state.first + state.windows.len(), delivery));
+        }
         state.waiting += 1;
         while state.failure.is_none() && state.bytes > 0 && state.bytes + bytes > self.bytes_max {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -304,11 +304,12 @@ impl Topic {
         Ok(Topic { handle, producer: Arc::clone(producer) })
     }
 
-    /// Hands messages over, in order, and empties the list. While librdkafka's queue is full, waits and goes on.
+    /// Hands messages of one partition over, in order, and empties the list. While librdkafka's queue is full, waits and
+    /// goes on.
     ///
     /// # Safety
     /// The window that each message names is in `producer.outstanding` and holds the message's value.
-    pub(super) unsafe fn produce(&self, messages: &mut Messages) -> Result<(), SinkError> {
+    pub(super) unsafe fn produce(&self, partition: i32, messages: &mut Messages) -> Result<(), SinkError> {
         let mut rest = messages.0.as_mut_slice();
         while !rest.is_empty() {
             // SAFETY: the topic's client is alive; the list is valid for its length; values live until they are
@@ -317,8 +318,8 @@ impl Topic {
             let accepted = unsafe {
                 sys::rd_kafka_produce_batch(
                     self.handle.as_ptr(),
+                    partition,
                     0,
-                    sys::RD_KAFKA_MSG_F_PARTITION,
                     rest.as_mut_ptr(),
                     i32::try_from(rest.len()).expect("lists are short"),
                 )
@@ -332,7 +333,6 @@ impl Topic {
                 .expect("a message that was not accepted says why");
             let code = RDKafkaErrorCode::from(rest[first].err);
             if code != RDKafkaErrorCode::QueueFull {
-                let partition = rest[first].partition;
                 // SAFETY: the handle is alive, and so is its name.
                 let topic = unsafe { to_text(sys::rd_kafka_topic_name(self.handle.as_ptr())) };
                 return Err(match code {
@@ -361,23 +361,27 @@ impl Drop for Topic {
     }
 }
 
-/// Messages for one topic that go to librdkafka in one call.
+/// Messages for one partition that go to librdkafka in one call.
+#[derive(Default)]
 pub(super) struct Messages(Vec<sys::rd_kafka_message_t>);
 
+// SAFETY: nothing is read through the pointers here; whoever hands them to librdkafka says why they are good.
+unsafe impl Send for Messages {}
+
 impl Messages {
-    pub(super) fn with_capacity(capacity: usize) -> Messages {
-        Messages(Vec::with_capacity(capacity))
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn push(&mut self, value: &[u8], partition: i32, window: WindowId) {
+    pub(super) fn push(&mut self, value: &[u8], window: WindowId) {
         self.0.push(sys::rd_kafka_message_t {
             err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
             rkt: ptr::null_mut(),
-            partition,
+            partition: 0,
             payload: value.as_ptr() as *mut c_void,
             len: value.len(),
             key: ptr::null_mut(),

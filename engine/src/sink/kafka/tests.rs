@@ -1,1 +1,517 @@
+//! Against librdkafka's mock brokers, which can be told to fail, and against a real broker where TIDEGATE_TEST_KAFKA
+//! names one.
 
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::*;
+use crate::message::Values;
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What is sent, and what must have arrived
+// ---------------------------------------------------------------------------------------------------------------------
+
+const PARTITIONS: i32 = 4;
+
+fn options(brokers: &str) -> KafkaOptions {
+    KafkaOptions {
+        brokers: brokers.into(),
+        security: Security::default(),
+        client_id: "tidegate-test".into(),
+        create_topics: Some(CreateTopics { partitions: Some(PARTITIONS as u32), ..CreateTopics::default() }),
+        buffer_bytes: 64 << 20,
+        options: BTreeMap::new(),
+        retry: Duration::from_secs(120),
+    }
+}
+
+fn with_options(mut options: KafkaOptions, pairs: &[(&str, &str)]) -> KafkaOptions {
+    options.options.extend(pairs.iter().map(|&(name, value)| (name.to_string(), value.to_string())));
+    options
+}
+
+/// Numbers the messages of each partition from 0 in the order in which they must arrive.
+struct Numbering {
+    random: fastrand::Rng,
+    sent: [u32; PARTITIONS as usize],
+    padding: usize,
+}
+
+impl Numbering {
+    fn new(padding: usize) -> Numbering {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        Numbering { random: fastrand::Rng::with_seed(seed), sent: [0; PARTITIONS as usize], padding }
+    }
+
+    /// A window with three tables that share the topic, their changes interleaved at random.
+    fn window(&mut self, topic: &str, message_count: u32) -> MessageWindow {
+        let mut batches: Vec<MessageBatch> =
+            (0..3).map(|_| MessageBatch { topic: topic.into(), ..MessageBatch::default() }).collect();
+        for sequence in 0..message_count {
+            let batch = &mut batches[self.random.usize(..3)];
+            let partition = self.random.usize(..PARTITIONS as usize);
+            let Values { bytes, ends } = &mut batch.values;
+            bytes.extend_from_slice(format!("{:0width$}", self.sent[partition], width = self.padding).as_bytes());
+            ends.push(bytes.len());
+            batch.partitions.push(partition as i32);
+            batch.sequence.push(sequence);
+            self.sent[partition] += 1;
+        }
+        MessageWindow { batches, progress: None }
+    }
+
+    /// All of it arrived exactly once and in order.
+    fn check_arrived(&self, brokers: &str, topic: &str) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "check")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        let mut positions = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            let (low, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap();
+            assert_eq!((low, high), (0, i64::from(self.sent[partition as usize])), "offsets of partition {partition}");
+            positions.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&positions).unwrap();
+        let mut expected = [0; PARTITIONS as usize];
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while expected != self.sent {
+            assert!(Instant::now() < deadline, "arrived {expected:?} of {:?}", self.sent);
+            let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
+            let message = message.unwrap();
+            let next = &mut expected[message.partition() as usize];
+            let number: u32 = std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap();
+            assert_eq!(number, *next, "partition {}", message.partition());
+            *next += 1;
+        }
+    }
+}
+
+fn one_message(topic: &str, value: Vec<u8>) -> MessageWindow {
+    let values = Values { ends: vec![value.len()], bytes: value };
+    let batch = MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0] };
+    MessageWindow { batches: vec![batch], progress: None }
+}
+
+fn send_all(sink: &mut KafkaSink, windows: impl IntoIterator<Item = MessageWindow>) {
+    let deliveries: Vec<Delivery> = windows.into_iter().map(|window| sink.send(window).unwrap()).collect();
+    for delivery in deliveries {
+        delivery.blocking_recv().unwrap().unwrap();
+    }
+    assert_eq!(sink.producer.outstanding.bytes(), 0);
+}
+
+/// The sink must not wait for anything when it is dropped.
+fn drop_quickly(sink: KafkaSink) {
+    let start = Instant::now();
+    drop(sink);
+    assert!(start.elapsed() < Duration::from_millis(90), "dropping took {:?}", start.elapsed());
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Mock brokers
+// ---------------------------------------------------------------------------------------------------------------------
+
+fn mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, String) {
+    let cluster = MockCluster::new(3).unwrap();
+    cluster.create_topic("shop", PARTITIONS, 3).unwrap();
+    let brokers = cluster.bootstrap_servers();
+    (cluster, brokers)
+}
+
+#[test]
+fn messages_of_tables_that_share_a_topic_arrive_in_order() {
+    let (_cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    assert_eq!(sink.prepare_topic("shop").unwrap(), PARTITIONS as u32);
+    let mut numbering = Numbering::new(1);
+    let mut windows: Vec<_> = (0..10).map(|_| numbering.window("shop", 3_000)).collect();
+    windows.insert(5, MessageWindow::default());
+    windows.push(numbering.window("shop", 1));
+    send_all(&mut sink, windows);
+    numbering.check_arrived(&brokers, "shop");
+    drop_quickly(sink);
+}
+
+#[test]
+fn errors_of_brokers_lose_and_reorder_nothing() {
+    let (cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
+    let mut numbering = Numbering::new(1);
+    use RDKafkaRespErr::*;
+    // Not a lost connection: mock brokers don't recognise what is repeated then. A real one is killed below.
+    for error in [
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    ] {
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error, error, error]);
+        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 1_000)).collect();
+        send_all(&mut sink, windows);
+    }
+    numbering.check_arrived(&brokers, "shop");
+}
+
+#[test]
+fn a_full_queue_of_the_client_is_waited_for() {
+    let (_cluster, brokers) = mock();
+    let small = with_options(options(&brokers), &[("queue.buffering.max.messages", "100"), ("linger.ms", "0")]);
+    let mut sink = KafkaSink::new(small).unwrap();
+    let mut numbering = Numbering::new(1);
+    send_all(&mut sink, [numbering.window("shop", 2_000), numbering.window("shop", 2_000)]);
+    numbering.check_arrived(&brokers, "shop");
+}
+
+#[test]
+fn brokers_without_idempotence_can_be_served() {
+    let (cluster, brokers) = mock();
+    cluster.apiversion(RDKafkaApiKey::InitProducerId, None, None).unwrap();
+    let plain = with_options(options(&brokers), &[("enable.idempotence", "false")]);
+    assert_eq!(plain.client_config().unwrap().get("max.in.flight"), Some("1"));
+    let mut sink = KafkaSink::new(plain).unwrap();
+    let mut numbering = Numbering::new(1);
+    send_all(&mut sink, [numbering.window("shop", 5_000)]);
+    numbering.check_arrived(&brokers, "shop");
+
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let result = sink.send(one_message("shop", vec![b'x'])).map(|delivery| delivery.blocking_recv().unwrap());
+    let error = result.and_then(|result| result).unwrap_err().to_string();
+    println!("{error}");
+    assert!(error.contains("dempot"), "{error}");
+}
+
+#[test]
+fn back_pressure_lasts_while_brokers_are_away() {
+    let (cluster, brokers) = mock();
+    let mut numbering = Numbering::new(1);
+    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 300_000, ..options(&brokers) }).unwrap();
+    send_all(&mut sink, [numbering.window("shop", 10)]);
+    cluster.broker_down(-1).unwrap();
+    let first = sink.send(numbering.window("shop", 1_000)).unwrap();
+    let second = numbering.window("shop", 1_000);
+    let producer = Arc::clone(&sink.producer);
+    let (mut sink, second) = std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| {
+            let delivery = sink.send(second).unwrap();
+            (sink, delivery)
+        });
+        while producer.outstanding.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(!blocked.is_finished());
+        cluster.broker_up(-1).unwrap();
+        blocked.join().unwrap()
+    });
+    first.blocking_recv().unwrap().unwrap();
+    second.blocking_recv().unwrap().unwrap();
+    drop(producer);
+    send_all(&mut sink, [numbering.window("shop", 10)]);
+    numbering.check_arrived(&brokers, "shop");
+}
+
+#[test]
+fn a_message_beyond_the_clients_limit_is_named_before_anything_of_its_window_is_sent() {
+    let (_cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
+    let error = sink.send(one_message("shop", vec![b'x'; 1_999])).unwrap_err();
+    let SinkError::TooLarge { topic, bytes: 1_999, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(topic, "shop");
+    assert!(!error.to_string().contains("xx"));
+    // The largest that passes does so without harm.
+    send_all(&mut sink, [one_message("shop", vec![b'x'; 2_000 - FRAMING_BYTES_MAX])]);
+}
+
+#[test]
+fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
+    let (cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("linger.ms", "1000")])).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 10]);
+    let first = sink.send(one_message("shop", vec![b'x'; 500])).unwrap();
+    let second = sink.send(one_message("shop", vec![b'x'; 700])).unwrap();
+    let expected = "topic shop refused a message of 700 bytes: ";
+    for delivery in [first, second] {
+        let error = delivery.blocking_recv().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let error = sink.send(one_message("shop", vec![b'x'])).unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+    drop_quickly(sink);
+}
+
+#[test]
+fn a_partition_that_does_not_exist_is_an_error() {
+    let (_cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    sink.prepare_topic("shop").unwrap();
+    let mut window = one_message("shop", vec![b'x']);
+    window.batches[0].partitions[0] = PARTITIONS;
+    let error = sink.send(window).unwrap_err().to_string();
+    assert_eq!(error, "topic shop, partition 4: Local: Unknown partition");
+}
+
+#[test]
+fn when_nothing_gets_through_for_long_the_sink_gives_up() {
+    let (cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(KafkaOptions { retry: Duration::from_secs(1), ..options(&brokers) }).unwrap();
+    sink.prepare_topic("shop").unwrap();
+    cluster.broker_down(-1).unwrap();
+    let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
+    let error = delivery.blocking_recv().unwrap().unwrap_err();
+    assert!(matches!(&error, SinkError::Unreachable { .. }) && error.is_transient(), "{error:?}");
+    assert!(matches!(sink.send(one_message("shop", vec![b'x'])), Err(SinkError::Unreachable { .. })));
+    drop_quickly(sink);
+}
+
+#[test]
+fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
+    let (cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    sink.prepare_topic("shop").unwrap();
+    cluster.broker_down(-1).unwrap();
+    let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
+    drop_quickly(sink);
+    assert!(matches!(delivery.blocking_recv().unwrap(), Err(SinkError::Stopped)));
+}
+
+#[test]
+fn a_missing_topic_is_named() {
+    let (_cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(KafkaOptions { create_topics: None, ..options(&brokers) }).unwrap();
+    let error = sink.prepare_topic("missing").unwrap_err().to_string();
+    assert_eq!(error, "topic missing does not exist and create_topics is off");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_by_name() {
+    let refused = |name, value| match KafkaSink::new(with_options(options("localhost:1"), &[(name, value)])) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("{name} was accepted"),
+    };
+    assert!(refused("no.such.thing", "1").contains("no.such.thing"));
+    assert!(refused("linger.ms", "secret").contains("linger.ms"));
+    assert!(refused("transactional.id", "a").contains("transactional.id"));
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_named() {
+    let mut options = options("localhost:1");
+    let ca = Some("missing/ca.pem".into());
+    options.security.tls = Some(Tls { ca, cert: None, key: None, key_password: None, verify: true });
+    let error = KafkaSink::new(options).err().unwrap().to_string();
+    assert!(error.contains("missing/ca.pem: No such file"), "{error}");
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let mut options = with_options(options("localhost:1"), &[("ssl.key.password", "secret")]);
+    let sasl = Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into() };
+    let tls = Tls { ca: None, cert: None, key: None, key_password: Some("secret".into()), verify: true };
+    options.security = Security { sasl: Some(sasl), tls: Some(tls) };
+    let shown = format!("{options:?}");
+    assert!(shown.contains("app") && !shown.contains("\"secret\""), "{shown}");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A real broker
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The value of `variable`. Without it the test passes, but not where it must run.
+fn server(variable: &str) -> Option<String> {
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{variable} is not set");
+        println!("skipped: {variable} is not set");
+    }
+    found
+}
+
+fn own_topic(name: &str) -> String {
+    format!("sink-{:08x}-{name}", fastrand::u32(..))
+}
+
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
+fn delete_topic(brokers: &str, topic: &str) {
+    futures::executor::block_on(admin(brokers).delete_topics(&[topic], &AdminOptions::new())).unwrap();
+}
+
+#[test]
+fn missing_topics_are_created_as_told() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let topic = own_topic("created");
+    let mut options = options(&brokers);
+    options.create_topics = Some(CreateTopics {
+        partitions: Some(7),
+        replication: Some(1),
+        config: BTreeMap::from([("retention.ms".into(), "123456".into())]),
+    });
+    // Two at once: one of them finds that the other was quicker.
+    let counts = std::thread::scope(|scope| {
+        [0; 2]
+            .map(|_| scope.spawn(|| KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap()))
+            .map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(counts, [7, 7]);
+    let configs = futures::executor::block_on(
+        admin(&brokers).describe_configs([&ResourceSpecifier::Topic(&topic)], &AdminOptions::new()),
+    )
+    .unwrap();
+    let retention = configs[0].as_ref().unwrap().get("retention.ms").unwrap();
+    assert_eq!(retention.value.as_deref(), Some("123456"));
+    delete_topic(&brokers, &topic);
+
+    let topic = own_topic("defaults");
+    options.create_topics = Some(CreateTopics::default());
+    assert!(KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap() > 0);
+    delete_topic(&brokers, &topic);
+
+    options.create_topics =
+        Some(CreateTopics { config: BTreeMap::from([("retention.ms".into(), "soon".into())]), ..Default::default() });
+    let error = KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap_err();
+    assert!(matches!(&error, SinkError::CreateTopic { reason, .. } if reason.contains("retention.ms")), "{error}");
+
+    options.create_topics = None;
+    let error = KafkaSink::new(options).unwrap().prepare_topic(&topic).unwrap_err();
+    assert!(matches!(error, SinkError::MissingTopic { .. }), "{error}");
+}
+
+#[test]
+fn a_message_beyond_the_topics_limit_is_named() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let topic = own_topic("too-large");
+    let mut options = with_options(options(&brokers), &[("compression.type", "none")]);
+    options.create_topics = Some(CreateTopics { partitions: Some(1), ..CreateTopics::default() });
+    let mut sink = KafkaSink::new(options).unwrap();
+    sink.prepare_topic(&topic).unwrap();
+    send_all(&mut sink, [one_message(&topic, vec![b'x'; 1_000_000])]);
+    let delivery = sink.send(one_message(&topic, vec![b'x'; 2_000_000])).unwrap();
+    let error = delivery.blocking_recv().unwrap().unwrap_err();
+    let SinkError::TooLarge { topic: named, bytes: 2_000_000, reason } = &error else { panic!("{error:?}") };
+    println!("{error}");
+    assert!(*named == topic && !reason.is_empty());
+    drop_quickly(sink);
+    delete_topic(&brokers, &topic);
+}
+
+fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOptions {
+    let mut options = options(brokers);
+    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into() });
+    options
+}
+
+#[test]
+fn users_are_authenticated_and_refused() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA_SASL") else { return };
+    for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
+        let info = check(with_sasl(&brokers, mechanism, "secret")).unwrap();
+        assert_eq!(info.brokers, [brokers.as_str()]);
+        assert!(info.cluster_id.is_some());
+
+        let start = Instant::now();
+        let error = check(with_sasl(&brokers, mechanism, "wrong")).unwrap_err().to_string();
+        println!("{error}");
+        assert!(error.contains(&brokers) && error.to_lowercase().contains("authentication failed"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(8), "waiting doesn't mend a password");
+        assert!(!error.contains("wrong"), "{error}");
+    }
+}
+
+#[test]
+fn brokers_that_are_not_there_or_speak_otherwise_are_told_apart() {
+    let error = check(options("127.0.0.1:1")).unwrap_err();
+    println!("{error}");
+    assert!(error.is_transient() && error.to_string().contains("Connection refused"), "{error}");
+
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let mut options = options(&brokers);
+    options.security.tls = Some(Tls { ca: None, cert: None, key: None, key_password: None, verify: true });
+    let error = check(options).unwrap_err().to_string();
+    println!("{error}");
+    assert!(error.contains("SSL"), "{error}");
+}
+
+/// A broker that may be killed.
+struct OwnBroker {
+    folder: tempfile::TempDir,
+}
+
+impl OwnBroker {
+    fn start() -> (OwnBroker, String) {
+        let broker = OwnBroker { folder: tempfile::tempdir().unwrap() };
+        broker.servers(&["up", "kafka"]);
+        let env = broker.servers(&["env"]);
+        let address = env.lines().find_map(|line| line.strip_prefix("export TIDEGATE_TEST_KAFKA=")).unwrap();
+        let address = address.to_string();
+        (broker, address)
+    }
+
+    fn servers(&self, arguments: &[&str]) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/servers.sh");
+        let output = Command::new("bash")
+            .arg(script)
+            .args(arguments)
+            .env("TIDEGATE_SERVERS", self.folder.path().join("servers"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        self.servers(&["down"]);
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
+    const WINDOWS: usize = 20;
+    if server("TIDEGATE_TEST_KAFKA").is_none() {
+        return;
+    }
+    let (broker, address) = OwnBroker::start();
+    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
+    sink.prepare_topic("shop").unwrap();
+    let mut numbering = Numbering::new(100);
+    let windows: Vec<_> = (0..WINDOWS).map(|_| numbering.window("shop", 10_000)).collect();
+    let producer = Arc::clone(&sink.producer);
+    let (sent, deliveries) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for window in windows {
+                sent.send(sink.send(window).unwrap()).unwrap();
+            }
+            drop(sent);
+        });
+        deliveries.recv().unwrap().blocking_recv().unwrap().unwrap();
+        broker.servers(&["kill", "kafka"]);
+        // Nothing is acknowledged any more, so that the sink fills up.
+        while producer.outstanding.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        broker.servers(&["start", "kafka"]);
+        for delivery in deliveries {
+            delivery.blocking_recv().unwrap().unwrap();
+        }
+    });
+    numbering.check_arrived(&address, "shop");
+    drop(producer);
+    drop_quickly(sink);
+}

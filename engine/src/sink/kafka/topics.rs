@@ -113,12 +113,19 @@ impl KafkaSink {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.producer.metadata(topic, patience.min(left)) {
-                Ok(metadata) => return Ok(metadata),
+                Ok(metadata) => {
+                    self.journal.clear();
+                    return Ok(metadata);
+                }
                 Err(code) if !is_no_answer(code) => return Err(SinkError::Client(reason_of(code))),
                 Err(_) if self.journal.was_refused() || left.is_zero() => {
                     return Err(self.unreachable(&format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())));
                 }
-                Err(_) => patience *= 2,
+                Err(_) => {
+                    // A refused connection is known at once, and tried again by librdkafka after a while.
+                    std::thread::sleep(left.min(Duration::from_millis(50)));
+                    patience = (patience * 2).min(ANSWER_TIMEOUT);
+                }
             }
         }
     }

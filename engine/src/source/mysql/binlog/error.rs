@@ -1,0 +1,160 @@
+//! Why the binlog cannot be read on.
+
+use std::fmt;
+
+use super::super::history::HistoryError;
+use crate::batch::{Coordinate, TableName};
+
+/// A fault and the event in which it was found.
+#[derive(Debug, thiserror::Error)]
+#[error("binlog {at}: {fault}")]
+pub struct BinlogError {
+    /// Start of the event.
+    pub at: Coordinate,
+    #[source]
+    pub fault: Box<Fault>,
+}
+
+impl BinlogError {
+    pub fn new(at: &Coordinate, fault: impl Into<Fault>) -> BinlogError {
+        BinlogError { at: at.clone(), fault: Box::new(fault.into()) }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.fault.hint()
+    }
+}
+
+/// What is wrong. Never holds a value of a row.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the event is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("the event is damaged: its checksum is {stored:08x}, that of its bytes {computed:08x}")]
+    Checksum { stored: u32, computed: u32 },
+    #[error("the event should end at {expected}, but its header says {found} (low 32 bits)")]
+    OutOfPlace { expected: u64, found: u32 },
+    #[error("event type {0} is not understood, and may carry rows")]
+    UnknownEvent(u8),
+    #[error("MariaDB's event type {0} is not supported")]
+    MariaDbEvent(u8),
+    #[error("the server reports an incident: changes may be missing from its binlog ({0})")]
+    Incident(String),
+    #[error("a transaction is not finished here, where a file ends or begins")]
+    UnfinishedTransaction,
+    #[error("a transaction with rows of captured tables ends with a rollback")]
+    RolledBack,
+    #[error("rows of table id {0} come without a table map")]
+    NoTableMap(u64),
+    #[error("table {table}: a row image lacks column {column:?}")]
+    PartialImage { table: TableName, column: String },
+    #[error("table {table}: {mismatch}")]
+    Columns { table: TableName, mismatch: ColumnMismatch },
+    #[error("table {table}: column {column:?}: {reason}")]
+    Value { table: TableName, column: String, reason: String },
+    #[error("table {table}: {reason}")]
+    Batch { table: TableName, reason: String },
+    #[error(transparent)]
+    Schema(#[from] HistoryError),
+    #[error("prepared XA transactions hold more than {bytes_max} bytes of captured rows")]
+    PreparedTooLarge { bytes_max: usize },
+    #[error("an earlier error has ended the reading")]
+    Ended,
+    #[error("{0}")]
+    File(FileFault),
+}
+
+/// What is wrong with a binlog file as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum FileFault {
+    #[error("the file cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("the file is encrypted")]
+    Encrypted,
+    #[error("the file is not a binlog: it does not begin with fe 62 69 6e")]
+    NotABinlog,
+    #[error("the file ends in the middle of an event")]
+    CutOff,
+    #[error("the file that follows here is missing (the next one given is {next})")]
+    Missing { next: String },
+    #[error("the file is not among those given")]
+    NotGiven,
+}
+
+impl From<FileFault> for Fault {
+    fn from(fault: FileFault) -> Fault {
+        Fault::File(fault)
+    }
+}
+
+impl Fault {
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Fault::PartialImage { .. } => {
+                "SET GLOBAL binlog_row_image = FULL, reconnect the sessions that write, and begin again with a full load of the table"
+            }
+            Fault::Columns { .. } => {
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"
+            }
+            Fault::Schema(error) => return Some(error.hint()),
+            Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
+            Fault::PreparedTooLarge { .. } => "XA RECOVER on the server shows prepared transactions: commit or roll back",
+            Fault::Checksum { .. } | Fault::Damaged(_) | Fault::OutOfPlace { .. } => {
+                "`mysqlbinlog --verify-binlog-checksum` on the server tells whether the file itself is damaged"
+            }
+            Fault::File(FileFault::Encrypted) => {
+                "copy it with `mysqlbinlog --read-from-remote-server --raw`, which decrypts"
+            }
+            Fault::File(FileFault::CutOff) | Fault::UnfinishedTransaction => {
+                "copy the file again, after the server has begun the next one (FLUSH BINARY LOGS)"
+            }
+            Fault::Value { reason, .. } if reason.contains("text is not valid") => {
+                "the stored bytes do not fit the column's character set; correct them on the server, or leave the column out"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// How the columns of a table map differ from those of the table as it is known.
+#[derive(Debug)]
+pub struct ColumnMismatch {
+    /// The first column that differs, unless only the counts do.
+    pub first: Option<String>,
+    pub in_binlog: Vec<String>,
+    pub known: Vec<String>,
+}
+
+impl fmt::Display for ColumnMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.first {
+            Some(column) => write!(f, "column {column:?} has another type in the binlog")?,
+            None => write!(f, "the binlog has {} columns, known are {}", self.in_binlog.len(), self.known.len())?,
+        }
+        write!(f, "; binlog: {}; known: {}", List(&self.in_binlog), List(&self.known))
+    }
+}
+
+impl std::error::Error for ColumnMismatch {}
+
+/// At most so many columns are named in a message.
+const LISTED_MAX: usize = 100;
+
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (index, item) in self.0.iter().take(LISTED_MAX).enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            f.write_str(item)?;
+        }
+        if self.0.len() > LISTED_MAX {
+            write!(f, ", and {} more", self.0.len() - LISTED_MAX)?;
+        }
+        f.write_str(")")
+    }
+}

@@ -1,0 +1,583 @@
+//! Table maps: what the binlog itself says of a table before its rows.
+//!
+//! ```text
+//! table id 6 │ flags 2 │ database │ table │ column count │ a type per column │ metadata per column │ null bits │ optional
+//!
+//! type 15, metadata 80 0   VARCHAR of at most 128 bytes
+//! type 254, metadata f7 1  a STRING that is really an ENUM of one byte
+//! optional                 type 1 │ length │ content, repeated: signedness, character sets, names, labels, keys …
+//! ```
+//!
+//! Signedness and character sets are always there since MySQL 8.0; names, labels and keys come with
+//! `binlog_row_metadata=FULL`. Each kind of optional content lists only the columns which it concerns, by their order among
+//! those. The column types are read on demand, so that a type nobody knows hurts only who captures its table.
+
+use super::super::charset::Charset;
+use super::error::{ColumnMismatch, Fault};
+use super::event::{Input, Short};
+use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+
+/// How a column's values lie in row images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireType {
+    /// 1, 2, 3, 4 or 8 bytes.
+    Int(u8),
+    Float,
+    Double,
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    /// Width in bits.
+    Bit(u8),
+    Year,
+    Date,
+    /// The three with the digits of their fraction.
+    Time(u8),
+    DateTime(u8),
+    Timestamp(u8),
+    /// The same as MySQL before 5.6 stored them, without fraction.
+    OldTime,
+    OldDateTime,
+    OldTimestamp,
+    /// CHAR and BINARY, of at most so many bytes.
+    Fixed {
+        bytes_max: u16,
+    },
+    /// VARCHAR and VARBINARY.
+    Variable {
+        bytes_max: u16,
+    },
+    /// TEXT and BLOB. Here and below: bytes of the length before each value.
+    Blob(u8),
+    Json(u8),
+    Geometry(u8),
+    Vector(u8),
+    /// Bytes of the number.
+    Enum(u8),
+    Set(u8),
+}
+
+/// A table map, borrowed from its event.
+#[derive(Debug)]
+pub struct TableMap<'a> {
+    pub database: &'a str,
+    pub table: &'a str,
+    types: &'a [u8],
+    metadata: &'a [u8],
+    nullable: &'a [u8],
+    optional: &'a [u8],
+}
+
+/// What the optional metadata says of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnDetails<'a> {
+    pub unsigned: Option<bool>,
+    /// Collation number of text, binary strings (63), ENUM and SET.
+    pub collation: Option<u16>,
+    pub name: Option<&'a str>,
+    /// ENUM and SET labels in the column's character set.
+    pub labels: Option<Vec<&'a [u8]>>,
+    pub geometry: Option<u8>,
+    pub invisible: bool,
+    /// Of a VECTOR.
+    pub dimensions: Option<u32>,
+}
+
+/// What the optional metadata says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details<'a> {
+    pub columns: Vec<ColumnDetails<'a>>,
+    /// Column indexes of the primary key.
+    pub primary_key: Option<Vec<usize>>,
+}
+
+impl<'a> TableMap<'a> {
+    /// Reads what follows the table id.
+    pub fn parse(body: &'a [u8]) -> Result<TableMap<'a>, Fault> {
+        let mut input = Input::new(body);
+        input.u16()?; // flags
+        let mut name = || -> Result<&'a str, Fault> {
+            let length = input.u8()?;
+            let name = input.take(length as usize)?;
+            input.u8()?;
+            std::str::from_utf8(name).map_err(|_| Fault::Damaged("a name in it is not text"))
+        };
+        let (database, table) = (name()?, name()?);
+        let column_count = usize::try_from(input.lenenc()?).map_err(|_| Short)?;
+        if column_count == 0 {
+            return Err(Fault::Damaged("a table without columns"));
+        }
+        let types = input.take(column_count)?;
+        let metadata = input.lenenc_bytes()?;
+        let nullable = input.take(column_count.div_ceil(8))?;
+        Ok(TableMap { database, table, types, metadata, nullable, optional: input.rest() })
+    }
+
+    pub fn name(&self) -> TableName {
+        TableName::new(self.database, self.table)
+    }
+
+    pub fn column_count(&self) -> usize {
+        self.types.len()
+    }
+
+    pub fn is_nullable(&self, column: usize) -> bool {
+        self.nullable[column >> 3] & 1 << (column & 7) != 0
+    }
+
+    /// The columns' types, or the number of one that is not known: the metadata of those behind it cannot be found then.
+    pub fn wire_types(&self) -> Result<Vec<WireType>, Fault> {
+        let mut input = Input::new(self.metadata);
+        let types = self.types.iter().map(|&code| wire_type(code, &mut input)).collect::<Result<_, _>>()?;
+        if !input.is_empty() {
+            return Err(Fault::Damaged("its columns' metadata is longer than its columns need"));
+        }
+        Ok(types)
+    }
+
+    pub fn details(&self) -> Result<Details<'a>, Fault> {
+        let types = self.wire_types()?;
+        let mut columns = vec![ColumnDetails::default(); types.len()];
+        let mut primary_key = None;
+        let all = |wanted: fn(&WireType) -> bool| -> Vec<usize> {
+            types.iter().enumerate().filter(|(_, wire)| wanted(wire)).map(|(index, _)| index).collect()
+        };
+        let is_label = |wire: &WireType| matches!(wire, WireType::Enum(_) | WireType::Set(_));
+        let mut fields = Input::new(self.optional);
+        while !fields.is_empty() {
+            let field = fields.u8()?;
+            let mut content = Input::new(fields.lenenc_bytes()?);
+            match field {
+                1 => {
+                    for (order, index) in all(is_number).into_iter().enumerate() {
+                        columns[index].unsigned = Some(bit_from_left(content.rest(), order)?);
+                    }
+                }
+                2 => default_collations(&mut columns, &all(has_collation), content)?,
+                3 => collations(&mut columns, &all(has_collation), content)?,
+                4 => {
+                    for column in &mut columns {
+                        let name = std::str::from_utf8(content.lenenc_bytes()?);
+                        column.name = Some(name.map_err(|_| Fault::Damaged("a name in it is not text"))?);
+                    }
+                }
+                5 => labels(&mut columns, &all(|wire| matches!(wire, WireType::Set(_))), content)?,
+                6 => labels(&mut columns, &all(|wire| matches!(wire, WireType::Enum(_))), content)?,
+                7 => {
+                    for index in all(|wire| matches!(wire, WireType::Geometry(_))) {
+                        columns[index].geometry = u8::try_from(content.lenenc()?).ok();
+                    }
+                }
+                8 | 9 => {
+                    let mut key = Vec::new();
+                    while !content.is_empty() {
+                        let index = usize::try_from(content.lenenc()?).map_err(|_| Short)?;
+                        if index >= columns.len() {
+                            return Err(Fault::Damaged("its primary key has a column that the table has not"));
+                        }
+                        key.push(index);
+                        if field == 9 {
+                            content.lenenc()?; // length of the prefix: values that differ in it differ as a whole
+                        }
+                    }
+                    primary_key = Some(key);
+                }
+                10 => default_collations(&mut columns, &all(is_label), content)?,
+                11 => collations(&mut columns, &all(is_label), content)?,
+                12 => {
+                    for (index, column) in columns.iter_mut().enumerate() {
+                        column.invisible = !bit_from_left(content.rest(), index)?;
+                    }
+                }
+                13 => {
+                    for index in all(|wire| matches!(wire, WireType::Vector(_))) {
+                        columns[index].dimensions = u32::try_from(content.lenenc()?).ok();
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(Details { columns, primary_key })
+    }
+}
+
+fn is_number(wire: &WireType) -> bool {
+    // YEAR is a number here.
+    matches!(wire, WireType::Int(_) | WireType::Float | WireType::Double | WireType::Decimal { .. } | WireType::Year)
+}
+
+fn has_collation(wire: &WireType) -> bool {
+    matches!(wire, WireType::Fixed { .. } | WireType::Variable { .. } | WireType::Blob(_))
+}
+
+fn bit_from_left(bits: &[u8], index: usize) -> Result<bool, Short> {
+    Ok(bits.get(index >> 3).ok_or(Short)? & 0x80 >> (index & 7) != 0)
+}
+
+fn collation(content: &mut Input<'_>) -> Result<u16, Fault> {
+    u16::try_from(content.lenenc()?).map_err(|_| Fault::Damaged("a collation in it is out of range"))
+}
+
+fn collations(columns: &mut [ColumnDetails<'_>], indexes: &[usize], mut content: Input<'_>) -> Result<(), Fault> {
+    for &index in indexes {
+        columns[index].collation = Some(collation(&mut content)?);
+    }
+    Ok(())
+}
+
+/// One collation for all, then pairs of an index among the columns concerned and its own collation.
+fn default_collations(
+    columns: &mut [ColumnDetails<'_>],
+    indexes: &[usize],
+    mut content: Input<'_>,
+) -> Result<(), Fault> {
+    let default = collation(&mut content)?;
+    for &index in indexes {
+        columns[index].collation = Some(default);
+    }
+    while !content.is_empty() {
+        let order = usize::try_from(content.lenenc()?).map_err(|_| Short)?;
+        let index = *indexes.get(order).ok_or(Fault::Damaged("a character set in it is for no column"))?;
+        columns[index].collation = Some(collation(&mut content)?);
+    }
+    Ok(())
+}
+
+fn labels<'a>(columns: &mut [ColumnDetails<'a>], indexes: &[usize], mut content: Input<'a>) -> Result<(), Fault> {
+    for &index in indexes {
+        let count = content.lenenc()?;
+        columns[index].labels = Some((0..count).map(|_| content.lenenc_bytes()).collect::<Result<_, _>>()?);
+    }
+    Ok(())
+}
+
+fn wire_type(code: u8, metadata: &mut Input<'_>) -> Result<WireType, Fault> {
+    let fraction = |digits: u8| if digits <= 6 { Ok(digits) } else { Err(Fault::Damaged("a fraction of over 6 digits")) };
+    let length_bytes =
+        |bytes: u8| if (1..=4).contains(&bytes) { Ok(bytes) } else { Err(Fault::Damaged("a length of over 4 bytes")) };
+    Ok(match code {
+        1 => WireType::Int(1),
+        2 => WireType::Int(2),
+        3 => WireType::Int(4),
+        8 => WireType::Int(8),
+        9 => WireType::Int(3),
+        4 => {
+            metadata.u8()?;
+            WireType::Float
+        }
+        5 => {
+            metadata.u8()?;
+            WireType::Double
+        }
+        7 => WireType::OldTimestamp,
+        10 | 14 => WireType::Date,
+        11 => WireType::OldTime,
+        12 => WireType::OldDateTime,
+        13 => WireType::Year,
+        15 | 253 => WireType::Variable { bytes_max: metadata.u16()? },
+        16 => {
+            let [bits, bytes] = metadata.array()?;
+            let width = bytes as u32 * 8 + bits as u32;
+            if bits > 7 || !(1..=64).contains(&width) {
+                return Err(Fault::Damaged("a BIT of over 64 bits"));
+            }
+            WireType::Bit(width as u8)
+        }
+        17 => WireType::Timestamp(fraction(metadata.u8()?)?),
+        18 => WireType::DateTime(fraction(metadata.u8()?)?),
+        19 => WireType::Time(fraction(metadata.u8()?)?),
+        242 => WireType::Vector(length_bytes(metadata.u8()?)?),
+        245 => WireType::Json(length_bytes(metadata.u8()?)?),
+        246 => {
+            let [precision, scale] = metadata.array()?;
+            if !(1..=65).contains(&precision) || scale > 30 || scale > precision {
+                return Err(Fault::Damaged("a DECIMAL of over 65 digits"));
+            }
+            WireType::Decimal { precision, scale }
+        }
+        249..=252 => WireType::Blob(length_bytes(metadata.u8()?)?),
+        255 => WireType::Geometry(length_bytes(metadata.u8()?)?),
+        247 | 248 | 254 => {
+            let [first, second] = metadata.array()?;
+            // Lengths above 255 hide their two high bits, inverted, in the type's byte.
+            let (real, length) = match first & 0x30 {
+                0x30 => (first, second as u16),
+                high => (first | 0x30, ((high ^ 0x30) as u16) << 4 | second as u16),
+            };
+            match real {
+                247 if matches!(length, 1 | 2) => WireType::Enum(length as u8),
+                248 if matches!(length, 1..=4 | 8) => WireType::Set(length as u8),
+                254 => WireType::Fixed { bytes_max: length },
+                _ => return Err(Fault::Damaged("a string column of an unknown kind")),
+            }
+        }
+        _ => return Err(Fault::Damaged("a column type in it is unknown")),
+    })
+}
+
+/// The table as `binlog_row_metadata=FULL` describes it, or nothing if the map does not say enough. The version is 0.
+pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>, Fault> {
+    let types = map.wire_types()?;
+    let details = map.details()?;
+    let mut columns = Vec::with_capacity(types.len());
+    for (index, (&wire, details)) in types.iter().zip(&details.columns).enumerate() {
+        match described_column(wire, details, map.is_nullable(index))? {
+            Some(column) => columns.push(column),
+            None => return Ok(None),
+        }
+    }
+    let unique_keys =
+        details.primary_key.into_iter().map(|columns| UniqueKey { name: "PRIMARY".to_owned(), columns }).collect();
+    Ok(Some(TableParts { name: map.name(), version: 0, columns, unique_keys }))
+}
+
+fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool) -> Result<Option<Column>, Fault> {
+    let Some(name) = details.name else { return Ok(None) };
+    let charset = match details.collation.map(Charset::from_collation_id) {
+        Some(None) => return Err(Fault::Damaged("a collation in it is unknown")),
+        Some(charset) => charset,
+        None => None,
+    };
+    let labels = match (&details.labels, charset) {
+        (Some(labels), Some(charset)) => Some(decode_labels(labels, charset)?),
+        _ => None,
+    };
+    // Types that need what is not there.
+    let lacks = match wire {
+        wire if is_number(&wire) && wire != WireType::Year => details.unsigned.is_none(),
+        wire if has_collation(&wire) => charset.is_none(),
+        WireType::Enum(_) | WireType::Set(_) => labels.is_none(),
+        _ => false,
+    };
+    if lacks {
+        return Ok(None);
+    }
+    let text = charset.filter(|charset| !charset.is_binary());
+    let sql_type = sql_type(wire, details.unsigned == Some(true), text.is_some(), labels.unwrap_or_default());
+    let type_text = type_text(wire, &sql_type, details, text);
+    Ok(Some(Column {
+        name: name.to_owned(),
+        sql_type,
+        type_text,
+        nullable,
+        charset: text.map(|charset| charset.name().to_owned()),
+    }))
+}
+
+fn decode_labels(labels: &[&[u8]], charset: Charset) -> Result<Vec<String>, Fault> {
+    labels
+        .iter()
+        .map(|label| {
+            let mut text = Vec::new();
+            let text = charset.decode(label, &mut text).ok().and_then(|()| String::from_utf8(text).ok());
+            text.ok_or(Fault::Damaged("a label in it is not text"))
+        })
+        .collect()
+}
+
+fn sql_type(wire: WireType, unsigned: bool, is_text: bool, labels: Vec<String>) -> SqlType {
+    match wire {
+        WireType::Int(bytes) => SqlType::Int { bytes, unsigned },
+        WireType::Float => SqlType::Float,
+        WireType::Double => SqlType::Double,
+        WireType::Decimal { precision, scale } => SqlType::Decimal { precision, scale },
+        WireType::Bit(width) => SqlType::Bit { width },
+        WireType::Year => SqlType::Year,
+        WireType::Date => SqlType::Date,
+        WireType::Time(fraction) => SqlType::Time { fraction },
+        WireType::DateTime(fraction) => SqlType::DateTime { fraction },
+        WireType::Timestamp(fraction) => SqlType::Timestamp { fraction },
+        WireType::OldTime => SqlType::Time { fraction: 0 },
+        WireType::OldDateTime => SqlType::DateTime { fraction: 0 },
+        WireType::OldTimestamp => SqlType::Timestamp { fraction: 0 },
+        WireType::Fixed { .. } if is_text => SqlType::Char,
+        WireType::Fixed { bytes_max } => SqlType::Binary { length: bytes_max as u32 },
+        WireType::Variable { .. } if is_text => SqlType::VarChar,
+        WireType::Variable { .. } => SqlType::VarBinary,
+        WireType::Blob(_) if is_text => SqlType::Text,
+        WireType::Blob(_) => SqlType::Blob,
+        WireType::Json(_) => SqlType::Json,
+        WireType::Geometry(_) => SqlType::Geometry,
+        WireType::Vector(_) => SqlType::Vector,
+        WireType::Enum(_) => SqlType::Enum { labels: labels.into() },
+        WireType::Set(_) => SqlType::Set { labels: labels.into() },
+    }
+}
+
+/// The type as MySQL 8.0.19 and later write it.
+fn type_text(wire: WireType, sql_type: &SqlType, details: &ColumnDetails<'_>, text: Option<Charset>) -> String {
+    let unsigned = if details.unsigned == Some(true) { " unsigned" } else { "" };
+    let fraction = |digits: u8| if digits == 0 { String::new() } else { format!("({digits})") };
+    let characters = |bytes: u16| bytes / text.map_or(1, bytes_per_character);
+    match wire {
+        WireType::Int(1) => format!("tinyint{unsigned}"),
+        WireType::Int(2) => format!("smallint{unsigned}"),
+        WireType::Int(3) => format!("mediumint{unsigned}"),
+        WireType::Int(4) => format!("int{unsigned}"),
+        WireType::Int(_) => format!("bigint{unsigned}"),
+        WireType::Float => format!("float{unsigned}"),
+        WireType::Double => format!("double{unsigned}"),
+        WireType::Decimal { precision, scale } => format!("decimal({precision},{scale}){unsigned}"),
+        WireType::Bit(width) => format!("bit({width})"),
+        WireType::Year => "year".to_owned(),
+        WireType::Date => "date".to_owned(),
+        WireType::Time(digits) => format!("time{}", fraction(digits)),
+        WireType::DateTime(digits) => format!("datetime{}", fraction(digits)),
+        WireType::Timestamp(digits) => format!("timestamp{}", fraction(digits)),
+        WireType::OldTime => "time".to_owned(),
+        WireType::OldDateTime => "datetime".to_owned(),
+        WireType::OldTimestamp => "timestamp".to_owned(),
+        WireType::Fixed { bytes_max } if text.is_some() => format!("char({})", characters(bytes_max)),
+        WireType::Fixed { bytes_max } => format!("binary({bytes_max})"),
+        WireType::Variable { bytes_max } if text.is_some() => format!("varchar({})", characters(bytes_max)),
+        WireType::Variable { bytes_max } => format!("varbinary({bytes_max})"),
+        WireType::Blob(length_bytes) => {
+            let size = ["tiny", "", "medium", "long"][length_bytes as usize - 1];
+            format!("{size}{}", if text.is_some() { "text" } else { "blob" })
+        }
+        WireType::Json(_) => "json".to_owned(),
+        WireType::Geometry(_) => {
+            const NAMES: [&str; 8] = [
+                "geometry",
+                "point",
+                "linestring",
+                "polygon",
+                "multipoint",
+                "multilinestring",
+                "multipolygon",
+                "geomcollection",
+            ];
+            let name = details.geometry.and_then(|geometry| NAMES.get(geometry as usize));
+            name.unwrap_or(&NAMES[0]).to_string()
+        }
+        WireType::Vector(_) => details.dimensions.map_or("vector".to_owned(), |count| format!("vector({count})")),
+        WireType::Enum(_) | WireType::Set(_) => {
+            let (word, labels) = match sql_type {
+                SqlType::Enum { labels } => ("enum", labels),
+                SqlType::Set { labels } => ("set", labels),
+                _ => unreachable!("made from the wire type"),
+            };
+            let quoted: Vec<String> = labels.iter().map(|label| quoted(label)).collect();
+            format!("{word}({})", quoted.join(","))
+        }
+    }
+}
+
+/// A label as the server writes it in a column's type.
+fn quoted(label: &str) -> String {
+    let mut out = String::from("'");
+    for character in label.chars() {
+        match character {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            '\0' => out.push_str("\\0"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            other => out.push(other),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// By how many bytes per character the server reckons a column's length.
+fn bytes_per_character(charset: Charset) -> u16 {
+    match charset {
+        Charset::Utf8mb4 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32 | Charset::Gb18030 => 4,
+        Charset::Utf8mb3 | Charset::Ujis | Charset::Eucjpms => 3,
+        Charset::Ucs2
+        | Charset::Gbk
+        | Charset::Gb2312
+        | Charset::Big5
+        | Charset::Sjis
+        | Charset::Cp932
+        | Charset::Euckr => 2,
+        _ => 1,
+    }
+}
+
+/// Whether a table map fits a table: as many columns, and each of the type that its values need.
+pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
+    let types = map.wire_types()?;
+    let details = map.details()?;
+    let in_pairs = || types.iter().zip(&details.columns).zip(table.columns());
+    let first = if types.len() != table.columns().len() {
+        None
+    } else {
+        match in_pairs().find(|((wire, details), column)| !fits(**wire, details, column)) {
+            Some((_, column)) => Some(column.name.clone()),
+            None => return Ok(()),
+        }
+    };
+    let describe = |(wire, details): (&WireType, &ColumnDetails<'_>)| {
+        let charset = details.collation.and_then(Charset::from_collation_id).filter(|charset| !charset.is_binary());
+        let labels = vec![String::new(); details.labels.as_ref().map_or(0, Vec::len)];
+        let sql_type = sql_type(*wire, details.unsigned == Some(true), charset.is_some(), labels);
+        let text = match wire {
+            WireType::Enum(bytes) => format!("enum of {bytes} bytes"),
+            WireType::Set(bytes) => format!("set of {bytes} bytes"),
+            wire => type_text(*wire, &sql_type, details, charset),
+        };
+        match (details.name, charset) {
+            (Some(name), _) => format!("{name} {text}"),
+            (None, Some(charset)) => format!("{text} {}", charset.name()),
+            (None, None) => text,
+        }
+    };
+    let mismatch = ColumnMismatch {
+        first,
+        in_binlog: types.iter().zip(&details.columns).map(describe).collect(),
+        known: table.columns().iter().map(|column| format!("{} {}", column.name, column.type_text)).collect(),
+    };
+    Err(Fault::Columns { table: map.name(), mismatch })
+}
+
+fn fits(wire: WireType, details: &ColumnDetails<'_>, column: &Column) -> bool {
+    let charset = details.collation.and_then(Charset::from_collation_id);
+    let text = || match (charset, column.charset.as_deref().and_then(Charset::from_name)) {
+        (Some(in_binlog), Some(known)) => in_binlog == known,
+        (Some(in_binlog), None) => !in_binlog.is_binary(),
+        (None, _) => true,
+    };
+    let binary = || charset.is_none_or(Charset::is_binary);
+    match (wire, &column.sql_type) {
+        (WireType::Int(wire), SqlType::Int { bytes, unsigned }) => {
+            wire == *bytes && details.unsigned.is_none_or(|in_binlog| in_binlog == *unsigned)
+        }
+        (WireType::Float, SqlType::Float)
+        | (WireType::Double, SqlType::Double)
+        | (WireType::Year, SqlType::Year)
+        | (WireType::Date, SqlType::Date)
+        | (WireType::OldTime, SqlType::Time { fraction: 0 })
+        | (WireType::OldDateTime, SqlType::DateTime { fraction: 0 })
+        | (WireType::OldTimestamp, SqlType::Timestamp { fraction: 0 })
+        | (WireType::Json(_), SqlType::Json)
+        | (WireType::Geometry(_), SqlType::Geometry)
+        | (WireType::Vector(_), SqlType::Vector) => true,
+        (WireType::Decimal { precision: p, scale: s }, SqlType::Decimal { precision, scale }) => {
+            p == *precision && s == *scale
+        }
+        (WireType::Bit(wire), SqlType::Bit { width }) => wire == *width,
+        (WireType::Time(wire), SqlType::Time { fraction })
+        | (WireType::DateTime(wire), SqlType::DateTime { fraction })
+        | (WireType::Timestamp(wire), SqlType::Timestamp { fraction }) => wire == *fraction,
+        (WireType::Fixed { .. }, SqlType::Char)
+        | (WireType::Variable { .. }, SqlType::VarChar)
+        | (WireType::Blob(_), SqlType::Text) => text(),
+        (WireType::Fixed { bytes_max }, SqlType::Binary { length }) => bytes_max as u32 == *length && binary(),
+        (WireType::Variable { .. }, SqlType::VarBinary) | (WireType::Blob(_), SqlType::Blob) => binary(),
+        (WireType::Enum(bytes), SqlType::Enum { labels }) => {
+            bytes == if labels.len() < 256 { 1 } else { 2 } && same_count(details, labels)
+        }
+        (WireType::Set(bytes), SqlType::Set { labels }) => {
+            let needed = labels.len().div_ceil(8).max(1);
+            bytes as usize == if needed > 4 { 8 } else { needed } && same_count(details, labels)
+        }
+        _ => false,
+    }
+}
+
+fn same_count(details: &ColumnDetails<'_>, labels: &[String]) -> bool {
+    details.labels.as_ref().is_none_or(|in_binlog| in_binlog.len() == labels.len())
+}

@@ -1,0 +1,154 @@
+//! A window under construction: rows gathered by table version.
+//!
+//! Heavily interleaved traffic still makes large batches this way; the sequence numbers keep the order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::super::rows::RowPlan;
+use super::error::{BinlogError, Fault};
+use super::event::RowsEvent;
+use crate::batch::{ChangeBatch, EventMeta, EventRun, RowKind, RowsBuilder, Table};
+
+/// When a window is full: as soon as one of these is reached at the end of a rows event.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowOptions {
+    /// Changes; an update is one.
+    pub rows: usize,
+    /// Bytes that the columns take.
+    pub bytes: usize,
+}
+
+pub(super) struct WindowBuilder {
+    options: WindowOptions,
+    groups: Vec<Group>,
+    /// Group of each table version, by the table's address; the group keeps the table alive.
+    by_table: HashMap<usize, usize>,
+    /// Counts windows, so that a [`Slot`] of an earlier one is known as such.
+    number: u64,
+    changes: u32,
+    bytes: usize,
+}
+
+/// The rows of one table version.
+struct Group {
+    table: Arc<Table>,
+    rows: RowsBuilder,
+    kinds: Vec<RowKind>,
+    sequence: Vec<u32>,
+    events: Vec<EventRun>,
+    bytes: usize,
+}
+
+/// Remembers where the rows of a table go in the current window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    window: u64,
+    group: usize,
+}
+
+/// What a window costs besides its columns, per rows event.
+const EVENT_BYTES: usize = 200;
+/// The same per row.
+const ROW_BYTES: usize = size_of::<RowKind>() + size_of::<u32>();
+
+impl WindowBuilder {
+    pub(super) fn new(options: WindowOptions) -> WindowBuilder {
+        WindowBuilder { options, groups: Vec::new(), by_table: HashMap::new(), number: 1, changes: 0, bytes: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.changes as usize >= self.options.rows || self.bytes >= self.options.bytes
+    }
+
+    pub(super) fn append(
+        &mut self,
+        plan: &RowPlan,
+        slot: &mut Slot,
+        event: &RowsEvent<'_>,
+        meta: impl FnOnce() -> EventMeta,
+    ) -> Result<(), Fault> {
+        if slot.window != self.number {
+            *slot = Slot { window: self.number, group: self.group(plan.table()) };
+        }
+        let group = &mut self.groups[slot.group];
+        let changes = plan.decode(event, self.changes, &mut group.rows, &mut group.kinds, &mut group.sequence)?;
+        if changes == self.changes {
+            return Ok(());
+        }
+        self.changes = changes;
+        group.events.push(EventRun { end: group.kinds.len(), meta: Arc::new(meta()) });
+        let bytes = group.rows.byte_size() + group.kinds.len() * ROW_BYTES + group.events.len() * EVENT_BYTES;
+        self.bytes += bytes - group.bytes;
+        group.bytes = bytes;
+        // Arrow's text and binary columns end at 2 GiB.
+        if bytes > i32::MAX as usize {
+            return Err(Fault::Batch {
+                table: plan.table().name().clone(),
+                reason: "the rows of one event take over 2 GiB".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, table: &Arc<Table>) -> usize {
+        *self.by_table.entry(Arc::as_ptr(table).addr()).or_insert_with(|| {
+            self.groups.push(Group {
+                table: table.clone(),
+                rows: RowsBuilder::new(table),
+                kinds: Vec::new(),
+                sequence: Vec::new(),
+                events: Vec::new(),
+                bytes: 0,
+            });
+            self.groups.len() - 1
+        })
+    }
+
+    /// The changes so far; the builder is empty again, and keeps buffers only for the tables of this window.
+    pub(super) fn finish(&mut self) -> Result<Vec<ChangeBatch>, BinlogError> {
+        self.number += 1;
+        (self.changes, self.bytes) = (0, 0);
+        self.groups.retain(|group| !group.kinds.is_empty());
+        self.by_table.clear();
+        let mut batches = Vec::with_capacity(self.groups.len());
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            self.by_table.insert(Arc::as_ptr(&group.table).addr(), index);
+            batches.push(group.finish()?);
+        }
+        Ok(batches)
+    }
+
+    /// Forgets what was gathered.
+    pub(super) fn clear(&mut self) {
+        self.groups.clear();
+        self.by_table.clear();
+        self.number += 1;
+        (self.changes, self.bytes) = (0, 0);
+    }
+}
+
+impl Group {
+    fn finish(&mut self) -> Result<ChangeBatch, BinlogError> {
+        let table = &self.table;
+        let events = std::mem::take(&mut self.events);
+        // Which event it was is no longer known: one of this table from the first in the window on.
+        let failed = |fault: Fault| BinlogError::new(&events[0].meta.coordinate, fault);
+        let columns = self.rows.finish().map_err(|(index, error)| {
+            failed(Fault::Value {
+                table: table.name().clone(),
+                column: table.columns()[index].name.clone(),
+                reason: error.to_string(),
+            })
+        })?;
+        let rows = RecordBatch::try_new(table.schema().clone(), columns)
+            .map_err(|error| failed(Fault::Batch { table: table.name().clone(), reason: error.to_string() }))?;
+        let capacity = self.kinds.len();
+        let kinds = std::mem::replace(&mut self.kinds, Vec::with_capacity(capacity));
+        let sequence = std::mem::replace(&mut self.sequence, Vec::with_capacity(capacity));
+        self.bytes = 0;
+        Ok(ChangeBatch::new(table.clone(), rows, kinds, sequence, events))
+    }
+}

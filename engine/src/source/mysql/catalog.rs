@@ -1,0 +1,346 @@
+//! Which tables are there, and how are they defined?
+//!
+//! Read from `information_schema`. A first query lists names only; columns and keys are read for selected tables, so
+//! that 50,000 other tables on the server cost one short list.
+//!
+//! The columns are all that a row image in the binlog has, in the same order: also invisible and generated ones, and the
+//! primary key that the server adds by itself. Views are no tables: their changes stand in the binlog under other names.
+
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params};
+
+use super::connection::ServerVersion;
+use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+
+/// Databases that belong to the server. Selected only where a table of them is named exactly.
+pub const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
+
+/// Tables whose columns are asked for in one query.
+const TABLES_PER_QUERY: usize = 200;
+
+/// Which tables are wanted: those named, and those for which `matches` is true of database and name.
+pub struct Selection<'a> {
+    pub named: &'a [TableName],
+    /// Without it the other tables are not even listed.
+    pub matches: Option<&'a (dyn Fn(&str, &str) -> bool + Sync)>,
+}
+
+/// A table and what reading it depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogTable {
+    /// At version 1.
+    pub table: Table,
+    pub engine: Option<String>,
+    /// The server's guess, which may be off by half.
+    pub estimated_rows: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("could not read the catalogue: {0}")]
+    Query(#[from] mysql_async::Error),
+    #[error("column \"{column}\" of table {table} has type {type_text}, which is not supported")]
+    UnknownType { table: TableName, column: String, type_text: String },
+    #[error("table {0} does not exist")]
+    Missing(TableName),
+}
+
+/// The selected tables, ordered by name.
+pub async fn read_tables(
+    connection: &mut Conn,
+    version: &ServerVersion,
+    selection: &Selection<'_>,
+) -> Result<Vec<CatalogTable>, CatalogError> {
+    if version.is_mysql_since(8, 0, 30) {
+        connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await?;
+    }
+    let names = select_names(connection, selection).await?;
+    let mut tables = Vec::with_capacity(names.len());
+    for (database, names) in by_database(names) {
+        for names in names.chunks(TABLES_PER_QUERY) {
+            tables.extend(read_definitions(connection, &database, names).await?);
+        }
+    }
+    tables.sort_by(|a, b| a.table.name().cmp(b.table.name()));
+    Ok(tables)
+}
+
+/// Names as the server stores them.
+async fn select_names(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<TableName>, CatalogError> {
+    const IS_TABLE: &str = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
+    let mut selected = Vec::new();
+    for name in selection.named {
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND {IS_TABLE}"
+        );
+        let found: Option<(String, String)> = connection.exec_first(sql, (&*name.database, &*name.table)).await?;
+        let (database, table) = found.ok_or_else(|| CatalogError::Missing(name.clone()))?;
+        selected.push(TableName::new(&database, &table));
+    }
+    if let Some(matches) = selection.matches {
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA NOT IN ({}) AND {IS_TABLE}",
+            SYSTEM_DATABASES.map(|name| format!("'{name}'")).join(", ")
+        );
+        let all: Vec<(String, String)> = connection.query(sql).await?;
+        let matching = all.iter().filter(|(database, table)| matches(database, table));
+        selected.extend(matching.map(|(database, table)| TableName::new(database, table)));
+    }
+    selected.sort();
+    selected.dedup();
+    Ok(selected)
+}
+
+fn by_database(names: Vec<TableName>) -> BTreeMap<String, Vec<TableName>> {
+    let mut databases: BTreeMap<String, Vec<TableName>> = BTreeMap::new();
+    for name in names {
+        databases.entry(name.database.to_string()).or_default().push(name);
+    }
+    databases
+}
+
+async fn read_definitions(
+    connection: &mut Conn,
+    database: &str,
+    names: &[TableName],
+) -> Result<Vec<CatalogTable>, CatalogError> {
+    let placeholders = vec!["?"; names.len()].join(", ");
+    let of_these = format!("TABLE_SCHEMA = ? AND TABLE_NAME IN ({placeholders})");
+    let params = || {
+        let values = std::iter::once(database).chain(names.iter().map(|name| &*name.table));
+        Params::Positional(values.map(mysql_async::Value::from).collect())
+    };
+
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME \
+         FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
+    );
+    let columns: Vec<(String, String, String, String, Option<String>)> = connection.exec(sql, params()).await?;
+    let sql = format!(
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
+         WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+    );
+    let keys: Vec<(String, String, Option<String>, Option<u64>, String)> = connection.exec(sql, params()).await?;
+    let sql = format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE {of_these}");
+    let tables: Vec<(String, Option<String>, Option<u64>)> = connection.exec(sql, params()).await?;
+
+    let mut definitions = Vec::with_capacity(tables.len());
+    for (table, engine, estimated_rows) in tables {
+        let name = TableName::new(database, &table);
+        let columns = columns
+            .iter()
+            .filter(|(of, ..)| *of == table)
+            .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
+            .collect::<Result<Vec<_>, _>>()?;
+        let parts = keys
+            .iter()
+            .filter(|(of, ..)| *of == table)
+            .map(|(_, key, column, prefix, nullable)| KeyPart {
+                key,
+                column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
+            });
+        let unique_keys = unique_keys(&columns, parts);
+        let table = Table::from(TableParts { name, version: 1, columns, unique_keys });
+        definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
+    }
+    Ok(definitions)
+}
+
+impl Column {
+    fn read(
+        table: &TableName,
+        name: &str,
+        type_text: &str,
+        nullable: &str,
+        charset: &Option<String>,
+    ) -> Result<Column, CatalogError> {
+        let sql_type = parse_type(type_text).ok_or_else(|| CatalogError::UnknownType {
+            table: table.clone(),
+            column: name.to_owned(),
+            type_text: type_text.to_owned(),
+        })?;
+        Ok(Column {
+            name: name.to_owned(),
+            sql_type,
+            type_text: type_text.to_owned(),
+            nullable: nullable == "YES",
+            charset: charset.clone(),
+        })
+    }
+}
+
+struct KeyPart<'a> {
+    key: &'a str,
+    /// `None` if the part is an expression, a prefix or may be NULL: then the key does not identify rows.
+    column: Option<&'a str>,
+}
+
+/// The keys that identify a row, the primary key first, the others by name. Parts of a key come together and in order.
+fn unique_keys<'a>(columns: &[Column], parts: impl IntoIterator<Item = KeyPart<'a>>) -> Vec<UniqueKey> {
+    let mut keys: BTreeMap<(bool, &str), Option<Vec<usize>>> = BTreeMap::new();
+    for part in parts {
+        let index = part.column.and_then(|name| columns.iter().position(|column| column.name == name));
+        let key = keys.entry((part.key != "PRIMARY", part.key)).or_insert_with(|| Some(Vec::new()));
+        *key = match (key.take(), index) {
+            (Some(mut indexes), Some(index)) => {
+                indexes.push(index);
+                Some(indexes)
+            }
+            _ => None,
+        };
+    }
+    let usable = keys.into_iter().filter_map(|((_, name), columns)| Some((name, columns?)));
+    usable.map(|(name, columns)| UniqueKey { name: name.to_owned(), columns }).collect()
+}
+
+/// The type that a `COLUMN_TYPE` such as `int(10) unsigned` or `enum('a','b')` names.
+pub fn parse_type(text: &str) -> Option<SqlType> {
+    let name_end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(name_end);
+    let name = name.to_ascii_lowercase();
+    if name == "enum" || name == "set" {
+        let labels = parse_labels(rest)?.into();
+        return Some(if name == "enum" { SqlType::Enum { labels } } else { SqlType::Set { labels } });
+    }
+    let (arguments, attributes) = match rest.strip_prefix('(') {
+        Some(rest) => rest.split_once(')')?,
+        None => ("", rest),
+    };
+    let mut arguments = arguments.split(',').map(|argument| argument.trim().parse::<u32>().ok());
+    let (first, second) = (arguments.next().flatten(), arguments.next().flatten());
+    let unsigned = attributes.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("unsigned"));
+    let fraction = first.unwrap_or(0) as u8;
+    Some(match name.as_str() {
+        "tinyint" | "bool" | "boolean" => SqlType::Int { bytes: 1, unsigned },
+        "smallint" => SqlType::Int { bytes: 2, unsigned },
+        "mediumint" => SqlType::Int { bytes: 3, unsigned },
+        "int" | "integer" => SqlType::Int { bytes: 4, unsigned },
+        "bigint" => SqlType::Int { bytes: 8, unsigned },
+        "float" => SqlType::Float,
+        "double" | "real" => SqlType::Double,
+        "decimal" | "numeric" => {
+            SqlType::Decimal { precision: first.unwrap_or(10) as u8, scale: second.unwrap_or(0) as u8 }
+        }
+        "bit" => SqlType::Bit { width: first.unwrap_or(1) as u8 },
+        "year" => SqlType::Year,
+        "date" => SqlType::Date,
+        "time" => SqlType::Time { fraction },
+        "datetime" => SqlType::DateTime { fraction },
+        "timestamp" => SqlType::Timestamp { fraction },
+        "char" => SqlType::Char,
+        "varchar" => SqlType::VarChar,
+        "tinytext" | "text" | "mediumtext" | "longtext" => SqlType::Text,
+        "binary" => SqlType::Binary { length: first.unwrap_or(1) },
+        "varbinary" => SqlType::VarBinary,
+        "tinyblob" | "blob" | "mediumblob" | "longblob" => SqlType::Blob,
+        "json" => SqlType::Json,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+        | "geometrycollection" | "geomcollection" => SqlType::Geometry,
+        "vector" => SqlType::Vector,
+        _ => return None,
+    })
+}
+
+/// `('a','it''s','c\\d')`: quotes are doubled, and `\0 \n \r \\` escaped, as the server's own printer does it.
+fn parse_labels(text: &str) -> Option<Vec<String>> {
+    let text = text.trim().strip_prefix('(')?;
+    let mut labels = Vec::new();
+    let mut characters = text.chars().peekable();
+    loop {
+        match characters.next()? {
+            '\'' => {}
+            ',' | ' ' => continue,
+            ')' => return Some(labels),
+            _ => return None,
+        }
+        let mut label = String::new();
+        loop {
+            match characters.next()? {
+                '\'' if characters.peek() == Some(&'\'') => {
+                    characters.next();
+                    label.push('\'');
+                }
+                '\'' => break,
+                '\\' => label.push(match characters.next()? {
+                    '0' => '\0',
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => other,
+                }),
+                c => label.push(c),
+            }
+        }
+        labels.push(label);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_types_are_read_as_the_server_writes_them() {
+        for (text, expected) in [
+            ("tinyint(1)", SqlType::Int { bytes: 1, unsigned: false }),
+            ("bigint(20) unsigned zerofill", SqlType::Int { bytes: 8, unsigned: true }),
+            ("mediumint unsigned", SqlType::Int { bytes: 3, unsigned: true }),
+            ("decimal(65,30) unsigned", SqlType::Decimal { precision: 65, scale: 30 }),
+            ("double(10,2)", SqlType::Double),
+            ("bit(64)", SqlType::Bit { width: 64 }),
+            ("year(4)", SqlType::Year),
+            ("time(6)", SqlType::Time { fraction: 6 }),
+            ("datetime", SqlType::DateTime { fraction: 0 }),
+            ("timestamp(3)", SqlType::Timestamp { fraction: 3 }),
+            ("varchar(20)", SqlType::VarChar),
+            ("binary(4)", SqlType::Binary { length: 4 }),
+            ("geomcollection", SqlType::Geometry),
+            ("point", SqlType::Geometry),
+            ("vector(3)", SqlType::Vector),
+            ("datetime /* mariadb-5.3 */", SqlType::DateTime { fraction: 0 }),
+        ] {
+            assert_eq!(parse_type(text), Some(expected), "{text}");
+        }
+        assert_eq!(parse_type("uuid"), None);
+        assert_eq!(parse_type("inet6"), None);
+    }
+
+    #[test]
+    fn labels_may_hold_quotes_commas_and_backslashes() {
+        let labels = |text| match parse_type(text) {
+            Some(SqlType::Enum { labels } | SqlType::Set { labels }) => labels.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(labels("enum('a','it''s','b,c',')','')"), ["a", "it's", "b,c", ")", ""]);
+        assert_eq!(labels(r"set('back\\slash','line\nend')"), ["back\\slash", "line\nend"]);
+        assert_eq!(parse_type("enum('a"), None);
+    }
+
+    #[test]
+    fn only_keys_of_whole_columns_that_are_not_null_identify_rows() {
+        let column = |name: &str| Column {
+            name: name.into(),
+            sql_type: SqlType::VarChar,
+            type_text: "varchar(9)".into(),
+            nullable: false,
+            charset: None,
+        };
+        let columns = [column("a"), column("b"), column("c")];
+        let part = |key, column| KeyPart { key, column };
+        let parts = [
+            part("PRIMARY", Some("b")),
+            part("PRIMARY", Some("a")),
+            part("a_expression", None),
+            part("half", Some("a")),
+            part("half", None),
+            part("unique_c", Some("c")),
+        ];
+        let keys = unique_keys(&columns, parts);
+        let expected = [("PRIMARY", vec![1, 0]), ("unique_c", vec![2])]
+            .map(|(name, columns)| UniqueKey { name: name.into(), columns });
+        assert_eq!(keys, expected);
+    }
+}

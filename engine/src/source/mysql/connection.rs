@@ -1,0 +1,630 @@
+//! The control plane: what kind of server is this, and can it be copied from?
+//!
+//! Everything small (variables, grants, the catalogue) goes through `mysql_async`; rows and binlog events come through
+//! [`wire`](super::wire). Both connect by the same [`ConnectOptions`].
+//!
+//! [`check`] says everything that is wrong at once, each with the statement that puts it right: whoever has to ask a
+//! database administrator for a change asks once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
+
+use super::catalog::CatalogTable;
+use super::wire::{ConnectOptions, TlsMode};
+use crate::batch::TableName;
+
+/// A session for the control plane, in UTC and utf8mb4.
+///
+/// With [`TlsMode::Preferred`] a server that does not offer TLS is spoken to in the clear, as by the wire client.
+pub async fn connect(options: &ConnectOptions) -> Result<Conn, ConnectionError> {
+    match open(options, options.tls.mode != TlsMode::Disabled).await {
+        Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
+            if options.tls.mode == TlsMode::Preferred =>
+        {
+            open(options, false).await
+        }
+        other => other,
+    }
+    .map_err(|source| ConnectionError { address: format!("{}:{}", options.host, options.port), source })
+}
+
+async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<Conn> {
+    let open = Conn::new(driver_options(options, encrypted));
+    match tokio::time::timeout(options.connect_timeout, open).await {
+        Ok(connection) => connection,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
+fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
+    let tls = encrypted.then(|| {
+        let verify = matches!(options.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
+        let mut tls = SslOpts::default()
+            .with_danger_accept_invalid_certs(!verify)
+            .with_danger_skip_domain_validation(options.tls.mode != TlsMode::VerifyIdentity);
+        if let Some(ca) = &options.tls.ca {
+            tls = tls.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
+        }
+        if let (Some(cert), Some(key)) = (&options.tls.cert, &options.tls.key) {
+            tls = tls.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
+        }
+        tls
+    });
+    OptsBuilder::default()
+        .ip_or_hostname(options.host.clone())
+        .tcp_port(options.port)
+        .user(Some(options.user.clone()))
+        .pass(options.password.clone())
+        .ssl_opts(tls)
+        .prefer_socket(false)
+        .connect_attribute("program_name", options.program_name.clone())
+        .init(vec!["SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = ''"])
+}
+
+/// The server could not be reached, or refused the session or a statement.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {source}")]
+pub struct ConnectionError {
+    address: String,
+    source: mysql_async::Error,
+}
+
+/// A name in backticks: whatever is in it, the server takes it for one name.
+pub fn quote_identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// Database and table, quoted.
+pub fn quote_table(name: &TableName) -> String {
+    format!("{}.{}", quote_identifier(&name.database), quote_identifier(&name.table))
+}
+
+/// Which server it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// As the server says it.
+    pub text: String,
+    pub number: (u32, u32, u32),
+    pub is_mariadb: bool,
+}
+
+impl ServerVersion {
+    /// `8.0.36-28`, `10.11.14-MariaDB-log`, and `5.5.5-10.11.14-MariaDB` as MariaDB greets.
+    pub fn parse(text: &str) -> ServerVersion {
+        let is_mariadb = text.to_ascii_lowercase().contains("mariadb");
+        let digits = if is_mariadb { text.strip_prefix("5.5.5-").unwrap_or(text) } else { text };
+        let mut parts = digits.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        ServerVersion { text: text.to_owned(), number: (next(), next(), next()), is_mariadb }
+    }
+
+    /// MySQL (not MariaDB) of at least this version.
+    pub fn is_mysql_since(&self, major: u32, minor: u32, patch: u32) -> bool {
+        !self.is_mariadb && self.number >= (major, minor, patch)
+    }
+
+    /// The statement that says where the binlog ends.
+    pub fn binlog_status_statement(&self) -> &'static str {
+        // `SHOW MASTER STATUS` was removed in 8.4; the new name came with 8.2.
+        if self.is_mysql_since(8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
+    }
+}
+
+/// What is asked of the server once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    pub version: ServerVersion,
+    /// As `SHOW GRANTS` needs no name but `GRANT` does: `'user'@'host'`.
+    pub account: String,
+    pub grants: Grants,
+    /// Global variables by name; those that this server does not know are missing.
+    variables: HashMap<String, String>,
+}
+
+/// Variables that decide whether and how a server can be copied from.
+const VARIABLES: [&str; 14] = [
+    "server_id",
+    "server_uuid",
+    "log_bin",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_metadata",
+    "binlog_row_value_options",
+    "gtid_mode",
+    "lower_case_table_names",
+    "time_zone",
+    "system_time_zone",
+    "max_allowed_packet",
+    "binlog_expire_logs_seconds",
+    "expire_logs_days",
+];
+
+impl ServerFacts {
+    pub async fn read(connection: &mut Conn) -> Result<ServerFacts, mysql_async::Error> {
+        let names = VARIABLES.map(|name| format!("'{name}'")).join(", ");
+        let variables: Vec<(String, String)> =
+            connection.query(format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")).await?;
+        let identity: Option<(String, String)> = connection.query_first("SELECT VERSION(), CURRENT_USER()").await?;
+        let (version, account) = identity.unwrap_or_default();
+        let grants: Vec<String> = connection.query("SHOW GRANTS").await?;
+        let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
+        Ok(ServerFacts {
+            version: ServerVersion::parse(&version),
+            account: format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")),
+            grants: Grants::parse(grants.iter().map(String::as_str)),
+            variables: variables.into_iter().collect(),
+        })
+    }
+
+    /// A global variable; empty if the server does not know it.
+    pub fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).map_or("", String::as_str)
+    }
+
+    fn number<T: std::str::FromStr + Default>(&self, name: &str) -> T {
+        self.variable(name).parse().unwrap_or_default()
+    }
+
+    pub fn server_id(&self) -> u32 {
+        self.number("server_id")
+    }
+
+    /// Empty on MariaDB.
+    pub fn server_uuid(&self) -> &str {
+        self.variable("server_uuid")
+    }
+
+    /// Every new transaction has a GTID.
+    pub fn gtid_mode_on(&self) -> bool {
+        self.variable("gtid_mode").eq_ignore_ascii_case("ON")
+    }
+
+    pub fn log_bin(&self) -> bool {
+        self.variable("log_bin").eq_ignore_ascii_case("ON")
+    }
+
+    /// 0: names are compared as written; 1: stored in lower case; 2: stored as written, compared in lower case.
+    pub fn lower_case_table_names(&self) -> u8 {
+        self.number("lower_case_table_names")
+    }
+
+    /// The zone of the server's clock, by the name or offset that it knows it by.
+    pub fn time_zone(&self) -> &str {
+        match self.variable("time_zone") {
+            "SYSTEM" => self.variable("system_time_zone"),
+            zone => zone,
+        }
+    }
+
+    pub fn max_allowed_packet(&self) -> u64 {
+        self.number("max_allowed_packet")
+    }
+
+    /// How long the server keeps binlogs; `None`: until somebody removes them.
+    pub fn binlog_retention_s(&self) -> Option<u64> {
+        let seconds: u64 = self.number("binlog_expire_logs_seconds");
+        let days: f64 = self.number("expire_logs_days");
+        Some(if seconds > 0 { seconds } else { (days * 86_400.0) as u64 }).filter(|&seconds| seconds > 0)
+    }
+}
+
+/// What an account may do, as `SHOW GRANTS` lists it (active roles included).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    grants: Vec<Grant>,
+    /// `partial_revokes`: privileges taken from a database although they are granted globally.
+    revokes: Vec<Grant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    privileges: HashSet<String>,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Scope {
+    Global,
+    /// A pattern: `%` and `_` stand for any characters and any one, unless escaped.
+    Database(String),
+    Table(String, String),
+}
+
+impl Grants {
+    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Grants {
+        let mut grants = Grants::default();
+        for line in lines {
+            if let Some(grant) = line.strip_prefix("GRANT ").and_then(|rest| Grant::parse(rest, " TO ")) {
+                grants.grants.push(grant);
+            } else if let Some(revoke) = line.strip_prefix("REVOKE ").and_then(|rest| Grant::parse(rest, " FROM ")) {
+                grants.revokes.push(revoke);
+            }
+        }
+        grants
+    }
+
+    /// Whether a privilege that concerns the whole server is held, under any of its names.
+    pub fn has_global(&self, names: &[&str]) -> bool {
+        self.grants.iter().any(|grant| grant.scope == Scope::Global && grant.holds(names))
+    }
+
+    /// Whether all columns of the table can be read.
+    pub fn can_select(&self, table: &TableName) -> bool {
+        let select = &["SELECT"];
+        self.grants.iter().any(|grant| {
+            grant.holds(select)
+                && match &grant.scope {
+                    Scope::Global => !self
+                        .revokes
+                        .iter()
+                        .any(|revoke| revoke.holds(select) && revoke.scope == Scope::Database(table.database.to_string())),
+                    Scope::Database(pattern) => matches_pattern(pattern, &table.database),
+                    Scope::Table(database, name) => **database == *table.database && **name == *table.table,
+                }
+        })
+    }
+}
+
+impl Grant {
+    /// `SELECT, INSERT ON *.*`, ``… ON `shop_%`.*``, ``… ON `shop`.`orders` ``, then what `before_account` says.
+    fn parse(text: &str, before_account: &str) -> Option<Grant> {
+        let (privileges, rest) = text.split_once(" ON ")?;
+        let (scope, _account) = rest.split_once(before_account)?;
+        let scope = scope.strip_prefix("TABLE ").unwrap_or(scope);
+        let scope = match split_scope(scope)? {
+            (database, table) if database == "*" && table == "*" => Scope::Global,
+            (database, table) if table == "*" => Scope::Database(database),
+            (database, table) => Scope::Table(database, table),
+        };
+        // A privilege on columns reads `SELECT (a, b)`: it is not the privilege, so that it must not be found as such.
+        let mut names = HashSet::new();
+        let mut depth = 0;
+        for part in privileges.split(',') {
+            if depth == 0 && !part.contains('(') {
+                names.insert(part.trim().to_ascii_uppercase());
+            }
+            depth += part.matches('(').count() as i32 - part.matches(')').count() as i32;
+        }
+        Some(Grant { privileges: names, scope })
+    }
+
+    fn holds(&self, names: &[&str]) -> bool {
+        self.privileges.contains("ALL PRIVILEGES")
+            || self.privileges.contains("ALL")
+            || names.iter().any(|name| self.privileges.contains(*name))
+    }
+}
+
+/// Splits `database.table` whose parts are quoted by backticks or are `*`.
+fn split_scope(text: &str) -> Option<(String, String)> {
+    let mut parts = [String::new(), String::new()];
+    let (mut part, mut quoted) = (0, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '`' if quoted && characters.peek() == Some(&'`') => {
+                characters.next();
+                parts[part].push('`');
+            }
+            '`' => quoted = !quoted,
+            '.' if !quoted && part == 0 => part = 1,
+            c => parts[part].push(c),
+        }
+    }
+    let [database, table] = parts;
+    (part == 1).then_some((database, table))
+}
+
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    fn matches(pattern: &[char], text: &[char]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            ['\\', escaped, rest @ ..] => text.first() == Some(escaped) && matches(rest, &text[1..]),
+            ['%', rest @ ..] => (0..=text.len()).any(|skipped| matches(rest, &text[skipped..])),
+            ['_', rest @ ..] => !text.is_empty() && matches(rest, &text[1..]),
+            [c, rest @ ..] => text.first() == Some(c) && matches(rest, &text[1..]),
+        }
+    }
+    matches(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Works, with a consequence that the hint names.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+/// Something about the server or a table that a person should know before anything is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// What was looked at, e.g. `binlog_format`.
+    pub check: &'static str,
+    pub found: String,
+    pub expected: String,
+    /// What to do, or what follows if nothing is done.
+    pub hint: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, expected {}", self.check, self.found, self.expected)
+    }
+}
+
+/// How many names a finding lists before it counts the rest.
+const NAMES_LISTED_MAX: usize = 10;
+
+/// Everything that is wrong or remarkable, the worst first.
+pub fn check(facts: &ServerFacts, tables: &[CatalogTable]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    check_binlog(facts, &mut findings);
+    check_grants(facts, tables, &mut findings);
+    check_tables(tables, &mut findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+fn check_binlog(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+    let mut setting = |severity, name: &'static str, expected: &str, hint: &str| {
+        let found = facts.variable(name);
+        if !found.eq_ignore_ascii_case(expected) {
+            let found = if found.is_empty() { "not known to this server" } else { found };
+            let (found, expected, hint) = (found.to_owned(), expected.to_owned(), hint.to_owned());
+            findings.push(Finding { severity, check: name, found, expected, hint });
+        }
+    };
+    setting(
+        Severity::Error,
+        "log_bin",
+        "ON",
+        "Start the server with log_bin (and a server_id): without a binlog only a full load is possible.",
+    );
+    setting(
+        Severity::Error,
+        "binlog_format",
+        "ROW",
+        "SET GLOBAL binlog_format = 'ROW'; open sessions keep the old format until they reconnect.",
+    );
+    setting(
+        Severity::Error,
+        "binlog_row_image",
+        "FULL",
+        "SET GLOBAL binlog_row_image = 'FULL'; other images leave out columns that consumers need. Open sessions keep \
+         the old image until they reconnect.",
+    );
+    if !facts.variable("binlog_row_metadata").is_empty() {
+        setting(
+            Severity::Warning,
+            "binlog_row_metadata",
+            "FULL",
+            "SET GLOBAL binlog_row_metadata = 'FULL'; without it the columns of a change are known by their number \
+             only, and a change of the schema must be followed statement by statement.",
+        );
+    }
+    setting_is_empty(facts, findings);
+    if facts.server_id() == 0 {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "server_id",
+            found: "0".into(),
+            expected: "a number above 0".into(),
+            hint: "Set server_id: a server without one refuses replicas.".into(),
+        });
+    }
+    if !facts.version.is_mariadb && !facts.gtid_mode_on() {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            check: "gtid_mode",
+            found: if facts.variable("gtid_mode").is_empty() { "not known to this server" } else { facts.variable("gtid_mode") }
+                .to_owned(),
+            expected: "ON".into(),
+            hint: "Without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
+                   server needs a new full load."
+                .into(),
+        });
+    }
+}
+
+fn setting_is_empty(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+    let found = facts.variable("binlog_row_value_options");
+    if !found.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            check: "binlog_row_value_options",
+            found: found.to_owned(),
+            expected: "empty".into(),
+            hint: "Partial updates of JSON documents are applied to the image before, which costs time.".into(),
+        });
+    }
+}
+
+fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let mariadb = facts.version.is_mariadb;
+    let global: [(&str, &[&str]); 2] = [
+        ("REPLICATION SLAVE", &["REPLICATION SLAVE", "REPLICATION REPLICA", "SUPER"]),
+        (
+            if mariadb { "BINLOG MONITOR" } else { "REPLICATION CLIENT" },
+            &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"],
+        ),
+    ];
+    // SUPER does not include REPLICATION SLAVE.
+    let missing: Vec<&str> = global
+        .iter()
+        .filter(|(name, accepted)| {
+            let accepted = if *name == "REPLICATION SLAVE" { &accepted[..2] } else { *accepted };
+            !facts.grants.has_global(accepted)
+        })
+        .map(|(name, _)| *name)
+        .collect();
+    if !missing.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "privileges",
+            found: format!("{} missing for {}", missing.join(" and "), facts.account),
+            expected: "REPLICATION SLAVE and REPLICATION CLIENT".into(),
+            hint: format!("GRANT {} ON *.* TO {};", missing.join(", "), facts.account),
+        });
+    }
+    let mut unreadable: BTreeMap<&str, Vec<&TableName>> = BTreeMap::new();
+    for name in tables.iter().map(|table| table.table.name()).filter(|name| !facts.grants.can_select(name)) {
+        unreadable.entry(&name.database).or_default().push(name);
+    }
+    for (database, names) in unreadable {
+        let scope = match names.as_slice() {
+            [only] => quote_table(only),
+            _ => format!("{}.*", quote_identifier(database)),
+        };
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "privileges",
+            found: format!("SELECT missing for {} on {}", facts.account, list(&names)),
+            expected: "SELECT on every selected table".into(),
+            hint: format!("GRANT SELECT ON {scope} TO {};", facts.account),
+        });
+    }
+}
+
+fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let mut about = |found: Vec<&TableName>, check, expected: &str, hint: &str| {
+        if !found.is_empty() {
+            let (found, expected, hint) = (list(&found), expected.to_owned(), hint.to_owned());
+            findings.push(Finding { severity: Severity::Warning, check, found, expected, hint });
+        }
+    };
+    let named = |wanted: &dyn Fn(&CatalogTable) -> bool| -> Vec<&TableName> {
+        tables.iter().filter(|table| wanted(table)).map(|table| table.table.name()).collect()
+    };
+    about(
+        named(&|table| table.table.key().is_empty()),
+        "tables without a key",
+        "a primary key or a unique key of NOT NULL columns",
+        "A table without a key is read by one connection, its messages have no key, and a consumer cannot recognise a \
+         row that comes twice.",
+    );
+    about(
+        named(&|table| table.engine.as_deref().is_some_and(|engine| !is_transactional(engine))),
+        "tables without transactions",
+        "InnoDB",
+        "Such an engine shows changes while it is read: stop writing to these tables during the full load, or convert \
+         them with ALTER TABLE … ENGINE = InnoDB.",
+    );
+}
+
+fn is_transactional(engine: &str) -> bool {
+    ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|known| engine.eq_ignore_ascii_case(known))
+}
+
+fn list(names: &[&TableName]) -> String {
+    let mut text = names.iter().take(NAMES_LISTED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES_LISTED_MAX {
+        text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(variables: &[(&str, &str)], grants: &[&str]) -> ServerFacts {
+        let mut all: HashMap<String, String> = [
+            ("server_id", "1"),
+            ("log_bin", "ON"),
+            ("binlog_format", "ROW"),
+            ("binlog_row_image", "FULL"),
+            ("binlog_row_metadata", "FULL"),
+            ("gtid_mode", "ON"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        all.extend(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        ServerFacts {
+            version: ServerVersion::parse("8.4.3"),
+            account: "'tide'@'%'".into(),
+            grants: Grants::parse(grants.iter().copied()),
+            variables: all,
+        }
+    }
+
+    const REPLICATION: &str = "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `tide`@`%`";
+
+    #[test]
+    fn versions_of_both_families_are_told_apart() {
+        let version = |text| (ServerVersion::parse(text).number, ServerVersion::parse(text).is_mariadb);
+        assert_eq!(version("8.0.36-28"), ((8, 0, 36), false));
+        assert_eq!(version("9.7.4-2"), ((9, 7, 4), false));
+        assert_eq!(version("5.5.5-10.11.14-MariaDB-0+deb12u2-log"), ((10, 11, 14), true));
+        assert_eq!(version("10.11.14-MariaDB"), ((10, 11, 14), true));
+        assert_eq!(ServerVersion::parse("8.0.36").binlog_status_statement(), "SHOW MASTER STATUS");
+        assert_eq!(ServerVersion::parse("8.4.0").binlog_status_statement(), "SHOW BINARY LOG STATUS");
+        assert_eq!(ServerVersion::parse("10.11.14-MariaDB").binlog_status_statement(), "SHOW MASTER STATUS");
+    }
+
+    #[test]
+    fn a_name_stays_one_name() {
+        assert_eq!(quote_identifier("a`b"), "`a``b`");
+        assert_eq!(quote_table(&TableName::new("d.b", "t")), "`d.b`.`t`");
+    }
+
+    #[test]
+    fn grants_reach_as_far_as_their_scope() {
+        let can = |line: &str, database: &str, table: &str| {
+            Grants::parse([line]).can_select(&TableName::new(database, table))
+        };
+        assert!(can("GRANT SELECT, INSERT ON *.* TO `u`@`%`", "a", "b"));
+        assert!(can("GRANT ALL PRIVILEGES ON `a`.* TO `u`@`%`", "a", "b"));
+        assert!(can("GRANT SELECT ON `a\\_b`.* TO `u`@`%`", "a_b", "t"));
+        assert!(!can("GRANT SELECT ON `a\\_b`.* TO `u`@`%`", "axb", "t"));
+        assert!(can("GRANT SELECT ON `a_b%`.* TO `u`@`%`", "axbcd", "t"));
+        assert!(can("GRANT SELECT ON `a`.`t``1` TO `u`@`%` WITH GRANT OPTION", "a", "t`1"));
+        assert!(!can("GRANT SELECT ON `a`.`t` TO `u`@`%`", "a", "u"));
+        assert!(!can("GRANT SELECT (`x`, `y`), INSERT ON `a`.`t` TO `u`@`%`", "a", "t"));
+        assert!(!can("GRANT USAGE ON *.* TO `u`@`%`", "a", "t"));
+        let revoked = Grants::parse(["GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `a`.* FROM `u`@`%`"]);
+        assert!(!revoked.can_select(&TableName::new("a", "t")) && revoked.can_select(&TableName::new("b", "t")));
+    }
+
+    #[test]
+    fn a_server_that_is_ready_has_no_findings() {
+        assert_eq!(check(&facts(&[], &[REPLICATION]), &[]), []);
+    }
+
+    #[test]
+    fn all_findings_come_at_once_and_errors_first() {
+        let facts = facts(
+            &[
+                ("log_bin", "OFF"),
+                ("binlog_format", "MIXED"),
+                ("binlog_row_image", "MINIMAL"),
+                ("binlog_row_metadata", "MINIMAL"),
+                ("binlog_row_value_options", "PARTIAL_JSON"),
+                ("gtid_mode", "OFF_PERMISSIVE"),
+                ("server_id", "0"),
+            ],
+            &["GRANT USAGE ON *.* TO `tide`@`%`"],
+        );
+        let findings = check(&facts, &[]);
+        let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
+        assert_eq!(
+            checks,
+            [
+                "log_bin",
+                "binlog_format",
+                "binlog_row_image",
+                "server_id",
+                "privileges",
+                "binlog_row_metadata",
+                "binlog_row_value_options",
+                "gtid_mode"
+            ]
+        );
+        assert_eq!(findings[4].hint, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'tide'@'%';");
+        assert_eq!(findings[1].to_string(), "binlog_format is MIXED, expected ROW");
+    }
+}

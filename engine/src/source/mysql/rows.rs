@@ -1,0 +1,648 @@
+//! Row images of the binlog, decoded into column builders.
+//!
+//! ```text
+//! CREATE TABLE t (id INT, name VARCHAR(20), price DECIMAL(5,2), day DATE)      row (7, 'tea', NULL, '2024-02-29')
+//!
+//! 04         null bits of the columns that the image has, the first column lowest: price is NULL and takes no bytes
+//! 07000000   id
+//! 03 746561  name, behind its length
+//! 5dd00f     day: year 15 bits, month 4, day 5, little endian
+//! ```
+//!
+//! What a value's bytes mean is decided once per table map: a [`RowPlan`] has one arm of [`ImageColumn`] per column with all
+//! that its values need. The row loop matches on that arm and on the builder's buffer, pushes, and allocates nothing.
+//!
+//! Images must be complete (`binlog_row_image=FULL`): the null bits run over the columns present only, and a column that is
+//! absent is not NULL. The caller checks that before it decodes.
+
+use std::sync::Arc;
+
+use arrow::datatypes::i256;
+
+use super::binlog::event::{Input, Short};
+use super::binlog::table_map::{TableMap, WireType, check_against};
+use super::binlog::{Fault, RowsAction, RowsEvent};
+use super::charset::{Charset, InvalidText};
+use super::jsonb::{self, JsonError};
+use crate::batch::builder::push_bytes;
+use crate::batch::types::{ZERO_DATETIME, date_from_parts, datetime_from_parts};
+use crate::batch::{ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
+
+/// How to read the row images of one table map into the builders of one table version.
+#[derive(Debug)]
+pub struct RowPlan {
+    table: Arc<Table>,
+    columns: Vec<ImageColumn>,
+    json_count: usize,
+}
+
+/// One column: where its bytes end and what they mean.
+#[derive(Clone, Copy, Debug)]
+enum ImageColumn {
+    I8,
+    U8,
+    I16,
+    U16,
+    I24,
+    U24,
+    I32,
+    U32,
+    I64,
+    U64,
+    F32,
+    F64,
+    /// Up to 18 digits.
+    Decimal64(Decimal),
+    /// Up to 38 digits.
+    Decimal128(Decimal),
+    Decimal256(Decimal),
+    Bit {
+        bytes: u8,
+    },
+    Year,
+    Date,
+    Time(Fraction),
+    DateTime(Fraction),
+    Timestamp(Fraction),
+    OldTime,
+    OldDateTime,
+    OldTimestamp,
+    Enum8,
+    Enum16,
+    Set {
+        bytes: u8,
+    },
+    /// Text that is UTF-8 already, or binary.
+    Bytes {
+        length_bytes: u8,
+    },
+    /// BINARY(n), of which the binlog drops trailing zero bytes.
+    Padded {
+        length_bytes: u8,
+        length: u16,
+    },
+    Text {
+        length_bytes: u8,
+        charset: Charset,
+    },
+    Json {
+        length_bytes: u8,
+    },
+}
+
+/// The bytes behind a second, big endian.
+#[derive(Clone, Copy, Debug)]
+struct Fraction {
+    bytes: u8,
+    /// Microseconds per unit.
+    unit: u32,
+}
+
+/// Digits of a packed decimal: nine per four bytes, counted from the point; what is left at either end takes fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decimal {
+    head_digits: u8,
+    whole_groups: u8,
+    fraction_groups: u8,
+    tail_digits: u8,
+    bytes: u8,
+}
+
+/// What is wrong with a value. The caller knows the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum ValueFault {
+    #[error("the row ends before its content")]
+    Short,
+    #[error("the {0} is not one that a server stores")]
+    Invalid(&'static str),
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error("the event has changes of a document that is NULL")]
+    NothingToChange,
+}
+
+impl From<Short> for ValueFault {
+    fn from(_: Short) -> ValueFault {
+        ValueFault::Short
+    }
+}
+
+impl RowPlan {
+    /// Fails if the table map is not one of this table version.
+    pub fn new(map: &TableMap<'_>, table: Arc<Table>) -> Result<RowPlan, Fault> {
+        check_against(map, &table)?;
+        let types = map.wire_types()?;
+        let columns: Vec<ImageColumn> = types
+            .iter()
+            .zip(table.columns())
+            .map(|(&wire, column)| {
+                image_column(wire, &column.sql_type, column.charset.as_deref()).ok_or_else(|| Fault::Value {
+                    table: table.name().clone(),
+                    column: column.name.clone(),
+                    reason: format!("character set {:?} is unknown", column.charset.as_deref().unwrap_or_default()),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let json_count = columns.iter().filter(|column| matches!(column, ImageColumn::Json { .. })).count();
+        Ok(RowPlan { table, columns, json_count })
+    }
+
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Appends the rows of an event. The numbers of its changes begin at `sequence`; gives back the next one.
+    ///
+    /// After an error the builders hold a part of a row and must be thrown away.
+    pub fn decode(
+        &self,
+        event: &RowsEvent<'_>,
+        mut sequence: u32,
+        rows: &mut RowsBuilder,
+        kinds: &mut Vec<RowKind>,
+        sequences: &mut Vec<u32>,
+    ) -> Result<u32, Fault> {
+        if event.column_count != self.columns.len() {
+            return Err(Fault::Damaged("its column count is not that of its table map"));
+        }
+        if let Some(missing) = event.first_missing() {
+            return Err(Fault::PartialImage {
+                table: self.table.name().clone(),
+                column: self.table.columns()[missing].name.clone(),
+            });
+        }
+        let columns = &mut rows.columns[..];
+        let mut input = Input::new(event.rows);
+        let decoded = match event.action {
+            RowsAction::Insert | RowsAction::Delete => {
+                let kind = if event.action == RowsAction::Insert { RowKind::Insert } else { RowKind::Delete };
+                let start = sequence;
+                let mut decoded = Ok(());
+                while decoded.is_ok() && !input.is_empty() {
+                    decoded = decode_image(&self.columns, &mut input, columns, &mut Whole);
+                    sequence += 1;
+                }
+                kinds.resize(kinds.len() + (sequence - start) as usize, kind);
+                sequences.extend(start..sequence);
+                decoded
+            }
+            RowsAction::Update => {
+                let mut decoded = Ok(());
+                while decoded.is_ok() && !input.is_empty() {
+                    decoded = decode_image(&self.columns, &mut input, columns, &mut Whole)
+                        .and_then(|()| decode_image(&self.columns, &mut input, columns, &mut Whole));
+                    kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
+                    sequences.extend([sequence; 2]);
+                    sequence += 1;
+                }
+                decoded
+            }
+            RowsAction::PartialUpdate => {
+                let mut decoded = Ok(());
+                while decoded.is_ok() && !input.is_empty() {
+                    decoded = self.decode_partial_update(&mut input, columns);
+                    kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
+                    sequences.extend([sequence; 2]);
+                    sequence += 1;
+                }
+                decoded
+            }
+        };
+        decoded.map_err(|(index, fault)| Fault::Value {
+            table: self.table.name().clone(),
+            column: self.table.columns()[index].name.clone(),
+            reason: fault.to_string(),
+        })?;
+        Ok(sequence)
+    }
+
+    /// ```text
+    /// image before │ options 1 │ if options & 1: a bit per JSON column of the table, set if its changes follow │ image after
+    /// ```
+    fn decode_partial_update(
+        &self,
+        input: &mut Input<'_>,
+        columns: &mut [ColumnBuilder],
+    ) -> Result<(), (usize, ValueFault)> {
+        let mut before = Kept { documents: Vec::with_capacity(self.json_count) };
+        decode_image(&self.columns, input, columns, &mut before)?;
+        let options = input.lenenc().map_err(|short| (0, short.into()))?;
+        let bits: &[u8] = if options & 1 != 0 {
+            input.take(self.json_count.div_ceil(8)).map_err(|short| (0, short.into()))?
+        } else {
+            &[]
+        };
+        let mut after = Changed { before: before.documents.into_iter(), bits, order: 0 };
+        decode_image(&self.columns, input, columns, &mut after)
+    }
+}
+
+/// What to do with JSON columns, the only ones that a partial update treats differently.
+trait Documents<'a> {
+    fn null(&mut self) {}
+    fn write(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(), ValueFault>;
+}
+
+/// The image holds documents.
+struct Whole;
+
+impl<'a> Documents<'a> for Whole {
+    #[inline]
+    fn write(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        Ok(jsonb::write_text(bytes, out)?)
+    }
+}
+
+/// The image holds documents, which changes in the next one refer to.
+struct Kept<'a> {
+    documents: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> Documents<'a> for Kept<'a> {
+    fn null(&mut self) {
+        self.documents.push(None);
+    }
+
+    fn write(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        self.documents.push(Some(bytes));
+        Ok(jsonb::write_text(bytes, out)?)
+    }
+}
+
+/// The image holds changes of the documents before, where the column's bit is set.
+struct Changed<'a, I> {
+    before: I,
+    bits: &'a [u8],
+    /// Number of the next JSON column.
+    order: usize,
+}
+
+impl<'a, I: Iterator<Item = Option<&'a [u8]>>> Documents<'a> for Changed<'a, I> {
+    fn null(&mut self) {
+        self.before.next();
+        self.order += 1;
+    }
+
+    fn write(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        let before = self.before.next().flatten();
+        let is_change = self.bits.get(self.order >> 3).is_some_and(|bits| bits & 1 << (self.order & 7) != 0);
+        self.order += 1;
+        match before {
+            _ if !is_change => jsonb::write_text(bytes, out)?,
+            Some(before) => jsonb::apply_diffs(before, bytes, out)?,
+            None => return Err(ValueFault::NothingToChange),
+        }
+        Ok(())
+    }
+}
+
+fn decode_image<'a>(
+    plan: &[ImageColumn],
+    input: &mut Input<'a>,
+    columns: &mut [ColumnBuilder],
+    documents: &mut impl Documents<'a>,
+) -> Result<(), (usize, ValueFault)> {
+    let nulls = input.take(plan.len().div_ceil(8)).map_err(|short| (0, short.into()))?;
+    for (index, (image, column)) in plan.iter().zip(columns).enumerate() {
+        if nulls[index >> 3] & 1 << (index & 7) != 0 {
+            if matches!(image, ImageColumn::Json { .. }) {
+                documents.null();
+            }
+            column.append_null();
+        } else {
+            decode_value(image, input, &mut column.values, documents).map_err(|fault| (index, fault))?;
+            column.append_valid();
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn decode_value<'a>(
+    image: &ImageColumn,
+    input: &mut Input<'a>,
+    values: &mut Values,
+    documents: &mut impl Documents<'a>,
+) -> Result<(), ValueFault> {
+    match (*image, values) {
+        (ImageColumn::I8, Values::I8(v)) => v.push(input.u8()? as i8),
+        (ImageColumn::U8, Values::U8(v)) => v.push(input.u8()?),
+        (ImageColumn::I16, Values::I16(v)) => v.push(input.u16()? as i16),
+        (ImageColumn::U16, Values::U16(v)) => v.push(input.u16()?),
+        (ImageColumn::I24, Values::I32(v)) => v.push((input.u24()? << 8) as i32 >> 8),
+        (ImageColumn::U24, Values::U32(v)) => v.push(input.u24()?),
+        (ImageColumn::I32, Values::I32(v)) => v.push(input.u32()? as i32),
+        (ImageColumn::U32, Values::U32(v)) => v.push(input.u32()?),
+        (ImageColumn::I64, Values::I64(v)) => v.push(input.u64()? as i64),
+        (ImageColumn::U64, Values::U64(v)) => v.push(input.u64()?),
+        (ImageColumn::F32, Values::F32(v)) => v.push(f32::from_bits(input.u32()?)),
+        (ImageColumn::F64, Values::F64(v)) => v.push(f64::from_bits(input.u64()?)),
+        (ImageColumn::Decimal64(shape), Values::I128(v)) => {
+            v.push(decimal64(shape, input.take(shape.bytes as usize)?)? as i128);
+        }
+        (ImageColumn::Decimal128(shape), Values::I128(v)) => {
+            v.push(decimal128(shape, input.take(shape.bytes as usize)?)?);
+        }
+        (ImageColumn::Decimal256(shape), Values::I256(v)) => {
+            v.push(decimal256(shape, input.take(shape.bytes as usize)?)?);
+        }
+        (ImageColumn::Bit { bytes }, Values::U64(v)) => v.push(big_endian(input.take(bytes as usize)?)),
+        (ImageColumn::Set { bytes }, Values::U64(v)) => v.push(little_endian(input.take(bytes as usize)?)),
+        (ImageColumn::Year, Values::U16(v)) => v.push(match input.u8()? {
+            0 => 0,
+            year => 1900 + year as u16,
+        }),
+        (ImageColumn::Enum8, Values::U16(v)) => v.push(input.u8()? as u16),
+        (ImageColumn::Enum16, Values::U16(v)) => v.push(input.u16()?),
+        (ImageColumn::Date, Values::I32(v)) => v.push(date(input.u24()?)),
+        (ImageColumn::Time(fraction), Values::I64(v)) => v.push(time(fraction, input)?),
+        (ImageColumn::DateTime(fraction), Values::I64(v)) => v.push(datetime(fraction, input)?),
+        (ImageColumn::Timestamp(fraction), Values::I64(v)) => v.push(timestamp(fraction, input)?),
+        (ImageColumn::OldTime, Values::I64(v)) => v.push(old_time(input.u24()?)?),
+        (ImageColumn::OldDateTime, Values::I64(v)) => v.push(old_datetime(input.u64()?)?),
+        (ImageColumn::OldTimestamp, Values::I64(v)) => v.push(match input.u32()? {
+            0 => ZERO_DATETIME,
+            seconds => seconds as i64 * 1_000_000,
+        }),
+        (ImageColumn::Bytes { length_bytes }, Values::Bytes { data, offsets }) => {
+            let length = input.length(length_bytes)?;
+            push_bytes(data, offsets, input.take(length)?);
+        }
+        (ImageColumn::Padded { length_bytes, length }, Values::Bytes { data, offsets }) => {
+            let stored = input.length(length_bytes)?;
+            let end = data.len() + length as usize;
+            data.extend_from_slice(input.take(stored)?);
+            if data.len() > end {
+                return Err(ValueFault::Invalid("binary string"));
+            }
+            data.resize(end, 0);
+            offsets.push(end as i32);
+        }
+        (ImageColumn::Text { length_bytes, charset }, Values::Bytes { data, offsets }) => {
+            let length = input.length(length_bytes)?;
+            charset.decode(input.take(length)?, data)?;
+            offsets.push(data.len() as i32);
+        }
+        (ImageColumn::Json { length_bytes }, Values::Bytes { data, offsets }) => {
+            let length = input.length(length_bytes)?;
+            documents.write(input.take(length)?, data)?;
+            offsets.push(data.len() as i32);
+        }
+        _ => unreachable!("a plan is made together with its builders' table"),
+    }
+    Ok(())
+}
+
+/// `None` for text in a character set that is unknown. The types have been checked to fit.
+fn image_column(wire: WireType, sql_type: &SqlType, charset: Option<&str>) -> Option<ImageColumn> {
+    let unsigned = matches!(sql_type, SqlType::Int { unsigned: true, .. });
+    let string = |length_bytes| {
+        if !sql_type.is_text() {
+            return Some(ImageColumn::Bytes { length_bytes });
+        }
+        // Text without a character set is that of a drawn table.
+        match charset.map_or(Some(Charset::Utf8mb4), Charset::from_name)? {
+            Charset::Utf8mb4 | Charset::Utf8mb3 => Some(ImageColumn::Bytes { length_bytes }),
+            charset => Some(ImageColumn::Text { length_bytes, charset }),
+        }
+    };
+    Some(match wire {
+        WireType::Int(1) if unsigned => ImageColumn::U8,
+        WireType::Int(1) => ImageColumn::I8,
+        WireType::Int(2) if unsigned => ImageColumn::U16,
+        WireType::Int(2) => ImageColumn::I16,
+        WireType::Int(3) if unsigned => ImageColumn::U24,
+        WireType::Int(3) => ImageColumn::I24,
+        WireType::Int(4) if unsigned => ImageColumn::U32,
+        WireType::Int(4) => ImageColumn::I32,
+        WireType::Int(_) if unsigned => ImageColumn::U64,
+        WireType::Int(_) => ImageColumn::I64,
+        WireType::Float => ImageColumn::F32,
+        WireType::Double => ImageColumn::F64,
+        WireType::Decimal { precision, scale } => {
+            let shape = Decimal::new(precision, scale);
+            match precision {
+                ..=18 => ImageColumn::Decimal64(shape),
+                19..=38 => ImageColumn::Decimal128(shape),
+                _ => ImageColumn::Decimal256(shape),
+            }
+        }
+        WireType::Bit(width) => ImageColumn::Bit { bytes: width.div_ceil(8) },
+        WireType::Year => ImageColumn::Year,
+        WireType::Date => ImageColumn::Date,
+        WireType::Time(digits) => ImageColumn::Time(Fraction::new(digits)),
+        WireType::DateTime(digits) => ImageColumn::DateTime(Fraction::new(digits)),
+        WireType::Timestamp(digits) => ImageColumn::Timestamp(Fraction::new(digits)),
+        WireType::OldTime => ImageColumn::OldTime,
+        WireType::OldDateTime => ImageColumn::OldDateTime,
+        WireType::OldTimestamp => ImageColumn::OldTimestamp,
+        WireType::Fixed { bytes_max } if !sql_type.is_text() => {
+            ImageColumn::Padded { length_bytes: prefix(bytes_max), length: bytes_max }
+        }
+        WireType::Fixed { bytes_max } | WireType::Variable { bytes_max } => return string(prefix(bytes_max)),
+        WireType::Blob(length_bytes) => return string(length_bytes),
+        WireType::Geometry(length_bytes) | WireType::Vector(length_bytes) => ImageColumn::Bytes { length_bytes },
+        WireType::Json(length_bytes) => ImageColumn::Json { length_bytes },
+        WireType::Enum(1) => ImageColumn::Enum8,
+        WireType::Enum(_) => ImageColumn::Enum16,
+        WireType::Set(bytes) => ImageColumn::Set { bytes },
+    })
+}
+
+/// Bytes of the length before a string of at most `bytes_max` bytes.
+fn prefix(bytes_max: u16) -> u8 {
+    if bytes_max < 256 { 1 } else { 2 }
+}
+
+#[inline]
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, &byte| value << 8 | byte as u64)
+}
+
+#[inline]
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, &byte| value << 8 | byte as u64)
+}
+
+const DATETIME: ValueFault = ValueFault::Invalid("date and time");
+const TIME: ValueFault = ValueFault::Invalid("time");
+const DECIMAL: ValueFault = ValueFault::Invalid("decimal");
+
+#[inline]
+fn date(packed: u32) -> i32 {
+    date_from_parts(packed >> 9, packed >> 5 & 15, packed & 31)
+}
+
+impl Fraction {
+    fn new(digits: u8) -> Fraction {
+        let bytes = digits.div_ceil(2);
+        Fraction { bytes, unit: [1_000_000, 10_000, 100, 1][bytes as usize] }
+    }
+
+    /// Microseconds; `None` beyond a second.
+    #[inline]
+    fn read(self, input: &mut Input<'_>) -> Result<Option<u32>, Short> {
+        Ok(match self.bytes {
+            0 => Some(0),
+            bytes => {
+                let units = big_endian(input.take(bytes as usize)?) as u32;
+                units.checked_mul(self.unit).filter(|&microseconds| microseconds < 1_000_000)
+            }
+        })
+    }
+}
+
+/// ```text
+/// 1 sign (set: not negative) │ 17 year * 13 + month │ 5 day │ 5 hour │ 6 minute │ 6 second │ fraction
+/// ```
+#[inline]
+fn datetime(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    let [a, b, c, d, e] = input.array()?;
+    let packed = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+    let microsecond = fraction.read(input)?.ok_or(DATETIME)?;
+    let months = (packed >> 22) as u32 & 0x1_ffff;
+    let day = (packed >> 17) as u32 & 31;
+    let (hour, minute, second) = (packed >> 12 & 31, packed >> 6 & 63, packed & 63);
+    if packed >> 39 != 1 || hour > 23 || minute > 59 || second > 59 {
+        return Err(DATETIME);
+    }
+    let microsecond_of_day = ((hour * 60 + minute) * 60 + second) * 1_000_000 + microsecond as u64;
+    Ok(datetime_from_parts(months / 13, months % 13, day, microsecond_of_day))
+}
+
+#[inline]
+fn timestamp(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    let seconds = u32::from_be_bytes(input.array()?);
+    let microsecond = fraction.read(input)?.ok_or(DATETIME)?;
+    Ok(match (seconds, microsecond) {
+        (0, 0) => ZERO_DATETIME,
+        _ => seconds as i64 * 1_000_000 + microsecond as i64,
+    })
+}
+
+/// ```text
+/// 1 sign (set: not negative) │ 1 unused │ 10 hour │ 6 minute │ 6 second │ fraction
+/// ```
+///
+/// The whole is one number above an offset, so that bytes order as times do: a negative time with a fraction is the
+/// next lower second plus what is left. −00:00:00.000001 is second −1 and fraction 0xffffff.
+#[inline]
+fn time(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    let [a, b, c] = input.array()?;
+    let mut seconds = u32::from_be_bytes([0, a, b, c]) as i64 - 0x80_0000;
+    let mut units = 0;
+    if fraction.bytes > 0 {
+        units = big_endian(input.take(fraction.bytes as usize)?) as i64;
+        if seconds < 0 && units != 0 {
+            seconds += 1;
+            units = (1 << (8 * fraction.bytes)) - units;
+        }
+    }
+    let negative = u32::from_be_bytes([0, a, b, c]) < 0x80_0000;
+    let digits = seconds.unsigned_abs();
+    let (hour, minute, second) = (digits >> 12, digits >> 6 & 63, digits & 63);
+    let microsecond = units * fraction.unit as i64;
+    if hour > 838 || minute > 59 || second > 59 || microsecond > 999_999 {
+        return Err(TIME);
+    }
+    let microseconds = ((hour * 60 + minute) * 60 + second) as i64 * 1_000_000 + microsecond;
+    Ok(if negative { -microseconds } else { microseconds })
+}
+
+/// Before MySQL 5.6: the decimal digits hhmmss as a signed number of three bytes.
+fn old_time(bytes: u32) -> Result<i64, ValueFault> {
+    let digits = (bytes << 8) as i32 >> 8;
+    let (hour, minute, second) = (digits.abs() / 10_000, digits.abs() / 100 % 100, digits.abs() % 100);
+    if hour > 838 || minute > 59 || second > 59 {
+        return Err(TIME);
+    }
+    Ok(((hour * 60 + minute) * 60 + second) as i64 * digits.signum() as i64 * 1_000_000)
+}
+
+/// Before MySQL 5.6: the decimal digits YYYYMMDDhhmmss.
+fn old_datetime(digits: u64) -> Result<i64, ValueFault> {
+    let (date, time) = (digits / 1_000_000, digits % 1_000_000);
+    let (year, month, day) = (date / 10_000, date / 100 % 100, date % 100);
+    let (hour, minute, second) = (time / 10_000, time / 100 % 100, time % 100);
+    if year > 9999 || month > 12 || day > 31 || hour > 23 || minute > 59 || second > 59 {
+        return Err(DATETIME);
+    }
+    let microsecond_of_day = ((hour * 60 + minute) * 60 + second) * 1_000_000;
+    Ok(datetime_from_parts(year as u32, month as u32, day as u32, microsecond_of_day))
+}
+
+/// Bytes that so many digits take, up to nine.
+const BYTES_OF_DIGITS: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
+const POWERS_OF_TEN: [u32; 10] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+impl Decimal {
+    fn new(precision: u8, scale: u8) -> Decimal {
+        let whole = precision - scale;
+        let (head_digits, whole_groups) = (whole % 9, whole / 9);
+        let (fraction_groups, tail_digits) = (scale / 9, scale % 9);
+        let ends = BYTES_OF_DIGITS[head_digits as usize] + BYTES_OF_DIGITS[tail_digits as usize];
+        Decimal { head_digits, whole_groups, fraction_groups, tail_digits, bytes: ends + 4 * (whole_groups + fraction_groups) }
+    }
+
+    /// Calls `push` with the value and the digits of each group, from the highest on; gives whether the decimal is
+    /// negative.
+    ///
+    /// All bits of a negative number are inverted, and then the first bit of any number is.
+    #[inline]
+    fn read(self, bytes: &[u8], mut push: impl FnMut(u32, usize)) -> Result<bool, ValueFault> {
+        let mut input = Input::new(bytes);
+        let negative = bytes.first().ok_or(ValueFault::Short)? & 0x80 == 0;
+        let inverted = if negative { u32::MAX } else { 0 };
+        let mut sign = 0x80;
+        let mut group = |digits: u8| -> Result<(), ValueFault> {
+            let length = BYTES_OF_DIGITS[digits as usize];
+            let mut stored = big_endian(input.take(length as usize)?) as u32;
+            // The sign stands in the first byte of all.
+            stored ^= inverted >> (32 - 8 * length as u32) ^ sign << (8 * (length as u32 - 1));
+            sign = 0;
+            if stored >= POWERS_OF_TEN[digits as usize] {
+                return Err(DECIMAL);
+            }
+            push(stored, digits as usize);
+            Ok(())
+        };
+        if self.head_digits > 0 {
+            group(self.head_digits)?;
+        }
+        for _ in 0..self.whole_groups + self.fraction_groups {
+            group(9)?;
+        }
+        if self.tail_digits > 0 {
+            group(self.tail_digits)?;
+        }
+        Ok(negative)
+    }
+}
+
+#[inline]
+fn decimal64(shape: Decimal, bytes: &[u8]) -> Result<i64, ValueFault> {
+    let mut number = 0i64;
+    let negative = shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i64 + group as i64)?;
+    Ok(if negative { -number } else { number })
+}
+
+fn decimal128(shape: Decimal, bytes: &[u8]) -> Result<i128, ValueFault> {
+    let mut number = 0i128;
+    let negative = shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i128 + group as i128)?;
+    Ok(if negative { -number } else { number })
+}
+
+fn decimal256(shape: Decimal, bytes: &[u8]) -> Result<i256, ValueFault> {
+    let mut number = i256::ZERO;
+    let negative = shape.read(bytes, |group, digits| {
+        let scaled = number.wrapping_mul(i256::from_i128(POWERS_OF_TEN[digits] as i128));
+        number = scaled.wrapping_add(i256::from_i128(group as i128));
+    })?;
+    Ok(if negative { number.wrapping_neg() } else { number })
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;
