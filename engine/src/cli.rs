@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config;
 use crate::error::Error;
 use crate::status::display::Screen;
-use crate::{precheck, task};
+use crate::{demo, precheck, task};
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows the whole way on this machine, without any server, and checks the result.
+    Demo,
     /// Prints every option of a task file with its default and meaning.
     Reference,
 }
@@ -50,7 +52,9 @@ pub enum Outcome {
 /// Runs the command; what it has to say goes to standard output, its log to standard error.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let screen = Screen::stderr();
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,mysql_async=warn"));
+    // The demo says itself what happens.
+    let level = if matches!(arguments.command, Command::Demo) { "warn" } else { "info,mysql_async=warn" };
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
@@ -74,6 +78,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::Schema { task, json: true } => {
             println!("{}", task::schema_json(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Demo => {
+            demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
         }
         Command::Reference => {

@@ -88,6 +88,12 @@ fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
 
 /// Runs the demo and says on `out` what happens. An error if anything is not as it should be.
 pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
+    let runner = Runner::start()?;
+    runner.stop.on_signals(&runner.runtime).map_err(io("wait for signals"))?;
+    show(out, &runner, GENERATED_ROWS)
+}
+
+fn show(out: &mut dyn Write, runner: &Runner, generated_rows: u64) -> Result<(), DemoError> {
     let started = Instant::now();
     let mut text = Text { out };
     let expected: Expected = serde_json::from_str(EXPECTED).expect("a test reads the recordings");
@@ -95,7 +101,6 @@ pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
     for (name, bytes) in FILES {
         folder.write(name, bytes)?;
     }
-    let runner = Runner::start()?;
 
     text.line(format_args!("The whole way on this machine, without any server."))?;
     text.line(format_args!(
@@ -148,7 +153,11 @@ pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
             text.line(format_args!("  {} messages did not fit the state before them", grouped(topic.surprises)))?;
         }
         if found != expected.sums() {
-            text.line(format_args!("  the server has {} rows: {}", grouped(expected.rows), expected.query))?;
+            text.line(format_args!(
+                "  consumed: {found}\n  server:   {}\n  asked by: {}",
+                expected.sums(),
+                expected.query
+            ))?;
         }
     }
     drop(cluster);
@@ -159,12 +168,12 @@ pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
     text.heading("5  How fast is it?")?;
     text.line(format_args!(
         "  A table like TPC-H's lineitem, {} rows of 16 columns, generated: Parquet -> Canal JSON -> nowhere",
-        grouped(GENERATED_ROWS)
+        grouped(generated_rows)
     ))?;
     if cfg!(debug_assertions) {
         text.line(format_args!("  (this program was built without optimisation: the numbers mean little)"))?;
     }
-    generate(&folder.path.join("generated"), GENERATED_ROWS)?;
+    generate(&folder.path.join("generated"), generated_rows)?;
     let measured = runner.run(&format!(
         "task: generated\nsource: {{parquet: {}}}\ntables: [tpch.lineitem]\nsink: {{null: {{}}}}\nformat: canal_json\nstate: {}\n",
         quoted(&folder.path.join("generated")),
@@ -189,9 +198,7 @@ struct Runner {
 impl Runner {
     fn start() -> Result<Runner, DemoError> {
         let runtime = task::runtime().map_err(Box::new)?;
-        let stop = Stop::default();
-        stop.on_signals(&runtime).map_err(io("wait for signals"))?;
-        Ok(Runner { runtime, stop })
+        Ok(Runner { runtime, stop: Stop::default() })
     }
 
     /// Runs the task of a task file's text to its end. The CPU-seconds are those of this run alone.
@@ -292,6 +299,12 @@ struct Sums {
     rows: u64,
     crc32_sum: u64,
     crc32_xor: u32,
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, CRC-32 sum {}, exclusive or {}", self.rows, self.crc32_sum, self.crc32_xor)
+    }
 }
 
 /// A Canal JSON message, as far as a consumer needs it.
@@ -665,7 +678,7 @@ impl Random {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (u128::from(z ^ (z >> 31)) * u128::from(limit) >> 64) as u64
+        ((u128::from(z ^ (z >> 31)) * u128::from(limit)) >> 64) as u64
     }
 }
 
@@ -697,6 +710,14 @@ mod tests {
         assert_eq!(state.apply(&message("INSERT", r#"{"id":"1"}"#, "null")), Ok(false));
         assert_eq!(state.apply(&message("UPDATE", r#"{"id":"1"}"#, r#"[{"id":"7"}]"#)), Ok(false));
         assert!(state.apply(&message("QUERY", r#"{"id":"1"}"#, "null")).is_err());
+    }
+
+    #[test]
+    fn the_whole_way_ends_as_the_server_did() {
+        let mut out = Vec::new();
+        show(&mut out, &Runner::start().unwrap(), 10_000).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.matches("state equals the server's: yes").count(), 3, "{out}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod pipeline;
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod precheck;
 pub mod status;
