@@ -238,7 +238,7 @@ fn four_readers_load_every_row_exactly_once() {
     assert_eq!(seen.len(), 300_000);
     assert_eq!(loaded.chunks().rows(), 300_000);
     let rows: Vec<u64> = loaded.chunks().chunks.iter().map(|chunk| chunk.rows).collect();
-    assert!(rows.len() >= 20 && rows.iter().all(|&rows| rows <= 25_000), "{rows:?}");
+    assert!(rows.len() >= 15 && rows.iter().all(|&rows| rows <= 40_000), "{rows:?}");
 }
 
 /// Type, value as SQL, and what is expected of it.
@@ -367,7 +367,7 @@ const KEYS: &[(&str, &str, bool)] = &[
     ("k FLOAT", "1234567 + n / 8", false),
     ("a INT, b BIGINT UNSIGNED", "n % 7, 18446744073709551615 - n", true),
     ("a BIGINT, b INT", "n, -n", true),
-    ("a VARCHAR(20), b INT", "SHA1(n % 10), n", false),
+    ("a VARCHAR(20), b INT", "SHA2(n % 10, 224), n", false),
     ("a BINARY(2), b DATE, c DECIMAL(6,2)", "CHAR(n % 3), DATE_ADD('2000-01-01', INTERVAL n % 100 DAY), n", true),
     ("a ENUM('z','y','x'), b SET('q','r'), c INT", "1 + n % 3, n % 4, n", false),
 ];
@@ -404,17 +404,17 @@ fn tables_without_key_or_rows_are_one_chunk() {
     let Some(database) = Database::new(GTID, "keyless") else { return };
     database.run(
         "CREATE TABLE keyless (v INT); INSERT INTO keyless VALUES (1), (1), (NULL), (2);
-         CREATE TABLE empty (id INT PRIMARY KEY);
+         CREATE TABLE no_rows (id INT PRIMARY KEY);
          CREATE TABLE half_key (v VARCHAR(20) NOT NULL, w INT, UNIQUE KEY (v(5)), UNIQUE KEY (w));
          INSERT INTO half_key VALUES ('a', NULL)",
     );
-    let tables = ["keyless", "empty", "half_key"].map(|name| database.load_table(name));
+    let tables = ["keyless", "no_rows", "half_key"].map(|name| database.load_table(name));
     assert!(tables[0].table.key().is_empty() && tables[2].table.key().is_empty());
     let loaded = database.load(&tables, &small_chunks(1));
     assert!(loaded.ledger.tables().iter().all(|table| table.chunks.len() == 1));
-    assert_eq!(loaded.ledger.tables().iter().map(TableChunks::rows).collect::<Vec<_>>(), [0, 1, 4]);
+    assert_eq!(loaded.ledger.tables().iter().map(TableChunks::rows).collect::<Vec<_>>(), [1, 4, 0]);
     assert_eq!(loaded.windows.len(), 3, "an empty table is done by a window without changes");
-    let findings = check(&database.facts, &database.catalog(&["keyless", "empty", "half_key"]));
+    let findings = check(&database.facts, &database.catalog(&["keyless", "no_rows", "half_key"]));
     let keyless = findings.iter().find(|finding| finding.check == "tables without a key").unwrap();
     assert_eq!(keyless.severity, Severity::Warning);
     assert_eq!(keyless.found, format!("{0}.half_key, {0}.keyless", database.name));
@@ -560,8 +560,9 @@ fn one_broken_table_does_not_stop_the_others() {
 fn a_lost_connection_is_replaced_and_the_first_low_kept() {
     let Some(database) = Database::new(GTID, "killed") else { return };
     database.run(
-        "CREATE TABLE t (id INT PRIMARY KEY, filler CHAR(200));
-         INSERT INTO t WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 99999) SELECT n, 'x' FROM n;
+        "CREATE TABLE t (id INT PRIMARY KEY, filler VARCHAR(1000));
+         INSERT INTO t WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 39999)
+         SELECT n, REPEAT('x', 1000) FROM n;
          ANALYZE TABLE t; CREATE TABLE other (id INT AUTO_INCREMENT PRIMARY KEY)",
     );
     struct Recorded {
@@ -600,7 +601,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
             lock(&seen).extend(batch.rows().column(0).as_primitive::<Int32Type>().values().iter().copied());
         }
         // Transactions between the attempts, so that a later `low` would be another.
-        if windows.fetch_add(1, Ordering::Relaxed) % 100 == 50 {
+        if [20, 60].contains(&windows.fetch_add(1, Ordering::Relaxed)) {
             let mut connection = database.connect();
             connection.query("INSERT INTO other VALUES ()").unwrap();
             let ids = connection
@@ -617,12 +618,13 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         }
         Ok(())
     };
+    let before = lock(&record.ledger).clone();
     let end = Load {
         connect: &options,
         facts: &database.facts,
         tables: &tables,
-        options: &LoadOptions { chunk_rows: 20_000, window_rows: 256, ..LoadOptions::default() },
-        ledger: &lock(&record.ledger).clone(),
+        options: &LoadOptions { chunk_rows: 10_000, window_rows: 256, ..LoadOptions::default() },
+        ledger: &before,
         record: &record,
         emit: &emit,
         progress: &progress,
@@ -630,13 +632,13 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
     }
     .run();
     assert_eq!(end.unwrap(), LoadEnd::Complete);
-    assert_eq!(lock(&seen).len(), 100_000);
+    assert_eq!(lock(&seen).len(), 40_000);
     let lows = lock(&record.lows);
     assert!(lows.values().any(|attempts| attempts.len() > 1 && attempts[0] != attempts[1]), "nothing was read again");
     for (chunk, attempts) in &*lows {
         assert_eq!(lock(&record.ledger).tables()[0].chunks[*chunk as usize].low.as_ref(), attempts.first());
     }
-    assert_eq!(progress.tables[0].rows.load(Ordering::Relaxed), 100_000, "rows of failed attempts do not count");
+    assert_eq!(progress.tables[0].rows.load(Ordering::Relaxed), 40_000, "rows of failed attempts do not count");
 }
 
 #[test]
