@@ -323,14 +323,15 @@ impl Prober for ServerProber<'_> {
         }
         let column = &self.table.columns()[self.columns[0]];
         let name = quote_identifier(&column.name);
-        let [smallest, largest] = ["MIN", "MAX"].map(|function| {
-            key_expression(&column.sql_type, &format!("{function}({name})"))
-        });
+        let [smallest, largest] =
+            ["MIN", "MAX"].map(|function| key_expression(&column.sql_type, &format!("{function}({name})")));
         let sql = format!("SELECT {smallest}, {largest} FROM {}", quote_table(self.table.name()));
         let results = self.connection.query(&sql)?;
-        let mut values = results.iter().flat_map(|result| &result.rows).flatten().map(|value| {
-            std::str::from_utf8(value.as_deref()?).ok()?.parse::<i128>().ok()
-        });
+        let mut values = results
+            .iter()
+            .flat_map(|result| &result.rows)
+            .flatten()
+            .map(|value| std::str::from_utf8(value.as_deref()?).ok()?.parse::<i128>().ok());
         Ok(values.next().flatten().zip(values.next().flatten()))
     }
 
@@ -399,7 +400,11 @@ fn key_columns(table: &Table, key: &ChunkKey) -> Vec<usize> {
 }
 
 /// Name of the index that holds the key in order, quoted; none if there is no such index.
-pub(super) fn find_index(connection: &mut Connection, table: &Table, key: &ChunkKey) -> Result<Option<String>, WireError> {
+pub(super) fn find_index(
+    connection: &mut Connection,
+    table: &Table,
+    key: &ChunkKey,
+) -> Result<Option<String>, WireError> {
     let columns = key_columns(table, key);
     let Some(&first) = columns.first() else { return Ok(None) };
     if let Some(key) = table.unique_keys().iter().find(|key| key.columns == columns) {
@@ -472,7 +477,11 @@ fn compare(columns: &[&Column], border: &[KeyValue], inner: &str, last: &str, pa
         });
         alternatives.push(format!("({})", conditions.collect::<Vec<_>>().join(" AND ")));
     }
-    if let [only] = alternatives.as_mut_slice() { std::mem::take(only) } else { format!("({})", alternatives.join(" OR ")) }
+    if let [only] = alternatives.as_mut_slice() {
+        std::mem::take(only)
+    } else {
+        format!("({})", alternatives.join(" OR "))
+    }
 }
 
 /// A key column as text (binary: as bytes) from which [`parse_key`] makes the exact value again.
@@ -540,13 +549,7 @@ fn print_packed_date(packed: i128) -> String {
 
 fn print_clock(microseconds: i128) -> String {
     let seconds = microseconds / 1_000_000;
-    format!(
-        "{:02}:{:02}:{:02}.{:06}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        microseconds % 1_000_000
-    )
+    format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, microseconds % 1_000_000)
 }
 
 fn print_decimal(unscaled: i128, scale: u8) -> String {
@@ -795,7 +798,8 @@ mod tests {
 
     #[test]
     fn duplicates_of_a_named_column_stay_together() {
-        let mut keys = Keys::single((0..1000).flat_map(|key| std::iter::repeat_n(key / 3, 1 + (key == 500) as usize * 300)));
+        let mut keys =
+            Keys::single((0..1000).flat_map(|key| std::iter::repeat_n(key / 3, 1 + (key == 500) as usize * 300)));
         let counts = cut_integers(&mut keys, 100);
         assert!(counts.iter().all(|&count| count <= 303 + 150) && counts.len() >= 8, "{counts:?}");
     }
@@ -838,7 +842,8 @@ mod tests {
     #[test]
     fn composite_borders_are_written_out_column_by_column() {
         let int = SqlType::Int { bytes: 4, unsigned: false };
-        let columns = vec![column("a", int.clone(), false), column("b`", SqlType::VarChar, false), column("c", int, true)];
+        let columns =
+            vec![column("a", int.clone(), false), column("b`", SqlType::VarChar, false), column("c", int, true)];
         let table = Table::from(TableParts {
             name: TableName::new("d", "t"),
             version: 1,

@@ -367,8 +367,7 @@ impl View {
             }
             ViewRule::MariadbSnapshot => {
                 const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
-                let results =
-                    connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}"))?;
+                let results = connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}"))?;
                 let rows = results.last().map(|result| result.rows.as_slice()).unwrap_or_default();
                 let value = |name: &str| {
                     let row = rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
