@@ -45,8 +45,7 @@ impl BinlogFiles {
         deliver: &mut dyn FnMut(Window) -> ControlFlow<()>,
     ) -> Result<bool, BinlogError> {
         let start = decoder.coordinate().clone();
-        let first = self.paths.iter().position(|path| file_name(path) == *start.file);
-        let Some(first) = first else { return Err(BinlogError::new(&start, FileFault::NotGiven)) };
+        let Some(first) = self.find(&start) else { return Err(BinlogError::new(&start, FileFault::NotGiven)) };
         for (index, path) in self.paths[first..].iter().enumerate() {
             let offset = if index == 0 { start.offset } else { BINLOG_MAGIC.len() as u64 };
             self.check_order(first + index, decoder)?;
@@ -64,6 +63,18 @@ impl BinlogFiles {
             return Err(BinlogError::new(&end, Fault::UnfinishedTransaction));
         }
         Ok(true)
+    }
+
+    /// The file that a coordinate lies in; one behind the last if reading has ended with the last file.
+    fn find(&self, start: &Coordinate) -> Option<usize> {
+        // The server's own name for the next file stands at the end of each; an archive may have given it another one.
+        let same_number =
+            |path: &&PathBuf| start.file_number() > 0 && file_number(&file_name(path)) == start.file_number();
+        let by_name = self.paths.iter().position(|path| file_name(path) == *start.file);
+        let found = by_name.or_else(|| self.paths.iter().position(|path| same_number(&path)));
+        let last = file_number(&file_name(self.paths.last()?));
+        let is_next = start.offset == BINLOG_MAGIC.len() as u64 && start.file_number() == last + 1;
+        found.or(is_next.then_some(self.paths.len()))
     }
 
     /// A file that was left out would be a silent gap.

@@ -583,7 +583,13 @@ impl Decimal {
         let (head_digits, whole_groups) = (whole % 9, whole / 9);
         let (fraction_groups, tail_digits) = (scale / 9, scale % 9);
         let ends = BYTES_OF_DIGITS[head_digits as usize] + BYTES_OF_DIGITS[tail_digits as usize];
-        Decimal { head_digits, whole_groups, fraction_groups, tail_digits, bytes: ends + 4 * (whole_groups + fraction_groups) }
+        Decimal {
+            head_digits,
+            whole_groups,
+            fraction_groups,
+            tail_digits,
+            bytes: ends + 4 * (whole_groups + fraction_groups),
+        }
     }
 
     /// Calls `push` with the value and the digits of each group, from the highest on; gives whether the decimal is
@@ -630,7 +636,8 @@ fn decimal64(shape: Decimal, bytes: &[u8]) -> Result<i64, ValueFault> {
 
 fn decimal128(shape: Decimal, bytes: &[u8]) -> Result<i128, ValueFault> {
     let mut number = 0i128;
-    let negative = shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i128 + group as i128)?;
+    let negative =
+        shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i128 + group as i128)?;
     Ok(if negative { -number } else { number })
 }
 
@@ -644,5 +651,4 @@ fn decimal256(shape: Decimal, bytes: &[u8]) -> Result<i256, ValueFault> {
 }
 
 #[cfg(test)]
-#[path = "rows_tests.rs"]
 mod tests;

@@ -61,6 +61,8 @@ pub enum Fault {
     PreparedTooLarge { bytes_max: usize },
     #[error("an earlier error has ended the reading")]
     Ended,
+    #[error("the event before has not been read to its end")]
+    NotResumed,
     #[error("{0}")]
     File(FileFault),
 }
@@ -99,7 +101,9 @@ impl Fault {
             }
             Fault::Schema(error) => return Some(error.hint()),
             Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
-            Fault::PreparedTooLarge { .. } => "XA RECOVER on the server shows prepared transactions: commit or roll back",
+            Fault::PreparedTooLarge { .. } => {
+                "XA RECOVER on the server shows prepared transactions: commit or roll back"
+            }
             Fault::Checksum { .. } | Fault::Damaged(_) | Fault::OutOfPlace { .. } => {
                 "`mysqlbinlog --verify-binlog-checksum` on the server tells whether the file itself is damaged"
             }

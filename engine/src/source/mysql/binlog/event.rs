@@ -402,12 +402,12 @@ fn client_charset(status: &[u8]) -> Option<Charset> {
     let mut input = Input::new(status);
     loop {
         match input.u8().ok()? {
-            0 => input.take(4).ok()?,                                                        // flags
-            1 => input.take(8).ok()?,                                                        // sql_mode
-            2 => input.u8().ok().and_then(|length| input.take(length as usize + 1).ok())?,   // catalogue, old form
-            3 => input.take(4).ok()?,                                                        // auto_increment_*
+            0 => input.take(4).ok()?,                                                      // flags
+            1 => input.take(8).ok()?,                                                      // sql_mode
+            2 => input.u8().ok().and_then(|length| input.take(length as usize + 1).ok())?, // catalogue, old form
+            3 => input.take(4).ok()?,                                                      // auto_increment_*
             4 => return Charset::from_collation_id(input.u16().ok()?),
-            6 => input.u8().ok().and_then(|length| input.take(length as usize).ok())?,       // catalogue
+            6 => input.u8().ok().and_then(|length| input.take(length as usize).ok())?, // catalogue
             _ => return None,
         };
     }

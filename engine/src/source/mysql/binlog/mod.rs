@@ -166,11 +166,13 @@ impl BinlogDecoder {
 
     /// Feeds one event as it stands in the stream or file, checksum included.
     ///
-    /// # Panics
-    /// If the last call told to take a window and [`resume`](BinlogDecoder::resume) has not been called.
+    /// If it fills a window, [`resume`](BinlogDecoder::resume) must be called until it says [`Flow::Continue`] before the
+    /// next event is fed: a compressed transaction may fill many.
     pub fn feed(&mut self, event: &[u8]) -> Result<Flow, BinlogError> {
-        assert!(!self.unpacker.is_active(), "a full window is taken and reading resumed before the next event");
         let at = self.place.at.clone();
+        if self.unpacker.is_active() {
+            return Err(BinlogError::new(&at, Fault::NotResumed));
+        }
         self.guarded(&at, |decoder| decoder.outer_event(event))
     }
 

@@ -253,7 +253,8 @@ fn labels<'a>(columns: &mut [ColumnDetails<'a>], indexes: &[usize], mut content:
 }
 
 fn wire_type(code: u8, metadata: &mut Input<'_>) -> Result<WireType, Fault> {
-    let fraction = |digits: u8| if digits <= 6 { Ok(digits) } else { Err(Fault::Damaged("a fraction of over 6 digits")) };
+    let fraction =
+        |digits: u8| if digits <= 6 { Ok(digits) } else { Err(Fault::Damaged("a fraction of over 6 digits")) };
     let length_bytes =
         |bytes: u8| if (1..=4).contains(&bytes) { Ok(bytes) } else { Err(Fault::Damaged("a length of over 4 bytes")) };
     Ok(match code {
