@@ -37,6 +37,15 @@ pub struct Checkpoint {
     pub schemas: Vec<StoredSchema>,
 }
 
+impl Checkpoint {
+    /// Adds an entry to the history of schemas, unless an earlier run has found it already.
+    pub fn record_schema(&mut self, entry: StoredSchema) {
+        if !self.schemas.contains(&entry) {
+            self.schemas.push(entry);
+        }
+    }
+}
+
 /// Whose history a position is a point of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,8 +57,10 @@ pub enum SourceIdentity {
     /// Servers that share a history of GTIDs: any of them will do that has executed what the position says.
     GtidDomain,
     BinlogFiles,
+    /// The fingerprints tell whether its files are still cut into row groups as they were.
     Parquet {
         folder: String,
+        fingerprints: Vec<u32>,
     },
 }
 
@@ -59,7 +70,7 @@ impl std::fmt::Display for SourceIdentity {
             SourceIdentity::Server { uuid } => write!(f, "server {uuid}"),
             SourceIdentity::GtidDomain => write!(f, "a server with GTIDs"),
             SourceIdentity::BinlogFiles => write!(f, "binlog files"),
-            SourceIdentity::Parquet { folder } => write!(f, "Parquet folder {folder}"),
+            SourceIdentity::Parquet { folder, .. } => write!(f, "Parquet folder {folder}"),
         }
     }
 }

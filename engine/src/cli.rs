@@ -1,5 +1,6 @@
 //! The command line: what the user typed, and which function answers it.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -8,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config;
 use crate::error::Error;
 use crate::status::display::Screen;
-use crate::{precheck, task};
+use crate::{demo, precheck, task};
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
@@ -28,7 +29,14 @@ enum Command {
     /// Checks a task file, the source, the tables and the sink, and prints all findings.
     Check { task: PathBuf },
     /// Prints what will come out of each table: columns, types, key, topic, partitions.
-    Schema { task: PathBuf },
+    Schema {
+        task: PathBuf,
+        /// Print the source's tables as JSON instead: what `source.schema` of a task over binlog files takes.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows the whole way on this machine, without any server, and checks the result.
+    Demo,
     /// Prints every option of a task file with its default and meaning.
     Reference,
 }
@@ -44,8 +52,15 @@ pub enum Outcome {
 /// Runs the command; what it has to say goes to standard output, its log to standard error.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let screen = Screen::stderr();
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,mysql_async=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(screen.clone()).init();
+    // The demo says itself what happens.
+    let level = if matches!(arguments.command, Command::Demo) { "warn" } else { "info,mysql_async=warn" };
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(screen.clone())
+        .init();
     match &arguments.command {
         Command::Run { task } => {
             let summary = task::run(config::load(task)?, screen)?;
@@ -57,8 +72,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             print!("{findings}");
             Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
-        Command::Schema { task } => {
+        Command::Schema { task, json: false } => {
             print!("{}", task::describe(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Schema { task, json: true } => {
+            println!("{}", task::schema_json(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Demo => {
+            demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
         }
         Command::Reference => {

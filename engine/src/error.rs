@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
+use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::pipeline::tracker::NotSaved;
 use crate::sink::SinkError;
@@ -23,6 +24,8 @@ pub enum Error {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     NotSaved(#[from] NotSaved),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("could not start threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
     #[error("could not start the runtime: {0}")]
@@ -41,6 +44,7 @@ impl Error {
             Error::Source(error) => error.hint(),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
+            Error::Demo(DemoError::Task(error)) => error.hint(),
             _ => None,
         }
     }

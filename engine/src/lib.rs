@@ -11,12 +11,19 @@
 //! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
 pub mod batch;
-pub mod checkpoint;
-pub mod encode;
-pub mod message;
-pub mod partition;
-pub mod sink;
 pub mod source;
 pub mod transform;
+pub mod message;
+pub mod encode;
+pub mod partition;
+pub mod sink;
+pub mod checkpoint;
+pub mod pipeline;
 
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod error;
+pub mod precheck;
+pub mod status;
+pub mod task;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
+use crate::batch::{Table, TableParts};
 use crate::checkpoint::{Checkpoint, StateFolder};
-use crate::config::{self, SinkOptions, Task};
+use crate::config::{self, Format, SinkOptions, Task};
 use crate::encode::canal_json;
 use crate::error::Error;
-use crate::pipeline::route::{Router, plan_transform};
+use crate::pipeline::route::{Router, canal_options, plan_transform};
 use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
@@ -88,7 +89,10 @@ pub fn run_with(
 
 /// What will come out of each table, as text.
 pub fn describe(task: Task) -> Result<String, Error> {
+    let task = Arc::new(task);
     let source = Source::open(&task, &runtime()?, None)?;
+    let Format::CanalJson(options) = &task.format;
+    let options = canal_options(options);
     let mut out = String::new();
     for table in source.tables() {
         let transform = plan_transform(&task.tables, table).map_err(pipeline::route::RouteError::from)?;
@@ -110,7 +114,7 @@ pub fn describe(task: Task) -> Result<String, Error> {
                 "  {:width$}  {:type_width$}  sqlType {:5}  {}",
                 column.name,
                 format!("{}{null}", column.type_text),
-                canal_json::sql_type_code(&column.sql_type),
+                canal_json::sql_type_code(&column.sql_type, &options),
                 column.sql_type.arrow(),
             )
             .expect("writing to a string does not fail");
@@ -122,6 +126,13 @@ pub fn describe(task: Task) -> Result<String, Error> {
     Ok(out)
 }
 
+/// The source's tables as JSON: the file that `source.schema` names.
+pub fn schema_json(task: Task) -> Result<String, Error> {
+    let source = Source::open(&Arc::new(task), &runtime()?, None)?;
+    let tables: Vec<TableParts> = source.tables().iter().map(|table| Table::clone(table).into()).collect();
+    Ok(serde_json::to_string_pretty(&tables).expect("tables have string keys only"))
+}
+
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Error::Runtime)
@@ -130,7 +141,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     Ok(match &task.sink {
         SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
-        SinkOptions::File(path) => Box::new(FileSink::new(path)?),
+        SinkOptions::File(path) => Box::new(FileSink::new(path, PRETENDED_PARTITIONS)?),
         SinkOptions::Null => Box::new(NullSink { partitions: PRETENDED_PARTITIONS }),
     })
 }
@@ -152,15 +163,18 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
         };
         Ok(kafka::Sasl { mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
     });
-    let tls = options.tls.as_ref().map(|tls| kafka::Tls {
-        ca: tls.ca.clone(),
-        cert: tls.client.as_ref().map(|client| client.cert.clone()),
-        key: tls.client.as_ref().map(|client| client.key.clone()),
-        verify: tls.verify,
+    let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
+        Ok(kafka::Tls {
+            ca: tls.ca.clone(),
+            cert: tls.client.as_ref().map(|client| client.cert.clone()),
+            key: tls.client.as_ref().map(|client| client.key.clone()),
+            key_password: tls.key_password.as_ref().map(|password| password.resolve()).transpose()?,
+            verify: tls.verify,
+        })
     });
     Ok(kafka::KafkaOptions {
         brokers: options.brokers.join(","),
-        security: kafka::Security { sasl: sasl.transpose()?, tls },
+        security: kafka::Security { sasl: sasl.transpose()?, tls: tls.transpose()? },
         client_id: format!("tidegate-{}", task.name),
         create_topics: options.create_topics.as_ref().map(|create| kafka::CreateTopics {
             partitions: create.partitions,

@@ -36,7 +36,7 @@ pub struct Transform {
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
     #[error("table {table}, {clause}: {error}")]
-    Sql { table: TableName, clause: &'static str, error: SqlError },
+    Sql { table: TableName, clause: &'static str, error: Box<SqlError> },
     #[error(
         "table {table}, select: column {column} holds a date that no calendar has, and a column is computed from it"
     )]
@@ -52,7 +52,7 @@ impl Transform {
         output_name: TableName,
     ) -> Result<Transform, TransformError> {
         let input = Input { schema: sql_view(table), pushdown: table.columns().iter().map(pushdown).collect() };
-        let error = |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error };
+        let error = |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error: Box::new(error) };
         let filter = condition.map(|text| Filter::compile(text, &input)).transpose().map_err(error("where"))?;
         let projection = select.map(|items| Projection::compile(items, &input)).transpose().map_err(error("select"))?;
         let output = match &projection {
@@ -84,7 +84,7 @@ impl Transform {
         let keep = filter.evaluate(&columns).map_err(|error| TransformError::Sql {
             table: batch.table().name().clone(),
             clause: "where",
-            error,
+            error: Box::new(error),
         })?;
         Ok(batch.retain(&keep))
     }
@@ -104,7 +104,7 @@ impl Transform {
         let computed = projection.evaluate(&inputs).map_err(|error| TransformError::Sql {
             table: batch.table().name().clone(),
             clause: "select",
-            error,
+            error: Box::new(error),
         })?;
         let columns = projection
             .outputs()

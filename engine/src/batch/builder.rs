@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, DictionaryArray, NullBufferBuilder, PrimitiveArray, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, NullBufferBuilder, PrimitiveArray, StringArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::*;
 
@@ -234,7 +234,7 @@ impl RowsBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::AsArray;
+    use arrow::array::{Array, AsArray};
 
     fn column(sql_type: SqlType) -> Column {
         Column { name: "c".into(), sql_type, type_text: String::new(), nullable: true, charset: None }

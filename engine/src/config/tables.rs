@@ -83,6 +83,16 @@ impl TableSelection {
         Some(databases)
     }
 
+    /// Tables that are named exactly, as (database, table).
+    pub fn exact_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.exact.iter().flat_map(|(database, tables)| tables.keys().map(move |table| (database.as_str(), table.as_str())))
+    }
+
+    /// Whether anything but exact names is selected.
+    pub fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// All rules, those of exact names first. To find entries that select nothing.
     pub fn rules(&self) -> impl Iterator<Item = &TableRule> {
         let exact = self.exact.values().flat_map(HashMap::values);

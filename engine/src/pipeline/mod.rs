@@ -29,7 +29,7 @@ use crate::batch::{ChangeBatch, Progress, Window};
 use crate::checkpoint::StateFolder;
 use crate::error::Error;
 use crate::message::MessageWindow;
-use crate::sink::{Delivery, Sink};
+use crate::sink::{Delivery, Sink, SinkError};
 use crate::status::{Phase, Status};
 use route::{RouteError, Router};
 use shutdown::Stop;
@@ -95,11 +95,12 @@ pub fn run(
     let (windows_in, windows) = bounded(WINDOWS_QUEUED);
     let (order_in, order) = bounded(pipeline.encode_threads + 1);
     let (pending_in, pending) = bounded(DELIVERIES_QUEUED);
+    let abort = pipeline.sink.lock().expect("sinks do not panic").aborter();
     std::thread::scope(|scope| {
         let saver = scope.spawn(|| failure.note(pipeline.tracker.save_loop(state).map_err(Error::from)));
         let dispatcher = scope.spawn(|| failure.note(dispatch(windows, order_in, &pipeline.router, &pool)));
         let sender = scope.spawn(|| failure.note(send(order, pending_in, &pipeline.sink)));
-        let acknowledger = scope.spawn(|| failure.note(acknowledge(pending, pipeline)));
+        let acknowledger = scope.spawn(|| failure.note(acknowledge(pending, pipeline).inspect_err(|_| abort())));
         let emitter = Emitter { windows: windows_in, status: pipeline.status.clone() };
         failure.note(source(&emitter));
         pipeline.status.set_phase(Phase::Draining);
@@ -125,7 +126,7 @@ impl Failure {
         if let Err(error) = result {
             let mut first = self.first.lock().expect("nobody panics while noting");
             // Other stages merely notice that their neighbour has gone.
-            if !matches!(error, Error::Stopped) {
+            if !matches!(error, Error::Stopped | Error::Sink(SinkError::Stopped)) {
                 first.get_or_insert(error);
             }
             self.stop.stop();

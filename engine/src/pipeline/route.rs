@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 
 use crate::batch::{ChangeBatch, Table, TableName, Window};
-use crate::config::{Format, TableSelection, Task};
-use crate::encode::canal_json::CanalJson;
+use crate::config::{self, Format, TableSelection, Task};
+use crate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
+use crate::encode::text::{EnumText, SetText};
 use crate::encode::{EncodeError, Encoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
-use crate::partition::{PartitionError, PartitionHash, Partitioner};
+use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner};
 use crate::sink::{Sink, SinkError};
 use crate::transform::{Transform, TransformError};
 
@@ -34,7 +35,7 @@ pub enum RouteError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     #[error("table {table}: {error}")]
-    Topic { table: TableName, error: crate::config::TopicNameError },
+    Topic { table: TableName, error: config::TopicNameError },
 }
 
 impl Route {
@@ -43,11 +44,9 @@ impl Route {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
         let transform = plan_transform(&task.tables, table)?;
-        let hash = match task.partition_hash {
-            crate::config::PartitionHash::Dts => PartitionHash::Dts,
-            crate::config::PartitionHash::Canal => PartitionHash::Canal,
-        };
-        let partitioner = Partitioner::new(rule.partition.clone().into(), hash, table, partitions)?;
+        let partitioner =
+            Partitioner::new(partition_policy(&rule.partition), partition_hash(task.partition_hash), table, partitions)?
+                .with_time_zone(time_zone_offset_s(&task.format));
         let encoder = plan_encoder(&task.format, transform.output());
         Ok(Route { transform, partitioner, encoder, topic: topic.into() })
     }
@@ -58,7 +57,7 @@ impl Route {
         let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
         let batch = self.transform.filter(batch)?;
         let mut partitions = Vec::with_capacity(batch.kinds().len());
-        self.partitioner.partitions(&batch, &mut partitions);
+        self.partitioner.partitions(&batch, &mut partitions)?;
         let sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
         let batch = self.transform.project(batch)?;
         let mut values = Values::default();
@@ -77,7 +76,56 @@ pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<
 /// The encoder of a table as the task's format says.
 pub fn plan_encoder(format: &Format, output: &Table) -> Box<dyn Encoder> {
     match format {
-        Format::CanalJson(options) => Box::new(CanalJson::new(output, options.into())),
+        Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
+    }
+}
+
+fn time_zone_offset_s(format: &Format) -> i32 {
+    match format {
+        Format::CanalJson(options) => options.time_zone_offset_s,
+    }
+}
+
+/// The encoder's options for what the task file says.
+pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
+    CanalOptions {
+        initial_type: match options.profile {
+            config::Profile::Canal => InitialType::Insert,
+            config::Profile::Dts => InitialType::Init,
+        },
+        enum_as: match options.enums {
+            config::LabelOrNumber::Label => EnumText::Label,
+            config::LabelOrNumber::Number => EnumText::Index,
+        },
+        set_as: match options.sets {
+            config::LabelOrNumber::Label => SetText::Labels,
+            config::LabelOrNumber::Number => SetText::Bits,
+        },
+        mysql_type: match options.mysql_type {
+            config::MysqlTypeText::Full => MysqlType::Full,
+            config::MysqlTypeText::Base => MysqlType::Base,
+        },
+        old: match options.old {
+            config::ColumnsInOld::Changed => OldColumns::Changed,
+            config::ColumnsInOld::All => OldColumns::All,
+        },
+        time_zone_offset_s: options.time_zone_offset_s,
+    }
+}
+
+fn partition_policy(policy: &config::PartitionPolicy) -> PartitionPolicy {
+    match policy {
+        config::PartitionPolicy::Zero => PartitionPolicy::Zero,
+        config::PartitionPolicy::Table => PartitionPolicy::Table,
+        config::PartitionPolicy::PrimaryKey => PartitionPolicy::PrimaryKey,
+        config::PartitionPolicy::Columns(names) => PartitionPolicy::Columns(names.clone()),
+    }
+}
+
+fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
+    match hash {
+        config::PartitionHash::Dts => PartitionHash::Dts,
+        config::PartitionHash::Canal => PartitionHash::Canal,
     }
 }
 

@@ -1,32 +1,42 @@
 //! Stopping: a flag that everybody who waits looks at, raised by a signal or by a failure.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Tells sources to end. Cheap to clone; never lowered again.
-#[derive(Clone, Debug)]
-pub struct Stop(Arc<watch::Sender<bool>>);
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<Inner>);
 
-impl Default for Stop {
-    fn default() -> Stop {
-        Stop(Arc::new(watch::Sender::new(false)))
-    }
+#[derive(Debug, Default)]
+struct Inner {
+    flag: AtomicBool,
+    raised: Notify,
 }
 
 impl Stop {
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.flag.store(true, Ordering::SeqCst);
+        self.0.raised.notify_waiters();
     }
 
     pub fn is_stopped(&self) -> bool {
-        *self.0.borrow()
+        self.0.flag.load(Ordering::SeqCst)
+    }
+
+    /// The flag itself, for those who poll it.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0.flag
     }
 
     /// Resolves when the flag is raised.
     pub async fn stopped(&self) {
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.0.subscribe().wait_for(|stopped| *stopped).await;
+        let raised = self.0.raised.notified();
+        // `notified` hears what is raised from its creation on; what was raised before shows here.
+        if !self.is_stopped() {
+            raised.await;
+        }
     }
 
     /// Raises the flag at the first SIGTERM or SIGINT. The second ends the process at once, as without this.

@@ -75,6 +75,10 @@ impl Sink for FileSink {
     fn prepare_topic(&mut self, _: &str) -> Result<u32, SinkError> {
         Ok(self.partitions)
     }
+
+    fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
+    }
 }
 
 impl Drop for FileSink {

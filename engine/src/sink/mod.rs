@@ -24,6 +24,10 @@ pub trait Sink: Send {
 
     /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
     fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError>;
+
+    /// Something that any thread may call to end what blocks: a `send` that waits and every outstanding delivery fail with
+    /// [`SinkError::Stopped`].
+    fn aborter(&self) -> Box<dyn Fn() + Send + Sync>;
 }
 
 /// What went wrong while delivering.
@@ -85,5 +89,9 @@ impl Sink for NullSink {
 
     fn prepare_topic(&mut self, _: &str) -> Result<u32, SinkError> {
         Ok(self.partitions)
+    }
+
+    fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
     }
 }

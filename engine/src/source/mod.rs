@@ -1,5 +1,158 @@
 //! Where do changes come from, and from which point?
+//!
+//! A [`Source`] is opened (it connects, looks and refuses), then run: first the full load, then every change, as one
+//! stream of windows. Only connecting happens here; how each kind of source reads is in its own module.
 
 pub mod binlog_file;
+pub mod files;
 pub mod mysql;
 pub mod parquet;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::batch::{Coordinate, Table, TableName};
+use crate::checkpoint::{Checkpoint, CheckpointError, SourceIdentity, StateFolder};
+use crate::config::{SourceOptions, Task};
+use crate::error::Error;
+use crate::pipeline::Emitter;
+use crate::pipeline::shutdown::Stop;
+use crate::pipeline::tracker::Tracker;
+use crate::status::Status;
+use files::{ArchiveSource, ParquetSource};
+use mysql::MysqlSource;
+
+/// What a running source may use.
+pub struct Context<'a> {
+    pub task: &'a Task,
+    pub emitter: &'a Emitter,
+    pub tracker: &'a Arc<Tracker>,
+    pub status: &'a Status,
+    pub stop: &'a Stop,
+}
+
+/// An opened source.
+#[expect(clippy::large_enum_variant, reason = "there is one per task")]
+pub enum Source {
+    Mysql(MysqlSource),
+    BinlogFiles(ArchiveSource),
+    Parquet(ParquetSource),
+}
+
+impl Source {
+    /// Connects and looks: servers answer, tables exist. `stored` is the checkpoint of an earlier run.
+    pub fn open(
+        task: &Arc<Task>,
+        runtime: &tokio::runtime::Runtime,
+        stored: Option<&Checkpoint>,
+    ) -> Result<Source, Error> {
+        Ok(match &task.source {
+            SourceOptions::Mysql(options) => Source::Mysql(MysqlSource::open(task, options, runtime, stored)?),
+            SourceOptions::BinlogFiles(options) => Source::BinlogFiles(ArchiveSource::open(options)?),
+            SourceOptions::Parquet(options) => Source::Parquet(ParquetSource::open(task, options)?),
+        })
+    }
+
+    /// Tables known before anything is read. Archived binlogs show theirs later.
+    pub fn tables(&self) -> &[Arc<Table>] {
+        match self {
+            Source::Mysql(source) => source.tables(),
+            Source::BinlogFiles(_) => &[],
+            Source::Parquet(source) => source.tables(),
+        }
+    }
+
+    /// Whose history this source's positions are points of.
+    pub fn identity(&self) -> SourceIdentity {
+        match self {
+            Source::Mysql(source) => source.identity(),
+            Source::BinlogFiles(_) => SourceIdentity::BinlogFiles,
+            Source::Parquet(source) => source.identity(),
+        }
+    }
+
+    /// The stored checkpoint, if its positions mean something here.
+    pub fn check_stored(&self, stored: Checkpoint, state: &StateFolder) -> Result<Checkpoint, Error> {
+        if stored.source != self.identity() {
+            return Err(Error::Checkpoint(CheckpointError::Foreign {
+                path: state.checkpoint_path(),
+                found: stored.source.to_string(),
+                expected: self.identity().to_string(),
+            }));
+        }
+        Ok(stored)
+    }
+
+    /// Emits everything until the source ends, which a server's does not, or is told to stop.
+    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
+        match self {
+            Source::Mysql(source) => source.run(context),
+            Source::BinlogFiles(source) => source.run(context),
+            Source::Parquet(source) => source.run(context),
+        }
+    }
+}
+
+/// Why a source cannot be read, or not any further.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Connection(mysql::connection::ConnectionError),
+    #[error("could not read the server's state: {0}")]
+    Query(mysql_async::Error),
+    #[error(transparent)]
+    Catalog(mysql::catalog::CatalogError),
+    #[error("the source cannot be used as it is:{}", list_findings(.0))]
+    Findings(Vec<mysql::connection::Finding>),
+    #[error("no table is selected: nothing on the server matches `tables`")]
+    NoTables,
+    #[error(transparent)]
+    Load(mysql::snapshot::LoadError),
+    #[error(transparent)]
+    Wire(mysql::wire::WireError),
+    #[error(transparent)]
+    Binlog(mysql::binlog::BinlogError),
+    #[error("the server ended the binlog dump")]
+    BinlogEnded,
+    #[error("binlog position {at} is no longer on the server: {error}")]
+    BinlogGone { at: Coordinate, error: mysql::wire::WireError },
+    #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
+    OffsetBeyondProtocol { at: Coordinate },
+    #[error("no binlog file is given")]
+    NoFiles,
+    #[error("schema file {}: {reason}", path.display())]
+    SchemaFile { path: PathBuf, reason: String },
+    #[error("folder {} has no data set for table {table}", folder.display())]
+    NoDataSet { table: TableName, folder: PathBuf },
+    #[error(transparent)]
+    Parquet(parquet::ParquetError),
+}
+
+impl SourceError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SourceError::Load(error) => error.hint(),
+            SourceError::Wire(error) => error.hint().map(str::to_owned),
+            SourceError::Binlog(error) => error.hint().map(str::to_owned),
+            SourceError::Parquet(error) => error.hint().map(str::to_owned),
+            SourceError::NoDataSet { .. } => {
+                Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
+            }
+            SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => {
+                Some("names are compared with case; `tidegate check` shows what the account may see".to_owned())
+            }
+            SourceError::BinlogGone { .. } => Some(
+                "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
+                 (binlog_expire_logs_seconds)"
+                    .to_owned(),
+            ),
+            SourceError::OffsetBeyondProtocol { .. } => Some("turn GTIDs on at the server, or begin again with a full load".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn list_findings(findings: &[mysql::connection::Finding]) -> String {
+    findings.iter().map(|finding| format!("\n  {finding}\n    {}", finding.hint)).collect()
+}

@@ -857,8 +857,11 @@ mod tests {
         writer.close().unwrap();
     }
 
+    /// Chunk, rows and whether it is done.
+    type Step = (u32, u64, bool);
+
     /// All that is read, and the progress of every window.
-    fn read_all(data_set: &DataSet, done: &[u32]) -> Result<(Vec<RecordBatch>, Vec<(u32, u64, bool)>), ParquetError> {
+    fn read_all(data_set: &DataSet, done: &[u32]) -> Result<(Vec<RecordBatch>, Vec<Step>), ParquetError> {
         let seen = Mutex::new((Vec::new(), Vec::new()));
         read(std::slice::from_ref(data_set), 1, &|_, chunk| done.contains(&chunk), &|window| {
             let mut seen = seen.lock().unwrap();

@@ -43,7 +43,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder};
-use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, Table};
+use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use crate::message::Values;
 use types::SqlTypeCode;
 
@@ -82,6 +82,15 @@ pub struct CanalOptions {
     pub old: OldColumns,
     /// Time zone of TIMESTAMP text, in seconds east of UTC.
     pub time_zone_offset_s: i32,
+}
+
+/// The code of `java.sql.Types` that values of a type have; unsigned numbers beyond the signed range have the next wider.
+pub fn sql_type_code(sql_type: &SqlType, options: &CanalOptions) -> &'static str {
+    match SqlTypeCode::of(sql_type, options) {
+        SqlTypeCode::Always(code)
+        | SqlTypeCode::Unsigned { small: code, .. }
+        | SqlTypeCode::Nullable { value: code, .. } => code,
+    }
 }
 
 /// Encodes the changes of one table version.

@@ -175,6 +175,13 @@ impl Sink for KafkaSink {
     fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError> {
         self.partition_count(topic)
     }
+
+    fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
+        let producer = Arc::clone(&self.producer);
+        Box::new(move || {
+            producer.fail(SinkError::Stopped);
+        })
+    }
 }
 
 impl Drop for KafkaSink {

@@ -20,11 +20,14 @@ pub const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "perform
 /// Tables whose columns are asked for in one query.
 const TABLES_PER_QUERY: usize = 200;
 
+/// Whether a table, by database and name, is wanted.
+pub type MatchTable<'a> = &'a (dyn Fn(&str, &str) -> bool + Sync);
+
 /// Which tables are wanted: those named, and those for which `matches` is true of database and name.
 pub struct Selection<'a> {
     pub named: &'a [TableName],
     /// Without it the other tables are not even listed.
-    pub matches: Option<&'a (dyn Fn(&str, &str) -> bool + Sync)>,
+    pub matches: Option<MatchTable<'a>>,
 }
 
 /// A table and what reading it depends on.
@@ -124,7 +127,8 @@ async fn read_definitions(
         "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
          WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
     );
-    let keys: Vec<(String, String, Option<String>, Option<u64>, String)> = connection.exec(sql, params()).await?;
+    type KeyRow = (String, String, Option<String>, Option<u64>, String);
+    let keys: Vec<KeyRow> = connection.exec(sql, params()).await?;
     let sql = format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE {of_these}");
     let tables: Vec<(String, Option<String>, Option<u64>)> = connection.exec(sql, params()).await?;
 
@@ -136,13 +140,10 @@ async fn read_definitions(
             .filter(|(of, ..)| *of == table)
             .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
             .collect::<Result<Vec<_>, _>>()?;
-        let parts = keys
-            .iter()
-            .filter(|(of, ..)| *of == table)
-            .map(|(_, key, column, prefix, nullable)| KeyPart {
-                key,
-                column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
-            });
+        let parts = keys.iter().filter(|(of, ..)| *of == table).map(|(_, key, column, prefix, nullable)| KeyPart {
+            key,
+            column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
+        });
         let unique_keys = unique_keys(&columns, parts);
         let table = Table::from(TableParts { name, version: 1, columns, unique_keys });
         definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });

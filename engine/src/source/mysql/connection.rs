@@ -257,10 +257,9 @@ impl Grants {
         self.grants.iter().any(|grant| {
             grant.holds(select)
                 && match &grant.scope {
-                    Scope::Global => !self
-                        .revokes
-                        .iter()
-                        .any(|revoke| revoke.holds(select) && revoke.scope == Scope::Database(table.database.to_string())),
+                    Scope::Global => !self.revokes.iter().any(|revoke| {
+                        revoke.holds(select) && revoke.scope == Scope::Database(table.database.to_string())
+                    }),
                     Scope::Database(pattern) => matches_pattern(pattern, &table.database),
                     Scope::Table(database, name) => **database == *table.database && **name == *table.table,
                 }
@@ -421,8 +420,12 @@ fn check_binlog(facts: &ServerFacts, findings: &mut Vec<Finding>) {
         findings.push(Finding {
             severity: Severity::Warning,
             check: "gtid_mode",
-            found: if facts.variable("gtid_mode").is_empty() { "not known to this server" } else { facts.variable("gtid_mode") }
-                .to_owned(),
+            found: if facts.variable("gtid_mode").is_empty() {
+                "not known to this server"
+            } else {
+                facts.variable("gtid_mode")
+            }
+            .to_owned(),
             expected: "ON".into(),
             hint: "Without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
                    server needs a new full load."

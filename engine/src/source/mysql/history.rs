@@ -63,9 +63,12 @@ pub fn prune(entries: &mut Vec<StoredSchema>, position: &Coordinate) {
     }
 }
 
+/// Whether a table is captured, by database and name.
+pub type Captured = Box<dyn Fn(&str, &str) -> bool + Send>;
+
 /// The schemas of captured tables at the point that the reader has reached.
 pub struct History {
-    captured: Box<dyn Fn(&str, &str) -> bool + Send>,
+    captured: Captured,
     now: BTreeMap<TableName, Now>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
@@ -109,7 +112,7 @@ impl History {
     pub fn new(
         stored: &[StoredSchema],
         position: &Coordinate,
-        captured: Box<dyn Fn(&str, &str) -> bool + Send>,
+        captured: Captured,
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
         let mut now = BTreeMap::new();

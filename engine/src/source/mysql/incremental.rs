@@ -79,16 +79,21 @@ impl Follower<'_> {
         let mut opened: Option<Instant> = None;
         while !self.stop.is_stopped() {
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
-            let full = match packets.next(wait).map_err(SourceError::Wire)? {
+            let ends = match packets.next(wait).map_err(SourceError::Wire)? {
                 Packet::Event(event) => {
-                    let flow = decoder.feed(event).map_err(SourceError::Binlog)?;
-                    let opened = *opened.get_or_insert_with(Instant::now);
-                    flow == Flow::WindowFull || (!packets.buffered() && opened.elapsed() >= window_time)
+                    let mut flow = decoder.feed(event).map_err(SourceError::Binlog)?;
+                    let opened_at = *opened.get_or_insert_with(Instant::now);
+                    while flow == Flow::WindowFull {
+                        opened = None;
+                        self.emit(decoder, position)?;
+                        flow = decoder.resume().map_err(SourceError::Binlog)?;
+                    }
+                    opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
                 Packet::Idle => opened.is_some(),
                 Packet::End => return Err(SourceError::BinlogEnded.into()),
             };
-            if full {
+            if ends {
                 opened = None;
                 self.emit(decoder, position)?;
             }

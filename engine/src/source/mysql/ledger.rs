@@ -210,6 +210,14 @@ impl Ledger {
         horizon
     }
 
+    /// The chunk of each row by its key; none if only the server could tell.
+    #[cfg(test)]
+    pub(super) fn chunks_of(&self, batch: &ChangeBatch) -> Option<Vec<usize>> {
+        let table = self.table(batch.table().name())?;
+        let keys = exact_keys(&table.key, batch)?;
+        (0..batch.kinds().len()).map(|row| find_chunk(&table.chunks, &keys, row)).collect()
+    }
+
     /// Drops what the chunks of the table have shown already. A table that is not in the ledger passes as it is.
     pub fn filter(&self, batch: ChangeBatch) -> ChangeBatch {
         let Some(table) = self.table(batch.table().name()).filter(|table| table.planned) else { return batch };

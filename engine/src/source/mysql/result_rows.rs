@@ -252,7 +252,9 @@ fn take_packed<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 fn parse_date(parts: &[u8]) -> Option<i32> {
     match *parts {
         [] => Some(date_from_parts(0, 0, 0)),
-        [y0, y1, month, day, ..] => Some(date_from_parts(u16::from_le_bytes([y0, y1]).into(), month.into(), day.into())),
+        [y0, y1, month, day, ..] => {
+            Some(date_from_parts(u16::from_le_bytes([y0, y1]).into(), month.into(), day.into()))
+        }
         _ => None,
     }
 }
@@ -267,7 +269,8 @@ fn parse_datetime(parts: &[u8]) -> Option<i64> {
     let microseconds = match time {
         [] => 0,
         [hour, minute, second, fraction @ ..] => {
-            (u64::from(*hour) * 3600 + u64::from(*minute) * 60 + u64::from(*second)) * 1_000_000 + parse_fraction(fraction)?
+            (u64::from(*hour) * 3600 + u64::from(*minute) * 60 + u64::from(*second)) * 1_000_000
+                + parse_fraction(fraction)?
         }
         _ => return None,
     };

@@ -367,8 +367,7 @@ impl View {
             }
             ViewRule::MariadbSnapshot => {
                 const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
-                let results =
-                    connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}"))?;
+                let results = connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}"))?;
                 let rows = results.last().map(|result| result.rows.as_slice()).unwrap_or_default();
                 let value = |name: &str| {
                     let row = rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
@@ -484,8 +483,8 @@ struct Run<'a> {
     load: &'a Load<'a>,
     rule: ViewRule,
     keys: Vec<ChunkKey>,
-    /// How each table's ranges find their index, once known.
-    index_hints: Vec<OnceLock<String>>,
+    /// The index by which each table is cut, once looked up.
+    indexes: Vec<OnceLock<Option<String>>>,
     queue: Mutex<Queue>,
     changed: Condvar,
     interrupters: Vec<Mutex<Option<Interrupter>>>,
@@ -552,7 +551,7 @@ impl<'a> Run<'a> {
             load,
             rule: ViewRule::of(load.facts),
             keys,
-            index_hints: load.tables.iter().map(|_| OnceLock::new()).collect(),
+            indexes: load.tables.iter().map(|_| OnceLock::new()).collect(),
             queue: Mutex::new(queue),
             changed: Condvar::new(),
             interrupters: (0..readers).map(|_| Mutex::new(None)).collect(),
@@ -803,8 +802,8 @@ impl<'a> Reader<'a> {
         let load_table = &run.load.tables[table];
         let key = &run.keys[table];
         let connection = self.connected()?;
-        let hint = index_hint(run, connection, table)?;
-        let mut prober = ServerProber::new(connection, &load_table.table, key, hint);
+        let index = find_index(run, connection, table)?;
+        let mut prober = ServerProber::new(connection, &load_table.table, key, index);
         let start = from.clone();
         chunks::cut(&mut prober, key, start, run.load.options.chunk_rows, &mut |range| {
             if run.is_stopped() {
@@ -828,7 +827,7 @@ impl<'a> Reader<'a> {
         let table = &load.tables[job.table].table;
         let timestamp_s = seconds_since_1970();
         let connection = self.connected()?;
-        let hint = index_hint(run, connection, job.table)?;
+        let index = find_index(run, connection, job.table)?;
         let view = View::open(connection, run.rule, load.facts, load.options.view_tries)?;
         if run.keys[job.table].columns.is_empty() {
             info!(table = %table.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
@@ -845,7 +844,7 @@ impl<'a> Reader<'a> {
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
 
         let mut params = Vec::new();
-        let sql = select_statement(&load.tables[job.table], &run.keys[job.table], &job.range, hint, &mut params);
+        let sql = select_statement(&load.tables[job.table], &run.keys[job.table], &job.range, index, &mut params);
         let progress = &load.progress.tables[job.table];
         let mut rows = connection.execute(&sql, &params)?;
         let decoder =
@@ -907,25 +906,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn index_hint<'a>(run: &'a Run<'_>, connection: &mut Connection, table: usize) -> Result<&'a str, WireError> {
-    if let Some(hint) = run.index_hints[table].get() {
-        return Ok(hint);
+fn find_index<'a>(run: &'a Run<'_>, connection: &mut Connection, table: usize) -> Result<Option<&'a str>, WireError> {
+    if let Some(index) = run.indexes[table].get() {
+        return Ok(index.as_deref());
     }
-    let hint = chunks::index_hint(connection, &run.load.tables[table].table, &run.keys[table])?;
-    Ok(run.index_hints[table].get_or_init(|| hint))
+    let index = chunks::find_index(connection, &run.load.tables[table].table, &run.keys[table])?;
+    Ok(run.indexes[table].get_or_init(|| index).as_deref())
 }
 
 fn select_statement(
     table: &LoadTable,
     key: &ChunkKey,
     range: &KeyRange,
-    hint: &str,
+    index: Option<&str>,
     params: &mut Vec<super::wire::Param>,
 ) -> String {
     let range = range.condition(&table.table, key, params);
     let mut sql = format!("SELECT {} FROM {}", select_list(&table.table), quote_table(table.table.name()));
     if !range.is_empty() {
-        sql += &format!(" {hint}");
+        sql += &format!(" {}", chunks::force_index(index));
     }
     let condition = table.condition.as_ref().map(|condition| format!("({condition}\n)")).unwrap_or_default();
     let conditions: Vec<String> = [range, condition].into_iter().filter(|text| !text.is_empty()).collect();

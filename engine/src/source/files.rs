@@ -1,0 +1,149 @@
+//! Sources that are files: archived binlogs as changes, Parquet as a full load. Both end by themselves.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::binlog_file::BinlogFiles;
+use super::mysql::binlog::{BinlogDecoder, WindowOptions};
+use super::mysql::history::{History, SchemaState, StoredSchema};
+use super::mysql::window_bytes;
+use super::parquet::{self, DataSet};
+use super::{Context, SourceError};
+use crate::batch::{Coordinate, Position, Table, TableName, TableParts};
+use crate::checkpoint::SourceIdentity;
+use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
+use crate::error::Error;
+use crate::status::{Phase, TableProgress};
+
+/// Binlog files that a server has written.
+pub struct ArchiveSource {
+    files: BinlogFiles,
+    start: Coordinate,
+    /// From the schema file: for binlogs that do not describe their tables.
+    tables: Vec<TableParts>,
+}
+
+impl ArchiveSource {
+    pub fn open(options: &BinlogFilesOptions) -> Result<ArchiveSource, Error> {
+        let files = BinlogFiles::new(options.files.clone());
+        let start = files.start().ok_or(SourceError::NoFiles)?;
+        let tables = match &options.schema {
+            None => Vec::new(),
+            Some(path) => {
+                let text = std::fs::read(path)
+                    .map_err(|error| SourceError::SchemaFile { path: path.clone(), reason: error.to_string() })?;
+                serde_json::from_slice(&text)
+                    .map_err(|error| SourceError::SchemaFile { path: path.clone(), reason: error.to_string() })?
+            }
+        };
+        Ok(ArchiveSource { files, start, tables })
+    }
+
+    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
+        context.status.set_phase(Phase::Incremental);
+        let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
+            Some(position) => position,
+            None => self.begin(context)?,
+        };
+        info!(position = %position.coordinate, "reading binlog files");
+        let selection = context.task.tables.clone();
+        let recorder = context.tracker.clone();
+        let history = History::new(
+            &context.tracker.read(|checkpoint| checkpoint.schemas.clone()),
+            &position.coordinate,
+            Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+        );
+        let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
+        let windows = WindowOptions { rows, bytes: window_bytes(context.task) };
+        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows);
+        let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
+        Ok(())
+    }
+
+    fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
+        let start = Position { coordinate: self.start.clone(), gtids: None, events_done: 0 };
+        let schemas = self.tables.iter().map(|parts| StoredSchema {
+            table: parts.name.clone(),
+            since: start.coordinate.clone(),
+            state: SchemaState::Known(parts.clone()),
+        });
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.schemas = schemas.collect();
+            checkpoint.position = Some(start.clone());
+        })?;
+        Ok(start)
+    }
+}
+
+/// A folder of Parquet files.
+pub struct ParquetSource {
+    identity: SourceIdentity,
+    data_sets: Vec<DataSet>,
+    tables: Vec<Arc<Table>>,
+}
+
+impl ParquetSource {
+    pub fn open(task: &Task, options: &ParquetOptions) -> Result<ParquetSource, Error> {
+        let mut names = parquet::list_tables(&options.folder).map_err(SourceError::Parquet)?;
+        names.retain(|name| task.tables.matches(&name.database, &name.table).is_some());
+        for (database, table) in task.tables.exact_names() {
+            let name = TableName::new(database, table);
+            if !names.contains(&name) {
+                return Err(SourceError::NoDataSet { table: name, folder: options.folder.clone() }.into());
+            }
+        }
+        if names.is_empty() {
+            return Err(SourceError::NoTables.into());
+        }
+        let data_sets = names
+            .iter()
+            .map(|name| DataSet::open(&options.folder, name))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(SourceError::Parquet)?;
+        let tables = data_sets.iter().map(|data_set| data_set.table().clone()).collect();
+        let fingerprints = data_sets.iter().map(DataSet::fingerprint).collect();
+        let identity = SourceIdentity::Parquet { folder: options.folder.display().to_string(), fingerprints };
+        Ok(ParquetSource { identity, data_sets, tables })
+    }
+
+    pub fn tables(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+
+    pub fn identity(&self) -> SourceIdentity {
+        self.identity.clone()
+    }
+
+    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
+        let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
+        let is_done = |table: &TableName, chunk: u32| {
+            done.iter().any(|(name, chunks)| name == table && chunks.contains(&chunk))
+        };
+        context.status.set_tables(
+            self.data_sets
+                .iter()
+                .map(|data_set| TableProgress {
+                    table: data_set.table().name().clone(),
+                    estimated_rows: data_set.rows(),
+                    rows: 0,
+                    done: false,
+                })
+                .collect(),
+        );
+        context.status.set_phase(Phase::FullLoad);
+        let threads = context.task.full_load.as_ref().map_or(1, |options| options.parallel.get());
+        let emit = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        parquet::read(&self.data_sets, threads, &is_done, &emit).map_err(SourceError::Parquet)?;
+        Ok(())
+    }
+}
