@@ -143,8 +143,8 @@ impl Events {
     fn open(path: &Path) -> Result<Events, FileFault> {
         let mut events = Events { file: File::open(path)?, buffer: vec![0; READ_BYTES], start: 0, end: 0, offset: 0 };
         match events.peek(4)? {
-            [magic @ ..] if *magic == BINLOG_MAGIC => {}
-            [magic @ ..] if *magic == ENCRYPTED_MAGIC => return Err(FileFault::Encrypted),
+            magic if *magic == BINLOG_MAGIC => {}
+            magic if *magic == ENCRYPTED_MAGIC => return Err(FileFault::Encrypted),
             _ => return Err(FileFault::NotABinlog),
         }
         events.skip(4);

@@ -19,7 +19,7 @@ const DAMAGED: Fault = Fault::Damaged("its compressed events do not unpack");
 
 /// Unpacks one payload after the other; the decompressor's memory is kept between them.
 #[derive(Default)]
-pub struct Unpacker {
+pub(super) struct Unpacker {
     decoder: Option<Decoder<'static>>,
     packed: Vec<u8>,
     packed_read: usize,
@@ -32,11 +32,11 @@ pub struct Unpacker {
 
 impl Unpacker {
     /// Whether a payload is half unpacked.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.active
     }
 
-    pub fn start(&mut self, body: &[u8]) -> Result<(), Fault> {
+    pub(super) fn start(&mut self, body: &[u8]) -> Result<(), Fault> {
         let mut input = Input::new(body);
         let mut size = None;
         let mut compression = None;
@@ -81,7 +81,7 @@ impl Unpacker {
     }
 
     /// The next event of the payload: header and body.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
         self.fill(Header::LENGTH)?;
         let unread = &self.unpacked[self.unpacked_read..];
         if unread.is_empty() {

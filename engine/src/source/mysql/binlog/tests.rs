@@ -302,6 +302,34 @@ fn rewritten(bytes: &[u8], with_checksums: bool, mut change: impl FnMut(usize, &
 }
 
 #[test]
+fn files_follow_each_other_by_number() {
+    let bytes = recording();
+    let expected = drawing(&read(&bytes, beginning(), LARGE).0);
+    let folder = tempfile::tempdir().unwrap();
+    let files = |names: &[&str], start: Position| {
+        let paths: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
+        paths.iter().for_each(|path| std::fs::write(path, &bytes).unwrap());
+        let mut decoder = BinlogDecoder::new(start, history(), LARGE);
+        let mut drawn = Vec::new();
+        let result = BinlogFiles::new(paths).read(&mut decoder, &mut |window| {
+            drawn.extend(draw(&window));
+            ControlFlow::Continue(())
+        });
+        (drawn, result)
+    };
+    let (drawn, result) = files(&[NAME, "all.000002"], beginning());
+    assert!(result.unwrap());
+    assert_eq!(drawn, [&expected[..], &expected[..]].concat());
+    let (_, result) = files(&[NAME, "all.000003"], beginning());
+    assert!(result.unwrap_err().to_string().contains("the next one given is all.000003"));
+    // Where the first file ends is where the second begins, whatever the archive calls it; and the end is the end.
+    let at = |file: &str| Position { coordinate: Coordinate::new(file, 4), ..beginning() };
+    assert_eq!(files(&[NAME, "all.000002"], at("binlog.000002")).0, expected);
+    assert!(matches!(files(&[NAME, "all.000002"], at("binlog.000003")), (drawn, Ok(true)) if drawn.is_empty()));
+    assert!(files(&[NAME], at("binlog.000005")).1.unwrap_err().to_string().contains("not among those given"));
+}
+
+#[test]
 fn a_binlog_without_checksums_says_the_same() {
     let bytes = recording();
     let (windows, result) = read(&rewritten(&bytes, false, |_, _| ()), beginning(), LARGE);
