@@ -54,8 +54,9 @@ fn main() -> Result<()> {
             reached
         })
     });
-    let summary = task::run_with(task, &task::runtime()?, status, stop.clone())
-        .map_err(|error| anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default()))?;
+    let summary = task::run_with(task, &task::runtime()?, status, stop.clone()).map_err(|error| {
+        anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default())
+    })?;
     stop.stop();
     // Draining and closing are not throughput: the line is of the moment at which the count was reached.
     let summary = match watcher {

@@ -11,14 +11,14 @@
 //! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
 pub mod batch;
+pub mod checkpoint;
+pub mod encode;
+pub mod message;
+pub mod partition;
+pub mod pipeline;
+pub mod sink;
 pub mod source;
 pub mod transform;
-pub mod message;
-pub mod encode;
-pub mod partition;
-pub mod sink;
-pub mod checkpoint;
-pub mod pipeline;
 
 pub mod cli;
 pub mod config;

@@ -50,7 +50,11 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     let tables = match &task.source {
         SourceOptions::Mysql(options) => match mysql::look(task, options, &runtime) {
             Ok(look) => {
-                found.passed.push(format!("source: {} answers, {} tables selected", look.server(), look.tables().len()));
+                found.passed.push(format!(
+                    "source: {} answers, {} tables selected",
+                    look.server(),
+                    look.tables().len()
+                ));
                 found.findings.extend(look.findings());
                 look.tables()
             }

@@ -75,13 +75,7 @@ pub fn run_with(
         encode_threads: task.threads.get(),
     };
     pipeline::run(&pipeline, &state, |emitter| {
-        source.run(&Context {
-            task: &task,
-            emitter,
-            tracker: &pipeline.tracker,
-            status: &status,
-            stop: &pipeline.stop,
-        })
+        source.run(&Context { task: &task, emitter, tracker: &pipeline.tracker, status: &status, stop: &pipeline.stop })
     })?;
     info!("everything read has been delivered and stored");
     Ok(status.summary())
@@ -99,10 +93,12 @@ pub fn describe(task: Task) -> Result<String, Error> {
         let output = transform.output();
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-        let topic = rule.topic.render(&name.database, &name.table).map_err(|error| {
-            pipeline::route::RouteError::Topic { table: name.clone(), error }
-        })?;
-        let names = |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
+        let topic = rule
+            .topic
+            .render(&name.database, &name.table)
+            .map_err(|error| pipeline::route::RouteError::Topic { table: name.clone(), error })?;
+        let names =
+            |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
         writeln!(out, "{name} -> topic {topic}, key {key}").expect("writing to a string does not fail");
         let width = output.columns().iter().map(|column| column.name.chars().count()).max().unwrap_or(0);

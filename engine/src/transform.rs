@@ -52,7 +52,8 @@ impl Transform {
         output_name: TableName,
     ) -> Result<Transform, TransformError> {
         let input = Input { schema: sql_view(table), pushdown: table.columns().iter().map(pushdown).collect() };
-        let error = |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error: Box::new(error) };
+        let error =
+            |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error: Box::new(error) };
         let filter = condition.map(|text| Filter::compile(text, &input)).transpose().map_err(error("where"))?;
         let projection = select.map(|items| Projection::compile(items, &input)).transpose().map_err(error("select"))?;
         let output = match &projection {

@@ -23,8 +23,8 @@
 //!
 //! MySQL stores dates that no calendar has: `0000-00-00`, `2010-00-10`, `2023-02-31`. Arrow's dates are day numbers and
 //! cannot hold them, and turning them into NULL would change data. They lie below every real date instead, with
-//! their digits packed into the value, so that they order as MySQL orders them against real dates and every encoder can
-//! print them back exactly:
+//! their digits packed into the value, so that every encoder can print them back exactly. Among themselves they order as
+//! in MySQL; against real dates only `0000-00-00` does (MySQL puts 2010-00-10 after 2009-12-31):
 //!
 //! ```text
 //! Date32              i32::MIN +  (year << 9 | month << 5 | day)

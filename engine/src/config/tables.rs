@@ -85,7 +85,9 @@ impl TableSelection {
 
     /// Tables that are named exactly, as (database, table).
     pub fn exact_names(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.exact.iter().flat_map(|(database, tables)| tables.keys().map(move |table| (database.as_str(), table.as_str())))
+        self.exact
+            .iter()
+            .flat_map(|(database, tables)| tables.keys().map(move |table| (database.as_str(), table.as_str())))
     }
 
     /// Whether anything but exact names is selected.

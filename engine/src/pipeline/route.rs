@@ -44,9 +44,13 @@ impl Route {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
         let transform = plan_transform(&task.tables, table)?;
-        let partitioner =
-            Partitioner::new(partition_policy(&rule.partition), partition_hash(task.partition_hash), table, partitions)?
-                .with_time_zone(time_zone_offset_s(&task.format));
+        let partitioner = Partitioner::new(
+            partition_policy(&rule.partition),
+            partition_hash(task.partition_hash),
+            table,
+            partitions,
+        )?
+        .with_time_zone(time_zone_offset_s(&task.format));
         let encoder = plan_encoder(&task.format, transform.output());
         Ok(Route { transform, partitioner, encoder, topic: topic.into() })
     }

@@ -37,7 +37,8 @@ pub struct NotSaved(String);
 
 impl Tracker {
     pub fn new(checkpoint: Checkpoint) -> Tracker {
-        let state = State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
+        let state =
+            State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
         Tracker { state: Mutex::new(state), changed: Condvar::new() }
     }
 

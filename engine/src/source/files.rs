@@ -123,9 +123,8 @@ impl ParquetSource {
 
     pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
         let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
-        let is_done = |table: &TableName, chunk: u32| {
-            done.iter().any(|(name, chunks)| name == table && chunks.contains(&chunk))
-        };
+        let is_done =
+            |table: &TableName, chunk: u32| done.iter().any(|(name, chunks)| name == table && chunks.contains(&chunk));
         context.status.set_tables(
             self.data_sets
                 .iter()

@@ -147,7 +147,9 @@ impl SourceError {
                  (binlog_expire_logs_seconds)"
                     .to_owned(),
             ),
-            SourceError::OffsetBeyondProtocol { .. } => Some("turn GTIDs on at the server, or begin again with a full load".to_owned()),
+            SourceError::OffsetBeyondProtocol { .. } => {
+                Some("turn GTIDs on at the server, or begin again with a full load".to_owned())
+            }
             _ => None,
         }
     }

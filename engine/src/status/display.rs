@@ -195,7 +195,11 @@ fn overall(status: &Status, rates: &mut Rates) -> String {
         Phase::FullLoad => {
             let tables = status.tables();
             let done = tables.iter().filter(|table| table.done).count();
-            format!("full load: {done} of {} tables, {messages} messages, {speed}{}", tables.len(), time_left(&tables, rates))
+            format!(
+                "full load: {done} of {} tables, {messages} messages, {speed}{}",
+                tables.len(),
+                time_left(&tables, rates)
+            )
         }
         Phase::Incremental => {
             let event_time_s = status.event_time_s.load(Ordering::Relaxed);

@@ -17,7 +17,9 @@ pub enum Phase {
     FullLoad,
     Incremental,
     /// A connection was lost; since when, and why.
-    Retrying { reason: String },
+    Retrying {
+        reason: String,
+    },
     Draining,
 }
 

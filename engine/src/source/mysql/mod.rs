@@ -204,9 +204,10 @@ impl MysqlSource {
         let tables = self.load_tables(context.task)?;
         let progress =
             LoadProgress::new(self.look.tables.iter().map(|table| (table.table.name().clone(), table.estimated_rows)));
-        let ledger = context.tracker.read(|checkpoint| checkpoint.ledger.clone()).unwrap_or_else(|| {
-            unreachable!("a load begins with a ledger")
-        });
+        let ledger = context
+            .tracker
+            .read(|checkpoint| checkpoint.ledger.clone())
+            .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         context.status.set_tables(
             self.look
@@ -249,8 +250,7 @@ impl MysqlSource {
         for table in &self.tables {
             let name = table.name();
             let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
-            let transform =
-                plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
+            let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
             tables.push(LoadTable {
                 table: table.clone(),
                 chunk_column: rule.chunk_by.first().cloned(),
