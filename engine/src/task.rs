@@ -69,7 +69,7 @@ pub fn run_with(
     let pipeline = Pipeline {
         router,
         sink,
-        tracker: Arc::new(Tracker::new(checkpoint)),
+        tracker: Arc::new(Tracker::new(checkpoint, task.retry.other)),
         status: status.clone(),
         stop,
         encode_threads: task.threads.get(),

@@ -450,7 +450,7 @@ impl Delivery {
 pub struct RetryOptions {
     /// `connection`: lost connections to source or brokers. Default 720 min: a night's outage needs no one to get up.
     pub connection: Duration,
-    /// `other`: everything else that may pass. At most `connection`. Default 10 min: what has not passed by then will
+    /// `other`: everything else that may pass, such as a full disk under the state folder. At most `connection`. Default 10 min: what has not passed by then will
     /// not.
     pub other: Duration,
 }

@@ -7,14 +7,21 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use crate::batch::Progress;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
 
 /// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a checkpoint that could not be written waits before it is written again.
+const SAVE_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 /// The checkpoint of a running task.
 pub struct Tracker {
+    /// How long a disk that refuses checkpoints is given to recover; meanwhile nothing is forgotten.
+    retry: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -36,10 +43,10 @@ struct State {
 pub struct NotSaved(String);
 
 impl Tracker {
-    pub fn new(checkpoint: Checkpoint) -> Tracker {
+    pub fn new(checkpoint: Checkpoint, retry: Duration) -> Tracker {
         let state =
             State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
-        Tracker { state: Mutex::new(state), changed: Condvar::new() }
+        Tracker { retry, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,6 +128,7 @@ impl Tracker {
     /// Writes checkpoints until [`Tracker::close`], and a last one then. Runs on a thread of its own.
     pub fn save_loop(&self, folder: &StateFolder) -> Result<(), CheckpointError> {
         let mut last_save: Option<Instant> = None;
+        let mut failing_since: Option<Instant> = None;
         let mut state = self.lock();
         loop {
             let due = last_save.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
@@ -133,7 +141,20 @@ impl Tracker {
                 last_save = Some(Instant::now());
                 state = self.lock();
                 match saved {
-                    Ok(()) => state.saved_version = version,
+                    Ok(()) => {
+                        state.saved_version = version;
+                        failing_since = None;
+                    }
+                    Err(error)
+                        if !state.closing && failing_since.get_or_insert_with(Instant::now).elapsed() < self.retry =>
+                    {
+                        warn!(%error, "the checkpoint could not be written; trying again");
+                        (state, _) = self
+                            .changed
+                            .wait_timeout(state, SAVE_RETRY_PAUSE)
+                            .expect("no thread panics while it holds the checkpoint");
+                        continue;
+                    }
                     Err(error) => {
                         state.failure = Some(error.to_string());
                         self.changed.notify_all();
@@ -156,5 +177,61 @@ impl Tracker {
     pub fn close(&self) {
         self.lock().closing = true;
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::{Coordinate, Position};
+    use crate::checkpoint::SourceIdentity;
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            task: "t".into(),
+            source: SourceIdentity::BinlogFiles,
+            ledger: None,
+            row_groups: Vec::new(),
+            position: None,
+            schemas: Vec::new(),
+        }
+    }
+
+    fn position(offset: u64) -> Position {
+        Position { coordinate: Coordinate::new("b.000001", offset), gtids: None, events_done: 0 }
+    }
+
+    #[test]
+    fn what_is_updated_durably_is_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
+        std::thread::scope(|scope| {
+            let saver = scope.spawn(|| tracker.save_loop(&state));
+            for offset in 1..20 {
+                tracker.update_durably(|checkpoint| checkpoint.position = Some(position(offset))).unwrap();
+                assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(offset)));
+            }
+            tracker.delivered(Progress::Position(position(99)));
+            tracker.close();
+            saver.join().unwrap().unwrap();
+        });
+        assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(99)));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_fails_those_who_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        // A folder in the place of the file that is written first.
+        std::fs::create_dir(folder.path().join("checkpoint.new")).unwrap();
+        let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
+        std::thread::scope(|scope| {
+            let saver = scope.spawn(|| tracker.save_loop(&state));
+            assert!(tracker.update_durably(|_| ()).is_err());
+            assert!(saver.join().unwrap().is_err());
+        });
     }
 }
