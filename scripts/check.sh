@@ -60,6 +60,7 @@ step() {
 
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --release --workspace --all-targets -- -D warnings
+step "building" cargo build --release --workspace      # the tests run the program
 step "building the tests" cargo test --release --workspace --no-run
 step "starting the servers" bash scripts/servers.sh up
 eval "$(bash scripts/servers.sh env)"

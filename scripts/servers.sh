@@ -2,7 +2,8 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [kafka]   fetch what is missing, start the servers, wait until they answer
+#   scripts/servers.sh up [mysql] [kafka]   fetch what is missing, start the servers, wait until they answer; `mysql` is both
+#                                           MySQL servers, mysql-gtid and mysql-nogtid are one of them
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
 #   scripts/servers.sh status               what runs where
@@ -17,6 +18,9 @@
 # Folders:
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
 #   TIDEGATE_SERVERS    one running set of servers    (default: $TIDEGATE_CACHE/run); another folder is another set
+#
+# TIDEGATE_MYSQLD_OPTIONS holds further options of mysqld, with spaces between them. A server keeps those that were set when
+# `up` made it; they come last, and so win.
 set -euo pipefail
 
 CACHE=${TIDEGATE_CACHE:-$HOME/.cache/tidegate}
@@ -310,6 +314,7 @@ prepare() {
     else
         cp -r --preserve=mode --sparse=always "$MYSQL_HOME/template" "$TMP/data"
         free_ports 1 > "$TMP/ports"
+        printf '%s' "${TIDEGATE_MYSQLD_OPTIONS:-}" > "$TMP/options"
     fi
     mv "$TMP" "$folder"
     TMP=
@@ -338,6 +343,9 @@ launch() {
             else
                 command+=(--server-id=2 --gtid-mode=OFF --enforce-gtid-consistency=OFF --innodb-buffer-pool-size=64M)
             fi
+            local options=()
+            if [ -s "$folder/options" ]; then read -r -a options < "$folder/options" || true; fi    # no line end at its end
+            command+=("${options[@]}")
             ;;
     esac
     # Without the locks of this script (descriptors 8 and 9), which would otherwise be held as long as the server lives.
@@ -418,8 +426,9 @@ up() {
     for word in "$@"; do
         case $word in
             mysql) names+=(mysql mysql-nogtid) ;;
+            mysql-gtid) names+=(mysql) ;;
             mysql-nogtid | kafka) names+=("$word") ;;
-            *) die "up [mysql] [kafka]: what is \`$word\`?" ;;
+            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [kafka]: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
