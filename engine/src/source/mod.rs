@@ -139,9 +139,11 @@ impl SourceError {
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
             }
-            SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => {
-                Some("names are compared with case; `tidegate check` shows what the account may see".to_owned())
-            }
+            SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => Some(
+                "names are compared with case, and a table on which the account has no SELECT is not seen; \
+                     `tidegate check` shows what it may see"
+                    .to_owned(),
+            ),
             SourceError::BinlogGone { .. } => Some(
                 "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
                  (binlog_expire_logs_seconds)"

@@ -96,7 +96,7 @@ impl HistoryError {
     pub fn hint(&self) -> &'static str {
         match self {
             HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
-                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away)"
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
             }
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load of the table (move the state folder away)"
