@@ -279,7 +279,7 @@ fn damaged_binlog_files() {
         task.state = world.path(damage);
         task.source = format!("{{binlog_files: [\"{}\"]}}", copy.display());
         task.tables = format!("[{}.orders]", world.database);
-        task.sink = super::harness::world::kafka_sink(&servers.kafka, &format!(", topic: \"{{task}}\""));
+        task.sink = super::harness::world::kafka_sink(&servers.kafka, ", topic: \"{task}\"");
         let output = Tidegate::fails(&task);
         // A flipped bit may also make a length that cannot be.
         assert!(output.contains(file.as_str()), "the file is not named:\n{output}");
@@ -290,10 +290,10 @@ fn damaged_binlog_files() {
         let mut take = |message: super::harness::Message| {
             *ids.entry(message.data.get("id").expect("never NULL").clone()).or_default() += 1;
         };
-        reader.to_end(&mut take);
+        reader.read_to_end(&mut take);
         std::fs::write(&copy, &whole).expect("a file");
         Tidegate::finishes(&task);
-        reader.to_end(&mut take);
+        reader.read_to_end(&mut take);
         assert_eq!(ids.len(), rows, "{damage}");
     }
 }

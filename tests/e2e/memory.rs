@@ -45,7 +45,7 @@ fn memory_stays_under_the_budget() {
         changed += u64::from(message.kind != Kind::Insert);
     });
     let ended = engine.terminate(libc::SIGTERM);
-    reader.to_end(|message| {
+    reader.read_to_end(|message| {
         loaded += u64::from(message.table == "narrow" && message.kind == Kind::Insert);
         changed += u64::from(message.table == "narrow" && message.kind != Kind::Insert);
     });
@@ -78,7 +78,7 @@ fn memory_stays_under_the_budget_with_large_rows() {
     world.mysql.run("COMMIT");
     world.until_marker(&mut engine, &mut reader, |_| count += 1);
     let ended = engine.terminate(libc::SIGTERM);
-    reader.to_end(|message| count += u64::from(message.table == "large"));
+    reader.read_to_end(|message| count += u64::from(message.table == "large"));
     println!("memory: {rows} rows of 800 kB, twice: peak {} MiB", ended.peak_kib >> 10);
     assert_eq!(count, 2 * rows);
     assert!(ended.peak_kib > 0 && ended.peak_kib <= BUDGET_KIB, "peak {} KiB", ended.peak_kib);

@@ -71,7 +71,7 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
         });
         engine.kill_9();
         // What the broker has is there to stay; how far the engine was, only the ends of the topics tell.
-        reader.to_end(|message| taken.take(&message));
+        reader.read_to_end(|message| taken.take(&message));
         let (rows, changes) = (taken.full_load_rows - before.0, taken.changes - before.1);
         match (rows, changes) {
             (0, 0) => at_start += 1,
@@ -136,7 +136,7 @@ fn asked_to_end_it_repeats_nothing() {
             expected += 3;
             world.until_marker(&mut engine, &mut reader, |_| count += 1);
             engine.terminate(signal);
-            reader.to_end(|message| count += i32::from(message.table == "t"));
+            reader.read_to_end(|message| count += i32::from(message.table == "t"));
             assert_eq!(count, expected, "{test}: messages");
         }
         // A run that finds nothing new says nothing.

@@ -72,7 +72,7 @@ impl ArchiveSource {
         let schemas = self.tables.iter().map(|parts| StoredSchema {
             table: parts.name.clone(),
             since: start.coordinate.clone(),
-            state: SchemaState::Known(parts.clone()),
+            state: SchemaState::Known { parts: parts.clone(), shown_until: None },
         });
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas.collect();

@@ -106,6 +106,8 @@ pub enum SourceError {
     Findings(Vec<mysql::connection::Finding>),
     #[error("no table is selected: nothing on the server matches `tables`")]
     NoTables,
+    #[error("table {table} or another one changed while the task was starting")]
+    SchemaMoved { table: TableName },
     #[error(transparent)]
     Load(mysql::snapshot::LoadError),
     #[error(transparent)]
@@ -149,6 +151,7 @@ impl SourceError {
                  (binlog_expire_logs_seconds)"
                     .to_owned(),
             ),
+            SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             SourceError::OffsetBeyondProtocol { .. } => {
                 Some("turn GTIDs on at the server, or begin again with a full load".to_owned())
             }

@@ -244,7 +244,7 @@ impl Reader {
     }
 
     /// Takes everything up to the ends of all partitions as they are now.
-    pub(crate) fn to_end(&mut self, mut take: impl FnMut(Message)) {
+    pub(crate) fn read_to_end(&mut self, mut take: impl FnMut(Message)) {
         self.find_topics();
         let mut ends = BTreeMap::new();
         for (topic, partition) in self.next.keys() {

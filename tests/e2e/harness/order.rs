@@ -133,7 +133,7 @@ impl Order {
     fn explain(&self, findings: &[Finding], world: &World) {
         for Finding { table, key, what } in findings.iter().take(5) {
             println!("{what}");
-            world.reader([table.name]).to_end(|message| {
+            world.reader([table.name]).read_to_end(|message| {
                 let before = message.old.as_ref().map(|old| old_key(table, &message.data, old));
                 if message.table == table.name && (key_of(table, &message.data) == *key || before.as_ref() == Some(key))
                 {

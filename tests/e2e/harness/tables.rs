@@ -261,7 +261,7 @@ impl Table {
             KeyKind::Binary => {
                 let mut bytes = [0; 16];
                 bytes[..4].copy_from_slice(&(scattered as u32).to_be_bytes());
-                if number % 3 != 0 {
+                if !number.is_multiple_of(3) {
                     bytes[12..].copy_from_slice(&(scattered as u32).to_le_bytes());
                 }
                 hex(bytes)

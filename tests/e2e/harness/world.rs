@@ -109,7 +109,7 @@ impl World {
     pub(crate) fn finish(&mut self, mut engine: Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) -> Ended {
         self.until_marker(&mut engine, reader, &mut take);
         let ended = engine.terminate(libc::SIGTERM);
-        reader.to_end(|message| {
+        reader.read_to_end(|message| {
             if message.table != MARKER {
                 take(message);
             }

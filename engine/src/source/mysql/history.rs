@@ -14,6 +14,11 @@
 //! without names arrives first, reading stops: columns are never guessed and never shifted. Whatever schema is
 //! used, the decoder checks its column count and types against every table map.
 //!
+//! Statements that the catalogue shows already. The position at which reading begins lies before the moment at which the
+//! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
+//! it in it: it changes nothing, provided that no row before it was decoded with that schema. If one was, its columns
+//! may have been others, and reading stops.
+//!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
 use std::collections::{BTreeMap, HashSet};
@@ -37,12 +42,10 @@ pub struct StoredSchema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaState {
-    Known(TableParts),
+    /// `shown_until`: if it was read from the catalogue, where the binlog ended before.
+    Known { parts: TableParts, shown_until: Option<Coordinate> },
     /// A statement may have changed the columns; its first words, and the version before.
-    Changed {
-        by: String,
-        last_version: u32,
-    },
+    Changed { by: String, last_version: u32 },
 }
 
 /// Drops entries that nobody who starts at `position` can need.
@@ -75,8 +78,19 @@ pub struct History {
 }
 
 enum Now {
-    Known(Arc<Table>),
-    Changed { by: String, at: Coordinate, last: Option<Arc<Table>>, last_version: u32 },
+    Known {
+        table: Arc<Table>,
+        /// Statements before it are in the schema already.
+        shown_until: Option<Coordinate>,
+        /// Rows have been decoded with it.
+        is_used: bool,
+    },
+    Changed {
+        by: String,
+        at: Coordinate,
+        last: Option<Arc<Table>>,
+        last_version: u32,
+    },
 }
 
 /// The binlog and what is known of a table do not fit together.
@@ -84,6 +98,10 @@ enum Now {
 pub enum HistoryError {
     #[error("columns of table {table} are unknown since {at}, where `{statement}` changed them")]
     Changed { table: TableName, at: Coordinate, statement: String },
+    #[error(
+        "rows of table {table} stand in the binlog before `{statement}` at {at}, which happened before this task began"
+    )]
+    RowsBefore { table: TableName, at: Coordinate, statement: String },
     #[error("table {table} is in the binlog, but the catalogue did not have it when this task began")]
     Unknown { table: TableName },
     #[error("table {table}: {reason}")]
@@ -97,6 +115,9 @@ impl HistoryError {
         match self {
             HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::RowsBefore { .. } => {
+                "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
             }
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load of the table (move the state folder away)"
@@ -122,7 +143,12 @@ impl History {
                 continue;
             }
             let state = match &entry.state {
-                SchemaState::Known(parts) => Now::Known(Arc::new(Table::from(parts.clone()))),
+                SchemaState::Known { parts, shown_until } => Now::Known {
+                    table: Arc::new(Table::from(parts.clone())),
+                    shown_until: shown_until.clone(),
+                    // Only where nothing was read yet is it certain that no row was.
+                    is_used: entry.since != *position,
+                },
                 SchemaState::Changed { by, last_version } => {
                     Now::Changed { by: by.clone(), at: entry.since.clone(), last: None, last_version: *last_version }
                 }
@@ -145,19 +171,23 @@ impl History {
         if !(self.captured)(&name.database, &name.table) {
             return Ok(None);
         }
-        let known = self.now.get(name);
-        if let Some(Now::Known(table)) = known {
+        let known = self.now.get_mut(name);
+        if let Some(Now::Known { table, is_used, .. }) = known {
             let same_names = described
                 .as_ref()
                 .is_none_or(|parts| parts.columns.iter().map(|c| &c.name).eq(table.columns().iter().map(|c| &c.name)));
             match fits(table) {
-                Ok(()) if same_names => return Ok(Some(table.clone())),
+                Ok(()) if same_names => {
+                    *is_used = true;
+                    return Ok(Some(table.clone()));
+                }
                 Err(reason) if described.is_none() => {
                     return Err(HistoryError::Mismatch { table: name.clone(), reason });
                 }
                 _ => {}
             }
         }
+        let known = self.now.get(name);
         let Some(mut parts) = described else {
             return Err(match known {
                 Some(Now::Changed { by, at, .. }) => {
@@ -167,7 +197,7 @@ impl History {
             });
         };
         let (last, last_version) = match known {
-            Some(Now::Known(table)) => (Some(table.clone()), table.version()),
+            Some(Now::Known { table, .. }) => (Some(table.clone()), table.version()),
             Some(Now::Changed { last, last_version, .. }) => (last.clone(), *last_version),
             None => (None, 0),
         };
@@ -178,8 +208,9 @@ impl History {
         let table = Arc::new(Table::from(parts.clone()));
         fits(&table).map_err(|reason| HistoryError::Mismatch { table: name.clone(), reason })?;
         info!(table = %name, version = table.version(), columns = table.columns().len(), at = %at, "schema changed");
-        (self.record)(StoredSchema { table: name.clone(), since: at.clone(), state: SchemaState::Known(parts) });
-        self.now.insert(name.clone(), Now::Known(table.clone()));
+        let state = SchemaState::Known { parts, shown_until: None };
+        (self.record)(StoredSchema { table: name.clone(), since: at.clone(), state });
+        self.now.insert(name.clone(), Now::Known { table: table.clone(), shown_until: None, is_used: true });
         Ok(Some(table))
     }
 
@@ -190,20 +221,20 @@ impl History {
                 Effect::Created { table, if_not_exists } => {
                     // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
                     if !(if_not_exists && self.now.contains_key(&table)) {
-                        self.mark_changed(&table, sql, at);
+                        self.mark_changed(&table, sql, at)?;
                     }
                 }
-                Effect::Altered(table) => self.mark_changed(&table, sql, at),
+                Effect::Altered(table) => self.mark_changed(&table, sql, at)?,
                 Effect::Renamed { from, to } => {
-                    self.mark_changed(&from, sql, at);
-                    self.mark_changed(&to, sql, at);
+                    self.mark_changed(&from, sql, at)?;
+                    self.mark_changed(&to, sql, at)?;
                 }
-                Effect::Dropped(table) => self.mark_changed(&table, sql, at),
+                Effect::Dropped(table) => self.mark_changed(&table, sql, at)?,
                 Effect::DroppedDatabase(dropped) => {
                     let tables: Vec<TableName> =
                         self.now.keys().filter(|name| *name.database == *dropped).cloned().collect();
                     for table in tables {
-                        self.mark_changed(&table, sql, at);
+                        self.mark_changed(&table, sql, at)?;
                     }
                 }
                 Effect::Truncated(table) | Effect::PartitionsChanged(table) => {
@@ -224,12 +255,24 @@ impl History {
         Ok(())
     }
 
-    fn mark_changed(&mut self, table: &TableName, sql: &str, at: &Coordinate) {
+    fn mark_changed(&mut self, table: &TableName, sql: &str, at: &Coordinate) -> Result<(), HistoryError> {
         if !(self.captured)(&table.database, &table.table) {
-            return;
+            return Ok(());
+        }
+        if let Some(Now::Known { shown_until: Some(shown_until), is_used, .. }) = self.now.get(table)
+            && at < shown_until
+        {
+            return match is_used {
+                false => Ok(()),
+                true => Err(HistoryError::RowsBefore {
+                    table: table.clone(),
+                    at: at.clone(),
+                    statement: ddl::first_words(sql),
+                }),
+            };
         }
         let (last, last_version) = match self.now.remove(table) {
-            Some(Now::Known(known)) => (Some(known.clone()), known.version()),
+            Some(Now::Known { table: known, .. }) => (Some(known.clone()), known.version()),
             Some(Now::Changed { last, last_version, .. }) => (last, last_version),
             None => (None, 0),
         };
@@ -241,6 +284,7 @@ impl History {
             state: SchemaState::Changed { by: by.clone(), last_version },
         });
         self.now.insert(table.clone(), Now::Changed { by, at: at.clone(), last, last_version });
+        Ok(())
     }
 }
 
@@ -289,9 +333,13 @@ mod tests {
         TableName::new("db", "t")
     }
 
+    fn known(parts: TableParts, shown_until: Option<Coordinate>) -> SchemaState {
+        SchemaState::Known { parts, shown_until }
+    }
+
     fn history() -> (History, Arc<Mutex<Vec<StoredSchema>>>) {
         let recorded = Arc::new(Mutex::new(Vec::new()));
-        let stored = [StoredSchema { table: name(), since: at(4), state: SchemaState::Known(parts("id:int", 1)) }];
+        let stored = [StoredSchema { table: name(), since: at(4), state: known(parts("id:int", 1), None) }];
         let sink = recorded.clone();
         let history = History::new(
             &stored,
@@ -350,6 +398,31 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_that_the_catalogue_shows_already_changes_nothing_unless_rows_came_before_it() {
+        let stored = [StoredSchema { table: name(), since: at(4), state: known(parts("id:int", 1), Some(at(500))) }];
+        let begin = |position| History::new(&stored, &at(position), Box::new(|_, _| true), Box::new(|_| ()));
+        let alter = |history: &mut History, offset| history.statement("db", "ALTER TABLE t ADD x INT", &at(offset));
+        let is_known = |history: &mut History| history.resolve(&name(), None, fits, &at(600)).is_ok();
+
+        let mut untouched = begin(4);
+        alter(&mut untouched, 300).unwrap();
+        assert!(is_known(&mut untouched));
+
+        let mut later = begin(4);
+        alter(&mut later, 500).unwrap();
+        assert!(!is_known(&mut later));
+
+        let mut decoded_before = begin(4);
+        assert!(is_known(&mut decoded_before));
+        let error = alter(&mut decoded_before, 300).unwrap_err();
+        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
+
+        let mut begun_in_between = begin(200);
+        let error = alter(&mut begun_in_between, 300).unwrap_err();
+        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
+    }
+
+    #[test]
     fn rows_changed_by_statements_are_refused() {
         let (mut history, _) = history();
         history.statement("db", "UPDATE unrelated SET x = 1", &at(9)).unwrap();
@@ -364,9 +437,9 @@ mod tests {
     fn a_restart_begins_with_the_version_of_its_position() {
         let entry = |offset, state| StoredSchema { table: name(), since: at(offset), state };
         let mut stored = vec![
-            entry(4, SchemaState::Known(parts("id:int", 1))),
+            entry(4, known(parts("id:int", 1), None)),
             entry(300, SchemaState::Changed { by: "ALTER TABLE t".into(), last_version: 1 }),
-            entry(400, SchemaState::Known(parts("id:int name:text", 2))),
+            entry(400, known(parts("id:int name:text", 2), None)),
         ];
         let version = |stored: &[StoredSchema], position| {
             let mut history = History::new(stored, &at(position), Box::new(|_, _| true), Box::new(|_| ()));

@@ -25,6 +25,7 @@ pub mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
 use crate::batch::{Position, Table, TableName, TableParts, Watermark};
@@ -70,19 +71,27 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
+    let (facts, tables) = runtime.block_on(async {
+        let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
+        let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
+        let tables = read_tables(&mut connection, &facts, task).await;
+        // A connection that is not closed politely leaves a warning in the server's log.
+        connection.disconnect().await.map_err(SourceError::Query)?;
+        Ok::<_, SourceError>((facts, tables?))
+    })?;
+    Ok(Look { connect, facts, tables })
+}
+
+async fn read_tables(
+    connection: &mut mysql_async::Conn,
+    facts: &ServerFacts,
+    task: &Task,
+) -> Result<Vec<CatalogTable>, SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    let (facts, tables) = runtime.block_on(async {
-        let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
-        let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
-        let tables = catalog::read_tables(&mut connection, &facts.version, &selection).await;
-        // A connection that is not closed politely leaves a warning in the server's log.
-        connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables.map_err(SourceError::Catalog)?))
-    })?;
-    Ok(Look { connect, facts, tables })
+    catalog::read_tables(connection, &facts.version, &selection).await.map_err(SourceError::Catalog)
 }
 
 impl Look {
@@ -105,6 +114,7 @@ pub struct MysqlSource {
     look: Look,
     tables: Vec<Arc<Table>>,
     server_id: u32,
+    runtime: tokio::runtime::Handle,
 }
 
 impl MysqlSource {
@@ -132,7 +142,7 @@ impl MysqlSource {
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
-        Ok(MysqlSource { look, tables, server_id: options.server_id })
+        Ok(MysqlSource { look, tables, server_id: options.server_id, runtime: runtime.handle().clone() })
     }
 
     pub fn tables(&self) -> &[Arc<Table>] {
@@ -184,11 +194,16 @@ impl MysqlSource {
             info!(position = %position.coordinate, "going on where the last run ended");
             return Ok(position);
         }
-        let start = snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+        let (start, binlog_end) =
+            snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+        self.check_still_the_same(context.task)?;
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
-            state: SchemaState::Known(TableParts::from(Table::clone(table))),
+            state: SchemaState::Known {
+                parts: TableParts::from(Table::clone(table)),
+                shown_until: Some(binlog_end.clone()),
+            },
         });
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas.collect();
@@ -198,6 +213,32 @@ impl MysqlSource {
             }
         })?;
         Ok(start)
+    }
+
+    /// Reads the catalogue again, now that the start is known: what it shows includes every statement before that.
+    ///
+    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; so
+    /// each table is touched first, which waits for that lock.
+    fn check_still_the_same(&self, task: &Task) -> Result<(), SourceError> {
+        let again = self.runtime.block_on(async {
+            let mut connection = connection::connect(&self.look.connect).await.map_err(SourceError::Connection)?;
+            for table in &self.tables {
+                let touch = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(table.name()));
+                connection.query_drop(touch).await.map_err(SourceError::Query)?;
+            }
+            let tables = read_tables(&mut connection, &self.look.facts, task).await;
+            connection.disconnect().await.map_err(SourceError::Query)?;
+            tables
+        })?;
+        let differs =
+            |(now, before): (&CatalogTable, &Arc<Table>)| (now.table != **before).then(|| before.name().clone());
+        match again.iter().zip(&self.tables).find_map(differs) {
+            Some(table) => Err(SourceError::SchemaMoved { table }),
+            None if again.len() != self.tables.len() => {
+                Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
+            }
+            None => Ok(()),
+        }
     }
 
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {

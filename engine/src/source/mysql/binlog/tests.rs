@@ -614,7 +614,7 @@ fn a_live_stream_ends_in_what_the_server_shows() {
         .map(|table| StoredSchema {
             table: table.table.name().clone(),
             since: start.coordinate.clone(),
-            state: SchemaState::Known(table.table.clone().into()),
+            state: SchemaState::Known { parts: table.table.clone().into(), shown_until: None },
         })
         .collect();
     // The CREATE statements that lead to these tables are in the stream as well.

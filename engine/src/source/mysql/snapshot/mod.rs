@@ -270,8 +270,8 @@ impl TableError {
     }
 }
 
-/// Where incremental reading starts. Taken before the first chunk.
-pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Position, LoadError> {
+/// Where incremental reading starts, and where the binlog ended at that moment. Taken before the first chunk.
+pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Position, Coordinate), LoadError> {
     let rule = ViewRule::of(facts);
     let mut connection = open_session(connect, facts).map_err(LoadError::Session)?;
     let view = View::open(&mut connection, rule, facts, 1).map_err(|failure| match failure {
@@ -279,12 +279,13 @@ pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<P
         Failure::Load(error) => error,
         Failure::Table(_) | Failure::Stopped => unreachable!("no table is read here, and nobody can stop it"),
     })?;
+    let end = view.coordinate.clone();
     let (coordinate, gtids) = match view.low {
         // Every transaction that is not in the set stands in this file or a later one.
         Watermark::Gtids(gtids) => (Coordinate::new(view.coordinate.file, BINLOG_START), Some(gtids)),
         Watermark::Coordinate(coordinate) => (coordinate, None),
     };
-    Ok(Position { coordinate, gtids, events_done: 0 })
+    Ok((Position { coordinate, gtids, events_done: 0 }, end))
 }
 
 /// Offset of the first event of a binlog file, after its magic number.

@@ -83,7 +83,7 @@ impl Database {
 
     /// Loads from the start; panics unless it completes.
     fn load(&self, tables: &[LoadTable], options: &LoadOptions) -> Loaded {
-        let ledger = Mutex::new(Ledger::new(start_position(&self.options, &self.facts).unwrap()));
+        let ledger = Mutex::new(Ledger::new(start_position(&self.options, &self.facts).unwrap().0));
         let windows = Mutex::new(Vec::new());
         let emit = |window| {
             lock(&windows).push(window);
@@ -443,7 +443,7 @@ fn a_keyless_table_is_cut_by_a_named_column() {
         assert!(chunks.chunks.len() >= chunks_min && !chunks.key.identifies, "{column}");
     }
     let table = LoadTable { chunk_column: Some("no".into()), ..database.load_table("t") };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap()));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
     let error = database.run_load(&[table], &small_chunks(9), &ledger, &|_| Ok(()), &AtomicBool::new(false));
     assert!(
         matches!(&error, Err(LoadError::Tables(failures)) if matches!(failures[0].error, TableError::NoSuchColumn(_)))
@@ -507,7 +507,7 @@ fn the_server_is_known() {
         assert!(facts.server_id() > 0 && facts.max_allowed_packet() > 0 && !facts.time_zone().is_empty());
         let errors = check(facts, &[]).into_iter().filter(|finding| finding.severity == Severity::Error);
         assert_eq!(errors.collect::<Vec<_>>(), []);
-        let position = start_position(&database.options, facts).unwrap();
+        let position = start_position(&database.options, facts).unwrap().0;
         assert_eq!((position.coordinate.offset, position.gtids.is_some()), (BINLOG_START, gtid));
     }
 }
@@ -547,7 +547,7 @@ fn one_broken_table_does_not_stop_the_others() {
     );
     let tables = ["a", "b", "c", "d"].map(|name| database.load_table(name));
     database.run("ALTER TABLE b MODIFY v BIGINT; DROP TABLE d");
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap()));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
     let rows = AtomicUsize::new(0);
     let emit = |window: Window| {
         rows.fetch_add(window.changes.iter().map(|batch| batch.kinds().len()).sum(), Ordering::Relaxed);
@@ -596,7 +596,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         }
     }
     let record = Recorded {
-        ledger: Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap())),
+        ledger: Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0)),
         lows: Mutex::new(HashMap::new()),
     };
     let tables = [database.load_table("t")];
@@ -656,7 +656,7 @@ fn a_stopped_load_ends_soon_and_goes_on_with_what_is_left() {
     );
     let tables = [database.load_table("t")];
     let options = LoadOptions { chunk_rows: 2000, window_rows: 256, readers: 2, ..LoadOptions::default() };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap()));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
     let (stop, stopped_at) = (AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(HashMap::<String, usize>::new());
     let take = |window: &Window| {
@@ -765,7 +765,7 @@ fn views_that_miss_something(database: &Database, view_count: usize) -> (usize, 
     const WRITERS: usize = 8;
     database.run("DROP TABLE IF EXISTS w; CREATE TABLE w (writer INT, n INT, PRIMARY KEY (writer, n))");
     let rule = ViewRule::of(&database.facts);
-    let start = start_position(&database.options, &database.facts).unwrap();
+    let start = start_position(&database.options, &database.facts).unwrap().0;
     let stop = AtomicBool::new(false);
     let mut views: Vec<(View, [u64; WRITERS])> = Vec::new();
     std::thread::scope(|scope| {
@@ -982,7 +982,7 @@ fn throughput_of_lineitem() {
     let tables = [LoadTable { table: Arc::new(tables[0].table.clone()), chunk_column: None, condition: None }];
     for round in 0..5 {
         let options = LoadOptions { readers: 2, ..LoadOptions::default() };
-        let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap()));
+        let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
         let (rows, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let emit = |window: Window| {
             for batch in &window.changes {
