@@ -1,14 +1,15 @@
 //! Broken things: each gives an error that says what is wrong and what to do, and none loses anything.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::harness::order::Order;
 use super::harness::source_state::Labels;
 use super::harness::state::State;
 use super::harness::tables;
-use super::harness::world::{TaskFile, mysql_source};
+use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::writers::Writers;
-use super::harness::{Kind, Mysql, Private, Servers, Tidegate, World, seeded};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 /// The words of a task that must fail: all of `words`, whatever their case.
@@ -279,15 +280,15 @@ fn damaged_binlog_files() {
         task.state = world.path(damage);
         task.source = format!("{{binlog_files: [\"{}\"]}}", copy.display());
         task.tables = format!("[{}.orders]", world.database);
-        task.sink = super::harness::world::kafka_sink(&servers.kafka, ", topic: \"{task}\"");
+        task.sink = kafka_sink(&servers.kafka, ", topic: \"{task}\"");
         let output = Tidegate::fails(&task);
         // A flipped bit may also make a length that cannot be.
         assert!(output.contains(file.as_str()), "the file is not named:\n{output}");
         assert!(output.contains(words) || damage == "flip", "{words:?} is not in\n{output}");
 
-        let mut reader = super::harness::Reader::new(&servers.kafka, vec![task.name.clone()]);
-        let mut ids = std::collections::BTreeMap::<String, u32>::new();
-        let mut take = |message: super::harness::Message| {
+        let mut reader = Reader::new(&servers.kafka, vec![task.name.clone()]);
+        let mut ids = BTreeMap::<String, u32>::new();
+        let mut take = |message: Message| {
             *ids.entry(message.data.get("id").expect("never NULL").clone()).or_default() += 1;
         };
         reader.read_to_end(&mut take);

@@ -5,7 +5,7 @@ use super::harness::source_state::Labels;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Servers, Tidegate, World, scaled, seeded};
+use super::harness::{Kind, Message, Servers, Tidegate, World, scaled, seeded, wait_for};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 /// How many kills of each phase.
@@ -54,7 +54,7 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
         let mut messages_left = if rng.bool() { rng.u64(1..6000) } else { u64::MAX };
         let mut looks_left = if messages_left == u64::MAX { rng.u32(1..80) } else { u32::MAX };
         let before = (taken.full_load_rows, taken.changes);
-        super::harness::wait_for("a moment to kill", || {
+        wait_for("a moment to kill", || {
             let mut in_this_look = 0;
             reader.poll(|message| {
                 taken.take(&message);

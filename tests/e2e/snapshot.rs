@@ -9,7 +9,7 @@ use super::harness::source_state::{Labels, rows_of};
 use super::harness::state::State;
 use super::harness::tables::{self, Table};
 use super::harness::writers::{Target, Writers};
-use super::harness::{Kind, Private, Servers, Tidegate, World, scaled, seeded};
+use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
 
 const WRITERS: usize = 8;
 
@@ -65,7 +65,7 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
     let mut state = State::new(tables::ALL);
     let mut order = Order::new(tables::ALL);
     let mut engine = Tidegate::run(&task);
-    let mut take = |message: super::harness::Message| {
+    let mut take = |message: Message| {
         state.apply(&message);
         if profile == Profile::Dts {
             order.check(&message);

@@ -1,7 +1,9 @@
 //! `where` and `select` on both paths: what a consumer may see, and how rows come and go through a filter.
 
+use std::collections::BTreeSet;
+
 use super::harness::world::kafka_sink;
-use super::harness::{Kind, Message, Servers, Tidegate, World};
+use super::harness::{Kind, Message, Reader, Servers, TaskFile, Tidegate, World};
 
 const TABLE: &str = "
     CREATE TABLE orders (
@@ -9,7 +11,7 @@ const TABLE: &str = "
     )";
 
 /// One topic with one partition, so that all messages, the markers' too, have one order.
-fn one_topic(world: &World, table_options: &str) -> super::harness::TaskFile {
+fn one_topic(world: &World, table_options: &str) -> TaskFile {
     let mut task = world.task();
     let database = &world.database;
     task.tables = format!("\n  - {database}.marker\n  - table: {database}.orders{table_options}");
@@ -50,7 +52,7 @@ fn rows_come_and_go_through_the_filter() {
     where: amount > 10 AND country IN ('de', 'at')
     select: [id, name AS customer, amount, \"upper(country) AS land\", qty + 1 AS next]",
     );
-    let mut reader = super::harness::Reader::new(&servers.kafka, vec![world.database.clone()]);
+    let mut reader = Reader::new(&servers.kafka, vec![world.database.clone()]);
     let mut engine = Tidegate::run(&task);
     let mut messages = Vec::new();
     world.until_loaded(&mut engine, &mut reader, |message| messages.push(message));
@@ -147,6 +149,6 @@ fn what_is_not_selected_stays_at_home() {
         }
         assert!(!format!("{message:?}").contains("hidden"), "{message:?}");
     }
-    let partitions: std::collections::BTreeSet<_> = messages.iter().map(|message| message.partition).collect();
+    let partitions: BTreeSet<_> = messages.iter().map(|message| message.partition).collect();
     assert_eq!(partitions.len(), 3, "22 keys fall into all partitions");
 }

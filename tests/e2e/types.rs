@@ -1,6 +1,6 @@
 //! All types, on both paths: what the full load says of a value, a change says byte for byte.
 
-use super::harness::{Kind, Message, Servers, Tidegate, World};
+use super::harness::{Kind, Message, Private, Servers, Tidegate, World};
 
 /// A column's type, and values with the text that Canal JSON gives them. NULL is tried for each.
 struct Case {
@@ -281,6 +281,6 @@ fn types_with_minimal_metadata() {
 fn types_with_full_metadata_and_other_time_zones() {
     let Some(servers) = Servers::from_env() else { return };
     let options = "--binlog-row-metadata=FULL --default-time-zone=+05:30 --binlog-transaction-compression=ON --binlog-row-value-options=PARTIAL_JSON";
-    let private = super::harness::Private::up(&["mysql-gtid"], options);
+    let private = Private::up(&["mysql-gtid"], options);
     all_types_by_both_paths("types_full", private.mysql(), &servers.kafka);
 }
