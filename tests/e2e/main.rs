@@ -1,1 +1,27 @@
+//! The engine against real servers: what goes into MySQL comes out of Kafka.
+//!
+//! ```text
+//!   harness ── writes ──► MySQL ──► tidegate run task.yaml ──► Kafka ── reads ──► harness
+//!      │                    │            ▲                                           │
+//!      │                    └── state ───┼──────────── must equal ─────────── state ─┘
+//!      └── kills, starts again, breaks things
+//! ```
+//!
+//! The servers are those that `scripts/servers.sh env` names; without them a test says so and is skipped, except under
+//! `CI=true`, where it fails. `tidegate` is the program beside this test in cargo's target folder. Each test has a database,
+//! topics and a state folder of its own, so all of them can run at once; what would disturb others (a server's settings, a
+//! server's death) happens on servers that the test starts for itself.
+//!
+//! Nothing is timed and nothing sleeps for luck: tests wait for events, with one deadline against hanging
+//! ([`harness::wait_for`]). Random choices come from a seed that is printed; `TIDEGATE_TEST_SEED` repeats one.
+//! `TIDEGATE_TEST_SCALE=10` runs with the full sizes instead of those that fit into continuous integration.
 
+mod harness;
+
+mod faults;
+mod memory;
+mod resume;
+mod security;
+mod snapshot;
+mod transform;
+mod types;

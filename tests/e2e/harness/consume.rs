@@ -1,0 +1,292 @@
+//! What a consumer sees: the messages of some topics, in each partition's order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::{Tidegate, wait_for};
+
+/// A map of JSON in its written order.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Pairs<T>(pub(crate) Vec<(String, T)>);
+
+/// Column names and values.
+pub(crate) type Row = Pairs<Option<String>>;
+
+impl<T> Pairs<T> {
+    pub(crate) fn find(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(column, _)| column == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+impl Row {
+    /// `None` for a missing column and for NULL.
+    pub(crate) fn get(&self, name: &str) -> Option<&String> {
+        self.find(name).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn without(&self, name: &str) -> Row {
+        Pairs(self.0.iter().filter(|(column, _)| column != name).cloned().collect())
+    }
+}
+
+/// `id=7 name='x' note=NULL`
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            match value {
+                Some(value) => write!(f, "{space}{name}={value:?}")?,
+                None => write!(f, "{space}{name}=NULL")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Pairs<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<T>, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+}
+
+/// The envelope of Canal JSON: exactly these keys.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Envelope {
+    data: Option<Vec<Row>>,
+    #[serde(rename = "database")]
+    _database: String,
+    es: u64,
+    #[serde(rename = "gtid")]
+    _gtid: String,
+    #[serde(rename = "id")]
+    _id: u64,
+    is_ddl: bool,
+    mysql_type: Option<Pairs<String>>,
+    old: Option<Vec<Row>>,
+    pk_names: Option<Vec<String>>,
+    sql: String,
+    sql_type: Option<Pairs<i32>>,
+    table: String,
+    ts: u64,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A row of the full load, in the profile `dts`.
+    Init,
+    Insert,
+    Update,
+    Delete,
+}
+
+/// One message about one row.
+#[derive(Clone)]
+pub(crate) struct Message {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) kind: Kind,
+    pub(crate) table: String,
+    pub(crate) data: Row,
+    pub(crate) old: Option<Row>,
+    pub(crate) primary_key: Option<Vec<String>>,
+    pub(crate) mysql_type: Pairs<String>,
+    pub(crate) sql_type: Pairs<i32>,
+}
+
+/// `UPDATE orders 1@27 id='7' name='y' (old name='x')`
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { partition, offset, kind, table, data, old, .. } = self;
+        let kind = format!("{kind:?}").to_uppercase();
+        write!(f, "{kind} {table} {partition}@{offset} {data:?}")?;
+        if let Some(old) = old {
+            write!(f, " (old {old:?})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+        let envelope: Envelope = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let Envelope { data, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } = envelope;
+        let kind = match kind.as_str() {
+            "INIT" => Kind::Init,
+            "INSERT" => Kind::Insert,
+            "UPDATE" => Kind::Update,
+            "DELETE" => Kind::Delete,
+            _ => return Err(format!("type {kind}")),
+        };
+        if is_ddl || !sql.is_empty() {
+            return Err("a row that is DDL".to_owned());
+        }
+        // Milliseconds of this century.
+        if !(946_684_800_000..4_102_444_800_000).contains(&es) || !(946_684_800_000..4_102_444_800_000).contains(&ts) {
+            return Err(format!("es {es}, ts {ts}"));
+        }
+        if (kind == Kind::Update) != old.is_some() {
+            return Err("old belongs to updates, and to each of them".to_owned());
+        }
+        let one = |mut rows: Vec<Row>| if rows.len() == 1 { rows.pop() } else { None };
+        let message = Message {
+            partition,
+            offset,
+            kind,
+            table,
+            data: data.and_then(one).ok_or("data is not one row")?,
+            old: match old {
+                Some(rows) => Some(one(rows).ok_or("old is not one row")?),
+                None => None,
+            },
+            primary_key: pk_names,
+            mysql_type: mysql_type.ok_or("no mysqlType")?,
+            sql_type: sql_type.ok_or("no sqlType")?,
+        };
+        if message.mysql_type.names() != message.data.names() || message.sql_type.names() != message.data.names() {
+            return Err("data, mysqlType and sqlType have different columns".to_owned());
+        }
+        Ok(message)
+    }
+}
+
+/// Reads topics from their beginning, whenever they come to be.
+pub(crate) struct Reader {
+    consumer: BaseConsumer,
+    /// Topics that do not exist yet.
+    missing: BTreeSet<String>,
+    /// The next offset of each partition.
+    next: BTreeMap<(String, i32), i64>,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Reader {
+    pub(crate) fn new(brokers: &str, topics: Vec<String>) -> Reader {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "tidegate-e2e")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .set("fetch.wait.max.ms", "20")
+            .set("reconnect.backoff.max.ms", "500")
+            .set("topic.metadata.refresh.interval.ms", "-1")
+            .set("queued.max.messages.kbytes", "16384")
+            .create()
+            .expect("a consumer needs no broker yet");
+        Reader { consumer, missing: topics.into_iter().collect(), next: BTreeMap::new() }
+    }
+
+    /// Takes messages until `enough` says so; the engine must be running.
+    pub(crate) fn until(&mut self, engine: &mut Tidegate, what: &str, mut enough: impl FnMut(Message) -> bool) {
+        let mut done = false;
+        wait_for(what, || {
+            self.poll(|message| {
+                done |= enough(message);
+                !done
+            });
+            if done {
+                return Some(());
+            }
+            engine.assert_running();
+            None
+        });
+    }
+
+    /// Takes what is there right now, or comes within a moment, until `take` refuses the rest.
+    pub(crate) fn poll(&mut self, mut take: impl FnMut(Message) -> bool) {
+        self.find_topics();
+        while let Some(result) = self.consumer.poll(Duration::from_millis(10)) {
+            // Errors of a consumer are about connections, and it repairs them by itself: whoever waits has a deadline.
+            let Ok(message) = result else { continue };
+            let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+            let next = self.next.get_mut(&(topic.to_owned(), partition)).expect("assigned");
+            assert!(offset >= *next, "partition {partition} of {topic} went back to {offset}");
+            *next = offset + 1;
+            assert!(message.key().is_none(), "a message of Canal JSON has no key");
+            let value = message.payload().unwrap_or_default();
+            let message = Message::parse(value, partition, offset)
+                .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(value)));
+            if !take(message) {
+                break;
+            }
+        }
+    }
+
+    /// Takes everything up to the ends of all partitions as they are now.
+    pub(crate) fn read_to_end(&mut self, mut take: impl FnMut(Message)) {
+        self.find_topics();
+        let mut ends = BTreeMap::new();
+        for (topic, partition) in self.next.keys() {
+            let (_, end) =
+                wait_for("ends of partitions", || self.consumer.fetch_watermarks(topic, *partition, TIMEOUT).ok());
+            ends.insert((topic.clone(), *partition), end);
+        }
+        wait_for("the ends of all partitions", || {
+            self.poll(|message| {
+                take(message);
+                true
+            });
+            ends.iter().all(|(partition, end)| self.next[partition] >= *end).then_some(())
+        });
+    }
+
+    /// Messages taken so far.
+    pub(crate) fn count(&self) -> i64 {
+        self.next.values().sum()
+    }
+
+    fn find_topics(&mut self) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let Ok(metadata) = self.consumer.fetch_metadata(None, TIMEOUT) else { return };
+        let mut found = false;
+        for topic in metadata.topics() {
+            if topic.partitions().is_empty() || !self.missing.remove(topic.name()) {
+                continue;
+            }
+            found = true;
+            for partition in topic.partitions() {
+                self.next.insert((topic.name().to_owned(), partition.id()), 0);
+            }
+        }
+        if found {
+            let mut list = TopicPartitionList::new();
+            for ((topic, partition), next) in &self.next {
+                list.add_partition_offset(topic, *partition, Offset::Offset(*next)).expect("a valid offset");
+            }
+            self.consumer.assign(&list).expect("a valid list");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The program under test, as a child process.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::wait_for;
+use super::world::TaskFile;
+
+/// A running `tidegate`. Killed when dropped.
+pub(crate) struct Tidegate {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+    peak_kib: u64,
+}
+
+/// How it ended, and all that it said.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+    /// Most resident memory seen, in KiB.
+    pub(crate) peak_kib: u64,
+}
+
+/// The program beside this test: `target/release/deps/e2e-…` and `target/release/tidegate`.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    let program = test.ancestors().nth(2).expect("target/release/deps/e2e").join("tidegate");
+    assert!(program.exists(), "{} is missing: run `cargo build --release --workspace` first", program.display());
+    program
+}
+
+impl Tidegate {
+    /// `tidegate run` on the task.
+    pub(crate) fn run(task: &TaskFile) -> Tidegate {
+        Tidegate::spawn([OsStr::new("run"), task.write().as_os_str()])
+    }
+
+    pub(crate) fn spawn(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Tidegate {
+        let mut command = Command::new(program());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let readers = vec![
+            collect(child.stdout.take().expect("piped"), &lines),
+            collect(child.stderr.take().expect("piped"), &lines),
+        ];
+        Tidegate { child, lines, readers, peak_kib: 0 }
+    }
+
+    /// The task fails before or while it runs: its words. Panics if it ends well.
+    pub(crate) fn fails(task: &TaskFile) -> String {
+        let ended = Tidegate::run(task).wait();
+        assert!(!ended.status.success(), "ended well:\n{}", ended.output);
+        assert!(ended.status.code().is_some(), "{}:\n{}", ended.status, ended.output);
+        assert!(!ended.output.contains("panicked at"), "{}", ended.output);
+        ended.output
+    }
+
+    /// Ends by itself and well.
+    pub(crate) fn finishes(task: &TaskFile) -> Ended {
+        let ended = Tidegate::run(task).wait();
+        assert!(ended.status.success(), "{}:\n{}", ended.status, ended.output);
+        ended
+    }
+
+    /// Panics, with what it said, if it has ended.
+    pub(crate) fn assert_running(&mut self) {
+        self.sample();
+        if let Some(status) = self.child.try_wait().expect("our child") {
+            panic!("tidegate ended ({status}):\n{}", self.output());
+        }
+    }
+
+    /// Waits until it has said a line that holds `text`.
+    pub(crate) fn wait_for_line(&mut self, text: &str) {
+        wait_for(&format!("a line with {text:?}"), || {
+            if self.lines.lock().expect("no panic").iter().any(|line| line.contains(text)) {
+                return Some(());
+            }
+            self.assert_running();
+            None
+        });
+    }
+
+    /// As a crash: nothing is written any more.
+    pub(crate) fn kill_9(mut self) {
+        self.signal(libc::SIGKILL);
+        self.child.wait().expect("our child");
+    }
+
+    /// Asks it to end, waits, and expects that it ends well.
+    pub(crate) fn terminate(mut self, signal: libc::c_int) -> Ended {
+        self.assert_running();
+        self.signal(signal);
+        let ended = self.wait();
+        assert!(ended.status.success(), "after signal {signal}: {}\n{}", ended.status, ended.output);
+        ended
+    }
+
+    pub(crate) fn wait(mut self) -> Ended {
+        let status = wait_for("tidegate ends", || {
+            self.sample();
+            self.child.try_wait().expect("our child")
+        });
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader of output does not panic");
+        }
+        Ended { status, output: self.output(), peak_kib: self.peak_kib }
+    }
+
+    pub(crate) fn output(&self) -> String {
+        self.lines.lock().expect("no panic").join("\n")
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let id = libc::pid_t::try_from(self.child.id()).expect("process ids are small");
+        // SAFETY: a system call without memory. The child is not collected before `self` ends, so the id is still its own.
+        unsafe { libc::kill(id, signal) };
+    }
+
+    /// The kernel keeps the peak as `VmHWM` for as long as the process lives, so looking often enough is only needed
+    /// at its end.
+    fn sample(&mut self) {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return };
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        self.peak_kib = self.peak_kib.max(peak.unwrap_or(0));
+    }
+}
+
+impl Drop for Tidegate {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            if std::thread::panicking() {
+                println!("tidegate was running and had said:\n{}", self.output());
+            }
+        }
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    let lines = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n') {
+            let Ok(line) = line else { return };
+            lines.lock().expect("no panic").push(String::from_utf8_lossy(&line).into_owned());
+        }
+    })
+}

@@ -1,0 +1,74 @@
+//! A blocking connection to the source, for one thread.
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Error, Opts, OptsBuilder, Row};
+use tokio::runtime::Runtime;
+
+pub(crate) struct Mysql {
+    /// Declared first, dropped first: it needs the runtime.
+    connection: Option<Conn>,
+    runtime: Runtime,
+}
+
+impl Mysql {
+    pub(crate) fn connect(url: &str) -> Mysql {
+        Mysql::try_connect(url).unwrap_or_else(|error| panic!("could not connect to {url}: {error}"))
+    }
+
+    pub(crate) fn try_connect(url: &str) -> Result<Mysql, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let options = OptsBuilder::from_opts(Opts::from_url(url)?)
+            .prefer_socket(false)
+            .setup(vec!["SET NAMES utf8mb4, time_zone = '+00:00', innodb_lock_wait_timeout = 5"]);
+        let connection = runtime.block_on(Conn::new(options))?;
+        Ok(Mysql { connection: Some(connection), runtime })
+    }
+
+    pub(crate) fn run(&mut self, statement: impl AsRef<str>) {
+        let statement = statement.as_ref();
+        self.try_run(statement).unwrap_or_else(|error| panic!("{error}\n{}", shortened(statement)));
+    }
+
+    pub(crate) fn try_run(&mut self, statement: &str) -> Result<(), Error> {
+        let connection = self.connection.as_mut().expect("taken by drop only");
+        self.runtime.block_on(connection.query_drop(statement))
+    }
+
+    pub(crate) fn query<T: FromRow + Send + 'static>(&mut self, query: &str) -> Vec<T> {
+        let connection = self.connection.as_mut().expect("taken by drop only");
+        let rows = self.runtime.block_on(connection.query(query));
+        rows.unwrap_or_else(|error| panic!("{error}\n{query}"))
+    }
+
+    pub(crate) fn query_one<T: FromRow + Send + 'static>(&mut self, query: &str) -> T {
+        self.query(query).pop().unwrap_or_else(|| panic!("no row: {query}"))
+    }
+
+    /// Hands out rows as they come, for tables that should not be held twice.
+    pub(crate) fn for_each(&mut self, query: &str, take: impl FnMut(Row)) {
+        let connection = self.connection.as_mut().expect("taken by drop only");
+        let done = self.runtime.block_on(async { connection.query_iter(query).await?.for_each_and_drop(take).await });
+        done.unwrap_or_else(|error| panic!("{error}\n{query}"));
+    }
+}
+
+impl Drop for Mysql {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // The server may be gone; then there is nothing to say goodbye to.
+            let _ = self.runtime.block_on(connection.disconnect());
+        }
+    }
+}
+
+/// The number of a server's error, if it is one.
+pub(crate) fn error_code(error: &Error) -> Option<u16> {
+    match error {
+        Error::Server(error) => Some(error.code),
+        _ => None,
+    }
+}
+
+fn shortened(statement: &str) -> String {
+    statement.chars().take(400).collect()
+}

@@ -1,0 +1,118 @@
+//! Where the servers are, and servers that a test has for itself.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// The shared servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    pub(crate) mysql: String,
+    pub(crate) mysql_nogtid: String,
+    pub(crate) kafka: String,
+    pub(crate) kafka_sasl: String,
+}
+
+impl Servers {
+    /// `None` without servers: the caller returns, and the test counts as passed. Fails under `CI=true`.
+    pub(crate) fn from_env() -> Option<Servers> {
+        let mut missing = Vec::new();
+        let mut get = |name: &'static str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                missing.push(name);
+                String::new()
+            })
+        };
+        let servers = Servers {
+            mysql: get("TIDEGATE_TEST_MYSQL"),
+            mysql_nogtid: get("TIDEGATE_TEST_MYSQL_NOGTID"),
+            kafka: get("TIDEGATE_TEST_KAFKA"),
+            kafka_sasl: get("TIDEGATE_TEST_KAFKA_SASL"),
+        };
+        if missing.is_empty() {
+            return Some(servers);
+        }
+        let missing = missing.join(", ");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "{missing} not set: start servers with scripts/servers.sh"
+        );
+        println!("skipped: {missing} not set, start servers with scripts/servers.sh");
+        None
+    }
+}
+
+/// A set of servers of its own, ended (by their ids) and removed when this is dropped.
+pub(crate) struct Private {
+    folder: TempDir,
+    variables: HashMap<String, String>,
+}
+
+impl Private {
+    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, kafka.
+    pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
+        let folder = tempfile::Builder::new().prefix("tidegate-servers.").tempdir().expect("a temporary folder");
+        let mut private = Private { folder, variables: HashMap::new() };
+        let mut command = private.script();
+        let output = command.arg("up").args(names).env("TIDEGATE_MYSQLD_OPTIONS", mysqld_options).output();
+        let output = output.expect("bash runs");
+        assert!(output.status.success(), "servers.sh up {names:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = private.script().arg("env").output().expect("bash runs");
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
+                private.variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        private
+    }
+
+    pub(crate) fn mysql(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_MYSQL"]
+    }
+
+    pub(crate) fn mysql_nogtid(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_MYSQL_NOGTID"]
+    }
+
+    pub(crate) fn kafka(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_KAFKA"]
+    }
+
+    /// The data folder of the server called `name`: mysql, mysql-nogtid or kafka.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).join("data")
+    }
+
+    /// As `kill -9` does.
+    pub(crate) fn kill(&self, name: &str) {
+        self.act("kill", name);
+    }
+
+    /// On the same port, with the same data.
+    pub(crate) fn start(&self, name: &str) {
+        self.act("start", name);
+    }
+
+    fn act(&self, action: &str, name: &str) {
+        let output = self.script().arg(action).arg(name).output().expect("bash runs");
+        assert!(output.status.success(), "servers.sh {action} {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn script(&self) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/servers.sh");
+        let mut command = Command::new("bash");
+        command.arg(script).env("TIDEGATE_SERVERS", self.folder.path());
+        command
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        match self.script().arg("down").output() {
+            Ok(output) if output.status.success() => {}
+            result => eprintln!("could not end the servers in {}: {result:?}", self.folder.path().display()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the source holds, as its consumer should know it. The server itself writes the texts.
+
+use super::mysql::Mysql;
+use super::state::{Rows, Values};
+use super::tables::{Column, Form, Table};
+
+/// How the profile in use writes ENUM and SET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Labels {
+    Numbers,
+    Texts,
+}
+
+pub(crate) fn rows_of(mysql: &mut Mysql, table: &Table, labels: Labels) -> Rows {
+    let expressions: Vec<_> = table.columns().map(|column| expression(column, labels)).collect();
+    let query = format!("SELECT {} FROM {}", expressions.join(", "), table.name);
+    let mut rows = Rows::new();
+    mysql.for_each(&query, |row| {
+        let mut values: Values = row.unwrap().into_iter().map(mysql_async::from_value).collect();
+        for (value, column) in values.iter_mut().zip(table.columns()) {
+            if let (Form::Bytes, Some(text)) = (column.form, value.as_mut()) {
+                *text = latin1(text);
+            }
+        }
+        let key = values[..table.key.len()].iter().map(|value| value.clone().unwrap_or_default()).collect();
+        let before = rows.insert(key, values);
+        assert!(before.is_none(), "{} has two rows of one key", table.name);
+    });
+    rows
+}
+
+fn expression(Column { name, form, .. }: &Column, labels: Labels) -> String {
+    match (form, labels) {
+        (Form::Text, _) | (Form::Label, Labels::Texts) => format!("CAST({name} AS CHAR)"),
+        (Form::Label, Labels::Numbers) => format!("CAST({name} + 0 AS CHAR)"),
+        (Form::Bytes, _) => format!("HEX({name})"),
+    }
+}
+
+/// Each byte as the character of the same number.
+fn latin1(hex: &str) -> String {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
+    hex.as_bytes().chunks(2).map(|pair| char::from(byte(pair))).collect()
+}

@@ -1,0 +1,169 @@
+//! What a test has for itself: a database, topics, a folder, and the task between them.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::engine::Ended;
+use super::mysql::Mysql;
+use super::{Message, Reader, Tidegate};
+
+pub(crate) struct World {
+    /// Also the task's name and the topics' prefix.
+    pub(crate) database: String,
+    pub(crate) mysql_url: String,
+    pub(crate) kafka: String,
+    pub(crate) mysql: Mysql,
+    folder: TempDir,
+    /// Where `Reader::until_marker` stands.
+    markers: u64,
+}
+
+/// Written as the last change before a test compares; its message says that the engine has come that far.
+pub(crate) const MARKER: &str = "marker";
+
+impl World {
+    pub(crate) fn new(test: &str, mysql_url: &str, kafka: &str) -> World {
+        let database = format!("{test}_{:08x}", fastrand::u32(..));
+        let mut mysql = Mysql::connect(mysql_url);
+        mysql.run(format!("CREATE DATABASE {database} CHARACTER SET utf8mb4"));
+        mysql.run(format!("USE {database}"));
+        mysql.run(format!("CREATE TABLE {MARKER} (id INT PRIMARY KEY)"));
+        World {
+            database,
+            mysql_url: mysql_url.to_owned(),
+            kafka: kafka.to_owned(),
+            mysql,
+            folder: tempfile::Builder::new().prefix("tidegate-e2e.").tempdir().expect("a temporary folder"),
+            markers: 0,
+        }
+    }
+
+    /// On a server without GTIDs, begins a new binlog file. There a task reads from the start of the current file, and with
+    /// `binlog_row_metadata=MINIMAL` it stops at the statement that made a table.
+    pub(crate) fn begin_binlog_file(&mut self) {
+        if self.mysql.query_one::<String>("SELECT @@gtid_mode") != "ON" {
+            self.mysql.run("FLUSH BINARY LOGS");
+        }
+    }
+
+    /// After the server was away.
+    pub(crate) fn reconnect(&mut self) {
+        self.mysql = Mysql::connect(&self.mysql_url);
+        self.mysql.run(format!("USE {}", self.database));
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// All tables of the database, Canal JSON, three partitions, default topics.
+    pub(crate) fn task(&self) -> TaskFile {
+        TaskFile {
+            path: self.path("task.yaml"),
+            state: self.path("state"),
+            name: self.database.clone(),
+            source: mysql_source(&self.mysql_url, "tide", "tide"),
+            tables: format!("[\"{}.*\"]", self.database),
+            sink: kafka_sink(&self.kafka, ""),
+            format: "canal_json".to_owned(),
+            more: String::new(),
+        }
+    }
+
+    pub(crate) fn topic(&self, table: &str) -> String {
+        format!("{}.{table}", self.database)
+    }
+
+    /// A reader of these tables' default topics, and of the marker's.
+    pub(crate) fn reader<'a>(&self, tables: impl IntoIterator<Item = &'a str>) -> Reader {
+        let topics = tables.into_iter().chain([MARKER]).map(|table| self.topic(table));
+        Reader::new(&self.kafka, topics.collect())
+    }
+
+    /// Writes a marker and reads until it arrives. Other topics may then still be a few messages behind; whoever needs
+    /// all of them ends the engine, which drains it, and then reads to the end.
+    pub(crate) fn until_marker(&mut self, engine: &mut Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) {
+        self.markers += 1;
+        let id = self.markers.to_string();
+        self.mysql.run(format!("INSERT INTO {MARKER} VALUES ({id})"));
+        let mut seen = false;
+        reader.until(engine, &format!("marker {id}"), |message| {
+            seen |= message.table == MARKER && message.data.get("id") == Some(&id);
+            if message.table != MARKER {
+                take(message);
+            }
+            seen
+        });
+    }
+
+    /// Reads until the full load of all tables is over. A marker may come by the full load itself; one that is written
+    /// after it was seen comes by the binlog, and so after all full loads.
+    pub(crate) fn until_loaded(&mut self, engine: &mut Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) {
+        self.until_marker(engine, reader, &mut take);
+        self.until_marker(engine, reader, &mut take);
+    }
+
+    /// Waits for a marker, ends the engine with SIGTERM and reads what is left: after this, everything that was written
+    /// before the call has been taken.
+    pub(crate) fn finish(&mut self, mut engine: Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) -> Ended {
+        self.until_marker(&mut engine, reader, &mut take);
+        let ended = engine.terminate(libc::SIGTERM);
+        reader.read_to_end(|message| {
+            if message.table != MARKER {
+                take(message);
+            }
+        });
+        ended
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("database {} is left as it is", self.database);
+        } else {
+            let _ = self.mysql.try_run(&format!("DROP DATABASE {}", self.database));
+        }
+    }
+}
+
+/// A task file; the fields are YAML.
+#[derive(Clone)]
+pub(crate) struct TaskFile {
+    pub(crate) path: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) tables: String,
+    pub(crate) sink: String,
+    pub(crate) format: String,
+    /// Further top-level keys.
+    pub(crate) more: String,
+}
+
+impl TaskFile {
+    pub(crate) fn write(&self) -> PathBuf {
+        let TaskFile { path, state, name, source, tables, sink, format, more } = self;
+        let state = state.display();
+        let text = format!(
+            "task: {name}\nsource: {source}\ntables: {tables}\nsink: {sink}\nformat: {format}\nstate: {state}\n{more}\n"
+        );
+        std::fs::write(path, text).expect("the test's folder can be written");
+        path.clone()
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.state.join("checkpoint")
+    }
+}
+
+/// The server of `url` (which names an administrator) as another user sees it.
+pub(crate) fn mysql_source(url: &str, user: &str, password: &str) -> String {
+    let address = url.rsplit('@').next().expect("a URL has an address");
+    format!("{{mysql: \"mysql://{user}@{address}\", password: \"{password}\"}}")
+}
+
+pub(crate) fn kafka_sink(brokers: &str, more: &str) -> String {
+    format!("{{kafka: \"{brokers}\", create_topics: {{partitions: 3, replication: 1}}{more}}}")
+}

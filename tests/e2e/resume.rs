@@ -1,0 +1,250 @@
+//! Stopped anywhere, in whichever way: the next run goes on where the last one was.
+
+use super::harness::order::Order;
+use super::harness::source_state::Labels;
+use super::harness::state::State;
+use super::harness::tables;
+use super::harness::writers::Writers;
+use super::harness::{Kind, Message, Servers, Tidegate, World, scaled, seeded, wait_for};
+use super::snapshot::{assert_equals_source, fill_all, names};
+
+/// How many kills of each phase.
+const IN_FULL_LOAD: usize = 8;
+const IN_INCREMENTAL: usize = 14;
+const KILLS_MAX: usize = 60;
+
+/// What was taken from the topics of a task that is stopped and started.
+struct Taken {
+    state: State,
+    order: Order,
+    full_load_rows: u64,
+    changes: u64,
+}
+
+impl Taken {
+    fn take(&mut self, message: &Message) {
+        self.state.apply(message);
+        self.order.check(message);
+        match message.kind {
+            Kind::Init => self.full_load_rows += 1,
+            _ => self.changes += 1,
+        }
+    }
+}
+
+/// Nothing is lost, and order never goes back but for what is repeated after a restart.
+fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
+    let mut rng = seeded(test);
+    let mut world = World::new(test, mysql_url, kafka);
+    let targets = fill_all(&mut world, &mut rng, scaled(150_000));
+    let mut task = world.task();
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    task.more = "full_load: {parallel: 2, chunk_rows: 2000}".to_owned();
+    let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
+    let mut reader = world.reader(names());
+    let mut taken =
+        Taken { state: State::new(tables::ALL), order: Order::new(tables::ALL), full_load_rows: 0, changes: 0 };
+
+    let (mut in_full_load, mut in_incremental, mut at_start) = (0, 0, 0);
+    while in_full_load < IN_FULL_LOAD || in_incremental < IN_INCREMENTAL {
+        // What a run is behind grows with each kill: let it find a few thousand transactions, not all that 8 writers can do.
+        writers.allow(2000);
+        let mut engine = Tidegate::run(&task);
+        // After some messages, or (which may be before the first) after some looks at the topics.
+        let mut messages_left = if rng.bool() { rng.u64(1..6000) } else { u64::MAX };
+        let mut looks_left = if messages_left == u64::MAX { rng.u32(1..80) } else { u32::MAX };
+        let before = (taken.full_load_rows, taken.changes);
+        wait_for("a moment to kill", || {
+            let mut in_this_look = 0;
+            reader.poll(|message| {
+                taken.take(&message);
+                messages_left -= 1;
+                in_this_look += 1;
+                messages_left > 0 && in_this_look < 500
+            });
+            looks_left -= 1;
+            if messages_left == 0 || looks_left == 0 {
+                return Some(());
+            }
+            engine.assert_running();
+            None
+        });
+        engine.kill_9();
+        // What the broker has is there to stay; how far the engine was, only the ends of the topics tell.
+        reader.read_to_end(|message| taken.take(&message));
+        let (rows, changes) = (taken.full_load_rows - before.0, taken.changes - before.1);
+        match (rows, changes) {
+            (0, 0) => at_start += 1,
+            (_, 0) => in_full_load += 1,
+            (_, _) => in_incremental += 1,
+        }
+        println!("{test}: killed after {rows} rows and {changes} changes");
+        // The load is over, or neither phase comes to its end.
+        let kills = in_full_load + in_incremental + at_start;
+        if taken.changes > 0 && in_incremental >= IN_INCREMENTAL || kills >= KILLS_MAX {
+            break;
+        }
+    }
+    let kills = in_full_load + in_incremental + at_start;
+    assert!(kills >= 20, "only {kills} kills");
+    assert!(in_full_load >= 3, "only {in_full_load} kills in the full load");
+
+    let engine = Tidegate::run(&task);
+    writers.allow(u64::MAX);
+    writers.let_commit(1000);
+    let committed = writers.stop();
+    world.finish(engine, &mut reader, |message| taken.take(&message));
+    println!(
+        "{test}: {in_full_load} kills in the full load, {in_incremental} in incremental, {at_start} before any message; \
+         {} full-load rows, {} changes, {committed} transactions, {} partitions went back",
+        taken.full_load_rows,
+        taken.changes,
+        taken.order.breaks()
+    );
+    assert_equals_source(&mut world, &taken.state, Labels::Texts);
+    taken.order.assert_in_order(kills, &world);
+}
+
+#[test]
+fn killed_at_random_moments_with_gtids() {
+    let Some(servers) = Servers::from_env() else { return };
+    killed_at_random_moments("kill_gtid", &servers.mysql, &servers.kafka);
+}
+
+#[test]
+fn killed_at_random_moments_without_gtids() {
+    let Some(servers) = Servers::from_env() else { return };
+    killed_at_random_moments("kill_nogtid", &servers.mysql_nogtid, &servers.kafka);
+}
+
+/// Asked to end, the engine delivers and stores what it has begun: the next run repeats nothing.
+#[test]
+fn asked_to_end_it_repeats_nothing() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (test, mysql_url) in [("stop_gtid", &servers.mysql), ("stop_nogtid", &servers.mysql_nogtid)] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, n INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)");
+        world.begin_binlog_file();
+        let task = world.task();
+        let mut reader = world.reader(["t"]);
+        let (mut expected, mut count) = (3, 0);
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGTERM] {
+            let mut engine = Tidegate::run(&task);
+            world.until_loaded(&mut engine, &mut reader, |_| count += 1);
+            world.mysql.run("UPDATE t SET n = n + 1");
+            expected += 3;
+            world.until_marker(&mut engine, &mut reader, |_| count += 1);
+            engine.terminate(signal);
+            reader.read_to_end(|message| count += i32::from(message.table == "t"));
+            assert_eq!(count, expected, "{test}: messages");
+        }
+        // A run that finds nothing new says nothing.
+        let engine = Tidegate::run(&task);
+        world.finish(engine, &mut reader, |message| panic!("repeated: {message:?}"));
+    }
+}
+
+/// In the middle of the full load too: each row comes once, whether before or after the stop.
+#[test]
+fn asked_to_end_in_the_full_load_it_repeats_nothing() {
+    let Some(servers) = Servers::from_env() else { return };
+    let test = "stop_load";
+    let mut rng = seeded(test);
+    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    let rows = scaled(150_000);
+    tables::BIG.create(&mut world.mysql);
+    tables::BIG.fill(&mut world.mysql, &mut rng, rows * 2);
+    let mut task = world.task();
+    task.more = "full_load: {parallel: 2, chunk_rows: 1000}".to_owned();
+    let mut reader = world.reader([tables::BIG.name]);
+    let mut state = State::new([&tables::BIG]);
+    for _ in 0..3 {
+        let mut engine = Tidegate::run(&task);
+        // Before it hears signals, one ends it like any other program.
+        engine.wait_for_line("connected");
+        let mut left = rng.u64(1..2000);
+        reader.until(&mut engine, "some rows", |message| {
+            if message.table == tables::BIG.name {
+                state.apply(&message);
+                left -= 1;
+            }
+            // The load may be over before we are.
+            left == 0 || state.row_count() as u64 == rows
+        });
+        engine.terminate(libc::SIGTERM);
+    }
+    let engine = Tidegate::run(&task);
+    world.finish(engine, &mut reader, |message| state.apply(&message));
+    state.assert_no_violations();
+    assert_eq!((state.row_count() as u64, state.repeats(&tables::BIG)), (rows, 0));
+}
+
+/// Two runs of one task would both write, and both move the checkpoint.
+#[test]
+fn second_run_of_a_task_is_refused() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("twice", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_marker(&mut engine, &mut reader, |_| {});
+
+    let output = Tidegate::fails(&task);
+    assert!(output.contains("is in use by another run of this task"), "{output}");
+
+    // The first one is none the worse for it.
+    world.mysql.run("INSERT INTO t VALUES (2)");
+    let mut rows = Vec::new();
+    world.finish(engine, &mut reader, |message| rows.push(message.data));
+    assert_eq!(rows.last().and_then(|row| row.get("id")).map(String::as_str), Some("2"));
+}
+
+/// A checkpoint that cannot be read exactly is refused: the only other thing to do would be to begin from nowhere.
+#[test]
+fn damaged_checkpoint_is_refused() {
+    let Some(servers) = Servers::from_env() else { return };
+    let test = "damaged";
+    let mut rng = seeded(test);
+    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut rows = Vec::new();
+    let mut engine = Tidegate::run(&task);
+    world.until_marker(&mut engine, &mut reader, |message| rows.push(message));
+    engine.terminate(libc::SIGTERM);
+    world.mysql.run("INSERT INTO t VALUES (2)");
+
+    let checkpoint = task.checkpoint();
+    let whole = std::fs::read(&checkpoint).expect("a checkpoint");
+    for _ in 0..5 {
+        let mut flipped = whole.clone();
+        let at = rng.usize(..whole.len());
+        flipped[at] ^= 1 << rng.u8(..8);
+        let cut = whole[..rng.usize(..whole.len())].to_vec();
+        for damaged in [flipped, cut] {
+            std::fs::write(&checkpoint, &damaged).expect("a file");
+            let output = Tidegate::fails(&task);
+            assert!(output.contains("is damaged") && output.contains("checkpoint"), "{output}");
+            assert!(output.contains("full load"), "no way out: {output}");
+            assert_eq!(std::fs::read(&checkpoint).expect("a file"), damaged, "it was written over");
+        }
+    }
+
+    // Another task's is whole, and still not ours.
+    let mut other = task.clone();
+    other.name = format!("{}-other", task.name);
+    std::fs::write(&checkpoint, &whole).expect("a file");
+    let output = Tidegate::fails(&other);
+    assert!(output.contains("belongs to task"), "{output}");
+
+    // With the file back in place, nothing is lost and nothing repeated.
+    let engine = Tidegate::run(&task);
+    world.finish(engine, &mut reader, |message| rows.push(message));
+    let ids: Vec<_> = rows.iter().map(|message| message.data.get("id").map(String::as_str)).collect();
+    assert_eq!(ids, [Some("1"), Some("2")]);
+}

@@ -1,0 +1,252 @@
+//! Full load and hand-over: what is there comes out, and what changes meanwhile too.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::harness::order::Order;
+use super::harness::source_state::{Labels, rows_of};
+use super::harness::state::State;
+use super::harness::tables::{self, Table};
+use super::harness::writers::{Target, Writers};
+use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
+
+const WRITERS: usize = 8;
+
+/// Tables of all kinds of keys, half full.
+pub(crate) fn fill_all(world: &mut World, rng: &mut Rng, big_rows: u64) -> Vec<Target> {
+    let keys = |table: &Table| if table.keys == 0 { big_rows * 2 } else { table.keys };
+    let targets: Vec<Target> = tables::ALL.iter().map(|table| (*table, keys(table))).collect();
+    for (table, keys) in &targets {
+        table.create(&mut world.mysql);
+        table.fill(&mut world.mysql, rng, *keys);
+    }
+    world.begin_binlog_file();
+    targets
+}
+
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    tables::ALL.iter().map(|table| table.name)
+}
+
+/// Panics unless the state is what the source holds.
+pub(crate) fn assert_equals_source(world: &mut World, state: &State, labels: Labels) {
+    state.assert_no_violations();
+    for table in tables::ALL {
+        state.assert_equals(table, &rows_of(&mut world.mysql, table, labels));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    Canal,
+    Dts,
+}
+
+/// Loads under writers, who go on through the hand-over; then topics and source must be equal.
+fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, profile: Profile) {
+    let mut rng = seeded(test);
+    let mut world = World::new(test, mysql_url, kafka);
+    let targets = fill_all(&mut world, &mut rng, scaled(150_000));
+    let mut task = world.task();
+    let labels = match profile {
+        Profile::Canal => Labels::Numbers,
+        Profile::Dts => {
+            task.format = "{canal_json: {profile: dts}}".to_owned();
+            Labels::Texts
+        }
+    };
+    // Many chunks, so that many of them are read while their keys change.
+    task.more = "full_load: {parallel: 4, chunk_rows: 5000}".to_owned();
+
+    let writers = Writers::start(WRITERS, mysql_url, &world.database, &targets, &mut rng);
+    writers.let_commit(200);
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut order = Order::new(tables::ALL);
+    let mut engine = Tidegate::run(&task);
+    let mut take = |message: Message| {
+        state.apply(&message);
+        if profile == Profile::Dts {
+            order.check(&message);
+        }
+        message
+    };
+
+    // A table whose first update has come is handed over.
+    let mut waiting: Vec<&str> = names().collect();
+    reader.until(&mut engine, "an update of each table", |message| {
+        let message = take(message);
+        if message.kind == Kind::Update {
+            waiting.retain(|table| *table != message.table);
+        }
+        waiting.is_empty()
+    });
+    writers.let_commit(1000);
+    let committed = writers.stop();
+    let ended = world.finish(engine, &mut reader, |message| {
+        take(message);
+    });
+
+    let repeats: BTreeMap<_, _> =
+        tables::ALL.iter().map(|table| (table.name, state.repeats(table))).filter(|(_, count)| *count > 0).collect();
+    println!(
+        "{test}: {} messages, {} rows, {committed} transactions, repeats {repeats:?}",
+        reader.count(),
+        state.row_count()
+    );
+    assert_equals_source(&mut world, &state, labels);
+    order.assert_in_order(0, &world);
+    // A consumer cannot recognise a repeat in a table without a key. Where the server lets one say to which position a view
+    // belongs (and most do), there is none.
+    let keyless =
+        ended.output.lines().find(|line| line.contains("read as one chunk") && line.contains("exact_view=true"));
+    if keyless.is_some() {
+        assert_eq!(state.repeats(&tables::KEYLESS), 0);
+    } else {
+        println!("{test}: no exact view of the table without a key");
+    }
+}
+
+#[test]
+fn load_under_writers_with_gtids() {
+    let Some(servers) = Servers::from_env() else { return };
+    loaded_under_writers_equals_source("load_gtid", &servers.mysql, &servers.kafka, Profile::Dts);
+}
+
+#[test]
+fn load_under_writers_without_gtids() {
+    let Some(servers) = Servers::from_env() else { return };
+    loaded_under_writers_equals_source("load_nogtid", &servers.mysql_nogtid, &servers.kafka, Profile::Canal);
+}
+
+#[test]
+fn load_under_writers_with_full_metadata() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "--binlog-row-metadata=FULL");
+    loaded_under_writers_equals_source("load_full_gtid", private.mysql(), &servers.kafka, Profile::Canal);
+    loaded_under_writers_equals_source("load_full_nogtid", private.mysql_nogtid(), &servers.kafka, Profile::Dts);
+}
+
+/// Without faults and without writers during the load, nothing is repeated: as many messages as rows, then as many as
+/// changes, also of rows that nothing tells apart.
+#[test]
+fn quiet_source_gives_each_row_and_each_change_once() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (test, mysql_url) in [("quiet_gtid", &servers.mysql), ("quiet_nogtid", &servers.mysql_nogtid)] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE keyed (id INT PRIMARY KEY, n INT)");
+        world.mysql.run("CREATE TABLE twins (n INT, text VARCHAR(10))");
+        let rows = scaled(20_000);
+        for from in (0..rows).step_by(1000) {
+            let keyed: Vec<_> = (from..from + 1000).map(|id| format!("({}, {id})", id * 7)).collect();
+            let twins: Vec<_> = (from..from + 1000).map(|id| format!("({}, 'twin')", id % 3)).collect();
+            world.mysql.run(format!("INSERT INTO keyed VALUES {}", keyed.join(",")));
+            world.mysql.run(format!("INSERT INTO twins VALUES {}", twins.join(",")));
+        }
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.format = "{canal_json: {profile: dts}}".to_owned();
+        task.more = "full_load: {chunk_rows: 3000}".to_owned();
+        let mut reader = world.reader(["keyed", "twins"]);
+        let mut engine = Tidegate::run(&task);
+
+        let mut loaded: BTreeMap<(String, String), u64> = BTreeMap::new();
+        world.until_loaded(&mut engine, &mut reader, |message| {
+            assert_eq!(message.kind, Kind::Init, "{message:?}");
+            *loaded.entry((message.table.clone(), format!("{:?}", message.data))).or_default() += 1;
+        });
+        world.mysql.run("INSERT INTO keyed VALUES (-1, 1), (-2, 2), (-3, 3)");
+        world.mysql.run("UPDATE keyed SET n = n + 1 WHERE id < 700");
+        world.mysql.run("UPDATE keyed SET n = n WHERE id < 700");
+        world.mysql.run("DELETE FROM keyed WHERE id BETWEEN 70 AND 139");
+        world.mysql.run("INSERT INTO twins VALUES (1, 'twin'), (1, 'twin'), (9, NULL)");
+        world.mysql.run("UPDATE twins SET text = 'one' WHERE n = 1 LIMIT 5");
+        world.mysql.run("DELETE FROM twins WHERE n = 0 LIMIT 4");
+        let mut changes: BTreeMap<(String, String), u64> = BTreeMap::new();
+        world.finish(engine, &mut reader, |message| {
+            if message.kind == Kind::Init {
+                *loaded.entry((message.table.clone(), format!("{:?}", message.data))).or_default() += 1;
+            } else {
+                *changes.entry((message.table.clone(), format!("{:?}", message.kind))).or_default() += 1;
+            }
+        });
+
+        let mut expected = BTreeMap::new();
+        for id in 0..rows.div_ceil(1000) * 1000 {
+            expected.insert(("keyed".to_owned(), format!("id=\"{}\" n=\"{id}\"", id * 7)), 1);
+            *expected.entry(("twins".to_owned(), format!("n=\"{}\" text=\"twin\"", id % 3))).or_default() += 1;
+        }
+        assert!(loaded == expected, "{test}: {} different rows loaded, {} expected", loaded.len(), expected.len());
+        let counts: Vec<_> =
+            changes.iter().map(|((table, kind), count)| (table.as_str(), kind.as_str(), *count)).collect();
+        assert_eq!(
+            counts,
+            [
+                ("keyed", "Delete", 10),
+                ("keyed", "Insert", 3),
+                ("keyed", "Update", 103),
+                ("twins", "Delete", 4),
+                ("twins", "Insert", 3),
+                ("twins", "Update", 5)
+            ],
+            "{test}"
+        );
+    }
+}
+
+/// A known gap. Without GTIDs a task reads from the start of the current binlog file, and with `binlog_row_metadata=MINIMAL`
+/// it cannot know the columns of a table that was made in this file: it stops there, and a new file is the way out.
+#[test]
+fn new_table_without_gtids_is_refused_with_a_way_out() {
+    let Some(servers) = Servers::from_env() else { return };
+    // Of its own: tests that begin a new file would take the statement out of the current one.
+    let private = Private::up(&["mysql-nogtid"], "");
+    let mut world = World::new("new_table", private.mysql_nogtid(), &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    let task = world.task();
+    let output = Tidegate::fails(&task);
+    for word in ["columns of table", "CREATE TABLE", "binlog_row_metadata", "FLUSH BINARY LOGS"] {
+        assert!(output.contains(word), "{word:?} is not in\n{output}");
+    }
+
+    world.mysql.run("FLUSH BINARY LOGS");
+    std::fs::remove_dir_all(&task.state).expect("the state folder");
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    world.mysql.run("INSERT INTO t VALUES (2)");
+    let mut rows = Vec::new();
+    world.finish(engine, &mut reader, |message| rows.push(message.data));
+    assert_eq!(rows.last().and_then(|row| row.get("id")).map(String::as_str), Some("2"));
+}
+
+/// `incremental: false` ends by itself once everything is delivered.
+#[test]
+fn full_load_alone_ends() {
+    let Some(servers) = Servers::from_env() else { return };
+    let test = "load_alone";
+    let mut rng = seeded(test);
+    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    fill_all(&mut world, &mut rng, 10_000);
+    let mut task = world.task();
+    task.more = "incremental: false".to_owned();
+    Tidegate::finishes(&task);
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    reader.read_to_end(|message| {
+        assert_eq!(message.kind, Kind::Insert, "{message:?}");
+        state.apply(&message);
+    });
+    assert_equals_source(&mut world, &state, Labels::Numbers);
+    for table in tables::ALL {
+        assert_eq!(state.repeats(table), 0, "{}", table.name);
+    }
+
+    // Done is done.
+    let count = reader.count();
+    Tidegate::finishes(&task);
+    reader.read_to_end(|_| {});
+    assert_eq!(reader.count(), count);
+}
