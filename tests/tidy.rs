@@ -1,0 +1,98 @@
+//! What the tree promises about itself: who may see whom, that every file says what it is for, and that nothing unfinished
+//! stands on the way of the data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folder or file below `engine/src`, and the modules of the crate that it must not name.
+const BLIND: &[(&str, &[&str])] = &[
+    ("batch", &["source", "transform", "message", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
+    ("source", &["message", "encode", "partition", "sink"]),
+    ("encode", &["source", "transform", "partition", "sink", "checkpoint", "pipeline", "config"]),
+    (
+        "sink",
+        &["batch::Table", "batch::ChangeBatch", "source", "transform", "encode", "partition", "pipeline", "config"],
+    ),
+    ("message.rs", &["source", "transform", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
+    ("transform.rs", &["source", "message", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
+    ("config", &["source", "transform", "message", "encode", "partition", "sink", "checkpoint", "pipeline"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace holds this crate").to_owned()
+}
+
+/// All Rust files at or below `path`.
+fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<PathBuf> = entries
+        .flat_map(|entry| {
+            let path = entry.expect("a folder can be listed").path();
+            if path.is_dir() || path.extension().is_some_and(|ext| ext == "rs") {
+                rust_files(&path)
+            } else {
+                Vec::new()
+            }
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "tests.rs" || name == "rows_tests.rs")
+}
+
+/// The part of a file before its unit tests, without comments.
+fn code(text: &str) -> String {
+    let text = text.split("\n#[cfg(test)]\nmod tests {").next().expect("a split has a first part");
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn stages_know_only_what_crosses_their_borders() {
+    let mut faults = Vec::new();
+    for (place, hidden) in BLIND {
+        for file in rust_files(&root().join("engine/src").join(place)).iter().filter(|file| !is_test(file)) {
+            let code = code(&fs::read_to_string(file).expect("a source file is text"));
+            for module in *hidden {
+                if code.contains(&format!("crate::{module}")) {
+                    faults.push(format!("{} names crate::{module}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let mut faults = Vec::new();
+    for folder in ["engine/src", "sql/src", "bench/src", "tests"] {
+        for file in rust_files(&root().join(folder)).iter().filter(|file| !is_test(file)) {
+            if !fs::read_to_string(file).expect("a source file is text").starts_with("//! ") {
+                faults.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(faults.is_empty(), "without a module doc:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    // In pieces, so that this file does not find itself.
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X "), concat!("println!(\"DE", "BUG")];
+    let mut faults = Vec::new();
+    for folder in ["engine/src", "sql/src", "bench/src", "tests"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&file).expect("a source file is text");
+            for word in words.iter().filter(|word| text.contains(**word)) {
+                faults.push(format!("{} holds {word:?}", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
