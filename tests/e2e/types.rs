@@ -237,7 +237,10 @@ fn all_types_by_both_paths(test: &str, mysql_url: &str, kafka: &str) {
     world.until_loaded(&mut engine, &mut reader, |message| loaded.push(message));
     assert_eq!(insert(&mut world, SECOND), rows);
     let mut changed = Vec::new();
-    world.until_marker(&mut engine, &mut reader, |message| changed.push(message));
+    reader.until(&mut engine, "the changes", |message| {
+        changed.extend((message.table == "types").then_some(message));
+        changed.len() as u64 == rows
+    });
     // Both images of updates and the image of deletes hold the same text once more.
     world.mysql.run(format!("UPDATE types SET id = id + {SECOND} WHERE id >= {SECOND} ORDER BY id DESC"));
     world.mysql.run(format!("DELETE FROM types WHERE id >= {SECOND}"));

@@ -102,6 +102,12 @@ impl World {
     pub(crate) fn until_loaded(&mut self, engine: &mut Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) {
         self.until_marker(engine, reader, &mut take);
         self.until_marker(engine, reader, &mut take);
+        // By now every row of the full load is durable, though other topics may not have been read as far.
+        reader.read_to_end(|message| {
+            if message.table != MARKER {
+                take(message);
+            }
+        });
     }
 
     /// Waits for a marker, ends the engine with SIGTERM and reads what is left: after this, everything that was written
