@@ -62,6 +62,7 @@ rows=$(sql -N -e 'SELECT COUNT(*) FROM tpch.lineitem')
 
 mkdir -p bench/record
 record=bench/record/$(date +%F)-$(git rev-parse --short HEAD).csv
+cp -r "$work/state-binlog-null" "$work/state-binlog-null-start"
 {
     echo "# TPC-H lineitem, scale $scale; $(nproc) cores, $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo); $(uname -sr)"
     echo "# MySQL $(sql -N -e 'SELECT VERSION()'), Kafka 4.1.0, Canal JSON; engine, server and broker share the machine"
@@ -84,3 +85,18 @@ PY
 } >"$record.new"
 mv "$record.new" "$record"
 cat "$record"
+
+# Where the CPU goes: the top ten functions of both paths, by time, where perf can be had.
+profile() {
+    local name=$1
+    shift
+    perf record -q -e cpu-clock -F 997 -o "$work/perf.data" "$bench" --name "$name" "$@" "$work/$name.yaml" >/dev/null
+    echo "# $name"
+    perf report -i "$work/perf.data" --stdio --no-children --percent-limit 0 --sort symbol 2>/dev/null |
+        grep -v '^#' | grep -v '^$' | head -n 10
+}
+if command -v perf >/dev/null; then
+    rm -rf "$work/state-load-null" "$work/state-binlog-null"
+    mv "$work/state-binlog-null-start" "$work/state-binlog-null"
+    { profile load-null; profile binlog-null --messages "$rows"; } | tee "${record%.csv}.profile.txt"
+fi
