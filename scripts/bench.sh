@@ -93,7 +93,7 @@ profile() {
     perf record -q -e cpu-clock -F 997 -o "$work/perf.data" "$bench" --name "$name" "$@" "$work/$name.yaml" >/dev/null
     echo "# $name"
     perf report -i "$work/perf.data" --stdio --no-children --percent-limit 0 --sort symbol 2>/dev/null |
-        grep -v '^#' | grep -v '^$' | head -n 10
+        awk '!/^#/ && NF && ++printed <= 10 { sub(/ +- +- *$/, ""); print }'
 }
 if command -v perf >/dev/null; then
     rm -rf "$work/state-load-null" "$work/state-binlog-null"
