@@ -67,4 +67,4 @@ eval "$(bash scripts/servers.sh env)"
 
 # Last, and nothing is said after it: the test runner's own summary, with its own times, ends the output.
 say "tests ..."
-cargo test --release --workspace
+cargo test --release --workspace --no-fail-fast

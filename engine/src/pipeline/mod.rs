@@ -184,10 +184,11 @@ fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Er
         pipeline.status.messages.fetch_add(messages, Ordering::Relaxed);
         pipeline.status.message_bytes.fetch_add(bytes, Ordering::Relaxed);
         let Some(progress) = progress else { continue };
-        if let Progress::Chunk { table, rows, done, .. } = &progress {
-            pipeline.status.table_delivered(table, *rows, *done);
+        pipeline.tracker.delivered(progress.clone());
+        if let Progress::Chunk { table, rows, done, .. } = progress {
+            let table_done = done && pipeline.tracker.is_loaded(&table);
+            pipeline.status.table_delivered(&table, rows, done, table_done);
         }
-        pipeline.tracker.delivered(progress);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::batch::Progress;
+use crate::batch::{Progress, TableName};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
 
 /// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
@@ -104,6 +104,13 @@ impl Tracker {
                 checkpoint.position = Some(position);
             }
         });
+    }
+
+    /// Whether the ledger has a table as delivered; without a ledger nobody here knows.
+    pub fn is_loaded(&self, table: &TableName) -> bool {
+        self.read(|checkpoint| {
+            checkpoint.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
+        })
     }
 
     /// Waits until `condition` holds of the checkpoint or `interrupted` says to give up; tells which.

@@ -132,6 +132,9 @@ impl ParquetSource {
                     table: data_set.table().name().clone(),
                     estimated_rows: data_set.rows(),
                     rows: 0,
+                    chunks_left: Some(
+                        (0..data_set.chunks()).filter(|&chunk| !is_done(data_set.table().name(), chunk)).count() as u64,
+                    ),
                     done: false,
                 })
                 .collect(),

@@ -3,7 +3,7 @@
 //! ```text
 //! shop.orders     ████████████████████░░░░░░░░░░  1.2 M / 1.8 M rows
 //! shop.items      ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  180 K / 2.1 M rows
-//! full load       2 of 12 tables │ 1.4 M rows │ 410 K rows/s │ 480 MB/s │ about 6 s left
+//! full load: 2 of 12 tables, 1.4 M messages, 410 K messages/s, 480.0 MB/s, about 6 s left
 //! ```
 
 use std::io::{IsTerminal, Write};

@@ -30,6 +30,8 @@ pub struct TableProgress {
     /// Rows that the server's statistics expect: may be off by half.
     pub estimated_rows: u64,
     pub rows: u64,
+    /// Chunks that are not delivered yet, where all are known from the start.
+    pub chunks_left: Option<u64>,
     pub done: bool,
 }
 
@@ -84,12 +86,13 @@ impl Status {
         self.tables.lock().expect("nobody panics while counting").clone()
     }
 
-    /// Rows of a table's full load were delivered.
-    pub fn table_delivered(&self, table: &TableName, rows: u64, done: bool) {
+    /// Rows of a table's full load were delivered: the last ones of a chunk, or of the whole table.
+    pub fn table_delivered(&self, table: &TableName, rows: u64, chunk_done: bool, table_done: bool) {
         let mut tables = self.tables.lock().expect("nobody panics while counting");
         if let Some(progress) = tables.iter_mut().find(|progress| progress.table == *table) {
             progress.rows += rows;
-            progress.done |= done;
+            progress.chunks_left = progress.chunks_left.map(|left| left.saturating_sub(u64::from(chunk_done)));
+            progress.done |= table_done || progress.chunks_left == Some(0);
         }
     }
 

@@ -258,6 +258,7 @@ impl MysqlSource {
                     table: table.table.name().clone(),
                     estimated_rows: table.estimated_rows,
                     rows: delivered(table.table.name()),
+                    chunks_left: None,
                     done: ledger.table(table.table.name()).is_some_and(ledger::TableChunks::is_done),
                 })
                 .collect(),

@@ -4,6 +4,7 @@
 use std::env;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -405,7 +406,10 @@ const HEARTBEAT: u8 = 27;
 const ARTIFICIAL: u16 = 0x20;
 
 fn dump_request(start: DumpStart) -> DumpRequest {
-    DumpRequest { server_id: 4_000_000_000, start, heartbeat: Duration::from_secs(5), non_blocking: true }
+    // Each of its own: the server ends a dump when another one of the same name begins, and tests run side by side.
+    static NEXT: AtomicU32 = AtomicU32::new(4_000_000_000);
+    let server_id = NEXT.fetch_add(1, Ordering::Relaxed);
+    DumpRequest { server_id, start, heartbeat: Duration::from_secs(5), non_blocking: true }
 }
 
 #[test]
