@@ -61,10 +61,10 @@ step() {
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --release --workspace --all-targets -- -D warnings
 step "building" cargo build --release --workspace      # the tests run the program
-step "building the tests" cargo test --release --workspace --no-run
+step "building the tests" cargo test --release --workspace --lib --bins --tests --no-run
 step "starting the servers" bash scripts/servers.sh up
 eval "$(bash scripts/servers.sh env)"
 
 # Last, and nothing is said after it: the test runner's own summary, with its own times, ends the output.
 say "tests ..."
-cargo test --release --workspace --no-fail-fast
+cargo test --release --workspace --lib --bins --tests --no-fail-fast
