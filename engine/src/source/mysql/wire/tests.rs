@@ -482,7 +482,6 @@ fn a_dump_from_gtids_waits_and_hears_heartbeats() {
     let mut writer = connect(&options);
     let executed = writer.query("SELECT @@GLOBAL.gtid_executed").unwrap()[0].scalar().unwrap().to_owned();
     let request = DumpRequest {
-        server_id: 4_000_000_001,
         heartbeat: Duration::from_millis(300),
         non_blocking: false,
         ..dump_request(DumpStart::Gtids(encode_gtid_set(&executed)))
