@@ -37,9 +37,13 @@ import com.alibaba.otter.canal.server.embedded.CanalServerWithEmbedded;
  * With GTIDS, a set of executed transactions that must not be empty, it starts behind them instead of at FILE and OFFSET, and only
  * then are there texts under {@code gtid}.
  *
+ * Canal asks the server how a table looks when it meets its first rows: tables are to be there, with the columns that those rows
+ * have. It cannot read a binlog in which a table has a VECTOR column, nor tables with a dot or a backtick in their names.
+ *
  * The bytes are made by the classes that Canal's Kafka producer uses, with the same options, for a topic of one partition. Words
  * about the work go to standard error. Canal itself would try again for ever; here the first failure ends the program with code 1,
- * and so does {@code -Didle=SECONDS} (60) without any message.
+ * and so does {@code -Didle=SECONDS} (60) without any message. What Canal cannot decode it says only when the next event comes, which
+ * may be the server's heartbeat after 15 s.
  */
 public class CanalReader {
     private static final String DESTINATION = "oracle";
@@ -58,7 +62,7 @@ public class CanalReader {
         } catch (Throwable e) {
             fail(e.toString());
         }
-        System.exit(0);    // Canal's threads would go on
+        Runtime.getRuntime().halt(0);    // Canal's threads would go on
     }
 
     private static void read(CanalParameter parameter, String filter, String marker, OutputStream out) throws Exception {
