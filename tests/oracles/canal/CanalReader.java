@@ -38,7 +38,7 @@ import com.alibaba.otter.canal.server.embedded.CanalServerWithEmbedded;
  * then are there texts under {@code gtid}.
  *
  * Canal asks the server how a table looks when it meets its first rows: tables are to be there, with the columns that those rows
- * have. It cannot read a binlog in which a table has a VECTOR column, nor tables with a dot or a backtick in their names.
+ * have. It cannot read a binlog in which any table, of whatever database, has a VECTOR column, nor tables with a backtick in their names.
  *
  * The bytes are made by the classes that Canal's Kafka producer uses, with the same options, for a topic of one partition. Words
  * about the work go to standard error. Canal itself would try again for ever; here the first failure ends the program with code 1,
