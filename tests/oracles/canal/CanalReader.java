@@ -56,7 +56,8 @@ public class CanalReader {
             System.err.println("usage: CanalReader HOST PORT USER PASSWORD FILE OFFSET FILTER MARKER [GTIDS]");
             System.exit(2);
         }
-        ((ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Logger.ROOT_LOGGER_NAME)).setLevel(Level.valueOf(System.getProperty("log", "WARN")));
+        ch.qos.logback.classic.Logger log = (ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Logger.ROOT_LOGGER_NAME);
+        log.setLevel(Level.valueOf(System.getProperty("log", "WARN")));
         try {
             read(parameter(args), args[6], args[7], out);
         } catch (Throwable e) {
@@ -82,7 +83,8 @@ public class CanalReader {
         ClientIdentity client = new ClientIdentity(DESTINATION, (short) 1, both);
         server.subscribe(client);
 
-        ThreadPoolExecutor parsers = new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new ArrayBlockingQueue<>(16), new ThreadPoolExecutor.CallerRunsPolicy());
+        ThreadPoolExecutor parsers = new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(16), new ThreadPoolExecutor.CallerRunsPolicy());
         long idle = TimeUnit.SECONDS.toNanos(Long.getLong("idle", 60));
         long last = System.nanoTime();
         while (true) {
