@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::harness::order::Order;
-use super::harness::source_state::Labels;
+use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::{kafka_sink, mysql_source};
@@ -220,7 +220,7 @@ fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(
         order.check(&message);
     });
     println!("{test}: {} messages, {committed} transactions, {} partitions went back", reader.count(), order.breaks());
-    assert_equals_source(&mut world, &state, Labels::Texts);
+    assert_equals_source(&mut world, &state, Format::Dts);
     order.assert_in_order(3, &world);
 }
 

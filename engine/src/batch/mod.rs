@@ -242,6 +242,13 @@ pub struct Window {
     pub progress: Option<Progress>,
 }
 
+impl Window {
+    /// Rows of all batches; an update has two.
+    pub fn row_count(&self) -> usize {
+        self.changes.iter().map(|batch| batch.kinds().len()).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::pretty::{draw, parse};

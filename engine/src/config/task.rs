@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    CanalFile, CreateTopicsFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed, MysqlTlsFile, MysqlUrl, Named,
-    RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
+    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed,
+    MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
 };
 use super::reader::{Field, Place, Report};
 use super::secret::Secret;
@@ -323,6 +323,17 @@ impl PartitionHash {
 #[derive(Debug, Clone)]
 pub enum Format {
     CanalJson(CanalOptions),
+    DtsAvro(AvroOptions),
+}
+
+impl Format {
+    /// What becomes of dates that no calendar has.
+    pub fn zero_date(&self) -> ZeroDate {
+        match self {
+            Format::CanalJson(options) => options.zero_date,
+            Format::DtsAvro(options) => options.zero_date,
+        }
+    }
 }
 
 /// `format.canal_json`. The profile decides what is not written: `canal` is community Canal to the letter, `dts` is
@@ -349,6 +360,54 @@ pub struct CanalOptions {
     pub mysql_type: MysqlTypeText,
     /// `old`: the `changed` columns of an update, or `all`.
     pub old: ColumnsInOld,
+    /// `zero_date`.
+    pub zero_date: ZeroDate,
+}
+
+/// `format.dts_avro`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvroOptions {
+    /// `enum`: `label` or `index`. Default `label`.
+    pub enums: LabelOrNumber,
+    /// `set`: `label` or `bits`. Default `label`.
+    pub sets: LabelOrNumber,
+    /// `zero_date`.
+    pub zero_date: ZeroDate,
+}
+
+/// `zero_date`: what becomes of a DATE, DATETIME or TIMESTAMP that no calendar has, such as `0000-00-00` or `2010-00-10`.
+/// Default `text`, because everything else makes up a value or drops one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZeroDate {
+    /// What MySQL shows, digit by digit.
+    Text,
+    Null,
+    /// 1970-01-01 00:00:00.
+    Epoch,
+}
+
+impl ZeroDate {
+    pub(super) const WORDS: &[(&str, Self)] =
+        &[("text", ZeroDate::Text), ("null", ZeroDate::Null), ("epoch", ZeroDate::Epoch)];
+}
+
+impl CanalOptions {
+    /// What the profile decides, and the other defaults.
+    pub fn of(profile: Profile) -> CanalOptions {
+        let labels = match profile {
+            Profile::Canal => LabelOrNumber::Number,
+            Profile::Dts => LabelOrNumber::Label,
+        };
+        CanalOptions {
+            profile,
+            time_zone_offset_s: 0,
+            enums: labels,
+            sets: labels,
+            mysql_type: MysqlTypeText::Full,
+            old: ColumnsInOld::Changed,
+            zero_date: ZeroDate::Text,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -475,7 +534,8 @@ impl TaskFile {
             let defaults = sink.as_ref().map(|sink| (sink.topic.clone(), sink.partition.clone()));
             table_selection(entries, defaults, source.as_ref(), &name_or_empty, report)
         });
-        let format = self.format.required(report, "must be canal_json").map(canal_options);
+        let format = required_section(self.format, report, "must be canal_json or dts_avro")
+            .and_then(|(format, place)| format_options(format, &place, report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
         let retry = retry_options(self.retry, report);
 
@@ -487,7 +547,7 @@ impl TaskFile {
             tables: tables?,
             sink: sink.options,
             partition_hash: sink.hash,
-            format: Format::CanalJson(format?),
+            format: format?,
             full_load,
             incremental,
             delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
@@ -811,19 +871,34 @@ fn table_selection(
     Some(TableSelection::new(exact, patterns, excludes))
 }
 
+fn format_options(file: FormatFile, place: &Place, report: &Report) -> Option<Format> {
+    let FormatFile { canal_json, dts_avro } = file;
+    let alternatives = [("canal_json", !canal_json.is_absent()), ("dts_avro", !dts_avro.is_absent())];
+    if alternatives.iter().any(|(_, written)| *written) {
+        check_exactly_one(&alternatives, place, report);
+    }
+    let canal = canal_json.given().map(|file| Format::CanalJson(canal_options(file)));
+    canal.or(dts_avro.given().map(|file| Format::DtsAvro(avro_options(file))))
+}
+
 fn canal_options(file: CanalFile) -> CanalOptions {
-    let profile = file.profile.given().unwrap_or(Profile::Canal);
-    let labels = match profile {
-        Profile::Canal => LabelOrNumber::Number,
-        Profile::Dts => LabelOrNumber::Label,
-    };
+    let default = CanalOptions::of(file.profile.given().unwrap_or(Profile::Canal));
     CanalOptions {
-        profile,
-        time_zone_offset_s: file.time_zone.given().unwrap_or(0),
-        enums: file.enums.given().unwrap_or(labels),
-        sets: file.sets.given().unwrap_or(labels),
-        mysql_type: file.mysql_type.given().unwrap_or(MysqlTypeText::Full),
-        old: file.old.given().unwrap_or(ColumnsInOld::Changed),
+        profile: default.profile,
+        time_zone_offset_s: file.time_zone.given().unwrap_or(default.time_zone_offset_s),
+        enums: file.enums.given().unwrap_or(default.enums),
+        sets: file.sets.given().unwrap_or(default.sets),
+        mysql_type: file.mysql_type.given().unwrap_or(default.mysql_type),
+        old: file.old.given().unwrap_or(default.old),
+        zero_date: file.zero_date.given().unwrap_or(default.zero_date),
+    }
+}
+
+fn avro_options(file: AvroFile) -> AvroOptions {
+    AvroOptions {
+        enums: file.enums.given().unwrap_or(LabelOrNumber::Label),
+        sets: file.sets.given().unwrap_or(LabelOrNumber::Label),
+        zero_date: file.zero_date.given().unwrap_or(ZeroDate::Text),
     }
 }
 

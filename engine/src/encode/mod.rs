@@ -9,7 +9,11 @@
 //! ```
 
 pub mod canal_json;
+pub mod dts_avro;
+#[cfg(test)]
+mod samples;
 pub mod text;
+pub mod zero_dates;
 
 use crate::batch::{ChangeBatch, TableName};
 use crate::message::Values;
@@ -17,7 +21,10 @@ use crate::message::Values;
 /// Turns changes of one table version into messages. Built once per version, used from many threads.
 pub trait Encoder: Send + Sync {
     /// Appends one message per change to `out`, in order. On error `out` is as it was before the call.
-    fn encode(&self, batch: &ChangeBatch, out: &mut Values) -> Result<(), EncodeError>;
+    ///
+    /// `first_id` is for formats that number their records: the change of sequence number s may use
+    /// `first_id + 2 * s` and, if an update was split, the next one too. It grows from window to window.
+    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut Values) -> Result<(), EncodeError>;
 }
 
 /// A value that has no form in the format.

@@ -8,7 +8,9 @@ use arrow::array::RecordBatch;
 use crate::batch::{ChangeBatch, Table, TableName, Window};
 use crate::config::{self, Format, TableSelection, Task};
 use crate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
+use crate::encode::dts_avro::{AvroOptions, DtsAvro};
 use crate::encode::text::{EnumText, SetText};
+use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner};
@@ -19,6 +21,7 @@ use crate::transform::{Transform, TransformError};
 pub struct Route {
     transform: Transform,
     partitioner: Partitioner,
+    zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
 }
@@ -40,7 +43,13 @@ pub enum RouteError {
 
 impl Route {
     /// `partitions` is how many the topic has.
-    fn plan(task: &Task, table: &Arc<Table>, topic: &str, partitions: u32) -> Result<Route, RouteError> {
+    fn plan(
+        task: &Task,
+        server_version: &str,
+        table: &Arc<Table>,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<Route, RouteError> {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
         let transform = plan_transform(&task.tables, table)?;
@@ -51,21 +60,26 @@ impl Route {
             partitions,
         )?
         .with_time_zone(time_zone_offset_s(&task.format));
-        let encoder = plan_encoder(&task.format, transform.output());
-        Ok(Route { transform, partitioner, encoder, topic: topic.into() })
+        let zero_dates = plan_zero_dates(&task.format, transform.output());
+        let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
+        let encoder = plan_encoder(&task.format, output, server_version);
+        Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into() })
     }
 
-    /// Messages for changes of this version, in order.
-    fn messages(&self, batch: ChangeBatch) -> Result<MessageBatch, RouteError> {
+    /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
+    fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<MessageBatch, RouteError> {
         let key_changed = self.partitioner.key_changed();
         let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
         let batch = self.transform.filter(batch)?;
         let mut partitions = Vec::with_capacity(batch.kinds().len());
         self.partitioner.partitions(&batch, &mut partitions)?;
         let sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
-        let batch = self.transform.project(batch)?;
+        let mut batch = self.transform.project(batch)?;
+        if let Some(zero_dates) = &self.zero_dates {
+            batch = zero_dates.apply(batch);
+        }
         let mut values = Values::default();
-        self.encoder.encode(&batch, &mut values)?;
+        self.encoder.encode(&batch, first_id, &mut values)?;
         Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
     }
 }
@@ -78,15 +92,26 @@ pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<
 }
 
 /// The encoder of a table as the task's format says.
-pub fn plan_encoder(format: &Format, output: &Table) -> Box<dyn Encoder> {
+pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Box<dyn Encoder> {
     match format {
         Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
+        Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &avro_options(options), server_version)),
     }
+}
+
+fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
+    let substitute = match format.zero_date() {
+        config::ZeroDate::Text => return None,
+        config::ZeroDate::Null => Substitute::Null,
+        config::ZeroDate::Epoch => Substitute::Epoch,
+    };
+    ZeroDates::plan(output, substitute)
 }
 
 fn time_zone_offset_s(format: &Format) -> i32 {
     match format {
         Format::CanalJson(options) => options.time_zone_offset_s,
+        Format::DtsAvro(_) => 0,
     }
 }
 
@@ -97,14 +122,8 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
             config::Profile::Canal => InitialType::Insert,
             config::Profile::Dts => InitialType::Init,
         },
-        enum_as: match options.enums {
-            config::LabelOrNumber::Label => EnumText::Label,
-            config::LabelOrNumber::Number => EnumText::Index,
-        },
-        set_as: match options.sets {
-            config::LabelOrNumber::Label => SetText::Labels,
-            config::LabelOrNumber::Number => SetText::Bits,
-        },
+        enum_as: enum_text(options.enums),
+        set_as: set_text(options.sets),
         mysql_type: match options.mysql_type {
             config::MysqlTypeText::Full => MysqlType::Full,
             config::MysqlTypeText::Base => MysqlType::Base,
@@ -114,6 +133,24 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
             config::ColumnsInOld::All => OldColumns::All,
         },
         time_zone_offset_s: options.time_zone_offset_s,
+    }
+}
+
+fn avro_options(options: &config::AvroOptions) -> AvroOptions {
+    AvroOptions { enum_as: enum_text(options.enums), set_as: set_text(options.sets) }
+}
+
+fn enum_text(form: config::LabelOrNumber) -> EnumText {
+    match form {
+        config::LabelOrNumber::Label => EnumText::Label,
+        config::LabelOrNumber::Number => EnumText::Index,
+    }
+}
+
+fn set_text(form: config::LabelOrNumber) -> SetText {
+    match form {
+        config::LabelOrNumber::Label => SetText::Labels,
+        config::LabelOrNumber::Number => SetText::Bits,
     }
 }
 
@@ -136,14 +173,16 @@ fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
 /// Routes by table version, planned when first needed.
 pub struct Router {
     task: Arc<Task>,
+    server_version: String,
     /// Shared with the stage that sends: topics are prepared when a route is planned.
     sink: Arc<Mutex<Box<dyn Sink>>>,
     routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
 }
 
 impl Router {
-    pub fn new(task: Arc<Task>, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
-        Router { task, sink, routes: Mutex::default() }
+    /// `server_version` is what the source calls itself.
+    pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
+        Router { task, server_version, sink, routes: Mutex::default() }
     }
 
     /// The route of a table version; prepares its topic if it is new.
@@ -160,7 +199,7 @@ impl Router {
             .render(&name.database, &name.table)
             .map_err(|error| RouteError::Topic { table: name.clone(), error })?;
         let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(&topic)?;
-        let route = Arc::new(Route::plan(&self.task, table, &topic, partitions)?);
+        let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
         routes.insert(key, route.clone());
         Ok(route)
     }
@@ -171,13 +210,13 @@ impl Router {
     }
 }
 
-/// Messages of a whole window: one core's work.
-pub fn encode_window(window: Window, routes: &[Arc<Route>]) -> Result<MessageWindow, RouteError> {
+/// Messages of a whole window: one core's work. `first_id` as for [`Encoder::encode`].
+pub fn encode_window(window: Window, routes: &[Arc<Route>], first_id: u64) -> Result<MessageWindow, RouteError> {
     let batches = window
         .changes
         .into_iter()
         .zip(routes)
-        .map(|(batch, route)| route.messages(batch))
+        .map(|(batch, route)| route.messages(batch, first_id))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(MessageWindow { batches, progress: window.progress })
 }

@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Tidegate, wait_for};
+use super::{Tidegate, avro, wait_for};
 
 /// A map of JSON in its written order.
 #[derive(Clone, PartialEq, Eq)]
@@ -139,6 +139,9 @@ impl fmt::Debug for Message {
 
 impl Message {
     fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+        if value.first() == Some(&avro::FIRST_BYTE) {
+            return avro::parse(value, partition, offset);
+        }
         let envelope: Envelope = serde_json::from_slice(value).map_err(|error| error.to_string())?;
         let Envelope { data, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } = envelope;
         let kind = match kind.as_str() {

@@ -22,13 +22,14 @@ pub mod rows;
 pub mod snapshot;
 pub mod wire;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
@@ -149,6 +150,10 @@ impl MysqlSource {
         &self.tables
     }
 
+    pub fn server_version(&self) -> &str {
+        &self.look.facts.version.text
+    }
+
     pub fn identity(&self) -> SourceIdentity {
         if self.look.facts.gtid_mode_on() && !self.look.facts.version.is_mariadb {
             SourceIdentity::GtidDomain
@@ -239,6 +244,20 @@ impl MysqlSource {
             }
             None => Ok(()),
         }
+    }
+
+    /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
+    pub fn sample(
+        &self,
+        task: &Task,
+        rows_max: u64,
+        take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        for table in self.load_tables(task)? {
+            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take)
+                .map_err(SourceError::Load)?;
+        }
+        Ok(())
     }
 
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {

@@ -57,6 +57,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -267,6 +268,73 @@ impl TableError {
             TableError::NoSuchColumn(_) => Some("Name a column of the table, or none.".into()),
             TableError::Row(_) | TableError::Value { .. } | TableError::Batch(_) => None,
         }
+    }
+}
+
+/// Rows of a batch that [`sample`] reads.
+const SAMPLE_BATCH_ROWS: usize = 1000;
+
+/// Reads the first rows of a table, in whatever order the server has them, until `take` has enough or `rows_max` are read.
+pub fn sample(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    table: &LoadTable,
+    rows_max: u64,
+    take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+) -> Result<(), LoadError> {
+    read_sample(connect, facts, table, rows_max, take).map_err(|failure| match failure {
+        Failure::Wire(error) => LoadError::Session(error),
+        Failure::Load(error) => error,
+        Failure::Table(error) => LoadError::Tables(vec![TableFailure { table: table.table.name().clone(), error }]),
+        Failure::Stopped => unreachable!("nobody can stop it"),
+    })
+}
+
+fn read_sample(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    load_table: &LoadTable,
+    rows_max: u64,
+    take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+) -> Result<(), Failure> {
+    let table = &load_table.table;
+    let mut connection = open_session(connect, facts)?;
+    let view = View::open(&mut connection, ViewRule::of(facts), facts, 1)?;
+    let meta = Arc::new(view_meta(&view, facts, seconds_since_1970()));
+    let all = KeyRange { lower: None, upper: None };
+    let select = select_statement(load_table, &ChunkKey::default(), &all, None, &mut Vec::new());
+    let mut rows = connection.execute(&format!("{select} LIMIT {rows_max}"), &[])?;
+    let decoder =
+        RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
+    let mut builder = RowsBuilder::new(table);
+    let mut count = 0;
+    loop {
+        let row = rows.next()?;
+        if let Some(row) = row {
+            let decoded = decoder.decode(row, &mut builder.columns);
+            decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
+            count += 1;
+            if count < SAMPLE_BATCH_ROWS {
+                continue;
+            }
+        }
+        let is_last = count < SAMPLE_BATCH_ROWS;
+        let batch = finish_batch(table, &mut builder, std::mem::take(&mut count), &meta)?;
+        if take(batch).is_break() || is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// What the rows of a view say of where they come from.
+fn view_meta(view: &View, facts: &ServerFacts, timestamp_s: u32) -> EventMeta {
+    EventMeta {
+        timestamp_s,
+        server_id: facts.server_id(),
+        thread_id: 0,
+        coordinate: view.coordinate.clone(),
+        transaction: view.coordinate.clone(),
+        gtid: None,
     }
 }
 
@@ -833,14 +901,7 @@ impl<'a> Reader<'a> {
         if run.keys[job.table].columns.is_empty() {
             info!(table = %table.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
         }
-        let meta = EventMeta {
-            timestamp_s,
-            server_id: load.facts.server_id(),
-            thread_id: 0,
-            coordinate: view.coordinate.clone(),
-            transaction: view.coordinate,
-            gtid: None,
-        };
+        let meta = view_meta(&view, load.facts, timestamp_s);
         let stored = load.record.begin(table.name(), job.chunk, view.low, view.high);
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
 
@@ -958,7 +1019,10 @@ impl WindowBuilder<'_> {
     fn emit(&mut self, done: bool) -> Result<(), Failure> {
         let rows = std::mem::take(&mut self.rows);
         let bytes = std::mem::take(&mut self.bytes) as u64;
-        let changes = if rows > 0 { vec![self.finish(rows)?] } else { Vec::new() };
+        let changes = match rows {
+            0 => Vec::new(),
+            rows => vec![finish_batch(self.table, &mut self.builder, rows, &self.meta)?],
+        };
         let table = self.table.name().clone();
         let progress = Progress::Chunk { table, chunk: self.chunk, rows: rows as u64, done };
         (self.load.emit)(Window { changes, progress: Some(progress) }).map_err(|Stopped| Failure::Stopped)?;
@@ -967,17 +1031,22 @@ impl WindowBuilder<'_> {
         self.emitted = (self.emitted.0 + rows as u64, self.emitted.1 + bytes);
         Ok(())
     }
+}
 
-    fn finish(&mut self, rows: usize) -> Result<ChangeBatch, Failure> {
-        let columns = self.builder.finish().map_err(|(index, source)| {
-            let column = self.table.columns()[index].name.clone();
-            Failure::Table(TableError::Value { column, source })
-        })?;
-        let batch = RecordBatch::try_new(self.table.schema().clone(), columns)
-            .map_err(|error| Failure::Table(TableError::Batch(error)))?;
-        let kinds = vec![RowKind::Initial; rows];
-        let sequence = (0..rows as u32).collect();
-        let events = vec![EventRun { end: rows, meta: self.meta.clone() }];
-        Ok(ChangeBatch::new(self.table.clone(), batch, kinds, sequence, events))
-    }
+fn finish_batch(
+    table: &Arc<Table>,
+    builder: &mut RowsBuilder,
+    rows: usize,
+    meta: &Arc<EventMeta>,
+) -> Result<ChangeBatch, Failure> {
+    let columns = builder.finish().map_err(|(index, source)| {
+        let column = table.columns()[index].name.clone();
+        Failure::Table(TableError::Value { column, source })
+    })?;
+    let batch = RecordBatch::try_new(table.schema().clone(), columns)
+        .map_err(|error| Failure::Table(TableError::Batch(error)))?;
+    let kinds = vec![RowKind::Initial; rows];
+    let sequence = (0..rows as u32).collect();
+    let events = if rows > 0 { vec![EventRun { end: rows, meta: meta.clone() }] } else { Vec::new() };
+    Ok(ChangeBatch::new(table.clone(), batch, kinds, sequence, events))
 }
