@@ -13,7 +13,7 @@ use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::encode::dts_avro::readable::Reader;
 use crate::encode::{canal_json, dts_avro};
 use crate::error::Error;
-use crate::pipeline::route::{RouteError, Router, canal_options, encode_window, plan_transform};
+use crate::pipeline::route::{RouteError, Routed, Router, canal_options, encode_window, plan_transform};
 use crate::sink::NullSink;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -105,8 +105,8 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     let mut take = |batch: ChangeBatch| {
         let table = batch.table().clone();
         let messages = router.route(&table).and_then(|route| {
-            let window = Window { changes: vec![batch], progress: None };
-            encode_window(window, &[route], 1)
+            let window = Window { changes: vec![batch], ..Window::default() };
+            encode_window(&router, Routed { window, routes: vec![route], mark_routes: Vec::new(), first_id: 1 })
         });
         let window = match messages {
             Ok(window) => window,

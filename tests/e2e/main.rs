@@ -23,5 +23,6 @@ mod memory;
 mod resume;
 mod security;
 mod snapshot;
+mod statements;
 mod transform;
 mod types;

@@ -10,8 +10,8 @@ use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{
-    ColumnsInOld, Consistency, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash, PartitionPolicy, Profile, Sasl,
-    TlsMode, ZeroDate,
+    ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash,
+    PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
 };
 use super::yaml::Node;
 
@@ -74,6 +74,7 @@ pub(super) struct SinkFile {
     pub(super) null: Field<()>,
     pub(super) security: Field<SecurityFile>,
     pub(super) topic: Field<String>,
+    pub(super) ddl_topic: Field<String>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
@@ -113,6 +114,7 @@ pub(super) struct CanalFile {
     pub(super) sets: Field<LabelOrNumber>,
     pub(super) mysql_type: Field<MysqlTypeText>,
     pub(super) old: Field<ColumnsInOld>,
+    pub(super) ddl_type: Field<DdlType>,
     pub(super) zero_date: Field<ZeroDate>,
 }
 
@@ -120,6 +122,8 @@ pub(super) struct AvroFile {
     pub(super) enums: Field<LabelOrNumber>,
     pub(super) sets: Field<LabelOrNumber>,
     pub(super) zero_date: Field<ZeroDate>,
+    pub(super) transactions: Field<bool>,
+    pub(super) heartbeats: Field<bool>,
 }
 
 pub(super) struct FullLoadFile {
@@ -132,6 +136,7 @@ pub(super) struct IncrementalFile {
     pub(super) window_ms: Field<u64>,
     pub(super) window_rows: Field<u64>,
     pub(super) heartbeat_s: Field<u64>,
+    pub(super) ddl: Field<DdlPolicy>,
 }
 
 pub(super) struct RetryFile {
@@ -261,6 +266,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         null: s.field("null", null),
         security: s.field("security", |v| v.section(security)),
         topic: s.field("topic", Value::text),
+        ddl_topic: s.field("ddl_topic", Value::text),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
@@ -344,12 +350,19 @@ fn canal_json(s: &Section<'_>) -> CanalFile {
         sets: sets(s),
         mysql_type: s.field("mysql_type", |v| v.word(MysqlTypeText::WORDS)),
         old: s.field("old", |v| v.word(ColumnsInOld::WORDS)),
+        ddl_type: s.field("ddl_type", |v| v.word(DdlType::WORDS)),
         zero_date: zero_date(s),
     }
 }
 
 fn dts_avro(s: &Section<'_>) -> AvroFile {
-    AvroFile { enums: enums(s), sets: sets(s), zero_date: zero_date(s) }
+    AvroFile {
+        enums: enums(s),
+        sets: sets(s),
+        zero_date: zero_date(s),
+        transactions: s.field("transactions", Value::flag),
+        heartbeats: s.field("heartbeats", Value::flag),
+    }
 }
 
 fn enums(s: &Section<'_>) -> Field<LabelOrNumber> {
@@ -377,6 +390,7 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         window_ms: s.field("window_ms", |v| v.integer(0..=10_000)),
         window_rows: s.field("window_rows", |v| v.integer(1..=10_000_000)),
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
+        ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
     }
 }
 

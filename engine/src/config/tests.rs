@@ -253,14 +253,14 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, partition, partition_hash, create_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
         &with("format: {canal_json: {profil: dts, zone: 5}}\n"),
         "
 t.yaml:1:23: format.canal_json.profil: no such key, did you mean `profile`?
-t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, enum, set, mysql_type, old, zero_date
+t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, enum, set, mysql_type, old, ddl_type, zero_date
 ",
     );
     refused(
@@ -706,16 +706,16 @@ t.yaml:1:63: sink.create_topics.replication = many: must be broker_default or a 
 fn profiles_decide_what_is_not_written() {
     let options = |text: &str| {
         let canal = canal(accepted(&with(&format!("format: {text}\n"))));
-        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old, zero_date } = canal;
-        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {zero_date:?}")
+        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
+        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}")
     };
-    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed Text");
-    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed Text");
+    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed Kind Text");
+    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed Ddl Text");
     assert_eq!(
         options(
             "{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30, zero_date: null}}"
         ),
-        "Dts -19800 Label Number Base All Null"
+        "Dts -19800 Label Number Base All Ddl Null"
     );
     refused(
         &with("format: avro\n"),
@@ -742,7 +742,7 @@ t.yaml:1:46: format.canal_json.time_zone = Europe/Berlin: must be an offset from
 #[test]
 fn dts_avro_has_labels_unless_told_otherwise() {
     let options = |text: &str| match accepted(&with(&format!("format: {text}\n"))).format {
-        Format::DtsAvro(AvroOptions { enums, sets, zero_date }) => format!("{enums:?} {sets:?} {zero_date:?}"),
+        Format::DtsAvro(AvroOptions { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
         other => panic!("{other:?}"),
     };
     assert_eq!(options("dts_avro"), "Label Label Text");
@@ -750,6 +750,30 @@ fn dts_avro_has_labels_unless_told_otherwise() {
     refused(
         &with("format: {dts_avro: {zero_date: none}}\n"),
         "t.yaml:1:32: format.dts_avro.zero_date = none: must be one of text, null, epoch",
+    );
+}
+
+#[test]
+fn marks_need_one_order() {
+    let one =
+        "sink: {kafka: b, topic: all, partition: zero}\nformat: {dts_avro: {transactions: true, heartbeats: true}}\n";
+    let task = accepted(&with(one));
+    assert!(matches!(task.format, Format::DtsAvro(AvroOptions { transactions: true, heartbeats: true, .. })));
+    refused(
+        &with("format: {dts_avro: {transactions: true, heartbeats: false}}\n"),
+        "t.yaml:1:35: format.dts_avro.transactions: needs sink.partition = zero and one topic for all tables: elsewhere there is no order of transactions",
+    );
+}
+
+#[test]
+fn statements_are_ignored_unless_they_are_to_be_forwarded() {
+    assert_eq!(accepted(&with("")).incremental.unwrap().ddl, DdlPolicy::Ignore);
+    let task = accepted(&with("incremental: {ddl: forward}\nsink: {kafka: b, ddl_topic: \"{task}.ddl\"}\n"));
+    assert_eq!(task.incremental.unwrap().ddl, DdlPolicy::Forward);
+    assert_eq!(task.ddl_topic.unwrap().render("shop", "orders").unwrap(), "shop.ddl");
+    refused(
+        &with("sink: {kafka: b, ddl_topic: ddl}\n"),
+        "t.yaml:1:29: sink.ddl_topic: has no meaning without incremental.ddl = forward",
     );
 }
 

@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::message::MessageWindow;
 use crate::sink::{Delivery, Sink, SinkError};
 use crate::status::{Phase, Status};
-use route::{RouteError, Router};
+use route::{RouteError, Routed, Router};
 use shutdown::Stop;
 use tracker::Tracker;
 
@@ -144,14 +144,19 @@ fn dispatch(
     // half a million changes a second from its first to its last.
     let mut next_id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
     for window in windows {
-        let routes = router.routes(&window)?;
-        let first_id = next_id;
-        next_id += 2 * window.row_count() as u64;
+        let routed = Routed {
+            routes: router.routes(&window)?,
+            mark_routes: router.mark_routes(&window)?,
+            first_id: next_id,
+            window,
+        };
+        next_id += 2 * u64::from(routed.window.sequence_end());
+        let router = router.clone();
         let (done, slot) = bounded(1);
         order.send(slot).map_err(|_| Error::Stopped)?;
         pool.spawn(move || {
             // Nobody waits for the slot if the pipeline has failed meanwhile.
-            let _ = done.send(route::encode_window(window, &routes, first_id));
+            let _ = done.send(route::encode_window(&router, routed));
         });
     }
     Ok(())

@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 
-use crate::batch::{ChangeBatch, Table, TableName, Window};
+use crate::batch::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
 use crate::config::{self, Format, TableSelection, Task};
-use crate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
-use crate::encode::dts_avro::{AvroOptions, DtsAvro};
+use crate::encode::canal_json::{
+    CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
+};
+use crate::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use crate::encode::text::{EnumText, SetText};
 use crate::encode::zero_dates::{Substitute, ZeroDates};
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
-use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner};
+use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
 use crate::sink::{Sink, SinkError};
 use crate::transform::{Transform, TransformError};
 
@@ -24,6 +26,17 @@ pub struct Route {
     zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
+}
+
+/// Where a mark goes, once per topic.
+#[derive(Debug)]
+pub struct MarkRoute {
+    /// Index among the marks of the window.
+    mark: usize,
+    /// The table that the message is about; none of marks that are about all.
+    table: Option<TableName>,
+    topic: Arc<str>,
+    partition: i32,
 }
 
 /// Why a table cannot be sent, or a batch of it could not.
@@ -96,6 +109,17 @@ pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Bo
     match format {
         Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
         Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &avro_options(options), server_version)),
+    }
+}
+
+/// The encoder of what stands between changes.
+fn plan_mark_encoder(format: &Format, server_version: &str) -> Box<dyn MarkEncoder> {
+    match format {
+        Format::CanalJson(options) => Box::new(CanalStatements::new(match options.ddl_type {
+            config::DdlType::Kind => StatementType::Kind,
+            config::DdlType::Ddl => StatementType::Ddl,
+        })),
+        Format::DtsAvro(_) => Box::new(AvroMarks::new(server_version)),
     }
 }
 
@@ -176,13 +200,15 @@ pub struct Router {
     server_version: String,
     /// Shared with the stage that sends: topics are prepared when a route is planned.
     sink: Arc<Mutex<Box<dyn Sink>>>,
+    marks: Box<dyn MarkEncoder>,
     routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
 }
 
 impl Router {
     /// `server_version` is what the source calls itself.
     pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
-        Router { task, server_version, sink, routes: Mutex::default() }
+        let marks = plan_mark_encoder(&task.format, &server_version);
+        Router { task, server_version, sink, marks, routes: Mutex::default() }
     }
 
     /// The route of a table version; prepares its topic if it is new.
@@ -192,16 +218,70 @@ impl Router {
         if let Some(route) = routes.get(&key) {
             return Ok(route.clone());
         }
-        let name = table.name();
-        let rule = self.task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
-        let topic = rule
-            .topic
-            .render(&name.database, &name.table)
-            .map_err(|error| RouteError::Topic { table: name.clone(), error })?;
-        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(&topic)?;
+        let topic = topic_of(&self.rule(table.name()).topic, table.name())?;
+        let partitions = self.prepare_topic(&topic)?;
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
         routes.insert(key, route.clone());
         Ok(route)
+    }
+
+    fn rule(&self, table: &TableName) -> &config::TableRule {
+        self.task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
+    }
+
+    /// Where a window's marks go, in their order.
+    pub fn mark_routes(&self, window: &Window) -> Result<Vec<MarkRoute>, RouteError> {
+        let mut routes: Vec<MarkRoute> = Vec::new();
+        for (mark, Mark { kind, .. }) in window.marks.iter().enumerate() {
+            let MarkKind::Statement(statement) = kind else {
+                // Where transactions are marked, all tables have the same topic, and that one partition is used.
+                let topic = self.task.tables.rules().find_map(|rule| rule.topic.constant());
+                let topic = topic.expect("checked with the task file");
+                self.prepare_topic(&topic)?;
+                routes.push(MarkRoute { mark, table: None, topic: topic.into(), partition: 0 });
+                continue;
+            };
+            for table in &statement.tables {
+                let rule = self.rule(table);
+                let topic = topic_of(self.task.ddl_topic.as_ref().unwrap_or(&rule.topic), table)?;
+                if routes.iter().any(|route| route.mark == mark && *route.topic == topic) {
+                    continue;
+                }
+                let partitions = self.prepare_topic(&topic)?;
+                let partition = match self.task.ddl_topic {
+                    Some(_) => 0,
+                    None => partition_of_statement(
+                        &partition_policy(&rule.partition),
+                        partition_hash(self.task.partition_hash),
+                        table,
+                        partitions,
+                    ),
+                };
+                routes.push(MarkRoute { mark, table: Some(table.clone()), topic: topic.into(), partition });
+            }
+        }
+        Ok(routes)
+    }
+
+    fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
+        self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
+    }
+
+    /// Messages of a window's marks: a batch for each, with its own place in the order.
+    fn mark_messages(&self, marks: &[Mark], routes: &[MarkRoute], first_id: u64) -> Vec<MessageBatch> {
+        let messages = routes.iter().map(|route| {
+            let mark = &marks[route.mark];
+            let mut values = Values::default();
+            self.marks.encode(mark, route.table.as_ref(), first_id + 2 * u64::from(mark.sequence), &mut values);
+            let count = values.len();
+            MessageBatch {
+                topic: route.topic.clone(),
+                values,
+                partitions: vec![route.partition; count],
+                sequence: vec![mark.sequence; count],
+            }
+        });
+        messages.filter(|batch| !batch.values.is_empty()).collect()
     }
 
     /// The routes of a window's batches, in their order.
@@ -210,13 +290,30 @@ impl Router {
     }
 }
 
-/// Messages of a whole window: one core's work. `first_id` as for [`Encoder::encode`].
-pub fn encode_window(window: Window, routes: &[Arc<Route>], first_id: u64) -> Result<MessageWindow, RouteError> {
-    let batches = window
+fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {
+    let topic = template.render(&table.database, &table.table);
+    topic.map_err(|error| RouteError::Topic { table: table.clone(), error })
+}
+
+/// A window and the ways of all that is in it.
+pub struct Routed {
+    pub window: Window,
+    pub routes: Vec<Arc<Route>>,
+    pub mark_routes: Vec<MarkRoute>,
+    /// As for [`Encoder::encode`].
+    pub first_id: u64,
+}
+
+/// Messages of a whole window: one core's work.
+pub fn encode_window(router: &Router, routed: Routed) -> Result<MessageWindow, RouteError> {
+    let Routed { window, routes, mark_routes, first_id } = routed;
+    let marks = router.mark_messages(&window.marks, &mark_routes, first_id);
+    let mut batches = window
         .changes
         .into_iter()
-        .zip(routes)
+        .zip(&routes)
         .map(|(batch, route)| route.messages(batch, first_id))
         .collect::<Result<Vec<_>, _>>()?;
+    batches.extend(marks);
     Ok(MessageWindow { batches, progress: window.progress })
 }

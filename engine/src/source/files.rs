@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use tracing::info;
 
 use super::binlog_file::BinlogFiles;
-use super::mysql::binlog::{BinlogDecoder, WindowOptions};
+use super::mysql::binlog::BinlogDecoder;
 use super::mysql::history::{History, SchemaState, StoredSchema};
-use super::mysql::window_bytes;
+use super::mysql::window_options;
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
 use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Window};
@@ -64,7 +64,7 @@ impl ArchiveSource {
             Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
         );
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
-        let windows = WindowOptions { rows, bytes: window_bytes(context.task) };
+        let windows = window_options(context.task, rows);
         let mut decoder = BinlogDecoder::new(position, Box::new(history), windows);
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
             true => ControlFlow::Break(()),
@@ -104,7 +104,7 @@ impl ArchiveSource {
             Box::new(move |database, table| selection.matches(database, table).is_some()),
             Box::new(|_| ()),
         );
-        let windows = WindowOptions { rows: SAMPLE_WINDOW_ROWS, bytes: window_bytes(task) };
+        let windows = window_options(task, SAMPLE_WINDOW_ROWS);
         let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows);
         let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
         self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;

@@ -34,8 +34,26 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         "INSERT" => Kind::Insert,
         "UPDATE" => Kind::Update,
         "DELETE" => Kind::Delete,
+        "DDL" => Kind::Statement,
+        "BEGIN" => Kind::Begin,
+        "COMMIT" => Kind::Commit,
+        "HEARTBEAT" => Kind::Heartbeat,
         other => return Err(format!("operation {other}")),
     };
+    if matches!(kind, Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat) {
+        let nothing = [field("fields"), field("beforeImages"), field("processTimestamps")];
+        let (table, statement) = match (kind, field("objectName"), field("afterImages")) {
+            (Kind::Statement, Value::String(database), Value::String(sql)) => {
+                (database.clone(), Some(("DDL".to_owned(), sql.clone())))
+            }
+            (Kind::Begin | Kind::Commit | Kind::Heartbeat, Value::Null, Value::Null) => (String::new(), None),
+            (_, name, images) => return Err(format!("objectName {name:?}, afterImages {images:?}")),
+        };
+        if nothing.iter().any(|value| **value != Value::Null) {
+            return Err(format!("{nothing:?} where nothing belongs"));
+        }
+        return Ok(Message { statement, ..Message::without_row(kind, table, partition, offset) });
+    }
     let Value::Array(fields) = field("fields") else { return Err("no fields".to_owned()) };
     let columns: Vec<(String, i32)> = fields
         .iter()
@@ -83,6 +101,7 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         primary_key,
         mysql_type: numbers(&|number| number.to_string()),
         sql_type: Pairs(columns.clone()),
+        statement: None,
     })
 }
 

@@ -108,9 +108,13 @@ pub(crate) enum Kind {
     Insert,
     Update,
     Delete,
+    Statement,
+    Begin,
+    Commit,
+    Heartbeat,
 }
 
-/// One message about one row.
+/// One message: about one row, or about none.
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) partition: i32,
@@ -122,12 +126,17 @@ pub(crate) struct Message {
     pub(crate) primary_key: Option<Vec<String>>,
     pub(crate) mysql_type: Pairs<String>,
     pub(crate) sql_type: Pairs<i32>,
+    /// What sort of statement it is, and its text.
+    pub(crate) statement: Option<(String, String)>,
 }
 
 /// `UPDATE orders 1@27 id='7' name='y' (old name='x')`
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Message { partition, offset, kind, table, data, old, .. } = self;
+        let Message { partition, offset, kind, table, data, old, statement, .. } = self;
+        if let Some((kind, sql)) = statement {
+            return write!(f, "{kind} {table} {partition}@{offset} {sql}");
+        }
         let kind = format!("{kind:?}").to_uppercase();
         write!(f, "{kind} {table} {partition}@{offset} {data:?}")?;
         if let Some(old) = old {
@@ -138,12 +147,37 @@ impl fmt::Debug for Message {
 }
 
 impl Message {
+    pub(crate) fn without_row(kind: Kind, table: String, partition: i32, offset: i64) -> Message {
+        Message {
+            partition,
+            offset,
+            kind,
+            table,
+            data: Pairs(Vec::new()),
+            old: None,
+            primary_key: None,
+            mysql_type: Pairs(Vec::new()),
+            sql_type: Pairs(Vec::new()),
+            statement: None,
+        }
+    }
+
     fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
         if value.first() == Some(&avro::FIRST_BYTE) {
             return avro::parse(value, partition, offset);
         }
         let envelope: Envelope = serde_json::from_slice(value).map_err(|error| error.to_string())?;
         let Envelope { data, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } = envelope;
+        if is_ddl {
+            let rows = (&data, &old, &mysql_type, &sql_type, &pk_names);
+            if !matches!(rows, (None, None, None, None, None)) {
+                return Err("DDL with rows".to_owned());
+            }
+            return Ok(Message {
+                statement: Some((kind, sql)),
+                ..Message::without_row(Kind::Statement, table, partition, offset)
+            });
+        }
         let kind = match kind.as_str() {
             "INIT" => Kind::Init,
             "INSERT" => Kind::Insert,
@@ -151,8 +185,8 @@ impl Message {
             "DELETE" => Kind::Delete,
             _ => return Err(format!("type {kind}")),
         };
-        if is_ddl || !sql.is_empty() {
-            return Err("a row that is DDL".to_owned());
+        if !sql.is_empty() {
+            return Err("a row with a statement".to_owned());
         }
         // Milliseconds of this century.
         if !(946_684_800_000..4_102_444_800_000).contains(&es) || !(946_684_800_000..4_102_444_800_000).contains(&ts) {
@@ -175,6 +209,7 @@ impl Message {
             primary_key: pk_names,
             mysql_type: mysql_type.ok_or("no mysqlType")?,
             sql_type: sql_type.ok_or("no sqlType")?,
+            statement: None,
         };
         if message.mysql_type.names() != message.data.names() || message.sql_type.names() != message.data.names() {
             return Err("data, mysqlType and sqlType have different columns".to_owned());

@@ -36,6 +36,7 @@
 //!   belong to which row.
 //! - `id` counts the batches of this encoder; Canal's counts the batches of its server. Neither is unique.
 
+mod statements;
 mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,7 @@ use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder};
 use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use crate::message::Values;
+pub use statements::{CanalStatements, StatementType};
 use types::SqlTypeCode;
 
 /// The `type` of rows that a full load reads.

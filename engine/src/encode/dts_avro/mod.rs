@@ -36,6 +36,7 @@
 //! - A value is always longer than 48 bytes; a shorter one is taken for a keep-alive and dropped.
 
 mod image;
+mod marks;
 pub mod readable;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ mod tests;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use image::{Image, data_type_number};
+pub use marks::AvroMarks;
 
 use self::image::ImageColumn;
 use super::text::{EnumText, SetText, TextOptions};
@@ -65,6 +67,10 @@ mod operation {
     pub(super) const INSERT: u8 = 0;
     pub(super) const UPDATE: u8 = 1;
     pub(super) const DELETE: u8 = 2;
+    pub(super) const DDL: u8 = 3;
+    pub(super) const BEGIN: u8 = 4;
+    pub(super) const COMMIT: u8 = 5;
+    pub(super) const HEARTBEAT: u8 = 8;
     pub(super) const INIT: u8 = 16;
 }
 
@@ -90,11 +96,6 @@ pub struct DtsAvro {
 impl DtsAvro {
     /// `server_version` is what the source calls itself, such as `9.7.4`.
     pub fn new(table: &Table, options: &AvroOptions, server_version: &str) -> DtsAvro {
-        let mut source = Vec::new();
-        write_str("0", &mut source);
-        write_enum(0, &mut source); // MySQL
-        write_str(server_version, &mut source);
-
         let mut fields = Vec::new();
         write_branch(ARRAY, &mut fields);
         write_long(table.columns().len() as i64, &mut fields);
@@ -120,10 +121,10 @@ impl DtsAvro {
         DtsAvro {
             table: table.clone(),
             text: TextOptions { enum_as: options.enum_as, set_as: options.set_as, time_zone_offset_s: 0 },
-            source: source.into(),
+            source: source(server_version),
             object: object.into(),
             fields: fields.into(),
-            clock: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+            clock: now_ms,
         }
     }
 
@@ -200,6 +201,19 @@ impl Encoder for DtsAvro {
         }
         Ok(())
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// `sourceTxid` and `source`.
+fn source(server_version: &str) -> Box<[u8]> {
+    let mut out = Vec::new();
+    write_str("0", &mut out);
+    write_enum(0, &mut out); // MySQL
+    write_str(server_version, &mut out);
+    out.into()
 }
 
 /// A guess for `id`, the event, and its three tags.

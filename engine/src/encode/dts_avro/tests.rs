@@ -6,7 +6,8 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use super::readable::Reader;
 use super::*;
 use crate::batch::pretty::parse;
-use crate::batch::{SqlType, TableParts, UniqueKey};
+use crate::batch::{Mark, MarkKind, SqlType, Statement, StatementKind, TableParts, UniqueKey};
+use crate::encode::MarkEncoder;
 use crate::encode::samples::{batch_of_every_type, push, table, two_rows};
 
 const LABELS: AvroOptions = AvroOptions { enum_as: EnumText::Label, set_as: SetText::Labels };
@@ -37,27 +38,68 @@ fn an_insert_is_the_golden_datum() {
     let mut parts = TableParts::from(Table::clone(&crate::batch::pretty::table("id:int v:text")));
     parts.unique_keys.truncate(1);
     let batch = parse("id:int v:text", "+I 7 a");
-    let mut value = Reader::new().read(&encode(&LABELS, &batch)[0]).unwrap();
-    // Its tags are fewer, and its position is another one.
+    assert_eq!(
+        golden(&encode(&LABELS, &batch)[0], 3, &["pk_uk_info"]),
+        concat!(
+            "000680c49fd50c0a31303040310a31303040310230000c382e302e323800020864622e74000214706b5f756b5f696e666f247b22505249",
+            "4d415259223a5b226964225d7d000404046964100276fa030000040402100237040e757466386d623402610080c49fd50c"
+        )
+    );
+}
+
+/// The golden data have fewer tags, one position, and small numbers: as `apache-avro` writes the datum with those.
+fn golden(datum: &[u8], id: i64, kept: &[&str]) -> String {
+    let mut value = Reader::new().read(datum).unwrap();
     let Value::Record(fields) = &mut value else { panic!("not a record") };
     for (name, value) in fields {
         match (name.as_str(), value) {
+            ("id", value) => *value = Value::Long(id),
             ("sourcePosition" | "safeSourcePosition", Value::String(position)) => *position = "100@1".to_owned(),
-            ("tags", Value::Map(tags)) => tags.retain(|key, _| key == "pk_uk_info"),
+            ("tags", Value::Map(tags)) => tags.retain(|key, _| kept.contains(&key.as_str())),
             _ => {}
         }
     }
     let schema = Schema::parse_str(SCHEMA).unwrap();
     let mut datum = Vec::new();
     GenericDatumWriter::builder(&schema).build().unwrap().write_value_ref(&mut datum, &value).unwrap();
-    let hex: String = datum.iter().map(|byte| format!("{byte:02x}")).collect();
+    datum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn encode_mark(kind: MarkKind, table: Option<&TableName>) -> Vec<u8> {
+    let meta = crate::batch::EventMeta { thread_id: 1, ..(*crate::batch::pretty::meta()).clone() };
+    let mut out = Values::default();
+    AvroMarks::new("8.0.28").encode(&Mark { kind, sequence: 0, meta: meta.into() }, table, 2, &mut out);
+    assert!(out.get(0).len() > 48, "readers take it for a keep-alive");
+    out.get(0).to_vec()
+}
+
+#[test]
+fn marks_are_the_golden_data() {
     assert_eq!(
-        hex,
+        golden(&encode_mark(MarkKind::Begin, None), 1, &["thread_id"]),
         concat!(
-            "000680c49fd50c0a31303040310a31303040310230000c382e302e323800020864622e74000214706b5f756b5f696e666f247b22505249",
-            "4d415259223a5b226964225d7d000404046964100276fa030000040402100237040e757466386d623402610080c49fd50c"
+            "000280c49fd50c0a31303040310a31303040310230000c382e302e32380800000212",
+            "7468726561645f696402310000000080c49fd50c"
         )
     );
+    let table = TableName::new("db", "t");
+    let statement = Statement {
+        kind: StatementKind::Alter,
+        tables: vec![table.clone()],
+        sql: "ALTER TABLE t ADD c INT".into(),
+        default_database: "db".into(),
+    };
+    assert_eq!(
+        golden(&encode_mark(MarkKind::Statement(statement), Some(&table)), 2, &[]),
+        concat!(
+            "000480c49fd50c0a31303040310a31303040310230000c382e302e3238060204646200000000022e414c544552205441424c4520742041444420",
+            "6320494e5480c49fd50c"
+        )
+    );
+    for (kind, operation) in [(MarkKind::Commit, "COMMIT"), (MarkKind::Heartbeat, "HEARTBEAT")] {
+        let text = Reader::new().readable(&encode_mark(kind, None)).unwrap();
+        assert!(text.starts_with(&format!("{operation} null  id 2  at 1700000000")), "{text}");
+    }
 }
 
 /// Byte by byte what an independent encoder makes of the same value, so that no other form of a datum slips in.

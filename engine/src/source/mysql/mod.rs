@@ -37,7 +37,7 @@ use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
 use crate::source::{Context, SourceError};
 use crate::status::{Phase, TableProgress};
-use binlog::WindowOptions;
+use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{Finding, ServerFacts, Severity};
@@ -343,7 +343,7 @@ impl MysqlSource {
             connect: &self.look.connect,
             server_id: self.server_id,
             options,
-            windows: WindowOptions { rows: options.window_rows as usize, bytes: window_bytes(context.task) },
+            windows: window_options(context.task, options.window_rows as usize),
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             retry: context.task.retry.connection,
             emitter: context.emitter,
@@ -352,6 +352,16 @@ impl MysqlSource {
         };
         follower.run(position, history)
     }
+}
+
+/// Windows of changes, with the marks that the task passes on.
+pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
+    let statements = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
+    let (transactions, heartbeats) = match &task.format {
+        config::Format::DtsAvro(options) => (options.transactions, options.heartbeats),
+        config::Format::CanalJson(_) => (false, false),
+    };
+    WindowOptions { rows, bytes: window_bytes(task), marks: MarkOptions { statements, transactions, heartbeats } }
 }
 
 /// Bytes of columns that a window may hold: a share of the memory budget.

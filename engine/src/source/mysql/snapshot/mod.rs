@@ -1025,7 +1025,8 @@ impl WindowBuilder<'_> {
         };
         let table = self.table.name().clone();
         let progress = Progress::Chunk { table, chunk: self.chunk, rows: rows as u64, done };
-        (self.load.emit)(Window { changes, progress: Some(progress) }).map_err(|Stopped| Failure::Stopped)?;
+        let window = Window { changes, progress: Some(progress), ..Window::default() };
+        (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
         self.progress.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.emitted = (self.emitted.0 + rows as u64, self.emitted.1 + bytes);
