@@ -44,7 +44,7 @@ use connection::{Finding, ServerFacts, Severity};
 use history::{History, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
-use snapshot::{Load, LoadEnd, LoadProgress, LoadRecord, LoadTable};
+use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -262,8 +262,6 @@ impl MysqlSource {
 
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
         let tables = self.load_tables(context.task)?;
-        let progress =
-            LoadProgress::new(self.look.tables.iter().map(|table| (table.table.name().clone(), table.estimated_rows)));
         let ledger = context
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
@@ -299,7 +297,6 @@ impl MysqlSource {
             ledger: &ledger,
             record: context.tracker,
             emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
-            progress: &progress,
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| SourceError::Load(error).into())
