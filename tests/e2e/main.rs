@@ -25,3 +25,4 @@ mod security;
 mod snapshot;
 mod transform;
 mod types;
+mod values;
