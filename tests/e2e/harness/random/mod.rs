@@ -18,7 +18,7 @@ pub(crate) mod printed;
 mod text;
 mod types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fastrand::Rng;
@@ -26,7 +26,8 @@ use fastrand::Rng;
 use super::mysql::{Mysql, error_code};
 use text::Charset;
 pub(crate) use text::charsets;
-pub(crate) use types::{Nature, RandomType};
+pub(crate) use types::Nature;
+use types::RandomType;
 
 pub(crate) struct RandomTable {
     pub(crate) name: String,
@@ -35,14 +36,15 @@ pub(crate) struct RandomTable {
     /// Indexes of columns, in the key's order.
     pub(crate) key: Vec<usize>,
     pub(crate) key_kind: KeyKind,
-    pub(crate) rows: BTreeMap<Tag, Literals>,
+    rows: BTreeSet<Tag>,
+    written: BTreeMap<Tag, Literals>,
     next_tag: Tag,
     next_number: u64,
 }
 
 pub(crate) type Tag = u64;
-/// What was last written to a row, for each column that can be written.
-pub(crate) type Literals = Vec<Option<String>>;
+/// What was written to a row, for each column: by its insert, then by updates.
+type Literals = Vec<Vec<String>>;
 
 pub(crate) struct RandomColumn {
     pub(crate) name: String,
@@ -129,7 +131,8 @@ impl RandomTable {
             columns,
             key: Vec::new(),
             key_kind,
-            rows: BTreeMap::new(),
+            rows: BTreeSet::new(),
+            written: BTreeMap::new(),
             next_tag: 1,
             next_number: 1,
         };
@@ -137,16 +140,22 @@ impl RandomTable {
         table
     }
 
-    /// One column of this type beside the tag, which is the key.
-    pub(crate) fn of_one(name: &str, sql_type: RandomType) -> RandomTable {
-        let column =
-            RandomColumn { name: "c".to_owned(), sql_type, role: Role::Data, nullable: true, invisible: false };
+    /// The column of another table alone, beside the tag, which is the key.
+    pub(crate) fn of_one(name: &str, column: &RandomColumn) -> RandomTable {
+        let column = RandomColumn {
+            name: column.name.clone(),
+            sql_type: column.sql_type.clone(),
+            role: Role::Data,
+            nullable: true,
+            invisible: false,
+        };
         RandomTable {
             name: name.to_owned(),
             columns: vec![RandomColumn::tag(), column],
             key: vec![0],
             key_kind: KeyKind::Primary,
-            rows: BTreeMap::new(),
+            rows: BTreeSet::new(),
+            written: BTreeMap::new(),
             next_tag: 1,
             next_number: 1,
         }
@@ -217,11 +226,13 @@ impl RandomTable {
         for row in 0..count {
             let tag = self.next_tag;
             self.next_tag += 1;
-            let literals: Literals = (0..self.columns.len()).map(|index| self.new_literal(rng, index, tag)).collect();
-            let written: Vec<&str> = literals.iter().flatten().map(String::as_str).collect();
+            let literals: Literals =
+                (0..self.columns.len()).map(|index| self.new_literal(rng, index, tag).into_iter().collect()).collect();
+            let values_of_row: Vec<&str> = literals.iter().flatten().map(String::as_str).collect();
             values += if values.is_empty() { "" } else { ", " };
-            values += &format!("({})", written.join(", "));
-            self.rows.insert(tag, literals);
+            values += &format!("({})", values_of_row.join(", "));
+            self.rows.insert(tag);
+            self.written.insert(tag, literals);
             if values.len() > STATEMENT_BYTES || row + 1 == count || rng.u8(..50) == 0 {
                 statements.push(format!("{} VALUES {values}", self.insert_into(&self.name)));
                 values.clear();
@@ -230,12 +241,21 @@ impl RandomTable {
         statements
     }
 
-    /// A row with this literal in the only column that is not the tag.
+    /// Of a table of one column: a row with this literal.
     pub(crate) fn insert_one(&mut self, literal: &str) -> String {
         let tag = self.next_tag;
         self.next_tag += 1;
-        self.rows.insert(tag, vec![Some(tag.to_string()), Some(literal.to_owned())]);
         format!("{} VALUES ({tag}, {literal})", self.insert_into(&self.name))
+    }
+
+    /// Of a table of one column: this literal in all rows.
+    pub(crate) fn update_all(&self, literal: &str) -> String {
+        format!("UPDATE {} SET {} = {literal}", self.name, quote(&self.columns[1].name))
+    }
+
+    /// Everything that was written to a value, in order; nothing to one that the server makes.
+    pub(crate) fn written(&self, tag: Tag, column: usize) -> &[String] {
+        self.written.get(&tag).map_or(&[], |literals| &literals[column])
     }
 
     fn insert_into(&self, name: &str) -> String {
@@ -298,7 +318,7 @@ impl RandomTable {
                 };
                 assignments.push(format!("{name} = {literal}"));
                 for tag in &tags {
-                    self.rows.get_mut(tag).expect("a row of this table")[index] = Some(literal.clone());
+                    self.written.get_mut(tag).expect("a row of this table")[index].push(literal.clone());
                 }
             }
             if !assignments.is_empty() {
@@ -321,7 +341,7 @@ impl RandomTable {
 
     /// About half of the rows, in groups without a common row.
     fn some_rows(&self, rng: &mut Rng) -> Vec<Vec<Tag>> {
-        let mut tags: Vec<Tag> = self.rows.keys().copied().filter(|_| rng.bool()).collect();
+        let mut tags: Vec<Tag> = self.rows.iter().copied().filter(|_| rng.bool()).collect();
         rng.shuffle(&mut tags);
         let mut groups = Vec::new();
         while !tags.is_empty() {

@@ -158,7 +158,7 @@ impl RandomType {
             .map(|number| {
                 let length = rng.usize(..6);
                 let more: String = if rng.bool() {
-                    // A known gap: the server's catalogue shows `?` for the others, and with it the full load.
+                    // A known gap: the server's catalogue shows `?` for the others, and so do messages.
                     charset.text(rng, length).chars().filter(|character| *character <= '\u{ffff}').collect()
                 } else {
                     "'\"\\,()".chars().take(length).collect()
@@ -173,8 +173,11 @@ impl RandomType {
             labels[0].clear();
         }
         let list: Vec<_> = labels.iter().map(|label| label_literal(label)).collect();
-        let definition =
-            format!("{name}({}) CHARACTER SET {} COLLATE {}", list.join(","), charset.name, charset.collation(rng));
+        let charset = match rng.u8(..8) {
+            0 => "binary".to_owned(),
+            _ => format!("{} COLLATE {}", charset.name, charset.collation(rng)),
+        };
+        let definition = format!("{name}({}) CHARACTER SET {charset}", list.join(","));
         let nature = if name == "ENUM" { Nature::Enum { labels } } else { Nature::Set { labels } };
         RandomType::new(definition, nature)
     }
@@ -200,9 +203,11 @@ impl RandomType {
 
     /// Whether a whole column of it can be part of a key.
     pub(super) fn can_be_key(&self) -> bool {
-        match self.nature {
+        match &self.nature {
             Nature::Json | Nature::Geometry { .. } | Nature::Vector { .. } => false,
-            Nature::Text { length_max, .. } | Nature::Bytes { length_max } => (1..=100).contains(&length_max),
+            // As a label, an invalid value looks like the label ''; but it is another key.
+            Nature::Enum { labels } => !labels[0].is_empty(),
+            Nature::Text { length_max, .. } | Nature::Bytes { length_max } => (1..=100).contains(length_max),
             _ => true,
         }
     }
