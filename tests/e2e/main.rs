@@ -26,3 +26,4 @@ mod snapshot;
 mod statements;
 mod transform;
 mod types;
+mod values;

@@ -77,6 +77,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
     }
 }
 
+/// How a message's bytes are read. Whatever the format, its values become text as the profile `dts` of Canal JSON, or `canal`,
+/// has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    CanalJson,
+}
+
+impl Format {
+    fn parse(self, value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+        match self {
+            Format::CanalJson => Message::parse(value, partition, offset),
+        }
+    }
+}
+
 /// The envelope of Canal JSON: exactly these keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -221,6 +236,7 @@ impl Message {
 /// Reads topics from their beginning, whenever they come to be.
 pub(crate) struct Reader {
     consumer: BaseConsumer,
+    format: Format,
     /// Topics that do not exist yet.
     missing: BTreeSet<String>,
     /// The next offset of each partition.
@@ -242,7 +258,11 @@ impl Reader {
             .set("queued.max.messages.kbytes", "16384")
             .create()
             .expect("a consumer needs no broker yet");
-        Reader { consumer, missing: topics.into_iter().collect(), next: BTreeMap::new() }
+        Reader { consumer, format: Format::CanalJson, missing: topics.into_iter().collect(), next: BTreeMap::new() }
+    }
+
+    pub(crate) fn with_format(self, format: Format) -> Reader {
+        Reader { format, ..self }
     }
 
     /// Takes messages until `enough` says so; the engine must be running.
@@ -273,7 +293,9 @@ impl Reader {
             *next = offset + 1;
             assert!(message.key().is_none(), "a message of Canal JSON has no key");
             let value = message.payload().unwrap_or_default();
-            let message = Message::parse(value, partition, offset)
+            let message = self
+                .format
+                .parse(value, partition, offset)
                 .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(value)));
             if !take(message) {
                 break;

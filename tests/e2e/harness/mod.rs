@@ -5,6 +5,7 @@ pub(crate) mod consume;
 pub(crate) mod engine;
 pub(crate) mod mysql;
 pub(crate) mod order;
+pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod source_state;
 pub(crate) mod state;
@@ -12,7 +13,7 @@ pub(crate) mod tables;
 pub(crate) mod world;
 pub(crate) mod writers;
 
-pub(crate) use consume::{Kind, Message, Reader};
+pub(crate) use consume::{Format, Kind, Message, Reader};
 pub(crate) use engine::Tidegate;
 pub(crate) use mysql::Mysql;
 pub(crate) use servers::{Private, Servers};
