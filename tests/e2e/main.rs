@@ -20,6 +20,7 @@ mod harness;
 
 mod faults;
 mod memory;
+mod oracles;
 mod resume;
 mod security;
 mod snapshot;

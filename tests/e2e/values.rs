@@ -25,18 +25,18 @@ use fastrand::Rng;
 use super::harness::consume::Row;
 use super::harness::random::printed::{Image, images, normal};
 use super::harness::random::{KeyKind, Nature, RandomTable, Tag, charsets, quote};
-use super::harness::source_state::Labels;
-use super::harness::{Format, Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, scaled, seeded};
+use super::harness::source_state::Format;
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, scaled, seeded};
 
 /// A format with its options, and what follows for the messages.
 #[derive(Clone, Copy)]
 struct Dialect {
     /// As the task has it.
     format: &'static str,
-    read_as: Format,
     /// The type of messages of the full load.
     loaded: Kind,
-    labels: Labels,
+    /// How values look.
+    values: Format,
     old: Old,
     /// Of TIMESTAMP values.
     time_zone: &'static str,
@@ -51,15 +51,14 @@ enum Old {
 
 const CANAL: Dialect = Dialect {
     format: "canal_json",
-    read_as: Format::CanalJson,
     loaded: Kind::Insert,
-    labels: Labels::Numbers,
+    values: Format::Canal,
     old: Old::Changed,
     time_zone: "+00:00",
 };
 
 const DTS: Dialect =
-    Dialect { format: "{canal_json: {profile: dts}}", loaded: Kind::Init, labels: Labels::Texts, ..CANAL };
+    Dialect { format: "{canal_json: {profile: dts}}", loaded: Kind::Init, values: Format::Dts, ..CANAL };
 
 const DTS_WITH_ALL_IN_OLD: Dialect = Dialect {
     format: "{canal_json: {profile: dts, old: all, time_zone: \"-09:30\"}}",
@@ -68,7 +67,9 @@ const DTS_WITH_ALL_IN_OLD: Dialect = Dialect {
     ..DTS
 };
 
-const DIALECTS: [Dialect; 3] = [CANAL, DTS, DTS_WITH_ALL_IN_OLD];
+const AVRO: Dialect = Dialect { format: "dts_avro", values: Format::Avro, ..DTS };
+
+const DIALECTS: [Dialect; 4] = [CANAL, AVRO, DTS, DTS_WITH_ALL_IN_OLD];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -104,6 +105,7 @@ type RowAndKey = (Tag, Vec<Option<String>>);
 /// A table, its copy, and what must be said of them.
 struct Subject {
     table: RandomTable,
+    format: Format,
     copy_name: String,
     /// As the server printed the rows last.
     printed: BTreeMap<Tag, Image>,
@@ -127,10 +129,11 @@ struct WrongValue {
 }
 
 impl Subject {
-    fn new(table: RandomTable) -> Subject {
+    fn new(table: RandomTable, format: Format) -> Subject {
         Subject {
             copy_name: format!("{}_copy", table.name),
             table,
+            format,
             printed: BTreeMap::new(),
             loaded: HashMap::new(),
             copied: BTreeMap::new(),
@@ -149,8 +152,8 @@ impl Subject {
     }
 
     /// What the server prints now, and which messages tell of the way from what it printed before.
-    fn print_after(&mut self, mysql: &mut Mysql, labels: Labels) {
-        let after = images(mysql, &self.table, &self.table.name, labels);
+    fn print_after(&mut self, mysql: &mut Mysql) {
+        let after = images(mysql, &self.table, &self.table.name, self.format);
         let before = std::mem::replace(&mut self.printed, after);
         for (&tag, after) in &self.printed {
             let key = self.key_of(after);
@@ -268,7 +271,10 @@ impl Subject {
             return None;
         }
         let mut key = table.key.clone();
-        key.sort_unstable();
+        // Canal lists the columns of a key as they stand in the table; DTS as they stand in the key.
+        if self.format != Format::Avro {
+            key.sort_unstable();
+        }
         let primary_key = match table.key_kind {
             KeyKind::Primary | KeyKind::Invisible => {
                 Some(key.into_iter().map(|index| table.columns[index].name.clone()).collect())
@@ -303,7 +309,7 @@ impl Subject {
             // An invalid value and the label '' are two values of an ENUM, though both print nothing.
             let must_be_missing = may_be_missing
                 && !(matches!(definition.sql_type.nature, Nature::Enum { .. })
-                    && dialect.labels == Labels::Texts
+                    && dialect.values != Format::Canal
                     && before[column].as_deref() == Some(""));
             match said {
                 None if may_be_missing => {}
@@ -352,7 +358,7 @@ impl Setting<'_> {
         let dialect = &self.dialect;
         let mut world = World::new(self.test, self.mysql_url, self.kafka);
         world.mysql.run("SET sql_mode = 'ALLOW_INVALID_DATES'");
-        let mut subjects: Vec<Subject> = tables.into_iter().map(Subject::new).collect();
+        let mut subjects: Vec<Subject> = tables.into_iter().map(|table| Subject::new(table, dialect.values)).collect();
         for subject in &mut subjects {
             subject.table.create(&mut world.mysql, &subject.copy_name);
         }
@@ -368,7 +374,7 @@ impl Setting<'_> {
             self.kafka
         );
         task.more = format!("full_load: {{chunk_rows: {}}}", self.chunk_rows);
-        let mut reader = Reader::new(self.kafka, vec![world.database.clone()]).with_format(dialect.read_as);
+        let mut reader = Reader::new(self.kafka, vec![world.database.clone()]);
         let mut engine = Tidegate::run(&task);
         let names = subjects.iter().enumerate().flat_map(|(index, subject)| {
             [(subject.table.name.clone(), (index, false)), (subject.copy_name.clone(), (index, true))]
@@ -382,7 +388,7 @@ impl Setting<'_> {
 
         for subject in &mut subjects {
             world.mysql.run(subject.table.copy(&subject.copy_name));
-            subject.copied = images(&mut world.mysql, &subject.table, &subject.copy_name, dialect.labels);
+            subject.copied = images(&mut world.mysql, &subject.table, &subject.copy_name, dialect.values);
         }
         for step in STEPS {
             self.step(&mut world, &mut subjects, step, statements);
@@ -403,7 +409,7 @@ impl Setting<'_> {
         }
         world.mysql.run(format!("SET time_zone = '{}'", self.dialect.time_zone));
         for subject in subjects {
-            subject.print_after(&mut world.mysql, self.dialect.labels);
+            subject.print_after(&mut world.mysql);
         }
     }
 

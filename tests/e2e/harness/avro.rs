@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use serde_json::json;
 
 use super::consume::{Kind, Message, Pairs, Row};
 
@@ -103,6 +104,64 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         sql_type: Pairs(columns.clone()),
         statement: None,
     })
+}
+
+/// The record as `tests/oracles/read_avro.py` shows it.
+pub(crate) fn as_fastavro_shows(mut value: &[u8]) -> serde_json::Value {
+    let reader = GenericDatumReader::builder(&SCHEMA).build().expect("a reader");
+    let Value::Record(fields) = reader.read_value(&mut value).expect("a datum") else { panic!("not a record") };
+    let shown = fields.iter().map(|(name, value)| {
+        let value = match (name.as_str(), inner(value)) {
+            ("fields", Value::Array(fields)) => fields
+                .iter()
+                .map(|field| json!([text(part(field, "name")), number(part(field, "dataTypeNumber"))]))
+                .collect(),
+            ("beforeImages" | "afterImages", Value::Array(images)) => images.iter().map(image_shown).collect(),
+            (_, other) => shown(other),
+        };
+        (name.clone(), value)
+    });
+    serde_json::Value::Object(shown.collect())
+}
+
+/// Branches of the union of images, in the schema's order.
+const BRANCHES: [&str; 13] = [
+    "null",
+    "Integer",
+    "Character",
+    "Decimal",
+    "Float",
+    "Timestamp",
+    "DateTime",
+    "TimestampWithTimeZone",
+    "BinaryGeometry",
+    "TextGeometry",
+    "BinaryObject",
+    "TextObject",
+    "EmptyObject",
+];
+
+fn image_shown(image: &Value) -> serde_json::Value {
+    match image {
+        Value::Union(0, _) => serde_json::Value::Null,
+        Value::Union(branch, value) => json!([BRANCHES[*branch as usize], shown(value)]),
+        other => panic!("not a union: {other:?}"),
+    }
+}
+
+fn shown(value: &Value) -> serde_json::Value {
+    match inner(value) {
+        Value::Null => serde_json::Value::Null,
+        Value::Int(number) => json!(number),
+        Value::Long(number) => json!(number),
+        Value::Double(number) => json!(number),
+        Value::String(text) | Value::Enum(_, text) => json!(text),
+        Value::Bytes(bytes) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect(),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Record(fields) => fields.iter().map(|(name, value)| (name.clone(), shown(value))).collect(),
+        other => panic!("the schema has no {other:?}"),
+    }
 }
 
 fn part<'a>(record: &'a Value, name: &str) -> &'a Value {

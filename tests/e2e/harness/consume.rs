@@ -77,21 +77,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
     }
 }
 
-/// How a message's bytes are read. Whatever the format, its values become text as the profile `dts` of Canal JSON, or `canal`,
-/// has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    CanalJson,
-}
-
-impl Format {
-    fn parse(self, value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
-        match self {
-            Format::CanalJson => Message::parse(value, partition, offset),
-        }
-    }
-}
-
 /// The envelope of Canal JSON: exactly these keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -177,7 +162,7 @@ impl Message {
         }
     }
 
-    fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+    pub(crate) fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
         if value.first() == Some(&avro::FIRST_BYTE) {
             return avro::parse(value, partition, offset);
         }
@@ -236,33 +221,49 @@ impl Message {
 /// Reads topics from their beginning, whenever they come to be.
 pub(crate) struct Reader {
     consumer: BaseConsumer,
-    format: Format,
     /// Topics that do not exist yet.
     missing: BTreeSet<String>,
     /// The next offset of each partition.
     next: BTreeMap<(String, i32), i64>,
 }
 
+/// All values of partition 0 of a topic, as they are.
+pub(crate) fn read_values(brokers: &str, topic: &str) -> Vec<Vec<u8>> {
+    let consumer = consumer(brokers);
+    let (_, end) = wait_for("the end of the topic", || consumer.fetch_watermarks(topic, 0, TIMEOUT).ok());
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).expect("a valid offset");
+    consumer.assign(&list).expect("a valid list");
+    let mut values = Vec::new();
+    wait_for("all values", || {
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
+            values.push(message.payload().unwrap_or_default().to_vec());
+        }
+        (values.len() as i64 >= end).then_some(())
+    });
+    values
+}
+
+fn consumer(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tidegate-e2e")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "20")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("topic.metadata.refresh.interval.ms", "-1")
+        .set("queued.max.messages.kbytes", "16384")
+        .create()
+        .expect("a consumer needs no broker yet")
+}
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub(crate) fn new(brokers: &str, topics: Vec<String>) -> Reader {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", "tidegate-e2e")
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
-            .set("fetch.wait.max.ms", "20")
-            .set("reconnect.backoff.max.ms", "500")
-            .set("topic.metadata.refresh.interval.ms", "-1")
-            .set("queued.max.messages.kbytes", "16384")
-            .create()
-            .expect("a consumer needs no broker yet");
-        Reader { consumer, format: Format::CanalJson, missing: topics.into_iter().collect(), next: BTreeMap::new() }
-    }
-
-    pub(crate) fn with_format(self, format: Format) -> Reader {
-        Reader { format, ..self }
+        let consumer = consumer(brokers);
+        Reader { consumer, missing: topics.into_iter().collect(), next: BTreeMap::new() }
     }
 
     /// Takes messages until `enough` says so; the engine must be running.
@@ -293,9 +294,7 @@ impl Reader {
             *next = offset + 1;
             assert!(message.key().is_none(), "a message of Canal JSON has no key");
             let value = message.payload().unwrap_or_default();
-            let message = self
-                .format
-                .parse(value, partition, offset)
+            let message = Message::parse(value, partition, offset)
                 .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(value)));
             if !take(message) {
                 break;

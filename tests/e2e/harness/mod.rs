@@ -13,7 +13,7 @@ pub(crate) mod tables;
 pub(crate) mod world;
 pub(crate) mod writers;
 
-pub(crate) use consume::{Format, Kind, Message, Reader};
+pub(crate) use consume::{Kind, Message, Reader};
 pub(crate) use engine::Tidegate;
 pub(crate) use mysql::Mysql;
 pub(crate) use servers::{Private, Servers};

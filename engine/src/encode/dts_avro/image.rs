@@ -96,13 +96,38 @@ impl Image {
     }
 }
 
+/// What stands before every value of a column: the branch, and the fields of the image that the type decides.
+pub(super) fn prefix(sql_type: &SqlType) -> Box<[u8]> {
+    let mut out = vec![(Image::of(sql_type) as u8) << 1];
+    match sql_type {
+        SqlType::Int { bytes, .. } => write_long((*bytes).into(), &mut out),
+        SqlType::Bit { width } => write_long(width.div_ceil(8).into(), &mut out),
+        SqlType::Char | SqlType::VarChar | SqlType::Text => write_str("utf8mb4", &mut out),
+        SqlType::Binary { .. } | SqlType::VarBinary => write_str("BINARY", &mut out),
+        SqlType::Blob | SqlType::Vector => write_str("BLOB", &mut out),
+        SqlType::Json => write_str("JSON", &mut out),
+        SqlType::Enum { .. } => write_str("ENUM", &mut out),
+        SqlType::Set { .. } => write_str("SET", &mut out),
+        SqlType::Float
+        | SqlType::Double
+        | SqlType::Decimal { .. }
+        | SqlType::Year
+        | SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime { .. }
+        | SqlType::Timestamp { .. }
+        | SqlType::Geometry => {}
+    }
+    out.into()
+}
+
 /// A column ready to be written, cell by cell.
 #[derive(Debug)]
 pub(super) struct ImageColumn<'a> {
     rows: usize,
     nulls: Option<&'a NullBuffer>,
-    /// The branch, and what stands before the value: the same for all cells.
-    prefix: Vec<u8>,
+    /// From [`prefix`].
+    prefix: &'a [u8],
     cells: Cells<'a>,
 }
 
@@ -131,18 +156,13 @@ impl<'a> ImageColumn<'a> {
     pub(super) fn bind(
         array: &'a dyn Array,
         sql_type: &'a SqlType,
+        prefix: &'a [u8],
         options: &TextOptions,
     ) -> Result<ImageColumn<'a>, BindError> {
         // It knows which arrays hold which type, and refuses all others.
         let rendered = TextColumn::bind(array, sql_type, options)?;
-        let mut prefix = vec![(Image::of(sql_type) as u8) << 1];
         let cells = match sql_type {
-            SqlType::Int { bytes, .. } => {
-                write_long((*bytes).into(), &mut prefix);
-                Cells::Rendered(rendered)
-            }
-            SqlType::Bit { width } => {
-                write_long(width.div_ceil(8).into(), &mut prefix);
+            SqlType::Int { .. } | SqlType::Bit { .. } | SqlType::Enum { .. } | SqlType::Set { .. } => {
                 Cells::Rendered(rendered)
             }
             SqlType::Decimal { scale, .. } => Cells::Decimal { digits: rendered, scale: *scale },
@@ -153,28 +173,8 @@ impl<'a> ImageColumn<'a> {
             SqlType::Date => Cells::Date(array.as_primitive::<Date32Type>().values()),
             SqlType::Time { .. } => Cells::Time(array.as_primitive::<DurationMicrosecondType>().values()),
             SqlType::Year => Cells::Year(array.as_primitive::<UInt16Type>().values()),
-            SqlType::Char | SqlType::VarChar | SqlType::Text => {
-                write_str("utf8mb4", &mut prefix);
-                Cells::Text(array.as_string())
-            }
-            SqlType::Json => {
-                write_str("JSON", &mut prefix);
-                Cells::Text(array.as_string())
-            }
-            SqlType::Enum { .. } => {
-                write_str("ENUM", &mut prefix);
-                Cells::Rendered(rendered)
-            }
-            SqlType::Set { .. } => {
-                write_str("SET", &mut prefix);
-                Cells::Rendered(rendered)
-            }
-            SqlType::Binary { .. } | SqlType::VarBinary => {
-                write_str("BINARY", &mut prefix);
-                Cells::Bytes(array.as_binary())
-            }
-            SqlType::Blob | SqlType::Vector => {
-                write_str("BLOB", &mut prefix);
+            SqlType::Char | SqlType::VarChar | SqlType::Text | SqlType::Json => Cells::Text(array.as_string()),
+            SqlType::Binary { .. } | SqlType::VarBinary | SqlType::Blob | SqlType::Vector => {
                 Cells::Bytes(array.as_binary())
             }
             SqlType::Geometry => {
@@ -199,7 +199,7 @@ impl<'a> ImageColumn<'a> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return out.push(0);
         }
-        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(self.prefix);
         match &self.cells {
             Cells::Text(array) => write_bytes(array.value(row).as_bytes(), out),
             Cells::Bytes(array) => write_bytes(array.value(row), out),

@@ -89,6 +89,8 @@ pub struct DtsAvro {
     /// `objectName`, `processTimestamps`, and of `tags` those that only the table decides.
     object: Box<[u8]>,
     fields: Box<[u8]>,
+    /// What stands before the values of each column.
+    prefixes: Vec<Box<[u8]>>,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -124,6 +126,7 @@ impl DtsAvro {
             source: source(server_version),
             object: object.into(),
             fields: fields.into(),
+            prefixes: table.columns().iter().map(|column| image::prefix(&column.sql_type)).collect(),
             clock: now_ms,
         }
     }
@@ -134,10 +137,10 @@ impl DtsAvro {
     }
 
     fn bind<'a>(&'a self, batch: &'a ChangeBatch) -> Result<Vec<ImageColumn<'a>>, EncodeError> {
-        let columns = self.table.columns().iter().zip(batch.rows().columns());
+        let columns = self.table.columns().iter().zip(&self.prefixes).zip(batch.rows().columns());
         columns
-            .map(|(column, array)| {
-                ImageColumn::bind(array, &column.sql_type, &self.text).map_err(|error| EncodeError {
+            .map(|((column, prefix), array)| {
+                ImageColumn::bind(array, &column.sql_type, prefix, &self.text).map_err(|error| EncodeError {
                     table: self.table.name().clone(),
                     column: column.name.clone(),
                     reason: error.to_string(),
