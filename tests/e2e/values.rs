@@ -14,7 +14,8 @@
 //! alone, in a table of one column. The seed makes the same tables again at the same scale, whatever the format.
 //!
 //! In continuous integration both tests together fill their tables with 4,000 rows before the full load, and with half as many
-//! later; with `TIDEGATE_TEST_SCALE=250` with 1,000,000, in rounds, so that memory stays bounded.
+//! later; with `TIDEGATE_TEST_SCALE=250` with 1,000,000. They come in rounds, so that memory stays bounded. At 50 both tests
+//! took 336 s and 1.2 GB beside other work on two cores.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::{self, Write};
@@ -495,7 +496,7 @@ fn shortened(sql: &str) -> String {
 
 /// `rows` in rounds, each with another format.
 fn what_the_server_prints_is_what_messages_say(test: &str, mysql_url: &str, kafka: &str, rows: u64) {
-    const ROUND_ROWS_MAX: u64 = 20_000;
+    const ROUND_ROWS_MAX: u64 = 10_000;
     let mut rng = seeded(test);
     let charsets = charsets(&mut Mysql::connect(mysql_url));
     let rounds = (rows / ROUND_ROWS_MAX).max(DIALECTS.len() as u64);

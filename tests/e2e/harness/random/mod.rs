@@ -4,10 +4,10 @@
 //! changes, also of its key. A key has one column that makes it unique, by numbers too:
 //!
 //! ```text
-//! tag   c01  c02     c03        c04             my_row_id
-//! 1     …    00371x  …          a generated     the server's, in a table
-//! 2     …    40503x  …          column          without a key
-//!             └─ numbered; c03 may belong to the key as well
+//! my_row_id              tag   c01      c02     c03
+//! the server's, where    1     40503x…  …       a generated
+//! a table has no key     2     15470x…  …       column
+//!                               └─ numbered; c02 may belong to the key as well
 //! ```
 //!
 //! Everything is chosen from the generator of random numbers that is passed in, so that a seed gives the same tables and
@@ -122,9 +122,6 @@ impl RandomTable {
         if key_kind == KeyKind::Invisible {
             columns.insert(0, RandomColumn::row_id());
             key_names.push(ROW_ID.to_owned());
-        }
-        for (index, column) in columns.iter_mut().enumerate() {
-            column.invisible &= index > 0;
         }
         let mut table = RandomTable {
             name,

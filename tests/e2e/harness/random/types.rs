@@ -227,7 +227,7 @@ impl RandomType {
 
     /// A value that no other number has, in no order.
     pub(super) fn numbered(&self, rng: &mut Rng, number: u64) -> String {
-        let scattered = number.wrapping_mul(40_503) & 0xffff;
+        let scattered = (number * 40_503) % 65_536;
         match &self.nature {
             Nature::Int { bits: 24 } => format!("{}", scattered * 100),
             Nature::Int { .. } => format!("{}", scattered * 30_000),
@@ -283,7 +283,8 @@ impl RandomType {
                 format!("ST_GeomFromText('{}', {srid})", geometry(rng, kind, srid))
             }
             Nature::Vector { dimensions } => {
-                let count = pick(rng, &[1, *dimensions, rng.clone().usize(1..=*dimensions)]);
+                let some = rng.usize(1..=*dimensions);
+                let count = pick(rng, &[1, some, *dimensions]);
                 hex((0..count).flat_map(|_| finite_f32(rng).to_le_bytes()))
             }
         }
