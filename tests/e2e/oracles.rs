@@ -129,7 +129,7 @@ impl Table {
     fn random(rng: &mut Rng, index: usize) -> Table {
         let mut columns: Vec<&Column> = COLUMNS.iter().filter(|_| rng.bool()).collect();
         rng.shuffle(&mut columns);
-        const KEYS: [&str; 4] = [", PRIMARY KEY (n)", ", PRIMARY KEY (m, n)", ", UNIQUE KEY (n)", ""];
+        const KEYS: [&str; 4] = [", PRIMARY KEY (n)", ", PRIMARY KEY (k, n)", ", UNIQUE KEY (n)", ""];
         Table { name: format!("t{index}"), columns, key: KEYS[index % 4], next: 1, alive: Vec::new() }
     }
 
@@ -138,7 +138,7 @@ impl Table {
             self.columns.iter().enumerate().map(|(index, column)| format!("c{index} {}", column.definition)).collect();
         let separator = if columns.is_empty() { "" } else { ", " };
         format!(
-            "CREATE TABLE {} ({}{separator}n BIGINT NOT NULL, m CHAR(3) NOT NULL{})",
+            "CREATE TABLE {} ({}{separator}n BIGINT NOT NULL, m INT, k CHAR(3) NOT NULL{})",
             self.name,
             columns.join(", "),
             self.key
@@ -149,7 +149,7 @@ impl Table {
     fn statement(&mut self, rng: &mut Rng) -> String {
         if self.alive.len() < 3 || rng.u8(..3) == 0 {
             let mut values: Vec<String> = self.columns.iter().map(|column| column.value(rng)).collect();
-            values.extend([self.next.to_string(), "'m'".to_owned()]);
+            values.extend([self.next.to_string(), "NULL".to_owned(), "'k'".to_owned()]);
             self.alive.push(self.next);
             self.next += 1;
             return format!("INSERT INTO {} VALUES ({})", self.name, values.join(", "));
@@ -159,8 +159,8 @@ impl Table {
             return format!("DELETE FROM {} WHERE n = {}", self.name, self.alive.swap_remove(index));
         }
         let n = self.alive[index];
-        // One that nobody had: the row is another one afterwards, though its key may be the same.
-        let mut assignments = vec![format!("m = '{}'", rng.u16(..1000))];
+        // An update that changes nothing is no event. One of the key would be two messages of ours.
+        let mut assignments = vec!["m = IFNULL(m, 0) + 1".to_owned()];
         for (index, column) in self.columns.iter().enumerate() {
             if rng.u8(..4) == 0 {
                 assignments.push(format!("c{index} = {}", column.value(rng)));
@@ -350,7 +350,11 @@ fn fastavro_reads_what_apache_avro_reads(world: &mut World) {
     assert_eq!(lines.len(), values.len());
     for (line, value) in lines.iter().zip(&values) {
         let found: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        assert_eq!(found, avro::as_fastavro_shows(value));
+        let expected = avro::as_fastavro_shows(value);
+        for (field, expected) in expected.as_object().expect("a record") {
+            assert_eq!(found.get(field), Some(expected), "{field} of {line}");
+        }
+        assert_eq!(found.as_object().map(|fields| fields.len()), Some(15));
     }
     println!("oracles: fastavro reads {} records", values.len());
 }
@@ -366,7 +370,7 @@ const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
     ("JSON", "'[2.5e30, 0.00001]'", "[2.5E30, 1.0E-5]", "[2.5e30, 0.00001]"),
     ("JSON", "JSON_ARRAY(CAST('2024-02-29' AS DATE))", "[\"2024-02-29 00:00:00.000000\"]", "[\"2024-02-29\"]"),
     ("JSON", "JSON_ARRAY(CAST(1.5 AS DECIMAL(30,20)))", "[1.500000000000000000]", "[1.50000000000000000000]"),
-    ("JSON", "JSON_ARRAY(CONCAT('a', CHAR(0), 'b'))", "[\"a\"]", "[\"a\\u0000b\"]"),
+    ("JSON", r#"'["a\\u0000b"]'"#, r#"["a"]"#, r#"["a\u0000b"]"#),
 ];
 
 /// Each still is one, and users can read of it.

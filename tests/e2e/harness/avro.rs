@@ -154,7 +154,8 @@ fn shown(value: &Value) -> serde_json::Value {
         Value::Null => serde_json::Value::Null,
         Value::Int(number) => json!(number),
         Value::Long(number) => json!(number),
-        Value::Double(number) => json!(number),
+        // The reader of the other text may be off by the last bit, and then is so for this one.
+        Value::Double(number) => serde_json::from_str(&json!(number).to_string()).expect("a number"),
         Value::String(text) | Value::Enum(_, text) => json!(text),
         Value::Bytes(bytes) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
         Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect(),
