@@ -11,6 +11,7 @@
 //! `scripts/servers.sh up` fetches them. Each statement changes one row, so that Canal, too, has one row in a message.
 //! What we keep different from Canal on purpose stands in [`DIFFERENCES`], with both texts, and in `engine/formats.md`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -188,7 +189,7 @@ fn our_values(world: &mut World, name: &str, format: &str) -> Vec<Vec<u8>> {
     let mut reader = Reader::new(&world.kafka, vec![task.name.clone()]);
     let engine = Tidegate::run(&task);
     world.finish(engine, &mut reader, |_| ());
-    read_values(&world.kafka, &task.name)
+    read_values(&world.kafka, &task.name, 0)
 }
 
 /// What Canal makes of the binlog from this file's start to the marker: messages about rows.
@@ -338,8 +339,22 @@ fn before(message: &Message) -> Row {
 
 fn fastavro_reads_what_apache_avro_reads(world: &mut World) {
     let values = our_values(world, "avro", "{dts_avro: {transactions: true}}");
+    let records = fastavro_reads(&values);
+    assert_eq!(records.len(), values.len());
+    for (found, value) in records.iter().zip(&values) {
+        let expected = avro::as_fastavro_shows(value);
+        for (field, expected) in expected.as_object().expect("a record") {
+            assert_eq!(found.get(field), Some(expected), "{field} of {found}");
+        }
+        assert_eq!(found.as_object().map(|fields| fields.len()), Some(15));
+    }
+    println!("oracles: fastavro reads {} records", values.len());
+}
+
+/// With the schema alone.
+fn fastavro_reads(values: &[Vec<u8>]) -> Vec<serde_json::Value> {
     let mut input = Vec::new();
-    for value in &values {
+    for value in values {
         input.extend((value.len() as u32).to_le_bytes());
         input.extend(value);
     }
@@ -347,16 +362,96 @@ fn fastavro_reads_what_apache_avro_reads(world: &mut World) {
     let mut python = Command::new(std::env::var("TIDEGATE_TEST_PYTHON").expect("see Servers::with_oracles"));
     python.arg(root.join("oracles/read_avro.py")).arg(root.join("../engine/src/encode/dts_avro/record.avsc"));
     let lines = lines_of(python, &input);
-    assert_eq!(lines.len(), values.len());
-    for (line, value) in lines.iter().zip(&values) {
-        let found: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        let expected = avro::as_fastavro_shows(value);
-        for (field, expected) in expected.as_object().expect("a record") {
-            assert_eq!(found.get(field), Some(expected), "{field} of {line}");
-        }
-        assert_eq!(found.as_object().map(|fields| fields.len()), Some(15));
+    lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Full load and changes, filter, projection and three partitions: what fastavro reads, applied partition by partition, is what
+/// the server holds.
+#[test]
+fn the_whole_way_as_fastavro_reads_it() {
+    let Some(servers) = Servers::with_oracles() else { return };
+    let test = "whole_way";
+    let mut rng = seeded(test);
+    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    world.mysql.run(
+        "CREATE TABLE orders (
+            id INT PRIMARY KEY, country CHAR(2), amount DECIMAL(10,2), name VARCHAR(50), state ENUM('new', 'paid')
+        )",
+    );
+    let row = |rng: &mut Rng, id: u32| {
+        let (amount, country) = (rng.u32(..2000), pick(rng, &["'de'", "'at'", "'fr'", "NULL"]));
+        format!("({id}, {country}, {amount}e-2, 'é潮{}', {})", rng.u16(..), rng.u8(1..3))
+    };
+    let rows: Vec<String> = (0..300).map(|id| row(&mut rng, id)).collect();
+    world.mysql.run(format!("INSERT INTO orders VALUES {}", rows.join(",")));
+    let mut task = world.task();
+    task.format = "dts_avro".to_owned();
+    task.tables = format!(
+        "
+  - {0}.marker
+  - table: {0}.orders
+    where: amount > 10 AND country IN ('de', 'at')
+    select: [id, name AS customer, amount, \"upper(country) AS land\", state]",
+        world.database
+    );
+    let mut reader = world.reader(["orders"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    for id in 0..300 {
+        let id = rng.u32(..300).max(id / 2);
+        world.mysql.run(match rng.u8(..5) {
+            0 => format!("REPLACE INTO orders VALUES {}", row(&mut rng, 300 + id)),
+            1 => format!("DELETE FROM orders WHERE id = {id}"),
+            2 => format!("UPDATE IGNORE orders SET id = id + 1000 WHERE id = {id}"),
+            3 => format!("UPDATE orders SET country = 'de', name = 'x{id}' WHERE id = {id}"),
+            _ => format!("UPDATE orders SET amount = {}e-2 WHERE id = {id}", rng.u32(..2000)),
+        });
     }
-    println!("oracles: fastavro reads {} records", values.len());
+    world.finish(engine, &mut reader, |_| ());
+
+    let mut state = BTreeMap::new();
+    let mut operations = BTreeMap::<String, u64>::new();
+    for partition in 0..3 {
+        let values = read_values(&world.kafka, &world.topic("orders"), partition);
+        assert!(!values.is_empty(), "the keys fall into all partitions");
+        for record in fastavro_reads(&values) {
+            let operation = record["operation"].as_str().expect("a symbol").to_owned();
+            let [before, after] = ["beforeImages", "afterImages"].map(|field| shown_row(&record[field]));
+            let key = |row: &Vec<Option<String>>| (partition, row[0].clone());
+            // Nothing comes twice: a row that is put was not there, one that is changed or taken was there as it says.
+            assert_eq!(before.as_ref().and_then(|row| state.remove(&key(row))), before, "{record}");
+            if let Some(row) = after {
+                assert_eq!(state.insert(key(&row), row), None, "{record}");
+            }
+            *operations.entry(operation).or_default() += 1;
+        }
+    }
+    println!("{test}: {operations:?}");
+    assert_eq!(operations.keys().collect::<Vec<_>>(), ["DELETE", "INIT", "INSERT", "UPDATE"]);
+    let source: Vec<(String, String, String, String, String)> = world.mysql.query(
+        "SELECT CAST(id AS CHAR), name, CAST(amount AS CHAR), UPPER(country), CAST(state AS CHAR) FROM orders
+         WHERE amount > 10 AND country IN ('de', 'at')",
+    );
+    let mut source: Vec<Vec<Option<String>>> =
+        source.into_iter().map(|(a, b, c, d, e)| [a, b, c, d, e].map(Some).to_vec()).collect();
+    let mut found: Vec<Vec<Option<String>>> = state.into_values().collect();
+    source.sort();
+    found.sort();
+    assert_eq!(found, source);
+}
+
+/// The values of a row's images; none where there are no images.
+fn shown_row(images: &serde_json::Value) -> Option<Vec<Option<String>>> {
+    let cell = |image: &serde_json::Value| {
+        let value = image.get(1)?.get("value")?.as_str()?;
+        Some(if image[0] == "Character" { text_of_hex(value) } else { value.to_owned() })
+    };
+    Some(images.as_array()?.iter().map(cell).collect())
+}
+
+fn text_of_hex(hex: &str) -> String {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
+    String::from_utf8(hex.as_bytes().chunks(2).map(byte).collect()).expect("utf8mb4")
 }
 
 /// A type, a value, Canal's text and ours.
