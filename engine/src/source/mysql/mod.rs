@@ -58,6 +58,9 @@ const WINDOW_BYTES_MIN: usize = 128 << 10;
 const WINDOW_SHARE: u64 = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
+/// The version of what the catalogue shows to a task that goes on. Changes that it has yet to read may be older than that and
+/// have other columns: theirs are the history's versions, from 1 on, and routes are kept by version.
+const VERSION_NOW: u32 = 0;
 
 /// What a first look at the server shows.
 pub struct Look {
@@ -125,7 +128,14 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let look = look(task, options, runtime)?;
+        let mut look = look(task, options, runtime)?;
+        if stored.is_some_and(|checkpoint| checkpoint.position.is_some() || checkpoint.ledger.is_some()) {
+            for table in &mut look.tables {
+                let mut parts = TableParts::from(table.table.clone());
+                parts.version = VERSION_NOW;
+                table.table = Table::from(parts);
+            }
+        }
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
