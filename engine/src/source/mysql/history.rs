@@ -243,7 +243,7 @@ impl History {
                     }
                 }
                 Effect::Rows => {
-                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, table)) {
+                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, database, table)) {
                         return Err(HistoryError::StatementFormat {
                             table: table.clone(),
                             statement: ddl::first_words(sql),
