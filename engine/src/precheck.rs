@@ -18,6 +18,8 @@ pub struct Findings {
     findings: Vec<Finding>,
     /// What was looked at and found in order.
     passed: Vec<String>,
+    /// What could not be looked at, and whom that concerns.
+    unseen: Vec<&'static str>,
 }
 
 impl Findings {
@@ -30,6 +32,9 @@ impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for passed in &self.passed {
             writeln!(f, "ok       {passed}")?;
+        }
+        for unseen in &self.unseen {
+            writeln!(f, "unseen   {unseen}")?;
         }
         for finding in &self.findings {
             let severity = match finding.severity {
@@ -45,7 +50,7 @@ impl fmt::Display for Findings {
 
 /// Connects to both sides and looks at server, privileges, tables, filters and topics.
 pub fn check(task: &Task) -> Result<Findings, Error> {
-    let mut found = Findings { findings: Vec::new(), passed: Vec::new() };
+    let mut found = Findings { findings: Vec::new(), passed: Vec::new(), unseen: Vec::new() };
     let runtime = task::runtime()?;
     let tables = match &task.source {
         SourceOptions::Mysql(options) => match mysql::look(task, options, &runtime) {
@@ -56,6 +61,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
                     look.tables().len()
                 ));
                 found.findings.extend(look.findings());
+                found.unseen.extend(look.unseen());
                 look.tables()
             }
             Err(error) => {

@@ -13,6 +13,7 @@
 //! [impossible date](crate::batch::types#impossible-dates) compares below every real one; a *computed* column over an
 //! impossible date is an error, because no calendar function has an answer for it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
@@ -21,7 +22,7 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, Timestamp
 use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError};
 
 use crate::batch::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
-use crate::batch::{ChangeBatch, Column, SqlType, Table, TableName, TableParts, UniqueKey};
+use crate::batch::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// The filter and projection of one table version.
 pub struct Transform {
@@ -37,10 +38,53 @@ pub struct Transform {
 pub enum TransformError {
     #[error("table {table}, {clause}: {error}")]
     Sql { table: TableName, clause: &'static str, error: Box<SqlError> },
+    #[error("{place}: table {table}, {clause}: {error}")]
+    Row { table: TableName, clause: &'static str, place: Place, error: Box<SqlError> },
     #[error(
-        "table {table}, select: column {column} holds a date that no calendar has, and a column is computed from it"
+        "{place}: table {table}, select: column {column} holds a date that no calendar has, and a column is computed from it"
     )]
-    ImpossibleDate { table: TableName, column: String },
+    ImpossibleDate { table: TableName, column: String, place: Place },
+}
+
+impl TransformError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            TransformError::Sql { .. } => None,
+            TransformError::Row { .. } => Some(
+                "another expression goes on from here: TRY_CAST gives NULL where CAST fails, NULLIF keeps zero out of a division",
+            ),
+            TransformError::ImpossibleDate { .. } => Some(
+                "another `select` goes on from here: the column as it is comes out with every date, and `where` keeps such rows out",
+            ),
+        }
+    }
+}
+
+/// Where a row came from.
+#[derive(Debug)]
+pub enum Place {
+    FullLoad,
+    Binlog(Coordinate),
+}
+
+impl Place {
+    fn of(batch: &ChangeBatch, row: usize) -> Place {
+        let run = batch.events().partition_point(|run| run.end <= row);
+        match batch.kinds()[row] {
+            RowKind::Initial => Place::FullLoad,
+            _ => Place::Binlog(batch.events()[run].meta.coordinate.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::FullLoad => f.write_str("full load"),
+            Place::Binlog(at) => write!(f, "binlog {at}"),
+        }
+    }
 }
 
 impl Transform {
@@ -82,10 +126,8 @@ impl Transform {
     pub fn filter(&self, batch: ChangeBatch) -> Result<ChangeBatch, TransformError> {
         let Some(filter) = &self.filter else { return Ok(batch) };
         let columns = self.view_columns(&batch, filter.columns());
-        let keep = filter.evaluate(&columns).map_err(|error| TransformError::Sql {
-            table: batch.table().name().clone(),
-            clause: "where",
-            error: Box::new(error),
+        let keep = filter.evaluate(&columns).map_err(|error| {
+            row_error(&batch, "where", error, |row| filter.evaluate(&columns.slice(row, 1)).is_err())
         })?;
         Ok(batch.retain(&keep))
     }
@@ -102,10 +144,8 @@ impl Transform {
         };
         self.refuse_impossible_dates(&batch, projection)?;
         let inputs = self.view_columns(&batch, projection.columns());
-        let computed = projection.evaluate(&inputs).map_err(|error| TransformError::Sql {
-            table: batch.table().name().clone(),
-            clause: "select",
-            error: Box::new(error),
+        let computed = projection.evaluate(&inputs).map_err(|error| {
+            row_error(&batch, "select", error, |row| projection.evaluate(&inputs.slice(row, 1)).is_err())
         })?;
         let columns = projection
             .outputs()
@@ -146,25 +186,39 @@ impl Transform {
         for &index in projection.columns() {
             let array = batch.rows().column(index);
             let impossible = match array.data_type() {
-                DataType::Date32 => {
-                    array.as_primitive::<Date32Type>().iter().flatten().any(|days| days < IMPOSSIBLE_DATE_END)
-                }
+                DataType::Date32 => array
+                    .as_primitive::<Date32Type>()
+                    .iter()
+                    .position(|days| days.is_some_and(|days| days < IMPOSSIBLE_DATE_END)),
                 DataType::Timestamp(..) => array
                     .as_primitive::<TimestampMicrosecondType>()
                     .iter()
-                    .flatten()
-                    .any(|microseconds| microseconds < IMPOSSIBLE_DATETIME_END),
-                _ => false,
+                    .position(|microseconds| microseconds.is_some_and(|time| time < IMPOSSIBLE_DATETIME_END)),
+                _ => None,
             };
-            if impossible {
+            if let Some(row) = impossible {
                 return Err(TransformError::ImpossibleDate {
                     table: batch.table().name().clone(),
                     column: batch.table().columns()[index].name.clone(),
+                    place: Place::of(batch, row),
                 });
             }
         }
         Ok(())
     }
+}
+
+/// The error of a batch with the place of its first row that has it. Kernels do not say which row that is, so each is tried
+/// again; a run has one such error at most.
+fn row_error(
+    batch: &ChangeBatch,
+    clause: &'static str,
+    error: SqlError,
+    fails: impl Fn(usize) -> bool,
+) -> TransformError {
+    let row = (0..batch.kinds().len()).find(|&row| fails(row)).unwrap_or(0);
+    let (table, place) = (batch.table().name().clone(), Place::of(batch, row));
+    TransformError::Row { table, clause, place, error: Box::new(error) }
 }
 
 /// The schema that expressions are planned on.

@@ -60,7 +60,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableParts {
     pub name: TableName,
-    /// Grows with each change of the schema; 1 is the version first seen.
+    /// Grows with each change of the schema; 1 is the version first seen, 0 what there is now, whatever that is.
     pub version: u32,
     pub columns: Vec<Column>,
     /// The primary key first, if there is one, then unique keys whose columns are all NOT NULL, by name.

@@ -141,6 +141,8 @@ pub enum SourceError {
     Wire(mysql::wire::WireError),
     #[error(transparent)]
     Binlog(mysql::binlog::BinlogError),
+    #[error("binlog {at}: {error}")]
+    EventTooLarge { at: Coordinate, error: mysql::wire::WireError },
     #[error("the server ended the binlog dump")]
     BinlogEnded,
     #[error("binlog position {at} is no longer on the server: {error}")]
@@ -162,7 +164,7 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SourceError::Load(error) => error.hint(),
-            SourceError::Wire(error) => error.hint().map(str::to_owned),
+            SourceError::Wire(error) | SourceError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
             SourceError::Binlog(error) => error.hint().map(str::to_owned),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),
             SourceError::NoDataSet { .. } => {

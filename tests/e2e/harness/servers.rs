@@ -68,10 +68,16 @@ pub(crate) struct Private {
 impl Private {
     /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, kafka.
     pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
+        Private::up_in_zone(names, mysqld_options, "UTC")
+    }
+
+    /// The same in another time zone, as the environment variable TZ names it.
+    pub(crate) fn up_in_zone(names: &[&str], mysqld_options: &str, zone: &str) -> Private {
         let folder = tempfile::Builder::new().prefix("tidegate-servers.").tempdir().expect("a temporary folder");
         let mut private = Private { folder, variables: HashMap::new() };
         let mut command = private.script();
-        let output = command.arg("up").args(names).env("TIDEGATE_MYSQLD_OPTIONS", mysqld_options).output();
+        let output =
+            command.arg("up").args(names).env("TIDEGATE_MYSQLD_OPTIONS", mysqld_options).env("TZ", zone).output();
         let output = output.expect("bash runs");
         assert!(output.status.success(), "servers.sh up {names:?}: {}", String::from_utf8_lossy(&output.stderr));
         let output = private.script().arg("env").output().expect("bash runs");

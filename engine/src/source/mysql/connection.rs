@@ -14,7 +14,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, TlsMode};
-use crate::batch::TableName;
+use crate::batch::{Column, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
 ///
@@ -209,6 +209,46 @@ impl ServerFacts {
         let days: f64 = self.number("expire_logs_days");
         Some(if seconds > 0 { seconds } else { (days * 86_400.0) as u64 }).filter(|&seconds| seconds > 0)
     }
+}
+
+/// XA transactions that are prepared and neither committed nor rolled back, as XA COMMIT takes their identifiers.
+///
+/// `None` if the account may not see them: that needs XA_RECOVER_ADMIN since MySQL 8.0.
+pub async fn prepared_xids(connection: &mut Conn) -> Result<Option<Vec<String>>, mysql_async::Error> {
+    /// ER_XAER_RMERR: what the server answers to whoever lacks the privilege.
+    const REFUSED: u16 = 1401;
+    match connection.query::<(u32, usize, usize, Vec<u8>), _>("XA RECOVER").await {
+        Ok(rows) => Ok(Some(rows.into_iter().map(|(format, gtrid, _, data)| xid(format, gtrid, &data)).collect())),
+        Err(mysql_async::Error::Server(error)) if error.code == REFUSED => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `X'67',X'62',1` out of the bytes of both parts, and how many belong to the first.
+fn xid(format: u32, gtrid_bytes: usize, data: &[u8]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (gtrid, bqual) = data.split_at_checked(gtrid_bytes).unwrap_or((data, &[]));
+    format!("X'{}',X'{}',{format}", hex(gtrid), hex(bqual))
+}
+
+/// What follows from prepared XA transactions for a task that begins now.
+pub fn check_prepared(xids: &[String]) -> Option<Finding> {
+    if xids.is_empty() {
+        return None;
+    }
+    let mut found = xids.iter().take(NAMES_LISTED_MAX).cloned().collect::<Vec<_>>().join("; ");
+    if xids.len() > NAMES_LISTED_MAX {
+        found += &format!(" and {} more", xids.len() - NAMES_LISTED_MAX);
+    }
+    Some(Finding {
+        severity: Severity::Warning,
+        check: "prepared XA transactions",
+        found,
+        expected: "none".into(),
+        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them: XA COMMIT \
+               or XA ROLLBACK each before the task's first start, or their rows are missing."
+            .into(),
+    })
 }
 
 /// What an account may do, as `SHOW GRANTS` lists it (active roles included).
@@ -517,6 +557,20 @@ fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
         "Such an engine shows changes while it is read: stop writing to these tables during the full load, or convert \
          them with ALTER TABLE … ENGINE = InnoDB.",
     );
+    about(
+        named(&|table| table.table.columns().iter().any(has_doubtful_label)),
+        "tables with ? in a label",
+        "labels without it",
+        "MySQL's catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and nobody can tell it from \
+         a real one. Written as index and as bits, such values are right.",
+    );
+}
+
+fn has_doubtful_label(column: &Column) -> bool {
+    match &column.sql_type {
+        SqlType::Enum { labels } | SqlType::Set { labels } => labels.iter().any(|label| label.contains('?')),
+        _ => false,
+    }
 }
 
 fn is_transactional(engine: &str) -> bool {
@@ -573,6 +627,15 @@ mod tests {
     fn a_name_stays_one_name() {
         assert_eq!(quote_identifier("a`b"), "`a``b`");
         assert_eq!(quote_table(&TableName::new("d.b", "t")), "`d.b`.`t`");
+    }
+
+    #[test]
+    fn xids_are_written_as_statements_take_them() {
+        assert_eq!(xid(9, 2, b"zbb"), "X'7a62',X'62',9");
+        assert_eq!(xid(1, 1, b"a"), "X'61',X'',1");
+        let finding = check_prepared(&[xid(1, 1, b"a")]).unwrap();
+        assert_eq!(finding.to_string(), "prepared XA transactions is X'61',X'',1, expected none");
+        assert_eq!(check_prepared(&[]), None);
     }
 
     #[test]

@@ -84,12 +84,21 @@ fn index_change(sql: &str) -> Option<StatementKind> {
     is_index.then_some(kind)
 }
 
-/// Whether the text names the table anywhere, as a word or a quoted name. May be wrong in one direction only: a column
-/// or string of the same name counts too.
-pub fn mentions(sql: &str, table: &TableName) -> bool {
-    tokens(sql).iter().any(|token| match token {
-        Token::Word(text) | Token::Quoted(text) => text.eq_ignore_ascii_case(&table.table),
-        Token::Other(_) => false,
+/// Whether the text names the table anywhere, as a word or a quoted name: behind its database, or alone where that is the
+/// default one. May be wrong in one direction only: a column or string of the same name counts too.
+pub fn mentions(sql: &str, default_database: &str, table: &TableName) -> bool {
+    let name_of = |token: &Token| match token {
+        Token::Word(text) | Token::Quoted(text) => Some(text.clone()),
+        Token::Other(_) => None,
+    };
+    let tokens = tokens(sql);
+    tokens.iter().enumerate().any(|(index, token)| {
+        let database = match tokens[..index] {
+            [.., ref database, Token::Other('.')] => name_of(database),
+            _ => Some(default_database.to_owned()),
+        };
+        name_of(token).is_some_and(|name| name.eq_ignore_ascii_case(&table.table))
+            && database.is_none_or(|database| database.eq_ignore_ascii_case(&table.database))
     })
 }
 
@@ -415,7 +424,7 @@ mod tests {
         let sql = "CREATE TABLE IF NOT EXISTS `a`.`b` (x ENUM('a','''b') /* c */ COMMENT \"d\") -- e";
         for end in 0..sql.len() {
             effects(&sql[..end], "shop");
-            mentions(&sql[..end], &TableName::new("a", "b"));
+            mentions(&sql[..end], "shop", &TableName::new("a", "b"));
         }
     }
 
@@ -426,8 +435,12 @@ mod tests {
 
     #[test]
     fn a_table_is_mentioned_by_word() {
-        let orders = TableName::new("shop", "orders");
-        assert!(mentions("DELETE a FROM x JOIN `Orders` a", &orders));
-        assert!(!mentions("DELETE FROM orders_old WHERE note = 'orders'", &orders));
+        let mentions = |sql, database| mentions(sql, database, &TableName::new("shop", "orders"));
+        assert!(mentions("DELETE a FROM x JOIN `Orders` a", "shop"));
+        assert!(mentions("DELETE a FROM x JOIN Shop . `Orders` a", "other"));
+        assert!(mentions("UPDATE x SET orders = 1", "shop"));
+        assert!(!mentions("DELETE FROM orders_old WHERE note = 'orders'", "shop"));
+        assert!(!mentions("DELETE FROM orders", "other"));
+        assert!(!mentions("INSERT INTO other.orders VALUES (1)", "shop"));
     }
 }

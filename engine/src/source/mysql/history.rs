@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::ddl::{self, Effect};
-use crate::batch::{Coordinate, Statement, Table, TableName, TableParts};
+use crate::batch::{Coordinate, Statement, Table, TableName, TableParts, UniqueKey};
 
 /// One entry of the history, as the checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,7 +250,7 @@ impl History {
                     touched.extend((self.captured)(&table.database, &table.table).then(|| table.clone()));
                 }
                 Effect::Rows => {
-                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, table)) {
+                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, database, table)) {
                         return Err(HistoryError::StatementFormat {
                             table: table.clone(),
                             statement: ddl::first_words(sql),
@@ -319,6 +319,9 @@ impl History {
 
 /// Fills in what a table map does not say from the version before: the exact text of a column's type (display width) where
 /// name and type are the same, and unique keys other than the primary one where all their columns are still there.
+///
+/// Of a table without a primary key, a table map calls the first unique key of NOT NULL columns so. If the version before
+/// has a key of these columns and no primary one, it is that key: the catalogue knows the difference.
 fn inherit(parts: &mut TableParts, last: &Table) {
     for column in &mut parts.columns {
         let same = last.columns().iter().find(|old| old.name == column.name && old.sql_type == column.sql_type);
@@ -326,19 +329,24 @@ fn inherit(parts: &mut TableParts, last: &Table) {
             column.type_text.clone_from(&old.type_text);
         }
     }
-    for key in last.unique_keys() {
-        let columns: Option<Vec<usize>> = key
-            .columns
-            .iter()
-            .map(|&old| parts.columns.iter().position(|column| column.name == last.columns()[old].name))
-            .collect();
-        if let Some(columns) = columns
-            && key.name != "PRIMARY"
-            && !parts.unique_keys.iter().any(|present| present.name == key.name)
-        {
-            parts.unique_keys.push(crate::batch::UniqueKey { name: key.name.clone(), columns });
-        }
+    let inherited: Vec<UniqueKey> = last
+        .unique_keys()
+        .iter()
+        .filter(|key| key.name != "PRIMARY")
+        .filter_map(|key| {
+            let new_index = |old: &usize| {
+                let name = &last.columns()[*old].name;
+                parts.columns.iter().position(|column| column.name == *name)
+            };
+            let columns = key.columns.iter().map(new_index).collect::<Option<Vec<_>>>()?;
+            Some(UniqueKey { name: key.name.clone(), columns })
+        })
+        .collect();
+    if last.primary_key().is_none() {
+        let is_inherited = |key: &UniqueKey| inherited.iter().any(|other| other.columns == key.columns);
+        parts.unique_keys.retain(|key| !is_inherited(key));
     }
+    parts.unique_keys.extend(inherited);
 }
 
 #[cfg(test)]
@@ -481,5 +489,23 @@ mod tests {
         assert_eq!(stored.len(), 2);
         prune(&mut stored, &at(500));
         assert_eq!(stored.len(), 1);
+    }
+
+    #[test]
+    fn a_unique_key_does_not_become_the_primary_one() {
+        let unique = |name: &str, columns: &[usize]| UniqueKey { name: name.into(), columns: columns.to_vec() };
+        let keys_after = |before: UniqueKey, described: &UniqueKey| {
+            let mut last = parts("id:int code:int", 1);
+            last.unique_keys = vec![before];
+            // A column came in front.
+            let mut now = parts("new:int id:int code:int", 0);
+            now.unique_keys = vec![described.clone()];
+            inherit(&mut now, &Table::from(last));
+            now.unique_keys
+        };
+        let (primary, promoted) = (unique("PRIMARY", &[1]), unique("PRIMARY", &[2]));
+        assert_eq!(keys_after(unique("by_code", &[1]), &promoted), [unique("by_code", &[2])]);
+        assert_eq!(keys_after(unique("by_code", &[1]), &primary), [primary, unique("by_code", &[2])]);
+        assert_eq!(keys_after(unique("PRIMARY", &[1]), &promoted), [promoted]);
     }
 }

@@ -79,7 +79,13 @@ impl Follower<'_> {
         let mut opened: Option<Instant> = None;
         while !self.stop.is_stopped() {
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
-            let ends = match packets.next(wait).map_err(SourceError::Wire)? {
+            let packet = packets.next(wait).map_err(|error| match error {
+                WireError::PacketTooLarge { .. } => {
+                    SourceError::EventTooLarge { at: decoder.coordinate().clone(), error }
+                }
+                error => SourceError::Wire(error),
+            })?;
+            let ends = match packet {
                 Packet::Event(event) => {
                     let mut flow = decoder.feed(event).map_err(SourceError::Binlog)?;
                     let opened_at = *opened.get_or_insert_with(Instant::now);

@@ -59,12 +59,17 @@ const WINDOW_BYTES_MIN: usize = 128 << 10;
 const WINDOW_SHARE: u64 = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
+/// The version of what the catalogue shows to a task that goes on. Changes that it has yet to read may be older than that and
+/// have other columns: theirs are the history's versions, from 1 on, and routes are kept by version.
+const VERSION_NOW: u32 = 0;
 
 /// What a first look at the server shows.
 pub struct Look {
     connect: ConnectOptions,
     facts: ServerFacts,
     tables: Vec<CatalogTable>,
+    /// `None` if the account may not see them.
+    prepared_xids: Option<Vec<String>>,
 }
 
 /// Connects and reads variables, privileges and the selected tables' definitions.
@@ -72,15 +77,16 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables) = runtime.block_on(async {
+    let (facts, tables, prepared_xids) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
         let tables = read_tables(&mut connection, &facts, task).await;
+        let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?))
+        Ok::<_, SourceError>((facts, tables?, xids))
     })?;
-    Ok(Look { connect, facts, tables })
+    Ok(Look { connect, facts, tables, prepared_xids })
 }
 
 async fn read_tables(
@@ -106,7 +112,17 @@ impl Look {
 
     /// Everything remarkable about server and tables.
     pub fn findings(&self) -> Vec<Finding> {
-        connection::check(&self.facts, &self.tables)
+        let mut findings = connection::check(&self.facts, &self.tables);
+        findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
+        findings
+    }
+
+    /// What could not be looked at, and why.
+    pub fn unseen(&self) -> Option<&'static str> {
+        self.prepared_xids.is_none().then_some(
+            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN; rows of one that was prepared before a task \
+             begins are not copied",
+        )
     }
 }
 
@@ -126,7 +142,14 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let look = look(task, options, runtime)?;
+        let mut look = look(task, options, runtime)?;
+        if stored.is_some_and(|checkpoint| checkpoint.position.is_some() || checkpoint.ledger.is_some()) {
+            for table in &mut look.tables {
+                let mut parts = TableParts::from(table.table.clone());
+                parts.version = VERSION_NOW;
+                table.table = Table::from(parts);
+            }
+        }
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {

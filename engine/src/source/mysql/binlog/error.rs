@@ -114,7 +114,7 @@ impl Fault {
                 "copy the file again, after the server has begun the next one (FLUSH BINARY LOGS)"
             }
             Fault::Value { reason, .. } if reason.contains("text is not valid") => {
-                "the stored bytes do not fit the column's character set; correct them on the server, or leave the column out"
+                "the stored bytes do not fit the column's character set; correct them on the server and begin again with a full load (move the state folder away), or leave the table out"
             }
             _ => return None,
         })

@@ -234,6 +234,11 @@ impl TableError {
                 Some("The table was altered during its full load: load it again from the start.".into())
             }
             TableError::NoSuchColumn(_) => Some("Name a column of the table, or none.".into()),
+            TableError::Value { source: BuildError::Utf8, .. } => Some(
+                "The stored bytes do not fit the column's character set: correct them on the server, then begin again with a \
+                 full load (move the state folder away)."
+                    .into(),
+            ),
             TableError::Row(_) | TableError::Value { .. } | TableError::Batch(_) => None,
         }
     }

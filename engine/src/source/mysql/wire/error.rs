@@ -162,7 +162,7 @@ impl WireError {
                  load balancers and firewalls between.",
             ),
             WireError::PacketTooLarge { .. } => {
-                Some("Raise max_packet_bytes; a row or binlog event must fit into it (MySQL's own limit is 1 GiB).")
+                Some("Raise `memory`: a row or binlog event must fit into half of it (MySQL's own limit is 1 GiB).")
             }
             WireError::Protocol { .. } => Some(
                 "Check that the port is a MySQL server's, and that no proxy alters the stream. Semi-synchronous \
