@@ -206,9 +206,10 @@ fn cell(type_number: i32, image: &Value) -> Option<String> {
         (4 | 5, ["value", "precision", "scale"]) => {
             let Value::Double(value) = part(image, "value") else { panic!("{image:?}") };
             if type_number == 4 {
-                java_float(&format!("{:e}", *value as f32))
+                let float = *value as f32;
+                java_float(&format!("{float:e}"), &format!("{float:.1e}"))
             } else {
-                java_float(&format!("{value:e}"))
+                java_float(&format!("{value:e}"), &format!("{value:.1e}"))
             }
         }
         (7, ["timestamp", "millis"]) => timestamp(number(part(image, "timestamp")), number(part(image, "millis"))),
@@ -290,12 +291,17 @@ fn timestamp(second: i64, microseconds: i64) -> String {
     format!("{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02}{}", days + 1, fraction(microseconds))
 }
 
-/// From `1.25e-5` to `1.25E-5`, and without an exponent from 0.001 to below 10,000,000.
-fn java_float(scientific: &str) -> String {
+/// From `1.25e-5` to `1.25E-5`, and without an exponent from 0.001 to below 10,000,000. Java has two digits at least, and where
+/// one were enough it has the best two.
+fn java_float(shortest: &str, two_digits: &str) -> String {
+    let scientific = if shortest.contains('.') { shortest } else { two_digits };
     let (mantissa, exponent) = scientific.split_once('e').expect("an exponent");
     let exponent: i32 = exponent.parse().expect("a number");
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-    let digits = mantissa.replace('.', "");
+    let mut digits = mantissa.replace('.', "");
+    if digits.len() == 2 && digits.ends_with('0') {
+        digits.pop();
+    }
     if digits == "0" {
         return format!("{sign}0.0");
     }
