@@ -23,7 +23,7 @@ need cc gcc
 need c++ g++
 need make make
 need perl perl
-need java default-jre-headless
+need javac default-jdk-headless
 need mvn maven
 need python3 python3
 need apt-get apt

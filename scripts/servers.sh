@@ -2,8 +2,9 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [kafka]   fetch what is missing, start the servers, wait until they answer; `mysql` is both
-#                                           MySQL servers, mysql-gtid and mysql-nogtid are one of them
+#   scripts/servers.sh up [mysql] [kafka] [oracles]
+#                                           fetch what is missing, start the servers, wait until they answer; `mysql` is both
+#                                           MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
 #   scripts/servers.sh status               what runs where
@@ -14,6 +15,10 @@
 #   mysql          MySQL with GTIDs          users admin/admin (everything) and tide/tide (what replication needs)
 #   mysql-nogtid   the same without GTIDs    same users
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
+#
+# Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
+# CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro as
+# TIDEGATE_TEST_PYTHON for read_avro.py (all in tests/oracles).
 #
 # Folders:
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
@@ -35,10 +40,13 @@ KAFKA_VERSION=4.1.0
 MYSQL_HOME=$CACHE/mysql-1
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION-1
 
-# Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` then names as
-# TIDEGATE_TEST_PYTHON; none are needed now, so none is made.
-PYTHON_PACKAGES=()
-PYTHON_HOME=$CACHE/python-1
+# Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` names as
+# TIDEGATE_TEST_PYTHON.
+PYTHON_PACKAGES=(fastavro==1.13.1)
+PYTHON_HOME=$CACHE/python-2
+
+# The sources of the oracles in Java, a folder each with what Maven is to fetch for it.
+ORACLES=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/oracles" && pwd -P)
 
 READY_SECONDS=90     # how long a server may take to answer after it was started
 STOP_SECONDS=60      # how long a server may take to end when asked politely
@@ -58,7 +66,7 @@ trap '[ -z "$TMP" ] || rm -rf "$TMP"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# install_once FOLDER FUNCTION: FUNCTION fills $TMP, which then becomes FOLDER.
+# install_once FOLDER FUNCTION ARGS: FUNCTION fills $TMP, which then becomes FOLDER.
 install_once() {
     [ ! -d "$1" ] || return 0
     need flock util-linux
@@ -67,7 +75,7 @@ install_once() {
     if [ ! -d "$1" ]; then                       # nobody else was quicker
         rm -rf "$CACHE"/.install.??????          # left by an installation that was killed: we hold the lock
         TMP=$(mktemp -d "$CACHE/.install.XXXXXX")
-        "$2"
+        "${@:2}"
         mv "$TMP" "$1"
         TMP=
     fi
@@ -162,10 +170,16 @@ mysql_command() {
     fi
 }
 
+# fetch_jars WHAT: the dependencies in $TMP/pom.xml, by Maven, to $TMP/jars.
+fetch_jars() {
+    need mvn maven
+    mvn -q -B -Dstyle.color=never -f "$TMP/pom.xml" dependency:copy-dependencies -DoutputDirectory="$TMP/jars" 2>&1 |
+        sed -n 's/\x1b\[[0-9;]*m//g; /./p' >&2 || die "Maven couldn't fetch $1 (its words are above)."
+}
+
 # Kafka: its jars by Maven, and a formatted data folder that knows the SCRAM user, copied for each broker.
 install_kafka() {
     need java default-jre-headless
-    need mvn maven
     say "fetching Kafka $KAFKA_VERSION (43 MB) ..."
     cat > "$TMP/pom.xml" <<XML
 <project>
@@ -179,8 +193,7 @@ install_kafka() {
   </dependencies>
 </project>
 XML
-    mvn -q -B -Dstyle.color=never -f "$TMP/pom.xml" dependency:copy-dependencies -DoutputDirectory="$TMP/jars" 2>&1 |
-        sed -n 's/\x1b\[[0-9;]*m//g; /./p' >&2 || die "Maven couldn't fetch Kafka (its words are above)."
+    fetch_jars Kafka
     say "formatting a data folder ..."
     kafka_properties 1 2 3 "$TMP/template" > "$TMP/format.properties"
     if ! java -XX:TieredStopAtLevel=1 -cp "$TMP/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$TMP/format.properties" \
@@ -227,8 +240,23 @@ log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
 }
 
+# oracle_home NAME: another folder when a source or a version changes.
+oracle_home() {
+    echo "$CACHE/oracle-$1-$(cat "$ORACLES/$1"/* | sha256sum | cut -c 1-12)-1"
+}
+
+oracle_classpath() { echo "$(oracle_home "$1")/classes:$(oracle_home "$1")/jars/*"; }
+
+# install_oracle NAME WHAT: its sources, the jars that they need, and their classes.
+install_oracle() {
+    need javac default-jdk-headless
+    say "fetching $2 ..."
+    cp "$ORACLES/$1"/* "$TMP"
+    fetch_jars "$1"
+    javac --release 17 -cp "$TMP/jars/*" -d "$TMP/classes" "$TMP"/*.java || die "javac couldn't compile the oracle \`$1\` (its words are above)."
+}
+
 install_python() {
-    [ ${#PYTHON_PACKAGES[@]} -gt 0 ] || return 0
     [ ! -e "$PYTHON_HOME/complete" ] || return 0
     need python3 python3
     say "making a virtual environment with ${PYTHON_PACKAGES[*]} ..."
@@ -421,14 +449,15 @@ client() {
 # ---------------------------------------------------------------------------------------------------------------------
 
 up() {
-    local names=() word name
-    [ $# -gt 0 ] || set -- mysql kafka
+    local names=() oracles= word name
+    [ $# -gt 0 ] || set -- mysql kafka oracles
     for word in "$@"; do
         case $word in
             mysql) names+=(mysql mysql-nogtid) ;;
             mysql-gtid) names+=(mysql) ;;
             mysql-nogtid | kafka) names+=("$word") ;;
-            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [kafka]: what is \`$word\`?" ;;
+            oracles) oracles=1 ;;
+            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [kafka] [oracles]: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
@@ -440,7 +469,11 @@ up() {
             *) install_once "$MYSQL_HOME" install_mysql ;;
         esac
     done
-    install_python
+    if [ -n "$oracles" ]; then
+        install_once "$(oracle_home canal)" install_oracle canal "Canal (42 MB)"
+        install_once "$(oracle_home flink)" install_oracle flink "Flink's canal-json (80 MB)"
+        install_python
+    fi
     mkdir -p "$RUN"
     RUN=$(cd "$RUN" && pwd -P)
     exec 9>"$RUN/.lock"
@@ -489,7 +522,9 @@ env_() {
         echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"
         echo "export TIDEGATE_TEST_KAFKA_SASL=127.0.0.1:$(port kafka 2)"
     fi
-    if [ ${#PYTHON_PACKAGES[@]} -gt 0 ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi
+    if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi
+    if [ -d "$(oracle_home flink)" ]; then printf 'export TIDEGATE_TEST_FLINK=%q\n' "$(oracle_classpath flink)"; fi
+    if [ -e "$PYTHON_HOME/complete" ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi
 }
 
 status() {

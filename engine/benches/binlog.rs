@@ -13,7 +13,7 @@ use std::time::Duration;
 use mimalloc::MiMalloc;
 use tidegate::batch::{Position, Window};
 use tidegate::source::binlog_file::BinlogFiles;
-use tidegate::source::mysql::binlog::{BinlogDecoder, WindowOptions};
+use tidegate::source::mysql::binlog::{BinlogDecoder, MarkOptions, WindowOptions};
 use tidegate::source::mysql::history::History;
 
 /// As in the program.
@@ -52,7 +52,7 @@ fn read(paths: &[PathBuf], captured: bool) -> (usize, usize) {
     let files = BinlogFiles::new(paths.to_vec());
     let start = Position { coordinate: files.start().expect("there is a file"), gtids: None, events_done: 0 };
     let history = History::new(&[], &start.coordinate, Box::new(move |_, _| captured), Box::new(|_| ()));
-    let options = WindowOptions { rows: 65_536, bytes: 32 << 20 };
+    let options = WindowOptions { rows: 65_536, bytes: 32 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start, Box::new(history), options);
     let (mut windows, mut images) = (0, 0);
     let mut deliver = |window: Window| {

@@ -10,6 +10,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
 use arrow::array::RecordBatch;
 use fastrand::Rng;
 use tidegate::batch::builder::push_bytes;
@@ -20,6 +22,7 @@ use tidegate::batch::{
 };
 use tidegate::encode::Encoder;
 use tidegate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
+use tidegate::encode::dts_avro::{AvroOptions, DtsAvro, SCHEMA};
 use tidegate::encode::text::{EnumText, SetText};
 use tidegate::message;
 use tidegate::partition::{PartitionHash, PartitionPolicy, Partitioner};
@@ -38,37 +41,11 @@ fn main() {
         old: OldColumns::Changed,
         time_zone_offset_s: 0,
     };
-    let encoder = CanalJson::new(batch.table(), &options);
-
-    let mut out = message::Values::default();
-    encoder.encode(&batch, &mut out).expect("every value has a text");
-    println!("{}", String::from_utf8_lossy(out.get(0)));
-    let byte_count = out.bytes.len();
-    measure("canal_json, buffer used again", rounds, byte_count, || {
-        out.truncate(0);
-        encoder.encode(&batch, &mut out).expect("every value has a text");
-        black_box(&out);
-    });
-    measure("canal_json, new buffer", rounds, byte_count, || {
-        let mut out = message::Values::default();
-        encoder.encode(&batch, &mut out).expect("every value has a text");
-        black_box(&out);
-    });
-
-    let updates = updates(&batch);
-    measure("canal_json, updates (2 rows each)", rounds, byte_count, || {
-        out.truncate(0);
-        encoder.encode(&updates, &mut out).expect("every value has a text");
-        black_box(&out);
-    });
-    let single: Vec<ChangeBatch> = (0..ROWS).map(|row| batch_of(&batch, batch.rows().slice(row, 1))).collect();
-    measure("canal_json, one row per batch", rounds, byte_count, || {
-        out.truncate(0);
-        for batch in &single {
-            encoder.encode(batch, &mut out).expect("every value has a text");
-        }
-        black_box(&out);
-    });
+    measure_encoder("canal_json", &CanalJson::new(batch.table(), &options), rounds, &batch);
+    let options = AvroOptions { enum_as: EnumText::Label, set_as: SetText::Labels };
+    let dts_avro = DtsAvro::new(batch.table(), &options, "9.7.4");
+    measure_encoder("dts_avro", &dts_avro, rounds, &batch);
+    measure_apache_avro(&dts_avro, rounds, &batch);
 
     let by_key = Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, batch.table(), 12);
     let by_key = by_key.expect("the table has a key");
@@ -78,6 +55,62 @@ fn main() {
         by_key.partitions(&batch, &mut partitions).expect("every value has a text");
         black_box(&partitions);
     });
+}
+
+fn measure_encoder(name: &str, encoder: &dyn Encoder, rounds: usize, batch: &ChangeBatch) {
+    let mut out = message::Values::default();
+    let encode = |batch: &ChangeBatch, out: &mut message::Values| {
+        encoder.encode(batch, 1_700_000_000_000_000, out).expect("every value has a form");
+    };
+    encode(batch, &mut out);
+    println!("{}", String::from_utf8_lossy(out.get(0)));
+    let byte_count = out.bytes.len();
+    measure(&format!("{name}, buffer used again"), rounds, byte_count, || {
+        out.truncate(0);
+        encode(batch, &mut out);
+        black_box(&out);
+    });
+    measure(&format!("{name}, new buffer"), rounds, byte_count, || {
+        let mut out = message::Values::default();
+        encode(batch, &mut out);
+        black_box(&out);
+    });
+    let updates = updates(batch);
+    out.truncate(0);
+    encode(&updates, &mut out);
+    let byte_count = out.bytes.len();
+    measure(&format!("{name}, updates (2 rows each)"), rounds, byte_count, || {
+        out.truncate(0);
+        encode(&updates, &mut out);
+        black_box(&out);
+    });
+    let single: Vec<ChangeBatch> = (0..ROWS).map(|row| batch_of(batch, batch.rows().slice(row, 1))).collect();
+    measure(&format!("{name}, one row per batch"), rounds, byte_count, || {
+        out.truncate(0);
+        for batch in &single {
+            encode(batch, &mut out);
+        }
+        black_box(&out);
+    });
+}
+
+/// The peer: the same records by `apache-avro`, from values that stand ready.
+fn measure_apache_avro(encoder: &DtsAvro, rounds: usize, batch: &ChangeBatch) {
+    let mut out = message::Values::default();
+    encoder.encode(batch, 1, &mut out).expect("every value has a form");
+    let schema = apache_avro::Schema::parse_str(SCHEMA).expect("the schema is a constant");
+    let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
+    let values: Vec<_> = out.iter().map(|mut datum| reader.read_value(&mut datum).expect("a datum")).collect();
+    let writer = GenericDatumWriter::builder(&schema).validate(false).build().expect("a writer");
+    let mut bytes = Vec::new();
+    measure("dts_avro by apache-avro", rounds.min(10), out.bytes.len(), || {
+        bytes.clear();
+        for value in &values {
+            writer.write_value_ref(&mut bytes, value).expect("a value of the schema");
+        }
+        black_box(&bytes);
+    });
+    assert_eq!(bytes.len(), out.bytes.len());
 }
 
 fn batch_of(batch: &ChangeBatch, rows: RecordBatch) -> ChangeBatch {

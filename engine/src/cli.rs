@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config;
 use crate::error::Error;
 use crate::status::display::Screen;
-use crate::{demo, precheck, task};
+use crate::{demo, precheck, preview, task};
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
@@ -28,12 +28,19 @@ enum Command {
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings.
     Check { task: PathBuf },
-    /// Prints what will come out of each table: columns, types, key, topic, partitions.
+    /// Prints what will come out of each table: topic, key, and what its columns become in each format.
     Schema {
         task: PathBuf,
         /// Print the source's tables as JSON instead: what `source.schema` of a task over binlog files takes.
         #[arg(long)]
         json: bool,
+    },
+    /// Prints the first messages of each table, readably, without sending anything.
+    Peek {
+        task: PathBuf,
+        /// Messages of each table.
+        #[arg(short, default_value_t = 3)]
+        n: usize,
     },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
@@ -73,11 +80,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
         Command::Schema { task, json: false } => {
-            print!("{}", task::describe(config::load(task)?)?);
+            print!("{}", preview::schema(config::load(task)?)?);
             Ok(Outcome::Done)
         }
         Command::Schema { task, json: true } => {
-            println!("{}", task::schema_json(config::load(task)?)?);
+            println!("{}", preview::schema_json(config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::Peek { task, n } => {
+            print!("{}", preview::peek(config::load(task)?, *n)?);
             Ok(Outcome::Done)
         }
         Command::Demo => {

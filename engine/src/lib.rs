@@ -25,5 +25,6 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod precheck;
+pub mod preview;
 pub mod status;
 pub mod task;

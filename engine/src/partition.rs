@@ -113,12 +113,7 @@ impl Partitioner {
         };
         let rule = match (policy, hash) {
             (PartitionPolicy::Zero, _) => Rule::Always(0),
-            (PartitionPolicy::Table, PartitionHash::Canal) => {
-                Rule::Always(canal_remainder(java_hash(0, name.table.as_bytes()), count))
-            }
-            (PartitionPolicy::Table, PartitionHash::Dts) => {
-                Rule::Always(java_hash(0, name.to_string().as_bytes()).rem_euclid(count))
-            }
+            (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(name, hash, count)),
             (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, name.database.as_bytes())),
             (_, PartitionHash::Dts) if key.is_empty() => Rule::Always(0),
             (_, PartitionHash::Dts) => Rule::Joined,
@@ -200,6 +195,29 @@ impl Partitioner {
                 }
             })
         }
+    }
+}
+
+/// Where a statement about a table goes: with its rows if they are all in one partition, else to partition 0.
+pub fn partition_of_statement(
+    policy: &PartitionPolicy,
+    hash: PartitionHash,
+    table: &TableName,
+    partition_count: u32,
+) -> i32 {
+    match policy {
+        PartitionPolicy::Table => {
+            let count = i32::try_from(partition_count).unwrap_or(i32::MAX).max(1);
+            partition_of_table(table, hash, count)
+        }
+        PartitionPolicy::Zero | PartitionPolicy::PrimaryKey | PartitionPolicy::Columns(_) => 0,
+    }
+}
+
+fn partition_of_table(table: &TableName, hash: PartitionHash, count: i32) -> i32 {
+    match hash {
+        PartitionHash::Canal => canal_remainder(java_hash(0, table.table.as_bytes()), count),
+        PartitionHash::Dts => java_hash(0, table.to_string().as_bytes()).rem_euclid(count),
     }
 }
 

@@ -1,16 +1,13 @@
 //! A task from its options to its end: opens what it needs, refuses what cannot work before anything moves, runs.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
-use crate::batch::{Table, TableParts};
 use crate::checkpoint::{Checkpoint, StateFolder};
-use crate::config::{self, Format, SinkOptions, Task};
-use crate::encode::canal_json;
+use crate::config::{self, SinkOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::{Router, canal_options, plan_transform};
+use crate::pipeline::route::Router;
 use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
@@ -27,7 +24,7 @@ use crate::status::{Status, Summary};
 const SINK_SHARE: f64 = 0.25;
 
 /// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
-const PRETENDED_PARTITIONS: u32 = 12;
+pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
 
 /// Runs a task until its source ends or it is told to stop; returns what it did.
 pub fn run(task: Task, screen: Screen) -> Result<Summary, Error> {
@@ -62,7 +59,7 @@ pub fn run_with(
         },
     };
     let sink = Arc::new(Mutex::new(open_sink(&task)?));
-    let router = Arc::new(Router::new(task.clone(), sink.clone()));
+    let router = Arc::new(Router::new(task.clone(), source.server_version(), sink.clone()));
     // Filters, projections, partitions and topics are refused here, not in the middle of a table.
     for table in source.tables() {
         router.route(table)?;
@@ -80,54 +77,6 @@ pub fn run_with(
     })?;
     info!("everything read has been delivered and stored");
     Ok(status.summary())
-}
-
-/// What will come out of each table, as text.
-pub fn describe(task: Task) -> Result<String, Error> {
-    let task = Arc::new(task);
-    let source = Source::open(&task, &runtime()?, None)?;
-    let Format::CanalJson(options) = &task.format;
-    let options = canal_options(options);
-    let mut out = String::new();
-    for table in source.tables() {
-        let transform = plan_transform(&task.tables, table).map_err(pipeline::route::RouteError::from)?;
-        let output = transform.output();
-        let name = table.name();
-        let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-        let topic = rule
-            .topic
-            .render(&name.database, &name.table)
-            .map_err(|error| pipeline::route::RouteError::Topic { table: name.clone(), error })?;
-        let names =
-            |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
-        let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
-        writeln!(out, "{name} -> topic {topic}, key {key}").expect("writing to a string does not fail");
-        let width = output.columns().iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
-        for column in output.columns() {
-            let null = if column.nullable { "" } else { " not null" };
-            let type_width = 24;
-            writeln!(
-                out,
-                "  {:width$}  {:type_width$}  sqlType {:5}  {}",
-                column.name,
-                format!("{}{null}", column.type_text),
-                canal_json::sql_type_code(&column.sql_type, &options),
-                column.sql_type.arrow(),
-            )
-            .expect("writing to a string does not fail");
-        }
-        if let Some(predicate) = transform.mysql_predicate() {
-            writeln!(out, "  the server filters by: {predicate}").expect("writing to a string does not fail");
-        }
-    }
-    Ok(out)
-}
-
-/// The source's tables as JSON: the file that `source.schema` names.
-pub fn schema_json(task: Task) -> Result<String, Error> {
-    let source = Source::open(&Arc::new(task), &runtime()?, None)?;
-    let tables: Vec<TableParts> = source.tables().iter().map(|table| Table::clone(table).into()).collect();
-    Ok(serde_json::to_string_pretty(&tables).expect("tables have string keys only"))
 }
 
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::harness::order::Order;
-use super::harness::source_state::Labels;
+use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::{kafka_sink, mysql_source};
@@ -196,6 +196,11 @@ fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(
     let mut order = Order::new(tables::ALL);
     let mut engine = Tidegate::run(&task);
     for phase in ["full load", "changes", "changes"] {
+        if phase == "changes" {
+            // Until then the writers may be through with what they are allowed, and the full load would show all of it: none
+            // of it would come as a change.
+            engine.wait_for_line("full load complete");
+        }
         writers.allow(3000);
         let mut left = rng.u32(1..2000);
         reader.until(&mut engine, phase, |message| {
@@ -220,7 +225,7 @@ fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(
         order.check(&message);
     });
     println!("{test}: {} messages, {committed} transactions, {} partitions went back", reader.count(), order.breaks());
-    assert_equals_source(&mut world, &state, Labels::Texts);
+    assert_equals_source(&mut world, &state, Format::Dts);
     order.assert_in_order(3, &world);
 }
 
@@ -235,7 +240,6 @@ fn broker_is_killed_and_comes_back() {
 }
 
 #[test]
-#[ignore = "once in about five runs a full load does not go on after its server was killed, and the cause is not found yet"]
 fn source_is_killed_and_comes_back() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql"], "");

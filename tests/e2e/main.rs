@@ -20,8 +20,11 @@ mod harness;
 
 mod faults;
 mod memory;
+mod oracles;
 mod resume;
 mod security;
 mod snapshot;
+mod statements;
 mod transform;
 mod types;
+mod values;

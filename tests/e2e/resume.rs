@@ -1,7 +1,7 @@
 //! Stopped anywhere, in whichever way: the next run goes on where the last one was.
 
 use super::harness::order::Order;
-use super::harness::source_state::Labels;
+use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
@@ -103,7 +103,7 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
         taken.changes,
         taken.order.breaks()
     );
-    assert_equals_source(&mut world, &taken.state, Labels::Texts);
+    assert_equals_source(&mut world, &taken.state, Format::Dts);
     taken.order.assert_in_order(kills, &world);
 }
 

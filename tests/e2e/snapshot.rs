@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::harness::order::Order;
-use super::harness::source_state::{Labels, rows_of};
+use super::harness::source_state::{Format, rows_of};
 use super::harness::state::State;
 use super::harness::tables::{self, Table};
 use super::harness::writers::{Target, Writers};
@@ -32,32 +32,20 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Panics unless the state is what the source holds.
-pub(crate) fn assert_equals_source(world: &mut World, state: &State, labels: Labels) {
+pub(crate) fn assert_equals_source(world: &mut World, state: &State, format: Format) {
     state.assert_no_violations();
     for table in tables::ALL {
-        state.assert_equals(table, &rows_of(&mut world.mysql, table, labels));
+        state.assert_equals(table, &rows_of(&mut world.mysql, table, format));
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Profile {
-    Canal,
-    Dts,
-}
-
 /// Loads under writers, who go on through the hand-over; then topics and source must be equal.
-fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, profile: Profile) {
+fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, format: Format) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, scaled(150_000));
     let mut task = world.task();
-    let labels = match profile {
-        Profile::Canal => Labels::Numbers,
-        Profile::Dts => {
-            task.format = "{canal_json: {profile: dts}}".to_owned();
-            Labels::Texts
-        }
-    };
+    task.format = format.yaml();
     // Many chunks, so that many of them are read while their keys change.
     task.more = "full_load: {parallel: 4, chunk_rows: 5000}".to_owned();
 
@@ -69,7 +57,7 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
     let mut engine = Tidegate::run(&task);
     let mut take = |message: Message| {
         state.apply(&message);
-        if profile == Profile::Dts {
+        if format != Format::Canal {
             order.check(&message);
         }
         message
@@ -97,7 +85,7 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
         reader.count(),
         state.row_count()
     );
-    assert_equals_source(&mut world, &state, labels);
+    assert_equals_source(&mut world, &state, format);
     order.assert_in_order(0, &world);
     // A consumer cannot recognise a repeat in a table without a key. The view of such a table is opened between two equal sets
     // of GTIDs; a transaction may be visible a moment before it is in the set, so that a few changes come twice all the same.
@@ -113,21 +101,21 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
 #[test]
 fn load_under_writers_with_gtids() {
     let Some(servers) = Servers::from_env() else { return };
-    loaded_under_writers_equals_source("load_gtid", &servers.mysql, &servers.kafka, Profile::Dts);
+    loaded_under_writers_equals_source("load_gtid", &servers.mysql, &servers.kafka, Format::Dts);
 }
 
 #[test]
 fn load_under_writers_without_gtids() {
     let Some(servers) = Servers::from_env() else { return };
-    loaded_under_writers_equals_source("load_nogtid", &servers.mysql_nogtid, &servers.kafka, Profile::Canal);
+    loaded_under_writers_equals_source("load_nogtid", &servers.mysql_nogtid, &servers.kafka, Format::Canal);
 }
 
 #[test]
 fn load_under_writers_with_full_metadata() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql"], "--binlog-row-metadata=FULL");
-    loaded_under_writers_equals_source("load_full_gtid", private.mysql(), &servers.kafka, Profile::Canal);
-    loaded_under_writers_equals_source("load_full_nogtid", private.mysql_nogtid(), &servers.kafka, Profile::Dts);
+    loaded_under_writers_equals_source("load_full_gtid", private.mysql(), &servers.kafka, Format::Avro);
+    loaded_under_writers_equals_source("load_full_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Dts);
 }
 
 /// Without faults and without writers during the load, nothing is repeated: as many messages as rows, then as many as
@@ -262,7 +250,7 @@ fn full_load_alone_ends() {
         assert_eq!(message.kind, Kind::Insert, "{message:?}");
         state.apply(&message);
     });
-    assert_equals_source(&mut world, &state, Labels::Numbers);
+    assert_equals_source(&mut world, &state, Format::Canal);
     for table in tables::ALL {
         assert_eq!(state.repeats(table), 0, "{}", table.name);
     }

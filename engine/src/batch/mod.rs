@@ -225,6 +225,49 @@ impl ChangeBatch {
     }
 }
 
+/// What stands in the binlog between changes, for formats and tasks that pass it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub kind: MarkKind,
+    /// Its place among the changes of the window.
+    pub sequence: u32,
+    pub meta: Arc<EventMeta>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    /// Of a transaction with rows of captured tables, before the first of them.
+    Begin,
+    /// After the last of them.
+    Commit,
+    /// The server is there and has nothing to say.
+    Heartbeat,
+    Statement(Statement),
+}
+
+/// A statement that touches the definition of captured tables, or removes rows without row events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub kind: StatementKind,
+    /// Captured ones, that which the statement is about first: of a RENAME, the new name.
+    pub tables: Vec<TableName>,
+    /// As it stands in the binlog. Unqualified names belong to `default_database`.
+    pub sql: String,
+    pub default_database: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    Create,
+    Alter,
+    CreateIndex,
+    DropIndex,
+    Drop,
+    Truncate,
+    Rename,
+    Other,
+}
+
 /// What is safe to remember once a window, and every window before it, has been delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -234,12 +277,27 @@ pub enum Progress {
     Position(Position),
 }
 
-/// Changes that travel together, and what their delivery makes safe.
+/// Changes and marks that travel together, and what their delivery makes safe.
 #[derive(Debug, Default)]
 pub struct Window {
     /// At most one batch per table version; sequence numbers are unique across all of them, except within an update.
     pub changes: Vec<ChangeBatch>,
+    /// In the order of their sequence numbers, which no change has.
+    pub marks: Vec<Mark>,
     pub progress: Option<Progress>,
+}
+
+impl Window {
+    /// Rows of all batches; an update has two.
+    pub fn row_count(&self) -> usize {
+        self.changes.iter().map(|batch| batch.kinds().len()).sum()
+    }
+
+    /// Larger than every sequence number in the window.
+    pub fn sequence_end(&self) -> u32 {
+        let changes = self.changes.iter().filter_map(|batch| batch.sequence().last());
+        changes.chain(self.marks.last().map(|mark| &mark.sequence)).max().map_or(0, |last| last + 1)
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{
-    ColumnsInOld, Consistency, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash, PartitionPolicy, Profile, Sasl,
-    TlsMode,
+    ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash,
+    PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
 };
 use super::yaml::Node;
 
@@ -26,7 +26,7 @@ pub(super) struct TaskFile {
     pub(super) source: Field<SourceFile>,
     pub(super) tables: Field<Listed<TableFile>>,
     pub(super) sink: Field<SinkFile>,
-    pub(super) format: Field<CanalFile>,
+    pub(super) format: Field<FormatFile>,
     pub(super) full_load: Field<Switch<FullLoadFile>>,
     pub(super) incremental: Field<Switch<IncrementalFile>>,
     pub(super) delivery: Field<Delivery>,
@@ -74,6 +74,7 @@ pub(super) struct SinkFile {
     pub(super) null: Field<()>,
     pub(super) security: Field<SecurityFile>,
     pub(super) topic: Field<String>,
+    pub(super) ddl_topic: Field<String>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
@@ -101,6 +102,11 @@ pub(super) struct CreateTopicsFile {
     pub(super) config: Field<Named<String>>,
 }
 
+pub(super) struct FormatFile {
+    pub(super) canal_json: Field<CanalFile>,
+    pub(super) dts_avro: Field<AvroFile>,
+}
+
 pub(super) struct CanalFile {
     pub(super) profile: Field<Profile>,
     pub(super) time_zone: Field<i32>,
@@ -108,6 +114,16 @@ pub(super) struct CanalFile {
     pub(super) sets: Field<LabelOrNumber>,
     pub(super) mysql_type: Field<MysqlTypeText>,
     pub(super) old: Field<ColumnsInOld>,
+    pub(super) ddl_type: Field<DdlType>,
+    pub(super) zero_date: Field<ZeroDate>,
+}
+
+pub(super) struct AvroFile {
+    pub(super) enums: Field<LabelOrNumber>,
+    pub(super) sets: Field<LabelOrNumber>,
+    pub(super) zero_date: Field<ZeroDate>,
+    pub(super) transactions: Field<bool>,
+    pub(super) heartbeats: Field<bool>,
 }
 
 pub(super) struct FullLoadFile {
@@ -120,6 +136,7 @@ pub(super) struct IncrementalFile {
     pub(super) window_ms: Field<u64>,
     pub(super) window_rows: Field<u64>,
     pub(super) heartbeat_s: Field<u64>,
+    pub(super) ddl: Field<DdlPolicy>,
 }
 
 pub(super) struct RetryFile {
@@ -249,6 +266,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         null: s.field("null", null),
         security: s.field("security", |v| v.section(security)),
         topic: s.field("topic", Value::text),
+        ddl_topic: s.field("ddl_topic", Value::text),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
@@ -301,12 +319,23 @@ fn create_topics(s: &Section<'_>) -> CreateTopicsFile {
     }
 }
 
-/// `canal_json`, or a map with the format's name as its key.
-fn format(value: Value<'_>) -> Option<CanalFile> {
+/// A format's name, or a map with that name as its only key.
+fn format(value: Value<'_>) -> Option<FormatFile> {
+    let place = value.place_and_report().0;
+    let none =
+        |place: &Place| FormatFile { canal_json: Field::Absent(place.clone()), dts_avro: Field::Absent(place.clone()) };
     match value.scalar() {
-        Some("canal_json") => Some(value.keys(canal_json)),
-        None if value.has_keys() => value.keys(|s| s.field("canal_json", |v| v.section(canal_json))).given(),
-        _ => value.refuse("must be canal_json, alone or as the key of a map with its options"),
+        Some("canal_json") => {
+            Some(FormatFile { canal_json: Field::Given(value.keys(canal_json), place.clone()), ..none(&place) })
+        }
+        Some("dts_avro") => {
+            Some(FormatFile { dts_avro: Field::Given(value.keys(dts_avro), place.clone()), ..none(&place) })
+        }
+        None if value.has_keys() => Some(value.keys(|s| FormatFile {
+            canal_json: s.field("canal_json", |v| v.section(canal_json)),
+            dts_avro: s.field("dts_avro", |v| v.section(dts_avro)),
+        })),
+        _ => value.refuse("must be canal_json or dts_avro, alone or as the key of a map with its options"),
     }
 }
 
@@ -317,11 +346,35 @@ fn canal_json(s: &Section<'_>) -> CanalFile {
             Some(offset) => Some(offset),
             None => v.refuse("must be an offset from UTC such as +00:00, +08:00 or -05:30"),
         }),
-        enums: s.field("enum", |v| v.word(&[("label", LabelOrNumber::Label), ("index", LabelOrNumber::Number)])),
-        sets: s.field("set", |v| v.word(&[("label", LabelOrNumber::Label), ("bits", LabelOrNumber::Number)])),
+        enums: enums(s),
+        sets: sets(s),
         mysql_type: s.field("mysql_type", |v| v.word(MysqlTypeText::WORDS)),
         old: s.field("old", |v| v.word(ColumnsInOld::WORDS)),
+        ddl_type: s.field("ddl_type", |v| v.word(DdlType::WORDS)),
+        zero_date: zero_date(s),
     }
+}
+
+fn dts_avro(s: &Section<'_>) -> AvroFile {
+    AvroFile {
+        enums: enums(s),
+        sets: sets(s),
+        zero_date: zero_date(s),
+        transactions: s.field("transactions", Value::flag),
+        heartbeats: s.field("heartbeats", Value::flag),
+    }
+}
+
+fn enums(s: &Section<'_>) -> Field<LabelOrNumber> {
+    s.field("enum", |v| v.word(&[("label", LabelOrNumber::Label), ("index", LabelOrNumber::Number)]))
+}
+
+fn sets(s: &Section<'_>) -> Field<LabelOrNumber> {
+    s.field("set", |v| v.word(&[("label", LabelOrNumber::Label), ("bits", LabelOrNumber::Number)]))
+}
+
+fn zero_date(s: &Section<'_>) -> Field<ZeroDate> {
+    s.field("zero_date", |v| v.word(ZeroDate::WORDS))
 }
 
 fn full_load(s: &Section<'_>) -> FullLoadFile {
@@ -337,6 +390,7 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         window_ms: s.field("window_ms", |v| v.integer(0..=10_000)),
         window_rows: s.field("window_rows", |v| v.integer(1..=10_000_000)),
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
+        ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
     }
 }
 

@@ -27,10 +27,11 @@ pub use reader::Problem;
 pub use secret::{Secret, SecretError};
 pub use tables::{TableRule, TableSelection};
 pub use task::{
-    BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics, Delivery, Format,
-    IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber, LoadOptions, MysqlOptions, MysqlTlsOptions,
-    MysqlTypeText, ParquetOptions, PartitionHash, PartitionPolicy, Profile, RetryOptions, Sasl, SaslOptions,
-    SinkOptions, SourceOptions, Task, TlsMode, TopicNameError, TopicTemplate,
+    AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics,
+    DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,
+    LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, ParquetOptions, PartitionHash, PartitionPolicy, Profile,
+    RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode, TopicNameError, TopicTemplate,
+    ZeroDate,
 };
 pub use yaml::Location;
 

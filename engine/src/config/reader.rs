@@ -280,7 +280,12 @@ impl<'a> Value<'a> {
 
     /// One word of a closed set.
     pub(super) fn word<T: Copy>(self, words: &[(&'static str, T)]) -> Option<T> {
-        let meant = self.scalar().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        // Where the set holds it, `null` is a word as any other.
+        let text = match &self.node.content {
+            Content::Scalar { text, .. } => Some(text.as_str()),
+            _ => None,
+        };
+        let meant = text.and_then(|text| words.iter().find(|(word, _)| *word == text));
         match (meant, words) {
             (Some((_, value)), _) => Some(*value),
             (None, [(only, _)]) => self.refuse(format_args!("must be {only}, there is no other yet")),

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    CanalFile, CreateTopicsFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed, MysqlTlsFile, MysqlUrl, Named,
-    RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
+    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed,
+    MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
 };
 use super::reader::{Field, Place, Report};
 use super::secret::Secret;
@@ -31,6 +31,8 @@ pub struct Task {
     pub sink: SinkOptions,
     /// `sink.partition_hash`: default `dts`, whose topics most users of this program replace.
     pub partition_hash: PartitionHash,
+    /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
+    pub ddl_topic: Option<TopicTemplate>,
     /// `format`: no default, because consumers depend on it.
     pub format: Format,
     /// `full_load`: `None` if it is switched off, or if the source has no snapshot (`binlog_files`).
@@ -268,6 +270,15 @@ impl TopicTemplate {
         Ok(TopicTemplate(parts))
     }
 
+    /// The topic, if it is the same for all tables.
+    pub fn constant(&self) -> Option<String> {
+        let literal = |part: &TopicPart| match part {
+            TopicPart::Literal(text) => Some(text.clone()),
+            TopicPart::Database | TopicPart::Table => None,
+        };
+        self.0.iter().map(literal).collect()
+    }
+
     /// The topic of one table.
     pub fn render(&self, database: &str, table: &str) -> Result<String, TopicNameError> {
         let name: String = self
@@ -323,6 +334,17 @@ impl PartitionHash {
 #[derive(Debug, Clone)]
 pub enum Format {
     CanalJson(CanalOptions),
+    DtsAvro(AvroOptions),
+}
+
+impl Format {
+    /// What becomes of dates that no calendar has.
+    pub fn zero_date(&self) -> ZeroDate {
+        match self {
+            Format::CanalJson(options) => options.zero_date,
+            Format::DtsAvro(options) => options.zero_date,
+        }
+    }
 }
 
 /// `format.canal_json`. The profile decides what is not written: `canal` is community Canal to the letter, `dts` is
@@ -333,6 +355,7 @@ pub enum Format {
 /// | type of full-load rows | `INSERT` | `INIT` |
 /// | `enum`, `set` | `index`, `bits` | `label`, `label` |
 /// | `mysql_type`, `old` | `full`, `changed` | `full`, `changed` |
+/// | `ddl_type` | `kind` | `ddl` |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanalOptions {
     /// `profile`: default `canal`, which every reader of Canal JSON understands; readers such as Flink's stop at
@@ -349,6 +372,76 @@ pub struct CanalOptions {
     pub mysql_type: MysqlTypeText,
     /// `old`: the `changed` columns of an update, or `all`.
     pub old: ColumnsInOld,
+    /// `ddl_type`.
+    pub ddl_type: DdlType,
+    /// `zero_date`.
+    pub zero_date: ZeroDate,
+}
+
+/// `format.dts_avro`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvroOptions {
+    /// `enum`: `label` or `index`. Default `label`.
+    pub enums: LabelOrNumber,
+    /// `set`: `label` or `bits`. Default `label`.
+    pub sets: LabelOrNumber,
+    /// `zero_date`.
+    pub zero_date: ZeroDate,
+    /// `transactions`: records BEGIN and COMMIT around the changes of each transaction. Only where all messages stand in one
+    /// partition of one topic: elsewhere they would frame nothing. Default off.
+    pub transactions: bool,
+    /// `heartbeats`: a record HEARTBEAT whenever the server says that it has nothing to say. Under the same condition. Default
+    /// off.
+    pub heartbeats: bool,
+}
+
+/// `ddl_type`: what the `type` of a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DdlType {
+    /// `CREATE`, `ALTER`, `ERASE`, `TRUNCATE`, `RENAME`, `CINDEX`, `DINDEX` or `QUERY`, as Canal writes.
+    Kind,
+    /// `DDL`, as DTS writes.
+    Ddl,
+}
+
+impl DdlType {
+    pub(super) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
+}
+
+/// `zero_date`: what becomes of a DATE, DATETIME or TIMESTAMP that no calendar has, such as `0000-00-00` or `2010-00-10`.
+/// Default `text`, because everything else makes up a value or drops one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZeroDate {
+    /// What MySQL shows, digit by digit.
+    Text,
+    Null,
+    /// 1970-01-01 00:00:00.
+    Epoch,
+}
+
+impl ZeroDate {
+    pub(super) const WORDS: &[(&str, Self)] =
+        &[("text", ZeroDate::Text), ("null", ZeroDate::Null), ("epoch", ZeroDate::Epoch)];
+}
+
+impl CanalOptions {
+    /// What the profile decides, and the other defaults.
+    pub fn of(profile: Profile) -> CanalOptions {
+        let (labels, ddl_type) = match profile {
+            Profile::Canal => (LabelOrNumber::Number, DdlType::Kind),
+            Profile::Dts => (LabelOrNumber::Label, DdlType::Ddl),
+        };
+        CanalOptions {
+            profile,
+            time_zone_offset_s: 0,
+            enums: labels,
+            sets: labels,
+            mysql_type: MysqlTypeText::Full,
+            old: ColumnsInOld::Changed,
+            ddl_type,
+            zero_date: ZeroDate::Text,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -428,6 +521,22 @@ pub struct IncrementalOptions {
     /// `heartbeat_s`: the server is asked for a sign of life after this many quiet seconds, and is lost after three
     /// times as many without any. Default 10: a dead connection is noticed within half a minute.
     pub heartbeat_s: u64,
+    /// `ddl`.
+    pub ddl: DdlPolicy,
+}
+
+/// `incremental.ddl`: what becomes of statements that touch captured tables. Default `ignore`, as in DTS: consumers of rows
+/// stop at what they do not expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DdlPolicy {
+    /// They are followed, and not sent.
+    Ignore,
+    /// They are sent as messages of their own.
+    Forward,
+}
+
+impl DdlPolicy {
+    pub(super) const WORDS: &[(&str, Self)] = &[("ignore", DdlPolicy::Ignore), ("forward", DdlPolicy::Forward)];
 }
 
 const WINDOW_MS: u64 = 5;
@@ -475,9 +584,15 @@ impl TaskFile {
             let defaults = sink.as_ref().map(|sink| (sink.topic.clone(), sink.partition.clone()));
             table_selection(entries, defaults, source.as_ref(), &name_or_empty, report)
         });
-        let format = self.format.required(report, "must be canal_json").map(canal_options);
+        let format = required_section(self.format, report, "must be canal_json or dts_avro")
+            .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
         let retry = retry_options(self.retry, report);
+        if let Some((_, place)) = sink.as_ref().and_then(|sink| sink.ddl_topic.as_ref())
+            && incremental.as_ref().is_none_or(|options| options.ddl == DdlPolicy::Ignore)
+        {
+            report.add(place, "has no meaning without incremental.ddl = forward");
+        }
 
         let (name, sink) = (name?, sink?);
         Some(Task {
@@ -487,7 +602,8 @@ impl TaskFile {
             tables: tables?,
             sink: sink.options,
             partition_hash: sink.hash,
-            format: Format::CanalJson(format?),
+            ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
+            format: format?,
             full_load,
             incremental,
             delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
@@ -594,12 +710,14 @@ fn server_id_of(task: &str) -> u32 {
 struct BuiltSink {
     options: SinkOptions,
     topic: TopicTemplate,
+    ddl_topic: Option<(TopicTemplate, Place)>,
     partition: PartitionPolicy,
     hash: PartitionHash,
 }
 
 fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> Option<BuiltSink> {
-    let SinkFile { kafka, file, null, security, topic, partition, partition_hash, create_topics, options } = file;
+    let SinkFile { kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options } =
+        file;
     let alternatives = [("kafka", !kafka.is_absent()), ("file", !file.is_absent()), ("null", !null.is_absent())];
     check_exactly_one(&alternatives, place, report);
 
@@ -616,6 +734,8 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         Field::Absent(_) => Some(TopicTemplate::parse(TOPIC, task).expect("a constant")),
         field => topic_template(field, task, report),
     };
+    let ddl_place = ddl_topic.as_given().map(|(_, place)| place.clone());
+    let ddl_topic = topic_template(ddl_topic, task, report).zip(ddl_place);
 
     let options = if let Some(brokers) = kafka.given() {
         SinkOptions::Kafka(KafkaOptions { brokers, sasl, tls, create_topics, options })
@@ -628,6 +748,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
     Some(BuiltSink {
         options,
         topic: topic?,
+        ddl_topic,
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
     })
@@ -811,19 +932,58 @@ fn table_selection(
     Some(TableSelection::new(exact, patterns, excludes))
 }
 
+fn format_options(file: FormatFile, place: &Place, tables: Option<&TableSelection>, report: &Report) -> Option<Format> {
+    let FormatFile { canal_json, dts_avro } = file;
+    let alternatives = [("canal_json", !canal_json.is_absent()), ("dts_avro", !dts_avro.is_absent())];
+    if alternatives.iter().any(|(_, written)| *written) {
+        check_exactly_one(&alternatives, place, report);
+    }
+    let canal = canal_json.given().map(|file| Format::CanalJson(canal_options(file)));
+    canal.or(dts_avro.given().map(|file| Format::DtsAvro(avro_options(file, tables, report))))
+}
+
+/// Whether all messages stand in one partition of one topic.
+fn has_one_order(tables: &TableSelection) -> bool {
+    let mut topics = tables.rules().map(|rule| rule.topic.constant());
+    let first = topics.next().flatten();
+    first.is_some()
+        && topics.all(|topic| topic == first)
+        && tables.rules().all(|rule| rule.partition == PartitionPolicy::Zero)
+}
+
 fn canal_options(file: CanalFile) -> CanalOptions {
-    let profile = file.profile.given().unwrap_or(Profile::Canal);
-    let labels = match profile {
-        Profile::Canal => LabelOrNumber::Number,
-        Profile::Dts => LabelOrNumber::Label,
-    };
+    let default = CanalOptions::of(file.profile.given().unwrap_or(Profile::Canal));
     CanalOptions {
-        profile,
-        time_zone_offset_s: file.time_zone.given().unwrap_or(0),
-        enums: file.enums.given().unwrap_or(labels),
-        sets: file.sets.given().unwrap_or(labels),
-        mysql_type: file.mysql_type.given().unwrap_or(MysqlTypeText::Full),
-        old: file.old.given().unwrap_or(ColumnsInOld::Changed),
+        profile: default.profile,
+        time_zone_offset_s: file.time_zone.given().unwrap_or(default.time_zone_offset_s),
+        enums: file.enums.given().unwrap_or(default.enums),
+        sets: file.sets.given().unwrap_or(default.sets),
+        mysql_type: file.mysql_type.given().unwrap_or(default.mysql_type),
+        old: file.old.given().unwrap_or(default.old),
+        ddl_type: file.ddl_type.given().unwrap_or(default.ddl_type),
+        zero_date: file.zero_date.given().unwrap_or(default.zero_date),
+    }
+}
+
+fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report) -> AvroOptions {
+    if let Some(tables) = tables
+        && !has_one_order(tables)
+    {
+        for (_, place) in
+            [&file.transactions, &file.heartbeats].into_iter().filter_map(Field::as_given).filter(|(on, _)| **on)
+        {
+            report.add(
+                place,
+                "needs sink.partition = zero and one topic for all tables: elsewhere there is no order of transactions",
+            );
+        }
+    }
+    AvroOptions {
+        enums: file.enums.given().unwrap_or(LabelOrNumber::Label),
+        sets: file.sets.given().unwrap_or(LabelOrNumber::Label),
+        zero_date: file.zero_date.given().unwrap_or(ZeroDate::Text),
+        transactions: file.transactions.given().unwrap_or(false),
+        heartbeats: file.heartbeats.given().unwrap_or(false),
     }
 }
 
@@ -870,13 +1030,19 @@ fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
 }
 
 fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOptions {
-    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s })) = file else {
-        return IncrementalOptions { window_ms: WINDOW_MS, window_rows: WINDOW_ROWS, heartbeat_s: HEARTBEAT_S };
+    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl })) = file else {
+        return IncrementalOptions {
+            window_ms: WINDOW_MS,
+            window_rows: WINDOW_ROWS,
+            heartbeat_s: HEARTBEAT_S,
+            ddl: DdlPolicy::Ignore,
+        };
     };
     IncrementalOptions {
         window_ms: window_ms.given().unwrap_or(WINDOW_MS),
         window_rows: window_rows.given().unwrap_or(WINDOW_ROWS),
         heartbeat_s: heartbeat_s.given().unwrap_or(HEARTBEAT_S),
+        ddl: ddl.given().unwrap_or(DdlPolicy::Ignore),
     }
 }
 

@@ -52,8 +52,10 @@ fn kafka(task: Task) -> KafkaOptions {
 }
 
 fn canal(task: Task) -> CanalOptions {
-    let Format::CanalJson(options) = task.format;
-    options
+    match task.format {
+        Format::CanalJson(options) => options,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -203,7 +205,7 @@ memory: 512
 retrys: 5
 ",
         "
-t.yaml:2:1: format: is missing, must be canal_json
+t.yaml:2:1: format: is missing, must be canal_json or dts_avro
 t.yaml:2:7: task = My Shop: must be made of a-z, 0-9, _ and -, because it names a folder and a Kafka client
 t.yaml:5:3: source.pasword: no such key, did you mean `password`?
 t.yaml:8:5: tables[0].selct: no such key, did you mean `select`?
@@ -251,14 +253,14 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, partition, partition_hash, create_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
         &with("format: {canal_json: {profil: dts, zone: 5}}\n"),
         "
 t.yaml:1:23: format.canal_json.profil: no such key, did you mean `profile`?
-t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, enum, set, mysql_type, old
+t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, enum, set, mysql_type, old, ddl_type, zero_date
 ",
     );
     refused(
@@ -272,7 +274,7 @@ fn missing_sections_are_named() {
     refused(
         "task: shop\n",
         "
-t.yaml:1:1: format: is missing, must be canal_json
+t.yaml:1:1: format: is missing, must be canal_json or dts_avro
 t.yaml:1:1: sink: is missing, must hold one of kafka, file and null
 t.yaml:1:1: source: is missing, must hold one of mysql, binlog_files and parquet
 t.yaml:1:1: tables: is missing, must list at least one database.table
@@ -704,20 +706,26 @@ t.yaml:1:63: sink.create_topics.replication = many: must be broker_default or a 
 fn profiles_decide_what_is_not_written() {
     let options = |text: &str| {
         let canal = canal(accepted(&with(&format!("format: {text}\n"))));
-        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old } = canal;
-        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?}")
+        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
+        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}")
     };
-    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed");
-    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed");
+    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed Kind Text");
+    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed Ddl Text");
     assert_eq!(
-        options("{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30}}"),
-        "Dts -19800 Label Number Base All"
+        options(
+            "{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30, zero_date: null}}"
+        ),
+        "Dts -19800 Label Number Base All Ddl Null"
     );
     refused(
-        &with("format: dts_avro\n"),
-        "t.yaml:1:9: format = dts_avro: must be canal_json, alone or as the key of a map with its options",
+        &with("format: avro\n"),
+        "t.yaml:1:9: format = avro: must be canal_json or dts_avro, alone or as the key of a map with its options",
     );
-    refused(&with("format: {canal: {}}\n"), "t.yaml:1:10: format.canal: no such key, there are canal_json");
+    refused(&with("format: {canal: {}}\n"), "t.yaml:1:10: format.canal: no such key, there are canal_json, dts_avro");
+    refused(
+        &with("format: {canal_json: {}, dts_avro: {}}\n"),
+        "t.yaml:1:9: format: holds canal_json, dts_avro, must hold exactly one of canal_json, dts_avro",
+    );
     refused(
         &with("format: {canal_json: {enum: bits, time_zone: Europe/Berlin}}\n"),
         "
@@ -728,6 +736,44 @@ t.yaml:1:46: format.canal_json.time_zone = Europe/Berlin: must be an offset from
     refused(
         &with("format: {canal_json: {time_zone: '+14:01'}}\n"),
         "t.yaml:1:34: format.canal_json.time_zone = +14:01: must be an offset from UTC such as +00:00, +08:00 or -05:30",
+    );
+}
+
+#[test]
+fn dts_avro_has_labels_unless_told_otherwise() {
+    let options = |text: &str| match accepted(&with(&format!("format: {text}\n"))).format {
+        Format::DtsAvro(AvroOptions { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(options("dts_avro"), "Label Label Text");
+    assert_eq!(options("{dts_avro: {enum: index, set: bits, zero_date: epoch}}"), "Number Number Epoch");
+    refused(
+        &with("format: {dts_avro: {zero_date: none}}\n"),
+        "t.yaml:1:32: format.dts_avro.zero_date = none: must be one of text, null, epoch",
+    );
+}
+
+#[test]
+fn marks_need_one_order() {
+    let one =
+        "sink: {kafka: b, topic: all, partition: zero}\nformat: {dts_avro: {transactions: true, heartbeats: true}}\n";
+    let task = accepted(&with(one));
+    assert!(matches!(task.format, Format::DtsAvro(AvroOptions { transactions: true, heartbeats: true, .. })));
+    refused(
+        &with("format: {dts_avro: {transactions: true, heartbeats: false}}\n"),
+        "t.yaml:1:35: format.dts_avro.transactions: needs sink.partition = zero and one topic for all tables: elsewhere there is no order of transactions",
+    );
+}
+
+#[test]
+fn statements_are_ignored_unless_they_are_to_be_forwarded() {
+    assert_eq!(accepted(&with("")).incremental.unwrap().ddl, DdlPolicy::Ignore);
+    let task = accepted(&with("incremental: {ddl: forward}\nsink: {kafka: b, ddl_topic: \"{task}.ddl\"}\n"));
+    assert_eq!(task.incremental.unwrap().ddl, DdlPolicy::Forward);
+    assert_eq!(task.ddl_topic.unwrap().render("shop", "orders").unwrap(), "shop.ddl");
+    refused(
+        &with("sink: {kafka: b, ddl_topic: ddl}\n"),
+        "t.yaml:1:29: sink.ddl_topic: has no meaning without incremental.ddl = forward",
     );
 }
 

@@ -9,15 +9,29 @@
 //! ```
 
 pub mod canal_json;
+pub mod dts_avro;
+#[cfg(test)]
+mod samples;
 pub mod text;
+pub mod zero_dates;
 
-use crate::batch::{ChangeBatch, TableName};
+use crate::batch::{ChangeBatch, Mark, TableName};
 use crate::message::Values;
 
 /// Turns changes of one table version into messages. Built once per version, used from many threads.
 pub trait Encoder: Send + Sync {
     /// Appends one message per change to `out`, in order. On error `out` is as it was before the call.
-    fn encode(&self, batch: &ChangeBatch, out: &mut Values) -> Result<(), EncodeError>;
+    ///
+    /// `first_id` is for formats that number their records: the change of sequence number s may use
+    /// `first_id + 2 * s` and, if an update was split, the next one too. It grows from window to window.
+    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut Values) -> Result<(), EncodeError>;
+}
+
+/// Turns what stands between changes into messages.
+pub trait MarkEncoder: Send + Sync {
+    /// Appends the message of a mark, or none if the format has none for it. `table` is the one of a statement that the
+    /// message is about; `id` as in [`Encoder::encode`].
+    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut Values);
 }
 
 /// A value that has no form in the format.

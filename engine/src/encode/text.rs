@@ -66,6 +66,8 @@ pub enum BindError {
     Labels,
     #[error("a VECTOR is not a whole number of floats long")]
     Vector,
+    #[error("a GEOMETRY is shorter than its SRID")]
+    Geometry,
 }
 
 /// A column ready to be written, cell by cell.

@@ -21,7 +21,7 @@ pub mod tracker;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::message::MessageWindow;
 use crate::sink::{Delivery, Sink, SinkError};
 use crate::status::{Phase, Status};
-use route::{RouteError, Router};
+use route::{RouteError, Routed, Router};
 use shutdown::Stop;
 use tracker::Tracker;
 
@@ -56,7 +56,7 @@ pub struct Stopped;
 
 impl Emitter {
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
-        let rows: usize = window.changes.iter().map(|batch| batch.kinds().len()).sum();
+        let rows = window.row_count();
         self.status.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
         if let Some(run) = window.changes.last().and_then(|batch: &ChangeBatch| batch.events().last()) {
             self.status.event_time_s.store(u64::from(run.meta.timestamp_s), Ordering::Relaxed);
@@ -140,13 +140,23 @@ fn dispatch(
     router: &Arc<Router>,
     pool: &rayon::ThreadPool,
 ) -> Result<(), Error> {
+    // Records are numbered from the time of the start on, so that numbers also grow from run to run, unless a run sends
+    // half a million changes a second from its first to its last.
+    let mut next_id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
     for window in windows {
-        let routes = router.routes(&window)?;
+        let routed = Routed {
+            routes: router.routes(&window)?,
+            mark_routes: router.mark_routes(&window)?,
+            first_id: next_id,
+            window,
+        };
+        next_id += 2 * u64::from(routed.window.sequence_end());
+        let router = router.clone();
         let (done, slot) = bounded(1);
         order.send(slot).map_err(|_| Error::Stopped)?;
         pool.spawn(move || {
             // Nobody waits for the slot if the pipeline has failed meanwhile.
-            let _ = done.send(route::encode_window(window, &routes));
+            let _ = done.send(route::encode_window(&router, routed));
         });
     }
     Ok(())

@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 
-use crate::batch::{ChangeBatch, Table, TableName, Window};
+use crate::batch::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
 use crate::config::{self, Format, TableSelection, Task};
-use crate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
+use crate::encode::canal_json::{
+    CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
+};
+use crate::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use crate::encode::text::{EnumText, SetText};
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::zero_dates::{Substitute, ZeroDates};
+use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
-use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner};
+use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
 use crate::sink::{Sink, SinkError};
 use crate::transform::{Transform, TransformError};
 
@@ -19,8 +23,20 @@ use crate::transform::{Transform, TransformError};
 pub struct Route {
     transform: Transform,
     partitioner: Partitioner,
+    zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
+}
+
+/// Where a mark goes, once per topic.
+#[derive(Debug)]
+pub struct MarkRoute {
+    /// Index among the marks of the window.
+    mark: usize,
+    /// The table that the message is about; none of marks that are about all.
+    table: Option<TableName>,
+    topic: Arc<str>,
+    partition: i32,
 }
 
 /// Why a table cannot be sent, or a batch of it could not.
@@ -40,7 +56,13 @@ pub enum RouteError {
 
 impl Route {
     /// `partitions` is how many the topic has.
-    fn plan(task: &Task, table: &Arc<Table>, topic: &str, partitions: u32) -> Result<Route, RouteError> {
+    fn plan(
+        task: &Task,
+        server_version: &str,
+        table: &Arc<Table>,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<Route, RouteError> {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
         let transform = plan_transform(&task.tables, table)?;
@@ -51,21 +73,26 @@ impl Route {
             partitions,
         )?
         .with_time_zone(time_zone_offset_s(&task.format));
-        let encoder = plan_encoder(&task.format, transform.output());
-        Ok(Route { transform, partitioner, encoder, topic: topic.into() })
+        let zero_dates = plan_zero_dates(&task.format, transform.output());
+        let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
+        let encoder = plan_encoder(&task.format, output, server_version);
+        Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into() })
     }
 
-    /// Messages for changes of this version, in order.
-    fn messages(&self, batch: ChangeBatch) -> Result<MessageBatch, RouteError> {
+    /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
+    fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<MessageBatch, RouteError> {
         let key_changed = self.partitioner.key_changed();
         let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
         let batch = self.transform.filter(batch)?;
         let mut partitions = Vec::with_capacity(batch.kinds().len());
         self.partitioner.partitions(&batch, &mut partitions)?;
         let sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
-        let batch = self.transform.project(batch)?;
+        let mut batch = self.transform.project(batch)?;
+        if let Some(zero_dates) = &self.zero_dates {
+            batch = zero_dates.apply(batch);
+        }
         let mut values = Values::default();
-        self.encoder.encode(&batch, &mut values)?;
+        self.encoder.encode(&batch, first_id, &mut values)?;
         Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
     }
 }
@@ -78,15 +105,37 @@ pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<
 }
 
 /// The encoder of a table as the task's format says.
-pub fn plan_encoder(format: &Format, output: &Table) -> Box<dyn Encoder> {
+pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Box<dyn Encoder> {
     match format {
         Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
+        Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &avro_options(options), server_version)),
     }
+}
+
+/// The encoder of what stands between changes.
+fn plan_mark_encoder(format: &Format, server_version: &str) -> Box<dyn MarkEncoder> {
+    match format {
+        Format::CanalJson(options) => Box::new(CanalStatements::new(match options.ddl_type {
+            config::DdlType::Kind => StatementType::Kind,
+            config::DdlType::Ddl => StatementType::Ddl,
+        })),
+        Format::DtsAvro(_) => Box::new(AvroMarks::new(server_version)),
+    }
+}
+
+fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
+    let substitute = match format.zero_date() {
+        config::ZeroDate::Text => return None,
+        config::ZeroDate::Null => Substitute::Null,
+        config::ZeroDate::Epoch => Substitute::Epoch,
+    };
+    ZeroDates::plan(output, substitute)
 }
 
 fn time_zone_offset_s(format: &Format) -> i32 {
     match format {
         Format::CanalJson(options) => options.time_zone_offset_s,
+        Format::DtsAvro(_) => 0,
     }
 }
 
@@ -97,14 +146,8 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
             config::Profile::Canal => InitialType::Insert,
             config::Profile::Dts => InitialType::Init,
         },
-        enum_as: match options.enums {
-            config::LabelOrNumber::Label => EnumText::Label,
-            config::LabelOrNumber::Number => EnumText::Index,
-        },
-        set_as: match options.sets {
-            config::LabelOrNumber::Label => SetText::Labels,
-            config::LabelOrNumber::Number => SetText::Bits,
-        },
+        enum_as: enum_text(options.enums),
+        set_as: set_text(options.sets),
         mysql_type: match options.mysql_type {
             config::MysqlTypeText::Full => MysqlType::Full,
             config::MysqlTypeText::Base => MysqlType::Base,
@@ -114,6 +157,24 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
             config::ColumnsInOld::All => OldColumns::All,
         },
         time_zone_offset_s: options.time_zone_offset_s,
+    }
+}
+
+fn avro_options(options: &config::AvroOptions) -> AvroOptions {
+    AvroOptions { enum_as: enum_text(options.enums), set_as: set_text(options.sets) }
+}
+
+fn enum_text(form: config::LabelOrNumber) -> EnumText {
+    match form {
+        config::LabelOrNumber::Label => EnumText::Label,
+        config::LabelOrNumber::Number => EnumText::Index,
+    }
+}
+
+fn set_text(form: config::LabelOrNumber) -> SetText {
+    match form {
+        config::LabelOrNumber::Label => SetText::Labels,
+        config::LabelOrNumber::Number => SetText::Bits,
     }
 }
 
@@ -136,14 +197,18 @@ fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
 /// Routes by table version, planned when first needed.
 pub struct Router {
     task: Arc<Task>,
+    server_version: String,
     /// Shared with the stage that sends: topics are prepared when a route is planned.
     sink: Arc<Mutex<Box<dyn Sink>>>,
+    marks: Box<dyn MarkEncoder>,
     routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
 }
 
 impl Router {
-    pub fn new(task: Arc<Task>, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
-        Router { task, sink, routes: Mutex::default() }
+    /// `server_version` is what the source calls itself.
+    pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
+        let marks = plan_mark_encoder(&task.format, &server_version);
+        Router { task, server_version, sink, marks, routes: Mutex::default() }
     }
 
     /// The route of a table version; prepares its topic if it is new.
@@ -153,16 +218,70 @@ impl Router {
         if let Some(route) = routes.get(&key) {
             return Ok(route.clone());
         }
-        let name = table.name();
-        let rule = self.task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
-        let topic = rule
-            .topic
-            .render(&name.database, &name.table)
-            .map_err(|error| RouteError::Topic { table: name.clone(), error })?;
-        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(&topic)?;
-        let route = Arc::new(Route::plan(&self.task, table, &topic, partitions)?);
+        let topic = topic_of(&self.rule(table.name()).topic, table.name())?;
+        let partitions = self.prepare_topic(&topic)?;
+        let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
         routes.insert(key, route.clone());
         Ok(route)
+    }
+
+    fn rule(&self, table: &TableName) -> &config::TableRule {
+        self.task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
+    }
+
+    /// Where a window's marks go, in their order.
+    pub fn mark_routes(&self, window: &Window) -> Result<Vec<MarkRoute>, RouteError> {
+        let mut routes: Vec<MarkRoute> = Vec::new();
+        for (mark, Mark { kind, .. }) in window.marks.iter().enumerate() {
+            let MarkKind::Statement(statement) = kind else {
+                // Where transactions are marked, all tables have the same topic, and that one partition is used.
+                let topic = self.task.tables.rules().find_map(|rule| rule.topic.constant());
+                let topic = topic.expect("checked with the task file");
+                self.prepare_topic(&topic)?;
+                routes.push(MarkRoute { mark, table: None, topic: topic.into(), partition: 0 });
+                continue;
+            };
+            for table in &statement.tables {
+                let rule = self.rule(table);
+                let topic = topic_of(self.task.ddl_topic.as_ref().unwrap_or(&rule.topic), table)?;
+                if routes.iter().any(|route| route.mark == mark && *route.topic == topic) {
+                    continue;
+                }
+                let partitions = self.prepare_topic(&topic)?;
+                let partition = match self.task.ddl_topic {
+                    Some(_) => 0,
+                    None => partition_of_statement(
+                        &partition_policy(&rule.partition),
+                        partition_hash(self.task.partition_hash),
+                        table,
+                        partitions,
+                    ),
+                };
+                routes.push(MarkRoute { mark, table: Some(table.clone()), topic: topic.into(), partition });
+            }
+        }
+        Ok(routes)
+    }
+
+    fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
+        self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
+    }
+
+    /// Messages of a window's marks: a batch for each, with its own place in the order.
+    fn mark_messages(&self, marks: &[Mark], routes: &[MarkRoute], first_id: u64) -> Vec<MessageBatch> {
+        let messages = routes.iter().map(|route| {
+            let mark = &marks[route.mark];
+            let mut values = Values::default();
+            self.marks.encode(mark, route.table.as_ref(), first_id + 2 * u64::from(mark.sequence), &mut values);
+            let count = values.len();
+            MessageBatch {
+                topic: route.topic.clone(),
+                values,
+                partitions: vec![route.partition; count],
+                sequence: vec![mark.sequence; count],
+            }
+        });
+        messages.filter(|batch| !batch.values.is_empty()).collect()
     }
 
     /// The routes of a window's batches, in their order.
@@ -171,13 +290,30 @@ impl Router {
     }
 }
 
+fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {
+    let topic = template.render(&table.database, &table.table);
+    topic.map_err(|error| RouteError::Topic { table: table.clone(), error })
+}
+
+/// A window and the ways of all that is in it.
+pub struct Routed {
+    pub window: Window,
+    pub routes: Vec<Arc<Route>>,
+    pub mark_routes: Vec<MarkRoute>,
+    /// As for [`Encoder::encode`].
+    pub first_id: u64,
+}
+
 /// Messages of a whole window: one core's work.
-pub fn encode_window(window: Window, routes: &[Arc<Route>]) -> Result<MessageWindow, RouteError> {
-    let batches = window
+pub fn encode_window(router: &Router, routed: Routed) -> Result<MessageWindow, RouteError> {
+    let Routed { window, routes, mark_routes, first_id } = routed;
+    let marks = router.mark_messages(&window.marks, &mark_routes, first_id);
+    let mut batches = window
         .changes
         .into_iter()
-        .zip(routes)
-        .map(|(batch, route)| route.messages(batch))
+        .zip(&routes)
+        .map(|(batch, route)| route.messages(batch, first_id))
         .collect::<Result<Vec<_>, _>>()?;
+    batches.extend(marks);
     Ok(MessageWindow { batches, progress: window.progress })
 }

@@ -20,6 +20,10 @@ use crate::batch::{Coordinate, Window};
 /// Begins the files that MySQL encrypts (`binlog_encryption`).
 const ENCRYPTED_MAGIC: [u8; 4] = [0xfd, b'b', b'i', b'n'];
 
+/// In the format description, with which a file begins: behind the header and the version of the format.
+const SERVER_VERSION_AT: usize = BINLOG_MAGIC.len() + Header::LENGTH + 2;
+const SERVER_VERSION_BYTES: usize = 50;
+
 /// Binlog files of one server, in its order.
 #[derive(Clone, Debug)]
 pub struct BinlogFiles {
@@ -34,6 +38,15 @@ impl BinlogFiles {
     /// The beginning of the first file.
     pub fn start(&self) -> Option<Coordinate> {
         Some(Coordinate::new(file_name(self.paths.first()?), BINLOG_MAGIC.len() as u64))
+    }
+
+    /// What the server that wrote the first file calls itself; `None` if that cannot be read, as reading will tell.
+    pub fn server_version(&self) -> Option<String> {
+        let mut start = [0; SERVER_VERSION_AT + SERVER_VERSION_BYTES];
+        File::open(self.paths.first()?).ok()?.read_exact(&mut start).ok()?;
+        let text = start[SERVER_VERSION_AT..].split(|&byte| byte == 0).next()?;
+        Some(String::from_utf8_lossy(text).into_owned())
+            .filter(|text| start.starts_with(&BINLOG_MAGIC) && !text.is_empty())
     }
 
     /// Reads from the decoder's coordinate to the end of the last file, and hands over each window as it is full.

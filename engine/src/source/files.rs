@@ -1,21 +1,24 @@
 //! Sources that are files: archived binlogs as changes, Parquet as a full load. Both end by themselves.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
 use super::binlog_file::BinlogFiles;
-use super::mysql::binlog::{BinlogDecoder, WindowOptions};
+use super::mysql::binlog::BinlogDecoder;
 use super::mysql::history::{History, SchemaState, StoredSchema};
-use super::mysql::window_bytes;
+use super::mysql::window_options;
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
-use crate::batch::{Coordinate, Position, Table, TableName, TableParts};
+use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Window};
 use crate::checkpoint::SourceIdentity;
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use crate::status::{Phase, TableProgress};
+
+/// Changes of a window when only the first of them are wanted.
+const SAMPLE_WINDOW_ROWS: usize = 1000;
 
 /// Binlog files that a server has written.
 pub struct ArchiveSource {
@@ -41,6 +44,10 @@ impl ArchiveSource {
         Ok(ArchiveSource { files, start, tables })
     }
 
+    pub fn server_version(&self) -> Option<String> {
+        self.files.server_version()
+    }
+
     pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
         context.status.set_phase(Phase::Incremental);
         let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
@@ -57,7 +64,7 @@ impl ArchiveSource {
             Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
         );
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
-        let windows = WindowOptions { rows, bytes: window_bytes(context.task) };
+        let windows = window_options(context.task, rows);
         let mut decoder = BinlogDecoder::new(position, Box::new(history), windows);
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
             true => ControlFlow::Break(()),
@@ -68,17 +75,40 @@ impl ArchiveSource {
     }
 
     fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
-        let start = Position { coordinate: self.start.clone(), gtids: None, events_done: 0 };
-        let schemas = self.tables.iter().map(|parts| StoredSchema {
-            table: parts.name.clone(),
-            since: start.coordinate.clone(),
-            state: SchemaState::Known { parts: parts.clone(), shown_until: None },
-        });
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.schemas = schemas.collect();
-            checkpoint.position = Some(start.clone());
+            checkpoint.schemas = self.first_schemas();
+            checkpoint.position = Some(self.start_position());
         })?;
-        Ok(start)
+        Ok(self.start_position())
+    }
+
+    fn start_position(&self) -> Position {
+        Position { coordinate: self.start.clone(), gtids: None, events_done: 0 }
+    }
+
+    fn first_schemas(&self) -> Vec<StoredSchema> {
+        let schema = |parts: &TableParts| StoredSchema {
+            table: parts.name.clone(),
+            since: self.start.clone(),
+            state: SchemaState::Known { parts: parts.clone(), shown_until: None },
+        };
+        self.tables.iter().map(schema).collect()
+    }
+
+    /// All changes from the first file's start on, until `take` has enough.
+    pub fn sample(&self, task: &Task, take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>) -> Result<(), Error> {
+        let selection = task.tables.clone();
+        let history = History::new(
+            &self.first_schemas(),
+            &self.start,
+            Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Box::new(|_| ()),
+        );
+        let windows = window_options(task, SAMPLE_WINDOW_ROWS);
+        let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows);
+        let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
+        self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
+        Ok(())
     }
 }
 
@@ -119,6 +149,19 @@ impl ParquetSource {
 
     pub fn identity(&self) -> SourceIdentity {
         self.identity.clone()
+    }
+
+    /// Rows of each table in the order of the files, until `take` has enough of it.
+    pub fn sample(&self, take: &mut (dyn FnMut(ChangeBatch) -> ControlFlow<()> + Send)) -> Result<(), Error> {
+        let take = Mutex::new(take);
+        let emit = |window: Window| {
+            let mut take = take.lock().expect("no reader panics while it gives a batch");
+            window.changes.into_iter().try_for_each(&mut **take)
+        };
+        for data_set in &self.data_sets {
+            parquet::read(std::slice::from_ref(data_set), 1, &|_, _| false, &emit).map_err(SourceError::Parquet)?;
+        }
+        Ok(())
     }
 
     pub fn run(self, context: &Context<'_>) -> Result<(), Error> {

@@ -8,10 +8,11 @@ pub mod files;
 pub mod mysql;
 pub mod parquet;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::batch::{Coordinate, Table, TableName};
+use crate::batch::{ChangeBatch, Coordinate, Table, TableName};
 use crate::checkpoint::{Checkpoint, CheckpointError, SourceIdentity, StateFolder};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
@@ -71,6 +72,17 @@ impl Source {
         }
     }
 
+    /// What the server calls itself that has, or had, the rows.
+    pub fn server_version(&self) -> String {
+        let known = match self {
+            Source::Mysql(source) => Some(source.server_version().to_owned()),
+            Source::BinlogFiles(source) => source.server_version(),
+            // A data set does not say where it comes from.
+            Source::Parquet(_) => None,
+        };
+        known.unwrap_or_else(|| "unknown".to_owned())
+    }
+
     /// The stored checkpoint, if its positions mean something here.
     pub fn check_stored(&self, stored: Checkpoint, state: &StateFolder) -> Result<Checkpoint, Error> {
         if stored.source != self.identity() {
@@ -81,6 +93,21 @@ impl Source {
             }));
         }
         Ok(stored)
+    }
+
+    /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
+    /// it breaks off; of binlog files, changes until it breaks off.
+    pub fn sample(
+        &self,
+        task: &Task,
+        rows_max: u64,
+        take: &mut (dyn FnMut(ChangeBatch) -> ControlFlow<()> + Send),
+    ) -> Result<(), Error> {
+        match self {
+            Source::Mysql(source) => source.sample(task, rows_max, take),
+            Source::BinlogFiles(source) => source.sample(task, take),
+            Source::Parquet(source) => source.sample(take),
+        }
     }
 
     /// Emits everything until the source ends, which a server's does not, or is told to stop.

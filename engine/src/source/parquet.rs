@@ -326,7 +326,7 @@ fn read_chunk(
             ChangeBatch::new(data_set.table.clone(), batch, vec![RowKind::Initial; count], sequence, events)
         });
         let progress = Progress::Chunk { table: data_set.table.name().clone(), chunk, rows: count as u64, done };
-        Window { changes: changes.into_iter().collect(), progress: Some(progress) }
+        Window { changes: changes.into_iter().collect(), progress: Some(progress), ..Window::default() }
     };
 
     let row_bytes = (bytes / rows.max(1)).max(1) as usize;

@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Tidegate, wait_for};
+use super::{Tidegate, avro, wait_for};
 
 /// A map of JSON in its written order.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,9 +108,13 @@ pub(crate) enum Kind {
     Insert,
     Update,
     Delete,
+    Statement,
+    Begin,
+    Commit,
+    Heartbeat,
 }
 
-/// One message about one row.
+/// One message: about one row, or about none.
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) partition: i32,
@@ -122,12 +126,17 @@ pub(crate) struct Message {
     pub(crate) primary_key: Option<Vec<String>>,
     pub(crate) mysql_type: Pairs<String>,
     pub(crate) sql_type: Pairs<i32>,
+    /// What sort of statement it is, and its text.
+    pub(crate) statement: Option<(String, String)>,
 }
 
 /// `UPDATE orders 1@27 id='7' name='y' (old name='x')`
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Message { partition, offset, kind, table, data, old, .. } = self;
+        let Message { partition, offset, kind, table, data, old, statement, .. } = self;
+        if let Some((kind, sql)) = statement {
+            return write!(f, "{kind} {table} {partition}@{offset} {sql}");
+        }
         let kind = format!("{kind:?}").to_uppercase();
         write!(f, "{kind} {table} {partition}@{offset} {data:?}")?;
         if let Some(old) = old {
@@ -138,9 +147,37 @@ impl fmt::Debug for Message {
 }
 
 impl Message {
-    fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+    pub(crate) fn without_row(kind: Kind, table: String, partition: i32, offset: i64) -> Message {
+        Message {
+            partition,
+            offset,
+            kind,
+            table,
+            data: Pairs(Vec::new()),
+            old: None,
+            primary_key: None,
+            mysql_type: Pairs(Vec::new()),
+            sql_type: Pairs(Vec::new()),
+            statement: None,
+        }
+    }
+
+    pub(crate) fn parse(value: &[u8], partition: i32, offset: i64) -> Result<Message, String> {
+        if value.first() == Some(&avro::FIRST_BYTE) {
+            return avro::parse(value, partition, offset);
+        }
         let envelope: Envelope = serde_json::from_slice(value).map_err(|error| error.to_string())?;
         let Envelope { data, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } = envelope;
+        if is_ddl {
+            let rows = (&data, &old, &mysql_type, &sql_type, &pk_names);
+            if !matches!(rows, (None, None, None, None, None)) {
+                return Err("DDL with rows".to_owned());
+            }
+            return Ok(Message {
+                statement: Some((kind, sql)),
+                ..Message::without_row(Kind::Statement, table, partition, offset)
+            });
+        }
         let kind = match kind.as_str() {
             "INIT" => Kind::Init,
             "INSERT" => Kind::Insert,
@@ -148,8 +185,8 @@ impl Message {
             "DELETE" => Kind::Delete,
             _ => return Err(format!("type {kind}")),
         };
-        if is_ddl || !sql.is_empty() {
-            return Err("a row that is DDL".to_owned());
+        if !sql.is_empty() {
+            return Err("a row with a statement".to_owned());
         }
         // Milliseconds of this century.
         if !(946_684_800_000..4_102_444_800_000).contains(&es) || !(946_684_800_000..4_102_444_800_000).contains(&ts) {
@@ -172,6 +209,7 @@ impl Message {
             primary_key: pk_names,
             mysql_type: mysql_type.ok_or("no mysqlType")?,
             sql_type: sql_type.ok_or("no sqlType")?,
+            statement: None,
         };
         if message.mysql_type.names() != message.data.names() || message.sql_type.names() != message.data.names() {
             return Err("data, mysqlType and sqlType have different columns".to_owned());
@@ -189,21 +227,42 @@ pub(crate) struct Reader {
     next: BTreeMap<(String, i32), i64>,
 }
 
+/// All values of partition 0 of a topic, as they are.
+pub(crate) fn read_values(brokers: &str, topic: &str) -> Vec<Vec<u8>> {
+    let consumer = consumer(brokers);
+    let (_, end) = wait_for("the end of the topic", || consumer.fetch_watermarks(topic, 0, TIMEOUT).ok());
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).expect("a valid offset");
+    consumer.assign(&list).expect("a valid list");
+    let mut values = Vec::new();
+    wait_for("all values", || {
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
+            values.push(message.payload().unwrap_or_default().to_vec());
+        }
+        (values.len() as i64 >= end).then_some(())
+    });
+    values
+}
+
+fn consumer(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tidegate-e2e")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "20")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("topic.metadata.refresh.interval.ms", "-1")
+        .set("queued.max.messages.kbytes", "16384")
+        .create()
+        .expect("a consumer needs no broker yet")
+}
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub(crate) fn new(brokers: &str, topics: Vec<String>) -> Reader {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", "tidegate-e2e")
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
-            .set("fetch.wait.max.ms", "20")
-            .set("reconnect.backoff.max.ms", "500")
-            .set("topic.metadata.refresh.interval.ms", "-1")
-            .set("queued.max.messages.kbytes", "16384")
-            .create()
-            .expect("a consumer needs no broker yet");
+        let consumer = consumer(brokers);
         Reader { consumer, missing: topics.into_iter().collect(), next: BTreeMap::new() }
     }
 

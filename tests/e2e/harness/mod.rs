@@ -1,9 +1,11 @@
 //! What all tests share: servers, the program, writers, a consumer, and the two states that must be equal.
 
+pub(crate) mod avro;
 pub(crate) mod consume;
 pub(crate) mod engine;
 pub(crate) mod mysql;
 pub(crate) mod order;
+pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod source_state;
 pub(crate) mod state;

@@ -78,6 +78,7 @@ impl Order {
             }
             Kind::Insert => vec![(key, Step::Appears(number))],
             Kind::Delete => vec![(key, Step::Disappears(number))],
+            Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat => panic!("no row: {message:?}"),
             Kind::Update => {
                 let old = message.old.as_ref().expect("checked when parsed");
                 let from = old.get("v").map_or(number, |version| version.parse().expect("a number"));
@@ -215,17 +216,8 @@ mod tests {
                 (("-", number), _) => (Kind::Delete, number, None),
                 _ => panic!("{change}"),
             };
-            order.check(&Message {
-                partition: 0,
-                offset: 0,
-                kind,
-                table: tables::INT.name.to_owned(),
-                data: row(data),
-                old,
-                primary_key: None,
-                mysql_type: Pairs(Vec::new()),
-                sql_type: Pairs(Vec::new()),
-            });
+            let table = tables::INT.name.to_owned();
+            order.check(&Message { data: row(data), old, ..Message::without_row(kind, table, 0, 0) });
         }
         (order.breaks(), order.gaps.len())
     }

@@ -4,15 +4,31 @@ use super::mysql::Mysql;
 use super::state::{Rows, Values};
 use super::tables::{Column, Form, Table};
 
-/// How the profile in use writes ENUM and SET.
+/// The format in use, as far as values look different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Labels {
-    Numbers,
-    Texts,
+pub(crate) enum Format {
+    /// Canal JSON: ENUM and SET as numbers.
+    Canal,
+    /// Canal JSON as DTS writes it: ENUM and SET as labels.
+    Dts,
+    /// DTS Avro: as before, and no digits after a second that say nothing.
+    Avro,
 }
 
-pub(crate) fn rows_of(mysql: &mut Mysql, table: &Table, labels: Labels) -> Rows {
-    let expressions: Vec<_> = table.columns().map(|column| expression(column, labels)).collect();
+impl Format {
+    /// For a task file.
+    pub(crate) fn yaml(self) -> String {
+        match self {
+            Format::Canal => "canal_json",
+            Format::Dts => "{canal_json: {profile: dts}}",
+            Format::Avro => "dts_avro",
+        }
+        .to_owned()
+    }
+}
+
+pub(crate) fn rows_of(mysql: &mut Mysql, table: &Table, format: Format) -> Rows {
+    let expressions: Vec<_> = table.columns().map(|column| expression(column, format)).collect();
     let query = format!("SELECT {} FROM {}", expressions.join(", "), table.name);
     let mut rows = Rows::new();
     mysql.for_each(&query, |row| {
@@ -29,10 +45,13 @@ pub(crate) fn rows_of(mysql: &mut Mysql, table: &Table, labels: Labels) -> Rows 
     rows
 }
 
-fn expression(Column { name, form, .. }: &Column, labels: Labels) -> String {
-    match (form, labels) {
-        (Form::Text, _) | (Form::Label, Labels::Texts) => format!("CAST({name} AS CHAR)"),
-        (Form::Label, Labels::Numbers) => format!("CAST({name} + 0 AS CHAR)"),
+fn expression(Column { name, form, .. }: &Column, format: Format) -> String {
+    match (form, format) {
+        (Form::Label, Format::Canal) => format!("CAST({name} + 0 AS CHAR)"),
+        (Form::Time, Format::Avro) => {
+            format!("TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST({name} AS CHAR)))")
+        }
+        (Form::Text | Form::Label | Form::Time, _) => format!("CAST({name} AS CHAR)"),
         (Form::Bytes, _) => format!("HEX({name})"),
     }
 }

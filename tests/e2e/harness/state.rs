@@ -114,6 +114,7 @@ impl TableState {
         match kind {
             Kind::Init | Kind::Insert => self.put(key, data, *partition),
             Kind::Delete => self.take(key, *partition),
+            Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat => Err("no row".to_owned()),
             Kind::Update => {
                 let old_key = old_key(self.table, data, old.as_ref().expect("checked when parsed"));
                 if old_key != key {

@@ -15,15 +15,17 @@ use fastrand::Rng;
 
 use super::mysql::Mysql;
 
-/// How a column's value looks in Canal JSON, for the server to say.
+/// How a column's value looks in a message, for the server to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As the server's own text.
     Text,
     /// Bytes as ISO-8859-1.
     Bytes,
-    /// ENUM and SET: number or label, as the profile says.
+    /// ENUM and SET: number or label, as the format says.
     Label,
+    /// With digits after the second.
+    Time,
 }
 
 pub(crate) struct Column {
@@ -83,7 +85,7 @@ pub(crate) const BIGINT_UNSIGNED: Table = Table {
     name: "t_bigint_unsigned",
     kind: KeyKind::BigintUnsigned,
     key: &[text("id", "BIGINT UNSIGNED")],
-    more: &[text("at", "DATETIME(3)")],
+    more: &[Column { name: "at", ddl: "DATETIME(3)", form: Form::Time }],
     constraint: "PRIMARY KEY (id)",
     primary_key: Some(&["id"]),
     keys: 2000,
@@ -134,7 +136,7 @@ pub(crate) const DECIMAL: Table = Table {
 pub(crate) const DATETIME: Table = Table {
     name: "t_datetime",
     kind: KeyKind::Datetime,
-    key: &[text("at", "DATETIME(6)")],
+    key: &[Column { name: "at", ddl: "DATETIME(6)", form: Form::Time }],
     more: &[],
     constraint: "PRIMARY KEY (at)",
     primary_key: Some(&["at"]),

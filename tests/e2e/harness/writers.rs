@@ -125,7 +125,7 @@ fn transaction(mysql: &mut Mysql, rng: &mut Rng, targets: &[Target]) -> Result<b
 
 #[cfg(test)]
 mod tests {
-    use super::super::source_state::{Labels, rows_of};
+    use super::super::source_state::{Format, rows_of};
     use super::super::{Servers, World, seeded, tables};
     use super::*;
 
@@ -144,7 +144,7 @@ mod tests {
         writers.let_commit(500);
         writers.stop();
         for (table, _) in targets {
-            let rows = rows_of(&mut world.mysql, table, Labels::Numbers);
+            let rows = rows_of(&mut world.mysql, table, Format::Canal);
             assert!(rows.len() > 20, "{}: {} rows", table.name, rows.len());
             for values in rows.values() {
                 let version: i64 = values[table.key.len()].as_ref().expect("never NULL").parse().expect("a number");

@@ -36,6 +36,7 @@
 //!   belong to which row.
 //! - `id` counts the batches of this encoder; Canal's counts the batches of its server. Neither is unique.
 
+mod statements;
 mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,7 @@ use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder};
 use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use crate::message::Values;
+pub use statements::{CanalStatements, StatementType};
 use types::SqlTypeCode;
 
 /// The `type` of rows that a full load reads.
@@ -84,12 +86,12 @@ pub struct CanalOptions {
     pub time_zone_offset_s: i32,
 }
 
-/// The code of `java.sql.Types` that values of a type have; unsigned numbers beyond the signed range have the next wider.
-pub fn sql_type_code(sql_type: &SqlType, options: &CanalOptions) -> &'static str {
+/// The codes of `java.sql.Types` that values of a type have: `4`, or `4 or -5` where it depends on the value.
+pub fn sql_type_codes(sql_type: &SqlType, options: &CanalOptions) -> String {
     match SqlTypeCode::of(sql_type, options) {
-        SqlTypeCode::Always(code)
-        | SqlTypeCode::Unsigned { small: code, .. }
-        | SqlTypeCode::Nullable { value: code, .. } => code,
+        SqlTypeCode::Always(code) => code.to_owned(),
+        SqlTypeCode::Unsigned { small: code, above: other, .. }
+        | SqlTypeCode::Nullable { value: code, null: other } => format!("{code} or {other}"),
     }
 }
 
@@ -259,7 +261,7 @@ impl CanalJson {
 }
 
 impl Encoder for CanalJson {
-    fn encode(&self, batch: &ChangeBatch, out: &mut Values) -> Result<(), EncodeError> {
+    fn encode(&self, batch: &ChangeBatch, _first_id: u64, out: &mut Values) -> Result<(), EncodeError> {
         // Nothing fails from here on, so that `out` holds all messages or none.
         let columns = self.bind(batch)?;
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;

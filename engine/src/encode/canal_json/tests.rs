@@ -1,16 +1,10 @@
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::i256;
-
 use super::*;
-use crate::batch::builder::push_bytes;
 use crate::batch::position::{Coordinate, GtidSource};
 use crate::batch::pretty::{meta, parse};
-use crate::batch::types::{date_from_parts, datetime_from_parts};
-use crate::batch::{
-    Column, EventRun, RowKind, RowsBuilder, SqlType, TableName, TableParts, UniqueKey, Values as Cells,
-};
+use crate::batch::{EventRun, SqlType, UniqueKey};
+use crate::encode::samples::{batch_of_every_type, push, table, two_rows};
 
 const CANAL: CanalOptions = CanalOptions {
     initial_type: InitialType::Insert,
@@ -24,7 +18,7 @@ const CANAL: CanalOptions = CanalOptions {
 fn encode(options: &CanalOptions, batch: &ChangeBatch) -> Vec<String> {
     let encoder = CanalJson::new(batch.table(), options).with_clock(|| 1_700_000_000_123);
     let mut out = Values::default();
-    encoder.encode(batch, &mut out).unwrap();
+    encoder.encode(batch, 0, &mut out).unwrap();
     let messages: Vec<String> = out.iter().map(|value| String::from_utf8(value.to_vec()).unwrap()).collect();
     for message in &messages {
         let parsed: serde_json::Value = serde_json::from_str(message).expect("a message is JSON");
@@ -174,8 +168,8 @@ fn events_tell_their_time_and_transaction() {
     );
     let encoder = CanalJson::new(batch.table(), &CANAL);
     let mut out = Values::default();
-    encoder.encode(&batch, &mut out).unwrap();
-    encoder.encode(&batch, &mut out).unwrap();
+    encoder.encode(&batch, 0, &mut out).unwrap();
+    encoder.encode(&batch, 0, &mut out).unwrap();
     let found: Vec<String> = out
         .iter()
         .map(|value| {
@@ -191,111 +185,6 @@ fn events_tell_their_time_and_transaction() {
     assert_eq!(found, expected);
 }
 
-fn table(columns: &[(&str, SqlType, &str)], unique_keys: Vec<UniqueKey>) -> Arc<Table> {
-    let columns = columns
-        .iter()
-        .map(|(name, sql_type, type_text)| Column {
-            name: (*name).into(),
-            sql_type: sql_type.clone(),
-            type_text: (*type_text).into(),
-            nullable: true,
-            charset: None,
-        })
-        .collect();
-    Arc::new(Table::from(TableParts { name: TableName::new("a\"b", "c\\d"), version: 1, columns, unique_keys }))
-}
-
-/// One row of values and one of NULLs.
-fn two_rows(table: Arc<Table>, push: &[&dyn Fn(&mut Cells)]) -> ChangeBatch {
-    let mut builder = RowsBuilder::new(&table);
-    for (column, push) in builder.columns.iter_mut().zip(push) {
-        push(&mut column.values);
-        column.append_valid();
-        column.append_null();
-    }
-    let rows = RecordBatch::try_new(table.schema().clone(), builder.finish().unwrap()).unwrap();
-    let events = vec![EventRun { end: 2, meta: meta() }];
-    ChangeBatch::new(table, rows, vec![RowKind::Insert; 2], vec![0, 1], events)
-}
-
-macro_rules! push {
-    (Bytes: $value:expr) => {
-        &|cells| {
-            let Cells::Bytes { data, offsets } = cells else { panic!("not bytes") };
-            push_bytes(data, offsets, $value.as_ref());
-        }
-    };
-    ($arm:ident: $value:expr) => {
-        &|cells| {
-            let Cells::$arm(values) = cells else { panic!("not {}", stringify!($arm)) };
-            values.push($value);
-        }
-    };
-}
-
-fn batch_of_every_type() -> ChangeBatch {
-    let int = |bytes, unsigned| SqlType::Int { bytes, unsigned };
-    let labels: Arc<[String]> = Arc::from(["x,y)".to_owned(), "z".to_owned()]);
-    let table = table(
-        &[
-            ("i1", int(1, false), "tinyint(1)"),
-            ("u1", int(1, true), "tinyint(3) unsigned"),
-            ("u2", int(2, true), "smallint unsigned"),
-            ("u3", int(3, true), "mediumint unsigned"),
-            ("u4", int(4, true), "int unsigned"),
-            ("u8", int(8, true), "bigint(20) unsigned zerofill"),
-            ("f", SqlType::Float, "float"),
-            ("d", SqlType::Double, "double"),
-            ("n", SqlType::Decimal { precision: 65, scale: 2 }, "decimal(65,2)"),
-            ("b", SqlType::Bit { width: 9 }, "bit(9)"),
-            ("y", SqlType::Year, "year"),
-            ("da", SqlType::Date, "date"),
-            ("t", SqlType::Time { fraction: 2 }, "time(2)"),
-            ("dt", SqlType::DateTime { fraction: 0 }, "datetime"),
-            ("ts", SqlType::Timestamp { fraction: 3 }, "timestamp(3)"),
-            ("c", SqlType::Char, "char(3)"),
-            ("te", SqlType::Text, "text"),
-            ("bi", SqlType::Binary { length: 2 }, "binary(2)"),
-            ("bl", SqlType::Blob, "blob"),
-            ("e", SqlType::Enum { labels: labels.clone() }, "enum('x,y)','z')"),
-            ("s", SqlType::Set { labels }, "set('x,y)','z')"),
-            ("j", SqlType::Json, "json"),
-            ("g", SqlType::Geometry, "point"),
-            ("v\n", SqlType::Vector, "vector(1)"),
-        ],
-        Vec::new(),
-    );
-    two_rows(
-        table,
-        &[
-            push!(I8: -1),
-            push!(U8: 128),
-            push!(U16: 32768),
-            push!(U32: 16777215),
-            push!(U32: 1 << 31),
-            push!(U64: 1 << 63),
-            push!(F32: 0.5),
-            push!(F64: 1e-5),
-            push!(I256: i256::from_i128(-1)),
-            push!(U64: 511),
-            push!(U16: 0),
-            push!(I32: date_from_parts(0, 0, 0)),
-            push!(I64: -3_723_450_000),
-            push!(I64: datetime_from_parts(2024, 1, 2, 3_000_000)),
-            push!(I64: 1_500),
-            push!(Bytes: "日\""),
-            push!(Bytes: "a\tb"),
-            push!(Bytes: [0_u8, 0xff]),
-            push!(Bytes: b"\\"),
-            push!(U16: 1),
-            push!(U64: 3),
-            push!(Bytes: r#"{"k": 1}"#),
-            push!(Bytes: [1_u8; 3]),
-            push!(Bytes: 1.5_f32.to_le_bytes()),
-        ],
-    )
-}
-
 #[test]
 fn every_type_as_canal_writes_it() {
     let east = CanalOptions { time_zone_offset_s: 3600, ..CANAL };
@@ -305,7 +194,7 @@ fn every_type_as_canal_writes_it() {
         r#""f":"0.5","d":"1.0E-5","n":"-0.01","b":"511","y":"0000","da":"0000-00-00","t":"-01:02:03.45","#,
         r#""dt":"2024-01-02 00:00:03","ts":"1970-01-01 01:00:00.001","c":"日\"","te":"a\tb","#,
         "\"bi\":\"\\u0000\u{ff}\",",
-        r#""bl":"\\","e":"1","s":"3","j":"{\"k\": 1}","g":"\u0001\u0001\u0001","v\n":"[1.5]"}],"#,
+        r#""bl":"\\","e":"1","s":"3","j":"{\"k\": 1}","g":"\u0000\u0000\u0000\u0000\u0001\u0001","v\n":"[1.5]"}],"#,
         r#""database":"a\"b","es":1700000000000,"gtid":"","id":1,"isDdl":false,"#,
         r#""mysqlType":{"i1":"tinyint(1)","u1":"tinyint(3) unsigned","u2":"smallint unsigned","#,
         r#""u3":"mediumint unsigned","u4":"int unsigned","u8":"bigint(20) unsigned zerofill","f":"float","d":"double","#,
@@ -322,7 +211,7 @@ fn every_type_as_canal_writes_it() {
         sql_types(&messages)[1],
         concat!(
             r#"{"i1":-6,"u1":-6,"u2":5,"u3":4,"u4":4,"u8":-5,"f":7,"d":8,"n":3,"b":-7,"y":12,"da":91,"t":92,"#,
-            r#""dt":93,"ts":93,"c":1,"te":2005,"bi":2004,"bl":2004,"e":4,"s":2004,"j":12,"g":2004,"v\n":12}"#
+            r#""dt":93,"ts":93,"c":1,"te":2005,"bi":2004,"bl":2004,"e":4,"s":2004,"j":1111,"g":2004,"v\n":12}"#
         )
     );
 }
@@ -364,9 +253,9 @@ fn a_failed_batch_leaves_the_output_as_it_was() {
     let columns = [("id", SqlType::Vector, "vector(1)")];
     let bad = two_rows(table(&columns, Vec::new()), &[push!(Bytes: b"x")]);
     let mut out = Values::default();
-    CanalJson::new(good.table(), &CANAL).encode(&good, &mut out).unwrap();
+    CanalJson::new(good.table(), &CANAL).encode(&good, 0, &mut out).unwrap();
     let (bytes, ends) = (out.bytes.clone(), out.ends.clone());
-    let error = CanalJson::new(bad.table(), &CANAL).encode(&bad, &mut out).unwrap_err();
+    let error = CanalJson::new(bad.table(), &CANAL).encode(&bad, 0, &mut out).unwrap_err();
     assert_eq!(error.to_string(), "table a\"b.c\\d, column id: a VECTOR is not a whole number of floats long");
     assert_eq!((out.bytes, out.ends), (bytes, ends));
 }

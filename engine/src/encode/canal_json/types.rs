@@ -1,7 +1,7 @@
 //! `mysqlType` and `sqlType`: what a message says of its columns' types.
 //!
 //! `sqlType` holds codes of `java.sql.Types`. For unsigned integers the code depends on the value: Canal names the next
-//! wider type once the value is beyond the signed range. Of a SET written as bits, NULL has another code than a value.
+//! wider type once the value is beyond the signed range. Of a SET written as bits and of a JSON, NULL has another code than a value.
 //!
 //! | MySQL | code | |
 //! |---|---|---|
@@ -9,7 +9,8 @@
 //! | MEDIUMINT | 4 | |
 //! | DECIMAL, FLOAT, DOUBLE, BIT | 3, 7, 8, -7 | |
 //! | DATE, TIME, DATETIME, TIMESTAMP, YEAR | 91, 92, 93, 93, 12 | |
-//! | CHAR, VARCHAR, TEXT, JSON | 1, 12, 2005, 12 | |
+//! | CHAR, VARCHAR, TEXT | 1, 12, 2005 | |
+//! | JSON | 12 | 1111 when NULL |
 //! | BINARY, VARBINARY, BLOB, GEOMETRY | 2004 | |
 //! | ENUM | 4 | 1 when written as a label: a reader must not parse it as a number |
 //! | SET | -7 | 2004 when NULL; 1 when written as labels |
@@ -56,7 +57,8 @@ impl SqlTypeCode {
             SqlType::Date => Always("91"),
             SqlType::Time { .. } => Always("92"),
             SqlType::DateTime { .. } | SqlType::Timestamp { .. } => Always("93"),
-            SqlType::Year | SqlType::VarChar | SqlType::Json | SqlType::Vector => Always("12"),
+            SqlType::Year | SqlType::VarChar | SqlType::Vector => Always("12"),
+            SqlType::Json => Nullable { value: "12", null: "1111" },
             SqlType::Char => Always("1"),
             SqlType::Text => Always("2005"),
             SqlType::Binary { .. } | SqlType::VarBinary | SqlType::Blob | SqlType::Geometry => Always("2004"),

@@ -9,13 +9,14 @@
 //! RENAME TABLE a TO b, c TO a                 Renamed(a, b), Renamed(c, a)
 //! DROP TABLE a, b                             Dropped(a), Dropped(b)
 //! TRUNCATE a                                  Truncated(a)
+//! CREATE INDEX i ON a (…), DROP INDEX i ON a  Indexed(a)
 //! INSERT | UPDATE | DELETE | REPLACE | LOAD   Rows: statement-format changes, of any table that the text mentions
 //! ```
 //!
 //! Comments are skipped, the contents of `/*!50000 … */` are read as the server reads them, and unqualified names belong to
 //! the statement's default database. A clause that is not understood never hides a table name: names come before clauses.
 
-use crate::batch::TableName;
+use crate::batch::{StatementKind, TableName};
 
 /// What a statement does to one table, or to an unknown number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Effect {
         to: TableName,
     },
     Dropped(TableName),
+    /// An index came or went: no column and no row is another.
+    Indexed(TableName),
     DroppedDatabase(String),
     Truncated(TableName),
     /// A statement that changes rows by itself: it was logged in statement format.
@@ -42,6 +45,43 @@ pub enum Effect {
 pub fn effects(sql: &str, default_database: &str) -> Vec<Effect> {
     let mut reader = Reader { tokens: tokens(sql), next: 0, default_database };
     reader.statement()
+}
+
+/// What sort of statement has these effects.
+pub fn kind(sql: &str, effects: &[Effect]) -> StatementKind {
+    let renames = effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. }));
+    match effects.first() {
+        _ if renames => StatementKind::Rename,
+        Some(Effect::Created { .. }) => StatementKind::Create,
+        Some(Effect::Dropped(_)) => StatementKind::Drop,
+        Some(Effect::Truncated(_)) => StatementKind::Truncate,
+        Some(Effect::PartitionsChanged(_)) => StatementKind::Alter,
+        Some(Effect::Altered(_) | Effect::Indexed(_)) => index_change(sql).unwrap_or(StatementKind::Alter),
+        Some(Effect::DroppedDatabase(_) | Effect::Rows | Effect::Renamed { .. }) | None => StatementKind::Other,
+    }
+}
+
+/// Whether an ALTER TABLE, by its first clause, or another statement makes or drops an index.
+fn index_change(sql: &str) -> Option<StatementKind> {
+    let words: Vec<String> = tokens(sql)
+        .into_iter()
+        .map_while(|token| match token {
+            Token::Word(text) => Some(text.to_ascii_uppercase()),
+            Token::Quoted(_) | Token::Other('.') => Some(String::new()),
+            Token::Other(_) => None,
+        })
+        .collect();
+    let verb = words.iter().position(|word| matches!(word.as_str(), "ADD" | "CREATE" | "DROP"))?;
+    let mut object = words[verb + 1..].iter().map(String::as_str);
+    let is_index = loop {
+        match object.next()? {
+            "UNIQUE" | "FULLTEXT" | "SPATIAL" | "PRIMARY" => {}
+            "INDEX" | "KEY" => break true,
+            _ => break false,
+        }
+    };
+    let kind = if words[verb] == "DROP" { StatementKind::DropIndex } else { StatementKind::CreateIndex };
+    is_index.then_some(kind)
 }
 
 /// Whether the text names the table anywhere, as a word or a quoted name: behind its database, or alone where that is the
@@ -150,8 +190,15 @@ impl Reader<'_> {
     fn statement(&mut self) -> Vec<Effect> {
         if self.skip_word("CREATE") {
             self.skip_words(&["OR", "REPLACE"]);
-            // Temporary tables never reach row events; an index changes no column; views and routines hold no rows.
-            if self.skip_word("TEMPORARY") || !self.skip_word("TABLE") {
+            // Temporary tables never reach row events; views and routines hold no rows.
+            if self.skip_word("TEMPORARY") {
+                return Vec::new();
+            }
+            while ["UNIQUE", "FULLTEXT", "SPATIAL"].into_iter().any(|word| self.skip_word(word)) {}
+            if self.skip_word("INDEX") {
+                return self.indexed();
+            }
+            if !self.skip_word("TABLE") {
                 return Vec::new();
             }
             let if_not_exists = self.skip_words(&["IF", "NOT", "EXISTS"]);
@@ -168,6 +215,9 @@ impl Reader<'_> {
             if self.skip_word("DATABASE") || self.skip_word("SCHEMA") {
                 self.skip_words(&["IF", "EXISTS"]);
                 return self.word().map(Effect::DroppedDatabase).into_iter().collect();
+            }
+            if self.skip_word("INDEX") {
+                return self.indexed();
             }
             if !(self.skip_word("TABLE") || self.skip_word("TABLES")) {
                 return Vec::new();
@@ -196,6 +246,14 @@ impl Reader<'_> {
         }
         let changes_rows = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"];
         if changes_rows.into_iter().any(|word| self.skip_word(word)) { vec![Effect::Rows] } else { Vec::new() }
+    }
+
+    /// Behind INDEX: `i [USING …] ON a`.
+    fn indexed(&mut self) -> Vec<Effect> {
+        let on = |token: &Token| matches!(token, Token::Word(text) if text.eq_ignore_ascii_case("ON"));
+        let Some(on) = self.tokens[self.next..].iter().position(on) else { return Vec::new() };
+        self.next += on + 1;
+        self.name().map(Effect::Indexed).into_iter().collect()
     }
 
     fn alter_table(&mut self) -> Vec<Effect> {
@@ -305,10 +363,30 @@ mod tests {
                 Effect::Dropped(table) => format!("dropped {table}"),
                 Effect::DroppedDatabase(name) => format!("dropped database {name}"),
                 Effect::Truncated(table) => format!("truncated {table}"),
+                Effect::Indexed(table) => format!("indexed {table}"),
                 Effect::Rows => "rows".to_owned(),
             })
             .collect();
         assert_eq!(drawn.join(", "), expected, "{sql}");
+    }
+
+    #[test]
+    fn sorts_of_statements() {
+        let sort = |sql| kind(sql, &effects(sql, "shop"));
+        assert_eq!(sort("CREATE TABLE a (i INT, INDEX (i))"), StatementKind::Create);
+        assert_eq!(sort("ALTER TABLE `add` ADD COLUMN `index` INT"), StatementKind::Alter);
+        assert_eq!(sort("ALTER TABLE a ADD INDEX (i)"), StatementKind::CreateIndex);
+        assert_eq!(sort("alter table a add primary key (i)"), StatementKind::CreateIndex);
+        assert_eq!(sort("ALTER TABLE shop.a DROP INDEX i"), StatementKind::DropIndex);
+        assert_eq!(sort("ALTER TABLE a DROP COLUMN i, ADD INDEX (b)"), StatementKind::Alter);
+        assert_eq!(sort("ALTER TABLE a ADD COLUMN b INT, RENAME TO b"), StatementKind::Rename);
+        assert_eq!(sort("ALTER TABLE a DROP PARTITION p"), StatementKind::Alter);
+        assert_eq!(sort("CREATE UNIQUE INDEX i ON a (b)"), StatementKind::CreateIndex);
+        assert_eq!(sort("DROP INDEX i ON a"), StatementKind::DropIndex);
+        assert_eq!(sort("RENAME TABLE a TO b"), StatementKind::Rename);
+        assert_eq!(sort("DROP TABLE a, b"), StatementKind::Drop);
+        assert_eq!(sort("TRUNCATE a"), StatementKind::Truncate);
+        assert_eq!(sort("DROP DATABASE shop"), StatementKind::Other);
     }
 
     #[test]
@@ -328,7 +406,8 @@ mod tests {
         check("TRUNCATE a", "truncated shop.a");
         check("TRUNCATE TABLE x.a", "truncated x.a");
         check("INSERT INTO a VALUES (1)", "rows");
-        check("CREATE INDEX i ON a (b)", "");
+        check("CREATE INDEX i USING BTREE ON x.a (b)", "indexed x.a");
+        check("CREATE VIEW i AS SELECT 1", "");
         check("CREATE DEFINER=`root`@`%` VIEW v AS SELECT 1", "");
         check("GRANT SELECT ON shop.* TO u", "");
     }

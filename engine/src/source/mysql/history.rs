@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::ddl::{self, Effect};
-use crate::batch::{Coordinate, Table, TableName, TableParts, UniqueKey};
+use crate::batch::{Coordinate, Statement, Table, TableName, TableParts, UniqueKey};
 
 /// One entry of the history, as the checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,33 +214,40 @@ impl History {
         Ok(Some(table))
     }
 
-    /// A statement in the binlog that is neither a transaction's frame nor rows.
-    pub fn statement(&mut self, database: &str, sql: &str, at: &Coordinate) -> Result<(), HistoryError> {
-        for effect in ddl::effects(sql, database) {
+    /// A statement in the binlog that is neither a transaction's frame nor rows. Gives it back if it touches captured tables,
+    /// unless the catalogue showed what it did before reading began.
+    pub fn statement(&mut self, database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, HistoryError> {
+        let effects = ddl::effects(sql, database);
+        let mut touched: Vec<TableName> = Vec::new();
+        for effect in &effects {
             match effect {
-                Effect::Created { table, if_not_exists } => {
-                    // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
-                    if !(if_not_exists && self.now.contains_key(&table)) {
-                        self.mark_changed(&table, sql, at)?;
-                    }
+                // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
+                Effect::Created { table, if_not_exists: true } if self.now.contains_key(table) => {
+                    touched.push(table.clone());
                 }
-                Effect::Altered(table) => self.mark_changed(&table, sql, at)?,
+                Effect::Created { table, .. } | Effect::Altered(table) | Effect::Dropped(table) => {
+                    touched.extend(self.mark_changed(table, sql, at)?);
+                }
                 Effect::Renamed { from, to } => {
-                    self.mark_changed(&from, sql, at)?;
-                    self.mark_changed(&to, sql, at)?;
+                    let from = self.mark_changed(from, sql, at)?;
+                    touched.extend(self.mark_changed(to, sql, at)?);
+                    touched.extend(from);
                 }
-                Effect::Dropped(table) => self.mark_changed(&table, sql, at)?,
                 Effect::DroppedDatabase(dropped) => {
                     let tables: Vec<TableName> =
-                        self.now.keys().filter(|name| *name.database == *dropped).cloned().collect();
+                        self.now.keys().filter(|name| *name.database == **dropped).cloned().collect();
                     for table in tables {
-                        self.mark_changed(&table, sql, at)?;
+                        touched.extend(self.mark_changed(&table, sql, at)?);
                     }
                 }
                 Effect::Truncated(table) | Effect::PartitionsChanged(table) => {
                     if (self.captured)(&table.database, &table.table) {
                         warn!(table = %table, at = %at, statement = ddl::first_words(sql), "rows went without row events");
+                        touched.push(table.clone());
                     }
+                }
+                Effect::Indexed(table) => {
+                    touched.extend((self.captured)(&table.database, &table.table).then(|| table.clone()));
                 }
                 Effect::Rows => {
                     if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, database, table)) {
@@ -252,18 +259,40 @@ impl History {
                 }
             }
         }
-        Ok(())
+        // An ALTER that renames touches a table twice; a rename to a name that is not captured is about the old one.
+        let mut tables: Vec<TableName> = Vec::new();
+        let renamed = effects.iter().filter_map(|effect| match effect {
+            Effect::Renamed { to, .. } => Some(to),
+            _ => None,
+        });
+        for table in renamed.chain(&touched) {
+            if touched.contains(table) && !tables.contains(table) {
+                tables.push(table.clone());
+            }
+        }
+        Ok((!tables.is_empty()).then(|| Statement {
+            kind: ddl::kind(sql, &effects),
+            tables,
+            sql: sql.to_owned(),
+            default_database: database.to_owned(),
+        }))
     }
 
-    fn mark_changed(&mut self, table: &TableName, sql: &str, at: &Coordinate) -> Result<(), HistoryError> {
+    /// Gives the table back if it is captured and the statement is news.
+    fn mark_changed(
+        &mut self,
+        table: &TableName,
+        sql: &str,
+        at: &Coordinate,
+    ) -> Result<Option<TableName>, HistoryError> {
         if !(self.captured)(&table.database, &table.table) {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(Now::Known { shown_until: Some(shown_until), is_used, .. }) = self.now.get(table)
             && at < shown_until
         {
             return match is_used {
-                false => Ok(()),
+                false => Ok(None),
                 true => Err(HistoryError::RowsBefore {
                     table: table.clone(),
                     at: at.clone(),
@@ -277,14 +306,14 @@ impl History {
             None => (None, 0),
         };
         let by = ddl::first_words(sql);
-        info!(table = %table, at = %at, statement = by, "definition may have changed; the DDL itself is not forwarded");
+        info!(table = %table, at = %at, statement = by, "definition may have changed");
         (self.record)(StoredSchema {
             table: table.clone(),
             since: at.clone(),
             state: SchemaState::Changed { by: by.clone(), last_version },
         });
         self.now.insert(table.clone(), Now::Changed { by, at: at.clone(), last, last_version });
-        Ok(())
+        Ok(Some(table.clone()))
     }
 }
 

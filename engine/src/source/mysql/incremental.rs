@@ -65,7 +65,7 @@ impl Follower<'_> {
             let Some(pause) = retry.next_pause() else { return Err(SourceError::Wire(error).into()) };
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "lost the source; going on at {}", position.coordinate);
             self.status.set_phase(Phase::Retrying { reason: error.to_string() });
-            if retry.wait(pause, self.stop) {
+            if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(());
             }
         }

@@ -22,13 +22,14 @@ pub mod rows;
 pub mod snapshot;
 pub mod wire;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
@@ -36,14 +37,14 @@ use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
 use crate::source::{Context, SourceError};
 use crate::status::{Phase, TableProgress};
-use binlog::WindowOptions;
+use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{Finding, ServerFacts, Severity};
 use history::{History, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
-use snapshot::{Load, LoadEnd, LoadProgress, LoadRecord, LoadTable};
+use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -172,6 +173,10 @@ impl MysqlSource {
         &self.tables
     }
 
+    pub fn server_version(&self) -> &str {
+        &self.look.facts.version.text
+    }
+
     pub fn identity(&self) -> SourceIdentity {
         if self.look.facts.gtid_mode_on() && !self.look.facts.version.is_mariadb {
             SourceIdentity::GtidDomain
@@ -264,10 +269,22 @@ impl MysqlSource {
         }
     }
 
+    /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
+    pub fn sample(
+        &self,
+        task: &Task,
+        rows_max: u64,
+        take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        for table in self.load_tables(task)? {
+            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take)
+                .map_err(SourceError::Load)?;
+        }
+        Ok(())
+    }
+
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
         let tables = self.load_tables(context.task)?;
-        let progress =
-            LoadProgress::new(self.look.tables.iter().map(|table| (table.table.name().clone(), table.estimated_rows)));
         let ledger = context
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
@@ -303,7 +320,6 @@ impl MysqlSource {
             ledger: &ledger,
             record: context.tracker,
             emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
-            progress: &progress,
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| SourceError::Load(error).into())
@@ -347,7 +363,7 @@ impl MysqlSource {
             connect: &self.look.connect,
             server_id: self.server_id,
             options,
-            windows: WindowOptions { rows: options.window_rows as usize, bytes: window_bytes(context.task) },
+            windows: window_options(context.task, options.window_rows as usize),
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             retry: context.task.retry.connection,
             emitter: context.emitter,
@@ -356,6 +372,16 @@ impl MysqlSource {
         };
         follower.run(position, history)
     }
+}
+
+/// Windows of changes, with the marks that the task passes on.
+pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
+    let statements = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
+    let (transactions, heartbeats) = match &task.format {
+        config::Format::DtsAvro(options) => (options.transactions, options.heartbeats),
+        config::Format::CanalJson(_) => (false, false),
+    };
+    WindowOptions { rows, bytes: window_bytes(task), marks: MarkOptions { statements, transactions, heartbeats } }
 }
 
 /// Bytes of columns that a window may hold: a share of the memory budget.

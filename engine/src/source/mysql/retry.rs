@@ -3,8 +3,6 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use crate::pipeline::shutdown::Stop;
-
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often a pause looks at the stop flag.
@@ -36,9 +34,9 @@ impl Retry {
     }
 
     /// Waits; true if it was told to stop meanwhile.
-    pub fn wait(&self, pause: Duration, stop: &Stop) -> bool {
+    pub fn wait(&self, pause: Duration, is_stopped: impl Fn() -> bool) -> bool {
         let until = Instant::now() + pause;
-        while !stop.is_stopped() {
+        while !is_stopped() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

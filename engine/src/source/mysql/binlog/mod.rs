@@ -26,6 +26,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
@@ -35,12 +36,12 @@ use self::place::{Place, Prepared};
 use self::window::{Slot, WindowBuilder};
 use super::history::{History, HistoryError};
 use super::rows::RowPlan;
-use crate::batch::{Coordinate, EventMeta, Position, Progress, Table, Window};
+use crate::batch::{Coordinate, EventMeta, MarkKind, Position, Progress, Statement, Table, Window};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
 pub use self::table_map::{TableMap, check_against, table_from_full_metadata};
-pub use self::window::WindowOptions;
+pub use self::window::{MarkOptions, WindowOptions};
 
 /// What the decoder asks about tables.
 pub trait Schemas: Send {
@@ -49,8 +50,9 @@ pub trait Schemas: Send {
     /// Asked once per table map that differs from the one before under the same table id, and again after a statement.
     fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault>;
 
-    /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop.
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<(), Fault>;
+    /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop. Gives
+    /// back what it does to captured tables.
+    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault>;
 }
 
 impl Schemas for History {
@@ -74,7 +76,7 @@ impl Schemas for History {
         }
     }
 
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<(), Fault> {
+    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault> {
         Ok(History::statement(self, default_database, sql, at)?)
     }
 }
@@ -193,12 +195,13 @@ impl BinlogDecoder {
             return Err(BinlogError::new(&self.place.at, Fault::Ended));
         }
         let changes = self.window.finish().inspect_err(|_| self.state = State::Broken)?;
+        let marks = self.window.take_marks();
         let position = self.place.position();
-        if changes.is_empty() && self.reported.as_ref() == Some(&position) {
+        if changes.is_empty() && marks.is_empty() && self.reported.as_ref() == Some(&position) {
             return Ok(None);
         }
         self.reported = Some(position.clone());
-        Ok(Some(Window { changes, progress: Some(Progress::Position(position)) }))
+        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)) }))
     }
 
     /// Where the next event begins.
@@ -261,7 +264,12 @@ impl BinlogDecoder {
         let content = if checksums { event::verify_checksum(&header, event)? } else { event };
         let body = content.get(Header::LENGTH..).ok_or(Short)?;
         match header.kind {
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => Ok(()),
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
+                if self.window.mark_options().heartbeats && self.place.transaction.is_none() {
+                    self.heartbeat(&header);
+                }
+                Ok(())
+            }
             kind::ROTATE => {
                 let (offset, file) = parse_rotate(body)?;
                 self.place.pass(&header)?;
@@ -323,15 +331,15 @@ impl BinlogDecoder {
         match event.header.kind {
             kind::GTID => {
                 let gtid = parse_gtid(event.body)?;
-                self.begin(event.at).gtid = Some(gtid);
+                self.begin(event).gtid = Some(gtid);
             }
             kind::GTID_TAGGED => {
                 let gtid = parse_tagged_gtid(event.body)?;
-                self.begin(event.at).gtid = Some(gtid);
+                self.begin(event).gtid = Some(gtid);
             }
-            kind::ANONYMOUS_GTID => _ = self.begin(event.at),
+            kind::ANONYMOUS_GTID => _ = self.begin(event),
             kind::QUERY | kind::EXECUTE_LOAD_QUERY => self.query(event)?,
-            kind::XID => self.place.end_transaction(),
+            kind::XID => self.end_transaction(event),
             kind::XA_PREPARE => self.xa_prepare(event)?,
             kind::TABLE_MAP => self.table_map(event)?,
             kind::WRITE_ROWS_V1
@@ -368,11 +376,36 @@ impl BinlogDecoder {
     }
 
     /// A transaction begins, and the one before has ended if nothing else has said so.
-    fn begin(&mut self, at: &Coordinate) -> &mut place::Transaction {
-        self.place.end_transaction();
+    fn begin(&mut self, event: Event<'_>) -> &mut place::Transaction {
+        self.end_transaction(event);
         self.held_bytes -= held_bytes(&self.held);
         self.held.clear();
-        self.place.transaction(at)
+        self.place.transaction(event.at)
+    }
+
+    /// The transaction ends with this event, or before it.
+    fn end_transaction(&mut self, event: Event<'_>) {
+        if self.window.mark_options().transactions
+            && let Some(transaction) =
+                self.place.transaction.as_ref().filter(|transaction| transaction.has_captured_rows)
+        {
+            self.window.mark(MarkKind::Commit, event_meta(event, transaction));
+        }
+        self.place.end_transaction();
+    }
+
+    fn heartbeat(&mut self, header: &Header) {
+        // Its own time is 0: the server has written it for nobody but us, just now.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
+        let meta = EventMeta {
+            timestamp_s: now,
+            server_id: header.server_id,
+            thread_id: 0,
+            coordinate: self.place.at.clone(),
+            transaction: self.place.at.clone(),
+            gtid: None,
+        };
+        self.window.mark(MarkKind::Heartbeat, meta);
     }
 
     fn query(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -382,18 +415,18 @@ impl BinlogDecoder {
         match frame {
             Some(Frame::Begin | Frame::XaStart(_)) => {
                 // Without GTIDs, this is how a transaction begins.
-                let transaction = if transaction.is_open { self.begin(event.at) } else { transaction };
+                let transaction = if transaction.is_open { self.begin(event) } else { transaction };
                 transaction.is_open = true;
                 transaction.thread_id = query.thread_id;
                 if let Some(Frame::XaStart(xid)) = frame {
                     transaction.xid = Some(xid.to_owned());
                 }
             }
-            Some(Frame::Commit) => self.place.end_transaction(),
+            Some(Frame::Commit) => self.end_transaction(event),
             Some(Frame::Rollback | Frame::RollbackTo) if transaction.has_captured_rows => {
                 return Err(Fault::RolledBack);
             }
-            Some(Frame::Rollback) => self.place.end_transaction(),
+            Some(Frame::Rollback) => self.end_transaction(event),
             Some(Frame::RollbackTo | Frame::Savepoint | Frame::XaEnd) => {}
             Some(Frame::XaCommit(xid)) => {
                 let prepared = self.place.prepared.remove(xid);
@@ -403,7 +436,7 @@ impl BinlogDecoder {
                         warn!(xid, at = %event.at, "XA COMMIT of a transaction that was prepared before the start: its rows are not read")
                     }
                 }
-                self.place.end_transaction();
+                self.end_transaction(event);
             }
             Some(Frame::XaRollback(xid)) => {
                 if let Some(prepared) = self.place.prepared.remove(xid) {
@@ -414,7 +447,13 @@ impl BinlogDecoder {
             }
             None => {
                 let is_open = transaction.is_open;
-                self.schemas.statement(&query.database, &query.sql, event.at)?;
+                transaction.thread_id = query.thread_id;
+                let meta = event_meta(event, transaction);
+                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, event.at)?
+                    && self.window.mark_options().statements
+                {
+                    self.window.mark(MarkKind::Statement(statement), meta);
+                }
                 // The statement may have changed what any table id stands for.
                 for mapped in self.tables.values_mut() {
                     mapped.map.clear();
@@ -436,7 +475,7 @@ impl BinlogDecoder {
             transaction.xid = None;
             let prepared = Prepared { start: event.at.clone(), gtid, thread_id, events: held };
             self.commit_prepared(prepared, event.at)?;
-            self.place.end_transaction();
+            self.end_transaction(event);
         } else {
             self.place.prepare_transaction(held);
         }
@@ -497,17 +536,12 @@ impl BinlogDecoder {
         if transaction.xid.is_some() {
             return self.hold(event);
         }
-        transaction.has_captured_rows = true;
+        let is_first = !std::mem::replace(&mut transaction.has_captured_rows, true);
+        if is_first && self.window.mark_options().transactions {
+            self.window.mark(MarkKind::Begin, event_meta(event, transaction));
+        }
         let rows = RowsEvent::parse(format, event.header.kind, event.body)?;
-        let meta = || EventMeta {
-            timestamp_s: event.header.timestamp_s,
-            server_id: event.header.server_id,
-            thread_id: transaction.thread_id,
-            coordinate: event.at.clone(),
-            transaction: transaction.start.clone(),
-            gtid: transaction.gtid.clone(),
-        };
-        self.window.append(plan, &mut mapped.slot, &rows, meta)
+        self.window.append(plan, &mut mapped.slot, &rows, || event_meta(event, transaction))
     }
 
     /// Keeps an event of an XA transaction until its outcome is known.
@@ -518,6 +552,17 @@ impl BinlogDecoder {
         }
         self.held.push((*event.header, event.body.to_vec()));
         Ok(())
+    }
+}
+
+fn event_meta(event: Event<'_>, transaction: &place::Transaction) -> EventMeta {
+    EventMeta {
+        timestamp_s: event.header.timestamp_s,
+        server_id: event.header.server_id,
+        thread_id: transaction.thread_id,
+        coordinate: event.at.clone(),
+        transaction: transaction.start.clone(),
+        gtid: transaction.gtid.clone(),
     }
 }
 

@@ -73,7 +73,7 @@ pub struct TableMap<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnDetails<'a> {
     pub unsigned: Option<bool>,
-    /// Collation number of text, binary strings (63), ENUM and SET.
+    /// Collation number of text, binary strings and vectors (63), ENUM and SET.
     pub collation: Option<u16>,
     pub name: Option<&'a str>,
     /// ENUM and SET labels in the column's character set.
@@ -208,7 +208,8 @@ fn is_number(wire: &WireType) -> bool {
 }
 
 fn has_collation(wire: &WireType) -> bool {
-    matches!(wire, WireType::Fixed { .. } | WireType::Variable { .. } | WireType::Blob(_))
+    // The server counts a VECTOR, which it stores as a BLOB, among the strings; JSON and GEOMETRY it does not.
+    matches!(wire, WireType::Fixed { .. } | WireType::Variable { .. } | WireType::Blob(_) | WireType::Vector(_))
 }
 
 fn bit_from_left(bits: &[u8], index: usize) -> Result<bool, Short> {
@@ -581,4 +582,20 @@ fn fits(wire: WireType, details: &ColumnDetails<'_>, column: &Column) -> bool {
 
 fn same_count(details: &ColumnDetails<'_>, labels: &[String]) -> bool {
     details.labels.as_ref().is_none_or(|in_binlog| in_binlog.len() == labels.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(v VECTOR(2), a VARCHAR(10) CHARACTER SET latin1, j JSON, b VARCHAR(10))`, b in utf8mb4.
+    #[test]
+    fn a_vector_has_a_collation_and_json_has_none() {
+        let collations = [2, 7, 0xfc, 0xff, 0, 0, 63, 1, 8];
+        let mut body = b"\0\0\x01d\0\x01t\0\x04\xf2\x0f\xf5\x0f\x06\x04\x0a\0\x04\x28\0\x0f".to_vec();
+        body.extend_from_slice(&collations);
+        let details = TableMap::parse(&body).unwrap().details().unwrap();
+        let collations: Vec<_> = details.columns.iter().map(|column| column.collation).collect();
+        assert_eq!(collations, [Some(63), Some(8), None, Some(255)]);
+    }
 }

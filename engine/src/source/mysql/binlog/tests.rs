@@ -147,7 +147,11 @@ fn history() -> Box<History> {
     Box::new(History::new(&[], &Coordinate::new(NAME, 4), Box::new(captured), Box::new(|_| ())))
 }
 
-const LARGE: WindowOptions = WindowOptions { rows: 100_000, bytes: 64 << 20 };
+const LARGE: WindowOptions = windows(100_000, 64 << 20);
+
+const fn windows(rows: usize, bytes: usize) -> WindowOptions {
+    WindowOptions { rows, bytes, marks: MarkOptions { statements: false, transactions: false, heartbeats: false } }
+}
 
 fn beginning() -> Position {
     Position { coordinate: Coordinate::new(NAME, 4), gtids: Some(GtidSet::default()), events_done: 0 }
@@ -214,7 +218,7 @@ fn small_windows_say_the_same_and_any_of_them_can_be_the_last() {
     let (whole, _) = read(&bytes, beginning(), LARGE);
     let expected = drawing(&whole);
     for rows in [1, 2, 7] {
-        let (windows, result) = read(&bytes, beginning(), WindowOptions { rows, bytes: usize::MAX });
+        let (windows, result) = read(&bytes, beginning(), windows(rows, usize::MAX));
         assert!(result.unwrap());
         assert_eq!(drawing(&windows), expected);
         let mut delivered = 0;
@@ -235,7 +239,7 @@ fn small_windows_say_the_same_and_any_of_them_can_be_the_last() {
 
 #[test]
 fn one_byte_of_columns_fills_a_window_too() {
-    let (windows, result) = read(&recording(), beginning(), WindowOptions { rows: usize::MAX, bytes: 1 });
+    let (windows, result) = read(&recording(), beginning(), windows(usize::MAX, 1));
     assert!(result.unwrap());
     // In a compressed transaction as well: three rows events, one window each.
     let from_payload = windows.iter().filter(|window| draw(window).iter().any(|change| change.contains(" 10"))).count();
@@ -250,7 +254,7 @@ fn damage_is_an_error_and_never_a_wrong_row() {
     for at in (0..bytes.len()).step_by(37) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
-        let (windows, result) = read(&flipped, beginning(), WindowOptions { rows: 1, bytes: 1 });
+        let (windows, result) = read(&flipped, beginning(), windows(1, 1));
         let found = drawing(&windows);
         assert_eq!(found, expected[..found.len()], "byte {at}");
         assert!(result.is_err(), "byte {at}");
@@ -365,7 +369,7 @@ fn damage_that_no_checksum_shows_does_not_panic() {
                 }
             }
         });
-        let (_, result) = read(&damaged, beginning(), WindowOptions { rows: 3, bytes: usize::MAX });
+        let (_, result) = read(&damaged, beginning(), windows(3, usize::MAX));
         errors += usize::from(result.is_err());
     }
     assert!(errors > event_count * 2, "{errors} errors with seed {seed}");
@@ -496,10 +500,10 @@ impl Schemas for StopsAtTruncate {
         self.0.table(map, at)
     }
 
-    fn statement(&mut self, _: &str, sql: &str, _: &Coordinate) -> Result<(), Fault> {
+    fn statement(&mut self, _: &str, sql: &str, _: &Coordinate) -> Result<Option<Statement>, Fault> {
         match sql.starts_with("TRUNCATE") {
             true => Err(HistoryError::Unknown { table: TableName::new("golden", "simple") }.into()),
-            false => Ok(()),
+            false => Ok(None),
         }
     }
 }
@@ -621,8 +625,7 @@ fn a_live_stream_ends_in_what_the_server_shows() {
     let captured = database.clone();
     let history =
         History::new(&stored, &start.coordinate, Box::new(move |found, _| found == captured), Box::new(|_| ()));
-    let mut decoder =
-        BinlogDecoder::new(start.clone(), Box::new(KnowsTheEnd(history)), WindowOptions { rows: 2, bytes: 1 << 20 });
+    let mut decoder = BinlogDecoder::new(start.clone(), Box::new(KnowsTheEnd(history)), windows(2, 1 << 20));
     let request = DumpRequest {
         server_id: 900_000_000 + std::process::id() % 1_000_000,
         start: DumpStart::Gtids(start.gtids.as_ref().unwrap().encode()),
@@ -698,7 +701,7 @@ impl Schemas for KnowsTheEnd {
         Schemas::table(&mut self.0, map, at)
     }
 
-    fn statement(&mut self, _: &str, _: &str, _: &Coordinate) -> Result<(), Fault> {
-        Ok(())
+    fn statement(&mut self, _: &str, _: &str, _: &Coordinate) -> Result<Option<Statement>, Fault> {
+        Ok(None)
     }
 }

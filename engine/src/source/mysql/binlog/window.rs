@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use super::super::rows::RowPlan;
 use super::error::{BinlogError, Fault};
 use super::event::RowsEvent;
-use crate::batch::{ChangeBatch, EventMeta, EventRun, RowKind, RowsBuilder, Table};
+use crate::batch::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, RowKind, RowsBuilder, Table};
 
 /// When a window is full: as soon as one of these is reached at the end of a rows event.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +19,27 @@ pub struct WindowOptions {
     pub rows: usize,
     /// Bytes that the columns take.
     pub bytes: usize,
+    pub marks: MarkOptions,
+}
+
+/// Which marks are gathered besides changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarkOptions {
+    pub statements: bool,
+    /// Where transactions begin and end.
+    pub transactions: bool,
+    pub heartbeats: bool,
 }
 
 pub(super) struct WindowBuilder {
     options: WindowOptions,
     groups: Vec<Group>,
+    marks: Vec<Mark>,
     /// Group of each table version, by the table's address; the group keeps the table alive.
     by_table: HashMap<usize, usize>,
     /// Counts windows, so that a [`Slot`] of an earlier one is known as such.
     number: u64,
+    /// Changes and marks so far: the next one's sequence number.
     changes: u32,
     bytes: usize,
 }
@@ -56,11 +68,36 @@ const ROW_BYTES: usize = size_of::<RowKind>() + size_of::<u32>();
 
 impl WindowBuilder {
     pub(super) fn new(options: WindowOptions) -> WindowBuilder {
-        WindowBuilder { options, groups: Vec::new(), by_table: HashMap::new(), number: 1, changes: 0, bytes: 0 }
+        WindowBuilder {
+            options,
+            groups: Vec::new(),
+            marks: Vec::new(),
+            by_table: HashMap::new(),
+            number: 1,
+            changes: 0,
+            bytes: 0,
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.changes as usize >= self.options.rows || self.bytes >= self.options.bytes
+    }
+
+    pub(super) fn mark_options(&self) -> MarkOptions {
+        self.options.marks
+    }
+
+    pub(super) fn mark(&mut self, kind: MarkKind, meta: EventMeta) {
+        if let MarkKind::Statement(statement) = &kind {
+            self.bytes += statement.sql.len();
+        }
+        self.bytes += EVENT_BYTES;
+        self.marks.push(Mark { kind, sequence: self.changes, meta: Arc::new(meta) });
+        self.changes += 1;
+    }
+
+    pub(super) fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
     }
 
     pub(super) fn append(
@@ -124,6 +161,7 @@ impl WindowBuilder {
     /// Forgets what was gathered.
     pub(super) fn clear(&mut self) {
         self.groups.clear();
+        self.marks.clear();
         self.by_table.clear();
         self.number += 1;
         (self.changes, self.bytes) = (0, 0);

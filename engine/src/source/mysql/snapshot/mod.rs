@@ -57,9 +57,10 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use tracing::{info, warn};
@@ -68,6 +69,7 @@ use super::chunks::{self, ChunkKey, KeyOrder, KeyRange, KeyValue, ServerProber};
 use super::connection::{ServerFacts, quote_table};
 use super::ledger::{ChunkState, Ledger};
 use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
+use super::retry::Retry;
 use super::wire::{ConnectOptions, Connection, Interrupter, TextResult, WireError};
 use crate::batch::builder::BuildError;
 use crate::batch::{
@@ -163,39 +165,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no holder of the lock panicked")
 }
 
-/// How far the load is, for whoever shows it. Rows and bytes are counted when they leave.
-#[derive(Debug)]
-pub struct LoadProgress {
-    pub tables: Vec<TableProgress>,
-}
-
-#[derive(Debug)]
-pub struct TableProgress {
-    pub name: TableName,
-    /// The server's guess.
-    pub estimated_rows: u64,
-    pub rows: AtomicU64,
-    /// As received.
-    pub bytes: AtomicU64,
-    pub chunks: AtomicU64,
-    pub chunks_emitted: AtomicU64,
-}
-
-impl LoadProgress {
-    /// In the order of the tables to load.
-    pub fn new(tables: impl IntoIterator<Item = (TableName, u64)>) -> LoadProgress {
-        let tables = tables.into_iter().map(|(name, estimated_rows)| TableProgress {
-            name,
-            estimated_rows,
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            chunks: AtomicU64::new(0),
-            chunks_emitted: AtomicU64::new(0),
-        });
-        LoadProgress { tables: tables.collect() }
-    }
-}
-
 /// How a load ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadEnd {
@@ -272,6 +241,73 @@ impl TableError {
             ),
             TableError::Row(_) | TableError::Value { .. } | TableError::Batch(_) => None,
         }
+    }
+}
+
+/// Rows of a batch that [`sample`] reads.
+const SAMPLE_BATCH_ROWS: usize = 1000;
+
+/// Reads the first rows of a table, in whatever order the server has them, until `take` has enough or `rows_max` are read.
+pub fn sample(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    table: &LoadTable,
+    rows_max: u64,
+    take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+) -> Result<(), LoadError> {
+    read_sample(connect, facts, table, rows_max, take).map_err(|failure| match failure {
+        Failure::Wire(error) => LoadError::Session(error),
+        Failure::Load(error) => error,
+        Failure::Table(error) => LoadError::Tables(vec![TableFailure { table: table.table.name().clone(), error }]),
+        Failure::Stopped => unreachable!("nobody can stop it"),
+    })
+}
+
+fn read_sample(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    load_table: &LoadTable,
+    rows_max: u64,
+    take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
+) -> Result<(), Failure> {
+    let table = &load_table.table;
+    let mut connection = open_session(connect, facts)?;
+    let view = View::open(&mut connection, ViewRule::of(facts), facts, 1)?;
+    let meta = Arc::new(view_meta(&view, facts, seconds_since_1970()));
+    let all = KeyRange { lower: None, upper: None };
+    let select = select_statement(load_table, &ChunkKey::default(), &all, None, &mut Vec::new());
+    let mut rows = connection.execute(&format!("{select} LIMIT {rows_max}"), &[])?;
+    let decoder =
+        RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
+    let mut builder = RowsBuilder::new(table);
+    let mut count = 0;
+    loop {
+        let row = rows.next()?;
+        if let Some(row) = row {
+            let decoded = decoder.decode(row, &mut builder.columns);
+            decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
+            count += 1;
+            if count < SAMPLE_BATCH_ROWS {
+                continue;
+            }
+        }
+        let is_last = count < SAMPLE_BATCH_ROWS;
+        let batch = finish_batch(table, &mut builder, std::mem::take(&mut count), &meta)?;
+        if take(batch).is_break() || is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// What the rows of a view say of where they come from.
+fn view_meta(view: &View, facts: &ServerFacts, timestamp_s: u32) -> EventMeta {
+    EventMeta {
+        timestamp_s,
+        server_id: facts.server_id(),
+        thread_id: 0,
+        coordinate: view.coordinate.clone(),
+        transaction: view.coordinate.clone(),
+        gtid: None,
     }
 }
 
@@ -458,8 +494,6 @@ pub struct Load<'a> {
     pub record: &'a dyn LoadRecord,
     /// May block: that is how the sink slows the readers down.
     pub emit: &'a (dyn Fn(Window) -> Result<(), Stopped> + Sync),
-    /// One entry per table to load, in the same order.
-    pub progress: &'a LoadProgress,
     pub stop: &'a AtomicBool,
 }
 
@@ -469,7 +503,6 @@ const STOP_CHECK: Duration = Duration::from_millis(20);
 impl Load<'_> {
     /// Reads until every chunk is emitted, or the flag is raised. A table that cannot be read does not stop the others.
     pub fn run(&self) -> Result<LoadEnd, LoadError> {
-        assert_eq!(self.tables.len(), self.progress.tables.len(), "one progress entry per table");
         let run = Run::new(self);
         std::thread::scope(|scope| {
             for slot in 0..run.interrupters.len() {
@@ -547,11 +580,6 @@ impl<'a> Run<'a> {
             if !known.planned {
                 queue.uncut.push_back((index, known.cut_until().map(<[KeyValue]>::to_vec)));
             }
-            let progress = &load.progress.tables[index];
-            progress.chunks.store(known.chunks.len() as u64, Ordering::Relaxed);
-            let done = known.chunks.iter().filter(|chunk| chunk.state == ChunkState::Done);
-            progress.chunks_emitted.store(done.clone().count() as u64, Ordering::Relaxed);
-            progress.rows.store(done.map(|chunk| chunk.rows).sum(), Ordering::Relaxed);
         }
         Run {
             load,
@@ -642,7 +670,6 @@ impl<'a> Run<'a> {
 
     fn add_chunk(&self, table: usize, range: KeyRange) {
         let chunk = self.load.record.add_chunk(self.load.tables[table].table.name(), range.clone());
-        self.load.progress.tables[table].chunks.fetch_add(1, Ordering::Relaxed);
         lock(&self.queue).chunks.push_back(ChunkJob { table, chunk, range });
         self.changed.notify_one();
     }
@@ -690,18 +717,13 @@ fn may_pass(error: &WireError) -> bool {
     error.is_transient() || matches!(error.server_code(), Some(TABLE_DEFINITION_CHANGED | NEEDS_REPREPARE))
 }
 
-/// The first pause after an error; each further one is twice as long, up to the longest.
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_LONGEST: Duration = Duration::from_secs(10);
-
 /// One thread with one connection.
 struct Reader<'a> {
     run: &'a Run<'a>,
     slot: usize,
     connection: Option<Connection>,
-    /// Since when nothing but errors, and how long to pause after the next.
-    failing_since: Option<Instant>,
-    pause: Duration,
+    /// The outage it is in: nothing but errors since its begin.
+    outage: Option<Retry>,
 }
 
 /// Leaves the run's count of readers correct even if the reader panics: the scope then ends and passes the panic on.
@@ -716,7 +738,7 @@ impl Drop for Reader<'_> {
 
 impl<'a> Reader<'a> {
     fn new(run: &'a Run<'a>, slot: usize) -> Reader<'a> {
-        Reader { run, slot, connection: None, failing_since: None, pause: PAUSE_FIRST }
+        Reader { run, slot, connection: None, outage: None }
     }
 
     fn read_all(mut self) {
@@ -767,21 +789,14 @@ impl<'a> Reader<'a> {
 
     /// False if the time for trying again is used up.
     fn wait_before_retry(&mut self) -> bool {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() + self.pause > self.run.load.options.retry_for {
-            return false;
-        }
-        let until = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(PAUSE_LONGEST);
-        while Instant::now() < until && !self.run.is_stopped() {
-            std::thread::sleep(STOP_CHECK);
-        }
+        let outage = self.outage.get_or_insert_with(|| Retry::new(self.run.load.options.retry_for));
+        let Some(pause) = outage.next_pause() else { return false };
+        outage.wait(pause, || self.run.is_stopped());
         true
     }
 
     fn progressed(&mut self) {
-        self.failing_since = None;
-        self.pause = PAUSE_FIRST;
+        self.outage = None;
     }
 
     fn disconnect(&mut self) {
@@ -838,33 +853,24 @@ impl<'a> Reader<'a> {
         if run.keys[job.table].columns.is_empty() {
             info!(table = %table.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
         }
-        let meta = EventMeta {
-            timestamp_s,
-            server_id: load.facts.server_id(),
-            thread_id: 0,
-            coordinate: view.coordinate.clone(),
-            transaction: view.coordinate,
-            gtid: None,
-        };
+        let meta = view_meta(&view, load.facts, timestamp_s);
         let stored = load.record.begin(table.name(), job.chunk, view.low, view.high);
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
 
         let mut params = Vec::new();
         let sql = select_statement(&load.tables[job.table], &run.keys[job.table], &job.range, index, &mut params);
-        let progress = &load.progress.tables[job.table];
         let mut rows = connection.execute(&sql, &params)?;
         let decoder =
             RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
         let mut window = WindowBuilder {
             load,
-            progress,
             table,
             chunk: job.chunk,
             meta: Arc::new(meta),
             builder: RowsBuilder::new(table),
             rows: 0,
             bytes: 0,
-            emitted: (0, 0),
+            has_emitted: false,
         };
         let read = loop {
             let Some(row) = (match rows.next() {
@@ -887,11 +893,10 @@ impl<'a> Reader<'a> {
                 }
             }
         };
-        let emitted = window.emitted;
+        let has_emitted = window.has_emitted;
         drop(rows);
         match read {
             Ok(()) => {
-                progress.chunks_emitted.fetch_add(1, Ordering::Relaxed);
                 // Ends the view, so that the server need not keep old versions of rows. If the connection is lost now,
                 // the chunk is complete all the same.
                 if connection.query("COMMIT").is_err() {
@@ -901,9 +906,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             Err(failure) => {
-                progress.rows.fetch_sub(emitted.0, Ordering::Relaxed);
-                progress.bytes.fetch_sub(emitted.1, Ordering::Relaxed);
-                if emitted.0 > 0 {
+                if has_emitted {
                     self.progressed();
                 }
                 Err(failure)
@@ -947,42 +950,48 @@ fn seconds_since_1970() -> u32 {
 /// Gathers rows of one chunk and sends them off.
 struct WindowBuilder<'a> {
     load: &'a Load<'a>,
-    progress: &'a TableProgress,
     table: &'a Arc<Table>,
     chunk: u32,
     meta: Arc<EventMeta>,
     builder: RowsBuilder,
     rows: usize,
     bytes: usize,
-    /// Rows and bytes sent off.
-    emitted: (u64, u64),
+    /// Rows have been sent off.
+    has_emitted: bool,
 }
 
 impl WindowBuilder<'_> {
     /// The window at the end of a chunk has `done`, and may be empty.
     fn emit(&mut self, done: bool) -> Result<(), Failure> {
         let rows = std::mem::take(&mut self.rows);
-        let bytes = std::mem::take(&mut self.bytes) as u64;
-        let changes = if rows > 0 { vec![self.finish(rows)?] } else { Vec::new() };
+        self.bytes = 0;
+        let changes = match rows {
+            0 => Vec::new(),
+            rows => vec![finish_batch(self.table, &mut self.builder, rows, &self.meta)?],
+        };
         let table = self.table.name().clone();
         let progress = Progress::Chunk { table, chunk: self.chunk, rows: rows as u64, done };
-        (self.load.emit)(Window { changes, progress: Some(progress) }).map_err(|Stopped| Failure::Stopped)?;
-        self.progress.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.emitted = (self.emitted.0 + rows as u64, self.emitted.1 + bytes);
+        let window = Window { changes, progress: Some(progress), ..Window::default() };
+        (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
+        self.has_emitted |= rows > 0;
         Ok(())
     }
+}
 
-    fn finish(&mut self, rows: usize) -> Result<ChangeBatch, Failure> {
-        let columns = self.builder.finish().map_err(|(index, source)| {
-            let column = self.table.columns()[index].name.clone();
-            Failure::Table(TableError::Value { column, source })
-        })?;
-        let batch = RecordBatch::try_new(self.table.schema().clone(), columns)
-            .map_err(|error| Failure::Table(TableError::Batch(error)))?;
-        let kinds = vec![RowKind::Initial; rows];
-        let sequence = (0..rows as u32).collect();
-        let events = vec![EventRun { end: rows, meta: self.meta.clone() }];
-        Ok(ChangeBatch::new(self.table.clone(), batch, kinds, sequence, events))
-    }
+fn finish_batch(
+    table: &Arc<Table>,
+    builder: &mut RowsBuilder,
+    rows: usize,
+    meta: &Arc<EventMeta>,
+) -> Result<ChangeBatch, Failure> {
+    let columns = builder.finish().map_err(|(index, source)| {
+        let column = table.columns()[index].name.clone();
+        Failure::Table(TableError::Value { column, source })
+    })?;
+    let batch = RecordBatch::try_new(table.schema().clone(), columns)
+        .map_err(|error| Failure::Table(TableError::Batch(error)))?;
+    let kinds = vec![RowKind::Initial; rows];
+    let sequence = (0..rows as u32).collect();
+    let events = if rows > 0 { vec![EventRun { end: rows, meta: meta.clone() }] } else { Vec::new() };
+    Ok(ChangeBatch::new(table.clone(), batch, kinds, sequence, events))
 }

@@ -1,0 +1,162 @@
+//! What will come out? Shown before anything moves.
+//!
+//! [`schema`] tells of each table what its columns become, in every format; [`peek`] makes the first messages of each table
+//! and shows them as text. Neither sends anything, makes a topic or writes a checkpoint.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use crate::batch::{ChangeBatch, Table, TableName, TableParts, Window};
+use crate::config::{CanalOptions, Format, Profile, Task};
+use crate::encode::dts_avro::readable::Reader;
+use crate::encode::{canal_json, dts_avro};
+use crate::error::Error;
+use crate::pipeline::route::{RouteError, Routed, Router, canal_options, encode_window, plan_transform};
+use crate::sink::NullSink;
+use crate::source::Source;
+use crate::task::{PRETENDED_PARTITIONS, runtime};
+
+/// Rows of a table that are read in search of some that its filter lets pass.
+const ROWS_SEARCHED: u64 = 100_000;
+
+/// What will come out of each table, as text.
+///
+/// ```text
+/// shop.orders -> topic shop.orders, key id
+///   column  mysqlType              Arrow              sqlType   dataTypeNumber
+///   id      int unsigned not null  UInt32             4 or -5     3 Integer
+///   amount  decimal(10,2)          Decimal128(10, 2)  3         246 Decimal
+/// ```
+pub fn schema(task: Task) -> Result<String, Error> {
+    let task = Arc::new(task);
+    let source = Source::open(&task, &runtime()?, None)?;
+    let mut out = String::new();
+    for table in source.tables() {
+        let transform = plan_transform(&task.tables, table).map_err(RouteError::from)?;
+        let output = transform.output();
+        let names =
+            |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
+        let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
+        let topic = topic_of(&task, table.name())?;
+        writeln!(out, "{} -> topic {topic}, key {key}", table.name()).expect("writing to a string does not fail");
+        write_columns(&task.format, output, &mut out);
+        if let Some(predicate) = transform.mysql_predicate() {
+            writeln!(out, "  the server filters by: {predicate}").expect("writing to a string does not fail");
+        }
+    }
+    Ok(out)
+}
+
+fn topic_of(task: &Task, name: &TableName) -> Result<String, RouteError> {
+    let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
+    let topic = rule.topic.render(&name.database, &name.table);
+    topic.map_err(|error| RouteError::Topic { table: name.clone(), error })
+}
+
+fn write_columns(format: &Format, table: &Table, out: &mut String) {
+    let canal = canal_options(&match format {
+        Format::CanalJson(options) => options.clone(),
+        Format::DtsAvro(_) => CanalOptions::of(Profile::Canal),
+    });
+    let heading = ["column", "mysqlType", "Arrow", "sqlType", "dataTypeNumber"].map(str::to_owned);
+    let lines = table.columns().iter().map(|column| {
+        let null = if column.nullable { "" } else { " not null" };
+        [
+            column.name.clone(),
+            format!("{}{null}", column.type_text),
+            column.sql_type.arrow().to_string(),
+            canal_json::sql_type_codes(&column.sql_type, &canal),
+            format!("{:3} {:?}", dts_avro::data_type_number(&column.sql_type), dts_avro::Image::of(&column.sql_type)),
+        ]
+    });
+    let lines: Vec<[String; 5]> = std::iter::once(heading).chain(lines).collect();
+    let widths: [usize; 5] =
+        std::array::from_fn(|index| lines.iter().map(|line| line[index].chars().count()).max().unwrap_or(0).min(40));
+    for line in lines {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
+            .expect("writing to a string does not fail");
+    }
+}
+
+/// The source's tables as JSON: the file that `source.schema` names.
+pub fn schema_json(task: Task) -> Result<String, Error> {
+    let source = Source::open(&Arc::new(task), &runtime()?, None)?;
+    let tables: Vec<TableParts> = source.tables().iter().map(|table| Table::clone(table).into()).collect();
+    Ok(serde_json::to_string_pretty(&tables).expect("tables have string keys only"))
+}
+
+/// The first `count` messages of each table, as text.
+pub fn peek(task: Task, count: usize) -> Result<String, Error> {
+    let task = Arc::new(task);
+    let source = Source::open(&task, &runtime()?, None)?;
+    let sink = NullSink { partitions: PRETENDED_PARTITIONS };
+    let router = Router::new(task.clone(), source.server_version(), Arc::new(Mutex::new(Box::new(sink))));
+    let mut shown: BTreeMap<TableName, Shown> = BTreeMap::new();
+    for table in source.tables() {
+        shown.insert(table.name().clone(), Shown::default());
+    }
+    // Of binlog files, nobody knows which tables will come.
+    let all_known = !source.tables().is_empty();
+    let reader = Reader::new();
+    let mut failure = None;
+    let mut take = |batch: ChangeBatch| {
+        let table = batch.table().clone();
+        let messages = router.route(&table).and_then(|route| {
+            let window = Window { changes: vec![batch], ..Window::default() };
+            encode_window(&router, Routed { window, routes: vec![route], mark_routes: Vec::new(), first_id: 1 })
+        });
+        let window = match messages {
+            Ok(window) => window,
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        };
+        let shown = shown.entry(table.name().clone()).or_default();
+        for value in window.batches.iter().flat_map(|batch| batch.values.iter()) {
+            if shown.count == count {
+                break;
+            }
+            shown.count += 1;
+            shown.add(&task.format, &reader, value);
+        }
+        if all_known && shown.count == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    source.sample(&task, ROWS_SEARCHED, &mut take)?;
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let mut out = String::new();
+    for (name, shown) in &shown {
+        let topic = topic_of(&task, name)?;
+        writeln!(out, "{name} -> topic {topic}").expect("writing to a string does not fail");
+        if shown.count == 0 {
+            writeln!(out, "no message: none of the first {ROWS_SEARCHED} rows passes the filter, or there is no row")
+                .expect("writing to a string does not fail");
+        }
+        out += &shown.text;
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+#[derive(Default)]
+struct Shown {
+    count: usize,
+    text: String,
+}
+
+impl Shown {
+    fn add(&mut self, format: &Format, reader: &Reader, value: &[u8]) {
+        self.text += &match format {
+            Format::CanalJson(_) => String::from_utf8_lossy(value).into_owned(),
+            Format::DtsAvro(_) => {
+                reader.readable(value).unwrap_or_else(|error| format!("not a datum of the schema: {error}"))
+            }
+        };
+        self.text.push('\n');
+    }
+}
