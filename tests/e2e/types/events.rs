@@ -1,10 +1,11 @@
 //! What frames rows in the binlog: transactions that are prepared, compressed or tagged, files that end, rows that are larger
 //! than a packet. Each needs a task, and some a server, of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::harness::consume::Row;
 use super::super::harness::world::{kafka_sink, mysql_source};
-use super::super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
+use super::super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 use super::proofs::{Path, proofs};
 
 proofs! {
@@ -187,29 +188,48 @@ fn a_large_compressed_transaction_is_resumed() {
     task.more = "incremental: {window_rows: 500}".to_owned();
     let mut engine = Tidegate::run(&task);
     world.until_loaded(&mut engine, &mut reader, |_| {});
-    // A kill soon after the full load may repeat it, and then it would be what shows these rows.
-    engine.terminate(libc::SIGTERM);
-    let mut engine = Tidegate::run(&task);
-    let mut ids = BTreeMap::<u64, u32>::new();
-    let mut take = |message: &Message| {
-        let id: u64 = message.data.get("id").expect("never NULL").parse().expect("a number");
-        assert_eq!(message.data.get("t").expect("never NULL"), &id.to_string().repeat(20));
-        *ids.entry(id).or_default() += 1;
+    let mut ids = BTreeSet::<u64>::new();
+    let mut take = |message: Message| {
+        let id = message.data.get("id").expect("never NULL").parse().expect("a number");
+        assert_eq!(message.data.get("t").expect("never NULL"), &u64::to_string(&id).repeat(20));
+        ids.insert(id);
+        ids.len() as u64
     };
     world.mysql.run("SET SESSION binlog_transaction_compression = ON, cte_max_recursion_depth = 1000000");
-    world.mysql.run(format!(
-        "INSERT INTO orders WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS})
-         SELECT n, REPEAT(n, 20) FROM n"
-    ));
-    let mut count = 0;
-    reader.until(&mut engine, "a part of the transaction", |message| {
-        take(&message);
-        count += 1;
-        count == ROWS / 10
-    });
+    // Until a checkpoint stands inside a transaction; by chance, none may have been due.
+    let mut last = 0;
+    loop {
+        let first = last + 1;
+        last += ROWS;
+        world.mysql.run(format!(
+            "INSERT INTO orders WITH RECURSIVE n (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM n WHERE n < {last})
+             SELECT n, REPEAT(n, 20) FROM n"
+        ));
+        let is_inside = wait_for("a checkpoint inside the transaction, or its end", || {
+            let mut is_over = false;
+            reader.poll(|message| {
+                is_over |= message.table == "orders" && take(message) == last;
+                !is_over
+            });
+            (events_done(&task) > 0).then_some(true).or(is_over.then_some(false))
+        });
+        if is_inside {
+            break;
+        }
+        assert!(last < 50 * ROWS, "no checkpoint inside a transaction");
+    }
     engine.kill_9();
-    world.finish(Tidegate::run(&task), &mut reader, |message| take(&message));
-    assert_eq!(ids.len() as u64, ROWS);
+    world.finish(Tidegate::run(&task), &mut reader, |message| _ = take(message));
+    let missing: Vec<u64> = (1..=last).filter(|id| !ids.contains(id)).collect();
+    assert!(missing.is_empty(), "{} rows are lost, from {:?} to {:?}", missing.len(), missing.first(), missing.last());
+}
+
+/// Rows events of the transaction that the stored position stands in.
+fn events_done(task: &TaskFile) -> u64 {
+    let text = std::fs::read_to_string(task.checkpoint()).unwrap_or_default();
+    let content = text.split_once('\n').map_or("null", |(_, content)| content);
+    let checkpoint: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
+    checkpoint["position"]["events_done"].as_u64().unwrap_or(0)
 }
 
 /// The client protocol cuts a row at 16 MiB, the binlog's stream an event.
@@ -241,8 +261,7 @@ fn rows_larger_than_a_packet() {
             Some(value) => value.chars().take(20).collect(),
             None => "NULL".to_owned(),
         };
-        let row =
-            |row: &super::super::harness::consume::Row| ["id", "t", "b"].map(|name| about(row.get(name))).join(" ");
+        let row = |row: &Row| ["id", "t", "b"].map(|name| about(row.get(name))).join(" ");
         let old = message.old.as_ref().map_or(String::new(), |old| format!(" ({})", row(old)));
         found.push(format!("{:?} {}{old}", message.kind, row(&message.data)));
     };
@@ -321,7 +340,7 @@ fn tags_of_gtids() {
         })
     };
     let wait = |engine: &mut Tidegate, id: u32, kind: &str| {
-        super::super::harness::wait_for("a message in the file", || {
+        wait_for("a message in the file", || {
             engine.assert_running();
             message(id, kind)
         })
@@ -395,7 +414,7 @@ fn keys() {
             let home = *homes.entry(key).or_insert(message.partition);
             assert_eq!(home, message.partition, "a row of {table} moved: {message:?}");
         }
-        let partitions: std::collections::BTreeSet<_> = homes.into_values().collect();
+        let partitions: BTreeSet<_> = homes.into_values().collect();
         let expected = if matches!(table, "by_primary_key" | "by_unique_key") { 3 } else { 1 };
         assert_eq!(partitions.len(), expected, "{table}");
     }

@@ -590,7 +590,7 @@ fn drawn(Message { kind, table, data, old, primary_key, .. }: &Message, shows_ke
         Kind::Init | Kind::Insert => "INSERT",
         Kind::Update => "UPDATE",
         Kind::Delete => "DELETE",
-        Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat => panic!("no row in {table}"),
+        Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat => unreachable!("nobody asks for them here"),
     };
     let key =
         if shows_keys { format!("[{}] ", primary_key.as_deref().unwrap_or_default().join(" ")) } else { String::new() };

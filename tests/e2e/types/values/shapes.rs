@@ -1,6 +1,7 @@
 //! Columns that are computed, hidden or many, and NULL in any of them.
 
 use super::super::golden::{Table, column, null, table, value};
+use super::documents::NULL_JSON;
 
 const TINYINT: i32 = -6;
 const INT: i32 = 4;
@@ -21,14 +22,18 @@ pub(super) fn generated_columns() -> Vec<Table> {
                     "JSON GENERATED ALWAYS AS (CONCAT('{\"n\": ', c0, '}')) STORED",
                     VARCHAR,
                     [r#"{"n": 5}"#, r#"{"n": -7}"#],
-                ),
+                )
+                .null_sql_type(NULL_JSON),
                 column("INT", INT, ["3", "4"]),
             ],
         ),
         // Keys on expressions are hidden virtual columns, which no row image has.
         table(
             "generated_columns_of_keys",
-            [column("INT", INT, ["5", "-7"]), column("JSON", VARCHAR, [("'[1,2]'", "[1, 2]")])],
+            [
+                column("INT", INT, ["5", "-7"]),
+                column("JSON", VARCHAR, [("'[1,2]'", "[1, 2]")]).null_sql_type(NULL_JSON),
+            ],
         )
         .keys(", KEY by_sum ((c0 + 1)), KEY by_members ((CAST(c1 AS UNSIGNED ARRAY)))"),
     ]
