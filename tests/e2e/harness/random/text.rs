@@ -40,8 +40,8 @@ pub(crate) fn charsets(mysql: &mut Mysql) -> Vec<Rc<Charset>> {
         assert_eq!(returned.chars().count(), offered.chars().count(), "{name}: a character for each");
         let unchanged = offered.chars().zip(returned.chars()).filter(|(offered, returned)| offered == returned);
         let characters = unchanged.map(|(character, _)| character).collect();
-        // A known gap: to this one collation of latin2, the bytes 80 to 9f are not control characters but nothing. The
-        // server sends `?`, and the binlog's reader, which knows the character set, does not.
+        // To this one collation of latin2, the bytes 80 to 9f are nothing, and the server prints `?`. Our messages have the
+        // control characters that they are to all others: see the type class of character sets.
         let collations = mysql.query(&format!(
             "SELECT COLLATION_NAME FROM information_schema.COLLATIONS
              WHERE CHARACTER_SET_NAME = '{name}' AND COLLATION_NAME <> 'latin2_czech_cs' ORDER BY COLLATION_NAME"
