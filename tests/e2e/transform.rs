@@ -164,12 +164,19 @@ fn dates_that_no_calendar_has_by_option() {
 #[test]
 fn what_is_not_selected_stays_at_home() {
     let Some(servers) = Servers::from_env() else { return };
+    for format in [Format::Canal, Format::Avro] {
+        what_is_not_selected_stays(&servers, format);
+    }
+}
+
+fn what_is_not_selected_stays(servers: &Servers, format: Format) {
     let mut world = World::new("select", &servers.mysql, &servers.kafka);
     world.mysql.run(TABLE);
     world
         .mysql
         .run("INSERT INTO orders VALUES (1, 'de', 20.00, 'anna', 'hidden', 1), (2, 'de', 1.00, 'bert', 'hidden', 1)");
     let mut task = world.task();
+    task.format = format.yaml();
     let database = &world.database;
     task.tables = format!("\n  - {database}.marker\n  - table: {database}.orders\n    select: [name, country]");
     let mut reader = world.reader(["orders"]);

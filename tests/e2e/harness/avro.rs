@@ -84,6 +84,11 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
     let Value::Map(tags) = field("tags") else { return Err("no tags".to_owned()) };
     let keys: serde_json::Value = serde_json::from_str(&text(tags.get("pk_uk_info").ok_or("no pk_uk_info")?))
         .map_err(|error| error.to_string())?;
+    for column in keys.as_object().into_iter().flat_map(|keys| keys.values()).flat_map(|key| key.as_array()).flatten() {
+        if !columns.iter().any(|(name, _)| column == name) {
+            return Err(format!("pk_uk_info names {column}, which is not in fields"));
+        }
+    }
     let primary_key = keys.get("PRIMARY").map(|names| {
         names.as_array().into_iter().flatten().map(|name| name.as_str().expect("a name").to_owned()).collect()
     });
