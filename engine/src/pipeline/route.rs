@@ -267,21 +267,23 @@ impl Router {
         self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
     }
 
-    /// Messages of a window's marks: a batch for each, with its own place in the order.
+    /// Messages of a window's marks: a batch for each topic.
     fn mark_messages(&self, marks: &[Mark], routes: &[MarkRoute], first_id: u64) -> Vec<MessageBatch> {
-        let messages = routes.iter().map(|route| {
-            let mark = &marks[route.mark];
-            let mut values = Values::default();
-            self.marks.encode(mark, route.table.as_ref(), first_id + 2 * u64::from(mark.sequence), &mut values);
-            let count = values.len();
-            MessageBatch {
-                topic: route.topic.clone(),
-                values,
-                partitions: vec![route.partition; count],
-                sequence: vec![mark.sequence; count],
-            }
-        });
-        messages.filter(|batch| !batch.values.is_empty()).collect()
+        let mut batches: Vec<MessageBatch> = Vec::new();
+        for route in routes {
+            let index = batches.iter().position(|batch| batch.topic == route.topic).unwrap_or_else(|| {
+                batches.push(MessageBatch { topic: route.topic.clone(), ..MessageBatch::default() });
+                batches.len() - 1
+            });
+            let (mark, batch) = (&marks[route.mark], &mut batches[index]);
+            let id = first_id + 2 * u64::from(mark.sequence);
+            self.marks.encode(mark, route.table.as_ref(), id, &mut batch.values);
+            // A mark for which the format has no message adds none.
+            batch.partitions.resize(batch.values.len(), route.partition);
+            batch.sequence.resize(batch.values.len(), mark.sequence);
+        }
+        batches.retain(|batch| !batch.values.is_empty());
+        batches
     }
 
     /// The routes of a window's batches, in their order.
