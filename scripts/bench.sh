@@ -38,22 +38,25 @@ sql -e "
     l_commitdate DATE NOT NULL, l_receiptdate DATE NOT NULL, l_shipinstruct CHAR(25) NOT NULL, l_shipmode CHAR(10) NOT NULL,
     l_comment VARCHAR(44) NOT NULL, PRIMARY KEY (l_orderkey, l_linenumber));"
 
-# task NAME SINK EXTRA...: writes a task file.
+# task NAME SINK EXTRA...: writes a task file; names that end in -avro are those of DTS Avro.
 task() {
-    local name=$1 sink=$2
+    local name=$1 sink=$2 format=canal_json
     shift 2
+    [[ $name != *-avro ]] || format=dts_avro
     printf '%s\n' "task: $name" "source: {mysql: \"mysql://admin@$mysql_address\", password: admin}" \
-        'tables: [tpch.lineitem]' "sink: $sink" 'format: canal_json' "state: $work/state-$name" "$@" >"$work/$name.yaml"
+        'tables: [tpch.lineitem]' "sink: $sink" "format: $format" "state: $work/state-$name" "$@" >"$work/$name.yaml"
 }
 null='{"null": {}}'
 kafka() { echo "{kafka: \"$TIDEGATE_TEST_KAFKA\", topic: $1, create_topics: {partitions: 4, replication: 1}}"; }
-task load-null "$null" 'incremental: false'
-task load-kafka "$(kafka load)" 'incremental: false'
-task binlog-null "$null" 'full_load: false'
-task binlog-kafka "$(kafka binlog)" 'full_load: false'
+for format in '' -avro; do
+    task "load-null$format" "$null" 'incremental: false'
+    task "load-kafka$format" "$(kafka "load$format")" 'incremental: false'
+    task "binlog-null$format" "$null" 'full_load: false'
+    task "binlog-kafka$format" "$(kafka "binlog$format")" 'full_load: false'
+done
 
 # The tasks over the binlog take their position before the rows are written, and read them afterwards at full speed.
-for name in binlog-null binlog-kafka; do
+for name in binlog-{null,kafka}{,-avro}; do
     "$bench" --name "$name" --messages 0 "$work/$name.yaml" >/dev/null
 done
 sql --local-infile=1 -e "LOAD DATA LOCAL INFILE '$work/lineitem.tbl' INTO TABLE tpch.lineitem FIELDS TERMINATED BY '|';
@@ -65,12 +68,10 @@ record=bench/record/$(date +%F)-$(git rev-parse --short HEAD).csv
 cp -r "$work/state-binlog-null" "$work/state-binlog-null-start"
 {
     echo "# TPC-H lineitem, scale $scale; $(nproc) cores, $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo); $(uname -sr)"
-    echo "# MySQL $(sql -N -e 'SELECT VERSION()'), Kafka 4.1.0, Canal JSON; engine, server and broker share the machine"
+    echo "# MySQL $(sql -N -e 'SELECT VERSION()'), Kafka 4.1.0, Canal JSON (-avro: DTS Avro); engine, server and broker share the machine"
     echo "name,rows,messages,megabytes,seconds,rows_per_second,cpu_seconds,rows_per_cpu_second,peak_mib"
-    "$bench" --name load-null "$work/load-null.yaml"
-    "$bench" --name load-kafka "$work/load-kafka.yaml"
-    "$bench" --name binlog-null --messages "$rows" "$work/binlog-null.yaml"
-    "$bench" --name binlog-kafka --messages "$rows" "$work/binlog-kafka.yaml"
+    for name in load-{null,kafka}{,-avro}; do "$bench" --name "$name" "$work/$name.yaml"; done
+    for name in binlog-{null,kafka}{,-avro}; do "$bench" --name "$name" --messages "$rows" "$work/$name.yaml"; done
     "$venv/bin/python" - "$TIDEGATE_TEST_MYSQL/tpch" <<'PY'
 # The peer: connectorx reads the same table into Arrow, in one stream, without encoding or sending anything.
 import resource, sys, time

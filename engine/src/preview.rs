@@ -4,7 +4,6 @@
 //! and shows them as text. Neither sends anything, makes a topic or writes a checkpoint.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -40,10 +39,10 @@ pub fn schema(task: Task) -> Result<String, Error> {
             |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
         let topic = topic_of(&task, table.name())?;
-        writeln!(out, "{} -> topic {topic}, key {key}", table.name()).expect("writing to a string does not fail");
+        out += &format!("{} -> topic {topic}, key {key}\n", table.name());
         write_columns(&task.format, output, &mut out);
         if let Some(predicate) = transform.mysql_predicate() {
-            writeln!(out, "  the server filters by: {predicate}").expect("writing to a string does not fail");
+            out += &format!("  the server filters by: {predicate}\n");
         }
     }
     Ok(out)
@@ -76,8 +75,7 @@ fn write_columns(format: &Format, table: &Table, out: &mut String) {
         std::array::from_fn(|index| lines.iter().map(|line| line[index].chars().count()).max().unwrap_or(0).min(40));
     for line in lines {
         let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
-            .expect("writing to a string does not fail");
+        *out += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 
@@ -132,10 +130,10 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     let mut out = String::new();
     for (name, shown) in &shown {
         let topic = topic_of(&task, name)?;
-        writeln!(out, "{name} -> topic {topic}").expect("writing to a string does not fail");
+        out += &format!("{name} -> topic {topic}\n");
         if shown.count == 0 {
-            writeln!(out, "no message: none of the first {ROWS_SEARCHED} rows passes the filter, or there is no row")
-                .expect("writing to a string does not fail");
+            out +=
+                &format!("no message: none of the first {ROWS_SEARCHED} rows passes the filter, or there is no row\n");
         }
         out += &shown.text;
         out.push('\n');

@@ -21,6 +21,7 @@ mod harness;
 mod faults;
 mod memory;
 mod oracles;
+mod preview;
 mod resume;
 mod security;
 mod snapshot;

@@ -111,8 +111,8 @@ fn ddl_stands_between_its_rows() {
         expected.push(line);
         expected.extend(is_row.then(|| "commit".to_owned()));
     }
-    // The marker's own transaction.
-    expected.extend(["begin".to_owned(), "commit".to_owned()]);
+    // The markers' own transactions.
+    expected.extend(["begin", "commit", "begin", "commit"].map(str::to_owned));
     assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected);
 }
 
@@ -172,8 +172,8 @@ fn transactions_are_framed() {
     let mut expected = vec![Kind::Begin, Kind::Insert, Kind::Commit, Kind::Begin];
     expected.extend([Kind::Insert; 200]);
     expected.push(Kind::Commit);
-    // The marker's own transaction.
-    expected.extend([Kind::Begin, Kind::Commit]);
+    // The markers' own transactions.
+    expected.extend([Kind::Begin, Kind::Commit, Kind::Begin, Kind::Commit]);
     assert_eq!(kinds, expected);
 }
 

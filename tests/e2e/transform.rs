@@ -129,16 +129,54 @@ fn rows_come_and_go(servers: &Servers, format: Format) {
     engine.terminate(libc::SIGTERM);
 }
 
+/// Dates that no calendar has, as the task wants them: by full load and by change, in both formats.
+#[test]
+fn dates_that_no_calendar_has_by_option() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (format, option, expected) in [
+        ("canal_json", "null", r#"id="1" d=NULL t=NULL s=NULL"#),
+        ("canal_json", "epoch", r#"id="1" d="1970-01-01" t="1970-01-01 00:00:00.0" s="1970-01-01 00:00:00""#),
+        ("dts_avro", "null", r#"id="1" d=NULL t=NULL s=NULL"#),
+        // Of second 0 in DTS Avro, the reader knows only that it is the zero TIMESTAMP.
+        ("dts_avro", "epoch", r#"id="1" d="1970-01-01" t="1970-01-01 00:00:00" s="0000-00-00 00:00:00""#),
+    ] {
+        let mut world = World::new("zero_date", &servers.mysql, &servers.kafka);
+        world.mysql.run("SET sql_mode = ''");
+        world.mysql.run(
+            "CREATE TABLE dates (id INT PRIMARY KEY, d DATE NOT NULL, t DATETIME(1) NOT NULL, s TIMESTAMP NOT NULL DEFAULT 0)",
+        );
+        world.mysql.run("INSERT INTO dates VALUES (1, '2010-00-10', '0000-00-00', 0)");
+        let mut task = world.task();
+        task.format = format!("{{{format}: {{zero_date: {option}}}}}");
+        let mut reader = world.reader(["dates"]);
+        let mut engine = Tidegate::run(&task);
+        let mut rows = Vec::new();
+        world.until_loaded(&mut engine, &mut reader, |message| rows.push(message.data));
+        world.mysql.run("DELETE FROM dates");
+        world.mysql.run("INSERT INTO dates VALUES (1, '2010-00-10', '0000-00-00', 0)");
+        world.finish(engine, &mut reader, |message| rows.push(message.data));
+        let rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+        assert_eq!(rows, [expected; 3], "{format}, {option}");
+    }
+}
+
 /// What is not selected is not there: neither in data nor in old nor in the types; the key still decides the partition.
 #[test]
 fn what_is_not_selected_stays_at_home() {
     let Some(servers) = Servers::from_env() else { return };
+    for format in [Format::Canal, Format::Avro] {
+        what_is_not_selected_stays(&servers, format);
+    }
+}
+
+fn what_is_not_selected_stays(servers: &Servers, format: Format) {
     let mut world = World::new("select", &servers.mysql, &servers.kafka);
     world.mysql.run(TABLE);
     world
         .mysql
         .run("INSERT INTO orders VALUES (1, 'de', 20.00, 'anna', 'hidden', 1), (2, 'de', 1.00, 'bert', 'hidden', 1)");
     let mut task = world.task();
+    task.format = format.yaml();
     let database = &world.database;
     task.tables = format!("\n  - {database}.marker\n  - table: {database}.orders\n    select: [name, country]");
     let mut reader = world.reader(["orders"]);

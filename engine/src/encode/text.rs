@@ -152,8 +152,8 @@ impl<'a> TextColumn<'a> {
             }
             SqlType::Enum { labels } => {
                 let array = array.as_dictionary::<UInt16Type>();
-                // A kernel that merges dictionaries would have renumbered the values.
-                if array.values().len() != labels.len() + 1 {
+                // A kernel that merges dictionaries would have renumbered the values. What a filter leaves empty has none.
+                if !array.is_empty() && array.values().len() != labels.len() + 1 {
                     return Err(BindError::Labels);
                 }
                 let keys = array.keys().values();

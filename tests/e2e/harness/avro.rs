@@ -84,6 +84,11 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
     let Value::Map(tags) = field("tags") else { return Err("no tags".to_owned()) };
     let keys: serde_json::Value = serde_json::from_str(&text(tags.get("pk_uk_info").ok_or("no pk_uk_info")?))
         .map_err(|error| error.to_string())?;
+    for column in keys.as_object().into_iter().flat_map(|keys| keys.values()).flat_map(|key| key.as_array()).flatten() {
+        if !columns.iter().any(|(name, _)| column == name) {
+            return Err(format!("pk_uk_info names {column}, which is not in fields"));
+        }
+    }
     let primary_key = keys.get("PRIMARY").map(|names| {
         names.as_array().into_iter().flatten().map(|name| name.as_str().expect("a name").to_owned()).collect()
     });
@@ -154,7 +159,8 @@ fn shown(value: &Value) -> serde_json::Value {
         Value::Null => serde_json::Value::Null,
         Value::Int(number) => json!(number),
         Value::Long(number) => json!(number),
-        Value::Double(number) => json!(number),
+        // The reader of the other text may be off by the last bit, and then is so for this one.
+        Value::Double(number) => serde_json::from_str(&json!(number).to_string()).expect("a number"),
         Value::String(text) | Value::Enum(_, text) => json!(text),
         Value::Bytes(bytes) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
         Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect(),
@@ -205,9 +211,10 @@ fn cell(type_number: i32, image: &Value) -> Option<String> {
         (4 | 5, ["value", "precision", "scale"]) => {
             let Value::Double(value) = part(image, "value") else { panic!("{image:?}") };
             if type_number == 4 {
-                java_float(&format!("{:e}", *value as f32))
+                let float = *value as f32;
+                java_float(&format!("{float:e}"), &format!("{float:.1e}"))
             } else {
-                java_float(&format!("{value:e}"))
+                java_float(&format!("{value:e}"), &format!("{value:.1e}"))
             }
         }
         (7, ["timestamp", "millis"]) => timestamp(number(part(image, "timestamp")), number(part(image, "millis"))),
@@ -289,12 +296,17 @@ fn timestamp(second: i64, microseconds: i64) -> String {
     format!("{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02}{}", days + 1, fraction(microseconds))
 }
 
-/// From `1.25e-5` to `1.25E-5`, and without an exponent from 0.001 to below 10,000,000.
-fn java_float(scientific: &str) -> String {
+/// From `1.25e-5` to `1.25E-5`, and without an exponent from 0.001 to below 10,000,000. Java has two digits at least, and where
+/// one were enough it has the best two.
+fn java_float(shortest: &str, two_digits: &str) -> String {
+    let scientific = if shortest.contains('.') { shortest } else { two_digits };
     let (mantissa, exponent) = scientific.split_once('e').expect("an exponent");
     let exponent: i32 = exponent.parse().expect("a number");
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-    let digits = mantissa.replace('.', "");
+    let mut digits = mantissa.replace('.', "");
+    if digits.len() == 2 && digits.ends_with('0') {
+        digits.pop();
+    }
     if digits == "0" {
         return format!("{sign}0.0");
     }

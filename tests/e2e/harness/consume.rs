@@ -227,12 +227,12 @@ pub(crate) struct Reader {
     next: BTreeMap<(String, i32), i64>,
 }
 
-/// All values of partition 0 of a topic, as they are.
-pub(crate) fn read_values(brokers: &str, topic: &str) -> Vec<Vec<u8>> {
+/// All values of a partition, as they are.
+pub(crate) fn read_values(brokers: &str, topic: &str, partition: i32) -> Vec<Vec<u8>> {
     let consumer = consumer(brokers);
-    let (_, end) = wait_for("the end of the topic", || consumer.fetch_watermarks(topic, 0, TIMEOUT).ok());
+    let (_, end) = wait_for("the end of the topic", || consumer.fetch_watermarks(topic, partition, TIMEOUT).ok());
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning).expect("a valid offset");
+    list.add_partition_offset(topic, partition, Offset::Beginning).expect("a valid offset");
     consumer.assign(&list).expect("a valid list");
     let mut values = Vec::new();
     wait_for("all values", || {

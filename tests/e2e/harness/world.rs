@@ -110,9 +110,11 @@ impl World {
         });
     }
 
-    /// Waits for a marker, ends the engine with SIGTERM and reads what is left: after this, everything that was written
-    /// before the call has been taken.
+    /// Waits for markers, ends the engine with SIGTERM and reads what is left: after this, everything that was written
+    /// before the call has been taken. Two markers, as in [`World::until_loaded`]: after a kill the engine may be loading
+    /// once more.
     pub(crate) fn finish(&mut self, mut engine: Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) -> Ended {
+        self.until_marker(&mut engine, reader, &mut take);
         self.until_marker(&mut engine, reader, &mut take);
         let ended = engine.terminate(libc::SIGTERM);
         reader.read_to_end(|message| {

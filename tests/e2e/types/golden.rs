@@ -1,15 +1,26 @@
 //! The layout of expectations: what is written by SQL, and what each format makes of it.
 //!
 //! ```text
-//! class        column               SQL                 Canal JSON    sqlType
+//! class        column               SQL                 text          sqlType
 //! integers     TINYINT UNSIGNED     127                 127           -6
 //!                                   128                 128           5
 //! zero_dates   DATE                 '2010-00-10'        2010-00-10    91
 //! ```
 //!
 //! There is one expectation for full load, insert, update and delete: no path has a text of its own. Whatever comes later
-//! joins as a column of this layout and not as a second copy of it: a format is a field of [`Value`] beside `canal_json`,
-//! and a server that lacks a type or stores another value says so at the [`Column`].
+//! joins as a column of this layout and not as a second copy of it: a server that lacks a type or stores another value says
+//! so at the [`Column`], and what a format makes of the text is told once, in [`Column::text`] and [`Column::code`]. DTS Avro
+//! has the texts of Canal JSON in the profile `dts` inside its images, but for digits behind a second that are zero, of which
+//! an image has none, and vectors, which are bytes; its code is `dataTypeNumber`.
+
+use std::borrow::Cow;
+
+/// The floats of `[1.5,-2.0]`, little endian, each byte as the character of its number.
+fn bytes_of_vector(text: &str) -> String {
+    let list = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).expect("a vector");
+    let floats = list.split(',').map(|float| float.parse::<f32>().expect("a float"));
+    floats.flat_map(f32::to_le_bytes).map(char::from).collect()
+}
 
 /// A type class: tables whose columns are of its types.
 pub(super) struct Class {
@@ -44,17 +55,21 @@ pub(super) struct Value {
     sql_type: Option<i32>,
 }
 
-/// How Canal JSON writes what its profiles write differently.
+/// The format: how it writes what others write differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
     /// Rows of the full load as INSERT, ENUM and SET as numbers.
     Canal,
     /// Rows of the full load as INIT, ENUM and SET as labels.
     Dts,
+    /// DTS Avro.
+    Avro,
 }
 
 /// The code of labels in the profile `dts`.
 const SQL_TYPE_OF_LABELS: i32 = 1;
+/// The code of a JSON that is NULL.
+const SQL_TYPE_OF_NO_JSON: i32 = 1111;
 
 pub(super) fn table(name: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Table {
     Table { name: name.into(), columns: columns.into_iter().collect(), keys: "", options: "" }
@@ -66,7 +81,9 @@ pub(super) fn column<V: Into<Value>>(
     values: impl IntoIterator<Item = V>,
 ) -> Column {
     let values = values.into_iter().map(Into::into).collect();
-    Column { definition: definition.into(), sql_type, null_sql_type: sql_type, values }
+    let definition = definition.into();
+    let null_sql_type = if definition.starts_with("JSON") { SQL_TYPE_OF_NO_JSON } else { sql_type };
+    Column { definition, sql_type, null_sql_type, values }
 }
 
 pub(super) fn value(sql: impl Into<String>, canal_json: impl Into<String>) -> Value {
@@ -119,15 +136,62 @@ impl Column {
         self.value(row).map_or("NULL", |value| &value.sql)
     }
 
-    pub(super) fn text(&self, row: Option<usize>, profile: Profile) -> Option<&str> {
+    pub(super) fn text(&self, row: Option<usize>, profile: Profile) -> Option<Cow<'_, str>> {
         let value = self.value(row)?;
-        match (profile, &value.label) {
-            (Profile::Dts, Some(label)) => Some(label),
-            _ => value.canal_json.as_deref(),
+        let text = match (profile, &value.label) {
+            (Profile::Dts | Profile::Avro, Some(label)) => label,
+            _ => value.canal_json.as_ref()?,
+        };
+        Some(match (profile, self.type_name()) {
+            (Profile::Avro, "TIME" | "DATETIME" | "TIMESTAMP") if text.contains('.') => {
+                Cow::Borrowed(text.trim_end_matches('0').trim_end_matches('.'))
+            }
+            (Profile::Avro, "VECTOR") => Cow::Owned(bytes_of_vector(text)),
+            _ => Cow::Borrowed(text),
+        })
+    }
+
+    /// `TINYINT` of `TINYINT(1) UNSIGNED`.
+    fn type_name(&self) -> &str {
+        self.definition.split(['(', ' ']).next().expect("a split has a first part")
+    }
+
+    /// MySQL's number of the type, as DTS Avro names it.
+    fn type_number(&self) -> i32 {
+        match self.type_name() {
+            "CHAR" | "VARCHAR" | "TEXT" if self.definition.contains("CHARACTER SET binary") => 252,
+            "TINYINT" | "BOOLEAN" | "BOOL" => 1,
+            "SMALLINT" => 2,
+            "MEDIUMINT" => 9,
+            "INT" | "INTEGER" => 3,
+            "BIGINT" => 8,
+            "FLOAT" if self.definition.starts_with("FLOAT(53)") => 5,
+            "FLOAT" => 4,
+            "DOUBLE" | "REAL" => 5,
+            "DECIMAL" | "NUMERIC" => 246,
+            "BIT" => 16,
+            "YEAR" => 13,
+            "DATE" => 10,
+            "TIME" => 11,
+            "DATETIME" => 12,
+            "TIMESTAMP" => 7,
+            "CHAR" => 254,
+            "VARCHAR" => 253,
+            "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" => 15,
+            "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" | "VECTOR" => 252,
+            "ENUM" => 247,
+            "SET" => 248,
+            "JSON" => 245,
+            "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING" | "MULTIPOLYGON"
+            | "GEOMETRYCOLLECTION" => 255,
+            other => panic!("no number is known of {other}"),
         }
     }
 
     pub(super) fn code(&self, row: Option<usize>, profile: Profile) -> i32 {
+        if profile == Profile::Avro {
+            return self.type_number();
+        }
         let has_labels = self.values.iter().any(|value| value.label.is_some());
         match self.value(row) {
             _ if has_labels && profile == Profile::Dts => SQL_TYPE_OF_LABELS,

@@ -16,3 +16,6 @@ use proofs::Proof;
 
 /// Everything that is proven, in the order of the table.
 const PROOFS: &[&[Proof]] = &[values::mysql_9_7::canal_json::PROOFS, scenes::PROOFS, events::PROOFS, stops::PROOFS];
+
+/// The same of DTS Avro. What events do is proven once, whatever the format.
+const AVRO_PROOFS: &[&[Proof]] = &[values::mysql_9_7::dts_avro::PROOFS];

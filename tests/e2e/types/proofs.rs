@@ -118,14 +118,14 @@ A cell names the test that compares what comes out by that path, byte for byte. 
 `cargo test --release --workspace --test e2e -- NAME` runs it; the names begin with `types::`.\n";
 
 /// A table for each format and server.
-fn draw(title: &str, proofs: &[&Proof], missing: &[(u8, &str)], out: &mut String) {
+fn draw(title: &str, proofs: &[&Proof], missing: &dyn Fn(u8) -> Option<&'static str>, out: &mut String) {
     writeln!(out, "\n## {title}\n").expect("a string");
     let paths: Vec<_> = Path::ALL.iter().map(|path| path.name()).collect();
     writeln!(out, "| | Class | {} |", paths.join(" | ")).expect("a string");
     writeln!(out, "|---|---|{}", "---|".repeat(paths.len())).expect("a string");
     for (number, class) in (1..).zip(CLASSES) {
         let of_class: Vec<_> = proofs.iter().filter(|proof| proof.classes.contains(&number)).collect();
-        if let Some((_, reason)) = missing.iter().find(|(missing, _)| *missing == number) {
+        if let Some(reason) = missing(number) {
             assert!(of_class.is_empty(), "class {number} is proven, and said to be missing");
             writeln!(out, "| {number} | {class} | {reason} |{}", " |".repeat(paths.len() - 1)).expect("a string");
             continue;
@@ -147,6 +147,7 @@ fn draw(title: &str, proofs: &[&Proof], missing: &[(u8, &str)], out: &mut String
 #[test]
 fn the_table_of_proofs_is_current() {
     let proofs: Vec<&Proof> = super::PROOFS.iter().copied().flatten().collect();
+    let avro: Vec<&Proof> = super::AVRO_PROOFS.iter().copied().flatten().collect();
 
     // Each name is that of a test of this program.
     let program = std::env::current_exe().expect("the test has a path");
@@ -154,14 +155,19 @@ fn the_table_of_proofs_is_current() {
     let listed = String::from_utf8(listed.stdout).expect("names are text");
     let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
     let mut seen = BTreeMap::new();
-    for proof in &proofs {
+    for proof in proofs.iter().chain(&avro) {
         let name = proof.full_name();
         assert!(tests.contains(name.as_str()), "{name} is no test");
         assert!(seen.insert(name.clone(), proof).is_none(), "{name} is declared twice");
     }
 
     let mut table = HEAD.to_owned();
-    draw("Canal JSON, MySQL 9.7", &proofs, NOT_ON_MYSQL_9_7, &mut table);
+    let not_there = |number| NOT_ON_MYSQL_9_7.iter().find(|(missing, _)| *missing == number).map(|(_, reason)| *reason);
+    draw("Canal JSON, MySQL 9.7", &proofs, &not_there, &mut table);
+    let same = "as above: of events, not of the format";
+    let is_of_values = |number: u8| avro.iter().any(|proof| proof.classes.contains(&number));
+    let missing = |number| not_there(number).or_else(|| (!is_of_values(number)).then_some(same));
+    draw("DTS Avro, MySQL 9.7", &avro, &missing, &mut table);
 
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("TYPES.md");
     if std::env::var_os("TIDEGATE_BLESS").is_some() {

@@ -248,6 +248,14 @@ fn primary_key_columns_stand_as_in_the_table() {
 }
 
 #[test]
+fn nothing_that_a_filter_leaves_is_no_message() {
+    let none = batch_of_every_type().retain(&arrow::array::BooleanArray::from(vec![false; 2]));
+    assert!(encode(&CANAL, &none).is_empty());
+    let options = CanalOptions { enum_as: EnumText::Label, set_as: SetText::Labels, ..CANAL };
+    assert!(encode(&options, &none).is_empty());
+}
+
+#[test]
 fn a_failed_batch_leaves_the_output_as_it_was() {
     let good = parse("id:int", "+I 1");
     let columns = [("id", SqlType::Vector, "vector(1)")];

@@ -258,6 +258,12 @@ fn both_halves_of_a_split_update_have_numbers_of_their_own() {
 }
 
 #[test]
+fn nothing_that_a_filter_leaves_is_no_record() {
+    let none = batch_of_every_type().retain(&arrow::array::BooleanArray::from(vec![false; 2]));
+    assert!(encode(&LABELS, &none).is_empty());
+}
+
+#[test]
 fn a_failed_batch_leaves_the_output_as_it_was() {
     let good = parse("id:int", "+I 1");
     let bad = two_rows(table(&[("g", SqlType::Geometry, "point")], Vec::new()), &[push!(Bytes: b"xyz")]);

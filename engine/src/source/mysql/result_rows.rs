@@ -29,6 +29,10 @@ pub fn select_list(table: &Table) -> String {
         let name = quote_identifier(&column.name);
         match column.sql_type {
             SqlType::Enum { .. } | SqlType::Set { .. } => format!("CAST({name} AS UNSIGNED)"),
+            // Under latin2_czech_cs alone, the bytes 80 to 9f are nothing to the server, and it would send `?` for them.
+            _ if column.sql_type.is_text() && column.charset.as_deref() == Some("latin2") => {
+                format!("{name} COLLATE latin2_general_ci")
+            }
             _ => name,
         }
     });

@@ -68,6 +68,12 @@ pub(super) fn charsets() -> Vec<Table> {
             VARCHAR,
             [("X'818d8f909d'", "\u{81}\u{8d}\u{8f}\u{90}\u{9d}"), ("X'80ff'", "€ÿ")],
         ),
+        // To this collation alone they are nothing; what the bytes are does not depend on how they sort.
+        column(
+            "VARCHAR(20) CHARACTER SET latin2 COLLATE latin2_czech_cs",
+            VARCHAR,
+            [value("X'418042'", "A\u{80}B"), quoted("č")],
+        ),
         // A character without a place in Unicode is what the server says it is.
         column("VARCHAR(20) CHARACTER SET gbk", VARCHAR, [("X'a2a0'", "?")]),
         column("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_ja_0900_as_cs", VARCHAR, [quoted("日本🌊")]),
