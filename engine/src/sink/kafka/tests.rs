@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -482,7 +483,6 @@ impl Drop for OwnBroker {
 
 #[test]
 fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
-    const WINDOWS: usize = 20;
     if server("TIDEGATE_TEST_KAFKA").is_none() {
         return;
     }
@@ -490,22 +490,23 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
     let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
     sink.prepare_topic("shop").unwrap();
     let mut numbering = Numbering::new(100);
-    let windows: Vec<_> = (0..WINDOWS).map(|_| numbering.window("shop", 10_000)).collect();
     let producer = Arc::clone(&sink.producer);
+    let enough = AtomicBool::new(false);
     let (sent, deliveries) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for window in windows {
-                sent.send(sink.send(window).unwrap()).unwrap();
+            while !enough.load(Ordering::Relaxed) {
+                sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
             }
             drop(sent);
         });
         deliveries.recv().unwrap().blocking_recv().unwrap().unwrap();
         broker.servers(&["kill", "kafka"]);
-        // Nothing is acknowledged any more, so that the sink fills up.
+        // Nothing is acknowledged any more and more is sent all the time, so that the sink fills up.
         while producer.outstanding.waiting() == 0 {
             std::thread::yield_now();
         }
+        enough.store(true, Ordering::Relaxed);
         broker.servers(&["start", "kafka"]);
         for delivery in deliveries {
             delivery.blocking_recv().unwrap().unwrap();
