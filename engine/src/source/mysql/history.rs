@@ -44,8 +44,9 @@ pub struct StoredSchema {
 pub enum SchemaState {
     /// `shown_until`: if it was read from the catalogue, where the binlog ended before.
     Known { parts: TableParts, shown_until: Option<Coordinate> },
-    /// A statement may have changed the columns; its first words, and the version before.
-    Changed { by: String, last_version: u32 },
+    /// A statement may have changed the columns; its first words, and the table before, of which the next one inherits what a
+    /// table map does not say.
+    Changed { by: String, last_version: u32, last: Option<TableParts> },
 }
 
 /// Drops entries that nobody who starts at `position` can need.
@@ -149,9 +150,12 @@ impl History {
                     // Only where nothing was read yet is it certain that no row was.
                     is_used: entry.since != *position,
                 },
-                SchemaState::Changed { by, last_version } => {
-                    Now::Changed { by: by.clone(), at: entry.since.clone(), last: None, last_version: *last_version }
-                }
+                SchemaState::Changed { by, last_version, last } => Now::Changed {
+                    by: by.clone(),
+                    at: entry.since.clone(),
+                    last: last.clone().map(|parts| Arc::new(Table::from(parts))),
+                    last_version: *last_version,
+                },
             };
             now.insert(entry.table.clone(), state);
         }
@@ -310,7 +314,11 @@ impl History {
         (self.record)(StoredSchema {
             table: table.clone(),
             since: at.clone(),
-            state: SchemaState::Changed { by: by.clone(), last_version },
+            state: SchemaState::Changed {
+                by: by.clone(),
+                last_version,
+                last: last.as_deref().map(|last| TableParts::from(last.clone())),
+            },
         });
         self.now.insert(table.clone(), Now::Changed { by, at: at.clone(), last, last_version });
         Ok(Some(table.clone()))
@@ -475,7 +483,7 @@ mod tests {
         let entry = |offset, state| StoredSchema { table: name(), since: at(offset), state };
         let mut stored = vec![
             entry(4, known(parts("id:int", 1), None)),
-            entry(300, SchemaState::Changed { by: "ALTER TABLE t".into(), last_version: 1 }),
+            entry(300, SchemaState::Changed { by: "ALTER TABLE t".into(), last_version: 1, last: None }),
             entry(400, known(parts("id:int name:text", 2), None)),
         ];
         let version = |stored: &[StoredSchema], position| {
@@ -489,6 +497,30 @@ mod tests {
         assert_eq!(stored.len(), 2);
         prune(&mut stored, &at(500));
         assert_eq!(stored.len(), 1);
+    }
+
+    /// What a table map does not say comes from the version before, also if there was a restart in between.
+    #[test]
+    fn a_restart_behind_an_alter_forgets_nothing() {
+        let mut first = parts("id:int", 1);
+        first.columns[0].type_text = "int(6) unsigned zerofill".into();
+        first.unique_keys = vec![UniqueKey { name: "by_id".into(), columns: vec![0] }];
+        let stored = StoredSchema { table: name(), since: at(4), state: known(first, None) };
+        let recorded = Arc::new(Mutex::new(vec![stored.clone()]));
+        let recorder = recorded.clone();
+        let record = Box::new(move |entry| recorder.lock().unwrap().push(entry));
+        let mut history = History::new(&[stored], &at(4), Box::new(|_, _| true), record);
+        history.statement("db", "ALTER TABLE t ADD name TEXT", &at(200)).unwrap();
+
+        let text = serde_json::to_string(&*recorded.lock().unwrap()).unwrap();
+        let stored: Vec<StoredSchema> = serde_json::from_str(&text).unwrap();
+        let mut history = History::new(&stored, &at(300), Box::new(|_, _| true), Box::new(|_| ()));
+        // As a table map has it: no width, and the unique key under another name.
+        let mut described = parts("id:int name:text", 0);
+        described.unique_keys = vec![UniqueKey { name: "PRIMARY".into(), columns: vec![0] }];
+        let table = history.resolve(&name(), Some(described), |_| Ok(()), &at(400)).unwrap().unwrap();
+        assert_eq!(table.columns()[0].type_text, "int(6) unsigned zerofill");
+        assert_eq!((table.unique_keys()[0].name.as_str(), table.unique_keys().len(), table.version()), ("by_id", 1, 2));
     }
 
     #[test]
