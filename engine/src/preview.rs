@@ -12,7 +12,9 @@ use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::encode::dts_avro::readable::Reader;
 use crate::encode::{canal_json, dts_avro};
 use crate::error::Error;
-use crate::pipeline::route::{RouteError, Routed, Router, canal_options, encode_window, plan_transform};
+use crate::pipeline::route::{
+    RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
+};
 use crate::sink::NullSink;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -38,7 +40,7 @@ pub fn schema(task: Task) -> Result<String, Error> {
         let names =
             |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
-        let topic = topic_of(&task, table.name())?;
+        let topic = topic_of_table(&task, table.name())?;
         out += &format!("{} -> topic {topic}, key {key}\n", table.name());
         write_columns(&task.format, output, &mut out);
         if let Some(predicate) = transform.mysql_predicate() {
@@ -46,12 +48,6 @@ pub fn schema(task: Task) -> Result<String, Error> {
         }
     }
     Ok(out)
-}
-
-fn topic_of(task: &Task, name: &TableName) -> Result<String, RouteError> {
-    let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-    let topic = rule.topic.render(&name.database, &name.table);
-    topic.map_err(|error| RouteError::Topic { table: name.clone(), error })
 }
 
 fn write_columns(format: &Format, table: &Table, out: &mut String) {
@@ -129,7 +125,7 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     }
     let mut out = String::new();
     for (name, shown) in &shown {
-        let topic = topic_of(&task, name)?;
+        let topic = topic_of_table(&task, name)?;
         out += &format!("{name} -> topic {topic}\n");
         if shown.count == 0 {
             out +=

@@ -22,6 +22,7 @@ pub mod table;
 pub mod types;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute;
@@ -56,6 +57,11 @@ pub struct EventMeta {
     /// Start of the transaction.
     pub transaction: Coordinate,
     pub gtid: Option<Gtid>,
+}
+
+/// Seconds since 1970, for what no event dates.
+pub fn now_s() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
 }
 
 /// Rows up to `end` (exclusive, from the end of the run before) share `meta`.
@@ -203,8 +209,12 @@ impl ChangeBatch {
                 events.push(EventRun { end: kinds.len(), meta: run.meta.clone() });
             }
         }
-        let rows =
-            compute::take_record_batch(&self.rows, &UInt32Array::from(kept_rows)).expect("rows lie in the batch");
+        let rows = if kept_rows.is_empty() {
+            // The kernel would give an ENUM a dictionary without labels.
+            self.rows.slice(0, 0)
+        } else {
+            compute::take_record_batch(&self.rows, &UInt32Array::from(kept_rows)).expect("rows lie in the batch")
+        };
         ChangeBatch::new(self.table, rows, kinds, sequence, events)
     }
 

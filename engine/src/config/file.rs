@@ -321,16 +321,16 @@ fn create_topics(s: &Section<'_>) -> CreateTopicsFile {
 
 /// A format's name, or a map with that name as its only key.
 fn format(value: Value<'_>) -> Option<FormatFile> {
-    let place = value.place_and_report().0;
-    let none =
-        |place: &Place| FormatFile { canal_json: Field::Absent(place.clone()), dts_avro: Field::Absent(place.clone()) };
+    let (place, _) = value.place_and_report();
     match value.scalar() {
-        Some("canal_json") => {
-            Some(FormatFile { canal_json: Field::Given(value.keys(canal_json), place.clone()), ..none(&place) })
-        }
-        Some("dts_avro") => {
-            Some(FormatFile { dts_avro: Field::Given(value.keys(dts_avro), place.clone()), ..none(&place) })
-        }
+        Some("canal_json") => Some(FormatFile {
+            canal_json: Field::Given(value.keys(canal_json), place.clone()),
+            dts_avro: Field::Absent(place),
+        }),
+        Some("dts_avro") => Some(FormatFile {
+            canal_json: Field::Absent(place.clone()),
+            dts_avro: Field::Given(value.keys(dts_avro), place),
+        }),
         None if value.has_keys() => Some(value.keys(|s| FormatFile {
             canal_json: s.field("canal_json", |v| v.section(canal_json)),
             dts_avro: s.field("dts_avro", |v| v.section(dts_avro)),

@@ -15,6 +15,8 @@ mod samples;
 pub mod text;
 pub mod zero_dates;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::batch::{ChangeBatch, Mark, TableName};
 use crate::message::Values;
 
@@ -32,6 +34,11 @@ pub trait MarkEncoder: Send + Sync {
     /// Appends the message of a mark, or none if the format has none for it. `table` is the one of a statement that the
     /// message is about; `id` as in [`Encoder::encode`].
     fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut Values);
+}
+
+/// Milliseconds since 1970: when a message is made.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// A value that has no form in the format.

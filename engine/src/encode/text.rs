@@ -152,8 +152,8 @@ impl<'a> TextColumn<'a> {
             }
             SqlType::Enum { labels } => {
                 let array = array.as_dictionary::<UInt16Type>();
-                // A kernel that merges dictionaries would have renumbered the values. What a filter leaves empty has none.
-                if !array.is_empty() && array.values().len() != labels.len() + 1 {
+                // A kernel that merges dictionaries would have renumbered the values.
+                if array.values().len() != labels.len() + 1 {
                     return Err(BindError::Labels);
                 }
                 let keys = array.keys().values();
@@ -313,7 +313,7 @@ impl<'a> TextColumn<'a> {
 }
 
 /// Bytes between the first and the last offset: not the whole buffer where the array is a slice.
-fn text_size(offsets: &[i32]) -> usize {
+pub(super) fn text_size(offsets: &[i32]) -> usize {
     (offsets[offsets.len() - 1] - offsets[0]) as usize
 }
 

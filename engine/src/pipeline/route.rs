@@ -63,8 +63,7 @@ impl Route {
         topic: &str,
         partitions: u32,
     ) -> Result<Route, RouteError> {
-        let name = table.name();
-        let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables have routes");
+        let rule = rule_of(task, table.name());
         let transform = plan_transform(&task.tables, table)?;
         let partitioner = Partitioner::new(
             partition_policy(&rule.partition),
@@ -218,33 +217,36 @@ impl Router {
         if let Some(route) = routes.get(&key) {
             return Ok(route.clone());
         }
-        let topic = topic_of(&self.rule(table.name()).topic, table.name())?;
+        let topic = topic_of_table(&self.task, table.name())?;
         let partitions = self.prepare_topic(&topic)?;
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
         routes.insert(key, route.clone());
         Ok(route)
     }
 
-    fn rule(&self, table: &TableName) -> &config::TableRule {
-        self.task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
-    }
-
     /// Where a window's marks go, in their order.
     pub fn mark_routes(&self, window: &Window) -> Result<Vec<MarkRoute>, RouteError> {
         let mut routes: Vec<MarkRoute> = Vec::new();
+        // Where transactions are marked, all tables have the same topic, and that one partition is used.
+        let mut topic_of_all: Option<Arc<str>> = None;
         for (mark, Mark { kind, .. }) in window.marks.iter().enumerate() {
             let MarkKind::Statement(statement) = kind else {
-                // Where transactions are marked, all tables have the same topic, and that one partition is used.
-                let topic = self.task.tables.rules().find_map(|rule| rule.topic.constant());
-                let topic = topic.expect("checked with the task file");
-                self.prepare_topic(&topic)?;
-                routes.push(MarkRoute { mark, table: None, topic: topic.into(), partition: 0 });
+                let topic = match &topic_of_all {
+                    Some(topic) => topic.clone(),
+                    None => {
+                        let topic = self.task.tables.rules().find_map(|rule| rule.topic.constant());
+                        let topic: Arc<str> = topic.expect("checked with the task file").into();
+                        self.prepare_topic(&topic)?;
+                        topic_of_all.insert(topic).clone()
+                    }
+                };
+                routes.push(MarkRoute { mark, table: None, topic, partition: 0 });
                 continue;
             };
             for table in &statement.tables {
-                let rule = self.rule(table);
+                let rule = rule_of(&self.task, table);
                 let topic = topic_of(self.task.ddl_topic.as_ref().unwrap_or(&rule.topic), table)?;
-                if routes.iter().any(|route| route.mark == mark && *route.topic == topic) {
+                if routes.iter().rev().take_while(|route| route.mark == mark).any(|route| *route.topic == topic) {
                     continue;
                 }
                 let partitions = self.prepare_topic(&topic)?;
@@ -290,6 +292,15 @@ impl Router {
     pub fn routes(&self, window: &Window) -> Result<Vec<Arc<Route>>, RouteError> {
         window.changes.iter().map(|batch| self.route(batch.table())).collect()
     }
+}
+
+fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
+    task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
+}
+
+/// Where a table's rows go.
+pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
+    topic_of(&rule_of(task, table).topic, table)
 }
 
 fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {

@@ -26,7 +26,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, UInt16Array};
 use arrow::compute::{self, CastOptions};
@@ -41,7 +40,7 @@ use crate::batch::builder::enum_dictionary;
 use crate::batch::types::{date_from_parts, datetime_from_parts};
 use crate::batch::{
     ChangeBatch, Column, Coordinate, EventMeta, EventRun, Progress, RowKind, SqlType, Table, TableName, TableParts,
-    UniqueKey, Window,
+    UniqueKey, Window, now_s,
 };
 
 /// Key of a file's metadata under which a table's definition stands: [`TableParts`] as JSON.
@@ -311,7 +310,7 @@ fn read_chunk(
     let file = &data_set.files[file];
     let coordinate = Coordinate::new(file.name.clone(), group as u64);
     let meta = Arc::new(EventMeta {
-        timestamp_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as u32),
+        timestamp_s: now_s(),
         server_id: 0,
         thread_id: 0,
         transaction: coordinate.clone(),

@@ -31,16 +31,7 @@ impl Servers {
             kafka: get("TIDEGATE_TEST_KAFKA"),
             kafka_sasl: get("TIDEGATE_TEST_KAFKA_SASL"),
         };
-        if missing.is_empty() {
-            return Some(servers);
-        }
-        let missing = missing.join(", ");
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "{missing} not set: start servers with scripts/servers.sh"
-        );
-        println!("skipped: {missing} not set, start servers with scripts/servers.sh");
-        None
+        is_complete(&missing).then_some(servers)
     }
 }
 
@@ -49,14 +40,19 @@ impl Servers {
     pub(crate) fn with_oracles() -> Option<Servers> {
         let names = ["TIDEGATE_TEST_CANAL", "TIDEGATE_TEST_FLINK", "TIDEGATE_TEST_PYTHON"];
         let missing: Vec<_> = names.into_iter().filter(|name| std::env::var(name).is_err()).collect();
-        if missing.is_empty() {
-            return Servers::from_env();
-        }
-        let missing = missing.join(", ");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} not set: fetch them with scripts/servers.sh");
-        println!("skipped: {missing} not set, fetch them with scripts/servers.sh");
-        None
+        if is_complete(&missing) { Servers::from_env() } else { None }
     }
+}
+
+/// Says what is missing; without servers a test is skipped, under `CI=true` it fails.
+fn is_complete(missing: &[&str]) -> bool {
+    if missing.is_empty() {
+        return true;
+    }
+    let missing = missing.join(", ");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} not set: start servers with scripts/servers.sh");
+    println!("skipped: {missing} not set, start servers with scripts/servers.sh");
+    false
 }
 
 /// A set of servers of its own, ended (by their ids) and removed when this is dropped.

@@ -58,6 +58,10 @@ fn expression(Column { name, form, .. }: &Column, format: Format) -> String {
 
 /// Each byte as the character of the same number.
 fn latin1(hex: &str) -> String {
+    bytes_of_hex(hex).into_iter().map(char::from).collect()
+}
+
+pub(crate) fn bytes_of_hex(hex: &str) -> Vec<u8> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
-    hex.as_bytes().chunks(2).map(|pair| char::from(byte(pair))).collect()
+    hex.as_bytes().chunks(2).map(byte).collect()
 }

@@ -40,10 +40,9 @@ mod statements;
 mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, now_ms};
 use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use crate::message::Values;
 pub use statements::{CanalStatements, StatementType};
@@ -189,7 +188,7 @@ impl CanalJson {
             value_codes,
             after_codes: between.into(),
             last_id: AtomicU64::new(0),
-            clock: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+            clock: now_ms,
         }
     }
 

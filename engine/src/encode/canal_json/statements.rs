@@ -5,11 +5,9 @@
 //!  "pkNames":null,"sql":"ALTER TABLE orders ADD note TEXT","sqlType":null,"table":"orders","ts":1700000000123,"type":"ALTER"}
 //! ```
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::write_gtid;
 use crate::batch::{Mark, MarkKind, StatementKind, TableName};
-use crate::encode::{MarkEncoder, text};
+use crate::encode::{MarkEncoder, now_ms, text};
 use crate::message::Values;
 
 /// What `type` says of a statement.
@@ -31,8 +29,7 @@ pub struct CanalStatements {
 
 impl CanalStatements {
     pub fn new(statement_type: StatementType) -> CanalStatements {
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        CanalStatements { statement_type, clock }
+        CanalStatements { statement_type, clock: now_ms }
     }
 }
 

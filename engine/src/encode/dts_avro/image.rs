@@ -36,7 +36,7 @@ use arrow::datatypes::*;
 use super::{write_bytes, write_long, write_str, write_with_length};
 use crate::batch::SqlType;
 use crate::batch::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
-use crate::encode::text::{BindError, TextColumn, TextOptions};
+use crate::encode::text::{BindError, TextColumn, TextOptions, text_size};
 
 /// MySQL's number of a type, as `fields` names it.
 pub fn data_type_number(sql_type: &SqlType) -> i32 {
@@ -265,9 +265,9 @@ impl<'a> ImageColumn<'a> {
     /// About how many bytes all cells take, seldom less than they do.
     pub(super) fn size_hint(&self) -> usize {
         let values = match &self.cells {
-            Cells::Text(array) => value_bytes(array.value_offsets()) + self.rows * 3,
-            Cells::Bytes(array) => value_bytes(array.value_offsets()) + self.rows * 3,
-            Cells::Geometry(array) => value_bytes(array.value_offsets()) + self.rows * 20,
+            Cells::Text(array) => text_size(array.value_offsets()) + self.rows * 3,
+            Cells::Bytes(array) => text_size(array.value_offsets()) + self.rows * 3,
+            Cells::Geometry(array) => text_size(array.value_offsets()) + self.rows * 20,
             Cells::Rendered(column) => column.size_hint() + self.rows,
             Cells::Decimal { digits, .. } => digits.size_hint() + self.rows * 3,
             Cells::Float(_) | Cells::Double(_) => self.rows * 10,
@@ -305,8 +305,4 @@ fn clock_parts(microseconds: i64) -> [i64; 4] {
 fn significant_digits(text: &[u8]) -> usize {
     let digits = text.iter().filter(|byte| byte.is_ascii_digit());
     digits.skip_while(|&&byte| byte == b'0').count().max(1)
-}
-
-fn value_bytes(offsets: &[i32]) -> usize {
-    (offsets[offsets.len() - 1] - offsets[0]) as usize
 }

@@ -17,14 +17,12 @@ use crate::encode::MarkEncoder;
 #[derive(Debug)]
 pub struct AvroMarks {
     source: Box<[u8]>,
-    /// Milliseconds since 1970.
-    clock: fn() -> u64,
 }
 
 impl AvroMarks {
     /// As for [`DtsAvro::new`].
     pub fn new(server_version: &str) -> AvroMarks {
-        AvroMarks { source: source(server_version), clock: now_ms }
+        AvroMarks { source: source(server_version) }
     }
 }
 
@@ -35,8 +33,7 @@ impl MarkEncoder for AvroMarks {
             MarkKind::Statement(statement) => Some(statement),
             MarkKind::Begin | MarkKind::Commit | MarkKind::Heartbeat => None,
         };
-        let mut tags =
-            vec![("readerThroughoutTime", (self.clock)().to_string()), ("server_id", meta.server_id.to_string())];
+        let mut tags = vec![("readerThroughoutTime", now_ms().to_string()), ("server_id", meta.server_id.to_string())];
         if mark.kind != MarkKind::Heartbeat {
             tags.push(("thread_id", meta.thread_id.to_string()));
             tags.extend(meta.gtid.as_ref().map(|gtid| ("GTID", gtid.to_string())));

@@ -41,14 +41,12 @@ pub mod readable;
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 pub use image::{Image, data_type_number};
 pub use marks::AvroMarks;
 
 use self::image::ImageColumn;
 use super::text::{EnumText, SetText, TextOptions};
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, now_ms};
 use crate::batch::{ChangeBatch, ChangeKind, Coordinate, EventMeta, Table, TableName};
 use crate::message::Values;
 
@@ -204,10 +202,6 @@ impl Encoder for DtsAvro {
         }
         Ok(())
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// `sourceTxid` and `source`.

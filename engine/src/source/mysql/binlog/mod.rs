@@ -26,7 +26,6 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
@@ -36,7 +35,7 @@ use self::place::{Place, Prepared};
 use self::window::{Slot, WindowBuilder};
 use super::history::{History, HistoryError};
 use super::rows::RowPlan;
-use crate::batch::{Coordinate, EventMeta, MarkKind, Position, Progress, Statement, Table, Window};
+use crate::batch::{Coordinate, EventMeta, MarkKind, Position, Progress, Statement, Table, Window, now_s};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
@@ -396,9 +395,8 @@ impl BinlogDecoder {
 
     fn heartbeat(&mut self, header: &Header) {
         // Its own time is 0: the server has written it for nobody but us, just now.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
         let meta = EventMeta {
-            timestamp_s: now,
+            timestamp_s: now_s(),
             server_id: header.server_id,
             thread_id: 0,
             coordinate: self.place.at.clone(),

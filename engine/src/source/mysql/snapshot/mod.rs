@@ -60,7 +60,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use tracing::{info, warn};
@@ -74,7 +74,7 @@ use super::wire::{ConnectOptions, Connection, Interrupter, TextResult, WireError
 use crate::batch::builder::BuildError;
 use crate::batch::{
     ChangeBatch, Coordinate, EventMeta, EventRun, GtidSet, Position, Progress, RowKind, RowsBuilder, Table, TableName,
-    Watermark, Window,
+    Watermark, Window, now_s,
 };
 
 /// A table to load.
@@ -273,7 +273,7 @@ fn read_sample(
     let table = &load_table.table;
     let mut connection = open_session(connect, facts)?;
     let view = View::open(&mut connection, ViewRule::of(facts), facts, 1)?;
-    let meta = Arc::new(view_meta(&view, facts, seconds_since_1970()));
+    let meta = Arc::new(view_meta(&view, facts, now_s()));
     let all = KeyRange { lower: None, upper: None };
     let select = select_statement(load_table, &ChunkKey::default(), &all, None, &mut Vec::new());
     let mut rows = connection.execute(&format!("{select} LIMIT {rows_max}"), &[])?;
@@ -846,7 +846,7 @@ impl<'a> Reader<'a> {
         }
         let load = run.load;
         let table = &load.tables[job.table].table;
-        let timestamp_s = seconds_since_1970();
+        let timestamp_s = now_s();
         let connection = self.connected()?;
         let index = find_index(run, connection, job.table)?;
         let view = View::open(connection, run.rule, load.facts, load.options.view_tries)?;
@@ -941,10 +941,6 @@ fn select_statement(
         sql += &format!(" WHERE {}", conditions.join(" AND "));
     }
     sql
-}
-
-fn seconds_since_1970() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
 }
 
 /// Gathers rows of one chunk and sends them off.
