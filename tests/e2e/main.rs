@@ -18,6 +18,7 @@
 
 mod harness;
 
+mod altered;
 mod faults;
 mod memory;
 mod oracles;

@@ -20,7 +20,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Position, Progress, Window};
+use crate::batch::{Position, Progress, TableName, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -39,6 +39,8 @@ pub struct Follower<'a> {
     pub windows: WindowOptions,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
+    /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
+    pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
     pub emitter: &'a Emitter,
     pub status: &'a Status,
@@ -124,12 +126,19 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn drop_what_was_shown(&self, window: &mut Window) {
-        if let Some(ledger) = &self.ledger {
-            let changes = std::mem::take(&mut window.changes);
-            window.changes =
-                changes.into_iter().map(|batch| ledger.filter(batch)).filter(|batch| !batch.is_empty()).collect();
-        }
+    fn drop_what_was_shown(&mut self, window: &mut Window) {
+        let Some(ledger) = &mut self.ledger else { return };
+        let changes = std::mem::take(&mut window.changes);
+        let judged = changes.into_iter().map(|batch| {
+            let table = batch.table();
+            // Rows of this version do not find their chunks, but those of a later one might. Of one key, nothing may be dropped
+            // that comes after something that was not.
+            if !ledger.fits(table) && ledger.replay(table.name()) {
+                (self.replayed)(table.name());
+            }
+            ledger.filter(batch)
+        });
+        window.changes = judged.filter(|batch| !batch.is_empty()).collect();
     }
 
     fn connect(&self, position: &Position) -> Result<BinlogPackets, SourceError> {

@@ -10,7 +10,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::*;
 
 use super::super::catalog::{Selection, read_tables};
-use super::super::connection::{self, ServerVersion};
+use super::super::connection;
 use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet, TlsOptions};
 use super::place::Place;
 use super::*;
@@ -608,10 +608,9 @@ fn a_live_stream_ends_in_what_the_server_shows() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tables = runtime.block_on(async {
         let mut control = connection::connect(&options).await.unwrap();
-        let version = ServerVersion::parse(connection.server_version());
         let matches = |found: &str, _: &str| found == database;
         let selection = Selection { named: &[], matches: Some(&matches) };
-        read_tables(&mut control, &version, &selection).await.unwrap()
+        read_tables(&mut control, &selection).await.unwrap()
     });
     let stored: Vec<StoredSchema> = tables
         .iter()
