@@ -29,3 +29,4 @@ mod statements;
 mod transform;
 mod types;
 mod values;
+mod xa;

@@ -326,7 +326,7 @@ pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(
         Watermark::Gtids(gtids) => (Coordinate::new(view.coordinate.file, BINLOG_START), Some(gtids)),
         Watermark::Coordinate(coordinate) => (coordinate, None),
     };
-    Ok((Position { coordinate, gtids, events_done: 0 }, end))
+    Ok((Position::new(coordinate, gtids), end))
 }
 
 /// Offset of the first event of a binlog file, after its magic number.
