@@ -213,11 +213,10 @@ mod tests {
             source: SourceIdentity::GtidDomain,
             ledger: None,
             row_groups: Vec::new(),
-            position: Some(Position {
-                coordinate: Coordinate::new("binlog.000007", 4321),
-                gtids: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
-                events_done: 3,
-            }),
+            position: Some(Position::new(
+                Coordinate::new("binlog.000007", 4321),
+                Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
+            )),
             schemas: Vec::new(),
         }
     }

@@ -30,3 +30,4 @@ mod statements;
 mod transform;
 mod types;
 mod values;
+mod xa;

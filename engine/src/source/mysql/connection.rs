@@ -347,8 +347,9 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
         check: "prepared XA transactions",
         found,
         expected: "none".into(),
-        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them: XA COMMIT \
-               or XA ROLLBACK each before the task's first start, or their rows are missing."
+        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
+               some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
+               each before its first start."
             .into(),
     })
 }

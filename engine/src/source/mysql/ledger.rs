@@ -483,11 +483,7 @@ mod tests {
     }
 
     fn position(gtids: Option<&str>, offset: u64) -> Position {
-        Position {
-            coordinate: Coordinate::new("binlog.000001", offset),
-            gtids: gtids.map(|text| text.parse().unwrap()),
-            events_done: 0,
-        }
+        Position::new(Coordinate::new("binlog.000001", offset), gtids.map(|text| text.parse().unwrap()))
     }
 
     fn name() -> TableName {

@@ -21,6 +21,7 @@ pub mod retry;
 pub mod rows;
 pub mod snapshot;
 pub mod wire;
+mod xa;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -118,8 +119,8 @@ impl Look {
     /// What could not be looked at, and why.
     pub fn unseen(&self) -> Option<&'static str> {
         self.prepared_xids.is_none().then_some(
-            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN; rows of one that was prepared before a task \
-             begins are not copied",
+            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN, and not waited for; a task stops at the XA COMMIT of \
+             one that was prepared before it began",
         )
     }
 }
@@ -224,6 +225,13 @@ impl MysqlSource {
             return Ok(position);
         }
         let (start, binlog_end) = self.take_start(context.task)?;
+        let start = match &context.task.incremental {
+            Some(_) => {
+                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+            }
+            None => start,
+        };
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
@@ -388,6 +396,7 @@ impl MysqlSource {
             server_id: self.server_id,
             options,
             windows: window_options(context.task, options.window_rows as usize),
+            folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             replayed: &replayed,
             retry: context.task.retry.connection,
@@ -424,6 +433,11 @@ pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
 /// Bytes of columns that a window may hold: a share of the memory budget.
 pub(crate) fn window_bytes(task: &Task) -> usize {
     ((task.memory_bytes / WINDOW_SHARE) as usize).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
+}
+
+/// A row larger than half of the budget could not be encoded within it.
+pub(crate) fn event_bytes_max(task: &Task) -> usize {
+    usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX)
 }
 
 /// The checkpoint's ledger is what a load writes down in.
@@ -493,8 +507,7 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
         },
         connect_timeout: CONNECT_TIMEOUT,
         read_timeout: READ_TIMEOUT,
-        // A row larger than half of the budget could not be encoded within it.
-        max_packet_bytes: usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX),
+        max_packet_bytes: event_bytes_max(task),
         program_name: "tidegate".to_owned(),
     })
 }

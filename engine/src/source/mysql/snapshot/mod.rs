@@ -358,7 +358,7 @@ pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(
         Watermark::Gtids(gtids) => (Coordinate::new(view.coordinate.file, BINLOG_START), Some(gtids)),
         Watermark::Coordinate(coordinate) => (coordinate, None),
     };
-    Ok((Position { coordinate, gtids, events_done: 0 }, end))
+    Ok((Position::new(coordinate, gtids), end))
 }
 
 /// A session whose variables are as the load needs them, on the server that the task knows.
