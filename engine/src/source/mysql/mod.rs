@@ -42,7 +42,7 @@ use crate::status::{Phase, TableProgress};
 use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
-use connection::{Finding, ServerFacts, Severity};
+use connection::{BinlogGaps, Finding, ServerFacts, Severity};
 use history::{History, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
@@ -71,6 +71,8 @@ pub struct Look {
     connect: ConnectOptions,
     facts: ServerFacts,
     tables: Vec<CatalogTable>,
+    /// `None` for a task that does not read the binlog.
+    gaps: Option<BinlogGaps>,
     /// `None` if the account may not see them.
     prepared_xids: Option<Vec<String>>,
 }
@@ -80,16 +82,24 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables, prepared_xids) = runtime.block_on(async {
+    let (facts, tables, gaps, prepared_xids) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
         let tables = read_tables(&mut connection, task).await;
+        let gaps = match &task.incremental {
+            Some(_) => {
+                let tables = tables.as_deref().unwrap_or_default();
+                let gaps = BinlogGaps::read(&mut connection, &facts.version, tables).await;
+                Some(gaps.map_err(SourceError::Query)?)
+            }
+            None => None,
+        };
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, xids))
+        Ok::<_, SourceError>((facts, tables?, gaps, xids))
     })?;
-    Ok(Look { connect, facts, tables, prepared_xids })
+    Ok(Look { connect, facts, tables, gaps, prepared_xids })
 }
 
 async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
@@ -111,7 +121,8 @@ impl Look {
 
     /// Everything remarkable about server and tables.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings = connection::check(&self.facts, &self.tables);
+        let mut findings = connection::check(&self.facts, &self.tables, self.gaps.is_some());
+        findings.extend(self.gaps.iter().flat_map(|gaps| connection::check_gaps(&self.facts, &self.tables, gaps)));
         findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
         findings
     }
