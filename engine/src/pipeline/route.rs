@@ -16,6 +16,8 @@ use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
+use crate::pipeline::tracker::Tracker;
+use crate::remembered::LoadState;
 use crate::sink::{Sink, SinkError};
 use crate::transform::{Transform, TransformError};
 
@@ -201,13 +203,23 @@ pub struct Router {
     sink: Arc<Mutex<Box<dyn Sink>>>,
     marks: Box<dyn MarkEncoder>,
     routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
+    /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
+    partitions: Mutex<HashMap<String, u32>>,
+    /// Where tables that the task takes up are remembered.
+    memory: Option<Arc<Tracker>>,
 }
 
 impl Router {
     /// `server_version` is what the source calls itself.
     pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
-        Router { task, server_version, sink, marks, routes: Mutex::default() }
+        let (routes, partitions) = (Mutex::default(), Mutex::default());
+        Router { task, server_version, sink, marks, routes, partitions, memory: None }
+    }
+
+    /// Remembers every table for which a route is planned, and its topic.
+    pub fn remembering(self, tracker: Arc<Tracker>) -> Router {
+        Router { memory: Some(tracker), ..self }
     }
 
     /// The route of a table version; prepares its topic if it is new.
@@ -220,6 +232,11 @@ impl Router {
         let topic = topic_of_table(&self.task, table.name())?;
         let partitions = self.prepare_topic(&topic)?;
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
+        if let Some(tracker) = &self.memory {
+            // What was there at the start has been taken up with its load: this one came to be in the binlog.
+            let rule = rule_of(&self.task, table.name());
+            tracker.update(|memory| memory.take_up(table.name(), rule, &topic, LoadState::NotWanted));
+        }
         routes.insert(key, route.clone());
         Ok(route)
     }
@@ -266,7 +283,16 @@ impl Router {
     }
 
     fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
-        self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
+        let mut known = self.partitions.lock().expect("preparing does not panic");
+        if let Some(&partitions) = known.get(topic) {
+            return Ok(partitions);
+        }
+        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(topic)?;
+        known.insert(topic.to_owned(), partitions);
+        if let Some(tracker) = &self.memory {
+            tracker.update(|memory| memory.topic_spread(topic, partitions));
+        }
+        Ok(partitions)
     }
 
     /// Messages of a window's marks: a batch for each topic.
