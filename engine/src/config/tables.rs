@@ -47,6 +47,8 @@ pub struct TableSelection {
     exact: HashMap<String, HashMap<String, TableRule>>,
     patterns: Vec<(TablePattern, TableRule)>,
     excludes: Vec<TablePattern>,
+    /// All entries' names, as they are written.
+    entries: Vec<String>,
 }
 
 impl TableSelection {
@@ -54,12 +56,18 @@ impl TableSelection {
         exact: Vec<(TableName, TableRule)>,
         patterns: Vec<(TablePattern, TableRule)>,
         excludes: Vec<TablePattern>,
+        entries: Vec<String>,
     ) -> Self {
         let mut by_database: HashMap<String, HashMap<String, TableRule>> = HashMap::new();
         for (name, rule) in exact {
             by_database.entry(name.database).or_default().insert(name.table, rule);
         }
-        TableSelection { exact: by_database, patterns, excludes }
+        TableSelection { exact: by_database, patterns, excludes, entries }
+    }
+
+    /// All entries' names and patterns as they are written, those that exclude too.
+    pub fn entries(&self) -> &[String] {
+        &self.entries
     }
 
     /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
@@ -100,6 +108,24 @@ impl TableSelection {
         let exact = self.exact.values().flat_map(HashMap::values);
         exact.chain(self.patterns.iter().map(|(_, rule)| rule))
     }
+}
+
+/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table.
+pub fn entries_select(entries: &[String], database: &str, table: &str) -> bool {
+    let mut selected = false;
+    let mut excluded = false;
+    for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
+        match tables {
+            Tables::Exact(name) if !exclude && name.database == database && name.table == table => return true,
+            Tables::Exact(_) if !exclude => {}
+            tables if tables.clone().into_pattern().matches(database, table) => match exclude {
+                true => excluded = true,
+                false => selected = true,
+            },
+            _ => {}
+        }
+    }
+    selected && !excluded
 }
 
 /// One entry's name, read.
