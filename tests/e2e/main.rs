@@ -18,6 +18,7 @@
 
 mod harness;
 
+mod definitions;
 mod faults;
 mod memory;
 mod oracles;

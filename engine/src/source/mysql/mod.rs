@@ -6,6 +6,7 @@
 //!                            (resumes at the ledger)             (resumes at the stored position)
 //! ```
 
+pub mod alter;
 pub mod binlog;
 pub mod catalog;
 pub mod charset;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
@@ -41,7 +42,7 @@ use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{Finding, ServerFacts, Severity};
-use history::{History, SchemaState, StoredSchema};
+use history::{History, Rules, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
@@ -80,6 +81,9 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let (facts, tables, prepared_xids) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
+        if facts.name_case() == NameCase::Folded {
+            task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
+        }
         let tables = read_tables(&mut connection, &facts, task).await;
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
@@ -99,6 +103,14 @@ async fn read_tables(
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
     catalog::read_tables(connection, &facts.version, &selection).await.map_err(SourceError::Catalog)
+}
+
+/// The transactions that have been executed.
+async fn executed(connection: &mut mysql_async::Conn) -> Result<GtidSet, SourceError> {
+    let text: Option<String> =
+        connection.query_first("SELECT @@GLOBAL.gtid_executed").await.map_err(SourceError::Query)?;
+    let set = text.unwrap_or_default().parse();
+    set.map_err(|error| SourceError::Query(mysql_async::Error::Other(Box::new(error))))
 }
 
 impl Look {
@@ -224,13 +236,15 @@ impl MysqlSource {
         }
         let (start, binlog_end) =
             snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
-        self.check_still_the_same(context.task)?;
+        let shown_until = self.check_still_the_same(context.task, &start, binlog_end)?;
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
+            gtid: None,
             state: SchemaState::Known {
                 parts: TableParts::from(Table::clone(table)),
-                shown_until: Some(binlog_end.clone()),
+                shown_until: Some(shown_until.clone()),
+                is_used: false,
             },
         });
         context.tracker.update_durably(|checkpoint| {
@@ -243,20 +257,31 @@ impl MysqlSource {
         Ok(start)
     }
 
-    /// Reads the catalogue again, now that the start is known: what it shows includes every statement before that.
+    /// Reads the catalogue again, now that the start is known: what it shows includes every statement before that, and until
+    /// when it does is given back.
     ///
     /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; so
     /// each table is touched first, which waits for that lock.
-    fn check_still_the_same(&self, task: &Task) -> Result<(), SourceError> {
-        let again = self.runtime.block_on(async {
+    fn check_still_the_same(
+        &self,
+        task: &Task,
+        start: &Position,
+        binlog_end: Coordinate,
+    ) -> Result<Watermark, SourceError> {
+        let (shown_until, again) = self.runtime.block_on(async {
             let mut connection = connection::connect(&self.look.connect).await.map_err(SourceError::Connection)?;
             for table in &self.tables {
                 let touch = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(table.name()));
                 connection.query_drop(touch).await.map_err(SourceError::Query)?;
             }
+            // A transaction is in the set before it lets go of its locks.
+            let shown_until = match &start.gtids {
+                Some(_) => Watermark::Gtids(executed(&mut connection).await?),
+                None => Watermark::Coordinate(binlog_end),
+            };
             let tables = read_tables(&mut connection, &self.look.facts, task).await;
             connection.disconnect().await.map_err(SourceError::Query)?;
-            tables
+            Ok::<_, SourceError>((shown_until, tables?))
         })?;
         let differs =
             |(now, before): (&CatalogTable, &Arc<Table>)| (now.table != **before).then(|| before.name().clone());
@@ -265,7 +290,7 @@ impl MysqlSource {
             None if again.len() != self.tables.len() => {
                 Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
             }
-            None => Ok(()),
+            None => Ok(shown_until),
         }
     }
 
@@ -354,8 +379,9 @@ impl MysqlSource {
             let recorder = tracker.clone();
             History::new(
                 &tracker.read(|checkpoint| checkpoint.schemas.clone()),
-                &position.coordinate,
+                position,
                 Box::new(move |database, table| selection.matches(database, table).is_some()),
+                Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
         };

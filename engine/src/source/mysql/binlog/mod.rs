@@ -33,13 +33,13 @@ use self::event::{Frame, Header, Input, Query, Short, kind, parse_gtid, parse_ro
 use self::payload::Unpacker;
 use self::place::{Place, Prepared};
 use self::window::{Slot, WindowBuilder};
-use super::history::{History, HistoryError};
+use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
 use crate::batch::{Coordinate, EventMeta, MarkKind, Position, Progress, Statement, Table, Window, now_s};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
-pub use self::table_map::{TableMap, check_against, table_from_full_metadata};
+pub use self::table_map::{TableMap, check_against, table_from_full_metadata, type_text_of_map};
 pub use self::window::{MarkOptions, WindowOptions};
 
 /// What the decoder asks about tables.
@@ -47,15 +47,15 @@ pub trait Schemas: Send {
     /// The table's schema at this point of the binlog, `None` if the table is not captured.
     ///
     /// Asked once per table map that differs from the one before under the same table id, and again after a statement.
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault>;
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault>;
 
     /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop. Gives
     /// back what it does to captured tables.
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault>;
+    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault>;
 }
 
 impl Schemas for History {
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault> {
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault> {
         let name = map.name();
         let (described, fault) = match table_from_full_metadata(map) {
             Ok(described) => (described, None),
@@ -68,15 +68,15 @@ impl Schemas for History {
             })
         };
         // What cannot be read matters only for captured tables.
-        match (self.resolve(&name, described, fits, at), fault) {
+        match (self.resolve(&name, described, fits, here), fault) {
             (Ok(None), _) => Ok(None),
             (_, Some(fault)) => Err(HistoryError::Mismatch { table: name, reason: fault.to_string() }.into()),
             (resolved, None) => Ok(resolved?),
         }
     }
 
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault> {
-        Ok(History::statement(self, default_database, sql, at)?)
+    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault> {
+        Ok(History::statement(self, default_database, sql, here)?)
     }
 }
 
@@ -447,7 +447,8 @@ impl BinlogDecoder {
                 let is_open = transaction.is_open;
                 transaction.thread_id = query.thread_id;
                 let meta = event_meta(event, transaction);
-                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, event.at)?
+                let here = Here { at: event.at, gtid: meta.gtid.as_ref() };
+                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, here)?
                     && self.window.mark_options().statements
                 {
                     self.window.mark(MarkKind::Statement(statement), meta);
@@ -499,7 +500,8 @@ impl BinlogDecoder {
         let map_bytes = input.rest();
         if self.tables.get(&table_id).is_none_or(|mapped| mapped.map != map_bytes) {
             let map = TableMap::parse(map_bytes)?;
-            let plan = match self.schemas.table(&map, event.at)? {
+            let gtid = self.place.transaction.as_ref().and_then(|transaction| transaction.gtid.as_ref());
+            let plan = match self.schemas.table(&map, Here { at: event.at, gtid })? {
                 Some(table) => Some(RowPlan::new(&map, table)?),
                 None => None,
             };
