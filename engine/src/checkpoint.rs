@@ -65,7 +65,7 @@ impl Checkpoint {
 
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
-        if !self.schemas.contains(&entry) {
+        if !self.schemas.iter().any(|known| known.is_same(&entry)) {
             self.schemas.push(entry);
         }
     }

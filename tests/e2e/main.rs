@@ -19,6 +19,7 @@
 mod harness;
 
 mod altered;
+mod definitions;
 mod faults;
 mod memory;
 mod oracles;

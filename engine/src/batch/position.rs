@@ -406,6 +406,27 @@ impl Serialize for GtidSet {
     }
 }
 
+impl Serialize for Gtid {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gtid {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Gtid, D::Error> {
+        // A set of one.
+        let set = GtidSet::deserialize(deserializer)?;
+        let mut sources = set.intervals.into_iter();
+        if let (Some((source, intervals)), None) = (sources.next(), sources.next())
+            && let [(number, end)] = intervals[..]
+            && end == number + 1
+        {
+            return Ok(Gtid { source, number });
+        }
+        Err(serde::de::Error::custom("not the GTID of one transaction"))
+    }
+}
+
 impl<'de> Deserialize<'de> for GtidSet {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<GtidSet, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -434,6 +455,18 @@ mod tests {
         assert_eq!(set(&format!("{A}:5:1-3:4")).to_string(), format!("{A}:1-5"));
         assert_eq!(set(&format!("{A}:1:nightly:4-6:2")).to_string(), format!("{A}:1,{A}:nightly:2:4-6"));
         assert_eq!(set("").to_string(), "");
+    }
+
+    #[test]
+    fn a_gtid_is_stored_as_text() {
+        for gtid in [gtid(A, "", 7), gtid(B, "nightly", 1)] {
+            let text = serde_json::to_string(&gtid).unwrap();
+            assert_eq!(text, format!("\"{gtid}\""));
+            assert_eq!(serde_json::from_str::<Gtid>(&text).unwrap(), gtid);
+        }
+        for text in ["\"\"".to_owned(), format!("\"{A}:1-2\""), format!("\"{A}:1,{B}:1\"")] {
+            assert!(serde_json::from_str::<Gtid>(&text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub struct Column {
     pub charset: Option<String>,
 }
 
-/// Database and name. Compared exactly: `lower_case_table_names` has been applied by the server.
+/// Database and name, as the server stores them. Compared exactly: [`NameCase`](super::NameCase) knows which others mean the
+/// same table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableName {
     pub database: Arc<str>,

@@ -11,7 +11,7 @@ use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{
     ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash,
-    PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
+    PartitionPolicy, Profile, Sasl, TlsMode, UnloggedRowsPolicy, ZeroDate,
 };
 use super::yaml::Node;
 
@@ -137,6 +137,7 @@ pub(super) struct IncrementalFile {
     pub(super) window_rows: Field<u64>,
     pub(super) heartbeat_s: Field<u64>,
     pub(super) ddl: Field<DdlPolicy>,
+    pub(super) unlogged_rows: Field<UnloggedRowsPolicy>,
 }
 
 pub(super) struct RetryFile {
@@ -391,6 +392,7 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         window_rows: s.field("window_rows", |v| v.integer(1..=10_000_000)),
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
         ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
+        unlogged_rows: s.field("unlogged_rows", |v| v.word(UnloggedRowsPolicy::WORDS)),
     }
 }
 

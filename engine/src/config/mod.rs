@@ -31,7 +31,7 @@ pub use task::{
     DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,
     LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, ParquetOptions, PartitionHash, PartitionPolicy, Profile,
     RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode, TopicNameError, TopicTemplate,
-    ZeroDate,
+    UnloggedRowsPolicy, ZeroDate,
 };
 pub use yaml::Location;
 

@@ -523,6 +523,8 @@ pub struct IncrementalOptions {
     pub heartbeat_s: u64,
     /// `ddl`.
     pub ddl: DdlPolicy,
+    /// `unlogged_rows`.
+    pub unlogged_rows: UnloggedRowsPolicy,
 }
 
 /// `incremental.ddl`: what becomes of statements that touch captured tables. Default `ignore`, as in DTS: consumers of rows
@@ -537,6 +539,21 @@ pub enum DdlPolicy {
 
 impl DdlPolicy {
     pub(super) const WORDS: &[(&str, Self)] = &[("ignore", DdlPolicy::Ignore), ("forward", DdlPolicy::Forward)];
+}
+
+/// `incremental.unlogged_rows`: what a statement does to the task that moves rows of captured tables without row events:
+/// TRUNCATE, DROP TABLE, partitions that are dropped, truncated or exchanged, tablespaces that are discarded or imported,
+/// renames. Default `warn`: most such statements are meant, and what consumers keep of the rows is theirs to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnloggedRowsPolicy {
+    /// The log tells what consumers have now.
+    Warn,
+    /// The task ends before the statement, each time it is started, until this option is another.
+    Stop,
+}
+
+impl UnloggedRowsPolicy {
+    pub(super) const WORDS: &[(&str, Self)] = &[("warn", UnloggedRowsPolicy::Warn), ("stop", UnloggedRowsPolicy::Stop)];
 }
 
 const WINDOW_MS: u64 = 5;
@@ -1032,12 +1049,13 @@ fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
 }
 
 fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOptions {
-    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl })) = file else {
+    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl, unlogged_rows })) = file else {
         return IncrementalOptions {
             window_ms: WINDOW_MS,
             window_rows: WINDOW_ROWS,
             heartbeat_s: HEARTBEAT_S,
             ddl: DdlPolicy::Ignore,
+            unlogged_rows: UnloggedRowsPolicy::Warn,
         };
     };
     IncrementalOptions {
@@ -1045,6 +1063,7 @@ fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOpti
         window_rows: window_rows.given().unwrap_or(WINDOW_ROWS),
         heartbeat_s: heartbeat_s.given().unwrap_or(HEARTBEAT_S),
         ddl: ddl.given().unwrap_or(DdlPolicy::Ignore),
+        unlogged_rows: unlogged_rows.given().unwrap_or(UnloggedRowsPolicy::Warn),
     }
 }
 

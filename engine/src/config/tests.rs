@@ -448,6 +448,23 @@ fn names_between_back_ticks_may_hold_anything() {
 }
 
 #[test]
+fn a_server_that_folds_names_has_the_names_of_a_task_folded() {
+    let entries = r"[Shop.Orders, 'Shop.Log_*', '/SHOP\.(A|Ä)/', '!shop.LOG_tmp*', shop.plain]";
+    let selection = accepted(&with(&format!("tables: {entries}\n"))).tables;
+    let clone = selection.clone();
+    let entry = |table: &str| clone.matches("shop", table).map_or("-", |rule| rule.name.as_str()).to_owned();
+    let entries = || ["orders", "log_1", "log_tmp1", "ä", "plain"].map(entry).join(" ");
+    assert_eq!(entries(), "- - - - shop.plain");
+    // Whoever has a clone is told too, and who asks again hears the same.
+    selection.fold_names().unwrap();
+    selection.fold_names().unwrap();
+    assert_eq!(entries(), r"Shop.Orders Shop.Log_* - /SHOP\.(A|Ä)/ shop.plain");
+    assert!(clone.matches("SHOP", "ORDERS").is_some());
+    let twice = accepted(&with("tables: [shop.orders, Shop.Orders]\n")).tables;
+    assert_eq!(twice.fold_names().unwrap_err(), ["Shop.Orders", "shop.orders"]);
+}
+
+#[test]
 fn patterns_leave_the_servers_own_databases_alone() {
     assert_eq!(selected("['*.*', '/.*/']", "mysql.user SYS.x shop.a"), "- - *.*");
     assert_eq!(selected("[mysql.u*]", "mysql.user mysql.db"), "mysql.u* -");
@@ -775,6 +792,14 @@ fn statements_are_ignored_unless_they_are_to_be_forwarded() {
         &with("sink: {kafka: b, ddl_topic: ddl}\n"),
         "t.yaml:1:29: sink.ddl_topic: has no meaning without incremental.ddl = forward",
     );
+}
+
+#[test]
+fn rows_that_move_without_row_events_are_warned_of_unless_they_are_to_stop_the_task() {
+    let policy = |text: &str| accepted(&with(text)).incremental.unwrap().unlogged_rows;
+    assert_eq!(policy(""), UnloggedRowsPolicy::Warn);
+    assert_eq!(policy("incremental: {ddl: forward}\n"), UnloggedRowsPolicy::Warn);
+    assert_eq!(policy("incremental: {unlogged_rows: stop}\n"), UnloggedRowsPolicy::Stop);
 }
 
 #[test]

@@ -7,13 +7,13 @@ use tracing::info;
 
 use super::binlog_file::BinlogFiles;
 use super::mysql::binlog::BinlogDecoder;
-use super::mysql::history::{History, SchemaState, StoredSchema};
+use super::mysql::history::{History, Rules, SchemaState, StoredSchema};
 use super::mysql::{event_bytes_max, window_options};
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
-use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Window};
+use crate::batch::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use crate::checkpoint::SourceIdentity;
-use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
+use crate::config::{BinlogFilesOptions, ParquetOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
 use crate::status::{Phase, TableProgress};
 
@@ -57,10 +57,12 @@ impl ArchiveSource {
         info!(position = %position.coordinate, "reading binlog files");
         let selection = context.task.tables.clone();
         let recorder = context.tracker.clone();
+        let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
         let history = History::new(
             &context.tracker.read(|checkpoint| checkpoint.schemas.clone()),
-            &position.coordinate,
+            &position,
             Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
             Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
         );
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
@@ -92,7 +94,8 @@ impl ArchiveSource {
         let schema = |parts: &TableParts| StoredSchema {
             table: parts.name.clone(),
             since: self.start.clone(),
-            state: SchemaState::Known { parts: parts.clone(), shown_until: None },
+            gtid: None,
+            state: SchemaState::Known { parts: parts.clone(), shown_until: None, is_used: false },
         };
         self.tables.iter().map(schema).collect()
     }
@@ -102,8 +105,9 @@ impl ArchiveSource {
         let selection = task.tables.clone();
         let history = History::new(
             &self.first_schemas(),
-            &self.start,
+            &self.start_position(),
             Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Rules { names: NameCase::Unknown, unlogged_rows: UnloggedRowsPolicy::Warn },
             Box::new(|_| ()),
         );
         let windows = window_options(task, SAMPLE_WINDOW_ROWS);

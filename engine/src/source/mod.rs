@@ -133,6 +133,8 @@ pub enum SourceError {
     Findings(Vec<mysql::connection::Finding>),
     #[error("no table is selected: nothing on the server matches `tables`")]
     NoTables,
+    #[error("`tables` names {} and {}, which are the same table to this server", .names[0], .names[1])]
+    NamedTwice { names: [String; 2] },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
     #[error(transparent)]
@@ -171,10 +173,13 @@ impl SourceError {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
             }
             SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => Some(
-                "names are compared with case, and a table on which the account has no SELECT is not seen; \
+                "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no SELECT is not seen; \
                      `tidegate check` shows what it may see"
                     .to_owned(),
             ),
+            SourceError::NamedTwice { .. } => {
+                Some("it has lower_case_table_names on: name the table once".to_owned())
+            }
             SourceError::BinlogGone { .. } => Some(
                 "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
                  (binlog_expire_logs_seconds)"

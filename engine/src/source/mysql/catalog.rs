@@ -13,6 +13,7 @@ use mysql_async::prelude::Queryable;
 
 use super::connection::quote_text;
 use super::wire::{self, WireError};
+use crate::batch::names::fold;
 use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// Databases that belong to the server. Selected only where a table of them is named exactly.
@@ -73,8 +74,12 @@ async fn select_names(connection: &mut Conn, selection: &Selection<'_>) -> Resul
             "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND {IS_TABLE}"
         );
-        let found: Option<(String, String)> = connection.exec_first(sql, (&*name.database, &*name.table)).await?;
-        let (database, table) = found.ok_or_else(|| CatalogError::Missing(name.clone()))?;
+        let found: Vec<(String, String)> = connection.exec(sql, (&*name.database, &*name.table)).await?;
+        // Where the server folds names, its catalogue compares them by a collation to which accents are equal as well.
+        let is_it = |(database, table): &(String, String)| {
+            fold(database) == fold(&name.database) && fold(table) == fold(&name.table)
+        };
+        let (database, table) = found.into_iter().find(is_it).ok_or_else(|| CatalogError::Missing(name.clone()))?;
         selected.push(TableName::new(&database, &table));
     }
     if let Some(matches) = selection.matches {
@@ -112,7 +117,8 @@ async fn read_definitions(
     let tables: Vec<(String, Option<String>, Option<u64>)> = connection.query(sql).await?;
 
     let mut definitions = Vec::with_capacity(tables.len());
-    for (table, engine, estimated_rows) in tables {
+    let is_selected = |(table, ..): &(String, _, _)| names.iter().any(|name| *name.table == **table);
+    for (table, engine, estimated_rows) in tables.into_iter().filter(is_selected) {
         let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
         definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
     }

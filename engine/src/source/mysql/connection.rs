@@ -14,7 +14,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, TlsMode};
-use crate::batch::{Column, SqlType, TableName};
+use crate::batch::{Column, NameCase, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
 ///
@@ -279,6 +279,10 @@ impl ServerFacts {
     /// 0: names are compared as written; 1: stored in lower case; 2: stored as written, compared in lower case.
     pub fn lower_case_table_names(&self) -> u8 {
         self.number("lower_case_table_names")
+    }
+
+    pub fn name_case(&self) -> NameCase {
+        NameCase::of_server(self.lower_case_table_names())
     }
 
     /// The zone of the server's clock, by the name or offset that it knows it by.

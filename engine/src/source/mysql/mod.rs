@@ -6,6 +6,7 @@
 //!                            (resumes at the ledger)             (resumes at the stored position)
 //! ```
 
+pub mod alter;
 pub mod binlog;
 pub mod catalog;
 pub mod charset;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
@@ -43,7 +44,7 @@ use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{BinlogGaps, Finding, ServerFacts, Severity};
-use history::{History, SchemaState, StoredSchema};
+use history::{History, Rules, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
@@ -85,6 +86,9 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let (facts, tables, gaps, prepared_xids) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
+        if facts.name_case() == NameCase::Folded {
+            task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
+        }
         let tables = read_tables(&mut connection, task).await;
         let gaps = match &task.incremental {
             Some(_) => {
@@ -108,6 +112,14 @@ async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
     catalog::read_tables(connection, &selection).await.map_err(SourceError::Catalog)
+}
+
+/// The transactions that have been executed.
+async fn executed(connection: &mut mysql_async::Conn) -> Result<GtidSet, SourceError> {
+    let text: Option<String> =
+        connection.query_first("SELECT @@GLOBAL.gtid_executed").await.map_err(SourceError::Query)?;
+    let set = text.unwrap_or_default().parse();
+    set.map_err(|error| SourceError::Query(mysql_async::Error::Other(Box::new(error))))
 }
 
 impl Look {
@@ -235,7 +247,7 @@ impl MysqlSource {
             info!(position = %position.coordinate, "going on where the last run ended");
             return Ok(position);
         }
-        let (start, binlog_end) = self.take_start(context.task)?;
+        let (start, shown_until) = self.take_start(context.task)?;
         let start = match &context.task.incremental {
             Some(_) => {
                 let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
@@ -246,9 +258,11 @@ impl MysqlSource {
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
+            gtid: None,
             state: SchemaState::Known {
                 parts: TableParts::from(Table::clone(table)),
-                shown_until: Some(binlog_end.clone()),
+                shown_until: Some(shown_until.clone()),
+                is_used: false,
             },
         });
         context.tracker.update_durably(|checkpoint| {
@@ -261,15 +275,16 @@ impl MysqlSource {
         Ok(start)
     }
 
-    /// A position, where the binlog ended then, and the tables as they were at that moment.
+    /// A position, and what had been executed when the tables were as they are known.
     ///
     /// The catalogue is read again once the start is known: what it shows then includes every statement before that. If it is
     /// not what was known, a statement came between: the next start lies behind it.
-    fn take_start(&mut self, task: &Task) -> Result<(Position, Coordinate), SourceError> {
+    fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
         for _ in 0..START_TRIES {
             let (start, binlog_end) =
                 snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
-            let (tables, definitions) = self.runtime.block_on(self.read_definitions(task))?;
+            let end = Watermark::Coordinate(binlog_end);
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
             let definition = |table: &CatalogTable| table.table.clone();
             let is_same =
                 definitions.is_some() && tables.iter().map(definition).eq(self.look.tables.iter().map(definition));
@@ -280,17 +295,21 @@ impl MysqlSource {
             }
             if let Some(definitions) = definitions.filter(|_| is_same) {
                 self.definitions = definitions;
-                return Ok((start, binlog_end));
+                let shown_until = start.gtids.as_ref().and(executed).map_or(end, Watermark::Gtids);
+                return Ok((start, shown_until));
             }
         }
         Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
     }
 
-    /// The catalogue, and before it the tables' own words; none if one of them is no longer there.
+    /// The catalogue, and before it the tables' own words (none if one of them is no longer there) and the executed GTIDs.
     ///
-    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then. `SHOW
-    /// CREATE TABLE` waits for that lock.
-    async fn read_definitions(&self, task: &Task) -> Result<(Vec<CatalogTable>, Option<Definitions>), SourceError> {
+    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
+    /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them.
+    async fn read_definitions(
+        &self,
+        task: &Task,
+    ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
         let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
@@ -309,9 +328,13 @@ impl MysqlSource {
                 _ => definitions = None,
             }
         }
+        let executed = match self.look.facts.gtid_mode_on() {
+            true => Some(executed(&mut connection).await?),
+            false => None,
+        };
         let tables = read_tables(&mut connection, task).await;
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok((tables?, definitions))
+        Ok((tables?, definitions, executed))
     }
 
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
@@ -394,8 +417,9 @@ impl MysqlSource {
             let recorder = tracker.clone();
             History::new(
                 &tracker.read(|checkpoint| checkpoint.schemas.clone()),
-                &position.coordinate,
+                position,
                 Box::new(move |database, table| selection.matches(database, table).is_some()),
+                Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
         };

@@ -135,16 +135,21 @@ impl Fault {
 /// How the columns of a table map differ from those of the table as it is known.
 #[derive(Debug)]
 pub struct ColumnMismatch {
-    /// The first column that differs, unless only the counts do.
+    /// The first column that differs, unless only the counts or the keys do.
     pub first: Option<String>,
+    /// Only the keys do.
+    pub keys_differ: bool,
     pub in_binlog: Vec<String>,
     pub known: Vec<String>,
 }
 
 impl fmt::Display for ColumnMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.keys_differ {
+            return f.write_str("its keys are others in the binlog");
+        }
         match &self.first {
-            Some(column) => write!(f, "column {column:?} has another type in the binlog")?,
+            Some(column) => write!(f, "column {column:?} has another definition in the binlog")?,
             None => write!(f, "the binlog has {} columns, known are {}", self.in_binlog.len(), self.known.len())?,
         }
         write!(f, "; binlog: {}; known: {}", List(&self.in_binlog), List(&self.known))

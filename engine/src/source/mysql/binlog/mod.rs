@@ -49,13 +49,13 @@ use self::held::{Group, Held};
 use self::payload::Unpacker;
 use self::place::{Done, HeartbeatEnd, Place};
 use self::window::{Slot, WindowBuilder};
-use super::history::{History, HistoryError};
+use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
 use crate::batch::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Window, now_s};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
-pub use self::table_map::{TableMap, check_against, table_from_full_metadata};
+pub use self::table_map::{TableMap, check_against, table_from_full_metadata, type_text_of_map};
 pub use self::window::{MarkOptions, WindowOptions};
 
 /// What the decoder asks about tables.
@@ -63,15 +63,15 @@ pub trait Schemas: Send {
     /// The table's schema at this point of the binlog, `None` if the table is not captured.
     ///
     /// Asked once per table map that differs from the one before under the same table id, and again after a statement.
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault>;
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault>;
 
     /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop. Gives
     /// back what it does to captured tables.
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault>;
+    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault>;
 }
 
 impl Schemas for History {
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault> {
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault> {
         let name = map.name();
         let (described, fault) = match table_from_full_metadata(map) {
             Ok(described) => (described, None),
@@ -84,15 +84,15 @@ impl Schemas for History {
             })
         };
         // What cannot be read matters only for captured tables.
-        match (self.resolve(&name, described, fits, at), fault) {
+        match (self.resolve(&name, described, fits, here), fault) {
             (Ok(None), _) => Ok(None),
             (_, Some(fault)) => Err(HistoryError::Mismatch { table: name, reason: fault.to_string() }.into()),
             (resolved, None) => Ok(resolved?),
         }
     }
 
-    fn statement(&mut self, default_database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, Fault> {
-        Ok(History::statement(self, default_database, sql, at)?)
+    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault> {
+        Ok(History::statement(self, default_database, sql, here)?)
     }
 }
 
@@ -569,7 +569,8 @@ impl BinlogDecoder {
                 transaction.thread_id = query.thread_id;
                 let meta = event_meta(event, transaction);
                 let is_delivered = transaction.is_within_delivered();
-                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, event.at)?
+                let here = Here { at: event.at, gtid: meta.gtid.as_ref() };
+                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, here)?
                     && self.window.mark_options().statements
                     && !is_delivered
                 {
@@ -639,7 +640,8 @@ impl BinlogDecoder {
         let is_same = |mapped: &MappedTable| mapped.statements == self.statements && mapped.map == map_bytes;
         if !self.tables.get_mut(table_id).is_some_and(|mapped| is_same(mapped)) {
             let map = TableMap::parse(map_bytes)?;
-            let plan = match self.schemas.table(&map, event.at)? {
+            let gtid = self.place.transaction.as_ref().and_then(|transaction| transaction.gtid.as_ref());
+            let plan = match self.schemas.table(&map, Here { at: event.at, gtid })? {
                 Some(table) => Some(RowPlan::new(&map, table)?),
                 None => None,
             };

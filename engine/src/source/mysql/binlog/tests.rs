@@ -18,7 +18,7 @@ use crate::batch::position::GtidSet;
 use crate::batch::types::{date_parts, datetime_parts};
 use crate::batch::{ChangeKind, Column, SqlType, TableName};
 use crate::source::binlog_file::BinlogFiles;
-use crate::source::mysql::history::{SchemaState, StoredSchema};
+use crate::source::mysql::history::{RULES, SchemaState, StoredSchema};
 
 // ---- drawing: values as the server prints them ----------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ fn recording() -> Vec<u8> {
 
 fn history() -> Box<History> {
     let captured = |database: &str, _: &str| database == "golden";
-    Box::new(History::new(&[], &Coordinate::new(NAME, 4), Box::new(captured), Box::new(|_| ())))
+    Box::new(History::new(&[], &beginning(), Box::new(captured), RULES, Box::new(|_| ())))
 }
 
 const LARGE: WindowOptions = windows(100_000, 64 << 20);
@@ -548,11 +548,11 @@ fn the_table_ids_used_last_are_remembered() {
 struct StopsAtTruncate(Box<History>);
 
 impl Schemas for StopsAtTruncate {
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault> {
-        self.0.table(map, at)
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault> {
+        self.0.table(map, here)
     }
 
-    fn statement(&mut self, _: &str, sql: &str, _: &Coordinate) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, sql: &str, _: Here<'_>) -> Result<Option<Statement>, Fault> {
         match sql.starts_with("TRUNCATE") {
             true => Err(HistoryError::Unknown { table: TableName::new("golden", "simple") }.into()),
             false => Ok(None),
@@ -665,13 +665,13 @@ fn a_live_stream_ends_in_what_the_server_shows() {
         .map(|table| StoredSchema {
             table: table.table.name().clone(),
             since: start.coordinate.clone(),
-            state: SchemaState::Known { parts: table.table.clone().into(), shown_until: None },
+            gtid: None,
+            state: SchemaState::Known { parts: table.table.clone().into(), shown_until: None, is_used: false },
         })
         .collect();
     // The CREATE statements that lead to these tables are in the stream as well.
     let captured = database.clone();
-    let history =
-        History::new(&stored, &start.coordinate, Box::new(move |found, _| found == captured), Box::new(|_| ()));
+    let history = History::new(&stored, &start, Box::new(move |found, _| found == captured), RULES, Box::new(|_| ()));
     let mut decoder = BinlogDecoder::new(start.clone(), Box::new(KnowsTheEnd(history)), windows(2, 1 << 20));
     let request = DumpRequest {
         server_id: 900_000_000 + std::process::id() % 1_000_000,
@@ -744,11 +744,11 @@ fn server_row(table: &Table, row: &[Option<Vec<u8>>]) -> String {
 struct KnowsTheEnd(History);
 
 impl Schemas for KnowsTheEnd {
-    fn table(&mut self, map: &TableMap<'_>, at: &Coordinate) -> Result<Option<Arc<Table>>, Fault> {
-        Schemas::table(&mut self.0, map, at)
+    fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault> {
+        Schemas::table(&mut self.0, map, here)
     }
 
-    fn statement(&mut self, _: &str, _: &str, _: &Coordinate) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, _: &str, _: Here<'_>) -> Result<Option<Statement>, Fault> {
         Ok(None)
     }
 }
