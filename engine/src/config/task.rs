@@ -553,7 +553,11 @@ pub enum UnloggedRowsPolicy {
 }
 
 impl UnloggedRowsPolicy {
-    pub(super) const WORDS: &[(&str, Self)] = &[("warn", UnloggedRowsPolicy::Warn), ("stop", UnloggedRowsPolicy::Stop)];
+    pub(super) const WORDS: &[(&str, Self)] = &[
+        ("warn", UnloggedRowsPolicy::Warn),
+        ("reload", UnloggedRowsPolicy::Reload),
+        ("stop", UnloggedRowsPolicy::Stop),
+    ];
 }
 
 const WINDOW_MS: u64 = 5;

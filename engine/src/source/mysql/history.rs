@@ -180,6 +180,29 @@ pub struct Rules {
 #[cfg(test)]
 pub const RULES: Rules = Rules { names: NameCase::Exact, unlogged_rows: UnloggedRowsPolicy::Warn };
 
+/// What the full load has to do with rows that a statement moves without row events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Its chunks were read behind the statement: consumers have what there is.
+    Shown,
+    /// It does not know: the task says what then.
+    Unknown,
+    /// Reading stops before the statement, for the load has to take a turn first.
+    Turn(Turn),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// From the statement on, every change of the table is emitted: what chunks have shown behind it is gone where the statement
+    /// is carried out.
+    Replay,
+    /// All rows of the table are to be read once more: some came without row events.
+    LoadAgain,
+}
+
+/// Tells what the full load has to do with a statement.
+pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>;
+
 /// An event and the transaction that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Here<'a> {
@@ -201,6 +224,7 @@ impl Here<'_> {
 pub struct History {
     captured: Captured,
     rules: Rules,
+    judge: Judge,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
@@ -251,6 +275,9 @@ pub enum HistoryError {
         tables: Vec<TableName>,
         statement: String,
     },
+    /// No error: whoever reads goes on once the load has done its part.
+    #[error("before `{statement}`, the full load of table {table} has to take a turn")]
+    Turn { table: TableName, statement: String, turn: Turn },
     #[error("`{statement}` moves rows of table {table} without row events: behind it, {}", .rows.consequence())]
     UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
 }
@@ -272,6 +299,7 @@ impl HistoryError {
             HistoryError::RowsBefore { .. } => {
                 "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
             }
+            HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
             }
@@ -315,7 +343,12 @@ impl History {
             };
             now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
-        History { captured, rules, now, record }
+        History { captured, rules, judge: Box::new(|_, _, _| Moved::Unknown), now, record }
+    }
+
+    /// Asks `judge` before a statement that moves rows without row events.
+    pub fn with_judge(self, judge: Judge) -> History {
+        History { judge, ..self }
     }
 
     fn is_captured(&self, name: &TableName) -> bool {
@@ -412,6 +445,11 @@ impl History {
         }
         // Before anything else: a task that stops here stops here again.
         for (table, rows) in self.unlogged_rows(&effects, here) {
+            match (self.judge)(&table, rows, here) {
+                Moved::Shown => continue,
+                Moved::Unknown => {}
+                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
+            }
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
                 return Err(HistoryError::UnloggedRows { table, statement: ddl::first_words(sql), rows });
             }

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
 use super::connection::ServerVersion;
-use super::history::History;
+use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
@@ -51,9 +51,20 @@ pub struct Follower<'a> {
     pub stop: &'a Stop,
 }
 
+/// How following ended.
+pub enum Followed {
+    Stopped,
+    /// Before a statement at `position`, by which rows of the table came without row events.
+    LoadAgain { table: TableName, position: Position },
+}
+
+/// What has to be done before reading goes on.
+type Due = (TableName, Turn);
+
 impl Follower<'_> {
-    /// Follows from `position` until told to stop. `history` makes a history that begins there.
-    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<(), Error> {
+    /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
+    /// makes a history that begins there.
+    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<Followed, Error> {
         let mut retry = Retry::new(self.retry);
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
@@ -62,7 +73,12 @@ impl Follower<'_> {
                 .with_event_bytes_max(self.connect.max_packet_bytes);
             let before = position.clone();
             let error = match self.follow(&mut decoder, &mut position) {
-                Ok(()) => return Ok(()),
+                Ok(None) => return Ok(Followed::Stopped),
+                Ok(Some((table, Turn::LoadAgain))) => return Ok(Followed::LoadAgain { table, position }),
+                Ok(Some((table, Turn::Replay))) => {
+                    self.replay(&table);
+                    continue;
+                }
                 Err(Error::Source(SourceError::Wire(error))) if error.is_transient() => error,
                 Err(error) => return Err(error),
             };
@@ -74,13 +90,13 @@ impl Follower<'_> {
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "lost the source; going on at {}", position.coordinate);
             self.status.set_phase(Phase::Retrying { reason: error.to_string() });
             if retry.wait(pause, || self.stop.is_stopped()) {
-                return Ok(());
+                return Ok(Followed::Stopped);
             }
         }
     }
 
-    /// One connection's worth. `position` is the end of the last window emitted.
-    fn follow(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
+    /// One connection's worth. `position` is the end of the last window emitted. Gives back why it ended other than by a stop.
+    fn follow(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<Option<Due>, Error> {
         let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = Duration::from_millis(self.options.window_ms);
@@ -95,14 +111,22 @@ impl Follower<'_> {
             })?;
             let ends = match packet {
                 Packet::Event(event) => {
-                    let mut flow = decoder.feed(event).map_err(SourceError::Binlog)?;
+                    let mut flow = match decoder.feed(event) {
+                        Ok(flow) => flow,
+                        Err(error) => {
+                            let due = error.due_turn().ok_or(SourceError::Binlog(error))?;
+                            // What came before the statement is out before the load takes its turn.
+                            self.emit(decoder, position)?;
+                            return Ok(Some(due));
+                        }
+                    };
                     let opened_at = *opened.get_or_insert_with(Instant::now);
                     while flow == Flow::WindowFull {
                         opened = None;
                         self.emit(decoder, position)?;
                         // One event may hold gigabytes; the rest of it is read again by the next run.
                         if self.stop.is_stopped() {
-                            return Ok(());
+                            return Ok(None);
                         }
                         flow = decoder.resume(event).map_err(SourceError::Binlog)?;
                     }
@@ -117,7 +141,15 @@ impl Follower<'_> {
             }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
-        self.emit(decoder, position)
+        self.emit(decoder, position)?;
+        Ok(None)
+    }
+
+    /// From here on, nothing of the table is dropped.
+    fn replay(&mut self, table: &TableName) {
+        if self.ledger.as_mut().is_some_and(|ledger| ledger.replay(table)) {
+            (self.replayed)(table);
+        }
     }
 
     fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
@@ -137,18 +169,20 @@ impl Follower<'_> {
     }
 
     fn drop_what_was_shown(&mut self, window: &mut Window) {
-        let Some(ledger) = &mut self.ledger else { return };
-        let changes = std::mem::take(&mut window.changes);
-        let judged = changes.into_iter().map(|batch| {
-            let table = batch.table();
+        for batch in std::mem::take(&mut window.changes) {
             // Rows of this version do not find their chunks, but those of a later one might. Of one key, nothing may be dropped
             // that comes after something that was not.
-            if !ledger.fits(table) && ledger.replay(table.name()) {
-                (self.replayed)(table.name());
+            if self.ledger.as_ref().is_some_and(|ledger| !ledger.fits(batch.table())) {
+                self.replay(batch.table().name());
             }
-            ledger.filter(batch)
-        });
-        window.changes = judged.filter(|batch| !batch.is_empty()).collect();
+            let batch = match &self.ledger {
+                Some(ledger) => ledger.filter(batch),
+                None => batch,
+            };
+            if !batch.is_empty() {
+                window.changes.push(batch);
+            }
+        }
     }
 
     fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, SourceError> {

@@ -21,6 +21,14 @@ impl BinlogError {
         BinlogError { at: at.clone(), fault: Box::new(fault.into()) }
     }
 
+    /// The full load's turn, if that is why reading ended.
+    pub fn due_turn(&self) -> Option<(TableName, Turn)> {
+        match &*self.fault {
+            Fault::Schema(HistoryError::Turn { table, turn, .. }) => Some((table.clone(), *turn)),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         self.fault.hint()
