@@ -18,6 +18,7 @@
 
 mod harness;
 
+mod changed;
 mod faults;
 mod memory;
 mod oracles;

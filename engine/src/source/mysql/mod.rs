@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod result_rows;
 pub mod retry;
 pub mod rows;
+pub mod run_lock;
 pub mod snapshot;
 pub mod wire;
 
@@ -44,6 +45,7 @@ use connection::{Finding, ServerFacts, Severity};
 use history::{History, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
+use run_lock::{RunLock, RunLockError};
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
@@ -70,6 +72,8 @@ pub struct Look {
     tables: Vec<CatalogTable>,
     /// `None` if the account may not see them.
     prepared_xids: Option<Vec<String>>,
+    /// The connection that holds the lock of this task's runs.
+    other_run: Option<u64>,
 }
 
 /// Connects and reads variables, privileges and the selected tables' definitions.
@@ -77,16 +81,17 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables, prepared_xids) = runtime.block_on(async {
+    let (facts, tables, prepared_xids, other_run) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
         let tables = read_tables(&mut connection, &facts, task).await;
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
+        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, xids))
+        Ok::<_, SourceError>((facts, tables?, xids, other_run))
     })?;
-    Ok(Look { connect, facts, tables, prepared_xids })
+    Ok(Look { connect, facts, tables, prepared_xids, other_run })
 }
 
 async fn read_tables(
@@ -115,6 +120,20 @@ impl Look {
         let mut findings = connection::check(&self.facts, &self.tables);
         findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
         findings
+    }
+
+    /// Another run of the task that is at work.
+    pub fn other_run(&self, task: &Task) -> Option<RunLockError> {
+        self.other_run.map(|holder| RunLockError::held(&task.name, holder))
+    }
+
+    /// As [`Source::identity`](crate::source::Source::identity).
+    pub fn identity(&self) -> SourceIdentity {
+        if self.facts.gtid_mode_on() && !self.facts.version.is_mariadb {
+            SourceIdentity::GtidDomain
+        } else {
+            SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
+        }
     }
 
     /// What could not be looked at, and why.
@@ -173,16 +192,17 @@ impl MysqlSource {
         &self.tables
     }
 
+    /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, SourceError> {
+        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(SourceError::RunLock)
+    }
+
     pub fn server_version(&self) -> &str {
         &self.look.facts.version.text
     }
 
     pub fn identity(&self) -> SourceIdentity {
-        if self.look.facts.gtid_mode_on() && !self.look.facts.version.is_mariadb {
-            SourceIdentity::GtidDomain
-        } else {
-            SourceIdentity::Server { uuid: self.look.facts.server_uuid().to_owned() }
-        }
+        self.look.identity()
     }
 
     /// Full load, then changes.
