@@ -19,6 +19,7 @@
 mod harness;
 
 mod altered;
+mod changed;
 mod definitions;
 mod faults;
 mod memory;

@@ -33,6 +33,8 @@ pub struct Task {
     pub partition_hash: PartitionHash,
     /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
     pub ddl_topic: Option<TopicTemplate>,
+    /// `sink.non_empty_topics`.
+    pub non_empty_topics: NonEmptyTopics,
     /// `format`: no default, because consumers depend on it.
     pub format: Format,
     /// `full_load`: `None` if it is switched off, or if the source has no snapshot (`binlog_files`).
@@ -330,6 +332,19 @@ impl PartitionHash {
     pub(crate) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
 }
 
+/// `sink.non_empty_topics`: what becomes of a start without a state, or with a new table, if the topics hold messages
+/// already. Default `refuse`: a task that has lost its state looks the same, and would send all rows again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonEmptyTopics {
+    Refuse,
+    /// Others write to the topics too.
+    Accept,
+}
+
+impl NonEmptyTopics {
+    pub(super) const WORDS: &[(&str, Self)] = &[("refuse", NonEmptyTopics::Refuse), ("accept", NonEmptyTopics::Accept)];
+}
+
 /// `format`: what a message holds.
 #[derive(Debug, Clone)]
 pub enum Format {
@@ -548,6 +563,8 @@ impl DdlPolicy {
 pub enum UnloggedRowsPolicy {
     /// The log tells what consumers have now.
     Warn,
+    /// Where rows came, the table is loaded once more while changes wait; where rows went, as `warn`.
+    Reload,
     /// The task ends before the statement, each time it is started, until this option is another.
     Stop,
 }
@@ -624,6 +641,7 @@ impl TaskFile {
             sink: sink.options,
             partition_hash: sink.hash,
             ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
+            non_empty_topics: sink.non_empty_topics,
             format: format?,
             full_load,
             incremental,
@@ -734,11 +752,23 @@ struct BuiltSink {
     ddl_topic: Option<(TopicTemplate, Place)>,
     partition: PartitionPolicy,
     hash: PartitionHash,
+    non_empty_topics: NonEmptyTopics,
 }
 
 fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> Option<BuiltSink> {
-    let SinkFile { kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options } =
-        file;
+    let SinkFile {
+        kafka,
+        file,
+        null,
+        security,
+        topic,
+        ddl_topic,
+        partition,
+        partition_hash,
+        create_topics,
+        non_empty_topics,
+        options,
+    } = file;
     let alternatives = [("kafka", !kafka.is_absent()), ("file", !file.is_absent()), ("null", !null.is_absent())];
     check_exactly_one(&alternatives, place, report);
 
@@ -746,6 +776,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         const WHY: &str = "has no meaning without sink.kafka";
         security.refuse(report, WHY);
         create_topics.refuse(report, WHY);
+        non_empty_topics.refuse(report, WHY);
         options.refuse(report, WHY);
     }
     let (sasl, tls) = security_options(security, report);
@@ -772,6 +803,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         ddl_topic,
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
+        non_empty_topics: non_empty_topics.given().unwrap_or(NonEmptyTopics::Refuse),
     })
 }
 

@@ -147,7 +147,15 @@ format: canal_json
     let shown = |task: &Task| {
         let rules = ["orders", "customers"].map(|table| task.tables.matches("shop", table).cloned().unwrap());
         let rest = (&task.name, &task.source, &task.sink, task.partition_hash, &task.format, &task.full_load);
-        let last = (&task.incremental, task.delivery, task.memory_bytes, task.threads, &task.state, &task.retry);
+        let last = (
+            &task.incremental,
+            task.delivery,
+            task.memory_bytes,
+            task.threads,
+            &task.state,
+            &task.retry,
+            task.non_empty_topics,
+        );
         places.replace_all(&format!("{rules:#?}{rest:#?}{last:#?}"), "").into_owned()
     };
     assert_eq!(shown(&accepted(REFERENCE)), shown(&least));
@@ -253,7 +261,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -879,4 +887,25 @@ fn files_from_windows_are_read() {
 fn anchors_and_aliases_work() {
     let task = accepted(&with("tables: [{table: a.b, select: &columns [id, name]}, {table: a.c, select: *columns}]\n"));
     assert_eq!(task.tables.matches("a", "c").unwrap().select.as_deref().unwrap(), ["id", "name"]);
+}
+
+/// A task finds its state wherever it is started.
+#[test]
+fn state_is_relative_to_the_task_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.yaml");
+    for (state, expected) in [
+        ("", folder.path().join("state/shop")),
+        ("state: here", folder.path().join("here")),
+        ("state: /abs", PathBuf::from("/abs")),
+    ] {
+        std::fs::write(&path, with(&format!("{state}\n"))).unwrap();
+        assert_eq!(load(&path).unwrap().state, expected);
+    }
+    refused(
+        &with("sink: {null: {}, non_empty_topics: accept}\n"),
+        "t.yaml:1:36: sink.non_empty_topics: has no meaning without sink.kafka",
+    );
+    let task = accepted(&with("sink: {kafka: b, non_empty_topics: accept}\n"));
+    assert_eq!(task.non_empty_topics, NonEmptyTopics::Accept);
 }

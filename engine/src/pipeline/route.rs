@@ -336,6 +336,11 @@ pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteErr
     topic_of(&rule_of(task, table).topic, table)
 }
 
+/// Where statements that touch a table go, if not to its topic.
+pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
+    task.ddl_topic.as_ref().map(|template| topic_of(template, table)).transpose()
+}
+
 fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {
     let topic = template.render(&table.database, &table.table);
     topic.map_err(|error| RouteError::Topic { table: table.clone(), error })

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::{ChangeBatch, Coordinate, Table, TableName};
-use crate::checkpoint::{Checkpoint, CheckpointError, SourceIdentity, StateFolder};
+use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -22,6 +22,7 @@ use crate::pipeline::tracker::Tracker;
 use crate::status::Status;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
+use mysql::run_lock::{RunLock, RunLockError};
 
 /// What a running source may use.
 pub struct Context<'a> {
@@ -72,6 +73,14 @@ impl Source {
         }
     }
 
+    /// Keeps other runs of the task away from a server; of files, the state folder's lock is enough.
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<Option<RunLock>, Error> {
+        Ok(match self {
+            Source::Mysql(source) => Some(source.lock(task, on_lost)?),
+            Source::BinlogFiles(_) | Source::Parquet(_) => None,
+        })
+    }
+
     /// What the server calls itself that has, or had, the rows.
     pub fn server_version(&self) -> String {
         let known = match self {
@@ -85,14 +94,7 @@ impl Source {
 
     /// The stored checkpoint, if its positions mean something here.
     pub fn check_stored(&self, stored: Checkpoint, state: &StateFolder) -> Result<Checkpoint, Error> {
-        if stored.source != self.identity() {
-            return Err(Error::Checkpoint(CheckpointError::Foreign {
-                path: state.checkpoint_path(),
-                found: stored.source.to_string(),
-                expected: self.identity().to_string(),
-            }));
-        }
-        Ok(stored)
+        Ok(stored.of_source(&self.identity(), state.folder())?)
     }
 
     /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
@@ -138,6 +140,8 @@ pub enum SourceError {
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
     #[error(transparent)]
+    RunLock(RunLockError),
+    #[error(transparent)]
     Load(mysql::snapshot::LoadError),
     #[error(transparent)]
     Wire(mysql::wire::WireError),
@@ -166,6 +170,7 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SourceError::Load(error) => error.hint(),
+            SourceError::RunLock(error) => error.hint().map(str::to_owned),
             SourceError::Wire(error) | SourceError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
             SourceError::Binlog(error) => error.hint().map(str::to_owned),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),

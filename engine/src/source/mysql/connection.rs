@@ -804,7 +804,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
         findings.push(Finding {
             severity: Severity::Error,
             check: "privileges",
-            found: format!("SELECT missing for {} on {}", facts.account, list(&names)),
+            found: format!("SELECT missing for {} on {}", facts.account, list_names(&names)),
             expected: "SELECT on every selected table".into(),
             hint: format!("GRANT SELECT ON {scope} TO {};", facts.account),
         });
@@ -814,7 +814,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
 fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     let mut about = |found: Vec<&TableName>, check, expected: &str, hint: &str| {
         if !found.is_empty() {
-            let (found, expected, hint) = (list(&found), expected.to_owned(), hint.to_owned());
+            let (found, expected, hint) = (list_names(&found), expected.to_owned(), hint.to_owned());
             findings.push(Finding { severity: Severity::Warning, check, found, expected, hint });
         }
     };
@@ -855,7 +855,8 @@ fn is_transactional(engine: &str) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|known| engine.eq_ignore_ascii_case(known))
 }
 
-fn list(names: &[&TableName]) -> String {
+/// The names, at most ten of them.
+pub fn list_names(names: &[&TableName]) -> String {
     let mut text = names.iter().take(NAMES_LISTED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_LISTED_MAX {
         text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);

@@ -55,7 +55,10 @@ pub struct Follower<'a> {
 pub enum Followed {
     Stopped,
     /// Before a statement at `position`, by which rows of the table came without row events.
-    LoadAgain { table: TableName, position: Position },
+    LoadAgain {
+        table: TableName,
+        position: Position,
+    },
 }
 
 /// What has to be done before reading goes on.

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod result_rows;
 pub mod retry;
 pub mod rows;
+pub mod run_lock;
 pub mod snapshot;
 pub mod wire;
 mod xa;
@@ -34,19 +35,22 @@ use tracing::{info, warn};
 
 use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{self, LoadOptions, MysqlOptions, Task};
+use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
+use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use crate::status::{Phase, TableProgress};
 use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{BinlogGaps, Finding, ServerFacts, Severity};
-use history::{History, Rules, SchemaState, StoredSchema};
-use incremental::Follower;
+use ddl::UnloggedRows;
+use history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn};
+use incremental::{Followed, Follower};
 use ledger::Ledger;
+use run_lock::{RunLock, RunLockError};
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
@@ -76,6 +80,8 @@ pub struct Look {
     gaps: Option<BinlogGaps>,
     /// `None` if the account may not see them.
     prepared_xids: Option<Vec<String>>,
+    /// The connection that holds the lock of this task's runs.
+    other_run: Option<u64>,
 }
 
 /// Connects and reads variables, privileges and the selected tables' definitions.
@@ -83,7 +89,7 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables, gaps, prepared_xids) = runtime.block_on(async {
+    let (facts, tables, gaps, prepared_xids, other_run) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
         if facts.name_case() == NameCase::Folded {
@@ -99,11 +105,12 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
             None => None,
         };
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
+        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, gaps, xids))
+        Ok::<_, SourceError>((facts, tables?, gaps, xids, other_run))
     })?;
-    Ok(Look { connect, facts, tables, gaps, prepared_xids })
+    Ok(Look { connect, facts, tables, gaps, prepared_xids, other_run })
 }
 
 async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
@@ -137,6 +144,20 @@ impl Look {
         findings.extend(self.gaps.iter().flat_map(|gaps| connection::check_gaps(&self.facts, &self.tables, gaps)));
         findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
         findings
+    }
+
+    /// Another run of the task that is at work.
+    pub fn other_run(&self, task: &Task) -> Option<RunLockError> {
+        self.other_run.map(|holder| RunLockError::held(&task.name, holder))
+    }
+
+    /// As [`Source::identity`](crate::source::Source::identity).
+    pub fn identity(&self) -> SourceIdentity {
+        if self.facts.gtid_mode_on() && !self.facts.version.is_mariadb {
+            SourceIdentity::GtidDomain
+        } else {
+            SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
+        }
     }
 
     /// What could not be looked at, and why.
@@ -198,44 +219,56 @@ impl MysqlSource {
         &self.tables
     }
 
+    /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, SourceError> {
+        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(SourceError::RunLock)
+    }
+
     pub fn server_version(&self) -> &str {
         &self.look.facts.version.text
     }
 
     pub fn identity(&self) -> SourceIdentity {
-        if self.look.facts.gtid_mode_on() && !self.look.facts.version.is_mariadb {
-            SourceIdentity::GtidDomain
-        } else {
-            SourceIdentity::Server { uuid: self.look.facts.server_uuid().to_owned() }
+        self.look.identity()
+    }
+
+    /// Full load, then changes; and again, where a table has to be loaded once more.
+    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+        let mut position = self.begin(context)?;
+        loop {
+            if self.load_what_is_left(context)? == LoadEnd::Stopped {
+                return Ok(());
+            }
+            let Some(options) = &context.task.incremental else { return Ok(()) };
+            match self.follow(context, options, position)? {
+                Followed::Stopped => return Ok(()),
+                Followed::LoadAgain { table, position: before } => {
+                    if !self.begin_again(context, &table, &before)? {
+                        return Ok(());
+                    }
+                    position = before;
+                }
+            }
         }
     }
 
-    /// Full load, then changes.
-    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
-        let position = self.begin(context)?;
+    /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
+    fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, Error> {
         // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
-        let loaded = |checkpoint: &Checkpoint| {
-            let is_loaded = |ledger: &Ledger, table: &Arc<Table>| {
-                ledger.table(table.name()).is_some_and(ledger::TableChunks::is_done)
-            };
-            checkpoint.ledger.as_ref().is_none_or(|ledger| self.tables.iter().all(|table| is_loaded(ledger, table)))
-        };
-        if let Some(options) = &context.task.full_load
-            && !context.tracker.read(loaded)
-        {
-            if self.load(context, options)? == LoadEnd::Stopped {
-                return Ok(());
-            }
-            // Rows of the full load are delivered before the first change is sent.
-            if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
-                return Ok(());
-            }
-            info!("full load complete");
+        let loaded = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
+        let Some(options) = &context.task.full_load else { return Ok(LoadEnd::Complete) };
+        if context.tracker.read(loaded) {
+            return Ok(LoadEnd::Complete);
         }
-        match &context.task.incremental {
-            Some(options) => self.follow(context, options, position),
-            None => Ok(()),
+        if self.load(context, options)? == LoadEnd::Stopped {
+            return Ok(LoadEnd::Stopped);
         }
+        // Rows of the full load are delivered before the first change is sent.
+        if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
+            return Ok(LoadEnd::Stopped);
+        }
+        info!("full load complete");
+        Ok(LoadEnd::Complete)
     }
 
     /// The position from which changes are read; taken and stored by the first run.
@@ -245,6 +278,7 @@ impl MysqlSource {
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
             info!(position = %position.coordinate, "going on where the last run ended");
+            self.begin_added(context, &position)?;
             return Ok(position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
@@ -265,14 +299,158 @@ impl MysqlSource {
                 is_used: false,
             },
         });
+        let mut ledger = Ledger::new(start.clone());
+        self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas.collect();
             match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(Ledger::new(start.clone())),
+                Some(_) => checkpoint.ledger = Some(ledger),
                 None => checkpoint.position = Some(start.clone()),
             }
         })?;
         Ok(start)
+    }
+
+    /// Enters tables of which all rows are to be read.
+    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+        for table in tables {
+            let planned = self.load_table(task, table)?;
+            // A column to cut by that is none stops the load, with its name.
+            let key = planned.key().unwrap_or_default();
+            ledger.add_table(table.name(), key, planned.fingerprint());
+        }
+        Ok(())
+    }
+
+    /// Brings the ledger of an earlier run in line with the tables that there are: one that was never loaded is loaded, one that
+    /// the task no longer has is forgotten.
+    ///
+    /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
+    /// between both are met again, and change nothing unless rows came before them.
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<(), Error> {
+        let stored = context.tracker.read(Checkpoint::clone);
+        let is_in_ledger = |name: &TableName| stored.ledger.as_ref().is_some_and(|ledger| ledger.table(name).is_some());
+        let is_wanted = |name: &TableName| {
+            let remembered = stored.remembered_table(name);
+            context.task.full_load.is_some() && remembered.is_some_and(|table| table.load == LoadState::Wanted)
+        };
+        let added: Vec<Arc<Table>> = self
+            .tables
+            .iter()
+            .filter(|table| is_wanted(table.name()) && !is_in_ledger(table.name()))
+            .cloned()
+            .collect();
+        let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
+        let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let removed: Vec<TableName> =
+            ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
+        if added.is_empty() && removed.is_empty() {
+            return Ok(());
+        }
+        for name in &removed {
+            info!(table = %name, "no longer a table of the task: its full load is forgotten");
+            ledger.forget(name);
+        }
+        let known: Vec<TableName> = stored.schemas.iter().map(|entry| entry.table.clone()).collect();
+        let mut schemas = stored.schemas;
+        if !added.is_empty() {
+            let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(context.task))?;
+            let shown_until = executed.map_or(end, Watermark::Gtids);
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            self.definitions = definitions.unwrap_or_default();
+            let added: Vec<Arc<Table>> = self
+                .tables
+                .iter()
+                .filter(|table| added.iter().any(|one| one.name() == table.name()))
+                .cloned()
+                .collect();
+            self.enter(&mut ledger, context.task, &added)?;
+            for table in &added {
+                info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
+                if !known.contains(table.name()) {
+                    schemas.push(StoredSchema {
+                        table: table.name().clone(),
+                        since: position.coordinate.clone(),
+                        gtid: None,
+                        state: SchemaState::Known {
+                            parts: TableParts::from(Table::clone(table)),
+                            shown_until: Some(shown_until.clone()),
+                            is_used: false,
+                        },
+                    });
+                }
+            }
+        }
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.schemas = schemas;
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+        })?;
+        Ok(())
+    }
+
+    /// Rows of the table have come without row events, by a statement at `position`: all that it has is to be read. False if the
+    /// task is told to stop.
+    ///
+    /// What was read before the statement is delivered first. Otherwise a crash would send changes from before it behind the
+    /// rows that are read now.
+    fn begin_again(&mut self, context: &Context<'_>, name: &TableName, position: &Position) -> Result<bool, Error> {
+        let delivered = |checkpoint: &Checkpoint| {
+            let start = || checkpoint.ledger.as_ref().map(Ledger::start);
+            checkpoint.position.as_ref().or_else(start) == Some(position)
+        };
+        if !context.tracker.wait_for(delivered, || context.stop.is_stopped()) {
+            return Ok(false);
+        }
+        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+        let (found, definition) = self.runtime.block_on(self.read_definition(name))?;
+        let planned = match found {
+            Some(found) => {
+                info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
+                let table = Arc::new(found.table.clone());
+                self.look.tables.retain(|table| table.table.name() != name);
+                self.look.tables.push(found);
+                self.tables.retain(|table| table.name() != name);
+                self.tables.push(table.clone());
+                self.definitions.remove(name);
+                if let Some(definition) = definition {
+                    self.definitions.insert(name.clone(), definition);
+                }
+                Some(self.load_table(context.task, &table)?)
+            }
+            None => None,
+        };
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            match &planned {
+                Some(planned) => ledger.load_again(name, planned.key().unwrap_or_default(), planned.fingerprint()),
+                None => {
+                    ledger.load_again(name, ChunkKey::default(), None);
+                    ledger.gone(name, now);
+                }
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// One table and its own words, if it is there.
+    async fn read_definition(&self, name: &TableName) -> Result<(Option<CatalogTable>, Option<String>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+        let show = format!("SHOW CREATE TABLE {}", connection::quote_table(name));
+        let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
+        let text = shown.ok().flatten().and_then(|row| row.get_opt::<String, _>(1)?.ok());
+        let named = [name.clone()];
+        let selection = Selection { named: &named, matches: None };
+        let tables = match catalog::read_tables(&mut connection, &selection).await {
+            Err(catalog::CatalogError::Missing(_)) => Vec::new(),
+            other => other.map_err(SourceError::Catalog)?,
+        };
+        connection.disconnect().await.map_err(SourceError::Query)?;
+        Ok((tables.into_iter().next(), text.map(|text| snapshot::definition_text(&text))))
     }
 
     /// A position, and what had been executed when the tables were as they are known.
@@ -352,11 +530,13 @@ impl MysqlSource {
     }
 
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
-        let tables = self.load_tables(context.task)?;
         let ledger = context
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
+        let mut tables = self.load_tables(context.task)?;
+        // Others were loaded before.
+        tables.retain(|table| ledger.table(table.table.name()).is_some());
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         context.status.set_tables(
             self.look
@@ -397,11 +577,12 @@ impl MysqlSource {
 
     /// The tables, as they are to be read.
     fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
-        let plan = |table: &Arc<Table>| {
-            let definition = self.definitions.get(table.name()).cloned();
-            load_table(task, table).map(|planned| LoadTable { definition, ..planned })
-        };
-        self.tables.iter().map(plan).collect()
+        self.tables.iter().map(|table| self.load_table(task, table)).collect()
+    }
+
+    fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+        let definition = self.definitions.get(table.name()).cloned();
+        load_table(task, table).map(|planned| LoadTable { definition, ..planned })
     }
 
     fn follow(
@@ -409,9 +590,17 @@ impl MysqlSource {
         context: &Context<'_>,
         options: &config::IncrementalOptions,
         position: Position,
-    ) -> Result<(), Error> {
+    ) -> Result<Followed, Error> {
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
+        let may_load = context.task.full_load.is_some();
+        let policy = options.unlogged_rows;
+        let judge = || -> history::Judge {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, rows, here| {
+                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), may_load, policy, table, rows, here))
+            })
+        };
         let history = |position: &Position| {
             let selection = selection.clone();
             let recorder = tracker.clone();
@@ -422,6 +611,7 @@ impl MysqlSource {
                 Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
+            .with_judge(judge())
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
@@ -440,6 +630,30 @@ impl MysqlSource {
             stop: context.stop,
         };
         follower.run(position, history)
+    }
+}
+
+/// What the load has to do with rows that a statement moves without row events.
+///
+/// A statement from before the end of the load is part of it: what came by it was to be read. From behind it, the task says
+/// whether a table is loaded for it.
+fn judge(
+    ledger: Option<&Ledger>,
+    may_load: bool,
+    policy: UnloggedRowsPolicy,
+    table: &TableName,
+    rows: UnloggedRows,
+    here: Here<'_>,
+) -> Moved {
+    let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
+    let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
+    if may_load && rows.adds() && !has_seen && (is_in_load || policy == UnloggedRowsPolicy::Reload) {
+        return Moved::Turn(Turn::LoadAgain);
+    }
+    match ledger.and_then(|ledger| ledger.table(table)) {
+        Some(known) if !known.replayed => Moved::Turn(Turn::Replay),
+        _ if has_seen => Moved::Shown,
+        _ => Moved::Unknown,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::super::history::HistoryError;
+use super::super::history::{HistoryError, Turn};
 use crate::batch::{Coordinate, TableName};
 
 /// A fault and the event in which it was found.

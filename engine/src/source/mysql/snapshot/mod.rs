@@ -361,6 +361,15 @@ pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(
     Ok((Position::new(coordinate, gtids), end))
 }
 
+/// What is executed now.
+pub fn now(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Watermark, LoadError> {
+    let view = || {
+        let mut connection = open_session(connect, facts)?;
+        View::open(&mut connection, ViewRule::of(facts), facts, None, 1)
+    };
+    view().map(|view| view.high).map_err(Failure::of_session)
+}
+
 /// A session whose variables are as the load needs them, on the server that the task knows.
 fn open_session(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Connection, Failure> {
     let mut connection = Connection::connect(connect)?;
@@ -421,7 +430,7 @@ impl LoadTable {
     }
 
     /// The columns by which the table is cut.
-    fn key(&self) -> Result<ChunkKey, TableError> {
+    pub(super) fn key(&self) -> Result<ChunkKey, TableError> {
         match &self.chunk_column {
             None => Ok(ChunkKey::of(&self.table)),
             Some(name) => match self.table.column_index(name) {
@@ -432,7 +441,7 @@ impl LoadTable {
     }
 
     /// A number for the definition, by which another one is recognised.
-    fn fingerprint(&self) -> Option<u32> {
+    pub(super) fn fingerprint(&self) -> Option<u32> {
         self.definition.as_ref().map(|definition| crc32fast::hash(definition.as_bytes()))
     }
 
