@@ -400,7 +400,7 @@ impl Addition {
             Addition::ChangesOnly
         } else if stored.ledger.is_some() || !is_server {
             Addition::Loaded
-        } else if entries_select(&was.entries, &name.database, &name.table) {
+        } else if entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names()) {
             Addition::New
         } else {
             Addition::NotLoaded
@@ -664,7 +664,7 @@ mod tests {
             checkpoint.table_loaded(&TableName::new("shop", name));
         }
         let coordinate = Coordinate::new("binlog.000001", 4);
-        checkpoint.position = Some(Position { coordinate, gtids: None, events_done: 0 });
+        checkpoint.position = Some(Position::new(coordinate, None));
         checkpoint
     }
 

@@ -92,6 +92,10 @@ impl TableSelection {
         Ok(())
     }
 
+    pub fn folds_names(&self) -> bool {
+        self.folded.get().is_some()
+    }
+
     /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
     /// per event.
     pub fn matches(&self, database: &str, table: &str) -> Option<&TableRule> {
@@ -141,15 +145,19 @@ impl TableSelection {
     }
 }
 
-/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table.
-pub fn entries_select(entries: &[String], database: &str, table: &str) -> bool {
+/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table; with `folded`, in lower case.
+pub fn entries_select(entries: &[String], database: &str, table: &str, folded: bool) -> bool {
     let mut selected = false;
     let mut excluded = false;
     for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
         match tables {
-            Tables::Exact(name) if !exclude && name.database == database && name.table == table => return true,
-            Tables::Exact(_) if !exclude => {}
-            tables if tables.clone().into_pattern().matches(database, table) => match exclude {
+            Tables::Exact(name) if !exclude => {
+                let name = if folded { name.folded() } else { name };
+                if name.database == database && name.table == table {
+                    return true;
+                }
+            }
+            tables if tables.clone().into_pattern().matches(database, table, folded) => match exclude {
                 true => excluded = true,
                 false => selected = true,
             },

@@ -436,7 +436,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         findings.push(Finding {
             severity: Severity::Warning,
             check: "foreign keys",
-            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list(&tables.into_iter().collect::<Vec<_>>())),
+            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list_names(&tables.into_iter().collect::<Vec<_>>())),
             expected: "RESTRICT or NO ACTION".into(),
             hint: format!(
                 "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
@@ -464,7 +464,7 @@ fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: 
         false => Finding {
             severity: Severity::Error,
             check,
-            found: format!("{found}, which leaves out {}", list(&left_out)),
+            found: format!("{found}, which leaves out {}", list_names(&left_out)),
             expected: "every selected database logged".into(),
             hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
         },

@@ -33,7 +33,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;

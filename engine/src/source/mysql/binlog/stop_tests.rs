@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::super::history::RULES;
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
 use crate::batch::Watermark;
@@ -162,7 +163,7 @@ const fn windows(rows: usize) -> WindowOptions {
 
 fn decoder(position: Position, rows: usize) -> BinlogDecoder {
     let captured = |database: &str, _: &str| database == "golden";
-    let history = History::new(&[], &position.coordinate, Box::new(captured), Box::new(|_| ()));
+    let history = History::new(&[], &position, Box::new(captured), RULES, Box::new(|_| ()));
     let mut decoder = BinlogDecoder::new(position, Box::new(history), windows(rows));
     // Most groups go to the file.
     decoder.held.set_memory_max(150);
@@ -454,7 +455,7 @@ fn heartbeats_wait_for_the_end_of_the_binlog_and_never_go_back() {
     let end = Coordinate::new("binlog.000002", offsets[offsets.len() - 2]);
     // Everything but what is prepared has been read; the server begins again at the first file.
     let reached = Position { coordinate: Coordinate::new("binlog.000002", end.offset - 10), ..position };
-    let history = History::new(&[], &reached.coordinate, Box::new(|_, _| true), Box::new(|_| ()));
+    let history = History::new(&[], &reached, Box::new(|_, _| true), RULES, Box::new(|_| ()));
     let mut decoder = BinlogDecoder::new(reached.clone(), Box::new(history), options);
     decoder.set_heartbeats_from(end.clone());
     let mut fed = 0;
