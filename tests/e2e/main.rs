@@ -18,9 +18,11 @@
 
 mod harness;
 
+mod failover;
 mod faults;
 mod memory;
 mod oracles;
+mod outages;
 mod preview;
 mod resume;
 mod security;

@@ -12,6 +12,7 @@ pub mod charset;
 pub mod chunks;
 pub mod connection;
 pub mod ddl;
+pub mod dump_error;
 pub mod history;
 pub mod incremental;
 pub mod jsonb;
@@ -48,8 +49,6 @@ use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that says nothing for so long, while it is expected to, is lost.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
 const LOAD_WINDOW_ROWS: usize = 8192;
 /// Bytes of one window, as columns. A window becomes about ten times as much text, and a few are encoded at the same time.
@@ -373,6 +372,7 @@ impl MysqlSource {
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
+            server_uuid: self.look.facts.server_uuid(),
             options,
             windows: window_options(context.task, options.window_rows as usize),
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
@@ -452,7 +452,6 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
             key: client.map(|client| client.key.clone()),
         },
         connect_timeout: CONNECT_TIMEOUT,
-        read_timeout: READ_TIMEOUT,
         // A row larger than half of the budget could not be encoded within it.
         max_packet_bytes: usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX),
         program_name: "tidegate".to_owned(),

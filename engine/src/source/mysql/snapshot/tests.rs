@@ -47,7 +47,6 @@ impl Database {
             password: Some(password.to_owned()),
             tls: TlsOptions::default(),
             connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(60),
             max_packet_bytes: 1 << 30,
             program_name: "snapshot tests".to_owned(),
         };
