@@ -279,6 +279,26 @@ impl GtidSet {
         })
     }
 
+    /// Those that are not in `other`.
+    pub fn without(&self, other: &GtidSet) -> GtidSet {
+        let mut rest = GtidSet::default();
+        for (source, ours) in &self.intervals {
+            let theirs = other.intervals.get(source).map(Vec::as_slice).unwrap_or_default();
+            for &(mut start, end) in ours {
+                for &(their_start, their_end) in theirs {
+                    if start < their_start.min(end) {
+                        rest.insert_interval(source, start, their_start.min(end));
+                    }
+                    start = start.max(their_end);
+                }
+                if start < end {
+                    rest.insert_interval(source, start, end);
+                }
+            }
+        }
+        rest
+    }
+
     pub fn extend(&mut self, other: &GtidSet) {
         for (source, intervals) in &other.intervals {
             for &(start, end) in intervals {
@@ -482,6 +502,15 @@ mod tests {
     fn inclusion_is_per_interval() {
         assert!(set(&format!("{A}:1-9,{B}:1-2")).contains_set(&set(&format!("{A}:2-3:5"))));
         assert!(!set(&format!("{A}:1-3:5-9")).contains_set(&set(&format!("{A}:2-6"))));
+    }
+
+    #[test]
+    fn what_another_set_lacks_is_left() {
+        let without = |ours: &str, theirs: &str| set(ours).without(&set(theirs)).to_string();
+        assert_eq!(without(&format!("{A}:1-9,{B}:1-2"), &format!("{A}:1-3:5:8-20")), format!("{A}:4:6-7,{B}:1-2"));
+        assert_eq!(without(&format!("{A}:4-5:8"), &format!("{A}:1-9")), "");
+        assert_eq!(without(&format!("{A}:1-3:nightly:4"), &format!("{A}:1-9")), format!("{A}:nightly:4"));
+        assert_eq!(without(&format!("{A}:4-5"), &format!("{A}:1-2:9")), format!("{A}:4-5"));
     }
 
     #[test]

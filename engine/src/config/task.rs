@@ -78,7 +78,7 @@ pub struct MysqlOptions {
     pub password: Option<Secret>,
     pub tls: MysqlTlsOptions,
     /// `source.server_id`: the number under which this task reads the binlog; no other replica of the server may use
-    /// it, or the server ends the older connection. Default: from the task's name, 2^31 or more, because people number
+    /// it: of two tasks under one number the older ends. Default: from the task's name, 2^31 or more, because people number
     /// their replicas from one.
     pub server_id: u32,
 }

@@ -149,10 +149,10 @@ pub enum SourceError {
     Binlog(mysql::binlog::BinlogError),
     #[error("binlog {at}: {error}")]
     EventTooLarge { at: Coordinate, error: mysql::wire::WireError },
-    #[error("the server ended the binlog dump")]
-    BinlogEnded,
-    #[error("binlog position {at} is no longer on the server: {error}")]
-    BinlogGone { at: Coordinate, error: mysql::wire::WireError },
+    #[error(transparent)]
+    Dump(mysql::dump_error::DumpError),
+    #[error("the server's set of GTIDs cannot be read: {0}")]
+    Gtids(crate::batch::position::InvalidGtidSet),
     #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
     OffsetBeyondProtocol { at: Coordinate },
     #[error("no binlog file is given")]
@@ -185,11 +185,7 @@ impl SourceError {
             SourceError::NamedTwice { .. } => {
                 Some("it has lower_case_table_names on: name the table once".to_owned())
             }
-            SourceError::BinlogGone { .. } => Some(
-                "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
-                 (binlog_expire_logs_seconds)"
-                    .to_owned(),
-            ),
+            SourceError::Dump(error) => Some(error.hint().to_owned()),
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             SourceError::OffsetBeyondProtocol { .. } => {
                 Some("turn GTIDs on at the server, or begin again with a full load".to_owned())

@@ -107,6 +107,11 @@ impl Private {
         self.act("kill", name);
     }
 
+    /// Asked politely.
+    pub(crate) fn stop(&self, name: &str) {
+        self.act("stop", name);
+    }
+
     /// On the same port, with the same data.
     pub(crate) fn start(&self, name: &str) {
         self.act("start", name);

@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
-use super::wire::{ConnectOptions, TlsMode};
+use super::wire::{ConnectOptions, PROBE_AFTER, TlsMode};
 use crate::batch::{Column, NameCase, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
@@ -69,6 +69,8 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
         .pass(options.password.clone())
         .ssl_opts(tls)
         .prefer_socket(false)
+        // As the wire client: a dead peer is found by probes, and a slow one is waited for.
+        .tcp_keepalive(Some(PROBE_AFTER))
         .connect_attribute("program_name", options.program_name.clone())
         // The first statement of a session, before anything is asked: a limit would cut the answers.
         .init(vec![FIRST_SETTINGS])

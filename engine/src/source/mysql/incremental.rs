@@ -10,19 +10,35 @@
 //! the next event would have to be waited for; so a busy server fills windows and a quiet one has its changes sent at
 //! once. A decoder that is thrown away with its connection forgets only what was not emitted: the next one begins where
 //! the last window ended, in the middle of a transaction if need be.
+//!
+//! *Outages.* One begins when a connection is lost and is over when the next one has proved useful: when a window has gone
+//! out or a heartbeat has come. That a server answers at all proves nothing, since one that ends each dump at once does so
+//! too. What a server says of its binlog is an outage only where waiting can help; see [`DumpError`].
+//!
+//! *The right server.* Behind an address there may be another server than yesterday, and a dump does not say so: without
+//! GTIDs any server gives what stands at that offset of its own file. So each dump begins with questions on its own
+//! connection:
+//!
+//! ```text
+//! GTIDs      ours ⊆ gtid_executed   else the server is behind, or has another history: waited for, then an error
+//!            gtid_purged ⊆ ours     else what is missing cannot be had here any more: an error
+//! no GTIDs   server_uuid is that of the server whose file it is, else an error
+//! ```
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::binlog::event::kind;
 use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
 use super::connection::ServerVersion;
+use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Coordinate, Position, Progress, TableName, Window};
+use crate::batch::{Coordinate, GtidSet, Position, Progress, TableName, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -37,6 +53,8 @@ const STOP_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Follower<'a> {
     pub connect: &'a ConnectOptions,
     pub server_id: u32,
+    /// Of the server whose files positions without GTIDs name; empty if it has none.
+    pub server_uuid: &'a str,
     pub options: &'a IncrementalOptions,
     pub windows: WindowOptions,
     /// Where rows wait in a file that are too many for memory: the task's state folder.
@@ -68,29 +86,26 @@ impl Follower<'_> {
     /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
     /// makes a history that begins there.
     pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<Followed, Error> {
-        let mut retry = Retry::new(self.retry);
+        let mut outage = None;
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .with_folder(self.folder.to_owned())
                 .with_event_bytes_max(self.connect.max_packet_bytes);
-            let before = position.clone();
-            let error = match self.follow(&mut decoder, &mut position) {
+            let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some((table, Turn::LoadAgain))) => return Ok(Followed::LoadAgain { table, position }),
                 Ok(Some((table, Turn::Replay))) => {
                     self.replay(&table);
                     continue;
                 }
-                Err(Error::Source(SourceError::Wire(error))) if error.is_transient() => error,
+                Err(Error::Source(error)) if may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
-            if position != before {
-                // It worked in between: this is a new outage.
-                retry = Retry::new(self.retry);
-            }
-            let Some(pause) = retry.next_pause() else { return Err(SourceError::Wire(error).into()) };
-            warn!(%error, retry_in_ms = pause.as_millis() as u64, "lost the source; going on at {}", position.coordinate);
+            let retry = outage.get_or_insert_with(|| Retry::new(self.retry));
+            let Some(pause) = retry.next_pause() else { return Err(error.into()) };
+            let what = if let SourceError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
+            warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
             self.status.set_phase(Phase::Retrying { reason: error.to_string() });
             if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(Followed::Stopped);
@@ -98,8 +113,14 @@ impl Follower<'_> {
         }
     }
 
-    /// One connection's worth. `position` is the end of the last window emitted. Gives back why it ended other than by a stop.
-    fn follow(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<Option<Due>, Error> {
+    /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends
+    /// if it is of use. Gives back why it ended other than by a stop.
+    fn follow(
+        &mut self,
+        decoder: &mut BinlogDecoder,
+        position: &mut Position,
+        outage: &mut Option<Retry>,
+    ) -> Result<Option<Due>, Error> {
         let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = Duration::from_millis(self.options.window_ms);
@@ -110,10 +131,13 @@ impl Follower<'_> {
                 WireError::PacketTooLarge { .. } => {
                     SourceError::EventTooLarge { at: decoder.coordinate().clone(), error }
                 }
-                error => SourceError::Wire(error),
+                error => self.dump_error(error, decoder.coordinate()),
             })?;
             let ends = match packet {
                 Packet::Event(event) => {
+                    if is_heartbeat(event) {
+                        *outage = None;
+                    }
                     let mut flow = match decoder.feed(event) {
                         Ok(flow) => flow,
                         Err(error) => {
@@ -127,6 +151,7 @@ impl Follower<'_> {
                     while flow == Flow::WindowFull {
                         opened = None;
                         self.emit(decoder, position)?;
+                        *outage = None;
                         // One event may hold gigabytes; the rest of it is read again by the next run.
                         if self.stop.is_stopped() {
                             return Ok(None);
@@ -136,11 +161,13 @@ impl Follower<'_> {
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
                 Packet::Idle => opened.is_some(),
-                Packet::End => return Err(SourceError::BinlogEnded.into()),
+                Packet::End => unreachable!("a dump that waits ends with an error"),
             };
             if ends {
                 opened = None;
-                self.emit(decoder, position)?;
+                if self.emit(decoder, position)? {
+                    *outage = None;
+                }
             }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
@@ -155,8 +182,9 @@ impl Follower<'_> {
         }
     }
 
-    fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
-        let Some(mut window) = decoder.take_window().map_err(SourceError::Binlog)? else { return Ok(()) };
+    /// Whether it has come further.
+    fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<bool, Error> {
+        let Some(mut window) = decoder.take_window().map_err(SourceError::Binlog)? else { return Ok(false) };
         let end = match &window.progress {
             Some(Progress::Position(end)) => end.clone(),
             _ => position.clone(),
@@ -167,8 +195,13 @@ impl Follower<'_> {
             info!(position = %end.coordinate, "incremental has passed the full load");
             self.ledger = None;
         }
+        // With GTIDs a dump names the place in its file anew, which is no progress.
+        let is_further = match &end.gtids {
+            Some(gtids) => position.gtids.as_ref() != Some(gtids) || position.delivered != end.delivered,
+            None => *position != end,
+        };
         *position = end;
-        Ok(())
+        Ok(is_further)
     }
 
     fn drop_what_was_shown(&mut self, window: &mut Window) {
@@ -190,6 +223,7 @@ impl Follower<'_> {
 
     fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, SourceError> {
         let mut connection = Connection::connect(self.connect)?;
+        self.check_server(&mut connection, position)?;
         if self.windows.marks.heartbeats {
             decoder.set_heartbeats_from(binlog_end(&mut connection)?);
         }
@@ -207,10 +241,79 @@ impl Follower<'_> {
             heartbeat: Duration::from_secs(self.options.heartbeat_s),
             non_blocking: false,
         };
-        connection.binlog_dump(&request).map_err(|error| match error.server_code() {
-            Some(1236) => SourceError::BinlogGone { at: position.coordinate.clone(), error },
-            _ => SourceError::Wire(error),
-        })
+        connection.binlog_dump(&request).map_err(|error| self.dump_error(error, &position.coordinate))
+    }
+
+    /// Refuses a server on which `position` means nothing, or that cannot go on from there.
+    fn check_server(&self, connection: &mut Connection, position: &Position) -> Result<(), SourceError> {
+        let at = || position.coordinate.clone();
+        let Some(ours) = &position.gtids else {
+            if self.server_uuid.is_empty() {
+                return Ok(());
+            }
+            let results = connection.query("SELECT @@GLOBAL.server_uuid")?;
+            let found = results[0].scalar().unwrap_or_default();
+            if found != self.server_uuid {
+                let (expected, found) = (self.server_uuid.to_owned(), found.to_owned());
+                return Err(DumpError::OtherServer { at: at(), expected, found }.into());
+            }
+            return Ok(());
+        };
+        let results = connection
+            .query("SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_purged; SELECT @@GLOBAL.gtid_executed")?;
+        let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
+        let mut next = || values.next().unwrap_or_default();
+        let (uuid, purged, executed) = (next(), next(), next());
+        let set = |text: &str| text.parse::<GtidSet>().map_err(SourceError::Gtids);
+        let lacking = ours.without(&set(executed)?);
+        if !lacking.is_empty() {
+            let reason = format!("{uuid} has not executed {}", shortened(&lacking));
+            return Err(DumpError::Behind { at: at(), reason }.into());
+        }
+        let purged = set(purged)?.without(ours);
+        if !purged.is_empty() {
+            let reason = format!("{uuid} has purged {}", shortened(&purged));
+            return Err(DumpError::Gone { at: at(), reason }.into());
+        }
+        Ok(())
+    }
+
+    fn dump_error(&self, error: WireError, at: &Coordinate) -> SourceError {
+        match DumpError::of(error, at, self.server_id) {
+            Ok(error) => SourceError::Dump(error),
+            Err(error) => SourceError::Wire(error),
+        }
+    }
+}
+
+/// Whether the server may be there, and go on, a moment later.
+fn may_pass(error: &SourceError) -> bool {
+    match error {
+        SourceError::Wire(error) => error.is_transient(),
+        SourceError::Dump(error) => error.may_pass(),
+        _ => false,
+    }
+}
+
+/// By which a server shows that it has a dump's position and waits there for more.
+fn is_heartbeat(event: &[u8]) -> bool {
+    const KIND_AT: usize = 4;
+    matches!(event.get(KIND_AT), Some(&(kind::HEARTBEAT | kind::HEARTBEAT_V2)))
+}
+
+/// The beginning of a set that may be long.
+fn shortened(set: &GtidSet) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    let text = set.to_string();
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+impl From<DumpError> for SourceError {
+    fn from(error: DumpError) -> SourceError {
+        SourceError::Dump(error)
     }
 }
 

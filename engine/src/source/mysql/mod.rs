@@ -13,6 +13,7 @@ pub mod charset;
 pub mod chunks;
 pub mod connection;
 pub mod ddl;
+pub mod dump_error;
 pub mod history;
 pub mod incremental;
 pub mod jsonb;
@@ -55,8 +56,6 @@ use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that says nothing for so long, while it is expected to, is lost.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
 const LOAD_WINDOW_ROWS: usize = 8192;
 /// Bytes of one window, as columns. A window becomes about ten times as much text, and a few are encoded at the same time.
@@ -619,6 +618,7 @@ impl MysqlSource {
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
+            server_uuid: self.look.facts.server_uuid(),
             options,
             windows: window_options(context.task, options.window_rows as usize),
             folder: &context.task.state,
@@ -755,7 +755,6 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
             key: client.map(|client| client.key.clone()),
         },
         connect_timeout: CONNECT_TIMEOUT,
-        read_timeout: READ_TIMEOUT,
         max_packet_bytes: event_bytes_max(task),
         program_name: "tidegate".to_owned(),
     })

@@ -609,7 +609,6 @@ fn server() -> Option<ConnectOptions> {
         password: Some(password.to_owned()),
         tls: TlsOptions::default(),
         connect_timeout: Duration::from_secs(10),
-        read_timeout: Duration::from_secs(60),
         max_packet_bytes: 1 << 30,
         program_name: "binlog tests".to_owned(),
     })

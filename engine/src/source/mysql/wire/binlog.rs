@@ -8,11 +8,13 @@
 //! event   [header: 19] [body] [checksum: 4, if the server writes them]
 //! ```
 //!
+//! A server that was asked to wait does not send EOF of its own accord: it is then shutting down, or somebody has killed the
+//! dump with KILL QUERY.
+//!
 //! Nothing is decoded here, not even the checksum: whoever does has to know the format description event. Heartbeats are
 //! events like any other. Semi-synchronous acknowledgements are not asked for, since they would let this client's pace
 //! delay the server's commits.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::error::WireError;
@@ -39,6 +41,13 @@ const FIRST_POSITION: u64 = 4;
 /// How long the server lets one write to us wait. We stop reading while the sink is behind, and the server's default of
 /// a minute would end the dump then.
 const SERVER_WRITE_TIMEOUT_SECONDS: u32 = 3600;
+
+/// A server that has let so many heartbeats fall due without a word is lost.
+const HEARTBEATS_MISSED_MAX: u32 = 3;
+/// Before the first event there are no heartbeats: the server looks for the place to begin, with GTIDs by reading the
+/// beginning of one binlog file after another, of which it may have thousands. This is for a peer whose kernel lives on
+/// without it; others are found dead by TCP.
+const FIRST_EVENT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The server has no `binlog_checksum`: MySQL 5.5, which writes none.
 const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
@@ -80,8 +89,10 @@ pub enum Packet<'a> {
 pub struct BinlogPackets {
     connection: Connection,
     heartbeat: Duration,
-    /// Silence beyond this is taken for a dead connection.
-    silence_max: Option<Duration>,
+    /// Something has come, so that heartbeats are due.
+    has_begun: bool,
+    /// The server was asked to wait for more at the end of the binlog.
+    waits: bool,
     last_arrival: Instant,
     at_end: bool,
 }
@@ -89,20 +100,16 @@ pub struct BinlogPackets {
 impl Connection {
     /// Turns the session into a dump.
     ///
-    /// Silence for longer than `heartbeat` and the connection's read time-out together is an error; without a heartbeat
-    /// or without a read time-out there is no such limit.
+    /// Once events come, silence for longer than three heartbeats is an error; without a heartbeat there is no such limit.
     pub fn binlog_dump(mut self, request: &DumpRequest) -> Result<BinlogPackets, WireError> {
         self.set_up_dump(request)?;
         self.run(&register_command(request.server_id))?;
         self.begin(&dump_command(request))?;
-        let silence_max = match self.read_timeout {
-            Some(timeout) if !request.heartbeat.is_zero() => Some(request.heartbeat + timeout),
-            _ => None,
-        };
         Ok(BinlogPackets {
             connection: self,
             heartbeat: request.heartbeat,
-            silence_max,
+            has_begun: false,
+            waits: !request.non_blocking,
             last_arrival: Instant::now(),
             at_end: false,
         })
@@ -160,6 +167,9 @@ impl BinlogPackets {
                 Some(size) => Err(packets.protocol(format!("event of {size} bytes in a packet for {}", event.len()))),
                 None => Err(packets.protocol("truncated event header")),
             },
+            Some((&EOF_HEADER, _)) if self.waits => {
+                Err(WireError::DumpEnded { address: self.connection.packets.address().to_owned() })
+            }
             Some((&EOF_HEADER, _)) => {
                 self.at_end = true;
                 Ok(Packet::End)
@@ -178,18 +188,29 @@ impl BinlogPackets {
         self.connection.interrupter()
     }
 
+    /// Silence beyond this is taken for a dead connection.
+    fn silence_max(&self) -> Option<Duration> {
+        match self.has_begun {
+            _ if self.heartbeat.is_zero() => None,
+            true => Some(self.heartbeat * HEARTBEATS_MISSED_MAX),
+            false => Some(FIRST_EVENT_PATIENCE.max(self.heartbeat * HEARTBEATS_MISSED_MAX)),
+        }
+    }
+
     /// Receives at least one byte, or returns after `wait`.
     fn wait_for_bytes(&mut self, needed: usize, wait: Duration) -> Result<(), WireError> {
-        let timeout = self.silence_max.map_or(wait, |silence| silence.min(wait));
+        let silence_max = self.silence_max();
+        let timeout = silence_max.map_or(wait, |silence| silence.min(wait));
         self.connection.set_socket_timeout(Some(timeout))?;
         match self.connection.packets.fill(needed) {
             Ok(()) => {
                 self.last_arrival = Instant::now();
+                self.has_begun = true;
                 Ok(())
             }
             Err(error) if is_timeout(&error) => {
                 let silence = self.last_arrival.elapsed();
-                if self.silence_max.is_some_and(|max| silence > max) {
+                if silence_max.is_some_and(|max| silence > max) {
                     return Err(WireError::HeartbeatMissed {
                         address: self.connection.packets.address().to_owned(),
                         silence,
@@ -241,23 +262,15 @@ fn dump_command(request: &DumpRequest) -> Vec<u8> {
     }
 }
 
-/// Names this process and the server id to the server, which ends an older dump under the same name: a dump left behind
-/// by a connection that died unnoticed makes room for its successor, while other dumps of this process go on.
+/// Stands for this program in a replica's UUID.
+const REPLICA: [u8; 12] = *b"tidegate\x80\0\0\0";
+
+/// The name under which a MySQL server knows this dump: one per server id. When another dump of the same name begins, the
+/// server ends the older one and tells it why. So a dump that a dead run has left behind makes room for its successor, and
+/// of two runs under one server id the older ends with an error, instead of both sending every change.
 fn replica_uuid(server_id: u32) -> String {
-    static PROCESS: OnceLock<[u8; 12]> = OnceLock::new();
-    let process = PROCESS.get_or_init(|| {
-        let mut bytes = [0; 12];
-        rustls::crypto::ring::default_provider()
-            .secure_random
-            .fill(&mut bytes)
-            .expect("the system has random numbers, since TLS needs them too");
-        // Version 4, variant 1.
-        bytes[6] = bytes[6] & 0x0F | 0x40;
-        bytes[8] = bytes[8] & 0x3F | 0x80;
-        bytes
-    });
     let mut uuid = String::new();
-    for (index, byte) in process.iter().chain(&server_id.to_be_bytes()).enumerate() {
+    for (index, byte) in REPLICA.iter().chain(&server_id.to_be_bytes()).enumerate() {
         use std::fmt::Write;
         if matches!(index, 4 | 6 | 8 | 10) {
             uuid.push('-');
@@ -279,7 +292,7 @@ mod tests {
     use super::*;
 
     /// A dump whose server is whoever writes into the socket.
-    fn dump(silence_max: Option<Duration>) -> (BinlogPackets, TcpStream) {
+    fn dump(heartbeat: Duration) -> (BinlogPackets, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
@@ -289,13 +302,12 @@ mod tests {
             capabilities: CapabilityFlags::empty(),
             server_version: "9.7.4".to_owned(),
             connection_id: 1,
-            read_timeout: None,
             socket_timeout: None,
             usable: false,
             prepared: None,
         };
-        let heartbeat = Duration::from_millis(20);
-        (BinlogPackets { connection, heartbeat, silence_max, last_arrival: Instant::now(), at_end: false }, server)
+        let last_arrival = Instant::now();
+        (BinlogPackets { connection, heartbeat, has_begun: false, waits: true, last_arrival, at_end: false }, server)
     }
 
     fn packet(sequence: u8, event: &[u8]) -> Vec<u8> {
@@ -314,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_event_is_idle_and_then_whole() {
-        let (mut dump, mut server) = dump(None);
+        let (mut dump, mut server) = dump(Duration::ZERO);
         let bytes = packet(0, &event(b"body"));
         assert_eq!(dump.next(WAIT).unwrap(), Packet::Idle);
         server.write_all(&bytes[..10]).unwrap();
@@ -324,8 +336,8 @@ mod tests {
     }
 
     #[test]
-    fn silence_beyond_the_heartbeat_is_an_error() {
-        let (mut dump, mut server) = dump(Some(Duration::from_millis(100)));
+    fn silence_of_three_heartbeats_is_an_error() {
+        let (mut dump, mut server) = dump(Duration::from_millis(40));
         server.write_all(&packet(0, &event(b""))).unwrap();
         let begin = Instant::now();
         let error = loop {
@@ -334,22 +346,41 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(begin.elapsed() > Duration::from_millis(100));
-        assert!(error.to_string().ends_with("(a heartbeat was due every 20ms)"), "{error}");
+        assert!(begin.elapsed() > Duration::from_millis(120));
+        assert!(error.to_string().ends_with("(a heartbeat was due every 40ms)"), "{error}");
         assert!(error.hint().is_some() && error.is_transient());
     }
 
     #[test]
     fn a_long_wait_does_not_hide_the_silence() {
-        let (mut dump, _server) = dump(Some(Duration::from_millis(100)));
+        let (mut dump, mut server) = dump(Duration::from_millis(40));
+        server.write_all(&packet(0, &event(b""))).unwrap();
+        assert!(matches!(dump.next(WAIT * 100), Ok(Packet::Event(_))));
         let begin = Instant::now();
         assert!(matches!(dump.next(Duration::from_secs(60)), Err(WireError::HeartbeatMissed { .. })));
         assert!(begin.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
+    fn the_search_for_the_beginning_may_take_its_time() {
+        let (mut dump, mut server) = dump(Duration::from_millis(1));
+        assert_eq!(dump.next(WAIT).unwrap(), Packet::Idle);
+        server.write_all(&packet(0, &event(b""))).unwrap();
+        assert!(matches!(dump.next(WAIT * 100), Ok(Packet::Event(_))));
+    }
+
+    #[test]
+    fn a_server_that_ends_a_waiting_dump_is_a_lost_one() {
+        let (mut dump, mut server) = dump(Duration::ZERO);
+        server.write_all(&[5, 0, 0, 0, EOF_HEADER, 0, 0, 2, 0]).unwrap();
+        let error = dump.next(WAIT * 100).unwrap_err();
+        assert!(error.to_string().starts_with("db:3306 ended the binlog dump"), "{error}");
+        assert!(error.is_transient());
+    }
+
+    #[test]
     fn an_event_shorter_than_it_says_is_an_error() {
-        let (mut dump, mut server) = dump(None);
+        let (mut dump, mut server) = dump(Duration::ZERO);
         let mut short = event(b"body");
         short.pop();
         server.write_all(&packet(0, &short)).unwrap();
@@ -358,11 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn the_uuid_tells_server_ids_apart_and_stays() {
-        assert_eq!(replica_uuid(7), replica_uuid(7));
-        assert!(replica_uuid(7).ends_with("00000007"));
-        let shape: Vec<usize> = replica_uuid(1).split('-').map(str::len).collect();
-        assert_eq!(shape, [8, 4, 4, 4, 12]);
+    fn a_server_id_has_one_uuid() {
+        assert_eq!(replica_uuid(7), "74696465-6761-7465-8000-000000000007");
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub enum WireError {
     #[error("{address} sent neither events nor heartbeats for {silence:?} (a heartbeat was due every {heartbeat:?})")]
     HeartbeatMissed { address: String, silence: Duration, heartbeat: Duration },
 
+    /// Of a dump that was asked to wait for more.
+    #[error("{address} ended the binlog dump: it is shutting down, or the dump was killed")]
+    DumpEnded { address: String },
+
     /// An [`Interrupter`](super::Interrupter) ended the connection.
     #[error("connection to {address} was interrupted")]
     Interrupted { address: String },
@@ -69,22 +73,25 @@ mod code {
     pub(super) const HOST_IS_BLOCKED: u16 = 1129;
     pub(super) const HOST_NOT_PRIVILEGED: u16 = 1130;
     pub(super) const NET_PACKET_TOO_LARGE: u16 = 1153;
+    pub(super) const NET_READ_ERROR: u16 = 1158;
     pub(super) const NET_READ_INTERRUPTED: u16 = 1159;
+    pub(super) const NET_ERROR_ON_WRITE: u16 = 1160;
     pub(super) const NET_WRITE_INTERRUPTED: u16 = 1161;
     pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
     pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(super) const LOCK_DEADLOCK: u16 = 1213;
     pub(super) const USER_LIMIT_REACHED: u16 = 1226;
     pub(super) const SPECIFIC_ACCESS_DENIED_ERROR: u16 = 1227;
-    pub(super) const MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
     pub(super) const QUERY_INTERRUPTED: u16 = 1317;
     pub(super) const ACCESS_DENIED_NO_PASSWORD_ERROR: u16 = 1698;
     pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
     pub(super) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
     pub(super) const MARIADB_CONNECTION_KILLED: u16 = 1927;
     pub(super) const QUERY_TIMEOUT: u16 = 3024;
+    pub(super) const SERVER_OFFLINE_MODE: u16 = 3032;
     pub(super) const ACCOUNT_HAS_BEEN_LOCKED: u16 = 3118;
     pub(super) const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
+    pub(super) const SESSION_WAS_KILLED: u16 = 3169;
     pub(super) const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
 }
 
@@ -103,12 +110,15 @@ impl WireError {
             WireError::Connect { .. }
             | WireError::Lost { .. }
             | WireError::Timeout { .. }
-            | WireError::HeartbeatMissed { .. } => true,
+            | WireError::HeartbeatMissed { .. }
+            | WireError::DumpEnded { .. } => true,
             WireError::Server { code, .. } | WireError::Login { code, .. } => matches!(
                 *code,
                 code::CON_COUNT_ERROR
                     | code::SERVER_SHUTDOWN
+                    | code::NET_READ_ERROR
                     | code::NET_READ_INTERRUPTED
+                    | code::NET_ERROR_ON_WRITE
                     | code::NET_WRITE_INTERRUPTED
                     | code::TOO_MANY_USER_CONNECTIONS
                     | code::LOCK_WAIT_TIMEOUT
@@ -117,6 +127,8 @@ impl WireError {
                     | code::QUERY_INTERRUPTED
                     | code::MARIADB_CONNECTION_KILLED
                     | code::QUERY_TIMEOUT
+                    | code::SERVER_OFFLINE_MODE
+                    | code::SESSION_WAS_KILLED
                     | code::CLIENT_INTERACTION_TIMEOUT
             ),
             WireError::AuthPlugin { .. }
@@ -155,7 +167,10 @@ impl WireError {
                  wait_timeout and net_write_timeout.",
             ),
             WireError::Timeout { .. } => {
-                Some("Raise the read timeout if the statement needs that long; otherwise look at server and network.")
+                Some("The server is there but does not log anybody in: look at its log and load.")
+            }
+            WireError::DumpEnded { .. } => {
+                Some("Look into the server's log for a shutdown, or for who ran KILL QUERY.")
             }
             WireError::HeartbeatMissed { .. } => Some(
                 "The network path is probably dead without either end knowing: reconnect, and check idle time-outs of \
@@ -192,10 +207,6 @@ fn server_hint(code: u16) -> Option<&'static str> {
             Some("Raise max_connections or the account's limit, or read with fewer connections.")
         }
         code::NET_PACKET_TOO_LARGE => Some("Raise max_allowed_packet on the server."),
-        code::MASTER_FATAL_ERROR_READING_BINLOG => Some(
-            "If the position or its GTIDs are no longer on the server, start again from a snapshot and raise \
-             binlog_expire_logs_seconds. If another replica uses the same server id, choose another.",
-        ),
         _ => None,
     }
 }

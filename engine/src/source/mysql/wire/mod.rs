@@ -12,6 +12,13 @@
 //! packet costs a future or an allocation. Values are not decoded here. Statements that are not about bulk data (the
 //! catalogue, variables) go through `mysql_async` elsewhere, except for what a session of this kind itself must set.
 //!
+//! *Patience.* A server may work for hours before it sends the first row of a statement, and says nothing meanwhile. No
+//! time-out tells such silence from a dead peer, and one that fires while the server works has the same work begun again,
+//! for ever. So after the login nothing that is read or written has a time-out. What finds a dead peer is TCP: the kernel of
+//! a living one answers probes however busy its server is ([`PROBE_AFTER`], [`DEAD_AFTER`]), and a server process that ends
+//! closes its sockets. A server that hangs but lives is waited for: it would hang for the next connection too. Who waits
+//! can be called off by an [`Interrupter`]. Only a dump knows more, because the server promises to speak ([`binlog`]).
+//!
 //! Not spoken: compression, Unix sockets, semi-synchronous replication, `LOAD DATA LOCAL`.
 
 mod binlog;
@@ -31,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_common::constants::CapabilityFlags;
+use socket2::{SockRef, TcpKeepalive};
 
 use handshake::Session;
 use packet::Packets;
@@ -43,6 +51,14 @@ pub use rows::{BinaryRows, ColumnInfo, Param, TextResult};
 pub use tls::{TlsMode, TlsOptions};
 
 const COM_QUIT: u8 = 0x01;
+
+/// So long a connection may be silent before the kernel asks the peer's whether it is there.
+pub const PROBE_AFTER: Duration = Duration::from_secs(15);
+/// And then so often again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// A peer whose kernel has answered nothing for so long is dead.
+#[cfg(target_os = "linux")]
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// The collation of everything said and received: known to every server since 5.5.3.
 const UTF8MB4_GENERAL_CI: u8 = 45;
@@ -60,9 +76,6 @@ pub struct ConnectOptions {
     /// For the connection to each address, and for each answer during the handshake. Not for looking up the name, which
     /// the system bounds.
     pub connect_timeout: Duration,
-    /// For each read afterwards: the longest the server may take to begin an answer or to go on with it. Also for each
-    /// write. Zero waits for ever.
-    pub read_timeout: Duration,
     /// The longest packet to accept, which is a row or a binlog event: the bound of this connection's memory.
     pub max_packet_bytes: usize,
     /// Shown by the server in `performance_schema.session_connect_attrs`.
@@ -78,7 +91,6 @@ impl fmt::Debug for ConnectOptions {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
-            .field("read_timeout", &self.read_timeout)
             .field("max_packet_bytes", &self.max_packet_bytes)
             .field("program_name", &self.program_name)
             .finish()
@@ -94,7 +106,6 @@ pub struct Connection {
     capabilities: CapabilityFlags,
     server_version: String,
     connection_id: u32,
-    read_timeout: Option<Duration>,
     /// As last set on the socket: setting it is a system call, which no packet should cost.
     socket_timeout: Option<Duration>,
     /// No answer is outstanding.
@@ -108,20 +119,18 @@ impl Connection {
         let socket = open(options).map_err(|source| WireError::Connect { address: address.clone(), source })?;
         let Session { packets, capabilities, server_version, connection_id } =
             handshake::log_in(socket, &address, options)?;
-        let read_timeout = Some(options.read_timeout).filter(|timeout| !timeout.is_zero());
         let mut connection = Connection {
             packets,
             capabilities,
             server_version,
             connection_id,
-            read_timeout,
             socket_timeout: Some(options.connect_timeout),
             usable: true,
             prepared: None,
         };
-        connection.set_socket_timeout(read_timeout)?;
-        let written = connection.packets.stream().socket().set_write_timeout(read_timeout);
-        written.map_err(|source| connection.packets.lost(source))?;
+        connection.set_socket_timeout(None)?;
+        let unlimited = connection.packets.stream().socket().set_write_timeout(None);
+        unlimited.map_err(|source| connection.packets.lost(source))?;
         Ok(connection)
     }
 
@@ -195,12 +204,24 @@ fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// Has the kernel ask a silent peer whether it is there, and give up on one that does not answer, whether it owes an answer
+/// to a probe or to something sent.
+fn find_dead_peers(socket: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL))?;
+    // Instead of a number of probes, which would not count for what was sent.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
+    Ok(())
+}
+
 fn open(options: &ConnectOptions) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in (options.host.as_str(), options.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, options.connect_timeout) {
             Ok(socket) => {
                 socket.set_nodelay(true)?;
+                find_dead_peers(&socket)?;
                 socket.set_read_timeout(Some(options.connect_timeout))?;
                 socket.set_write_timeout(Some(options.connect_timeout))?;
                 return Ok(socket);

@@ -306,9 +306,10 @@ fn frame_length(header: &[u8; HEADER_BYTES]) -> usize {
     u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize
 }
 
-/// A socket's read time-out shows as either kind, depending on the platform.
+/// Whether a socket's read time-out has struck. [`io::ErrorKind::TimedOut`] is another thing: the kernel has found the peer
+/// dead.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

@@ -267,7 +267,7 @@ impl Connection {
     /// The next packet of an answer: never empty, never an error packet, which becomes the error it is.
     #[inline]
     fn read_packet(&mut self) -> Result<Range<usize>, WireError> {
-        let payload = self.packets.read(self.read_timeout)?;
+        let payload = self.packets.read(None)?;
         match self.packets.bytes(payload.clone()).first() {
             Some(&ERR_HEADER) => {
                 self.usable = true;

@@ -1,0 +1,175 @@
+//! Why a server does not go on with the binlog from where the task stands.
+//!
+//! A server says all of it under one number, 1236, as the first packet of a dump or later, and tells the reasons apart by
+//! text only. The texts stand in its source and are not translated; MySQL up to 8.0.25 says master and slave in them.
+
+use crate::batch::Coordinate;
+
+use super::wire::WireError;
+
+/// ER_SOURCE_FATAL_ERROR_READING_BINLOG.
+const READING_BINLOG: u16 = 1236;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    #[error("the changes after {at} are no longer on the server: {reason}")]
+    Gone { at: Coordinate, reason: String },
+    #[error("another run reads the binlog under server_id {server_id}, and the server ended this one's dump at {at}")]
+    ServerIdTaken { at: Coordinate, server_id: u32 },
+    #[error("the server's binlog ends before {at}, which this task has reached: {error}")]
+    PastEnd { at: Coordinate, error: WireError },
+    #[error("the server lacks transactions that this task has read before {at}: {reason}")]
+    Behind { at: Coordinate, reason: String },
+    #[error("position {at} is one of server {expected}, and this is server {found}")]
+    OtherServer { at: Coordinate, expected: String, found: String },
+    #[error("the server cannot read its own binlog at {at}: {error}")]
+    Unreadable { at: Coordinate, error: WireError },
+    /// The server began to write checksums after the dump had begun: the next dump is told so when it begins.
+    #[error("the server changed binlog_checksum at {at}: {error}")]
+    ChecksumsChanged { at: Coordinate, error: WireError },
+    #[error("the server does not go on with the binlog at {at}: {error}")]
+    Refused { at: Coordinate, error: WireError },
+}
+
+impl DumpError {
+    /// What an error of a dump means that had come to `at`; gives back what is not about the binlog.
+    pub fn of(error: WireError, at: &Coordinate, server_id: u32) -> Result<DumpError, WireError> {
+        let WireError::Server { code: READING_BINLOG, message, .. } = &error else { return Err(error) };
+        let text = message.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let (at, reason) = (at.clone(), message.clone());
+        Ok(match () {
+            // First, because this one also talks of purged binlogs.
+            () if says(&["has more gtids than"]) => DumpError::Behind { at, reason },
+            () if says(&["purged", "could not find first log", "could not find next log", "could not open log"]) => {
+                DumpError::Gone { at, reason }
+            }
+            () if says(&["same server_uuid/server_id", "same server_id"]) => DumpError::ServerIdTaken { at, server_id },
+            () if says(&["position > file size", "impossible position"]) => DumpError::PastEnd { at, error },
+            () if says(&["can not handle replication events with the checksum"]) => {
+                DumpError::ChecksumsChanged { at, error }
+            }
+            () if says(&[
+                "truncated",
+                "bogus data",
+                "checksum",
+                "crc check",
+                "corrupt",
+                "i/o error",
+                "max_allowed_packet",
+            ]) =>
+            {
+                DumpError::Unreadable { at, error }
+            }
+            () => DumpError::Refused { at, error },
+        })
+    }
+
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub fn may_pass(&self) -> bool {
+        // A server that is behind may be a replica, or a moment behind what it has itself sent: a transaction is sent
+        // before it is in gtid_executed.
+        matches!(self, DumpError::Behind { .. } | DumpError::ChecksumsChanged { .. })
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            DumpError::Gone { .. } => {
+                "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
+                 (binlog_expire_logs_seconds)"
+            }
+            DumpError::ServerIdTaken { .. } => {
+                "end one of the two runs if both are of this task, since both send every change; otherwise give one of them a \
+                 source.server_id of its own"
+            }
+            DumpError::PastEnd { .. } => {
+                "the binlog was reset, or its end was lost in a crash (sync_binlog = 1 prevents that); what the task has sent \
+                 may differ from what the server has now: begin again with a full load (move the state folder away)"
+            }
+            DumpError::Behind { .. } => {
+                "if this is a replica that will catch up, start the task again then, or let it wait longer \
+                 (retry.connection); if the server was reset, restored, or lost its last transactions in a crash, what the task \
+                 has sent differs from what the server has: begin again with a full load (move the state folder away)"
+            }
+            DumpError::OtherServer { .. } => {
+                "without GTIDs a binlog file and an offset mean something on one server only: connect to that one, or begin \
+                 again with a full load (move the state folder away)"
+            }
+            DumpError::Unreadable { error, .. } if error.to_string().contains("max_allowed_packet") => {
+                "raise max_allowed_packet on the server"
+            }
+            DumpError::Unreadable { .. } => {
+                "look at the file with mysqlbinlog --verify-binlog-checksum, and at the server's log and disk; if it cannot be \
+                 restored, begin again with a full load (move the state folder away)"
+            }
+            DumpError::ChecksumsChanged { .. } => "start the task again",
+            DumpError::Refused { .. } => {
+                "look into the server's log; the task goes on from there when it is started again"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: u16, message: &str) -> Result<DumpError, WireError> {
+        let error = WireError::Server { code, state: "HY000".to_owned(), message: message.to_owned() };
+        DumpError::of(error, &Coordinate::new("binlog.000007", 1234), 4001)
+    }
+
+    /// Words of MySQL 5.7, 9.7 and MariaDB.
+    #[test]
+    fn a_reason_is_told_apart_by_its_text() {
+        for (message, means) in [
+            (
+                "Cannot replicate because the source purged required binary logs. Replicate the missing transactions …",
+                "are no longer on the server",
+            ),
+            (
+                "The slave is connecting using CHANGE MASTER TO MASTER_AUTO_POSITION = 1, but the master has purged binary \
+                 logs containing GTIDs that the slave requires.",
+                "are no longer on the server",
+            ),
+            ("Could not find first log file name in binary log index file", "are no longer on the server"),
+            ("could not find next log; the first event 'binlog.000001' at 4, …", "are no longer on the server"),
+            (
+                "A replica with the same server_uuid/server_id as this replica has connected to the source; the first event \
+                 '' at 4, …",
+                "under server_id 4001, and the server ended this one's dump",
+            ),
+            (
+                "A slave with the same server_uuid/server_id as this slave has connected to the master",
+                "under server_id 4001",
+            ),
+            ("Client requested source to start replication from position > file size", "ends before"),
+            ("Client requested master to start replication from impossible position", "ends before"),
+            (
+                "Replica has more GTIDs than the source has, using the source's SERVER_UUID. This may indicate that the the \
+                 last binary log file was truncated or lost, e.g., after a power failure when sync_binlog != 1. …",
+                "lacks transactions",
+            ),
+            (
+                "binlog truncated in the middle of event; consider out of disk space on source; the first event …",
+                "cannot read its own",
+            ),
+            ("bogus data in log event; the first event 'binlog.000001' at 50, …", "cannot read its own"),
+            ("event read from binlog did not pass crc check; the first event …", "cannot read its own"),
+            (
+                "log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source",
+                "cannot read its own",
+            ),
+            (
+                "Replica can not handle replication events with the checksum that source is configured to log; …",
+                "changed binlog_checksum",
+            ),
+            ("Misconfigured source - server_id was not set", "does not go on with the binlog"),
+        ] {
+            let error = of(READING_BINLOG, message).unwrap().to_string();
+            assert!(error.contains(means) && error.contains("binlog.000007:1234"), "{message}\n{error}");
+        }
+        assert!(matches!(of(1053, "Server shutdown in progress"), Err(WireError::Server { .. })));
+    }
+}

@@ -1,0 +1,258 @@
+//! A server that goes away is waited for; one that cannot go on, or is another one, is an error that says so.
+
+use std::path::Path;
+
+use super::harness::world::mysql_source;
+use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+
+/// Waits until the file holds `text` at least `count` times.
+fn wait_for_text(engine: &mut Tidegate, file: &Path, text: &str, count: usize) {
+    wait_for(&format!("{text} in the file"), || {
+        engine.assert_running();
+        let content = std::fs::read(file).unwrap_or_default();
+        (content.windows(text.len()).filter(|bytes| *bytes == text.as_bytes()).count() >= count).then_some(())
+    });
+}
+
+/// However long nothing has happened before, and in whichever way the server ends a dump: the task goes on.
+///
+/// A file takes the messages: `retry` also bounds how long a broker may take, and here it is very short.
+fn ended_dumps(test: &str, private: &Private, server: &str, mysql_url: &str, kafka: &str) {
+    let mut world = World::new(test, mysql_url, kafka);
+    world.mysql.run("CREATE TABLE words (word VARCHAR(20) PRIMARY KEY)");
+    world.begin_binlog_file();
+    let mut task = world.task();
+    let file = world.path("messages");
+    task.sink = format!("{{file: \"{}\", topic: \"{{task}}\", partition: zero}}", file.display());
+    task.format = "{dts_avro: {heartbeats: true}}".to_owned();
+    let heartbeats = "incremental: {heartbeat_s: 1}";
+    task.more = format!("{heartbeats}\nretry: {{connection: 500ms, other: 500ms}}");
+    let mut engine = Tidegate::run(&task);
+    for kill in ["KILL", "KILL QUERY"] {
+        let word = format!("before_{}", kill.replace(' ', "_"));
+        world.mysql.run(format!("INSERT INTO words VALUES ('{word}')"));
+        wait_for_text(&mut engine, &file, &word, 1);
+        // A second in which nothing has happened: longer than the server may be away.
+        let size = std::fs::metadata(&file).expect("a file").len();
+        wait_for("a heartbeat", || {
+            engine.assert_running();
+            (std::fs::metadata(&file).expect("a file").len() > size).then_some(())
+        });
+        let query = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+        let dumps: Vec<u64> = world.mysql.query(query);
+        assert_eq!(dumps.len(), 1);
+        world.mysql.run(format!("{kill} {}", dumps[0]));
+    }
+    world.mysql.run("INSERT INTO words VALUES ('after_both')");
+    wait_for_text(&mut engine, &file, "after_both", 1);
+    engine.terminate(libc::SIGTERM);
+
+    task.more = heartbeats.to_owned();
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    world.mysql.run("INSERT INTO words VALUES ('before_shutdown')");
+    wait_for_text(&mut engine, &file, "before_shutdown", 1);
+    private.stop(server);
+    engine.wait_for_line("ended the binlog dump");
+    private.start(server);
+    world.reconnect();
+    world.mysql.run("INSERT INTO words VALUES ('after_shutdown')");
+    wait_for_text(&mut engine, &file, "after_shutdown", 1);
+    engine.terminate(libc::SIGTERM);
+}
+
+#[test]
+fn a_dump_that_the_server_ends_is_an_outage() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    ended_dumps("ended_gtid", &private, "mysql", private.mysql(), &servers.kafka);
+    ended_dumps("ended_nogtid", &private, "mysql-nogtid", private.mysql_nogtid(), &servers.kafka);
+}
+
+/// A task with one table, and a reader of its topic.
+fn task_with_reader(test: &str, mysql_url: &str, kafka: &str) -> (World, TaskFile, Reader) {
+    let mut world = World::new(test, mysql_url, kafka);
+    world.begin_binlog_file();
+    let (task, reader) = (world.task(), world.reader([]));
+    (world, task, reader)
+}
+
+/// Runs the task up to now: its position is behind a change, which the full load's end alone does not see to.
+fn run_once(world: &mut World, task: &TaskFile, reader: &mut Reader) {
+    let mut engine = Tidegate::run(task);
+    world.until_loaded(&mut engine, reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+}
+
+#[track_caller]
+fn assert_fails(task: &TaskFile, words: &[&str]) {
+    let output = Tidegate::fails(task);
+    for word in words {
+        assert!(output.contains(word), "{word:?} is not in\n{output}");
+    }
+}
+
+/// Changes that are gone, a binlog that is shorter than it was, a history that is another one.
+#[test]
+fn a_binlog_that_does_not_go_on_is_named() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("gone_gtid", private.mysql()), ("gone_nogtid", private.mysql_nogtid())] {
+        let has_gtids = test == "gone_gtid";
+        let (mut world, task, mut reader) = task_with_reader(test, mysql_url, &servers.kafka);
+        run_once(&mut world, &task, &mut reader);
+        world.mysql.run("INSERT INTO marker VALUES (100)");
+        world.mysql.run("FLUSH BINARY LOGS");
+        let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
+        world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+        assert_fails(&task, &["are no longer on the server", "binlog.", "full load", "binlog_expire_logs_seconds"]);
+
+        let (mut world, mut task, mut reader) = task_with_reader(test, mysql_url, &servers.kafka);
+        // The first file again, as after the next one.
+        world.mysql.run("RESET BINARY LOGS AND GTIDS");
+        run_once(&mut world, &task, &mut reader);
+        world.mysql.run("RESET BINARY LOGS AND GTIDS");
+        task.more = "retry: {connection: 1s, other: 1s}".to_owned();
+        let words = if has_gtids { "has not executed" } else { "the server's binlog ends before" };
+        assert_fails(&task, &[words, "binlog.000001", "full load"]);
+    }
+}
+
+/// Without GTIDs, what answers at the same address after an outage may be a server that knows nothing of the file.
+#[test]
+fn another_server_at_the_same_address_is_refused() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-nogtid"], "");
+    let (mut world, task, mut reader) = task_with_reader("other_server", private.mysql_nogtid(), &servers.kafka);
+    let mut engine = Tidegate::run(&task);
+    world.until_marker(&mut engine, &mut reader, |_| {});
+    let before: String = world.mysql.query_one("SELECT @@server_uuid");
+    private.stop("mysql-nogtid");
+    // A server makes itself a new UUID when it has none.
+    std::fs::remove_file(private.data("mysql-nogtid").join("auto.cnf")).expect("the server's UUID");
+    private.start("mysql-nogtid");
+    world.reconnect();
+    let now: String = world.mysql.query_one("SELECT @@server_uuid");
+    let ended = engine.wait();
+    assert!(!ended.status.success());
+    let expected = format!("is one of server {before}, and this is server {now}");
+    assert!(ended.output.contains(&expected), "{expected:?} is not in\n{}", ended.output);
+}
+
+/// Two runs under one server id: the older one ends, instead of both sending every change, or each ending the other for ever.
+#[test]
+fn of_two_runs_under_one_server_id_the_older_ends() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("same_id", &servers.mysql, &servers.kafka);
+    let server_id = fastrand::u32(1..1 << 31);
+    let mut first = world.task();
+    let source = mysql_source(&servers.mysql, "tide", "tide");
+    first.source = format!("{}, server_id: {server_id}}}", source.trim_end_matches('}'));
+    let second = TaskFile {
+        name: format!("{}_2", first.name),
+        state: world.path("state-2"),
+        path: world.path("task-2.yaml"),
+        ..first.clone()
+    };
+    let mut reader = world.reader([]);
+    let mut first = Tidegate::run(&first);
+    world.until_marker(&mut first, &mut reader, |_| {});
+    let mut second = Tidegate::run(&second);
+    let ended = first.wait();
+    assert!(!ended.status.success());
+    let expected = format!("another run reads the binlog under server_id {server_id}");
+    assert!(ended.output.contains(&expected), "{expected:?} is not in\n{}", ended.output);
+    world.until_marker(&mut second, &mut reader, |_| {});
+    second.terminate(libc::SIGTERM);
+}
+
+/// A server whose binlog is not whole, in every way that a running server can show.
+#[test]
+fn check_names_what_the_binlog_leaves_out() {
+    let Some(servers) = Servers::from_env() else { return };
+    let options =
+        "--innodb-native-foreign-keys=ON --binlog-ignore-db=unlogged --log-replica-updates=OFF --skip-replica-start";
+    let private = Private::up(&["mysql-nogtid"], options);
+    let mut world = World::new("gaps", private.mysql_nogtid(), &servers.kafka);
+    world.mysql.run("CREATE TABLE parent (id INT PRIMARY KEY)");
+    world.mysql.run(
+        "CREATE TABLE child (id INT PRIMARY KEY, parent INT, CONSTRAINT p FOREIGN KEY (parent) REFERENCES parent (id) \
+         ON DELETE CASCADE)",
+    );
+    world.mysql.run("CREATE DATABASE unlogged");
+    world.mysql.run("CREATE TABLE unlogged.t (id INT PRIMARY KEY)");
+    world.mysql.run("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1");
+    let mut task = world.task();
+    task.tables = format!("[{0}.child, {0}.parent, unlogged.t]", world.database);
+    let database = &world.database;
+    let gaps = [
+        "error    binlog_ignore_db is unlogged, which leaves out unlogged.t".to_owned(),
+        "error    log_replica_updates is OFF on a replica, expected ON".to_owned(),
+        format!("warning  foreign keys is ON DELETE or ON UPDATE with CASCADE or SET NULL in {database}.child"),
+        format!("ALTER TABLE `{database}`.`child` DROP FOREIGN KEY `p`;"),
+    ];
+    let check = |task: &TaskFile| Tidegate::spawn([Path::new("check"), &task.write()]).wait().output;
+    let output = check(&task);
+    for gap in &gaps {
+        assert!(output.contains(gap), "{gap:?} is not in\n{output}");
+    }
+    assert_fails(&task, &["unlogged.t", "log_replica_updates"]);
+
+    // Who does not read the binlog need not care.
+    task.more = "incremental: false".to_owned();
+    let output = check(&task);
+    assert!(!output.contains("error") && !output.contains("foreign keys"), "{output}");
+    Tidegate::finishes(&task);
+}
+
+/// What the check says of MySQL from 9.6 on, held against it: the server logs what a foreign key's action does.
+#[test]
+fn rows_that_a_foreign_key_deletes_are_sent() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("cascade", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE parent (id INT PRIMARY KEY)");
+    world.mysql.run(
+        "CREATE TABLE child (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE)",
+    );
+    world.mysql.run("INSERT INTO parent VALUES (1)");
+    world.mysql.run("INSERT INTO child VALUES (7, 1), (8, 1)");
+    let mut reader = world.reader(["parent", "child"]);
+    let mut engine = Tidegate::run(&world.task());
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    world.mysql.run("DELETE FROM parent");
+    let mut deleted = Vec::new();
+    world.finish(engine, &mut reader, |message| {
+        assert_eq!(message.kind, Kind::Delete);
+        deleted.push(format!("{}.{}", message.table, message.data.get("id").expect("never NULL")));
+    });
+    deleted.sort();
+    assert_eq!(deleted, ["child.7", "child.8", "parent.1"]);
+}
+
+/// Two servers, of which the second lacks what the first has, until it is let replicate.
+#[test]
+fn a_server_that_lacks_transactions_is_waited_for() {
+    let Some(servers) = Servers::from_env() else { return };
+    let first = Private::up(&["mysql-gtid"], "");
+    let second = Private::up(&["mysql-gtid"], "--server-id=11 --log-bin=other --log-replica-updates=ON");
+    let mut world = World::new("behind", first.mysql(), &servers.kafka);
+    let mut replica = Mysql::connect(second.mysql());
+    replica.run(super::failover::replicate_from(first.mysql()));
+    replica.run("START REPLICA");
+    let mut task = world.task();
+    let mut reader = world.reader([]);
+    run_once(&mut world, &task, &mut reader);
+    // With the tables and without what came last.
+    super::failover::wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA");
+    run_once(&mut world, &task, &mut reader);
+
+    task.source = mysql_source(second.mysql(), "tide", "tide");
+    task.more = "retry: {connection: 1s, other: 1s}".to_owned();
+    assert_fails(&task, &["lacks transactions", "has not executed", "binlog.000001", "a replica that will catch up"]);
+    task.more = String::new();
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("lacks transactions");
+    replica.run("START REPLICA");
+    world.finish(engine, &mut reader, |message| panic!("sent twice: {message:?}"));
+}
