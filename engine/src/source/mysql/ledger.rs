@@ -189,7 +189,7 @@ impl Ledger {
         let table = self.table_mut(name);
         table.first_chunk += table.chunks.len() as u32;
         table.chunks.clear();
-        (table.gone, table.replayed) = (Some(at), true);
+        (table.planned, table.gone, table.replayed) = (false, Some(at), true);
     }
 
     /// Enters a table, or enters it anew: all its rows are to be read, and none of its changes is dropped.

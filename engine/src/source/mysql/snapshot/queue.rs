@@ -33,12 +33,14 @@ pub(super) struct Plan {
     pub(super) first_chunk: u32,
     /// The definition under which it was cut.
     pub(super) cut_under: Option<u32>,
+    /// How often the table has begun again: what was cut or queued before is of no use.
+    pub(super) generation: u32,
 }
 
 impl Plan {
     pub(super) fn new(table: LoadTable, key: ChunkKey, first_chunk: u32, cut_under: Option<u32>) -> Plan {
         let cut_under = cut_under.or(table.fingerprint());
-        Plan { table, key, index: OnceLock::new(), first_chunk, cut_under }
+        Plan { table, key, index: OnceLock::new(), first_chunk, cut_under, generation: 0 }
     }
 
     pub(super) fn name(&self) -> &TableName {
@@ -67,8 +69,7 @@ struct Slot {
 struct Queue {
     /// Cut and waiting to be read.
     chunks: VecDeque<ChunkJob>,
-    /// Tables to cut, and from which key.
-    uncut: VecDeque<(usize, Option<Vec<KeyValue>>)>,
+    uncut: VecDeque<CutJob>,
     cutting: usize,
     readers: usize,
     stopped: bool,
@@ -83,9 +84,24 @@ pub(super) struct ChunkJob {
     pub(super) range: KeyRange,
 }
 
+/// A table to cut, and from which key.
+pub(super) struct CutJob {
+    pub(super) table: usize,
+    pub(super) from: Option<Vec<KeyValue>>,
+    pub(super) generation: u32,
+}
+
 pub(super) enum Job {
-    Cut { table: usize, from: Option<Vec<KeyValue>> },
+    Cut(CutJob),
     Read(ChunkJob),
+}
+
+impl Queue {
+    /// Nothing is to be done for the table.
+    fn forget(&mut self, table: usize) {
+        self.chunks.retain(|job| job.table != table);
+        self.uncut.retain(|job| job.table != table);
+    }
 }
 
 impl<'a> Run<'a> {
@@ -107,13 +123,13 @@ impl<'a> Run<'a> {
             match load.ledger.table(name) {
                 None => {
                     load.record.add_table(name, &key, table.fingerprint());
-                    queue.uncut.push_back((index, None));
+                    queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
                 }
                 Some(known) if known.is_done() => {}
                 Some(known) if known.key != key || !table.is_ordered_as(known.definition) => {
                     info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
                     first_chunk = load.record.begin_again(name, &key, table.fingerprint());
-                    queue.uncut.push_back((index, None));
+                    queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
                 }
                 Some(known) => {
                     (first_chunk, cut_under) = (known.first_chunk, known.definition);
@@ -124,7 +140,8 @@ impl<'a> Run<'a> {
                         range: known.range.clone(),
                     }));
                     if !known.planned {
-                        queue.uncut.push_back((index, known.cut_until().map(<[KeyValue]>::to_vec)));
+                        let from = known.cut_until().map(<[KeyValue]>::to_vec);
+                        queue.uncut.push_back(CutJob { table: index, from, generation: 0 });
                     }
                 }
             }
@@ -153,7 +170,7 @@ impl<'a> Run<'a> {
     pub(super) fn replace_plan(&self, table: usize, before: &Arc<Plan>, plan: Plan) -> Arc<Plan> {
         let mut current = lock(&self.plans[table]);
         if Arc::ptr_eq(&current, before) {
-            *current = Arc::new(plan);
+            *current = Arc::new(Plan { generation: before.generation, ..plan });
         }
         current.clone()
     }
@@ -167,22 +184,24 @@ impl<'a> Run<'a> {
         let name = current.name();
         warn!(table = %name, "its key was altered during the full load: it is loaded from its begin once more");
         let first_chunk = self.load.record.begin_again(name, &key, load_table.fingerprint());
-        *current = Arc::new(Plan::new(load_table, key, first_chunk, None));
+        let generation = current.generation + 1;
+        *current = Arc::new(Plan { generation, ..Plan::new(load_table, key, first_chunk, None) });
         let mut queue = self.queue();
-        queue.chunks.retain(|job| job.table != table);
-        queue.uncut.retain(|(uncut, _)| *uncut != table);
-        queue.uncut.push_back((table, None));
+        queue.forget(table);
+        queue.uncut.push_back(CutJob { table, from: None, generation });
         self.changed.notify_all();
     }
 
     /// The table is not there any more: nothing is left to be read of it. `at` is where that was seen.
     pub(super) fn gone(&self, table: usize, at: Watermark) {
-        let name = lock(&self.plans[table]).name().clone();
-        warn!(table = %name, "it was dropped or renamed during its full load, which ends without it");
-        self.load.record.gone(&name, at);
-        let mut queue = self.queue();
-        queue.chunks.retain(|job| job.table != table);
-        queue.uncut.retain(|(uncut, _)| *uncut != table);
+        let mut current = lock(&self.plans[table]);
+        warn!(table = %current.name(), "it was dropped or renamed during its full load, which ends without it");
+        self.load.record.gone(current.name(), at);
+        // No chunk has a number so high.
+        let (generation, plan) =
+            (current.generation + 1, Plan::new(current.table.clone(), ChunkKey::default(), u32::MAX, None));
+        *current = Arc::new(Plan { generation, ..plan });
+        self.queue().forget(table);
         self.changed.notify_all();
     }
 
@@ -257,9 +276,9 @@ impl<'a> Run<'a> {
             if let Some(job) = queue.chunks.pop_front() {
                 return Some(Job::Read(job));
             }
-            if let Some((table, from)) = queue.uncut.pop_front() {
+            if let Some(job) = queue.uncut.pop_front() {
                 queue.cutting += 1;
-                return Some(Job::Cut { table, from });
+                return Some(Job::Cut(job));
             }
             if queue.cutting == 0 {
                 return None;
@@ -273,10 +292,10 @@ impl<'a> Run<'a> {
         self.changed.notify_all();
     }
 
-    /// Enters a chunk that was cut by `plan`'s key; none if the table has another one by now.
+    /// Enters a chunk that was cut by `plan`'s key, unless the table has begun again.
     pub(super) fn add_chunk(&self, table: usize, plan: &Plan, range: KeyRange) -> Result<(), Failure> {
         let current = lock(&self.plans[table]);
-        if current.first_chunk != plan.first_chunk {
+        if current.generation != plan.generation {
             return Err(Failure::Outdated);
         }
         let chunk = self.load.record.add_chunk(plan.name(), range.clone());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::queue::{ChunkJob, Job, Plan, Run};
+use super::queue::{ChunkJob, CutJob, Job, Plan, Run};
 use super::view::{View, code, is_gone};
 use super::{
     Failure, Load, LoadError, LoadTable, Stopped, TableError, finish_batch, may_pass, open_session, select_statement,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::batch::{EventMeta, Progress, RowsBuilder, Window, now_s};
 use crate::source::mysql::catalog;
-use crate::source::mysql::chunks::{self, KeyValue, ServerProber};
+use crate::source::mysql::chunks::{self, ServerProber};
 use crate::source::mysql::result_rows::RowDecoder;
 use crate::source::mysql::retry::Retry;
 use crate::source::mysql::wire::{Connection, WireError};
@@ -50,8 +50,9 @@ impl<'a> Reader<'a> {
                     let mut attempt = |reader: &mut Reader<'_>| reader.read_chunk(&job);
                     self.retry(job.table, &mut attempt);
                 }
-                Job::Cut { table, mut from } => {
-                    let mut attempt = |reader: &mut Reader<'_>| reader.cut(table, &mut from);
+                Job::Cut(mut job) => {
+                    let table = job.table;
+                    let mut attempt = |reader: &mut Reader<'_>| reader.cut(&mut job);
                     self.retry(table, &mut attempt);
                     self.run.end_cutting();
                 }
@@ -222,23 +223,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn cut(&mut self, table: usize, from: &mut Option<Vec<KeyValue>>) -> Result<(), Failure> {
+    fn cut(&mut self, job: &mut CutJob) -> Result<(), Failure> {
         let run = self.run;
-        if run.plan(table).table.definition.is_none() {
+        if run.plan(job.table).table.definition.is_none() {
             // What the borders mean is known only with the definition.
-            self.look_again(table)?;
+            self.look_again(job.table)?;
         }
-        let plan = run.plan(table);
+        let plan = run.plan(job.table);
+        if plan.generation != job.generation {
+            return Err(Failure::Outdated);
+        }
         let connection = self.connected()?;
         let index = find_index(&plan, connection)?;
         let mut prober = ServerProber::new(connection, &plan.table.table, &plan.key, index);
-        let start = from.clone();
+        let start = job.from.clone();
         chunks::cut(&mut prober, &plan.key, start, run.load.options.chunk_rows, &mut |range| {
             if run.is_stopped() {
                 return Err(Failure::Stopped);
             }
-            *from = range.upper.clone();
-            run.add_chunk(table, &plan, range)
+            job.from = range.upper.clone();
+            run.add_chunk(job.table, &plan, range)
         })?;
         self.progressed();
         Ok(())
