@@ -51,7 +51,7 @@ fn main() {
 /// Windows and row images.
 fn read(paths: &[PathBuf], captured: bool) -> (usize, usize) {
     let files = BinlogFiles::new(paths.to_vec());
-    let start = Position { coordinate: files.start().expect("there is a file"), gtids: None, events_done: 0 };
+    let start = Position::new(files.start().expect("there is a file"), None);
     let rules = Rules { names: NameCase::Exact, unlogged_rows: UnloggedRowsPolicy::Warn };
     let history = History::new(&[], &start, Box::new(move |_, _| captured), rules, Box::new(|_| ()));
     let options = WindowOptions { rows: 65_536, bytes: 32 << 20, marks: MarkOptions::default() };

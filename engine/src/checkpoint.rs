@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Position, TableName};
+use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use crate::source::mysql::history::StoredSchema;
 use crate::source::mysql::ledger::Ledger;
 
@@ -35,9 +36,33 @@ pub struct Checkpoint {
     pub position: Option<Position>,
     /// Schemas of captured tables, as they are at `position` and after it.
     pub schemas: Vec<StoredSchema>,
+    /// Every table that the task has taken up.
+    #[serde(default)]
+    pub tables: Vec<RememberedTable>,
+    /// Where their rows go.
+    #[serde(default)]
+    pub topics: Vec<RememberedTopic>,
+    /// `None` if the checkpoint comes from a version that remembered nothing.
+    #[serde(default)]
+    pub remembered: Option<RememberedTask>,
 }
 
 impl Checkpoint {
+    /// Of a task that has not begun.
+    pub fn new(task: &str, source: SourceIdentity) -> Checkpoint {
+        Checkpoint {
+            task: task.to_owned(),
+            source,
+            ledger: None,
+            row_groups: Vec::new(),
+            position: None,
+            schemas: Vec::new(),
+            tables: Vec::new(),
+            topics: Vec::new(),
+            remembered: None,
+        }
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
         if !self.schemas.iter().any(|known| known.is_same(&entry)) {
@@ -208,18 +233,11 @@ mod tests {
     use crate::batch::Coordinate;
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            task: "shop".into(),
-            source: SourceIdentity::GtidDomain,
-            ledger: None,
-            row_groups: Vec::new(),
-            position: Some(Position {
-                coordinate: Coordinate::new("binlog.000007", 4321),
-                gtids: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
-                events_done: 3,
-            }),
-            schemas: Vec::new(),
-        }
+        let position = Position::new(
+            Coordinate::new("binlog.000007", 4321),
+            Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
+        );
+        Checkpoint { position: Some(position), ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::pipeline::route::Router;
 use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
+use crate::remembered;
 use crate::sink::file::FileSink;
 use crate::sink::kafka::{self, KafkaSink};
 use crate::sink::{NullSink, Sink};
@@ -47,32 +48,23 @@ pub fn run_with(
     let state = StateFolder::open(&task.state)?;
     let stored = state.load(&task.name)?;
     let source = Source::open(&task, runtime, stored.as_ref())?;
-    let checkpoint = match stored {
+    let mut checkpoint = match stored {
         Some(checkpoint) => source.check_stored(checkpoint, &state)?,
-        None => Checkpoint {
-            task: task.name.clone(),
-            source: source.identity(),
-            ledger: None,
-            row_groups: Vec::new(),
-            position: None,
-            schemas: Vec::new(),
-        },
+        None => Checkpoint::new(&task.name, source.identity()),
     };
     let sink = Arc::new(Mutex::new(open_sink(&task)?));
-    let router = Arc::new(Router::new(task.clone(), source.server_version(), sink.clone()));
+    remembered::take_up_all(&mut checkpoint, &task, source.tables())?;
+    let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
+    let router = Router::new(task.clone(), source.server_version(), sink.clone()).remembering(tracker.clone());
+    let router = Arc::new(router);
     // Filters, projections, partitions and topics are refused here, not in the middle of a table.
     for table in source.tables() {
         router.route(table)?;
     }
-    let pipeline = Pipeline {
-        router,
-        sink,
-        tracker: Arc::new(Tracker::new(checkpoint, task.retry.other)),
-        status: status.clone(),
-        stop,
-        encode_threads: task.threads.get(),
-    };
+    let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads: task.threads.get() };
     pipeline::run(&pipeline, &state, |emitter| {
+        // What the task promises is on disk before the first row leaves.
+        pipeline.tracker.update_durably(|_| ())?;
         source.run(&Context { task: &task, emitter, tracker: &pipeline.tracker, status: &status, stop: &pipeline.stop })
     })?;
     info!("everything read has been delivered and stored");

@@ -53,6 +53,8 @@ pub struct TableSelection {
     /// Exact names by what they become when folded, if the server folds names. Shared by all clones: whoever asks the server
     /// tells all others.
     folded: Arc<OnceLock<HashMap<TableName, TableName>>>,
+    /// All entries' names, as they are written.
+    entries: Vec<String>,
 }
 
 impl TableSelection {
@@ -60,12 +62,18 @@ impl TableSelection {
         exact: Vec<(TableName, TableRule)>,
         patterns: Vec<(TablePattern, TableRule)>,
         excludes: Vec<TablePattern>,
+        entries: Vec<String>,
     ) -> Self {
         let mut by_database: HashMap<String, HashMap<String, TableRule>> = HashMap::new();
         for (name, rule) in exact {
             by_database.entry(name.database).or_default().insert(name.table, rule);
         }
-        TableSelection { exact: by_database, patterns, excludes, folded: Arc::default() }
+        TableSelection { exact: by_database, patterns, excludes, folded: Arc::default(), entries }
+    }
+
+    /// All entries' names and patterns as they are written, those that exclude too.
+    pub fn entries(&self) -> &[String] {
+        &self.entries
     }
 
     /// From now on, names are compared in lower case. Gives back two exact names that then mean the same table.
@@ -121,6 +129,11 @@ impl TableSelection {
             .flat_map(|(database, tables)| tables.keys().map(move |table| (database.as_str(), table.as_str())))
     }
 
+    /// Whether names are compared in lower case.
+    pub fn folds_names(&self) -> bool {
+        self.folded.get().is_some()
+    }
+
     /// Whether anything but exact names is selected.
     pub fn has_patterns(&self) -> bool {
         !self.patterns.is_empty()
@@ -131,6 +144,29 @@ impl TableSelection {
         let exact = self.exact.values().flat_map(HashMap::values);
         exact.chain(self.patterns.iter().map(|(_, rule)| rule))
     }
+}
+
+/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table. `folded`: names are compared
+/// in lower case.
+pub fn entries_select(entries: &[String], database: &str, table: &str, folded: bool) -> bool {
+    let mut name = TableName { database: database.to_owned(), table: table.to_owned() };
+    if folded {
+        name = name.folded();
+    }
+    let mut selected = false;
+    let mut excluded = false;
+    for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
+        match tables {
+            Tables::Exact(exact) if !exclude && (exact == name || folded && exact.folded() == name) => return true,
+            Tables::Exact(_) if !exclude => {}
+            tables if tables.clone().into_pattern().matches(&name.database, &name.table, folded) => match exclude {
+                true => excluded = true,
+                false => selected = true,
+            },
+            _ => {}
+        }
+    }
+    selected && !excluded
 }
 
 /// One entry's name, read.

@@ -327,7 +327,7 @@ pub enum PartitionHash {
 }
 
 impl PartitionHash {
-    pub(super) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
 }
 
 /// `format`: what a message holds.
@@ -405,7 +405,7 @@ pub enum DdlType {
 }
 
 impl DdlType {
-    pub(super) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
 }
 
 /// `zero_date`: what becomes of a DATE, DATETIME or TIMESTAMP that no calendar has, such as `0000-00-00` or `2010-00-10`.
@@ -420,7 +420,7 @@ pub enum ZeroDate {
 }
 
 impl ZeroDate {
-    pub(super) const WORDS: &[(&str, Self)] =
+    pub(crate) const WORDS: &[(&str, Self)] =
         &[("text", ZeroDate::Text), ("null", ZeroDate::Null), ("epoch", ZeroDate::Epoch)];
 }
 
@@ -451,7 +451,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub(super) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
 }
 
 /// How a value of ENUM or SET is written.
@@ -469,7 +469,7 @@ pub enum MysqlTypeText {
 }
 
 impl MysqlTypeText {
-    pub(super) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -479,7 +479,7 @@ pub enum ColumnsInOld {
 }
 
 impl ColumnsInOld {
-    pub(super) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
 }
 
 /// `full_load`: `true` for all defaults, `false` for changes only.
@@ -887,6 +887,7 @@ fn table_selection(
     // The line in which each exact name stands first, selected or excluded.
     let mut first_seen: HashMap<TableName, usize> = HashMap::new();
     let mut selects_any = false;
+    let mut written = Vec::with_capacity(entries.len());
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
@@ -898,6 +899,7 @@ fn table_selection(
             selects_any = true;
             continue;
         };
+        written.push(name.text.clone());
         if let Tables::Exact(exact) = &name.matcher.tables {
             match first_seen.entry(exact.clone()) {
                 Entry::Vacant(entry) => {
@@ -946,7 +948,7 @@ fn table_selection(
     if !selects_any {
         report.add(&first_place, "all entries exclude, at least one must select");
     }
-    Some(TableSelection::new(exact, patterns, excludes))
+    Some(TableSelection::new(exact, patterns, excludes, written))
 }
 
 fn format_options(file: FormatFile, place: &Place, tables: Option<&TableSelection>, report: &Report) -> Option<Format> {

@@ -67,14 +67,7 @@ impl Task {
 
     fn with_rules(position: Position, catalogue: SchemaState, rules: Rules) -> Task {
         let stored = StoredSchema { table: name(), since: position.coordinate.clone(), gtid: None, state: catalogue };
-        let checkpoint = Checkpoint {
-            task: "shop".into(),
-            source: SourceIdentity::GtidDomain,
-            ledger: None,
-            row_groups: Vec::new(),
-            position: None,
-            schemas: vec![stored],
-        };
+        let checkpoint = Checkpoint { schemas: vec![stored], ..Checkpoint::new("shop", SourceIdentity::GtidDomain) };
         let checkpoint = Arc::new(Mutex::new(checkpoint));
         let history = Task::history(&checkpoint, &position, rules);
         Task { checkpoint, rules, history, position }
@@ -143,11 +136,11 @@ impl Task {
 }
 
 fn with_gtids(coordinate: Coordinate, last: u64) -> Position {
-    Position { coordinate, gtids: Some(gtids(last)), events_done: 0 }
+    Position::new(coordinate, Some(gtids(last)))
 }
 
 fn without_gtids(offset: u64) -> Position {
-    Position { coordinate: at(offset), gtids: None, events_done: 0 }
+    Position::new(at(offset), None)
 }
 
 fn simple() -> Task {
