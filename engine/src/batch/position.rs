@@ -406,27 +406,6 @@ impl Serialize for GtidSet {
     }
 }
 
-impl Serialize for Gtid {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Gtid {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Gtid, D::Error> {
-        // A set of one.
-        let set = GtidSet::deserialize(deserializer)?;
-        let mut sources = set.intervals.into_iter();
-        if let (Some((source, intervals)), None) = (sources.next(), sources.next())
-            && let [(number, end)] = intervals[..]
-            && end == number + 1
-        {
-            return Ok(Gtid { source, number });
-        }
-        Err(serde::de::Error::custom("not the GTID of one transaction"))
-    }
-}
-
 impl<'de> Deserialize<'de> for GtidSet {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<GtidSet, D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -13,6 +13,7 @@ use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
 use crate::batch::Watermark;
 use crate::batch::position::GtidSet;
+use crate::source::mysql::history::RULES;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
