@@ -137,6 +137,11 @@ install_mysql() {
     local deb
     for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$TMP/root"; done
     rm -rf "$apt" "$TMP/log"
+    initialise "$TMP/root" "$TMP/template"
+}
+
+# initialise ROOT DATA OPTIONS: makes a server's data folder under $TMP, with our users in it.
+initialise() {
     say "initialising a data folder ..."
     # One statement a line: that is the format of an init file. Made before the first binary log, so that a new server's
     # log and its set of GTIDs are empty.
@@ -147,12 +152,12 @@ CREATE USER tide@'%' IDENTIFIED BY 'tide';
 GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tide@'%';
 SQL
     local command
-    mysql_command "$TMP/root" mysqld
-    if ! "${command[@]}" --datadir="$TMP/template" --initialize-insecure --init-file="$TMP/users.sql" >"$TMP/log" 2>&1; then
+    mysql_command "$1" mysqld
+    if ! "${command[@]}" --datadir="$2" --initialize-insecure --init-file="$TMP/users.sql" "${@:3}" >"$TMP/log" 2>&1; then
         cat "$TMP/log" >&2
         die "MySQL couldn't initialise a data folder (its words are above)."
     fi
-    rm -f "$TMP/template/auto.cnf" "$TMP/users.sql" "$TMP/log"    # a server's UUID is its own
+    rm -f "$2/auto.cnf" "$TMP/users.sql" "$TMP/log"    # a server's UUID is its own
 }
 
 # mysql_command ROOT PROGRAM: sets `command` to the words that start a program of the unpacked MySQL.
@@ -340,7 +345,13 @@ prepare() {
         mapfile -t ports < "$TMP/ports"
         kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
     else
-        cp -r --preserve=mode --sparse=always "$MYSQL_HOME/template" "$TMP/data"
+        case ${TIDEGATE_MYSQLD_OPTIONS:-} in
+            # A server keeps this as it was when its data folder was made.
+            *--lower-case-table-names=*)
+                initialise "$MYSQL_HOME/root" "$TMP/data" "$(grep -o -- '--lower-case-table-names=[0-9]' <<<"$TIDEGATE_MYSQLD_OPTIONS")"
+                ;;
+            *) cp -r --preserve=mode --sparse=always "$MYSQL_HOME/template" "$TMP/data" ;;
+        esac
         free_ports 1 > "$TMP/ports"
         printf '%s' "${TIDEGATE_MYSQLD_OPTIONS:-}" > "$TMP/options"
     fi

@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             reached
         })
     });
-    let summary = task::run_with(task, &task::runtime()?, status, stop.clone()).map_err(|error| {
+    let summary = task::run_with(task, &[], &task::runtime()?, status, stop.clone()).map_err(|error| {
         anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default())
     })?;
     stop.stop();

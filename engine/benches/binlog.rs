@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mimalloc::MiMalloc;
-use tidegate::batch::{Position, Window};
+use tidegate::batch::{NameCase, Position, Window};
+use tidegate::config::UnloggedRowsPolicy;
 use tidegate::source::binlog_file::BinlogFiles;
 use tidegate::source::mysql::binlog::{BinlogDecoder, MarkOptions, WindowOptions};
-use tidegate::source::mysql::history::History;
+use tidegate::source::mysql::history::{History, Rules};
 
 /// As in the program.
 #[global_allocator]
@@ -50,8 +51,9 @@ fn main() {
 /// Windows and row images.
 fn read(paths: &[PathBuf], captured: bool) -> (usize, usize) {
     let files = BinlogFiles::new(paths.to_vec());
-    let start = Position { coordinate: files.start().expect("there is a file"), gtids: None, events_done: 0 };
-    let history = History::new(&[], &start.coordinate, Box::new(move |_, _| captured), Box::new(|_| ()));
+    let start = Position::new(files.start().expect("there is a file"), None);
+    let rules = Rules { names: NameCase::Exact, unlogged_rows: UnloggedRowsPolicy::Warn };
+    let history = History::new(&[], &start, Box::new(move |_, _| captured), rules, Box::new(|_| ()));
     let options = WindowOptions { rows: 65_536, bytes: 32 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start, Box::new(history), options);
     let (mut windows, mut images) = (0, 0);

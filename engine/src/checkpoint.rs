@@ -4,20 +4,23 @@
 //! state/shop/
 //!   lock         held (flock) while a run uses the folder
 //!   checkpoint   tidegate-checkpoint 1 crc32=5d41402a length=812
-//!                {"task":"shop","source":…,"ledger":…,"position":…,"schemas":…}
+//!                {"task":"shop","source":…,"ledger":…,"position":…,"schemas":…,"tables":…,…}
 //! ```
 //!
 //! A checkpoint is written beside the old one, synced, and renamed over it, so that a crash at any moment leaves one of
 //! the two, whole. What cannot be read back exactly is refused with a way out; it is never ignored, because the only
 //! other thing to do would be to start from nowhere.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Position, TableName};
+use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use crate::source::mysql::history::StoredSchema;
 use crate::source::mysql::ledger::Ledger;
 
@@ -35,12 +38,45 @@ pub struct Checkpoint {
     pub position: Option<Position>,
     /// Schemas of captured tables, as they are at `position` and after it.
     pub schemas: Vec<StoredSchema>,
+    /// Every table that the task has taken up.
+    #[serde(default)]
+    pub tables: Vec<RememberedTable>,
+    /// Where their rows go.
+    #[serde(default)]
+    pub topics: Vec<RememberedTopic>,
+    /// `None` if the checkpoint comes from a version that remembered nothing.
+    #[serde(default)]
+    pub remembered: Option<RememberedTask>,
 }
 
 impl Checkpoint {
+    /// Of a task that has not begun.
+    pub fn new(task: &str, source: SourceIdentity) -> Checkpoint {
+        Checkpoint {
+            task: task.to_owned(),
+            source,
+            ledger: None,
+            row_groups: Vec::new(),
+            position: None,
+            schemas: Vec::new(),
+            tables: Vec::new(),
+            topics: Vec::new(),
+            remembered: None,
+        }
+    }
+
+    /// The checkpoint, if its positions are points of this source's history. `folder` is where it was found.
+    pub fn of_source(self, source: &SourceIdentity, folder: &Path) -> Result<Checkpoint, CheckpointError> {
+        if self.source == *source {
+            return Ok(self);
+        }
+        let (found, expected) = (self.source.to_string(), source.to_string());
+        Err(CheckpointError::Foreign { path: folder.join(CHECKPOINT), found, expected })
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
-        if !self.schemas.contains(&entry) {
+        if !self.schemas.iter().any(|known| known.is_same(&entry)) {
             self.schemas.push(entry);
         }
     }
@@ -105,6 +141,9 @@ impl CheckpointError {
     }
 }
 
+/// The file's name in its folder.
+const CHECKPOINT: &str = "checkpoint";
+
 const MAGIC: &str = "tidegate-checkpoint 1";
 
 /// The folder of one task, locked for as long as this value lives.
@@ -118,7 +157,7 @@ impl StateFolder {
     /// Creates the folder if it is missing and locks it.
     pub fn open(folder: &Path) -> Result<StateFolder, CheckpointError> {
         let io = |action| move |error| CheckpointError::Io { action, path: folder.to_owned(), error };
-        fs::create_dir_all(folder).map_err(io("create"))?;
+        create_durably(folder).map_err(io("create"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -133,26 +172,33 @@ impl StateFolder {
     }
 
     pub fn checkpoint_path(&self) -> PathBuf {
-        self.folder.join("checkpoint")
+        self.folder.join(CHECKPOINT)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The checkpoint, if there is one and it belongs to `task`.
     pub fn load(&self, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-        let path = self.checkpoint_path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CheckpointError::Io { action: "read", path, error }),
-        };
-        let checkpoint = decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
-        if checkpoint.task != task {
-            return Err(CheckpointError::Foreign {
-                path,
-                found: format!("task {:?}", checkpoint.task),
-                expected: format!("task {task:?}"),
-            });
+        load(&self.folder, task)
+    }
+
+    /// What [`StateFolder::open`] and [`StateFolder::load`] would say, without changing anything.
+    pub fn look(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        let io = |action| move |error| CheckpointError::Io { action, path: folder.to_owned(), error };
+        check_writable(folder).map_err(io("write into"))?;
+        match File::open(folder.join("lock")) {
+            // Given back at once: nobody is kept from anything but by a start in the same instant.
+            Ok(lock) => match lock.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(CheckpointError::InUse { folder: folder.to_owned() }),
+                Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io("open the lock of")(error)),
         }
-        Ok(Some(checkpoint))
+        load(folder, task)
     }
 
     /// Replaces the checkpoint; when this returns, a crash finds the new one.
@@ -174,6 +220,58 @@ impl StateFolder {
         fs::rename(&beside, &path).map_err(io("replace"))?;
         // The rename itself is durable once the folder is.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder of"))
+    }
+}
+
+fn load(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+    let path = folder.join(CHECKPOINT);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(CheckpointError::Io { action: "read", path, error }),
+    };
+    let checkpoint = decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
+    if checkpoint.task != task {
+        return Err(CheckpointError::Foreign {
+            path,
+            found: format!("task {:?}", checkpoint.task),
+            expected: format!("task {task:?}"),
+        });
+    }
+    Ok(Some(checkpoint))
+}
+
+/// Creates a folder and those above it that are missing. Each is on disk, with its name, when this returns: a crash must
+/// not take the folder away from under its checkpoint.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(folder);
+    create_durably(parent)?;
+    match fs::create_dir(folder) {
+        // Somebody was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        result => result?,
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn parent_of(folder: &Path) -> &Path {
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether files can be made in a folder, or the folder itself if it is missing.
+fn check_writable(folder: &Path) -> io::Result<()> {
+    let mut existing = folder;
+    while !existing.try_exists()? {
+        existing = parent_of(existing);
+    }
+    let path = CString::new(existing.as_os_str().as_bytes())?;
+    // SAFETY: the path is a string that ends with a zero byte and lives until the call returns.
+    match unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -208,18 +306,11 @@ mod tests {
     use crate::batch::Coordinate;
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            task: "shop".into(),
-            source: SourceIdentity::GtidDomain,
-            ledger: None,
-            row_groups: Vec::new(),
-            position: Some(Position {
-                coordinate: Coordinate::new("binlog.000007", 4321),
-                gtids: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
-                events_done: 3,
-            }),
-            schemas: Vec::new(),
-        }
+        let position = Position::new(
+            Coordinate::new("binlog.000007", 4321),
+            Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
+        );
+        Checkpoint { position: Some(position), ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
     }
 
     #[test]
@@ -229,6 +320,32 @@ mod tests {
         assert_eq!(state.load("shop").unwrap(), None);
         state.save(&checkpoint()).unwrap();
         assert_eq!(state.load("shop").unwrap(), Some(checkpoint()));
+    }
+
+    /// A version that remembered nothing of its task left this.
+    #[test]
+    fn a_checkpoint_without_memory_is_loaded() {
+        let body =
+            r#"{"task":"shop","source":"gtid_domain","ledger":null,"row_groups":[],"position":null,"schemas":[]}"#;
+        let old = format!("{}\n{body}", header(body.as_bytes()));
+        assert_eq!(decode(old.as_bytes()).unwrap(), Checkpoint::new("shop", SourceIdentity::GtidDomain));
+    }
+
+    #[test]
+    fn a_look_finds_what_a_run_would_and_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state").join("shop");
+        assert_eq!(StateFolder::look(&folder, "shop").unwrap(), None);
+        assert!(std::fs::read_dir(parent.path()).unwrap().next().is_none());
+        let state = StateFolder::open(&folder).unwrap();
+        state.save(&checkpoint()).unwrap();
+        assert!(matches!(StateFolder::look(&folder, "shop"), Err(CheckpointError::InUse { .. })));
+        drop(state);
+        assert_eq!(StateFolder::look(&folder, "shop").unwrap(), Some(checkpoint()));
+        assert!(matches!(StateFolder::look(&folder, "other"), Err(CheckpointError::Foreign { .. })));
+        // A file in the place of a folder: nothing can be made in it.
+        let in_a_file = folder.join("checkpoint").join("shop");
+        assert!(matches!(StateFolder::look(&in_a_file, "shop"), Err(CheckpointError::Io { .. })));
     }
 
     #[test]

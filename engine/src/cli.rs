@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config;
 use crate::error::Error;
+use crate::remembered::Accept;
 use crate::status::display::Screen;
 use crate::{demo, precheck, preview, task};
 
@@ -25,6 +26,9 @@ enum Command {
     Run {
         /// The task file; `tidegate reference` shows every option.
         task: PathBuf,
+        /// Start although the task is not what it was: the consequences that a refused start has named, for this start.
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "CONSEQUENCE")]
+        accept: Vec<Accept>,
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings.
     Check { task: PathBuf },
@@ -69,8 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .with_writer(screen.clone())
         .init();
     match &arguments.command {
-        Command::Run { task } => {
-            let summary = task::run(config::load(task)?, screen)?;
+        Command::Run { task, accept } => {
+            let summary = task::run(config::load(task)?, accept, screen)?;
             eprintln!("{summary}");
             Ok(Outcome::Done)
         }

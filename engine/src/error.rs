@@ -5,6 +5,7 @@ use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::pipeline::tracker::NotSaved;
+use crate::remembered::Refused;
 use crate::sink::SinkError;
 use crate::source::SourceError;
 
@@ -24,6 +25,8 @@ pub enum Error {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     NotSaved(#[from] NotSaved),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error("could not start threads: {0}")]
@@ -45,6 +48,7 @@ impl Error {
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
             Error::Route(RouteError::Transform(error)) => error.hint().map(str::to_owned),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
+            Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
             _ => None,
         }

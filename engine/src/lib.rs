@@ -16,6 +16,7 @@ pub mod encode;
 pub mod message;
 pub mod partition;
 pub mod pipeline;
+pub mod remembered;
 pub mod sink;
 pub mod source;
 pub mod transform;

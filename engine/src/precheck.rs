@@ -4,12 +4,17 @@
 //! task is an error; what has a consequence that somebody should know is a warning.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::config::{SourceOptions, Task};
+use crate::batch::Table;
+use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
+use crate::config::{KafkaOptions, SinkOptions, SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
+use crate::remembered::{self, Accept, Difference};
+use crate::sink::SinkError;
 use crate::source::mysql::connection::{Finding, Severity};
-use crate::source::{Source, mysql};
+use crate::source::{Source, SourceError, mysql};
 use crate::task;
 
 /// What the checks found, the worst first.
@@ -52,7 +57,7 @@ impl fmt::Display for Findings {
 pub fn check(task: &Task) -> Result<Findings, Error> {
     let mut found = Findings { findings: Vec::new(), passed: Vec::new(), unseen: Vec::new() };
     let runtime = task::runtime()?;
-    let tables = match &task.source {
+    let (tables, identity) = match &task.source {
         SourceOptions::Mysql(options) => match mysql::look(task, options, &runtime) {
             Ok(look) => {
                 found.passed.push(format!(
@@ -62,22 +67,25 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
                 ));
                 found.findings.extend(look.findings());
                 found.unseen.extend(look.unseen());
-                look.tables()
+                if let Some(error) = look.other_run(task) {
+                    found.fail("task", &SourceError::RunLock(error).into());
+                }
+                (look.tables(), Some(look.identity()))
             }
             Err(error) => {
                 found.fail("source", &error);
-                Vec::new()
+                (Vec::new(), None)
             }
         },
         SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_) => {
-            match Source::open(&std::sync::Arc::new(task.clone()), &runtime, None) {
+            match Source::open(&Arc::new(task.clone()), &runtime, None) {
                 Ok(source) => {
                     found.passed.push("source: the files can be read".to_owned());
-                    source.tables().to_vec()
+                    (source.tables().to_vec(), Some(source.identity()))
                 }
                 Err(error) => {
                     found.fail("source", &error);
-                    Vec::new()
+                    (Vec::new(), None)
                 }
             }
         }
@@ -94,16 +102,64 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             found.fail("tables", &error.into());
         }
     }
-    match task::check_sink(task) {
-        Ok(Some(brokers)) => found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len())),
-        Ok(None) => {}
-        Err(error) => found.fail("sink", &error),
+    let sink_answers = match task::check_sink(task) {
+        Ok(Some(brokers)) => {
+            found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len()));
+            true
+        }
+        Ok(None) => false,
+        Err(error) => {
+            found.fail("sink", &error);
+            false
+        }
+    };
+    let stored = StateFolder::look(&task.state, &task.name).and_then(|stored| match (stored, &identity) {
+        (Some(stored), Some(identity)) => stored.of_source(identity, &task.state).map(Some),
+        (stored, _) => Ok(stored),
+    });
+    match stored {
+        Ok(stored) if sink_answers && identity.is_some() => {
+            if let Err(error) = found.compare(stored, task, &tables) {
+                found.fail("sink", &error);
+            }
+        }
+        Ok(_) => {}
+        Err(error) => found.fail("state", &error.into()),
     }
     found.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(found)
 }
 
 impl Findings {
+    /// What the task would be refused for that has left this state, and topics that are missing.
+    fn compare(&mut self, stored: Option<Checkpoint>, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+        // Of a task without a state, no comparison reads the source.
+        let stored = stored.unwrap_or_else(|| Checkpoint::new(&task.name, SourceIdentity::GtidDomain));
+        let topics = task::look_at_topics(&stored, task, tables, &mut *task::open_sink(task)?)?;
+        if let SinkOptions::Kafka(KafkaOptions { create_topics: None, .. }) = &task.sink {
+            for topic in topics.iter().filter(|(_, look)| look.is_none()).map(|(topic, _)| topic) {
+                self.fail("sink", &SinkError::MissingTopic { topic: topic.clone() }.into());
+            }
+        }
+        for Difference { accept, what, means } in remembered::compare(&stored, task, tables, &topics)? {
+            let (check, found, expected) = match accept {
+                Some(Accept::NonEmptyTopics) => ("sink", "not empty", "topics that nobody has written to"),
+                _ => ("task", "not what it was", "the one that began"),
+            };
+            self.findings.push(Finding {
+                severity: if accept.is_some() { Severity::Error } else { Severity::Warning },
+                check,
+                found: format!("{found}: {what}"),
+                expected: expected.to_owned(),
+                hint: match accept {
+                    Some(name) => format!("{means}; `tidegate run --accept {}` goes on nevertheless", name.name()),
+                    None => means.to_owned(),
+                },
+            });
+        }
+        Ok(())
+    }
+
     fn fail(&mut self, check: &'static str, error: &Error) {
         self.findings.push(Finding {
             severity: Severity::Error,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
+use crate::batch::Table;
 use crate::checkpoint::{Checkpoint, StateFolder};
 use crate::config::{self, SinkOptions, Task};
 use crate::error::Error;
@@ -11,10 +12,11 @@ use crate::pipeline::route::Router;
 use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
+use crate::remembered::{self, Accept, Topics};
 use crate::sink::file::FileSink;
 use crate::sink::kafka::{self, KafkaSink};
 use crate::sink::{NullSink, Sink};
-use crate::source::{Context, Source};
+use crate::source::{Context, Source, SourceError};
 use crate::status::display::{Display, Screen};
 use crate::status::{Status, Summary};
 
@@ -27,19 +29,22 @@ const SINK_SHARE: f64 = 0.25;
 pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
 
 /// Runs a task until its source ends or it is told to stop; returns what it did.
-pub fn run(task: Task, screen: Screen) -> Result<Summary, Error> {
+///
+/// `accept` names the consequences that the user has accepted for this start.
+pub fn run(task: Task, accept: &[Accept], screen: Screen) -> Result<Summary, Error> {
     let task = Arc::new(task);
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime).map_err(Error::Runtime)?;
     let status = Arc::new(Status::default());
     let _display = Display::start(status.clone(), screen);
-    run_with(task, &runtime, status, stop)
+    run_with(task, accept, &runtime, status, stop)
 }
 
 /// As [`run`], for callers that bring their own stop and read the status themselves.
 pub fn run_with(
     task: Arc<Task>,
+    accept: &[Accept],
     runtime: &tokio::runtime::Runtime,
     status: Arc<Status>,
     stop: Stop,
@@ -47,36 +52,57 @@ pub fn run_with(
     let state = StateFolder::open(&task.state)?;
     let stored = state.load(&task.name)?;
     let source = Source::open(&task, runtime, stored.as_ref())?;
-    let checkpoint = match stored {
+    let mut checkpoint = match stored {
         Some(checkpoint) => source.check_stored(checkpoint, &state)?,
-        None => Checkpoint {
-            task: task.name.clone(),
-            source: source.identity(),
-            ledger: None,
-            row_groups: Vec::new(),
-            position: None,
-            schemas: Vec::new(),
-        },
+        None => Checkpoint::new(&task.name, source.identity()),
     };
-    let sink = Arc::new(Mutex::new(open_sink(&task)?));
-    let router = Arc::new(Router::new(task.clone(), source.server_version(), sink.clone()));
+    let mut sink = open_sink(&task)?;
+    let (abort, other_run) = (sink.aborter(), stop.clone());
+    let lock = source.lock(&task, move || {
+        // Nothing may be sent beside another run, not even what is on its way.
+        other_run.stop();
+        abort();
+    })?;
+    let topics = look_at_topics(&checkpoint, &task, source.tables(), &mut *sink)?;
+    let differences = remembered::compare(&checkpoint, &task, source.tables(), &topics)?;
+    remembered::refuse(differences, &task, accept)?;
+    if checkpoint.has_begun() && checkpoint.remembered.is_none() {
+        info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
+    }
+    remembered::take_up_all(&mut checkpoint, &task, source.tables(), &topics)?;
+    let sink = Arc::new(Mutex::new(sink));
+    let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
+    let router = Router::new(task.clone(), source.server_version(), sink.clone()).remembering(tracker.clone());
+    let router = Arc::new(router);
     // Filters, projections, partitions and topics are refused here, not in the middle of a table.
     for table in source.tables() {
         router.route(table)?;
     }
-    let pipeline = Pipeline {
-        router,
-        sink,
-        tracker: Arc::new(Tracker::new(checkpoint, task.retry.other)),
-        status: status.clone(),
-        stop,
-        encode_threads: task.threads.get(),
-    };
-    pipeline::run(&pipeline, &state, |emitter| {
+    let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads: task.threads.get() };
+    let result = pipeline::run(&pipeline, &state, |emitter| {
+        // What the task promises is on disk before the first row leaves.
+        pipeline.tracker.update_durably(|_| ())?;
         source.run(&Context { task: &task, emitter, tracker: &pipeline.tracker, status: &status, stop: &pipeline.stop })
-    })?;
+    });
+    // What ended for this reason has failed, whatever else it says.
+    if let Some(lock) = lock {
+        lock.check().map_err(SourceError::RunLock)?;
+    }
+    result?;
     info!("everything read has been delivered and stored");
     Ok(status.summary())
+}
+
+/// The topics of a task as they are.
+pub(crate) fn look_at_topics(
+    checkpoint: &Checkpoint,
+    task: &Task,
+    tables: &[Arc<Table>],
+    sink: &mut dyn Sink,
+) -> Result<Topics, Error> {
+    let topics = remembered::topics_in_use(checkpoint, task, tables)?;
+    let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+    Ok(topics.into_iter().zip(looks).collect())
 }
 
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.
@@ -84,7 +110,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Error::Runtime)
 }
 
-fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
+pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     Ok(match &task.sink {
         SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
         SinkOptions::File(path) => Box::new(FileSink::new(path, PRETENDED_PARTITIONS)?),

@@ -18,6 +18,9 @@
 
 mod harness;
 
+mod altered;
+mod changed;
+mod definitions;
 mod failover;
 mod faults;
 mod memory;
@@ -31,3 +34,4 @@ mod statements;
 mod transform;
 mod types;
 mod values;
+mod xa;

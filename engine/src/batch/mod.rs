@@ -15,6 +15,7 @@
 //! delivered.
 
 pub mod builder;
+pub mod names;
 pub mod position;
 #[cfg(test)]
 pub mod pretty;
@@ -28,7 +29,8 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute;
 
 pub use builder::{ColumnBuilder, RowsBuilder, Values};
-pub use position::{Coordinate, Gtid, GtidSet, Position, Watermark};
+pub use names::NameCase;
+pub use position::{Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
 pub use table::{Column, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;
 

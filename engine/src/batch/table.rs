@@ -20,7 +20,8 @@ pub struct Column {
     pub charset: Option<String>,
 }
 
-/// Database and name. Compared exactly: `lower_case_table_names` has been applied by the server.
+/// Database and name, as the server stores them. Compared exactly: [`NameCase`](super::NameCase) knows which others mean the
+/// same table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableName {
     pub database: Arc<str>,
@@ -119,6 +120,11 @@ impl Table {
     /// The columns of `PRIMARY`, if the table has one.
     pub fn primary_key(&self) -> Option<&[usize]> {
         self.parts.unique_keys.iter().find(|key| key.name == "PRIMARY").map(|key| key.columns.as_slice())
+    }
+
+    /// Whether both have the same columns and keys, whatever their versions.
+    pub fn is_defined_as(&self, other: &Table) -> bool {
+        self.columns() == other.columns() && self.unique_keys() == other.unique_keys()
     }
 
     /// Index of a column by its name, which MySQL compares without regard to case.

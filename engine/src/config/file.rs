@@ -10,8 +10,8 @@ use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{
-    ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, PartitionHash,
-    PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
+    ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
+    PartitionHash, PartitionPolicy, Profile, Sasl, TlsMode, UnloggedRowsPolicy, ZeroDate,
 };
 use super::yaml::Node;
 
@@ -78,6 +78,7 @@ pub(super) struct SinkFile {
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
+    pub(super) non_empty_topics: Field<NonEmptyTopics>,
     pub(super) options: Field<Named<String>>,
 }
 
@@ -137,6 +138,7 @@ pub(super) struct IncrementalFile {
     pub(super) window_rows: Field<u64>,
     pub(super) heartbeat_s: Field<u64>,
     pub(super) ddl: Field<DdlPolicy>,
+    pub(super) unlogged_rows: Field<UnloggedRowsPolicy>,
 }
 
 pub(super) struct RetryFile {
@@ -270,6 +272,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
+        non_empty_topics: s.field("non_empty_topics", |v| v.word(NonEmptyTopics::WORDS)),
         options: s.field("options", |v| v.entries(Value::text)),
     }
 }
@@ -391,6 +394,7 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         window_rows: s.field("window_rows", |v| v.integer(1..=10_000_000)),
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
         ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
+        unlogged_rows: s.field("unlogged_rows", |v| v.word(UnloggedRowsPolicy::WORDS)),
     }
 }
 

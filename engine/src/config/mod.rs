@@ -8,7 +8,8 @@
 //! No step stops at its first error: all that is wrong with a file is told at once, each with `file:line:column`, the
 //! dotted path of the key, what was found and what would be right. Keys that do not exist are errors, never ignored.
 //!
-//! Relative paths in a task file are relative to the folder in which the program is started. Whether the values fit the
+//! Relative paths in a task file are relative to the folder in which the program is started, except for `state`, which is
+//! relative to the task file's own: a task must find its state again wherever it is started. Whether the values fit the
 //! world (hosts answer, files and tables exist) is the precheck's question.
 
 mod file;
@@ -25,13 +26,13 @@ use std::path::{Path, PathBuf};
 
 pub use reader::Problem;
 pub use secret::{Secret, SecretError};
-pub use tables::{TableRule, TableSelection};
+pub use tables::{TableRule, TableSelection, entries_select};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics,
     DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,
-    LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, ParquetOptions, PartitionHash, PartitionPolicy, Profile,
-    RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode, TopicNameError, TopicTemplate,
-    ZeroDate,
+    LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, NonEmptyTopics, ParquetOptions, PartitionHash,
+    PartitionPolicy, Profile, RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode,
+    TopicNameError, TopicTemplate, UnloggedRowsPolicy, ZeroDate,
 };
 pub use yaml::Location;
 
@@ -50,7 +51,11 @@ pub enum ConfigError {
 /// Reads and checks a task file.
 pub fn load(path: &Path) -> Result<Task, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    parse(&path.display().to_string(), &text)
+    let mut task = parse(&path.display().to_string(), &text)?;
+    if let Some(folder) = path.parent() {
+        task.state = folder.join(&task.state);
+    }
+    Ok(task)
 }
 
 /// Checks the text of a task file. `file` is its name in errors.

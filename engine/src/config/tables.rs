@@ -7,16 +7,19 @@
 //! ```
 //!
 //! An exact name wins over patterns and excludes, wherever it stands: whoever names a table means it. Among patterns
-//! the first that matches wins. Names are compared as the server reports them, case included.
+//! the first that matches wins. Names are compared exactly, or as the server does once it has said that it folds them
+//! ([`TableSelection::fold_names`]).
 //!
 //! The server's own databases hold no user data, so a pattern selects their tables only if it names the database.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::task::{PartitionPolicy, TopicTemplate};
 use super::yaml::Location;
+use crate::batch::names::fold;
 
 /// What one entry of `tables` says about the tables that it selects.
 #[derive(Debug, Clone)]
@@ -47,6 +50,11 @@ pub struct TableSelection {
     exact: HashMap<String, HashMap<String, TableRule>>,
     patterns: Vec<(TablePattern, TableRule)>,
     excludes: Vec<TablePattern>,
+    /// All entries' names, as they are written.
+    entries: Vec<String>,
+    /// Exact names by what they become when folded, if the server folds names. Shared by all clones: whoever asks the server
+    /// tells all others.
+    folded: Arc<OnceLock<HashMap<TableName, TableName>>>,
 }
 
 impl TableSelection {
@@ -54,12 +62,38 @@ impl TableSelection {
         exact: Vec<(TableName, TableRule)>,
         patterns: Vec<(TablePattern, TableRule)>,
         excludes: Vec<TablePattern>,
+        entries: Vec<String>,
     ) -> Self {
         let mut by_database: HashMap<String, HashMap<String, TableRule>> = HashMap::new();
         for (name, rule) in exact {
             by_database.entry(name.database).or_default().insert(name.table, rule);
         }
-        TableSelection { exact: by_database, patterns, excludes }
+        TableSelection { exact: by_database, patterns, excludes, entries, folded: Arc::default() }
+    }
+
+    /// All entries' names and patterns as they are written, those that exclude too.
+    pub fn entries(&self) -> &[String] {
+        &self.entries
+    }
+
+    /// From now on, names are compared in lower case. Gives back two exact names that then mean the same table.
+    pub fn fold_names(&self) -> Result<(), [String; 2]> {
+        let mut folded: HashMap<TableName, TableName> = HashMap::new();
+        for (database, table) in self.exact_names() {
+            let name = TableName { database: database.to_owned(), table: table.to_owned() };
+            if let Some(other) = folded.insert(name.folded(), name.clone()) {
+                let mut same = [name, other].map(|name| format!("{}.{}", name.database, name.table));
+                same.sort();
+                return Err(same);
+            }
+        }
+        // Whoever came first has set the same.
+        _ = self.folded.set(folded);
+        Ok(())
+    }
+
+    pub fn folds_names(&self) -> bool {
+        self.folded.get().is_some()
     }
 
     /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
@@ -68,8 +102,17 @@ impl TableSelection {
         if let Some(rule) = self.exact.get(database).and_then(|tables| tables.get(table)) {
             return Some(rule);
         }
-        let (_, rule) = self.patterns.iter().find(|(pattern, _)| pattern.matches(database, table))?;
-        let excluded = self.excludes.iter().any(|pattern| pattern.matches(database, table));
+        let Some(exact) = self.folded.get() else { return self.matching_pattern(database, table, false) };
+        let name = TableName { database: database.to_owned(), table: table.to_owned() }.folded();
+        if let Some(TableName { database, table }) = exact.get(&name) {
+            return self.exact.get(database).and_then(|tables| tables.get(table));
+        }
+        self.matching_pattern(&name.database, &name.table, true)
+    }
+
+    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<&TableRule> {
+        let (_, rule) = self.patterns.iter().find(|(pattern, _)| pattern.matches(database, table, folded))?;
+        let excluded = self.excludes.iter().any(|pattern| pattern.matches(database, table, folded));
         (!excluded).then_some(rule)
     }
 
@@ -102,6 +145,28 @@ impl TableSelection {
     }
 }
 
+/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table; with `folded`, in lower case.
+pub fn entries_select(entries: &[String], database: &str, table: &str, folded: bool) -> bool {
+    let mut selected = false;
+    let mut excluded = false;
+    for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
+        match tables {
+            Tables::Exact(name) if !exclude => {
+                let name = if folded { name.folded() } else { name };
+                if name.database == database && name.table == table {
+                    return true;
+                }
+            }
+            tables if tables.clone().into_pattern().matches(database, table, folded) => match exclude {
+                true => excluded = true,
+                false => selected = true,
+            },
+            _ => {}
+        }
+    }
+    selected && !excluded
+}
+
 /// One entry's name, read.
 #[derive(Debug, Clone)]
 pub(super) struct TableMatcher {
@@ -121,10 +186,20 @@ pub(super) struct TableName {
     pub(super) table: String,
 }
 
+impl TableName {
+    fn folded(&self) -> TableName {
+        TableName { database: fold(&self.database), table: fold(&self.table) }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum TablePattern {
-    Stars { database: Starred, table: Starred },
-    Regex(Regex),
+    Stars {
+        database: Starred,
+        table: Starred,
+    },
+    /// As written, and for folded names.
+    Regex(Regex, Regex),
 }
 
 impl TableMatcher {
@@ -135,20 +210,25 @@ impl TableMatcher {
             None => (false, text),
         };
         let tables = match rest.strip_prefix('/') {
-            Some(rest) => Tables::Pattern(TablePattern::Regex(parse_regex(rest)?)),
+            Some(rest) => {
+                let (exact, folded) = parse_regex(rest)?;
+                Tables::Pattern(TablePattern::Regex(exact, folded))
+            }
             None => parse_names(rest)?,
         };
         Ok(TableMatcher { exclude, tables })
     }
 }
 
-fn parse_regex(rest: &str) -> Result<Regex, String> {
+/// The expression on whole names, with and without regard to case.
+fn parse_regex(rest: &str) -> Result<(Regex, Regex), String> {
     let Some(expression) = rest.strip_suffix('/').filter(|expression| !expression.is_empty()) else {
         return Err("a regular expression must stand between two slashes".into());
     };
     // The expression is compiled alone first, so that "a)(b" does not become valid inside the group.
-    let whole = Regex::new(expression).and_then(|_| Regex::new(&format!("^(?:{expression})$")));
-    whole.map_err(|error| {
+    let whole = |ignore_case| RegexBuilder::new(&format!("^(?:{expression})$")).case_insensitive(ignore_case).build();
+    let both = Regex::new(expression).and_then(|_| Ok((whole(false)?, whole(true)?)));
+    both.map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
         format!("must be a regular expression on database.table: {reason}")
@@ -208,23 +288,27 @@ impl Tables {
 }
 
 impl TablePattern {
-    fn matches(&self, database: &str, table: &str) -> bool {
+    /// With `folded`, the name is a folded one.
+    fn matches(&self, database: &str, table: &str, folded: bool) -> bool {
         const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
         if self.database().is_none() && SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(database)) {
             return false;
         }
         match self {
             TablePattern::Stars { database: databases, table: tables } => {
-                databases.matches(database) && tables.matches(table)
+                databases.matches(database, folded) && tables.matches(table, folded)
             }
-            TablePattern::Regex(regex) => regex.is_match(&format!("{database}.{table}")),
+            TablePattern::Regex(exact, ignoring_case) => {
+                let regex = if folded { ignoring_case } else { exact };
+                regex.is_match(&format!("{database}.{table}"))
+            }
         }
     }
 
     fn database(&self) -> Option<&str> {
         match self {
             TablePattern::Stars { database, .. } => database.as_literal(),
-            TablePattern::Regex(_) => None,
+            TablePattern::Regex(..) => None,
         }
     }
 }
@@ -256,7 +340,11 @@ impl Starred {
     }
 
     /// Taking the first place for each inner literal is enough: a later one leaves less for the others.
-    fn matches(&self, name: &str) -> bool {
+    fn matches(&self, name: &str, folded: bool) -> bool {
+        if folded {
+            let literals = self.literals.iter().map(|literal| fold(literal)).collect();
+            return Starred { literals }.matches(name, false);
+        }
         let [first, inner @ .., last] = self.literals.as_slice() else {
             return self.literals[0] == name;
         };

@@ -33,6 +33,8 @@ pub struct Task {
     pub partition_hash: PartitionHash,
     /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
     pub ddl_topic: Option<TopicTemplate>,
+    /// `sink.non_empty_topics`.
+    pub non_empty_topics: NonEmptyTopics,
     /// `format`: no default, because consumers depend on it.
     pub format: Format,
     /// `full_load`: `None` if it is switched off, or if the source has no snapshot (`binlog_files`).
@@ -327,7 +329,20 @@ pub enum PartitionHash {
 }
 
 impl PartitionHash {
-    pub(super) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+}
+
+/// `sink.non_empty_topics`: what becomes of a start without a state, or with a new table, if the topics hold messages
+/// already. Default `refuse`: a task that has lost its state looks the same, and would send all rows again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonEmptyTopics {
+    Refuse,
+    /// Others write to the topics too.
+    Accept,
+}
+
+impl NonEmptyTopics {
+    pub(super) const WORDS: &[(&str, Self)] = &[("refuse", NonEmptyTopics::Refuse), ("accept", NonEmptyTopics::Accept)];
 }
 
 /// `format`: what a message holds.
@@ -405,7 +420,7 @@ pub enum DdlType {
 }
 
 impl DdlType {
-    pub(super) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
 }
 
 /// `zero_date`: what becomes of a DATE, DATETIME or TIMESTAMP that no calendar has, such as `0000-00-00` or `2010-00-10`.
@@ -420,7 +435,7 @@ pub enum ZeroDate {
 }
 
 impl ZeroDate {
-    pub(super) const WORDS: &[(&str, Self)] =
+    pub(crate) const WORDS: &[(&str, Self)] =
         &[("text", ZeroDate::Text), ("null", ZeroDate::Null), ("epoch", ZeroDate::Epoch)];
 }
 
@@ -451,7 +466,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub(super) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
 }
 
 /// How a value of ENUM or SET is written.
@@ -469,7 +484,7 @@ pub enum MysqlTypeText {
 }
 
 impl MysqlTypeText {
-    pub(super) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -479,7 +494,7 @@ pub enum ColumnsInOld {
 }
 
 impl ColumnsInOld {
-    pub(super) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
 }
 
 /// `full_load`: `true` for all defaults, `false` for changes only.
@@ -523,6 +538,8 @@ pub struct IncrementalOptions {
     pub heartbeat_s: u64,
     /// `ddl`.
     pub ddl: DdlPolicy,
+    /// `unlogged_rows`.
+    pub unlogged_rows: UnloggedRowsPolicy,
 }
 
 /// `incremental.ddl`: what becomes of statements that touch captured tables. Default `ignore`, as in DTS: consumers of rows
@@ -537,6 +554,27 @@ pub enum DdlPolicy {
 
 impl DdlPolicy {
     pub(super) const WORDS: &[(&str, Self)] = &[("ignore", DdlPolicy::Ignore), ("forward", DdlPolicy::Forward)];
+}
+
+/// `incremental.unlogged_rows`: what a statement does to the task that moves rows of captured tables without row events:
+/// TRUNCATE, DROP TABLE, partitions that are dropped, truncated or exchanged, tablespaces that are discarded or imported,
+/// renames. Default `warn`: most such statements are meant, and what consumers keep of the rows is theirs to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnloggedRowsPolicy {
+    /// The log tells what consumers have now.
+    Warn,
+    /// Where rows came, the table is loaded once more while changes wait; where rows went, as `warn`.
+    Reload,
+    /// The task ends before the statement, each time it is started, until this option is another.
+    Stop,
+}
+
+impl UnloggedRowsPolicy {
+    pub(super) const WORDS: &[(&str, Self)] = &[
+        ("warn", UnloggedRowsPolicy::Warn),
+        ("reload", UnloggedRowsPolicy::Reload),
+        ("stop", UnloggedRowsPolicy::Stop),
+    ];
 }
 
 const WINDOW_MS: u64 = 5;
@@ -603,6 +641,7 @@ impl TaskFile {
             sink: sink.options,
             partition_hash: sink.hash,
             ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
+            non_empty_topics: sink.non_empty_topics,
             format: format?,
             full_load,
             incremental,
@@ -713,11 +752,23 @@ struct BuiltSink {
     ddl_topic: Option<(TopicTemplate, Place)>,
     partition: PartitionPolicy,
     hash: PartitionHash,
+    non_empty_topics: NonEmptyTopics,
 }
 
 fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> Option<BuiltSink> {
-    let SinkFile { kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options } =
-        file;
+    let SinkFile {
+        kafka,
+        file,
+        null,
+        security,
+        topic,
+        ddl_topic,
+        partition,
+        partition_hash,
+        create_topics,
+        non_empty_topics,
+        options,
+    } = file;
     let alternatives = [("kafka", !kafka.is_absent()), ("file", !file.is_absent()), ("null", !null.is_absent())];
     check_exactly_one(&alternatives, place, report);
 
@@ -725,6 +776,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         const WHY: &str = "has no meaning without sink.kafka";
         security.refuse(report, WHY);
         create_topics.refuse(report, WHY);
+        non_empty_topics.refuse(report, WHY);
         options.refuse(report, WHY);
     }
     let (sasl, tls) = security_options(security, report);
@@ -751,6 +803,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         ddl_topic,
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
+        non_empty_topics: non_empty_topics.given().unwrap_or(NonEmptyTopics::Refuse),
     })
 }
 
@@ -870,6 +923,7 @@ fn table_selection(
     // The line in which each exact name stands first, selected or excluded.
     let mut first_seen: HashMap<TableName, usize> = HashMap::new();
     let mut selects_any = false;
+    let mut written = Vec::with_capacity(entries.len());
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
@@ -881,6 +935,7 @@ fn table_selection(
             selects_any = true;
             continue;
         };
+        written.push(name.text.clone());
         if let Tables::Exact(exact) = &name.matcher.tables {
             match first_seen.entry(exact.clone()) {
                 Entry::Vacant(entry) => {
@@ -929,7 +984,7 @@ fn table_selection(
     if !selects_any {
         report.add(&first_place, "all entries exclude, at least one must select");
     }
-    Some(TableSelection::new(exact, patterns, excludes))
+    Some(TableSelection::new(exact, patterns, excludes, written))
 }
 
 fn format_options(file: FormatFile, place: &Place, tables: Option<&TableSelection>, report: &Report) -> Option<Format> {
@@ -1030,12 +1085,13 @@ fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
 }
 
 fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOptions {
-    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl })) = file else {
+    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl, unlogged_rows })) = file else {
         return IncrementalOptions {
             window_ms: WINDOW_MS,
             window_rows: WINDOW_ROWS,
             heartbeat_s: HEARTBEAT_S,
             ddl: DdlPolicy::Ignore,
+            unlogged_rows: UnloggedRowsPolicy::Warn,
         };
     };
     IncrementalOptions {
@@ -1043,6 +1099,7 @@ fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOpti
         window_rows: window_rows.given().unwrap_or(WINDOW_ROWS),
         heartbeat_s: heartbeat_s.given().unwrap_or(HEARTBEAT_S),
         ddl: ddl.given().unwrap_or(DdlPolicy::Ignore),
+        unlogged_rows: unlogged_rows.given().unwrap_or(UnloggedRowsPolicy::Warn),
     }
 }
 

@@ -147,7 +147,15 @@ format: canal_json
     let shown = |task: &Task| {
         let rules = ["orders", "customers"].map(|table| task.tables.matches("shop", table).cloned().unwrap());
         let rest = (&task.name, &task.source, &task.sink, task.partition_hash, &task.format, &task.full_load);
-        let last = (&task.incremental, task.delivery, task.memory_bytes, task.threads, &task.state, &task.retry);
+        let last = (
+            &task.incremental,
+            task.delivery,
+            task.memory_bytes,
+            task.threads,
+            &task.state,
+            &task.retry,
+            task.non_empty_topics,
+        );
         places.replace_all(&format!("{rules:#?}{rest:#?}{last:#?}"), "").into_owned()
     };
     assert_eq!(shown(&accepted(REFERENCE)), shown(&least));
@@ -253,7 +261,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -445,6 +453,23 @@ fn names_between_back_ticks_may_hold_anything() {
     assert_eq!(tables.matches("my db", "a.`*").unwrap().name, "`my db`.`a.``*`");
     assert_eq!(tables.matches("my db", "xy*").unwrap().name, "`my db`.x*`*`");
     assert!(tables.matches("my db", "xy").is_none() && tables.matches("my db", "a.`b").is_none());
+}
+
+#[test]
+fn a_server_that_folds_names_has_the_names_of_a_task_folded() {
+    let entries = r"[Shop.Orders, 'Shop.Log_*', '/SHOP\.(A|Ä)/', '!shop.LOG_tmp*', shop.plain]";
+    let selection = accepted(&with(&format!("tables: {entries}\n"))).tables;
+    let clone = selection.clone();
+    let entry = |table: &str| clone.matches("shop", table).map_or("-", |rule| rule.name.as_str()).to_owned();
+    let entries = || ["orders", "log_1", "log_tmp1", "ä", "plain"].map(entry).join(" ");
+    assert_eq!(entries(), "- - - - shop.plain");
+    // Whoever has a clone is told too, and who asks again hears the same.
+    selection.fold_names().unwrap();
+    selection.fold_names().unwrap();
+    assert_eq!(entries(), r"Shop.Orders Shop.Log_* - /SHOP\.(A|Ä)/ shop.plain");
+    assert!(clone.matches("SHOP", "ORDERS").is_some());
+    let twice = accepted(&with("tables: [shop.orders, Shop.Orders]\n")).tables;
+    assert_eq!(twice.fold_names().unwrap_err(), ["Shop.Orders", "shop.orders"]);
 }
 
 #[test]
@@ -778,6 +803,14 @@ fn statements_are_ignored_unless_they_are_to_be_forwarded() {
 }
 
 #[test]
+fn rows_that_move_without_row_events_are_warned_of_unless_they_are_to_stop_the_task() {
+    let policy = |text: &str| accepted(&with(text)).incremental.unwrap().unlogged_rows;
+    assert_eq!(policy(""), UnloggedRowsPolicy::Warn);
+    assert_eq!(policy("incremental: {ddl: forward}\n"), UnloggedRowsPolicy::Warn);
+    assert_eq!(policy("incremental: {unlogged_rows: stop}\n"), UnloggedRowsPolicy::Stop);
+}
+
+#[test]
 fn phases_can_be_switched_off() {
     let phases = |text: &str| {
         let task = accepted(&with(text));
@@ -854,4 +887,25 @@ fn files_from_windows_are_read() {
 fn anchors_and_aliases_work() {
     let task = accepted(&with("tables: [{table: a.b, select: &columns [id, name]}, {table: a.c, select: *columns}]\n"));
     assert_eq!(task.tables.matches("a", "c").unwrap().select.as_deref().unwrap(), ["id", "name"]);
+}
+
+/// A task finds its state wherever it is started.
+#[test]
+fn state_is_relative_to_the_task_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.yaml");
+    for (state, expected) in [
+        ("", folder.path().join("state/shop")),
+        ("state: here", folder.path().join("here")),
+        ("state: /abs", PathBuf::from("/abs")),
+    ] {
+        std::fs::write(&path, with(&format!("{state}\n"))).unwrap();
+        assert_eq!(load(&path).unwrap().state, expected);
+    }
+    refused(
+        &with("sink: {null: {}, non_empty_topics: accept}\n"),
+        "t.yaml:1:36: sink.non_empty_topics: has no meaning without sink.kafka",
+    );
+    let task = accepted(&with("sink: {kafka: b, non_empty_topics: accept}\n"));
+    assert_eq!(task.non_empty_topics, NonEmptyTopics::Accept);
 }

@@ -19,6 +19,7 @@ pub mod route;
 pub mod shutdown;
 pub mod tracker;
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -76,7 +77,16 @@ pub struct Pipeline {
 }
 
 type Encoded = Result<MessageWindow, RouteError>;
-type Pending = (Delivery, Option<Progress>, u64, u64);
+
+/// A window on its way, and what it counts for once it is delivered.
+struct Pending {
+    delivery: Delivery,
+    progress: Option<Progress>,
+    /// One for each batch.
+    topics: Vec<Arc<str>>,
+    messages: u64,
+    bytes: u64,
+}
 
 /// Runs `source` on this thread until it ends, everything that it emitted is delivered and the checkpoint says so.
 ///
@@ -171,15 +181,19 @@ fn send(
         let mut window = slot.recv().map_err(|_| Error::Stopped)??;
         let (messages, bytes) = (window.message_count() as u64, window.byte_size() as u64);
         let progress = window.progress.take();
+        let topics =
+            window.batches.iter().filter(|batch| !batch.values.is_empty()).map(|batch| batch.topic.clone()).collect();
         let delivery = sink.lock().expect("sinks do not panic").send(window)?;
-        pending.send((delivery, progress, messages, bytes)).map_err(|_| Error::Stopped)?;
+        let window = Pending { delivery, progress, topics, messages, bytes };
+        pending.send(window).map_err(|_| Error::Stopped)?;
     }
     Ok(())
 }
 
 fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Error::Runtime)?;
-    for (mut delivery, progress, messages, bytes) in pending {
+    let mut written: HashSet<Arc<str>> = HashSet::new();
+    for Pending { mut delivery, progress, topics, messages, bytes } in pending {
         runtime.block_on(async {
             let undrained = async {
                 pipeline.stop.stopped().await;
@@ -193,6 +207,12 @@ fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Er
         })?;
         pipeline.status.messages.fetch_add(messages, Ordering::Relaxed);
         pipeline.status.message_bytes.fetch_add(bytes, Ordering::Relaxed);
+        for topic in topics {
+            if !written.contains(&topic) {
+                pipeline.tracker.update(|checkpoint| checkpoint.topic_written(&topic));
+                written.insert(topic);
+            }
+        }
         let Some(progress) = progress else { continue };
         pipeline.tracker.delivered(progress.clone());
         if let Progress::Chunk { table, rows, done, .. } = progress {

@@ -1,6 +1,6 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -16,6 +16,8 @@ use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
+use crate::pipeline::tracker::Tracker;
+use crate::remembered::LoadState;
 use crate::sink::{Sink, SinkError};
 use crate::transform::{Transform, TransformError};
 
@@ -200,27 +202,49 @@ pub struct Router {
     /// Shared with the stage that sends: topics are prepared when a route is planned.
     sink: Arc<Mutex<Box<dyn Sink>>>,
     marks: Box<dyn MarkEncoder>,
-    routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
+    /// By table, the definitions met last. Full load and binlog may find the same one apart, and versions number what the
+    /// binlog shows, so that a definition is known by what it says.
+    routes: Mutex<HashMap<TableName, VecDeque<(Arc<Table>, Arc<Route>)>>>,
+    /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
+    partitions: Mutex<HashMap<String, u32>>,
+    /// Where tables that the task takes up are remembered.
+    memory: Option<Arc<Tracker>>,
 }
+
+/// Definitions of a table whose routes are kept: what chunks and changes in flight may have.
+const DEFINITIONS_MAX: usize = 8;
 
 impl Router {
     /// `server_version` is what the source calls itself.
     pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
-        Router { task, server_version, sink, marks, routes: Mutex::default() }
+        let (routes, partitions) = (Mutex::default(), Mutex::default());
+        Router { task, server_version, sink, marks, routes, partitions, memory: None }
+    }
+
+    /// Remembers every table for which a route is planned, and its topic.
+    pub fn remembering(self, tracker: Arc<Tracker>) -> Router {
+        Router { memory: Some(tracker), ..self }
     }
 
     /// The route of a table version; prepares its topic if it is new.
     pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
-        let key = (table.name().clone(), table.version());
         let mut routes = self.routes.lock().expect("planning does not panic");
-        if let Some(route) = routes.get(&key) {
+        let known = routes.entry(table.name().clone()).or_default();
+        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
+        if let Some((_, route)) = known.iter().find(is_same) {
             return Ok(route.clone());
         }
         let topic = topic_of_table(&self.task, table.name())?;
         let partitions = self.prepare_topic(&topic)?;
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
-        routes.insert(key, route.clone());
+        if let Some(tracker) = &self.memory {
+            // What was there at the start has been taken up with its load: this one came to be in the binlog.
+            let rule = rule_of(&self.task, table.name());
+            tracker.update(|memory| memory.take_up(table.name(), rule, &topic, LoadState::NotWanted));
+        }
+        known.truncate(DEFINITIONS_MAX - 1);
+        known.push_front((table.clone(), route.clone()));
         Ok(route)
     }
 
@@ -266,7 +290,16 @@ impl Router {
     }
 
     fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
-        self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
+        let mut known = self.partitions.lock().expect("preparing does not panic");
+        if let Some(&partitions) = known.get(topic) {
+            return Ok(partitions);
+        }
+        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(topic)?;
+        known.insert(topic.to_owned(), partitions);
+        if let Some(tracker) = &self.memory {
+            tracker.update(|memory| memory.topic_spread(topic, partitions));
+        }
+        Ok(partitions)
     }
 
     /// Messages of a window's marks: a batch for each topic.
@@ -301,6 +334,11 @@ fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
 /// Where a table's rows go.
 pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
     topic_of(&rule_of(task, table).topic, table)
+}
+
+/// Where statements that touch a table go, if not to its topic.
+pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
+    task.ddl_topic.as_ref().map(|template| topic_of(template, table)).transpose()
 }
 
 fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {

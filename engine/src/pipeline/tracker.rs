@@ -89,6 +89,9 @@ impl Tracker {
             Progress::Chunk { table, chunk, rows, done } => {
                 if let Some(ledger) = &mut checkpoint.ledger {
                     ledger.chunk_acknowledged(&table, chunk, rows, done);
+                    if ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
+                        checkpoint.table_loaded(&table);
+                    }
                 } else if done {
                     match checkpoint.row_groups.iter_mut().find(|(name, _)| *name == table) {
                         Some((_, groups)) => groups.push(chunk),
@@ -100,7 +103,7 @@ impl Tracker {
                 if checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
                     checkpoint.ledger = None;
                 }
-                crate::source::mysql::history::prune(&mut checkpoint.schemas, &position.coordinate);
+                crate::source::mysql::history::prune(&mut checkpoint.schemas, &position);
                 checkpoint.position = Some(position);
             }
         });
@@ -196,18 +199,11 @@ mod tests {
     use crate::checkpoint::SourceIdentity;
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            task: "t".into(),
-            source: SourceIdentity::BinlogFiles,
-            ledger: None,
-            row_groups: Vec::new(),
-            position: None,
-            schemas: Vec::new(),
-        }
+        Checkpoint::new("t", SourceIdentity::BinlogFiles)
     }
 
     fn position(offset: u64) -> Position {
-        Position { coordinate: Coordinate::new("b.000001", offset), gtids: None, events_done: 0 }
+        Position::new(Coordinate::new("b.000001", offset), None)
     }
 
     #[test]

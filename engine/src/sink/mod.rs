@@ -25,9 +25,22 @@ pub trait Sink: Send {
     /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
     fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError>;
 
+    /// What is known of topics, without changing anything; `None` for one that does not exist.
+    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError>;
+
     /// Something that any thread may call to end what blocks: a `send` that waits and every outstanding delivery fail with
     /// [`SinkError::Stopped`].
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync>;
+}
+
+/// A topic as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicLook {
+    pub partitions: u32,
+    /// A consumer would find something in it.
+    pub holds_messages: bool,
+    /// Something has been written to it since it was made, whether that is still there or not.
+    pub was_written: bool,
 }
 
 /// What went wrong while delivering.
@@ -91,7 +104,16 @@ impl Sink for NullSink {
         Ok(self.partitions)
     }
 
+    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        Ok(pretended_topics(topics, self.partitions))
+    }
+
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
         Box::new(|| ())
     }
+}
+
+/// Topics of a sink that has none: each is there, empty, and nothing has happened to it.
+fn pretended_topics(topics: &[&str], partitions: u32) -> Vec<Option<TopicLook>> {
+    vec![Some(TopicLook { partitions, holds_messages: false, was_written: true }); topics.len()]
 }

@@ -7,13 +7,13 @@ use tracing::info;
 
 use super::binlog_file::BinlogFiles;
 use super::mysql::binlog::BinlogDecoder;
-use super::mysql::history::{History, SchemaState, StoredSchema};
-use super::mysql::window_options;
+use super::mysql::history::{History, Rules, SchemaState, StoredSchema};
+use super::mysql::{event_bytes_max, window_options};
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
-use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Window};
+use crate::batch::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use crate::checkpoint::SourceIdentity;
-use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
+use crate::config::{BinlogFilesOptions, ParquetOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
 use crate::status::{Phase, TableProgress};
 
@@ -57,15 +57,19 @@ impl ArchiveSource {
         info!(position = %position.coordinate, "reading binlog files");
         let selection = context.task.tables.clone();
         let recorder = context.tracker.clone();
+        let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
         let history = History::new(
             &context.tracker.read(|checkpoint| checkpoint.schemas.clone()),
-            &position.coordinate,
+            &position,
             Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
             Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
         );
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
         let windows = window_options(context.task, rows);
-        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows);
+        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
+            .with_folder(context.task.state.clone())
+            .with_event_bytes_max(event_bytes_max(context.task));
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -83,14 +87,15 @@ impl ArchiveSource {
     }
 
     fn start_position(&self) -> Position {
-        Position { coordinate: self.start.clone(), gtids: None, events_done: 0 }
+        Position::new(self.start.clone(), None).with_beginning(None)
     }
 
     fn first_schemas(&self) -> Vec<StoredSchema> {
         let schema = |parts: &TableParts| StoredSchema {
             table: parts.name.clone(),
             since: self.start.clone(),
-            state: SchemaState::Known { parts: parts.clone(), shown_until: None },
+            gtid: None,
+            state: SchemaState::Known { parts: parts.clone(), shown_until: None, is_used: false },
         };
         self.tables.iter().map(schema).collect()
     }
@@ -100,12 +105,14 @@ impl ArchiveSource {
         let selection = task.tables.clone();
         let history = History::new(
             &self.first_schemas(),
-            &self.start,
+            &self.start_position(),
             Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Rules { names: NameCase::Unknown, unlogged_rows: UnloggedRowsPolicy::Warn },
             Box::new(|_| ()),
         );
         let windows = window_options(task, SAMPLE_WINDOW_ROWS);
-        let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows);
+        let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows)
+            .with_event_bytes_max(event_bytes_max(task));
         let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
         self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
         Ok(())

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::{ChangeBatch, Coordinate, Table, TableName};
-use crate::checkpoint::{Checkpoint, CheckpointError, SourceIdentity, StateFolder};
+use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -22,6 +22,7 @@ use crate::pipeline::tracker::Tracker;
 use crate::status::Status;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
+use mysql::run_lock::{RunLock, RunLockError};
 
 /// What a running source may use.
 pub struct Context<'a> {
@@ -72,6 +73,14 @@ impl Source {
         }
     }
 
+    /// Keeps other runs of the task away from a server; of files, the state folder's lock is enough.
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<Option<RunLock>, Error> {
+        Ok(match self {
+            Source::Mysql(source) => Some(source.lock(task, on_lost)?),
+            Source::BinlogFiles(_) | Source::Parquet(_) => None,
+        })
+    }
+
     /// What the server calls itself that has, or had, the rows.
     pub fn server_version(&self) -> String {
         let known = match self {
@@ -85,14 +94,7 @@ impl Source {
 
     /// The stored checkpoint, if its positions mean something here.
     pub fn check_stored(&self, stored: Checkpoint, state: &StateFolder) -> Result<Checkpoint, Error> {
-        if stored.source != self.identity() {
-            return Err(Error::Checkpoint(CheckpointError::Foreign {
-                path: state.checkpoint_path(),
-                found: stored.source.to_string(),
-                expected: self.identity().to_string(),
-            }));
-        }
-        Ok(stored)
+        Ok(stored.of_source(&self.identity(), state.folder())?)
     }
 
     /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
@@ -133,8 +135,12 @@ pub enum SourceError {
     Findings(Vec<mysql::connection::Finding>),
     #[error("no table is selected: nothing on the server matches `tables`")]
     NoTables,
+    #[error("`tables` names {} and {}, which are the same table to this server", .names[0], .names[1])]
+    NamedTwice { names: [String; 2] },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
+    #[error(transparent)]
+    RunLock(RunLockError),
     #[error(transparent)]
     Load(mysql::snapshot::LoadError),
     #[error(transparent)]
@@ -164,6 +170,7 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SourceError::Load(error) => error.hint(),
+            SourceError::RunLock(error) => error.hint().map(str::to_owned),
             SourceError::Wire(error) | SourceError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
             SourceError::Binlog(error) => error.hint().map(str::to_owned),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),
@@ -171,11 +178,14 @@ impl SourceError {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
             }
             SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => Some(
-                "names are compared with case, and a table on which the account has no SELECT is not seen; \
+                "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no SELECT is not seen; \
                      `tidegate check` shows what it may see"
                     .to_owned(),
             ),
             SourceError::Dump(error) => Some(error.hint().to_owned()),
+            SourceError::NamedTwice { .. } => {
+                Some("it has lower_case_table_names on: name the table once".to_owned())
+            }
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             SourceError::OffsetBeyondProtocol { .. } => {
                 Some("turn GTIDs on at the server, or begin again with a full load".to_owned())

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -37,11 +37,17 @@ fn program() -> PathBuf {
 impl Tidegate {
     /// `tidegate run` on the task.
     pub(crate) fn run(task: &TaskFile) -> Tidegate {
-        Tidegate::spawn([OsStr::new("run"), task.write().as_os_str()])
+        Tidegate::spawn(task.run_arguments())
     }
 
     pub(crate) fn spawn(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Tidegate {
+        Tidegate::spawn_in(Path::new("."), arguments)
+    }
+
+    /// Started in this folder.
+    pub(crate) fn spawn_in(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Tidegate {
         let mut command = Command::new(program());
+        command.current_dir(folder);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let lines = Arc::new(Mutex::new(Vec::new()));

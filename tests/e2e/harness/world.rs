@@ -1,5 +1,6 @@
 //! What a test has for itself: a database, topics, a folder, and the task between them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -68,6 +69,7 @@ impl World {
             sink: kafka_sink(&self.kafka, ""),
             format: "canal_json".to_owned(),
             more: String::new(),
+            accept: "",
         }
     }
 
@@ -148,17 +150,28 @@ pub(crate) struct TaskFile {
     pub(crate) format: String,
     /// Further top-level keys.
     pub(crate) more: String,
+    /// What `run` is told to accept.
+    pub(crate) accept: &'static str,
 }
 
 impl TaskFile {
     pub(crate) fn write(&self) -> PathBuf {
-        let TaskFile { path, state, name, source, tables, sink, format, more } = self;
+        let TaskFile { path, state, name, source, tables, sink, format, more, accept: _ } = self;
         let state = state.display();
         let text = format!(
             "task: {name}\nsource: {source}\ntables: {tables}\nsink: {sink}\nformat: {format}\nstate: {state}\n{more}\n"
         );
         std::fs::write(path, text).expect("the test's folder can be written");
         path.clone()
+    }
+
+    /// `run task.yaml`, and what it is to accept.
+    pub(crate) fn run_arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec!["run".into(), self.write().into_os_string()];
+        if !self.accept.is_empty() {
+            arguments.extend(["--accept".into(), self.accept.into()]);
+        }
+        arguments
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {

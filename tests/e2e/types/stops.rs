@@ -42,6 +42,12 @@ impl Stage {
         self.task.tables = format!("\n  - {database}.marker\n  - table: {database}.orders\n    select: [{columns}]");
     }
 
+    /// Without a state, into the same topic.
+    fn begin_again(&mut self) {
+        self.task.state = self.world.path("again");
+        self.task.accept = "non_empty_topics";
+    }
+
     /// Runs until the full load is over.
     fn load(&mut self) -> Tidegate {
         let mut engine = Tidegate::run(&self.task);
@@ -110,7 +116,7 @@ fn text_that_is_none_stops_the_full_load() {
         failed(Tidegate::run(&stage.task), &["full load", &table, "column \"name\"", "UTF-8"]);
     }
     stage.world.mysql.run("UPDATE orders SET name = 'two' WHERE id = 2");
-    stage.task.state = stage.world.path("again");
+    stage.begin_again();
     let engine = stage.load();
     stage.finish(engine);
     stage.assert_ids(&["1", "2", "3"]);
@@ -129,10 +135,11 @@ fn text_that_is_none_stops_the_changes() {
     stage.stops_in_the_binlog(engine, &[&table, "column \"name\"", "not valid ucs2"]);
     let mut others = stage.task.clone();
     others.tables = format!("[{}.marker]", stage.world.database);
+    others.accept = "tables";
     let engine = Tidegate::run(&others);
     stage.finish(engine);
 
-    stage.task.state = stage.world.path("again");
+    stage.begin_again();
     let engine = stage.load();
     stage.finish(engine);
     stage.assert_ids(&["1", "2"]);
@@ -147,6 +154,7 @@ fn impossible_dates_in_computed_columns_stop() {
     stage.select("id, year(day) AS y");
     let table = format!("table {}.orders", stage.world.database);
     failed(Tidegate::run(&stage.task), &["full load", &table, "column day", "no calendar"]);
+    stage.task.accept = "select";
     stage.select("id, day, year(moment) AS y");
     let engine = stage.load();
 
@@ -179,6 +187,7 @@ fn an_expression_that_fails_stops() {
     stage.world.mysql.run("INSERT INTO orders VALUES (4, '40')");
     let table = format!("table {}.orders", stage.world.database);
     stage.stops_in_the_binlog(engine, &[&table, "select"]);
+    stage.task.accept = "select";
     stage.select("id, TRY_CAST(name AS SIGNED) AS number");
     let engine = Tidegate::run(&stage.task);
     stage.finish(engine);
@@ -204,7 +213,7 @@ fn incomplete_row_images_stop() {
         stage.stops_in_the_binlog(engine, &[&table, missing, "binlog_row_image = FULL"]);
 
         stage.world.mysql.run("SET SESSION binlog_row_image = FULL");
-        stage.task.state = stage.world.path("again");
+        stage.begin_again();
         let engine = stage.load();
         stage.finish(engine);
         stage.assert_ids(&["1", "2", "3"]);
@@ -235,7 +244,7 @@ fn statement_format_stops() {
     let table = format!("table {database}.orders");
     stage.stops_in_the_binlog(engine, &[&table, "statement format", "INSERT INTO orders", "binlog_format = ROW"]);
 
-    stage.task.state = stage.world.path("again");
+    stage.begin_again();
     let engine = stage.load();
     stage.finish(engine);
     stage.assert_ids(&["1", "2"]);
@@ -253,7 +262,7 @@ fn columns_that_nobody_describes_stop() {
     let table = format!("table {}.orders", stage.world.database);
     stage.stops_in_the_binlog(engine, &[&table, "ALTER TABLE orders RENAME COLUMN", "binlog_row_metadata = FULL"]);
 
-    stage.task.state = stage.world.path("again");
+    stage.begin_again();
     let engine = stage.load();
     stage.finish(engine);
     stage.assert_ids(&["1", "2"]);

@@ -47,7 +47,7 @@ use outstanding::{Outstanding, WindowId};
 use producer::{Event, EventKind, Messages, Producer, Topic};
 
 use crate::message::{MessageBatch, MessageWindow};
-use crate::sink::{Delivery, Sink, SinkError, order};
+use crate::sink::{Delivery, Sink, SinkError, TopicLook, order};
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
 /// in one go they lie side by side, and everything that walks the list takes half the time of a list that was made in
@@ -174,6 +174,10 @@ impl Sink for KafkaSink {
 
     fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError> {
         self.partition_count(topic)
+    }
+
+    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        self.look_at(topics)
     }
 
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {

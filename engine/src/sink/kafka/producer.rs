@@ -20,6 +20,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
+use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
 use super::outstanding::{Outstanding, WindowId};
@@ -75,6 +76,45 @@ impl Producer {
             KafkaError::MetadataFetch(code) => code,
             _ => RDKafkaErrorCode::InvalidArgument,
         })
+    }
+
+    /// The first or the next offset of each partition of some topics, each with how many it has.
+    pub(super) fn offsets(
+        &self,
+        topics: &[(&str, u32)],
+        which: Offset,
+        timeout: Duration,
+    ) -> Result<Vec<Vec<i64>>, RDKafkaErrorCode> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions) in topics {
+            for partition in 0..*partitions {
+                list.add_partition_offset(topic, partition as i32, which)
+                    .map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+            }
+        }
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: client and list are alive. The times that are asked for stand where offsets do, and the protocol's
+        // numbers for the first and the next offset are librdkafka's for the beginning and the end.
+        let code = unsafe { sys::rd_kafka_offsets_for_times(self.client.native_ptr(), list.ptr(), timeout_ms) };
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(code.into());
+        }
+        // Answers are filled in where the questions stand.
+        let mut elements = list.elements().into_iter();
+        let mut found: Vec<Vec<i64>> = Vec::with_capacity(topics.len());
+        for (_, partitions) in topics {
+            let offsets =
+                elements.by_ref().take(*partitions as usize).map(|element| match (element.error(), element.offset()) {
+                    (Ok(()), Offset::Offset(offset)) => Ok(offset),
+                    (Err(KafkaError::OffsetFetch(code)), _) => Err(code),
+                    _ => Err(RDKafkaErrorCode::InvalidArgument),
+                });
+            found.push(offsets.collect::<Result<_, _>>()?);
+        }
+        Ok(found)
     }
 
     pub(super) fn cluster_id(&self, timeout: Duration) -> Option<String> {

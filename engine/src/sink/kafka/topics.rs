@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::producer::reason_of;
 use super::{KafkaOptions, KafkaSink};
-use crate::sink::SinkError;
+use crate::sink::{SinkError, TopicLook};
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +54,49 @@ impl KafkaSink {
             TopicState::Incomplete => {}
             TopicState::Missing => self.create(topic)?,
         }
+        self.wait_for_leaders(topic)
+    }
+
+    pub(super) fn look_at(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        let mut counts = Vec::with_capacity(topics.len());
+        for topic in topics {
+            counts.push(match self.topic_state(topic)? {
+                TopicState::Complete { partitions } => Some(partitions),
+                TopicState::Incomplete => Some(self.wait_for_leaders(topic)?),
+                TopicState::Missing => None,
+            });
+        }
+        let partitions: Vec<(&str, u32)> =
+            topics.iter().zip(&counts).filter_map(|(&topic, count)| count.map(|count| (topic, count))).collect();
+        let mut first = self.offsets(&partitions, Offset::Beginning)?.into_iter();
+        let mut end = self.offsets(&partitions, Offset::End)?.into_iter();
+        let looks = counts.iter().map(|count| {
+            count.map(|partitions| {
+                let (first, end) = (first.next().expect("as many"), end.next().expect("as many"));
+                TopicLook {
+                    partitions,
+                    holds_messages: first.iter().zip(&end).any(|(first, end)| first < end),
+                    was_written: end.iter().any(|&end| end > 0),
+                }
+            })
+        });
+        Ok(looks.collect())
+    }
+
+    /// An offset of each partition of some topics, which have so many.
+    fn offsets(&self, topics: &[(&str, u32)], which: Offset) -> Result<Vec<Vec<i64>>, SinkError> {
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            match self.producer.offsets(topics, which, deadline.saturating_duration_since(Instant::now())) {
+                Ok(offsets) => return Ok(offsets),
+                // A partition whose leader has just changed is asked for again.
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(code) => return Err(SinkError::Client(format!("offsets of topics: {}", reason_of(code)))),
+            }
+        }
+    }
+
+    fn wait_for_leaders(&self, topic: &str) -> Result<u32, SinkError> {
         // The broker that answers may hear of the topic later than the one that made it.
         let deadline = Instant::now() + CREATION_TIMEOUT;
         loop {

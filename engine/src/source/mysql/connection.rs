@@ -14,7 +14,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, PROBE_AFTER, TlsMode};
-use crate::batch::{Column, SqlType, TableName};
+use crate::batch::{Column, NameCase, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
 ///
@@ -29,6 +29,15 @@ pub async fn connect(options: &ConnectOptions) -> Result<Conn, ConnectionError> 
         other => other,
     }
     .map_err(|source| ConnectionError { address: format!("{}:{}", options.host, options.port), source })
+}
+
+/// As [`connect`], with the variables that every session must have.
+pub async fn session(options: &ConnectOptions, facts: &ServerFacts) -> Result<Conn, ConnectionError> {
+    let mut connection = connect(options).await?;
+    match connection.query_drop(facts.session_settings()).await {
+        Ok(()) => Ok(connection),
+        Err(source) => Err(ConnectionError { address: format!("{}:{}", options.host, options.port), source }),
+    }
 }
 
 async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<Conn> {
@@ -63,8 +72,70 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
         // As the wire client: a dead peer is found by probes, and a slow one is waited for.
         .tcp_keepalive(Some(PROBE_AFTER))
         .connect_attribute("program_name", options.program_name.clone())
-        .init(vec!["SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = ''"])
+        // The first statement of a session, before anything is asked: a limit would cut the answers.
+        .init(vec![FIRST_SETTINGS])
 }
+
+/// What every session sets before it asks for anything; every server of the family knows these.
+///
+/// Each is set to a value. `DEFAULT` would be the server's global value, which somebody may have changed.
+pub(super) const FIRST_SETTINGS: &str = "SET NAMES utf8mb4, SESSION sql_select_limit = 18446744073709551615, \
+     SESSION time_zone = '+00:00', SESSION sql_mode = ''";
+
+/// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
+/// long, with the value that each must have. A session sets all that its server knows: what is not set here is
+/// whatever somebody once chose for the whole server.
+const SESSION_VARIABLES: [(&str, &str); 43] = [
+    // How much is answered. A SELECT of the full load names a LIMIT besides, which wins over this one.
+    ("sql_select_limit", "18446744073709551615"),
+    ("max_join_size", "18446744073709551615"),
+    ("sql_big_selects", "ON"),
+    ("sql_safe_updates", "OFF"),
+    // What is answered.
+    ("sql_mode", "''"),
+    ("time_zone", "'+00:00'"),
+    ("sql_auto_is_null", "OFF"),
+    ("max_sort_length", "8388608"),
+    ("group_concat_max_len", "1048576"),
+    ("div_precision_increment", "4"),
+    ("default_week_format", "0"),
+    ("lc_time_names", "'en_US'"),
+    ("query_cache_type", "OFF"),
+    ("use_secondary_engine", "OFF"),
+    ("old_mode", "''"),
+    ("sql_buffer_result", "OFF"),
+    ("resultset_metadata", "FULL"),
+    ("cte_max_recursion_depth", "1000"),
+    ("windowing_use_high_precision", "ON"),
+    // What SHOW and the catalogue tell.
+    ("sql_quote_show_create", "ON"),
+    ("show_create_table_verbosity", "OFF"),
+    ("show_create_table_skip_secondary_engine", "OFF"),
+    ("show_gipk_in_create_table_and_information_schema", "ON"),
+    ("show_old_temporals", "OFF"),
+    ("information_schema_stats_expiry", "86400"),
+    ("explain_format", "TRADITIONAL"),
+    ("terminology_use_previous", "NONE"),
+    // Transactions: a view must open when it is asked for, show one moment, and end with COMMIT and the session with it not.
+    ("autocommit", "ON"),
+    ("completion_type", "NO_CHAIN"),
+    ("transaction_isolation", "'REPEATABLE-READ'"),
+    ("tx_isolation", "'REPEATABLE-READ'"),
+    ("transaction_read_only", "OFF"),
+    ("tx_read_only", "OFF"),
+    // How long a statement, and the session, may take. A reader that waits for a slow sink must not be hung up on: a year,
+    // the longest that the server accepts. A table whose definition is being changed is waited for a while, then asked again.
+    ("max_execution_time", "0"),
+    ("max_statement_time", "0"),
+    ("max_session_mem_used", "9223372036854775807"),
+    ("net_read_timeout", "31536000"),
+    ("net_write_timeout", "31536000"),
+    ("wait_timeout", "31536000"),
+    ("interactive_timeout", "31536000"),
+    ("idle_transaction_timeout", "0"),
+    ("idle_readonly_transaction_timeout", "0"),
+    ("lock_wait_timeout", "50"),
+];
 
 /// The server could not be reached, or refused the session or a statement.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +153,11 @@ pub fn quote_identifier(name: &str) -> String {
 /// Database and table, quoted.
 pub fn quote_table(name: &TableName) -> String {
     format!("{}.{}", quote_identifier(&name.database), quote_identifier(&name.table))
+}
+
+/// Text as a literal, for sessions whose `sql_mode` is empty.
+pub fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Which server it is.
@@ -124,6 +200,8 @@ pub struct ServerFacts {
     pub grants: Grants,
     /// Global variables by name; those that this server does not know are missing.
     variables: HashMap<String, String>,
+    /// A SET statement for each session: of [`SESSION_VARIABLES`], those that this server knows.
+    session_settings: String,
 }
 
 /// Variables that decide whether and how a server can be copied from.
@@ -155,13 +233,22 @@ impl ServerFacts {
         let identity: Option<(String, String)> = connection.query_first("SELECT VERSION(), CURRENT_USER()").await?;
         let (version, account) = identity.unwrap_or_default();
         let grants: Vec<String> = connection.query("SHOW GRANTS").await?;
+        let version = ServerVersion::parse(&version);
+        let session_settings = session_settings(connection, &version).await?;
+        connection.query_drop(&session_settings).await?;
         let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
         Ok(ServerFacts {
-            version: ServerVersion::parse(&version),
+            version,
             account: format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")),
             grants: Grants::parse(grants.iter().map(String::as_str)),
             variables: variables.into_iter().collect(),
+            session_settings,
         })
+    }
+
+    /// The statement that gives a session the same variables whatever the server's global ones are.
+    pub fn session_settings(&self) -> &str {
+        &self.session_settings
     }
 
     /// A global variable; empty if the server does not know it.
@@ -196,6 +283,10 @@ impl ServerFacts {
         self.number("lower_case_table_names")
     }
 
+    pub fn name_case(&self) -> NameCase {
+        NameCase::of_server(self.lower_case_table_names())
+    }
+
     /// The zone of the server's clock, by the name or offset that it knows it by.
     pub fn time_zone(&self) -> &str {
         match self.variable("time_zone") {
@@ -214,6 +305,21 @@ impl ServerFacts {
         let days: f64 = self.number("expire_logs_days");
         Some(if seconds > 0 { seconds } else { (days * 86_400.0) as u64 }).filter(|&seconds| seconds > 0)
     }
+}
+
+/// Sets those of [`SESSION_VARIABLES`] that the server has.
+async fn session_settings(connection: &mut Conn, version: &ServerVersion) -> Result<String, mysql_async::Error> {
+    let names = SESSION_VARIABLES.map(|(name, _)| format!("'{name}'")).join(", ");
+    let sql = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
+    let known: HashSet<String> =
+        connection.query_map(sql, |(name, _): (String, String)| name).await?.into_iter().collect();
+    let known_settings = SESSION_VARIABLES.iter().filter(|(name, _)| known.contains(*name));
+    let mut settings: Vec<String> = known_settings.map(|(name, value)| format!("SESSION {name} = {value}")).collect();
+    if version.is_mysql_since(8, 0, 0) {
+        // The only key of a table may be an invisible index.
+        settings.push("SESSION optimizer_switch = 'use_invisible_indexes=on'".to_owned());
+    }
+    Ok(format!("SET {}", settings.join(", ")))
 }
 
 /// What keeps changes of the tables out of the server's binlog.
@@ -332,7 +438,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         findings.push(Finding {
             severity: Severity::Warning,
             check: "foreign keys",
-            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list(&tables.into_iter().collect::<Vec<_>>())),
+            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list_names(&tables.into_iter().collect::<Vec<_>>())),
             expected: "RESTRICT or NO ACTION".into(),
             hint: format!(
                 "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
@@ -360,7 +466,7 @@ fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: 
         false => Finding {
             severity: Severity::Error,
             check,
-            found: format!("{found}, which leaves out {}", list(&left_out)),
+            found: format!("{found}, which leaves out {}", list_names(&left_out)),
             expected: "every selected database logged".into(),
             hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
         },
@@ -410,8 +516,9 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
         check: "prepared XA transactions",
         found,
         expected: "none".into(),
-        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them: XA COMMIT \
-               or XA ROLLBACK each before the task's first start, or their rows are missing."
+        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
+               some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
+               each before its first start."
             .into(),
     })
 }
@@ -699,7 +806,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
         findings.push(Finding {
             severity: Severity::Error,
             check: "privileges",
-            found: format!("SELECT missing for {} on {}", facts.account, list(&names)),
+            found: format!("SELECT missing for {} on {}", facts.account, list_names(&names)),
             expected: "SELECT on every selected table".into(),
             hint: format!("GRANT SELECT ON {scope} TO {};", facts.account),
         });
@@ -709,7 +816,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
 fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     let mut about = |found: Vec<&TableName>, check, expected: &str, hint: &str| {
         if !found.is_empty() {
-            let (found, expected, hint) = (list(&found), expected.to_owned(), hint.to_owned());
+            let (found, expected, hint) = (list_names(&found), expected.to_owned(), hint.to_owned());
             findings.push(Finding { severity: Severity::Warning, check, found, expected, hint });
         }
     };
@@ -750,7 +857,8 @@ fn is_transactional(engine: &str) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|known| engine.eq_ignore_ascii_case(known))
 }
 
-fn list(names: &[&TableName]) -> String {
+/// The names, at most ten of them.
+pub fn list_names(names: &[&TableName]) -> String {
     let mut text = names.iter().take(NAMES_LISTED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_LISTED_MAX {
         text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);
@@ -780,6 +888,7 @@ mod tests {
             account: "'tide'@'%'".into(),
             grants: Grants::parse(grants.iter().copied()),
             variables: all,
+            session_settings: String::new(),
         }
     }
 

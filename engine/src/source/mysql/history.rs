@@ -5,36 +5,62 @@
 //! event. So the catalogue is read once, and from then on this history moves with the binlog:
 //!
 //! ```text
-//! shop.orders   since binlog.000001:4      version 1   id, amount            (the catalogue)
-//!               since binlog.000003:900    changed by  ALTER TABLE orders    (what it is now, nobody has said yet)
-//!               since binlog.000003:1400   version 2   id, amount, note      (the next table map, with FULL metadata)
+//! shop.orders   since binlog.000001:4                version 1   id, amount            (the catalogue)
+//!               since binlog.000003:900   3e11…:41   changed by  ALTER TABLE orders    (what it is now, nobody has said yet)
+//!               since binlog.000003:1400  3e11…:42   version 2   id, amount, note      (the next table map, with FULL metadata)
 //! ```
 //!
 //! After a statement that may have changed a table, its columns are unknown until a table map with names arrives. If one
 //! without names arrives first, reading stops: columns are never guessed and never shifted. Whatever schema is
-//! used, the decoder checks its column count and types against every table map.
+//! used, the decoder checks it against every table map: column count and types, and everything else that the map says. One
+//! with names that says something else than what is known makes a new version, also without a statement (`sql_log_bin=0`).
 //!
-//! Statements that the catalogue shows already. The position at which reading begins lies before the moment at which the
+//! *What no table map says.* Unique keys besides the primary one and display widths are inherited from the version before, but
+//! only where the statement in between has certainly not touched them ([`Clauses`](super::alter::Clauses)). A key that is gone
+//! would tell consumers that rows are one which are many.
+//!
+//! *Where in history.* An entry holds from a transaction on. With GTIDs that is a GTID, and the entry is in force at a position
+//! whose set has it: coordinates mean nothing on another server, and a reconnect by GTIDs begins at the start of a file.
+//! Without GTIDs there is one server, and an entry is in force at every coordinate from its own on. A table's first entry is
+//! always in force: nothing is known from before.
+//!
+//! *Statements that the catalogue shows already.* The position at which reading begins lies before the moment at which the
 //! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
 //! it in it: it changes nothing, provided that no row before it was decoded with that schema. If one was, its columns
-//! may have been others, and reading stops.
+//! may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
+//!
+//! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
+//! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
+//!
+//! *Names.* Statements name tables as they were typed, the catalogue and table maps as they are stored; [`NameCase`] knows
+//! which are the same.
 //!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
-use super::ddl::{self, Effect};
-use crate::batch::{Coordinate, Statement, Table, TableName, TableParts, UniqueKey};
+use super::binlog::type_text_of_map;
+use super::ddl::{self, Effect, UnloggedRows};
+use crate::batch::names::fold;
+use crate::batch::{
+    Coordinate, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
+};
+use crate::config::UnloggedRowsPolicy;
 
 /// One entry of the history, as the checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSchema {
     pub table: TableName,
+    /// The event that made it. With a GTID it says where people can look, and nothing more.
     pub since: Coordinate,
+    /// The transaction of that event. `None` on a server without GTIDs, of what the catalogue showed, and in checkpoints that
+    /// did not keep it.
+    #[serde(default)]
+    pub gtid: Option<Gtid>,
     pub state: SchemaState,
 }
 
@@ -42,57 +68,193 @@ pub struct StoredSchema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaState {
-    /// `shown_until`: if it was read from the catalogue, where the binlog ended before.
-    Known { parts: TableParts, shown_until: Option<Coordinate> },
-    /// A statement may have changed the columns; its first words, and the table before, of which the next one inherits what a
-    /// table map does not say.
-    Changed { by: String, last_version: u32, last: Option<TableParts> },
+    Known {
+        parts: TableParts,
+        /// If it was read from the catalogue: what had been executed before.
+        #[serde(default, deserialize_with = "watermark_or_coordinate")]
+        shown_until: Option<Watermark>,
+        /// Rows have been decoded with it. A checkpoint that does not say so may have been written after some.
+        #[serde(default = "yes")]
+        is_used: bool,
+    },
+    /// A statement may have changed the columns; its first words, and what it has left of the table before, of which the next
+    /// one inherits what a table map does not say.
+    Changed {
+        by: String,
+        last_version: u32,
+        #[serde(default)]
+        kept: Option<TableParts>,
+    },
 }
 
-/// Drops entries that nobody who starts at `position` can need.
-pub fn prune(entries: &mut Vec<StoredSchema>, position: &Coordinate) {
-    let superseded: HashSet<(TableName, u64, u64)> = {
-        let mut in_force: BTreeMap<&TableName, &StoredSchema> = BTreeMap::new();
-        let mut old = HashSet::new();
-        // Entries stand in the order of `since`.
-        for entry in entries.iter().filter(|entry| entry.since <= *position) {
-            if let Some(before) = in_force.insert(&entry.table, entry) {
-                old.insert((before.table.clone(), before.since.file_number(), before.since.offset));
-            }
+fn yes() -> bool {
+    true
+}
+
+/// A watermark, or the bare coordinate that older checkpoints have.
+fn watermark_or_coordinate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Watermark>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Watermark(Watermark),
+        Coordinate(Coordinate),
+    }
+    Ok(Option::<Stored>::deserialize(deserializer)?.map(|stored| match stored {
+        Stored::Watermark(watermark) => watermark,
+        Stored::Coordinate(coordinate) => Watermark::Coordinate(coordinate),
+    }))
+}
+
+impl StoredSchema {
+    /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
+    fn is_in_force(&self, position: &Position) -> bool {
+        match (&self.gtid, &position.gtids) {
+            (Some(gtid), Some(gtids)) => gtids.contains(gtid),
+            (_, None) => self.since <= position.coordinate,
+            // From a checkpoint without GTIDs in its entries. Its coordinate may be another server's; what holds from the entry
+            // on is safe before it: the columns are unknown, or table maps have their names.
+            (None, Some(_)) => true,
         }
-        old
-    };
-    if !superseded.is_empty() {
-        entries.retain(|e| !superseded.contains(&(e.table.clone(), e.since.file_number(), e.since.offset)));
+    }
+
+    /// Whether it was found at the same place of history, and says the same.
+    pub fn is_same(&self, other: &StoredSchema) -> bool {
+        let same_place = match (&self.gtid, &other.gtid) {
+            (Some(gtid), Some(other)) => gtid == other,
+            (None, None) => self.since == other.since,
+            _ => false,
+        };
+        self.table == other.table && same_place && self.state == other.state
     }
 }
+
+/// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything.
+pub fn prune(entries: &mut Vec<StoredSchema>, position: &Position) {
+    let mut in_force: HashMap<&TableName, usize> = HashMap::new();
+    let mut superseded = vec![false; entries.len()];
+    // Entries stand in the order in which they came to be.
+    for (index, entry) in entries.iter().enumerate() {
+        match in_force.get_mut(&entry.table) {
+            Some(before) if entry.is_in_force(position) => {
+                superseded[*before] = true;
+                *before = index;
+            }
+            Some(_) => {}
+            // The first.
+            None => _ = in_force.insert(&entry.table, index),
+        }
+    }
+    let mut superseded = superseded.into_iter();
+    entries.retain(|_| superseded.next() == Some(false));
+    for entry in entries {
+        if let SchemaState::Known { shown_until, .. } = &mut entry.state
+            && shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+        {
+            *shown_until = None;
+        }
+    }
+}
+
+/// Whether everything up to the watermark has been read.
+fn is_behind(position: &Position, watermark: &Watermark) -> bool {
+    match (watermark, &position.gtids) {
+        (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
+        (Watermark::Coordinate(coordinate), None) => *coordinate <= position.coordinate,
+        // Of another kind: from a checkpoint that kept coordinates only.
+        _ => true,
+    }
+}
+
+const PRIMARY: &str = "PRIMARY";
 
 /// Whether a table is captured, by database and name.
 pub type Captured = Box<dyn Fn(&str, &str) -> bool + Send>;
 
+/// What a history has to know of server and task.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub names: NameCase,
+    pub unlogged_rows: UnloggedRowsPolicy,
+}
+
+#[cfg(test)]
+pub const RULES: Rules = Rules { names: NameCase::Exact, unlogged_rows: UnloggedRowsPolicy::Warn };
+
+/// What the full load has to do with rows that a statement moves without row events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Its chunks were read behind the statement: consumers have what there is.
+    Shown,
+    /// It does not know: the task says what then.
+    Unknown,
+    /// Reading stops before the statement, for the load has to take a turn first.
+    Turn(Turn),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// From the statement on, every change of the table is emitted: what chunks have shown behind it is gone where the statement
+    /// is carried out.
+    Replay,
+    /// All rows of the table are to be read once more: some came without row events.
+    LoadAgain,
+}
+
+/// Tells what the full load has to do with a statement.
+pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>;
+
+/// An event and the transaction that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    pub at: &'a Coordinate,
+    pub gtid: Option<&'a Gtid>,
+}
+
+impl Here<'_> {
+    fn is_covered_by(&self, shown_until: &Option<Watermark>) -> bool {
+        shown_until.as_ref().is_some_and(|shown_until| shown_until.covers(self.gtid, self.at))
+    }
+
+    fn entry(&self, table: &TableName, state: SchemaState) -> StoredSchema {
+        StoredSchema { table: table.clone(), since: self.at.clone(), gtid: self.gtid.cloned(), state }
+    }
+}
+
 /// The schemas of captured tables at the point that the reader has reached.
 pub struct History {
     captured: Captured,
-    now: BTreeMap<TableName, Now>,
+    rules: Rules,
+    judge: Judge,
+    /// By [`NameCase::key`].
+    now: BTreeMap<TableName, Entry>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
+}
+
+struct Entry {
+    /// As it is stored on the server.
+    name: TableName,
+    now: Now,
 }
 
 enum Now {
     Known {
         table: Arc<Table>,
         /// Statements before it are in the schema already.
-        shown_until: Option<Coordinate>,
+        shown_until: Option<Watermark>,
         /// Rows have been decoded with it.
         is_used: bool,
     },
     Changed {
         by: String,
         at: Coordinate,
-        last: Option<Arc<Table>>,
+        kept: Option<Arc<Table>>,
         last_version: u32,
     },
 }
+
+/// What a statement leaves of the table before: see [`SchemaState::Changed`].
+type Keep<'a> = &'a dyn Fn(Option<&Table>) -> Option<TableParts>;
 
 /// The binlog and what is known of a table do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -107,8 +269,25 @@ pub enum HistoryError {
     Unknown { table: TableName },
     #[error("table {table}: {reason}")]
     Mismatch { table: TableName, reason: String },
-    #[error("`{statement}` may have changed rows of table {table} in statement format, without row events")]
-    StatementFormat { table: TableName, statement: String },
+    #[error("`{statement}` may have changed rows of {} in statement format, without row events", list(.tables))]
+    StatementFormat {
+        /// Those that it names; it may have changed others.
+        tables: Vec<TableName>,
+        statement: String,
+    },
+    /// No error: whoever reads goes on once the load has done its part.
+    #[error("before `{statement}`, the full load of table {table} has to take a turn")]
+    Turn { table: TableName, statement: String, turn: Turn },
+    #[error("`{statement}` moves rows of table {table} without row events: behind it, {}", .rows.consequence())]
+    UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
+}
+
+fn list(tables: &[TableName]) -> String {
+    match tables {
+        [] => "captured tables".to_owned(),
+        [table] => format!("table {table}"),
+        [first, others @ ..] => format!("table {first} and {} other tables", others.len()),
+    }
 }
 
 impl HistoryError {
@@ -120,8 +299,12 @@ impl HistoryError {
             HistoryError::RowsBefore { .. } => {
                 "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
             }
+            HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
             HistoryError::StatementFormat { .. } => {
-                "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load of the table (move the state folder away)"
+                "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::UnloggedRows { .. } => {
+                "`incremental: {unlogged_rows: warn}` goes on and leaves the topic so; or begin again with a full load (move the state folder away)"
             }
         }
     }
@@ -133,145 +316,209 @@ impl History {
     /// Starts with the versions in force at `position`; later ones are found again as the reader gets there.
     pub fn new(
         stored: &[StoredSchema],
-        position: &Coordinate,
+        position: &Position,
         captured: Captured,
+        rules: Rules,
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
         let mut now = BTreeMap::new();
         for entry in stored {
+            let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
-            if entry.since > *position && now.contains_key(&entry.table) {
+            if !entry.is_in_force(position) && now.contains_key(&key) {
                 continue;
             }
             let state = match &entry.state {
-                SchemaState::Known { parts, shown_until } => Now::Known {
+                SchemaState::Known { parts, shown_until, is_used } => Now::Known {
                     table: Arc::new(Table::from(parts.clone())),
-                    shown_until: shown_until.clone(),
-                    // Only where nothing was read yet is it certain that no row was.
-                    is_used: entry.since != *position,
+                    shown_until: shown_until.clone().filter(|shown_until| !is_behind(position, shown_until)),
+                    is_used: *is_used,
                 },
-                SchemaState::Changed { by, last_version, last } => Now::Changed {
+                SchemaState::Changed { by, last_version, kept } => Now::Changed {
                     by: by.clone(),
                     at: entry.since.clone(),
-                    last: last.clone().map(|parts| Arc::new(Table::from(parts))),
+                    kept: kept.clone().map(|parts| Arc::new(Table::from(parts))),
                     last_version: *last_version,
                 },
             };
-            now.insert(entry.table.clone(), state);
+            now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
-        History { captured, now, record }
+        History { captured, rules, judge: Box::new(|_, _, _| Moved::Unknown), now, record }
+    }
+
+    /// Asks `judge` before a statement that moves rows without row events.
+    pub fn with_judge(self, judge: Judge) -> History {
+        History { judge, ..self }
+    }
+
+    fn is_captured(&self, name: &TableName) -> bool {
+        (self.captured)(&name.database, &name.table)
     }
 
     /// The schema for a table map.
     ///
-    /// `described` is the table as the map itself describes it, where it does; `fits` checks a schema against the map.
+    /// `described` is the table as the map itself describes it, where it does; `fits` checks a schema against everything that
+    /// the map says.
     pub fn resolve(
         &mut self,
         name: &TableName,
         described: Option<TableParts>,
         fits: impl Fn(&Table) -> Result<(), String>,
-        at: &Coordinate,
+        here: Here<'_>,
     ) -> Result<Option<Arc<Table>>, HistoryError> {
-        if !(self.captured)(&name.database, &name.table) {
+        let key = self.rules.names.key(name);
+        // A table map may not have the case that the catalogue has.
+        let name = self.now.get(&key).map_or_else(|| name.clone(), |entry| entry.name.clone());
+        if !self.is_captured(&name) {
             return Ok(None);
         }
-        let known = self.now.get_mut(name);
-        if let Some(Now::Known { table, is_used, .. }) = known {
-            let same_names = described
-                .as_ref()
-                .is_none_or(|parts| parts.columns.iter().map(|c| &c.name).eq(table.columns().iter().map(|c| &c.name)));
-            match fits(table) {
-                Ok(()) if same_names => {
-                    *is_used = true;
+        let mut differs = None;
+        if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
+            match (fits(table), &described) {
+                (Ok(()), _) => {
+                    let is_first = !std::mem::replace(is_used, true);
+                    if is_first && here.is_covered_by(shown_until) {
+                        let (parts, shown_until) = (TableParts::from(Table::clone(table)), shown_until.clone());
+                        let state = SchemaState::Known { parts, shown_until, is_used: true };
+                        (self.record)(here.entry(&name, state));
+                    }
                     return Ok(Some(table.clone()));
                 }
-                Err(reason) if described.is_none() => {
-                    return Err(HistoryError::Mismatch { table: name.clone(), reason });
-                }
-                _ => {}
+                (Err(reason), None) => return Err(HistoryError::Mismatch { table: name, reason }),
+                (Err(reason), Some(_)) => differs = Some(reason),
             }
         }
-        let known = self.now.get(name);
+        let known = self.now.get(&key).map(|entry| &entry.now);
         let Some(mut parts) = described else {
             return Err(match known {
                 Some(Now::Changed { by, at, .. }) => {
-                    HistoryError::Changed { table: name.clone(), at: at.clone(), statement: by.clone() }
+                    HistoryError::Changed { table: name, at: at.clone(), statement: by.clone() }
                 }
-                _ => HistoryError::Unknown { table: name.clone() },
+                _ => HistoryError::Unknown { table: name },
             });
         };
-        let (last, last_version) = match known {
-            Some(Now::Known { table, .. }) => (Some(table.clone()), table.version()),
-            Some(Now::Changed { last, last_version, .. }) => (last.clone(), *last_version),
+        let (kept, last_version) = match known {
+            // Whatever changed it was not seen, and may have touched anything.
+            Some(Now::Known { table, .. }) => (None, table.version()),
+            Some(Now::Changed { kept, last_version, .. }) => (kept.clone(), *last_version),
             None => (None, 0),
         };
+        parts.name = name.clone();
         parts.version = last_version + 1;
-        if let Some(last) = &last {
-            inherit(&mut parts, last);
+        if let Some(kept) = &kept {
+            inherit(&mut parts, kept);
         }
         let table = Arc::new(Table::from(parts.clone()));
         fits(&table).map_err(|reason| HistoryError::Mismatch { table: name.clone(), reason })?;
-        info!(table = %name, version = table.version(), columns = table.columns().len(), at = %at, "schema changed");
-        let state = SchemaState::Known { parts, shown_until: None };
-        (self.record)(StoredSchema { table: name.clone(), since: at.clone(), state });
-        self.now.insert(name.clone(), Now::Known { table: table.clone(), shown_until: None, is_used: true });
+        if let Some(reason) = differs {
+            warn!(table = %name, at = %here.at, reason, "definition changed without a statement in the binlog");
+        }
+        let keys: Vec<&str> = parts.unique_keys.iter().map(|key| key.name.as_str()).collect();
+        info!(
+            table = %name,
+            version = table.version(),
+            columns = table.columns().len(),
+            keys = keys.join(","),
+            at = %here.at,
+            "schema changed"
+        );
+        if kept.is_none() && last_version > 0 {
+            info!(table = %name, "display widths, and unique keys besides the primary one, are not known any more");
+        }
+        let state = SchemaState::Known { parts, shown_until: None, is_used: true };
+        (self.record)(here.entry(&name, state));
+        self.now
+            .insert(key, Entry { name, now: Now::Known { table: table.clone(), shown_until: None, is_used: true } });
         Ok(Some(table))
     }
 
     /// A statement in the binlog that is neither a transaction's frame nor rows. Gives it back if it touches captured tables,
     /// unless the catalogue showed what it did before reading began.
-    pub fn statement(&mut self, database: &str, sql: &str, at: &Coordinate) -> Result<Option<Statement>, HistoryError> {
+    pub fn statement(&mut self, database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, HistoryError> {
         let effects = ddl::effects(sql, database);
+        if effects.contains(&Effect::Rows) && !self.has_shown_all(here) {
+            let tables = self.now.values().map(|entry| &entry.name);
+            return Err(HistoryError::StatementFormat {
+                tables: tables.filter(|table| ddl::mentions(sql, database, table, self.rules.names)).cloned().collect(),
+                statement: ddl::first_words(sql),
+            });
+        }
+        // Before anything else: a task that stops here stops here again.
+        for (table, rows) in self.unlogged_rows(&effects, here) {
+            match (self.judge)(&table, rows, here) {
+                Moved::Shown => continue,
+                Moved::Unknown => {}
+                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
+            }
+            if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
+                return Err(HistoryError::UnloggedRows { table, statement: ddl::first_words(sql), rows });
+            }
+            let statement = ddl::first_words(sql);
+            warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
+        }
         let mut touched: Vec<TableName> = Vec::new();
         for effect in &effects {
             match effect {
-                // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
-                Effect::Created { table, if_not_exists: true } if self.now.contains_key(table) => {
-                    touched.push(table.clone());
+                Effect::Created { table, if_not_exists, .. } => {
+                    for table in self.captured_as(table) {
+                        // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
+                        if *if_not_exists && self.now.contains_key(&self.rules.names.key(&table)) {
+                            touched.push(table);
+                        } else {
+                            touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                        }
+                    }
                 }
-                Effect::Created { table, .. } | Effect::Altered(table) | Effect::Dropped(table) => {
-                    touched.extend(self.mark_changed(table, sql, at)?);
+                Effect::Altered { table, clauses } => {
+                    for table in self.captured_as(table) {
+                        touched.extend(self.mark_changed(&table, sql, here, &|before| clauses.kept(before?))?);
+                    }
+                }
+                Effect::Dropped(table) => {
+                    for table in self.captured_as(table) {
+                        touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                    }
                 }
                 Effect::Renamed { from, to } => {
-                    let from = self.mark_changed(from, sql, at)?;
-                    touched.extend(self.mark_changed(to, sql, at)?);
-                    touched.extend(from);
+                    let kept = self.kept_of(from);
+                    let mut renamed = Vec::new();
+                    for table in self.captured_as(from) {
+                        renamed.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                    }
+                    for table in self.captured_as(to) {
+                        touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone())?);
+                    }
+                    touched.extend(renamed);
                 }
                 Effect::DroppedDatabase(dropped) => {
-                    let tables: Vec<TableName> =
-                        self.now.keys().filter(|name| *name.database == **dropped).cloned().collect();
-                    for table in tables {
-                        touched.extend(self.mark_changed(&table, sql, at)?);
+                    for table in self.known_in(dropped) {
+                        touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
                     }
                 }
-                Effect::Truncated(table) | Effect::PartitionsChanged(table) => {
-                    if (self.captured)(&table.database, &table.table) {
-                        warn!(table = %table, at = %at, statement = ddl::first_words(sql), "rows went without row events");
-                        touched.push(table.clone());
+                Effect::Unlogged { table, .. } => {
+                    let news = |table: &TableName| !self.has_shown(table, here);
+                    touched.extend(self.captured_as(table).into_iter().filter(news));
+                }
+                Effect::Indexed { table, dropped } => {
+                    for table in self.captured_as(table) {
+                        if let Some(index) = dropped {
+                            self.drop_key(&table, index, here);
+                        }
+                        touched.push(table);
                     }
                 }
-                Effect::Indexed(table) => {
-                    touched.extend((self.captured)(&table.database, &table.table).then(|| table.clone()));
-                }
-                Effect::Rows => {
-                    if let Some(table) = self.now.keys().find(|table| ddl::mentions(sql, database, table)) {
-                        return Err(HistoryError::StatementFormat {
-                            table: table.clone(),
-                            statement: ddl::first_words(sql),
-                        });
-                    }
-                }
+                Effect::Rows => {}
             }
         }
         // An ALTER that renames touches a table twice; a rename to a name that is not captured is about the old one.
         let mut tables: Vec<TableName> = Vec::new();
         let renamed = effects.iter().filter_map(|effect| match effect {
-            Effect::Renamed { to, .. } => Some(to),
+            Effect::Renamed { to, .. } => Some(self.captured_as(to)),
             _ => None,
         });
-        for table in renamed.chain(&touched) {
-            if touched.contains(table) && !tables.contains(table) {
-                tables.push(table.clone());
+        for table in renamed.flatten().chain(touched.iter().cloned()) {
+            if touched.contains(&table) && !tables.contains(&table) {
+                tables.push(table);
             }
         }
         Ok((!tables.is_empty()).then(|| Statement {
@@ -282,75 +529,176 @@ impl History {
         }))
     }
 
-    /// Gives the table back if it is captured and the statement is news.
+    /// The captured tables of which a statement with these effects, standing `here`, has rows go or come without row events.
+    ///
+    /// Not those that the catalogue has shown after it, before any row was read; nor those that nobody has heard of, unless
+    /// rows may have come.
+    pub fn unlogged_rows(&self, effects: &[Effect], here: Here<'_>) -> Vec<(TableName, UnloggedRows)> {
+        let mut out = Vec::new();
+        for effect in effects {
+            if let Effect::DroppedDatabase(dropped) = effect {
+                out.extend(self.known_in(dropped).into_iter().map(|table| (table, UnloggedRows::Dropped)));
+            }
+            for (name, rows) in effect.unlogged_rows() {
+                let tables = self.captured_as(name).into_iter();
+                let concerns = |table: &TableName| rows.adds() || self.now.contains_key(&self.rules.names.key(table));
+                out.extend(tables.filter(concerns).map(|table| (table, rows)));
+            }
+        }
+        out.retain(|(table, _)| !self.has_shown(table, here));
+        out
+    }
+
+    /// The captured tables that a name in a statement can mean.
+    fn captured_as(&self, written: &TableName) -> Vec<TableName> {
+        let names = self.rules.names;
+        let key = names.key(written);
+        let mut tables: Vec<TableName> = match names {
+            NameCase::Exact | NameCase::Folded => {
+                self.now.get(&key).map(|entry| entry.name.clone()).into_iter().collect()
+            }
+            NameCase::Unknown => {
+                let can_mean = |name: &TableName| {
+                    names.can_mean(&written.database, &name.database) && names.can_mean(&written.table, &name.table)
+                };
+                self.now.values().map(|entry| &entry.name).filter(|name| can_mean(name)).cloned().collect()
+            }
+        };
+        if tables.is_empty() {
+            tables.push(key);
+        }
+        tables.retain(|table| self.is_captured(table));
+        tables
+    }
+
+    fn known_in(&self, database: &str) -> Vec<TableName> {
+        let names = self.now.values().map(|entry| &entry.name);
+        let is_in = |name: &&TableName| self.rules.names.can_mean(database, &name.database) && self.is_captured(name);
+        names.filter(is_in).cloned().collect()
+    }
+
+    /// Whether the catalogue, read later than this statement ran, has shown the table as no row was decoded with it yet.
+    fn has_shown(&self, table: &TableName, here: Here<'_>) -> bool {
+        let entry = self.now.get(&self.rules.names.key(table));
+        entry.is_some_and(|entry| entry.now.is_shown_and_unused(here))
+    }
+
+    /// The same of all tables.
+    fn has_shown_all(&self, here: Here<'_>) -> bool {
+        !self.now.is_empty() && self.now.values().all(|entry| entry.now.is_shown_and_unused(here))
+    }
+
+    /// Gives the table back if the statement is news. `keep` tells what it leaves of the table before.
     fn mark_changed(
         &mut self,
         table: &TableName,
         sql: &str,
-        at: &Coordinate,
+        here: Here<'_>,
+        keep: Keep<'_>,
     ) -> Result<Option<TableName>, HistoryError> {
-        if !(self.captured)(&table.database, &table.table) {
-            return Ok(None);
-        }
-        if let Some(Now::Known { shown_until: Some(shown_until), is_used, .. }) = self.now.get(table)
-            && at < shown_until
+        let key = self.rules.names.key(table);
+        let by = ddl::first_words(sql);
+        if let Some(Entry { now: Now::Known { shown_until, is_used, .. }, .. }) = self.now.get(&key)
+            && here.is_covered_by(shown_until)
         {
             return match is_used {
                 false => Ok(None),
-                true => Err(HistoryError::RowsBefore {
-                    table: table.clone(),
-                    at: at.clone(),
-                    statement: ddl::first_words(sql),
-                }),
+                true => Err(HistoryError::RowsBefore { table: table.clone(), at: here.at.clone(), statement: by }),
             };
         }
-        let (last, last_version) = match self.now.remove(table) {
+        let (before, last_version) = match self.now.remove(&key).map(|entry| entry.now) {
             Some(Now::Known { table: known, .. }) => (Some(known.clone()), known.version()),
-            Some(Now::Changed { last, last_version, .. }) => (last, last_version),
+            Some(Now::Changed { kept, last_version, .. }) => (kept, last_version),
             None => (None, 0),
         };
-        let by = ddl::first_words(sql);
-        info!(table = %table, at = %at, statement = by, "definition may have changed");
-        (self.record)(StoredSchema {
-            table: table.clone(),
-            since: at.clone(),
-            state: SchemaState::Changed {
-                by: by.clone(),
-                last_version,
-                last: last.as_deref().map(|last| TableParts::from(last.clone())),
-            },
-        });
-        self.now.insert(table.clone(), Now::Changed { by, at: at.clone(), last, last_version });
+        let kept = keep(before.as_deref());
+        info!(table = %table, at = %here.at, statement = by, "definition may have changed");
+        let state = SchemaState::Changed { by: by.clone(), last_version, kept: kept.clone() };
+        (self.record)(here.entry(table, state));
+        let kept = kept.map(|parts| Arc::new(Table::from(parts)));
+        let now = Now::Changed { by, at: here.at.clone(), kept, last_version };
+        self.now.insert(key, Entry { name: table.clone(), now });
         Ok(Some(table.clone()))
+    }
+
+    /// An index is gone: columns and rows are the same, but it does not identify rows any more if it did.
+    fn drop_key(&mut self, table: &TableName, index: &str, here: Here<'_>) {
+        let Some(entry) = self.now.get_mut(&self.rules.names.key(table)) else { return };
+        if entry.now.is_shown_and_unused(here) {
+            return;
+        }
+        let less = |table: &Table| {
+            let mut parts = TableParts::from(table.clone());
+            parts.unique_keys.retain(|key| fold(&key.name) != fold(index));
+            (parts.unique_keys.len() < table.unique_keys().len()).then_some(parts)
+        };
+        let state = match &mut entry.now {
+            Now::Known { table, shown_until, is_used } => {
+                let Some(mut parts) = less(table) else { return };
+                parts.version += 1;
+                *table = Arc::new(Table::from(parts.clone()));
+                SchemaState::Known { parts, shown_until: shown_until.clone(), is_used: *is_used }
+            }
+            Now::Changed { by, kept: Some(kept), last_version, .. } => {
+                let Some(parts) = less(kept) else { return };
+                *kept = Arc::new(Table::from(parts.clone()));
+                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept: Some(parts) }
+            }
+            Now::Changed { kept: None, .. } => return,
+        };
+        info!(table = %entry.name, at = %here.at, index, "a unique key is gone");
+        let name = entry.name.clone();
+        (self.record)(here.entry(&name, state));
+    }
+
+    /// What is known of a table, for another that gets its rows.
+    fn kept_of(&self, written: &TableName) -> Option<TableParts> {
+        let table = self.captured_as(written).into_iter().next()?;
+        match &self.now.get(&self.rules.names.key(&table))?.now {
+            Now::Known { table, .. } => Some(TableParts::from(Table::clone(table))),
+            Now::Changed { kept, .. } => kept.as_deref().map(|kept| TableParts::from(kept.clone())),
+        }
     }
 }
 
-/// Fills in what a table map does not say from the version before: the exact text of a column's type (display width) where
-/// name and type are the same, and unique keys other than the primary one where all their columns are still there.
+impl Now {
+    fn is_shown_and_unused(&self, here: Here<'_>) -> bool {
+        matches!(self, Now::Known { shown_until, is_used: false, .. } if here.is_covered_by(shown_until))
+    }
+}
+
+/// Fills in what a table map does not say from what is kept of the version before: the exact text of a column's type (display
+/// width) where the map says nothing against it, and unique keys other than the primary one, as long as all their columns
+/// are there and NOT NULL.
 ///
 /// Of a table without a primary key, a table map calls the first unique key of NOT NULL columns so. If the version before
 /// has a key of these columns and no primary one, it is that key: the catalogue knows the difference.
-fn inherit(parts: &mut TableParts, last: &Table) {
+fn inherit(parts: &mut TableParts, kept: &Table) {
     for column in &mut parts.columns {
-        let same = last.columns().iter().find(|old| old.name == column.name && old.sql_type == column.sql_type);
+        let same = kept.columns().iter().find(|old| {
+            old.name == column.name
+                && old.sql_type == column.sql_type
+                && type_text_of_map(&old.type_text) == type_text_of_map(&column.type_text)
+        });
         if let Some(old) = same {
             column.type_text.clone_from(&old.type_text);
         }
     }
-    let inherited: Vec<UniqueKey> = last
+    let mut inherited: Vec<UniqueKey> = kept
         .unique_keys()
         .iter()
-        .filter(|key| key.name != "PRIMARY")
+        .filter(|key| key.name != PRIMARY)
         .filter_map(|key| {
             let new_index = |old: &usize| {
-                let name = &last.columns()[*old].name;
-                parts.columns.iter().position(|column| column.name == *name)
+                let name = &kept.columns()[*old].name;
+                parts.columns.iter().position(|column| column.name == *name && !column.nullable)
             };
             let columns = key.columns.iter().map(new_index).collect::<Option<Vec<_>>>()?;
             Some(UniqueKey { name: key.name.clone(), columns })
         })
         .collect();
-    if last.primary_key().is_none() {
+    inherited.sort_by(|a, b| a.name.cmp(&b.name));
+    if kept.primary_key().is_none() {
         let is_inherited = |key: &UniqueKey| inherited.iter().any(|other| other.columns == key.columns);
         parts.unique_keys.retain(|key| !is_inherited(key));
     }
@@ -358,186 +706,4 @@ fn inherit(parts: &mut TableParts, last: &Table) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::batch::pretty;
-
-    fn parts(header: &str, version: u32) -> TableParts {
-        let mut parts = TableParts::from(Table::clone(&pretty::table(header)));
-        parts.version = version;
-        parts
-    }
-
-    fn at(offset: u64) -> Coordinate {
-        Coordinate::new("binlog.000001", offset)
-    }
-
-    fn name() -> TableName {
-        TableName::new("db", "t")
-    }
-
-    fn known(parts: TableParts, shown_until: Option<Coordinate>) -> SchemaState {
-        SchemaState::Known { parts, shown_until }
-    }
-
-    fn history() -> (History, Arc<Mutex<Vec<StoredSchema>>>) {
-        let recorded = Arc::new(Mutex::new(Vec::new()));
-        let stored = [StoredSchema { table: name(), since: at(4), state: known(parts("id:int", 1), None) }];
-        let sink = recorded.clone();
-        let history = History::new(
-            &stored,
-            &at(4),
-            Box::new(|database, _| database == "db"),
-            Box::new(move |entry| sink.lock().unwrap().push(entry)),
-        );
-        (history, recorded)
-    }
-
-    fn fits(_: &Table) -> Result<(), String> {
-        Ok(())
-    }
-
-    #[test]
-    fn a_table_that_has_not_changed_keeps_its_version() {
-        let (mut history, recorded) = history();
-        let table = history.resolve(&name(), None, fits, &at(100)).unwrap().unwrap();
-        let described = history.resolve(&name(), Some(parts("id:int", 0)), fits, &at(200)).unwrap().unwrap();
-        assert!(Arc::ptr_eq(&table, &described));
-        history.statement("db", "CREATE TABLE IF NOT EXISTS t (x INT)", &at(300)).unwrap();
-        assert!(history.resolve(&name(), None, fits, &at(400)).is_ok());
-        assert!(recorded.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn after_a_ddl_names_are_needed() {
-        let (mut history, recorded) = history();
-        history.statement("db", "ALTER TABLE t ADD name TEXT", &at(300)).unwrap();
-        let error = history.resolve(&name(), None, fits, &at(400)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "columns of table db.t are unknown since binlog.000001:300, where `ALTER TABLE t ADD name TEXT` changed them"
-        );
-        let described = Some(parts("id:int name:text", 0));
-        let table = history.resolve(&name(), described, fits, &at(400)).unwrap().unwrap();
-        assert_eq!((table.version(), table.columns().len()), (2, 2));
-        assert_eq!(recorded.lock().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_map_that_does_not_fit_stops_unless_it_has_names() {
-        let (mut history, _) = history();
-        let wider = |table: &Table| (table.columns().len() == 2).then_some(()).ok_or("2 columns, not 1".to_owned());
-        assert!(matches!(history.resolve(&name(), None, wider, &at(9)), Err(HistoryError::Mismatch { .. })));
-        let described = Some(parts("id:int name:text", 0));
-        assert_eq!(history.resolve(&name(), described, wider, &at(9)).unwrap().unwrap().version(), 2);
-    }
-
-    #[test]
-    fn tables_that_are_not_captured_are_nobodys_business() {
-        let (mut history, _) = history();
-        assert!(history.resolve(&TableName::new("other", "t"), None, fits, &at(9)).unwrap().is_none());
-        history.statement("other", "ALTER TABLE t ADD x INT", &at(9)).unwrap();
-        assert!(history.resolve(&name(), None, fits, &at(10)).is_ok());
-    }
-
-    #[test]
-    fn a_statement_that_the_catalogue_shows_already_changes_nothing_unless_rows_came_before_it() {
-        let stored = [StoredSchema { table: name(), since: at(4), state: known(parts("id:int", 1), Some(at(500))) }];
-        let begin = |position| History::new(&stored, &at(position), Box::new(|_, _| true), Box::new(|_| ()));
-        let alter = |history: &mut History, offset| history.statement("db", "ALTER TABLE t ADD x INT", &at(offset));
-        let is_known = |history: &mut History| history.resolve(&name(), None, fits, &at(600)).is_ok();
-
-        let mut untouched = begin(4);
-        alter(&mut untouched, 300).unwrap();
-        assert!(is_known(&mut untouched));
-
-        let mut later = begin(4);
-        alter(&mut later, 500).unwrap();
-        assert!(!is_known(&mut later));
-
-        let mut decoded_before = begin(4);
-        assert!(is_known(&mut decoded_before));
-        let error = alter(&mut decoded_before, 300).unwrap_err();
-        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
-
-        let mut begun_in_between = begin(200);
-        let error = alter(&mut begun_in_between, 300).unwrap_err();
-        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
-    }
-
-    #[test]
-    fn rows_changed_by_statements_are_refused() {
-        let (mut history, _) = history();
-        history.statement("db", "UPDATE unrelated SET x = 1", &at(9)).unwrap();
-        let error = history.statement("db", "DELETE FROM t WHERE id = 7", &at(9)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`DELETE FROM t WHERE id` may have changed rows of table db.t in statement format, without row events"
-        );
-    }
-
-    #[test]
-    fn a_restart_begins_with_the_version_of_its_position() {
-        let entry = |offset, state| StoredSchema { table: name(), since: at(offset), state };
-        let mut stored = vec![
-            entry(4, known(parts("id:int", 1), None)),
-            entry(300, SchemaState::Changed { by: "ALTER TABLE t".into(), last_version: 1, last: None }),
-            entry(400, known(parts("id:int name:text", 2), None)),
-        ];
-        let version = |stored: &[StoredSchema], position| {
-            let mut history = History::new(stored, &at(position), Box::new(|_, _| true), Box::new(|_| ()));
-            history.resolve(&name(), None, fits, &at(position)).ok().flatten().map(|table| table.version())
-        };
-        assert_eq!(version(&stored, 200), Some(1));
-        assert_eq!(version(&stored, 350), None);
-        assert_eq!(version(&stored, 400), Some(2));
-        prune(&mut stored, &at(350));
-        assert_eq!(stored.len(), 2);
-        prune(&mut stored, &at(500));
-        assert_eq!(stored.len(), 1);
-    }
-
-    /// What a table map does not say comes from the version before, also if there was a restart in between.
-    #[test]
-    fn a_restart_behind_an_alter_forgets_nothing() {
-        let mut first = parts("id:int", 1);
-        first.columns[0].type_text = "int(6) unsigned zerofill".into();
-        first.unique_keys = vec![UniqueKey { name: "by_id".into(), columns: vec![0] }];
-        let stored = StoredSchema { table: name(), since: at(4), state: known(first, None) };
-        let recorded = Arc::new(Mutex::new(vec![stored.clone()]));
-        let recorder = recorded.clone();
-        let record = Box::new(move |entry| recorder.lock().unwrap().push(entry));
-        let mut history = History::new(&[stored], &at(4), Box::new(|_, _| true), record);
-        history.statement("db", "ALTER TABLE t ADD name TEXT", &at(200)).unwrap();
-
-        let text = serde_json::to_string(&*recorded.lock().unwrap()).unwrap();
-        let stored: Vec<StoredSchema> = serde_json::from_str(&text).unwrap();
-        let mut history = History::new(&stored, &at(300), Box::new(|_, _| true), Box::new(|_| ()));
-        // As a table map has it: no width, and the unique key under another name.
-        let mut described = parts("id:int name:text", 0);
-        described.unique_keys = vec![UniqueKey { name: "PRIMARY".into(), columns: vec![0] }];
-        let table = history.resolve(&name(), Some(described), |_| Ok(()), &at(400)).unwrap().unwrap();
-        assert_eq!(table.columns()[0].type_text, "int(6) unsigned zerofill");
-        assert_eq!((table.unique_keys()[0].name.as_str(), table.unique_keys().len(), table.version()), ("by_id", 1, 2));
-    }
-
-    #[test]
-    fn a_unique_key_does_not_become_the_primary_one() {
-        let unique = |name: &str, columns: &[usize]| UniqueKey { name: name.into(), columns: columns.to_vec() };
-        let keys_after = |before: UniqueKey, described: &UniqueKey| {
-            let mut last = parts("id:int code:int", 1);
-            last.unique_keys = vec![before];
-            // A column came in front.
-            let mut now = parts("new:int id:int code:int", 0);
-            now.unique_keys = vec![described.clone()];
-            inherit(&mut now, &Table::from(last));
-            now.unique_keys
-        };
-        let (primary, promoted) = (unique("PRIMARY", &[1]), unique("PRIMARY", &[2]));
-        assert_eq!(keys_after(unique("by_code", &[1]), &promoted), [unique("by_code", &[2])]);
-        assert_eq!(keys_after(unique("by_code", &[1]), &primary), [primary, unique("by_code", &[2])]);
-        assert_eq!(keys_after(unique("PRIMARY", &[1]), &promoted), [promoted]);
-    }
-}
+mod tests;

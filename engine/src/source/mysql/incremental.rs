@@ -25,18 +25,20 @@
 //! no GTIDs   server_uuid is that of the server whose file it is, else an error
 //! ```
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
 use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
+use super::connection::ServerVersion;
 use super::dump_error::DumpError;
-use super::history::History;
+use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Coordinate, GtidSet, Position, Progress, Window};
+use crate::batch::{Coordinate, GtidSet, Position, Progress, TableName, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -55,23 +57,48 @@ pub struct Follower<'a> {
     pub server_uuid: &'a str,
     pub options: &'a IncrementalOptions,
     pub windows: WindowOptions,
+    /// Where rows wait in a file that are too many for memory: the task's state folder.
+    pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
+    /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
+    pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
     pub emitter: &'a Emitter,
     pub status: &'a Status,
     pub stop: &'a Stop,
 }
 
+/// How following ended.
+pub enum Followed {
+    Stopped,
+    /// Before a statement at `position`, by which rows of the table came without row events.
+    LoadAgain {
+        table: TableName,
+        position: Position,
+    },
+}
+
+/// What has to be done before reading goes on.
+type Due = (TableName, Turn);
+
 impl Follower<'_> {
-    /// Follows from `position` until told to stop. `history` makes a history that begins there.
-    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<(), Error> {
+    /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
+    /// makes a history that begins there.
+    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<Followed, Error> {
         let mut outage = None;
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
-            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows);
+            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
+                .with_folder(self.folder.to_owned())
+                .with_event_bytes_max(self.connect.max_packet_bytes);
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
-                Ok(()) => return Ok(()),
+                Ok(None) => return Ok(Followed::Stopped),
+                Ok(Some((table, Turn::LoadAgain))) => return Ok(Followed::LoadAgain { table, position }),
+                Ok(Some((table, Turn::Replay))) => {
+                    self.replay(&table);
+                    continue;
+                }
                 Err(Error::Source(error)) if may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
@@ -81,20 +108,20 @@ impl Follower<'_> {
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
             self.status.set_phase(Phase::Retrying { reason: error.to_string() });
             if retry.wait(pause, || self.stop.is_stopped()) {
-                return Ok(());
+                return Ok(Followed::Stopped);
             }
         }
     }
 
     /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends
-    /// if it is of use.
+    /// if it is of use. Gives back why it ended other than by a stop.
     fn follow(
         &mut self,
         decoder: &mut BinlogDecoder,
         position: &mut Position,
         outage: &mut Option<Retry>,
-    ) -> Result<(), Error> {
-        let mut packets = self.connect(position)?;
+    ) -> Result<Option<Due>, Error> {
+        let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = Duration::from_millis(self.options.window_ms);
         let mut opened: Option<Instant> = None;
@@ -111,13 +138,25 @@ impl Follower<'_> {
                     if is_heartbeat(event) {
                         *outage = None;
                     }
-                    let mut flow = decoder.feed(event).map_err(SourceError::Binlog)?;
+                    let mut flow = match decoder.feed(event) {
+                        Ok(flow) => flow,
+                        Err(error) => {
+                            let due = error.due_turn().ok_or(SourceError::Binlog(error))?;
+                            // What came before the statement is out before the load takes its turn.
+                            self.emit(decoder, position)?;
+                            return Ok(Some(due));
+                        }
+                    };
                     let opened_at = *opened.get_or_insert_with(Instant::now);
                     while flow == Flow::WindowFull {
                         opened = None;
                         self.emit(decoder, position)?;
                         *outage = None;
-                        flow = decoder.resume().map_err(SourceError::Binlog)?;
+                        // One event may hold gigabytes; the rest of it is read again by the next run.
+                        if self.stop.is_stopped() {
+                            return Ok(None);
+                        }
+                        flow = decoder.resume(event).map_err(SourceError::Binlog)?;
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -133,7 +172,14 @@ impl Follower<'_> {
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
-        Ok(())
+        Ok(None)
+    }
+
+    /// From here on, nothing of the table is dropped.
+    fn replay(&mut self, table: &TableName) {
+        if self.ledger.as_mut().is_some_and(|ledger| ledger.replay(table)) {
+            (self.replayed)(table);
+        }
     }
 
     /// Whether it has come further.
@@ -151,24 +197,36 @@ impl Follower<'_> {
         }
         // With GTIDs a dump names the place in its file anew, which is no progress.
         let is_further = match &end.gtids {
-            Some(gtids) => position.gtids.as_ref() != Some(gtids) || position.events_done != end.events_done,
+            Some(_) => *position != Position { coordinate: position.coordinate.clone(), ..end.clone() },
             None => *position != end,
         };
         *position = end;
         Ok(is_further)
     }
 
-    fn drop_what_was_shown(&self, window: &mut Window) {
-        if let Some(ledger) = &self.ledger {
-            let changes = std::mem::take(&mut window.changes);
-            window.changes =
-                changes.into_iter().map(|batch| ledger.filter(batch)).filter(|batch| !batch.is_empty()).collect();
+    fn drop_what_was_shown(&mut self, window: &mut Window) {
+        for batch in std::mem::take(&mut window.changes) {
+            // Rows of this version do not find their chunks, but those of a later one might. Of one key, nothing may be dropped
+            // that comes after something that was not.
+            if self.ledger.as_ref().is_some_and(|ledger| !ledger.fits(batch.table())) {
+                self.replay(batch.table().name());
+            }
+            let batch = match &self.ledger {
+                Some(ledger) => ledger.filter(batch),
+                None => batch,
+            };
+            if !batch.is_empty() {
+                window.changes.push(batch);
+            }
         }
     }
 
-    fn connect(&self, position: &Position) -> Result<BinlogPackets, SourceError> {
+    fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, SourceError> {
         let mut connection = Connection::connect(self.connect)?;
         self.check_server(&mut connection, position)?;
+        if self.windows.marks.heartbeats {
+            decoder.set_heartbeats_from(binlog_end(&mut connection)?);
+        }
         let start = match &position.gtids {
             Some(gtids) => DumpStart::Gtids(gtids.encode()),
             None => DumpStart::File {
@@ -257,6 +315,19 @@ impl From<DumpError> for SourceError {
     fn from(error: DumpError) -> SourceError {
         SourceError::Dump(error)
     }
+}
+
+/// Where the server's binlog ends.
+fn binlog_end(connection: &mut Connection) -> Result<Coordinate, SourceError> {
+    let statement = ServerVersion::parse(connection.server_version()).binlog_status_statement();
+    let results = connection.query(statement)?;
+    let text = |column: usize| {
+        let row = results.first()?.rows.first()?;
+        std::str::from_utf8(row.get(column)?.as_deref()?).ok()
+    };
+    let end = text(0).zip(text(1).and_then(|offset| offset.parse().ok()));
+    // Without a binlog there is no dump, and the server says so better.
+    Ok(end.map_or(Coordinate::new("", 0), |(file, offset)| Coordinate::new(file, offset)))
 }
 
 impl From<WireError> for SourceError {

@@ -6,6 +6,7 @@
 //!                            (resumes at the ledger)             (resumes at the stored position)
 //! ```
 
+pub mod alter;
 pub mod binlog;
 pub mod catalog;
 pub mod charset;
@@ -20,9 +21,12 @@ pub mod ledger;
 pub mod result_rows;
 pub mod retry;
 pub mod rows;
+pub mod run_lock;
 pub mod snapshot;
 pub mod wire;
+mod xa;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,21 +34,24 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{self, LoadOptions, MysqlOptions, Task};
+use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
+use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use crate::status::{Phase, TableProgress};
 use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{BinlogGaps, Finding, ServerFacts, Severity};
-use history::{History, SchemaState, StoredSchema};
-use incremental::Follower;
+use ddl::UnloggedRows;
+use history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn};
+use incremental::{Followed, Follower};
 use ledger::Ledger;
+use run_lock::{RunLock, RunLockError};
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
@@ -58,9 +65,10 @@ const WINDOW_BYTES_MIN: usize = 128 << 10;
 const WINDOW_SHARE: u64 = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
-/// The version of what the catalogue shows to a task that goes on. Changes that it has yet to read may be older than that and
-/// have other columns: theirs are the history's versions, from 1 on, and routes are kept by version.
-const VERSION_NOW: u32 = 0;
+/// How long a view may stay open while the sink takes nothing.
+const VIEW_PATIENCE: Duration = Duration::from_secs(600);
+/// How often the start is taken again because a table was altered meanwhile.
+const START_TRIES: u32 = 20;
 
 /// What a first look at the server shows.
 pub struct Look {
@@ -71,6 +79,8 @@ pub struct Look {
     gaps: Option<BinlogGaps>,
     /// `None` if the account may not see them.
     prepared_xids: Option<Vec<String>>,
+    /// The connection that holds the lock of this task's runs.
+    other_run: Option<u64>,
 }
 
 /// Connects and reads variables, privileges and the selected tables' definitions.
@@ -78,10 +88,13 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables, gaps, prepared_xids) = runtime.block_on(async {
+    let (facts, tables, gaps, prepared_xids, other_run) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
-        let tables = read_tables(&mut connection, &facts, task).await;
+        if facts.name_case() == NameCase::Folded {
+            task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
+        }
+        let tables = read_tables(&mut connection, task).await;
         let gaps = match &task.incremental {
             Some(_) => {
                 let tables = tables.as_deref().unwrap_or_default();
@@ -91,23 +104,28 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
             None => None,
         };
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
+        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, gaps, xids))
+        Ok::<_, SourceError>((facts, tables?, gaps, xids, other_run))
     })?;
-    Ok(Look { connect, facts, tables, gaps, prepared_xids })
+    Ok(Look { connect, facts, tables, gaps, prepared_xids, other_run })
 }
 
-async fn read_tables(
-    connection: &mut mysql_async::Conn,
-    facts: &ServerFacts,
-    task: &Task,
-) -> Result<Vec<CatalogTable>, SourceError> {
+async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    catalog::read_tables(connection, &facts.version, &selection).await.map_err(SourceError::Catalog)
+    catalog::read_tables(connection, &selection).await.map_err(SourceError::Catalog)
+}
+
+/// The transactions that have been executed.
+async fn executed(connection: &mut mysql_async::Conn) -> Result<GtidSet, SourceError> {
+    let text: Option<String> =
+        connection.query_first("SELECT @@GLOBAL.gtid_executed").await.map_err(SourceError::Query)?;
+    let set = text.unwrap_or_default().parse();
+    set.map_err(|error| SourceError::Query(mysql_async::Error::Other(Box::new(error))))
 }
 
 impl Look {
@@ -127,11 +145,25 @@ impl Look {
         findings
     }
 
+    /// Another run of the task that is at work.
+    pub fn other_run(&self, task: &Task) -> Option<RunLockError> {
+        self.other_run.map(|holder| RunLockError::held(&task.name, holder))
+    }
+
+    /// As [`Source::identity`](crate::source::Source::identity).
+    pub fn identity(&self) -> SourceIdentity {
+        if self.facts.gtid_mode_on() && !self.facts.version.is_mariadb {
+            SourceIdentity::GtidDomain
+        } else {
+            SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
+        }
+    }
+
     /// What could not be looked at, and why.
     pub fn unseen(&self) -> Option<&'static str> {
         self.prepared_xids.is_none().then_some(
-            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN; rows of one that was prepared before a task \
-             begins are not copied",
+            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN, and not waited for; a task stops at the XA COMMIT of \
+             one that was prepared before it began",
         )
     }
 }
@@ -140,9 +172,13 @@ impl Look {
 pub struct MysqlSource {
     look: Look,
     tables: Vec<Arc<Table>>,
+    /// What `SHOW CREATE TABLE` said of them, for a task that begins.
+    definitions: Definitions,
     server_id: u32,
     runtime: tokio::runtime::Handle,
 }
+
+type Definitions = HashMap<TableName, String>;
 
 impl MysqlSource {
     /// Looks, and refuses a server on which the task cannot work.
@@ -152,14 +188,7 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let mut look = look(task, options, runtime)?;
-        if stored.is_some_and(|checkpoint| checkpoint.position.is_some() || checkpoint.ledger.is_some()) {
-            for table in &mut look.tables {
-                let mut parts = TableParts::from(table.table.clone());
-                parts.version = VERSION_NOW;
-                table.table = Table::from(parts);
-            }
-        }
+        let look = look(task, options, runtime)?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -176,11 +205,22 @@ impl MysqlSource {
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
-        Ok(MysqlSource { look, tables, server_id: options.server_id, runtime: runtime.handle().clone() })
+        Ok(MysqlSource {
+            look,
+            tables,
+            definitions: HashMap::new(),
+            server_id: options.server_id,
+            runtime: runtime.handle().clone(),
+        })
     }
 
     pub fn tables(&self) -> &[Arc<Table>] {
         &self.tables
+    }
+
+    /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, SourceError> {
+        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(SourceError::RunLock)
     }
 
     pub fn server_version(&self) -> &str {
@@ -188,95 +228,290 @@ impl MysqlSource {
     }
 
     pub fn identity(&self) -> SourceIdentity {
-        if self.look.facts.gtid_mode_on() && !self.look.facts.version.is_mariadb {
-            SourceIdentity::GtidDomain
-        } else {
-            SourceIdentity::Server { uuid: self.look.facts.server_uuid().to_owned() }
+        self.look.identity()
+    }
+
+    /// Full load, then changes; and again, where a table has to be loaded once more.
+    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+        let mut position = self.begin(context)?;
+        loop {
+            if self.load_what_is_left(context)? == LoadEnd::Stopped {
+                return Ok(());
+            }
+            let Some(options) = &context.task.incremental else { return Ok(()) };
+            match self.follow(context, options, position)? {
+                Followed::Stopped => return Ok(()),
+                Followed::LoadAgain { table, position: before } => {
+                    if !self.begin_again(context, &table, &before)? {
+                        return Ok(());
+                    }
+                    position = before;
+                }
+            }
         }
     }
 
-    /// Full load, then changes.
-    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
-        let position = self.begin(context)?;
+    /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
+    fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, Error> {
         // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
-        let loaded = |checkpoint: &Checkpoint| {
-            let is_loaded = |ledger: &Ledger, table: &Arc<Table>| {
-                ledger.table(table.name()).is_some_and(ledger::TableChunks::is_done)
-            };
-            checkpoint.ledger.as_ref().is_none_or(|ledger| self.tables.iter().all(|table| is_loaded(ledger, table)))
-        };
-        if let Some(options) = &context.task.full_load
-            && !context.tracker.read(loaded)
-        {
-            if self.load(context, options)? == LoadEnd::Stopped {
-                return Ok(());
-            }
-            // Rows of the full load are delivered before the first change is sent.
-            if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
-                return Ok(());
-            }
-            info!("full load complete");
+        let loaded = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
+        let Some(options) = &context.task.full_load else { return Ok(LoadEnd::Complete) };
+        if context.tracker.read(loaded) {
+            return Ok(LoadEnd::Complete);
         }
-        match &context.task.incremental {
-            Some(options) => self.follow(context, options, position),
-            None => Ok(()),
+        if self.load(context, options)? == LoadEnd::Stopped {
+            return Ok(LoadEnd::Stopped);
         }
+        // Rows of the full load are delivered before the first change is sent.
+        if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
+            return Ok(LoadEnd::Stopped);
+        }
+        info!("full load complete");
+        Ok(LoadEnd::Complete)
     }
 
     /// The position from which changes are read; taken and stored by the first run.
-    fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
+    fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
         let stored = context
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
             info!(position = %position.coordinate, "going on where the last run ended");
+            self.begin_added(context, &position)?;
             return Ok(position);
         }
-        let (start, binlog_end) =
-            snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
-        self.check_still_the_same(context.task)?;
+        let (start, shown_until) = self.take_start(context.task)?;
+        let start = match &context.task.incremental {
+            Some(_) => {
+                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+            }
+            None => start,
+        };
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
+            gtid: None,
             state: SchemaState::Known {
                 parts: TableParts::from(Table::clone(table)),
-                shown_until: Some(binlog_end.clone()),
+                shown_until: Some(shown_until.clone()),
+                is_used: false,
             },
         });
+        let mut ledger = Ledger::new(start.clone());
+        self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas.collect();
             match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(Ledger::new(start.clone())),
+                Some(_) => checkpoint.ledger = Some(ledger),
                 None => checkpoint.position = Some(start.clone()),
             }
         })?;
         Ok(start)
     }
 
-    /// Reads the catalogue again, now that the start is known: what it shows includes every statement before that.
-    ///
-    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; so
-    /// each table is touched first, which waits for that lock.
-    fn check_still_the_same(&self, task: &Task) -> Result<(), SourceError> {
-        let again = self.runtime.block_on(async {
-            let mut connection = connection::connect(&self.look.connect).await.map_err(SourceError::Connection)?;
-            for table in &self.tables {
-                let touch = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(table.name()));
-                connection.query_drop(touch).await.map_err(SourceError::Query)?;
-            }
-            let tables = read_tables(&mut connection, &self.look.facts, task).await;
-            connection.disconnect().await.map_err(SourceError::Query)?;
-            tables
-        })?;
-        let differs =
-            |(now, before): (&CatalogTable, &Arc<Table>)| (now.table != **before).then(|| before.name().clone());
-        match again.iter().zip(&self.tables).find_map(differs) {
-            Some(table) => Err(SourceError::SchemaMoved { table }),
-            None if again.len() != self.tables.len() => {
-                Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
-            }
-            None => Ok(()),
+    /// Enters tables of which all rows are to be read.
+    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+        for table in tables {
+            let planned = self.load_table(task, table)?;
+            // A column to cut by that is none stops the load, with its name.
+            let key = planned.key().unwrap_or_default();
+            ledger.add_table(table.name(), key, planned.fingerprint());
         }
+        Ok(())
+    }
+
+    /// Brings the ledger of an earlier run in line with the tables that there are: one that was never loaded is loaded, one that
+    /// the task no longer has is forgotten.
+    ///
+    /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
+    /// between both are met again, and change nothing unless rows came before them.
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<(), Error> {
+        let stored = context.tracker.read(Checkpoint::clone);
+        let is_in_ledger = |name: &TableName| stored.ledger.as_ref().is_some_and(|ledger| ledger.table(name).is_some());
+        let is_wanted = |name: &TableName| {
+            let remembered = stored.remembered_table(name);
+            context.task.full_load.is_some() && remembered.is_some_and(|table| table.load == LoadState::Wanted)
+        };
+        let added: Vec<Arc<Table>> = self
+            .tables
+            .iter()
+            .filter(|table| is_wanted(table.name()) && !is_in_ledger(table.name()))
+            .cloned()
+            .collect();
+        let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
+        let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let removed: Vec<TableName> =
+            ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
+        if added.is_empty() && removed.is_empty() {
+            return Ok(());
+        }
+        for name in &removed {
+            info!(table = %name, "no longer a table of the task: its full load is forgotten");
+            ledger.forget(name);
+        }
+        let known: Vec<TableName> = stored.schemas.iter().map(|entry| entry.table.clone()).collect();
+        let mut schemas = stored.schemas;
+        if !added.is_empty() {
+            let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(context.task))?;
+            let shown_until = executed.map_or(end, Watermark::Gtids);
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            self.definitions = definitions.unwrap_or_default();
+            let added: Vec<Arc<Table>> = self
+                .tables
+                .iter()
+                .filter(|table| added.iter().any(|one| one.name() == table.name()))
+                .cloned()
+                .collect();
+            self.enter(&mut ledger, context.task, &added)?;
+            for table in &added {
+                info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
+                if !known.contains(table.name()) {
+                    schemas.push(StoredSchema {
+                        table: table.name().clone(),
+                        since: position.coordinate.clone(),
+                        gtid: None,
+                        state: SchemaState::Known {
+                            parts: TableParts::from(Table::clone(table)),
+                            shown_until: Some(shown_until.clone()),
+                            is_used: false,
+                        },
+                    });
+                }
+            }
+        }
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.schemas = schemas;
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+        })?;
+        Ok(())
+    }
+
+    /// Rows of the table have come without row events, by a statement at `position`: all that it has is to be read. False if the
+    /// task is told to stop.
+    ///
+    /// What was read before the statement is delivered first. Otherwise a crash would send changes from before it behind the
+    /// rows that are read now.
+    fn begin_again(&mut self, context: &Context<'_>, name: &TableName, position: &Position) -> Result<bool, Error> {
+        let delivered = |checkpoint: &Checkpoint| {
+            let start = || checkpoint.ledger.as_ref().map(Ledger::start);
+            checkpoint.position.as_ref().or_else(start) == Some(position)
+        };
+        if !context.tracker.wait_for(delivered, || context.stop.is_stopped()) {
+            return Ok(false);
+        }
+        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+        let (found, definition) = self.runtime.block_on(self.read_definition(name))?;
+        let planned = match found {
+            Some(found) => {
+                info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
+                let table = Arc::new(found.table.clone());
+                self.look.tables.retain(|table| table.table.name() != name);
+                self.look.tables.push(found);
+                self.tables.retain(|table| table.name() != name);
+                self.tables.push(table.clone());
+                self.definitions.remove(name);
+                if let Some(definition) = definition {
+                    self.definitions.insert(name.clone(), definition);
+                }
+                Some(self.load_table(context.task, &table)?)
+            }
+            None => None,
+        };
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            match &planned {
+                Some(planned) => ledger.load_again(name, planned.key().unwrap_or_default(), planned.fingerprint()),
+                None => {
+                    ledger.load_again(name, ChunkKey::default(), None);
+                    ledger.gone(name, now);
+                }
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// One table and its own words, if it is there.
+    async fn read_definition(&self, name: &TableName) -> Result<(Option<CatalogTable>, Option<String>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+        let show = format!("SHOW CREATE TABLE {}", connection::quote_table(name));
+        let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
+        let text = shown.ok().flatten().and_then(|row| row.get_opt::<String, _>(1)?.ok());
+        let named = [name.clone()];
+        let selection = Selection { named: &named, matches: None };
+        let tables = match catalog::read_tables(&mut connection, &selection).await {
+            Err(catalog::CatalogError::Missing(_)) => Vec::new(),
+            other => other.map_err(SourceError::Catalog)?,
+        };
+        connection.disconnect().await.map_err(SourceError::Query)?;
+        Ok((tables.into_iter().next(), text.map(|text| snapshot::definition_text(&text))))
+    }
+
+    /// A position, and what had been executed when the tables were as they are known.
+    ///
+    /// The catalogue is read again once the start is known: what it shows then includes every statement before that. If it is
+    /// not what was known, a statement came between: the next start lies behind it.
+    fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
+        for _ in 0..START_TRIES {
+            let (start, binlog_end) =
+                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+            let end = Watermark::Coordinate(binlog_end);
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
+            let definition = |table: &CatalogTable| table.table.clone();
+            let is_same =
+                definitions.is_some() && tables.iter().map(definition).eq(self.look.tables.iter().map(definition));
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            if self.tables.is_empty() {
+                return Err(SourceError::NoTables);
+            }
+            if let Some(definitions) = definitions.filter(|_| is_same) {
+                self.definitions = definitions;
+                let shown_until = start.gtids.as_ref().and(executed).map_or(end, Watermark::Gtids);
+                return Ok((start, shown_until));
+            }
+        }
+        Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
+    }
+
+    /// The catalogue, and before it the tables' own words (none if one of them is no longer there) and the executed GTIDs.
+    ///
+    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
+    /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them.
+    async fn read_definitions(
+        &self,
+        task: &Task,
+    ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+        let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
+        for table in &self.tables {
+            let show = format!("SHOW CREATE TABLE {}", connection::quote_table(table.name()));
+            let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
+            let text = match shown {
+                Ok(row) => row.and_then(|row| row.get_opt::<String, _>(1)?.ok()),
+                Err(mysql_async::Error::Server(_)) => None,
+                Err(error) => return Err(SourceError::Query(error)),
+            };
+            match (&mut definitions, text) {
+                (Some(definitions), Some(text)) => {
+                    _ = definitions.insert(table.name().clone(), snapshot::definition_text(&text));
+                }
+                _ => definitions = None,
+            }
+        }
+        let executed = match self.look.facts.gtid_mode_on() {
+            true => Some(executed(&mut connection).await?),
+            false => None,
+        };
+        let tables = read_tables(&mut connection, task).await;
+        connection.disconnect().await.map_err(SourceError::Query)?;
+        Ok((tables?, definitions, executed))
     }
 
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
@@ -294,11 +529,13 @@ impl MysqlSource {
     }
 
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
-        let tables = self.load_tables(context.task)?;
         let ledger = context
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
+        let mut tables = self.load_tables(context.task)?;
+        // Others were loaded before.
+        tables.retain(|table| ledger.table(table.table.name()).is_some());
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         context.status.set_tables(
             self.look
@@ -321,6 +558,7 @@ impl MysqlSource {
             window_bytes: window_bytes(context.task),
             view_tries: VIEW_TRIES,
             retry_for: context.task.retry.connection,
+            view_patience: VIEW_PATIENCE,
         };
         let load = Load {
             connect: &self.look.connect,
@@ -330,25 +568,20 @@ impl MysqlSource {
             ledger: &ledger,
             record: context.tracker,
             emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
+            plan: &|table| load_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| SourceError::Load(error).into())
     }
 
-    /// The tables with the part of their filters that the server can judge.
+    /// The tables, as they are to be read.
     fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
-        let mut tables = Vec::with_capacity(self.tables.len());
-        for table in &self.tables {
-            let name = table.name();
-            let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
-            let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
-            tables.push(LoadTable {
-                table: table.clone(),
-                chunk_column: rule.chunk_by.first().cloned(),
-                condition: transform.mysql_predicate().map(str::to_owned),
-            });
-        }
-        Ok(tables)
+        self.tables.iter().map(|table| self.load_table(task, table)).collect()
+    }
+
+    fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+        let definition = self.definitions.get(table.name()).cloned();
+        load_table(task, table).map(|planned| LoadTable { definition, ..planned })
     }
 
     fn follow(
@@ -356,18 +589,31 @@ impl MysqlSource {
         context: &Context<'_>,
         options: &config::IncrementalOptions,
         position: Position,
-    ) -> Result<(), Error> {
+    ) -> Result<Followed, Error> {
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
+        let may_load = context.task.full_load.is_some();
+        let policy = options.unlogged_rows;
+        let judge = || -> history::Judge {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, rows, here| {
+                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), may_load, policy, table, rows, here))
+            })
+        };
         let history = |position: &Position| {
             let selection = selection.clone();
             let recorder = tracker.clone();
             History::new(
                 &tracker.read(|checkpoint| checkpoint.schemas.clone()),
-                &position.coordinate,
+                position,
                 Box::new(move |database, table| selection.matches(database, table).is_some()),
+                Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
+            .with_judge(judge())
+        };
+        let replayed = |table: &TableName| {
+            context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
         };
         let mut follower = Follower {
             connect: &self.look.connect,
@@ -375,7 +621,9 @@ impl MysqlSource {
             server_uuid: self.look.facts.server_uuid(),
             options,
             windows: window_options(context.task, options.window_rows as usize),
+            folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
+            replayed: &replayed,
             retry: context.task.retry.connection,
             emitter: context.emitter,
             status: context.status,
@@ -383,6 +631,42 @@ impl MysqlSource {
         };
         follower.run(position, history)
     }
+}
+
+/// What the load has to do with rows that a statement moves without row events.
+///
+/// A statement from before the end of the load is part of it: what came by it was to be read. From behind it, the task says
+/// whether a table is loaded for it.
+fn judge(
+    ledger: Option<&Ledger>,
+    may_load: bool,
+    policy: UnloggedRowsPolicy,
+    table: &TableName,
+    rows: UnloggedRows,
+    here: Here<'_>,
+) -> Moved {
+    let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
+    let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
+    if may_load && rows.adds() && !has_seen && (is_in_load || policy == UnloggedRowsPolicy::Reload) {
+        return Moved::Turn(Turn::LoadAgain);
+    }
+    match ledger.and_then(|ledger| ledger.table(table)) {
+        Some(known) if !known.replayed => Moved::Turn(Turn::Replay),
+        _ if has_seen => Moved::Shown,
+        _ => Moved::Unknown,
+    }
+}
+
+/// What to read of a table: all rows for which the server can tell that they pass the filter.
+fn load_table(task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+    let name = table.name();
+    let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
+    let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
+    Ok(LoadTable {
+        chunk_column: rule.chunk_by.first().cloned(),
+        condition: transform.mysql_predicate().map(str::to_owned),
+        ..LoadTable::whole(table.clone())
+    })
 }
 
 /// Windows of changes, with the marks that the task passes on.
@@ -400,12 +684,17 @@ pub(crate) fn window_bytes(task: &Task) -> usize {
     ((task.memory_bytes / WINDOW_SHARE) as usize).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
 }
 
+/// A row larger than half of the budget could not be encoded within it.
+pub(crate) fn event_bytes_max(task: &Task) -> usize {
+    usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX)
+}
+
 /// The checkpoint's ledger is what a load writes down in.
 impl LoadRecord for Arc<Tracker> {
-    fn add_table(&self, table: &TableName, key: &ChunkKey) {
+    fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
         self.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.add_table(table, key.clone());
+            ledger.add_table(table, key.clone(), definition);
         });
     }
 
@@ -428,6 +717,20 @@ impl LoadRecord for Arc<Tracker> {
             ledger.begin(table, chunk, low, Some(high));
         })
         .map_err(Into::into)
+    }
+
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+        self.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.begin_again(table, key.clone(), definition)
+        })
+    }
+
+    fn gone(&self, table: &TableName, at: Watermark) {
+        self.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.gone(table, at);
+        });
     }
 }
 
@@ -452,8 +755,7 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
             key: client.map(|client| client.key.clone()),
         },
         connect_timeout: CONNECT_TIMEOUT,
-        // A row larger than half of the budget could not be encoded within it.
-        max_packet_bytes: usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX),
+        max_packet_bytes: event_bytes_max(task),
         program_name: "tidegate".to_owned(),
     })
 }

@@ -1,8 +1,9 @@
 //! Why the binlog cannot be read on.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use super::super::history::HistoryError;
+use super::super::history::{HistoryError, Turn};
 use crate::batch::{Coordinate, TableName};
 
 /// A fault and the event in which it was found.
@@ -18,6 +19,14 @@ pub struct BinlogError {
 impl BinlogError {
     pub fn new(at: &Coordinate, fault: impl Into<Fault>) -> BinlogError {
         BinlogError { at: at.clone(), fault: Box::new(fault.into()) }
+    }
+
+    /// The full load's turn, if that is why reading ended.
+    pub fn due_turn(&self) -> Option<(TableName, Turn)> {
+        match &*self.fault {
+            Fault::Schema(HistoryError::Turn { table, turn, .. }) => Some((table.clone(), *turn)),
+            _ => None,
+        }
     }
 
     /// What to do about it.
@@ -57,8 +66,14 @@ pub enum Fault {
     Batch { table: TableName, reason: String },
     #[error(transparent)]
     Schema(#[from] HistoryError),
-    #[error("prepared XA transactions hold more than {bytes_max} bytes of captured rows")]
-    PreparedTooLarge { bytes_max: usize },
+    #[error(
+        "XA COMMIT of {xid}, which was prepared before the task began: rows that it has stand in the binlog before the start, where they are not read"
+    )]
+    UnreadXa { xid: String },
+    #[error("folder {}: rows that wait for an XA COMMIT cannot be written out or read back: {error}", folder.display())]
+    Held { folder: PathBuf, error: std::io::Error },
+    #[error("the event takes {bytes} bytes, more than the {bytes_max} that `memory` allows")]
+    EventTooLarge { bytes: usize, bytes_max: usize },
     #[error("an earlier error has ended the reading")]
     Ended,
     #[error("the event before has not been read to its end")]
@@ -101,8 +116,12 @@ impl Fault {
             }
             Fault::Schema(error) => return Some(error.hint()),
             Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
-            Fault::PreparedTooLarge { .. } => {
-                "XA RECOVER on the server shows prepared transactions: commit or roll back"
+            Fault::UnreadXa { .. } => {
+                "begin again with a full load, which shows its rows (move the state folder away); a task waits some seconds for prepared transactions before it begins if its account may see them: GRANT XA_RECOVER_ADMIN; of binlog files, give earlier ones too"
+            }
+            Fault::Held { .. } => "make room there, or mend the folder, and start again: nothing is lost",
+            Fault::EventTooLarge { .. } => {
+                "raise `memory`: one event may take half of it; the server keeps events small by binlog_row_event_max_size, except for single rows"
             }
             Fault::Checksum { .. } | Fault::Damaged(_) | Fault::OutOfPlace { .. } => {
                 "`mysqlbinlog --verify-binlog-checksum` on the server tells whether the file itself is damaged"
@@ -124,16 +143,21 @@ impl Fault {
 /// How the columns of a table map differ from those of the table as it is known.
 #[derive(Debug)]
 pub struct ColumnMismatch {
-    /// The first column that differs, unless only the counts do.
+    /// The first column that differs, unless only the counts or the keys do.
     pub first: Option<String>,
+    /// Only the keys do.
+    pub keys_differ: bool,
     pub in_binlog: Vec<String>,
     pub known: Vec<String>,
 }
 
 impl fmt::Display for ColumnMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.keys_differ {
+            return f.write_str("its keys are others in the binlog");
+        }
         match &self.first {
-            Some(column) => write!(f, "column {column:?} has another type in the binlog")?,
+            Some(column) => write!(f, "column {column:?} has another definition in the binlog")?,
             None => write!(f, "the binlog has {} columns, known are {}", self.in_binlog.len(), self.known.len())?,
         }
         write!(f, "; binlog: {}; known: {}", List(&self.in_binlog), List(&self.known))

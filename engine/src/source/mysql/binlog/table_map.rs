@@ -90,6 +90,8 @@ pub struct Details<'a> {
     pub columns: Vec<ColumnDetails<'a>>,
     /// Column indexes of the primary key.
     pub primary_key: Option<Vec<usize>>,
+    /// The primary key is one on the first characters of a column, which the catalogue's reader does not count as a key.
+    pub has_prefix_key: bool,
 }
 
 impl<'a> TableMap<'a> {
@@ -140,6 +142,7 @@ impl<'a> TableMap<'a> {
         let types = self.wire_types()?;
         let mut columns = vec![ColumnDetails::default(); types.len()];
         let mut primary_key = None;
+        let mut has_prefix_key = false;
         let all = |wanted: fn(&WireType) -> bool| -> Vec<usize> {
             types.iter().enumerate().filter(|(_, wire)| wanted(wire)).map(|(index, _)| index).collect()
         };
@@ -178,7 +181,7 @@ impl<'a> TableMap<'a> {
                         }
                         key.push(index);
                         if field == 9 {
-                            content.lenenc()?; // length of the prefix: values that differ in it differ as a whole
+                            has_prefix_key |= content.lenenc()? > 0;
                         }
                     }
                     primary_key = Some(key);
@@ -198,7 +201,8 @@ impl<'a> TableMap<'a> {
                 _ => {}
             }
         }
-        Ok(Details { columns, primary_key })
+        primary_key = primary_key.filter(|_| !has_prefix_key);
+        Ok(Details { columns, primary_key, has_prefix_key })
     }
 }
 
@@ -466,6 +470,22 @@ fn type_text(wire: WireType, sql_type: &SqlType, details: &ColumnDetails<'_>, te
     }
 }
 
+/// A column's type as the catalogue writes it, less what a table map does not say: display widths and ZEROFILL.
+pub fn type_text_of_map(text: &str) -> String {
+    let text = text.split(" /*").next().unwrap_or(text);
+    let text = text.strip_suffix(" zerofill").unwrap_or(text);
+    let name_end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    match &text[..name_end] {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "float" | "double" | "year" => {
+            let rest = &text[name_end..];
+            let rest = rest.split_once(')').map_or(rest, |(_, attributes)| attributes);
+            format!("{}{rest}", &text[..name_end])
+        }
+        "geometrycollection" => "geomcollection".to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
 /// A label as the server writes it in a column's type.
 fn quoted(label: &str) -> String {
     let mut out = String::from("'");
@@ -499,18 +519,27 @@ fn bytes_per_character(charset: Charset) -> u16 {
     }
 }
 
-/// Whether a table map fits a table: as many columns, and each of the type that its values need.
+/// Whether a table map fits a table: as many columns, and each of the type that its values need. One with full metadata
+/// must say the same in everything that it says.
 pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
     let types = map.wire_types()?;
     let details = map.details()?;
-    let in_pairs = || types.iter().zip(&details.columns).zip(table.columns());
-    let first = if types.len() != table.columns().len() {
-        None
+    let described = table_from_full_metadata(map)?;
+    let differs = |index: &usize| {
+        let column = &table.columns()[*index];
+        let differs = |described: &TableParts| !is_described_by(column, &described.columns[*index]);
+        !fits(types[*index], &details.columns[*index], column)
+            || map.is_nullable(*index) != column.nullable
+            || described.as_ref().is_some_and(differs)
+    };
+    let (first, keys_differ) = if types.len() != table.columns().len() {
+        (None, false)
+    } else if let Some(index) = (0..types.len()).find(differs) {
+        (Some(table.columns()[index].name.clone()), false)
+    } else if described.is_some_and(|described| !is_key_described_by(table, &described, details.has_prefix_key)) {
+        (None, true)
     } else {
-        match in_pairs().find(|((wire, details), column)| !fits(**wire, details, column)) {
-            Some((_, column)) => Some(column.name.clone()),
-            None => return Ok(()),
-        }
+        return Ok(());
     };
     let describe = |(wire, details): (&WireType, &ColumnDetails<'_>)| {
         let charset = details.collation.and_then(Charset::from_collation_id).filter(|charset| !charset.is_binary());
@@ -529,10 +558,45 @@ pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
     };
     let mismatch = ColumnMismatch {
         first,
+        keys_differ,
         in_binlog: types.iter().zip(&details.columns).map(describe).collect(),
         known: table.columns().iter().map(|column| format!("{} {}", column.name, column.type_text)).collect(),
     };
     Err(Fault::Columns { table: map.name(), mismatch })
+}
+
+/// Whether a column is what a table map says of it.
+fn is_described_by(column: &Column, described: &Column) -> bool {
+    let charset =
+        |column: &Column| column.charset.as_deref().and_then(Charset::from_name).filter(|charset| !charset.is_binary());
+    let same_type = match (&column.sql_type, &described.sql_type) {
+        (SqlType::Enum { labels }, SqlType::Enum { labels: others })
+        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => {
+            labels.len() == others.len()
+                && labels.iter().zip(others.iter()).all(|(label, other)| same_label(label, other))
+        }
+        _ => {
+            column.sql_type == described.sql_type
+                && type_text_of_map(&column.type_text) == type_text_of_map(&described.type_text)
+        }
+    };
+    same_type && column.name == described.name && charset(column) == charset(described)
+}
+
+/// The catalogue shows `?` for a character beyond U+FFFF; the binlog has it.
+fn same_label(label: &str, described: &str) -> bool {
+    let same = |(known, described): (char, char)| known == described || (known == '?' && described > '\u{ffff}');
+    label.chars().count() == described.chars().count() && label.chars().zip(described.chars()).all(same)
+}
+
+/// Whether a table's keys can be what a table map says of them: that of a table without a primary key names another.
+fn is_key_described_by(table: &Table, described: &TableParts, has_prefix_key: bool) -> bool {
+    let key = described.unique_keys.first().map(|key| key.columns.as_slice());
+    match (table.primary_key(), key) {
+        (Some(primary), key) => key == Some(primary),
+        (None, Some(key)) => table.unique_keys().iter().any(|known| known.columns == key),
+        (None, None) => has_prefix_key || table.unique_keys().is_empty(),
+    }
 }
 
 fn fits(wire: WireType, details: &ColumnDetails<'_>, column: &Column) -> bool {
@@ -587,6 +651,25 @@ fn same_count(details: &ColumnDetails<'_>, labels: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_does_not_say_widths() {
+        for (text, expected) in [
+            ("int(10) unsigned zerofill", "int unsigned"),
+            ("bigint(20)", "bigint"),
+            ("int", "int"),
+            ("decimal(10,2) unsigned zerofill", "decimal(10,2) unsigned"),
+            ("double(10,2)", "double"),
+            ("float unsigned", "float unsigned"),
+            ("year(4)", "year"),
+            ("datetime(3) /* mariadb-5.3 */", "datetime(3)"),
+            ("varchar(20)", "varchar(20)"),
+            ("geometrycollection", "geomcollection"),
+            ("enum('int(3) zerofill')", "enum('int(3) zerofill')"),
+        ] {
+            assert_eq!(type_text_of_map(text), expected);
+        }
+    }
 
     /// `(v VECTOR(2), a VARCHAR(10) CHARACTER SET latin1, j JSON, b VARCHAR(10))`, b in utf8mb4.
     #[test]

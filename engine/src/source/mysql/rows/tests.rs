@@ -326,7 +326,7 @@ fn a_table_map_of_other_types_is_refused_with_both_lists() {
     };
     assert_eq!(
         fault(SqlType::VarChar, 8, &[]),
-        "table db.t: column \"c1\" has another type in the binlog; binlog: (int, bigint); \
+        "table db.t: column \"c1\" has another definition in the binlog; binlog: (int, bigint); \
          known: (c0 Int { bytes: 4, unsigned: false }, c1 VarChar)"
     );
     assert!(fault(SqlType::Decimal { precision: 10, scale: 2 }, 246, &[10, 3]).contains("decimal(10,3)"));

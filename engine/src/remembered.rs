@@ -1,0 +1,863 @@
+//! Is this still the task that began? What a task has promised to its consumers, and what a changed task file would make
+//! of it.
+//!
+//! ```text
+//! checkpoint: tables, topics, task ──┐
+//! task file, catalogue ──────────────┼─► compare ─► differences ─► refused together, or accepted by name ─► remembered
+//! topics, as they are ───────────────┘
+//! ```
+//!
+//! A checkpoint says how far a task has come. That is only worth something for the task that has come so far: rows that
+//! left through one filter are not taken back by another. So everything that decides which rows leave, as which bytes and
+//! to where is remembered, and a start that finds it changed says what would follow for the rows that have been sent. It
+//! goes on only if each of these consequences is accepted by its name; what is then is what the next start compares with.
+//! The memory is on disk before the first row leaves.
+//!
+//! The other way round, a task without a checkpoint whose topics hold messages may be one that has lost it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::batch::{Table, TableName};
+use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::config::{
+    AvroOptions, CanalOptions, ColumnsInOld, DdlType, Format, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
+    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, Task, ZeroDate, entries_select,
+};
+use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
+use crate::sink::TopicLook;
+use crate::source::mysql::connection::list_names;
+use crate::source::mysql::ledger::TableChunks;
+
+/// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedTable {
+    pub name: TableName,
+    pub load: LoadState,
+    /// `where`, as it is written.
+    pub filter: Option<String>,
+    /// `select`, as it is written.
+    pub select: Option<Vec<String>>,
+    /// An entry of [`Checkpoint::topics`].
+    pub topic: String,
+    /// `partition`, as a task file has it.
+    pub partition: String,
+}
+
+impl RememberedTable {
+    fn of(name: &TableName, rule: &TableRule, topic: &str, load: LoadState) -> RememberedTable {
+        RememberedTable {
+            name: name.clone(),
+            load,
+            filter: rule.filter.clone(),
+            select: rule.select.clone(),
+            topic: topic.to_owned(),
+            partition: policy_text(&rule.partition),
+        }
+    }
+}
+
+/// Whether the rows that were in a table before its first change was read have been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadState {
+    /// They were not asked for (`full_load: false`), or there were none: the table came to be while the task followed.
+    NotWanted,
+    /// They are asked for, and not all of them are known to be delivered.
+    Wanted,
+    Done,
+}
+
+/// A topic that rows of the task go to. Ordered by name in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedTopic {
+    pub name: String,
+    /// How many it had when keys were first spread over them.
+    pub partitions: u32,
+    /// Whether a message of this task has been acknowledged in it.
+    pub written: bool,
+}
+
+/// What is the same for all tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedTask {
+    /// Paths of the task file and their values: the format, then its options.
+    pub format: Vec<(String, String)>,
+    pub partition_hash: String,
+    pub full_load: bool,
+    /// The entries of `tables`, as they are written.
+    pub entries: Vec<String>,
+}
+
+impl RememberedTask {
+    pub fn of(task: &Task) -> RememberedTask {
+        RememberedTask {
+            format: format_options(&task.format),
+            partition_hash: word(PartitionHash::WORDS, task.partition_hash),
+            full_load: task.full_load.is_some(),
+            entries: task.tables.entries().to_vec(),
+        }
+    }
+}
+
+/// What may be accepted at a start, each by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Accept {
+    /// Another `where`: it counts for changes from now on, and no row is sent or taken back because of it.
+    Filter,
+    /// Another `select`: rows that were sent keep their columns until they change.
+    Select,
+    /// Another `format`, or options of it that change messages.
+    Format,
+    /// Another topic of a table: it gets changes of rows that it never had.
+    Topic,
+    /// Keys that move to other partitions: another `partition`, `partition_hash` or number of partitions.
+    Partitions,
+    /// Topics that were deleted: they are made again, and get changes only.
+    DeletedTopics,
+    /// Tables added, without the rows that are in them, or left out.
+    Tables,
+    /// `full_load` switched on, for tables that are not loaded any more, or off in the middle of it.
+    FullLoad,
+    /// Topics that hold messages, though nothing says that this task has written them.
+    NonEmptyTopics,
+}
+
+impl Accept {
+    /// The name on the command line.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).expect("no name is hidden").get_name().to_owned()
+    }
+}
+
+/// One way in which a task is not the one that began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The name by which it can be accepted; `None` for one that harms nobody.
+    pub accept: Option<Accept>,
+    /// What was, and what is.
+    pub what: String,
+    /// What follows for rows that have been sent, and for those that have not.
+    pub means: &'static str,
+}
+
+/// A start that somebody has to decide about.
+#[derive(Debug, thiserror::Error)]
+#[error("task {task} was not started, because of what would follow:{}", list(differences))]
+pub struct Refused {
+    pub task: String,
+    /// Where its state was looked for.
+    pub folder: PathBuf,
+    pub differences: Vec<Difference>,
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(|Difference { what, means, .. }| format!("\n  {what}\n    {means}")).collect()
+}
+
+impl Refused {
+    /// All the ways on.
+    pub fn hint(&self) -> String {
+        let mut names: Vec<Accept> = self.differences.iter().filter_map(|difference| difference.accept).collect();
+        names.sort();
+        names.dedup();
+        let folder = self.folder.display();
+        let mut ways = Vec::new();
+        if names.contains(&Accept::NonEmptyTopics) {
+            ways.push(format!(
+                "if the task has run before, point `state` to its folder (it was looked for in {folder}), or delete the \
+                 topics to begin anew; if other tasks write to the topics, `non_empty_topics: accept` under `sink` says so"
+            ));
+        }
+        if names.iter().any(|name| *name != Accept::NonEmptyTopics) {
+            ways.push(format!(
+                "put back what was; or begin anew with a full load: move the state folder {folder} away and delete the \
+                 topics"
+            ));
+        }
+        let names: Vec<String> = names.into_iter().map(Accept::name).collect();
+        ways.push(format!("or go on with these consequences: tidegate run --accept {}", names.join(",")));
+        ways.join("; ")
+    }
+}
+
+/// The topics of a task as they are, by name; `None` for one that does not exist.
+pub type Topics = BTreeMap<String, Option<TopicLook>>;
+
+/// Topics to which a task would write, those of statements too.
+pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<BTreeSet<String>, RouteError> {
+    let mut topics = BTreeSet::new();
+    for name in names_in_use(stored, task, tables) {
+        topics.insert(topic_of_table(task, &name)?);
+        topics.extend(ddl_topic_of_table(task, &name)?);
+    }
+    Ok(topics)
+}
+
+/// The tables that are there; of binlog files, which show theirs later, those that are known by name.
+fn names_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> BTreeSet<TableName> {
+    let mut names: BTreeSet<TableName> = tables.iter().map(|table| table.name().clone()).collect();
+    if matches!(task.source, SourceOptions::BinlogFiles(_)) {
+        names.extend(task.tables.exact_names().map(|(database, table)| TableName::new(database, table)));
+        let met = stored.tables.iter().map(|table| &table.name);
+        names.extend(met.filter(|name| is_selected(task, name)).cloned());
+    }
+    names
+}
+
+fn is_selected(task: &Task, name: &TableName) -> bool {
+    task.tables.matches(&name.database, &name.table).is_some()
+}
+
+/// Everything in which the task is not the one that left this checkpoint. `tables` are those that are there, `topics` those
+/// in use.
+pub fn compare(
+    stored: &Checkpoint,
+    task: &Task,
+    tables: &[Arc<Table>],
+    topics: &Topics,
+) -> Result<Vec<Difference>, RouteError> {
+    let mut found = Found::default();
+    match &stored.remembered {
+        Some(was) if stored.has_begun() => {
+            compare_task(stored, was, &RememberedTask::of(task), &mut found);
+            for table in &stored.tables {
+                compare_table(table, task, &mut found)?;
+            }
+            for table in tables.iter().filter(|table| stored.remembered_table(table.name()).is_none()) {
+                let (accept, means) = match Addition::of(stored, was, task, table.name()) {
+                    Addition::Loaded => (None, "it is loaded"),
+                    Addition::New => {
+                        (None, "it was made, or renamed, after the last run, and is followed from there on")
+                    }
+                    Addition::ChangesOnly => (None, "without a full load its changes are sent from now on"),
+                    Addition::NotLoaded => {
+                        (Some(Accept::Tables), "rows that are in it are not sent until they change, only changes are")
+                    }
+                };
+                found.add_table(accept, "table ", table.name(), "has been added", means);
+            }
+            if stored.source == SourceIdentity::BinlogFiles && was.entries != task.tables.entries() {
+                let what =
+                    format!("tables was [{}], is [{}]", was.entries.join(", "), task.tables.entries().join(", "));
+                let means = "changes of added tables in what has been read already are not sent";
+                found.add(Some(Accept::Tables), &what, means);
+            }
+            compare_topics(stored, topics, &mut found);
+        }
+        // Remembered from now on.
+        None if stored.has_begun() => return Ok(Vec::new()),
+        _ => {}
+    }
+    if task.non_empty_topics == NonEmptyTopics::Refuse {
+        // Statements may share a topic with anybody's.
+        for table in names_in_use(stored, task, tables) {
+            let topic = topic_of_table(task, &table)?;
+            let look = topics.get(&topic).copied().flatten();
+            if stored.remembered_topic(&topic).is_none() && look.is_some_and(|look| look.holds_messages) {
+                found.add(
+                    Some(Accept::NonEmptyTopics),
+                    &format!("topic {topic} holds messages, and there is no state that says who wrote them"),
+                    "if this task did, and its state is lost, rows come again that its consumers have, and rows that were \
+                     deleted meanwhile stay with them",
+                );
+            }
+        }
+    }
+    Ok(found.into_differences())
+}
+
+/// Says what harms nobody, and what has been accepted; refuses the rest.
+pub fn refuse(differences: Vec<Difference>, task: &Task, accept: &[Accept]) -> Result<(), Refused> {
+    let is_accepted = |difference: &Difference| difference.accept.is_none_or(|name| accept.contains(&name));
+    let (accepted, open): (Vec<_>, Vec<_>) = differences.into_iter().partition(is_accepted);
+    if !open.is_empty() {
+        return Err(Refused { task: task.name.clone(), folder: task.state.clone(), differences: open });
+    }
+    for Difference { accept, what, means } in accepted {
+        match accept {
+            None => info!("{what}: {means}"),
+            Some(name) => warn!(accepted = name.name(), "{what}: {means}"),
+        }
+    }
+    Ok(())
+}
+
+fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, found: &mut Found) {
+    const FORMAT: &str =
+        "messages are written in another form from now on; rows that were sent keep the old one until they change";
+    for (option, is) in &is.format {
+        // Another format has other options, and a version of tidegate may know more of them than one before.
+        let was = was.format.iter().find(|(known, _)| known == option).map(|(_, was)| was);
+        if let Some(was) = was.filter(|was| *was != is) {
+            found.add(Some(Accept::Format), &format!("{option} was {was}, is {is}"), FORMAT);
+        }
+    }
+    if was.partition_hash != is.partition_hash {
+        let what = format!("sink.partition_hash was {}, is {}", was.partition_hash, is.partition_hash);
+        found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
+    }
+    match (was.full_load, is.full_load) {
+        (false, true) => found.add(
+            Some(Accept::FullLoad),
+            "full_load was false, and is switched on",
+            "rows that were there before the task began are not sent until they change, all the same",
+        ),
+        (true, false) if stored.tables.iter().any(|table| table.load == LoadState::Wanted) => found.add(
+            Some(Accept::FullLoad),
+            "full_load is switched off before the full load has ended",
+            "rows that it has not reached are not sent until they change",
+        ),
+        _ => {}
+    }
+}
+
+const KEYS_MOVE: &str =
+    "keys move to other partitions, where a consumer may meet a change of a row before an older one of the same row";
+
+fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Result<(), RouteError> {
+    let name = &was.name;
+    let Some(rule) = task.tables.matches(&name.database, &name.table) else {
+        let means = "its rows stay with the consumers as they are; if it is taken up again, it counts as added";
+        found.add_table(Some(Accept::Tables), "table ", name, "is no longer selected", means);
+        return Ok(());
+    };
+    let is = RememberedTable::of(name, rule, &topic_of_table(task, name)?, was.load);
+    let list = |items: &Option<Vec<String>>| items.as_ref().map(|items| format!("[{}]", items.join(", ")));
+    let options = [
+        (
+            Accept::Filter,
+            "where of ",
+            (was.filter.clone(), is.filter.clone()),
+            "rows that pass only now are not sent until they change, and then as an update of a row that nobody has; \
+             rows that pass no longer stay with the consumers, who hear neither of their changes nor of their deletion",
+        ),
+        (
+            Accept::Select,
+            "select of ",
+            (list(&was.select), list(&is.select)),
+            "rows that were sent keep the old columns until they change",
+        ),
+        (
+            Accept::Topic,
+            "topic of ",
+            (Some(was.topic.clone()), Some(is.topic.clone())),
+            "rows that were sent stay in the old topic, and the new one gets changes of rows that it never had",
+        ),
+        (Accept::Partitions, "partition of ", (Some(was.partition.clone()), Some(is.partition.clone())), KEYS_MOVE),
+    ];
+    for (accept, option, (was, is), means) in options {
+        if was != is {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+            found.add_table(Some(accept), option, name, &format!("was {}, is {}", text(was), text(is)), means);
+        }
+    }
+    Ok(())
+}
+
+fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
+    let in_use = topics.iter().filter_map(|(name, look)| stored.remembered_topic(name).map(|was| (name, was, look)));
+    for (name, was, look) in in_use {
+        const GONE: &str = "the rows that were in it are gone with it; a new one gets changes only";
+        match look {
+            None => found.add(Some(Accept::DeletedTopics), &format!("topic {name} does not exist any more"), GONE),
+            Some(look) if was.written && !look.was_written => {
+                found.add(Some(Accept::DeletedTopics), &format!("topic {name} was deleted and made again"), GONE);
+            }
+            Some(_) => {}
+        }
+        if let Some(look) = look
+            && look.partitions != was.partitions
+        {
+            let what = format!("topic {name} had {} partitions, has {}", was.partitions, look.partitions);
+            found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
+        }
+    }
+}
+
+/// What becomes of a table that was not there when the task ran last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addition {
+    /// Its rows are read.
+    Loaded,
+    /// It would have been selected before: it is new, and what has happened to it is in the binlog.
+    New,
+    /// No rows are asked for.
+    ChangesOnly,
+    /// It was there and was not selected, and the full load is over.
+    NotLoaded,
+}
+
+impl Addition {
+    fn of(stored: &Checkpoint, was: &RememberedTask, task: &Task, name: &TableName) -> Addition {
+        let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        if task.full_load.is_none() {
+            Addition::ChangesOnly
+        } else if stored.ledger.is_some() || !is_server {
+            Addition::Loaded
+        } else if entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names()) {
+            Addition::New
+        } else {
+            Addition::NotLoaded
+        }
+    }
+}
+
+/// Differences, with what is the same of many tables in one line.
+#[derive(Default)]
+struct Found(Vec<Line>);
+
+#[derive(PartialEq)]
+struct Line {
+    accept: Option<Accept>,
+    /// What stands before the names of the tables, if it is about some.
+    of: &'static str,
+    what: String,
+    means: &'static str,
+    tables: Vec<TableName>,
+}
+
+impl Found {
+    fn add(&mut self, accept: Option<Accept>, what: &str, means: &'static str) {
+        self.add_line(Line { accept, of: "", what: what.to_owned(), means, tables: Vec::new() });
+    }
+
+    fn add_table(
+        &mut self,
+        accept: Option<Accept>,
+        of: &'static str,
+        name: &TableName,
+        what: &str,
+        means: &'static str,
+    ) {
+        self.add_line(Line { accept, of, what: format!(" {what}"), means, tables: vec![name.clone()] });
+    }
+
+    fn add_line(&mut self, line: Line) {
+        let same = |known: &&mut Line| {
+            (known.accept, known.of, &known.what, known.means) == (line.accept, line.of, &line.what, line.means)
+        };
+        match self.0.iter_mut().find(same) {
+            Some(known) => known.tables.extend(line.tables),
+            None => self.0.push(line),
+        }
+    }
+
+    fn into_differences(self) -> Vec<Difference> {
+        let difference = |Line { accept, of, what, means, tables }: Line| {
+            let names = list_names(&tables.iter().collect::<Vec<_>>());
+            Difference { accept, what: format!("{of}{names}{what}"), means }
+        };
+        self.0.into_iter().map(difference).collect()
+    }
+}
+
+/// Remembers the task as it is at a start: the tables that are there, and the topics as they were found.
+pub fn take_up_all(
+    checkpoint: &mut Checkpoint,
+    task: &Task,
+    tables: &[Arc<Table>],
+    topics: &Topics,
+) -> Result<(), RouteError> {
+    let begun = checkpoint.has_begun();
+    let load = |checkpoint: &Checkpoint, name: &TableName| match (&checkpoint.remembered, &checkpoint.ledger) {
+        _ if task.full_load.is_none() => LoadState::NotWanted,
+        (_, Some(ledger)) if ledger.table(name).is_some_and(TableChunks::is_done) => LoadState::Done,
+        (Some(was), _) if begun && Addition::of(checkpoint, was, task, name) != Addition::Loaded => {
+            LoadState::NotWanted
+        }
+        // Without memory, a ledger that has gone tells that the full load was completed.
+        (None, None) if begun => LoadState::Done,
+        _ => LoadState::Wanted,
+    };
+    checkpoint.tables.retain(|table| is_selected(task, &table.name));
+    for name in tables.iter().map(|table| table.name()) {
+        let rule = task.tables.matches(&name.database, &name.table).expect("a source has captured tables only");
+        let load = load(checkpoint, name);
+        checkpoint.take_up(name, rule, &topic_of_table(task, name)?, load);
+    }
+    let without_memory = begun && checkpoint.remembered.is_none();
+    // A topic that is missing is made again, and one of a table that was dropped may be needed again.
+    let tables = &checkpoint.tables;
+    checkpoint.topics.retain(|topic| match topics.get(&topic.name) {
+        Some(look) => look.is_some(),
+        None => tables.iter().any(|table| table.topic == topic.name),
+    });
+    for (name, look) in topics {
+        let was_written = look.is_some_and(|look| look.was_written);
+        if checkpoint.remembered_topic(name).is_some() || without_memory {
+            let topic = checkpoint.topic_mut(name);
+            topic.written = was_written && (topic.written || without_memory);
+        }
+    }
+    checkpoint.remembered = Some(RememberedTask::of(task));
+    Ok(())
+}
+
+impl Checkpoint {
+    /// Whether a message may have been sent.
+    pub fn has_begun(&self) -> bool {
+        let is_server = matches!(self.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        // A server's position is on disk before the first row leaves, that of files after it was delivered.
+        self.ledger.is_some()
+            || self.position.is_some()
+            || !self.row_groups.is_empty()
+            || (!is_server && self.remembered.is_some())
+    }
+
+    pub fn remembered_table(&self, name: &TableName) -> Option<&RememberedTable> {
+        self.tables.binary_search_by(|table| table.name.cmp(name)).ok().map(|index| &self.tables[index])
+    }
+
+    /// Remembers how a table's rows leave from now on; `load` is for one that was not known.
+    pub fn take_up(&mut self, name: &TableName, rule: &TableRule, topic: &str, load: LoadState) {
+        let at = self.tables.binary_search_by(|table| table.name.cmp(name));
+        let load = at.map_or(load, |index| self.tables[index].load);
+        let table = RememberedTable::of(name, rule, topic, load);
+        match at {
+            Ok(index) => self.tables[index] = table,
+            Err(index) => self.tables.insert(index, table),
+        }
+    }
+
+    /// Every row that was there is delivered.
+    pub fn table_loaded(&mut self, name: &TableName) {
+        if let Ok(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
+            self.tables[index].load = LoadState::Done;
+        }
+    }
+
+    pub fn remembered_topic(&self, name: &str) -> Option<&RememberedTopic> {
+        self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)).ok().map(|index| &self.topics[index])
+    }
+
+    fn topic_mut(&mut self, name: &str) -> &mut RememberedTopic {
+        let index = match self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)) {
+            Ok(index) => index,
+            Err(index) => {
+                self.topics.insert(index, RememberedTopic { name: name.to_owned(), partitions: 0, written: false });
+                index
+            }
+        };
+        &mut self.topics[index]
+    }
+
+    /// Keys are spread over so many partitions of the topic from now on.
+    pub fn topic_spread(&mut self, name: &str, partitions: u32) {
+        self.topic_mut(name).partitions = partitions;
+    }
+
+    /// A message of this task is in the topic.
+    pub fn topic_written(&mut self, name: &str) {
+        self.topic_mut(name).written = true;
+    }
+}
+
+/// `primary_key`, `{columns: [a, b]}`.
+fn policy_text(policy: &PartitionPolicy) -> String {
+    match policy {
+        PartitionPolicy::Zero => "zero".to_owned(),
+        PartitionPolicy::Table => "table".to_owned(),
+        PartitionPolicy::PrimaryKey => "primary_key".to_owned(),
+        PartitionPolicy::Columns(names) => format!("{{columns: [{}]}}", names.join(", ")),
+    }
+}
+
+/// Everything in `format` that changes a byte of a row's message.
+fn format_options(format: &Format) -> Vec<(String, String)> {
+    let label = |form, number: &str| match form {
+        LabelOrNumber::Label => "label".to_owned(),
+        LabelOrNumber::Number => number.to_owned(),
+    };
+    let (name, options) = match format {
+        Format::CanalJson(CanalOptions {
+            profile,
+            time_zone_offset_s,
+            enums,
+            sets,
+            mysql_type,
+            old,
+            ddl_type,
+            zero_date,
+        }) => (
+            "canal_json",
+            vec![
+                ("profile", word(Profile::WORDS, *profile)),
+                ("time_zone", offset_text(*time_zone_offset_s)),
+                ("enum", label(*enums, "index")),
+                ("set", label(*sets, "bits")),
+                ("mysql_type", word(MysqlTypeText::WORDS, *mysql_type)),
+                ("old", word(ColumnsInOld::WORDS, *old)),
+                ("ddl_type", word(DdlType::WORDS, *ddl_type)),
+                ("zero_date", word(ZeroDate::WORDS, *zero_date)),
+            ],
+        ),
+        Format::DtsAvro(AvroOptions { enums, sets, zero_date, transactions, heartbeats }) => (
+            "dts_avro",
+            vec![
+                ("enum", label(*enums, "index")),
+                ("set", label(*sets, "bits")),
+                ("zero_date", word(ZeroDate::WORDS, *zero_date)),
+                ("transactions", transactions.to_string()),
+                ("heartbeats", heartbeats.to_string()),
+            ],
+        ),
+    };
+    let options = options.into_iter().map(|(option, value)| (format!("format.{name}.{option}"), value));
+    std::iter::once(("format".to_owned(), name.to_owned())).chain(options).collect()
+}
+
+/// The word by which a task file calls a value.
+fn word<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
+    let found = words.iter().find(|(_, meaning)| *meaning == value);
+    found.map(|(word, _)| (*word).to_owned()).expect("every value has its word")
+}
+
+/// `+08:00`.
+fn offset_text(seconds: i32) -> String {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let minutes = seconds.abs() / 60;
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Coordinate, Position, TableParts};
+    use crate::config;
+
+    fn task(rest: &str) -> Task {
+        let source = "source: {mysql: mysql://tide@db}";
+        let format = if rest.contains("format:") { "" } else { "format: canal_json" };
+        let sink = if rest.contains("sink:") { "" } else { "sink: {kafka: b}" };
+        config::parse("t.yaml", &format!("task: shop\n{source}\n{sink}\n{format}\n{rest}\n")).unwrap()
+    }
+
+    fn table(name: &str) -> Arc<Table> {
+        let name = TableName::new("shop", name);
+        Arc::new(Table::from(TableParts { name, version: 1, columns: Vec::new(), unique_keys: Vec::new() }))
+    }
+
+    /// All topics in use, as one that has messages of the task.
+    fn topics(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>], look: Option<TopicLook>) -> Topics {
+        topics_in_use(stored, task, tables).unwrap().into_iter().map(|topic| (topic, look)).collect()
+    }
+
+    const WRITTEN: TopicLook = TopicLook { partitions: 3, holds_messages: true, was_written: true };
+
+    /// What such a task leaves after its full load.
+    fn checkpoint(task: &Task, names: &[&str]) -> Checkpoint {
+        let tables: Vec<_> = names.iter().map(|name| table(name)).collect();
+        let mut checkpoint = Checkpoint::new(&task.name, SourceIdentity::GtidDomain);
+        let topics = topics(&checkpoint, task, &tables, None);
+        take_up_all(&mut checkpoint, task, &tables, &topics).unwrap();
+        for topic in topics.keys() {
+            checkpoint.topic_spread(topic, 3);
+            checkpoint.topic_written(topic);
+        }
+        for name in names {
+            checkpoint.table_loaded(&TableName::new("shop", name));
+        }
+        let coordinate = Coordinate::new("binlog.000001", 4);
+        checkpoint.position = Some(Position::new(coordinate, None));
+        checkpoint
+    }
+
+    /// `filter: where of shop.a was …` for each difference.
+    fn differences(stored: &Checkpoint, task: &Task, names: &[&str], look: Option<TopicLook>) -> Vec<String> {
+        let tables: Vec<_> = names.iter().map(|name| table(name)).collect();
+        let topics = topics(stored, task, &tables, look);
+        let found = compare(stored, task, &tables, &topics).unwrap();
+        let name = |accept: Option<Accept>| accept.map_or("harmless".to_owned(), Accept::name);
+        found.into_iter().map(|found| format!("{}: {}", name(found.accept), found.what)).collect()
+    }
+
+    const TABLES: &str = "tables: [shop.a, shop.b]";
+
+    #[test]
+    fn the_same_task_is_the_same() {
+        let text = "tables: [{table: 'shop.*', where: c > 1, select: [a, upper(b) AS b], partition: {columns: [a]}}]
+sink: {kafka: b, topic: x, ddl_topic: y}
+incremental: {ddl: forward}
+format: {dts_avro: {enum: index}}";
+        let stored = checkpoint(&task(text), &["a", "b"]);
+        assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), [""; 0]);
+        // Nor does a table differ that was dropped meanwhile, or anything that does not concern rows.
+        let text = format!("{text}\nmemory: 100MiB\nretry: {{connection: 5s}}\n");
+        assert_eq!(differences(&stored, &task(&text), &["a"], Some(WRITTEN)), [""; 0]);
+    }
+
+    #[test]
+    fn what_decides_about_rows_and_bytes_is_compared() {
+        let stored = checkpoint(&task(TABLES), &["a", "b"]);
+        for (text, expected) in [
+            (
+                "tables: [{table: shop.a, where: \"c = 'x {}'\"}, shop.b]",
+                &["filter: where of shop.a was not set, is c = 'x {}'"][..],
+            ),
+            (
+                "tables: [{table: 'shop.*', select: [a, b]}]",
+                &["select: select of shop.a, shop.b was not set, is [a, b]"],
+            ),
+            (
+                "tables: [{table: shop.a, topic: x}, {table: shop.b, partition: {columns: [c, d]}}]",
+                &[
+                    "topic: topic of shop.a was shop.a, is x",
+                    "partitions: partition of shop.b was primary_key, is {columns: [c, d]}",
+                    "non_empty_topics: topic x holds messages, and there is no state that says who wrote them",
+                ],
+            ),
+            (
+                "tables: [shop.a, shop.b]\nsink: {kafka: b, partition_hash: canal, non_empty_topics: accept}",
+                &["partitions: sink.partition_hash was dts, is canal"],
+            ),
+            (
+                "tables: [shop.a, shop.b]\nformat: {canal_json: {profile: dts, enum: index, time_zone: '-03:30'}}",
+                &[
+                    "format: format.canal_json.profile was canal, is dts",
+                    "format: format.canal_json.time_zone was +00:00, is -03:30",
+                    "format: format.canal_json.set was bits, is label",
+                    "format: format.canal_json.ddl_type was kind, is ddl",
+                ],
+            ),
+            ("tables: [shop.a, shop.b]\nformat: dts_avro", &["format: format was canal_json, is dts_avro"]),
+        ] {
+            assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_come_and_go() {
+        let stored = checkpoint(&task(TABLES), &["a", "b"]);
+        let with_topics = "sink: {kafka: b, non_empty_topics: accept}";
+        let added = task(&format!("tables: [shop.a, shop.b, shop.c]\n{with_topics}"));
+        assert_eq!(
+            differences(&stored, &added, &["a", "b", "c"], Some(WRITTEN)),
+            ["tables: table shop.c has been added"]
+        );
+        let removed = differences(&stored, &task("tables: [shop.a]"), &["a"], Some(WRITTEN));
+        assert_eq!(removed, ["tables: table shop.b is no longer selected"]);
+        // A full load that has not ended takes the new table along.
+        let mut loading = stored.clone();
+        loading.ledger = Some(crate::source::mysql::ledger::Ledger::new(stored.position.clone().unwrap()));
+        let found = differences(&loading, &added, &["a", "b", "c"], Some(WRITTEN));
+        assert_eq!(found, ["harmless: table shop.c has been added"]);
+        // One that the old patterns select has come to be since.
+        let pattern = task(&format!("tables: ['shop.*', '!shop.d']\n{with_topics}"));
+        let stored = checkpoint(&pattern, &["a", "b"]);
+        let found = differences(&stored, &pattern, &["a", "b", "c"], Some(WRITTEN));
+        assert_eq!(found, ["harmless: table shop.c has been added"]);
+        let without = task(&format!("tables: ['shop.*']\n{with_topics}"));
+        let found = differences(&stored, &without, &["a", "b", "c", "d"], Some(WRITTEN));
+        assert_eq!(found, ["harmless: table shop.c has been added", "tables: table shop.d has been added"]);
+    }
+
+    #[test]
+    fn a_full_load_is_not_forgotten() {
+        let off = format!("{TABLES}\nfull_load: false");
+        let stored = checkpoint(&task(&off), &["a", "b"]);
+        let found = differences(&stored, &task(TABLES), &["a", "b"], Some(WRITTEN));
+        assert_eq!(found, ["full_load: full_load was false, and is switched on"]);
+        let mut stored = checkpoint(&task(TABLES), &["a", "b"]);
+        assert_eq!(differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN)), [""; 0]);
+        stored.tables[0].load = LoadState::Wanted;
+        let found = differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN));
+        assert_eq!(found, ["full_load: full_load is switched off before the full load has ended"]);
+    }
+
+    #[test]
+    fn topics_are_what_they_were() {
+        let one = task("tables: [shop.a]");
+        let stored = checkpoint(&one, &["a"]);
+        let found = |look| differences(&stored, &one, &["a"], look);
+        assert_eq!(found(None), ["deleted_topics: topic shop.a does not exist any more"]);
+        let new = TopicLook { partitions: 4, holds_messages: false, was_written: false };
+        assert_eq!(
+            found(Some(new)),
+            [
+                "deleted_topics: topic shop.a was deleted and made again",
+                "partitions: topic shop.a had 3 partitions, has 4"
+            ]
+        );
+        // Messages may have expired.
+        assert_eq!(found(Some(TopicLook { holds_messages: false, ..WRITTEN })), [""; 0]);
+    }
+
+    #[test]
+    fn a_task_without_a_state_asks_about_messages() {
+        let fresh = Checkpoint::new("shop", SourceIdentity::GtidDomain);
+        let found = |text: &str, look| differences(&fresh, &task(text), &["a", "b"], Some(look));
+        let expected = |table| {
+            format!(
+                "non_empty_topics: topic shop.{table} holds messages, and there is no state that says who wrote them"
+            )
+        };
+        assert_eq!(found(TABLES, WRITTEN), [expected("a"), expected("b")]);
+        assert_eq!(found(TABLES, TopicLook { holds_messages: false, ..WRITTEN }), [""; 0]);
+        let shared = format!("{TABLES}\nsink: {{kafka: b, non_empty_topics: accept}}");
+        assert_eq!(found(&shared, WRITTEN), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_accepted_is_what_the_task_is() {
+        let was = task(TABLES);
+        let mut stored = checkpoint(&was, &["a", "b"]);
+        let is = task("tables: [{table: shop.a, where: c > 1}, shop.c]\nformat: dts_avro");
+        let tables = [table("a"), table("c")];
+        let mut topics = topics(&stored, &is, &tables, Some(WRITTEN));
+        topics.insert("shop.a".to_owned(), None);
+        take_up_all(&mut stored, &is, &tables, &topics).unwrap();
+        // As the router does.
+        for topic in topics.keys() {
+            stored.topic_spread(topic, 3);
+        }
+        let unwritten = TopicLook { was_written: false, ..WRITTEN };
+        assert_eq!(differences(&stored, &is, &["a", "c"], Some(unwritten)), [""; 0]);
+        let names: Vec<String> = stored.tables.iter().map(|table| format!("{} {:?}", table.name, table.load)).collect();
+        assert_eq!(names, ["shop.a Done", "shop.c NotWanted"]);
+        assert!(stored.topics.iter().all(|topic| !topic.written), "{:?}", stored.topics);
+    }
+
+    /// A checkpoint of a version that remembered nothing: what is now is what is compared with later.
+    #[test]
+    fn a_checkpoint_without_memory_is_given_one() {
+        let is = task(TABLES);
+        let mut stored = checkpoint(&is, &["a", "b"]);
+        (stored.tables, stored.topics, stored.remembered) = (Vec::new(), Vec::new(), None);
+        assert_eq!(differences(&stored, &is, &["a", "b"], Some(WRITTEN)), [""; 0]);
+        let tables = [table("a"), table("b")];
+        let topics = topics(&stored, &is, &tables, Some(WRITTEN));
+        take_up_all(&mut stored, &is, &tables, &topics).unwrap();
+        assert!(stored.tables.iter().all(|table| table.load == LoadState::Done), "{:?}", stored.tables);
+        assert!(stored.topics.iter().all(|topic| topic.written), "{:?}", stored.topics);
+        for topic in topics.keys() {
+            stored.topic_spread(topic, 3);
+        }
+        assert_eq!(differences(&stored, &is, &["a", "b"], None).len(), 2);
+    }
+
+    #[test]
+    fn all_is_refused_together_and_accepted_by_name() {
+        let difference = |accept, what: &str| Difference { accept, what: what.to_owned(), means: "so" };
+        let all = vec![
+            difference(Some(Accept::Topic), "one"),
+            difference(None, "two"),
+            difference(Some(Accept::Filter), "three"),
+            difference(Some(Accept::Topic), "four"),
+        ];
+        let task = task(TABLES);
+        let refused = refuse(all.clone(), &task, &[]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "task shop was not started, because of what would follow:\n  one\n    so\n  three\n    so\n  four\n    so"
+        );
+        assert!(refused.hint().ends_with("tidegate run --accept filter,topic"), "{}", refused.hint());
+        assert!(refuse(all.clone(), &task, &[Accept::Filter]).is_err());
+        assert!(refuse(all, &task, &[Accept::Filter, Accept::Topic]).is_ok());
+    }
+}

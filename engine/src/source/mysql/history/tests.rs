@@ -1,0 +1,616 @@
+//! What is known of a table, where it is known from, and what a restart makes of it.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::batch::{GtidSet, pretty};
+use crate::checkpoint::{Checkpoint, SourceIdentity};
+
+const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+/// As `pretty` draws it; columns are NOT NULL but for those with a `?`.
+fn parts(header: &str, version: u32) -> TableParts {
+    let mut parts = TableParts::from(Table::clone(&pretty::table(&header.replace('?', ""))));
+    parts.version = version;
+    for (column, drawn) in parts.columns.iter_mut().zip(header.split_whitespace()) {
+        column.nullable = drawn.ends_with('?');
+    }
+    parts
+}
+
+fn at(offset: u64) -> Coordinate {
+    Coordinate::new("binlog.000001", offset)
+}
+
+fn name() -> TableName {
+    TableName::new("db", "t")
+}
+
+fn gtid(number: u64) -> Gtid {
+    serde_json::from_str(&format!("\"{UUID}:{number}\"")).unwrap()
+}
+
+/// Transactions 1 to `last`.
+fn gtids(last: u64) -> GtidSet {
+    if last == 0 { GtidSet::default() } else { format!("{UUID}:1-{last}").parse().unwrap() }
+}
+
+fn known(parts: TableParts, shown_until: Option<Watermark>) -> SchemaState {
+    SchemaState::Known { parts, shown_until, is_used: false }
+}
+
+fn changed(by: &str, last_version: u32) -> SchemaState {
+    SchemaState::Changed { by: by.into(), last_version, kept: None }
+}
+
+fn unique(name: &str, columns: &[usize]) -> UniqueKey {
+    UniqueKey { name: name.into(), columns: columns.to_vec() }
+}
+
+fn fits(_: &Table) -> Result<(), String> {
+    Ok(())
+}
+
+/// A checkpoint's schemas, a history that moves along and records there, and the place that it has reached.
+struct Task {
+    checkpoint: Arc<Mutex<Checkpoint>>,
+    rules: Rules,
+    history: History,
+    position: Position,
+}
+
+impl Task {
+    /// Begins at `position` with what the catalogue shows.
+    fn begin(position: Position, catalogue: SchemaState) -> Task {
+        Task::with_rules(position, catalogue, RULES)
+    }
+
+    fn with_rules(position: Position, catalogue: SchemaState, rules: Rules) -> Task {
+        let stored = StoredSchema { table: name(), since: position.coordinate.clone(), gtid: None, state: catalogue };
+        let checkpoint = Checkpoint { schemas: vec![stored], ..Checkpoint::new("shop", SourceIdentity::GtidDomain) };
+        let checkpoint = Arc::new(Mutex::new(checkpoint));
+        let history = Task::history(&checkpoint, &position, rules);
+        Task { checkpoint, rules, history, position }
+    }
+
+    fn history(checkpoint: &Arc<Mutex<Checkpoint>>, position: &Position, rules: Rules) -> History {
+        let schemas = checkpoint.lock().unwrap().schemas.clone();
+        let recorder = checkpoint.clone();
+        let record = Box::new(move |entry| recorder.lock().unwrap().record_schema(entry));
+        History::new(&schemas, position, Box::new(|database, _| database == "db"), rules, record)
+    }
+
+    /// Goes on from another position, by what is in the checkpoint.
+    fn restart(&mut self, position: Position) {
+        let mut checkpoint = self.checkpoint.lock().unwrap();
+        // As it comes back from the disk.
+        checkpoint.schemas = serde_json::from_str(&serde_json::to_string(&checkpoint.schemas).unwrap()).unwrap();
+        prune(&mut checkpoint.schemas, &position);
+        drop(checkpoint);
+        self.history = Task::history(&self.checkpoint, &position, self.rules);
+        self.position = position;
+    }
+
+    /// The same position, on a connection that begins at the start of this file.
+    fn reconnect(&mut self, file: &str) {
+        self.restart(Position { coordinate: Coordinate::new(file, 4), ..self.position.clone() });
+    }
+
+    /// The next transaction, or on a server without GTIDs the next event, 100 bytes further.
+    fn step<T>(&mut self, event: impl FnOnce(&mut History, Here<'_>) -> T) -> T {
+        let at = self.position.coordinate.clone();
+        let number = self.position.gtids.as_ref().map(|set| (1..).find(|&n| !set.contains(&gtid(n))).unwrap());
+        let gtid = number.map(gtid);
+        let result = event(&mut self.history, Here { at: &at, gtid: gtid.as_ref() });
+        self.position.coordinate = Coordinate::new(at.file.clone(), at.offset + 100);
+        if let (Some(set), Some(gtid)) = (&mut self.position.gtids, &gtid) {
+            set.insert(gtid);
+        }
+        result
+    }
+
+    fn statement(&mut self, sql: &str) -> Result<Option<Statement>, HistoryError> {
+        self.step(|history, here| history.statement("db", sql, here))
+    }
+
+    /// Rows with metadata MINIMAL: the version by which they are read.
+    fn rows(&mut self) -> Result<u32, HistoryError> {
+        self.step(|history, here| Ok(history.resolve(&name(), None, fits, here)?.expect("captured").version()))
+    }
+
+    /// Rows with metadata FULL.
+    fn described_rows(&mut self, described: TableParts) -> Arc<Table> {
+        let same = described.clone();
+        let fits =
+            move |table: &Table| match table.columns().iter().map(|c| &c.name).eq(same.columns.iter().map(|c| &c.name))
+            {
+                true => Ok(()),
+                false => Err("other names".to_owned()),
+            };
+        self.step(|history, here| history.resolve(&name(), Some(described), fits, here).unwrap().unwrap())
+    }
+
+    fn entries(&self) -> usize {
+        self.checkpoint.lock().unwrap().schemas.len()
+    }
+}
+
+fn with_gtids(coordinate: Coordinate, last: u64) -> Position {
+    Position::new(coordinate, Some(gtids(last)))
+}
+
+fn without_gtids(offset: u64) -> Position {
+    Position::new(at(offset), None)
+}
+
+fn simple() -> Task {
+    Task::begin(without_gtids(4), known(parts("id:int", 1), None))
+}
+
+#[test]
+fn a_table_that_has_not_changed_keeps_its_version() {
+    let mut task = simple();
+    assert_eq!(task.rows().unwrap(), 1);
+    assert_eq!(task.described_rows(parts("id:int", 0)).version(), 1);
+    task.statement("CREATE TABLE IF NOT EXISTS t (x INT)").unwrap();
+    assert_eq!(task.rows().unwrap(), 1);
+    assert_eq!(task.entries(), 1);
+}
+
+#[test]
+fn after_a_ddl_names_are_needed() {
+    let mut task = simple();
+    task.statement("ALTER TABLE t ADD name TEXT").unwrap();
+    let error = task.rows().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "columns of table db.t are unknown since binlog.000001:4, where `ALTER TABLE t ADD name TEXT` changed them"
+    );
+    let table = task.described_rows(parts("id:int name:text", 0));
+    assert_eq!((table.version(), table.columns().len()), (2, 2));
+    assert_eq!(task.entries(), 3);
+}
+
+#[test]
+fn a_map_that_does_not_fit_stops_unless_it_has_names() {
+    let mut task = simple();
+    let wider = |table: &Table| (table.columns().len() == 2).then_some(()).ok_or("2 columns, not 1".to_owned());
+    let error = task.step(|history, here| history.resolve(&name(), None, wider, here).unwrap_err());
+    assert!(matches!(error, HistoryError::Mismatch { .. }), "{error}");
+    let described = Some(parts("id:int name:text", 0));
+    let table = task.step(|history, here| history.resolve(&name(), described, wider, here).unwrap().unwrap());
+    assert_eq!(table.version(), 2);
+}
+
+#[test]
+fn tables_that_are_not_captured_are_nobodys_business() {
+    let mut task = simple();
+    let other = TableName::new("other", "t");
+    assert!(task.step(|history, here| history.resolve(&other, None, fits, here).unwrap().is_none()));
+    task.step(|history, here| history.statement("other", "ALTER TABLE t ADD x INT", here).unwrap());
+    assert!(task.rows().is_ok());
+}
+
+#[test]
+fn a_statement_that_the_catalogue_shows_already_changes_nothing_unless_rows_came_before_it() {
+    let watermarks = [Watermark::Coordinate(at(204)), Watermark::Gtids(gtids(7))];
+    for (start, shown_until) in [without_gtids(4), with_gtids(at(4), 5)].into_iter().zip(watermarks) {
+        let begin = || Task::begin(start.clone(), known(parts("id:int", 1), Some(shown_until.clone())));
+        let alter = "ALTER TABLE t ADD x INT";
+
+        let mut untouched = begin();
+        assert_eq!(untouched.statement(alter).unwrap(), None);
+        assert_eq!(untouched.rows().unwrap(), 1);
+
+        let mut later = begin();
+        later.statement("ALTER TABLE other.t ADD x INT").unwrap();
+        later.statement("ALTER TABLE other.t ADD x INT").unwrap();
+        later.statement(alter).unwrap().unwrap();
+        assert!(later.rows().is_err());
+
+        let mut decoded_before = begin();
+        assert_eq!(decoded_before.rows().unwrap(), 1);
+        let error = decoded_before.statement(alter).unwrap_err();
+        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
+
+        // What was decoded before a restart counts too; where nothing was, nothing does.
+        let mut decoded_before = begin();
+        assert_eq!(decoded_before.rows().unwrap(), 1);
+        decoded_before.restart(decoded_before.position.clone());
+        let error = decoded_before.statement(alter).unwrap_err();
+        assert!(matches!(error, HistoryError::RowsBefore { .. }), "{error}");
+        let mut begun_in_between = begin();
+        begun_in_between.statement("ALTER TABLE other.t ADD x INT").unwrap();
+        begun_in_between.restart(begun_in_between.position.clone());
+        assert_eq!(begun_in_between.statement(alter).unwrap(), None);
+        assert_eq!(begun_in_between.rows().unwrap(), 1);
+    }
+}
+
+/// What a catalogue showed is dated by transactions: a server with other files knows which.
+#[test]
+fn what_the_catalogue_shows_is_known_after_a_failover() {
+    let shown_until = Some(Watermark::Gtids(gtids(6)));
+    let mut task =
+        Task::begin(with_gtids(Coordinate::new("binlog.000050", 4), 5), known(parts("id:int", 1), shown_until));
+    task.reconnect("relay.000900");
+    assert_eq!(task.statement("ALTER TABLE t ADD x INT").unwrap(), None);
+    assert_eq!(task.rows().unwrap(), 1);
+    // This one is news, although the new server's files have lower numbers than the old one's.
+    task.reconnect("relay.000002");
+    task.statement("ALTER TABLE t ADD y INT").unwrap().unwrap();
+    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+}
+
+#[test]
+fn a_restart_between_a_statement_and_the_next_row_remembers_the_statement() {
+    for start in [without_gtids(4), with_gtids(at(4), 5)] {
+        let mut task = Task::begin(start, known(parts("id:int", 1), None));
+        assert_eq!(task.rows().unwrap(), 1);
+        task.statement("ALTER TABLE t ADD x INT").unwrap();
+        task.restart(task.position.clone());
+        assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+
+        let mut again = task;
+        again.restart(again.position.clone());
+        assert_eq!(again.described_rows(parts("id:int x:int", 0)).version(), 2);
+        again.restart(again.position.clone());
+        assert_eq!(again.rows().unwrap(), 2);
+        // Only what holds here is left.
+        assert_eq!(again.entries(), 1);
+    }
+}
+
+/// A reconnect by GTIDs begins at the start of a file, where by its coordinate an older version would be in force.
+#[test]
+fn a_reconnect_at_the_start_of_a_file_keeps_the_version() {
+    let mut task = Task::begin(with_gtids(at(4), 5), known(parts("id:int a:int b:int", 1), None));
+    assert_eq!(task.rows().unwrap(), 1);
+    task.statement("ALTER TABLE t MODIFY b INT FIRST").unwrap();
+    task.reconnect("binlog.000001");
+    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })), "shifted columns");
+    assert_eq!(task.described_rows(parts("b:int id:int a:int", 0)).version(), 2);
+    task.reconnect("binlog.000001");
+    let table = task.step(|history, here| history.resolve(&name(), None, fits, here).unwrap().unwrap());
+    assert_eq!((table.version(), table.columns()[0].name.as_str()), (2, "b"));
+}
+
+#[test]
+fn a_failover_to_lower_file_numbers_keeps_the_version_and_refuses_nothing() {
+    let start = with_gtids(Coordinate::new("binlog.000777", 4), 5);
+    let mut task = Task::begin(start, known(parts("id:int", 1), Some(Watermark::Gtids(gtids(5)))));
+    assert_eq!(task.rows().unwrap(), 1);
+    task.statement("ALTER TABLE t ADD x INT").unwrap();
+    assert_eq!(task.described_rows(parts("id:int x:int", 0)).version(), 2);
+    task.reconnect("other.000003");
+    assert_eq!(task.rows().unwrap(), 2);
+    task.statement("ALTER TABLE t ADD y INT").unwrap().unwrap();
+    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+    task.reconnect("third.000001");
+    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+    assert_eq!(task.described_rows(parts("id:int x:int y:int", 0)).version(), 3);
+    task.reconnect("third.000001");
+    assert_eq!(task.rows().unwrap(), 3);
+}
+
+/// Whoever reads the same transactions again, also from another server, finds the same versions and adds no entries.
+#[test]
+fn what_is_read_again_is_the_same() {
+    let mut task = Task::begin(with_gtids(at(1000), 5), known(parts("id:int", 1), None));
+    let read = |task: &mut Task| {
+        assert_eq!(task.described_rows(parts("id:int", 0)).version(), 1);
+        task.statement("ALTER TABLE t ADD x INT").unwrap();
+        assert_eq!(task.described_rows(parts("id:int x:int", 0)).version(), 2);
+        task.entries()
+    };
+    let start = task.position.clone();
+    let entries = read(&mut task);
+    task.restart(Position { coordinate: Coordinate::new("other.000001", 4), ..start });
+    assert_eq!(read(&mut task), entries);
+}
+
+#[test]
+fn checkpoints_of_older_versions_still_load() {
+    let since = r#""since":{"file":"binlog.000001","offset":4}"#;
+    let table = r#""table":{"database":"db","table":"t"}"#;
+    let parts = serde_json::to_string(&parts("id:int", 1)).unwrap();
+    let shown = r#"{"file":"binlog.000001","offset":300}"#;
+    let text = format!(
+        r#"[{{{table},{since},"state":{{"known":{{"parts":{parts},"shown_until":{shown}}}}}}},
+            {{{table},{since},"state":{{"changed":{{"by":"ALTER TABLE t","last_version":1,"last":{parts}}}}}}}]"#
+    );
+    let stored: Vec<StoredSchema> = serde_json::from_str(&text).unwrap();
+    let expected = Some(Watermark::Coordinate(at(300)));
+    assert!(
+        matches!(&stored[0].state, SchemaState::Known { shown_until, is_used: true, .. } if *shown_until == expected)
+    );
+    assert_eq!(stored[1].state, changed("ALTER TABLE t", 1));
+    // With GTIDs, a coordinate may be another server's: what may have changed is unknown.
+    let position = with_gtids(Coordinate::new("other.000001", 4), 5);
+    let history =
+        |stored: &[StoredSchema]| History::new(stored, &position, Box::new(|_, _| true), RULES, Box::new(|_| ()));
+    let place = at(100);
+    let here = Here { at: &place, gtid: Some(&gtid(6)) };
+    let error = history(&stored).resolve(&name(), None, fits, here).unwrap_err();
+    assert!(matches!(error, HistoryError::Changed { .. }), "{error}");
+    let mut first = history(&stored[..1]);
+    assert!(first.statement("db", "ALTER TABLE t ADD x INT", here).unwrap().is_some());
+}
+
+#[test]
+fn a_restart_begins_with_the_version_of_its_position() {
+    let entry = |offset, state| StoredSchema { table: name(), since: at(offset), gtid: None, state };
+    let mut stored = vec![
+        entry(4, known(parts("id:int", 1), None)),
+        entry(300, changed("ALTER TABLE t", 1)),
+        entry(400, known(parts("id:int name:text", 2), None)),
+    ];
+    let version = |stored: &[StoredSchema], offset| {
+        let position = without_gtids(offset);
+        let mut history = History::new(stored, &position, Box::new(|_, _| true), RULES, Box::new(|_| ()));
+        let here = Here { at: &position.coordinate, gtid: None };
+        history.resolve(&name(), None, fits, here).ok().flatten().map(|table| table.version())
+    };
+    assert_eq!(version(&stored, 200), Some(1));
+    assert_eq!(version(&stored, 350), None);
+    assert_eq!(version(&stored, 400), Some(2));
+    prune(&mut stored, &without_gtids(350));
+    assert_eq!(stored.len(), 2);
+    prune(&mut stored, &without_gtids(500));
+    assert_eq!(stored.len(), 1);
+}
+
+// ---- statements that nobody sees through ----------------------------------------------------------------------------
+
+#[test]
+fn what_may_change_rows_by_itself_stops() {
+    let mut task = simple();
+    for (sql, words) in [
+        (
+            "DELETE FROM t WHERE id = 7",
+            "`DELETE FROM t WHERE id` may have changed rows of table db.t in statement format",
+        ),
+        ("UPDATE v SET x = 1", "`UPDATE v SET x` may have changed rows of captured tables in statement format"),
+        ("SELECT `other`.`f`(1)", "`SELECT other.f` may have changed rows of captured tables"),
+        ("DO f()", "`DO f` may have changed"),
+        ("CREATE TABLE other.b SELECT * FROM t", "may have changed rows of table db.t"),
+    ] {
+        let error = task.statement(sql).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.hint().contains("binlog_format = ROW"));
+    }
+    for sql in ["GRANT SELECT ON db.* TO u", "FLUSH PRIVILEGES", "DROP TEMPORARY TABLE t", "DELETE FROM `other`.`m`"] {
+        assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
+    }
+    assert!(task.rows().is_ok());
+}
+
+/// The views of a full load show what happened before; if rows came before it, they would be sent behind the load.
+#[test]
+fn what_the_catalogue_has_shown_may_have_changed_rows() {
+    let begin = || Task::begin(without_gtids(4), known(parts("id:int", 1), Some(Watermark::Coordinate(at(500)))));
+    let mut task = begin();
+    assert_eq!(task.statement("UPDATE t SET id = 1").unwrap(), None);
+    let mut task = begin();
+    task.rows().unwrap();
+    assert!(matches!(task.statement("UPDATE t SET id = 1"), Err(HistoryError::StatementFormat { .. })));
+}
+
+// ---- rows without row events ----------------------------------------------------------------------------------------
+
+#[test]
+fn rows_that_move_without_row_events_stop_a_task_that_wants_it() {
+    let stop = Rules { unlogged_rows: UnloggedRowsPolicy::Stop, ..RULES };
+    for (sql, consequence) in [
+        ("TRUNCATE t", Some("all rows that it had")),
+        ("DELETE FROM `db`.`t`", Some("all rows that it had")),
+        ("DROP TABLE other.t, t", Some("rows of the dropped table")),
+        ("DROP DATABASE db", Some("rows of the dropped table")),
+        ("CREATE OR REPLACE TABLE t (x INT)", Some("table that was replaced")),
+        ("ALTER TABLE t DROP PARTITION p", Some("rows of the partition")),
+        ("ALTER TABLE other.t EXCHANGE PARTITION p WITH TABLE db.t", Some("lacks those that were moved here")),
+        ("ALTER TABLE t DISCARD TABLESPACE", Some("discarded tablespace")),
+        ("ALTER TABLE t IMPORT TABLESPACE", Some("lacks the rows of the imported tablespace")),
+        ("ALTER IGNORE TABLE t ADD UNIQUE (x)", Some("dropped as duplicates")),
+        ("RENAME TABLE t TO other.t", Some("have another table's name now")),
+        ("RENAME TABLE other.t TO t", Some("had another table's name until now")),
+        ("ALTER TABLE other.t RENAME db.new", Some("had another table's name until now")),
+        ("TRUNCATE other.t", None),
+        ("DROP TABLE IF EXISTS never_seen", None),
+        ("CREATE TABLE new (x INT)", None),
+        ("ALTER TABLE t ADD PARTITION (PARTITION p VALUES LESS THAN (3))", None),
+        ("DROP TRIGGER t", None),
+    ] {
+        let catalogue = known(parts("id:int", 1), None);
+        let mut task = Task::with_rules(with_gtids(at(4), 5), catalogue.clone(), stop);
+        let before = task.position.clone();
+        match (task.statement(sql), consequence) {
+            (Err(error @ HistoryError::UnloggedRows { .. }), Some(words)) => {
+                assert!(error.to_string().contains(words), "{sql}: {error}");
+                assert!(error.hint().contains("unlogged_rows: warn"));
+            }
+            (Ok(_), None) => continue,
+            (result, _) => panic!("{sql}: {result:?}"),
+        }
+        // Nothing of it has happened: the next start stops there too.
+        assert_eq!(task.entries(), 1, "{sql}");
+        task.restart(before.clone());
+        assert!(matches!(task.statement(sql), Err(HistoryError::UnloggedRows { .. })), "{sql}");
+        // Whoever is told to go on does.
+        task.rules = RULES;
+        task.restart(before);
+        assert!(task.statement(sql).unwrap().is_some(), "{sql}");
+    }
+}
+
+#[test]
+fn rows_that_went_before_the_catalogue_was_read_are_no_news() {
+    let stop = Rules { unlogged_rows: UnloggedRowsPolicy::Stop, ..RULES };
+    let shown = known(parts("id:int", 1), Some(Watermark::Gtids(gtids(9))));
+    let mut task = Task::with_rules(with_gtids(at(4), 5), shown.clone(), stop);
+    assert_eq!(task.statement("TRUNCATE t").unwrap(), None);
+    let mut task = Task::with_rules(with_gtids(at(4), 5), shown, stop);
+    task.rows().unwrap();
+    assert!(task.statement("TRUNCATE t").is_err());
+}
+
+// ---- names ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn names_are_compared_as_the_server_does() {
+    let rules = |names| Rules { names, ..RULES };
+    let alter = "ALTER TABLE DB.T MODIFY id INT FIRST";
+    let catalogue = known(parts("id:int", 1), None);
+    let begin = |names| Task::with_rules(without_gtids(4), catalogue.clone(), rules(names));
+
+    let mut exact = begin(NameCase::Exact);
+    assert_eq!(exact.statement(alter).unwrap(), None);
+    assert!(exact.rows().is_ok());
+
+    for names in [NameCase::Folded, NameCase::Unknown] {
+        let mut folded = begin(names);
+        let statement = folded.statement(alter).unwrap().unwrap();
+        assert_eq!(statement.tables, [name()], "{names:?}");
+        assert!(matches!(folded.rows(), Err(HistoryError::Changed { .. })), "{names:?}");
+        assert_eq!(folded.statement("DROP DATABASE Db").unwrap().unwrap().tables, [name()], "{names:?}");
+        assert!(folded.statement("RENAME TABLE T TO U").unwrap().unwrap().tables.contains(&name()), "{names:?}");
+    }
+    // A new table has the name that the server gives it.
+    let mut folded = begin(NameCase::Folded);
+    let statement = folded.statement("CREATE TABLE New (id INT)").unwrap().unwrap();
+    assert_eq!(statement.tables, [TableName::new("db", "new")]);
+
+    // The catalogue has the name as it was written, table maps have it folded.
+    let stored =
+        [StoredSchema { table: TableName::new("db", "Orders"), since: at(4), gtid: None, state: catalogue.clone() }];
+    let captured = |_: &str, table: &str| table == "Orders";
+    let position = without_gtids(4);
+    let mut history = History::new(&stored, &position, Box::new(captured), rules(NameCase::Folded), Box::new(|_| ()));
+    let here = Here { at: &position.coordinate, gtid: None };
+    assert!(history.resolve(&TableName::new("db", "orders"), None, fits, here).unwrap().is_some());
+    let statement = history.statement("db", "TRUNCATE ORDERS", here).unwrap().unwrap();
+    assert_eq!(statement.tables, [TableName::new("db", "Orders")]);
+}
+
+// ---- what no table map says -----------------------------------------------------------------------------------------
+
+/// What is inherited after `statement` by a table with a unique key and a display width, also by a restart behind it.
+fn after(
+    statement: &str,
+    before: &[UniqueKey],
+    described: &str,
+    primary: Option<&[usize]>,
+) -> (Vec<UniqueKey>, String) {
+    let mut first = parts("id:int x:int y:int", 1);
+    first.columns[0].type_text = "int(6) unsigned zerofill".into();
+    first.unique_keys = before.to_vec();
+    let mut described = parts(described, 0);
+    described.columns[0].type_text = "int unsigned".into();
+    described.unique_keys = primary.map(|columns| unique("PRIMARY", columns)).into_iter().collect();
+    let [found, restarted] = [false, true].map(|restarts| {
+        let mut task = Task::begin(with_gtids(at(4), 5), known(first.clone(), None));
+        task.statement(statement).unwrap();
+        if restarts {
+            task.restart(task.position.clone());
+        }
+        let described = Some(described.clone());
+        let table = task.step(|history, here| history.resolve(&name(), described, fits, here).unwrap().unwrap());
+        (table.unique_keys().to_vec(), table.columns()[0].type_text.clone())
+    });
+    assert_eq!(found, restarted, "{statement}");
+    found
+}
+
+#[test]
+fn what_a_statement_leaves_alone_is_inherited() {
+    let (primary, by_x) = (unique("PRIMARY", &[0]), unique("by_x", &[1]));
+    let width = "int(6) unsigned zerofill".to_owned();
+    let keys = [primary.clone(), by_x.clone()];
+    let whole = "id:int x:int y:int";
+    let (found, text) = after("ALTER TABLE t ADD z INT", &keys, "id:int x:int y:int z:int", Some(&[0]));
+    assert_eq!((found, text), (keys.to_vec(), width.clone()));
+    // The first of the described columns is another one.
+    let (found, _) = after("ALTER TABLE t ADD z INT FIRST", &keys, "z:int id:int x:int y:int", Some(&[1]));
+    assert_eq!(found, [unique("PRIMARY", &[1]), unique("by_x", &[2])]);
+    for (statement, text) in [
+        ("ALTER TABLE t DROP INDEX by_x", &*width),
+        ("ALTER TABLE t DROP COLUMN x, ADD x INT AFTER id", &width),
+        ("ALTER TABLE t SOMETHING NEW", "int unsigned"),
+        ("DROP TABLE t", "int unsigned"),
+        ("CREATE TABLE t (id INT)", "int unsigned"),
+        ("RENAME TABLE other.t TO t", "int unsigned"),
+    ] {
+        let (found, found_text) = after(statement, &keys, whole, Some(&[0]));
+        assert_eq!((found, &*found_text), (vec![primary.clone()], text), "{statement}");
+    }
+    let (found, text) = after("ALTER TABLE t MODIFY id INT UNSIGNED NOT NULL", &keys, whole, Some(&[0]));
+    assert_eq!((found, &*text), (keys.to_vec(), "int unsigned"));
+    // NULL is in no key.
+    let (found, _) = after("ALTER TABLE t MODIFY x INT NULL", &keys, "id:int x:int? y:int", Some(&[0]));
+    assert_eq!(found, vec![primary]);
+    let (found, _) =
+        after("ALTER TABLE t RENAME COLUMN x TO y, RENAME COLUMN y TO x", &keys, "id:int y:int x:int", Some(&[0]));
+    assert_eq!(found, keys);
+}
+
+#[test]
+fn a_unique_key_does_not_become_the_primary_one() {
+    let whole = "id:int x:int y:int";
+    let (primary, by_x) = (unique("PRIMARY", &[0]), unique("by_x", &[1]));
+    let only_x = vec![by_x.clone()];
+    let keys_after =
+        |statement, before: &[UniqueKey], primary: &[usize]| after(statement, before, whole, Some(primary)).0;
+    assert_eq!(keys_after("ALTER TABLE t COMMENT 'c'", &only_x, &[1]), only_x);
+    assert_eq!(keys_after("ALTER TABLE t ADD PRIMARY KEY (id)", &only_x, &[0]), vec![primary.clone()]);
+    assert_eq!(keys_after("ALTER TABLE t ADD PRIMARY KEY (x)", &only_x, &[1]), [unique("PRIMARY", &[1])]);
+    assert_eq!(keys_after("ALTER TABLE t DROP PRIMARY KEY", &[primary.clone(), by_x], &[1]), only_x);
+    assert_eq!(keys_after("ALTER TABLE t COMMENT 'c'", &[primary], &[1]), [unique("PRIMARY", &[1])]);
+}
+
+/// DROP INDEX changes no column, so that rows go on; but the key is gone, with any metadata and over restarts.
+#[test]
+fn an_index_that_is_dropped_is_no_key_any_more() {
+    let mut first = parts("id:int x:int", 1);
+    first.unique_keys = vec![unique("by_x", &[1])];
+    let mut task = Task::begin(with_gtids(at(4), 5), known(first, None));
+    task.statement("CREATE INDEX other ON t (id)").unwrap().unwrap();
+    assert_eq!(task.rows().unwrap(), 1);
+    task.statement("DROP INDEX `BY_X` ON t").unwrap().unwrap();
+    for _ in 0..2 {
+        let table = task.step(|history, here| history.resolve(&name(), None, fits, here).unwrap().unwrap());
+        assert_eq!((table.version(), table.unique_keys()), (2, &[][..]));
+        task.restart(task.position.clone());
+    }
+    task.statement("ALTER TABLE t COMMENT 'c'").unwrap();
+    task.statement("DROP INDEX by_x ON t").unwrap().unwrap();
+    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+}
+
+/// A table that gets another's rows by its name gets its keys with them.
+#[test]
+fn a_renamed_table_keeps_what_is_known_of_it() {
+    let mut first = parts("id:int x:int", 3);
+    first.unique_keys = vec![unique("PRIMARY", &[0]), unique("by_x", &[1])];
+    let mut task = Task::begin(with_gtids(at(4), 5), known(first, None));
+    task.statement("ALTER TABLE t DROP INDEX by_x, RENAME TO u, ADD z INT").unwrap();
+    let mut described = parts("id:int x:int z:int", 0);
+    described.unique_keys = vec![unique("PRIMARY", &[0])];
+    let u = TableName::new("db", "u");
+    let table = task.step(|history, here| history.resolve(&u, Some(described), fits, here).unwrap().unwrap());
+    assert_eq!((table.name(), table.version(), table.unique_keys()), (&u, 1, &[unique("PRIMARY", &[0])][..]));
+}
+
+/// Nobody knows what an unseen statement touched.
+#[test]
+fn a_definition_that_changed_without_a_statement_inherits_nothing() {
+    let mut first = parts("id:int x:int", 1);
+    first.columns[0].type_text = "int(6) zerofill".into();
+    first.unique_keys = vec![unique("PRIMARY", &[0]), unique("by_x", &[1])];
+    let mut task = Task::begin(with_gtids(at(4), 5), known(first, None));
+    let mut described = parts("id:int y:int", 0);
+    described.columns[0].type_text = "int".into();
+    described.unique_keys = vec![unique("PRIMARY", &[0])];
+    let table = task.described_rows(described);
+    assert_eq!((table.version(), table.unique_keys()), (2, &[unique("PRIMARY", &[0])][..]));
+    assert_eq!(table.columns()[0].type_text, "int");
+}

@@ -1,0 +1,241 @@
+//! What changes under a running task without rows that say so: definitions, names, and whole tables' rows.
+
+use std::ffi::OsStr;
+
+use super::harness::world::{MARKER, kafka_sink};
+use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
+
+/// Loads the tables, runs the statements, ends; what came after the load, and what was said.
+fn followed(world: &mut World, task: &TaskFile, statements: &[&str]) -> (Vec<Message>, String) {
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+    let mut engine = Tidegate::run(task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    for statement in statements {
+        world.mysql.run(*statement);
+    }
+    let mut messages = Vec::new();
+    let ended = world.finish(engine, &mut reader, |message| messages.push(message));
+    (messages, ended.output)
+}
+
+/// Runs the statements after the full load; the task must stop at the last of them, and again when it is started again.
+fn stopped(world: &mut World, task: &TaskFile, statements: &[&str]) -> String {
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone(), world.topic(MARKER)]);
+    let mut engine = Tidegate::run(task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    for statement in statements {
+        world.mysql.run(*statement);
+    }
+    let ended = engine.wait();
+    assert!(!ended.status.success() && ended.output.contains("hint:"), "{}", ended.output);
+    let again = Tidegate::fails(task);
+    let reason = |output: &str| output.lines().find(|line| line.starts_with("error:")).map(str::to_owned);
+    assert_eq!(reason(&again), reason(&ended.output));
+    ended.output
+}
+
+/// All messages of the task in one order.
+fn one_topic(world: &World) -> TaskFile {
+    let mut task = world.task();
+    task.sink = kafka_sink(&world.kafka, ", topic: \"{task}\", partition: zero");
+    task
+}
+
+fn changed(message: &Message) -> String {
+    format!("{} {:?} key {:?}", message.table, message.data, message.primary_key.clone().unwrap_or_default())
+}
+
+/// `lower_case_table_names=1`: statements and task files name tables as people type them.
+#[test]
+fn names_in_any_case_mean_the_same_table() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--lower-case-table-names=1");
+    let mut world = World::new("folded", private.mysql(), &servers.kafka);
+    let database = world.database.to_uppercase();
+    world.mysql.run(format!("CREATE TABLE {database}.Orders (id INT PRIMARY KEY, a INT, b INT)"));
+    world.mysql.run("INSERT INTO orders VALUES (1, 10, 100)");
+
+    // Without names in the binlog, rows behind the statement cannot be read.
+    let mut task = world.task();
+    task.tables = format!("[{database}.Orders, {database}.Marker]");
+    let ended = Tidegate::spawn([OsStr::new("check"), task.write().as_os_str()]).wait();
+    assert!(ended.status.success() && ended.output.contains("2 tables"), "{}", ended.output);
+    let output = stopped(
+        &mut world,
+        &task,
+        &[
+            &format!("ALTER TABLE {database}.ORDERS MODIFY b INT FIRST"),
+            "INSERT INTO Orders (id, a, b) VALUES (2, 11, 22)",
+        ],
+    );
+    assert!(output.contains("orders are unknown since"), "{output}");
+    task.tables = format!("[{database}.Orders, {}.orders]", world.database);
+    task.state = world.path("twice");
+    assert!(Tidegate::fails(&task).contains("the same table"));
+
+    // With them, a pattern in another case finds it, and what is changed by other names.
+    world.mysql.run("SET GLOBAL binlog_row_metadata = FULL");
+    let mut world = World::new("folded_full", private.mysql(), &servers.kafka);
+    let database = world.database.to_uppercase();
+    world.mysql.run("CREATE TABLE Orders (id INT PRIMARY KEY, a INT, b INT)");
+    let mut task = one_topic(&world);
+    task.tables = format!("[\"{database}.*\"]");
+    task.more = "incremental: {ddl: forward}".to_owned();
+    let alter = format!("ALTER TABLE {database}.oRDERS MODIFY b INT FIRST");
+    let statements = [&*alter, "INSERT INTO Orders (id, a, b) VALUES (2, 11, 22)", "TRUNCATE ORDERS"];
+    let (messages, output) = followed(&mut world, &task, &statements);
+    let [ddl, insert, truncate] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!((&*ddl.table, ddl.statement.as_ref().map(|(_, sql)| sql)), ("orders", Some(&alter)));
+    assert_eq!(changed(insert), r#"orders b="22" id="2" a="11" key ["id"]"#);
+    assert_eq!((truncate.kind, &*truncate.table), (Kind::Statement, "orders"));
+    assert!(output.contains("its topic still holds all rows"), "{output}");
+}
+
+/// TRUNCATE and its like: a warning by default, a stop before the statement for whoever asks for it.
+#[test]
+fn rows_that_go_without_row_events_are_told_or_stop_the_task() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("unlogged", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    let mut task = one_topic(&world);
+    task.more = "incremental: {unlogged_rows: stop}".to_owned();
+    let output = stopped(&mut world, &task, &["TRUNCATE t"]);
+    for words in ["`TRUNCATE t` moves rows of table", ".t without row events", "unlogged_rows: warn", "binlog "] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    // Told to go on, it does, with what came behind.
+    task.more = String::new();
+    world.mysql.run("INSERT INTO t VALUES (3)");
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+    let mut messages = Vec::new();
+    let engine = Tidegate::run(&task);
+    let ended = world.finish(engine, &mut reader, |message| messages.push(message));
+    assert_eq!(messages.iter().filter(|message| message.data.get("id").is_some_and(|id| id == "3")).count(), 1);
+    assert!(ended.output.contains("its topic still holds all rows that it had"), "{}", ended.output);
+}
+
+/// Statements that change rows by themselves may reach any table.
+#[test]
+fn changes_in_statement_format_stop_whatever_they_name() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--log-bin-trust-function-creators=ON");
+    for (test, statement, words) in [
+        ("by_view", "UPDATE elsewhere.v SET a = 2", "`UPDATE elsewhere.v SET a`"),
+        ("by_trigger", "INSERT INTO elsewhere.log VALUES (1)", "`INSERT INTO elsewhere.log VALUES`"),
+        ("by_function", "DO elsewhere.f()", "may have changed rows"),
+    ] {
+        let mut world = World::new(test, private.mysql(), &servers.kafka);
+        if world.mysql.try_run("SET SESSION binlog_format = STATEMENT").is_err() {
+            println!("{test}: this server has no other format than ROW");
+            return;
+        }
+        world.mysql.run("SET SESSION binlog_format = ROW");
+        let database = world.database.clone();
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, a INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 1)");
+        world.mysql.run("DROP DATABASE IF EXISTS elsewhere");
+        world.mysql.run("CREATE DATABASE elsewhere");
+        world.mysql.run(format!("CREATE VIEW elsewhere.v AS SELECT * FROM {database}.t"));
+        world.mysql.run("CREATE TABLE elsewhere.log (id INT PRIMARY KEY)");
+        world.mysql.run(format!(
+            "CREATE TRIGGER elsewhere.g AFTER INSERT ON elsewhere.log FOR EACH ROW UPDATE {database}.t SET a = 3"
+        ));
+        world.mysql.run(format!(
+            "CREATE FUNCTION elsewhere.f() RETURNS INT BEGIN UPDATE {database}.t SET a = 4; RETURN 1; END"
+        ));
+        let task = world.task();
+        let output = stopped(&mut world, &task, &["SET SESSION binlog_format = STATEMENT", statement]);
+        for words in [words, "in statement format", "binlog_format = ROW"] {
+            assert!(output.contains(words), "{test}: {words:?} is not in\n{output}");
+        }
+    }
+}
+
+const EVERY_TYPE: &str = "CREATE TABLE every (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, t1 TINYINT(1), t2 TINYINT UNSIGNED, s SMALLINT(5) ZEROFILL,
+    m MEDIUMINT, i INT(6) UNSIGNED ZEROFILL NOT NULL DEFAULT 1, f FLOAT(7,3), d DOUBLE(9,2) UNSIGNED,
+    de DECIMAL(10,2) UNSIGNED ZEROFILL, bi BIT(9), y YEAR, da DATE NOT NULL DEFAULT '2020-01-01', ti TIME(3), dt DATETIME(6),
+    ts TIMESTAMP(2) NULL, c CHAR(10) CHARACTER SET latin1, c4 CHAR(200), v VARCHAR(300) CHARACTER SET utf8mb3,
+    vg VARCHAR(20) CHARACTER SET gb18030, vs VARCHAR(20) CHARACTER SET sjis, vb VARBINARY(9), b BINARY(4), tt TINYTEXT,
+    te TEXT CHARACTER SET ucs2, mt MEDIUMTEXT, lt LONGTEXT, tb TINYBLOB, bl BLOB, mb MEDIUMBLOB, lb LONGBLOB, j JSON,
+    g GEOMETRY, p POINT, gc GEOMETRYCOLLECTION, mp MULTIPOLYGON, e ENUM('a','b''c','é') CHARACTER SET latin1,
+    se SET('x','y'), eb ENUM('q') CHARACTER SET binary, em ENUM('😀?', 'ü'), vec VECTOR(3), gen INT AS (i + 1) STORED,
+    inv INT INVISIBLE, UNIQUE u (da), KEY (y))";
+
+/// What the catalogue says of a table and what the binlog says of it are the same, so that what differs is a change.
+#[test]
+fn a_table_that_has_not_changed_is_described_as_it_is_known() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    let mut world = World::new("described", private.mysql(), &servers.kafka);
+    for table in [
+        EVERY_TYPE,
+        "CREATE TABLE prefix (n VARCHAR(50) NOT NULL, x INT NOT NULL, PRIMARY KEY (n(10)), UNIQUE (x))",
+        "CREATE TABLE two_keys (a INT NOT NULL, b INT NOT NULL, UNIQUE z (a), UNIQUE k (b))",
+        "CREATE TABLE half_key (a INT, b INT NOT NULL, UNIQUE (a, b))",
+        "CREATE TABLE no_key (a INT)",
+        "CREATE TABLE wide_key (a INT NOT NULL, b INT NOT NULL, c INT, PRIMARY KEY (b, a))",
+    ] {
+        world.mysql.run(table);
+    }
+    world.mysql.run("SET SESSION sql_generate_invisible_primary_key = ON");
+    world.mysql.run("CREATE TABLE invisible_key (a INT)");
+    let task = one_topic(&world);
+    let (messages, output) = followed(
+        &mut world,
+        &task,
+        &[
+            "INSERT INTO every () VALUES ()",
+            "INSERT INTO prefix VALUES ('a', 1)",
+            "INSERT INTO two_keys VALUES (1, 2)",
+            "INSERT INTO half_key VALUES (1, 2)",
+            "INSERT INTO no_key VALUES (1)",
+            "INSERT INTO wide_key VALUES (1, 2, 3)",
+            "INSERT INTO invisible_key (a) VALUES (1)",
+        ],
+    );
+    assert_eq!(messages.len(), 7, "{messages:?}");
+    assert!(!output.contains("schema changed"), "{output}");
+}
+
+/// Keys, labels and signs are those of the moment, also after statements that the binlog does not have.
+#[test]
+fn keys_and_types_do_not_outlive_what_changed_them() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    let mut world = World::new("outlive", private.mysql(), &servers.kafka);
+    world.mysql.run("CREATE TABLE d (id INT NOT NULL, x INT NOT NULL, UNIQUE uk (x))");
+    world.mysql.run("CREATE TABLE i (id INT NOT NULL, x INT NOT NULL, UNIQUE uk (x))");
+    world.mysql.run("CREATE TABLE z (id INT PRIMARY KEY, n INT(5) ZEROFILL, e ENUM('a', 'b'))");
+    let mut task = one_topic(&world);
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    let statements = [
+        "INSERT INTO d VALUES (1, 1)",
+        "ALTER TABLE d DROP INDEX uk",
+        "INSERT INTO d VALUES (2, 1)",
+        "DROP INDEX uk ON i",
+        "INSERT INTO i VALUES (2, 1)",
+        "INSERT INTO z VALUES (1, 7, 'b')",
+        "ALTER TABLE z MODIFY n INT UNSIGNED",
+        "INSERT INTO z VALUES (2, 7, 'b')",
+        "SET sql_log_bin = 0",
+        "ALTER TABLE z MODIFY e ENUM('b', 'a')",
+        "SET sql_log_bin = 1",
+        "INSERT INTO z VALUES (3, 7, 'b')",
+    ];
+    let (messages, output) = followed(&mut world, &task, &statements);
+    let expected = [
+        r#"d id="1" x="1" key ["x"]"#,
+        r#"d id="2" x="1" key []"#,
+        r#"i id="2" x="1" key []"#,
+        r#"z id="1" n="7" e="b" key ["id"]"#,
+        r#"z id="2" n="7" e="b" key ["id"]"#,
+        r#"z id="3" n="7" e="b" key ["id"]"#,
+    ];
+    let found: Vec<String> = messages.iter().map(|message| changed(message).replace("\"00007\"", "\"7\"")).collect();
+    assert_eq!(found, expected);
+    let type_of = |index: usize| messages[index].mysql_type.find("n").cloned().unwrap_or_default();
+    assert_eq!([type_of(3), type_of(4)], ["int(5) unsigned zerofill", "int unsigned"]);
+    assert!(output.contains("definition changed without a statement"), "{output}");
+}
