@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::harness::world::mysql_source;
+use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 
 /// Waits until the file holds `text` at least `count` times.
@@ -152,6 +152,7 @@ fn of_two_runs_under_one_server_id_the_older_ends() {
         name: format!("{}_2", first.name),
         state: world.path("state-2"),
         path: world.path("task-2.yaml"),
+        sink: kafka_sink(&servers.kafka, ", non_empty_topics: accept"),
         ..first.clone()
     };
     let mut reader = world.reader([]);
