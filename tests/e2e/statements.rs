@@ -187,8 +187,8 @@ fn a_transaction_is_framed_over_a_kill() {
     let mut task = one_order(&world, "");
     task.tables = format!("[{}.a]", world.database);
     task.format = "{dts_avro: {transactions: true}}".to_owned();
-    // A window is full with the row; the end of the transaction waits in the next one.
-    task.more = "full_load: false\nincremental: {window_rows: 1, window_ms: 10000}".to_owned();
+    // A window is full with BEGIN and the row; the end of the transaction waits in the next one.
+    task.more = "full_load: false\nincremental: {window_rows: 2, window_ms: 10000}".to_owned();
     let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("reading the binlog");

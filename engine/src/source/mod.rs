@@ -182,10 +182,10 @@ impl SourceError {
                      `tidegate check` shows what it may see"
                     .to_owned(),
             ),
-            SourceError::Dump(error) => Some(error.hint().to_owned()),
             SourceError::NamedTwice { .. } => {
                 Some("it has lower_case_table_names on: name the table once".to_owned())
             }
+            SourceError::Dump(error) => Some(error.hint().to_owned()),
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             SourceError::OffsetBeyondProtocol { .. } => {
                 Some("turn GTIDs on at the server, or begin again with a full load".to_owned())

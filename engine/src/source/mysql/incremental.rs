@@ -197,7 +197,7 @@ impl Follower<'_> {
         }
         // With GTIDs a dump names the place in its file anew, which is no progress.
         let is_further = match &end.gtids {
-            Some(_) => *position != Position { coordinate: position.coordinate.clone(), ..end.clone() },
+            Some(gtids) => position.gtids.as_ref() != Some(gtids) || position.delivered != end.delivered,
             None => *position != end,
         };
         *position = end;

@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::Fault;
 use super::event::Header;
@@ -120,9 +121,11 @@ impl Held {
 }
 
 /// In the folder, and deleted from it: it ends with its last user, however that ends.
-fn nameless_file(folder: &std::path::Path) -> io::Result<File> {
-    let path = folder.join(format!("held-rows.{}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+fn nameless_file(folder: &Path) -> io::Result<File> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("held-rows.{}.{number}", std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }

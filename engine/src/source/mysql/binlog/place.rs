@@ -278,10 +278,11 @@ impl Place {
             events: self.transaction.as_ref().map_or(0, Transaction::delivered_events),
         };
         let (coordinate, delivered) = if self.is_by_coordinate() {
-            let delivered = match &self.resume {
-                Some(before) if *here < before.until => before.clone(),
-                _ => half,
+            let is_yet_to_come = |before: &Delivered| match self.transaction {
+                Some(_) => *here < before.until,
+                None => *here <= before.until,
             };
+            let delivered = self.resume.clone().filter(is_yet_to_come).unwrap_or(half);
             let held = self.prepared.values().map(|prepared| &prepared.start);
             let oldest = held.chain(self.committing.as_ref().map(|(start, _)| start)).min();
             let coordinate = oldest.map_or(here, |oldest| oldest.min(here));

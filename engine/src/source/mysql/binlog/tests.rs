@@ -537,7 +537,7 @@ fn the_table_ids_used_last_are_remembered() {
         let mapped = MappedTable { map: Vec::new(), statements: 0, plan: None, slot: Slot::default() };
         tables.insert(id, mapped);
         assert!(tables.young.len() + tables.old.len() <= 2 * Tables::GENERATION);
-        assert!(tables.get_mut(id).is_some() && tables.get_mut(id.saturating_sub(1500)).is_some(), "{id}");
+        assert!(tables.get_mut(id).is_some() && tables.get_mut(id.saturating_sub(600)).is_some(), "{id}");
         // One that is used again and again stays.
         assert!(tables.get_mut(7).is_some() || id < 7);
     }
