@@ -50,7 +50,7 @@ fn main() {
 /// Windows and row images.
 fn read(paths: &[PathBuf], captured: bool) -> (usize, usize) {
     let files = BinlogFiles::new(paths.to_vec());
-    let start = Position { coordinate: files.start().expect("there is a file"), gtids: None, events_done: 0 };
+    let start = Position::new(files.start().expect("there is a file"), None);
     let history = History::new(&[], &start.coordinate, Box::new(move |_, _| captured), Box::new(|_| ()));
     let options = WindowOptions { rows: 65_536, bytes: 32 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start, Box::new(history), options);

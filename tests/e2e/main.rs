@@ -18,6 +18,7 @@
 
 mod harness;
 
+mod altered;
 mod changed;
 mod faults;
 mod memory;
@@ -30,3 +31,4 @@ mod statements;
 mod transform;
 mod types;
 mod values;
+mod xa;

@@ -1,7 +1,7 @@
 //! What stands between changes: DDL that is passed on, and where transactions begin and end.
 
 use super::harness::world::kafka_sink;
-use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
+use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 
 /// One topic with one partition, so that all messages have one order.
 fn one_order(world: &World, more: &str) -> TaskFile {
@@ -175,6 +175,41 @@ fn transactions_are_framed() {
     // The markers' own transactions.
     expected.extend([Kind::Begin, Kind::Commit, Kind::Begin, Kind::Commit]);
     assert_eq!(kinds, expected);
+}
+
+/// Killed between the rows of a transaction and its end, the next run still knows that BEGIN is out.
+#[test]
+fn a_transaction_is_framed_over_a_kill() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("framed", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE a (id INT PRIMARY KEY)");
+    world.begin_binlog_file();
+    let mut task = one_order(&world, "");
+    task.tables = format!("[{}.a]", world.database);
+    task.format = "{dts_avro: {transactions: true}}".to_owned();
+    // A window is full with the row; the end of the transaction waits in the next one.
+    task.more = "full_load: false\nincremental: {window_rows: 1, window_ms: 10000}".to_owned();
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    world.mysql.run("INSERT INTO a VALUES (1)");
+    wait_for("a checkpoint inside the transaction", || {
+        engine.assert_running();
+        let text = std::fs::read_to_string(task.checkpoint()).unwrap_or_default();
+        let content = text.split_once('\n').map_or("null", |(_, content)| content);
+        let checkpoint: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
+        (checkpoint["position"]["delivered"]["events"] == 1).then_some(())
+    });
+    engine.kill_9();
+    let mut engine = Tidegate::run(&task);
+    let mut kinds = Vec::new();
+    reader.until(&mut engine, "the end of the transaction", |message| {
+        kinds.push(message.kind);
+        message.kind == Kind::Commit
+    });
+    engine.terminate(libc::SIGTERM);
+    reader.read_to_end(|message| kinds.push(message.kind));
+    assert_eq!(kinds, [Kind::Begin, Kind::Insert, Kind::Commit]);
 }
 
 /// A quiet server's heartbeats become records, so that consumers see time go on.

@@ -28,7 +28,7 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute;
 
 pub use builder::{ColumnBuilder, RowsBuilder, Values};
-pub use position::{Coordinate, Gtid, GtidSet, Position, Watermark};
+pub use position::{Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
 pub use table::{Column, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;
 

@@ -10,7 +10,7 @@
 //! GTID set     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23,…     intervals, inclusive in text, half open in memory
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -59,23 +59,97 @@ impl fmt::Display for Coordinate {
     }
 }
 
-/// Where the incremental reader goes on. Everything before it has been delivered.
+/// Where the incremental reader goes on.
+///
+/// ```text
+///  XA 'a' prepared      c1   c2        half of a large transaction
+/// ───●────────────────●────●────────▓▓▓▓░░░░─────►
+///    ▲ coordinate                   ▲ delivered.until, 4 events
+/// ```
+///
+/// Everything before `coordinate` is delivered. With GTIDs and a server, `gtids` says what else is, whatever the order: rows that
+/// wait for an XA COMMIT are missing in it, and are sent again. Read by coordinate, `coordinate` lies before the oldest of them, and
+/// everything before `delivered.until` is delivered except them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredPosition")]
 pub struct Position {
-    /// The start of a transaction (or the end of the one before it).
+    /// The start of a transaction, or the end of the one before it.
     pub coordinate: Coordinate,
-    /// The transactions executed before that point, where the server keeps GTIDs.
+    /// The transactions that are delivered, where the server keeps GTIDs.
     pub gtids: Option<GtidSet>,
-    /// Row events of the transaction which starts there that have been delivered already: a restart in the middle of
-    /// a large transaction skips them.
-    pub events_done: u64,
+    /// What lies behind the coordinate and is delivered all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
+    /// `None` in positions that an earlier version has stored: nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xa: Option<XaKnown>,
+}
+
+/// How far delivery has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The start of one transaction, or the end of the one before it.
+    pub until: Coordinate,
+    /// That of the transaction. Both must be met for `events` to be its: another server has other coordinates, and may have
+    /// cut the same transaction into other events.
+    pub gtid: Option<Gtid>,
+    /// Row events of it that are delivered: a restart in the middle of a large transaction skips them.
+    pub events: u64,
+}
+
+/// What must be known of XA transactions whose XA PREPARE is not read again, when their XA COMMIT comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XaKnown {
+    /// Prepared since the task began, without rows of captured tables; by their identifiers as the server writes them.
+    pub without_rows: BTreeSet<String>,
+    /// Where the task began: what ended at or before it is older than the task, and every view of its full load shows it.
+    pub began: Option<Arc<Watermark>>,
+}
+
+/// A position as any version has written it.
+#[derive(Deserialize)]
+struct StoredPosition {
+    coordinate: Coordinate,
+    gtids: Option<GtidSet>,
+    delivered: Option<Delivered>,
+    /// Before there was `delivered`: its events.
+    #[serde(default)]
+    events_done: u64,
+    xa: Option<XaKnown>,
+}
+
+impl From<StoredPosition> for Position {
+    fn from(stored: StoredPosition) -> Position {
+        let events = stored.events_done;
+        let of_events = || Delivered { until: stored.coordinate.clone(), gtid: None, events };
+        let delivered = stored.delivered.or_else(|| (events > 0).then(of_events));
+        Position { coordinate: stored.coordinate, gtids: stored.gtids, delivered, xa: stored.xa }
+    }
+}
+
+impl Position {
+    /// Nothing from there on is delivered, and nothing is known of XA transactions that were prepared before.
+    pub fn new(coordinate: Coordinate, gtids: Option<GtidSet>) -> Position {
+        Position { coordinate, gtids, delivered: None, xa: None }
+    }
+
+    /// The same, for a task that begins there: an XA COMMIT of what was prepared before it, and ends behind `began`, is
+    /// noticed.
+    pub fn with_beginning(self, began: Option<Watermark>) -> Position {
+        Position { xa: Some(XaKnown { without_rows: BTreeSet::new(), began: began.map(Arc::new) }), ..self }
+    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.coordinate)?;
-        if self.events_done > 0 {
-            write!(f, "+{} row events", self.events_done)?;
+        if let Some(delivered) = &self.delivered {
+            if delivered.until != self.coordinate {
+                write!(f, " (delivered until {})", delivered.until)?;
+            }
+            if delivered.events > 0 {
+                write!(f, "+{} row events", delivered.events)?;
+            }
         }
         if let Some(gtids) = &self.gtids {
             write!(f, " (executed {gtids})")?;
@@ -306,6 +380,26 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     (digits.len() == 32).then(|| pairs.try_into().ok()).flatten()
 }
 
+impl Serialize for Gtid {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gtid {
+    /// A set of one.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Gtid, D::Error> {
+        let set = GtidSet::deserialize(deserializer)?;
+        let mut single = set.intervals.iter().map(|(source, intervals)| (source, intervals.as_slice()));
+        match (single.next(), single.next()) {
+            (Some((source, &[(number, end)])), None) if end == number + 1 => {
+                Ok(Gtid { source: source.clone(), number })
+            }
+            _ => Err(serde::de::Error::custom("not one GTID")),
+        }
+    }
+}
+
 impl Serialize for GtidSet {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -383,6 +477,23 @@ mod tests {
         assert_eq!(bytes.len(), 8 + 16 + 8 + 16);
         assert_eq!(&bytes[..8], &1u64.to_le_bytes());
         assert_eq!(&bytes[32..], &[1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn positions_of_every_version_are_read() {
+        let read = |text: &str| serde_json::from_str::<Position>(text).unwrap();
+        let old = r#"{"coordinate":{"file":"b.7","offset":9},"gtids":null,"events_done":3}"#;
+        let at = Coordinate::new("b.7", 9);
+        let delivered = Delivered { until: at.clone(), gtid: None, events: 3 };
+        assert_eq!(read(old), Position { delivered: Some(delivered), ..Position::new(at.clone(), None) });
+        assert_eq!(read(&old.replace('3', "0")), Position::new(at.clone(), None));
+        let delivered =
+            Delivered { until: Coordinate::new("b.8", 4), gtid: Some(gtid(A, "nightly", 7)), events: u64::MAX };
+        let began = Some(Watermark::Gtids(set(&format!("{A}:1-3"))));
+        let mut position = Position { delivered: Some(delivered), ..Position::new(at, Some(GtidSet::default())) }
+            .with_beginning(began);
+        position.xa.as_mut().unwrap().without_rows.insert("X'61',X'',1".to_owned());
+        assert_eq!(read(&serde_json::to_string(&position).unwrap()), position);
     }
 
     #[test]

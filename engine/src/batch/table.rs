@@ -121,6 +121,11 @@ impl Table {
         self.parts.unique_keys.iter().find(|key| key.name == "PRIMARY").map(|key| key.columns.as_slice())
     }
 
+    /// Whether both have the same columns and keys, whatever their versions.
+    pub fn is_defined_as(&self, other: &Table) -> bool {
+        self.columns() == other.columns() && self.unique_keys() == other.unique_keys()
+    }
+
     /// Index of a column by its name, which MySQL compares without regard to case.
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns().iter().position(|column| column.name.eq_ignore_ascii_case(name))

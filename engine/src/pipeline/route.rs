@@ -1,6 +1,6 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -202,12 +202,17 @@ pub struct Router {
     /// Shared with the stage that sends: topics are prepared when a route is planned.
     sink: Arc<Mutex<Box<dyn Sink>>>,
     marks: Box<dyn MarkEncoder>,
-    routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
+    /// By table, the definitions met last. Full load and binlog may find the same one apart, and versions number what the
+    /// binlog shows, so that a definition is known by what it says.
+    routes: Mutex<HashMap<TableName, VecDeque<(Arc<Table>, Arc<Route>)>>>,
     /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
     memory: Option<Arc<Tracker>>,
 }
+
+/// Definitions of a table whose routes are kept: what chunks and changes in flight may have.
+const DEFINITIONS_MAX: usize = 8;
 
 impl Router {
     /// `server_version` is what the source calls itself.
@@ -224,9 +229,10 @@ impl Router {
 
     /// The route of a table version; prepares its topic if it is new.
     pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
-        let key = (table.name().clone(), table.version());
         let mut routes = self.routes.lock().expect("planning does not panic");
-        if let Some(route) = routes.get(&key) {
+        let known = routes.entry(table.name().clone()).or_default();
+        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
+        if let Some((_, route)) = known.iter().find(is_same) {
             return Ok(route.clone());
         }
         let topic = topic_of_table(&self.task, table.name())?;
@@ -237,7 +243,8 @@ impl Router {
             let rule = rule_of(&self.task, table.name());
             tracker.update(|memory| memory.take_up(table.name(), rule, &topic, LoadState::NotWanted));
         }
-        routes.insert(key, route.clone());
+        known.truncate(DEFINITIONS_MAX - 1);
+        known.push_front((table.clone(), route.clone()));
         Ok(route)
     }
 

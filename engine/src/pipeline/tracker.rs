@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn position(offset: u64) -> Position {
-        Position { coordinate: Coordinate::new("b.000001", offset), gtids: None, events_done: 0 }
+        Position::new(Coordinate::new("b.000001", offset), None)
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn read_file(
     let mut is_first = true;
     loop {
         let at = events.offset;
-        let event = match events.next() {
+        let event = match events.next(decoder.event_bytes_max()) {
             Ok(Some(event)) => event,
             Ok(None) => return Ok(ControlFlow::Continue(())),
             Err(fault) => return Err(BinlogError::new(&Coordinate::new(name, at), fault)),
@@ -134,7 +134,7 @@ fn read_file(
             {
                 return Ok(ControlFlow::Break(()));
             }
-            flow = decoder.resume()?;
+            flow = decoder.resume(event)?;
         }
     }
 }
@@ -164,7 +164,7 @@ impl Events {
         Ok(events)
     }
 
-    fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
+    fn next(&mut self, bytes_max: usize) -> Result<Option<&[u8]>, Fault> {
         let header = match self.peek(Header::LENGTH)? {
             [] => return Ok(None),
             header => Header::parse(header).map_err(|_| FileFault::CutOff)?,
@@ -172,6 +172,9 @@ impl Events {
         let size = header.size as usize;
         if size < Header::LENGTH {
             return Err(Fault::Damaged("its size in its header is less than a header's"));
+        }
+        if size > bytes_max {
+            return Err(Fault::EventTooLarge { bytes: size, bytes_max });
         }
         if self.peek(size)?.len() < size {
             return Err(FileFault::CutOff.into());
@@ -218,7 +221,7 @@ mod tests {
             Err(fault) => return fault.to_string(),
         };
         loop {
-            match events.next() {
+            match events.next(1 << 30) {
                 Ok(Some(_)) => {}
                 Ok(None) => return "none".to_owned(),
                 Err(fault) => return fault.to_string(),

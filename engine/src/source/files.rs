@@ -8,7 +8,7 @@ use tracing::info;
 use super::binlog_file::BinlogFiles;
 use super::mysql::binlog::BinlogDecoder;
 use super::mysql::history::{History, SchemaState, StoredSchema};
-use super::mysql::window_options;
+use super::mysql::{event_bytes_max, window_options};
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
 use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Window};
@@ -65,7 +65,9 @@ impl ArchiveSource {
         );
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
         let windows = window_options(context.task, rows);
-        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows);
+        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
+            .with_folder(context.task.state.clone())
+            .with_event_bytes_max(event_bytes_max(context.task));
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -83,7 +85,7 @@ impl ArchiveSource {
     }
 
     fn start_position(&self) -> Position {
-        Position { coordinate: self.start.clone(), gtids: None, events_done: 0 }
+        Position::new(self.start.clone(), None).with_beginning(None)
     }
 
     fn first_schemas(&self) -> Vec<StoredSchema> {
@@ -105,7 +107,8 @@ impl ArchiveSource {
             Box::new(|_| ()),
         );
         let windows = window_options(task, SAMPLE_WINDOW_ROWS);
-        let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows);
+        let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows)
+            .with_event_bytes_max(event_bytes_max(task));
         let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
         self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
         Ok(())

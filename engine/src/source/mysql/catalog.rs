@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params};
 
-use super::connection::ServerVersion;
+use super::connection::quote_text;
+use super::wire::{self, WireError};
 use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// Databases that belong to the server. Selected only where a table of them is named exactly.
@@ -50,15 +51,8 @@ pub enum CatalogError {
     Missing(TableName),
 }
 
-/// The selected tables, ordered by name.
-pub async fn read_tables(
-    connection: &mut Conn,
-    version: &ServerVersion,
-    selection: &Selection<'_>,
-) -> Result<Vec<CatalogTable>, CatalogError> {
-    if version.is_mysql_since(8, 0, 30) {
-        connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await?;
-    }
+/// The selected tables, ordered by name. The session has the settings of [`ServerFacts`](super::connection::ServerFacts).
+pub async fn read_tables(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<CatalogTable>, CatalogError> {
     let names = select_names(connection, selection).await?;
     let mut tables = Vec::with_capacity(names.len());
     for (database, names) in by_database(names) {
@@ -111,44 +105,87 @@ async fn read_definitions(
     database: &str,
     names: &[TableName],
 ) -> Result<Vec<CatalogTable>, CatalogError> {
-    let placeholders = vec!["?"; names.len()].join(", ");
-    let of_these = format!("TABLE_SCHEMA = ? AND TABLE_NAME IN ({placeholders})");
-    let params = || {
-        let values = std::iter::once(database).chain(names.iter().map(|name| &*name.table));
-        Params::Positional(values.map(mysql_async::Value::from).collect())
-    };
-
-    let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME \
-         FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
-    );
-    let columns: Vec<(String, String, String, String, Option<String>)> = connection.exec(sql, params()).await?;
-    let sql = format!(
-        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
-         WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
-    );
-    type KeyRow = (String, String, Option<String>, Option<u64>, String);
-    let keys: Vec<KeyRow> = connection.exec(sql, params()).await?;
+    let of_these = of_these(database, names.iter().map(|name| &*name.table));
+    let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
+    let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
     let sql = format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE {of_these}");
-    let tables: Vec<(String, Option<String>, Option<u64>)> = connection.exec(sql, params()).await?;
+    let tables: Vec<(String, Option<String>, Option<u64>)> = connection.query(sql).await?;
 
     let mut definitions = Vec::with_capacity(tables.len());
     for (table, engine, estimated_rows) in tables {
-        let name = TableName::new(database, &table);
-        let columns = columns
-            .iter()
-            .filter(|(of, ..)| *of == table)
-            .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
-            .collect::<Result<Vec<_>, _>>()?;
-        let parts = keys.iter().filter(|(of, ..)| *of == table).map(|(_, key, column, prefix, nullable)| KeyPart {
-            key,
-            column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
-        });
-        let unique_keys = unique_keys(&columns, parts);
-        let table = Table::from(TableParts { name, version: 1, columns, unique_keys });
+        let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
         definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
     }
     Ok(definitions)
+}
+
+/// One table's definition, read over a connection of the data plane, in whatever transaction it is. A table that does not
+/// exist has no columns.
+pub(super) fn read_definition(
+    connection: &mut wire::Connection,
+    name: &TableName,
+    version: u32,
+) -> Result<Result<Table, CatalogError>, WireError> {
+    let of_this = of_these(&name.database, [&*name.table]);
+    let results = connection.query(&format!("{}; {}", columns_statement(&of_this), keys_statement(&of_this)))?;
+    let rows = |result: usize| {
+        let rows = results.get(result).map(|result| result.rows.as_slice()).unwrap_or_default();
+        rows.iter().map(|row| {
+            let text =
+                |value: &Option<Vec<u8>>| value.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            row.iter().map(text).collect::<Vec<_>>()
+        })
+    };
+    let columns = rows(0).map(|row| {
+        let [table, column, type_text, nullable, charset] = row.try_into().expect("five columns were asked for");
+        let text = Option::unwrap_or_default;
+        (text(table), text(column), text(type_text), text(nullable), charset)
+    });
+    let keys = rows(1).map(|row| {
+        let [table, key, column, prefix, nullable] = row.try_into().expect("five columns were asked for");
+        let prefix = prefix.and_then(|prefix: String| prefix.parse().ok());
+        (table.unwrap_or_default(), key.unwrap_or_default(), column, prefix, nullable.unwrap_or_default())
+    });
+    Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
+}
+
+/// Table, column, type, whether it may be NULL, character set.
+type ColumnRow = (String, String, String, String, Option<String>);
+/// Table, key, column, bytes of a prefix, whether it may be NULL.
+type KeyRow = (String, String, Option<String>, Option<u64>, String);
+
+fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
+    let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
+    format!("TABLE_SCHEMA = {} AND TABLE_NAME IN ({})", quote_text(database), tables.join(", "))
+}
+
+fn columns_statement(of_these: &str) -> String {
+    format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME \
+         FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
+    )
+}
+
+fn keys_statement(of_these: &str) -> String {
+    format!(
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
+         WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+    )
+}
+
+/// The table of that name among the rows of several.
+fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow]) -> Result<Table, CatalogError> {
+    let columns = columns
+        .iter()
+        .filter(|(of, ..)| **of == *name.table)
+        .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
+        .collect::<Result<Vec<_>, _>>()?;
+    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable)| KeyPart {
+        key,
+        column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
+    });
+    let unique_keys = unique_keys(&columns, parts);
+    Ok(Table::from(TableParts { name, version, columns, unique_keys }))
 }
 
 impl Column {

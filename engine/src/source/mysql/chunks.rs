@@ -29,7 +29,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::connection::{quote_identifier, quote_table};
+use super::connection::{quote_identifier, quote_table, quote_text};
 use super::result_rows::{parse_decimal128, take_bytes};
 use super::wire::{Connection, Param, WireError};
 use crate::batch::{Column, SqlType, Table};
@@ -411,14 +411,13 @@ pub(super) fn find_index(
         return Ok(Some(quote_identifier(&key.name)));
     }
     let name = table.name();
-    let literal = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
     let sql = format!(
         "SELECT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} \
          AND COLUMN_NAME = {} AND SEQ_IN_INDEX = 1 AND SUB_PART IS NULL AND INDEX_TYPE = 'BTREE' \
          ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME LIMIT 1",
-        literal(&name.database),
-        literal(&name.table),
-        literal(&table.columns()[first].name),
+        quote_text(&name.database),
+        quote_text(&name.table),
+        quote_text(&table.columns()[first].name),
     );
     let results = connection.query(&sql)?;
     Ok(results.first().and_then(|result| result.scalar()).map(quote_identifier))

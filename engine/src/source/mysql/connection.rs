@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
+use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, TlsMode};
@@ -29,6 +29,15 @@ pub async fn connect(options: &ConnectOptions) -> Result<Conn, ConnectionError> 
         other => other,
     }
     .map_err(|source| ConnectionError { address: format!("{}:{}", options.host, options.port), source })
+}
+
+/// As [`connect`], with the variables that every session must have.
+pub async fn session(options: &ConnectOptions, facts: &ServerFacts) -> Result<Conn, ConnectionError> {
+    let mut connection = connect(options).await?;
+    match connection.query_drop(facts.session_settings()).await {
+        Ok(()) => Ok(connection),
+        Err(source) => Err(ConnectionError { address: format!("{}:{}", options.host, options.port), source }),
+    }
 }
 
 async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<Conn> {
@@ -61,8 +70,70 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
         .ssl_opts(tls)
         .prefer_socket(false)
         .connect_attribute("program_name", options.program_name.clone())
-        .init(vec!["SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = ''"])
+        // The first statement of a session, before anything is asked: a limit would cut the answers.
+        .init(vec![FIRST_SETTINGS])
 }
+
+/// What every session sets before it asks for anything; every server of the family knows these.
+///
+/// Each is set to a value. `DEFAULT` would be the server's global value, which somebody may have changed.
+pub(super) const FIRST_SETTINGS: &str = "SET NAMES utf8mb4, SESSION sql_select_limit = 18446744073709551615, \
+     SESSION time_zone = '+00:00', SESSION sql_mode = ''";
+
+/// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
+/// long, with the value that each must have. A session sets all that its server knows: what is not set here is
+/// whatever somebody once chose for the whole server.
+const SESSION_VARIABLES: [(&str, &str); 43] = [
+    // How much is answered. A SELECT of the full load names a LIMIT besides, which wins over this one.
+    ("sql_select_limit", "18446744073709551615"),
+    ("max_join_size", "18446744073709551615"),
+    ("sql_big_selects", "ON"),
+    ("sql_safe_updates", "OFF"),
+    // What is answered.
+    ("sql_mode", "''"),
+    ("time_zone", "'+00:00'"),
+    ("sql_auto_is_null", "OFF"),
+    ("max_sort_length", "8388608"),
+    ("group_concat_max_len", "1048576"),
+    ("div_precision_increment", "4"),
+    ("default_week_format", "0"),
+    ("lc_time_names", "'en_US'"),
+    ("query_cache_type", "OFF"),
+    ("use_secondary_engine", "OFF"),
+    ("old_mode", "''"),
+    ("sql_buffer_result", "OFF"),
+    ("resultset_metadata", "FULL"),
+    ("cte_max_recursion_depth", "1000"),
+    ("windowing_use_high_precision", "ON"),
+    // What SHOW and the catalogue tell.
+    ("sql_quote_show_create", "ON"),
+    ("show_create_table_verbosity", "OFF"),
+    ("show_create_table_skip_secondary_engine", "OFF"),
+    ("show_gipk_in_create_table_and_information_schema", "ON"),
+    ("show_old_temporals", "OFF"),
+    ("information_schema_stats_expiry", "86400"),
+    ("explain_format", "TRADITIONAL"),
+    ("terminology_use_previous", "NONE"),
+    // Transactions: a view must open when it is asked for, show one moment, and end with COMMIT and the session with it not.
+    ("autocommit", "ON"),
+    ("completion_type", "NO_CHAIN"),
+    ("transaction_isolation", "'REPEATABLE-READ'"),
+    ("tx_isolation", "'REPEATABLE-READ'"),
+    ("transaction_read_only", "OFF"),
+    ("tx_read_only", "OFF"),
+    // How long a statement, and the session, may take. A reader that waits for a slow sink must not be hung up on: a year,
+    // the longest that the server accepts. A table whose definition is being changed is waited for a while, then asked again.
+    ("max_execution_time", "0"),
+    ("max_statement_time", "0"),
+    ("max_session_mem_used", "9223372036854775807"),
+    ("net_read_timeout", "31536000"),
+    ("net_write_timeout", "31536000"),
+    ("wait_timeout", "31536000"),
+    ("interactive_timeout", "31536000"),
+    ("idle_transaction_timeout", "0"),
+    ("idle_readonly_transaction_timeout", "0"),
+    ("lock_wait_timeout", "50"),
+];
 
 /// The server could not be reached, or refused the session or a statement.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +151,11 @@ pub fn quote_identifier(name: &str) -> String {
 /// Database and table, quoted.
 pub fn quote_table(name: &TableName) -> String {
     format!("{}.{}", quote_identifier(&name.database), quote_identifier(&name.table))
+}
+
+/// Text as a literal, for sessions whose `sql_mode` is empty.
+pub fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Which server it is.
@@ -122,10 +198,12 @@ pub struct ServerFacts {
     pub grants: Grants,
     /// Global variables by name; those that this server does not know are missing.
     variables: HashMap<String, String>,
+    /// A SET statement for each session: of [`SESSION_VARIABLES`], those that this server knows.
+    session_settings: String,
 }
 
 /// Variables that decide whether and how a server can be copied from.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 17] = [
     "server_id",
     "server_uuid",
     "log_bin",
@@ -133,6 +211,9 @@ const VARIABLES: [&str; 14] = [
     "binlog_row_image",
     "binlog_row_metadata",
     "binlog_row_value_options",
+    "log_replica_updates",
+    "log_slave_updates",
+    "innodb_native_foreign_keys",
     "gtid_mode",
     "lower_case_table_names",
     "time_zone",
@@ -150,13 +231,22 @@ impl ServerFacts {
         let identity: Option<(String, String)> = connection.query_first("SELECT VERSION(), CURRENT_USER()").await?;
         let (version, account) = identity.unwrap_or_default();
         let grants: Vec<String> = connection.query("SHOW GRANTS").await?;
+        let version = ServerVersion::parse(&version);
+        let session_settings = session_settings(connection, &version).await?;
+        connection.query_drop(&session_settings).await?;
         let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
         Ok(ServerFacts {
-            version: ServerVersion::parse(&version),
+            version,
             account: format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")),
             grants: Grants::parse(grants.iter().map(String::as_str)),
             variables: variables.into_iter().collect(),
+            session_settings,
         })
+    }
+
+    /// The statement that gives a session the same variables whatever the server's global ones are.
+    pub fn session_settings(&self) -> &str {
+        &self.session_settings
     }
 
     /// A global variable; empty if the server does not know it.
@@ -211,6 +301,181 @@ impl ServerFacts {
     }
 }
 
+/// Sets those of [`SESSION_VARIABLES`] that the server has.
+async fn session_settings(connection: &mut Conn, version: &ServerVersion) -> Result<String, mysql_async::Error> {
+    let names = SESSION_VARIABLES.map(|(name, _)| format!("'{name}'")).join(", ");
+    let sql = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
+    let known: HashSet<String> =
+        connection.query_map(sql, |(name, _): (String, String)| name).await?.into_iter().collect();
+    let known_settings = SESSION_VARIABLES.iter().filter(|(name, _)| known.contains(*name));
+    let mut settings: Vec<String> = known_settings.map(|(name, value)| format!("SESSION {name} = {value}")).collect();
+    if version.is_mysql_since(8, 0, 0) {
+        // The only key of a table may be an invisible index.
+        settings.push("SESSION optimizer_switch = 'use_invisible_indexes=on'".to_owned());
+    }
+    Ok(format!("SET {}", settings.join(", ")))
+}
+
+/// What keeps changes of the tables out of the server's binlog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BinlogGaps {
+    /// `binlog_do_db`: if there are any, only changes in these databases are logged.
+    pub logged_databases: Vec<String>,
+    /// `binlog_ignore_db`.
+    pub ignored_databases: Vec<String>,
+    /// Some of its changes come from another server.
+    pub is_replica: bool,
+    /// Foreign keys of the tables by which a change of the parent changes rows of the table.
+    pub cascades: Vec<Cascade>,
+}
+
+/// A foreign key with an action other than to refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cascade {
+    /// The child.
+    pub table: TableName,
+    pub name: String,
+}
+
+impl BinlogGaps {
+    /// Of MySQL; on MariaDB nothing follows from it.
+    pub async fn read(
+        connection: &mut Conn,
+        version: &ServerVersion,
+        tables: &[CatalogTable],
+    ) -> Result<BinlogGaps, mysql_async::Error> {
+        if version.is_mariadb {
+            return Ok(BinlogGaps::default());
+        }
+        let status = first_row(connection, version.binlog_status_statement()).await?;
+        let databases = |column| {
+            let text: Option<String> = status.as_ref().and_then(|row| row.get_opt(column)?.ok());
+            text.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let replica = if version.is_mysql_since(8, 0, 22) { "SHOW REPLICA STATUS" } else { "SHOW SLAVE STATUS" };
+        let replica = first_row(connection, replica).await?;
+        let cascades: Vec<(String, String, String)> = connection
+            .query(
+                "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
+                 WHERE DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL') ORDER BY 1, 2, 3",
+            )
+            .await?;
+        let selected: HashSet<&TableName> = tables.iter().map(|table| table.table.name()).collect();
+        Ok(BinlogGaps {
+            logged_databases: databases("Binlog_Do_DB"),
+            ignored_databases: databases("Binlog_Ignore_DB"),
+            is_replica: replica.is_some(),
+            cascades: cascades
+                .into_iter()
+                .map(|(database, table, name)| Cascade { table: TableName::new(&database, &table), name })
+                .filter(|cascade| selected.contains(&cascade.table))
+                .collect(),
+        })
+    }
+
+    /// With row events the server goes by the database of the changed table, and compares names byte by byte.
+    fn logs(&self, database: &str) -> bool {
+        let holds = |names: &[String]| names.iter().any(|name| name == database);
+        if self.logged_databases.is_empty() { !holds(&self.ignored_databases) } else { holds(&self.logged_databases) }
+    }
+}
+
+/// Nothing, too, if the account may not see it: [`check`] names the privilege.
+async fn first_row(connection: &mut Conn, statement: &str) -> Result<Option<Row>, mysql_async::Error> {
+    /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+    const REFUSED: u16 = 1227;
+    match connection.query_first(statement).await {
+        Err(mysql_async::Error::Server(error)) if error.code == REFUSED => Ok(None),
+        other => other,
+    }
+}
+
+/// What of the tables' changes the binlog does not hold, for a task that follows it.
+pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGaps) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if facts.version.is_mariadb {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "server",
+            found: format!("MariaDB {}", facts.version.text),
+            expected: "MySQL".into(),
+            hint: "Changes of MariaDB cannot be followed yet. A full load works: incremental: false.".into(),
+        });
+    }
+    check_database_filters(tables, gaps, &mut findings);
+    let replica_log =
+        ["log_replica_updates", "log_slave_updates"].into_iter().find(|name| !facts.variable(name).is_empty());
+    if let Some(check) = replica_log
+        && gaps.is_replica
+        && !facts.variable(check).eq_ignore_ascii_case("ON")
+    {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check,
+            found: format!("{} on a replica", facts.variable(check)),
+            expected: "ON".into(),
+            hint: format!(
+                "What this server replicates does not reach its own binlog: restart it with {check} = ON, or copy from its \
+                 source. A server that replicates no more is told so by RESET REPLICA ALL;"
+            ),
+        });
+    }
+    if !gaps.cascades.is_empty() && !logs_cascades(facts) {
+        let tables: std::collections::BTreeSet<&TableName> = gaps.cascades.iter().map(|key| &key.table).collect();
+        let first = &gaps.cascades[0];
+        let drop =
+            format!("ALTER TABLE {} DROP FOREIGN KEY {};", quote_table(&first.table), quote_identifier(&first.name));
+        let server = match facts.version.is_mysql_since(9, 6, 0) {
+            true => "restart the server with innodb_native_foreign_keys = OFF",
+            false => "use MySQL 9.6 or later, which logs them",
+        };
+        findings.push(Finding {
+            severity: Severity::Warning,
+            check: "foreign keys",
+            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list_names(&tables.into_iter().collect::<Vec<_>>())),
+            expected: "RESTRICT or NO ACTION".into(),
+            hint: format!(
+                "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
+                 not get to know: {server}; or let the application change them, and take such keys away, as by {drop}"
+            ),
+        });
+    }
+    findings
+}
+
+/// Whether rows that a foreign key's action changes have row events: the server itself carries it out since 9.6.
+fn logs_cascades(facts: &ServerFacts) -> bool {
+    facts.version.is_mysql_since(9, 6, 0) && !facts.variable("innodb_native_foreign_keys").eq_ignore_ascii_case("ON")
+}
+
+fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: &mut Vec<Finding>) {
+    let (check, found) = match (&gaps.logged_databases[..], &gaps.ignored_databases[..]) {
+        ([], []) => return,
+        ([], ignored) => ("binlog_ignore_db", ignored.join(",")),
+        (logged, _) => ("binlog_do_db", logged.join(",")),
+    };
+    let left_out: Vec<&TableName> =
+        tables.iter().map(|table| table.table.name()).filter(|name| !gaps.logs(&name.database)).collect();
+    findings.push(match left_out.is_empty() {
+        false => Finding {
+            severity: Severity::Error,
+            check,
+            found: format!("{found}, which leaves out {}", list_names(&left_out)),
+            expected: "every selected database logged".into(),
+            hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
+        },
+        true => Finding {
+            severity: Severity::Warning,
+            check,
+            found,
+            expected: "empty".into(),
+            hint: "Rows of the selected tables are logged; a statement such as ALTER TABLE is logged only where the session's \
+                   default database is, so that one from elsewhere is missed and the task stops at the next row."
+                .into(),
+        },
+    });
+}
+
 /// XA transactions that are prepared and neither committed nor rolled back, as XA COMMIT takes their identifiers.
 ///
 /// `None` if the account may not see them: that needs XA_RECOVER_ADMIN since MySQL 8.0.
@@ -245,8 +510,9 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
         check: "prepared XA transactions",
         found,
         expected: "none".into(),
-        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them: XA COMMIT \
-               or XA ROLLBACK each before the task's first start, or their rows are missing."
+        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
+               some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
+               each before its first start."
             .into(),
     })
 }
@@ -399,17 +665,17 @@ impl fmt::Display for Finding {
 /// How many names a finding lists before it counts the rest.
 const NAMES_LISTED_MAX: usize = 10;
 
-/// Everything that is wrong or remarkable, the worst first.
-pub fn check(facts: &ServerFacts, tables: &[CatalogTable]) -> Vec<Finding> {
+/// Everything that is wrong or remarkable for a task that follows the binlog, or else ends with the full load.
+pub fn check(facts: &ServerFacts, tables: &[CatalogTable], follows: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    check_binlog(facts, &mut findings);
-    check_grants(facts, tables, &mut findings);
+    check_binlog(facts, follows, &mut findings);
+    check_grants(facts, tables, follows, &mut findings);
     check_tables(tables, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
 
-fn check_binlog(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>) {
     let mut setting = |severity, name: &'static str, expected: &str, hint: &str| {
         let found = facts.variable(name);
         if !found.eq_ignore_ascii_case(expected) {
@@ -418,12 +684,19 @@ fn check_binlog(facts: &ServerFacts, findings: &mut Vec<Finding>) {
             findings.push(Finding { severity, check: name, found, expected, hint });
         }
     };
-    setting(
-        Severity::Error,
-        "log_bin",
-        "ON",
-        "Start the server with log_bin (and a server_id): without a binlog only a full load is possible.",
-    );
+    // MariaDB dates a view by its place in the binlog.
+    if follows || facts.version.is_mariadb {
+        setting(
+            Severity::Error,
+            "log_bin",
+            "ON",
+            "Start the server with log_bin (and a server_id): without a binlog only a full load is possible \
+             (incremental: false), and of MariaDB not even that.",
+        );
+    }
+    if !follows {
+        return;
+    }
     setting(
         Severity::Error,
         "binlog_format",
@@ -487,7 +760,7 @@ fn setting_is_empty(facts: &ServerFacts, findings: &mut Vec<Finding>) {
     }
 }
 
-fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, findings: &mut Vec<Finding>) {
     let mariadb = facts.version.is_mariadb;
     let global: [(&str, &[&str]); 2] = [
         ("REPLICATION SLAVE", &["REPLICATION SLAVE", "REPLICATION REPLICA", "SUPER"]),
@@ -499,6 +772,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
     // SUPER does not include REPLICATION SLAVE.
     let missing: Vec<&str> = global
         .iter()
+        .filter(|(name, _)| follows || *name != "REPLICATION SLAVE")
         .filter(|(name, accepted)| {
             let accepted = if *name == "REPLICATION SLAVE" { &accepted[..2] } else { *accepted };
             !facts.grants.has_global(accepted)
@@ -510,7 +784,7 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
             severity: Severity::Error,
             check: "privileges",
             found: format!("{} missing for {}", missing.join(" and "), facts.account),
-            expected: "REPLICATION SLAVE and REPLICATION CLIENT".into(),
+            expected: if follows { "REPLICATION SLAVE and REPLICATION CLIENT" } else { "REPLICATION CLIENT" }.into(),
             hint: format!("GRANT {} ON *.* TO {};", missing.join(", "), facts.account),
         });
     }
@@ -578,7 +852,7 @@ fn is_transactional(engine: &str) -> bool {
 }
 
 /// The names, at most ten of them.
-pub fn list_names(names: &[&TableName]) -> String {
+pub fn list_names(names: &[impl fmt::Display]) -> String {
     let mut text = names.iter().take(NAMES_LISTED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_LISTED_MAX {
         text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);
@@ -589,6 +863,7 @@ pub fn list_names(names: &[&TableName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{Table, TableParts};
 
     fn facts(variables: &[(&str, &str)], grants: &[&str]) -> ServerFacts {
         let mut all: HashMap<String, String> = [
@@ -607,6 +882,7 @@ mod tests {
             account: "'tide'@'%'".into(),
             grants: Grants::parse(grants.iter().copied()),
             variables: all,
+            session_settings: String::new(),
         }
     }
 
@@ -659,7 +935,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_ready_has_no_findings() {
-        assert_eq!(check(&facts(&[], &[REPLICATION]), &[]), []);
+        assert_eq!(check(&facts(&[], &[REPLICATION]), &[], true), []);
     }
 
     #[test]
@@ -676,7 +952,7 @@ mod tests {
             ],
             &["GRANT USAGE ON *.* TO `tide`@`%`"],
         );
-        let findings = check(&facts, &[]);
+        let findings = check(&facts, &[], true);
         let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
         assert_eq!(
             checks,
@@ -693,5 +969,81 @@ mod tests {
         );
         assert_eq!(findings[4].hint, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'tide'@'%';");
         assert_eq!(findings[1].to_string(), "binlog_format is MIXED, expected ROW");
+        // A task that ends with the full load does not read the binlog.
+        let findings = check(&facts, &[], false);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].hint, "GRANT REPLICATION CLIENT ON *.* TO 'tide'@'%';");
+    }
+
+    fn table(database: &str, table: &str) -> CatalogTable {
+        let name = TableName::new(database, table);
+        let parts = TableParts { name, version: 1, columns: Vec::new(), unique_keys: Vec::new() };
+        CatalogTable { table: Table::from(parts), engine: None, estimated_rows: 0 }
+    }
+
+    /// Severity, and everything said.
+    fn gaps(version: &str, variables: &[(&str, &str)], gaps: &BinlogGaps) -> Vec<(Severity, String)> {
+        let facts = ServerFacts { version: ServerVersion::parse(version), ..facts(variables, &[REPLICATION]) };
+        let findings = check_gaps(&facts, &[table("shop", "orders"), table("crm", "notes")], gaps);
+        findings.iter().map(|finding| (finding.severity, format!("{finding}: {}", finding.hint))).collect()
+    }
+
+    #[test]
+    fn a_whole_binlog_has_no_gaps() {
+        assert_eq!(gaps("9.7.4", &[], &BinlogGaps::default()), []);
+        assert_eq!(gaps("8.0.36", &[("log_slave_updates", "OFF")], &BinlogGaps::default()), []);
+    }
+
+    #[test]
+    fn databases_that_are_not_logged_are_an_error_where_they_matter() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        for (logged, ignored, left_out) in [
+            (&["shop"][..], &[][..], Some("binlog_do_db is shop, which leaves out crm.notes")),
+            (&["shop", "crm"], &["shop"], None),
+            (&[], &["test"], None),
+            (&[], &["shop", "test"], Some("binlog_ignore_db is shop,test, which leaves out shop.orders")),
+            (&["Shop", "crm"], &[], Some("binlog_do_db is Shop,crm, which leaves out shop.orders")),
+        ] {
+            let (logged_databases, ignored_databases) = (names(logged), names(ignored));
+            let found = gaps("8.0.36", &[], &BinlogGaps { logged_databases, ignored_databases, ..Default::default() });
+            let [(severity, text)] = found.as_slice() else { panic!("{found:?}") };
+            match left_out {
+                Some(start) => assert!(*severity == Severity::Error && text.starts_with(start), "{text}"),
+                None => assert!(*severity == Severity::Warning && text.contains("default database"), "{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_must_log_what_it_replicates() {
+        let replica = BinlogGaps { is_replica: true, ..Default::default() };
+        assert_eq!(gaps("8.0.36", &[("log_replica_updates", "ON"), ("log_slave_updates", "ON")], &replica), []);
+        for name in ["log_slave_updates", "log_replica_updates"] {
+            let found = gaps("8.0.36", &[(name, "OFF")], &replica);
+            let [(Severity::Error, text)] = found.as_slice() else { panic!("{found:?}") };
+            assert!(text.starts_with(&format!("{name} is OFF on a replica, expected ON")), "{text}");
+        }
+    }
+
+    #[test]
+    fn cascades_matter_where_innodb_carries_them_out() {
+        let cascades = vec![Cascade { table: TableName::new("shop", "orders"), name: "o_c".into() }];
+        let with = BinlogGaps { cascades, ..Default::default() };
+        assert_eq!(gaps("9.6.0", &[("innodb_native_foreign_keys", "OFF")], &with), []);
+        for (version, native, way_out) in
+            [("9.6.0", "ON", "innodb_native_foreign_keys = OFF"), ("8.4.3", "", "MySQL 9.6")]
+        {
+            let found = gaps(version, &[("innodb_native_foreign_keys", native)], &with);
+            let [(Severity::Warning, text)] = found.as_slice() else { panic!("{found:?}") };
+            assert!(text.contains("in shop.orders") && text.contains(way_out), "{text}");
+            assert!(text.contains("ALTER TABLE `shop`.`orders` DROP FOREIGN KEY `o_c`;"), "{text}");
+        }
+    }
+
+    #[test]
+    fn mariadb_is_not_followed_yet() {
+        let found = gaps("10.11.14-MariaDB", &[], &BinlogGaps::default());
+        let [(Severity::Error, text)] = found.as_slice() else { panic!("{found:?}") };
+        assert!(text.contains("incremental: false"), "{text}");
     }
 }

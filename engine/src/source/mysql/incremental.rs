@@ -11,16 +11,18 @@
 //! once. A decoder that is thrown away with its connection forgets only what was not emitted: the next one begins where
 //! the last window ended, in the middle of a transaction if need be.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
+use super::connection::ServerVersion;
 use super::history::History;
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Position, Progress, Window};
+use crate::batch::{Coordinate, Position, Progress, TableName, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -37,8 +39,12 @@ pub struct Follower<'a> {
     pub server_id: u32,
     pub options: &'a IncrementalOptions,
     pub windows: WindowOptions,
+    /// Where rows wait in a file that are too many for memory: the task's state folder.
+    pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
+    /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
+    pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
     pub emitter: &'a Emitter,
     pub status: &'a Status,
@@ -51,7 +57,9 @@ impl Follower<'_> {
         let mut retry = Retry::new(self.retry);
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
-            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows);
+            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
+                .with_folder(self.folder.to_owned())
+                .with_event_bytes_max(self.connect.max_packet_bytes);
             let before = position.clone();
             let error = match self.follow(&mut decoder, &mut position) {
                 Ok(()) => return Ok(()),
@@ -73,7 +81,7 @@ impl Follower<'_> {
 
     /// One connection's worth. `position` is the end of the last window emitted.
     fn follow(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<(), Error> {
-        let mut packets = self.connect(position)?;
+        let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = Duration::from_millis(self.options.window_ms);
         let mut opened: Option<Instant> = None;
@@ -92,7 +100,11 @@ impl Follower<'_> {
                     while flow == Flow::WindowFull {
                         opened = None;
                         self.emit(decoder, position)?;
-                        flow = decoder.resume().map_err(SourceError::Binlog)?;
+                        // One event may hold gigabytes; the rest of it is read again by the next run.
+                        if self.stop.is_stopped() {
+                            return Ok(());
+                        }
+                        flow = decoder.resume(event).map_err(SourceError::Binlog)?;
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -124,16 +136,26 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn drop_what_was_shown(&self, window: &mut Window) {
-        if let Some(ledger) = &self.ledger {
-            let changes = std::mem::take(&mut window.changes);
-            window.changes =
-                changes.into_iter().map(|batch| ledger.filter(batch)).filter(|batch| !batch.is_empty()).collect();
-        }
+    fn drop_what_was_shown(&mut self, window: &mut Window) {
+        let Some(ledger) = &mut self.ledger else { return };
+        let changes = std::mem::take(&mut window.changes);
+        let judged = changes.into_iter().map(|batch| {
+            let table = batch.table();
+            // Rows of this version do not find their chunks, but those of a later one might. Of one key, nothing may be dropped
+            // that comes after something that was not.
+            if !ledger.fits(table) && ledger.replay(table.name()) {
+                (self.replayed)(table.name());
+            }
+            ledger.filter(batch)
+        });
+        window.changes = judged.filter(|batch| !batch.is_empty()).collect();
     }
 
-    fn connect(&self, position: &Position) -> Result<BinlogPackets, SourceError> {
-        let connection = Connection::connect(self.connect)?;
+    fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, SourceError> {
+        let mut connection = Connection::connect(self.connect)?;
+        if self.windows.marks.heartbeats {
+            decoder.set_heartbeats_from(binlog_end(&mut connection)?);
+        }
         let start = match &position.gtids {
             Some(gtids) => DumpStart::Gtids(gtids.encode()),
             None => DumpStart::File {
@@ -153,6 +175,19 @@ impl Follower<'_> {
             _ => SourceError::Wire(error),
         })
     }
+}
+
+/// Where the server's binlog ends.
+fn binlog_end(connection: &mut Connection) -> Result<Coordinate, SourceError> {
+    let statement = ServerVersion::parse(connection.server_version()).binlog_status_statement();
+    let results = connection.query(statement)?;
+    let text = |column: usize| {
+        let row = results.first()?.rows.first()?;
+        std::str::from_utf8(row.get(column)?.as_deref()?).ok()
+    };
+    let end = text(0).zip(text(1).and_then(|offset| offset.parse().ok()));
+    // Without a binlog there is no dump, and the server says so better.
+    Ok(end.map_or(Coordinate::new("", 0), |(file, offset)| Coordinate::new(file, offset)))
 }
 
 impl From<WireError> for SourceError {

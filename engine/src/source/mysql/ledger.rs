@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{ChunkKey, KeyOrder, KeyRange, KeyRef, KeyValue};
 use crate::batch::types::{date_parts, datetime_parts};
-use crate::batch::{ChangeBatch, Coordinate, EventMeta, GtidSet, Position, TableName, Watermark};
+use crate::batch::{ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Position, Table, TableName, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChunkState {
@@ -61,13 +61,43 @@ pub struct TableChunks {
     pub key: ChunkKey,
     /// The last chunk found is the last there is.
     pub planned: bool,
-    /// A chunk's number is its place here.
+    /// The number of the first chunk here. Those before were cut by another key, which the table no longer has.
+    #[serde(default)]
+    pub first_chunk: u32,
+    /// A chunk's number is its place here, from `first_chunk` on.
     pub chunks: Vec<Chunk>,
+    /// Stands for the definition under which the table was cut.
+    #[serde(default)]
+    pub definition: Option<u32>,
+    /// Nothing of the table is dropped any more: what chunks have shown of it is of another time or another table.
+    #[serde(default)]
+    pub replayed: bool,
+    /// The table was not there any more at this position: there is nothing to read of it.
+    #[serde(default)]
+    pub gone: Option<Watermark>,
 }
 
 impl TableChunks {
+    fn new(name: TableName, key: ChunkKey, definition: Option<u32>) -> TableChunks {
+        TableChunks {
+            name,
+            key,
+            planned: false,
+            first_chunk: 0,
+            chunks: Vec::new(),
+            definition,
+            replayed: false,
+            gone: None,
+        }
+    }
+
     pub fn is_done(&self) -> bool {
-        self.planned && self.chunks.iter().all(|chunk| chunk.state == ChunkState::Done)
+        self.gone.is_some() || (self.planned && self.chunks.iter().all(|chunk| chunk.state == ChunkState::Done))
+    }
+
+    /// Chunks with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Chunk)> {
+        (self.first_chunk..).zip(&self.chunks)
     }
 
     pub fn rows(&self) -> u64 {
@@ -128,19 +158,72 @@ impl Ledger {
         &mut self.tables[index]
     }
 
-    fn chunk_mut(&mut self, name: &TableName, chunk: u32) -> &mut Chunk {
+    /// None for a chunk that was cut by a key which the table no longer has.
+    fn chunk_mut(&mut self, name: &TableName, chunk: u32) -> Option<&mut Chunk> {
         let table = self.table_mut(name);
+        let index = chunk.checked_sub(table.first_chunk)? as usize;
         let count = table.chunks.len();
-        let chunk = table.chunks.get_mut(chunk as usize);
-        chunk.unwrap_or_else(|| panic!("table {name} has {count} chunks in the ledger"))
+        let chunk = table.chunks.get_mut(index);
+        Some(chunk.unwrap_or_else(|| panic!("table {name} has {count} chunks in the ledger")))
     }
 
     /// Enters a table, unless it is there: then it keeps its chunks.
-    pub fn add_table(&mut self, name: &TableName, key: ChunkKey) {
+    pub fn add_table(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) {
         if let Err(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
-            let table = TableChunks { name: name.clone(), key, planned: false, chunks: Vec::new() };
-            self.tables.insert(index, table);
+            self.tables.insert(index, TableChunks::new(name.clone(), key, definition));
         }
+    }
+
+    /// Forgets the chunks of a table, which is cut anew, by another key perhaps. Rows of theirs may be out, and no chunk that
+    /// comes knows what has become of them: from here on, every change of the table is emitted. Returns the next chunk's
+    /// number.
+    pub fn begin_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) -> u32 {
+        let table = self.table_mut(name);
+        let first_chunk = table.first_chunk + table.chunks.len() as u32;
+        *table = TableChunks { first_chunk, replayed: true, ..TableChunks::new(name.clone(), key, definition) };
+        first_chunk
+    }
+
+    /// The table was not there any more at `at`. Its changes are emitted, all of them: should it come back, they are its rows.
+    pub fn gone(&mut self, name: &TableName, at: Watermark) {
+        let table = self.table_mut(name);
+        table.first_chunk += table.chunks.len() as u32;
+        table.chunks.clear();
+        (table.gone, table.replayed) = (Some(at), true);
+    }
+
+    /// Enters a table, or enters it anew: all its rows are to be read, and none of its changes is dropped.
+    pub fn load_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) {
+        self.add_table(name, key.clone(), definition);
+        self.begin_again(name, key, definition);
+    }
+
+    /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.
+    /// The definition is locked while a view opens, so that `high` tells.
+    pub fn has_seen(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        let covers = |high: &Option<Watermark>| high.as_ref().is_some_and(|high| high.covers(gtid, transaction));
+        self.table(name).is_some_and(|table| match &table.gone {
+            Some(_) => covers(&table.gone),
+            None => table.is_done() && table.chunks.iter().all(|chunk| covers(&chunk.high)),
+        })
+    }
+
+    /// Whether the load was still going on behind this transaction.
+    pub fn ended_behind(&self, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        let highs = self.tables.iter().flat_map(|table| &table.chunks).filter_map(|chunk| chunk.high.as_ref());
+        highs.into_iter().any(|high| high.covers(gtid, transaction))
+    }
+
+    /// Forgets a table that the task no longer has.
+    pub fn forget(&mut self, name: &TableName) {
+        self.horizon = OnceLock::new();
+        self.tables.retain(|table| table.name != *name);
+    }
+
+    /// From here on nothing of the table is dropped. True if that is news.
+    pub fn replay(&mut self, name: &TableName) -> bool {
+        let table = self.tables.iter_mut().find(|table| table.name == *name);
+        table.is_some_and(|table| !std::mem::replace(&mut table.replayed, true))
     }
 
     /// Enters the next chunk of a table, which begins where the one before ends, and returns its number. A range
@@ -151,12 +234,12 @@ impl Ledger {
         assert_eq!(table.cut_until(), range.lower.as_deref(), "chunks of {name} leave no gap");
         table.planned = range.upper.is_none();
         table.chunks.push(Chunk { range, low: None, high: None, state: ChunkState::Planned, rows: 0 });
-        (table.chunks.len() - 1) as u32
+        table.first_chunk + (table.chunks.len() - 1) as u32
     }
 
     /// A view of the chunk is open and its rows are about to leave. Must be on disk before the first one does.
     pub fn begin(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
-        let chunk = self.chunk_mut(name, chunk);
+        let Some(chunk) = self.chunk_mut(name, chunk) else { return };
         chunk.low.get_or_insert(low);
         chunk.high = high;
         chunk.state = ChunkState::Reading;
@@ -165,7 +248,7 @@ impl Ledger {
 
     /// Rows of a chunk are delivered; `done` says that they were its last.
     pub fn chunk_acknowledged(&mut self, name: &TableName, chunk: u32, rows: u64, done: bool) {
-        let chunk = self.chunk_mut(name, chunk);
+        let Some(chunk) = self.chunk_mut(name, chunk) else { return };
         chunk.rows += rows;
         if done {
             chunk.state = ChunkState::Done;
@@ -210,6 +293,19 @@ impl Ledger {
         horizon
     }
 
+    /// Whether the rows of `table`, a version met in the binlog, still belong to the chunks by the same columns and are the same
+    /// rows by them. A table that is not in the ledger fits.
+    pub fn fits(&self, table: &Table) -> bool {
+        let Some(TableChunks { key, .. }) = self.table(table.name()) else { return true };
+        key.columns.iter().all(|column| {
+            let index = table.column_index(&column.name);
+            index.is_some_and(|index| {
+                KeyOrder::of(&table.columns()[index].sql_type) == column.order
+                    && (!key.identifies || table.key().contains(&index))
+            })
+        })
+    }
+
     /// The chunk of each row by its key; none if only the server could tell.
     #[cfg(test)]
     pub(super) fn chunks_of(&self, batch: &ChangeBatch) -> Option<Vec<usize>> {
@@ -220,7 +316,8 @@ impl Ledger {
 
     /// Drops what the chunks of the table have shown already. A table that is not in the ledger passes as it is.
     pub fn filter(&self, batch: ChangeBatch) -> ChangeBatch {
-        let Some(table) = self.table(batch.table().name()).filter(|table| table.planned) else { return batch };
+        let judged = |table: &&TableChunks| table.planned && !table.replayed;
+        let Some(table) = self.table(batch.table().name()).filter(judged) else { return batch };
         let mut verdicts = Verdicts::new(&table.chunks);
         let mut keep = Vec::with_capacity(batch.kinds().len());
         let keys = exact_keys(&table.key, &batch);
@@ -376,8 +473,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::batch::EventRun;
     use crate::batch::pretty::{draw, parse};
-    use crate::batch::{EventRun, Gtid};
 
     const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
@@ -386,11 +483,7 @@ mod tests {
     }
 
     fn position(gtids: Option<&str>, offset: u64) -> Position {
-        Position {
-            coordinate: Coordinate::new("binlog.000001", offset),
-            gtids: gtids.map(|text| text.parse().unwrap()),
-            events_done: 0,
-        }
+        Position::new(Coordinate::new("binlog.000001", offset), gtids.map(|text| text.parse().unwrap()))
     }
 
     fn name() -> TableName {
@@ -406,7 +499,7 @@ mod tests {
         let table = crate::batch::pretty::table(header);
         let columns = key.iter().map(|&column| ChunkKey::column(&table, column).columns.remove(0)).collect();
         let mut ledger = Ledger::new(position(None, 4));
-        ledger.add_table(&name(), ChunkKey { columns, identifies: true });
+        ledger.add_table(&name(), ChunkKey { columns, identifies: true }, None);
         let lowers = std::iter::once(None).chain(borders.iter().cloned().map(Some));
         let uppers = borders.iter().cloned().map(Some).chain([None]);
         for ((lower, upper), low) in lowers.zip(uppers).zip(lows) {
@@ -414,6 +507,57 @@ mod tests {
             ledger.begin(&name(), chunk, low, None);
         }
         ledger
+    }
+
+    #[test]
+    fn a_table_that_begins_again_drops_nothing_and_forgets_its_chunks() {
+        let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![executed(5), executed(9)]);
+        let batch = transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8");
+        assert!(ledger.filter(batch).is_empty());
+        let key = ledger.tables()[0].key.clone();
+        assert_eq!(ledger.begin_again(&name(), key, Some(7)), 2);
+        let batch = transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8");
+        assert_eq!(ledger.filter(batch).kinds().len(), 2);
+        // Rows of the first attempt are still on their way.
+        ledger.chunk_acknowledged(&name(), 1, 10, true);
+        ledger.begin(&name(), 0, executed(11), None);
+        let chunk = ledger.add_chunk(&name(), KeyRange::default());
+        assert_eq!((chunk, ledger.tables()[0].rows(), ledger.all_done()), (2, 0, false));
+        ledger.begin(&name(), chunk, executed(12), Some(executed(12)));
+        ledger.chunk_acknowledged(&name(), chunk, 3, true);
+        assert!(ledger.all_done() && ledger.filter(transactions("id:int v:int", "-D 3 0 @12")).kinds().len() == 1);
+        let numbers: Vec<u32> = ledger.tables()[0].numbered().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [2]);
+    }
+
+    #[test]
+    fn a_version_with_other_keys_does_not_fit() {
+        let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
+        let fits = |ledger: &Ledger, header: &str, key: &[usize]| {
+            let mut parts = crate::batch::TableParts::from(Table::clone(&crate::batch::pretty::table(header)));
+            parts.unique_keys[0].columns = key.to_vec();
+            ledger.fits(&Table::from(parts))
+        };
+        assert!(fits(&ledger, "id:int v:int", &[0]) && fits(&ledger, "v:int id:int w:int", &[1]));
+        assert!(!fits(&ledger, "key:int v:int", &[0]), "renamed");
+        assert!(!fits(&ledger, "id:int v:int", &[1]), "another key");
+        assert!(!fits(&ledger, "id:text v:int", &[0]), "another order");
+        assert!(ledger.replay(&name()) && !ledger.replay(&name()));
+    }
+
+    #[test]
+    fn a_statement_is_seen_by_chunks_that_were_read_behind_it() {
+        let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![executed(5), executed(9)]);
+        let gtid = |number| only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number);
+        let at = Coordinate::new("binlog.000001", 4);
+        for (chunk, high) in [(0, 6), (1, 9)] {
+            ledger.begin(&name(), chunk, executed(high), Some(executed(high)));
+            ledger.chunk_acknowledged(&name(), chunk, 1, true);
+        }
+        let of = |number| {
+            (ledger.has_seen(&name(), gtid(number).as_ref(), &at), ledger.ended_behind(gtid(number).as_ref(), &at))
+        };
+        assert_eq!([of(6), of(7), of(9), of(10)], [(true, true), (false, true), (false, true), (false, false)]);
     }
 
     /// The drawn changes, one transaction per line pair or line, numbered by `@n` at the end of the line.
@@ -648,7 +792,7 @@ mod tests {
         ledger.table_mut(&name()).planned = false;
         check(&ledger, "id:int v:text", "+I 1 a @1", "+I 1 a");
         let mut ledger = two_chunks();
-        ledger.chunk_mut(&name(), 0).low = None;
+        ledger.chunk_mut(&name(), 0).unwrap().low = None;
         check(&ledger, "id:int v:text", "+I 1 a @1\n+I 10 a @1", "+I 1 a");
     }
 

@@ -22,7 +22,9 @@ pub mod rows;
 pub mod run_lock;
 pub mod snapshot;
 pub mod wire;
+mod xa;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Coordinate, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
@@ -41,7 +43,7 @@ use crate::status::{Phase, TableProgress};
 use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
-use connection::{Finding, ServerFacts, Severity};
+use connection::{BinlogGaps, Finding, ServerFacts, Severity};
 use history::{History, SchemaState, StoredSchema};
 use incremental::Follower;
 use ledger::Ledger;
@@ -61,15 +63,18 @@ const WINDOW_BYTES_MIN: usize = 128 << 10;
 const WINDOW_SHARE: u64 = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
-/// The version of what the catalogue shows to a task that goes on. Changes that it has yet to read may be older than that and
-/// have other columns: theirs are the history's versions, from 1 on, and routes are kept by version.
-const VERSION_NOW: u32 = 0;
+/// How long a view may stay open while the sink takes nothing.
+const VIEW_PATIENCE: Duration = Duration::from_secs(600);
+/// How often the start is taken again because a table was altered meanwhile.
+const START_TRIES: u32 = 20;
 
 /// What a first look at the server shows.
 pub struct Look {
     connect: ConnectOptions,
     facts: ServerFacts,
     tables: Vec<CatalogTable>,
+    /// `None` for a task that does not read the binlog.
+    gaps: Option<BinlogGaps>,
     /// `None` if the account may not see them.
     prepared_xids: Option<Vec<String>>,
     /// The connection that holds the lock of this task's runs.
@@ -81,29 +86,33 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
-    let (facts, tables, prepared_xids, other_run) = runtime.block_on(async {
+    let (facts, tables, gaps, prepared_xids, other_run) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
-        let tables = read_tables(&mut connection, &facts, task).await;
+        let tables = read_tables(&mut connection, task).await;
+        let gaps = match &task.incremental {
+            Some(_) => {
+                let tables = tables.as_deref().unwrap_or_default();
+                let gaps = BinlogGaps::read(&mut connection, &facts.version, tables).await;
+                Some(gaps.map_err(SourceError::Query)?)
+            }
+            None => None,
+        };
         let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
         let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(SourceError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, xids, other_run))
+        Ok::<_, SourceError>((facts, tables?, gaps, xids, other_run))
     })?;
-    Ok(Look { connect, facts, tables, prepared_xids, other_run })
+    Ok(Look { connect, facts, tables, gaps, prepared_xids, other_run })
 }
 
-async fn read_tables(
-    connection: &mut mysql_async::Conn,
-    facts: &ServerFacts,
-    task: &Task,
-) -> Result<Vec<CatalogTable>, SourceError> {
+async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    catalog::read_tables(connection, &facts.version, &selection).await.map_err(SourceError::Catalog)
+    catalog::read_tables(connection, &selection).await.map_err(SourceError::Catalog)
 }
 
 impl Look {
@@ -117,7 +126,8 @@ impl Look {
 
     /// Everything remarkable about server and tables.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings = connection::check(&self.facts, &self.tables);
+        let mut findings = connection::check(&self.facts, &self.tables, self.gaps.is_some());
+        findings.extend(self.gaps.iter().flat_map(|gaps| connection::check_gaps(&self.facts, &self.tables, gaps)));
         findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
         findings
     }
@@ -139,8 +149,8 @@ impl Look {
     /// What could not be looked at, and why.
     pub fn unseen(&self) -> Option<&'static str> {
         self.prepared_xids.is_none().then_some(
-            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN; rows of one that was prepared before a task \
-             begins are not copied",
+            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN, and not waited for; a task stops at the XA COMMIT of \
+             one that was prepared before it began",
         )
     }
 }
@@ -149,9 +159,13 @@ impl Look {
 pub struct MysqlSource {
     look: Look,
     tables: Vec<Arc<Table>>,
+    /// What `SHOW CREATE TABLE` said of them, for a task that begins.
+    definitions: Definitions,
     server_id: u32,
     runtime: tokio::runtime::Handle,
 }
+
+type Definitions = HashMap<TableName, String>;
 
 impl MysqlSource {
     /// Looks, and refuses a server on which the task cannot work.
@@ -161,14 +175,7 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let mut look = look(task, options, runtime)?;
-        if stored.is_some_and(|checkpoint| checkpoint.position.is_some() || checkpoint.ledger.is_some()) {
-            for table in &mut look.tables {
-                let mut parts = TableParts::from(table.table.clone());
-                parts.version = VERSION_NOW;
-                table.table = Table::from(parts);
-            }
-        }
+        let look = look(task, options, runtime)?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -185,7 +192,13 @@ impl MysqlSource {
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
-        Ok(MysqlSource { look, tables, server_id: options.server_id, runtime: runtime.handle().clone() })
+        Ok(MysqlSource {
+            look,
+            tables,
+            definitions: HashMap::new(),
+            server_id: options.server_id,
+            runtime: runtime.handle().clone(),
+        })
     }
 
     pub fn tables(&self) -> &[Arc<Table>] {
@@ -206,7 +219,7 @@ impl MysqlSource {
     }
 
     /// Full load, then changes.
-    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
+    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
         let position = self.begin(context)?;
         // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
         let loaded = |checkpoint: &Checkpoint| {
@@ -234,7 +247,7 @@ impl MysqlSource {
     }
 
     /// The position from which changes are read; taken and stored by the first run.
-    fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
+    fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
         let stored = context
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
@@ -242,9 +255,14 @@ impl MysqlSource {
             info!(position = %position.coordinate, "going on where the last run ended");
             return Ok(position);
         }
-        let (start, binlog_end) =
-            snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
-        self.check_still_the_same(context.task)?;
+        let (start, binlog_end) = self.take_start(context.task)?;
+        let start = match &context.task.incremental {
+            Some(_) => {
+                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+            }
+            None => start,
+        };
         let schemas = self.tables.iter().map(|table| StoredSchema {
             table: table.name().clone(),
             since: start.coordinate.clone(),
@@ -263,30 +281,57 @@ impl MysqlSource {
         Ok(start)
     }
 
-    /// Reads the catalogue again, now that the start is known: what it shows includes every statement before that.
+    /// A position, where the binlog ended then, and the tables as they were at that moment.
     ///
-    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; so
-    /// each table is touched first, which waits for that lock.
-    fn check_still_the_same(&self, task: &Task) -> Result<(), SourceError> {
-        let again = self.runtime.block_on(async {
-            let mut connection = connection::connect(&self.look.connect).await.map_err(SourceError::Connection)?;
-            for table in &self.tables {
-                let touch = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(table.name()));
-                connection.query_drop(touch).await.map_err(SourceError::Query)?;
+    /// The catalogue is read again once the start is known: what it shows then includes every statement before that. If it is
+    /// not what was known, a statement came between: the next start lies behind it.
+    fn take_start(&mut self, task: &Task) -> Result<(Position, Coordinate), SourceError> {
+        for _ in 0..START_TRIES {
+            let (start, binlog_end) =
+                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+            let (tables, definitions) = self.runtime.block_on(self.read_definitions(task))?;
+            let definition = |table: &CatalogTable| table.table.clone();
+            let is_same =
+                definitions.is_some() && tables.iter().map(definition).eq(self.look.tables.iter().map(definition));
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            if self.tables.is_empty() {
+                return Err(SourceError::NoTables);
             }
-            let tables = read_tables(&mut connection, &self.look.facts, task).await;
-            connection.disconnect().await.map_err(SourceError::Query)?;
-            tables
-        })?;
-        let differs =
-            |(now, before): (&CatalogTable, &Arc<Table>)| (now.table != **before).then(|| before.name().clone());
-        match again.iter().zip(&self.tables).find_map(differs) {
-            Some(table) => Err(SourceError::SchemaMoved { table }),
-            None if again.len() != self.tables.len() => {
-                Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
+            if let Some(definitions) = definitions.filter(|_| is_same) {
+                self.definitions = definitions;
+                return Ok((start, binlog_end));
             }
-            None => Ok(()),
         }
+        Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
+    }
+
+    /// The catalogue, and before it the tables' own words; none if one of them is no longer there.
+    ///
+    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then. `SHOW
+    /// CREATE TABLE` waits for that lock.
+    async fn read_definitions(&self, task: &Task) -> Result<(Vec<CatalogTable>, Option<Definitions>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+        let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
+        for table in &self.tables {
+            let show = format!("SHOW CREATE TABLE {}", connection::quote_table(table.name()));
+            let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
+            let text = match shown {
+                Ok(row) => row.and_then(|row| row.get_opt::<String, _>(1)?.ok()),
+                Err(mysql_async::Error::Server(_)) => None,
+                Err(error) => return Err(SourceError::Query(error)),
+            };
+            match (&mut definitions, text) {
+                (Some(definitions), Some(text)) => {
+                    _ = definitions.insert(table.name().clone(), snapshot::definition_text(&text));
+                }
+                _ => definitions = None,
+            }
+        }
+        let tables = read_tables(&mut connection, task).await;
+        connection.disconnect().await.map_err(SourceError::Query)?;
+        Ok((tables?, definitions))
     }
 
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
@@ -331,6 +376,7 @@ impl MysqlSource {
             window_bytes: window_bytes(context.task),
             view_tries: VIEW_TRIES,
             retry_for: context.task.retry.connection,
+            view_patience: VIEW_PATIENCE,
         };
         let load = Load {
             connect: &self.look.connect,
@@ -340,25 +386,19 @@ impl MysqlSource {
             ledger: &ledger,
             record: context.tracker,
             emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
+            plan: &|table| load_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| SourceError::Load(error).into())
     }
 
-    /// The tables with the part of their filters that the server can judge.
+    /// The tables, as they are to be read.
     fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
-        let mut tables = Vec::with_capacity(self.tables.len());
-        for table in &self.tables {
-            let name = table.name();
-            let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
-            let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
-            tables.push(LoadTable {
-                table: table.clone(),
-                chunk_column: rule.chunk_by.first().cloned(),
-                condition: transform.mysql_predicate().map(str::to_owned),
-            });
-        }
-        Ok(tables)
+        let plan = |table: &Arc<Table>| {
+            let definition = self.definitions.get(table.name()).cloned();
+            load_table(task, table).map(|planned| LoadTable { definition, ..planned })
+        };
+        self.tables.iter().map(plan).collect()
     }
 
     fn follow(
@@ -379,12 +419,17 @@ impl MysqlSource {
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
         };
+        let replayed = |table: &TableName| {
+            context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
+        };
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
             options,
             windows: window_options(context.task, options.window_rows as usize),
+            folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
+            replayed: &replayed,
             retry: context.task.retry.connection,
             emitter: context.emitter,
             status: context.status,
@@ -392,6 +437,18 @@ impl MysqlSource {
         };
         follower.run(position, history)
     }
+}
+
+/// What to read of a table: all rows for which the server can tell that they pass the filter.
+fn load_table(task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+    let name = table.name();
+    let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
+    let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
+    Ok(LoadTable {
+        chunk_column: rule.chunk_by.first().cloned(),
+        condition: transform.mysql_predicate().map(str::to_owned),
+        ..LoadTable::whole(table.clone())
+    })
 }
 
 /// Windows of changes, with the marks that the task passes on.
@@ -409,12 +466,17 @@ pub(crate) fn window_bytes(task: &Task) -> usize {
     ((task.memory_bytes / WINDOW_SHARE) as usize).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
 }
 
+/// A row larger than half of the budget could not be encoded within it.
+pub(crate) fn event_bytes_max(task: &Task) -> usize {
+    usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX)
+}
+
 /// The checkpoint's ledger is what a load writes down in.
 impl LoadRecord for Arc<Tracker> {
-    fn add_table(&self, table: &TableName, key: &ChunkKey) {
+    fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
         self.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.add_table(table, key.clone());
+            ledger.add_table(table, key.clone(), definition);
         });
     }
 
@@ -437,6 +499,20 @@ impl LoadRecord for Arc<Tracker> {
             ledger.begin(table, chunk, low, Some(high));
         })
         .map_err(Into::into)
+    }
+
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+        self.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.begin_again(table, key.clone(), definition)
+        })
+    }
+
+    fn gone(&self, table: &TableName, at: Watermark) {
+        self.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.gone(table, at);
+        });
     }
 }
 
@@ -462,8 +538,7 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
         },
         connect_timeout: CONNECT_TIMEOUT,
         read_timeout: READ_TIMEOUT,
-        // A row larger than half of the budget could not be encoded within it.
-        max_packet_bytes: usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX),
+        max_packet_bytes: event_bytes_max(task),
         program_name: "tidegate".to_owned(),
     })
 }

@@ -1,6 +1,7 @@
 //! Why the binlog cannot be read on.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::super::history::HistoryError;
 use crate::batch::{Coordinate, TableName};
@@ -57,8 +58,14 @@ pub enum Fault {
     Batch { table: TableName, reason: String },
     #[error(transparent)]
     Schema(#[from] HistoryError),
-    #[error("prepared XA transactions hold more than {bytes_max} bytes of captured rows")]
-    PreparedTooLarge { bytes_max: usize },
+    #[error(
+        "XA COMMIT of {xid}, which was prepared before the task began: rows that it has stand in the binlog before the start, where they are not read"
+    )]
+    UnreadXa { xid: String },
+    #[error("folder {}: rows that wait for an XA COMMIT cannot be written out or read back: {error}", folder.display())]
+    Held { folder: PathBuf, error: std::io::Error },
+    #[error("the event takes {bytes} bytes, more than the {bytes_max} that `memory` allows")]
+    EventTooLarge { bytes: usize, bytes_max: usize },
     #[error("an earlier error has ended the reading")]
     Ended,
     #[error("the event before has not been read to its end")]
@@ -101,8 +108,12 @@ impl Fault {
             }
             Fault::Schema(error) => return Some(error.hint()),
             Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
-            Fault::PreparedTooLarge { .. } => {
-                "XA RECOVER on the server shows prepared transactions: commit or roll back"
+            Fault::UnreadXa { .. } => {
+                "begin again with a full load, which shows its rows (move the state folder away); a task waits some seconds for prepared transactions before it begins if its account may see them: GRANT XA_RECOVER_ADMIN; of binlog files, give earlier ones too"
+            }
+            Fault::Held { .. } => "make room there, or mend the folder, and start again: nothing is lost",
+            Fault::EventTooLarge { .. } => {
+                "raise `memory`: one event may take half of it; the server keeps events small by binlog_row_event_max_size, except for single rows"
             }
             Fault::Checksum { .. } | Fault::Damaged(_) | Fault::OutOfPlace { .. } => {
                 "`mysqlbinlog --verify-binlog-checksum` on the server tells whether the file itself is damaged"

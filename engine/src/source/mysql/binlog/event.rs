@@ -360,6 +360,24 @@ fn no_tag() -> Arc<str> {
     EMPTY.clone()
 }
 
+/// ```text
+/// (field 1 │ length │ value)* 0        fields: 1 file name, 2 offset as a length-encoded integer
+/// ```
+pub fn parse_heartbeat_v2(body: &[u8]) -> Result<(String, u64), Fault> {
+    let mut input = Input::new(body);
+    let (mut file, mut offset) = (None, None);
+    loop {
+        let field = if input.is_empty() { 0 } else { input.u8()? };
+        match field {
+            0 => break,
+            1 => file = Some(String::from_utf8_lossy(input.lenenc_bytes()?).into_owned()),
+            2 => offset = Some(Input::new(input.lenenc_bytes()?).lenenc()?),
+            _ => _ = input.lenenc_bytes()?,
+        }
+    }
+    file.zip(offset).ok_or(Fault::Damaged("it does not say where the server stands"))
+}
+
 /// A statement that was logged as text.
 pub struct Query<'a> {
     pub thread_id: u32,

@@ -13,29 +13,45 @@
 //!
 //! *XA.* The rows of an XA transaction stand before its XA PREPARE and become true with the XA COMMIT, which may come any time
 //! later, with other transactions in between, or never. They are held back until then, and bear the commit's position.
+//!
+//! ```text
+//! XA START a, rows, XA PREPARE   GTID …   XA COMMIT a
+//!              └── held ─────────────────────┴─► windows    in memory, beyond a few megabytes in a file
+//! ```
+//!
+//! What is held is read again after a restart (see `place`). Only a transaction that was prepared before the task began is never
+//! read: its XA COMMIT stops the task, unless it ended before that, too. To tell one from a transaction of tables that are not
+//! captured, the identifiers of those are part of the position for as long as they are prepared.
 
 pub mod error;
 pub mod event;
+mod held;
 mod payload;
 mod place;
 pub mod table_map;
 mod window;
 
 #[cfg(test)]
+mod stop_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use self::event::{Frame, Header, Input, Query, Short, kind, parse_gtid, parse_rotate, parse_tagged_gtid};
+use self::event::{
+    Frame, Header, Input, Query, Short, kind, parse_gtid, parse_heartbeat_v2, parse_rotate, parse_tagged_gtid,
+};
+use self::held::{Group, Held};
 use self::payload::Unpacker;
-use self::place::{Place, Prepared};
+use self::place::{Done, HeartbeatEnd, Place};
 use self::window::{Slot, WindowBuilder};
 use super::history::{History, HistoryError};
 use super::rows::RowPlan;
-use crate::batch::{Coordinate, EventMeta, MarkKind, Position, Progress, Statement, Table, Window, now_s};
+use crate::batch::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Window, now_s};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
@@ -89,16 +105,13 @@ pub enum Flow {
     WindowFull,
 }
 
-/// Bytes of rows that prepared XA transactions may hold together.
-const PREPARED_BYTES_MAX: usize = 64 << 20;
-
 /// Turns events into windows.
 ///
 /// ```text
 /// let mut flow = decoder.feed(event)?;
 /// while flow == Flow::WindowFull {
 ///     deliver(decoder.take_window()?);
-///     flow = decoder.resume()?;
+///     flow = decoder.resume(event)?;
 /// }
 /// ```
 pub struct BinlogDecoder {
@@ -107,33 +120,89 @@ pub struct BinlogDecoder {
     window: WindowBuilder,
     /// What the file's first event said.
     format: Option<Arc<FormatDescription>>,
-    tables: HashMap<u64, MappedTable>,
+    tables: Tables,
+    /// No event may be larger, compressed ones when they are unpacked.
+    event_bytes_max: usize,
     unpacker: Unpacker,
-    /// Where the compressed transaction stands that is half unpacked.
-    unpacking_at: Coordinate,
-    /// Events of the XA transaction being read.
-    held: Vec<(Header, Vec<u8>)>,
-    held_bytes: usize,
+    held: Held,
+    /// Rows of the XA transaction being read.
+    group: Group,
+    /// Held rows that are being read back.
+    read_back: Option<ReadBack>,
+    /// Where the event stands that is half read.
+    reading_at: Coordinate,
+    /// Heartbeats are passed on from there on: nothing that was sent before lies behind it.
+    heartbeats_from: Option<Coordinate>,
     /// The position that the last window named.
     reported: Option<Position>,
+    /// Counts statements, each of which may change what a table id stands for.
+    statements: u64,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reading,
-    /// A schema or a statement stopped the reading before its event. What was gathered until then is whole.
+    /// A schema, a statement or an XA COMMIT stopped the reading before its event. What was gathered until then is whole.
     Stopped,
     Broken,
 }
 
 /// What a table id stands for.
 struct MappedTable {
-    /// The table map behind its id: the same bytes mean the same table.
+    /// The table map behind its id: the same bytes mean the same table,
     map: Vec<u8>,
+    /// as long as no statement has come in between.
+    statements: u64,
     /// `None` if the table is not captured.
     plan: Option<RowPlan>,
     slot: Slot,
+}
+
+/// What table ids stand for. A server hands out ever new ones; those that were used last are remembered.
+///
+/// A rows event names a table whose map came a few events before it, so that anything may be forgotten that is a thousand maps
+/// old: it only has to be read again.
+#[derive(Default)]
+struct Tables {
+    young: HashMap<u64, MappedTable>,
+    /// The generation before: found here, an id is young again.
+    old: HashMap<u64, MappedTable>,
+}
+
+impl Tables {
+    /// Ids of a generation. There may be two of them in memory.
+    const GENERATION: usize = 2000;
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut MappedTable> {
+        if !self.old.is_empty()
+            && let Some(mapped) = self.old.remove(&id)
+        {
+            self.insert(id, mapped);
+        }
+        self.young.get_mut(&id)
+    }
+
+    fn insert(&mut self, id: u64, mapped: MappedTable) {
+        if self.young.len() >= Tables::GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&id);
+        self.young.insert(id, mapped);
+    }
+
+    fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+/// Held rows on their way into windows.
+struct ReadBack {
+    reader: held::Reader,
+    body: Vec<u8>,
+    /// Of the event that commits them.
+    header: Header,
 }
 
 /// An event without its checksum.
@@ -145,24 +214,50 @@ struct Event<'a> {
     at: &'a Coordinate,
 }
 
-/// Table ids are few; a server that hands out ever new ones must not fill the memory.
-const TABLES_MAX: usize = 10_000;
+/// What a server allows at most for an event.
+const EVENT_BYTES_MAX: usize = 1 << 30;
 
 impl BinlogDecoder {
     pub fn new(start: Position, schemas: Box<dyn Schemas>, options: WindowOptions) -> BinlogDecoder {
         BinlogDecoder {
             schemas,
-            unpacking_at: start.coordinate.clone(),
+            reading_at: start.coordinate.clone(),
             place: Place::new(start),
             window: WindowBuilder::new(options),
             format: None,
-            tables: HashMap::new(),
+            tables: Tables::default(),
+            event_bytes_max: EVENT_BYTES_MAX,
             unpacker: Unpacker::default(),
-            held: Vec::new(),
-            held_bytes: 0,
+            held: Held::new(std::env::temp_dir()),
+            group: Group::default(),
+            read_back: None,
+            heartbeats_from: None,
+            statements: 0,
             reported: None,
             state: State::Reading,
         }
+    }
+
+    /// Rows that wait for an XA COMMIT, and are many, wait in a file in this folder.
+    pub fn with_folder(mut self, folder: PathBuf) -> BinlogDecoder {
+        self.held = Held::new(folder);
+        self
+    }
+
+    /// No event may be larger, compressed ones when they are unpacked.
+    pub fn with_event_bytes_max(mut self, bytes: usize) -> BinlogDecoder {
+        self.event_bytes_max = bytes;
+        self
+    }
+
+    pub fn event_bytes_max(&self) -> usize {
+        self.event_bytes_max
+    }
+
+    /// Where the binlog ends now. Heartbeats are passed on once that has been reached, so that their positions lie behind
+    /// those of all that was sent before, rows of a full load too.
+    pub fn set_heartbeats_from(&mut self, end: Coordinate) {
+        self.heartbeats_from = Some(end);
     }
 
     /// Feeds one event as it stands in the stream or file, checksum included.
@@ -171,24 +266,29 @@ impl BinlogDecoder {
     /// next event is fed: a compressed transaction may fill many.
     pub fn feed(&mut self, event: &[u8]) -> Result<Flow, BinlogError> {
         let at = self.place.at.clone();
-        if self.unpacker.is_active() {
+        if self.is_half_read() {
             return Err(BinlogError::new(&at, Fault::NotResumed));
         }
         self.guarded(&at, |decoder| decoder.outer_event(event))
     }
 
-    /// Goes on with an event that filled a window. [`Flow::Continue`] if nothing of it is left.
-    pub fn resume(&mut self) -> Result<Flow, BinlogError> {
-        if !self.unpacker.is_active() {
+    /// Goes on with the event that filled a window. [`Flow::Continue`] if nothing of it is left.
+    pub fn resume(&mut self, event: &[u8]) -> Result<Flow, BinlogError> {
+        if !self.is_half_read() {
             return Ok(Flow::Continue);
         }
-        let at = self.unpacking_at.clone();
-        self.guarded(&at, |decoder| decoder.unpack(&at))
+        let at = self.reading_at.clone();
+        self.guarded(&at, |decoder| decoder.go_on(event))
+    }
+
+    fn is_half_read(&self) -> bool {
+        self.read_back.is_some() || self.unpacker.is_active()
     }
 
     /// The changes gathered so far and the position that they reach; only the position if it has moved without changes.
     ///
-    /// After a [`Fault::Schema`] it gives what came before, which is worth delivering; after any other error it fails.
+    /// After a [`Fault::Schema`] or [`Fault::UnreadXa`] it gives what came before, which is worth delivering; after any other
+    /// error it fails.
     pub fn take_window(&mut self) -> Result<Option<Window>, BinlogError> {
         if self.state == State::Broken {
             return Err(BinlogError::new(&self.place.at, Fault::Ended));
@@ -233,7 +333,7 @@ impl BinlogDecoder {
             Ok(()) if self.window.is_full() => Ok(Flow::WindowFull),
             Ok(()) => Ok(Flow::Continue),
             Err(fault) => {
-                if matches!(fault, Fault::Schema(_)) && self.state == State::Reading {
+                if matches!(fault, Fault::Schema(_) | Fault::UnreadXa { .. }) && self.state == State::Reading {
                     self.state = State::Stopped;
                     self.place.at = at.clone();
                 } else {
@@ -263,26 +363,25 @@ impl BinlogDecoder {
         let content = if checksums { event::verify_checksum(&header, event)? } else { event };
         let body = content.get(Header::LENGTH..).ok_or(Short)?;
         match header.kind {
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                if self.window.mark_options().heartbeats && self.place.transaction.is_none() {
-                    self.heartbeat(&header);
-                }
-                Ok(())
-            }
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.heartbeat(&header, body),
             kind::ROTATE => {
                 let (offset, file) = parse_rotate(body)?;
                 self.place.pass(&header)?;
                 self.place.enter(file, offset)
             }
             kind::TRANSACTION_PAYLOAD => {
-                let at = self.place.pass(&header)?;
-                self.unpacker.start(body)?;
-                self.unpacking_at = at.clone();
-                self.unpack(&at)
+                self.reading_at = self.place.pass(&header)?;
+                self.unpacker.start(Header::LENGTH, body)?;
+                self.go_on(event)
             }
             _ => {
                 let at = self.place.pass(&header)?;
-                self.event(Event { header: &header, body, at: &at })
+                self.event(Event { header: &header, body, at: &at })?;
+                if self.is_half_read() {
+                    self.reading_at = at;
+                    self.go_on(event)?;
+                }
+                Ok(())
             }
         }
     }
@@ -301,23 +400,40 @@ impl BinlogDecoder {
         Ok(())
     }
 
-    /// Decodes a compressed transaction until its end or until the window is full.
-    fn unpack(&mut self, at: &Coordinate) -> Result<(), Fault> {
-        let mut unpacker = std::mem::take(&mut self.unpacker);
-        let result = loop {
-            match unpacker.next() {
-                Ok(None) => break Ok(()),
-                Ok(Some(event)) => {
-                    let result = self.inner_event(event, at);
-                    if result.is_err() || self.window.is_full() {
-                        break result;
+    /// Reads on in what `outer` has opened, held rows or a compressed transaction, until its end or until the window is full.
+    fn go_on(&mut self, outer: &[u8]) -> Result<(), Fault> {
+        let at = self.reading_at.clone();
+        while !self.window.is_full() {
+            if let Some(mut read_back) = self.read_back.take() {
+                match read_back.reader.next(&mut self.held, &mut read_back.body)? {
+                    None => {
+                        let ReadBack { header, .. } = read_back;
+                        self.end_transaction(Event { header: &header, body: &[], at: &at });
+                    }
+                    Some(event) => {
+                        let row_events = event.row_events;
+                        if is_rows(event.header.kind) {
+                            // `rows` counts it.
+                            self.place.transaction(&at).row_events = row_events - 1;
+                        }
+                        self.event(Event { header: &event.header, body: &read_back.body, at: &at })?;
+                        self.read_back = Some(read_back);
                     }
                 }
-                Err(fault) => break Err(fault),
+            } else if self.unpacker.is_active() {
+                let mut unpacker = std::mem::take(&mut self.unpacker);
+                let result = match unpacker.next(outer, self.event_bytes_max) {
+                    Ok(Some(event)) => self.inner_event(event, &at),
+                    Ok(None) => Ok(()),
+                    Err(fault) => Err(fault),
+                };
+                self.unpacker = unpacker;
+                result?;
+            } else {
+                break;
             }
-        };
-        self.unpacker = unpacker;
-        result
+        }
+        Ok(())
     }
 
     fn inner_event(&mut self, event: &[u8], at: &Coordinate) -> Result<(), Fault> {
@@ -330,13 +446,13 @@ impl BinlogDecoder {
         match event.header.kind {
             kind::GTID => {
                 let gtid = parse_gtid(event.body)?;
-                self.begin(event).gtid = Some(gtid);
+                self.begin(event, Some(gtid));
             }
             kind::GTID_TAGGED => {
                 let gtid = parse_tagged_gtid(event.body)?;
-                self.begin(event).gtid = Some(gtid);
+                self.begin(event, Some(gtid));
             }
-            kind::ANONYMOUS_GTID => _ = self.begin(event),
+            kind::ANONYMOUS_GTID => _ = self.begin(event, None),
             kind::QUERY | kind::EXECUTE_LOAD_QUERY => self.query(event)?,
             kind::XID => self.end_transaction(event),
             kind::XA_PREPARE => self.xa_prepare(event)?,
@@ -375,11 +491,11 @@ impl BinlogDecoder {
     }
 
     /// A transaction begins, and the one before has ended if nothing else has said so.
-    fn begin(&mut self, event: Event<'_>) -> &mut place::Transaction {
+    fn begin(&mut self, event: Event<'_>, gtid: Option<Gtid>) -> &mut place::Transaction {
         self.end_transaction(event);
-        self.held_bytes -= held_bytes(&self.held);
-        self.held.clear();
-        self.place.transaction(event.at)
+        let group = std::mem::take(&mut self.group);
+        self.held.drop_group(group);
+        self.place.begin(event.at, gtid)
     }
 
     /// The transaction ends with this event, or before it.
@@ -393,17 +509,30 @@ impl BinlogDecoder {
         self.place.end_transaction();
     }
 
-    fn heartbeat(&mut self, header: &Header) {
-        // Its own time is 0: the server has written it for nobody but us, just now.
-        let meta = EventMeta {
-            timestamp_s: now_s(),
-            server_id: header.server_id,
-            thread_id: 0,
-            coordinate: self.place.at.clone(),
-            transaction: self.place.at.clone(),
-            gtid: None,
-        };
-        self.window.mark(MarkKind::Heartbeat, meta);
+    fn heartbeat(&mut self, header: &Header, body: &[u8]) -> Result<(), Fault> {
+        if header.kind == kind::HEARTBEAT_V2 {
+            let (file, offset) = parse_heartbeat_v2(body)?;
+            self.place.pass_left_out(&file, HeartbeatEnd::Whole(offset));
+        } else {
+            self.place.pass_left_out(&String::from_utf8_lossy(body), HeartbeatEnd::Low32(header.end_low32));
+        }
+        let coordinate = self.place.coordinate().clone();
+        if self.window.mark_options().heartbeats
+            && self.place.transaction.is_none()
+            && self.heartbeats_from.as_ref().is_some_and(|from| *from <= coordinate)
+        {
+            // Its own time is 0: the server has written it for nobody but us, just now.
+            let meta = EventMeta {
+                timestamp_s: now_s(),
+                server_id: header.server_id,
+                thread_id: 0,
+                transaction: coordinate.clone(),
+                coordinate,
+                gtid: None,
+            };
+            self.window.mark(MarkKind::Heartbeat, meta);
+        }
+        Ok(())
     }
 
     fn query(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -413,7 +542,7 @@ impl BinlogDecoder {
         match frame {
             Some(Frame::Begin | Frame::XaStart(_)) => {
                 // Without GTIDs, this is how a transaction begins.
-                let transaction = if transaction.is_open { self.begin(event) } else { transaction };
+                let transaction = if transaction.is_open { self.begin(event, None) } else { transaction };
                 transaction.is_open = true;
                 transaction.thread_id = query.thread_id;
                 if let Some(Frame::XaStart(xid)) = frame {
@@ -426,36 +555,28 @@ impl BinlogDecoder {
             }
             Some(Frame::Rollback) => self.end_transaction(event),
             Some(Frame::RollbackTo | Frame::Savepoint | Frame::XaEnd) => {}
-            Some(Frame::XaCommit(xid)) => {
-                let prepared = self.place.prepared.remove(xid);
-                match prepared {
-                    Some(prepared) => self.commit_prepared(prepared, event.at)?,
-                    None => {
-                        warn!(xid, at = %event.at, "XA COMMIT of a transaction that was prepared before the start: its rows are not read")
-                    }
-                }
-                self.end_transaction(event);
-            }
+            Some(Frame::XaCommit(xid)) => self.xa_commit(xid, event)?,
             Some(Frame::XaRollback(xid)) => {
                 if let Some(prepared) = self.place.prepared.remove(xid) {
-                    self.held_bytes -= held_bytes(&prepared.events);
+                    self.held.drop_group(prepared.rows);
                     self.place.executed(prepared.gtid.as_ref());
                 }
+                self.place.forget_without_rows(xid);
                 self.place.end_transaction();
             }
             None => {
                 let is_open = transaction.is_open;
                 transaction.thread_id = query.thread_id;
                 let meta = event_meta(event, transaction);
+                let is_delivered = transaction.is_within_delivered();
                 if let Some(statement) = self.schemas.statement(&query.database, &query.sql, event.at)?
                     && self.window.mark_options().statements
+                    && !is_delivered
                 {
                     self.window.mark(MarkKind::Statement(statement), meta);
                 }
                 // The statement may have changed what any table id stands for.
-                for mapped in self.tables.values_mut() {
-                    mapped.map.clear();
-                }
+                self.statements += 1;
                 if !is_open {
                     self.place.end_transaction();
                 }
@@ -465,31 +586,49 @@ impl BinlogDecoder {
     }
 
     fn xa_prepare(&mut self, event: Event<'_>) -> Result<(), Fault> {
-        let held = std::mem::take(&mut self.held);
+        let rows = std::mem::take(&mut self.group);
         if event::parse_xa_prepare(event.body)? {
             // One phase: this is the commit.
-            let transaction = self.place.transaction(event.at);
-            let (gtid, thread_id) = (transaction.gtid.clone(), transaction.thread_id);
-            transaction.xid = None;
-            let prepared = Prepared { start: event.at.clone(), gtid, thread_id, events: held };
-            self.commit_prepared(prepared, event.at)?;
-            self.end_transaction(event);
+            self.place.transaction(event.at).xid = None;
+            self.read_back(rows, event);
         } else {
-            self.place.prepare_transaction(held);
+            self.place.prepare_transaction((!rows.is_empty()).then_some(rows));
         }
         Ok(())
     }
 
-    /// Reads the held rows as rows of the transaction that commits them. They are not split over windows.
-    fn commit_prepared(&mut self, prepared: Prepared, at: &Coordinate) -> Result<(), Fault> {
-        self.held_bytes -= held_bytes(&prepared.events);
-        self.place.transaction(at).thread_id = prepared.thread_id;
-        for (header, body) in &prepared.events {
-            // In the middle of these rows there is no position to go on from.
-            self.event(Event { header, body, at }).inspect_err(|_| self.state = State::Broken)?;
+    fn xa_commit(&mut self, xid: &str, event: Event<'_>) -> Result<(), Fault> {
+        if let Some(prepared) = self.place.prepared.remove(xid) {
+            self.place.transaction(event.at).thread_id = prepared.thread_id;
+            self.place.committing = Some((prepared.start, prepared.gtid));
+            self.read_back(prepared.rows, event);
+            return Ok(());
         }
-        self.place.executed(prepared.gtid.as_ref());
+        // What was delivered was judged when it was.
+        let is_judged = self.place.transaction(event.at).done == Done::All;
+        if !self.place.forget_without_rows(xid) && !is_judged {
+            match self.place.is_older_than_task() {
+                Some(true) => {}
+                Some(false) => return Err(Fault::UnreadXa { xid: xid.to_owned() }),
+                None => {
+                    warn!(xid, at = %event.at, "XA COMMIT of a transaction that was prepared before the start: if it has rows of captured tables, they are missing");
+                }
+            }
+        }
+        self.end_transaction(event);
         Ok(())
+    }
+
+    /// From now on, the held rows are read as rows of the transaction that commits them; it ends with the last of them.
+    fn read_back(&mut self, rows: Group, event: Event<'_>) {
+        let transaction = self.place.transaction(event.at);
+        transaction.row_events = 0;
+        if transaction.done == Done::All {
+            self.held.drop_group(rows);
+            self.end_transaction(event);
+            return;
+        }
+        self.read_back = Some(ReadBack { reader: self.held.read(rows), body: Vec::new(), header: *event.header });
     }
 
     fn table_map(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -497,20 +636,17 @@ impl BinlogDecoder {
         let mut input = Input::new(event.body);
         let table_id = format.table_id(kind::TABLE_MAP, &mut input)?;
         let map_bytes = input.rest();
-        if self.tables.get(&table_id).is_none_or(|mapped| mapped.map != map_bytes) {
+        let is_same = |mapped: &MappedTable| mapped.statements == self.statements && mapped.map == map_bytes;
+        if !self.tables.get_mut(table_id).is_some_and(|mapped| is_same(mapped)) {
             let map = TableMap::parse(map_bytes)?;
             let plan = match self.schemas.table(&map, event.at)? {
                 Some(table) => Some(RowPlan::new(&map, table)?),
                 None => None,
             };
-            if self.tables.len() >= TABLES_MAX {
-                // Maps stand before the rows of each statement, but several of them may belong to one.
-                warn!(at = %event.at, "over {TABLES_MAX} table ids in one binlog file");
-                self.tables.retain(|_, mapped| mapped.plan.is_some());
-            }
-            self.tables.insert(table_id, MappedTable { map: map_bytes.to_vec(), plan, slot: Slot::default() });
+            let (map, statements, slot) = (map_bytes.to_vec(), self.statements, Slot::default());
+            self.tables.insert(table_id, MappedTable { map, statements, plan, slot });
         }
-        let is_captured = self.tables.get(&table_id).is_some_and(|mapped| mapped.plan.is_some());
+        let is_captured = self.tables.get_mut(table_id).is_some_and(|mapped| mapped.plan.is_some());
         if is_captured && self.place.transaction(event.at).xid.is_some() {
             self.hold(event)?;
         }
@@ -521,11 +657,11 @@ impl BinlogDecoder {
         let format = self.format.as_ref().ok_or(Fault::Damaged("it comes before the format description"))?;
         let transaction = self.place.transaction(event.at);
         transaction.row_events += 1;
-        if transaction.row_events <= transaction.skip {
+        if transaction.done == Done::All && transaction.xid.is_none() {
             return Ok(());
         }
         let table_id = format.table_id(event.header.kind, &mut Input::new(event.body))?;
-        let Some(mapped) = self.tables.get_mut(&table_id) else {
+        let Some(mapped) = self.tables.get_mut(table_id) else {
             // A server ends a statement whose last table needs no rows by an event without any.
             let rows = RowsEvent::parse(format, event.header.kind, event.body)?;
             return if rows.rows.is_empty() { Ok(()) } else { Err(Fault::NoTableMap(table_id)) };
@@ -535,6 +671,10 @@ impl BinlogDecoder {
             return self.hold(event);
         }
         let is_first = !std::mem::replace(&mut transaction.has_captured_rows, true);
+        if transaction.is_delivered() {
+            // Its transaction's BEGIN, too.
+            return Ok(());
+        }
         if is_first && self.window.mark_options().transactions {
             self.window.mark(MarkKind::Begin, event_meta(event, transaction));
         }
@@ -544,11 +684,14 @@ impl BinlogDecoder {
 
     /// Keeps an event of an XA transaction until its outcome is known.
     fn hold(&mut self, event: Event<'_>) -> Result<(), Fault> {
-        self.held_bytes += event.body.len();
-        if self.held_bytes > PREPARED_BYTES_MAX {
-            return Err(Fault::PreparedTooLarge { bytes_max: PREPARED_BYTES_MAX });
+        let row_events = self.place.transaction(event.at).row_events;
+        self.held.push(&mut self.group, event.header, row_events, event.body);
+        if self.held.is_over() {
+            for prepared in self.place.prepared.values_mut() {
+                self.held.write_out(&mut prepared.rows)?;
+            }
+            self.held.write_out(&mut self.group)?;
         }
-        self.held.push((*event.header, event.body.to_vec()));
         Ok(())
     }
 }
@@ -564,8 +707,11 @@ fn event_meta(event: Event<'_>, transaction: &place::Transaction) -> EventMeta {
     }
 }
 
-fn held_bytes(events: &[(Header, Vec<u8>)]) -> usize {
-    events.iter().map(|(_, body)| body.len()).sum()
+fn is_rows(kind: u8) -> bool {
+    matches!(
+        kind,
+        kind::WRITE_ROWS_V1..=kind::DELETE_ROWS_V1 | kind::WRITE_ROWS..=kind::DELETE_ROWS | kind::PARTIAL_UPDATE_ROWS
+    )
 }
 
 fn is_heartbeat(kind: u8) -> bool {

@@ -4,16 +4,26 @@
 //!     │ GTID 7 │ BEGIN │ table map │ rows │ rows │ rows │ XID │ GTID 8 …
 //!     ▲                                   ▲                   ▲
 //!     start                               a window ends here  after the transaction
-//!                                         position: start, events_done 2
+//!                                         position: start, 2 events delivered
 //! ```
 //!
 //! Offsets count the sizes of events in 64 bits; the 32 bits that a header holds are compared, never trusted.
+//!
+//! *What is held is not delivered.* Rows of an XA transaction wait for its outcome in memory or in a file that nobody finds
+//! again, so whoever goes on must read them again. With GTIDs their transaction stays missing in the set, and the server sends
+//! it; by coordinate, the position goes back to the oldest of them and says how far all else is delivered. A count of events
+//! always belongs to one transaction, by its start and its GTID, and never to whichever comes first.
+//!
+//! *Coordinates do not go back.* A server that is asked by GTID begins at the start of some file, and leaves out what the set
+//! has. The position keeps its coordinate until the reader has come further, or until a new transaction has ended before it:
+//! then this is another server, with other files.
 
 use std::collections::BTreeMap;
 
 use super::error::Fault;
 use super::event::Header;
-use crate::batch::{Coordinate, Gtid, GtidSet, Position};
+use super::held::Group;
+use crate::batch::{Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
 
 /// The transaction being read.
 #[derive(Debug)]
@@ -23,24 +33,57 @@ pub(super) struct Transaction {
     pub thread_id: u32,
     /// BEGIN has been seen: a statement does not end the transaction.
     pub is_open: bool,
-    /// Rows events so far, of any table.
+    /// Rows events so far, of any table. Of held rows that are read back, their number in the XA transaction.
     pub row_events: u64,
-    /// Rows events that have been delivered before.
-    pub skip: u64,
-    /// Rows events of captured tables are in a window.
+    pub done: Done,
+    /// Rows events of captured tables are delivered or in a window.
     pub has_captured_rows: bool,
-    /// The XA identifier, as the server writes it.
+    /// The XA identifier, as the server writes it, while the transaction's rows are held.
     pub xid: Option<String>,
 }
 
-/// Rows of a prepared XA transaction, which wait for its outcome.
+/// What has been delivered of a transaction before it was read this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Its first rows events.
+    Events(u64),
+    All,
+}
+
+impl Transaction {
+    /// Whether the rows event that was counted last has been delivered before.
+    pub(super) fn is_delivered(&self) -> bool {
+        match self.done {
+            Done::Events(events) => self.row_events <= events,
+            Done::All => true,
+        }
+    }
+
+    /// Whether what stands behind the rows event that was counted last has certainly been delivered before.
+    pub(super) fn is_within_delivered(&self) -> bool {
+        match self.done {
+            Done::Events(events) => self.row_events < events,
+            Done::All => true,
+        }
+    }
+
+    fn delivered_events(&self) -> u64 {
+        match self.done {
+            Done::Events(events) if self.xid.is_some() => events,
+            Done::Events(events) => events.max(self.row_events),
+            // Then the position says it of the transaction as a whole.
+            Done::All => 0,
+        }
+    }
+}
+
+/// A prepared XA transaction with rows of captured tables, which wait for its outcome.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub start: Coordinate,
     pub gtid: Option<Gtid>,
     pub thread_id: u32,
-    /// Table maps and rows events of captured tables; nothing waits for a transaction without.
-    pub events: Vec<(Header, Vec<u8>)>,
+    pub rows: Group,
 }
 
 #[derive(Debug)]
@@ -50,29 +93,46 @@ pub(super) struct Place {
     pub transaction: Option<Transaction>,
     /// By XA identifier.
     pub prepared: BTreeMap<String, Prepared>,
+    /// The prepared transaction whose rows are being read back.
+    pub committing: Option<(Coordinate, Option<Gtid>)>,
     /// Every transaction that has ended, except prepared ones with captured rows.
     gtids: Option<GtidSet>,
-    /// The position that reading started from, until its transaction has ended.
-    resume: Option<(Coordinate, u64)>,
+    /// What was delivered before this reading began, until it has passed that.
+    resume: Option<Delivered>,
+    /// See above: by GTID, the coordinate that positions do not fall below.
+    reached: Coordinate,
+    pub xa: Option<XaKnown>,
     /// Events follow each other without gaps, and reading goes on by coordinate: true for files. A server leaves out
     /// transactions that the GTID set has, and goes on by that set.
     pub is_gapless: bool,
 }
 
-/// A header that is further ahead than this is behind.
-const GAP_MAX: u32 = 1 << 31;
+/// A place that is less than this before the one reached is behind it, and not nearly 4 GiB ahead.
+const BEHIND_MAX: u32 = 1 << 28;
+
+/// How far `low32` is ahead of `offset`.
+fn ahead(offset: u64, low32: u32) -> Option<u32> {
+    Some(low32.wrapping_sub(offset as u32)).filter(|&ahead| ahead <= u32::MAX - BEHIND_MAX)
+}
 
 impl Place {
     pub(super) fn new(start: Position) -> Place {
-        let resume = (start.events_done > 0).then(|| (start.coordinate.clone(), start.events_done));
         Place {
+            reached: start.coordinate.clone(),
             at: start.coordinate,
             transaction: None,
             prepared: BTreeMap::new(),
+            committing: None,
             gtids: start.gtids,
-            resume,
+            resume: start.delivered,
+            xa: start.xa,
             is_gapless: false,
         }
+    }
+
+    /// Whether reading goes on by coordinate, in the order of the files, and not by what is missing in the GTID set.
+    fn is_by_coordinate(&self) -> bool {
+        self.is_gapless || self.gtids.is_none()
     }
 
     /// Moves behind an event of `header`, and gives the coordinate at which it begins.
@@ -82,15 +142,26 @@ impl Place {
         if header.is_artificial() || (header.end_low32 == 0 && end as u32 != 0) {
             return Ok(self.at.clone());
         }
-        let gap = header.end_low32.wrapping_sub(end as u32);
-        let may_have_gap = !self.is_gapless && self.gtids.is_some() && self.transaction.is_none();
-        if gap != 0 && !(may_have_gap && gap < GAP_MAX) {
-            return Err(Fault::OutOfPlace { expected: end, found: header.end_low32 });
+        let may_have_gap = !self.is_by_coordinate() && self.transaction.is_none();
+        match ahead(end, header.end_low32) {
+            Some(gap) if gap == 0 || may_have_gap => self.at.offset += gap as u64,
+            _ => return Err(Fault::OutOfPlace { expected: end, found: header.end_low32 }),
         }
-        self.at.offset += gap as u64;
         let start = self.at.clone();
         self.at.offset += header.size as u64;
         Ok(start)
+    }
+
+    /// A heartbeat says how far the server has come: what it left out until there, the GTID set has.
+    pub(super) fn pass_left_out(&mut self, file: &str, end: HeartbeatEnd) {
+        if self.is_by_coordinate() || self.transaction.is_some() || *self.at.file != *file {
+            return;
+        }
+        let offset = match end {
+            HeartbeatEnd::Low32(low32) => self.at.offset + u64::from(ahead(self.at.offset, low32).unwrap_or(0)),
+            HeartbeatEnd::Whole(offset) => offset,
+        };
+        self.at.offset = self.at.offset.max(offset);
     }
 
     /// Goes on in another file, or says again where in this one.
@@ -105,46 +176,85 @@ impl Place {
         Ok(())
     }
 
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self, start: &Coordinate, gtid: Option<Gtid>) -> &mut Transaction {
+        let done = match &self.resume {
+            Some(delivered) if delivered.until == *start && (delivered.gtid.is_none() || delivered.gtid == gtid) => {
+                Done::Events(delivered.events)
+            }
+            Some(delivered) if self.is_by_coordinate() && *start < delivered.until => Done::All,
+            _ => Done::Events(0),
+        };
+        self.transaction.insert(Transaction {
+            start: start.clone(),
+            gtid,
+            thread_id: 0,
+            is_open: false,
+            row_events: 0,
+            done,
+            has_captured_rows: false,
+            xid: None,
+        })
+    }
+
     /// The transaction that `start` belongs to; begins it if there is none.
     pub(super) fn transaction(&mut self, start: &Coordinate) -> &mut Transaction {
-        self.transaction.get_or_insert_with(|| {
-            let skip = match &self.resume {
-                Some((resume, events_done)) if resume == start => *events_done,
-                _ => 0,
-            };
-            Transaction {
-                start: start.clone(),
-                gtid: None,
-                thread_id: 0,
-                is_open: false,
-                row_events: 0,
-                skip,
-                has_captured_rows: false,
-                xid: None,
-            }
-        })
+        if self.transaction.is_none() {
+            self.begin(start, None);
+        }
+        self.transaction.as_mut().unwrap_or_else(|| unreachable!("it was begun just now"))
     }
 
     /// The transaction has ended: the position is behind it.
     pub(super) fn end_transaction(&mut self) {
         let Some(transaction) = self.transaction.take() else { return };
         self.executed(transaction.gtid.as_ref());
-        if self.resume.as_ref().is_some_and(|(resume, _)| *resume <= transaction.start) {
+        if let Some((_, gtid)) = self.committing.take() {
+            self.executed(gtid.as_ref());
+        }
+        self.reached = self.at.clone();
+        let is_passed = |delivered: &Delivered| match (&delivered.gtid, &self.gtids) {
+            (Some(gtid), Some(gtids)) if !self.is_by_coordinate() => gtids.contains(gtid),
+            _ => delivered.until <= transaction.start,
+        };
+        if self.resume.as_ref().is_some_and(is_passed) {
             self.resume = None;
         }
     }
 
-    /// The transaction is prepared under its XA identifier, with these rows.
-    pub(super) fn prepare_transaction(&mut self, events: Vec<(Header, Vec<u8>)>) {
+    /// The transaction is prepared under its XA identifier. It has ended, unless it has `rows`, which wait.
+    pub(super) fn prepare_transaction(&mut self, rows: Option<Group>) {
         let Some(transaction) = &self.transaction else { return };
-        let (start, gtid, thread_id) = (transaction.start.clone(), transaction.gtid.clone(), transaction.thread_id);
-        let xid = transaction.xid.clone();
-        if events.is_empty() {
-            self.end_transaction();
-        } else {
-            self.transaction = None;
+        let xid = transaction.xid.clone().unwrap_or_default();
+        match rows {
+            None => {
+                if let Some(known) = &mut self.xa {
+                    known.without_rows.insert(xid);
+                }
+                self.end_transaction();
+            }
+            Some(rows) => {
+                let (start, gtid, thread_id) =
+                    (transaction.start.clone(), transaction.gtid.clone(), transaction.thread_id);
+                self.forget_without_rows(&xid);
+                self.prepared.insert(xid, Prepared { start, gtid, thread_id, rows });
+                self.transaction = None;
+            }
         }
-        self.prepared.insert(xid.unwrap_or_default(), Prepared { start, gtid, thread_id, events });
+    }
+
+    /// Whether the XA transaction is known to have had no captured rows; its outcome has come, and the identifier may be
+    /// used again.
+    pub(super) fn forget_without_rows(&mut self, xid: &str) -> bool {
+        self.xa.as_mut().is_some_and(|known| known.without_rows.remove(xid))
+    }
+
+    /// Whether nothing is missing if the current transaction is the XA COMMIT of one that was prepared before the task began:
+    /// it ended before that, too. `None` if nobody knows.
+    pub(super) fn is_older_than_task(&self) -> Option<bool> {
+        let (known, transaction) = (self.xa.as_ref()?, self.transaction.as_ref()?);
+        let began = known.began.as_ref();
+        Some(began.is_some_and(|began| began.covers(transaction.gtid.as_ref(), &transaction.start)))
     }
 
     pub(super) fn executed(&mut self, gtid: Option<&Gtid>) {
@@ -153,28 +263,42 @@ impl Place {
         }
     }
 
-    /// From here on, nothing has been delivered.
-    ///
-    /// A prepared XA transaction with captured rows must be read again by whoever starts here. With GTIDs it is missing
-    /// in the set, and the server sends it; without, the coordinate stays before it, and what follows is repeated.
-    pub(super) fn position(&self) -> Position {
-        let (mut coordinate, mut events_done) = match &self.transaction {
-            Some(transaction) => (&transaction.start, transaction.row_events),
-            None => (&self.at, 0),
-        };
-        if let Some((resume, done)) = &self.resume
-            && coordinate <= resume
-        {
-            // The transaction that was half delivered is yet to come, or not yet past what was delivered.
-            (coordinate, events_done) = (resume, events_done.max(*done));
-        }
-        let by_coordinate = self.is_gapless || self.gtids.is_none();
-        let waiting = self.prepared.values().filter(|prepared| !prepared.events.is_empty());
-        match waiting.map(|prepared| &prepared.start).min() {
-            Some(oldest) if by_coordinate => {
-                Position { coordinate: oldest.clone(), gtids: self.gtids.clone(), events_done: 0 }
-            }
-            _ => Position { coordinate: coordinate.clone(), gtids: self.gtids.clone(), events_done },
-        }
+    /// By GTID, where the reader stands for others: not before what it has reported.
+    pub(super) fn coordinate(&self) -> &Coordinate {
+        let here = self.transaction.as_ref().map_or(&self.at, |transaction| &transaction.start);
+        if self.is_by_coordinate() { here } else { here.max(&self.reached) }
     }
+
+    /// From here on, nothing has been delivered but what the position says.
+    pub(super) fn position(&self) -> Position {
+        let here = self.transaction.as_ref().map_or(&self.at, |transaction| &transaction.start);
+        let half = Delivered {
+            until: here.clone(),
+            gtid: self.transaction.as_ref().and_then(|transaction| transaction.gtid.clone()),
+            events: self.transaction.as_ref().map_or(0, Transaction::delivered_events),
+        };
+        let (coordinate, delivered) = if self.is_by_coordinate() {
+            let delivered = match &self.resume {
+                Some(before) if *here < before.until => before.clone(),
+                _ => half,
+            };
+            let held = self.prepared.values().map(|prepared| &prepared.start);
+            let oldest = held.chain(self.committing.as_ref().map(|(start, _)| start)).min();
+            let coordinate = oldest.map_or(here, |oldest| oldest.min(here));
+            let says_more = delivered.events > 0 || delivered.until != *coordinate;
+            (coordinate, says_more.then_some(delivered))
+        } else if half.events > 0 {
+            (self.coordinate(), Some(half))
+        } else {
+            (self.coordinate(), self.resume.clone())
+        };
+        Position { coordinate: coordinate.clone(), gtids: self.gtids.clone(), delivered, xa: self.xa.clone() }
+    }
+}
+
+/// Where a heartbeat says that the server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeartbeatEnd {
+    Low32(u32),
+    Whole(u64),
 }

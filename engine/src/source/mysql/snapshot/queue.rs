@@ -1,0 +1,307 @@
+//! What the readers of one load share: which tables are to be cut, which chunks to be read, and how each table is read now.
+//!
+//! ```text
+//! table ──► cut ──► chunk ──► read ──► windows
+//!            ▲        │
+//!            └────────┘  its key is another one: its chunks are forgotten, it is cut again
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::view::ViewRule;
+use super::{Failure, Load, LoadEnd, LoadError, LoadTable, TableError, TableFailure, lock};
+use crate::batch::{TableName, Watermark};
+use crate::source::mysql::chunks::{ChunkKey, KeyRange, KeyValue};
+use crate::source::mysql::ledger::ChunkState;
+use crate::source::mysql::wire::Interrupter;
+
+/// How soon a raised stop flag is noticed.
+const STOP_CHECK: Duration = Duration::from_millis(20);
+
+/// How a table is read, as long as its definition stays as it is.
+pub(super) struct Plan {
+    pub(super) table: LoadTable,
+    pub(super) key: ChunkKey,
+    /// The index by which the table is cut and read, once looked up.
+    pub(super) index: OnceLock<Option<String>>,
+    /// The first chunk that was cut by this key.
+    pub(super) first_chunk: u32,
+    /// The definition under which it was cut.
+    pub(super) cut_under: Option<u32>,
+}
+
+impl Plan {
+    pub(super) fn new(table: LoadTable, key: ChunkKey, first_chunk: u32, cut_under: Option<u32>) -> Plan {
+        let cut_under = cut_under.or(table.fingerprint());
+        Plan { table, key, index: OnceLock::new(), first_chunk, cut_under }
+    }
+
+    pub(super) fn name(&self) -> &TableName {
+        self.table.table.name()
+    }
+}
+
+pub(super) struct Run<'a> {
+    pub(super) load: &'a Load<'a>,
+    pub(super) rule: ViewRule,
+    plans: Vec<Mutex<Arc<Plan>>>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    readers: Vec<Slot>,
+}
+
+/// What the run knows of a reader.
+#[derive(Default)]
+struct Slot {
+    interrupter: Mutex<Option<Interrupter>>,
+    /// Since when it waits for the sink, with a view open.
+    waiting_since: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Cut and waiting to be read.
+    chunks: VecDeque<ChunkJob>,
+    /// Tables to cut, and from which key.
+    uncut: VecDeque<(usize, Option<Vec<KeyValue>>)>,
+    cutting: usize,
+    readers: usize,
+    stopped: bool,
+    failed: Vec<TableFailure>,
+    error: Option<LoadError>,
+}
+
+#[derive(Clone)]
+pub(super) struct ChunkJob {
+    pub(super) table: usize,
+    pub(super) chunk: u32,
+    pub(super) range: KeyRange,
+}
+
+pub(super) enum Job {
+    Cut { table: usize, from: Option<Vec<KeyValue>> },
+    Read(ChunkJob),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(load: &'a Load<'a>) -> Run<'a> {
+        let readers = load.options.readers.max(1);
+        let mut queue = Queue { readers, ..Queue::default() };
+        let mut plans = Vec::with_capacity(load.tables.len());
+        for (index, table) in load.tables.iter().enumerate() {
+            let name = table.table.name();
+            let key = match table.key() {
+                Ok(key) => key,
+                Err(error) => {
+                    queue.failed.push(TableFailure { table: name.clone(), error });
+                    plans.push(Mutex::new(Arc::new(Plan::new(table.clone(), ChunkKey::default(), 0, None))));
+                    continue;
+                }
+            };
+            let (mut first_chunk, mut cut_under) = (0, None);
+            match load.ledger.table(name) {
+                None => {
+                    load.record.add_table(name, &key, table.fingerprint());
+                    queue.uncut.push_back((index, None));
+                }
+                Some(known) if known.is_done() => {}
+                Some(known) if known.key != key || !table.is_ordered_as(known.definition) => {
+                    info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
+                    first_chunk = load.record.begin_again(name, &key, table.fingerprint());
+                    queue.uncut.push_back((index, None));
+                }
+                Some(known) => {
+                    (first_chunk, cut_under) = (known.first_chunk, known.definition);
+                    let left = known.numbered().filter(|(_, chunk)| chunk.state != ChunkState::Done);
+                    queue.chunks.extend(left.map(|(chunk, known)| ChunkJob {
+                        table: index,
+                        chunk,
+                        range: known.range.clone(),
+                    }));
+                    if !known.planned {
+                        queue.uncut.push_back((index, known.cut_until().map(<[KeyValue]>::to_vec)));
+                    }
+                }
+            }
+            plans.push(Mutex::new(Arc::new(Plan::new(table.clone(), key, first_chunk, cut_under))));
+        }
+        Run {
+            load,
+            rule: ViewRule::of(load.facts),
+            plans,
+            queue: Mutex::new(queue),
+            changed: Condvar::new(),
+            readers: (0..readers).map(|_| Slot::default()).collect(),
+        }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// How the table is read now.
+    pub(super) fn plan(&self, table: usize) -> Arc<Plan> {
+        lock(&self.plans[table]).clone()
+    }
+
+    /// The table is read by another plan from now on, with the same chunks; unless that was found by another reader already.
+    pub(super) fn replace_plan(&self, table: usize, before: &Arc<Plan>, plan: Plan) -> Arc<Plan> {
+        let mut current = lock(&self.plans[table]);
+        if Arc::ptr_eq(&current, before) {
+            *current = Arc::new(plan);
+        }
+        current.clone()
+    }
+
+    /// Forgets how the table was cut: it has another key now. Chunks that were read count no longer.
+    pub(super) fn begin_again(&self, table: usize, before: &Arc<Plan>, load_table: LoadTable, key: ChunkKey) {
+        let mut current = lock(&self.plans[table]);
+        if !Arc::ptr_eq(&current, before) {
+            return;
+        }
+        let name = current.name();
+        warn!(table = %name, "its key was altered during the full load: it is loaded from its begin once more");
+        let first_chunk = self.load.record.begin_again(name, &key, load_table.fingerprint());
+        *current = Arc::new(Plan::new(load_table, key, first_chunk, None));
+        let mut queue = self.queue();
+        queue.chunks.retain(|job| job.table != table);
+        queue.uncut.retain(|(uncut, _)| *uncut != table);
+        queue.uncut.push_back((table, None));
+        self.changed.notify_all();
+    }
+
+    /// The table is not there any more: nothing is left to be read of it. `at` is where that was seen.
+    pub(super) fn gone(&self, table: usize, at: Watermark) {
+        let name = lock(&self.plans[table]).name().clone();
+        warn!(table = %name, "it was dropped or renamed during its full load, which ends without it");
+        self.load.record.gone(&name, at);
+        let mut queue = self.queue();
+        queue.chunks.retain(|job| job.table != table);
+        queue.uncut.retain(|(uncut, _)| *uncut != table);
+        self.changed.notify_all();
+    }
+
+    /// Returns when all readers have ended; passes a raised stop flag on to those that wait for the server, and ends views
+    /// that a sink which takes nothing keeps open.
+    pub(super) fn wait_for_readers(&self) {
+        let mut queue = self.queue();
+        while queue.readers > 0 {
+            queue = self.changed.wait_timeout(queue, STOP_CHECK).expect("no holder of the lock panicked").0;
+            if self.load.stop.load(Ordering::Relaxed) && !queue.stopped {
+                queue.stopped = true;
+                self.changed.notify_all();
+            }
+            for slot in &self.readers {
+                let waiting =
+                    lock(&slot.waiting_since).is_some_and(|at| at.elapsed() >= self.load.options.view_patience);
+                if (queue.stopped || waiting)
+                    && let Some(interrupter) = &*lock(&slot.interrupter)
+                {
+                    interrupter.interrupt();
+                }
+            }
+        }
+    }
+
+    pub(super) fn end(self) -> Result<LoadEnd, LoadError> {
+        let queue = self.queue.into_inner().expect("no holder of the lock panicked");
+        match (queue.error, queue.failed.is_empty()) {
+            (Some(error), _) => Err(error),
+            (None, false) => Err(LoadError::Tables(queue.failed)),
+            (None, true) if queue.stopped => Ok(LoadEnd::Stopped),
+            (None, true) => Ok(LoadEnd::Complete),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.load.stop.load(Ordering::Relaxed) || self.queue().stopped
+    }
+
+    pub(super) fn stop(&self, error: Option<LoadError>) {
+        let mut queue = self.queue();
+        queue.stopped = true;
+        queue.error = queue.error.take().or(error);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn fail_table(&self, table: usize, error: TableError) {
+        let name = lock(&self.plans[table]).name().clone();
+        let mut queue = self.queue();
+        queue.chunks.retain(|job| job.table != table);
+        // Other readers may fail on other chunks of it.
+        if queue.failed.iter().all(|failure| failure.table != name) {
+            queue.failed.push(TableFailure { table: name, error });
+        }
+    }
+
+    pub(super) fn has_failed(&self, name: &TableName) -> bool {
+        self.queue().failed.iter().any(|failure| failure.table == *name)
+    }
+
+    /// The next chunk, else the next table to cut. Waits while another reader may still find chunks.
+    pub(super) fn next_job(&self) -> Option<Job> {
+        let mut queue = self.queue();
+        loop {
+            if queue.stopped {
+                return None;
+            }
+            if let Some(job) = queue.chunks.pop_front() {
+                return Some(Job::Read(job));
+            }
+            if let Some((table, from)) = queue.uncut.pop_front() {
+                queue.cutting += 1;
+                return Some(Job::Cut { table, from });
+            }
+            if queue.cutting == 0 {
+                return None;
+            }
+            queue = self.changed.wait(queue).expect("no holder of the lock panicked");
+        }
+    }
+
+    pub(super) fn end_cutting(&self) {
+        self.queue().cutting -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Enters a chunk that was cut by `plan`'s key; none if the table has another one by now.
+    pub(super) fn add_chunk(&self, table: usize, plan: &Plan, range: KeyRange) -> Result<(), Failure> {
+        let current = lock(&self.plans[table]);
+        if current.first_chunk != plan.first_chunk {
+            return Err(Failure::Outdated);
+        }
+        let chunk = self.load.record.add_chunk(plan.name(), range.clone());
+        self.queue().chunks.push_back(ChunkJob { table, chunk, range });
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn set_interrupter(&self, slot: usize, interrupter: Option<Interrupter>) {
+        *lock(&self.readers[slot].interrupter) = interrupter;
+    }
+
+    /// Runs `emit`, which may wait for the sink; a view that is open meanwhile is ended when that takes too long.
+    pub(super) fn waiting<T>(&self, slot: usize, emit: impl FnOnce() -> T) -> T {
+        *lock(&self.readers[slot].waiting_since) = Some(Instant::now());
+        let result = emit();
+        *lock(&self.readers[slot].waiting_since) = None;
+        result
+    }
+
+    /// Keeps the count of readers correct even if one panics: the scope then ends and passes the panic on.
+    pub(super) fn reader_ended(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        queue.readers -= 1;
+        queue.stopped |= std::thread::panicking();
+        self.changed.notify_all();
+    }
+}

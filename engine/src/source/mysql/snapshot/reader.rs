@@ -1,0 +1,372 @@
+//! One thread with one connection: cuts tables and reads chunks.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::queue::{ChunkJob, Job, Plan, Run};
+use super::view::{View, code, is_gone};
+use super::{
+    Failure, Load, LoadError, LoadTable, Stopped, TableError, finish_batch, may_pass, open_session, select_statement,
+    view_meta,
+};
+use crate::batch::{EventMeta, Progress, RowsBuilder, Window, now_s};
+use crate::source::mysql::catalog;
+use crate::source::mysql::chunks::{self, KeyValue, ServerProber};
+use crate::source::mysql::result_rows::RowDecoder;
+use crate::source::mysql::retry::Retry;
+use crate::source::mysql::wire::{Connection, WireError};
+
+pub(super) struct Reader<'a> {
+    run: &'a Run<'a>,
+    slot: usize,
+    connection: Option<Connection>,
+    /// The outage it is in: nothing but errors since its begin.
+    outage: Option<Retry>,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.run.reader_ended();
+    }
+}
+
+/// A chunk's view is open, and the plan is the one that its definition wants.
+enum Opened {
+    View(View, Arc<Plan>),
+    /// The chunk is none any more: the table was cut again, or is gone.
+    Nothing,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(run: &'a Run<'a>, slot: usize) -> Reader<'a> {
+        Reader { run, slot, connection: None, outage: None }
+    }
+
+    pub(super) fn read_all(mut self) {
+        while let Some(job) = self.run.next_job() {
+            match job {
+                Job::Read(job) => {
+                    let mut attempt = |reader: &mut Reader<'_>| reader.read_chunk(&job);
+                    self.retry(job.table, &mut attempt);
+                }
+                Job::Cut { table, mut from } => {
+                    let mut attempt = |reader: &mut Reader<'_>| reader.cut(table, &mut from);
+                    self.retry(table, &mut attempt);
+                    self.run.end_cutting();
+                }
+            }
+        }
+    }
+
+    /// Runs a job until it succeeds, or nothing speaks for trying again.
+    fn retry(&mut self, table: usize, attempt: &mut dyn FnMut(&mut Self) -> Result<(), Failure>) {
+        let name = self.run.plan(table).name().clone();
+        // How often in a row the table was another one than its plan says.
+        let mut altered = 0;
+        loop {
+            let failure = match attempt(self) {
+                Ok(()) | Err(Failure::Outdated) => return,
+                Err(failure) => failure,
+            };
+            // Rows may be outstanding, or a view open.
+            self.disconnect();
+            match failure {
+                Failure::Outdated => unreachable!("has returned"),
+                Failure::Stopped => return self.run.stop(None),
+                Failure::Wire(_) if self.run.is_stopped() => return self.run.stop(None),
+                Failure::Wire(WireError::Interrupted { .. }) => {
+                    warn!(
+                        table = %name,
+                        "the sink took nothing for so long that the view was given up, for the server's sake; its chunk is \
+                         read again"
+                    );
+                }
+                Failure::Wire(error) if is_altered(&error) && altered < ALTERED_MAX => {
+                    altered += 1;
+                    if let Err(failure) = self.look_again(table) {
+                        self.disconnect();
+                        match failure {
+                            Failure::Wire(error) if may_pass(&error) => {
+                                if !self.wait_before_retry() {
+                                    return self.run.stop(Some(LoadError::Session(error)));
+                                }
+                            }
+                            other => return self.give_up(table, other),
+                        }
+                    }
+                }
+                Failure::Wire(error) if may_pass(&error) => {
+                    warn!(table = %name, %error, "reading failed, will be tried again");
+                    if !self.wait_before_retry() {
+                        return self.run.stop(Some(LoadError::Session(error)));
+                    }
+                }
+                Failure::Behind { server, start } => {
+                    warn!(table = %name, server, start, "the server is behind the position at which the load began");
+                    if !self.wait_before_retry() {
+                        return self.run.stop(Some(LoadError::Behind { server, start }));
+                    }
+                }
+                other => return self.give_up(table, other),
+            }
+        }
+    }
+
+    fn give_up(&self, table: usize, failure: Failure) {
+        match failure {
+            Failure::Wire(error @ (WireError::Server { .. } | WireError::PacketTooLarge { .. })) => {
+                self.run.fail_table(table, TableError::Read(error));
+            }
+            Failure::Wire(error) => self.run.stop(Some(LoadError::Session(error))),
+            Failure::Table(error) => self.run.fail_table(table, error),
+            Failure::Load(error) => self.run.stop(Some(error)),
+            Failure::Behind { server, start } => self.run.stop(Some(LoadError::Behind { server, start })),
+            Failure::Stopped => self.run.stop(None),
+            Failure::Outdated => {}
+        }
+    }
+
+    /// False if the time for trying again is used up.
+    fn wait_before_retry(&mut self) -> bool {
+        let outage = self.outage.get_or_insert_with(|| Retry::new(self.run.load.options.retry_for));
+        let Some(pause) = outage.next_pause() else { return false };
+        outage.wait(pause, || self.run.is_stopped());
+        true
+    }
+
+    fn progressed(&mut self) {
+        self.outage = None;
+    }
+
+    fn disconnect(&mut self) {
+        self.connection = None;
+        self.run.set_interrupter(self.slot, None);
+    }
+
+    fn connected(&mut self) -> Result<&mut Connection, Failure> {
+        if self.connection.as_ref().is_none_or(|connection| !connection.is_usable()) {
+            let load = self.run.load;
+            let connection = open_session(load.connect, load.facts).map_err(|failure| match failure {
+                // Of the session, not of a table.
+                Failure::Wire(error @ WireError::Server { .. }) if !may_pass(&error) => {
+                    Failure::Load(LoadError::Session(error))
+                }
+                other => other,
+            })?;
+            self.run.set_interrupter(self.slot, Some(connection.interrupter()?));
+            self.connection = Some(connection);
+        }
+        Ok(self.connection.as_mut().expect("just connected"))
+    }
+
+    /// Opens a view of the table and sees to it that the plan is the one for the table as the view has it.
+    fn open_view(&mut self, table: usize, chunk: Option<u32>) -> Result<Opened, Failure> {
+        let run = self.run;
+        let load = run.load;
+        let plan = run.plan(table);
+        let is_outdated = |plan: &Plan| chunk.is_some_and(|chunk| chunk < plan.first_chunk);
+        if is_outdated(&plan) {
+            return Ok(Opened::Nothing);
+        }
+        let connection = self.connected()?;
+        let view = View::open(connection, run.rule, load.facts, Some(plan.name()), load.options.view_tries);
+        let view = match view {
+            Err(Failure::Wire(error)) if is_gone(&error) => {
+                let seen = View::open(connection, run.rule, load.facts, None, 1)?;
+                run.gone(table, seen.high);
+                return Ok(Opened::Nothing);
+            }
+            other => other?,
+        };
+        if !view.contains(load.ledger.start()) {
+            let (server, start) = (view.low.to_string(), load.ledger.start().to_string());
+            return Err(Failure::Behind { server, start });
+        }
+        if view.definition.is_some() && view.definition == plan.table.definition {
+            return Ok(Opened::View(view, plan));
+        }
+        // Locked since before the view: what the catalogue shows now is what the view has.
+        let found = catalog::read_definition(connection, plan.name(), plan.table.table.version())?;
+        let found = found.map_err(|error| Failure::Table(TableError::Definition(error)))?;
+        let load_table = match found.is_defined_as(&plan.table.table) {
+            true => LoadTable { definition: view.definition.clone(), ..plan.table.clone() },
+            false => {
+                info!(table = %plan.name(), at = %view.coordinate, "altered during its full load: read on as it is now");
+                let planned = (load.plan)(Arc::new(found)).map_err(|error| Failure::Load(LoadError::Plan(error)))?;
+                LoadTable { definition: view.definition.clone(), ..planned }
+            }
+        };
+        let key = load_table.key().map_err(Failure::Table)?;
+        if key != plan.key || !load_table.is_ordered_as(plan.cut_under) {
+            run.begin_again(table, &plan, load_table, key);
+            return Ok(Opened::Nothing);
+        }
+        let plan = run.replace_plan(table, &plan, Plan::new(load_table, key, plan.first_chunk, plan.cut_under));
+        Ok(if is_outdated(&plan) { Opened::Nothing } else { Opened::View(view, plan) })
+    }
+
+    /// The table is not as its plan says: finds out how it is.
+    fn look_again(&mut self, table: usize) -> Result<(), Failure> {
+        if let Opened::View(..) = self.open_view(table, None)? {
+            self.end_view();
+        }
+        Ok(())
+    }
+
+    /// Ends the view, so that the server need not keep old versions of rows. If the connection is lost now, what was read is
+    /// complete all the same.
+    fn end_view(&mut self) {
+        if self.connection.as_mut().is_some_and(|connection| connection.query("COMMIT").is_err()) {
+            self.disconnect();
+        }
+    }
+
+    fn cut(&mut self, table: usize, from: &mut Option<Vec<KeyValue>>) -> Result<(), Failure> {
+        let run = self.run;
+        if run.plan(table).table.definition.is_none() {
+            // What the borders mean is known only with the definition.
+            self.look_again(table)?;
+        }
+        let plan = run.plan(table);
+        let connection = self.connected()?;
+        let index = find_index(&plan, connection)?;
+        let mut prober = ServerProber::new(connection, &plan.table.table, &plan.key, index);
+        let start = from.clone();
+        chunks::cut(&mut prober, &plan.key, start, run.load.options.chunk_rows, &mut |range| {
+            if run.is_stopped() {
+                return Err(Failure::Stopped);
+            }
+            *from = range.upper.clone();
+            run.add_chunk(table, &plan, range)
+        })?;
+        self.progressed();
+        Ok(())
+    }
+
+    /// Opens a view, has its position stored, and emits the rows of the chunk window by window.
+    fn read_chunk(&mut self, job: &ChunkJob) -> Result<(), Failure> {
+        let run = self.run;
+        let load = run.load;
+        let timestamp_s = now_s();
+        if run.has_failed(run.plan(job.table).name()) {
+            return Ok(());
+        }
+        let (view, plan) = match self.open_view(job.table, Some(job.chunk))? {
+            Opened::View(view, plan) => (view, plan),
+            Opened::Nothing => {
+                self.end_view();
+                return Ok(());
+            }
+        };
+        let table = &plan.table.table;
+        let slot = self.slot;
+        let connection = self.connection.as_mut().expect("a view is open on it");
+        let index = find_index(&plan, connection)?;
+        if plan.key.columns.is_empty() {
+            info!(table = %table.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
+        }
+        let meta = view_meta(&view, load.facts, timestamp_s);
+        let stored = load.record.begin(table.name(), job.chunk, view.low, view.high);
+        stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
+
+        let mut params = Vec::new();
+        let sql = select_statement(&plan.table, &plan.key, &job.range, index, u64::MAX, &mut params);
+        let mut rows = connection.execute(&sql, &params)?;
+        let decoder =
+            RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
+        let mut window = WindowBuilder {
+            load,
+            plan: &plan,
+            chunk: job.chunk,
+            meta: Arc::new(meta),
+            builder: RowsBuilder::new(table),
+            rows: 0,
+            bytes: 0,
+            has_emitted: false,
+        };
+        let read = loop {
+            let Some(row) = (match rows.next() {
+                Ok(row) => row,
+                Err(error) => break Err(Failure::Wire(error)),
+            }) else {
+                break run.waiting(slot, || window.emit(true));
+            };
+            if let Err(malformed) = decoder.decode(row, &mut window.builder.columns) {
+                break Err(Failure::Table(TableError::Row(malformed)));
+            }
+            window.rows += 1;
+            window.bytes += row.len();
+            if window.rows == load.options.window_rows || window.bytes >= load.options.window_bytes {
+                if let Err(failure) = run.waiting(slot, || window.emit(false)) {
+                    break Err(failure);
+                }
+                if run.is_stopped() {
+                    break Err(Failure::Stopped);
+                }
+            }
+        };
+        let has_emitted = window.has_emitted;
+        drop(rows);
+        match read {
+            Ok(()) => {
+                self.end_view();
+                self.progressed();
+                Ok(())
+            }
+            Err(failure) => {
+                if has_emitted {
+                    self.progressed();
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// How often in a row a table may be found altered before its error is the table's: each time, its definition is read again.
+const ALTERED_MAX: u32 = 20;
+
+/// The statement does not fit the table as it is now.
+fn is_altered(error: &WireError) -> bool {
+    let altered = [code::BAD_FIELD, code::KEY_DOES_NOT_EXIST, code::TABLE_DEFINITION_CHANGED, code::NEEDS_REPREPARE];
+    is_gone(error) || error.server_code().is_some_and(|code| altered.contains(&code))
+}
+
+fn find_index<'a>(plan: &'a Plan, connection: &mut Connection) -> Result<Option<&'a str>, WireError> {
+    if let Some(index) = plan.index.get() {
+        return Ok(index.as_deref());
+    }
+    let index = chunks::find_index(connection, &plan.table.table, &plan.key)?;
+    Ok(plan.index.get_or_init(|| index).as_deref())
+}
+
+/// Gathers rows of one chunk and sends them off.
+struct WindowBuilder<'a> {
+    load: &'a Load<'a>,
+    plan: &'a Plan,
+    chunk: u32,
+    meta: Arc<EventMeta>,
+    builder: RowsBuilder,
+    rows: usize,
+    bytes: usize,
+    /// Rows have been sent off.
+    has_emitted: bool,
+}
+
+impl WindowBuilder<'_> {
+    /// The window at the end of a chunk has `done`, and may be empty.
+    fn emit(&mut self, done: bool) -> Result<(), Failure> {
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let changes = match rows {
+            0 => Vec::new(),
+            rows => vec![finish_batch(&self.plan.table.table, &mut self.builder, rows, &self.meta)?],
+        };
+        let progress = Progress::Chunk { table: self.plan.name().clone(), chunk: self.chunk, rows: rows as u64, done };
+        let window = Window { changes, progress: Some(progress), ..Window::default() };
+        (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
+        self.has_emitted |= rows > 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! A consistent read of one table, and the position that it certainly shows.
+//!
+//! ```text
+//! START TRANSACTION READ ONLY
+//! SELECT 1 FROM t LIMIT 0           t's definition is locked: no statement changes it until the transaction ends;
+//!                                   no row is touched, so no view is open yet
+//! SHOW BINARY LOG STATUS            for people, and `high` without GTIDs
+//! SELECT @@GLOBAL.gtid_executed     low
+//! SELECT 1 FROM t LIMIT 1           the first row looked at opens the view
+//! SELECT @@GLOBAL.gtid_executed     high
+//! SHOW CREATE TABLE t               the definition, as it was at `low` and is until the end
+//! ```
+//!
+//! All of it goes in one round trip: what is committed between `low` and the view is what makes a view inexact. The statement
+//! that begins a transaction ends the one before.
+//!
+//! The order is the argument. The definition is locked *before* `low` is read: a statement that changes it is either done before,
+//! and then `low` covers it, or comes after the whole read. So the rows have the columns that the table had at `low`, and what `low`
+//! covers is older than these columns or has them. `information_schema` must not be asked before the view is open, since on
+//! MySQL 8 its tables are rows too and would open it.
+
+use super::super::connection::{ServerFacts, quote_table};
+use super::super::wire::{Connection, TextResult, WireError};
+use super::{Failure, LoadError};
+use crate::batch::{Coordinate, GtidSet, Position, TableName, Watermark};
+
+/// Offset of the first event of a binlog file, after its magic number.
+pub(super) const BINLOG_START: u64 = 4;
+
+/// By what a view is dated: see [the table](super#which-position-may-be-a-low).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ViewRule {
+    Gtids,
+    /// The GTIDs of all files before the current one.
+    GtidsOfFiles,
+    FileStart,
+    MariadbSnapshot,
+}
+
+impl ViewRule {
+    pub(super) fn of(facts: &ServerFacts) -> ViewRule {
+        match () {
+            () if facts.version.is_mariadb => ViewRule::MariadbSnapshot,
+            () if !facts.gtid_mode_on() => ViewRule::FileStart,
+            // When a transaction enters the set is a fact of each version. 9.7 is measured; MySQL 5.6 has it there before the
+            // engine has committed. A version that nobody has measured gets the rule that holds for all.
+            () if facts.version.is_mysql_since(9, 7, 0) => ViewRule::Gtids,
+            () => ViewRule::GtidsOfFiles,
+        }
+    }
+}
+
+/// An open view of the session's transaction.
+pub(super) struct View {
+    pub(super) low: Watermark,
+    /// Nothing beyond is shown, and no later statement on the table is known.
+    pub(super) high: Watermark,
+    /// Where the binlog stood, about. For people: it dates nothing.
+    pub(super) coordinate: Coordinate,
+    /// `SHOW CREATE TABLE` of the table that it was opened for, less what every insert changes.
+    pub(super) definition: Option<String>,
+}
+
+impl View {
+    /// Opens a view for reading `table`, or for nothing but its position; again and again while something is committed in
+    /// between, and takes the last as it is.
+    pub(super) fn open(
+        connection: &mut Connection,
+        rule: ViewRule,
+        facts: &ServerFacts,
+        table: Option<&TableName>,
+        tries: u32,
+    ) -> Result<View, Failure> {
+        let mut view = View::open_once(connection, rule, facts, table)?;
+        for _ in 1..tries {
+            // A file's start never equals where the file ends.
+            if view.is_exact() || matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles) {
+                break;
+            }
+            view = View::open_once(connection, rule, facts, table)?;
+        }
+        Ok(view)
+    }
+
+    pub(super) fn is_exact(&self) -> bool {
+        self.low == self.high
+    }
+
+    /// Whether it certainly shows everything before `start`. A replica or a proxy's other server may be behind.
+    pub(super) fn contains(&self, start: &Position) -> bool {
+        match (&self.low, &start.gtids) {
+            (Watermark::Gtids(low), Some(start)) => low.contains_set(start),
+            (Watermark::Coordinate(low), _) => *low >= start.coordinate,
+            // GTIDs were off when the load began.
+            (Watermark::Gtids(_), None) => false,
+        }
+    }
+
+    fn open_once(
+        connection: &mut Connection,
+        rule: ViewRule,
+        facts: &ServerFacts,
+        table: Option<&TableName>,
+    ) -> Result<View, Failure> {
+        let status = facts.version.binlog_status_statement();
+        let name = table.map(quote_table);
+        // One result each, with a table or without.
+        let lock = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SELECT 1 FROM {name} LIMIT 0"));
+        let show = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SHOW CREATE TABLE {name}"));
+        if rule == ViewRule::MariadbSnapshot {
+            return View::open_mariadb(connection, &lock, &show);
+        }
+        let open = match &name {
+            Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
+            None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
+        };
+        let date = match rule {
+            ViewRule::Gtids => "SELECT @@GLOBAL.gtid_executed",
+            _ => status,
+        };
+        let results = connection
+            .query(&format!("START TRANSACTION READ ONLY; {lock}; {status}; {date}; {open}; {date}; {show}"))?;
+        let [_, _, ended, before, _, after, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 7", results.len());
+            return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
+        };
+        let coordinate = parse_status(status, ended)?;
+        let (low, high) = match rule {
+            ViewRule::Gtids => {
+                let low = parse_gtids(before)?;
+                let high = if before == after { low.clone() } else { parse_gtids(after)? };
+                (Watermark::Gtids(low), Watermark::Gtids(high))
+            }
+            ViewRule::GtidsOfFiles => {
+                let low = gtids_before_file(connection, &coordinate)?;
+                (Watermark::Gtids(low), Watermark::Coordinate(parse_status(status, after)?))
+            }
+            _ => {
+                let low = Coordinate::new(coordinate.file.clone(), BINLOG_START);
+                (Watermark::Coordinate(low), Watermark::Coordinate(parse_status(status, after)?))
+            }
+        };
+        Ok(View { low, high, coordinate, definition: definition_of(shown) })
+    }
+
+    /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
+    /// statement in between makes the server refuse the read (error 1412).
+    fn open_mariadb(connection: &mut Connection, lock: &str, show: &str) -> Result<View, Failure> {
+        const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
+        let results =
+            connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {lock}; {show}"))?;
+        let rows = results.get(1).map(|result| result.rows.as_slice()).unwrap_or_default();
+        let value = |name: &str| {
+            let row = rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
+            text(row, 1)
+        };
+        let offset = value("binlog_snapshot_position").and_then(|offset| offset.parse().ok());
+        let Some((file, offset)) = value("binlog_snapshot_file").zip(offset) else {
+            let reason = "no file and position".to_owned();
+            return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
+        };
+        let coordinate = Coordinate::new(file, offset);
+        let at = Watermark::Coordinate(coordinate.clone());
+        Ok(View { low: at.clone(), high: at, coordinate, definition: results.get(3).and_then(definition_of) })
+    }
+}
+
+/// Every transaction of the files before this one: the server begins a file only when all that came before is committed, and
+/// writes their GTIDs at its head.
+fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
+    const STATEMENT: &str = "SHOW BINLOG EVENTS";
+    let file = super::super::connection::quote_text(&at.file);
+    let results = connection.query(&format!("{STATEMENT} IN {file} LIMIT 3"))?;
+    let rows = results.first().map(|result| result.rows.as_slice()).unwrap_or_default();
+    let head = rows.iter().find(|row| text(row, 2) == Some("Previous_gtids"));
+    let Some(set) = head.and_then(|row| text(row, 5)) else {
+        let reason = format!("no Previous_gtids at the head of {}", at.file);
+        return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
+    };
+    set.parse().map_err(|error: crate::batch::position::InvalidGtidSet| {
+        Failure::Load(LoadError::Answer { statement: STATEMENT, reason: error.to_string() })
+    })
+}
+
+fn definition_of(shown: &TextResult) -> Option<String> {
+    Some(definition_text(text(shown.rows.first()?, 1)?))
+}
+
+/// What `SHOW CREATE TABLE` says, without the counter that every insert moves.
+pub fn definition_text(sql: &str) -> String {
+    const COUNTER: &str = " AUTO_INCREMENT=";
+    let Some(begin) = sql.rfind(COUNTER) else { return sql.to_owned() };
+    let rest = sql[begin + COUNTER.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{}{rest}", &sql[..begin])
+}
+
+pub(super) fn text(row: &[Option<Vec<u8>>], column: usize) -> Option<&str> {
+    std::str::from_utf8(row.get(column)?.as_deref()?).ok()
+}
+
+fn parse_gtids(result: &TextResult) -> Result<GtidSet, Failure> {
+    result.scalar().unwrap_or_default().parse().map_err(|error: crate::batch::position::InvalidGtidSet| {
+        let reason = error.to_string();
+        Failure::Load(LoadError::Answer { statement: "SELECT @@GLOBAL.gtid_executed", reason })
+    })
+}
+
+/// File and offset, the first two columns. A server without binlog has no row: then there is nothing to follow either.
+fn parse_status(statement: &'static str, result: &TextResult) -> Result<Coordinate, Failure> {
+    let Some(row) = result.rows.first() else { return Ok(Coordinate::new("", 0)) };
+    match text(row, 0).zip(text(row, 1).and_then(|offset| offset.parse().ok())) {
+        Some((file, offset)) => Ok(Coordinate::new(file, offset)),
+        None => Err(Failure::Load(LoadError::Answer { statement, reason: "no file and position".to_owned() })),
+    }
+}
+
+/// The server's code for what is not, or no longer, as it was.
+pub(super) mod code {
+    pub(in super::super) const NO_SUCH_TABLE: u16 = 1146;
+    pub(in super::super) const BAD_DATABASE: u16 = 1049;
+    pub(in super::super) const BAD_FIELD: u16 = 1054;
+    pub(in super::super) const KEY_DOES_NOT_EXIST: u16 = 1176;
+    /// The table was altered after the view was opened: a new view shows it as it is now.
+    pub(in super::super) const TABLE_DEFINITION_CHANGED: u16 = 1412;
+    pub(in super::super) const NEEDS_REPREPARE: u16 = 1615;
+}
+
+/// The table is not there, or not under this name.
+pub(super) fn is_gone(error: &WireError) -> bool {
+    matches!(error.server_code(), Some(code::NO_SUCH_TABLE | code::BAD_DATABASE))
+}

@@ -1,0 +1,440 @@
+//! Tables that are altered at random moments of load, hand-over and changes, while writers write and the engine is killed: in
+//! the end, topic and table are the same, every row with the columns that it had.
+//!
+//! The server is the judge. What a statement moves without row events is accounted for by hand: rows that went without a word
+//! may stay in the topic, and a column that came with a default may be missing in rows that nobody has touched since. Everything
+//! else must be equal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use fastrand::Rng;
+
+use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, scaled, seeded, wait_for};
+
+const KEYS: u64 = 6000;
+const STATEMENTS: u64 = 8;
+/// A default that no writer writes.
+const FILL: &str = "424242";
+
+/// A column that came and may go.
+#[derive(Clone, Debug)]
+struct Extra {
+    /// The names that it has had, the present one last.
+    names: Vec<String>,
+    /// Types that hold all its values, one after the other.
+    kind: ExtraKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ExtraKind {
+    Number,
+    Text,
+    Label,
+    /// Of the row's other values: rows that were there have one that no event tells.
+    Computed,
+}
+
+impl Extra {
+    fn name(&self) -> &str {
+        self.names.last().expect("a column has a name")
+    }
+}
+
+/// One table as the statements have made it, and what is excused.
+struct Altered {
+    name: &'static str,
+    extras: Vec<Extra>,
+    /// Keys of rows that went without row events.
+    gone: BTreeSet<String>,
+    indexes: Vec<String>,
+    counter: u64,
+}
+
+impl Altered {
+    fn new(name: &'static str) -> Altered {
+        Altered { name, extras: Vec::new(), gone: BTreeSet::new(), indexes: Vec::new(), counter: 0 }
+    }
+
+    fn fresh(&mut self, prefix: &str) -> String {
+        self.counter += 1;
+        format!("{prefix}{}", self.counter)
+    }
+
+    fn add(&mut self, kind: ExtraKind) -> (String, String) {
+        let name = self.fresh("c");
+        let definition = match kind {
+            ExtraKind::Number => format!("{name} INT DEFAULT {FILL}"),
+            ExtraKind::Text => format!("{name} VARCHAR(20) DEFAULT '{FILL}'"),
+            ExtraKind::Label => format!("{name} ENUM('a', 'b', '{FILL}') DEFAULT '{FILL}'"),
+            ExtraKind::Computed => format!("{name} BIGINT AS (n + 1) STORED"),
+        };
+        self.extras.push(Extra { names: vec![name.clone()], kind });
+        (name, definition)
+    }
+
+    /// A random statement; some are several. None if it does not fit the table as it is.
+    fn statement(&mut self, rng: &mut Rng, mysql: &mut Mysql) -> Option<Vec<String>> {
+        let t = self.name;
+        let pick = |rng: &mut Rng, extras: &[Extra], kind: ExtraKind| {
+            let of_kind: Vec<usize> = (0..extras.len()).filter(|&index| extras[index].kind == kind).collect();
+            rng.choice(of_kind)
+        };
+        let simple = [ExtraKind::Number, ExtraKind::Text, ExtraKind::Label];
+        let one = |sql: String| Some(vec![sql]);
+        match rng.u32(..46) {
+            0 | 1 => one(format!("ALTER TABLE {t} ADD COLUMN {}, ALGORITHM=INSTANT", self.add(rng.choice(simple)?).1)),
+            2 => one(format!("ALTER TABLE {t} ADD COLUMN {} FIRST", self.add(rng.choice(simple)?).1)),
+            3 => one(format!("ALTER TABLE {t} ADD COLUMN {} AFTER id", self.add(rng.choice(simple)?).1)),
+            4 => {
+                let (a, b) = (self.add(ExtraKind::Number).1, self.add(ExtraKind::Text).1);
+                one(format!("ALTER TABLE {t} ADD COLUMN {a}, ADD COLUMN {b}"))
+            }
+            5 => one(format!("ALTER TABLE {t} ADD COLUMN {}", self.add(ExtraKind::Computed).1)),
+            6 | 7 => {
+                let (name, definition) = self.add(rng.choice(simple)?);
+                let value = if definition.contains("ENUM") { "'a'" } else { "id % 100" };
+                Some(vec![
+                    format!("ALTER TABLE {t} ADD COLUMN {definition}"),
+                    format!("UPDATE {t} SET {name} = {value}"),
+                ])
+            }
+            8 | 9 if !self.extras.is_empty() => {
+                let extra = self.extras.remove(rng.usize(..self.extras.len()));
+                one(format!("ALTER TABLE {t} DROP COLUMN {}", extra.name()))
+            }
+            10 if self.extras.len() > 1 => {
+                let (a, b) = (self.extras.remove(0), self.extras.remove(0));
+                one(format!("ALTER TABLE {t} DROP COLUMN {}, DROP COLUMN {}", a.name(), b.name()))
+            }
+            11 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                one(format!("ALTER TABLE {t} MODIFY {} BIGINT DEFAULT {FILL}", self.extras[index].name()))
+            }
+            12 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                one(format!("ALTER TABLE {t} MODIFY {} INT UNSIGNED DEFAULT {FILL}", self.extras[index].name()))
+            }
+            13 => {
+                let index = pick(rng, &self.extras, ExtraKind::Text)?;
+                let width = rng.choice([20, 60, 300])?;
+                one(format!("ALTER TABLE {t} MODIFY {} VARCHAR({width}) DEFAULT '{FILL}'", self.extras[index].name()))
+            }
+            14 => {
+                let index = pick(rng, &self.extras, ExtraKind::Text)?;
+                let charset = rng.choice(["latin1", "utf8mb4", "ascii", "utf8mb3"])?;
+                let name = self.extras[index].name();
+                one(format!("ALTER TABLE {t} MODIFY {name} VARCHAR(60) CHARACTER SET {charset} DEFAULT '{FILL}'"))
+            }
+            15 => {
+                let index = pick(rng, &self.extras, ExtraKind::Text)?;
+                let place = rng.choice(["FIRST", "AFTER n", "AFTER id"])?;
+                one(format!(
+                    "ALTER TABLE {t} MODIFY {} VARCHAR(300) DEFAULT '{FILL}' {place}",
+                    self.extras[index].name()
+                ))
+            }
+            16 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                let place = rng.choice(["FIRST", "AFTER n", "AFTER id"])?;
+                one(format!("ALTER TABLE {t} MODIFY {} BIGINT DEFAULT {FILL} {place}", self.extras[index].name()))
+            }
+            17 => {
+                let place = rng.choice(["FIRST", "AFTER id"])?;
+                one(format!("ALTER TABLE {t} MODIFY n BIGINT NOT NULL {place}"))
+            }
+            18 | 19 => {
+                let index = pick(rng, &self.extras, ExtraKind::Label)?;
+                let labels = rng.choice([
+                    format!("'z', 'a', 'b', '{FILL}'"),
+                    format!("'{FILL}', 'b', 'a'"),
+                    format!("'a', 'b', '{FILL}', 'c'"),
+                    format!("'b', 'q', '{FILL}', 'a'"),
+                ])?;
+                one(format!("ALTER TABLE {t} MODIFY {} ENUM({labels}) DEFAULT '{FILL}'", self.extras[index].name()))
+            }
+            20 | 21 if !self.extras.is_empty() => {
+                let index = rng.usize(..self.extras.len());
+                let (old, new) = (self.extras[index].name().to_owned(), self.fresh("r"));
+                self.extras[index].names.push(new.clone());
+                one(format!("ALTER TABLE {t} RENAME COLUMN {old} TO {new}"))
+            }
+            22 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                let (old, new) = (self.extras[index].name().to_owned(), self.fresh("r"));
+                self.extras[index].names.push(new.clone());
+                one(format!("ALTER TABLE {t} CHANGE {old} {new} BIGINT DEFAULT {FILL}"))
+            }
+            23 => {
+                let name = self.fresh("i");
+                self.indexes.push(name.clone());
+                one(format!("ALTER TABLE {t} ADD INDEX {name} (n)"))
+            }
+            24 => {
+                let name = self.fresh("i");
+                self.indexes.push(name.clone());
+                one(format!("CREATE UNIQUE INDEX {name} ON {t} (id, n)"))
+            }
+            25 if !self.indexes.is_empty() => {
+                let name = self.indexes.swap_remove(rng.usize(..self.indexes.len()));
+                one(format!("DROP INDEX {name} ON {t}"))
+            }
+            26 => one(format!("ALTER TABLE {t} DROP PRIMARY KEY, ADD PRIMARY KEY (id, n)")),
+            27 => one(format!("ALTER TABLE {t} DROP PRIMARY KEY, ADD PRIMARY KEY (id)")),
+            28 => one(format!("ALTER TABLE {t} MODIFY id BIGINT NOT NULL")),
+            29 => one(format!("ALTER TABLE {t} MODIFY id INT NOT NULL")),
+            30 => one(format!("ALTER TABLE {t} ENGINE=InnoDB")),
+            31 => one(format!("ALTER TABLE {t} FORCE, ALGORITHM=COPY")),
+            32 => one(format!("OPTIMIZE TABLE {t}")),
+            33 => one(format!("ALTER TABLE {t} COMMENT 'a; b'")),
+            34 => one(format!("ALTER TABLE {t} CONVERT TO CHARACTER SET {}", rng.choice(["latin1", "utf8mb4"])?)),
+            35 => one(format!("ALTER TABLE {t} DEFAULT CHARACTER SET {}", rng.choice(["latin1", "utf8mb4"])?)),
+            36 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                one(format!("ALTER TABLE {t} ALTER COLUMN {} SET DEFAULT 7", self.extras[index].name()))
+            }
+            37 if !self.extras.is_empty() => {
+                let name = self.extras[rng.usize(..self.extras.len())].name().to_owned();
+                let visible = rng.choice(["INVISIBLE", "VISIBLE"])?;
+                one(format!("ALTER TABLE {t} ALTER COLUMN {name} SET {visible}"))
+            }
+            38 => {
+                let index = pick(rng, &self.extras, ExtraKind::Number)?;
+                one(format!("UPDATE {t} SET {} = id % 1000", self.extras[index].name()))
+            }
+            39 => one(format!("UPDATE {t} SET n = n + 1000000 WHERE id % 7 = {}", rng.u32(..7))),
+            40 => {
+                self.empty(mysql, "TRUNCATE TABLE");
+                Some(Vec::new())
+            }
+            41 => {
+                let name = self.fresh("gone");
+                Some(vec![format!("RENAME TABLE {t} TO {name}"), format!("RENAME TABLE {name} TO {t}")])
+            }
+            42 => {
+                // As gh-ost does it, for what writers leave alone in the meantime.
+                let (ghost, old) = (self.fresh("_ghost"), self.fresh("_old"));
+                let (_, definition) = self.add(ExtraKind::Number);
+                let visible = "SELECT GROUP_CONCAT(CONCAT('`', COLUMN_NAME, '`') ORDER BY ORDINAL_POSITION) FROM \
+                               information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION = '' AND";
+                let columns: String = mysql.query_one(&format!("{visible} TABLE_NAME = '{t}'"));
+                mysql.run(format!("CREATE TABLE {ghost} LIKE {t}"));
+                mysql.run(format!("ALTER TABLE {ghost} ADD COLUMN {definition}"));
+                mysql.run(format!("LOCK TABLES {t} WRITE, {ghost} WRITE"));
+                mysql.run(format!("INSERT INTO {ghost} ({columns}) SELECT {columns} FROM {t}"));
+                mysql.run(format!("RENAME TABLE {t} TO {old}, {ghost} TO {t}"));
+                mysql.run("UNLOCK TABLES");
+                one(format!("DROP TABLE {old}"))
+            }
+            43 => {
+                // Another table takes its place, with other rows.
+                let (other, old) = (self.fresh("_other"), self.fresh("_old"));
+                mysql.run(format!("CREATE TABLE {other} LIKE {t}"));
+                let many = "WITH RECURSIVE s AS (SELECT 1 AS s UNION ALL SELECT s + 1 FROM s WHERE s < 900)";
+                mysql.run(format!("INSERT INTO {other} (id, n) {many} SELECT s * 7, -s FROM s"));
+                mysql.run(format!("LOCK TABLES {t} WRITE, {other} WRITE"));
+                self.gone.extend(mysql.query::<u64>(&format!("SELECT id FROM {t}")).iter().map(u64::to_string));
+                mysql.run(format!("RENAME TABLE {t} TO {old}, {other} TO {t}"));
+                mysql.run("UNLOCK TABLES");
+                one(format!("DROP TABLE {old}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Rows go, all of them, without row events.
+    fn empty(&mut self, mysql: &mut Mysql, how: &str) {
+        mysql.run(format!("LOCK TABLES {} WRITE", self.name));
+        self.gone.extend(mysql.query::<u64>(&format!("SELECT id FROM {}", self.name)).iter().map(u64::to_string));
+        mysql.run(format!("{how} {}", self.name));
+        mysql.run("UNLOCK TABLES");
+    }
+}
+
+/// Writes to the two columns that always are there.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Writers {
+    fn start(url: &str, database: &str, rng: &mut Rng) -> Writers {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let threads = (0..3)
+            .map(|_| {
+                let (stop, done, mut rng) = (stop.clone(), done.clone(), rng.fork());
+                let (url, database) = (url.to_owned(), database.to_owned());
+                std::thread::spawn(move || {
+                    let mut mysql = Mysql::connect(&url);
+                    mysql.run(format!("USE {database}"));
+                    while !stop.load(Relaxed) {
+                        let (id, other, n) = (rng.u64(..KEYS), rng.u64(..KEYS), rng.u32(..1 << 30));
+                        let sql = match rng.u8(..8) {
+                            0..3 => format!("INSERT INTO t (id, n) VALUES ({id}, {n})"),
+                            3..6 => format!("UPDATE t SET n = {n} WHERE id = {id}"),
+                            6 => format!("UPDATE t SET id = {other}, n = {n} WHERE id = {id}"),
+                            _ => format!("DELETE FROM t WHERE id = {id}"),
+                        };
+                        // A key that is taken, a table that is away for a moment: the next one.
+                        if mysql.try_run(&sql).is_ok() {
+                            done.fetch_add(1, Relaxed);
+                        }
+                        if done.load(Relaxed) > 40_000 {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        Writers { stop, done, threads }
+    }
+
+    fn let_write(&self, count: u64) {
+        let goal = (self.done.load(Relaxed) + count).min(40_000);
+        wait_for("writers go on", || (self.done.load(Relaxed) >= goal).then_some(()));
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Relaxed);
+        for thread in self.threads {
+            thread.join().expect("a writer has failed");
+        }
+    }
+}
+
+/// The last message of each key.
+#[derive(Default)]
+struct Topic(BTreeMap<String, BTreeMap<String, Option<String>>>);
+
+impl Topic {
+    fn take(&mut self, message: &Message) {
+        if message.table != "t" {
+            return;
+        }
+        let id = message.data.get("id").expect("a key").clone();
+        match message.kind {
+            Kind::Delete => _ = self.0.remove(&id),
+            Kind::Init | Kind::Insert | Kind::Update => {
+                let old_id = message.old.as_ref().and_then(|old| old.get("id"));
+                if let Some(old_id) = old_id {
+                    self.0.remove(old_id);
+                }
+                self.0.insert(id, message.data.0.iter().cloned().collect());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What differs from the table, in words; empty if nothing does.
+    fn differences(&self, table: &Altered, mysql: &mut Mysql) -> Vec<String> {
+        let names: Vec<String> = ["id", "n"]
+            .into_iter()
+            .chain(table.extras.iter().map(Extra::name))
+            .map(|name| format!("CAST({name} AS CHAR)"))
+            .collect();
+        let mut found = Vec::new();
+        let mut keys = BTreeSet::new();
+        mysql.for_each(&format!("SELECT {} FROM t", names.join(", ")), |row| {
+            let value = |index: usize| row.get::<Option<String>, _>(index).expect("a column");
+            let id = value(0).expect("a key");
+            let Some(seen) = self.0.get(&id) else { return found.push(format!("{id} is missing")) };
+            if seen.get("n") != Some(&value(1)) {
+                found.push(format!("{id}: n is {:?} in the topic, {:?} in the table", seen.get("n"), value(1)));
+            }
+            for (index, extra) in table.extras.iter().enumerate() {
+                let expected = value(index + 2);
+                let had = extra.names.iter().rev().find_map(|name| seen.get(name));
+                let excused = match had {
+                    Some(value) => *value == expected,
+                    None => extra.kind == ExtraKind::Computed || expected.as_deref() == Some(FILL),
+                };
+                if !excused {
+                    found.push(format!("{id}: {:?} is {had:?} in the topic, {expected:?} in the table", extra.names));
+                }
+            }
+            keys.insert(id);
+        });
+        let ghosts = self.0.keys().filter(|id| !keys.contains(*id) && !table.gone.contains(*id));
+        found.extend(ghosts.map(|id| format!("{id} is in the topic only")));
+        found
+    }
+}
+
+fn altered_at_random(mysql_url: &str, kafka: &str, rng: &mut Rng) {
+    let mut world = World::new("altered", mysql_url, kafka);
+    world.mysql.run("SET SESSION group_concat_max_len = 100000");
+    world.mysql.run("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)");
+    let rows = format!("WITH RECURSIVE s AS (SELECT 0 AS s UNION ALL SELECT s + 1 FROM s WHERE s < {})", KEYS / 2 - 1);
+    world.mysql.run(format!("SET SESSION cte_max_recursion_depth = {KEYS}"));
+    world.mysql.run(format!("INSERT INTO t {rows} SELECT s * 2, s FROM s"));
+    world.mysql.run("ANALYZE TABLE t");
+    world.begin_binlog_file();
+    let mut task = world.task();
+    task.tables = format!("[{0}.t, {0}.marker]", world.database);
+    task.sink = format!("{{kafka: \"{kafka}\", create_topics: {{partitions: 1, replication: 1}}}}");
+    task.format = "{canal_json: {profile: dts, enum: label}}".to_owned();
+    task.more = "full_load: {parallel: 2, chunk_rows: 40}\nincremental: {unlogged_rows: reload}".to_owned();
+
+    let writers = Writers::start(mysql_url, &world.database, rng);
+    let mut table = Altered::new("t");
+    let mut log = Vec::new();
+    let mut reader = world.reader(["t"]);
+    let mut topic = Topic::default();
+    let mut engine = Tidegate::run(&task);
+    let kill_at = rng.u64(..STATEMENTS * 2);
+    // Half of the runs begin to alter at once, the others when rows arrive.
+    if rng.bool() {
+        reader.until(&mut engine, "the first row", |message| {
+            topic.take(&message);
+            true
+        });
+    }
+    for number in 0..STATEMENTS {
+        let statements = loop {
+            if let Some(statements) = table.statement(rng, &mut world.mysql) {
+                break statements;
+            }
+        };
+        for statement in statements {
+            if let Err(error) = world.mysql.try_run(&statement) {
+                panic!("{error}: {statement}");
+            }
+            log.push(statement);
+        }
+        if number == kill_at {
+            engine.kill_9();
+            log.push("(killed)".to_owned());
+            engine = Tidegate::run(&task);
+        }
+        writers.let_write(rng.u64(..400));
+    }
+    writers.stop();
+    let ended = world.finish(engine, &mut reader, |message| topic.take(&message));
+    let differences = topic.differences(&table, &mut world.mysql);
+    assert!(
+        differences.is_empty(),
+        "{} differences, the first: {:#?}\n{log:#?}\n{}",
+        differences.len(),
+        &differences[..differences.len().min(5)],
+        ended.output
+    );
+}
+
+/// With full metadata every table map describes its table: nothing stops, and everything is equal in the end.
+#[test]
+fn a_table_altered_at_random_is_equal_in_the_end() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut rng = seeded("altered");
+    let private = Private::up(&["mysql"], "--binlog-row-metadata=FULL");
+    let gtid = private.mysql().to_owned();
+    let nogtid = private.mysql_nogtid().to_owned();
+    for run in 0..scaled(5).max(1) {
+        let seed = rng.u64(..);
+        println!("altered: run {run}, TIDEGATE_TEST_ALTERED={seed}");
+        let seed = std::env::var("TIDEGATE_TEST_ALTERED").map_or(seed, |seed| seed.parse().expect("a number"));
+        altered_at_random(&gtid, &servers.kafka, &mut Rng::with_seed(seed));
+        altered_at_random(&nogtid, &servers.kafka, &mut Rng::with_seed(seed));
+    }
+}

@@ -1,0 +1,226 @@
+//! Rows of XA transactions wait for their outcome, whatever happens to the task meanwhile.
+//!
+//! On servers of the tests' own: a task that begins while a transaction is prepared would be stopped by its commit.
+
+use std::collections::BTreeMap;
+
+use super::harness::world::mysql_source;
+use super::harness::{Message, Mysql, Private, Servers, Tidegate, World};
+
+/// More than what waits in memory, and more than what once was the most that could wait.
+const ROWS: usize = 4500;
+const ROW_BYTES: usize = 20_000;
+const BUDGET_KIB: u64 = 512 << 10;
+
+fn prepare(session: &mut Mysql, xid: &str, statements: &[String]) {
+    session.run(format!("XA START {xid}"));
+    for statement in statements {
+        session.run(statement);
+    }
+    session.run(format!("XA END {xid}"));
+    session.run(format!("XA PREPARE {xid}"));
+}
+
+fn insert(table: &str, ids: std::ops::RangeInclusive<usize>) -> String {
+    let (first, last) = (ids.start(), ids.end());
+    format!(
+        "INSERT INTO {table} WITH RECURSIVE n (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM n WHERE n < {last}) \
+         SELECT n, REPEAT('x', {ROW_BYTES}) FROM n"
+    )
+}
+
+/// How often each id came.
+#[derive(Default)]
+struct Ids(BTreeMap<usize, usize>);
+
+impl Ids {
+    fn take(&mut self, message: &Message) {
+        let id = message.data.get("id").expect("never NULL").parse().expect("a number");
+        *self.0.entry(id).or_default() += 1;
+    }
+
+    #[track_caller]
+    fn assert_each_once(&self, expected: impl IntoIterator<Item = usize>) {
+        let expected: BTreeMap<usize, usize> = expected.into_iter().map(|id| (id, 1)).collect();
+        let lost = expected.keys().filter(|id| !self.0.contains_key(id)).count();
+        assert_eq!(lost, 0, "{lost} of {} rows are lost", expected.len());
+        let other: Vec<_> = self.0.iter().filter(|&(id, count)| expected.get(id) != Some(count)).take(10).collect();
+        assert!(other.is_empty(), "repeated or never true: {other:?}");
+    }
+}
+
+/// Stopped while its rows are being read, or wait: they all come, once, and take no more memory than there is.
+#[test]
+fn a_large_xa_transaction_is_cut_by_a_stop() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("xa_cut", private.mysql()), ("xa_cut_nogtid", private.mysql_nogtid())] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("SET SESSION cte_max_recursion_depth = 1000000");
+        world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.more = "memory: 512MiB".to_owned();
+        let mut reader = world.reader(["orders"]);
+        let mut ids = Ids::default();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| ids.take(&message));
+        prepare(&mut world.mysql, "'large'", &[insert("orders", 1..=ROWS)]);
+        // Wherever it is by now.
+        let first = engine.terminate(libc::SIGTERM);
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |message| ids.take(&message));
+        assert!(ids.0.is_empty(), "nothing is true yet");
+        world.mysql.run("XA COMMIT 'large'");
+        // Somewhere among the rows.
+        let mut count = 0;
+        reader.until(&mut engine, "some rows", |message| {
+            if message.table == "orders" {
+                ids.take(&message);
+                count += 1;
+            }
+            count == 100
+        });
+        let second = engine.terminate(libc::SIGTERM);
+        world.mysql.run(insert("orders", ROWS + 1..=ROWS + 1));
+        let third = world.finish(Tidegate::run(&task), &mut reader, |message| ids.take(&message));
+        ids.assert_each_once(1..=ROWS + 1);
+        let peaks = [first, second, third].map(|ended| ended.peak_kib);
+        println!("{test}: peaks {peaks:?} KiB");
+        assert!(peaks.iter().all(|peak| *peak <= BUDGET_KIB), "peaks {peaks:?} KiB");
+    }
+}
+
+/// Several at once, committed and rolled back in another order, over stops and kills; one without rows of captured tables is
+/// nobody's business.
+#[test]
+fn several_xa_transactions_outlive_restarts() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("xa_several", private.mysql()), ("xa_several_nogtid", private.mysql_nogtid())] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+        world.mysql.run("CREATE TABLE unseen (id INT PRIMARY KEY, content TEXT)");
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.tables = format!("[{0}.orders, {0}.marker]", world.database);
+        let mut reader = world.reader(["orders"]);
+        let mut ids = Ids::default();
+        let mut take = |message: Message| ids.take(&message);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, &mut take);
+        let mut sql = Mysql::connect(&world.mysql_url);
+        sql.run(format!("USE {}", world.database));
+        prepare(&mut sql, "'a'", &[insert("orders", 1..=3), insert("unseen", 1..=1), insert("orders", 4..=5)]);
+        prepare(&mut sql, "'b'", &[insert("orders", 11..=12)]);
+        prepare(&mut sql, "'without'", &[insert("unseen", 2..=3)]);
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        engine.terminate(libc::SIGTERM);
+
+        prepare(&mut sql, "'c'", &[insert("orders", 21..=22)]);
+        sql.run(insert("orders", 31..=31));
+        sql.run("FLUSH BINARY LOGS");
+        sql.run("XA COMMIT 'b'");
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        engine.terminate(libc::SIGTERM);
+
+        sql.run("XA COMMIT 'without'");
+        sql.run("XA ROLLBACK 'a'");
+        // The identifier is used again.
+        prepare(&mut sql, "'a'", &[insert("orders", 41..=42)]);
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        engine.terminate(libc::SIGTERM);
+
+        sql.run("XA COMMIT 'a'");
+        sql.run("XA COMMIT 'c'");
+        let engine = Tidegate::run(&task);
+        world.finish(engine, &mut reader, &mut take);
+        ids.assert_each_once([11, 12, 21, 22, 31, 41, 42]);
+    }
+}
+
+/// Killed with transactions prepared, at whatever point: what was in flight may come again, and nothing is lost.
+#[test]
+fn killed_with_xa_transactions_prepared() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("xa_kill", private.mysql()), ("xa_kill_nogtid", private.mysql_nogtid())] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.more = "incremental: {window_rows: 3}".to_owned();
+        let mut reader = world.reader(["orders"]);
+        let mut ids = Ids::default();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| ids.take(&message));
+        let mut sql = Mysql::connect(&world.mysql_url);
+        sql.run(format!("USE {}", world.database));
+        let mut expected = Vec::new();
+        for round in 0..6 {
+            let base = 1000 * (round + 1);
+            prepare(&mut sql, &format!("'x{round}'"), &[insert("orders", base..=base + 20)]);
+            sql.run(insert("orders", base + 100..=base + 120));
+            if round > 0 {
+                // That of the round before, over a kill; every third was not to be.
+                let outcome = if round % 3 == 0 { "ROLLBACK" } else { "COMMIT" };
+                sql.run(format!("XA {outcome} 'x{}'", round - 1));
+                if outcome == "COMMIT" {
+                    expected.extend(base - 1000..=base - 1000 + 20);
+                }
+            }
+            expected.extend(base + 100..=base + 120);
+            let mut left = 10 * round;
+            reader.until(&mut engine, "some rows of this round", |message| {
+                let is_row = message.table == "orders";
+                if is_row {
+                    ids.take(&message);
+                }
+                left = left.saturating_sub(1);
+                left == 0 && is_row
+            });
+            engine.kill_9();
+            engine = Tidegate::run(&task);
+        }
+        sql.run("XA COMMIT 'x5'");
+        expected.extend(6000..=6020);
+        world.finish(engine, &mut reader, |message| ids.take(&message));
+        let missing: Vec<&usize> = expected.iter().filter(|id| !ids.0.contains_key(id)).collect();
+        assert!(missing.is_empty(), "{test}: {} rows are lost: {missing:?}", missing.len());
+        assert_eq!(ids.0.len(), expected.len(), "{test}: rows of a rollback");
+    }
+}
+
+/// Where XA transactions are in use, some are prepared whenever a task begins: it waits for them, and their rows are there.
+#[test]
+fn a_task_waits_for_what_is_prepared_when_it_begins() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("xa_begin", private.mysql()), ("xa_begin_nogtid", private.mysql_nogtid())] {
+        for full_load in ["full_load: {parallel: 4}", "full_load: false"] {
+            let mut world = World::new(test, mysql_url, &servers.kafka);
+            world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+            world.begin_binlog_file();
+            let mut task = world.task();
+            task.source = mysql_source(mysql_url, "admin", "admin");
+            task.more = full_load.to_owned();
+            let mut reader = world.reader(["orders"]);
+            let mut ids = Ids::default();
+            prepare(&mut world.mysql, "'early'", &[insert("orders", 1..=3)]);
+            // Its file is not the one in which the task begins.
+            world.mysql.run("FLUSH BINARY LOGS");
+            let mut engine = Tidegate::run(&task);
+            engine.wait_for_line("waiting for prepared XA transactions");
+            world.mysql.run("XA COMMIT 'early'");
+            engine.wait_for_line("reading the binlog");
+            world.mysql.run(insert("orders", 4..=4));
+            let ended = world.finish(engine, &mut reader, |message| ids.take(&message));
+            // Older than a task that only follows.
+            let expected = if full_load == "full_load: {parallel: 4}" { 1..=4 } else { 4..=4 };
+            ids.assert_each_once(expected);
+            assert!(!ended.output.contains("will stop it"), "{}", ended.output);
+        }
+    }
+}
