@@ -240,7 +240,7 @@ pub fn compare(
                         (Some(Accept::Tables), "rows that are in it are not sent until they change, only changes are")
                     }
                 };
-                found.add_table(accept, "table ", table.name(), "has been added", means);
+                found.add_named(accept, "table ", table.name(), "has been added", means);
             }
             if stored.source == SourceIdentity::BinlogFiles && was.entries != task.tables.entries() {
                 let what =
@@ -260,9 +260,11 @@ pub fn compare(
             let topic = topic_of_table(task, &table)?;
             let look = topics.get(&topic).copied().flatten();
             if stored.remembered_topic(&topic).is_none() && look.is_some_and(|look| look.holds_messages) {
-                found.add(
+                found.add_named(
                     Some(Accept::NonEmptyTopics),
-                    &format!("topic {topic} holds messages, and there is no state that says who wrote them"),
+                    "topic ",
+                    &topic,
+                    "holds messages, and there is no state that says who wrote them",
                     "if this task did, and its state is lost, rows come again that its consumers have, and rows that were \
                      deleted meanwhile stay with them",
                 );
@@ -324,7 +326,7 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
     let name = &was.name;
     let Some(rule) = task.tables.matches(&name.database, &name.table) else {
         let means = "its rows stay with the consumers as they are; if it is taken up again, it counts as added";
-        found.add_table(Some(Accept::Tables), "table ", name, "is no longer selected", means);
+        found.add_named(Some(Accept::Tables), "table ", name, "is no longer selected", means);
         return Ok(());
     };
     let is = RememberedTable::of(name, rule, &topic_of_table(task, name)?, was.load);
@@ -354,7 +356,7 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
     for (accept, option, (was, is), means) in options {
         if was != is {
             let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-            found.add_table(Some(accept), option, name, &format!("was {}, is {}", text(was), text(is)), means);
+            found.add_named(Some(accept), option, name, &format!("was {}, is {}", text(was), text(is)), means);
         }
     }
     Ok(())
@@ -365,17 +367,17 @@ fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
     for (name, was, look) in in_use {
         const GONE: &str = "the rows that were in it are gone with it; a new one gets changes only";
         match look {
-            None => found.add(Some(Accept::DeletedTopics), &format!("topic {name} does not exist any more"), GONE),
+            None => found.add_named(Some(Accept::DeletedTopics), "topic ", name, "does not exist any more", GONE),
             Some(look) if was.written && !look.was_written => {
-                found.add(Some(Accept::DeletedTopics), &format!("topic {name} was deleted and made again"), GONE);
+                found.add_named(Some(Accept::DeletedTopics), "topic ", name, "was deleted and made again", GONE);
             }
             Some(_) => {}
         }
         if let Some(look) = look
             && look.partitions != was.partitions
         {
-            let what = format!("topic {name} had {} partitions, has {}", was.partitions, look.partitions);
-            found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
+            let what = format!("had {} partitions, has {}", was.partitions, look.partitions);
+            found.add_named(Some(Accept::Partitions), "topic ", name, &what, KEYS_MOVE);
         }
     }
 }
@@ -408,34 +410,35 @@ impl Addition {
     }
 }
 
-/// Differences, with what is the same of many tables in one line.
+/// Differences, with what is the same of many tables or topics in one line.
 #[derive(Default)]
 struct Found(Vec<Line>);
 
 #[derive(PartialEq)]
 struct Line {
     accept: Option<Accept>,
-    /// What stands before the names of the tables, if it is about some.
+    /// What stands before the names, if it is about some.
     of: &'static str,
     what: String,
     means: &'static str,
-    tables: Vec<TableName>,
+    /// Tables or topics.
+    names: Vec<String>,
 }
 
 impl Found {
     fn add(&mut self, accept: Option<Accept>, what: &str, means: &'static str) {
-        self.add_line(Line { accept, of: "", what: what.to_owned(), means, tables: Vec::new() });
+        self.add_line(Line { accept, of: "", what: what.to_owned(), means, names: Vec::new() });
     }
 
-    fn add_table(
+    fn add_named(
         &mut self,
         accept: Option<Accept>,
         of: &'static str,
-        name: &TableName,
+        name: &dyn std::fmt::Display,
         what: &str,
         means: &'static str,
     ) {
-        self.add_line(Line { accept, of, what: format!(" {what}"), means, tables: vec![name.clone()] });
+        self.add_line(Line { accept, of, what: format!(" {what}"), means, names: vec![name.to_string()] });
     }
 
     fn add_line(&mut self, line: Line) {
@@ -443,15 +446,17 @@ impl Found {
             (known.accept, known.of, &known.what, known.means) == (line.accept, line.of, &line.what, line.means)
         };
         match self.0.iter_mut().find(same) {
-            Some(known) => known.tables.extend(line.tables),
+            Some(known) if line.names.iter().all(|name| known.names.contains(name)) => {}
+            Some(known) => known.names.extend(line.names),
             None => self.0.push(line),
         }
     }
 
     fn into_differences(self) -> Vec<Difference> {
-        let difference = |Line { accept, of, what, means, tables }: Line| {
-            let names = list_names(&tables.iter().collect::<Vec<_>>());
-            Difference { accept, what: format!("{of}{names}{what}"), means }
+        let difference = |Line { accept, of, what, means, names }: Line| Difference {
+            accept,
+            what: format!("{of}{}{what}", list_names(&names)),
+            means,
         };
         self.0.into_iter().map(difference).collect()
     }
@@ -797,7 +802,7 @@ format: {dts_avro: {enum: index}}";
                 "non_empty_topics: topic shop.{table} holds messages, and there is no state that says who wrote them"
             )
         };
-        assert_eq!(found(TABLES, WRITTEN), [expected("a"), expected("b")]);
+        assert_eq!(found(TABLES, WRITTEN), [expected("a, shop.b")]);
         assert_eq!(found(TABLES, TopicLook { holds_messages: false, ..WRITTEN }), [""; 0]);
         let shared = format!("{TABLES}\nsink: {{kafka: b, non_empty_topics: accept}}");
         assert_eq!(found(&shared, WRITTEN), [""; 0]);

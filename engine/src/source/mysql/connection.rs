@@ -858,7 +858,7 @@ fn is_transactional(engine: &str) -> bool {
 }
 
 /// The names, at most ten of them.
-pub fn list_names(names: &[&TableName]) -> String {
+pub fn list_names(names: &[impl fmt::Display]) -> String {
     let mut text = names.iter().take(NAMES_LISTED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_LISTED_MAX {
         text += &format!(" and {} more", names.len() - NAMES_LISTED_MAX);
