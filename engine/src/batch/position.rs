@@ -400,6 +400,26 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     (digits.len() == 32).then(|| pairs.try_into().ok()).flatten()
 }
 
+impl Serialize for Gtid {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gtid {
+    /// A set of one.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Gtid, D::Error> {
+        let set = GtidSet::deserialize(deserializer)?;
+        let mut single = set.intervals.iter().map(|(source, intervals)| (source, intervals.as_slice()));
+        match (single.next(), single.next()) {
+            (Some((source, &[(number, end)])), None) if end == number + 1 => {
+                Ok(Gtid { source: source.clone(), number })
+            }
+            _ => Err(serde::de::Error::custom("not one GTID")),
+        }
+    }
+}
+
 impl Serialize for GtidSet {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::history::RULES;
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
 use crate::batch::Watermark;
