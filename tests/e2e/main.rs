@@ -34,4 +34,5 @@ mod statements;
 mod transform;
 mod types;
 mod values;
+mod variables;
 mod xa;

@@ -204,12 +204,14 @@ pub struct Router {
     marks: Box<dyn MarkEncoder>,
     /// By table, the definitions met last. Full load and binlog may find the same one apart, and versions number what the
     /// binlog shows, so that a definition is known by what it says.
-    routes: Mutex<HashMap<TableName, VecDeque<(Arc<Table>, Arc<Route>)>>>,
+    routes: Mutex<HashMap<TableName, VecDeque<Planned>>>,
     /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
     memory: Option<Arc<Tracker>>,
 }
+
+type Planned = (Arc<Table>, Arc<Route>);
 
 /// Definitions of a table whose routes are kept: what chunks and changes in flight may have.
 const DEFINITIONS_MAX: usize = 8;
@@ -231,7 +233,7 @@ impl Router {
     pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
         let mut routes = self.routes.lock().expect("planning does not panic");
         let known = routes.entry(table.name().clone()).or_default();
-        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
+        let is_same = |(other, _): &&Planned| Arc::ptr_eq(other, table) || other.is_defined_as(table);
         if let Some((_, route)) = known.iter().find(is_same) {
             return Ok(route.clone());
         }

@@ -80,7 +80,8 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
 ///
 /// Each is set to a value. `DEFAULT` would be the server's global value, which somebody may have changed.
 pub(super) const FIRST_SETTINGS: &str = "SET NAMES utf8mb4, SESSION sql_select_limit = 18446744073709551615, \
-     SESSION time_zone = '+00:00', SESSION sql_mode = ''";
+     SESSION max_join_size = 18446744073709551615, SESSION sql_big_selects = 1, SESSION sql_safe_updates = 0, \
+     SESSION time_zone = '+00:00', SESSION sql_mode = '' /*!50708 , SESSION max_execution_time = 0 */";
 
 /// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
 /// long, with the value that each must have. A session sets all that its server knows: what is not set here is

@@ -26,8 +26,8 @@
 //!
 //! *Statements that the catalogue shows already.* The position at which reading begins lies before the moment at which the
 //! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
-//! it in it: it changes nothing, provided that no row before it was decoded with that schema. If one was, its columns
-//! may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
+//! it in it: it changes nothing, provided that no row before it was decoded with that schema by a table map without names. If one
+//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
 //!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
@@ -375,8 +375,9 @@ impl History {
         let mut differs = None;
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
             match (fits(table), &described) {
-                (Ok(()), _) => {
-                    let is_first = !std::mem::replace(is_used, true);
+                (Ok(()), described) => {
+                    // Of a map that describes its table, rows are what it says, whatever a statement behind them did.
+                    let is_first = described.is_none() && !std::mem::replace(is_used, true);
                     if is_first && here.is_covered_by(shown_until) {
                         let (parts, shown_until) = (TableParts::from(Table::clone(table)), shown_until.clone());
                         let state = SchemaState::Known { parts, shown_until, is_used: true };
@@ -444,9 +445,11 @@ impl History {
             });
         }
         // Before anything else: a task that stops here stops here again.
-        for (table, rows) in self.unlogged_rows(&effects, here) {
+        for (table, rows) in self.unlogged_rows(&effects) {
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => continue,
+                // From before the task began.
+                Moved::Unknown if self.has_shown(&table, here) => continue,
                 Moved::Unknown => {}
                 Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
             }
@@ -533,7 +536,7 @@ impl History {
     ///
     /// Not those that the catalogue has shown after it, before any row was read; nor those that nobody has heard of, unless
     /// rows may have come.
-    pub fn unlogged_rows(&self, effects: &[Effect], here: Here<'_>) -> Vec<(TableName, UnloggedRows)> {
+    fn unlogged_rows(&self, effects: &[Effect]) -> Vec<(TableName, UnloggedRows)> {
         let mut out = Vec::new();
         for effect in effects {
             if let Effect::DroppedDatabase(dropped) = effect {
@@ -545,7 +548,6 @@ impl History {
                 out.extend(tables.filter(concerns).map(|table| (table, rows)));
             }
         }
-        out.retain(|(table, _)| !self.has_shown(table, here));
         out
     }
 

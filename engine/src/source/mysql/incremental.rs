@@ -72,15 +72,17 @@ pub struct Follower<'a> {
 /// How following ended.
 pub enum Followed {
     Stopped,
-    /// Before a statement at `position`, by which rows of the table came without row events.
+    /// Before a statement by which rows of the table came without row events. `position` is where reading goes on.
     LoadAgain {
         table: TableName,
+        /// The statement.
+        at: Coordinate,
         position: Position,
     },
 }
 
 /// What has to be done before reading goes on.
-type Due = (TableName, Turn);
+type Due = (TableName, Turn, Coordinate);
 
 impl Follower<'_> {
     /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
@@ -94,8 +96,8 @@ impl Follower<'_> {
                 .with_event_bytes_max(self.connect.max_packet_bytes);
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
-                Ok(Some((table, Turn::LoadAgain))) => return Ok(Followed::LoadAgain { table, position }),
-                Ok(Some((table, Turn::Replay))) => {
+                Ok(Some((table, Turn::LoadAgain, at))) => return Ok(Followed::LoadAgain { table, at, position }),
+                Ok(Some((table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
                 }

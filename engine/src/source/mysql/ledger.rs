@@ -75,6 +75,9 @@ pub struct TableChunks {
     /// The table was not there any more at this position: there is nothing to read of it.
     #[serde(default)]
     pub gone: Option<Watermark>,
+    /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
+    #[serde(default)]
+    pub since: Option<Coordinate>,
 }
 
 impl TableChunks {
@@ -88,6 +91,7 @@ impl TableChunks {
             definition,
             replayed: false,
             gone: None,
+            since: None,
         }
     }
 
@@ -180,7 +184,8 @@ impl Ledger {
     pub fn begin_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) -> u32 {
         let table = self.table_mut(name);
         let first_chunk = table.first_chunk + table.chunks.len() as u32;
-        *table = TableChunks { first_chunk, replayed: true, ..TableChunks::new(name.clone(), key, definition) };
+        let since = table.since.take();
+        *table = TableChunks { first_chunk, replayed: true, since, ..TableChunks::new(name.clone(), key, definition) };
         first_chunk
     }
 
@@ -192,10 +197,20 @@ impl Ledger {
         (table.planned, table.gone, table.replayed) = (false, Some(at), true);
     }
 
-    /// Enters a table, or enters it anew: all its rows are to be read, and none of its changes is dropped.
-    pub fn load_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) {
+    /// Enters a table, or enters it anew: all its rows are to be read before the statement at `since` is, and none of its changes
+    /// from there on is dropped.
+    pub fn load_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>, since: &Coordinate) {
         self.add_table(name, key.clone(), definition);
         self.begin_again(name, key, definition);
+        self.table_mut(name).since = Some(since.clone());
+    }
+
+    /// Whether no change of the table from before this statement is sent behind rows that chunks read behind it. Where `low` is the
+    /// start of a file, it may be: such changes would be of another table, and nothing follows that puts them right.
+    pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
+        let covers = |low: &Option<Watermark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
+        self.table(name)
+            .is_none_or(|table| table.since.as_ref() == Some(at) || table.chunks.iter().all(|chunk| covers(&chunk.low)))
     }
 
     /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.

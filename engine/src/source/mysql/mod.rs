@@ -34,7 +34,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
+use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
@@ -241,8 +241,8 @@ impl MysqlSource {
             let Some(options) = &context.task.incremental else { return Ok(()) };
             match self.follow(context, options, position)? {
                 Followed::Stopped => return Ok(()),
-                Followed::LoadAgain { table, position: before } => {
-                    if !self.begin_again(context, &table, &before)? {
+                Followed::LoadAgain { table, at, position: before } => {
+                    if !self.begin_again(context, &table, &at, &before)? {
                         return Ok(());
                     }
                     position = before;
@@ -390,12 +390,18 @@ impl MysqlSource {
         Ok(())
     }
 
-    /// Rows of the table have come without row events, by a statement at `position`: all that it has is to be read. False if the
-    /// task is told to stop.
+    /// Rows of the table have come without row events, by the statement `at`, before which reading stopped: all that it has is to be
+    /// read. False if the task is told to stop.
     ///
     /// What was read before the statement is delivered first. Otherwise a crash would send changes from before it behind the
     /// rows that are read now.
-    fn begin_again(&mut self, context: &Context<'_>, name: &TableName, position: &Position) -> Result<bool, Error> {
+    fn begin_again(
+        &mut self,
+        context: &Context<'_>,
+        name: &TableName,
+        at: &Coordinate,
+        position: &Position,
+    ) -> Result<bool, Error> {
         let delivered = |checkpoint: &Checkpoint| {
             let start = || checkpoint.ledger.as_ref().map(Ledger::start);
             checkpoint.position.as_ref().or_else(start) == Some(position)
@@ -425,9 +431,9 @@ impl MysqlSource {
             checkpoint.position.get_or_insert_with(|| position.clone());
             let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             match &planned {
-                Some(planned) => ledger.load_again(name, planned.key().unwrap_or_default(), planned.fingerprint()),
+                Some(planned) => ledger.load_again(name, planned.key().unwrap_or_default(), planned.fingerprint(), at),
                 None => {
-                    ledger.load_again(name, ChunkKey::default(), None);
+                    ledger.load_again(name, ChunkKey::default(), None, at);
                     ledger.gone(name, now);
                 }
             }
@@ -647,12 +653,13 @@ fn judge(
 ) -> Moved {
     let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
     let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
-    if may_load && rows.adds() && !has_seen && (is_in_load || policy == UnloggedRowsPolicy::Reload) {
+    let is_clean = ledger.is_none_or(|ledger| ledger.is_clean_before(table, here.gtid, here.at));
+    if may_load && rows.adds() && !(has_seen && is_clean) && (is_in_load || policy == UnloggedRowsPolicy::Reload) {
         return Moved::Turn(Turn::LoadAgain);
     }
     match ledger.and_then(|ledger| ledger.table(table)) {
         Some(known) if !known.replayed => Moved::Turn(Turn::Replay),
-        _ if has_seen => Moved::Shown,
+        _ if has_seen && is_clean => Moved::Shown,
         _ => Moved::Unknown,
     }
 }

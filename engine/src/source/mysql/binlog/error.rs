@@ -21,10 +21,10 @@ impl BinlogError {
         BinlogError { at: at.clone(), fault: Box::new(fault.into()) }
     }
 
-    /// The full load's turn, if that is why reading ended.
-    pub fn due_turn(&self) -> Option<(TableName, Turn)> {
+    /// The full load's turn, if that is why reading ended, and the statement before which it did.
+    pub fn due_turn(&self) -> Option<(TableName, Turn, Coordinate)> {
         match &*self.fault {
-            Fault::Schema(HistoryError::Turn { table, turn, .. }) => Some((table.clone(), *turn)),
+            Fault::Schema(HistoryError::Turn { table, turn, .. }) => Some((table.clone(), *turn, self.at.clone())),
             _ => None,
         }
     }

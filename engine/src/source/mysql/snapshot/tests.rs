@@ -737,8 +737,10 @@ struct Logged {
 /// another way than the one under test.
 fn logged(database: &Database, from: &Coordinate) -> Vec<Logged> {
     let mut connection = database.connect();
-    let files = connection.query("SHOW BINARY LOGS").unwrap();
-    let files = files[0].rows.iter().filter_map(|row| text(row, 0)).filter(|file| *file >= &*from.file);
+    // Of a file that is being written, the server may see half an event: read what is closed.
+    let files = connection.query("FLUSH BINARY LOGS; SHOW BINARY LOGS").unwrap();
+    let (_, closed) = files[1].rows.split_last().unwrap();
+    let files = closed.iter().filter_map(|row| text(row, 0)).filter(|file| *file >= &*from.file);
     let mut statements = Vec::new();
     for file in files {
         let (mut gtid, mut transaction) = (None, Coordinate::new(file, 0));
