@@ -44,9 +44,10 @@ fn main() {
         buffer_bytes: 128 << 20,
         options,
         retry: Duration::from_secs(60),
+        topics_file: None,
     })
     .unwrap();
-    sink.prepare_topic(&topic).unwrap();
+    sink.topics().prepare(&topic, &|| false).unwrap();
     let batch = batch(&topic, value_bytes);
 
     let wall = Instant::now();

@@ -3,6 +3,7 @@
 //! Every check is made, whatever the ones before it found, so that one look shows all there is to do. What would stop the
 //! task is an error; what has a consequence that somebody should know is a warning.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::config::{SourceOptions, Task};
@@ -82,6 +83,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             }
         }
     };
+    let mut topics = BTreeSet::new();
     for table in &tables {
         match plan_transform(&task.tables, table) {
             Ok(_) => {}
@@ -89,13 +91,23 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
         }
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-        if let Err(error) = rule.topic.render(&name.database, &name.table) {
-            let error = crate::pipeline::route::RouteError::Topic { table: name.clone(), error };
-            found.fail("tables", &error.into());
+        for template in [Some(&rule.topic), task.ddl_topic.as_ref()].into_iter().flatten() {
+            match template.render(&name.database, &name.table) {
+                Ok(topic) => {
+                    topics.insert(topic);
+                }
+                Err(error) => {
+                    let error = crate::pipeline::route::RouteError::Topic { table: name.clone(), error };
+                    found.fail("tables", &error.into());
+                }
+            }
         }
     }
-    match task::check_sink(task) {
-        Ok(Some(brokers)) => found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len())),
+    match task::check_sink(task, &Vec::from_iter(topics)) {
+        Ok(Some((brokers, problems))) => {
+            found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len()));
+            problems.into_iter().for_each(|problem| found.fail("topics", &problem.into()));
+        }
         Ok(None) => {}
         Err(error) => found.fail("sink", &error),
     }

@@ -13,7 +13,7 @@ use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::sink::file::FileSink;
 use crate::sink::kafka::{self, KafkaSink};
-use crate::sink::{NullSink, Sink};
+use crate::sink::{NullSink, Sink, SinkError};
 use crate::source::{Context, Source};
 use crate::status::display::{Display, Screen};
 use crate::status::{Status, Summary};
@@ -58,15 +58,15 @@ pub fn run_with(
             schemas: Vec::new(),
         },
     };
-    let sink = Arc::new(Mutex::new(open_sink(&task)?));
-    let router = Arc::new(Router::new(task.clone(), source.server_version(), sink.clone()));
+    let sink = open_sink(&task)?;
+    let router = Arc::new(Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone()));
     // Filters, projections, partitions and topics are refused here, not in the middle of a table.
     for table in source.tables() {
         router.route(table)?;
     }
     let pipeline = Pipeline {
         router,
-        sink,
+        sink: Arc::new(Mutex::new(sink)),
         tracker: Arc::new(Tracker::new(checkpoint, task.retry.other)),
         status: status.clone(),
         stop,
@@ -92,10 +92,10 @@ fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     })
 }
 
-/// Tries to reach and enter what the task sends to.
-pub fn check_sink(task: &Task) -> Result<Option<kafka::BrokerInfo>, Error> {
+/// Tries to reach and enter what the task sends to, and tells what stands against sending to `topics`.
+pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
     match &task.sink {
-        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?)?)),
+        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics)?)),
         SinkOptions::File(_) | SinkOptions::Null => Ok(None),
     }
 }
@@ -130,5 +130,6 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
         buffer_bytes: (task.memory_bytes as f64 * SINK_SHARE) as usize,
         options: options.options.clone(),
         retry: task.retry.connection,
+        topics_file: Some(task.state.join("topics")),
     })
 }

@@ -26,6 +26,7 @@ mod resume;
 mod security;
 mod snapshot;
 mod statements;
+mod topics;
 mod transform;
 mod types;
 mod values;

@@ -16,7 +16,8 @@ use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
-use crate::sink::{Sink, SinkError};
+use crate::pipeline::shutdown::Stop;
+use crate::sink::{SinkError, Topics};
 use crate::transform::{Transform, TransformError};
 
 /// Filter, partitions, projection and encoding of one table version.
@@ -197,17 +198,18 @@ fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
 pub struct Router {
     task: Arc<Task>,
     server_version: String,
-    /// Shared with the stage that sends: topics are prepared when a route is planned.
-    sink: Arc<Mutex<Box<dyn Sink>>>,
+    /// Prepared when a route is planned.
+    topics: Arc<dyn Topics>,
+    stop: Stop,
     marks: Box<dyn MarkEncoder>,
     routes: Mutex<HashMap<(TableName, u32), Arc<Route>>>,
 }
 
 impl Router {
     /// `server_version` is what the source calls itself.
-    pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
+    pub fn new(task: Arc<Task>, server_version: String, topics: Arc<dyn Topics>, stop: Stop) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
-        Router { task, server_version, sink, marks, routes: Mutex::default() }
+        Router { task, server_version, topics, stop, marks, routes: Mutex::default() }
     }
 
     /// The route of a table version; prepares its topic if it is new.
@@ -266,7 +268,7 @@ impl Router {
     }
 
     fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
-        self.sink.lock().expect("sinks do not panic").prepare_topic(topic)
+        self.topics.prepare(topic, &|| self.stop.is_stopped())
     }
 
     /// Messages of a window's marks: a batch for each topic.

@@ -22,12 +22,30 @@ pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
 pub trait Sink: Send {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError>;
 
-    /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
-    fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError>;
+    /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic.
+    fn topics(&self) -> Arc<dyn Topics>;
 
     /// Something that any thread may call to end what blocks: a `send` that waits and every outstanding delivery fail with
     /// [`SinkError::Stopped`].
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync>;
+}
+
+/// The topics of a sink. Any thread may ask while another one sends.
+pub trait Topics: Send + Sync {
+    /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
+    ///
+    /// While nobody answers, asks again for as long as the sink itself would wait for brokers, or until `stopped` says
+    /// that the task ends. If nobody has ever answered, gives up sooner: then it is the address that is wrong.
+    fn prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError>;
+}
+
+/// Topics that exist in name only, with as many partitions as one likes.
+pub(crate) struct PretendedTopics(pub(crate) u32);
+
+impl Topics for PretendedTopics {
+    fn prepare(&self, _: &str, _: &dyn Fn() -> bool) -> Result<u32, SinkError> {
+        Ok(self.0)
+    }
 }
 
 /// What went wrong while delivering.
@@ -40,11 +58,20 @@ pub enum SinkError {
     #[error("topic {topic} does not exist and create_topics is off")]
     MissingTopic { topic: String },
     #[error("could not create topic {topic}: {reason}")]
-    CreateTopic { topic: String, reason: String },
+    CreateTopic { topic: String, reason: String, hint: Option<&'static str> },
     #[error("topic {topic} refused a message of {bytes} bytes: {reason}")]
     TooLarge { topic: String, bytes: usize, reason: String },
+    /// With one line of what to do, where the broker's code tells more than its words.
     #[error("topic {topic}, partition {partition}: {reason}")]
-    Delivery { topic: String, partition: i32, reason: String },
+    Delivery { topic: String, partition: i32, reason: String, hint: Option<&'static str> },
+    #[error("topic {topic} {what} after the task had begun to send to it: what it held is gone")]
+    TopicGone { topic: String, what: &'static str },
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
+    )]
+    Compacted { topic: String, policy: String },
+    #[error("topic {topic}: {reason}")]
+    Topic { topic: String, reason: String, hint: Option<&'static str> },
     #[error("Kafka client: {0}")]
     Client(String),
     #[error("could not write {path}: {error}")]
@@ -61,6 +88,18 @@ impl SinkError {
                 "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
             }
             SinkError::MissingTopic { .. } => "create the topic, or set sink.create_topics",
+            SinkError::CreateTopic { hint, .. } => {
+                hint.unwrap_or("correct sink.create_topics, or create the topic by hand")
+            }
+            SinkError::TopicGone { .. } => {
+                "restore the topic, or begin again with a full load into an empty one (move the state folder away); to go on without what \
+                 is gone, delete its line in the file `topics` of the state folder"
+            }
+            SinkError::Compacted { .. } => {
+                "set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be created), or choose \
+                 another one with sink.topic"
+            }
+            SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, or leave the large column out with select"
             }
@@ -87,8 +126,8 @@ impl Sink for NullSink {
         Ok(delivery)
     }
 
-    fn prepare_topic(&mut self, _: &str) -> Result<u32, SinkError> {
-        Ok(self.partitions)
+    fn topics(&self) -> Arc<dyn Topics> {
+        Arc::new(PretendedTopics(self.partitions))
     }
 
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {

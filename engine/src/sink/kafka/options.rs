@@ -26,6 +26,8 @@ pub struct KafkaOptions {
     pub options: BTreeMap<String, String>,
     /// How long messages may wait without any of them getting through, before the sink gives up.
     pub retry: Duration,
+    /// Where the topics are noted that have been sent to, for later runs; `None`: nowhere.
+    pub topics_file: Option<PathBuf>,
 }
 
 /// Who we are and how the connection is protected.
@@ -83,6 +85,7 @@ impl fmt::Debug for KafkaOptions {
             .field("buffer_bytes", &self.buffer_bytes)
             .field("options", &self.options.keys())
             .field("retry", &self.retry)
+            .field("topics_file", &self.topics_file)
             .finish()
     }
 }
