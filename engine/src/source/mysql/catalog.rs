@@ -7,6 +7,7 @@
 //! primary key that the server adds by itself. Views are no tables: their changes stand in the binlog under other names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
@@ -119,10 +120,11 @@ async fn read_definitions(
     };
 
     let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME \
          FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     );
-    let columns: Vec<(String, String, String, String, Option<String>)> = connection.exec(sql, params()).await?;
+    type ColumnRow = (String, String, String, String, Option<String>, Option<String>);
+    let columns: Vec<ColumnRow> = connection.exec(sql, params()).await?;
     let sql = format!(
         "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
          WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
@@ -135,17 +137,19 @@ async fn read_definitions(
     let mut definitions = Vec::with_capacity(tables.len());
     for (table, engine, estimated_rows) in tables {
         let name = TableName::new(database, &table);
-        let columns = columns
-            .iter()
-            .filter(|(of, ..)| *of == table)
-            .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
+        let columns_here = || columns.iter().filter(|(of, ..)| *of == table);
+        let collations = columns_here().map(|(.., collation)| collation.as_deref().map(Arc::from)).collect();
+        let columns = columns_here()
+            .map(|(_, column, type_text, nullable, charset, _)| {
+                Column::read(&name, column, type_text, nullable, charset)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let parts = keys.iter().filter(|(of, ..)| *of == table).map(|(_, key, column, prefix, nullable)| KeyPart {
             key,
             column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
         });
         let unique_keys = unique_keys(&columns, parts);
-        let table = Table::from(TableParts { name, version: 1, columns, unique_keys });
+        let table = Table::from(TableParts { name, version: 1, columns, unique_keys }).with_collations(collations);
         definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
     }
     Ok(definitions)

@@ -10,6 +10,7 @@ pub mod binlog;
 pub mod catalog;
 pub mod charset;
 pub mod chunks;
+pub mod collation;
 pub mod connection;
 pub mod ddl;
 pub mod history;
@@ -258,8 +259,9 @@ impl MysqlSource {
             connection.disconnect().await.map_err(SourceError::Query)?;
             tables
         })?;
-        let differs =
-            |(now, before): (&CatalogTable, &Arc<Table>)| (now.table != **before).then(|| before.name().clone());
+        let differs = |(now, before): (&CatalogTable, &Arc<Table>)| {
+            (now.table != **before || !now.table.has_collations_of(before)).then(|| before.name().clone())
+        };
         match again.iter().zip(&self.tables).find_map(differs) {
             Some(table) => Err(SourceError::SchemaMoved { table }),
             None if again.len() != self.tables.len() => {
