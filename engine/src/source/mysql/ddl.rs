@@ -409,7 +409,7 @@ impl Reader<'_> {
         } else {
             self.skip_word("UPDATE") || self.skip_words(&["DELETE", "FROM"])
         };
-        if !changes || !self.name().is_some_and(|name| &*name.database == SYSTEM) || self.has_query() {
+        if !changes || self.name().is_none_or(|name| &*name.database != SYSTEM) || self.has_query() {
             return false;
         }
         let rest = &self.tokens[self.next..];
