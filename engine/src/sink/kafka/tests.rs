@@ -428,7 +428,7 @@ fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
     let topic = own_topic("compacted");
     let error = |options: KafkaOptions| {
         let prepared = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
-        let (_, problems) = check(options, &[topic.clone()]).unwrap();
+        let (_, problems) = check(options, std::slice::from_ref(&topic)).unwrap();
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [prepared.to_string()]);
         assert!(prepared.hint().is_some());
         prepared

@@ -103,10 +103,10 @@ mod tests {
     /// The topic of which something is said, by seconds and answers.
     fn judge(answers: &[(u64, Result<Option<TopicIdentity>, RDKafkaErrorCode>)]) -> Option<String> {
         let (mut found, start) = (Found::default(), Instant::now());
-        let mut judge = |&(second, state): &(u64, Result<Option<TopicIdentity>, RDKafkaErrorCode>)| {
+        let judge = |&(second, state): &(u64, Result<Option<TopicIdentity>, RDKafkaErrorCode>)| {
             found.judge(vec![("shop".to_owned(), state)], start + Duration::from_secs(second))
         };
-        answers.iter().find_map(|answer| judge(answer)).map(|error| error.to_string())
+        answers.iter().find_map(judge).map(|error| error.to_string())
     }
 
     #[test]
