@@ -123,9 +123,9 @@ pub enum Accept {
     Partitions,
     /// Topics that were deleted: they are made again, and get changes only.
     DeletedTopics,
-    /// Tables added, without the rows that are in them, or left out.
+    /// Tables left out, or, of binlog files, added.
     Tables,
-    /// `full_load` switched on, for tables that are not loaded any more, or off in the middle of it.
+    /// `full_load` switched off in the middle of it.
     FullLoad,
     /// Topics that hold messages, though nothing says that this task has written them.
     NonEmptyTopics,
@@ -234,14 +234,11 @@ pub fn compare(
             }
             for table in tables.iter().filter(|table| stored.remembered_table(table.name()).is_none()) {
                 let (accept, means) = match Addition::of(stored, was, task, table.name()) {
-                    Addition::Loaded => (None, "it is loaded"),
+                    Addition::Loaded => (None, "it is loaded, and changes wait for it"),
                     Addition::New => {
                         (None, "it was made, or renamed, after the last run, and is followed from there on")
                     }
                     Addition::ChangesOnly => (None, "without a full load its changes are sent from now on"),
-                    Addition::NotLoaded => {
-                        (Some(Accept::Tables), "rows that are in it are not sent until they change, only changes are")
-                    }
                 };
                 found.add_named(accept, "table ", table.name(), "has been added", means);
             }
@@ -308,11 +305,13 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
         found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
     }
     match (was.full_load, is.full_load) {
-        (false, true) => found.add(
-            Some(Accept::FullLoad),
-            "full_load was false, and is switched on",
-            "rows that were there before the task began are not sent until they change, all the same",
-        ),
+        (false, true) => {
+            found.add(
+                None,
+                "full_load was false, and is switched on",
+                "all tables are loaded, and changes wait for them",
+            );
+        }
         (true, false) if stored.tables.iter().any(|table| table.load == LoadState::Wanted) => found.add(
             Some(Accept::FullLoad),
             "full_load is switched off before the full load has ended",
@@ -398,8 +397,6 @@ enum Addition {
     New,
     /// No rows are asked for.
     ChangesOnly,
-    /// It was there and was not selected, and the full load is over.
-    NotLoaded,
 }
 
 impl Addition {
@@ -407,12 +404,13 @@ impl Addition {
         let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
         if task.full_load.is_none() {
             Addition::ChangesOnly
-        } else if stored.ledger.is_some() || !is_server {
-            Addition::Loaded
-        } else if entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names()) {
+        } else if stored.ledger.is_none()
+            && is_server
+            && entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names())
+        {
             Addition::New
         } else {
-            Addition::NotLoaded
+            Addition::Loaded
         }
     }
 }
@@ -487,6 +485,9 @@ pub fn take_up_all(
         (None, None) if begun => LoadState::Done,
         _ => LoadState::Wanted,
     };
+    if checkpoint.remembered.as_ref().is_some_and(|was| !was.full_load) && task.full_load.is_some() {
+        checkpoint.tables.iter_mut().for_each(|table| table.load = LoadState::Wanted);
+    }
     checkpoint.tables.retain(|table| is_selected(task, &table.name));
     for name in tables.iter().map(|table| table.name()) {
         let rule = task.tables.matches(&name.database, &name.table).expect("a source has captured tables only");
@@ -755,7 +756,7 @@ format: {dts_avro: {enum: index}}";
         let added = task(&format!("tables: [shop.a, shop.b, shop.c]\n{with_topics}"));
         assert_eq!(
             differences(&stored, &added, &["a", "b", "c"], Some(WRITTEN)),
-            ["tables: table shop.c has been added"]
+            ["harmless: table shop.c has been added"]
         );
         let removed = differences(&stored, &task("tables: [shop.a]"), &["a"], Some(WRITTEN));
         assert_eq!(removed, ["tables: table shop.b is no longer selected"]);
@@ -771,7 +772,7 @@ format: {dts_avro: {enum: index}}";
         assert_eq!(found, ["harmless: table shop.c has been added"]);
         let without = task(&format!("tables: ['shop.*']\n{with_topics}"));
         let found = differences(&stored, &without, &["a", "b", "c", "d"], Some(WRITTEN));
-        assert_eq!(found, ["harmless: table shop.c has been added", "tables: table shop.d has been added"]);
+        assert_eq!(found, ["harmless: table shop.c has been added", "harmless: table shop.d has been added"]);
     }
 
     #[test]
@@ -779,7 +780,7 @@ format: {dts_avro: {enum: index}}";
         let off = format!("{TABLES}\nfull_load: false");
         let stored = checkpoint(&task(&off), &["a", "b"]);
         let found = differences(&stored, &task(TABLES), &["a", "b"], Some(WRITTEN));
-        assert_eq!(found, ["full_load: full_load was false, and is switched on"]);
+        assert_eq!(found, ["harmless: full_load was false, and is switched on"]);
         let mut stored = checkpoint(&task(TABLES), &["a", "b"]);
         assert_eq!(differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN)), [""; 0]);
         stored.tables[0].load = LoadState::Wanted;
@@ -863,7 +864,8 @@ format: {dts_avro: {enum: index}}";
         for topic in topics.keys() {
             stored.topic_spread(topic, 3, Some((7, 1)));
         }
-        assert_eq!(differences(&stored, &is, &["a", "b"], None).len(), 2);
+        let found = differences(&stored, &is, &["a", "b"], None);
+        assert_eq!(found, ["deleted_topics: topic shop.a, shop.b does not exist any more"]);
     }
 
     #[test]

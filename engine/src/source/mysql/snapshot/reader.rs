@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
             }
             other => other?,
         };
-        if !view.contains(load.ledger.start()) {
+        if !view.contains(run.rule, load.ledger.start()) {
             let (server, start) = (view.low.to_string(), load.ledger.start().to_string());
             return Err(Failure::Behind { server, start });
         }

@@ -86,11 +86,16 @@ impl View {
         self.low == self.high
     }
 
-    /// Whether it certainly shows everything before `start`. A replica or a proxy's other server may be behind.
-    pub(super) fn contains(&self, start: &Position) -> bool {
-        match (&self.low, &start.gtids) {
-            (Watermark::Gtids(low), Some(start)) => low.contains_set(start),
-            (Watermark::Coordinate(low), _) => *low >= start.coordinate,
+    /// Whether the server that it was opened on has come as far as `start`: a replica, or a proxy's other server, may not have.
+    ///
+    /// That the *view* shows everything before `start` follows where start is P0: it is such a position itself. Where a table is
+    /// loaded again because of a statement at `start`, what changed the table before had let go of its lock, and was committed,
+    /// when the statement got it.
+    pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
+        let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
+        match (executed, &start.gtids) {
+            (Watermark::Gtids(executed), Some(start)) => executed.contains_set(start),
+            (Watermark::Coordinate(_), _) => self.coordinate >= start.coordinate,
             // GTIDs were off when the load began.
             (Watermark::Gtids(_), None) => false,
         }
@@ -115,7 +120,7 @@ impl View {
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         };
         let date = match rule {
-            ViewRule::Gtids => "SELECT @@GLOBAL.gtid_executed",
+            ViewRule::Gtids | ViewRule::GtidsOfFiles => "SELECT @@GLOBAL.gtid_executed",
             _ => status,
         };
         let results = connection
@@ -133,7 +138,7 @@ impl View {
             }
             ViewRule::GtidsOfFiles => {
                 let low = gtids_before_file(connection, &coordinate)?;
-                (Watermark::Gtids(low), Watermark::Coordinate(parse_status(status, after)?))
+                (Watermark::Gtids(low), Watermark::Gtids(parse_gtids(after)?))
             }
             _ => {
                 let low = Coordinate::new(coordinate.file.clone(), BINLOG_START);
