@@ -845,7 +845,7 @@ format: {dts_avro: {enum: index}}";
         let unwritten = TopicLook { was_written: false, ..WRITTEN };
         assert_eq!(differences(&stored, &is, &["a", "c"], Some(unwritten)), [""; 0]);
         let names: Vec<String> = stored.tables.iter().map(|table| format!("{} {:?}", table.name, table.load)).collect();
-        assert_eq!(names, ["shop.a Done", "shop.c NotWanted"]);
+        assert_eq!(names, ["shop.a Done", "shop.c Wanted"]);
         assert!(stored.topics.iter().all(|topic| !topic.written), "{:?}", stored.topics);
     }
 
