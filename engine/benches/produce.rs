@@ -46,7 +46,7 @@ fn main() {
         retry: Duration::from_secs(60),
     })
     .unwrap();
-    sink.prepare_topic(&topic).unwrap();
+    sink.topics().prepare(&topic, &|| false).unwrap();
     let batch = batch(&topic, value_bytes);
 
     let wall = Instant::now();

@@ -3,16 +3,17 @@
 //! Every check is made, whatever the ones before it found, so that one look shows all there is to do. What would stop the
 //! task is an error; what has a consequence that somebody should know is a warning.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::batch::Table;
 use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
-use crate::config::{KafkaOptions, SinkOptions, SourceOptions, Task};
+use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::remembered::{self, Accept, Difference};
-use crate::sink::{NullSink, SinkError};
+use crate::sink::PretendedTopics;
 use crate::source::mysql::connection::{Finding, Severity};
 use crate::source::{Source, SourceError, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
@@ -90,6 +91,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             }
         }
     };
+    let mut topics = BTreeSet::new();
     for table in &tables {
         match plan_transform(&task.tables, table) {
             Ok(_) => {}
@@ -97,14 +99,32 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
         }
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-        if let Err(error) = rule.topic.render(&name.database, &name.table) {
-            let error = crate::pipeline::route::RouteError::Topic { table: name.clone(), error };
-            found.fail("tables", &error.into());
+        for template in [Some(&rule.topic), task.ddl_topic.as_ref()].into_iter().flatten() {
+            match template.render(&name.database, &name.table) {
+                Ok(topic) => {
+                    topics.insert(topic);
+                }
+                Err(error) => {
+                    let error = crate::pipeline::route::RouteError::Topic { table: name.clone(), error };
+                    found.fail("tables", &error.into());
+                }
+            }
         }
     }
-    let sink_answers = match task::check_sink(task) {
-        Ok(Some(brokers)) => {
+    let stored = StateFolder::look(&task.state, &task.name).and_then(|stored| match (stored, &identity) {
+        (Some(stored), Some(identity)) => stored.of_source(identity, &task.state).map(Some),
+        (stored, _) => Ok(stored),
+    });
+    // Of a task without a state, no comparison reads the source.
+    let stored = stored.map(|stored| stored.unwrap_or_else(|| Checkpoint::new(&task.name, SourceIdentity::GtidDomain)));
+    if let Ok(stored) = &stored {
+        // What this refuses has been said above, or is about a table that is not there now.
+        topics.extend(remembered::topics_in_use(stored, task, &tables).unwrap_or_default());
+    }
+    let sink_answers = match task::check_sink(task, &Vec::from_iter(topics)) {
+        Ok(Some((brokers, problems))) => {
             found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len()));
+            problems.into_iter().for_each(|problem| found.fail("topics", &problem.into()));
             true
         }
         Ok(None) => true,
@@ -113,13 +133,9 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             false
         }
     };
-    let stored = StateFolder::look(&task.state, &task.name).and_then(|stored| match (stored, &identity) {
-        (Some(stored), Some(identity)) => stored.of_source(identity, &task.state).map(Some),
-        (stored, _) => Ok(stored),
-    });
     match stored {
         Ok(stored) if sink_answers && identity.is_some() => {
-            if let Err(error) = found.compare(stored, task, &tables) {
+            if let Err(error) = found.compare(&stored, task, &tables) {
                 found.fail("sink", &error);
             }
         }
@@ -131,24 +147,16 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
 }
 
 impl Findings {
-    /// What the task would be refused for that has left this state, and topics that are missing.
-    fn compare(&mut self, stored: Option<Checkpoint>, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
-        // Of a task without a state, no comparison reads the source.
-        let stored = stored.unwrap_or_else(|| Checkpoint::new(&task.name, SourceIdentity::GtidDomain));
+    /// What the task would be refused for that has left this state.
+    fn compare(&mut self, stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
         let topics = match &task.sink {
-            SinkOptions::Kafka(_) => task::look_at_topics(&stored, task, tables, &mut *task::open_sink(task)?)?,
+            SinkOptions::Kafka(_) => task::look_at_topics(stored, task, tables, &*task::open_sink(task)?.topics())?,
             // A file would be made.
             SinkOptions::File(_) | SinkOptions::Null => {
-                let mut sink = NullSink { partitions: PRETENDED_PARTITIONS };
-                task::look_at_topics(&stored, task, tables, &mut sink)?
+                task::look_at_topics(stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS))?
             }
         };
-        if let SinkOptions::Kafka(KafkaOptions { create_topics: None, .. }) = &task.sink {
-            for topic in topics.iter().filter(|(_, look)| look.is_none()).map(|(topic, _)| topic) {
-                self.fail("sink", &SinkError::MissingTopic { topic: topic.clone() }.into());
-            }
-        }
-        for Difference { accept, what, means } in remembered::compare(&stored, task, tables, &topics)? {
+        for Difference { accept, what, means } in remembered::compare(stored, task, tables, &topics)? {
             let (check, found, expected) = match accept {
                 Some(Accept::NonEmptyTopics) => ("sink", "not empty", "topics that nobody has written to"),
                 _ => ("task", "not what it was", "the one that began"),

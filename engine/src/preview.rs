@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::batch::{ChangeBatch, Table, TableName, TableParts, Window};
 use crate::config::{CanalOptions, Format, Profile, Task};
@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::pipeline::route::{
     RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
 };
-use crate::sink::NullSink;
+use crate::pipeline::shutdown::Stop;
+use crate::sink::PretendedTopics;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 
@@ -86,8 +87,8 @@ pub fn schema_json(task: Task) -> Result<String, Error> {
 pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     let task = Arc::new(task);
     let source = Source::open(&task, &runtime()?, None)?;
-    let sink = NullSink { partitions: PRETENDED_PARTITIONS };
-    let router = Router::new(task.clone(), source.server_version(), Arc::new(Mutex::new(Box::new(sink))));
+    let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
+    let router = Router::new(task.clone(), source.server_version(), topics, Stop::default());
     let mut shown: BTreeMap<TableName, Shown> = BTreeMap::new();
     for table in source.tables() {
         shown.insert(table.name().clone(), Shown::default());

@@ -29,7 +29,7 @@ use crate::config::{
     PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, Task, ZeroDate, entries_select,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
-use crate::sink::TopicLook;
+use crate::sink::{TopicIdentity, TopicLook};
 use crate::source::mysql::connection::list_names;
 use crate::source::mysql::ledger::TableChunks;
 
@@ -80,6 +80,9 @@ pub struct RememberedTopic {
     pub partitions: u32,
     /// Whether a message of this task has been acknowledged in it.
     pub written: bool,
+    /// The topic itself, where brokers tell.
+    #[serde(default)]
+    pub identity: Option<TopicIdentity>,
 }
 
 /// What is the same for all tables.
@@ -361,13 +364,17 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
     Ok(())
 }
 
+fn is_another(was: Option<TopicIdentity>, is: Option<TopicIdentity>) -> bool {
+    was.zip(is).is_some_and(|(was, is)| was != is)
+}
+
 fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
     let in_use = topics.iter().filter_map(|(name, look)| stored.remembered_topic(name).map(|was| (name, was, look)));
     for (name, was, look) in in_use {
         const GONE: &str = "the rows that were in it are gone with it; a new one gets changes only";
         match look {
             None => found.add_named(Some(Accept::DeletedTopics), "topic ", name, "does not exist any more", GONE),
-            Some(look) if was.written && !look.was_written => {
+            Some(look) if (was.written && !look.was_written) || is_another(was.identity, look.identity) => {
                 found.add_named(Some(Accept::DeletedTopics), "topic ", name, "was deleted and made again", GONE);
             }
             Some(_) => {}
@@ -499,6 +506,7 @@ pub fn take_up_all(
         if checkpoint.remembered_topic(name).is_some() || without_memory {
             let topic = checkpoint.topic_mut(name);
             topic.written = was_written && (topic.written || without_memory);
+            topic.identity = look.and_then(|look| look.identity).or(topic.identity);
         }
     }
     checkpoint.remembered = Some(RememberedTask::of(task));
@@ -546,7 +554,8 @@ impl Checkpoint {
         let index = match self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)) {
             Ok(index) => index,
             Err(index) => {
-                self.topics.insert(index, RememberedTopic { name: name.to_owned(), partitions: 0, written: false });
+                let topic = RememberedTopic { name: name.to_owned(), partitions: 0, written: false, identity: None };
+                self.topics.insert(index, topic);
                 index
             }
         };
@@ -554,8 +563,10 @@ impl Checkpoint {
     }
 
     /// Keys are spread over so many partitions of the topic from now on.
-    pub fn topic_spread(&mut self, name: &str, partitions: u32) {
-        self.topic_mut(name).partitions = partitions;
+    pub fn topic_spread(&mut self, name: &str, partitions: u32, identity: Option<TopicIdentity>) {
+        let topic = self.topic_mut(name);
+        topic.partitions = partitions;
+        topic.identity = identity.or(topic.identity);
     }
 
     /// A message of this task is in the topic.
@@ -654,7 +665,8 @@ mod tests {
         topics_in_use(stored, task, tables).unwrap().into_iter().map(|topic| (topic, look)).collect()
     }
 
-    const WRITTEN: TopicLook = TopicLook { partitions: 3, holds_messages: true, was_written: true };
+    const WRITTEN: TopicLook =
+        TopicLook { partitions: 3, holds_messages: true, was_written: true, identity: Some((7, 1)) };
 
     /// What such a task leaves after its full load.
     fn checkpoint(task: &Task, names: &[&str]) -> Checkpoint {
@@ -663,7 +675,7 @@ mod tests {
         let topics = topics(&checkpoint, task, &tables, None);
         take_up_all(&mut checkpoint, task, &tables, &topics).unwrap();
         for topic in topics.keys() {
-            checkpoint.topic_spread(topic, 3);
+            checkpoint.topic_spread(topic, 3, Some((7, 1)));
             checkpoint.topic_written(topic);
         }
         for name in names {
@@ -782,7 +794,7 @@ format: {dts_avro: {enum: index}}";
         let stored = checkpoint(&one, &["a"]);
         let found = |look| differences(&stored, &one, &["a"], look);
         assert_eq!(found(None), ["deleted_topics: topic shop.a does not exist any more"]);
-        let new = TopicLook { partitions: 4, holds_messages: false, was_written: false };
+        let new = TopicLook { partitions: 4, holds_messages: false, was_written: false, identity: None };
         assert_eq!(
             found(Some(new)),
             [
@@ -792,6 +804,14 @@ format: {dts_avro: {enum: index}}";
         );
         // Messages may have expired.
         assert_eq!(found(Some(TopicLook { holds_messages: false, ..WRITTEN })), [""; 0]);
+        assert_eq!(found(Some(TopicLook { identity: None, ..WRITTEN })), [""; 0]);
+        let another = TopicLook { identity: Some((7, 2)), ..WRITTEN };
+        assert_eq!(found(Some(another)), ["deleted_topics: topic shop.a was deleted and made again"]);
+        // Once accepted, it is the one that counts.
+        let mut accepted = stored.clone();
+        let tables = [table("a")];
+        take_up_all(&mut accepted, &one, &tables, &Topics::from([("shop.a".to_owned(), Some(another))])).unwrap();
+        assert_eq!(differences(&accepted, &one, &["a"], Some(another)), [""; 0]);
     }
 
     #[test]
@@ -820,7 +840,7 @@ format: {dts_avro: {enum: index}}";
         take_up_all(&mut stored, &is, &tables, &topics).unwrap();
         // As the router does.
         for topic in topics.keys() {
-            stored.topic_spread(topic, 3);
+            stored.topic_spread(topic, 3, Some((7, 1)));
         }
         let unwritten = TopicLook { was_written: false, ..WRITTEN };
         assert_eq!(differences(&stored, &is, &["a", "c"], Some(unwritten)), [""; 0]);
@@ -842,7 +862,7 @@ format: {dts_avro: {enum: index}}";
         assert!(stored.tables.iter().all(|table| table.load == LoadState::Done), "{:?}", stored.tables);
         assert!(stored.topics.iter().all(|topic| topic.written), "{:?}", stored.topics);
         for topic in topics.keys() {
-            stored.topic_spread(topic, 3);
+            stored.topic_spread(topic, 3, Some((7, 1)));
         }
         let found = differences(&stored, &is, &["a", "b"], None);
         assert_eq!(found, ["deleted_topics: topic shop.a, shop.b does not exist any more"]);

@@ -15,7 +15,7 @@ use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
 use crate::sink::file::FileSink;
 use crate::sink::kafka::{self, KafkaSink};
-use crate::sink::{NullSink, Sink};
+use crate::sink::{self, NullSink, Sink, SinkError};
 use crate::source::{Context, Source, SourceError};
 use crate::status::display::{Display, Screen};
 use crate::status::{Status, Summary};
@@ -56,28 +56,28 @@ pub fn run_with(
         Some(checkpoint) => source.check_stored(checkpoint, &state)?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
-    let mut sink = open_sink(&task)?;
+    let sink = open_sink(&task)?;
     let (abort, other_run) = (sink.aborter(), stop.clone());
     let lock = source.lock(&task, move || {
         // Nothing may be sent beside another run, not even what is on its way.
         other_run.stop();
         abort();
     })?;
-    let topics = look_at_topics(&checkpoint, &task, source.tables(), &mut *sink)?;
+    let topics = look_at_topics(&checkpoint, &task, source.tables(), &*sink.topics())?;
     let differences = remembered::compare(&checkpoint, &task, source.tables(), &topics)?;
     remembered::refuse(differences, &task, accept)?;
     if checkpoint.has_begun() && checkpoint.remembered.is_none() {
         info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
     }
     remembered::take_up_all(&mut checkpoint, &task, source.tables(), &topics)?;
-    let sink = Arc::new(Mutex::new(sink));
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
-    let router = Router::new(task.clone(), source.server_version(), sink.clone()).remembering(tracker.clone());
-    let router = Arc::new(router);
+    let router = Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone());
+    let router = Arc::new(router.remembering(tracker.clone()));
     // Filters, projections, partitions and topics are refused here, not in the middle of a table.
     for table in source.tables() {
         router.route(table)?;
     }
+    let sink = Arc::new(Mutex::new(sink));
     let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads: task.threads.get() };
     let result = pipeline::run(&pipeline, &state, |emitter| {
         // What the task promises is on disk before the first row leaves.
@@ -98,7 +98,7 @@ pub(crate) fn look_at_topics(
     checkpoint: &Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
-    sink: &mut dyn Sink,
+    sink: &dyn sink::Topics,
 ) -> Result<Topics, Error> {
     let topics = remembered::topics_in_use(checkpoint, task, tables)?;
     let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -118,10 +118,10 @@ pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     })
 }
 
-/// Tries to reach and enter what the task sends to.
-pub fn check_sink(task: &Task) -> Result<Option<kafka::BrokerInfo>, Error> {
+/// Tries to reach and enter what the task sends to, and tells what stands against sending to `topics`.
+pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
     match &task.sink {
-        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?)?)),
+        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics)?)),
         SinkOptions::File(_) | SinkOptions::Null => Ok(None),
     }
 }

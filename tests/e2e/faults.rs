@@ -212,6 +212,7 @@ fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(
             }
             left == 0
         });
+        reader.disconnect();
         interrupt(&mut rng);
         println!("{test}: interrupted in {phase}");
     }

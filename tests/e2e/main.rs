@@ -31,6 +31,7 @@ mod resume;
 mod security;
 mod snapshot;
 mod statements;
+mod topics;
 mod transform;
 mod types;
 mod values;

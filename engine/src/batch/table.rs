@@ -49,13 +49,23 @@ pub struct UniqueKey {
 }
 
 /// A table at one version of its schema.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(from = "TableParts", into = "TableParts")]
 pub struct Table {
     parts: TableParts,
     schema: SchemaRef,
     key: Vec<usize>,
+    /// Of each column, where the catalogue told them. Neither stored nor compared: only how a table is cut depends on them.
+    collations: Vec<Option<Arc<str>>>,
 }
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Table) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for Table {}
 
 /// What a [`Table`] is made from and stored as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +83,7 @@ impl From<TableParts> for Table {
         let fields: Vec<Field> =
             parts.columns.iter().map(|c| Field::new(&c.name, c.sql_type.arrow(), c.nullable)).collect();
         let key = parts.unique_keys.first().map(|key| key.columns.clone()).unwrap_or_default();
-        Table { schema: Arc::new(Schema::new(fields)), key, parts }
+        Table { schema: Arc::new(Schema::new(fields)), key, parts, collations: Vec::new() }
     }
 }
 
@@ -85,11 +95,25 @@ impl From<Table> for TableParts {
 
 impl Clone for Table {
     fn clone(&self) -> Table {
-        Table::from(self.parts.clone())
+        Table::from(self.parts.clone()).with_collations(self.collations.clone())
     }
 }
 
 impl Table {
+    /// With the collation of each column.
+    pub fn with_collations(self, collations: Vec<Option<Arc<str>>>) -> Table {
+        Table { collations, ..self }
+    }
+
+    /// MySQL's name of a column's collation; none if it has none, or if nobody told.
+    pub fn collation(&self, column: usize) -> Option<&str> {
+        self.collations.get(column)?.as_deref()
+    }
+
+    pub fn has_collations_of(&self, other: &Table) -> bool {
+        self.collations == other.collations
+    }
+
     pub fn name(&self) -> &TableName {
         &self.parts.name
     }

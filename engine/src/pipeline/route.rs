@@ -16,9 +16,10 @@ use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder, MarkEncoder};
 use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
+use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
-use crate::sink::{Sink, SinkError};
+use crate::sink::{SinkError, Topics};
 use crate::transform::{Transform, TransformError};
 
 /// Filter, partitions, projection and encoding of one table version.
@@ -195,33 +196,35 @@ fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
     }
 }
 
+/// Definitions of a table, each with its route, the latest first.
+type KnownRoutes = VecDeque<(Arc<Table>, Arc<Route>)>;
+
 /// Routes by table version, planned when first needed.
 pub struct Router {
     task: Arc<Task>,
     server_version: String,
-    /// Shared with the stage that sends: topics are prepared when a route is planned.
-    sink: Arc<Mutex<Box<dyn Sink>>>,
+    /// Prepared when a route is planned.
+    topics: Arc<dyn Topics>,
+    stop: Stop,
     marks: Box<dyn MarkEncoder>,
     /// By table, the definitions met last. Full load and binlog may find the same one apart, and versions number what the
     /// binlog shows, so that a definition is known by what it says.
-    routes: Mutex<HashMap<TableName, VecDeque<Planned>>>,
+    routes: Mutex<HashMap<TableName, KnownRoutes>>,
     /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
     memory: Option<Arc<Tracker>>,
 }
 
-type Planned = (Arc<Table>, Arc<Route>);
-
 /// Definitions of a table whose routes are kept: what chunks and changes in flight may have.
 const DEFINITIONS_MAX: usize = 8;
 
 impl Router {
     /// `server_version` is what the source calls itself.
-    pub fn new(task: Arc<Task>, server_version: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Router {
+    pub fn new(task: Arc<Task>, server_version: String, topics: Arc<dyn Topics>, stop: Stop) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
         let (routes, partitions) = (Mutex::default(), Mutex::default());
-        Router { task, server_version, sink, marks, routes, partitions, memory: None }
+        Router { task, server_version, topics, stop, marks, routes, partitions, memory: None }
     }
 
     /// Remembers every table for which a route is planned, and its topic.
@@ -233,7 +236,7 @@ impl Router {
     pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
         let mut routes = self.routes.lock().expect("planning does not panic");
         let known = routes.entry(table.name().clone()).or_default();
-        let is_same = |(other, _): &&Planned| Arc::ptr_eq(other, table) || other.is_defined_as(table);
+        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
         if let Some((_, route)) = known.iter().find(is_same) {
             return Ok(route.clone());
         }
@@ -292,14 +295,15 @@ impl Router {
     }
 
     fn prepare_topic(&self, topic: &str) -> Result<u32, SinkError> {
-        let mut known = self.partitions.lock().expect("preparing does not panic");
-        if let Some(&partitions) = known.get(topic) {
+        let known = self.partitions.lock().expect("its holders do not panic").get(topic).copied();
+        if let Some(partitions) = known {
             return Ok(partitions);
         }
-        let partitions = self.sink.lock().expect("sinks do not panic").prepare_topic(topic)?;
-        known.insert(topic.to_owned(), partitions);
+        let partitions = self.topics.prepare(topic, &|| self.stop.is_stopped())?;
+        self.partitions.lock().expect("its holders do not panic").insert(topic.to_owned(), partitions);
         if let Some(tracker) = &self.memory {
-            tracker.update(|memory| memory.topic_spread(topic, partitions));
+            let identity = self.topics.identity(topic);
+            tracker.update(|memory| memory.topic_spread(topic, partitions, identity));
         }
         Ok(partitions)
     }

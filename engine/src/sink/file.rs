@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::message::{MessageBatch, MessageWindow};
-use crate::sink::{Delivery, Sink, SinkError, TopicLook, order, pretended_topics};
+use crate::sink::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -72,12 +72,8 @@ impl Sink for FileSink {
         Ok(delivery)
     }
 
-    fn prepare_topic(&mut self, _: &str) -> Result<u32, SinkError> {
-        Ok(self.partitions)
-    }
-
-    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
-        Ok(pretended_topics(topics, self.partitions))
+    fn topics(&self) -> Arc<dyn Topics> {
+        Arc::new(PretendedTopics(self.partitions))
     }
 
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -136,7 +132,7 @@ mod tests {
         let window = |batches| MessageWindow { batches, progress: None };
         for _ in 0..2 {
             let mut sink = FileSink::new(&path, 3).unwrap();
-            assert_eq!(sink.prepare_topic("shop.orders").unwrap(), 3);
+            assert_eq!(sink.topics().prepare("shop.orders", &|| false).unwrap(), 3);
             let batches = vec![
                 batch("shop.orders", &[(0, 1, "a"), (2, 0, "c"), (2, 2, "d")]),
                 batch("shop.items", &[(1, 0, "b")]),

@@ -22,11 +22,8 @@ pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
 pub trait Sink: Send {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError>;
 
-    /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
-    fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError>;
-
-    /// What is known of topics, without changing anything; `None` for one that does not exist.
-    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError>;
+    /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic.
+    fn topics(&self) -> Arc<dyn Topics>;
 
     /// Something that any thread may call to end what blocks: a `send` that waits and every outstanding delivery fail with
     /// [`SinkError::Stopped`].
@@ -41,6 +38,45 @@ pub struct TopicLook {
     pub holds_messages: bool,
     /// Something has been written to it since it was made, whether that is still there or not.
     pub was_written: bool,
+    /// The topic itself, where brokers tell: another one under the same name has another.
+    pub identity: Option<TopicIdentity>,
+}
+
+/// Another one for each topic that is made, also under an old name.
+pub type TopicIdentity = (i64, i64);
+
+/// The topics of a sink. Any thread may ask while another one sends.
+pub trait Topics: Send + Sync {
+    /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
+    ///
+    /// While nobody answers, asks again for as long as the sink itself would wait for brokers, or until `stopped` says
+    /// that the task ends. If nobody has ever answered, gives up sooner: then it is the address that is wrong.
+    fn prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError>;
+
+    /// Of a topic that is prepared, where brokers tell.
+    fn identity(&self, topic: &str) -> Option<TopicIdentity>;
+
+    /// What is known of topics, without changing anything; `None` for one that does not exist.
+    fn look(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError>;
+}
+
+/// Topics that exist in name only, with as many partitions as one likes.
+pub(crate) struct PretendedTopics(pub(crate) u32);
+
+impl Topics for PretendedTopics {
+    fn prepare(&self, _: &str, _: &dyn Fn() -> bool) -> Result<u32, SinkError> {
+        Ok(self.0)
+    }
+
+    fn identity(&self, _: &str) -> Option<TopicIdentity> {
+        None
+    }
+
+    /// Each is there, empty, and nothing has happened to it.
+    fn look(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        let look = TopicLook { partitions: self.0, holds_messages: false, was_written: true, identity: None };
+        Ok(vec![Some(look); topics.len()])
+    }
 }
 
 /// What went wrong while delivering.
@@ -53,11 +89,20 @@ pub enum SinkError {
     #[error("topic {topic} does not exist and create_topics is off")]
     MissingTopic { topic: String },
     #[error("could not create topic {topic}: {reason}")]
-    CreateTopic { topic: String, reason: String },
+    CreateTopic { topic: String, reason: String, hint: Option<&'static str> },
     #[error("topic {topic} refused a message of {bytes} bytes: {reason}")]
     TooLarge { topic: String, bytes: usize, reason: String },
+    /// With one line of what to do, where the broker's code tells more than its words.
     #[error("topic {topic}, partition {partition}: {reason}")]
-    Delivery { topic: String, partition: i32, reason: String },
+    Delivery { topic: String, partition: i32, reason: String, hint: Option<&'static str> },
+    #[error("topic {topic} {what} after the task had begun to send to it: what it held is gone")]
+    TopicGone { topic: String, what: &'static str },
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
+    )]
+    Compacted { topic: String, policy: String },
+    #[error("topic {topic}: {reason}")]
+    Topic { topic: String, reason: String, hint: Option<&'static str> },
     #[error("Kafka client: {0}")]
     Client(String),
     #[error("could not write {path}: {error}")]
@@ -74,6 +119,18 @@ impl SinkError {
                 "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
             }
             SinkError::MissingTopic { .. } => "create the topic, or set sink.create_topics",
+            SinkError::CreateTopic { hint, .. } => {
+                hint.unwrap_or("correct sink.create_topics, or create the topic by hand")
+            }
+            SinkError::TopicGone { .. } => {
+                "begin again with a full load into an empty topic (move the state folder away); or go on without what is gone: \
+                 tidegate run --accept deleted_topics"
+            }
+            SinkError::Compacted { .. } => {
+                "set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be created), or choose \
+                 another one with sink.topic"
+            }
+            SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, or leave the large column out with select"
             }
@@ -100,20 +157,11 @@ impl Sink for NullSink {
         Ok(delivery)
     }
 
-    fn prepare_topic(&mut self, _: &str) -> Result<u32, SinkError> {
-        Ok(self.partitions)
-    }
-
-    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
-        Ok(pretended_topics(topics, self.partitions))
+    fn topics(&self) -> Arc<dyn Topics> {
+        Arc::new(PretendedTopics(self.partitions))
     }
 
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
         Box::new(|| ())
     }
-}
-
-/// Topics of a sink that has none: each is there, empty, and nothing has happened to it.
-fn pretended_topics(topics: &[&str], partitions: u32) -> Vec<Option<TopicLook>> {
-    vec![Some(TopicLook { partitions, holds_messages: false, was_written: true }); topics.len()]
 }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
+use rdkafka::metadata::Metadata;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -219,8 +221,22 @@ impl Message {
 }
 
 /// Reads topics from their beginning, whenever they come to be.
+///
+/// The offsets are the reader's own, and a consumer that meets an error, or hears nothing for a while, is replaced by a new one
+/// that goes on at them. When a partition loses its leader, as at the death of its broker, and a consumer of librdkafka 2.12
+/// asks for more, the broker answers that there is no leader, and `rd_kafka_handle_Fetch_metadata_update` takes that partition
+/// out of its list without making the list shorter: what stands there instead is memory that nobody has written. Its leader's
+/// epoch is then a number that no later one reaches, so that the partition waits for good, or the process dies of it.
 pub(crate) struct Reader {
-    consumer: BaseConsumer,
+    brokers: String,
+    /// None: made when it is needed.
+    consumer: Option<BaseConsumer>,
+    /// The consumer has read something.
+    has_read: bool,
+    /// When the consumer was made, or gave its last message.
+    heard: Instant,
+    /// The last few errors, for whoever waits in vain.
+    errors: Vec<String>,
     /// Topics that do not exist yet.
     missing: BTreeSet<String>,
     /// The next offset of each partition.
@@ -260,10 +276,20 @@ fn consumer(brokers: &str) -> BaseConsumer {
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a consumer may hear nothing before another one is asked.
+const SILENCE: Duration = Duration::from_secs(5);
+
 impl Reader {
     pub(crate) fn new(brokers: &str, topics: Vec<String>) -> Reader {
-        let consumer = consumer(brokers);
-        Reader { consumer, missing: topics.into_iter().collect(), next: BTreeMap::new() }
+        Reader {
+            brokers: brokers.to_owned(),
+            consumer: None,
+            has_read: false,
+            heard: Instant::now(),
+            errors: Vec::new(),
+            missing: topics.into_iter().collect(),
+            next: BTreeMap::new(),
+        }
     }
 
     /// Takes messages until `enough` says so; the engine must be running.
@@ -285,9 +311,23 @@ impl Reader {
     /// Takes what is there right now, or comes within a moment, until `take` refuses the rest.
     pub(crate) fn poll(&mut self, mut take: impl FnMut(Message) -> bool) {
         self.find_topics();
-        while let Some(result) = self.consumer.poll(Duration::from_millis(10)) {
-            // Errors of a consumer are about connections, and it repairs them by itself: whoever waits has a deadline.
-            let Ok(message) = result else { continue };
+        let consumer = self.take_consumer();
+        let mut is_stale = self.heard.elapsed() > SILENCE;
+        while let Some(result) = consumer.poll(Duration::from_millis(10)) {
+            let message = match result {
+                Ok(message) => message,
+                Err(error) => {
+                    let is_connection = matches!(
+                        error.rdkafka_error_code(),
+                        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+                    );
+                    // One that has read nothing yet has nothing to be wrong about, and connects again by itself.
+                    is_stale |= self.has_read || !is_connection;
+                    self.note(error);
+                    break;
+                }
+            };
+            (self.has_read, self.heard) = (true, Instant::now());
             let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
             let next = self.next.get_mut(&(topic.to_owned(), partition)).expect("assigned");
             assert!(offset >= *next, "partition {partition} of {topic} went back to {offset}");
@@ -300,17 +340,36 @@ impl Reader {
                 break;
             }
         }
+        if !is_stale {
+            self.consumer = Some(consumer);
+        }
+    }
+
+    /// Before a broker is killed: see [`Reader`].
+    pub(crate) fn disconnect(&mut self) {
+        self.consumer = None;
+    }
+
+    fn take_consumer(&mut self) -> BaseConsumer {
+        self.consumer.take().unwrap_or_else(|| {
+            (self.has_read, self.heard) = (false, Instant::now());
+            let consumer = consumer(&self.brokers);
+            self.assign(&consumer);
+            consumer
+        })
     }
 
     /// Takes everything up to the ends of all partitions as they are now.
     pub(crate) fn read_to_end(&mut self, mut take: impl FnMut(Message)) {
         self.find_topics();
         let mut ends = BTreeMap::new();
+        let consumer = self.take_consumer();
         for (topic, partition) in self.next.keys() {
             let (_, end) =
-                wait_for("ends of partitions", || self.consumer.fetch_watermarks(topic, *partition, TIMEOUT).ok());
+                wait_for("ends of partitions", || consumer.fetch_watermarks(topic, *partition, TIMEOUT).ok());
             ends.insert((topic.clone(), *partition), end);
         }
+        self.consumer = Some(consumer);
         wait_for("the ends of all partitions", || {
             self.poll(|message| {
                 take(message);
@@ -329,9 +388,10 @@ impl Reader {
         if self.missing.is_empty() {
             return;
         }
-        let Ok(metadata) = self.consumer.fetch_metadata(None, TIMEOUT) else { return };
+        let consumer = self.take_consumer();
+        let metadata = consumer.fetch_metadata(None, TIMEOUT);
         let mut found = false;
-        for topic in metadata.topics() {
+        for topic in metadata.iter().flat_map(Metadata::topics) {
             if topic.partitions().is_empty() || !self.missing.remove(topic.name()) {
                 continue;
             }
@@ -341,11 +401,31 @@ impl Reader {
             }
         }
         if found {
-            let mut list = TopicPartitionList::new();
-            for ((topic, partition), next) in &self.next {
-                list.add_partition_offset(topic, *partition, Offset::Offset(*next)).expect("a valid offset");
-            }
-            self.consumer.assign(&list).expect("a valid list");
+            self.assign(&consumer);
+        }
+        self.consumer = Some(consumer);
+    }
+
+    fn note(&mut self, error: KafkaError) {
+        if self.errors.len() == 20 {
+            self.errors.remove(0);
+        }
+        self.errors.push(error.to_string());
+    }
+
+    fn assign(&self, consumer: &BaseConsumer) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), next) in &self.next {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*next)).expect("a valid offset");
+        }
+        consumer.assign(&list).expect("a valid list");
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the reader stood at {:?} and had met {:?}", self.next, self.errors);
         }
     }
 }

@@ -18,6 +18,9 @@
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
 //! up.
 //!
+//! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
+//! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
+//!
 //! **A failure is final**: what librdkafka reports as failed it has already repeated as often as that may help. Then all
 //! windows fail with this one reason, nothing that waits is sent any more, and the sink takes no further window. Start
 //! again from the checkpoint with a new sink.
@@ -25,12 +28,14 @@
 //! **Dropping** the sink stops at once: windows that are not delivered resolve with [`SinkError::Stopped`]. Await the
 //! deliveries first.
 
+mod lull;
 mod options;
 mod outstanding;
 mod producer;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,13 +46,16 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
+use topics::KafkaTopics;
 pub use topics::{BrokerInfo, check};
+use watch::Watch;
 
+use lull::{Lull, Order};
 use outstanding::{Outstanding, WindowId};
 use producer::{Event, EventKind, Messages, Producer, Topic};
 
 use crate::message::{MessageBatch, MessageWindow};
-use crate::sink::{Delivery, Sink, SinkError, TopicLook, order};
+use crate::sink::{Delivery, Sink, SinkError, Topics, order};
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
 /// in one go they lie side by side, and everything that walks the list takes half the time of a list that was made in
@@ -55,19 +63,19 @@ use crate::sink::{Delivery, Sink, SinkError, TopicLook, order};
 const MESSAGES_PER_CALL: usize = 512;
 /// How often the thread of reports looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
+/// When the oldest window has got no further for so long, something is wrong with brokers or topics.
+const TROUBLE_AFTER: Duration = Duration::from_secs(2);
 /// Most that Kafka's format and librdkafka's own count add to a value.
 const FRAMING_BYTES_MAX: usize = 512;
 
 pub struct KafkaSink {
-    topics: HashMap<Arc<str>, Topic>,
+    handles: HashMap<Arc<str>, Topic>,
+    topics: Arc<KafkaTopics>,
     /// By partition; empty between calls, kept for their memory.
     lists: Vec<Messages>,
     producer: Arc<Producer>,
     reports: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    journal: Arc<Journal>,
-    brokers: String,
-    create_topics: Option<CreateTopics>,
     value_bytes_max: usize,
 }
 
@@ -80,12 +88,16 @@ impl KafkaSink {
         let producer = Arc::new(Producer::new(&config, Outstanding::new(options.buffer_bytes))?);
         let journal = Arc::new(Journal::default());
         let stop = Arc::new(AtomicBool::new(false));
+        let topics = Arc::new(KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options));
         let service = ReportService {
             producer: Arc::clone(&producer),
-            journal: Arc::clone(&journal),
+            journal,
             stop: Arc::clone(&stop),
-            brokers: options.brokers.clone(),
-            patience: Patience { retry: options.retry, oldest: None, since: Instant::now() },
+            brokers: topics.brokers.clone(),
+            patience: Patience::new(topics.retry, Instant::now()),
+            watch: Watch::new(Arc::clone(&topics)),
+            lull: Lull::new(Instant::now()),
+            topics: Arc::clone(&topics),
             counts: Vec::new(),
         };
         let reports = std::thread::Builder::new()
@@ -93,14 +105,12 @@ impl KafkaSink {
             .spawn(move || service.run())
             .map_err(|error| SinkError::Client(format!("could not start a thread: {error}")))?;
         Ok(KafkaSink {
-            topics: HashMap::new(),
+            handles: HashMap::new(),
+            topics,
             lists: Vec::new(),
             producer,
             reports: Some(reports),
             stop,
-            journal,
-            brokers: options.brokers,
-            create_topics: options.create_topics,
             value_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
         })
     }
@@ -124,10 +134,10 @@ impl KafkaSink {
         by_topic.sort_by(|a, b| a.topic.cmp(&b.topic));
         for same_topic in by_topic.chunk_by(|a, b| a.topic == b.topic) {
             let name = &same_topic[0].topic;
-            if !self.topics.contains_key(name) {
-                self.topics.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
+            if !self.handles.contains_key(name) {
+                self.handles.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
             }
-            let topic = &self.topics[name];
+            let topic = &self.handles[name];
             let partition_count =
                 same_topic.iter().flat_map(|batch| &batch.partitions).max().map_or(0, |&last| last + 1);
             let lists = &mut self.lists;
@@ -172,12 +182,8 @@ impl Sink for KafkaSink {
         Ok(delivery)
     }
 
-    fn prepare_topic(&mut self, topic: &str) -> Result<u32, SinkError> {
-        self.partition_count(topic)
-    }
-
-    fn look(&mut self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
-        self.look_at(topics)
+    fn topics(&self) -> Arc<dyn Topics> {
+        Arc::clone(&self.topics) as Arc<dyn Topics>
     }
 
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -206,6 +212,9 @@ struct ReportService {
     stop: Arc<AtomicBool>,
     brokers: String,
     patience: Patience,
+    watch: Watch,
+    lull: Lull,
+    topics: Arc<KafkaTopics>,
     /// Of the event at hand; kept for its memory.
     counts: Vec<(WindowId, usize)>,
 }
@@ -213,12 +222,29 @@ struct ReportService {
 impl ReportService {
     fn run(mut self) {
         while !self.stop.load(Ordering::Acquire) {
-            if let Some(event) = self.producer.next_event(TICK) {
+            let mut heard = false;
+            if let Some(event) = self.producer.next_event(self.lull.next_step().unwrap_or(TICK)) {
+                // A connection that breaks is no silence either: what was in flight on it is to be sent again.
+                heard = matches!(event.kind(), EventKind::Reports | EventKind::Error { .. });
                 self.serve(event);
             }
-            if self.patience.is_over(self.producer.outstanding.oldest(), Instant::now()) {
+            let (oldest, now) = (self.producer.outstanding.oldest(), Instant::now());
+            match self.lull.step(heard, oldest.is_some(), now) {
+                Some(Order::Pause) => self.producer.set_paused(&self.topics.partitions(), true),
+                Some(Order::Resume) => self.producer.set_paused(&self.topics.partitions(), false),
+                Some(Order::Wake) => self.producer.wake_brokers(),
+                None => {}
+            }
+            let waited = self.patience.waited(oldest, now);
+            if waited > self.patience.retry {
                 let reason = format!("nothing was acknowledged for {} s", self.patience.retry.as_secs_f32());
                 self.producer.fail(self.journal.unreachable(&self.brokers, &reason));
+            } else if self.patience.should_say(waited) {
+                let error = self.journal.unreachable(&self.brokers, "no answer to what was sent");
+                tracing::warn!(%error, "nothing has been acknowledged for {} s, still waiting", waited.as_secs());
+            }
+            if let Some(error) = self.watch.look(waited >= TROUBLE_AFTER, now) {
+                self.producer.fail(error);
             }
         }
     }
@@ -229,7 +255,7 @@ impl ReportService {
                 let mut failure = None;
                 let mut delivered_any = false;
                 self.counts.clear();
-                event.each_report(|report| {
+                event.each_report(&self.producer, |report| {
                     match self.counts.last_mut() {
                         Some((window, count)) if *window == report.window() => *count += 1,
                         _ => self.counts.push((report.window(), 1)),
@@ -290,6 +316,10 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         (Some(SinkError::TooLarge { bytes, .. }), RDKafkaErrorCode::MessageSizeTooLarge) => {
             *bytes = report.value_bytes().max(*bytes);
         }
+        // Says more than that another message of the same request was refused.
+        (failure @ Some(SinkError::Delivery { .. }), RDKafkaErrorCode::InvalidRecord) => {
+            *failure = Some(refusal(report))
+        }
         (Some(_), _) => {}
         (failure, RDKafkaErrorCode::MessageSizeTooLarge) => {
             *failure = Some(SinkError::TooLarge {
@@ -301,14 +331,51 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         (failure, RDKafkaErrorCode::MessageTimedOut) => {
             *failure = Some(SinkError::Unreachable { brokers: brokers.into(), reason: report.reason() });
         }
-        (failure, _) => {
-            *failure = Some(SinkError::Delivery {
-                topic: report.topic(),
-                partition: report.partition(),
-                reason: report.reason(),
-            });
-        }
+        (failure, _) => *failure = Some(refusal(report)),
     }
+}
+
+fn refusal(report: &producer::Report<'_>) -> SinkError {
+    refused(report.error(), report.topic(), report.partition(), report.reason())
+}
+
+fn refused(code: RDKafkaErrorCode, topic: String, partition: i32, reason: String) -> SinkError {
+    match code {
+        // From the moment on at which librdkafka believes it.
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            SinkError::TopicGone { topic, what: "was deleted" }
+        }
+        code => SinkError::Delivery { topic, partition, reason, hint: hint_of(code) },
+    }
+}
+
+/// What to do when brokers give this for their reason.
+fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
+    Some(match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "grant the user DESCRIBE and WRITE on the topic, and CREATE if the task is to create it"
+        }
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "grant the user IDEMPOTENT_WRITE on the cluster (brokers before 2.8), and CREATE if the task is to create topics"
+        }
+        RDKafkaErrorCode::InvalidTopic => {
+            "a topic's name has at most 249 letters, digits, dots, underscores and hyphens: choose another one"
+        }
+        RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidDifferentRecord => {
+            "the topic's settings demand something that these messages do not have, such as a key (cleanup.policy=compact) or a \
+             time close to the broker's: change them, or send to another topic"
+        }
+        RDKafkaErrorCode::InvalidTimestamp => {
+            "the clocks of this machine and of the brokers differ by more than message.timestamp.*.max.ms of the topic allows"
+        }
+        RDKafkaErrorCode::PolicyViolation => "a policy of the brokers forbids it: their operator knows which",
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            "set sink.create_topics.replication to at most the number of brokers"
+        }
+        RDKafkaErrorCode::UnsupportedCompressionType => "set another compression.type in sink.options",
+        RDKafkaErrorCode::UnknownPartition => "the topic has fewer partitions than it had: start the task again",
+        _ => return None,
+    })
 }
 
 /// Notices when the oldest window gets no further.
@@ -317,15 +384,34 @@ struct Patience {
     /// The window and its messages left, and since when that is so.
     oldest: Option<(WindowId, usize)>,
     since: Instant,
+    /// When it is time to say so.
+    say_at: Duration,
 }
 
+/// How long nothing is acknowledged before that is said; then again each time it has lasted twice as long.
+const SAY_AFTER: Duration = Duration::from_secs(10);
+
 impl Patience {
-    fn is_over(&mut self, oldest: Option<(WindowId, usize)>, now: Instant) -> bool {
+    fn new(retry: Duration, now: Instant) -> Patience {
+        Patience { retry, oldest: None, since: now, say_at: SAY_AFTER }
+    }
+
+    /// How long the oldest window has got no further.
+    fn waited(&mut self, oldest: Option<(WindowId, usize)>, now: Instant) -> Duration {
         if oldest.is_none() || oldest != self.oldest {
             self.oldest = oldest;
             self.since = now;
+            self.say_at = SAY_AFTER;
         }
-        now - self.since > self.retry
+        now - self.since
+    }
+
+    fn should_say(&mut self, waited: Duration) -> bool {
+        let should = waited >= self.say_at;
+        if should {
+            self.say_at *= 2;
+        }
+        should
     }
 }
 

@@ -8,15 +8,20 @@
 //!   holds each window's values until all its messages are reported, and is dropped after the client.
 //! - A message carries the number of its window, not a pointer.
 //! - Handles of topics and queues are given back before the client is, because their owners keep it alive.
+//! - Text that librdkafka shows is copied while its owner lives, and each call below names the owner: an event for what
+//!   an event shows, the library itself for its constants. The broker's words about a single message have no owner that
+//!   we could keep: [`Words`] takes them where they are still there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::{Client, DefaultClientContext};
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, NativeClientConfig};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
@@ -24,13 +29,19 @@ use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
 use super::outstanding::{Outstanding, WindowId};
-use crate::sink::SinkError;
+use super::refused;
+use crate::sink::{SinkError, TopicIdentity};
 
 pub(super) struct Producer {
     // Dropped in this order. The client's end joins all threads that read values.
     queue: Queue,
     client: Client,
     pub(super) outstanding: Outstanding,
+    /// librdkafka's threads have its address.
+    words: Arc<Words>,
+    /// How often partitions were paused.
+    #[cfg(test)]
+    pub(super) pauses: AtomicUsize,
 }
 
 impl Producer {
@@ -38,11 +49,20 @@ impl Producer {
         let native = config.create_native_config().map_err(client_error)?;
         // SAFETY: the configuration is alive, and only a number is stored in it.
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
+        let words = Arc::<Words>::default();
+        words.listen(&native)?;
         let client =
             Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map_err(client_error)?;
         // SAFETY: the client is alive; the reference to its main queue that this returns is ours to give back.
         let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
-        Ok(Producer { queue: Queue(NonNull::new(queue).expect("a client has a main queue")), client, outstanding })
+        Ok(Producer {
+            queue: Queue(NonNull::new(queue).expect("a client has a main queue")),
+            client,
+            outstanding,
+            words,
+            #[cfg(test)]
+            pauses: AtomicUsize::new(0),
+        })
     }
 
     /// Waits for the next event. `None` when time is up, or after [`Producer::wake`].
@@ -68,6 +88,27 @@ impl Producer {
             // SAFETY: the client is alive. Each message that is purged is reported.
             unsafe { sys::rd_kafka_purge(self.client.native_ptr(), purge) };
         }
+    }
+
+    /// Has librdkafka pass over partitions, or look at them again, soon.
+    pub(super) fn set_paused(&self, partitions: &TopicPartitionList, paused: bool) {
+        #[cfg(test)]
+        self.pauses.fetch_add(usize::from(paused), Ordering::Relaxed);
+        let client = self.client.native_ptr();
+        // SAFETY: the client and the list are alive. What goes wrong is written into the list for single partitions, which
+        // are unknown then and have nothing to be passed over.
+        unsafe {
+            match paused {
+                true => sys::rd_kafka_pause_partitions(client, partitions.ptr()),
+                false => sys::rd_kafka_resume_partitions(client, partitions.ptr()),
+            }
+        };
+    }
+
+    /// Has librdkafka's threads look at what they could send.
+    pub(super) fn wake_brokers(&self) {
+        // SAFETY: the client is alive. Without time to wait, a flush is no more than that.
+        unsafe { sys::rd_kafka_flush(self.client.native_ptr(), 0) };
     }
 
     /// Asks a broker about one topic, or about all.
@@ -123,7 +164,7 @@ impl Producer {
 
     /// Creates a topic; `-1` partitions or replicas are the broker's default.
     pub(super) fn create_topic(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         partitions: i32,
         replication: i32,
@@ -132,19 +173,16 @@ impl Producer {
     ) -> Result<(), (RDKafkaErrorCode, String)> {
         let invalid = |reason: &str| (RDKafkaErrorCode::InvalidArgument, reason.to_string());
         let text = |text: &str| CString::new(text).map_err(|_| invalid("a name or setting contains a zero byte"));
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let name = text(name)?;
         let config = config
             .iter()
             .map(|(key, value)| Ok((text(key)?, text(value)?)))
             .collect::<Result<Vec<_>, (RDKafkaErrorCode, String)>>()?;
-        let rk = self.client.native_ptr();
         let mut reason = [0 as c_char; 512];
 
-        // SAFETY: all strings live until the end of this function and are copied by librdkafka. The description, the
-        // options and the queue are destroyed on every path, after the answer to the request has been taken from the
-        // queue or the request has been given up: librdkafka then drops the answer together with its own reference.
-        unsafe {
+        // SAFETY: the strings live until the end of this function and are copied by librdkafka, and `reason` is written
+        // within its length and ends with a zero byte. The description is destroyed on every path; a request has copied it.
+        let request = unsafe {
             let topic =
                 sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, reason.as_mut_ptr(), reason.len());
             if topic.is_null() {
@@ -153,19 +191,207 @@ impl Producer {
             for (key, value) in &config {
                 sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
             }
-            let options = sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS);
-            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason.as_mut_ptr(), reason.len());
-            sys::rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, reason.as_mut_ptr(), reason.len());
-            let answers = Queue(NonNull::new(sys::rd_kafka_queue_new(rk)).expect("memory for a queue"));
-            let mut topics = [topic];
-            sys::rd_kafka_CreateTopics(rk, topics.as_mut_ptr(), 1, options, answers.0.as_ptr());
-            sys::rd_kafka_AdminOptions_destroy(options);
+            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+            let request = self.request(operation, timeout, |client, options, answers| {
+                let mut topics = [topic];
+                sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), 1, options, answers);
+            });
             sys::rd_kafka_NewTopic_destroy(topic);
-            match answers.poll(timeout + Duration::from_secs(1)) {
-                Some(event) => event.topic_result(),
-                None => Err((RDKafkaErrorCode::OperationTimedOut, "no answer".into())),
+            request
+        };
+        match request.answer(timeout + Duration::from_secs(1)) {
+            Some(event) => event.created_topic(),
+            None => Err((RDKafkaErrorCode::OperationTimedOut, "no answer".into())),
+        }
+    }
+
+    /// A setting of a topic as brokers tell it; none where they do not, because we may not ask or they cannot say.
+    pub(super) fn topic_setting(self: &Arc<Self>, topic: &str, setting: &CStr, timeout: Duration) -> Option<String> {
+        let name = CString::new(topic).ok()?;
+        // SAFETY: the name lives until the end of this function and is copied by librdkafka. The description is destroyed
+        // after the request has copied it.
+        let request = unsafe {
+            let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+            let resource = sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
+            if resource.is_null() {
+                return None;
+            }
+            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+            let request = self.request(operation, timeout, |client, options, answers| {
+                let mut resources = [resource];
+                sys::rd_kafka_DescribeConfigs(client, resources.as_mut_ptr(), 1, options, answers);
+            });
+            sys::rd_kafka_ConfigResource_destroy(resource);
+            request
+        };
+        request.answer(timeout + Duration::from_secs(1))?.setting(setting)
+    }
+
+    /// Asks what has become of topics, without waiting: see [`Request::topics`].
+    pub(super) fn ask_about(self: &Arc<Self>, topics: &[Arc<str>], timeout: Duration) -> Request {
+        let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(&**topic).ok()).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: the names live until the end of this function and are copied by librdkafka. The collection is destroyed
+        // after the request has copied it.
+        unsafe {
+            let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+            let request = self.request(operation, timeout, |client, options, answers| {
+                sys::rd_kafka_DescribeTopics(client, topics, options, answers);
+            });
+            sys::rd_kafka_TopicCollection_destroy(topics);
+            request
+        }
+    }
+
+    /// The identities of topics, where a broker answers and tells one.
+    pub(super) fn topic_identities(
+        self: &Arc<Self>,
+        topics: &[Arc<str>],
+        timeout: Duration,
+    ) -> HashMap<String, TopicIdentity> {
+        let answers = match topics {
+            [] => None,
+            _ => self.ask_about(topics, timeout).answer(timeout),
+        };
+        let answers = answers.map(|event| event.topics()).unwrap_or_default();
+        answers.into_iter().filter_map(|(topic, answer)| Some((topic, answer.ok()??))).collect()
+    }
+
+    /// Sends a request of the admin interface, whose answer comes to a queue of its own.
+    fn request(
+        self: &Arc<Self>,
+        operation: sys::rd_kafka_admin_op_t,
+        timeout: Duration,
+        send: impl FnOnce(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+    ) -> Request {
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let client = self.client.native_ptr();
+        let mut reason = [0 as c_char; 512];
+        // SAFETY: the client is alive as long as `self`; the options are destroyed after `send` has used them, which
+        // copies them; `reason` is written within its length. The queue is the request's, which gives it back.
+        unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(client, operation);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason.as_mut_ptr(), reason.len());
+            if operation == sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS {
+                sys::rd_kafka_AdminOptions_set_operation_timeout(
+                    options,
+                    timeout_ms,
+                    reason.as_mut_ptr(),
+                    reason.len(),
+                );
+            }
+            let answers = Queue(NonNull::new(sys::rd_kafka_queue_new(client)).expect("memory for a queue"));
+            send(client, options, answers.0.as_ptr());
+            sys::rd_kafka_AdminOptions_destroy(options);
+            Request { answers, _producer: Arc::clone(self) }
+        }
+    }
+
+    /// What the broker said about a message that it refused, if it said something.
+    fn words_about(&self, message: &sys::rd_kafka_message_t) -> Option<String> {
+        self.words.about(message)
+    }
+}
+
+/// A question to the brokers that is under way. Dropped before it is answered, it is given up: librdkafka then drops the
+/// answer together with its own reference to the queue.
+pub(super) struct Request {
+    answers: Queue,
+    /// Dropped after the queue, which is a part of the client.
+    _producer: Arc<Producer>,
+}
+
+/// What brokers say about a topic: its identity, none where they have no word for that, or why they cannot say.
+pub(super) type TopicAnswer = (String, Result<Option<TopicIdentity>, RDKafkaErrorCode>);
+
+impl Request {
+    fn answer(&self, timeout: Duration) -> Option<Event> {
+        self.answers.poll(timeout)
+    }
+
+    /// The answer to [`Producer::ask_about`], if it has come; empty if brokers gave none.
+    pub(super) fn topics(&self) -> Option<Vec<TopicAnswer>> {
+        Some(self.answer(Duration::ZERO)?.topics())
+    }
+}
+
+/// The words of brokers about messages that they refused.
+///
+/// A report shows them through a pointer into the broker's answer, and librdkafka 2.12 frees the answer as soon as it has
+/// queued the report: `rd_kafka_message_produce_errstr` reads freed memory there. An interceptor is called one step earlier,
+/// by the thread that still holds the answer, and copies them.
+#[derive(Default)]
+struct Words(Mutex<HashMap<(usize, i32), String>>);
+
+impl Words {
+    const NAME: &CStr = c"tidegate";
+
+    /// Has librdkafka call us for every message that is done with; `self` must outlive the client that is made of `config`.
+    fn listen(self: &Arc<Self>, config: &NativeClientConfig) -> Result<(), SinkError> {
+        let words = Arc::as_ptr(self) as *mut c_void;
+        // SAFETY: the configuration is alive, the name is a constant, and `words` is only passed on.
+        let code = unsafe {
+            sys::rd_kafka_conf_interceptor_add_on_new(config.ptr(), Self::NAME.as_ptr(), Some(Self::on_new), words)
+        };
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(SinkError::Client(reason_of(code.into()))),
+        }
+    }
+
+    unsafe extern "C" fn on_new(
+        client: *mut sys::rd_kafka_t,
+        _: *const sys::rd_kafka_conf_t,
+        words: *mut c_void,
+        _: *mut c_char,
+        _: usize,
+    ) -> RDKafkaRespErr {
+        let listener = Some(Self::on_acknowledgement as unsafe extern "C" fn(_, _, _) -> _);
+        // SAFETY: librdkafka calls this with the client that it is making; the name is a constant.
+        unsafe { sys::rd_kafka_interceptor_add_on_acknowledgement(client, Self::NAME.as_ptr(), listener, words) }
+    }
+
+    /// Called for each message: nothing but a comparison for those that arrived.
+    unsafe extern "C" fn on_acknowledgement(
+        _: *mut sys::rd_kafka_t,
+        message: *mut sys::rd_kafka_message_t,
+        words: *mut c_void,
+    ) -> RDKafkaRespErr {
+        // SAFETY: librdkafka's message is alive during the call, and so is `words`: [`Producer`] drops the client first, whose
+        // end joins the threads that call this.
+        let (message, words) = unsafe { (&*message, &*words.cast::<Words>()) };
+        if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            // SAFETY: it is one of librdkafka's own messages, as this function demands: the caller's are passed here only by
+            // a call of `rd_kafka_produce_batch` that leaves the partition open. Its words are none, a constant, or part of
+            // the answer that the caller of this function holds: librdkafka sets them just before, for messages that it
+            // does not try again.
+            let text = unsafe { to_text(sys::rd_kafka_message_produce_errstr(message)) };
+            if !text.is_empty() {
+                words.note(message, text);
             }
         }
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    fn note(&self, message: &sys::rd_kafka_message_t, text: String) {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (message.rkt as usize, message.partition);
+        match RDKafkaErrorCode::from(message.err) {
+            // Nothing is said about the message itself.
+            RDKafkaErrorCode::InvalidDifferentRecord => {
+                words.entry(key).or_insert(text);
+            }
+            // One is enough for a partition: the first message that is refused is the end of the sink.
+            _ => {
+                words.insert(key, text);
+            }
+        }
+    }
+
+    fn about(&self, message: &sys::rd_kafka_message_t) -> Option<String> {
+        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        words.get(&(message.rkt as usize, message.partition)).cloned()
     }
 }
 
@@ -216,6 +442,7 @@ pub(super) enum EventKind {
 /// What became of a message.
 pub(super) struct Report<'e> {
     message: &'e sys::rd_kafka_message_t,
+    producer: &'e Producer,
 }
 
 impl Event {
@@ -244,26 +471,34 @@ impl Event {
     }
 
     /// Hands out the reports of an event of that kind, once.
-    pub(super) fn each_report(&mut self, mut each: impl FnMut(Report<'_>)) {
+    pub(super) fn each_report(&mut self, producer: &Producer, mut each: impl FnMut(Report<'_>)) {
         loop {
             // SAFETY: the event is alive and stays so while `each` has the message, which belongs to it.
             let message = unsafe { sys::rd_kafka_event_message_next(self.0.as_ptr()).as_ref() };
             match message {
-                Some(message) => each(Report { message }),
+                Some(message) => each(Report { message, producer }),
                 None => return,
             }
         }
     }
 
-    fn topic_result(&self) -> Result<(), (RDKafkaErrorCode, String)> {
+    fn failure(&self) -> Option<(RDKafkaErrorCode, String)> {
         let event = self.0.as_ptr();
-        // SAFETY: the event is alive. The result and what it points at belong to it; strings are copied at once.
+        // SAFETY: the event is alive; its text belongs to it, or is a constant, and is copied at once.
         unsafe {
             let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event).into();
-            if code != RDKafkaErrorCode::NoError {
-                return Err((code, to_text(sys::rd_kafka_event_error_string(event))));
-            }
-            let result = sys::rd_kafka_event_CreateTopics_result(event);
+            (code != RDKafkaErrorCode::NoError).then(|| (code, to_text(sys::rd_kafka_event_error_string(event))))
+        }
+    }
+
+    fn created_topic(&self) -> Result<(), (RDKafkaErrorCode, String)> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        // SAFETY: the event is alive. The result is none if the event is of another kind. It and what it points at, the
+        // array of `count` results and their text, belong to the event; text is copied at once.
+        unsafe {
+            let result = sys::rd_kafka_event_CreateTopics_result(self.0.as_ptr());
             let mut count = 0;
             let topics = match result.is_null() {
                 true => ptr::null_mut(),
@@ -279,6 +514,69 @@ impl Event {
                     Err((code.into(), if reason.is_empty() { reason_of(code.into()) } else { reason }))
                 }
             }
+        }
+    }
+
+    fn setting(&self, wanted: &CStr) -> Option<String> {
+        if self.failure().is_some() {
+            return None;
+        }
+        // SAFETY: as in `created_topic`: the resources, their entries and the text of these belong to the event. A name is
+        // never null; a value may be.
+        unsafe {
+            let result = sys::rd_kafka_event_DescribeConfigs_result(self.0.as_ptr());
+            if result.is_null() {
+                return None;
+            }
+            let mut count = 0;
+            let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
+            if resources.is_null() || count == 0 {
+                return None;
+            }
+            let entries = sys::rd_kafka_ConfigResource_configs(*resources, &mut count);
+            if entries.is_null() {
+                return None;
+            }
+            let entries = std::slice::from_raw_parts(entries, count);
+            let entry =
+                entries.iter().find(|&&entry| CStr::from_ptr(sys::rd_kafka_ConfigEntry_name(entry)) == wanted)?;
+            Some(to_text(sys::rd_kafka_ConfigEntry_value(*entry)))
+        }
+    }
+
+    fn topics(&self) -> Vec<TopicAnswer> {
+        if self.failure().is_some() {
+            return Vec::new();
+        }
+        // SAFETY: as in `created_topic`: the descriptions, their names, errors and identities belong to the event. An error
+        // that is null stands for none.
+        unsafe {
+            let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
+            if result.is_null() {
+                return Vec::new();
+            }
+            let mut count = 0;
+            let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            if topics.is_null() {
+                return Vec::new();
+            }
+            let answer = |&topic: &*const sys::rd_kafka_TopicDescription_t| {
+                let error = sys::rd_kafka_TopicDescription_error(topic);
+                let code = match error.is_null() {
+                    true => RDKafkaErrorCode::NoError,
+                    false => sys::rd_kafka_error_code(error).into(),
+                };
+                let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+                let id = (!id.is_null()).then(|| {
+                    (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
+                });
+                let state = match code {
+                    RDKafkaErrorCode::NoError => Ok(id.filter(|&id| id != (0, 0))),
+                    code => Err(code),
+                };
+                (to_text(sys::rd_kafka_TopicDescription_name(topic)), state)
+            };
+            std::slice::from_raw_parts(topics, count).iter().map(answer).collect()
         }
     }
 }
@@ -305,13 +603,12 @@ impl Report<'_> {
 
     /// In words, the broker's own if it sent some.
     pub(super) fn reason(&self) -> String {
-        // SAFETY: the message was handed out by an event that is still alive; the string belongs to it.
-        let reason = unsafe { to_text(sys::rd_kafka_message_produce_errstr(self.message)) };
-        if reason.is_empty() { reason_of(self.error()) } else { reason }
+        self.producer.words_about(self.message).unwrap_or_else(|| reason_of(self.error()))
     }
 
     pub(super) fn topic(&self) -> String {
-        // SAFETY: as above; a message that was produced has a topic.
+        // SAFETY: the message was handed out by an event that is still alive; one that was produced has a topic, of which
+        // the event holds a reference, and the name belongs to the topic.
         unsafe { to_text(sys::rd_kafka_topic_name(self.message.rkt)) }
     }
 
@@ -373,13 +670,13 @@ impl Topic {
                 .expect("a message that was not accepted says why");
             let code = RDKafkaErrorCode::from(rest[first].err);
             if code != RDKafkaErrorCode::QueueFull {
-                // SAFETY: the handle is alive, and so is its name.
+                // SAFETY: the handle is alive, and its name belongs to it.
                 let topic = unsafe { to_text(sys::rd_kafka_topic_name(self.handle.as_ptr())) };
                 return Err(match code {
                     RDKafkaErrorCode::Fatal => {
                         SinkError::Client(self.producer.fatal_error().unwrap_or_else(|| reason_of(code)))
                     }
-                    code => SinkError::Delivery { topic, partition, reason: reason_of(code) },
+                    code => refused(code, topic, partition, reason_of(code)),
                 });
             }
             // Everything behind the first message that found the queue full was refused too.

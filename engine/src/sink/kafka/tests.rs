@@ -24,6 +24,9 @@ use crate::message::Values;
 
 const PARTITIONS: i32 = 4;
 
+/// Nobody stops.
+const RUNNING: &dyn Fn() -> bool = &|| false;
+
 fn options(brokers: &str) -> KafkaOptions {
     KafkaOptions {
         brokers: brokers.into(),
@@ -137,7 +140,7 @@ fn mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, S
 fn messages_of_tables_that_share_a_topic_arrive_in_order() {
     let (_cluster, brokers) = mock();
     let mut sink = KafkaSink::new(options(&brokers)).unwrap();
-    assert_eq!(sink.prepare_topic("shop").unwrap(), PARTITIONS as u32);
+    assert_eq!(sink.topics().prepare("shop", RUNNING).unwrap(), PARTITIONS as u32);
     let mut numbering = Numbering::new(1);
     let mut windows: Vec<_> = (0..10).map(|_| numbering.window("shop", 3_000)).collect();
     windows.insert(5, MessageWindow::default());
@@ -257,7 +260,7 @@ fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
 fn a_partition_that_does_not_exist_is_an_error() {
     let (_cluster, brokers) = mock();
     let mut sink = KafkaSink::new(options(&brokers)).unwrap();
-    sink.prepare_topic("shop").unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
     let mut window = one_message("shop", vec![b'x']);
     window.batches[0].partitions[0] = PARTITIONS;
     let error = sink.send(window).unwrap_err().to_string();
@@ -268,7 +271,7 @@ fn a_partition_that_does_not_exist_is_an_error() {
 fn when_nothing_gets_through_for_long_the_sink_gives_up() {
     let (cluster, brokers) = mock();
     let mut sink = KafkaSink::new(KafkaOptions { retry: Duration::from_secs(1), ..options(&brokers) }).unwrap();
-    sink.prepare_topic("shop").unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
     let error = delivery.blocking_recv().unwrap().unwrap_err();
@@ -281,7 +284,7 @@ fn when_nothing_gets_through_for_long_the_sink_gives_up() {
 fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
     let (cluster, brokers) = mock();
     let mut sink = KafkaSink::new(options(&brokers)).unwrap();
-    sink.prepare_topic("shop").unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
     drop_quickly(sink);
@@ -291,8 +294,8 @@ fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
 #[test]
 fn a_missing_topic_is_named() {
     let (_cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(KafkaOptions { create_topics: None, ..options(&brokers) }).unwrap();
-    let error = sink.prepare_topic("missing").unwrap_err().to_string();
+    let sink = KafkaSink::new(KafkaOptions { create_topics: None, ..options(&brokers) }).unwrap();
+    let error = sink.topics().prepare("missing", RUNNING).unwrap_err().to_string();
     assert_eq!(error, "topic missing does not exist and create_topics is off");
 }
 
@@ -365,7 +368,9 @@ fn missing_topics_are_created_as_told() {
     // Two at once: one of them finds that the other was quicker.
     let counts = std::thread::scope(|scope| {
         [0; 2]
-            .map(|_| scope.spawn(|| KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap()))
+            .map(|_| {
+                scope.spawn(|| KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap())
+            })
             .map(|thread| thread.join().unwrap())
     });
     assert_eq!(counts, [7, 7]);
@@ -379,16 +384,16 @@ fn missing_topics_are_created_as_told() {
 
     let topic = own_topic("defaults");
     options.create_topics = Some(CreateTopics::default());
-    assert!(KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap() > 0);
+    assert!(KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap() > 0);
     delete_topic(&brokers, &topic);
 
     options.create_topics =
         Some(CreateTopics { config: BTreeMap::from([("retention.ms".into(), "soon".into())]), ..Default::default() });
-    let error = KafkaSink::new(options.clone()).unwrap().prepare_topic(&topic).unwrap_err();
+    let error = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
     assert!(matches!(&error, SinkError::CreateTopic { reason, .. } if reason.contains("retention.ms")), "{error}");
 
     options.create_topics = None;
-    let error = KafkaSink::new(options).unwrap().prepare_topic(&topic).unwrap_err();
+    let error = KafkaSink::new(options).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
     assert!(matches!(error, SinkError::MissingTopic { .. }), "{error}");
 }
 
@@ -399,7 +404,7 @@ fn a_message_beyond_the_topics_limit_is_named() {
     let mut options = with_options(options(&brokers), &[("compression.type", "none")]);
     options.create_topics = Some(CreateTopics { partitions: Some(1), ..CreateTopics::default() });
     let mut sink = KafkaSink::new(options).unwrap();
-    sink.prepare_topic(&topic).unwrap();
+    sink.topics().prepare(&topic, RUNNING).unwrap();
     send_all(&mut sink, [one_message(&topic, vec![b'x'; 1_000_000])]);
     let delivery = sink.send(one_message(&topic, vec![b'x'; 2_000_000])).unwrap();
     let error = delivery.blocking_recv().unwrap().unwrap_err();
@@ -408,6 +413,126 @@ fn a_message_beyond_the_topics_limit_is_named() {
     assert!(*named == topic && !reason.is_empty());
     drop_quickly(sink);
     delete_topic(&brokers, &topic);
+}
+
+fn with_setting(brokers: &str, name: &str, value: &str) -> KafkaOptions {
+    let mut options = options(brokers);
+    let config = BTreeMap::from([(name.into(), value.into())]);
+    options.create_topics = Some(CreateTopics { partitions: Some(1), config, ..CreateTopics::default() });
+    options
+}
+
+#[test]
+fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let topic = own_topic("compacted");
+    let error = |options: KafkaOptions| {
+        let prepared = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
+        let (_, problems) = check(options, std::slice::from_ref(&topic)).unwrap();
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [prepared.to_string()]);
+        assert!(prepared.hint().is_some());
+        prepared
+    };
+    // Before it is created, and where it exists.
+    let compacted = error(with_setting(&brokers, "cleanup.policy", "compact"));
+    let SinkError::Compacted { topic: named, policy } = &compacted else { panic!("{compacted:?}") };
+    assert_eq!((named, policy.as_str()), (&topic, "compact"));
+    let new = rdkafka::admin::NewTopic::new(&topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
+    let new = new.set("cleanup.policy", "compact,delete");
+    futures::executor::block_on(admin(&brokers).create_topics([&new], &AdminOptions::new())).unwrap();
+    let compacted = error(options(&brokers));
+    assert!(matches!(&compacted, SinkError::Compacted { policy, .. } if policy == "compact,delete"), "{compacted:?}");
+    delete_topic(&brokers, &topic);
+
+    let mut without = options(&brokers);
+    without.create_topics = None;
+    assert!(matches!(error(without), SinkError::MissingTopic { .. }));
+}
+
+#[test]
+fn what_a_broker_says_about_a_message_is_what_is_reported() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let topic = own_topic("words");
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    sink.topics().prepare(&topic, RUNNING).unwrap();
+    send_all(&mut sink, [one_message(&topic, vec![b'x'])]);
+    let compact = std::collections::HashMap::from([("cleanup.policy", "compact")]);
+    let change = rdkafka::admin::AlterConfig { specifier: ResourceSpecifier::Topic(&topic), entries: compact };
+    futures::executor::block_on(admin(&brokers).alter_configs([&change], &AdminOptions::new())).unwrap();
+    // The broker hears of it a moment later.
+    let error = loop {
+        let mut numbering = Numbering::new(20);
+        let delivery = sink.send(numbering.window(&topic, 1_000)).unwrap();
+        if let Err(error) = delivery.blocking_recv().unwrap() {
+            break error;
+        }
+    };
+    println!("{error}");
+    let SinkError::Delivery { topic: named, reason, hint, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*named, topic);
+    assert!(reason.starts_with("Compacted topic cannot accept message without key in topic partition"), "{reason}");
+    assert!(hint.is_some_and(|hint| hint.contains("cleanup.policy")));
+    drop_quickly(sink);
+    delete_topic(&brokers, &topic);
+}
+
+#[test]
+fn a_topic_that_is_made_again_is_seen_to_be_another_one() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    let topic = own_topic("again");
+    let look = || KafkaSink::new(options(&brokers)).unwrap().topics().look(&[&topic]).unwrap().remove(0);
+    assert_eq!(look(), None);
+    let prepared = || {
+        let sink = KafkaSink::new(options(&brokers)).unwrap();
+        let topics = sink.topics();
+        // The broker deletes it in the background.
+        while topics.prepare(&topic, RUNNING).is_err() {}
+        topics.identity(&topic)
+    };
+    let first = prepared();
+    assert!(first.is_some());
+    assert_eq!(look().unwrap().identity, first);
+    assert_eq!(prepared(), first);
+    delete_topic(&brokers, &topic);
+    while look().is_some() {}
+    let second = prepared();
+    assert!(second.is_some() && second != first);
+    assert_eq!(look().unwrap().identity, second);
+    delete_topic(&brokers, &topic);
+}
+
+#[test]
+fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
+    let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
+    for anew in [false, true] {
+        let topic = own_topic("deleted");
+        let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+        sink.topics().prepare(&topic, RUNNING).unwrap();
+        send_all(&mut sink, [one_message(&topic, vec![b'x'])]);
+        delete_topic(&brokers, &topic);
+        if anew {
+            let other = KafkaSink::new(options(&brokers)).unwrap();
+            // The broker deletes it in the background.
+            while other.topics().prepare(&topic, RUNNING).is_err() {}
+        }
+        let error = loop {
+            match sink.send(one_message(&topic, vec![b'x'])) {
+                Ok(delivery) => {
+                    if let Err(error) = delivery.blocking_recv().unwrap() {
+                        break error;
+                    }
+                }
+                Err(error) => break error,
+            }
+        };
+        println!("{error}");
+        assert!(matches!(&error, SinkError::TopicGone { topic: named, .. } if *named == topic), "{error:?}");
+        assert!(error.hint().is_some());
+        drop(sink);
+        if anew {
+            delete_topic(&brokers, &topic);
+        }
+    }
 }
 
 fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOptions {
@@ -420,12 +545,12 @@ fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOp
 fn users_are_authenticated_and_refused() {
     let Some(brokers) = server("TIDEGATE_TEST_KAFKA_SASL") else { return };
     for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
-        let info = check(with_sasl(&brokers, mechanism, "secret")).unwrap();
+        let info = check(with_sasl(&brokers, mechanism, "secret"), &[]).unwrap().0;
         assert_eq!(info.brokers, [brokers.as_str()]);
         assert!(info.cluster_id.is_some());
 
         let start = Instant::now();
-        let error = check(with_sasl(&brokers, mechanism, "wrong")).unwrap_err().to_string();
+        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err().to_string();
         println!("{error}");
         assert!(error.contains(&brokers) && error.to_lowercase().contains("authentication failed"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(8), "waiting doesn't mend a password");
@@ -435,14 +560,14 @@ fn users_are_authenticated_and_refused() {
 
 #[test]
 fn brokers_that_are_not_there_or_speak_otherwise_are_told_apart() {
-    let error = check(options("127.0.0.1:1")).unwrap_err();
+    let error = check(options("127.0.0.1:1"), &[]).unwrap_err();
     println!("{error}");
     assert!(error.is_transient() && error.to_string().contains("Connection refused"), "{error}");
 
     let Some(brokers) = server("TIDEGATE_TEST_KAFKA") else { return };
     let mut options = options(&brokers);
     options.security.tls = Some(Tls { ca: None, cert: None, key: None, key_password: None, verify: true });
-    let error = check(options).unwrap_err().to_string();
+    let error = check(options, &[]).unwrap_err().to_string();
     println!("{error}");
     assert!(error.contains("SSL"), "{error}");
 }
@@ -460,6 +585,12 @@ impl OwnBroker {
         let address = env.lines().find_map(|line| line.strip_prefix("export TIDEGATE_TEST_KAFKA=")).unwrap();
         let address = address.to_string();
         (broker, address)
+    }
+
+    /// Sends a signal to the broker's process.
+    fn signal(&self, name: &str) {
+        let id = std::fs::read_to_string(self.folder.path().join("servers/kafka/pid")).unwrap();
+        assert!(Command::new("kill").args([name, id.trim()]).status().unwrap().success());
     }
 
     fn servers(&self, arguments: &[&str]) -> String {
@@ -488,7 +619,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
     }
     let (broker, address) = OwnBroker::start();
     let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
-    sink.prepare_topic("shop").unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
     let producer = Arc::clone(&sink.producer);
     let enough = AtomicBool::new(false);
@@ -515,4 +646,48 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
     numbering.check_arrived(&address, "shop");
     drop(producer);
     drop_quickly(sink);
+}
+
+#[test]
+fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
+    if server("TIDEGATE_TEST_KAFKA").is_none() {
+        return;
+    }
+    let (broker, address) = OwnBroker::start();
+    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
+    let mut numbering = Numbering::new(100);
+    let (producer, topics) = (Arc::clone(&sink.producer), sink.topics());
+    let (enough, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (sent, deliveries) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            while !enough.load(Ordering::Relaxed) {
+                sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
+            }
+            drop(sent);
+        });
+        deliveries.recv().unwrap().blocking_recv().unwrap().unwrap();
+        broker.signal("-STOP");
+        // The sink fills up, partitions are paused, get their chance and are paused again.
+        while producer.outstanding.waiting() == 0 || producer.pauses.load(Ordering::Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        // A new topic waits, too, and ends when it is told to, not when the sink would give up.
+        let refused = scope.spawn(|| topics.prepare("other", &|| stopped.load(Ordering::Relaxed)));
+        let patient = scope.spawn(|| topics.prepare("another", RUNNING));
+        stopped.store(true, Ordering::Relaxed);
+        let error = refused.join().unwrap().unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        assert!(!sender.is_finished() && !patient.is_finished());
+        enough.store(true, Ordering::Relaxed);
+        broker.signal("-CONT");
+        assert_eq!(patient.join().unwrap().unwrap(), PARTITIONS as u32);
+        for delivery in deliveries {
+            delivery.blocking_recv().unwrap().unwrap();
+        }
+    });
+    numbering.check_arrived(&address, "shop");
+    drop(producer);
+    drop(sink);
 }

@@ -7,6 +7,7 @@
 //! primary key that the server adds by itself. Views are no tables: their changes stand in the binlog under other names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -143,9 +144,10 @@ pub(super) fn read_definition(
         })
     };
     let columns = rows(0).map(|row| {
-        let [table, column, type_text, nullable, charset] = row.try_into().expect("five columns were asked for");
+        let [table, column, type_text, nullable, charset, collation] =
+            row.try_into().expect("six columns were asked for");
         let text = Option::unwrap_or_default;
-        (text(table), text(column), text(type_text), text(nullable), charset)
+        (text(table), text(column), text(type_text), text(nullable), charset, collation)
     });
     let keys = rows(1).map(|row| {
         let [table, key, column, prefix, nullable] = row.try_into().expect("five columns were asked for");
@@ -155,8 +157,8 @@ pub(super) fn read_definition(
     Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
 }
 
-/// Table, column, type, whether it may be NULL, character set.
-type ColumnRow = (String, String, String, String, Option<String>);
+/// Table, column, type, whether it may be NULL, character set, collation.
+type ColumnRow = (String, String, String, String, Option<String>, Option<String>);
 /// Table, key, column, bytes of a prefix, whether it may be NULL.
 type KeyRow = (String, String, Option<String>, Option<u64>, String);
 
@@ -167,7 +169,7 @@ fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> St
 
 fn columns_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME \
          FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     )
 }
@@ -181,17 +183,17 @@ fn keys_statement(of_these: &str) -> String {
 
 /// The table of that name among the rows of several.
 fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow]) -> Result<Table, CatalogError> {
-    let columns = columns
-        .iter()
-        .filter(|(of, ..)| **of == *name.table)
-        .map(|(_, column, type_text, nullable, charset)| Column::read(&name, column, type_text, nullable, charset))
+    let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
+    let collations = columns().map(|(.., collation)| collation.as_deref().map(Arc::from)).collect();
+    let columns = columns()
+        .map(|(_, column, type_text, nullable, charset, _)| Column::read(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
     let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable)| KeyPart {
         key,
         column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
     });
     let unique_keys = unique_keys(&columns, parts);
-    Ok(Table::from(TableParts { name, version, columns, unique_keys }))
+    Ok(Table::from(TableParts { name, version, columns, unique_keys }).with_collations(collations))
 }
 
 impl Column {

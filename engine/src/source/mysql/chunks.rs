@@ -29,6 +29,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::collation::AsciiOrder;
 use super::connection::{quote_identifier, quote_table, quote_text};
 use super::result_rows::{parse_decimal128, take_bytes};
 use super::wire::{Connection, Param, WireError};
@@ -85,10 +86,11 @@ pub enum KeyValue {
 }
 
 /// The key of one row, borrowed from its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum KeyRef<'a> {
     Int(i128),
     Bytes(&'a [u8]),
+    Text(&'a str, &'a AsciiOrder),
 }
 
 impl KeyRef<'_> {
@@ -97,6 +99,7 @@ impl KeyRef<'_> {
         match (self, border) {
             (KeyRef::Int(key), KeyValue::Int(border)) => key.cmp(border),
             (KeyRef::Bytes(key), KeyValue::Bytes(border)) => key.cmp(border.as_slice()),
+            (KeyRef::Text(key, order), KeyValue::Text(border)) => order.compare(key, border),
             (_, border) => panic!("the key of a row has no order against a border {}", border.kind()),
         }
     }
@@ -127,6 +130,9 @@ pub struct KeyRange {
 pub struct KeyColumn {
     pub name: String,
     pub order: KeyOrder,
+    /// By which the server orders a column of text, while it is as it was when the table was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<String>,
 }
 
 /// Columns by which a table is cut. Empty for a table without a key, which is one chunk.
@@ -134,7 +140,8 @@ pub struct KeyColumn {
 pub struct ChunkKey {
     pub columns: Vec<KeyColumn>,
     /// The columns belong to the key that identifies a row, so that no row moves to another chunk and keeps its
-    /// identity. Only then may an update be judged image by image.
+    /// identity; or nothing identifies a row, so that it has no identity to keep. Only then may an update be judged image
+    /// by image.
     pub identifies: bool,
 }
 
@@ -146,17 +153,17 @@ impl ChunkKey {
 
     /// A column that the user names.
     pub fn column(table: &Table, column: usize) -> ChunkKey {
-        ChunkKey::over(table, [column], table.key().contains(&column))
+        ChunkKey::over(table, [column], table.key().contains(&column) || table.key().is_empty())
     }
 
     fn over(table: &Table, columns: impl IntoIterator<Item = usize>, identifies: bool) -> ChunkKey {
-        let columns = columns.into_iter().map(|index| &table.columns()[index]);
-        ChunkKey {
-            columns: columns
-                .map(|column| KeyColumn { name: column.name.clone(), order: KeyOrder::of(&column.sql_type) })
-                .collect(),
-            identifies,
-        }
+        let column = |index: usize| {
+            let column = &table.columns()[index];
+            let is_text = matches!(column.sql_type, SqlType::Char | SqlType::VarChar | SqlType::Text);
+            let collation = table.collation(index).filter(|_| is_text).map(str::to_owned);
+            KeyColumn { name: column.name.clone(), order: KeyOrder::of(&column.sql_type), collation }
+        };
+        ChunkKey { columns: columns.into_iter().map(column).collect(), identifies }
     }
 }
 
@@ -170,6 +177,9 @@ pub(super) trait Prober {
 
     /// About how many rows have the first key column in `low..=high`. `None` if no index could tell.
     fn estimate(&mut self, low: i128, high: i128) -> Result<Option<u64>, WireError>;
+
+    /// Whether the server finds a row in the range.
+    fn holds_rows(&mut self, range: &KeyRange) -> Result<bool, WireError>;
 
     /// The key that stands `rows` places after the first one in the range, but beyond the range's lower border.
     fn key_after(&mut self, range: &KeyRange, rows: u64) -> Result<Option<Vec<KeyValue>>, WireError>;
@@ -287,7 +297,19 @@ fn cut_at_samples<E: From<WireError>>(
         match prober.key_after(&range, chunk_rows)? {
             // The server compares by a rule that our text form of the key does not survive: leave the rest in one chunk.
             Some(border) if range.lower.as_ref() == Some(&border) => return Ok(()),
-            Some(border) => borders.close(border)?,
+            Some(border) => {
+                // Also a character without a Unicode one, which is sent as `?`, may give a border that lies before the last
+                // one. If a row lies between the two, they are in order.
+                let is_text = border.iter().any(|value| matches!(value, KeyValue::Text(_)));
+                let next = KeyRange { lower: range.lower, upper: Some(border.clone()) };
+                if is_text && next.lower.is_some() && !prober.holds_rows(&next)? {
+                    tracing::warn!(
+                        "a key of text does not survive being sent: the rest of its table is read in one chunk"
+                    );
+                    return Ok(());
+                }
+                borders.close(border)?;
+            }
             None => return Ok(()),
         }
     }
@@ -352,6 +374,28 @@ impl Prober for ServerProber<'_> {
         });
         // Without a number the optimizer knows already that no row matches.
         Ok(Some(rows.unwrap_or(0)))
+    }
+
+    fn holds_rows(&mut self, range: &KeyRange) -> Result<bool, WireError> {
+        let columns: Vec<_> = self.columns.iter().map(|&index| &self.table.columns()[index]).collect();
+        let mut params = Vec::new();
+        let mut conditions = Vec::new();
+        if let Some(lower) = &range.lower {
+            conditions.push(at_or_after(&columns, lower, false, &mut params));
+        }
+        if let Some(upper) = &range.upper {
+            conditions.push(before(&columns, upper, &mut params));
+        }
+        let sql = format!(
+            "SELECT 1 FROM {} {} WHERE {} LIMIT 1",
+            quote_table(self.table.name()),
+            force_index(self.index),
+            if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") },
+        );
+        let mut found = self.connection.execute(&sql, &params)?;
+        let is_there = found.next()?.is_some();
+        while found.next()?.is_some() {}
+        Ok(is_there)
     }
 
     fn key_after(&mut self, range: &KeyRange, rows: u64) -> Result<Option<Vec<KeyValue>>, WireError> {
@@ -668,6 +712,10 @@ mod tests {
             Ok(Some(if self.random.bool() { rows * factor } else { rows / factor }))
         }
 
+        fn holds_rows(&mut self, range: &KeyRange) -> Result<bool, WireError> {
+            Ok(self.keys.iter().any(|key| contains(range, key)))
+        }
+
         fn key_after(&mut self, range: &KeyRange, rows: u64) -> Result<Option<Vec<KeyValue>>, WireError> {
             let border = |key: &[i128]| key.iter().copied().map(KeyValue::Int).collect::<Vec<_>>();
             let beyond = self.keys.iter().filter(|key| contains(range, key));
@@ -677,7 +725,7 @@ mod tests {
     }
 
     fn key_of(orders: &[KeyOrder]) -> ChunkKey {
-        let column = |(index, &order)| KeyColumn { name: format!("k{index}"), order };
+        let column = |(index, &order)| KeyColumn { name: format!("k{index}"), order, collation: None };
         ChunkKey { columns: orders.iter().enumerate().map(column).collect(), identifies: true }
     }
 
@@ -765,6 +813,9 @@ mod tests {
             fn estimate(&mut self, _: i128, _: i128) -> Result<Option<u64>, WireError> {
                 Ok(None)
             }
+            fn holds_rows(&mut self, _: &KeyRange) -> Result<bool, WireError> {
+                Ok(true)
+            }
             fn key_after(&mut self, _: &KeyRange, _: u64) -> Result<Option<Vec<KeyValue>>, WireError> {
                 Ok(None)
             }
@@ -783,6 +834,44 @@ mod tests {
         let mut keys = Keys::single((0..1000).map(|key| key * 7));
         let counts = cut_all(&mut keys, &key_of(&[KeyOrder::Server]), 100);
         assert!(counts[..counts.len() - 1].iter().all(|&count| (100..=101).contains(&count)), "{counts:?}");
+    }
+
+    #[test]
+    fn borders_of_text_that_do_not_grow_are_not_used() {
+        /// A column of a set whose characters the server can only send as `?`, which lies before all of them.
+        struct Unsendable;
+        impl Prober for Unsendable {
+            fn first_is_unique(&self) -> bool {
+                true
+            }
+            fn bounds(&mut self) -> Result<Option<(i128, i128)>, WireError> {
+                Ok(None)
+            }
+            fn estimate(&mut self, _: i128, _: i128) -> Result<Option<u64>, WireError> {
+                Ok(None)
+            }
+            fn holds_rows(&mut self, range: &KeyRange) -> Result<bool, WireError> {
+                Ok(range.upper != Some(vec![KeyValue::Text("?b".into())]))
+            }
+            fn key_after(&mut self, range: &KeyRange, _: u64) -> Result<Option<Vec<KeyValue>>, WireError> {
+                // For ever.
+                let sent = match range.lower.as_deref() {
+                    None => "m",
+                    Some([KeyValue::Text(lower)]) if lower == "m" => "x",
+                    Some([KeyValue::Text(lower)]) if lower == "x" => "?b",
+                    _ => "x",
+                };
+                Ok(Some(vec![KeyValue::Text(sent.into())]))
+            }
+        }
+        let mut uppers = Vec::new();
+        cut::<WireError>(&mut Unsendable, &key_of(&[KeyOrder::Server]), None, 10, &mut |range| {
+            uppers.push(range.upper);
+            Ok(())
+        })
+        .unwrap();
+        let border = |text: &str| Some(vec![KeyValue::Text(text.into())]);
+        assert_eq!(uppers, [border("m"), border("x"), None]);
     }
 
     #[test]
@@ -863,6 +952,10 @@ mod tests {
         let range = KeyRange { lower: None, upper: Some(vec![KeyValue::Int(7)]) };
         let named = ChunkKey::column(&table, 2);
         assert!(!named.identifies);
+        assert!(
+            ChunkKey::column(&Table::from(TableParts { unique_keys: Vec::new(), ..table.clone().into() }), 2)
+                .identifies
+        );
         assert_eq!(range.condition(&table, &named, &mut params), "((`c` < ?) OR `c` IS NULL)");
         assert_eq!(KeyRange::default().condition(&table, &named, &mut params), "");
     }

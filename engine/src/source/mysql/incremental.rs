@@ -70,6 +70,7 @@ pub struct Follower<'a> {
 }
 
 /// How following ended.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Followed {
     Stopped,
     /// Before a statement by which rows of the table came without row events. `position` is where reading goes on.

@@ -18,16 +18,24 @@
 //! come? A row that moves from a chunk read early to one read late is deleted only; one that moves the other way is
 //! inserted only.
 //!
+//! For each key there is one point up to which its changes are dropped: else an old change could come out and the newer ones
+//! be dropped that the chunk has shown. What is one key, consumers may decide by bytes or as the server does. So a key whose
+//! chunk only the server could tell, such as `é` in a key of text, goes by the smallest `low` of all chunks; and because it
+//! may be one with keys that do not, all of its table does from then on ([`Unsure`]).
+//!
 //! The ledger is part of the checkpoint. It knows nothing of how chunks are read.
 
 use std::cmp::Ordering;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, RecordBatch, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use serde::{Deserialize, Serialize};
 
-use super::chunks::{ChunkKey, KeyOrder, KeyRange, KeyRef, KeyValue};
+use super::chunks::{ChunkKey, KeyColumn, KeyOrder, KeyRange, KeyRef, KeyValue};
+use super::collation::AsciiOrder;
 use crate::batch::types::{date_parts, datetime_parts};
 use crate::batch::{ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Position, Table, TableName, Watermark};
 
@@ -78,7 +86,48 @@ pub struct TableChunks {
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     #[serde(default)]
     pub since: Option<Coordinate>,
+    #[serde(default)]
+    pub unsure: Unsure,
 }
+
+/// A change was emitted because only the server could tell whether its chunk had shown it: from then on no change of the
+/// table is dropped that is not shown by all chunks.
+///
+/// All clones share it: who filters holds a clone of the checkpoint's ledger. It is raised before the change is emitted, so
+/// that every checkpoint beyond the change has it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub struct Unsure(Arc<AtomicBool>);
+
+impl Unsure {
+    fn raise(&self) {
+        self.0.store(true, Memory::Relaxed);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.0.load(Memory::Relaxed)
+    }
+}
+
+impl From<bool> for Unsure {
+    fn from(raised: bool) -> Unsure {
+        Unsure(Arc::new(AtomicBool::new(raised)))
+    }
+}
+
+impl From<Unsure> for bool {
+    fn from(unsure: Unsure) -> bool {
+        unsure.is_raised()
+    }
+}
+
+impl PartialEq for Unsure {
+    fn eq(&self, other: &Unsure) -> bool {
+        self.is_raised() == other.is_raised()
+    }
+}
+
+impl Eq for Unsure {}
 
 impl TableChunks {
     fn new(name: TableName, key: ChunkKey, definition: Option<u32>) -> TableChunks {
@@ -92,6 +141,7 @@ impl TableChunks {
             replayed: false,
             gone: None,
             since: None,
+            unsure: Unsure::default(),
         }
     }
 
@@ -316,7 +366,7 @@ impl Ledger {
             let index = table.column_index(&column.name);
             index.is_some_and(|index| {
                 KeyOrder::of(&table.columns()[index].sql_type) == column.order
-                    && (!key.identifies || table.key().contains(&index))
+                    && (!key.identifies || table.key().is_empty() || table.key().contains(&index))
             })
         })
     }
@@ -325,7 +375,7 @@ impl Ledger {
     #[cfg(test)]
     pub(super) fn chunks_of(&self, batch: &ChangeBatch) -> Option<Vec<usize>> {
         let table = self.table(batch.table().name())?;
-        let keys = exact_keys(&table.key, batch)?;
+        let keys = exact_keys(table, batch)?;
         (0..batch.kinds().len()).map(|row| find_chunk(&table.chunks, &keys, row)).collect()
     }
 
@@ -335,17 +385,26 @@ impl Ledger {
         let Some(table) = self.table(batch.table().name()).filter(judged) else { return batch };
         let mut verdicts = Verdicts::new(&table.chunks);
         let mut keep = Vec::with_capacity(batch.kinds().len());
-        let keys = exact_keys(&table.key, &batch);
+        let keys = exact_keys(table, &batch);
         for run in batch.events() {
             verdicts.begin_run(&run.meta);
-            match &keys {
-                Some(keys) => {
-                    for row in keep.len()..run.end {
-                        let shown = find_chunk(&table.chunks, keys, row).is_some_and(|chunk| verdicts.shown_by(chunk));
-                        keep.push(!shown);
+            for row in keep.len()..run.end {
+                let exact = keys.as_ref().filter(|_| !table.unsure.is_raised());
+                let shown = match exact.map(|keys| find_chunk(&table.chunks, keys, row)) {
+                    Some(Some(chunk)) => verdicts.shown_by(chunk),
+                    Some(None) => {
+                        let shown = verdicts.shown_by_all();
+                        if !shown {
+                            table.unsure.raise();
+                        }
+                        shown
                     }
-                }
-                None => keep.resize(run.end, !verdicts.shown_by_all()),
+                    None => {
+                        keep.resize(run.end, !verdicts.shown_by_all());
+                        break;
+                    }
+                };
+                keep.push(!shown);
             }
         }
         batch.retain(&BooleanArray::from(keep))
@@ -390,32 +449,66 @@ impl<'a> Verdicts<'a> {
     }
 }
 
-/// Key columns of a batch, each in the encoding of its order.
+/// Keys of a batch's rows.
+struct Keys<'a> {
+    /// Key columns, each in the encoding of its order.
+    cells: Vec<KeyCells<'a>>,
+    /// NULLs of the only column: they lie in the first chunk, before all borders.
+    nulls: Option<NullBuffer>,
+}
+
 enum KeyCells<'a> {
     Ints(Vec<i128>),
     Bytes(&'a BinaryArray),
+    Text(&'a StringArray, &'static AsciiOrder),
 }
 
-/// The columns by which rows find their chunk, or none if only the server could tell: an order by collation, or a column
-/// that the table no longer has, or no longer has as it was when the table was cut.
-fn exact_keys<'a>(key: &ChunkKey, batch: &'a ChangeBatch) -> Option<Vec<KeyCells<'a>>> {
+/// The version of a table that was cut, as the history counts.
+const CUT_VERSION: u32 = 1;
+
+/// The keys by which rows find their chunk, or none if only the server could tell: an order by a collation that is not known
+/// here, or a column that the table no longer has, or no longer has as it was when the table was cut.
+fn exact_keys<'a>(table: &TableChunks, batch: &'a ChangeBatch) -> Option<Keys<'a>> {
+    let (key, now) = (&table.key, batch.table());
     if key.columns.is_empty() || !key.identifies {
         return None;
     }
-    let table = batch.table();
-    let cells = key.columns.iter().map(|column| {
-        let index = table.column_index(&column.name)?;
-        let order = KeyOrder::of(&table.columns()[index].sql_type);
-        (order == column.order).then(|| key_cells(order, batch.rows(), index)).flatten()
+    // A key that was added since identifies rows by other columns.
+    let mut places = key.columns.iter().map(|column| now.column_index(&column.name));
+    if !now.key().is_empty() && !places.any(|place| place.is_some_and(|place| now.key().contains(&place))) {
+        return None;
+    }
+    let cells = key.columns.iter().enumerate().map(|(place, column)| {
+        let index = now.column_index(&column.name)?;
+        let order = KeyOrder::of(&now.columns()[index].sql_type);
+        if order != column.order {
+            return None;
+        }
+        match order {
+            KeyOrder::Server => {
+                let order = text_order(table, place, column).filter(|_| now.version() == CUT_VERSION)?;
+                Some(KeyCells::Text(batch.rows().column(index).as_string_opt::<i32>()?, order))
+            }
+            order => key_cells(order, batch.rows(), index),
+        }
     });
-    cells.collect()
+    let cells: Vec<_> = cells.collect::<Option<_>>()?;
+    let columns = key.columns.iter().filter_map(|column| now.column_index(&column.name));
+    let mut nulls =
+        columns.filter_map(|index| batch.rows().column(index).nulls()).filter(|nulls| nulls.null_count() > 0);
+    let nulls = nulls.next().cloned();
+    (nulls.is_none() || cells.len() == 1).then_some(Keys { cells, nulls })
+}
+
+/// The order of a key column of text, if all borders can be compared by it.
+fn text_order(table: &TableChunks, place: usize, column: &KeyColumn) -> Option<&'static AsciiOrder> {
+    let order = AsciiOrder::of(column.collation.as_deref()?)?;
+    let mut borders = table.chunks.iter().filter_map(|chunk| chunk.range.lower.as_ref()?.get(place));
+    borders.all(|border| matches!(border, KeyValue::Text(text) if order.covers(text))).then_some(order)
 }
 
 fn key_cells(order: KeyOrder, rows: &RecordBatch, column: usize) -> Option<KeyCells<'_>> {
     let array = rows.column(column);
-    if array.null_count() > 0 {
-        return None;
-    }
     macro_rules! ints {
         ($type:ty, $convert:expr) => {
             KeyCells::Ints(array.as_primitive_opt::<$type>()?.values().iter().map(|&value| $convert(value)).collect())
@@ -450,10 +543,13 @@ fn key_cells(order: KeyOrder, rows: &RecordBatch, column: usize) -> Option<KeyCe
     })
 }
 
-/// The chunk whose range holds the key of a row.
-fn find_chunk(chunks: &[Chunk], keys: &[KeyCells<'_>], row: usize) -> Option<usize> {
+/// The chunk whose range holds the key of a row; none if only the server could tell.
+fn find_chunk(chunks: &[Chunk], keys: &Keys<'_>, row: usize) -> Option<usize> {
+    if keys.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        return (!chunks.is_empty()).then_some(0);
+    }
     // The last chunk that does not begin beyond the key. The first has no lower border.
-    let after = match keys {
+    let after = match keys.cells.as_slice() {
         [KeyCells::Ints(values)] => {
             let key = values[row];
             chunks.partition_point(|chunk| match chunk.range.lower.as_deref() {
@@ -461,9 +557,18 @@ fn find_chunk(chunks: &[Chunk], keys: &[KeyCells<'_>], row: usize) -> Option<usi
                 _ => true,
             })
         }
-        _ => chunks.partition_point(|chunk| {
-            chunk.range.lower.as_ref().is_none_or(|lower| compare(keys, row, lower) != Ordering::Less)
-        }),
+        cells => {
+            let is_covered = |cells: &KeyCells<'_>| match cells {
+                KeyCells::Text(array, order) => order.covers(array.value(row)),
+                KeyCells::Ints(_) | KeyCells::Bytes(_) => true,
+            };
+            if !cells.iter().all(is_covered) {
+                return None;
+            }
+            chunks.partition_point(|chunk| {
+                chunk.range.lower.as_ref().is_none_or(|lower| compare(cells, row, lower) != Ordering::Less)
+            })
+        }
     };
     after.checked_sub(1)
 }
@@ -474,6 +579,7 @@ fn compare(keys: &[KeyCells<'_>], row: usize, border: &[KeyValue]) -> Ordering {
         let key = match cells {
             KeyCells::Ints(values) => KeyRef::Int(values[row]),
             KeyCells::Bytes(array) => KeyRef::Bytes(array.value(row)),
+            KeyCells::Text(array, order) => KeyRef::Text(array.value(row), order),
         };
         match key.compare(border) {
             Ordering::Equal => {}
@@ -485,8 +591,6 @@ fn compare(keys: &[KeyCells<'_>], row: usize, border: &[KeyValue]) -> Ordering {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::batch::EventRun;
     use crate::batch::pretty::{draw, parse};
@@ -558,6 +662,16 @@ mod tests {
         assert!(!fits(&ledger, "id:int v:int", &[1]), "another key");
         assert!(!fits(&ledger, "id:text v:int", &[0]), "another order");
         assert!(ledger.replay(&name()) && !ledger.replay(&name()));
+        // Of text, a version does not tell the collation: that is for who judges.
+        let ledger = cut_by_text("utf8mb4_0900_ai_ci", &["m"], vec![executed(5), executed(8)]);
+        assert!(fits(&ledger, "id:text v:int", &[0]));
+        // Rows without a key are cut by a column of the user's choice.
+        let keyless = |header| {
+            let mut parts = crate::batch::TableParts::from(Table::clone(&crate::batch::pretty::table(header)));
+            parts.unique_keys.clear();
+            ledger.fits(&Table::from(parts))
+        };
+        assert!(keyless("id:text v:int") && !keyless("key:text v:int"));
     }
 
     #[test]
@@ -773,6 +887,76 @@ mod tests {
             +I 10 d",
         );
         check(&two_chunks(), "number:int v:text", "+I 10 d @8", "+I 10 d");
+    }
+
+    /// As `ledger`, cut by one column of text that is ordered by a collation.
+    fn cut_by_text(collation: &str, borders: &[&str], lows: Vec<Watermark>) -> Ledger {
+        let borders: Vec<_> = borders.iter().map(|&border| vec![KeyValue::Text(border.into())]).collect();
+        let mut ledger = ledger("id:text v:int", &[0], &borders, lows);
+        ledger.table_mut(&name()).key.columns[0].collation = Some(collation.into());
+        ledger
+    }
+
+    #[test]
+    fn ascii_keys_of_a_known_collation_go_by_their_chunk() {
+        let changes = "
+            +I apple 1 @5
+            +I Apple 2 @6
+            +I M 3 @7
+            +I z 4 @8
+            +I z 5 @9";
+        let check = |collation, kept| {
+            check(&cut_by_text(collation, &["m"], vec![executed(5), executed(8)]), "id:text v:int", changes, kept);
+        };
+        check("utf8mb4_0900_ai_ci", "+I Apple 2\n+I z 5");
+        check("utf8mb4_general_ci", "+I Apple 2\n+I z 5");
+        // Capitals come first.
+        check("utf8mb4_bin", "+I Apple 2\n+I M 3\n+I z 5");
+        check("utf8mb4_hu_0900_ai_ci", "+I Apple 2\n+I M 3\n+I z 4\n+I z 5");
+    }
+
+    #[test]
+    fn after_a_key_that_only_the_server_can_place_nothing_is_dropped_that_not_all_have_shown() {
+        let ledger = cut_by_text("utf8mb4_0900_ai_ci", &["m"], vec![executed(5), executed(8)]);
+        let at_once = ledger.clone();
+        let check = |changes, kept| check(&ledger, "id:text v:int", changes, kept);
+        // Shown by all: of no consequence.
+        check("+I zé 1 @5\n+I z 2 @6", "");
+        // The server takes both for one key: that the first comes out and the second does not would be wrong for who does, too.
+        check("-D zé 1 @7\n+I ze 2 @8\n+I a 3 @5", "-D zé 1\n+I ze 2");
+        check("+I z 4 @8", "+I z 4");
+        let stored = serde_json::to_string(&at_once).unwrap();
+        let restored: Ledger = serde_json::from_str(&stored).unwrap();
+        assert_eq!(restored, ledger);
+        assert!(restored.table(&name()).unwrap().unsure.is_raised());
+    }
+
+    #[test]
+    fn a_border_that_only_the_server_can_place_leaves_the_table_to_the_smallest_low() {
+        let ledger = cut_by_text("utf8mb4_0900_ai_ci", &["m", "ü"], vec![executed(5), executed(8), executed(9)]);
+        check(&ledger, "id:text v:int", "+I z 1 @5\n+I z 2 @6", "+I z 2");
+        assert!(!ledger.table(&name()).unwrap().unsure.is_raised());
+    }
+
+    #[test]
+    fn null_lies_in_the_first_chunk() {
+        check(
+            &two_chunks(),
+            "id:int v:text",
+            "
+            +I  _ a @5
+            +I  _ a @6
+            -D 20 b @8
+            -U  _ a @7
+            +U 20 a @7
+            -U 20 c @9
+            +U  _ c @9",
+            "
+            +I  _ a
+            -D  _ a
+            -U 20 c
+            +U  _ c",
+        );
     }
 
     #[test]

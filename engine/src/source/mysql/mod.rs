@@ -11,6 +11,7 @@ pub mod binlog;
 pub mod catalog;
 pub mod charset;
 pub mod chunks;
+pub mod collation;
 pub mod connection;
 pub mod ddl;
 pub mod dump_error;
@@ -468,9 +469,12 @@ impl MysqlSource {
                 snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
             let end = Watermark::Coordinate(binlog_end);
             let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
-            let definition = |table: &CatalogTable| table.table.clone();
-            let is_same =
-                definitions.is_some() && tables.iter().map(definition).eq(self.look.tables.iter().map(definition));
+            let is_same = |(now, before): (&CatalogTable, &CatalogTable)| {
+                now.table == before.table && now.table.has_collations_of(&before.table)
+            };
+            let is_same = definitions.is_some()
+                && tables.len() == self.look.tables.len()
+                && tables.iter().zip(&self.look.tables).all(is_same);
             self.look.tables = tables;
             self.tables = self.look.tables();
             if self.tables.is_empty() {

@@ -96,7 +96,7 @@ use self::reader::Reader;
 pub use self::view::definition_text;
 use self::view::{BINLOG_START, View, ViewRule, code};
 use super::catalog::CatalogError;
-use super::chunks::{self, ChunkKey, KeyOrder, KeyRange};
+use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
 use super::connection::{FIRST_SETTINGS, ServerFacts, quote_table};
 use super::ledger::Ledger;
 use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
@@ -470,10 +470,11 @@ impl LoadTable {
         self.definition.as_ref().map(|definition| crc32fast::hash(definition.as_bytes()))
     }
 
-    /// Whether borders that were found under the definition `cut_under` still lie in the same order. Only the server knows
-    /// how it compares text, and the definition may say that differently now.
+    /// Whether borders of an equal key that were found under the definition `cut_under` still lie in the same order. Of text
+    /// its collation tells; an order that only the server knows the definition may say differently now.
     fn is_ordered_as(&self, cut_under: Option<u32>) -> bool {
-        let by_server = |key: ChunkKey| key.columns.iter().any(|column| column.order == KeyOrder::Server);
+        let is_by_server = |column: &KeyColumn| column.order == KeyOrder::Server && column.collation.is_none();
+        let by_server = |key: ChunkKey| key.columns.iter().any(is_by_server);
         match (cut_under, self.fingerprint()) {
             (Some(before), Some(now)) => before == now || !self.key().is_ok_and(by_server),
             _ => true,

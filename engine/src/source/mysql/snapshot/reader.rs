@@ -190,7 +190,8 @@ impl<'a> Reader<'a> {
         // Locked since before the view: what the catalogue shows now is what the view has.
         let found = catalog::read_definition(connection, plan.name(), plan.table.table.version())?;
         let found = found.map_err(|error| Failure::Table(TableError::Definition(error)))?;
-        let load_table = match found.is_defined_as(&plan.table.table) {
+        let known = &plan.table.table;
+        let load_table = match found.is_defined_as(known) && found.has_collations_of(known) {
             true => LoadTable { definition: view.definition.clone(), ..plan.table.clone() },
             false => {
                 info!(table = %plan.name(), at = %view.coordinate, "altered during its full load: read on as it is now");

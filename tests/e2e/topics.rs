@@ -1,0 +1,67 @@
+//! Topics that are not what a task needs, from the start or from some moment on: the task ends with the topic's name and what
+//! to do, and sends nothing to a topic that only has the name of the one before.
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+
+use super::harness::{Servers, Tidegate, World};
+
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+fn world(test: &str, servers: &Servers) -> World {
+    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO orders VALUES (1), (2)");
+    world
+}
+
+#[test]
+fn compacted_topics_are_refused_before_anything_is_sent() {
+    let Some(servers) = Servers::from_env() else { return };
+    let world = world("compacted", &servers);
+    let topic = world.topic("orders");
+    let compacted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    let admin = admin(&servers.kafka);
+    let results = block_on(admin.create_topics([&compacted], &AdminOptions::new())).expect("a broker");
+    results[0].as_ref().expect("a new topic");
+    let task = world.task();
+    let file = task.write();
+    for command in ["check", "run"] {
+        let ended = Tidegate::spawn([command.as_ref(), file.as_os_str()]).wait();
+        assert!(!ended.status.success(), "{}", ended.output);
+        for words in [topic.as_str(), "cleanup.policy=compact", "cleanup.policy=delete"] {
+            assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_ends_the_task() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = world("deleted", &servers);
+    let task = world.task();
+    let mut engine = Tidegate::run(&task);
+    let mut reader = world.reader(["orders"]);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let topic = world.topic("orders");
+    let results = block_on(admin(&servers.kafka).delete_topics(&[&topic], &AdminOptions::new())).expect("a broker");
+    results[0].as_ref().expect("it was there");
+    world.mysql.run("INSERT INTO orders VALUES (3)");
+    let ended = engine.wait();
+    assert!(!ended.status.success(), "{}", ended.output);
+    let words = format!("topic {topic} was deleted after the task had begun to send to it");
+    assert!(ended.output.contains(&words), "{words:?} is not in\n{}", ended.output);
+    assert!(ended.output.contains("--accept deleted_topics"), "{}", ended.output);
+    // Whatever starts it again does not get it to go on into an empty topic.
+    let output = Tidegate::fails(&task);
+    let words = format!("topic {topic} does not exist any more");
+    assert!(output.contains(&words), "{words:?} is not in\n{output}");
+}
