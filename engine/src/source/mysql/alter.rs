@@ -169,6 +169,14 @@ impl Clauses {
         Some(Meaning::Read)
     }
 
+    /// Whether rows may be known by other values behind it. `key` are the columns that identify them, none if that is not known.
+    pub fn may_renumber(&self, key: &[String]) -> bool {
+        let is_key = |name: &String| key.iter().any(|column| column.eq_ignore_ascii_case(name));
+        let mut touched = self.columns_dropped.iter().chain(&self.columns_defined);
+        let renamed = self.columns_renamed.iter().any(|(from, to)| is_key(from) || is_key(to));
+        self.adds_primary_key || self.has_unknown || renamed || touched.any(is_key)
+    }
+
     /// The table as it was, with what the statement touched taken out or renamed; nothing if that is not certain.
     ///
     /// Columns that it drops are still there: the next table map does not have them.

@@ -75,13 +75,16 @@ pub enum UnloggedRows {
     RenamedAway,
     /// Another table has this name now.
     RenamedOnto,
+    /// The values by which rows are known may be others, by an ALTER of the key's columns. Only the full load asks: rows that
+    /// are read in part before and in part behind it do not make one table.
+    Rewritten,
 }
 
 impl UnloggedRows {
     /// Whether rows may be there that have not been sent.
     pub fn adds(self) -> bool {
         use UnloggedRows::*;
-        matches!(self, PartitionExchanged | TablespaceImported | RenamedOnto)
+        matches!(self, PartitionExchanged | TablespaceImported | RenamedOnto | Rewritten)
     }
 
     /// What consumers of the table's topic have now.
@@ -98,6 +101,7 @@ impl UnloggedRows {
             UnloggedRows::TablespaceDiscarded => "its topic still holds the rows of the discarded tablespace",
             UnloggedRows::TablespaceImported => "its topic lacks the rows of the imported tablespace",
             UnloggedRows::RenamedAway => "its topic still holds the rows that have another table's name now",
+            UnloggedRows::Rewritten => "its topic may hold rows under keys that they no longer have",
             UnloggedRows::RenamedOnto => "its topic lacks the rows that had another table's name until now",
         }
     }

@@ -185,7 +185,9 @@ pub const RULES: Rules = Rules { names: NameCase::Exact, unlogged_rows: Unlogged
 pub enum Moved {
     /// Its chunks were read behind the statement: consumers have what there is.
     Shown,
-    /// It does not know: the task says what then.
+    /// It is not about the load: the table was never loaded by what is known of it.
+    NotLoaded,
+    /// Rows were sent that the statement has moved: the task says what then.
     Unknown,
     /// Reading stops before the statement, for the load has to take a turn first.
     Turn(Turn),
@@ -343,7 +345,7 @@ impl History {
             };
             now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
-        History { captured, rules, judge: Box::new(|_, _, _| Moved::Unknown), now, record }
+        History { captured, rules, judge: Box::new(|_, _, _| Moved::NotLoaded), now, record }
     }
 
     /// Asks `judge` before a statement that moves rows without row events.
@@ -445,12 +447,17 @@ impl History {
             });
         }
         // Before anything else: a task that stops here stops here again.
+        let mut shown = Vec::new();
         for (table, rows) in self.unlogged_rows(&effects) {
             match (self.judge)(&table, rows, here) {
-                Moved::Shown => continue,
+                Moved::Shown => {
+                    shown.push(table);
+                    continue;
+                }
                 // From before the task began.
-                Moved::Unknown if self.has_shown(&table, here) => continue,
-                Moved::Unknown => {}
+                Moved::NotLoaded if self.has_shown(&table, here) => continue,
+                Moved::NotLoaded | Moved::Unknown if rows == UnloggedRows::Rewritten => continue,
+                Moved::NotLoaded | Moved::Unknown => {}
                 Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
             }
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
@@ -524,6 +531,8 @@ impl History {
                 tables.push(table);
             }
         }
+        // What is older than all rows that were sent is no news to who has them.
+        tables.retain(|table| !shown.contains(table));
         Ok((!tables.is_empty()).then(|| Statement {
             kind: ddl::kind(sql, &effects),
             tables,
@@ -541,6 +550,11 @@ impl History {
         for effect in effects {
             if let Effect::DroppedDatabase(dropped) = effect {
                 out.extend(self.known_in(dropped).into_iter().map(|table| (table, UnloggedRows::Dropped)));
+            }
+            if let Effect::Altered { table, clauses } = effect {
+                let renumbers = |table: &TableName| clauses.may_renumber(&self.key_of(table));
+                let tables = self.captured_as(table).into_iter().filter(renumbers);
+                out.extend(tables.map(|table| (table, UnloggedRows::Rewritten)));
             }
             for (name, rows) in effect.unlogged_rows() {
                 let tables = self.captured_as(name).into_iter();
@@ -583,6 +597,16 @@ impl History {
     fn has_shown(&self, table: &TableName, here: Here<'_>) -> bool {
         let entry = self.now.get(&self.rules.names.key(table));
         entry.is_some_and(|entry| entry.now.is_shown_and_unused(here))
+    }
+
+    /// Names of the columns that identify the table's rows, as far as they are known.
+    fn key_of(&self, table: &TableName) -> Vec<String> {
+        match self.now.get(&self.rules.names.key(table)).map(|entry| &entry.now) {
+            Some(Now::Known { table, .. }) => {
+                table.key().iter().map(|&column| table.columns()[column].name.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The same of all tables.

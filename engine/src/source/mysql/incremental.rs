@@ -209,11 +209,6 @@ impl Follower<'_> {
 
     fn drop_what_was_shown(&mut self, window: &mut Window) {
         for batch in std::mem::take(&mut window.changes) {
-            // Rows of this version do not find their chunks, but those of a later one might. Of one key, nothing may be dropped
-            // that comes after something that was not.
-            if self.ledger.as_ref().is_some_and(|ledger| !ledger.fits(batch.table())) {
-                self.replay(batch.table().name());
-            }
             let batch = match &self.ledger {
                 Some(ledger) => ledger.filter(batch),
                 None => batch,

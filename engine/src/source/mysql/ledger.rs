@@ -83,6 +83,12 @@ pub struct TableChunks {
     /// The table was not there any more at this position: there is nothing to read of it.
     #[serde(default)]
     pub gone: Option<Watermark>,
+    /// Where the first view of the table that ever was open had come to: what is older is older than every row that was sent.
+    #[serde(default)]
+    pub first_high: Option<Watermark>,
+    /// The `low` of all chunks, if rows of chunks that are forgotten may be out: that of the first of those.
+    #[serde(default)]
+    pub floor: Option<Watermark>,
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     #[serde(default)]
     pub since: Option<Coordinate>,
@@ -140,6 +146,8 @@ impl TableChunks {
             definition,
             replayed: false,
             gone: None,
+            first_high: None,
+            floor: None,
             since: None,
             unsure: Unsure::default(),
         }
@@ -174,7 +182,7 @@ pub struct Ledger {
     horizon: OnceLock<Horizon>,
 }
 
-/// Beyond it lies no `low`.
+/// Beyond it lies nothing by which changes or statements are judged.
 #[derive(Clone, Debug, Default)]
 struct Horizon {
     gtids: Option<GtidSet>,
@@ -228,14 +236,17 @@ impl Ledger {
         }
     }
 
-    /// Forgets the chunks of a table, which is cut anew, by another key perhaps. Rows of theirs may be out, and no chunk that
-    /// comes knows what has become of them: from here on, every change of the table is emitted. Returns the next chunk's
-    /// number.
+    /// Forgets the chunks of a table, which is cut anew, by another key perhaps. Rows of theirs may be out: what has become of them
+    /// since the first was read must follow, so that its `low` is that of all chunks to come. Returns the next chunk's number.
     pub fn begin_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) -> u32 {
         let table = self.table_mut(name);
         let first_chunk = table.first_chunk + table.chunks.len() as u32;
-        let since = table.since.take();
-        *table = TableChunks { first_chunk, replayed: true, since, ..TableChunks::new(name.clone(), key, definition) };
+        // Views are opened one after the other: the chunk that was begun first has the smallest.
+        let lows = table.chunks.iter().filter_map(|chunk| chunk.low.as_ref());
+        let floor = table.floor.clone().or_else(|| smallest(lows).cloned());
+        let (since, first_high, replayed) = (table.since.take(), table.first_high.take(), table.replayed);
+        let new = TableChunks::new(name.clone(), key, definition);
+        *table = TableChunks { first_chunk, floor, since, first_high, replayed, ..new };
         first_chunk
     }
 
@@ -252,15 +263,24 @@ impl Ledger {
     pub fn load_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>, since: &Coordinate) {
         self.add_table(name, key.clone(), definition);
         self.begin_again(name, key, definition);
-        self.table_mut(name).since = Some(since.clone());
+        let table = self.table_mut(name);
+        (table.floor, table.replayed, table.since) = (None, true, Some(since.clone()));
     }
 
     /// Whether no change of the table from before this statement is sent behind rows that chunks read behind it. Where `low` is the
     /// start of a file, it may be: such changes would be of another table, and nothing follows that puts them right.
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
         let covers = |low: &Option<Watermark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
-        self.table(name)
-            .is_none_or(|table| table.since.as_ref() == Some(at) || table.chunks.iter().all(|chunk| covers(&chunk.low)))
+        self.table(name).is_none_or(|table| {
+            let is_dropped = !table.replayed && table.chunks.iter().all(|chunk| covers(&chunk.low));
+            is_dropped || table.since.as_ref() == Some(at)
+        })
+    }
+
+    /// Whether a statement on the table is older than every row of it that was sent.
+    pub fn is_before_rows(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
+        let first = self.table(name).and_then(|table| table.first_high.as_ref());
+        first.is_some_and(|first| first.covers(gtid, at))
     }
 
     /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.
@@ -304,6 +324,11 @@ impl Ledger {
 
     /// A view of the chunk is open and its rows are about to leave. Must be on disk before the first one does.
     pub fn begin(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
+        let table = self.table_mut(name);
+        if let Some(high) = &high {
+            table.first_high.get_or_insert_with(|| high.clone());
+        }
+        let low = table.floor.clone().unwrap_or(low);
         let Some(chunk) = self.chunk_mut(name, chunk) else { return };
         chunk.low.get_or_insert(low);
         chunk.high = high;
@@ -341,8 +366,12 @@ impl Ledger {
 
     fn find_horizon(&self) -> Horizon {
         let mut horizon = Horizon::default();
-        for low in self.tables.iter().flat_map(|table| &table.chunks).filter_map(|chunk| chunk.low.as_ref()) {
-            match low {
+        // Statements are judged by `high`, and by where a table was gone.
+        let chunks = self.tables.iter().flat_map(|table| &table.chunks);
+        let of_chunks = chunks.flat_map(|chunk| [chunk.low.as_ref(), chunk.high.as_ref()]);
+        let of_tables = self.tables.iter().map(|table| table.gone.as_ref());
+        for watermark in of_chunks.chain(of_tables).flatten() {
+            match watermark {
                 Watermark::Gtids(set) => match &mut horizon.gtids {
                     Some(gtids) if gtids.contains_set(set) => {}
                     Some(gtids) => gtids.extend(set),
@@ -385,11 +414,11 @@ impl Ledger {
         let Some(table) = self.table(batch.table().name()).filter(judged) else { return batch };
         let mut verdicts = Verdicts::new(&table.chunks);
         let mut keep = Vec::with_capacity(batch.kinds().len());
-        let keys = exact_keys(table, &batch);
+        let (keys, fits) = (exact_keys(table, &batch), self.fits(batch.table()));
         for run in batch.events() {
             verdicts.begin_run(&run.meta);
             for row in keep.len()..run.end {
-                let exact = keys.as_ref().filter(|_| !table.unsure.is_raised());
+                let exact = keys.as_ref().filter(|_| fits && !table.unsure.is_raised());
                 let shown = match exact.map(|keys| find_chunk(&table.chunks, keys, row)) {
                     Some(Some(chunk)) => verdicts.shown_by(chunk),
                     Some(None) => {
@@ -400,7 +429,11 @@ impl Ledger {
                         shown
                     }
                     None => {
-                        keep.resize(run.end, !verdicts.shown_by_all());
+                        let shown = verdicts.shown_by_all();
+                        if !shown {
+                            table.unsure.raise();
+                        }
+                        keep.resize(run.end, !shown);
                         break;
                     }
                 };
@@ -409,6 +442,15 @@ impl Ledger {
         }
         batch.retain(&BooleanArray::from(keep))
     }
+}
+
+/// The smallest of some watermarks of one server, of which each contains another's.
+fn smallest<'a>(watermarks: impl Iterator<Item = &'a Watermark>) -> Option<&'a Watermark> {
+    watermarks.reduce(|smallest, next| match (smallest, next) {
+        (Watermark::Gtids(set), Watermark::Gtids(other)) if !other.contains_set(set) => next,
+        (Watermark::Coordinate(at), Watermark::Coordinate(other)) if other < at => next,
+        _ => smallest,
+    })
 }
 
 /// Answers for the transaction at hand, each found once.
@@ -629,14 +671,12 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_begins_again_drops_nothing_and_forgets_its_chunks() {
+    fn a_table_that_begins_again_forgets_its_chunks_and_keeps_the_first_low() {
         let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![executed(5), executed(9)]);
-        let batch = transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8");
-        assert!(ledger.filter(batch).is_empty());
+        let drawn = || transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8");
+        assert!(ledger.filter(drawn()).is_empty());
         let key = ledger.tables()[0].key.clone();
-        assert_eq!(ledger.begin_again(&name(), key, Some(7)), 2);
-        let batch = transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8");
-        assert_eq!(ledger.filter(batch).kinds().len(), 2);
+        assert_eq!(ledger.begin_again(&name(), key.clone(), Some(7)), 2);
         // Rows of the first attempt are still on their way.
         ledger.chunk_acknowledged(&name(), 1, 10, true);
         ledger.begin(&name(), 0, executed(11), None);
@@ -644,9 +684,27 @@ mod tests {
         assert_eq!((chunk, ledger.tables()[0].rows(), ledger.all_done()), (2, 0, false));
         ledger.begin(&name(), chunk, executed(12), Some(executed(12)));
         ledger.chunk_acknowledged(&name(), chunk, 3, true);
-        assert!(ledger.all_done() && ledger.filter(transactions("id:int v:int", "-D 3 0 @12")).kinds().len() == 1);
+        // What the smallest of the old chunks had shown is older than all rows that may be out; a delete behind it must follow.
+        assert!(ledger.all_done() && ledger.filter(drawn()).kinds().len() == 1);
+        assert_eq!(ledger.filter(transactions("id:int v:int", "-D 3 0 @12")).kinds().len(), 1);
         let numbers: Vec<u32> = ledger.tables()[0].numbered().map(|(number, _)| number).collect();
         assert_eq!(numbers, [2]);
+
+        ledger.load_again(&name(), key, None, &Coordinate::new("binlog.000001", 70));
+        assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "nothing is dropped");
+        let clean = |offset| ledger.is_clean_before(&name(), None, &Coordinate::new("binlog.000001", offset));
+        assert!(clean(70) && !clean(90), "before the statement for which it was loaded, everything was sent before");
+    }
+
+    #[test]
+    fn the_ledger_lives_until_statements_need_it_no_more() {
+        let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
+        let at = |last: u64| position(Some(&format!("{SERVER}:1-{last}")), 4);
+        ledger.begin(&name(), 0, executed(5), Some(executed(8)));
+        ledger.chunk_acknowledged(&name(), 0, 1, true);
+        assert!(!ledger.settled(&at(6)) && ledger.settled(&at(8)));
+        ledger.gone(&name(), executed(11));
+        assert!(!ledger.settled(&at(8)) && ledger.settled(&at(11)));
     }
 
     #[test]

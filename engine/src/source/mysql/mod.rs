@@ -278,8 +278,7 @@ impl MysqlSource {
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
             info!(position = %position.coordinate, "going on where the last run ended");
-            self.begin_added(context, &position)?;
-            return Ok(position);
+            return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
         let start = match &context.task.incremental {
@@ -327,7 +326,7 @@ impl MysqlSource {
     ///
     /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
     /// between both are met again, and change nothing unless rows came before them.
-    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<(), Error> {
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
         let stored = context.tracker.read(Checkpoint::clone);
         let is_in_ledger = |name: &TableName| stored.ledger.as_ref().is_some_and(|ledger| ledger.table(name).is_some());
         let is_wanted = |name: &TableName| {
@@ -345,14 +344,19 @@ impl MysqlSource {
         let removed: Vec<TableName> =
             ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
         if added.is_empty() && removed.is_empty() {
-            return Ok(());
+            return Ok(position.clone());
         }
         for name in &removed {
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
             ledger.forget(name);
         }
-        let known: Vec<TableName> = stored.schemas.iter().map(|entry| entry.table.clone()).collect();
+        // What is known of a table that was left out has not moved with it.
         let mut schemas = stored.schemas;
+        schemas.retain(|entry| {
+            context.task.tables.matches(&entry.table.database, &entry.table.table).is_some()
+                && !added.iter().any(|table| *table.name() == entry.table)
+        });
+        let mut position = position.clone();
         if !added.is_empty() {
             let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
             let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(context.task))?;
@@ -369,26 +373,29 @@ impl MysqlSource {
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
-                if !known.contains(table.name()) {
-                    schemas.push(StoredSchema {
-                        table: table.name().clone(),
-                        since: position.coordinate.clone(),
-                        gtid: None,
-                        state: SchemaState::Known {
-                            parts: TableParts::from(Table::clone(table)),
-                            shown_until: Some(shown_until.clone()),
-                            is_used: false,
-                        },
-                    });
-                }
+                schemas.push(StoredSchema {
+                    table: table.name().clone(),
+                    since: position.coordinate.clone(),
+                    gtid: None,
+                    state: SchemaState::Known {
+                        parts: TableParts::from(Table::clone(table)),
+                        shown_until: Some(shown_until.clone()),
+                        is_used: false,
+                    },
+                });
+            }
+            // A prepared XA transaction without rows of the tables that there were may have some of these.
+            if context.task.incremental.is_some() {
+                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                position = position.with_beginning(Some(began.ok_or(Error::Stopped)?));
             }
         }
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas;
-            checkpoint.position.get_or_insert_with(|| position.clone());
+            checkpoint.position = Some(position.clone());
             checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
         })?;
-        Ok(())
+        Ok(position)
     }
 
     /// Rows of the table have come without row events, by the statement `at`, before which reading stopped: all that it has is to be
@@ -436,6 +443,7 @@ impl MysqlSource {
                 None => {
                     ledger.load_again(name, ChunkKey::default(), None, at);
                     ledger.gone(name, now);
+                    checkpoint.table_loaded(name);
                 }
             }
         })?;
@@ -570,6 +578,8 @@ impl MysqlSource {
             retry_for: context.task.retry.connection,
             view_patience: VIEW_PATIENCE,
         };
+        let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let start = start.unwrap_or_else(|| ledger.start().clone());
         let load = Load {
             connect: &self.look.connect,
             facts: &self.look.facts,
@@ -578,6 +588,7 @@ impl MysqlSource {
             ledger: &ledger,
             record: context.tracker,
             emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
+            start: &start,
             plan: &|table| load_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
@@ -602,12 +613,15 @@ impl MysqlSource {
     ) -> Result<Followed, Error> {
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
-        let may_load = context.task.full_load.is_some();
-        let policy = options.unlogged_rows;
+        let rules = JudgeRules {
+            may_load: context.task.full_load.is_some(),
+            reloads: options.unlogged_rows == UnloggedRowsPolicy::Reload,
+            forwards: options.ddl == config::DdlPolicy::Forward,
+        };
         let judge = || -> history::Judge {
             let tracker = context.tracker.clone();
             Box::new(move |table, rows, here| {
-                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), may_load, policy, table, rows, here))
+                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
             })
         };
         let history = |position: &Position| {
@@ -647,25 +661,34 @@ impl MysqlSource {
 ///
 /// A statement from before the end of the load is part of it: what came by it was to be read. From behind it, the task says
 /// whether a table is loaded for it.
-fn judge(
-    ledger: Option<&Ledger>,
+#[derive(Clone, Copy)]
+struct JudgeRules {
     may_load: bool,
-    policy: UnloggedRowsPolicy,
-    table: &TableName,
-    rows: UnloggedRows,
-    here: Here<'_>,
-) -> Moved {
+    /// `unlogged_rows: reload`.
+    reloads: bool,
+    /// `ddl: forward`.
+    forwards: bool,
+}
+
+fn judge(ledger: Option<&Ledger>, rules: JudgeRules, table: &TableName, rows: UnloggedRows, here: Here<'_>) -> Moved {
     let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
     let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
     let is_clean = ledger.is_none_or(|ledger| ledger.is_clean_before(table, here.gtid, here.at));
-    if may_load && rows.adds() && !(has_seen && is_clean) && (is_in_load || policy == UnloggedRowsPolicy::Reload) {
+    let is_asked_for = rules.reloads && rows != UnloggedRows::Rewritten;
+    if rules.may_load && rows.adds() && !(has_seen && is_clean) && (is_in_load || is_asked_for) {
         return Moved::Turn(Turn::LoadAgain);
     }
-    match ledger.and_then(|ledger| ledger.table(table)) {
-        Some(known) if !known.replayed => Moved::Turn(Turn::Replay),
-        _ if has_seen && is_clean => Moved::Shown,
-        _ => Moved::Unknown,
+    let Some((ledger, known)) = ledger.and_then(|ledger| Some((ledger, ledger.table(table)?))) else {
+        return Moved::NotLoaded;
+    };
+    if is_clean && ledger.is_before_rows(table, here.gtid, here.at) {
+        return Moved::Shown;
     }
+    // A consumer that carries the statement out loses rows that chunks have read behind it.
+    if rules.forwards && !known.replayed {
+        return Moved::Turn(Turn::Replay);
+    }
+    Moved::Unknown
 }
 
 /// What to read of a table: all rows for which the server can tell that they pass the filter.
@@ -741,6 +764,7 @@ impl LoadRecord for Arc<Tracker> {
         self.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.gone(table, at);
+            checkpoint.table_loaded(table);
         });
     }
 }

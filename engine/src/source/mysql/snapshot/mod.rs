@@ -423,6 +423,8 @@ pub struct Load<'a> {
     pub record: &'a dyn LoadRecord,
     /// May block: that is how the sink slows the readers down.
     pub emit: &'a (dyn Fn(Window) -> Result<(), Stopped> + Sync),
+    /// Where incremental reading goes on: what a view must contain.
+    pub start: &'a Position,
     /// How a table is to be read that turns out to be another one than in `tables`.
     pub plan: &'a PlanTable<'a>,
     pub stop: &'a AtomicBool,

@@ -174,14 +174,18 @@ impl<'a> Reader<'a> {
         let view = View::open(connection, run.rule, load.facts, Some(plan.name()), load.options.view_tries);
         let view = match view {
             Err(Failure::Wire(error)) if is_gone(&error) => {
+                // Gone since before this, unless it is back: another one may have taken its name.
                 let seen = View::open(connection, run.rule, load.facts, None, 1)?;
-                run.gone(table, seen.high);
+                match View::open(connection, run.rule, load.facts, Some(plan.name()), 1) {
+                    Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
+                    _ => return Err(Failure::Wire(error)),
+                }
                 return Ok(Opened::Nothing);
             }
             other => other?,
         };
-        if !view.contains(run.rule, load.ledger.start()) {
-            let (server, start) = (view.low.to_string(), load.ledger.start().to_string());
+        if !view.contains(run.rule, load.start) {
+            let (server, start) = (view.low.to_string(), load.start.to_string());
             return Err(Failure::Behind { server, start });
         }
         if view.definition.is_some() && view.definition == plan.table.definition {
@@ -210,9 +214,8 @@ impl<'a> Reader<'a> {
 
     /// The table is not as its plan says: finds out how it is.
     fn look_again(&mut self, table: usize) -> Result<(), Failure> {
-        if let Opened::View(..) = self.open_view(table, None)? {
-            self.end_view();
-        }
+        self.open_view(table, None)?;
+        self.end_view();
         Ok(())
     }
 

@@ -115,6 +115,7 @@ impl Database {
             ledger: &before,
             record: ledger,
             emit,
+            start: before.start(),
             plan: &|table| Ok(LoadTable::whole(table)),
             stop,
         }
@@ -663,6 +664,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         ledger: &before,
         record: &record,
         emit: &emit,
+        start: before.start(),
         plan: &|table| Ok(LoadTable::whole(table)),
         stop: &AtomicBool::new(false),
     }
