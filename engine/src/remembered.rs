@@ -309,7 +309,7 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
             found.add(
                 None,
                 "full_load was false, and is switched on",
-                "all tables are loaded, and changes wait for them",
+                "tables that were not loaded are, and changes wait for them",
             );
         }
         (true, false) if stored.tables.iter().any(|table| table.load == LoadState::Wanted) => found.add(
@@ -486,7 +486,8 @@ pub fn take_up_all(
         _ => LoadState::Wanted,
     };
     if checkpoint.remembered.as_ref().is_some_and(|was| !was.full_load) && task.full_load.is_some() {
-        checkpoint.tables.iter_mut().for_each(|table| table.load = LoadState::Wanted);
+        let not_loaded = checkpoint.tables.iter_mut().filter(|table| table.load == LoadState::NotWanted);
+        not_loaded.for_each(|table| table.load = LoadState::Wanted);
     }
     checkpoint.tables.retain(|table| is_selected(task, &table.name));
     for name in tables.iter().map(|table| table.name()) {

@@ -457,3 +457,53 @@ fn a_table_altered_at_random_is_equal_in_the_end() {
         altered_at_random(&nogtid, &servers.kafka, &mut Rng::with_seed(seed));
     }
 }
+
+/// What statements did to a table between the start of a task and its first look at the table: the load shows how it ended, and
+/// nothing that came before follows it, also where it has no row events to put it right.
+#[test]
+fn statements_older_than_the_first_view_are_no_news() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    for (more, statements, expected) in [
+        (
+            "{ddl: forward}",
+            &["TRUNCATE TABLE t", "INSERT INTO t VALUES (7, 7)", "TRUNCATE TABLE t"][..],
+            "id=\"2\" n=\"2\"",
+        ),
+        (
+            "{unlogged_rows: stop}",
+            &["UPDATE t SET n = 5", "TRUNCATE TABLE t", "ALTER TABLE t FORCE"][..],
+            "id=\"2\" n=\"2\"",
+        ),
+    ] {
+        let mut world = World::new("older", private.mysql(), &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL)");
+        world.mysql.run("INSERT INTO t VALUES (1, 1)");
+        let mut locked = Mysql::connect(private.mysql());
+        locked.run(format!("USE {}", world.database));
+        locked.run("LOCK TABLES t WRITE");
+        let mut task = world.task();
+        task.more = format!("incremental: {more}");
+        let mut reader = world.reader(["t"]);
+        let mut engine = Tidegate::run(&task);
+        let waiting = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'tide' AND INFO LIKE '%{}%' \
+             AND STATE LIKE 'Waiting for table metadata lock%'",
+            world.database
+        );
+        wait_for("the load waits for the table", || {
+            engine.assert_running();
+            (world.mysql.query_one::<u64>(&waiting) > 0).then_some(())
+        });
+        for statement in statements {
+            locked.run(statement);
+        }
+        locked.run("INSERT INTO t VALUES (2, 2)");
+        locked.run("UNLOCK TABLES");
+        let mut messages = Vec::new();
+        world.finish(engine, &mut reader, |message| messages.push(message));
+        let words: Vec<String> =
+            messages.iter().map(|message| format!("{:?} {:?}", message.kind, message.data)).collect();
+        assert_eq!(words, [format!("Insert {expected}")], "{more}");
+    }
+}

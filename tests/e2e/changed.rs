@@ -162,6 +162,18 @@ fn added_and_removed_tables() {
     assert_refused(&task, &[&format!("table {database}.u is no longer selected"), "--accept tables"]);
     task.accept = "tables";
     goes_on(&mut world, &task, &mut reader);
+    // What was known of it has not moved with it, and counts no more.
+    world.mysql.run("ALTER TABLE u ADD COLUMN x INT FIRST");
+    world.mysql.run("UPDATE u SET x = 10 + id");
+    task.tables = both.replace(']', &format!(", {database}.u]"));
+    task.accept = "non_empty_topics";
+    assert_eq!(goes_on(&mut world, &task, &mut reader), ["Insert x=\"11\" id=\"1\"", "Insert x=\"12\" id=\"2\""]);
+    task.accept = "";
+    world.mysql.run("INSERT INTO u VALUES (13, 3)");
+    assert_eq!(goes_on(&mut world, &task, &mut reader), ["Insert x=\"13\" id=\"3\""]);
+    task.tables = both.clone();
+    task.accept = "tables";
+    goes_on(&mut world, &task, &mut reader);
     task.accept = "";
     task.tables = format!("[{database}.marker]");
     assert_refused(&task, &[&format!("table {database}.t is no longer selected"), "--accept tables"]);

@@ -40,12 +40,15 @@
 //!   the chunk is read ([`view`]), so that a statement which changes it is either covered by `low` or comes behind the whole
 //!   chunk. What `low` covers is therefore never newer than the chunk's columns, and may be dropped. Statements between chunks are
 //!   normal: the next one is read by the new definition. If they change the key by which the table was cut, or the order of
-//!   its texts, the chunks mean nothing any more: they are forgotten, the table is cut again, and none of its changes is dropped.
+//!   its texts, the chunks mean nothing any more: they are forgotten and the table is cut again, with the `low` of the first of
+//!   them for all, because their rows may be out.
 //! - *Of the changes of one key, those dropped are the first.* Once one is emitted, all later ones are, or a row would be left in
-//!   a state that it has long had no more. So whatever makes a change impossible to judge (a version with another key, a table
-//!   emptied or replaced) ends the dropping for its table for good ([`Ledger::replay`]).
+//!   a state that it has long had no more. So once a change was emitted that no chunk can be named for (a version with another
+//!   key, text that only the server can order), its table is left to the smallest `low` for good ([`Unsure`](super::ledger::Unsure)).
 //! - *Rows have row events, or the statement by which they came is known.* A table that takes another's name, a partition that is
-//!   exchanged: what comes so from before the end of the load is loaded again, when incremental reading meets the statement.
+//!   exchanged, keys that are numbered anew: where chunks were read before and behind such a statement, or changes from before
+//!   it were sent behind rows that were read behind it, the table is loaded again when incremental reading meets the statement. One
+//!   that is older than the first view of its table is no news to anybody.
 //! - *A view contains P0.* Behind the address there may be a replica that lags, or another server: each view is compared with the
 //!   start, and without GTIDs each session with the server's UUID.
 //! - *A view's answer is whole.* `sql_select_limit` would cut it without a word, other variables would change it: a session sets every
