@@ -786,8 +786,11 @@ mod tests {
         let batch = transactions(header, changes);
         // By the columns by which the table is cut.
         let mut parts = crate::batch::TableParts::from(Table::clone(batch.table()));
-        let key = ledger.tables()[0].key.columns.iter().map(|column| batch.table().column_index(&column.name).unwrap());
-        parts.unique_keys.iter_mut().for_each(|unique| unique.columns = key.clone().collect());
+        let columns = &ledger.tables()[0].key.columns;
+        let key: Option<Vec<usize>> = columns.iter().map(|column| batch.table().column_index(&column.name)).collect();
+        if let Some(key) = key {
+            parts.unique_keys.iter_mut().for_each(|unique| unique.columns.clone_from(&key));
+        }
         let table = Arc::new(Table::from(parts));
         let (rows, kinds, sequence) = (batch.rows().clone(), batch.kinds().to_vec(), batch.sequence().to_vec());
         let batch = ledger.filter(ChangeBatch::new(table, rows, kinds, sequence, batch.events().to_vec()));
