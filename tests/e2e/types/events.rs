@@ -188,6 +188,7 @@ fn xa_prepared_before_the_start_is_reported() {
 
     // Begun again, its row is there like any other.
     task.state = world.path("state-2");
+    task.accept = "non_empty_topics";
     let mut ids = Vec::new();
     let engine = Tidegate::run(&task);
     world.finish(engine, &mut reader, |message| ids.extend(message.data.get("id").cloned()));

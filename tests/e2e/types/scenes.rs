@@ -326,7 +326,7 @@ scenes! {
             INSERT truncate id="2"
             INSERT truncate id="1"
         "#,
-        says: "rows went without row events",
+        says: "rows moved without row events",
     }
 
     /// Nor are there of partitions.
@@ -351,7 +351,7 @@ scenes! {
             INSERT partitions id="12"
             INSERT partitions_other id="22"
         "#,
-        says: "rows went without row events",
+        says: "rows moved without row events",
     }
 
     /// Names that need quotes, of a table and of columns.
