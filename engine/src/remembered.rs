@@ -26,7 +26,7 @@ use crate::batch::{Table, TableName};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{
     AvroOptions, CanalOptions, ColumnsInOld, DdlType, Format, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
-    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, Task, ZeroDate,
+    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, Task, ZeroDate, entries_select,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
 use crate::sink::{TopicIdentity, TopicLook};
@@ -233,8 +233,11 @@ pub fn compare(
                 compare_table(table, task, &mut found)?;
             }
             for table in tables.iter().filter(|table| stored.remembered_table(table.name()).is_none()) {
-                let (accept, means) = match Addition::of(task) {
+                let (accept, means) = match Addition::of(stored, was, task, table.name()) {
                     Addition::Loaded => (None, "it is loaded, and changes wait for it"),
+                    Addition::New => {
+                        (None, "it was made, or renamed, after the last run, and is followed from there on")
+                    }
                     Addition::ChangesOnly => (None, "without a full load its changes are sent from now on"),
                 };
                 found.add_named(accept, "table ", table.name(), "has been added", means);
@@ -390,13 +393,25 @@ fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
 enum Addition {
     /// Its rows are read.
     Loaded,
+    /// It would have been selected before: it is new, and what has happened to it is in the binlog.
+    New,
     /// No rows are asked for.
     ChangesOnly,
 }
 
 impl Addition {
-    fn of(task: &Task) -> Addition {
-        if task.full_load.is_some() { Addition::Loaded } else { Addition::ChangesOnly }
+    fn of(stored: &Checkpoint, was: &RememberedTask, task: &Task, name: &TableName) -> Addition {
+        let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        if task.full_load.is_none() {
+            Addition::ChangesOnly
+        } else if stored.ledger.is_none()
+            && is_server
+            && entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names())
+        {
+            Addition::New
+        } else {
+            Addition::Loaded
+        }
     }
 }
 
@@ -463,6 +478,9 @@ pub fn take_up_all(
     let load = |checkpoint: &Checkpoint, name: &TableName| match (&checkpoint.remembered, &checkpoint.ledger) {
         _ if task.full_load.is_none() => LoadState::NotWanted,
         (_, Some(ledger)) if ledger.table(name).is_some_and(TableChunks::is_done) => LoadState::Done,
+        (Some(was), _) if begun && Addition::of(checkpoint, was, task, name) != Addition::Loaded => {
+            LoadState::NotWanted
+        }
         // Without memory, a ledger that has gone tells that the full load was completed.
         (None, None) if begun => LoadState::Done,
         _ => LoadState::Wanted,

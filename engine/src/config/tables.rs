@@ -145,6 +145,28 @@ impl TableSelection {
     }
 }
 
+/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table; with `folded`, in lower case.
+pub fn entries_select(entries: &[String], database: &str, table: &str, folded: bool) -> bool {
+    let mut selected = false;
+    let mut excluded = false;
+    for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
+        match tables {
+            Tables::Exact(name) if !exclude => {
+                let name = if folded { name.folded() } else { name };
+                if name.database == database && name.table == table {
+                    return true;
+                }
+            }
+            tables if tables.clone().into_pattern().matches(database, table, folded) => match exclude {
+                true => excluded = true,
+                false => selected = true,
+            },
+            _ => {}
+        }
+    }
+    selected && !excluded
+}
+
 /// One entry's name, read.
 #[derive(Debug, Clone)]
 pub(super) struct TableMatcher {
