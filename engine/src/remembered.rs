@@ -26,7 +26,7 @@ use crate::batch::{Table, TableName};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{
     AvroOptions, CanalOptions, ColumnsInOld, DdlType, Format, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
-    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, Task, ZeroDate, entries_select,
+    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, TableSelection, Task, ZeroDate,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
 use crate::sink::{TopicIdentity, TopicLook};
@@ -104,6 +104,16 @@ impl RememberedTask {
             full_load: task.full_load.is_some(),
             entries: task.tables.entries().to_vec(),
         }
+    }
+
+    /// What the entries select on the server that `task` has.
+    fn selection(&self, task: &Task) -> TableSelection<()> {
+        let selection = TableSelection::of_entries(&self.entries);
+        if task.tables.folds_names() {
+            // Two names for one table are an error of a task, and of one that has run they select as they are written.
+            _ = selection.fold_names();
+        }
+        selection
     }
 }
 
@@ -232,15 +242,14 @@ pub fn compare(
             for table in &stored.tables {
                 compare_table(table, task, &mut found)?;
             }
+            let selected = was.selection(task);
             for table in tables.iter().filter(|table| stored.remembered_table(table.name()).is_none()) {
-                let (accept, means) = match Addition::of(stored, was, task, table.name()) {
-                    Addition::Loaded => (None, "it is loaded, and changes wait for it"),
-                    Addition::New => {
-                        (None, "it was made, or renamed, after the last run, and is followed from there on")
-                    }
-                    Addition::ChangesOnly => (None, "without a full load its changes are sent from now on"),
+                let means = match Addition::of(stored, &selected, task, table.name()) {
+                    Addition::Loaded => "it is loaded, and changes wait for it",
+                    Addition::New => "it was made, or renamed, after the last run, and is followed from there on",
+                    Addition::ChangesOnly => "without a full load its changes are sent from now on",
                 };
-                found.add_named(accept, "table ", table.name(), "has been added", means);
+                found.add_named(None, "table ", table.name(), "has been added", means);
             }
             if stored.source == SourceIdentity::BinlogFiles && was.entries != task.tables.entries() {
                 let what =
@@ -400,14 +409,11 @@ enum Addition {
 }
 
 impl Addition {
-    fn of(stored: &Checkpoint, was: &RememberedTask, task: &Task, name: &TableName) -> Addition {
+    fn of(stored: &Checkpoint, selected: &TableSelection<()>, task: &Task, name: &TableName) -> Addition {
         let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
         if task.full_load.is_none() {
             Addition::ChangesOnly
-        } else if stored.ledger.is_none()
-            && is_server
-            && entries_select(&was.entries, &name.database, &name.table, task.tables.folds_names())
-        {
+        } else if stored.ledger.is_none() && is_server && selected.matches(&name.database, &name.table).is_some() {
             Addition::New
         } else {
             Addition::Loaded
@@ -475,10 +481,11 @@ pub fn take_up_all(
     topics: &Topics,
 ) -> Result<(), RouteError> {
     let begun = checkpoint.has_begun();
-    let load = |checkpoint: &Checkpoint, name: &TableName| match (&checkpoint.remembered, &checkpoint.ledger) {
+    let selected = checkpoint.remembered.as_ref().map(|was| was.selection(task));
+    let load = |checkpoint: &Checkpoint, name: &TableName| match (&selected, &checkpoint.ledger) {
         _ if task.full_load.is_none() => LoadState::NotWanted,
         (_, Some(ledger)) if ledger.table(name).is_some_and(TableChunks::is_done) => LoadState::Done,
-        (Some(was), _) if begun && Addition::of(checkpoint, was, task, name) != Addition::Loaded => {
+        (Some(selected), _) if begun && Addition::of(checkpoint, selected, task, name) != Addition::Loaded => {
             LoadState::NotWanted
         }
         // Without memory, a ledger that has gone tells that the full load was completed.

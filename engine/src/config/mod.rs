@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use reader::Problem;
 pub use secret::{Secret, SecretError};
-pub use tables::{TableRule, TableSelection, entries_select};
+pub use tables::{TableRule, TableSelection};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics,
     DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,

@@ -43,12 +43,12 @@ pub struct TableRule {
     pub chunk_by: Vec<String>,
 }
 
-/// All of `tables`: from a table's name to its rule.
+/// All of `tables`: from a table's name to its rule; `()` where only names are known.
 #[derive(Debug, Clone)]
-pub struct TableSelection {
+pub struct TableSelection<Rule = TableRule> {
     /// By database, then by table.
-    exact: HashMap<String, HashMap<String, TableRule>>,
-    patterns: Vec<(TablePattern, TableRule)>,
+    exact: HashMap<String, HashMap<String, Rule>>,
+    patterns: Vec<(TablePattern, Rule)>,
     excludes: Vec<TablePattern>,
     /// All entries' names, as they are written.
     entries: Vec<String>,
@@ -57,14 +57,30 @@ pub struct TableSelection {
     folded: Arc<OnceLock<HashMap<TableName, TableName>>>,
 }
 
-impl TableSelection {
+impl TableSelection<()> {
+    /// What entries with these names select, as [`TableSelection::entries`] gave them.
+    pub fn of_entries(entries: &[String]) -> Self {
+        let (mut exact, mut patterns, mut excludes) = (Vec::new(), Vec::new(), Vec::new());
+        // They were read before.
+        for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
+            match tables {
+                tables if exclude => excludes.push(tables.into_pattern()),
+                Tables::Exact(name) => exact.push((name, ())),
+                Tables::Pattern(pattern) => patterns.push((pattern, ())),
+            }
+        }
+        TableSelection::new(exact, patterns, excludes, entries.to_vec())
+    }
+}
+
+impl<Rule> TableSelection<Rule> {
     pub(super) fn new(
-        exact: Vec<(TableName, TableRule)>,
-        patterns: Vec<(TablePattern, TableRule)>,
+        exact: Vec<(TableName, Rule)>,
+        patterns: Vec<(TablePattern, Rule)>,
         excludes: Vec<TablePattern>,
         entries: Vec<String>,
     ) -> Self {
-        let mut by_database: HashMap<String, HashMap<String, TableRule>> = HashMap::new();
+        let mut by_database: HashMap<String, HashMap<String, Rule>> = HashMap::new();
         for (name, rule) in exact {
             by_database.entry(name.database).or_default().insert(name.table, rule);
         }
@@ -98,7 +114,7 @@ impl TableSelection {
 
     /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
     /// per event.
-    pub fn matches(&self, database: &str, table: &str) -> Option<&TableRule> {
+    pub fn matches(&self, database: &str, table: &str) -> Option<&Rule> {
         if let Some(rule) = self.exact.get(database).and_then(|tables| tables.get(table)) {
             return Some(rule);
         }
@@ -110,7 +126,7 @@ impl TableSelection {
         self.matching_pattern(&name.database, &name.table, true)
     }
 
-    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<&TableRule> {
+    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<&Rule> {
         let (_, rule) = self.patterns.iter().find(|(pattern, _)| pattern.matches(database, table, folded))?;
         let excluded = self.excludes.iter().any(|pattern| pattern.matches(database, table, folded));
         (!excluded).then_some(rule)
@@ -139,32 +155,10 @@ impl TableSelection {
     }
 
     /// All rules, those of exact names first. To find entries that select nothing.
-    pub fn rules(&self) -> impl Iterator<Item = &TableRule> {
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         let exact = self.exact.values().flat_map(HashMap::values);
         exact.chain(self.patterns.iter().map(|(_, rule)| rule))
     }
-}
-
-/// Whether entries with these names, as [`TableSelection::entries`] gives them, select a table; with `folded`, in lower case.
-pub fn entries_select(entries: &[String], database: &str, table: &str, folded: bool) -> bool {
-    let mut selected = false;
-    let mut excluded = false;
-    for TableMatcher { exclude, tables } in entries.iter().filter_map(|entry| TableMatcher::parse(entry).ok()) {
-        match tables {
-            Tables::Exact(name) if !exclude => {
-                let name = if folded { name.folded() } else { name };
-                if name.database == database && name.table == table {
-                    return true;
-                }
-            }
-            tables if tables.clone().into_pattern().matches(database, table, folded) => match exclude {
-                true => excluded = true,
-                false => selected = true,
-            },
-            _ => {}
-        }
-    }
-    selected && !excluded
 }
 
 /// One entry's name, read.

@@ -468,6 +468,12 @@ fn a_server_that_folds_names_has_the_names_of_a_task_folded() {
     selection.fold_names().unwrap();
     assert_eq!(entries(), r"Shop.Orders Shop.Log_* - /SHOP\.(A|Ä)/ shop.plain");
     assert!(clone.matches("SHOP", "ORDERS").is_some());
+    // The same of names alone, by which a later start knows what was selected.
+    let names = TableSelection::of_entries(selection.entries());
+    names.fold_names().unwrap();
+    for table in ["Orders", "LOG_1", "log_TMP1", "Ä", "plain", "other"] {
+        assert_eq!(names.matches("Shop", table).is_some(), clone.matches("Shop", table).is_some(), "{table}");
+    }
     let twice = accepted(&with("tables: [shop.orders, Shop.Orders]\n")).tables;
     assert_eq!(twice.fold_names().unwrap_err(), ["Shop.Orders", "shop.orders"]);
 }

@@ -121,6 +121,18 @@ async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<
     catalog::read_tables(connection, &selection).await.map_err(SourceError::Catalog)
 }
 
+/// A table's own words, if the server has any.
+async fn show_create(connection: &mut mysql_async::Conn, name: &TableName) -> Result<Option<String>, SourceError> {
+    let show = format!("SHOW CREATE TABLE {}", connection::quote_table(name));
+    let row: Option<mysql_async::Row> = match connection.query_first(show).await {
+        Ok(row) => row,
+        Err(mysql_async::Error::Server(_)) => None,
+        Err(error) => return Err(SourceError::Query(error)),
+    };
+    let text = row.and_then(|row| row.get_opt::<String, _>(1)?.ok());
+    Ok(text.map(|text| snapshot::definition_text(&text)))
+}
+
 /// The transactions that have been executed.
 async fn executed(connection: &mut mysql_async::Conn) -> Result<GtidSet, SourceError> {
     let text: Option<String> =
@@ -454,9 +466,7 @@ impl MysqlSource {
     async fn read_definition(&self, name: &TableName) -> Result<(Option<CatalogTable>, Option<String>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
-        let show = format!("SHOW CREATE TABLE {}", connection::quote_table(name));
-        let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
-        let text = shown.ok().flatten().and_then(|row| row.get_opt::<String, _>(1)?.ok());
+        let definition = show_create(&mut connection, name).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
@@ -464,7 +474,7 @@ impl MysqlSource {
             other => other.map_err(SourceError::Catalog)?,
         };
         connection.disconnect().await.map_err(SourceError::Query)?;
-        Ok((tables.into_iter().next(), text.map(|text| snapshot::definition_text(&text))))
+        Ok((tables.into_iter().next(), definition))
     }
 
     /// A position, and what had been executed when the tables were as they are known.
@@ -509,17 +519,8 @@ impl MysqlSource {
             connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
         let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
         for table in &self.tables {
-            let show = format!("SHOW CREATE TABLE {}", connection::quote_table(table.name()));
-            let shown: Result<Option<mysql_async::Row>, _> = connection.query_first(show).await;
-            let text = match shown {
-                Ok(row) => row.and_then(|row| row.get_opt::<String, _>(1)?.ok()),
-                Err(mysql_async::Error::Server(_)) => None,
-                Err(error) => return Err(SourceError::Query(error)),
-            };
-            match (&mut definitions, text) {
-                (Some(definitions), Some(text)) => {
-                    _ = definitions.insert(table.name().clone(), snapshot::definition_text(&text));
-                }
+            match (&mut definitions, show_create(&mut connection, table.name()).await?) {
+                (Some(definitions), Some(definition)) => _ = definitions.insert(table.name().clone(), definition),
                 _ => definitions = None,
             }
         }

@@ -22,8 +22,9 @@ use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
 use super::connection::{self, ServerFacts};
+use super::executed;
 use super::wire::ConnectOptions;
-use crate::batch::{Coordinate, GtidSet, Watermark};
+use crate::batch::{Coordinate, Watermark};
 use crate::pipeline::shutdown::Stop;
 use crate::source::SourceError;
 
@@ -42,7 +43,7 @@ pub(super) async fn begin(
     let until = Instant::now() + WAIT;
     let mut left = wait_for_prepared(&mut connection, until, stop).await.map_err(SourceError::Query)?;
     let began = if facts.gtid_mode_on() && !facts.version.is_mariadb {
-        executed(&mut connection).await.map_err(SourceError::Query)?
+        Watermark::Gtids(executed(&mut connection).await?)
     } else {
         let end = binlog_end(&mut connection, facts).await.map_err(SourceError::Query)?;
         if left.as_ref().is_some_and(Vec::is_empty) {
@@ -82,12 +83,6 @@ async fn wait_for_prepared(
         left.retain(|xid| now.contains(xid));
     }
     Ok(Some(left))
-}
-
-async fn executed(connection: &mut Conn) -> Result<Watermark, mysql_async::Error> {
-    let text: Option<String> = connection.query_first("SELECT @@GLOBAL.gtid_executed").await?;
-    let set = text.unwrap_or_default().parse::<GtidSet>();
-    Ok(Watermark::Gtids(set.map_err(|error| mysql_async::Error::Other(Box::new(error)))?))
 }
 
 async fn binlog_end(connection: &mut Conn, facts: &ServerFacts) -> Result<Watermark, mysql_async::Error> {
