@@ -29,3 +29,5 @@ pub mod precheck;
 pub mod preview;
 pub mod status;
 pub mod task;
+#[cfg(test)]
+mod test_server;

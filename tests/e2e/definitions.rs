@@ -2,21 +2,8 @@
 
 use std::ffi::OsStr;
 
-use super::harness::world::{MARKER, kafka_sink};
+use super::harness::world::MARKER;
 use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
-
-/// Loads the tables, runs the statements, ends; what came after the load, and what was said.
-fn followed(world: &mut World, task: &TaskFile, statements: &[&str]) -> (Vec<Message>, String) {
-    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
-    let mut engine = Tidegate::run(task);
-    world.until_loaded(&mut engine, &mut reader, |_| ());
-    for statement in statements {
-        world.mysql.run(*statement);
-    }
-    let mut messages = Vec::new();
-    let ended = world.finish(engine, &mut reader, |message| messages.push(message));
-    (messages, ended.output)
-}
 
 /// Runs the statements after the full load; the task must stop at the last of them, and again when it is started again.
 fn stopped(world: &mut World, task: &TaskFile, statements: &[&str]) -> String {
@@ -32,13 +19,6 @@ fn stopped(world: &mut World, task: &TaskFile, statements: &[&str]) -> String {
     let reason = |output: &str| output.lines().find(|line| line.starts_with("error:")).map(str::to_owned);
     assert_eq!(reason(&again), reason(&ended.output));
     ended.output
-}
-
-/// All messages of the task in one order.
-fn one_topic(world: &World) -> TaskFile {
-    let mut task = world.task();
-    task.sink = kafka_sink(&world.kafka, ", topic: \"{task}\", partition: zero");
-    task
 }
 
 fn changed(message: &Message) -> String {
@@ -78,12 +58,12 @@ fn names_in_any_case_mean_the_same_table() {
     let mut world = World::new("folded_full", private.mysql(), &servers.kafka);
     let database = world.database.to_uppercase();
     world.mysql.run("CREATE TABLE Orders (id INT PRIMARY KEY, a INT, b INT)");
-    let mut task = one_topic(&world);
+    let mut task = world.task_of_one_topic("");
     task.tables = format!("[\"{database}.*\"]");
     task.more = "incremental: {ddl: forward}".to_owned();
     let alter = format!("ALTER TABLE {database}.oRDERS MODIFY b INT FIRST");
     let statements = [&*alter, "INSERT INTO Orders (id, a, b) VALUES (2, 11, 22)", "TRUNCATE ORDERS"];
-    let (messages, output) = followed(&mut world, &task, &statements);
+    let (messages, output) = world.follow(&task, &statements);
     let [ddl, insert, truncate] = &messages[..] else { panic!("{messages:?}") };
     assert_eq!((&*ddl.table, ddl.statement.as_ref().map(|(_, sql)| sql)), ("orders", Some(&alter)));
     assert_eq!(changed(insert), r#"orders b="22" id="2" a="11" key ["id"]"#);
@@ -98,7 +78,7 @@ fn rows_that_go_without_row_events_are_told_or_stop_the_task() {
     let mut world = World::new("unlogged", &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
     world.mysql.run("INSERT INTO t VALUES (1), (2)");
-    let mut task = one_topic(&world);
+    let mut task = world.task_of_one_topic("");
     task.more = "incremental: {unlogged_rows: stop}".to_owned();
     let output = stopped(&mut world, &task, &["TRUNCATE t"]);
     for words in ["`TRUNCATE t` moves rows of table", ".t without row events", "unlogged_rows: warn", "binlog "] {
@@ -181,9 +161,8 @@ fn a_table_that_has_not_changed_is_described_as_it_is_known() {
     }
     world.mysql.run("SET SESSION sql_generate_invisible_primary_key = ON");
     world.mysql.run("CREATE TABLE invisible_key (a INT)");
-    let task = one_topic(&world);
-    let (messages, output) = followed(
-        &mut world,
+    let task = world.task_of_one_topic("");
+    let (messages, output) = world.follow(
         &task,
         &[
             "INSERT INTO every () VALUES ()",
@@ -208,7 +187,7 @@ fn keys_and_types_do_not_outlive_what_changed_them() {
     world.mysql.run("CREATE TABLE d (id INT NOT NULL, x INT NOT NULL, UNIQUE uk (x))");
     world.mysql.run("CREATE TABLE i (id INT NOT NULL, x INT NOT NULL, UNIQUE uk (x))");
     world.mysql.run("CREATE TABLE z (id INT PRIMARY KEY, n INT(5) ZEROFILL, e ENUM('a', 'b'))");
-    let mut task = one_topic(&world);
+    let mut task = world.task_of_one_topic("");
     task.format = "{canal_json: {profile: dts}}".to_owned();
     let statements = [
         "INSERT INTO d VALUES (1, 1)",
@@ -224,7 +203,7 @@ fn keys_and_types_do_not_outlive_what_changed_them() {
         "SET sql_log_bin = 1",
         "INSERT INTO z VALUES (3, 7, 'b')",
     ];
-    let (messages, output) = followed(&mut world, &task, &statements);
+    let (messages, output) = world.follow(&task, &statements);
     let expected = [
         r#"d id="1" x="1" key []"#,
         r#"d id="2" x="1" key []"#,

@@ -1,27 +1,6 @@
 //! What stands between changes: DDL that is passed on, and where transactions begin and end.
 
-use super::harness::world::kafka_sink;
-use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
-
-/// One topic with one partition, so that all messages have one order.
-fn one_order(world: &World, more: &str) -> TaskFile {
-    let mut task = world.task();
-    task.sink = kafka_sink(&world.kafka, &format!(", topic: \"{{task}}\", partition: zero{more}"));
-    task
-}
-
-/// Runs the statements after the full load; all messages of changes, those of the marker left out.
-fn changes(world: &mut World, task: &TaskFile, statements: &[&str]) -> Vec<Message> {
-    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
-    let mut engine = Tidegate::run(task);
-    world.until_loaded(&mut engine, &mut reader, |_| ());
-    for statement in statements {
-        world.mysql.run(*statement);
-    }
-    let mut messages = Vec::new();
-    world.finish(engine, &mut reader, |message| messages.push(message));
-    messages
-}
+use super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World, wait_for};
 
 /// `CREATE t: CREATE TABLE t …`, or `insert t id="1"`.
 fn shown(message: &Message) -> String {
@@ -90,19 +69,19 @@ fn ddl_stands_between_its_rows() {
         ("{canal_json: {profile: dts}}", rows_and(&|_, table, sql| format!("DDL {table}: {sql}"))),
     ] {
         let mut world = world_with_t("ddl", &private, &servers);
-        let mut task = one_order(&world, "");
+        let mut task = world.task_of_one_topic("");
         task.format = format.to_owned();
         task.more = "incremental: {ddl: forward}".to_owned();
-        let messages = changes(&mut world, &task, &STATEMENTS);
+        let (messages, _) = world.follow(&task, &STATEMENTS);
         assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected, "{format}");
     }
 
     // DTS Avro names the database, and may frame transactions.
     let mut world = world_with_t("ddl_avro", &private, &servers);
-    let mut task = one_order(&world, "");
+    let mut task = world.task_of_one_topic("");
     task.format = "{dts_avro: {transactions: true}}".to_owned();
     task.more = "incremental: {ddl: forward}".to_owned();
-    let messages = changes(&mut world, &task, &STATEMENTS);
+    let (messages, _) = world.follow(&task, &STATEMENTS);
     let database = &world.database;
     let mut expected = Vec::new();
     for line in rows_and(&|_, _, sql| format!("DDL {database}: {sql}")) {
@@ -122,15 +101,15 @@ fn ddl_is_ignored_by_default_and_may_have_its_own_topic() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
     let mut world = world_with_t("no_ddl", &private, &servers);
-    let task = one_order(&world, "");
-    let messages = changes(&mut world, &task, &STATEMENTS);
+    let task = world.task_of_one_topic("");
+    let (messages, _) = world.follow(&task, &STATEMENTS);
     assert_eq!(messages.len(), 5, "{messages:?}");
     assert!(messages.iter().all(|message| message.kind == Kind::Insert), "{messages:?}");
 
     let mut world = world_with_t("ddl_topic", &private, &servers);
-    let mut task = one_order(&world, ", ddl_topic: \"{task}.ddl\"");
+    let mut task = world.task_of_one_topic(", ddl_topic: \"{task}.ddl\"");
     task.more = "incremental: {ddl: forward}".to_owned();
-    let messages = changes(&mut world, &task, &STATEMENTS);
+    let (messages, _) = world.follow(&task, &STATEMENTS);
     assert!(messages.iter().all(|message| message.kind == Kind::Insert), "{messages:?}");
     let mut statements = Vec::new();
     Reader::new(&world.kafka, vec![format!("{}.ddl", world.database)]).read_to_end(|message| statements.push(message));
@@ -146,13 +125,12 @@ fn transactions_are_framed() {
     world.mysql.run("CREATE TABLE a (id INT PRIMARY KEY)");
     world.mysql.run("CREATE TABLE b (id INT PRIMARY KEY)");
     world.mysql.run("CREATE TABLE unseen (id INT PRIMARY KEY)");
-    let mut task = one_order(&world, "");
+    let mut task = world.task_of_one_topic("");
     task.tables = format!("[{0}.a, {0}.b, {0}.marker]", world.database);
     task.format = "{dts_avro: {transactions: true, heartbeats: true}}".to_owned();
     task.more = "incremental: {window_rows: 10, heartbeat_s: 1}".to_owned();
     let numbers: Vec<String> = (100..200).map(|id| format!("({id})")).collect();
-    let messages = changes(
-        &mut world,
+    let (messages, _) = world.follow(
         &task,
         &[
             "INSERT INTO unseen VALUES (1)",
@@ -184,7 +162,7 @@ fn a_transaction_is_framed_over_a_kill() {
     let mut world = World::new("framed", &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE a (id INT PRIMARY KEY)");
     world.begin_binlog_file();
-    let mut task = one_order(&world, "");
+    let mut task = world.task_of_one_topic("");
     task.tables = format!("[{}.a]", world.database);
     task.format = "{dts_avro: {transactions: true}}".to_owned();
     // A window is full with BEGIN and the row; the end of the transaction waits in the next one.
@@ -219,7 +197,7 @@ fn heartbeats_are_passed_on() {
     // Other tests' changes would keep a shared server from being quiet.
     let private = Private::up(&["mysql-gtid"], "");
     let world = World::new("heartbeats", private.mysql(), &servers.kafka);
-    let mut task = one_order(&world, "");
+    let mut task = world.task_of_one_topic("");
     task.format = "{dts_avro: {heartbeats: true}}".to_owned();
     task.more = "incremental: {heartbeat_s: 1}".to_owned();
     let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);

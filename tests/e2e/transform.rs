@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::harness::source_state::Format;
-use super::harness::world::kafka_sink;
 use super::harness::{Kind, Message, Reader, Servers, TaskFile, Tidegate, World};
 
 const TABLE: &str = "
@@ -13,10 +12,9 @@ const TABLE: &str = "
 
 /// One topic with one partition, so that all messages, the markers' too, have one order.
 fn one_topic(world: &World, table_options: &str) -> TaskFile {
-    let mut task = world.task();
+    let mut task = world.task_of_one_topic("");
     let database = &world.database;
     task.tables = format!("\n  - {database}.marker\n  - table: {database}.orders{table_options}");
-    task.sink = kafka_sink(&world.kafka, ", topic: \"{task}\", partition: zero");
     task
 }
 

@@ -73,6 +73,12 @@ impl World {
         }
     }
 
+    /// All messages in one order: one topic, of the task's name, with one partition. `more` is of the sink's options.
+    pub(crate) fn task_of_one_topic(&self, more: &str) -> TaskFile {
+        let sink = kafka_sink(&self.kafka, &format!(", topic: \"{{task}}\", partition: zero{more}"));
+        TaskFile { sink, ..self.task() }
+    }
+
     pub(crate) fn topic(&self, table: &str) -> String {
         format!("{}.{table}", self.database)
     }
@@ -125,6 +131,20 @@ impl World {
             }
         });
         ended
+    }
+
+    /// Runs a task of one topic: loads the tables, runs the statements, ends. What came, and what was said.
+    pub(crate) fn follow(&mut self, task: &TaskFile, statements: &[&str]) -> (Vec<Message>, String) {
+        let mut reader = Reader::new(&self.kafka, vec![self.database.clone()]);
+        let mut engine = Tidegate::run(task);
+        // The full load is not of interest.
+        self.until_loaded(&mut engine, &mut reader, |_| ());
+        for statement in statements {
+            self.mysql.run(*statement);
+        }
+        let mut messages = Vec::new();
+        let ended = self.finish(engine, &mut reader, |message| messages.push(message));
+        (messages, ended.output)
     }
 }
 

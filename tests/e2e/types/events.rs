@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::harness::consume::Row;
-use super::super::harness::world::{kafka_sink, mysql_source};
+use super::super::harness::world::mysql_source;
 use super::super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 use super::proofs::{Path, proofs};
 
@@ -21,9 +21,7 @@ proofs! {
 
 /// One topic with one partition, so that all messages have one order.
 fn one_topic(world: &World) -> (TaskFile, Reader) {
-    let mut task = world.task();
-    task.sink = kafka_sink(&world.kafka, ", topic: \"{task}\", partition: zero");
-    (task, Reader::new(&world.kafka, vec![world.database.clone()]))
+    (world.task_of_one_topic(""), Reader::new(&world.kafka, vec![world.database.clone()]))
 }
 
 /// The same for messages that brokers and librdkafka refuse by default.

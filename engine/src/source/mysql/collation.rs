@@ -75,9 +75,8 @@ impl AsciiOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    use crate::source::mysql::wire::{ConnectOptions, Connection, TlsOptions};
+    use crate::source::mysql::wire::Connection;
+    use crate::test_server;
 
     fn compare(collation: &str, a: &str, b: &str) -> Option<Ordering> {
         let order = AsciiOrder::of(collation)?;
@@ -112,23 +111,8 @@ mod tests {
     /// Random texts in a table of the server's, in its order and with its own count of what is equal.
     #[test]
     fn the_server_orders_ascii_text_as_the_weights_say() {
-        let Ok(url) = std::env::var("TIDEGATE_TEST_MYSQL") else {
-            assert!(std::env::var_os("CI").is_none(), "TIDEGATE_TEST_MYSQL is not set");
-            return println!("skipped: TIDEGATE_TEST_MYSQL is not set");
-        };
-        let (account, address) = url.strip_prefix("mysql://").and_then(|rest| rest.split_once('@')).unwrap();
-        let ((user, password), (host, port)) = (account.split_once(':').unwrap(), address.split_once(':').unwrap());
-        let mut connection = Connection::connect(&ConnectOptions {
-            host: host.to_owned(),
-            port: port.parse().unwrap(),
-            user: user.to_owned(),
-            password: Some(password.to_owned()),
-            tls: TlsOptions::default(),
-            connect_timeout: Duration::from_secs(10),
-            max_packet_bytes: 1 << 30,
-            program_name: "collation tests".to_owned(),
-        })
-        .unwrap();
+        let Some(options) = test_server::options("TIDEGATE_TEST_MYSQL") else { return };
+        let mut connection = Connection::connect(&options).unwrap();
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);

@@ -11,7 +11,7 @@ use arrow::datatypes::*;
 
 use super::super::catalog::{Selection, read_tables};
 use super::super::connection;
-use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet, TlsOptions};
+use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet};
 use super::place::Place;
 use super::*;
 use crate::batch::position::GtidSet;
@@ -19,6 +19,7 @@ use crate::batch::types::{date_parts, datetime_parts};
 use crate::batch::{ChangeKind, Column, SqlType, TableName};
 use crate::source::binlog_file::BinlogFiles;
 use crate::source::mysql::history::{RULES, SchemaState, StoredSchema};
+use crate::test_server;
 
 // ---- drawing: values as the server prints them ----------------------------------------------------------------------
 
@@ -593,25 +594,7 @@ fn frames_are_told_from_statements() {
 // ---- a live server --------------------------------------------------------------------------------------------------
 
 fn server() -> Option<ConnectOptions> {
-    let Ok(url) = std::env::var("TIDEGATE_TEST_MYSQL") else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "TIDEGATE_TEST_MYSQL must be set in CI");
-        println!("skipped: TIDEGATE_TEST_MYSQL is not set");
-        return None;
-    };
-    let (account, address) =
-        url.strip_prefix("mysql://").and_then(|rest| rest.split_once('@')).expect("mysql://a:b@c:1");
-    let (user, password) = account.split_once(':').unwrap_or((account, ""));
-    let (host, port) = address.trim_end_matches('/').split_once(':').unwrap_or((address, "3306"));
-    Some(ConnectOptions {
-        host: host.to_owned(),
-        port: port.parse().unwrap(),
-        user: user.to_owned(),
-        password: Some(password.to_owned()),
-        tls: TlsOptions::default(),
-        connect_timeout: Duration::from_secs(10),
-        max_packet_bytes: 1 << 30,
-        program_name: "binlog tests".to_owned(),
-    })
+    test_server::options("TIDEGATE_TEST_MYSQL")
 }
 
 /// The script of the recording for another database, up to where schemas change.

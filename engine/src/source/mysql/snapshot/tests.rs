@@ -4,7 +4,6 @@
 mod altered;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -19,7 +18,8 @@ use crate::batch::{Gtid, GtidSet, Progress, TableParts, pretty};
 use crate::source::mysql::catalog::{CatalogError, CatalogTable, Selection, read_tables};
 use crate::source::mysql::connection::{self, Severity, check, quote_identifier};
 use crate::source::mysql::ledger::{ChunkState, TableChunks};
-use crate::source::mysql::wire::{TextResult, TlsOptions};
+use crate::source::mysql::wire::TextResult;
+use crate::test_server;
 
 const GTID: &str = "TIDEGATE_TEST_MYSQL";
 const NO_GTID: &str = "TIDEGATE_TEST_MYSQL_NOGTID";
@@ -32,27 +32,8 @@ struct Database {
 }
 
 impl Database {
-    /// Without the variable a test is skipped, but never silently in CI.
     fn new(variable: &str, name: &str) -> Option<Database> {
-        let Ok(url) = env::var(variable) else {
-            assert!(env::var("CI").as_deref() != Ok("true"), "{variable} must be set in CI");
-            println!("skipped: {variable} is not set");
-            return None;
-        };
-        let parts = url.strip_prefix("mysql://").and_then(|rest| rest.split_once('@'));
-        let (account, address) = parts.expect("mysql://user:password@host:port");
-        let (user, password) = account.split_once(':').unwrap_or((account, ""));
-        let (host, port) = address.trim_end_matches('/').split_once(':').unwrap_or((address, "3306"));
-        let options = ConnectOptions {
-            host: host.to_owned(),
-            port: port.parse().unwrap(),
-            user: user.to_owned(),
-            password: Some(password.to_owned()),
-            tls: TlsOptions::default(),
-            connect_timeout: Duration::from_secs(10),
-            max_packet_bytes: 1 << 30,
-            program_name: "snapshot tests".to_owned(),
-        };
+        let options = test_server::options(variable)?;
         let facts = control(&options, async |conn| ServerFacts::read(conn).await.unwrap());
         let database = Database { options, facts, name: format!("snapshot_{name}_{}", std::process::id()) };
         let mut connection = Connection::connect(&database.options).unwrap();

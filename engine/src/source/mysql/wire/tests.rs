@@ -1,7 +1,6 @@
 //! Sessions with a real server, named by `TIDEGATE_TEST_MYSQL` (`mysql://user:password@host:port`, an account that may do
 //! everything) and `TIDEGATE_TEST_MYSQL_CA` (the server's `ca.pem`); and with servers that misbehave, played here.
 
-use std::env;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,41 +12,10 @@ use mysql_common::packets::HandshakePacket;
 use mysql_common::proto::MySerialize;
 
 use super::*;
-
-/// The value of a variable that points to a server. Without it a test is skipped, but never silently in CI.
-fn server_variable(name: &str) -> Option<String> {
-    let value = env::var(name).ok();
-    if value.is_none() {
-        assert!(env::var("CI").as_deref() != Ok("true"), "{name} must be set in CI");
-        println!("skipped: {name} is not set");
-    }
-    value
-}
+use crate::test_server::{self, options_for};
 
 fn options() -> Option<ConnectOptions> {
-    let url = server_variable("TIDEGATE_TEST_MYSQL")?;
-    let parts = url.strip_prefix("mysql://").and_then(|rest| rest.split_once('@'));
-    let (account, address) = parts.expect("TIDEGATE_TEST_MYSQL is mysql://user:password@host:port");
-    let (user, password) = account.split_once(':').unwrap_or((account, ""));
-    let (host, port) = address.trim_end_matches('/').split_once(':').unwrap_or((address, "3306"));
-    Some(ConnectOptions {
-        user: user.to_owned(),
-        password: Some(password.to_owned()),
-        ..options_for(host, port.parse().unwrap())
-    })
-}
-
-fn options_for(host: &str, port: u16) -> ConnectOptions {
-    ConnectOptions {
-        host: host.to_owned(),
-        port,
-        user: "nobody".to_owned(),
-        password: None,
-        tls: TlsOptions::default(),
-        connect_timeout: Duration::from_secs(10),
-        max_packet_bytes: 1 << 30,
-        program_name: "wire tests".to_owned(),
-    }
+    test_server::options("TIDEGATE_TEST_MYSQL")
 }
 
 fn connect(options: &ConnectOptions) -> Connection {
@@ -135,7 +103,7 @@ fn nobody_listening_is_transient() {
 
 #[test]
 fn tls_modes_encrypt_and_verify() {
-    let (Some(options), Some(ca)) = (options(), server_variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
+    let (Some(options), Some(ca)) = (options(), test_server::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
     let ca = Some(ca.as_str());
     for (mode, ca, encrypted) in [
         (TlsMode::Disabled, None, false),
@@ -152,7 +120,7 @@ fn tls_modes_encrypt_and_verify() {
 
 #[test]
 fn certificate_without_a_host_name_fails_verify_identity() {
-    let (Some(options), Some(ca)) = (options(), server_variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
+    let (Some(options), Some(ca)) = (options(), test_server::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
     let error = error_of(&with_tls(&options, TlsMode::VerifyIdentity, Some(&ca)));
     assert!(matches!(error, WireError::Tls { .. }), "{error}");
     assert!(error.hint().unwrap().contains("verify_ca"), "{error}");
