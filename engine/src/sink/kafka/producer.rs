@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 #[cfg(test)]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ use super::outstanding::{Outstanding, WindowId};
 use super::refused;
 use crate::sink::{SinkError, TopicIdentity};
 
+const NO_BROKER: i32 = -1;
+
 pub(super) struct Producer {
     // Dropped in this order. The client's end joins all threads that read values.
     queue: Queue,
@@ -39,6 +42,8 @@ pub(super) struct Producer {
     pub(super) outstanding: Outstanding,
     /// librdkafka's threads have its address.
     words: Arc<Words>,
+    /// A broker that led a partition when one was last asked about topics, [`NO_BROKER`] if none has been seen.
+    leader: AtomicI32,
     /// How often partitions were paused.
     #[cfg(test)]
     pub(super) pauses: AtomicUsize,
@@ -60,6 +65,7 @@ impl Producer {
             client,
             outstanding,
             words,
+            leader: AtomicI32::new(NO_BROKER),
             #[cfg(test)]
             pauses: AtomicUsize::new(0),
         })
@@ -113,10 +119,15 @@ impl Producer {
 
     /// Asks a broker about one topic, or about all.
     pub(super) fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Metadata, RDKafkaErrorCode> {
-        self.client.fetch_metadata(topic, timeout).map_err(|error| match error {
+        let metadata = self.client.fetch_metadata(topic, timeout).map_err(|error| match error {
             KafkaError::MetadataFetch(code) => code,
             _ => RDKafkaErrorCode::InvalidArgument,
-        })
+        })?;
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        if let Some(partition) = partitions.find(|partition| partition.leader() >= 0) {
+            self.leader.store(partition.leader(), Ordering::Relaxed);
+        }
+        Ok(metadata)
     }
 
     /// The first or the next offset of each partition of some topics, each with how many it has.
@@ -192,7 +203,7 @@ impl Producer {
                 sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
             }
             let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
-            let request = self.request(operation, timeout, |client, options, answers| {
+            let request = self.request(operation, NO_BROKER, timeout, |client, options, answers| {
                 let mut topics = [topic];
                 sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), 1, options, answers);
             });
@@ -217,7 +228,7 @@ impl Producer {
                 return None;
             }
             let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
-            let request = self.request(operation, timeout, |client, options, answers| {
+            let request = self.request(operation, self.leader(), timeout, |client, options, answers| {
                 let mut resources = [resource];
                 sys::rd_kafka_DescribeConfigs(client, resources.as_mut_ptr(), 1, options, answers);
             });
@@ -229,6 +240,10 @@ impl Producer {
 
     /// Asks what has become of topics, without waiting: see [`Request::topics`].
     pub(super) fn ask_about(self: &Arc<Self>, topics: &[Arc<str>], timeout: Duration) -> Request {
+        self.describe_topics(topics, NO_BROKER, timeout)
+    }
+
+    fn describe_topics(self: &Arc<Self>, topics: &[Arc<str>], broker: i32, timeout: Duration) -> Request {
         let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(&**topic).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the names live until the end of this function and are copied by librdkafka. The collection is destroyed
@@ -236,7 +251,7 @@ impl Producer {
         unsafe {
             let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-            let request = self.request(operation, timeout, |client, options, answers| {
+            let request = self.request(operation, broker, timeout, |client, options, answers| {
                 sys::rd_kafka_DescribeTopics(client, topics, options, answers);
             });
             sys::rd_kafka_TopicCollection_destroy(topics);
@@ -252,16 +267,23 @@ impl Producer {
     ) -> HashMap<String, TopicIdentity> {
         let answers = match topics {
             [] => None,
-            _ => self.ask_about(topics, timeout).answer(timeout),
+            _ => self.describe_topics(topics, self.leader(), timeout).answer(timeout),
         };
         let answers = answers.map(|event| event.topics()).unwrap_or_default();
         answers.into_iter().filter_map(|(topic, answer)| Some((topic, answer.ok()??))).collect()
     }
 
-    /// Sends a request of the admin interface, whose answer comes to a queue of its own.
+    /// Whom to ask what any broker can answer: one that lives, where librdkafka would wait for the controller, and a
+    /// cluster may be without one for a while.
+    fn leader(&self) -> i32 {
+        self.leader.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request of the admin interface to a broker, or to the controller. The answer comes to a queue of its own.
     fn request(
         self: &Arc<Self>,
         operation: sys::rd_kafka_admin_op_t,
+        broker: i32,
         timeout: Duration,
         send: impl FnOnce(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     ) -> Request {
@@ -280,6 +302,9 @@ impl Producer {
                     reason.as_mut_ptr(),
                     reason.len(),
                 );
+            }
+            if broker != NO_BROKER {
+                sys::rd_kafka_AdminOptions_set_broker(options, broker, reason.as_mut_ptr(), reason.len());
             }
             let answers = Queue(NonNull::new(sys::rd_kafka_queue_new(client)).expect("memory for a queue"));
             send(client, options, answers.0.as_ptr());
