@@ -82,6 +82,10 @@ impl Tidegate {
         }
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
+    }
+
     /// Waits until it has said a line that holds `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) {
         wait_for(&format!("a line with {text:?}"), || {

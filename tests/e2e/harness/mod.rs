@@ -14,7 +14,7 @@ pub(crate) mod world;
 pub(crate) mod writers;
 
 pub(crate) use consume::{Kind, Message, Reader};
-pub(crate) use engine::Tidegate;
+pub(crate) use engine::{Ended, Tidegate};
 pub(crate) use mysql::Mysql;
 pub(crate) use servers::{Private, Servers};
 pub(crate) use world::{TaskFile, World};

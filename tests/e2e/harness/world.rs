@@ -89,12 +89,17 @@ impl World {
         Reader::new(&self.kafka, topics.collect())
     }
 
+    /// Writes a marker: its key.
+    pub(crate) fn write_marker(&mut self) -> String {
+        self.markers += 1;
+        self.mysql.run(format!("INSERT INTO {MARKER} VALUES ({})", self.markers));
+        self.markers.to_string()
+    }
+
     /// Writes a marker and reads until it arrives. Other topics may then still be a few messages behind; whoever needs
     /// all of them ends the engine, which drains it, and then reads to the end.
     pub(crate) fn until_marker(&mut self, engine: &mut Tidegate, reader: &mut Reader, mut take: impl FnMut(Message)) {
-        self.markers += 1;
-        let id = self.markers.to_string();
-        self.mysql.run(format!("INSERT INTO {MARKER} VALUES ({id})"));
+        let id = self.write_marker();
         let mut seen = false;
         reader.until(engine, &format!("marker {id}"), |message| {
             seen |= message.table == MARKER && message.data.get("id") == Some(&id);
