@@ -16,9 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use mimalloc::MiMalloc;
-use tidegate::pipeline::shutdown::Stop;
-use tidegate::status::{Status, Summary};
 use tidegate::{config, task};
+use tidegate_model::Stop;
+use tidegate_model::status::{Status, Summary};
 
 /// The program's own allocator, so that the numbers are the program's.
 #[global_allocator]

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mimalloc::MiMalloc;
-use tidegate::batch::{NameCase, Position, Window};
 use tidegate::config::UnloggedRowsPolicy;
 use tidegate::source::binlog_file::BinlogFiles;
 use tidegate::source::mysql::binlog::{BinlogDecoder, MarkOptions, WindowOptions};
 use tidegate::source::mysql::history::{History, Rules};
+use tidegate_model::{NameCase, Position, Window};
 
 /// As in the program.
 #[global_allocator]

@@ -14,18 +14,18 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use arrow::array::RecordBatch;
 use fastrand::Rng;
-use tidegate::batch::builder::push_bytes;
-use tidegate::batch::types::date_from_parts;
-use tidegate::batch::{
-    ChangeBatch, Column, Coordinate, EventMeta, EventRun, RowKind, RowsBuilder, SqlType, Table, TableName, TableParts,
-    UniqueKey, Values,
-};
 use tidegate::encode::Encoder;
 use tidegate::encode::canal_json::{CanalJson, CanalOptions, InitialType, MysqlType, OldColumns};
 use tidegate::encode::dts_avro::{AvroOptions, DtsAvro, SCHEMA};
 use tidegate::encode::text::{EnumText, SetText};
-use tidegate::message;
 use tidegate::partition::{PartitionHash, PartitionPolicy, Partitioner};
+use tidegate_model::builder::push_bytes;
+use tidegate_model::message;
+use tidegate_model::types::date_from_parts;
+use tidegate_model::{
+    ChangeBatch, Column, Coordinate, EventMeta, EventRun, RowKind, RowsBuilder, SqlType, Table, TableName, TableParts,
+    UniqueKey, Values,
+};
 
 /// Even: pairs of them make updates.
 const ROWS: usize = 8192;

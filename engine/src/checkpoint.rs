@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Position, TableName};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use crate::source::mysql::history::StoredSchema;
 use crate::source::mysql::ledger::Ledger;
+use tidegate_model::{Position, TableName};
 
 /// Everything that a restart needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -303,7 +303,7 @@ fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Coordinate;
+    use tidegate_model::Coordinate;
 
     fn checkpoint() -> Checkpoint {
         let position = Position::new(

@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config;
+use crate::display::Screen;
 use crate::error::Error;
 use crate::remembered::Accept;
-use crate::status::display::Screen;
 use crate::{demo, precheck, preview, task};
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.

@@ -31,14 +31,14 @@ use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
-use crate::batch::types::date_from_parts;
-use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 use crate::config;
 use crate::error::Error;
-use crate::pipeline::shutdown::Stop;
 use crate::source::parquet::TABLE_KEY;
-use crate::status::{Status, Summary};
 use crate::task;
+use tidegate_model::Stop;
+use tidegate_model::status::{Status, Summary};
+use tidegate_model::types::date_from_parts;
+use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// The recordings, as they are unpacked.
 const FILES: &[(&str, &[u8])] = &[

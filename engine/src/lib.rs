@@ -10,10 +10,8 @@
 //!
 //! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
-pub mod batch;
 pub mod checkpoint;
 pub mod encode;
-pub mod message;
 pub mod partition;
 pub mod pipeline;
 pub mod remembered;
@@ -24,10 +22,10 @@ pub mod transform;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod display;
 pub mod error;
 pub mod precheck;
 pub mod preview;
-pub mod status;
 pub mod task;
 #[cfg(test)]
 mod test_server;

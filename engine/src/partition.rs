@@ -27,9 +27,9 @@
 
 use arrow::array::RecordBatch;
 
-use crate::batch::{ChangeBatch, Table, TableName};
 use crate::encode::EncodeError;
 use crate::encode::text::{EnumText, SetText, TextColumn, TextOptions};
+use tidegate_model::{ChangeBatch, Table, TableName};
 
 /// What decides about the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,8 +263,8 @@ fn java_hash(mut hash: i32, utf8: &[u8]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::pretty::{draw, parse};
-    use crate::batch::{SqlType, TableParts};
+    use tidegate_model::pretty::{draw, parse};
+    use tidegate_model::{SqlType, TableParts};
 
     #[test]
     fn hashes_equal_javas() {
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_is_refused() {
-        let table = crate::batch::pretty::table("id:int");
+        let table = tidegate_model::pretty::table("id:int");
         let unknown = PartitionPolicy::Columns(vec!["nmae".into()]);
         let error = Partitioner::new(unknown, PartitionHash::Canal, &table, 1).unwrap_err();
         assert_eq!(error.to_string(), "table db.t has no column \"nmae\" to partition by");
@@ -406,11 +406,13 @@ mod tests {
     #[test]
     fn enum_values_hash_as_numbers_for_canal_and_as_labels_for_dts() {
         let labels: std::sync::Arc<[String]> = std::sync::Arc::from(["red".to_owned(), "blue".to_owned()]);
-        let mut parts = TableParts::from(Table::clone(&crate::batch::pretty::table("id:int")));
+        let mut parts = TableParts::from(Table::clone(&tidegate_model::pretty::table("id:int")));
         parts.columns[0].sql_type = SqlType::Enum { labels };
         let table = std::sync::Arc::new(Table::from(parts));
-        let mut builder = crate::batch::RowsBuilder::new(&table);
-        let crate::batch::Values::U16(values) = &mut builder.columns[0].values else { panic!("ENUM is stored as u16") };
+        let mut builder = tidegate_model::RowsBuilder::new(&table);
+        let tidegate_model::Values::U16(values) = &mut builder.columns[0].values else {
+            panic!("ENUM is stored as u16")
+        };
         values.push(2);
         builder.columns[0].append_valid();
         let rows = RecordBatch::try_new(table.schema().clone(), builder.finish().unwrap()).unwrap();

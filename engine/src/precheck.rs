@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::batch::Table;
 use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
@@ -17,6 +16,7 @@ use crate::sink::PretendedTopics;
 use crate::source::mysql::connection::{Finding, Severity};
 use crate::source::{Source, SourceError, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
+use tidegate_model::Table;
 
 /// What the checks found, the worst first.
 #[derive(Debug)]

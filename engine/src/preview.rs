@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::batch::{ChangeBatch, Table, TableName, TableParts, Window};
 use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::encode::dts_avro::readable::Reader;
 use crate::encode::{canal_json, dts_avro};
@@ -15,10 +14,11 @@ use crate::error::Error;
 use crate::pipeline::route::{
     RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
 };
-use crate::pipeline::shutdown::Stop;
 use crate::sink::PretendedTopics;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
+use tidegate_model::Stop;
+use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
 
 /// Rows of a table that are read in search of some that its filter lets pass.
 const ROWS_SEARCHED: u64 = 100_000;

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::batch::{Table, TableName};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{
     AvroOptions, CanalOptions, ColumnsInOld, DdlType, Format, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
@@ -32,6 +31,7 @@ use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
 use crate::sink::{TopicIdentity, TopicLook};
 use crate::source::mysql::connection::list_names;
 use crate::source::mysql::ledger::TableChunks;
+use tidegate_model::{Table, TableName};
 
 /// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -653,8 +653,8 @@ fn offset_text(seconds: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Coordinate, Position, TableParts};
     use crate::config;
+    use tidegate_model::{Coordinate, Position, TableParts};
 
     fn task(rest: &str) -> Task {
         let source = "source: {mysql: mysql://tide@db}";

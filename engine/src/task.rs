@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
-use crate::batch::Table;
 use crate::checkpoint::{Checkpoint, StateFolder};
 use crate::config::{self, SinkOptions, Task};
+use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::pipeline::route::Router;
-use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
@@ -17,8 +16,9 @@ use crate::sink::file::FileSink;
 use crate::sink::kafka::{self, KafkaSink};
 use crate::sink::{self, NullSink, Sink, SinkError};
 use crate::source::{Context, Source, SourceError};
-use crate::status::display::{Display, Screen};
-use crate::status::{Status, Summary};
+use tidegate_model::Stop;
+use tidegate_model::Table;
+use tidegate_model::status::{Status, Summary};
 
 /// The sink's share of the memory budget, for messages that are not delivered yet. What is left is for read buffers,
 /// columns, messages being encoded, and librdkafka's copies: with 0.4, a transaction of 2 M rows took 508 of 512 MiB, with

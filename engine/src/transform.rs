@@ -10,7 +10,7 @@
 //! ```
 //!
 //! SQL sees columns as Arrow types, with two exceptions: a SET is its labels joined by commas, and an
-//! [impossible date](crate::batch::types#impossible-dates) compares below every real one; a *computed* column over an
+//! [impossible date](tidegate_model::types#impossible-dates) compares below every real one; a *computed* column over an
 //! impossible date is an error, because no calendar function has an answer for it.
 
 use std::fmt;
@@ -21,8 +21,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
 use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError};
 
-use crate::batch::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
-use crate::batch::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
+use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
+use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// The filter and projection of one table version.
 pub struct Transform {
@@ -328,7 +328,7 @@ fn computed_column(field: &Field) -> Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::pretty::{draw, parse, table};
+    use tidegate_model::pretty::{draw, parse, table};
 
     fn check(condition: &str, select: &[&str], before: &str, after: &str) {
         let header = "id:int amount:int name:text";

@@ -19,7 +19,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::task::{PartitionPolicy, TopicTemplate};
 use super::yaml::Location;
-use crate::batch::names::fold;
+use tidegate_model::names::fold;
 
 /// What one entry of `tables` says about the tables that it selects.
 #[derive(Debug, Clone)]

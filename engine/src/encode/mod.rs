@@ -17,8 +17,8 @@ pub mod zero_dates;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::batch::{ChangeBatch, Mark, TableName};
-use crate::message::Values;
+use tidegate_model::message::Values;
+use tidegate_model::{ChangeBatch, Mark, TableName};
 
 /// Turns changes of one table version into messages. Built once per version, used from many threads.
 pub trait Encoder: Send + Sync {

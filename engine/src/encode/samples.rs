@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::i256;
 
-use crate::batch::pretty::meta;
-use crate::batch::types::{date_from_parts, datetime_from_parts};
-use crate::batch::{
+use tidegate_model::pretty::meta;
+use tidegate_model::types::{date_from_parts, datetime_from_parts};
+use tidegate_model::{
     ChangeBatch, Column, EventRun, RowKind, RowsBuilder, SqlType, Table, TableName, TableParts, UniqueKey,
     Values as Cells,
 };
@@ -44,13 +44,13 @@ pub(super) fn two_rows(table: Arc<Table>, push: &[&dyn Fn(&mut Cells)]) -> Chang
 macro_rules! push {
     (Bytes: $value:expr) => {
         &|cells| {
-            let $crate::batch::Values::Bytes { data, offsets } = cells else { panic!("not bytes") };
-            $crate::batch::builder::push_bytes(data, offsets, $value.as_ref());
+            let tidegate_model::Values::Bytes { data, offsets } = cells else { panic!("not bytes") };
+            tidegate_model::builder::push_bytes(data, offsets, $value.as_ref());
         }
     };
     ($arm:ident: $value:expr) => {
         &|cells| {
-            let $crate::batch::Values::$arm(values) = cells else { panic!("not {}", stringify!($arm)) };
+            let tidegate_model::Values::$arm(values) = cells else { panic!("not {}", stringify!($arm)) };
             values.push($value);
         }
     };

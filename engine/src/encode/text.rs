@@ -29,8 +29,8 @@ use arrow::array::{Array, AsArray, BinaryArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 
-use crate::batch::SqlType;
-use crate::batch::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
+use tidegate_model::SqlType;
+use tidegate_model::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
 
 /// How ENUM values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

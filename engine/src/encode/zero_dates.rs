@@ -12,8 +12,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, TimestampMicrosecondType};
 
-use crate::batch::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
-use crate::batch::{ChangeBatch, SqlType, Table, TableParts};
+use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
+use tidegate_model::{ChangeBatch, SqlType, Table, TableParts};
 
 /// What stands in the place of such a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +84,13 @@ impl ZeroDates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::pretty::parse;
-    use crate::batch::types::{date_from_parts, datetime_from_parts};
     use arrow::array::{Date32Array, TimestampMicrosecondArray};
+    use tidegate_model::pretty::parse;
+    use tidegate_model::types::{date_from_parts, datetime_from_parts};
 
     #[test]
     fn impossible_dates_give_way_and_others_stay() {
-        let mut parts = TableParts::from(Table::clone(&crate::batch::pretty::table("id:int d:int t:int")));
+        let mut parts = TableParts::from(Table::clone(&tidegate_model::pretty::table("id:int d:int t:int")));
         parts.columns[1].sql_type = SqlType::Date;
         parts.columns[2].sql_type = SqlType::Timestamp { fraction: 6 };
         (parts.columns[1].nullable, parts.columns[2].nullable) = (true, false);
@@ -114,6 +114,6 @@ mod tests {
         };
         assert_eq!(columns(Substitute::Null), (vec![dates[0], None, None], vec![None, Some(times[1]), Some(0)]));
         assert_eq!(columns(Substitute::Epoch), (vec![dates[0], Some(0), None], vec![Some(0), Some(times[1]), Some(0)]));
-        assert!(ZeroDates::plan(&crate::batch::pretty::table("id:int"), Substitute::Null).is_none());
+        assert!(ZeroDates::plan(&tidegate_model::pretty::table("id:int"), Substitute::Null).is_none());
     }
 }

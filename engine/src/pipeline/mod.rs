@@ -16,7 +16,6 @@
 //! checkpoint stays before it. A stop that was asked for lets everything drain instead.
 
 pub mod route;
-pub mod shutdown;
 pub mod tracker;
 
 use std::collections::HashSet;
@@ -26,14 +25,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::batch::{ChangeBatch, Progress, Window};
 use crate::checkpoint::StateFolder;
 use crate::error::Error;
-use crate::message::MessageWindow;
 use crate::sink::{Delivery, Sink, SinkError};
-use crate::status::{Phase, Status};
 use route::{RouteError, Routed, Router};
-use shutdown::Stop;
+use tidegate_model::Stop;
+use tidegate_model::message::MessageWindow;
+use tidegate_model::status::{Phase, Status};
+use tidegate_model::{ChangeBatch, Progress, Window};
 use tracker::Tracker;
 
 /// Windows that wait between the source and the cores.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 
-use crate::batch::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
 use crate::config::{self, Format, TableSelection, Task};
 use crate::encode::canal_json::{
     CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
@@ -14,13 +13,14 @@ use crate::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use crate::encode::text::{EnumText, SetText};
 use crate::encode::zero_dates::{Substitute, ZeroDates};
 use crate::encode::{EncodeError, Encoder, MarkEncoder};
-use crate::message::{MessageBatch, MessageWindow, Values};
 use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
-use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::sink::{SinkError, Topics};
 use crate::transform::{Transform, TransformError};
+use tidegate_model::Stop;
+use tidegate_model::message::{MessageBatch, MessageWindow, Values};
+use tidegate_model::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
 
 /// Filter, partitions, projection and encoding of one table version.
 pub struct Route {

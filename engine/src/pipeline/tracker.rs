@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::batch::{Progress, TableName};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
+use tidegate_model::{Progress, TableName};
 
 /// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -195,8 +195,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::batch::{Coordinate, Position};
     use crate::checkpoint::SourceIdentity;
+    use tidegate_model::{Coordinate, Position};
 
     fn checkpoint() -> Checkpoint {
         Checkpoint::new("t", SourceIdentity::BinlogFiles)

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::message::{MessageBatch, MessageWindow};
 use crate::sink::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
+use tidegate_model::message::{MessageBatch, MessageWindow};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -110,7 +110,7 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Values;
+    use tidegate_model::message::Values;
 
     fn batch(topic: &str, messages: &[(u32, i32, &str)]) -> MessageBatch {
         let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };

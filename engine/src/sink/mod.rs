@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::message::MessageWindow;
+use tidegate_model::message::MessageWindow;
 
 /// Resolves when every message of a window is durable, or with the error after which none of them may be assumed
 /// delivered.

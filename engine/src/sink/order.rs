@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use crate::message::MessageBatch;
+use tidegate_model::message::MessageBatch;
 
 /// Hands out the messages of all batches in ascending sequence, as runs of one batch each.
 ///
@@ -41,7 +41,7 @@ pub(super) fn each_run<'b>(batches: &[&'b MessageBatch], mut emit: impl FnMut(&'
 #[cfg(test)]
 mod tests {
     use super::each_run;
-    use crate::message::MessageBatch;
+    use tidegate_model::message::MessageBatch;
 
     fn check(batches: &[(&str, &[u32])], expected: &str) {
         let batches: Vec<MessageBatch> = batches
@@ -49,7 +49,7 @@ mod tests {
             .map(|&(topic, sequence)| MessageBatch {
                 topic: topic.into(),
                 sequence: sequence.to_vec(),
-                values: crate::message::Values { bytes: Vec::new(), ends: vec![0; sequence.len()] },
+                values: tidegate_model::message::Values { bytes: Vec::new(), ends: vec![0; sequence.len()] },
                 ..MessageBatch::default()
             })
             .collect();

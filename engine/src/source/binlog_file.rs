@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::mysql::binlog::event::Header;
 use super::mysql::binlog::{BINLOG_MAGIC, BinlogDecoder, BinlogError, Fault, FileFault, Flow};
-use crate::batch::position::file_number;
-use crate::batch::{Coordinate, Window};
+use tidegate_model::position::file_number;
+use tidegate_model::{Coordinate, Window};
 
 /// Begins the files that MySQL encrypts (`binlog_encryption`).
 const ENCRYPTED_MAGIC: [u8; 4] = [0xfd, b'b', b'i', b'n'];

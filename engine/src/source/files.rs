@@ -11,11 +11,11 @@ use super::mysql::history::{History, Rules, SchemaState, StoredSchema};
 use super::mysql::{event_bytes_max, window_options};
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
-use crate::batch::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use crate::checkpoint::SourceIdentity;
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
-use crate::status::{Phase, TableProgress};
+use tidegate_model::status::{Phase, TableProgress};
+use tidegate_model::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 
 /// Changes of a window when only the first of them are wanted.
 const SAMPLE_WINDOW_ROWS: usize = 1000;

@@ -12,17 +12,17 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::batch::{ChangeBatch, Coordinate, Table, TableName};
 use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::Emitter;
-use crate::pipeline::shutdown::Stop;
 use crate::pipeline::tracker::Tracker;
-use crate::status::Status;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
 use mysql::run_lock::{RunLock, RunLockError};
+use tidegate_model::Stop;
+use tidegate_model::status::Status;
+use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 
 /// What a running source may use.
 pub struct Context<'a> {
@@ -152,7 +152,7 @@ pub enum SourceError {
     #[error(transparent)]
     Dump(mysql::dump_error::DumpError),
     #[error("the server's set of GTIDs cannot be read: {0}")]
-    Gtids(crate::batch::position::InvalidGtidSet),
+    Gtids(tidegate_model::position::InvalidGtidSet),
     #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
     OffsetBeyondProtocol { at: Coordinate },
     #[error("no binlog file is given")]

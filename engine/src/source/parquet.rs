@@ -36,9 +36,9 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::Type as PhysicalType;
 
-use crate::batch::builder::enum_dictionary;
-use crate::batch::types::{date_from_parts, datetime_from_parts};
-use crate::batch::{
+use tidegate_model::builder::enum_dictionary;
+use tidegate_model::types::{date_from_parts, datetime_from_parts};
+use tidegate_model::{
     ChangeBatch, Column, Coordinate, EventMeta, EventRun, Progress, RowKind, SqlType, Table, TableName, TableParts,
     UniqueKey, Window, now_s,
 };

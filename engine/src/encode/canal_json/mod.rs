@@ -43,9 +43,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
-use crate::batch::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
-use crate::message::Values;
 pub use statements::{CanalStatements, StatementType};
+use tidegate_model::message::Values;
+use tidegate_model::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use types::SqlTypeCode;
 
 /// The `type` of rows that a full load reads.

@@ -6,9 +6,9 @@
 //! ```
 
 use super::write_gtid;
-use crate::batch::{Mark, MarkKind, StatementKind, TableName};
 use crate::encode::{MarkEncoder, now_ms, text};
-use crate::message::Values;
+use tidegate_model::message::Values;
+use tidegate_model::{Mark, MarkKind, StatementKind, TableName};
 
 /// What `type` says of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl MarkEncoder for CanalStatements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Statement;
-    use crate::batch::pretty::meta;
+    use tidegate_model::Statement;
+    use tidegate_model::pretty::meta;
 
     #[test]
     fn a_statement_is_these_bytes() {

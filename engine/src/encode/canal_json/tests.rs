@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::batch::position::{Coordinate, GtidSource};
-use crate::batch::pretty::{meta, parse};
-use crate::batch::{EventRun, SqlType, UniqueKey};
 use crate::encode::samples::{batch_of_every_type, push, table, two_rows};
+use tidegate_model::position::{Coordinate, GtidSource};
+use tidegate_model::pretty::{meta, parse};
+use tidegate_model::{EventRun, SqlType, UniqueKey};
 
 const CANAL: CanalOptions = CanalOptions {
     initial_type: InitialType::Insert,

@@ -19,8 +19,8 @@
 use std::borrow::Cow;
 
 use super::{CanalOptions, MysqlType};
-use crate::batch::{Column, SqlType};
 use crate::encode::text::{EnumText, SetText, TextColumn};
+use tidegate_model::{Column, SqlType};
 
 /// A column's code of `java.sql.Types`, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! | BIT(n) | 16 | Integer | the bits as a number |
 //! | DECIMAL | 246 | Decimal | plain digits; `precision` and `scale` of this value, as Java's `BigDecimal` counts them |
 //! | FLOAT, DOUBLE | 4, 5 | Float | the exact value as a double; `precision` and `scale` 0 |
-//! | DATE | 10 | DateTime | year, month, day, also of [impossible dates](crate::batch::types#impossible-dates) |
+//! | DATE | 10 | DateTime | year, month, day, also of [impossible dates](tidegate_model::types#impossible-dates) |
 //! | TIME(f) | 11 | DateTime | hour (any number), minute, second, `millis`; all of them negative for a negative span |
 //! | DATETIME(f) | 12 | DateTime | all seven, also of impossible dates |
 //! | TIMESTAMP(f) | 7 | Timestamp | seconds since 1970 UTC, `millis`; both 0 for `0000-00-00`, which no other TIMESTAMP is |
@@ -34,9 +34,9 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 
 use super::{write_bytes, write_long, write_str, write_with_length};
-use crate::batch::SqlType;
-use crate::batch::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
 use crate::encode::text::{BindError, TextColumn, TextOptions, text_size};
+use tidegate_model::SqlType;
+use tidegate_model::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
 
 /// MySQL's number of a type, as `fields` names it.
 pub fn data_type_number(sql_type: &SqlType) -> i32 {

@@ -10,8 +10,8 @@
 //! tags also make every record longer than the 48 bytes below which readers take it for a keep-alive.
 
 use super::*;
-use crate::batch::{Mark, MarkKind};
 use crate::encode::MarkEncoder;
+use tidegate_model::{Mark, MarkKind};
 
 /// Encodes marks.
 #[derive(Debug)]

@@ -47,8 +47,8 @@ pub use marks::AvroMarks;
 use self::image::ImageColumn;
 use super::text::{EnumText, SetText, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
-use crate::batch::{ChangeBatch, ChangeKind, Coordinate, EventMeta, Table, TableName};
-use crate::message::Values;
+use tidegate_model::message::Values;
+use tidegate_model::{ChangeBatch, ChangeKind, Coordinate, EventMeta, Table, TableName};
 
 /// The schema of every record, as DTS publishes it.
 pub const SCHEMA: &str = include_str!("record.avsc");

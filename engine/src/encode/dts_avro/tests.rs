@@ -5,10 +5,10 @@ use apache_avro::writer::datum::GenericDatumWriter;
 
 use super::readable::Reader;
 use super::*;
-use crate::batch::pretty::parse;
-use crate::batch::{Mark, MarkKind, SqlType, Statement, StatementKind, TableParts, UniqueKey};
 use crate::encode::MarkEncoder;
 use crate::encode::samples::{batch_of_every_type, push, table, two_rows};
+use tidegate_model::pretty::parse;
+use tidegate_model::{Mark, MarkKind, SqlType, Statement, StatementKind, TableParts, UniqueKey};
 
 const LABELS: AvroOptions = AvroOptions { enum_as: EnumText::Label, set_as: SetText::Labels };
 
@@ -35,7 +35,7 @@ fn the_schema_has_the_fingerprint_that_dts_has() {
 /// A datum that another encoder wrote and DTS's own readers have read.
 #[test]
 fn an_insert_is_the_golden_datum() {
-    let mut parts = TableParts::from(Table::clone(&crate::batch::pretty::table("id:int v:text")));
+    let mut parts = TableParts::from(Table::clone(&tidegate_model::pretty::table("id:int v:text")));
     parts.unique_keys.truncate(1);
     let batch = parse("id:int v:text", "+I 7 a");
     assert_eq!(
@@ -66,7 +66,7 @@ fn golden(datum: &[u8], id: i64, kept: &[&str]) -> String {
 }
 
 fn encode_mark(kind: MarkKind, table: Option<&TableName>) -> Vec<u8> {
-    let meta = crate::batch::EventMeta { thread_id: 1, ..(*crate::batch::pretty::meta()).clone() };
+    let meta = tidegate_model::EventMeta { thread_id: 1, ..(*tidegate_model::pretty::meta()).clone() };
     let mut out = Values::default();
     AvroMarks::new("8.0.28").encode(&Mark { kind, sequence: 0, meta: meta.into() }, table, 2, &mut out);
     assert!(out.get(0).len() > 48, "readers take it for a keep-alive");
@@ -181,7 +181,7 @@ fn labels_may_be_numbers() {
     assert!(record.contains("TextObject(ENUM) 1") && record.contains("TextObject(SET) 3"), "{record}");
 }
 
-fn images(sql_type: SqlType, push: &dyn Fn(&mut crate::batch::Values)) -> String {
+fn images(sql_type: SqlType, push: &dyn Fn(&mut tidegate_model::Values)) -> String {
     let record = &readable(&LABELS, &two_rows(table(&[("c", sql_type, "")], Vec::new()), &[push]))[0];
     record.rsplit_once("  ").unwrap().1.to_owned()
 }
@@ -213,7 +213,7 @@ fn values_at_their_ends() {
     );
     assert_eq!(images(SqlType::Time { fraction: 6 }, push!(I64: -1)), "DateTime null null null 0 0 0 -1");
     assert_eq!(
-        images(SqlType::Timestamp { fraction: 0 }, push!(I64: crate::batch::types::ZERO_DATETIME)),
+        images(SqlType::Timestamp { fraction: 0 }, push!(I64: tidegate_model::types::ZERO_DATETIME)),
         "Timestamp 0 0"
     );
     assert_eq!(images(SqlType::Float, push!(F32: 1_234_567.9)), "Float(0,0) 1234567.875");

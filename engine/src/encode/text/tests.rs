@@ -4,8 +4,8 @@ use arrow::array::ArrayRef;
 use fastrand::Rng;
 
 use super::*;
-use crate::batch::types::{date_from_parts, datetime_from_parts};
-use crate::batch::{Column, ColumnBuilder, Values};
+use tidegate_model::types::{date_from_parts, datetime_from_parts};
+use tidegate_model::{Column, ColumnBuilder, Values};
 
 const INDEX: TextOptions = TextOptions { enum_as: EnumText::Index, set_as: SetText::Bits, time_zone_offset_s: 0 };
 const LABEL: TextOptions = TextOptions { enum_as: EnumText::Label, set_as: SetText::Labels, time_zone_offset_s: 0 };
@@ -52,7 +52,7 @@ macro_rules! push {
     (Bytes: $value:expr) => {
         |values: &mut Values| {
             let Values::Bytes { data, offsets } = values else { panic!("not bytes") };
-            crate::batch::builder::push_bytes(data, offsets, $value.as_ref());
+            tidegate_model::builder::push_bytes(data, offsets, $value.as_ref());
         }
     };
     ($arm:ident: $value:expr) => {

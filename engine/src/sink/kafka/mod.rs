@@ -54,8 +54,8 @@ use lull::{Lull, Order};
 use outstanding::{Outstanding, WindowId};
 use producer::{Event, EventKind, Messages, Producer, Topic};
 
-use crate::message::{MessageBatch, MessageWindow};
 use crate::sink::{Delivery, Sink, SinkError, Topics, order};
+use tidegate_model::message::{MessageBatch, MessageWindow};
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
 /// in one go they lie side by side, and everything that walks the list takes half the time of a list that was made in

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::message::MessageBatch;
 use crate::sink::{Delivery, SinkError};
+use tidegate_model::message::MessageBatch;
 
 /// What a message costs besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and our three vectors.
 const MESSAGE_OVERHEAD_BYTES: usize = 240;
@@ -166,7 +166,7 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Values;
+    use tidegate_model::message::Values;
 
     fn window(message_count: usize) -> Arc<Vec<MessageBatch>> {
         Arc::new(vec![MessageBatch {

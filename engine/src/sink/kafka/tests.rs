@@ -16,8 +16,8 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::message::Values;
 use crate::test_server;
+use tidegate_model::message::Values;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What is sent, and what must have arrived

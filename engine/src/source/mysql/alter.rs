@@ -14,8 +14,8 @@
 
 use super::binlog::type_text_of_map;
 use super::ddl::Token;
-use crate::batch::names::fold;
-use crate::batch::{Table, TableParts};
+use tidegate_model::names::fold;
+use tidegate_model::{Table, TableParts};
 
 /// The clauses of an ALTER TABLE, as far as they touch keys and columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -253,7 +253,7 @@ impl Clause<'_> {
 mod tests {
     use super::super::ddl::{Effect, effects};
     use super::*;
-    use crate::batch::{UniqueKey, pretty};
+    use tidegate_model::{UniqueKey, pretty};
 
     /// Columns with their types, then unique keys, of what is kept of `t (id, x, y, z)`.
     fn kept(statement: &str) -> String {

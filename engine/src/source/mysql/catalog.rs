@@ -14,8 +14,8 @@ use mysql_async::prelude::Queryable;
 
 use super::connection::quote_text;
 use super::wire::{self, WireError};
-use crate::batch::names::fold;
-use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+use tidegate_model::names::fold;
+use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// Databases that belong to the server. Selected only where a table of them is named exactly.
 pub const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -186,7 +186,7 @@ fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow])
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
     let collations = columns().map(|(.., collation)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
-        .map(|(_, column, type_text, nullable, charset, _)| Column::read(&name, column, type_text, nullable, charset))
+        .map(|(_, column, type_text, nullable, charset, _)| read_column(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
     let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable)| KeyPart {
         key,
@@ -196,27 +196,25 @@ fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow])
     Ok(Table::from(TableParts { name, version, columns, unique_keys }).with_collations(collations))
 }
 
-impl Column {
-    fn read(
-        table: &TableName,
-        name: &str,
-        type_text: &str,
-        nullable: &str,
-        charset: &Option<String>,
-    ) -> Result<Column, CatalogError> {
-        let sql_type = parse_type(type_text).ok_or_else(|| CatalogError::UnknownType {
-            table: table.clone(),
-            column: name.to_owned(),
-            type_text: type_text.to_owned(),
-        })?;
-        Ok(Column {
-            name: name.to_owned(),
-            sql_type,
-            type_text: type_text.to_owned(),
-            nullable: nullable == "YES",
-            charset: charset.clone(),
-        })
-    }
+fn read_column(
+    table: &TableName,
+    name: &str,
+    type_text: &str,
+    nullable: &str,
+    charset: &Option<String>,
+) -> Result<Column, CatalogError> {
+    let sql_type = parse_type(type_text).ok_or_else(|| CatalogError::UnknownType {
+        table: table.clone(),
+        column: name.to_owned(),
+        type_text: type_text.to_owned(),
+    })?;
+    Ok(Column {
+        name: name.to_owned(),
+        sql_type,
+        type_text: type_text.to_owned(),
+        nullable: nullable == "YES",
+        charset: charset.clone(),
+    })
 }
 
 struct KeyPart<'a> {

@@ -33,7 +33,7 @@ use super::collation::AsciiOrder;
 use super::connection::{quote_identifier, quote_table, quote_text};
 use super::result_rows::{parse_decimal128, take_bytes};
 use super::wire::{Connection, Param, WireError};
-use crate::batch::{Column, SqlType, Table};
+use tidegate_model::{Column, SqlType, Table};
 
 /// How the server orders the values of a key column, as far as it can be repeated here.
 ///
@@ -657,7 +657,7 @@ mod hex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{TableName, TableParts, UniqueKey};
+    use tidegate_model::{TableName, TableParts, UniqueKey};
 
     /// A table in memory: its keys in order, an estimate as wrong as `error`, and what was asked.
     struct Keys {

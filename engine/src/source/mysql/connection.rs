@@ -14,7 +14,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, PROBE_AFTER, TlsMode};
-use crate::batch::{Column, NameCase, SqlType, TableName};
+use tidegate_model::{Column, NameCase, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
 ///
@@ -870,7 +870,7 @@ pub fn list_names(names: &[impl fmt::Display]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Table, TableParts};
+    use tidegate_model::{Table, TableParts};
 
     fn facts(variables: &[(&str, &str)], grants: &[&str]) -> ServerFacts {
         let mut all: HashMap<String, String> = [

@@ -22,7 +22,7 @@
 //! the statement's default database. A clause that is not understood never hides a table name: names come before clauses.
 
 use super::alter::Clauses;
-use crate::batch::{NameCase, StatementKind, TableName};
+use tidegate_model::{NameCase, StatementKind, TableName};
 
 /// What a statement does to one table, or to an unknown number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

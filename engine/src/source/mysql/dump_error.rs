@@ -3,7 +3,7 @@
 //! A server says all of it under one number, 1236, as the first packet of a dump or later, and tells the reasons apart by
 //! text only. The texts stand in its source and are not translated; MySQL up to 8.0.25 says master and slave in them.
 
-use crate::batch::Coordinate;
+use tidegate_model::Coordinate;
 
 use super::wire::WireError;
 

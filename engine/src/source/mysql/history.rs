@@ -45,11 +45,11 @@ use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
 use super::ddl::{self, Effect, UnloggedRows};
-use crate::batch::names::fold;
-use crate::batch::{
+use crate::config::UnloggedRowsPolicy;
+use tidegate_model::names::fold;
+use tidegate_model::{
     Coordinate, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
 };
-use crate::config::UnloggedRowsPolicy;
 
 /// One entry of the history, as the checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,13 +38,13 @@ use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Coordinate, GtidSet, Position, Progress, TableName, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
-use crate::pipeline::shutdown::Stop;
 use crate::source::SourceError;
-use crate::status::{Phase, Status};
+use tidegate_model::Stop;
+use tidegate_model::status::{Phase, Status};
+use tidegate_model::{Coordinate, GtidSet, Position, Progress, TableName, Window};
 
 /// How long a read waits at most before the stop flag is looked at.
 const STOP_INTERVAL: Duration = Duration::from_millis(200);

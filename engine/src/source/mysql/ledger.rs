@@ -36,8 +36,8 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{ChunkKey, KeyColumn, KeyOrder, KeyRange, KeyRef, KeyValue};
 use super::collation::AsciiOrder;
-use crate::batch::types::{date_parts, datetime_parts};
-use crate::batch::{ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Position, Table, TableName, Watermark};
+use tidegate_model::types::{date_parts, datetime_parts};
+use tidegate_model::{ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Position, Table, TableName, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChunkState {
@@ -634,8 +634,8 @@ fn compare(keys: &[KeyCells<'_>], row: usize, border: &[KeyValue]) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::EventRun;
-    use crate::batch::pretty::{draw, parse};
+    use tidegate_model::EventRun;
+    use tidegate_model::pretty::{draw, parse};
 
     const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
@@ -657,7 +657,7 @@ mod tests {
 
     /// Chunks of table db.t with a border between each two, and the `low` of each.
     fn ledger(header: &str, key: &[usize], borders: &[Vec<KeyValue>], lows: Vec<Watermark>) -> Ledger {
-        let table = crate::batch::pretty::table(header);
+        let table = tidegate_model::pretty::table(header);
         let columns = key.iter().map(|&column| ChunkKey::column(&table, column).columns.remove(0)).collect();
         let mut ledger = Ledger::new(position(None, 4));
         ledger.add_table(&name(), ChunkKey { columns, identifies: true }, None);
@@ -711,7 +711,7 @@ mod tests {
     fn a_version_with_other_keys_does_not_fit() {
         let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
         let fits = |ledger: &Ledger, header: &str, key: &[usize]| {
-            let mut parts = crate::batch::TableParts::from(Table::clone(&crate::batch::pretty::table(header)));
+            let mut parts = tidegate_model::TableParts::from(Table::clone(&tidegate_model::pretty::table(header)));
             parts.unique_keys[0].columns = key.to_vec();
             ledger.fits(&Table::from(parts))
         };
@@ -725,7 +725,7 @@ mod tests {
         assert!(fits(&ledger, "id:text v:int", &[0]));
         // Rows without a key are cut by a column of the user's choice.
         let keyless = |header| {
-            let mut parts = crate::batch::TableParts::from(Table::clone(&crate::batch::pretty::table(header)));
+            let mut parts = tidegate_model::TableParts::from(Table::clone(&tidegate_model::pretty::table(header)));
             parts.unique_keys.clear();
             ledger.fits(&Table::from(parts))
         };
@@ -778,14 +778,14 @@ mod tests {
 
     fn only_gtid(set: &GtidSet, number: u64) -> Option<Gtid> {
         let uuid: Vec<u8> = set.encode()[8..24].to_vec();
-        let source = crate::batch::position::GtidSource { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
+        let source = tidegate_model::position::GtidSource { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
         Some(Gtid { source, number }).filter(|gtid| set.contains(gtid))
     }
 
     fn check(ledger: &Ledger, header: &str, changes: &str, kept: &str) {
         let batch = transactions(header, changes);
         // By the columns by which the table is cut.
-        let mut parts = crate::batch::TableParts::from(Table::clone(batch.table()));
+        let mut parts = tidegate_model::TableParts::from(Table::clone(batch.table()));
         let columns = &ledger.tables()[0].key.columns;
         let key: Option<Vec<usize>> = columns.iter().map(|column| batch.table().column_index(&column.name)).collect();
         if let Some(key) = key {

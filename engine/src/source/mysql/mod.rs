@@ -35,7 +35,6 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::batch::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
 use crate::error::Error;
@@ -43,7 +42,6 @@ use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
-use crate::status::{Phase, TableProgress};
 use binlog::{MarkOptions, WindowOptions};
 use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
@@ -54,6 +52,8 @@ use incremental::{Followed, Follower};
 use ledger::Ledger;
 use run_lock::{RunLock, RunLockError};
 use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
+use tidegate_model::status::{Phase, TableProgress};
+use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
 use wire::{ConnectOptions, TlsMode, TlsOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -19,9 +19,9 @@ use mysql_common::constants::{ColumnFlags, ColumnType};
 
 use super::connection::quote_identifier;
 use super::wire::ColumnInfo;
-use crate::batch::builder::push_bytes;
-use crate::batch::types::{date_from_parts, datetime_from_parts};
-use crate::batch::{ColumnBuilder, SqlType, Table, Values};
+use tidegate_model::builder::push_bytes;
+use tidegate_model::types::{date_from_parts, datetime_from_parts};
+use tidegate_model::{ColumnBuilder, SqlType, Table, Values};
 
 /// The columns of a table as [`RowDecoder`] wants to receive them. Named one by one: `*` would leave out invisible ones.
 pub fn select_list(table: &Table) -> String {
@@ -428,11 +428,11 @@ mod tests {
 
     #[test]
     fn a_row_that_is_cut_off_is_refused() {
-        let table = crate::batch::pretty::table("id:int name:text");
+        let table = tidegate_model::pretty::table("id:int name:text");
         let decoder = RowDecoder { forms: vec![Form::I64, Form::Bytes], null_bytes: 1 };
         let row = [0u8, 7, 0, 0, 0, 0, 0, 0, 0, 2, b'a', b'b'];
         let decode = |row: &[u8]| {
-            let mut builder = crate::batch::RowsBuilder::new(&table);
+            let mut builder = tidegate_model::RowsBuilder::new(&table);
             decoder.decode(row, &mut builder.columns)
         };
         assert_eq!(decode(&row), Ok(()));

@@ -24,9 +24,9 @@ use super::binlog::table_map::{TableMap, WireType, check_against};
 use super::binlog::{Fault, RowsAction, RowsEvent};
 use super::charset::{Charset, InvalidText};
 use super::jsonb::{self, JsonError};
-use crate::batch::builder::push_bytes;
-use crate::batch::types::{ZERO_DATETIME, date_from_parts, datetime_from_parts};
-use crate::batch::{ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
+use tidegate_model::builder::push_bytes;
+use tidegate_model::types::{ZERO_DATETIME, date_from_parts, datetime_from_parts};
+use tidegate_model::{ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
 
 /// How to read the row images of one table map into the builders of one table version.
 #[derive(Debug)]

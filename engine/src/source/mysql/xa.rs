@@ -24,9 +24,9 @@ use tracing::{info, warn};
 use super::connection::{self, ServerFacts};
 use super::executed;
 use super::wire::ConnectOptions;
-use crate::batch::{Coordinate, Watermark};
-use crate::pipeline::shutdown::Stop;
 use crate::source::SourceError;
+use tidegate_model::Stop;
+use tidegate_model::{Coordinate, Watermark};
 
 /// How long prepared transactions are waited for.
 const WAIT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::super::history::{HistoryError, Turn};
-use crate::batch::{Coordinate, TableName};
+use tidegate_model::{Coordinate, TableName};
 
 /// A fault and the event in which it was found.
 #[derive(Debug, thiserror::Error)]

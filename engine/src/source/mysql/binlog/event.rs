@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use super::super::charset::Charset;
 use super::error::Fault;
-use crate::batch::Gtid;
-use crate::batch::position::GtidSource;
+use tidegate_model::Gtid;
+use tidegate_model::position::GtidSource;
 
 /// Numbers of event types, those of MySQL first.
 pub mod kind {

@@ -51,7 +51,7 @@ use self::place::{Done, HeartbeatEnd, Place};
 use self::window::{Slot, WindowBuilder};
 use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
-use crate::batch::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Window, now_s};
+use tidegate_model::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Window, now_s};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use super::error::Fault;
 use super::event::Header;
 use super::held::Group;
-use crate::batch::{Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
+use tidegate_model::{Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
 
 /// The transaction being read.
 #[derive(Debug)]

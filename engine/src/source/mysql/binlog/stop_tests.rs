@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
-use crate::batch::Watermark;
-use crate::batch::position::GtidSet;
 use crate::source::mysql::history::RULES;
+use tidegate_model::Watermark;
+use tidegate_model::position::GtidSet;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {

@@ -15,7 +15,7 @@
 use super::super::charset::Charset;
 use super::error::{ColumnMismatch, Fault};
 use super::event::{Input, Short};
-use crate::batch::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// How a column's values lie in row images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,12 @@ use super::super::connection;
 use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet};
 use super::place::Place;
 use super::*;
-use crate::batch::position::GtidSet;
-use crate::batch::types::{date_parts, datetime_parts};
-use crate::batch::{ChangeKind, Column, SqlType, TableName};
 use crate::source::binlog_file::BinlogFiles;
 use crate::source::mysql::history::{RULES, SchemaState, StoredSchema};
 use crate::test_server;
+use tidegate_model::position::GtidSet;
+use tidegate_model::types::{date_parts, datetime_parts};
+use tidegate_model::{ChangeKind, Column, SqlType, TableName};
 
 // ---- drawing: values as the server prints them ----------------------------------------------------------------------
 

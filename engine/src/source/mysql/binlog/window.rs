@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use super::super::rows::RowPlan;
 use super::error::{BinlogError, Fault};
 use super::event::RowsEvent;
-use crate::batch::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, RowKind, RowsBuilder, Table};
+use tidegate_model::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, RowKind, RowsBuilder, Table};
 
 /// When a window is full: as soon as one of these is reached at the end of a rows event.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::batch::{GtidSet, pretty};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
+use tidegate_model::{GtidSet, pretty};
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 

@@ -1,6 +1,6 @@
 use super::super::binlog::{RowsAction, RowsEvent};
 use super::*;
-use crate::batch::{Column, TableName, TableParts};
+use tidegate_model::{Column, TableName, TableParts};
 
 /// A table of one column per type given, and the plan for a table map of these types and metadata.
 fn plan(columns: &[(SqlType, u8, &[u8])]) -> RowPlan {

@@ -104,8 +104,8 @@ use super::connection::{FIRST_SETTINGS, ServerFacts, quote_table};
 use super::ledger::Ledger;
 use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
 use super::wire::{ConnectOptions, Connection, WireError};
-use crate::batch::builder::BuildError;
-use crate::batch::{
+use tidegate_model::builder::BuildError;
+use tidegate_model::{
     ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Table, TableName, Watermark, Window,
     now_s,
 };

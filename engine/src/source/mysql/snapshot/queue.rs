@@ -15,10 +15,10 @@ use tracing::{info, warn};
 
 use super::view::ViewRule;
 use super::{Failure, Load, LoadEnd, LoadError, LoadTable, TableError, TableFailure, lock};
-use crate::batch::{TableName, Watermark};
 use crate::source::mysql::chunks::{ChunkKey, KeyRange, KeyValue};
 use crate::source::mysql::ledger::ChunkState;
 use crate::source::mysql::wire::Interrupter;
+use tidegate_model::{TableName, Watermark};
 
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(20);

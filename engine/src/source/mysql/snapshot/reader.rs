@@ -10,12 +10,12 @@ use super::{
     Failure, Load, LoadError, LoadTable, Stopped, TableError, finish_batch, may_pass, open_session, select_statement,
     view_meta,
 };
-use crate::batch::{EventMeta, Progress, RowsBuilder, Window, now_s};
 use crate::source::mysql::catalog;
 use crate::source::mysql::chunks::{self, ServerProber};
 use crate::source::mysql::result_rows::RowDecoder;
 use crate::source::mysql::retry::Retry;
 use crate::source::mysql::wire::{Connection, WireError};
+use tidegate_model::{EventMeta, Progress, RowsBuilder, Window, now_s};
 
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,

@@ -13,13 +13,13 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::view::text;
 use super::*;
-use crate::batch::types::{date_parts, datetime_parts};
-use crate::batch::{Gtid, GtidSet, Progress, TableParts, pretty};
 use crate::source::mysql::catalog::{CatalogError, CatalogTable, Selection, read_tables};
 use crate::source::mysql::connection::{self, Severity, check, quote_identifier};
 use crate::source::mysql::ledger::{ChunkState, TableChunks};
 use crate::source::mysql::wire::TextResult;
 use crate::test_server;
+use tidegate_model::types::{date_parts, datetime_parts};
+use tidegate_model::{Gtid, GtidSet, Progress, TableParts, pretty};
 
 const GTID: &str = "TIDEGATE_TEST_MYSQL";
 const NO_GTID: &str = "TIDEGATE_TEST_MYSQL_NOGTID";
@@ -770,7 +770,7 @@ fn logged(database: &Database, from: &Coordinate) -> Vec<Logged> {
 fn parse_gtid(text: &str) -> Option<Gtid> {
     let (uuid, number) = text.split_once(':')?;
     let bytes = format!("{uuid}:1").parse::<GtidSet>().ok()?.encode()[8..24].try_into().ok()?;
-    let source = crate::batch::position::GtidSource { uuid: bytes, tag: Arc::from("") };
+    let source = tidegate_model::position::GtidSource { uuid: bytes, tag: Arc::from("") };
     Some(Gtid { source, number: number.parse().ok()? })
 }
 

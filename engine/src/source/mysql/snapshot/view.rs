@@ -22,7 +22,7 @@
 use super::super::connection::{ServerFacts, quote_table};
 use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
-use crate::batch::{Coordinate, GtidSet, Position, TableName, Watermark};
+use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
 
 /// Offset of the first event of a binlog file, after its magic number.
 pub(super) const BINLOG_START: u64 = 4;
@@ -182,7 +182,7 @@ fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<Gti
         let reason = format!("no Previous_gtids at the head of {}", at.file);
         return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
     };
-    set.parse().map_err(|error: crate::batch::position::InvalidGtidSet| {
+    set.parse().map_err(|error: tidegate_model::position::InvalidGtidSet| {
         Failure::Load(LoadError::Answer { statement: STATEMENT, reason: error.to_string() })
     })
 }
@@ -204,7 +204,7 @@ pub(super) fn text(row: &[Option<Vec<u8>>], column: usize) -> Option<&str> {
 }
 
 fn parse_gtids(result: &TextResult) -> Result<GtidSet, Failure> {
-    result.scalar().unwrap_or_default().parse().map_err(|error: crate::batch::position::InvalidGtidSet| {
+    result.scalar().unwrap_or_default().parse().map_err(|error: tidegate_model::position::InvalidGtidSet| {
         let reason = error.to_string();
         Failure::Load(LoadError::Answer { statement: "SELECT @@GLOBAL.gtid_executed", reason })
     })

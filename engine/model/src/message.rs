@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::Progress;
+use crate::Progress;
 
 /// Values for one topic.
 #[derive(Debug, Default)]

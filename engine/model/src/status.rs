@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::batch::TableName;
-
-pub mod display;
+use crate::TableName;
 
 /// What a task does at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

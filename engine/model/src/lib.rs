@@ -15,10 +15,12 @@
 //! delivered.
 
 pub mod builder;
+pub mod message;
 pub mod names;
 pub mod position;
-#[cfg(test)]
 pub mod pretty;
+pub mod status;
+pub mod stop;
 pub mod table;
 pub mod types;
 
@@ -31,6 +33,7 @@ use arrow::compute;
 pub use builder::{ColumnBuilder, RowsBuilder, Values};
 pub use names::NameCase;
 pub use position::{Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
+pub use stop::Stop;
 pub use table::{Column, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;
 
