@@ -11,13 +11,10 @@
 //! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
 
 pub mod checkpoint;
-pub mod encode;
-pub mod partition;
 pub mod pipeline;
 pub mod remembered;
 pub mod sink;
 pub mod source;
-pub mod transform;
 
 pub mod cli;
 pub mod config;

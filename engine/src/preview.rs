@@ -8,8 +8,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::config::{CanalOptions, Format, Profile, Task};
-use crate::encode::dts_avro::readable::Reader;
-use crate::encode::{canal_json, dts_avro};
 use crate::error::Error;
 use crate::pipeline::route::{
     RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
@@ -17,6 +15,8 @@ use crate::pipeline::route::{
 use crate::sink::PretendedTopics;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
+use tidegate_format::encode::dts_avro::readable::Reader;
+use tidegate_format::encode::{canal_json, dts_avro};
 use tidegate_model::Stop;
 use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
 

@@ -361,7 +361,7 @@ fn fastavro_reads(values: &[Vec<u8>]) -> Vec<serde_json::Value> {
     }
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut python = Command::new(std::env::var("TIDEGATE_TEST_PYTHON").expect("see Servers::with_oracles"));
-    python.arg(root.join("oracles/read_avro.py")).arg(root.join("../engine/src/encode/dts_avro/record.avsc"));
+    python.arg(root.join("oracles/read_avro.py")).arg(root.join("../engine/format/src/encode/dts_avro/record.avsc"));
     let lines = lines_of(python, &input);
     lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }

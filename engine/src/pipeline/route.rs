@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 
 use crate::config::{self, Format, TableSelection, Task};
-use crate::encode::canal_json::{
-    CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
-};
-use crate::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
-use crate::encode::text::{EnumText, SetText};
-use crate::encode::zero_dates::{Substitute, ZeroDates};
-use crate::encode::{EncodeError, Encoder, MarkEncoder};
-use crate::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::sink::{SinkError, Topics};
-use crate::transform::{Transform, TransformError};
+use tidegate_format::encode::canal_json::{
+    CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
+};
+use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
+use tidegate_format::encode::text::{EnumText, SetText};
+use tidegate_format::encode::zero_dates::{Substitute, ZeroDates};
+use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
+use tidegate_format::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
+use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
 use tidegate_model::message::{MessageBatch, MessageWindow, Values};
 use tidegate_model::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};

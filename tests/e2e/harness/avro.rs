@@ -14,7 +14,7 @@ use serde_json::json;
 use super::consume::{Kind, Message, Pairs, Row};
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    Schema::parse_str(include_str!("../../../engine/src/encode/dts_avro/record.avsc")).expect("a schema")
+    Schema::parse_str(include_str!("../../../engine/format/src/encode/dts_avro/record.avsc")).expect("a schema")
 });
 
 /// The first byte of every datum: version 0.

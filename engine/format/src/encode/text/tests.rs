@@ -152,11 +152,11 @@ fn unhex(text: &str) -> Vec<u8> {
 
 #[test]
 fn floats_are_written_as_java_writes_them() {
-    for (bits, expected) in golden(include_str!("../../../../tests/golden/java/doubles.txt")) {
+    for (bits, expected) in golden(include_str!("../../../../../tests/golden/java/doubles.txt")) {
         let value = f64::from_bits(u64::from_str_radix(bits, 16).unwrap());
         assert_eq!(text(|out| write_double(value, out)), expected);
     }
-    for (bits, expected) in golden(include_str!("../../../../tests/golden/java/floats.txt")) {
+    for (bits, expected) in golden(include_str!("../../../../../tests/golden/java/floats.txt")) {
         let value = f32::from_bits(u32::from_str_radix(bits, 16).unwrap());
         assert_eq!(text(|out| write_float(value, out)), expected);
     }
@@ -168,7 +168,7 @@ fn floats_are_written_as_java_writes_them() {
 
 #[test]
 fn strings_are_escaped_as_fastjson2_escapes_them() {
-    for (value, json) in golden(include_str!("../../../../tests/golden/java/json_strings.txt")) {
+    for (value, json) in golden(include_str!("../../../../../tests/golden/java/json_strings.txt")) {
         let (value, json) = (String::from_utf8(unhex(value)).unwrap(), String::from_utf8(unhex(json)).unwrap());
         assert_eq!(text(|out| write_json_string(&value, out)), json);
         let latin1: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c as u32).ok()).collect();

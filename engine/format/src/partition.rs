@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn hashes_equal_javas() {
-        for line in include_str!("../../tests/golden/java/string_hashes.txt").lines().filter(|l| !l.starts_with('#')) {
+        for line in include_str!("../../../tests/golden/java/string_hashes.txt").lines().filter(|l| !l.starts_with('#'))
+        {
             let (hash, hex) = line.split_once(" x").unwrap();
             let pairs = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
             let text: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn canals_rule_gives_canals_partitions() {
-        let golden = include_str!("../../tests/golden/java/canal_partitions.txt");
+        let golden = include_str!("../../../tests/golden/java/canal_partitions.txt");
         for line in golden.lines().filter(|line| !line.starts_with('#')) {
             let [count, database, table, key, by_table, by_key] = line.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("six fields: {line}")

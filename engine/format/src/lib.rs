@@ -1,0 +1,15 @@
+//! What leaves for Kafka: which changes, as which bytes, into which partition.
+//!
+//! ```text
+//! ChangeBatch ──► transform ──► encode ─────► MessageBatch
+//!                 filter,       Canal JSON,   value, partition,
+//!                 projection    DTS Avro      sequence number
+//!                               partition
+//! ```
+//!
+//! Everything here is planned once per table version and bound once per batch. Nothing here knows where changes come from, or
+//! how messages are sent.
+
+pub mod encode;
+pub mod partition;
+pub mod transform;
