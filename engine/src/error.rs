@@ -6,8 +6,8 @@ use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::pipeline::tracker::NotSaved;
 use crate::remembered::Refused;
-use crate::sink::SinkError;
 use crate::source::SourceError;
+use tidegate_sink::SinkError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -13,7 +13,6 @@
 pub mod checkpoint;
 pub mod pipeline;
 pub mod remembered;
-pub mod sink;
 pub mod source;
 
 pub mod cli;

@@ -12,11 +12,11 @@ use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::remembered::{self, Accept, Difference};
-use crate::sink::PretendedTopics;
 use crate::source::mysql::connection::{Finding, Severity};
 use crate::source::{Source, SourceError, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use tidegate_model::Table;
+use tidegate_sink::PretendedTopics;
 
 /// What the checks found, the worst first.
 #[derive(Debug)]

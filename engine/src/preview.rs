@@ -12,13 +12,13 @@ use crate::error::Error;
 use crate::pipeline::route::{
     RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
 };
-use crate::sink::PretendedTopics;
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
 use tidegate_model::Stop;
 use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
+use tidegate_sink::PretendedTopics;
 
 /// Rows of a table that are read in search of some that its filter lets pass.
 const ROWS_SEARCHED: u64 = 100_000;

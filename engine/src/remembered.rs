@@ -28,10 +28,10 @@ use crate::config::{
     PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, TableSelection, Task, ZeroDate,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
-use crate::sink::{TopicIdentity, TopicLook};
 use crate::source::mysql::connection::list_names;
 use crate::source::mysql::ledger::TableChunks;
 use tidegate_model::{Table, TableName};
+use tidegate_sink::{TopicIdentity, TopicLook};
 
 /// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

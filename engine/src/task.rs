@@ -12,13 +12,13 @@ use crate::pipeline::route::Router;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
-use crate::sink::file::FileSink;
-use crate::sink::kafka::{self, KafkaSink};
-use crate::sink::{self, NullSink, Sink, SinkError};
 use crate::source::{Context, Source, SourceError};
 use tidegate_model::Stop;
 use tidegate_model::Table;
 use tidegate_model::status::{Status, Summary};
+use tidegate_sink::file::FileSink;
+use tidegate_sink::kafka::{self, KafkaSink};
+use tidegate_sink::{NullSink, Sink, SinkError};
 
 /// The sink's share of the memory budget, for messages that are not delivered yet. What is left is for read buffers,
 /// columns, messages being encoded, and librdkafka's copies: with 0.4, a transaction of 2 M rows took 508 of 512 MiB, with
@@ -98,7 +98,7 @@ pub(crate) fn look_at_topics(
     checkpoint: &Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
-    sink: &dyn sink::Topics,
+    sink: &dyn tidegate_sink::Topics,
 ) -> Result<Topics, Error> {
     let topics = remembered::topics_in_use(checkpoint, task, tables)?;
     let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;

@@ -5,19 +5,9 @@ use std::time::Duration;
 
 use crate::source::mysql::wire::{ConnectOptions, TlsOptions};
 
-/// The value of a variable that points to a server. Without it a test is skipped, but never silently in CI.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    let value = std::env::var(name).ok();
-    if value.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{name} is not set");
-        println!("skipped: {name} is not set");
-    }
-    value
-}
-
 /// How to connect to the MySQL server that the variable names.
 pub(crate) fn options(name: &str) -> Option<ConnectOptions> {
-    let url = variable(name)?;
+    let url = tidegate_tests::variable(name)?;
     let parts = url.strip_prefix("mysql://").and_then(|rest| rest.split_once('@'));
     let (account, address) = parts.unwrap_or_else(|| panic!("{name} is not mysql://user:password@host:port"));
     let (user, password) = account.split_once(':').unwrap_or((account, ""));

@@ -27,12 +27,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::checkpoint::StateFolder;
 use crate::error::Error;
-use crate::sink::{Delivery, Sink, SinkError};
 use route::{RouteError, Routed, Router};
 use tidegate_model::Stop;
 use tidegate_model::message::MessageWindow;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{ChangeBatch, Progress, Window};
+use tidegate_sink::{Delivery, Sink, SinkError};
 use tracker::Tracker;
 
 /// Windows that wait between the source and the cores.

@@ -8,7 +8,6 @@ use arrow::array::RecordBatch;
 use crate::config::{self, Format, TableSelection, Task};
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
-use crate::sink::{SinkError, Topics};
 use tidegate_format::encode::canal_json::{
     CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
 };
@@ -21,6 +20,7 @@ use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
 use tidegate_model::message::{MessageBatch, MessageWindow, Values};
 use tidegate_model::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
+use tidegate_sink::{SinkError, Topics};
 
 /// Filter, partitions, projection and encoding of one table version.
 pub struct Route {

@@ -18,41 +18,20 @@ pub(crate) struct Servers {
 impl Servers {
     /// `None` without servers: the caller returns, and the test counts as passed. Fails under `CI=true`.
     pub(crate) fn from_env() -> Option<Servers> {
-        let mut missing = Vec::new();
-        let mut get = |name: &'static str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                missing.push(name);
-                String::new()
-            })
-        };
-        let servers = Servers {
-            mysql: get("TIDEGATE_TEST_MYSQL"),
-            mysql_nogtid: get("TIDEGATE_TEST_MYSQL_NOGTID"),
-            kafka: get("TIDEGATE_TEST_KAFKA"),
-            kafka_sasl: get("TIDEGATE_TEST_KAFKA_SASL"),
-        };
-        is_complete(&missing).then_some(servers)
+        let [mysql, mysql_nogtid, kafka, kafka_sasl] = tidegate_tests::variables([
+            "TIDEGATE_TEST_MYSQL",
+            "TIDEGATE_TEST_MYSQL_NOGTID",
+            "TIDEGATE_TEST_KAFKA",
+            "TIDEGATE_TEST_KAFKA_SASL",
+        ])?;
+        Some(Servers { mysql, mysql_nogtid, kafka, kafka_sasl })
     }
-}
 
-impl Servers {
     /// Also the programs of others that read or write our formats.
     pub(crate) fn with_oracles() -> Option<Servers> {
-        let names = ["TIDEGATE_TEST_CANAL", "TIDEGATE_TEST_FLINK", "TIDEGATE_TEST_PYTHON"];
-        let missing: Vec<_> = names.into_iter().filter(|name| std::env::var(name).is_err()).collect();
-        if is_complete(&missing) { Servers::from_env() } else { None }
+        tidegate_tests::variables(["TIDEGATE_TEST_CANAL", "TIDEGATE_TEST_FLINK", "TIDEGATE_TEST_PYTHON"])?;
+        Servers::from_env()
     }
-}
-
-/// Says what is missing; without servers a test is skipped, under `CI=true` it fails.
-fn is_complete(missing: &[&str]) -> bool {
-    if missing.is_empty() {
-        return true;
-    }
-    let missing = missing.join(", ");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} not set: start servers with scripts/servers.sh");
-    println!("skipped: {missing} not set, start servers with scripts/servers.sh");
-    false
 }
 
 /// A set of servers of its own, ended (by their ids) and removed when this is dropped.

@@ -103,7 +103,7 @@ fn nobody_listening_is_transient() {
 
 #[test]
 fn tls_modes_encrypt_and_verify() {
-    let (Some(options), Some(ca)) = (options(), test_server::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
+    let (Some(options), Some(ca)) = (options(), tidegate_tests::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
     let ca = Some(ca.as_str());
     for (mode, ca, encrypted) in [
         (TlsMode::Disabled, None, false),
@@ -120,7 +120,7 @@ fn tls_modes_encrypt_and_verify() {
 
 #[test]
 fn certificate_without_a_host_name_fails_verify_identity() {
-    let (Some(options), Some(ca)) = (options(), test_server::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
+    let (Some(options), Some(ca)) = (options(), tidegate_tests::variable("TIDEGATE_TEST_MYSQL_CA")) else { return };
     let error = error_of(&with_tls(&options, TlsMode::VerifyIdentity, Some(&ca)));
     assert!(matches!(error, WireError::Tls { .. }), "{error}");
     assert!(error.hint().unwrap().contains("verify_ca"), "{error}");

@@ -16,7 +16,6 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::test_server;
 use tidegate_model::message::Values;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -348,7 +347,7 @@ fn delete_topic(brokers: &str, topic: &str) {
 
 #[test]
 fn missing_topics_are_created_as_told() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("created");
     let mut options = options(&brokers);
     options.create_topics = Some(CreateTopics {
@@ -390,7 +389,7 @@ fn missing_topics_are_created_as_told() {
 
 #[test]
 fn a_message_beyond_the_topics_limit_is_named() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("too-large");
     let mut options = with_options(options(&brokers), &[("compression.type", "none")]);
     options.create_topics = Some(CreateTopics { partitions: Some(1), ..CreateTopics::default() });
@@ -415,7 +414,7 @@ fn with_setting(brokers: &str, name: &str, value: &str) -> KafkaOptions {
 
 #[test]
 fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("compacted");
     let error = |options: KafkaOptions| {
         let prepared = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
@@ -442,7 +441,7 @@ fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
 
 #[test]
 fn what_a_broker_says_about_a_message_is_what_is_reported() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("words");
     let mut sink = KafkaSink::new(options(&brokers)).unwrap();
     sink.topics().prepare(&topic, RUNNING).unwrap();
@@ -469,7 +468,7 @@ fn what_a_broker_says_about_a_message_is_what_is_reported() {
 
 #[test]
 fn a_topic_that_is_made_again_is_seen_to_be_another_one() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("again");
     let look = || KafkaSink::new(options(&brokers)).unwrap().topics().look(&[&topic]).unwrap().remove(0);
     assert_eq!(look(), None);
@@ -494,7 +493,7 @@ fn a_topic_that_is_made_again_is_seen_to_be_another_one() {
 
 #[test]
 fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     for anew in [false, true] {
         let topic = own_topic("deleted");
         let mut sink = KafkaSink::new(options(&brokers)).unwrap();
@@ -534,7 +533,7 @@ fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOp
 
 #[test]
 fn users_are_authenticated_and_refused() {
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA_SASL") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA_SASL") else { return };
     for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
         let info = check(with_sasl(&brokers, mechanism, "secret"), &[]).unwrap().0;
         assert_eq!(info.brokers, [brokers.as_str()]);
@@ -555,7 +554,7 @@ fn brokers_that_are_not_there_or_speak_otherwise_are_told_apart() {
     println!("{error}");
     assert!(error.is_transient() && error.to_string().contains("Connection refused"), "{error}");
 
-    let Some(brokers) = test_server::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let mut options = options(&brokers);
     options.security.tls = Some(Tls { ca: None, cert: None, key: None, key_password: None, verify: true });
     let error = check(options, &[]).unwrap_err().to_string();
@@ -605,7 +604,7 @@ impl Drop for OwnBroker {
 
 #[test]
 fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
-    if test_server::variable("TIDEGATE_TEST_KAFKA").is_none() {
+    if tidegate_tests::variable("TIDEGATE_TEST_KAFKA").is_none() {
         return;
     }
     let (broker, address) = OwnBroker::start();
@@ -641,7 +640,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
 
 #[test]
 fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
-    if test_server::variable("TIDEGATE_TEST_KAFKA").is_none() {
+    if tidegate_tests::variable("TIDEGATE_TEST_KAFKA").is_none() {
         return;
     }
     let (broker, address) = OwnBroker::start();

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::{Producer, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
-use crate::sink::{SinkError, TopicIdentity, TopicLook, Topics};
+use crate::{SinkError, TopicIdentity, TopicLook, Topics};
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::sink::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
+use crate::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
 use tidegate_model::message::{MessageBatch, MessageWindow};
 
 const BUFFER_BYTES: usize = 1 << 20;

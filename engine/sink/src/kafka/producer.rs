@@ -31,7 +31,7 @@ use rdkafka_sys as sys;
 
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
-use crate::sink::{SinkError, TopicIdentity};
+use crate::{SinkError, TopicIdentity};
 
 const NO_BROKER: i32 = -1;
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::sink::{Delivery, SinkError};
+use crate::{Delivery, SinkError};
 use tidegate_model::message::MessageBatch;
 
 /// What a message costs besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and our three vectors.

@@ -54,7 +54,7 @@ use lull::{Lull, Order};
 use outstanding::{Outstanding, WindowId};
 use producer::{Event, EventKind, Messages, Producer, Topic};
 
-use crate::sink::{Delivery, Sink, SinkError, Topics, order};
+use crate::{Delivery, Sink, SinkError, Topics, order};
 use tidegate_model::message::{MessageBatch, MessageWindow};
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made

@@ -1,4 +1,4 @@
-//! `MessageWindow`s to the outside, and when are they durable?
+//! Where do messages go, and when are they durable?
 
 pub mod file;
 pub mod kafka;
@@ -61,7 +61,7 @@ pub trait Topics: Send + Sync {
 }
 
 /// Topics that exist in name only, with as many partitions as one likes.
-pub(crate) struct PretendedTopics(pub(crate) u32);
+pub struct PretendedTopics(pub u32);
 
 impl Topics for PretendedTopics {
     fn prepare(&self, _: &str, _: &dyn Fn() -> bool) -> Result<u32, SinkError> {

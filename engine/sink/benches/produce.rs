@@ -12,9 +12,9 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
-use tidegate::sink::Sink;
-use tidegate::sink::kafka::{CreateTopics, KafkaOptions, KafkaSink, Security};
 use tidegate_model::message::{MessageBatch, MessageWindow, Values};
+use tidegate_sink::Sink;
+use tidegate_sink::kafka::{CreateTopics, KafkaOptions, KafkaSink, Security};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

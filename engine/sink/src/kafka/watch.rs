@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::producer::{Request, TopicAnswer};
 use super::topics::KafkaTopics;
-use crate::sink::{SinkError, TopicIdentity};
+use crate::{SinkError, TopicIdentity};
 
 /// Between two questions while messages get through,
 const INTERVAL: Duration = Duration::from_secs(30);

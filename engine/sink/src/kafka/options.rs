@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
-use crate::sink::SinkError;
+use crate::SinkError;
 
 /// How [`KafkaSink`](super::KafkaSink) reaches the brokers and what it may do there.
 #[derive(Clone)]
