@@ -279,7 +279,7 @@ impl Altered {
     fn explains(&self, columns: &Columns) -> bool {
         let number = |name: &str| columns.get(name)?.as_ref()?.parse::<i64>().ok();
         let (Some(id), Some(n)) = (number("id"), number("n")) else { return false };
-        let extras = columns.iter().filter(|(name, _)| *name != "id" && *name != "n");
+        let mut extras = columns.iter().filter(|(name, _)| *name != "id" && *name != "n");
         let is_extra = |(name, value): (&String, &Option<String>)| {
             let (Some(kind), Some(value)) = (self.kinds.get(name), value) else { return false };
             let small = value.parse().is_ok_and(|value: i64| (0..1000).contains(&value));
@@ -289,7 +289,7 @@ impl Altered {
                 ExtraKind::Computed => number(name) == Some(n + 1),
             }
         };
-        id < N_MIN && n >= N_MIN && extras.map(is_extra).all(|is_extra| is_extra)
+        id < N_MIN && n >= N_MIN && extras.all(is_extra)
     }
 
     /// Rows go, all of them, without row events.
