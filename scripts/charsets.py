@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of engine/src/source/mysql/charset/ from a MySQL server, and the golden text that the tests compare with.
+"""Writes the tables of engine/mysql/src/charset/ from a MySQL server, and the golden text that the tests compare with.
 
 Needs `pip install pymysql cryptography` and an account that may create a database; the server is the only source of every
 code. It creates and drops the database `tidegate_charsets`. The committed files came from MySQL 9.7.4.
@@ -31,7 +31,7 @@ import struct
 import pymysql
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-FOLDER = REPOSITORY / "engine/src/source/mysql/charset"
+FOLDER = REPOSITORY / "engine/mysql/src/charset"
 DATABASE = "tidegate_charsets"
 
 SINGLE = """armscii8 cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 dec8 geostd8 greek hebrew hp8 keybcs2 koi8r koi8u

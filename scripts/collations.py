@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes engine/src/source/mysql/collation/ascii.txt: how a MySQL server orders text of ASCII characters, by collation.
+"""Writes engine/mysql/src/collation/ascii.txt: how a MySQL server orders text of ASCII characters, by collation.
 
-    scripts/servers.sh up mysql-gtid && scripts/collations.py >engine/src/source/mysql/collation/ascii.txt
+    scripts/servers.sh up mysql-gtid && scripts/collations.py >engine/mysql/src/collation/ascii.txt
 
 The server is the only source: it gives the weights of each character by WEIGHT_STRING, in one run of
 `scripts/servers.sh mysql`. The committed file came from MySQL 9.7.4.

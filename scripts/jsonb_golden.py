@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes engine/src/source/mysql/jsonb/golden.txt: JSON values as a MySQL server stores them, next to the text it prints.
+"""Writes engine/mysql/src/jsonb/golden.txt: JSON values as a MySQL server stores them, next to the text it prints.
 
 Needs `pip install pymysql cryptography`, an account that may create a database, and read access to the server's binary
 log files (run it on the server's machine). It creates and drops the database `tidegate_golden`.
@@ -24,7 +24,7 @@ import struct
 import pymysql
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-GOLDEN = REPOSITORY / "engine/src/source/mysql/jsonb/golden.txt"
+GOLDEN = REPOSITORY / "engine/mysql/src/jsonb/golden.txt"
 DATABASE = "tidegate_golden"
 
 TABLE_MAP, WRITE_ROWS, UPDATE_ROWS, PARTIAL_UPDATE_ROWS, FORMAT_DESCRIPTION = 19, 30, 31, 39, 15

@@ -4,19 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folder or file below `engine/src`, and the modules of the crate that it must not name.
-const BLIND: &[(&str, &[&str])] = &[
-    ("batch", &["source", "transform", "message", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
-    ("source", &["message", "encode", "partition", "sink"]),
-    ("encode", &["source", "transform", "partition", "sink", "checkpoint", "pipeline", "config"]),
-    (
-        "sink",
-        &["batch::Table", "batch::ChangeBatch", "source", "transform", "encode", "partition", "pipeline", "config"],
-    ),
-    ("message.rs", &["source", "transform", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
-    ("transform.rs", &["source", "message", "encode", "partition", "sink", "checkpoint", "pipeline", "config"]),
-    ("config", &["source", "transform", "message", "encode", "partition", "sink", "checkpoint", "pipeline"]),
-];
+/// Folders with our code. The borders between crates are the compiler's business.
+const CODE: [&str; 4] = ["engine", "sql", "bench", "tests"];
+
+/// Folder below `engine/src`, and the modules of the crate that it must not name.
+const BLIND: &[(&str, &[&str])] =
+    &[("source", &["precheck", "preview"]), ("config", &["source", "checkpoint", "pipeline"])];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace holds this crate").to_owned()
@@ -71,7 +64,7 @@ fn stages_know_only_what_crosses_their_borders() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let mut faults = Vec::new();
-    for folder in ["engine/src", "sql/src", "bench/src", "tests"] {
+    for folder in CODE {
         for file in rust_files(&root().join(folder)).iter().filter(|file| !is_test(file)) {
             if !fs::read_to_string(file).expect("a source file is text").starts_with("//! ") {
                 faults.push(file.display().to_string());
@@ -86,7 +79,7 @@ fn nothing_is_left_unfinished() {
     // In pieces, so that this file does not find itself.
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X "), concat!("println!(\"DE", "BUG")];
     let mut faults = Vec::new();
-    for folder in ["engine/src", "sql/src", "bench/src", "tests"] {
+    for folder in CODE {
         for file in rust_files(&root().join(folder)) {
             let text = fs::read_to_string(&file).expect("a source file is text");
             for word in words.iter().filter(|word| text.contains(**word)) {

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
-use crate::source::mysql::history::StoredSchema;
-use crate::source::mysql::ledger::Ledger;
 use tidegate_model::{Position, TableName};
+use tidegate_mysql::history::{self, StoredSchema};
+use tidegate_mysql::ledger::Ledger;
 
 /// Everything that a restart needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,9 +76,7 @@ impl Checkpoint {
 
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
-        if !self.schemas.iter().any(|known| known.is_same(&entry)) {
-            self.schemas.push(entry);
-        }
+        history::record(&mut self.schemas, entry);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::pipeline::route::RouteError;
 use crate::pipeline::tracker::NotSaved;
 use crate::remembered::Refused;
 use crate::source::SourceError;
+use tidegate_mysql::MysqlError;
 use tidegate_sink::SinkError;
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,15 @@ impl Error {
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
             _ => None,
+        }
+    }
+}
+
+impl From<MysqlError> for Error {
+    fn from(error: MysqlError) -> Error {
+        match error {
+            MysqlError::Stopped(_) => Error::Stopped,
+            error => Error::Source(error.into()),
         }
     }
 }

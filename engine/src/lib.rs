@@ -23,5 +23,3 @@ pub mod error;
 pub mod precheck;
 pub mod preview;
 pub mod task;
-#[cfg(test)]
-mod test_server;

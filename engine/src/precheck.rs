@@ -12,10 +12,11 @@ use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::remembered::{self, Accept, Difference};
-use crate::source::mysql::connection::{Finding, Severity};
-use crate::source::{Source, SourceError, mysql};
+use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use tidegate_model::Table;
+use tidegate_mysql::MysqlError;
+use tidegate_mysql::connection::{Finding, Severity};
 use tidegate_sink::PretendedTopics;
 
 /// What the checks found, the worst first.
@@ -69,7 +70,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
                 found.findings.extend(look.findings());
                 found.unseen.extend(look.unseen());
                 if let Some(error) = look.other_run(task) {
-                    found.fail("task", &SourceError::RunLock(error).into());
+                    found.fail("task", &MysqlError::RunLock(error).into());
                 }
                 (look.tables(), Some(look.identity()))
             }

@@ -28,9 +28,9 @@ use crate::config::{
     PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, TableSelection, Task, ZeroDate,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
-use crate::source::mysql::connection::list_names;
-use crate::source::mysql::ledger::TableChunks;
 use tidegate_model::{Table, TableName};
+use tidegate_mysql::connection::list_names;
+use tidegate_mysql::ledger::TableChunks;
 use tidegate_sink::{TopicIdentity, TopicLook};
 
 /// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
@@ -770,7 +770,7 @@ format: {dts_avro: {enum: index}}";
         assert_eq!(removed, ["tables: table shop.b is no longer selected"]);
         // A full load that has not ended takes the new table along.
         let mut loading = stored.clone();
-        loading.ledger = Some(crate::source::mysql::ledger::Ledger::new(stored.position.clone().unwrap()));
+        loading.ledger = Some(tidegate_mysql::ledger::Ledger::new(stored.position.clone().unwrap()));
         let found = differences(&loading, &added, &["a", "b", "c"], Some(WRITTEN));
         assert_eq!(found, ["harmless: table shop.c has been added"]);
         // One that the old patterns select has come to be since.

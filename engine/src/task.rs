@@ -12,10 +12,11 @@ use crate::pipeline::route::Router;
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
-use crate::source::{Context, Source, SourceError};
+use crate::source::{Context, Source};
 use tidegate_model::Stop;
 use tidegate_model::Table;
 use tidegate_model::status::{Status, Summary};
+use tidegate_mysql::MysqlError;
 use tidegate_sink::file::FileSink;
 use tidegate_sink::kafka::{self, KafkaSink};
 use tidegate_sink::{NullSink, Sink, SinkError};
@@ -86,7 +87,7 @@ pub fn run_with(
     });
     // What ended for this reason has failed, whatever else it says.
     if let Some(lock) = lock {
-        lock.check().map_err(SourceError::RunLock)?;
+        lock.check().map_err(MysqlError::RunLock)?;
     }
     result?;
     info!("everything read has been delivered and stored");

@@ -33,7 +33,7 @@ use arrow::compute;
 pub use builder::{ColumnBuilder, RowsBuilder, Values};
 pub use names::NameCase;
 pub use position::{Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
-pub use stop::Stop;
+pub use stop::{Stop, Stopped};
 pub use table::{Column, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;
 

@@ -63,3 +63,8 @@ impl Stop {
         Ok(())
     }
 }
+
+/// Whoever takes windows wants no more: the pipeline has failed or was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pipeline has stopped")]
+pub struct Stopped;

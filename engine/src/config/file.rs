@@ -5,13 +5,14 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
+use tidegate_mysql::history::UnloggedRowsPolicy;
 
 use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{
     ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
-    PartitionHash, PartitionPolicy, Profile, Sasl, TlsMode, UnloggedRowsPolicy, ZeroDate,
+    PartitionHash, PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
 };
 use super::yaml::Node;
 

@@ -32,7 +32,7 @@ pub use task::{
     DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,
     LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, NonEmptyTopics, ParquetOptions, PartitionHash,
     PartitionPolicy, Profile, RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode,
-    TopicNameError, TopicTemplate, UnloggedRowsPolicy, ZeroDate,
+    TopicNameError, TopicTemplate, ZeroDate,
 };
 pub use yaml::Location;
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+use tidegate_mysql::history::UnloggedRowsPolicy;
 
 use super::file::{
     AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed,
@@ -554,27 +555,6 @@ pub enum DdlPolicy {
 
 impl DdlPolicy {
     pub(super) const WORDS: &[(&str, Self)] = &[("ignore", DdlPolicy::Ignore), ("forward", DdlPolicy::Forward)];
-}
-
-/// `incremental.unlogged_rows`: what a statement does to the task that moves rows of captured tables without row events:
-/// TRUNCATE, DROP TABLE, partitions that are dropped, truncated or exchanged, tablespaces that are discarded or imported,
-/// renames. Default `warn`: most such statements are meant, and what consumers keep of the rows is theirs to decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnloggedRowsPolicy {
-    /// The log tells what consumers have now.
-    Warn,
-    /// Where rows came, the table is loaded once more while changes wait; where rows went, as `warn`.
-    Reload,
-    /// The task ends before the statement, each time it is started, until this option is another.
-    Stop,
-}
-
-impl UnloggedRowsPolicy {
-    pub(super) const WORDS: &[(&str, Self)] = &[
-        ("warn", UnloggedRowsPolicy::Warn),
-        ("reload", UnloggedRowsPolicy::Reload),
-        ("stop", UnloggedRowsPolicy::Stop),
-    ];
 }
 
 const WINDOW_MS: u64 = 5;

@@ -1,5 +1,7 @@
 //! A task file in, what it means or all its errors out.
 
+use tidegate_mysql::history::UnloggedRowsPolicy;
+
 use std::collections::BTreeSet;
 
 use super::reader::Report;

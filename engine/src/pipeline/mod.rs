@@ -28,10 +28,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::checkpoint::StateFolder;
 use crate::error::Error;
 use route::{RouteError, Routed, Router};
-use tidegate_model::Stop;
 use tidegate_model::message::MessageWindow;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{ChangeBatch, Progress, Window};
+use tidegate_model::{Stop, Stopped};
 use tidegate_sink::{Delivery, Sink, SinkError};
 use tracker::Tracker;
 
@@ -48,11 +48,6 @@ pub struct Emitter {
     windows: Sender<Window>,
     status: Arc<Status>,
 }
-
-/// The pipeline takes no more windows: it has failed or was told to stop.
-#[derive(Debug, thiserror::Error)]
-#[error("the pipeline has stopped")]
-pub struct Stopped;
 
 impl Emitter {
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
-use super::binlog_file::BinlogFiles;
-use super::mysql::binlog::BinlogDecoder;
-use super::mysql::history::{History, Rules, SchemaState, StoredSchema};
 use super::mysql::{event_bytes_max, window_options};
 use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
 use crate::checkpoint::SourceIdentity;
-use crate::config::{BinlogFilesOptions, ParquetOptions, Task, UnloggedRowsPolicy};
+use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
+use tidegate_mysql::MysqlError;
+use tidegate_mysql::binlog::BinlogDecoder;
+use tidegate_mysql::binlog_file::BinlogFiles;
+use tidegate_mysql::history::{History, Rules, SchemaState, StoredSchema, UnloggedRowsPolicy};
 
 /// Changes of a window when only the first of them are wanted.
 const SAMPLE_WINDOW_ROWS: usize = 1000;
@@ -74,7 +75,7 @@ impl ArchiveSource {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
+        self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
         Ok(())
     }
 
@@ -114,7 +115,7 @@ impl ArchiveSource {
         let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows)
             .with_event_bytes_max(event_bytes_max(task));
         let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
-        self.files.read(&mut decoder, &mut deliver).map_err(SourceError::Binlog)?;
+        self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
         Ok(())
     }
 }

@@ -3,7 +3,6 @@
 //! A [`Source`] is opened (it connects, looks and refuses), then run: first the full load, then every change, as one
 //! stream of windows. Only connecting happens here; how each kind of source reads is in its own module.
 
-pub mod binlog_file;
 pub mod files;
 pub mod mysql;
 pub mod parquet;
@@ -19,10 +18,13 @@ use crate::pipeline::Emitter;
 use crate::pipeline::tracker::Tracker;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
-use mysql::run_lock::{RunLock, RunLockError};
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
-use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
+use tidegate_model::{ChangeBatch, Table, TableName};
+use tidegate_mysql::MysqlError;
+use tidegate_mysql::catalog::CatalogError;
+use tidegate_mysql::connection::Finding;
+use tidegate_mysql::run_lock::RunLock;
 
 /// What a running source may use.
 pub struct Context<'a> {
@@ -126,35 +128,15 @@ impl Source {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
-    Connection(mysql::connection::ConnectionError),
-    #[error("could not read the server's state: {0}")]
-    Query(mysql_async::Error),
-    #[error(transparent)]
-    Catalog(mysql::catalog::CatalogError),
+    Mysql(#[from] MysqlError),
     #[error("the source cannot be used as it is:{}", list_findings(.0))]
-    Findings(Vec<mysql::connection::Finding>),
+    Findings(Vec<Finding>),
     #[error("no table is selected: nothing on the server matches `tables`")]
     NoTables,
     #[error("`tables` names {} and {}, which are the same table to this server", .names[0], .names[1])]
     NamedTwice { names: [String; 2] },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
-    #[error(transparent)]
-    RunLock(RunLockError),
-    #[error(transparent)]
-    Load(mysql::snapshot::LoadError),
-    #[error(transparent)]
-    Wire(mysql::wire::WireError),
-    #[error(transparent)]
-    Binlog(mysql::binlog::BinlogError),
-    #[error("binlog {at}: {error}")]
-    EventTooLarge { at: Coordinate, error: mysql::wire::WireError },
-    #[error(transparent)]
-    Dump(mysql::dump_error::DumpError),
-    #[error("the server's set of GTIDs cannot be read: {0}")]
-    Gtids(tidegate_model::position::InvalidGtidSet),
-    #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
-    OffsetBeyondProtocol { at: Coordinate },
     #[error("no binlog file is given")]
     NoFiles,
     #[error("schema file {}: {reason}", path.display())]
@@ -169,32 +151,25 @@ impl SourceError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            SourceError::Load(error) => error.hint(),
-            SourceError::RunLock(error) => error.hint().map(str::to_owned),
-            SourceError::Wire(error) | SourceError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
-            SourceError::Binlog(error) => error.hint().map(str::to_owned),
-            SourceError::Parquet(error) => error.hint().map(str::to_owned),
-            SourceError::NoDataSet { .. } => {
-                Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
-            }
-            SourceError::Catalog(mysql::catalog::CatalogError::Missing(_)) | SourceError::NoTables => Some(
+            SourceError::Mysql(MysqlError::Catalog(CatalogError::Missing(_))) | SourceError::NoTables => Some(
                 "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no SELECT is not seen; \
                      `tidegate check` shows what it may see"
                     .to_owned(),
             ),
+            SourceError::Mysql(error) => error.hint(),
+            SourceError::Parquet(error) => error.hint().map(str::to_owned),
+            SourceError::NoDataSet { .. } => {
+                Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
+            }
             SourceError::NamedTwice { .. } => {
                 Some("it has lower_case_table_names on: name the table once".to_owned())
             }
-            SourceError::Dump(error) => Some(error.hint().to_owned()),
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
-            SourceError::OffsetBeyondProtocol { .. } => {
-                Some("turn GTIDs on at the server, or begin again with a full load".to_owned())
-            }
             _ => None,
         }
     }
 }
 
-fn list_findings(findings: &[mysql::connection::Finding]) -> String {
+fn list_findings(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}\n    {}", finding.hint)).collect()
 }

@@ -584,7 +584,7 @@ impl OwnBroker {
     }
 
     fn servers(&self, arguments: &[&str]) -> String {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/servers.sh");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/servers.sh");
         let output = Command::new("bash")
             .arg(script)
             .args(arguments)

@@ -6,7 +6,7 @@
 //!   └────────────── a lost connection goes on at the end of the last window ◄───────┘
 //! ```
 //!
-//! A window ends when it is full, when nothing has arrived for [`IncrementalOptions::window_ms`], or when it is that old and
+//! A window ends when it is full, when nothing has arrived for [`FollowOptions::window`], or when it is that old and
 //! the next event would have to be waited for; so a busy server fills windows and a quiet one has its changes sent at
 //! once. A decoder that is thrown away with its connection forgets only what was not emitted: the next one begins where
 //! the last window ended, in the middle of a transaction if need be.
@@ -31,23 +31,29 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
+use super::binlog::{BinlogDecoder, Flow, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::config::IncrementalOptions;
-use crate::error::Error;
-use crate::pipeline::Emitter;
-use crate::source::SourceError;
-use tidegate_model::Stop;
+use crate::MysqlError;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{Coordinate, GtidSet, Position, Progress, TableName, Window};
+use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
 const STOP_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How changes are read.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowOptions {
+    /// A window ends after this long without a new event.
+    pub window: Duration,
+    /// The server is asked for a sign of life after so much quiet, and is lost after three times as much without any.
+    pub heartbeat: Duration,
+}
 
 /// What following needs besides the position.
 pub struct Follower<'a> {
@@ -55,7 +61,7 @@ pub struct Follower<'a> {
     pub server_id: u32,
     /// Of the server whose files positions without GTIDs name; empty if it has none.
     pub server_uuid: &'a str,
-    pub options: &'a IncrementalOptions,
+    pub options: FollowOptions,
     pub windows: WindowOptions,
     /// Where rows wait in a file that are too many for memory: the task's state folder.
     pub folder: &'a Path,
@@ -64,7 +70,7 @@ pub struct Follower<'a> {
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
-    pub emitter: &'a Emitter,
+    pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
     pub stop: &'a Stop,
 }
@@ -88,7 +94,11 @@ type Due = (TableName, Turn, Coordinate);
 impl Follower<'_> {
     /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
     /// makes a history that begins there.
-    pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<Followed, Error> {
+    pub fn run(
+        &mut self,
+        mut position: Position,
+        history: impl Fn(&Position) -> History,
+    ) -> Result<Followed, MysqlError> {
         let mut outage = None;
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
@@ -102,12 +112,12 @@ impl Follower<'_> {
                     self.replay(&table);
                     continue;
                 }
-                Err(Error::Source(error)) if may_pass(&error) => error,
+                Err(error) if may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
             let retry = outage.get_or_insert_with(|| Retry::new(self.retry));
-            let Some(pause) = retry.next_pause() else { return Err(error.into()) };
-            let what = if let SourceError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
+            let Some(pause) = retry.next_pause() else { return Err(error) };
+            let what = if let MysqlError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
             self.status.set_phase(Phase::Retrying { reason: error.to_string() });
             if retry.wait(pause, || self.stop.is_stopped()) {
@@ -123,16 +133,16 @@ impl Follower<'_> {
         decoder: &mut BinlogDecoder,
         position: &mut Position,
         outage: &mut Option<Retry>,
-    ) -> Result<Option<Due>, Error> {
+    ) -> Result<Option<Due>, MysqlError> {
         let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
-        let window_time = Duration::from_millis(self.options.window_ms);
+        let window_time = self.options.window;
         let mut opened: Option<Instant> = None;
         while !self.stop.is_stopped() {
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             let packet = packets.next(wait).map_err(|error| match error {
                 WireError::PacketTooLarge { .. } => {
-                    SourceError::EventTooLarge { at: decoder.coordinate().clone(), error }
+                    MysqlError::EventTooLarge { at: decoder.coordinate().clone(), error }
                 }
                 error => self.dump_error(error, decoder.coordinate()),
             })?;
@@ -144,7 +154,7 @@ impl Follower<'_> {
                     let mut flow = match decoder.feed(event) {
                         Ok(flow) => flow,
                         Err(error) => {
-                            let due = error.due_turn().ok_or(SourceError::Binlog(error))?;
+                            let due = error.due_turn().ok_or(MysqlError::Binlog(error))?;
                             // What came before the statement is out before the load takes its turn.
                             self.emit(decoder, position)?;
                             return Ok(Some(due));
@@ -159,7 +169,7 @@ impl Follower<'_> {
                         if self.stop.is_stopped() {
                             return Ok(None);
                         }
-                        flow = decoder.resume(event).map_err(SourceError::Binlog)?;
+                        flow = decoder.resume(event)?;
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -186,14 +196,14 @@ impl Follower<'_> {
     }
 
     /// Whether it has come further.
-    fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<bool, Error> {
-        let Some(mut window) = decoder.take_window().map_err(SourceError::Binlog)? else { return Ok(false) };
+    fn emit(&mut self, decoder: &mut BinlogDecoder, position: &mut Position) -> Result<bool, MysqlError> {
+        let Some(mut window) = decoder.take_window()? else { return Ok(false) };
         let end = match &window.progress {
             Some(Progress::Position(end)) => end.clone(),
             _ => position.clone(),
         };
         self.drop_what_was_shown(&mut window);
-        self.emitter.emit(window).map_err(|_| Error::Stopped)?;
+        (self.emit)(window)?;
         if self.ledger.as_ref().is_some_and(|ledger| ledger.settled(&end)) {
             info!(position = %end.coordinate, "incremental has passed the full load");
             self.ledger = None;
@@ -219,7 +229,7 @@ impl Follower<'_> {
         }
     }
 
-    fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, SourceError> {
+    fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, MysqlError> {
         let mut connection = Connection::connect(self.connect)?;
         self.check_server(&mut connection, position)?;
         if self.windows.marks.heartbeats {
@@ -230,20 +240,16 @@ impl Follower<'_> {
             None => DumpStart::File {
                 file: position.coordinate.file.as_bytes().to_vec(),
                 position: u32::try_from(position.coordinate.offset)
-                    .map_err(|_| SourceError::OffsetBeyondProtocol { at: position.coordinate.clone() })?,
+                    .map_err(|_| MysqlError::OffsetBeyondProtocol { at: position.coordinate.clone() })?,
             },
         };
-        let request = DumpRequest {
-            server_id: self.server_id,
-            start,
-            heartbeat: Duration::from_secs(self.options.heartbeat_s),
-            non_blocking: false,
-        };
+        let request =
+            DumpRequest { server_id: self.server_id, start, heartbeat: self.options.heartbeat, non_blocking: false };
         connection.binlog_dump(&request).map_err(|error| self.dump_error(error, &position.coordinate))
     }
 
     /// Refuses a server on which `position` means nothing, or that cannot go on from there.
-    fn check_server(&self, connection: &mut Connection, position: &Position) -> Result<(), SourceError> {
+    fn check_server(&self, connection: &mut Connection, position: &Position) -> Result<(), MysqlError> {
         let at = || position.coordinate.clone();
         let Some(ours) = &position.gtids else {
             if self.server_uuid.is_empty() {
@@ -262,7 +268,7 @@ impl Follower<'_> {
         let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
         let mut next = || values.next().unwrap_or_default();
         let (uuid, purged, executed) = (next(), next(), next());
-        let set = |text: &str| text.parse::<GtidSet>().map_err(SourceError::Gtids);
+        let set = |text: &str| text.parse::<GtidSet>().map_err(MysqlError::Gtids);
         let lacking = ours.without(&set(executed)?);
         if !lacking.is_empty() {
             let reason = format!("{uuid} has not executed {}", shortened(&lacking));
@@ -276,19 +282,19 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn dump_error(&self, error: WireError, at: &Coordinate) -> SourceError {
+    fn dump_error(&self, error: WireError, at: &Coordinate) -> MysqlError {
         match DumpError::of(error, at, self.server_id) {
-            Ok(error) => SourceError::Dump(error),
-            Err(error) => SourceError::Wire(error),
+            Ok(error) => MysqlError::Dump(error),
+            Err(error) => MysqlError::Wire(error),
         }
     }
 }
 
 /// Whether the server may be there, and go on, a moment later.
-fn may_pass(error: &SourceError) -> bool {
+fn may_pass(error: &MysqlError) -> bool {
     match error {
-        SourceError::Wire(error) => error.is_transient(),
-        SourceError::Dump(error) => error.may_pass(),
+        MysqlError::Wire(error) => error.is_transient(),
+        MysqlError::Dump(error) => error.may_pass(),
         _ => false,
     }
 }
@@ -309,14 +315,8 @@ fn shortened(set: &GtidSet) -> String {
     }
 }
 
-impl From<DumpError> for SourceError {
-    fn from(error: DumpError) -> SourceError {
-        SourceError::Dump(error)
-    }
-}
-
 /// Where the server's binlog ends.
-fn binlog_end(connection: &mut Connection) -> Result<Coordinate, SourceError> {
+fn binlog_end(connection: &mut Connection) -> Result<Coordinate, MysqlError> {
     let statement = ServerVersion::parse(connection.server_version()).binlog_status_statement();
     let results = connection.query(statement)?;
     let text = |column: usize| {
@@ -326,16 +326,4 @@ fn binlog_end(connection: &mut Connection) -> Result<Coordinate, SourceError> {
     let end = text(0).zip(text(1).and_then(|offset| offset.parse().ok()));
     // Without a binlog there is no dump, and the server says so better.
     Ok(end.map_or(Coordinate::new("", 0), |(file, offset)| Coordinate::new(file, offset)))
-}
-
-impl From<WireError> for SourceError {
-    fn from(error: WireError) -> SourceError {
-        SourceError::Wire(error)
-    }
-}
-
-impl From<BinlogError> for SourceError {
-    fn from(error: BinlogError) -> SourceError {
-        SourceError::Binlog(error)
-    }
 }

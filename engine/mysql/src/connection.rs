@@ -14,7 +14,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts};
 
 use super::catalog::CatalogTable;
 use super::wire::{ConnectOptions, PROBE_AFTER, TlsMode};
-use tidegate_model::{Column, NameCase, SqlType, TableName};
+use tidegate_model::{Column, GtidSet, NameCase, SqlType, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
 ///
@@ -501,6 +501,12 @@ fn xid(format: u32, gtrid_bytes: usize, data: &[u8]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (gtrid, bqual) = data.split_at_checked(gtrid_bytes).unwrap_or((data, &[]));
     format!("X'{}',X'{}',{format}", hex(gtrid), hex(bqual))
+}
+
+/// The transactions that have been executed.
+pub async fn executed(connection: &mut Conn) -> Result<GtidSet, mysql_async::Error> {
+    let text: Option<String> = connection.query_first("SELECT @@GLOBAL.gtid_executed").await?;
+    text.unwrap_or_default().parse().map_err(|error| mysql_async::Error::Other(Box::new(error)))
 }
 
 /// What follows from prepared XA transactions for a task that begins now.

@@ -314,7 +314,7 @@ impl BinlogDecoder {
     }
 
     /// The events that follow come from this place of this file, without gaps.
-    pub(in crate::source) fn enter_file(&mut self, file: &str, offset: u64) -> Result<(), BinlogError> {
+    pub(crate) fn enter_file(&mut self, file: &str, offset: u64) -> Result<(), BinlogError> {
         self.place.is_gapless = true;
         let at = self.place.at.clone();
         self.place.enter(file, offset).map_err(|fault| BinlogError::new(&at, fault))

@@ -12,8 +12,8 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::mysql::binlog::event::Header;
-use super::mysql::binlog::{BINLOG_MAGIC, BinlogDecoder, BinlogError, Fault, FileFault, Flow};
+use crate::binlog::event::Header;
+use crate::binlog::{BINLOG_MAGIC, BinlogDecoder, BinlogError, Fault, FileFault, Flow};
 use tidegate_model::position::file_number;
 use tidegate_model::{Coordinate, Window};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::source::mysql::wire::{ConnectOptions, TlsOptions};
+use crate::wire::{ConnectOptions, TlsOptions};
 
 /// How to connect to the MySQL server that the variable names.
 pub(crate) fn options(name: &str) -> Option<ConnectOptions> {

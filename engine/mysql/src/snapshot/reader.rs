@@ -7,15 +7,14 @@ use tracing::{info, warn};
 use super::queue::{ChunkJob, CutJob, Job, Plan, Run};
 use super::view::{View, code, is_gone};
 use super::{
-    Failure, Load, LoadError, LoadTable, Stopped, TableError, finish_batch, may_pass, open_session, select_statement,
-    view_meta,
+    Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, select_statement, view_meta,
 };
-use crate::source::mysql::catalog;
-use crate::source::mysql::chunks::{self, ServerProber};
-use crate::source::mysql::result_rows::RowDecoder;
-use crate::source::mysql::retry::Retry;
-use crate::source::mysql::wire::{Connection, WireError};
-use tidegate_model::{EventMeta, Progress, RowsBuilder, Window, now_s};
+use crate::catalog;
+use crate::chunks::{self, ServerProber};
+use crate::result_rows::RowDecoder;
+use crate::retry::Retry;
+use crate::wire::{Connection, WireError};
+use tidegate_model::{EventMeta, Progress, RowsBuilder, Stopped, Window, now_s};
 
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,

@@ -22,9 +22,8 @@ use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
 use super::connection::{self, ServerFacts};
-use super::executed;
 use super::wire::ConnectOptions;
-use crate::source::SourceError;
+use crate::MysqlError;
 use tidegate_model::Stop;
 use tidegate_model::{Coordinate, Watermark};
 
@@ -34,24 +33,24 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for transactions that are prepared now, and gives the point at or before which an XA COMMIT needs no rows.
 /// `None` if it was told to stop.
-pub(super) async fn begin(
+pub async fn begin(
     connect: &ConnectOptions,
     facts: &ServerFacts,
     stop: &Stop,
-) -> Result<Option<Watermark>, SourceError> {
-    let mut connection = connection::session(connect, facts).await.map_err(SourceError::Connection)?;
+) -> Result<Option<Watermark>, MysqlError> {
+    let mut connection = connection::session(connect, facts).await.map_err(MysqlError::Connection)?;
     let until = Instant::now() + WAIT;
-    let mut left = wait_for_prepared(&mut connection, until, stop).await.map_err(SourceError::Query)?;
+    let mut left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
     let began = if facts.gtid_mode_on() && !facts.version.is_mariadb {
-        Watermark::Gtids(executed(&mut connection).await?)
+        Watermark::Gtids(connection::executed(&mut connection).await.map_err(MysqlError::Query)?)
     } else {
-        let end = binlog_end(&mut connection, facts).await.map_err(SourceError::Query)?;
+        let end = binlog_end(&mut connection, facts).await.map_err(MysqlError::Query)?;
         if left.as_ref().is_some_and(Vec::is_empty) {
-            left = wait_for_prepared(&mut connection, until, stop).await.map_err(SourceError::Query)?;
+            left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
         }
         end
     };
-    connection.disconnect().await.map_err(SourceError::Query)?;
+    connection.disconnect().await.map_err(MysqlError::Query)?;
     match left.as_deref() {
         Some([]) => {}
         Some(left) => warn!(

@@ -75,8 +75,8 @@ impl AsciiOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::mysql::wire::Connection;
     use crate::test_server;
+    use crate::wire::Connection;
 
     fn compare(collation: &str, a: &str, b: &str) -> Option<Ordering> {
         let order = AsciiOrder::of(collation)?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
-use crate::source::mysql::history::RULES;
+use crate::history::RULES;
 use tidegate_model::Watermark;
 use tidegate_model::position::GtidSet;
 
@@ -39,7 +39,7 @@ impl Recorded {
 
 fn recorded(way: Way) -> Vec<Recorded> {
     let read = |name: &str| {
-        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/binlog")).join(name);
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/binlog")).join(name);
         let bytes = std::fs::read(path).unwrap();
         let without_gtids = |_: usize, event: &mut Vec<u8>| {
             if matches!(event[4], kind::GTID | kind::GTID_TAGGED) {

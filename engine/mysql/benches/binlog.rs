@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mimalloc::MiMalloc;
-use tidegate::config::UnloggedRowsPolicy;
-use tidegate::source::binlog_file::BinlogFiles;
-use tidegate::source::mysql::binlog::{BinlogDecoder, MarkOptions, WindowOptions};
-use tidegate::source::mysql::history::{History, Rules};
 use tidegate_model::{NameCase, Position, Window};
+use tidegate_mysql::binlog::{BinlogDecoder, MarkOptions, WindowOptions};
+use tidegate_mysql::binlog_file::BinlogFiles;
+use tidegate_mysql::history::UnloggedRowsPolicy;
+use tidegate_mysql::history::{History, Rules};
 
 /// As in the program.
 #[global_allocator]
@@ -27,7 +27,7 @@ fn main() {
     let mut paths: Vec<PathBuf> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).map(Into::into).collect();
     if paths.is_empty() {
-        paths.push(concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/shop/binlog.000002").into());
+        paths.push(concat!(env!("CARGO_MANIFEST_DIR"), "/../../datasets/shop/binlog.000002").into());
     }
     let bytes: u64 = paths.iter().map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len())).sum();
     for (name, captured) in [("every table", true), ("no table", false)] {

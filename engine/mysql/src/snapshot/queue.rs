@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use super::view::ViewRule;
 use super::{Failure, Load, LoadEnd, LoadError, LoadTable, TableError, TableFailure, lock};
-use crate::source::mysql::chunks::{ChunkKey, KeyRange, KeyValue};
-use crate::source::mysql::ledger::ChunkState;
-use crate::source::mysql::wire::Interrupter;
+use crate::chunks::{ChunkKey, KeyRange, KeyValue};
+use crate::ledger::ChunkState;
+use crate::wire::Interrupter;
 use tidegate_model::{TableName, Watermark};
 
 /// How soon a raised stop flag is noticed.

@@ -45,7 +45,6 @@ use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
 use super::ddl::{self, Effect, UnloggedRows};
-use crate::config::UnloggedRowsPolicy;
 use tidegate_model::names::fold;
 use tidegate_model::{
     Coordinate, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
@@ -118,13 +117,20 @@ impl StoredSchema {
     }
 
     /// Whether it was found at the same place of history, and says the same.
-    pub fn is_same(&self, other: &StoredSchema) -> bool {
+    fn is_same(&self, other: &StoredSchema) -> bool {
         let same_place = match (&self.gtid, &other.gtid) {
             (Some(gtid), Some(other)) => gtid == other,
             (None, None) => self.since == other.since,
             _ => false,
         };
         self.table == other.table && same_place && self.state == other.state
+    }
+}
+
+/// Adds an entry, unless an earlier run has found it already.
+pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
+    if !entries.iter().any(|known| known.is_same(&entry)) {
+        entries.push(entry);
     }
 }
 
@@ -169,6 +175,28 @@ const PRIMARY: &str = "PRIMARY";
 
 /// Whether a table is captured, by database and name.
 pub type Captured = Box<dyn Fn(&str, &str) -> bool + Send>;
+
+/// What a statement does to the task that moves rows of captured tables without row events:
+/// TRUNCATE, DROP TABLE, partitions that are dropped, truncated or exchanged, tablespaces that are discarded or imported,
+/// renames. Default `warn`: most such statements are meant, and what consumers keep of the rows is theirs to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnloggedRowsPolicy {
+    /// The log tells what consumers have now.
+    Warn,
+    /// Where rows came, the table is loaded once more while changes wait; where rows went, as `warn`.
+    Reload,
+    /// The task ends before the statement, each time it is started, until this option is another.
+    Stop,
+}
+
+impl UnloggedRowsPolicy {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[
+        ("warn", UnloggedRowsPolicy::Warn),
+        ("reload", UnloggedRowsPolicy::Reload),
+        ("stop", UnloggedRowsPolicy::Stop),
+    ];
+}
 
 /// What a history has to know of server and task.
 #[derive(Clone, Copy, Debug)]

@@ -13,11 +13,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::view::text;
 use super::*;
-use crate::source::mysql::catalog::{CatalogError, CatalogTable, Selection, read_tables};
-use crate::source::mysql::connection::{self, Severity, check, quote_identifier};
-use crate::source::mysql::ledger::{ChunkState, TableChunks};
-use crate::source::mysql::wire::TextResult;
+use crate::catalog::{CatalogError, CatalogTable, Selection, read_tables};
+use crate::connection::{self, Severity, check, quote_identifier};
+use crate::ledger::{ChunkState, TableChunks};
 use crate::test_server;
+use crate::wire::TextResult;
 use tidegate_model::types::{date_parts, datetime_parts};
 use tidegate_model::{Gtid, GtidSet, Progress, TableParts, pretty};
 

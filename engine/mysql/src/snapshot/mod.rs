@@ -106,8 +106,8 @@ use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
 use super::wire::{ConnectOptions, Connection, WireError};
 use tidegate_model::builder::BuildError;
 use tidegate_model::{
-    ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Table, TableName, Watermark, Window,
-    now_s,
+    ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Stopped, Table, TableName, Watermark,
+    Window, now_s,
 };
 
 /// A table to load.
@@ -154,10 +154,6 @@ impl Default for LoadOptions {
         }
     }
 }
-
-/// Whoever receives windows wants no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
 
 /// Where the load writes down what a restart must know: the caller's [`Ledger`].
 pub trait LoadRecord: Sync {
@@ -460,7 +456,7 @@ impl LoadTable {
     }
 
     /// The columns by which the table is cut.
-    pub(super) fn key(&self) -> Result<ChunkKey, TableError> {
+    pub fn key(&self) -> Result<ChunkKey, TableError> {
         match &self.chunk_column {
             None => Ok(ChunkKey::of(&self.table)),
             Some(name) => match self.table.column_index(name) {
@@ -471,7 +467,7 @@ impl LoadTable {
     }
 
     /// A number for the definition, by which another one is recognised.
-    pub(super) fn fingerprint(&self) -> Option<u32> {
+    pub fn fingerprint(&self) -> Option<u32> {
         self.definition.as_ref().map(|definition| crc32fast::hash(definition.as_bytes()))
     }
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::checkpoint::{Checkpoint, SourceIdentity};
 use tidegate_model::{GtidSet, pretty};
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -51,9 +50,9 @@ fn fits(_: &Table) -> Result<(), String> {
     Ok(())
 }
 
-/// A checkpoint's schemas, a history that moves along and records there, and the place that it has reached.
+/// The schemas of a checkpoint, a history that moves along and records there, and the place that it has reached.
 struct Task {
-    checkpoint: Arc<Mutex<Checkpoint>>,
+    schemas: Arc<Mutex<Vec<StoredSchema>>>,
     rules: Rules,
     history: History,
     position: Position,
@@ -67,27 +66,31 @@ impl Task {
 
     fn with_rules(position: Position, catalogue: SchemaState, rules: Rules) -> Task {
         let stored = StoredSchema { table: name(), since: position.coordinate.clone(), gtid: None, state: catalogue };
-        let checkpoint = Checkpoint { schemas: vec![stored], ..Checkpoint::new("shop", SourceIdentity::GtidDomain) };
-        let checkpoint = Arc::new(Mutex::new(checkpoint));
-        let history = Task::history(&checkpoint, &position, rules);
-        Task { checkpoint, rules, history, position }
+        let schemas = Arc::new(Mutex::new(vec![stored]));
+        let history = Task::history(&schemas, &position, rules);
+        Task { schemas, rules, history, position }
     }
 
-    fn history(checkpoint: &Arc<Mutex<Checkpoint>>, position: &Position, rules: Rules) -> History {
-        let schemas = checkpoint.lock().unwrap().schemas.clone();
-        let recorder = checkpoint.clone();
-        let record = Box::new(move |entry| recorder.lock().unwrap().record_schema(entry));
-        History::new(&schemas, position, Box::new(|database, _| database == "db"), rules, record)
+    fn history(schemas: &Arc<Mutex<Vec<StoredSchema>>>, position: &Position, rules: Rules) -> History {
+        let recorder = schemas.clone();
+        let record = Box::new(move |entry| super::record(&mut recorder.lock().unwrap(), entry));
+        History::new(
+            &schemas.lock().unwrap().clone(),
+            position,
+            Box::new(|database, _| database == "db"),
+            rules,
+            record,
+        )
     }
 
     /// Goes on from another position, by what is in the checkpoint.
     fn restart(&mut self, position: Position) {
-        let mut checkpoint = self.checkpoint.lock().unwrap();
+        let mut schemas = self.schemas.lock().unwrap();
         // As it comes back from the disk.
-        checkpoint.schemas = serde_json::from_str(&serde_json::to_string(&checkpoint.schemas).unwrap()).unwrap();
-        prune(&mut checkpoint.schemas, &position);
-        drop(checkpoint);
-        self.history = Task::history(&self.checkpoint, &position, self.rules);
+        *schemas = serde_json::from_str(&serde_json::to_string(&*schemas).unwrap()).unwrap();
+        prune(&mut schemas, &position);
+        drop(schemas);
+        self.history = Task::history(&self.schemas, &position, self.rules);
         self.position = position;
     }
 
@@ -131,7 +134,7 @@ impl Task {
     }
 
     fn entries(&self) -> usize {
-        self.checkpoint.lock().unwrap().schemas.len()
+        self.schemas.lock().unwrap().len()
     }
 }
 

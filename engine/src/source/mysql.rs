@@ -6,27 +6,6 @@
 //!                            (resumes at the ledger)             (resumes at the stored position)
 //! ```
 
-pub mod alter;
-pub mod binlog;
-pub mod catalog;
-pub mod charset;
-pub mod chunks;
-pub mod collation;
-pub mod connection;
-pub mod ddl;
-pub mod dump_error;
-pub mod history;
-pub mod incremental;
-pub mod jsonb;
-pub mod ledger;
-pub mod result_rows;
-pub mod retry;
-pub mod rows;
-pub mod run_lock;
-pub mod snapshot;
-pub mod wire;
-mod xa;
-
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,25 +15,26 @@ use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{self, LoadOptions, MysqlOptions, Task, UnloggedRowsPolicy};
+use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::plan_transform;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
-use binlog::{MarkOptions, WindowOptions};
-use catalog::{CatalogTable, Selection};
-use chunks::{ChunkKey, KeyRange};
-use connection::{BinlogGaps, Finding, ServerFacts, Severity};
-use ddl::UnloggedRows;
-use history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn};
-use incremental::{Followed, Follower};
-use ledger::Ledger;
-use run_lock::{RunLock, RunLockError};
-use snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
-use wire::{ConnectOptions, TlsMode, TlsOptions};
+use tidegate_mysql::binlog::{MarkOptions, WindowOptions};
+use tidegate_mysql::catalog::{CatalogTable, Selection};
+use tidegate_mysql::chunks::{ChunkKey, KeyRange};
+use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
+use tidegate_mysql::ddl::UnloggedRows;
+use tidegate_mysql::history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn, UnloggedRowsPolicy};
+use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
+use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::run_lock::{RunLock, RunLockError};
+use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
+use tidegate_mysql::wire::{ConnectOptions, TlsMode, TlsOptions};
+use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock, snapshot, wire, xa};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
@@ -88,10 +68,10 @@ pub struct Look {
 pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runtime) -> Result<Look, Error> {
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
-    drop(wire::Connection::connect(&connect).map_err(SourceError::Wire)?);
+    drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
     let (facts, tables, gaps, prepared_xids, other_run) = runtime.block_on(async {
-        let mut connection = connection::connect(&connect).await.map_err(SourceError::Connection)?;
-        let facts = ServerFacts::read(&mut connection).await.map_err(SourceError::Query)?;
+        let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
+        let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
         if facts.name_case() == NameCase::Folded {
             task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
         }
@@ -100,14 +80,14 @@ pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runti
             Some(_) => {
                 let tables = tables.as_deref().unwrap_or_default();
                 let gaps = BinlogGaps::read(&mut connection, &facts.version, tables).await;
-                Some(gaps.map_err(SourceError::Query)?)
+                Some(gaps.map_err(MysqlError::Query)?)
             }
             None => None,
         };
-        let xids = connection::prepared_xids(&mut connection).await.map_err(SourceError::Query)?;
-        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(SourceError::Query)?;
+        let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
+        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
-        connection.disconnect().await.map_err(SourceError::Query)?;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok::<_, SourceError>((facts, tables?, gaps, xids, other_run))
     })?;
     Ok(Look { connect, facts, tables, gaps, prepared_xids, other_run })
@@ -118,7 +98,7 @@ async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    catalog::read_tables(connection, &selection).await.map_err(SourceError::Catalog)
+    Ok(catalog::read_tables(connection, &selection).await.map_err(MysqlError::Catalog)?)
 }
 
 /// A table's own words, if the server has any.
@@ -127,18 +107,10 @@ async fn show_create(connection: &mut mysql_async::Conn, name: &TableName) -> Re
     let row: Option<mysql_async::Row> = match connection.query_first(show).await {
         Ok(row) => row,
         Err(mysql_async::Error::Server(_)) => None,
-        Err(error) => return Err(SourceError::Query(error)),
+        Err(error) => return Err(MysqlError::Query(error).into()),
     };
     let text = row.and_then(|row| row.get_opt::<String, _>(1)?.ok());
     Ok(text.map(|text| snapshot::definition_text(&text)))
-}
-
-/// The transactions that have been executed.
-async fn executed(connection: &mut mysql_async::Conn) -> Result<GtidSet, SourceError> {
-    let text: Option<String> =
-        connection.query_first("SELECT @@GLOBAL.gtid_executed").await.map_err(SourceError::Query)?;
-    let set = text.unwrap_or_default().parse();
-    set.map_err(|error| SourceError::Query(mysql_async::Error::Other(Box::new(error))))
 }
 
 impl Look {
@@ -232,8 +204,8 @@ impl MysqlSource {
     }
 
     /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
-    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, SourceError> {
-        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(SourceError::RunLock)
+    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, MysqlError> {
+        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(MysqlError::RunLock)
     }
 
     pub fn server_version(&self) -> &str {
@@ -370,7 +342,7 @@ impl MysqlSource {
         });
         let mut position = position.clone();
         if !added.is_empty() {
-            let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+            let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
             let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(context.task))?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
             self.look.tables = tables;
@@ -429,7 +401,7 @@ impl MysqlSource {
         if !context.tracker.wait_for(delivered, || context.stop.is_stopped()) {
             return Ok(false);
         }
-        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
         let (found, definition) = self.runtime.block_on(self.read_definition(name))?;
         let planned = match found {
             Some(found) => {
@@ -465,15 +437,15 @@ impl MysqlSource {
     /// One table and its own words, if it is there.
     async fn read_definition(&self, name: &TableName) -> Result<(Option<CatalogTable>, Option<String>), SourceError> {
         let mut connection =
-            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, name).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
             Err(catalog::CatalogError::Missing(_)) => Vec::new(),
-            other => other.map_err(SourceError::Catalog)?,
+            other => other.map_err(MysqlError::Catalog)?,
         };
-        connection.disconnect().await.map_err(SourceError::Query)?;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables.into_iter().next(), definition))
     }
 
@@ -484,7 +456,7 @@ impl MysqlSource {
     fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
         for _ in 0..START_TRIES {
             let (start, binlog_end) =
-                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(SourceError::Load)?;
+                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
             let end = Watermark::Coordinate(binlog_end);
             let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
             let is_same = |(now, before): (&CatalogTable, &CatalogTable)| {
@@ -516,7 +488,7 @@ impl MysqlSource {
         task: &Task,
     ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
         let mut connection =
-            connection::session(&self.look.connect, &self.look.facts).await.map_err(SourceError::Connection)?;
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
         for table in &self.tables {
             match (&mut definitions, show_create(&mut connection, table.name()).await?) {
@@ -525,11 +497,11 @@ impl MysqlSource {
             }
         }
         let executed = match self.look.facts.gtid_mode_on() {
-            true => Some(executed(&mut connection).await?),
+            true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
             false => None,
         };
         let tables = read_tables(&mut connection, task).await;
-        connection.disconnect().await.map_err(SourceError::Query)?;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables?, definitions, executed))
     }
 
@@ -541,8 +513,7 @@ impl MysqlSource {
         take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         for table in self.load_tables(task)? {
-            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take)
-                .map_err(SourceError::Load)?;
+            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take).map_err(MysqlError::Load)?;
         }
         Ok(())
     }
@@ -587,13 +558,13 @@ impl MysqlSource {
             tables: &tables,
             options: &load_options,
             ledger: &ledger,
-            record: context.tracker,
-            emit: &|window| context.emitter.emit(window).map_err(|_| snapshot::Stopped),
+            record: &**context.tracker,
+            emit: &|window| context.emitter.emit(window),
             start: &start,
             plan: &|table| load_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
-        load.run().map_err(|error| SourceError::Load(error).into())
+        load.run().map_err(|error| MysqlError::Load(error).into())
     }
 
     /// The tables, as they are to be read.
@@ -644,17 +615,20 @@ impl MysqlSource {
             connect: &self.look.connect,
             server_id: self.server_id,
             server_uuid: self.look.facts.server_uuid(),
-            options,
+            options: FollowOptions {
+                window: Duration::from_millis(options.window_ms),
+                heartbeat: Duration::from_secs(options.heartbeat_s),
+            },
             windows: window_options(context.task, options.window_rows as usize),
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             replayed: &replayed,
             retry: context.task.retry.connection,
-            emitter: context.emitter,
+            emit: &|window| context.emitter.emit(window),
             status: context.status,
             stop: context.stop,
         };
-        follower.run(position, history)
+        Ok(follower.run(position, history)?)
     }
 }
 
@@ -725,7 +699,7 @@ pub(crate) fn event_bytes_max(task: &Task) -> usize {
 }
 
 /// The checkpoint's ledger is what a load writes down in.
-impl LoadRecord for Arc<Tracker> {
+impl LoadRecord for Tracker {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
         self.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");

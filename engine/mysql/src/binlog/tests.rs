@@ -14,8 +14,8 @@ use super::super::connection;
 use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet};
 use super::place::Place;
 use super::*;
-use crate::source::binlog_file::BinlogFiles;
-use crate::source::mysql::history::{RULES, SchemaState, StoredSchema};
+use crate::binlog_file::BinlogFiles;
+use crate::history::{RULES, SchemaState, StoredSchema};
 use crate::test_server;
 use tidegate_model::position::GtidSet;
 use tidegate_model::types::{date_parts, datetime_parts};
@@ -136,7 +136,7 @@ pub(super) fn draw(window: &Window) -> Vec<String> {
 const NAME: &str = "all.000001";
 
 fn golden(file: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/binlog")).join(file)
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/binlog")).join(file)
 }
 
 fn recording() -> Vec<u8> {

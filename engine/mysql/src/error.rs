@@ -1,0 +1,57 @@
+//! Why a server cannot be read, or not any further.
+
+use tidegate_model::{Coordinate, Stopped};
+
+use crate::binlog::BinlogError;
+use crate::catalog::CatalogError;
+use crate::connection::ConnectionError;
+use crate::dump_error::DumpError;
+use crate::run_lock::RunLockError;
+use crate::snapshot::LoadError;
+use crate::wire::WireError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MysqlError {
+    #[error(transparent)]
+    Connection(ConnectionError),
+    #[error("could not read the server's state: {0}")]
+    Query(mysql_async::Error),
+    #[error(transparent)]
+    Catalog(CatalogError),
+    #[error(transparent)]
+    RunLock(RunLockError),
+    #[error(transparent)]
+    Load(LoadError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error(transparent)]
+    Binlog(#[from] BinlogError),
+    #[error("binlog {at}: {error}")]
+    EventTooLarge { at: Coordinate, error: WireError },
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    #[error("the server's set of GTIDs cannot be read: {0}")]
+    Gtids(tidegate_model::position::InvalidGtidSet),
+    #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
+    OffsetBeyondProtocol { at: Coordinate },
+    /// Whoever takes windows wants no more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl MysqlError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            MysqlError::Load(error) => error.hint(),
+            MysqlError::RunLock(error) => error.hint().map(str::to_owned),
+            MysqlError::Wire(error) | MysqlError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
+            MysqlError::Binlog(error) => error.hint().map(str::to_owned),
+            MysqlError::Dump(error) => Some(error.hint().to_owned()),
+            MysqlError::OffsetBeyondProtocol { .. } => {
+                Some("turn GTIDs on at the server, or begin again with a full load".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Rows and changes of a MySQL-family server, as Arrow record batches.
+//!
+//! ```text
+//! connection, catalog   what is there: variables, privileges, tables           control plane (mysql_async)
+//! wire                  packets, rows and events in place                      data plane, blocking
+//! chunks ► snapshot     tables cut by key, each chunk read at a known place ─┐
+//!              ledger   what chunks have shown  ─────────────────────────────┼─► Window
+//! binlog ► incremental  changes from a place on, less what chunks have shown ┘
+//!   history, ddl, alter a table's columns at the point that has been reached
+//!   rows, charset, jsonb, collation                stored bytes as values, as the server itself would say them
+//! ```
+//!
+//! Nothing here knows where windows go, what a filter is or how a task is configured. What a restart must know (the
+//! [`Ledger`](ledger::Ledger), the [position](tidegate_model::Position), the [schemas](history::StoredSchema)) is told to
+//! the caller, who keeps it.
+
+pub mod alter;
+pub mod binlog;
+pub mod binlog_file;
+pub mod catalog;
+pub mod charset;
+pub mod chunks;
+pub mod collation;
+pub mod connection;
+pub mod ddl;
+pub mod dump_error;
+mod error;
+pub mod history;
+pub mod incremental;
+pub mod jsonb;
+pub mod ledger;
+pub mod result_rows;
+pub mod retry;
+pub mod rows;
+pub mod run_lock;
+pub mod snapshot;
+#[cfg(test)]
+mod test_server;
+pub mod wire;
+pub mod xa;
+
+pub use error::MysqlError;
