@@ -33,12 +33,12 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::config;
 use crate::error::Error;
-use crate::source::parquet::TABLE_KEY;
 use crate::task;
 use tidegate_model::Stop;
 use tidegate_model::status::{Status, Summary};
 use tidegate_model::types::date_from_parts;
 use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+use tidegate_parquet::TABLE_KEY;
 
 /// The recordings, as they are unpacked.
 const FILES: &[(&str, &[u8])] = &[
@@ -741,8 +741,7 @@ mod tests {
     fn the_generated_table_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         generate(folder.path(), 1000).unwrap();
-        let data_set =
-            crate::source::parquet::DataSet::open(folder.path(), &TableName::new("tpch", "lineitem")).unwrap();
+        let data_set = tidegate_parquet::DataSet::open(folder.path(), &TableName::new("tpch", "lineitem")).unwrap();
         assert_eq!((data_set.rows(), data_set.table().key()), (1000, [0, 3].as_slice()));
     }
 }

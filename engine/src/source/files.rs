@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use tracing::info;
 
 use super::mysql::{event_bytes_max, window_options};
-use super::parquet::{self, DataSet};
 use super::{Context, SourceError};
 use crate::checkpoint::SourceIdentity;
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
@@ -17,6 +16,7 @@ use tidegate_mysql::MysqlError;
 use tidegate_mysql::binlog::BinlogDecoder;
 use tidegate_mysql::binlog_file::BinlogFiles;
 use tidegate_mysql::history::{History, Rules, SchemaState, StoredSchema, UnloggedRowsPolicy};
+use tidegate_parquet::{self as parquet, DataSet};
 
 /// Changes of a window when only the first of them are wanted.
 const SAMPLE_WINDOW_ROWS: usize = 1000;

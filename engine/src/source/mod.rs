@@ -5,7 +5,6 @@
 
 pub mod files;
 pub mod mysql;
-pub mod parquet;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -144,7 +143,7 @@ pub enum SourceError {
     #[error("folder {} has no data set for table {table}", folder.display())]
     NoDataSet { table: TableName, folder: PathBuf },
     #[error(transparent)]
-    Parquet(parquet::ParquetError),
+    Parquet(tidegate_parquet::ParquetError),
 }
 
 impl SourceError {
