@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Folders with our code. The borders between crates are the compiler's business.
 const CODE: [&str; 4] = ["engine", "sql", "bench", "tests"];
 
-/// Folder below `engine/src`, and the modules of the crate that it must not name.
+/// Folder below `engine/tidegate/src`, and the modules of the crate that it must not name.
 const BLIND: &[(&str, &[&str])] =
     &[("source", &["precheck", "preview"]), ("config", &["source", "checkpoint", "pipeline"])];
 
@@ -49,7 +49,7 @@ fn code(text: &str) -> String {
 fn stages_know_only_what_crosses_their_borders() {
     let mut faults = Vec::new();
     for (place, hidden) in BLIND {
-        for file in rust_files(&root().join("engine/src").join(place)).iter().filter(|file| !is_test(file)) {
+        for file in rust_files(&root().join("engine/tidegate/src").join(place)).iter().filter(|file| !is_test(file)) {
             let code = code(&fs::read_to_string(file).expect("a source file is text"));
             for module in *hidden {
                 if code.contains(&format!("crate::{module}")) {

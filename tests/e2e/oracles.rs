@@ -9,7 +9,7 @@
 //! ```
 //!
 //! `scripts/servers.sh up` fetches them. Each statement changes one row, so that Canal, too, has one row in a message.
-//! What we keep different from Canal on purpose stands in [`DIFFERENCES`], with both texts, and in `engine/formats.md`.
+//! What we keep different from Canal on purpose stands in [`DIFFERENCES`], with both texts, and in `engine/format/formats.md`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -486,7 +486,7 @@ fn differences_from_canal_are_those_that_are_documented() {
     let theirs = canal_lines(&world, &file);
     let row = |value: &[u8]| Message::parse(value, 0, 0).expect("a message").data;
     let (ours, theirs) = (row(&ours[0]), row(theirs[0].as_bytes()));
-    let documented = include_str!("../../engine/formats.md");
+    let documented = include_str!("../../engine/format/formats.md");
     let (_, documented) = documented.split_once("Where we differ from Canal").expect("the table of differences");
     let (documented, _) = documented.split_once("\nKnown limits").expect("what stands behind the table");
     for (index, (definition, literal, canal, we)) in DIFFERENCES.iter().enumerate() {

@@ -42,14 +42,14 @@ use tidegate_parquet::TABLE_KEY;
 
 /// The recordings, as they are unpacked.
 const FILES: &[(&str, &[u8])] = &[
-    ("snapshot/shop.customers.parquet", include_bytes!("../../datasets/shop/snapshot/shop.customers.parquet")),
-    ("snapshot/shop.orders.parquet", include_bytes!("../../datasets/shop/snapshot/shop.orders.parquet")),
-    ("snapshot/shop.items.parquet", include_bytes!("../../datasets/shop/snapshot/shop.items.parquet")),
-    ("binlog.000002", include_bytes!("../../datasets/shop/binlog.000002")),
+    ("snapshot/shop.customers.parquet", include_bytes!("../../../datasets/shop/snapshot/shop.customers.parquet")),
+    ("snapshot/shop.orders.parquet", include_bytes!("../../../datasets/shop/snapshot/shop.orders.parquet")),
+    ("snapshot/shop.items.parquet", include_bytes!("../../../datasets/shop/snapshot/shop.items.parquet")),
+    ("binlog.000002", include_bytes!("../../../datasets/shop/binlog.000002")),
 ];
-const FULL_LOAD: &str = include_str!("../../datasets/shop/full_load.yaml");
-const CHANGES: &str = include_str!("../../datasets/shop/changes.yaml");
-const EXPECTED: &str = include_str!("../../datasets/shop/expected.json");
+const FULL_LOAD: &str = include_str!("../../../datasets/shop/full_load.yaml");
+const CHANGES: &str = include_str!("../../../datasets/shop/changes.yaml");
+const EXPECTED: &str = include_str!("../../../datasets/shop/expected.json");
 
 /// Enough to show that keys are spread and kept together.
 const PARTITIONS: i32 = 3;
