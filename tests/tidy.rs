@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 /// Folders with our code. The borders between crates are the compiler's business.
 const CODE: [&str; 4] = ["engine", "sql", "bench", "tests"];
 
-/// Folder below `engine/tidegate/src`, and the modules of the crate that it must not name.
-const BLIND: &[(&str, &[&str])] =
-    &[("source", &["precheck", "preview"]), ("config", &["source", "checkpoint", "pipeline"])];
+/// Folder, and what it must not name.
+const BLIND: &[(&str, &[&str])] = &[
+    ("engine/sink/src", &["tidegate_model::Table", "ChangeBatch"]),
+    ("engine/tidegate/src/config", &["crate::source", "crate::checkpoint", "crate::pipeline"]),
+    ("engine/tidegate/src/source", &["MessageBatch", "MessageWindow", "tidegate_format::encode", "tidegate_sink"]),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace holds this crate").to_owned()
@@ -49,12 +52,10 @@ fn code(text: &str) -> String {
 fn stages_know_only_what_crosses_their_borders() {
     let mut faults = Vec::new();
     for (place, hidden) in BLIND {
-        for file in rust_files(&root().join("engine/tidegate/src").join(place)).iter().filter(|file| !is_test(file)) {
+        for file in rust_files(&root().join(place)).iter().filter(|file| !is_test(file)) {
             let code = code(&fs::read_to_string(file).expect("a source file is text"));
-            for module in *hidden {
-                if code.contains(&format!("crate::{module}")) {
-                    faults.push(format!("{} names crate::{module}", file.display()));
-                }
+            for name in hidden.iter().filter(|name| code.contains(**name)) {
+                faults.push(format!("{} names {name}", file.display()));
             }
         }
     }
