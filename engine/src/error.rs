@@ -31,6 +31,12 @@ pub enum Error {
     Demo(#[from] DemoError),
     #[error("could not start threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
+    #[error("could not start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the thread \"{stage}\" has panicked, which is a fault of tidegate")]
+    Panicked { stage: &'static str },
+    #[error("the thread \"{stage}\" has ended without a reason, which is a fault of tidegate")]
+    Ended { stage: &'static str },
     #[error("could not start the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("messages were still undelivered {seconds} s after the stop; they will be sent again by the next run")]
@@ -39,6 +45,10 @@ pub enum Error {
     #[error("the pipeline has stopped")]
     Stopped,
 }
+
+/// What to do when the system gives no thread.
+pub const MORE_THREADS: &str = "raise the limit of processes and threads (ulimit -u, the container's or unit's limit of tasks), or lower \
+     `threads` and full_load.parallel";
 
 impl Error {
     /// What to do about it.
@@ -50,6 +60,13 @@ impl Error {
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
+            Error::Threads(_) | Error::Thread(_) => Some(MORE_THREADS.to_owned()),
+            Error::Panicked { .. } => {
+                Some("report it with the lines above; the checkpoint is whole, and the next run goes on from there".to_owned())
+            }
+            Error::Ended { .. } => {
+                Some("report it with the log; the checkpoint is whole, and the next run goes on from there".to_owned())
+            }
             _ => None,
         }
     }
