@@ -39,4 +39,4 @@ mod test_server;
 pub mod wire;
 pub mod xa;
 
-pub use error::MysqlError;
+pub use error::{MORE_THREADS, MysqlError};

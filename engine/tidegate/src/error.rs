@@ -7,7 +7,7 @@ use crate::pipeline::route::RouteError;
 use crate::pipeline::tracker::NotSaved;
 use crate::remembered::Refused;
 use crate::source::SourceError;
-use tidegate_mysql::MysqlError;
+use tidegate_mysql::{MORE_THREADS, MysqlError};
 use tidegate_sink::SinkError;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,12 @@ pub enum Error {
     Demo(#[from] DemoError),
     #[error("could not start threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
+    #[error("could not start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the thread \"{stage}\" has panicked, which is a fault of tidegate")]
+    Panicked { stage: &'static str },
+    #[error("the thread \"{stage}\" has ended without a reason, which is a fault of tidegate")]
+    Ended { stage: &'static str },
     #[error("could not start the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("messages were still undelivered {seconds} s after the stop; they will be sent again by the next run")]
@@ -51,6 +57,14 @@ impl Error {
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
+            Error::Threads(_) | Error::Thread(_) => Some(MORE_THREADS.to_owned()),
+            Error::Panicked { .. } => Some(
+                "report it with the lines above; the checkpoint is whole, and the next run goes on from there"
+                    .to_owned(),
+            ),
+            Error::Ended { .. } => {
+                Some("report it with the log; the checkpoint is whole, and the next run goes on from there".to_owned())
+            }
             _ => None,
         }
     }

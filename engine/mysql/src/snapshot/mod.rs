@@ -104,6 +104,7 @@ use super::connection::{FIRST_SETTINGS, ServerFacts, quote_table};
 use super::ledger::Ledger;
 use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
 use super::wire::{ConnectOptions, Connection, WireError};
+use crate::error::MORE_THREADS;
 use tidegate_model::builder::BuildError;
 use tidegate_model::{
     ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Stopped, Table, TableName, Watermark,
@@ -236,6 +237,8 @@ pub enum LoadError {
     Answer { statement: &'static str, reason: String },
     #[error("full load: a table cannot be sent as it is now: {0}")]
     Plan(#[source] Box<dyn Error + Send + Sync>),
+    #[error("full load: could not start a thread for a reader: {0}")]
+    Thread(#[source] std::io::Error),
     #[error("full load: the server has only {server}, but the load began at {start}")]
     Behind { server: String, start: String },
     #[error("full load: the server is another one than before ({found} instead of {expected})")]
@@ -257,6 +260,7 @@ impl LoadError {
                  before, or begin again with a full load (move the state folder away)."
                     .into(),
             ),
+            LoadError::Thread(_) => Some(MORE_THREADS.into()),
             LoadError::Record(_) | LoadError::Answer { .. } | LoadError::Plan(_) => None,
         }
     }
@@ -438,10 +442,12 @@ impl Load<'_> {
         let run = Run::new(self);
         std::thread::scope(|scope| {
             for slot in 0..run.slots() {
-                let run = &run;
-                let reader = move || Reader::new(run, slot).read_all();
-                let name = format!("snapshot-{slot}");
-                std::thread::Builder::new().name(name).spawn_scoped(scope, reader).expect("a thread can be started");
+                // One that gets no thread counts as ended with its value.
+                let reader = Reader::new(&run, slot);
+                let thread = std::thread::Builder::new().name(format!("snapshot-{slot}"));
+                if let Err(error) = thread.spawn_scoped(scope, move || reader.read_all()) {
+                    run.stop(Some(LoadError::Thread(error)));
+                }
             }
             run.wait_for_readers();
         });

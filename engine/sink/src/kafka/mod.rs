@@ -10,13 +10,12 @@
 //! ```
 //!
 //! **Order.** One producer with idempotence: what was handed over first for a partition is written first, whatever has to
-//! be repeated. Where several batches of a window share a topic they are merged by sequence. Brokers before 0.11 know no
-//! idempotence; with the option `enable.idempotence=false` a request that a broker refuses for the moment may be
-//! overtaken by the next one, which librdkafka has ready even with one request in flight.
+//! be repeated, and behind a message that is refused for good nothing of its partition goes out. Where several batches of a
+//! window share a topic they are merged by sequence. Brokers before 0.11 know no idempotence and are refused.
 //!
 //! **Brokers that go away** are waited for inside librdkafka, without a time limit for the single message; what was
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
-//! up.
+//! up; but [`SLOW`] brokers are not away.
 //!
 //! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
 //! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
@@ -236,8 +235,8 @@ impl ReportService {
                 None => {}
             }
             let waited = self.patience.waited(oldest, now);
-            if waited > self.patience.retry {
-                let reason = format!("nothing was acknowledged for {} s", self.patience.retry.as_secs_f32());
+            if waited > self.patience.limit {
+                let reason = format!("nothing was acknowledged for {} s", self.patience.limit.as_secs_f32());
                 self.producer.fail(self.journal.unreachable(&self.brokers, &reason));
             } else if self.patience.should_say(waited) {
                 let error = self.journal.unreachable(&self.brokers, "no answer to what was sent");
@@ -278,6 +277,10 @@ impl ReportService {
             }
             EventKind::Error { code, fatal, text } => {
                 if fatal || code == RDKafkaErrorCode::Fatal {
+                    // The report of that message is behind it, and says more.
+                    if self.producer.has_refused() {
+                        return;
+                    }
                     let reason = self.producer.fatal_error().unwrap_or(text);
                     tracing::error!(%reason, "Kafka client can't go on");
                     self.producer.fail(SinkError::Client(reason));
@@ -378,9 +381,12 @@ fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
     })
 }
 
+/// How long brokers may take to acknowledge something, however short the time for retries is: only then they count as away.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// Notices when the oldest window gets no further.
 struct Patience {
-    retry: Duration,
+    limit: Duration,
     /// The window and its messages left, and since when that is so.
     oldest: Option<(WindowId, usize)>,
     since: Instant,
@@ -393,7 +399,7 @@ const SAY_AFTER: Duration = Duration::from_secs(10);
 
 impl Patience {
     fn new(retry: Duration, now: Instant) -> Patience {
-        Patience { retry, oldest: None, since: now, say_at: SAY_AFTER }
+        Patience { limit: retry.max(SLOW), oldest: None, since: now, say_at: SAY_AFTER }
     }
 
     /// How long the oldest window has got no further.

@@ -110,6 +110,9 @@ const SETTINGS: &[(&str, &str)] = &[
     // replicas that are in sync.
     ("enable.idempotence", "true"),
     ("acks", "all"),
+    // Behind a message that is refused for good, those in flight are refused too, as out of sequence; without this
+    // librdkafka would number them anew and send them again, past the gap.
+    ("enable.gapless.guarantee", "true"),
     // A message is never dropped by a clock: if one timed out and the next of its partition went out, order would be
     // lost. The sink itself notices when nothing gets through and then gives up as a whole.
     ("message.timeout.ms", "0"),
@@ -154,15 +157,11 @@ impl KafkaOptions {
             }
             config.set(name, value);
         }
-        // Without idempotence, all requests in flight may overtake one that has to be repeated: fewer is better.
-        let has = |name: &str| self.options.contains_key(name);
-        if config.get("enable.idempotence") == Some("false")
-            && !has("max.in.flight")
-            && !has("max.in.flight.requests.per.connection")
-        {
-            config.set("max.in.flight", "1");
-        }
-        config.set_log_level(if has("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+        config.set_log_level(if self.options.contains_key("debug") {
+            RDKafkaLogLevel::Debug
+        } else {
+            RDKafkaLogLevel::Info
+        });
         Ok(config)
     }
 }

@@ -135,6 +135,17 @@ impl Outstanding {
         self.lock().failure.clone()
     }
 
+    /// Returns when everything has failed.
+    pub(super) fn await_failure(&self) -> SinkError {
+        let mut state = self.lock();
+        loop {
+            if let Some(failure) = &state.failure {
+                return failure.clone();
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// The oldest window, and how many of its messages are missing.
     pub(super) fn oldest(&self) -> Option<(WindowId, usize)> {
         let state = self.lock();

@@ -87,6 +87,11 @@ impl Producer {
         self.client.fatal_error().map(|(_, reason)| reason)
     }
 
+    /// Whether the client can't go on because a message was refused for good, which its report tells, or has told.
+    pub(super) fn has_refused(&self) -> bool {
+        matches!(self.client.fatal_error(), Some((RDKafkaErrorCode::GaplessGuarantee, _)))
+    }
+
     /// Fails all windows, and forgets the messages that were not sent yet, so that none goes out after one that failed.
     pub(super) fn fail(&self, error: SinkError) {
         if self.outstanding.fail(error) {
@@ -698,6 +703,7 @@ impl Topic {
                 // SAFETY: the handle is alive, and its name belongs to it.
                 let topic = unsafe { to_text(sys::rd_kafka_topic_name(self.handle.as_ptr())) };
                 return Err(match code {
+                    RDKafkaErrorCode::Fatal if self.producer.has_refused() => self.producer.outstanding.await_failure(),
                     RDKafkaErrorCode::Fatal => {
                         SinkError::Client(self.producer.fatal_error().unwrap_or_else(|| reason_of(code)))
                     }

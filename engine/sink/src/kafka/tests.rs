@@ -181,16 +181,9 @@ fn a_full_queue_of_the_client_is_waited_for() {
 }
 
 #[test]
-fn brokers_without_idempotence_can_be_served() {
+fn brokers_without_idempotence_are_refused() {
     let (cluster, brokers) = mock();
     cluster.apiversion(RDKafkaApiKey::InitProducerId, None, None).unwrap();
-    let plain = with_options(options(&brokers), &[("enable.idempotence", "false")]);
-    assert_eq!(plain.client_config().unwrap().get("max.in.flight"), Some("1"));
-    let mut sink = KafkaSink::new(plain).unwrap();
-    let mut numbering = Numbering::new(1);
-    send_all(&mut sink, [numbering.window("shop", 5_000)]);
-    numbering.check_arrived(&brokers, "shop");
-
     let mut sink = KafkaSink::new(options(&brokers)).unwrap();
     let result = sink.send(one_message("shop", vec![b'x'])).map(|delivery| delivery.blocking_recv().unwrap());
     let error = result.and_then(|result| result).unwrap_err().to_string();
@@ -278,6 +271,18 @@ fn when_nothing_gets_through_for_long_the_sink_gives_up() {
     assert!(matches!(&error, SinkError::Unreachable { .. }) && error.is_transient(), "{error:?}");
     assert!(matches!(sink.send(one_message("shop", vec![b'x'])), Err(SinkError::Unreachable { .. })));
     drop_quickly(sink);
+}
+
+/// To go without retries is no reason to give up brokers that are merely busy.
+#[test]
+fn without_retries_a_broker_may_still_take_its_time() {
+    let (cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(KafkaOptions { retry: Duration::ZERO, ..options(&brokers) }).unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
+    for broker in 1..=3 {
+        cluster.broker_round_trip_time(broker, TICK * 2).unwrap();
+    }
+    send_all(&mut sink, [one_message("shop", vec![b'x'])]);
 }
 
 #[test]
@@ -403,6 +408,42 @@ fn a_message_beyond_the_topics_limit_is_named() {
     assert!(*named == topic && !reason.is_empty());
     drop_quickly(sink);
     delete_topic(&brokers, &topic);
+}
+
+/// Each message is a request of its own, and several are in flight when one of them is refused for good.
+#[test]
+fn nothing_goes_out_behind_a_message_that_was_refused() {
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
+    for round in 0..5 {
+        let topic = own_topic("gapless");
+        let one_by_one = [("compression.type", "none"), ("batch.num.messages", "1"), ("linger.ms", "0")];
+        let mut options = with_options(with_setting(&brokers, "max.message.bytes", "2000000"), &one_by_one);
+        options.client_id = format!("gapless-{round}");
+        let mut sink = KafkaSink::new(options).unwrap();
+        sink.topics().prepare(&topic, RUNNING).unwrap();
+        send_all(&mut sink, [one_message(&topic, b"first".to_vec())]);
+        let mut values = Values::default();
+        // So large that the first refusal is heard of before the last request is out.
+        for number in 0..10 {
+            values.bytes.extend(vec![b'x'; if number == 1 { 3_000_000 } else { 1_900_000 }]);
+            values.ends.push(values.bytes.len());
+        }
+        let count = values.ends.len();
+        let sequence = (0..count as u32).collect();
+        let batch = MessageBatch { topic: topic.as_str().into(), values, partitions: vec![0; count], sequence };
+        let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
+        let error = delivery.blocking_recv().unwrap().unwrap_err();
+        assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");
+        // The client is alive as long as its task needs to end: what was in flight is refused, or sent again.
+        while sink.producer.outstanding.oldest().is_some() {
+            std::thread::yield_now();
+        }
+        drop(sink);
+        let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let (_, end) = consumer.fetch_watermarks(&topic, 0, Duration::from_secs(30)).unwrap();
+        assert_eq!(end, 2, "the first message and the one before the large one");
+        delete_topic(&brokers, &topic);
+    }
 }
 
 fn with_setting(brokers: &str, name: &str, value: &str) -> KafkaOptions {

@@ -14,20 +14,27 @@
 //!
 //! The first failure of any stage stops the source; what was under way is dropped with its deliveries unreported, and the
 //! checkpoint stays before it. A stop that was asked for lets everything drain instead.
+//!
+//! A panic is a failure of its stage, and so is an end that nobody asked for and nobody gives a reason for: whatever happens
+//! to a stage, its neighbours come to their ends, and "everything is delivered" is said only by stages that all got there.
 
 pub mod route;
+#[cfg(test)]
+mod tests;
 pub mod tracker;
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::checkpoint::StateFolder;
 use crate::error::Error;
-use route::{RouteError, Routed, Router};
+use route::{Routed, Router};
 use tidegate_model::message::MessageWindow;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{ChangeBatch, Progress, Window};
@@ -70,7 +77,7 @@ pub struct Pipeline {
     pub encode_threads: usize,
 }
 
-type Encoded = Result<MessageWindow, RouteError>;
+type Encoded = Result<MessageWindow, Error>;
 
 /// A window on its way, and what it counts for once it is delivered.
 struct Pending {
@@ -90,7 +97,7 @@ pub fn run(
     state: &StateFolder,
     source: impl FnOnce(&Emitter) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let failure = Failure { first: Mutex::new(None), stop: pipeline.stop.clone() };
+    let failure = Failure { noted: Mutex::default(), stop: pipeline.stop.clone() };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(pipeline.encode_threads)
         .thread_name(|index| format!("encode-{index}"))
@@ -101,39 +108,86 @@ pub fn run(
     let (pending_in, pending) = bounded(DELIVERIES_QUEUED);
     let abort = pipeline.sink.lock().expect("sinks do not panic").aborter();
     std::thread::scope(|scope| {
-        let saver = scope.spawn(|| failure.note(pipeline.tracker.save_loop(state).map_err(Error::from)));
-        let dispatcher = scope.spawn(|| failure.note(dispatch(windows, order_in, &pipeline.router, &pool)));
-        let sender = scope.spawn(|| failure.note(send(order, pending_in, &pipeline.sink)));
-        let acknowledger = scope.spawn(|| failure.note(acknowledge(pending, pipeline).inspect_err(|_| abort())));
+        let failure = &failure;
+        let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped())?);
+        let Some(saver) = start(scope, "save", failure, save) else { return };
+        let stages = [
+            start(scope, "dispatch", failure, || dispatch(windows, order_in, &pipeline.router, &pool)),
+            start(scope, "send", failure, || send(order, pending_in, &pipeline.sink)),
+            // Without it, whoever waits for room in the sink would wait for ever.
+            start(scope, "acknowledge", failure, || {
+                caught("acknowledge", || acknowledge(pending, pipeline)).inspect_err(|_| abort())
+            }),
+        ];
         let emitter = Emitter { windows: windows_in, status: pipeline.status.clone() };
-        failure.note(source(&emitter));
+        if stages.iter().all(Option::is_some) {
+            failure.note(SOURCE, caught(SOURCE, || source(&emitter)));
+        }
         pipeline.status.set_phase(Phase::Draining);
         // Without its last emitter the stages end one after the other, each after its last window.
         drop(emitter);
-        for stage in [dispatcher, sender, acknowledger] {
-            stage.join().expect("stages report errors, they do not panic");
+        for stage in stages.into_iter().flatten() {
+            stage.join().expect("panics have been caught");
         }
         pipeline.tracker.close();
-        saver.join().expect("stages report errors, they do not panic");
+        saver.join().expect("panics have been caught");
     });
-    failure.first.into_inner().expect("nobody panics while noting").map_or(Ok(()), Err)
+    failure.into_result()
+}
+
+const SOURCE: &str = "source";
+
+/// Starts a stage. One that cannot be started drops its ends of the queues, as one that has failed does.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &'static str,
+    failure: &'scope Failure,
+    stage: impl FnOnce() -> Result<(), Error> + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let thread = thread.spawn_scoped(scope, move || failure.note(name, caught(name, stage)));
+    thread.map_err(|error| failure.note(name, Err(Error::Thread(error)))).ok()
+}
+
+/// A panic as an error. What the stage shares with others is behind locks, which are poisoned then.
+fn caught<T>(stage: &'static str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Error::Panicked { stage }))
 }
 
 /// Keeps the first error and stops the source.
 struct Failure {
-    first: Mutex<Option<Error>>,
+    noted: Mutex<Noted>,
     stop: Stop,
 }
 
+#[derive(Default)]
+struct Noted {
+    first: Option<Error>,
+    /// A stage that ended because another one had.
+    ended: Option<&'static str>,
+}
+
 impl Failure {
-    fn note(&self, result: Result<(), Error>) {
+    fn note(&self, stage: &'static str, result: Result<(), Error>) {
         if let Err(error) = result {
-            let mut first = self.first.lock().expect("nobody panics while noting");
-            // Other stages merely notice that their neighbour has gone.
-            if !matches!(error, Error::Stopped | Error::Sink(SinkError::Stopped)) {
-                first.get_or_insert(error);
+            let mut noted = self.noted.lock().expect("nobody panics while noting");
+            match error {
+                // The source ends so when it is told to stop.
+                Error::Stopped if stage == SOURCE => {}
+                // It merely noticed that its neighbour has gone, which is to say why.
+                Error::Stopped | Error::Sink(SinkError::Stopped) => _ = noted.ended.get_or_insert(stage),
+                error => _ = noted.first.get_or_insert(error),
             }
             self.stop.stop();
+        }
+    }
+
+    fn into_result(self) -> Result<(), Error> {
+        let Noted { first, ended } = self.noted.into_inner().expect("nobody panics while noting");
+        match (first, ended) {
+            (Some(error), _) => Err(error),
+            (None, Some(stage)) => Err(Error::Ended { stage }),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -160,7 +214,7 @@ fn dispatch(
         order.send(slot).map_err(|_| Error::Stopped)?;
         pool.spawn(move || {
             // Nobody waits for the slot if the pipeline has failed meanwhile.
-            let _ = done.send(route::encode_window(&router, routed));
+            let _ = done.send(caught("encode", || Ok(route::encode_window(&router, routed)?)));
         });
     }
     Ok(())

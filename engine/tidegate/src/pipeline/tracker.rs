@@ -4,19 +4,17 @@
 //! out, at most every [`SAVE_INTERVAL`] as long as nobody waits, at once when somebody does. Everybody who waits while a
 //! write is under way is served by the next one, so that many chunks beginning together cost one sync.
 
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
 use tidegate_model::{Progress, TableName};
+use tidegate_mysql::retry::Retry;
 
 /// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a checkpoint that could not be written waits before it is written again.
-const SAVE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The checkpoint of a running task.
 pub struct Tracker {
@@ -24,6 +22,8 @@ pub struct Tracker {
     retry: Duration,
     state: Mutex<State>,
     changed: Condvar,
+    #[cfg(test)]
+    failed_saves: std::sync::atomic::AtomicU32,
 }
 
 struct State {
@@ -46,7 +46,13 @@ impl Tracker {
     pub fn new(checkpoint: Checkpoint, retry: Duration) -> Tracker {
         let state =
             State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
-        Tracker { retry, state: Mutex::new(state), changed: Condvar::new() }
+        Tracker {
+            retry,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            #[cfg(test)]
+            failed_saves: std::sync::atomic::AtomicU32::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,41 +142,43 @@ impl Tracker {
     }
 
     /// Writes checkpoints until [`Tracker::close`], and a last one then. Runs on a thread of its own.
-    pub fn save_loop(&self, folder: &StateFolder) -> Result<(), CheckpointError> {
+    ///
+    /// A disk that refuses is tried again for as long as the task allows; not once the task `is_stopped`, when whoever stopped
+    /// it waits for its end and not for the disk.
+    pub fn save_loop(&self, folder: &StateFolder, is_stopped: impl Fn() -> bool) -> Result<(), CheckpointError> {
+        let _ended = Ended(self);
         let mut last_save: Option<Instant> = None;
-        let mut failing_since: Option<Instant> = None;
+        let mut outage: Option<Retry> = None;
         let mut state = self.lock();
         loop {
             let due = last_save.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
             let wanted = state.wanted_version > state.saved_version;
             if state.version > state.saved_version && (due || wanted || state.closing) {
                 let version = state.version;
+                // What is on its end gets one try.
+                let is_last = state.closing || is_stopped();
                 let bytes = checkpoint::encode(&state.checkpoint);
                 drop(state);
                 let saved = folder.save_encoded(&bytes);
                 last_save = Some(Instant::now());
-                state = self.lock();
-                match saved {
-                    Ok(()) => {
-                        state.saved_version = version;
-                        failing_since = None;
-                    }
-                    Err(error)
-                        if !state.closing && failing_since.get_or_insert_with(Instant::now).elapsed() < self.retry =>
-                    {
-                        warn!(%error, "the checkpoint could not be written; trying again");
-                        (state, _) = self
-                            .changed
-                            .wait_timeout(state, SAVE_RETRY_PAUSE)
-                            .expect("no thread panics while it holds the checkpoint");
+                if let Err(error) = saved {
+                    #[cfg(test)]
+                    self.failed_saves.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let outage = outage.get_or_insert_with(|| Retry::new(self.retry));
+                    if let Some(pause) = outage.next_pause().filter(|_| !is_last) {
+                        warn!(%error, retry_in_ms = pause.as_millis() as u64, "the checkpoint could not be written");
+                        // Whatever is delivered meanwhile can wait.
+                        outage.wait(pause, || is_stopped() || self.lock().closing);
+                        state = self.lock();
                         continue;
                     }
-                    Err(error) => {
-                        state.failure = Some(error.to_string());
-                        self.changed.notify_all();
-                        return Err(error);
-                    }
+                    self.lock().failure = Some(error.to_string());
+                    self.changed.notify_all();
+                    return Err(error);
                 }
+                state = self.lock();
+                outage = None;
+                state.saved_version = version;
                 self.changed.notify_all();
             } else if state.closing {
                 return Ok(());
@@ -190,9 +198,21 @@ impl Tracker {
     }
 }
 
+/// However saving ends: nothing reaches the disk any more, and nobody may wait for it.
+struct Ended<'t>(&'t Tracker);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failure.get_or_insert_with(|| "its thread has ended".to_owned());
+        self.0.changed.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::checkpoint::SourceIdentity;
@@ -212,7 +232,7 @@ mod tests {
         let state = StateFolder::open(folder.path()).unwrap();
         let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
         std::thread::scope(|scope| {
-            let saver = scope.spawn(|| tracker.save_loop(&state));
+            let saver = scope.spawn(|| tracker.save_loop(&state, || false));
             for offset in 1..20 {
                 tracker.update_durably(|checkpoint| checkpoint.position = Some(position(offset))).unwrap();
                 assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(offset)));
@@ -224,6 +244,46 @@ mod tests {
         assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(99)));
     }
 
+    /// Whoever stops a task waits for its end, not for the disk, and a task that goes on tries at a pace of its own.
+    #[test]
+    fn a_disk_that_refuses_is_not_waited_for_after_a_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let in_the_way = folder.path().join("checkpoint.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        let tracker = Arc::new(Tracker::new(checkpoint(), day));
+        let stopped = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let saver = scope.spawn(|| tracker.save_loop(&state, || stopped.load(Ordering::Relaxed)));
+            let waiter = scope.spawn(|| tracker.update_durably(|_| ()));
+            while tracker.failed_saves.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            // Deliveries do not make it try any sooner.
+            for offset in 0..10_000 {
+                tracker.delivered(Progress::Position(position(offset)));
+            }
+            assert!(tracker.failed_saves.load(Ordering::Relaxed) < 100);
+            stopped.store(true, Ordering::Relaxed);
+            assert!(waiter.join().unwrap().is_err());
+            assert!(saver.join().unwrap().is_err());
+        });
+
+        // One that gets room again goes on.
+        let tracker = Arc::new(Tracker::new(checkpoint(), day));
+        std::thread::scope(|scope| {
+            let saver = scope.spawn(|| tracker.save_loop(&state, || false));
+            while tracker.failed_saves.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            std::fs::remove_dir(&in_the_way).unwrap();
+            tracker.update_durably(|_| ()).unwrap();
+            tracker.close();
+            saver.join().unwrap().unwrap();
+        });
+    }
+
     #[test]
     fn a_disk_that_refuses_fails_those_who_wait() {
         let folder = tempfile::tempdir().unwrap();
@@ -232,7 +292,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("checkpoint.new")).unwrap();
         let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
         std::thread::scope(|scope| {
-            let saver = scope.spawn(|| tracker.save_loop(&state));
+            let saver = scope.spawn(|| tracker.save_loop(&state, || false));
             assert!(tracker.update_durably(|_| ()).is_err());
             assert!(saver.join().unwrap().is_err());
         });
