@@ -23,6 +23,7 @@ pub mod result_rows;
 pub mod retry;
 pub mod rows;
 pub mod run_lock;
+mod same_history;
 pub mod snapshot;
 pub mod wire;
 mod xa;
@@ -49,6 +50,7 @@ use catalog::{CatalogTable, Selection};
 use chunks::{ChunkKey, KeyRange};
 use connection::{BinlogGaps, Finding, ServerFacts, Severity};
 use ddl::UnloggedRows;
+use dump_error::DumpError;
 use history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn};
 use incremental::{Followed, Follower};
 use ledger::Ledger;
@@ -293,6 +295,7 @@ impl MysqlSource {
             return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
+        let start = self.with_file(start)?;
         let start = match &context.task.incremental {
             Some(_) => {
                 let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
@@ -320,6 +323,17 @@ impl MysqlSource {
             }
         })?;
         Ok(start)
+    }
+
+    /// The position, with what tells its file from others of the same name.
+    fn with_file(&self, position: Position) -> Result<Position, SourceError> {
+        let uuid = self.look.facts.server_uuid();
+        match same_history::binlog_file(&self.look.connect, uuid, &position.coordinate) {
+            Ok(file) => Ok(Position { file: Some(file), ..position }),
+            // Of several servers behind an address, GTIDs alone count until one is read.
+            Err(SourceError::Dump(DumpError::Spread { .. })) if position.gtids.is_some() => Ok(position),
+            Err(error) => Err(error),
+        }
     }
 
     /// Enters tables of which all rows are to be read.
