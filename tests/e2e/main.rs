@@ -23,6 +23,7 @@ mod changed;
 mod definitions;
 mod failover;
 mod faults;
+mod histories;
 mod memory;
 mod oracles;
 mod outages;

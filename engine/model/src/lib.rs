@@ -32,7 +32,7 @@ use arrow::compute;
 
 pub use builder::{ColumnBuilder, RowsBuilder, Values};
 pub use names::NameCase;
-pub use position::{Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
+pub use position::{BinlogFile, Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
 pub use stop::{Stop, Stopped};
 pub use table::{Column, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;

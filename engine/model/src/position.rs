@@ -83,6 +83,20 @@ pub struct Position {
     /// `None` in positions that an earlier version has stored: nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xa: Option<XaKnown>,
+    /// Which file of that name the coordinate is in. `None` of binlog files, and in positions that an earlier version has
+    /// stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<BinlogFile>,
+}
+
+/// A binlog file of a server, apart from any other that has had its name: a server that begins its binlog anew begins with
+/// the same names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinlogFile {
+    /// The server's UUID; empty if it has none.
+    pub server: Arc<str>,
+    /// When the server made the file, in seconds since 1970: the time of the event with which it begins.
+    pub made_s: u32,
 }
 
 /// How far delivery has come.
@@ -116,6 +130,7 @@ struct StoredPosition {
     #[serde(default)]
     events_done: u64,
     xa: Option<XaKnown>,
+    file: Option<BinlogFile>,
 }
 
 impl From<StoredPosition> for Position {
@@ -123,14 +138,14 @@ impl From<StoredPosition> for Position {
         let events = stored.events_done;
         let of_events = || Delivered { until: stored.coordinate.clone(), gtid: None, events };
         let delivered = stored.delivered.or_else(|| (events > 0).then(of_events));
-        Position { coordinate: stored.coordinate, gtids: stored.gtids, delivered, xa: stored.xa }
+        Position { coordinate: stored.coordinate, gtids: stored.gtids, delivered, xa: stored.xa, file: stored.file }
     }
 }
 
 impl Position {
     /// Nothing from there on is delivered, and nothing is known of XA transactions that were prepared before.
     pub fn new(coordinate: Coordinate, gtids: Option<GtidSet>) -> Position {
-        Position { coordinate, gtids, delivered: None, xa: None }
+        Position { coordinate, gtids, delivered: None, xa: None, file: None }
     }
 
     /// The same, for a task that begins there: an XA COMMIT of what was prepared before it, and ends behind `began`, is
@@ -297,6 +312,14 @@ impl GtidSet {
             }
         }
         rest
+    }
+
+    /// Those that the server with this UUID has numbered.
+    pub fn numbered_by(&self, server: &str) -> GtidSet {
+        let mut theirs = self.clone();
+        let uuid = parse_uuid(server);
+        theirs.intervals.retain(|source, _| Some(source.uuid) == uuid);
+        theirs
     }
 
     pub fn extend(&mut self, other: &GtidSet) {
@@ -513,6 +536,13 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_found_by_its_uuid_whatever_the_tag() {
+        let all = set(&format!("{A}:1-3:nightly:7,{B}:5"));
+        assert_eq!(all.numbered_by(A), set(&format!("{A}:1-3:nightly:7")));
+        assert_eq!(all.numbered_by("").to_string(), "");
+    }
+
+    #[test]
     fn untagged_encoding_is_count_uuid_intervals() {
         let bytes = set(&format!("{A}:1-3")).encode();
         assert_eq!(bytes.len(), 8 + 16 + 8 + 16);
@@ -534,6 +564,7 @@ mod tests {
         let mut position = Position { delivered: Some(delivered), ..Position::new(at, Some(GtidSet::default())) }
             .with_beginning(began);
         position.xa.as_mut().unwrap().without_rows.insert("X'61',X'',1".to_owned());
+        position.file = Some(BinlogFile { server: A.into(), made_s: 1_795_781_154 });
         assert_eq!(read(&serde_json::to_string(&position).unwrap()), position);
     }
 

@@ -16,10 +16,15 @@ pub enum DumpError {
     Gone { at: Coordinate, reason: String },
     #[error("another run reads the binlog under server_id {server_id}, and the server ended this one's dump at {at}")]
     ServerIdTaken { at: Coordinate, server_id: u32 },
-    #[error("the server's binlog ends before {at}, which this task has reached: {error}")]
-    PastEnd { at: Coordinate, error: WireError },
+    #[error("the server's binlog ends before {at}, which this task has reached: {reason}")]
+    PastEnd { at: Coordinate, reason: String },
+    #[error("the server's history is no longer the one that this task has read until {at}: {reason}")]
+    OtherHistory { at: Coordinate, reason: String },
     #[error("the server lacks transactions that this task has read before {at}: {reason}")]
     Behind { at: Coordinate, reason: String },
+    /// Behind the address there are several, and they have to be asked about one.
+    #[error("position {at} cannot be checked: one connection reaches server {expected}, the next one server {found}")]
+    Spread { at: Coordinate, expected: String, found: String },
     #[error("position {at} is one of server {expected}, and this is server {found}")]
     OtherServer { at: Coordinate, expected: String, found: String },
     #[error("the server cannot read its own binlog at {at}: {error}")]
@@ -40,12 +45,12 @@ impl DumpError {
         let (at, reason) = (at.clone(), message.clone());
         Ok(match () {
             // First, because this one also talks of purged binlogs.
-            () if says(&["has more gtids than"]) => DumpError::Behind { at, reason },
+            () if says(&["has more gtids than"]) => DumpError::OtherHistory { at, reason },
             () if says(&["purged", "could not find first log", "could not find next log", "could not open log"]) => {
                 DumpError::Gone { at, reason }
             }
             () if says(&["same server_uuid/server_id", "same server_id"]) => DumpError::ServerIdTaken { at, server_id },
-            () if says(&["position > file size", "impossible position"]) => DumpError::PastEnd { at, error },
+            () if says(&["position > file size", "impossible position"]) => DumpError::PastEnd { at, reason },
             () if says(&["can not handle replication events with the checksum"]) => {
                 DumpError::ChecksumsChanged { at, error }
             }
@@ -67,9 +72,13 @@ impl DumpError {
 
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn may_pass(&self) -> bool {
-        // A server that is behind may be a replica, or a moment behind what it has itself sent: a transaction is sent
-        // before it is in gtid_executed.
-        matches!(self, DumpError::Behind { .. } | DumpError::ChecksumsChanged { .. })
+        matches!(self, DumpError::Behind { .. } | DumpError::Spread { .. } | DumpError::ChecksumsChanged { .. })
+    }
+
+    /// Whether a server says so that has begun its history anew.
+    pub fn is_about_files(&self) -> bool {
+        use DumpError::{Gone, PastEnd, Refused, Unreadable};
+        matches!(self, Gone { .. } | PastEnd { .. } | Unreadable { .. } | Refused { .. })
     }
 
     /// What to do about it.
@@ -85,13 +94,21 @@ impl DumpError {
             }
             DumpError::PastEnd { .. } => {
                 "the binlog was reset, or its end was lost in a crash (sync_binlog = 1 prevents that); what the task has sent \
-                 may differ from what the server has now: begin again with a full load (move the state folder away)"
+                 may differ from what the server has now: begin again with a full load (move the state folder away and \
+                 delete the topics)"
+            }
+            DumpError::OtherHistory { .. } => {
+                "RESET BINARY LOGS AND GTIDS (RESET MASTER), a restored backup, or a crash that took the end of the binlog \
+                 (sync_binlog = 1 prevents that) begin another history, of which changes may be missing that nothing tells: \
+                 begin again with a full load (move the state folder away and delete the topics); with GTIDs, the task can \
+                 also go on at another server that has what it has read"
             }
             DumpError::Behind { .. } => {
                 "if this is a replica that will catch up, start the task again then, or let it wait longer \
-                 (retry.connection); if the server was reset, restored, or lost its last transactions in a crash, what the task \
-                 has sent differs from what the server has: begin again with a full load (move the state folder away)"
+                 (retry.connection); if it will never have them, what the task has sent differs from what the server has: begin \
+                 again with a full load (move the state folder away and delete the topics)"
             }
+            DumpError::Spread { .. } => "connect to one server, or to a proxy that keeps a client's connections on one",
             DumpError::OtherServer { .. } => {
                 "without GTIDs a binlog file and an offset mean something on one server only: connect to that one, or begin \
                  again with a full load (move the state folder away)"
@@ -149,7 +166,7 @@ mod tests {
             (
                 "Replica has more GTIDs than the source has, using the source's SERVER_UUID. This may indicate that the the \
                  last binary log file was truncated or lost, e.g., after a power failure when sync_binlog != 1. …",
-                "lacks transactions",
+                "history is no longer the one",
             ),
             (
                 "binlog truncated in the middle of event; consider out of disk space on source; the first event …",

@@ -15,15 +15,17 @@
 //! out or a heartbeat has come. That a server answers at all proves nothing, since one that ends each dump at once does so
 //! too. What a server says of its binlog is an outage only where waiting can help; see [`DumpError`].
 //!
-//! *The right server.* Behind an address there may be another server than yesterday, and a dump does not say so: without
-//! GTIDs any server gives what stands at that offset of its own file. So each dump begins with questions on its own
-//! connection:
+//! *The right history.* Each dump begins with questions on its own connection: see [`same_history`](super::same_history). A
+//! history may also end under a running dump, which goes on reading the deleted file, then waits, and goes on in the next file
+//! of that number, of the new history. So the questions are asked again on a connection of their own:
 //!
 //! ```text
-//! GTIDs      ours ⊆ gtid_executed   else the server is behind, or has another history: waited for, then an error
-//!            gtid_purged ⊆ ours     else what is missing cannot be had here any more: an error
-//! no GTIDs   server_uuid is that of the server whose file it is, else an error
+//! file 1 … │ RESET                    what was read is not there    asked at the first heartbeat behind it
+//!          └ file 1 … │ file 2        rows of file 1 are lost       asked whenever a file has been left, before anything
+//!                     ▲ dump                                        behind it is read
 //! ```
+//!
+//! Whatever else ends a dump because of files is asked about in the same way, for the true reason.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,10 +39,11 @@ use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::retry::Retry;
+use super::same_history::Server;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::status::{Phase, Status};
-use tidegate_model::{Coordinate, GtidSet, Position, Progress, TableName, Window};
+use tidegate_model::{Coordinate, Position, Progress, TableName, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
@@ -113,6 +116,7 @@ impl Follower<'_> {
                     continue;
                 }
                 Err(error) if may_pass(&error) => error,
+                Err(MysqlError::Dump(error)) => return Err(self.reason(error, &position).into()),
                 Err(error) => return Err(error),
             };
             let retry = outage.get_or_insert_with(|| Retry::new(self.retry));
@@ -148,7 +152,8 @@ impl Follower<'_> {
             })?;
             let ends = match packet {
                 Packet::Event(event) => {
-                    if is_heartbeat(event) {
+                    let is_heartbeat = is_heartbeat(event);
+                    if is_heartbeat {
                         *outage = None;
                     }
                     let mut flow = match decoder.feed(event) {
@@ -160,6 +165,12 @@ impl Follower<'_> {
                             return Ok(Some(due));
                         }
                     };
+                    if let Some((left, is_announced)) = decoder.take_left() {
+                        self.check_left(&left, is_announced)?;
+                    }
+                    if is_heartbeat {
+                        self.check_end(decoder)?;
+                    }
                     let opened_at = *opened.get_or_insert_with(Instant::now);
                     while flow == Flow::WindowFull {
                         opened = None;
@@ -211,7 +222,7 @@ impl Follower<'_> {
         // With GTIDs a dump names the place in its file anew, which is no progress.
         let is_further = match &end.gtids {
             Some(gtids) => position.gtids.as_ref() != Some(gtids) || position.delivered != end.delivered,
-            None => *position != end,
+            None => position.coordinate != end.coordinate || position.delivered != end.delivered,
         };
         *position = end;
         Ok(is_further)
@@ -231,7 +242,8 @@ impl Follower<'_> {
 
     fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, MysqlError> {
         let mut connection = Connection::connect(self.connect)?;
-        self.check_server(&mut connection, position)?;
+        let uuid = self.check_server(position, &mut connection)?;
+        decoder.set_server(&uuid);
         if self.windows.marks.heartbeats {
             decoder.set_heartbeats_from(binlog_end(&mut connection)?);
         }
@@ -248,38 +260,48 @@ impl Follower<'_> {
         connection.binlog_dump(&request).map_err(|error| self.dump_error(error, &position.coordinate))
     }
 
-    /// Refuses a server on which `position` means nothing, or that cannot go on from there.
-    fn check_server(&self, connection: &mut Connection, position: &Position) -> Result<(), MysqlError> {
-        let at = || position.coordinate.clone();
-        let Some(ours) = &position.gtids else {
-            if self.server_uuid.is_empty() {
-                return Ok(());
-            }
-            let results = connection.query("SELECT @@GLOBAL.server_uuid")?;
-            let found = results[0].scalar().unwrap_or_default();
-            if found != self.server_uuid {
-                let (expected, found) = (self.server_uuid.to_owned(), found.to_owned());
-                return Err(DumpError::OtherServer { at: at(), expected, found }.into());
-            }
+    /// Refuses a server on which `position` means nothing, or that cannot go on from there. Gives its UUID.
+    fn check_server(&self, position: &Position, connection: &mut Connection) -> Result<String, MysqlError> {
+        let mut server = Server::ask(connection, self.connect, self.server_uuid, position)?;
+        server.check_files(position)?;
+        server.check_gtids(position)?;
+        Ok(server.uuid)
+    }
+
+    /// Whether the file that was left at `position` is still the server's, and what follows is what follows it.
+    fn check_left(&self, position: &Position, is_announced: bool) -> Result<(), MysqlError> {
+        let mut connection = Connection::connect(self.connect)?;
+        let mut server = Server::ask(&mut connection, self.connect, self.server_uuid, position)?;
+        match server.check_files(position) {
+            // It has named its successor, and that is what is read.
+            Err(MysqlError::Dump(DumpError::Gone { .. })) if is_announced => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Whether the server still has what it has sent: a dump does not hear of the end of its history, and waits on.
+    fn check_end(&self, decoder: &BinlogDecoder) -> Result<(), MysqlError> {
+        // Who cannot connect now asks at the next heartbeat.
+        let Ok(mut connection) = Connection::connect(self.connect) else { return Ok(()) };
+        let end = binlog_end(&mut connection)?;
+        if end.file.is_empty() || end >= *decoder.coordinate() {
             return Ok(());
-        };
-        let results = connection
-            .query("SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_purged; SELECT @@GLOBAL.gtid_executed")?;
-        let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
-        let mut next = || values.next().unwrap_or_default();
-        let (uuid, purged, executed) = (next(), next(), next());
-        let set = |text: &str| text.parse::<GtidSet>().map_err(MysqlError::Gtids);
-        let lacking = ours.without(&set(executed)?);
-        if !lacking.is_empty() {
-            let reason = format!("{uuid} has not executed {}", shortened(&lacking));
-            return Err(DumpError::Behind { at: at(), reason }.into());
         }
-        let purged = set(purged)?.without(ours);
-        if !purged.is_empty() {
-            let reason = format!("{uuid} has purged {}", shortened(&purged));
-            return Err(DumpError::Gone { at: at(), reason }.into());
+        let position = decoder.position();
+        Server::ask(&mut connection, self.connect, self.server_uuid, &position)?.check_files(&position)
+    }
+
+    /// Why the dump that came to `position` cannot go on: files that a server does not find, or cannot read, may be those of
+    /// a history that it no longer has.
+    fn reason(&self, error: DumpError, position: &Position) -> DumpError {
+        if !error.is_about_files() {
+            return error;
         }
-        Ok(())
+        let checked = Connection::connect(self.connect).map_err(MysqlError::from);
+        match checked.and_then(|mut connection| self.check_server(position, &mut connection)) {
+            Err(MysqlError::Dump(reason)) if !reason.may_pass() => reason,
+            _ => error,
+        }
     }
 
     fn dump_error(&self, error: WireError, at: &Coordinate) -> MysqlError {
@@ -303,16 +325,6 @@ fn may_pass(error: &MysqlError) -> bool {
 fn is_heartbeat(event: &[u8]) -> bool {
     const KIND_AT: usize = 4;
     matches!(event.get(KIND_AT), Some(&(kind::HEARTBEAT | kind::HEARTBEAT_V2)))
-}
-
-/// The beginning of a set that may be long.
-fn shortened(set: &GtidSet) -> String {
-    const CHARACTERS_MAX: usize = 300;
-    let text = set.to_string();
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 /// Where the server's binlog ends.

@@ -33,6 +33,7 @@ pub mod result_rows;
 pub mod retry;
 pub mod rows;
 pub mod run_lock;
+pub mod same_history;
 pub mod snapshot;
 #[cfg(test)]
 mod test_server;

@@ -47,7 +47,7 @@ use self::event::{
 };
 use self::held::{Group, Held};
 use self::payload::Unpacker;
-use self::place::{Done, HeartbeatEnd, Place};
+use self::place::{Done, HeartbeatEnd, Left, Place};
 use self::window::{Slot, WindowBuilder};
 use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
@@ -129,6 +129,10 @@ pub struct BinlogDecoder {
     group: Group,
     /// Held rows that are being read back.
     read_back: Option<ReadBack>,
+    /// The event before ended its file.
+    has_stopped: bool,
+    /// A file that has been left since somebody asked.
+    left: Option<Left>,
     /// Where the event stands that is half read.
     reading_at: Coordinate,
     /// Heartbeats are passed on from there on: nothing that was sent before lies behind it.
@@ -231,6 +235,8 @@ impl BinlogDecoder {
             held: Held::new(std::env::temp_dir()),
             group: Group::default(),
             read_back: None,
+            has_stopped: false,
+            left: None,
             heartbeats_from: None,
             statements: 0,
             reported: None,
@@ -252,6 +258,11 @@ impl BinlogDecoder {
 
     pub fn event_bytes_max(&self) -> usize {
         self.event_bytes_max
+    }
+
+    /// The events come from this server, whose files positions then name.
+    pub fn set_server(&mut self, uuid: &str) {
+        self.place.set_server(uuid);
     }
 
     /// Where the binlog ends now. Heartbeats are passed on once that has been reached, so that their positions lie behind
@@ -303,6 +314,19 @@ impl BinlogDecoder {
         Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)) }))
     }
 
+    /// The end of the file that was left last, once after each, and whether that file has said so itself. Behind such an end
+    /// comes the next file of the server, if its history is still the same.
+    pub fn take_left(&mut self) -> Option<(Position, bool)> {
+        let left = self.left.take()?;
+        let position = self.place.position();
+        Some((Position { coordinate: left.end, delivered: None, file: left.file, ..position }, left.is_announced))
+    }
+
+    /// Where reading is, whatever has been taken.
+    pub fn position(&self) -> Position {
+        self.place.position()
+    }
+
     /// Where the next event begins.
     pub fn coordinate(&self) -> &Coordinate {
         &self.place.at
@@ -317,7 +341,7 @@ impl BinlogDecoder {
     pub(crate) fn enter_file(&mut self, file: &str, offset: u64) -> Result<(), BinlogError> {
         self.place.is_gapless = true;
         let at = self.place.at.clone();
-        self.place.enter(file, offset).map_err(|fault| BinlogError::new(&at, fault))
+        self.place.enter(file, offset, true).map_err(|fault| BinlogError::new(&at, fault))
     }
 
     /// Runs one step; an error ends everything.
@@ -362,12 +386,13 @@ impl BinlogDecoder {
         };
         let content = if checksums { event::verify_checksum(&header, event)? } else { event };
         let body = content.get(Header::LENGTH..).ok_or(Short)?;
+        let has_stopped = std::mem::replace(&mut self.has_stopped, header.kind == kind::STOP);
         match header.kind {
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.heartbeat(&header, body),
             kind::ROTATE => {
                 let (offset, file) = parse_rotate(body)?;
                 self.place.pass(&header)?;
-                self.place.enter(file, offset)
+                self.place.enter(file, offset, has_stopped || !header.is_artificial())
             }
             kind::TRANSACTION_PAYLOAD => {
                 self.reading_at = self.place.pass(&header)?;
@@ -387,12 +412,16 @@ impl BinlogDecoder {
     }
 
     fn format_description(&mut self, header: &Header, event: &[u8]) -> Result<(), Fault> {
+        let is_first = self.format.is_none();
         self.format = Some(Arc::new(FormatDescription::parse(header, event)?));
         // Table ids are those of one run of the server.
         self.tables.clear();
         if self.place.transaction.is_some() {
             return Err(Fault::UnfinishedTransaction);
         }
+        let left = self.place.file_made(header.timestamp_s);
+        // Where a dump begins is nobody's end.
+        self.left = left.filter(|_| !is_first);
         // It stands at the beginning of the file; whoever starts further behind gets it all the same.
         if self.place.at.offset == BINLOG_MAGIC.len() as u64 {
             self.place.pass(header)?;

@@ -17,13 +17,18 @@
 //! *Coordinates do not go back.* A server that is asked by GTID begins at the start of some file, and leaves out what the set
 //! has. The position keeps its coordinate until the reader has come further, or until a new transaction has ended before it:
 //! then this is another server, with other files.
+//!
+//! *Which file.* A position says of its file when which server made it, since names come again. A file says so itself, by its
+//! first event. Between leaving a file and that event, the place is still the end of the file that was left.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::error::Fault;
 use super::event::Header;
 use super::held::Group;
-use tidegate_model::{Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
+use tidegate_model::position::file_number;
+use tidegate_model::{BinlogFile, Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
 
 /// The transaction being read.
 #[derive(Debug)]
@@ -101,10 +106,26 @@ pub(super) struct Place {
     resume: Option<Delivered>,
     /// See above: by GTID, the coordinate that positions do not fall below.
     reached: Coordinate,
+    reached_file: Option<BinlogFile>,
+    /// The server that is read, by its UUID; `None` of files.
+    server: Option<Arc<str>>,
+    /// Those that positions may lie in, by name.
+    files: Vec<(Arc<str>, BinlogFile)>,
+    /// The file before, until this one has said what it is.
+    left: Option<Left>,
     pub xa: Option<XaKnown>,
     /// Events follow each other without gaps, and reading goes on by coordinate: true for files. A server leaves out
     /// transactions that the GTID set has, and goes on by that set.
     pub is_gapless: bool,
+}
+
+/// The end of a file that was left for the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub end: Coordinate,
+    pub file: Option<BinlogFile>,
+    /// The file itself said that it ends there, and does not only stop.
+    pub is_announced: bool,
 }
 
 /// A place that is less than this before the one reached is behind it, and not nearly 4 GiB ahead.
@@ -119,6 +140,10 @@ impl Place {
     pub(super) fn new(start: Position) -> Place {
         Place {
             reached: start.coordinate.clone(),
+            reached_file: start.file.clone(),
+            server: None,
+            files: start.file.map(|file| (start.coordinate.file.clone(), file)).into_iter().collect(),
+            left: None,
             at: start.coordinate,
             transaction: None,
             prepared: BTreeMap::new(),
@@ -164,16 +189,51 @@ impl Place {
         self.at.offset = self.at.offset.max(offset);
     }
 
-    /// Goes on in another file, or says again where in this one.
-    pub(super) fn enter(&mut self, file: &str, offset: u64) -> Result<(), Fault> {
+    /// The events are those of this server.
+    pub(super) fn set_server(&mut self, uuid: &str) {
+        self.server = Some(uuid.into());
+    }
+
+    /// Goes on in another file, or says again where in this one. `is_announced` if the file that is left has said so itself.
+    pub(super) fn enter(&mut self, file: &str, offset: u64, is_announced: bool) -> Result<(), Fault> {
         if *self.at.file == *file && self.at.offset == offset {
             return Ok(());
         }
         if self.transaction.is_some() {
             return Err(Fault::UnfinishedTransaction);
         }
-        self.at = Coordinate::new(file, offset);
+        let end = std::mem::replace(&mut self.at, Coordinate::new(file, offset));
+        if self.server.is_some() && end.file != self.at.file {
+            match &mut self.left {
+                None => self.left = Some(Left { file: self.file(&end.file).cloned(), end, is_announced }),
+                Some(left) => left.is_announced = false,
+            }
+        }
         Ok(())
+    }
+
+    /// The file at hand was made then. Gives back where the one before was left.
+    pub(super) fn file_made(&mut self, made_s: u32) -> Option<Left> {
+        let server = self.server.clone()?;
+        // What waits for an XA COMMIT keeps its file in mind, and positions with it.
+        let oldest = self.position().coordinate.file_number();
+        let name = self.at.file.clone();
+        self.files.retain(|(known, _)| *known != name && file_number(known) >= oldest);
+        self.files.push((name, BinlogFile { server, made_s }));
+        self.left.take()
+    }
+
+    fn file(&self, name: &str) -> Option<&BinlogFile> {
+        self.files.iter().rev().find(|(known, _)| **known == *name).map(|(_, file)| file)
+    }
+
+    /// The start of the transaction, or the end of the one before it.
+    fn here(&self) -> &Coordinate {
+        match (&self.transaction, &self.left) {
+            (Some(transaction), _) => &transaction.start,
+            (None, Some(left)) => &left.end,
+            (None, None) => &self.at,
+        }
     }
 
     /// Begins a transaction.
@@ -213,6 +273,7 @@ impl Place {
             self.executed(gtid.as_ref());
         }
         self.reached = self.at.clone();
+        self.reached_file = self.file(&self.at.file).cloned();
         let is_passed = |delivered: &Delivered| match (&delivered.gtid, &self.gtids) {
             (Some(gtid), Some(gtids)) if !self.is_by_coordinate() => gtids.contains(gtid),
             _ => delivered.until <= transaction.start,
@@ -265,13 +326,13 @@ impl Place {
 
     /// By GTID, where the reader stands for others: not before what it has reported.
     pub(super) fn coordinate(&self) -> &Coordinate {
-        let here = self.transaction.as_ref().map_or(&self.at, |transaction| &transaction.start);
+        let here = self.here();
         if self.is_by_coordinate() { here } else { here.max(&self.reached) }
     }
 
     /// From here on, nothing has been delivered but what the position says.
     pub(super) fn position(&self) -> Position {
-        let here = self.transaction.as_ref().map_or(&self.at, |transaction| &transaction.start);
+        let here = self.here();
         let half = Delivered {
             until: here.clone(),
             gtid: self.transaction.as_ref().and_then(|transaction| transaction.gtid.clone()),
@@ -293,7 +354,16 @@ impl Place {
         } else {
             (self.coordinate(), self.resume.clone())
         };
-        Position { coordinate: coordinate.clone(), gtids: self.gtids.clone(), delivered, xa: self.xa.clone() }
+        // By GTID, what was reached may be in a file of another server.
+        let is_reached = !self.is_by_coordinate() && *coordinate == self.reached;
+        let file = if is_reached { self.reached_file.as_ref() } else { self.file(&coordinate.file) };
+        Position {
+            coordinate: coordinate.clone(),
+            gtids: self.gtids.clone(),
+            delivered,
+            xa: self.xa.clone(),
+            file: file.cloned(),
+        }
     }
 }
 

@@ -97,7 +97,39 @@ pub struct BinlogPackets {
     at_end: bool,
 }
 
+/// Where the event header says what it is. Its time comes first.
+const KIND_AT: usize = 4;
+const FORMAT_DESCRIPTION: u8 = 15;
+
 impl Connection {
+    /// When the server made a binlog file, in seconds since 1970: the time of its first event.
+    ///
+    /// Asked for as `mysqlbinlog` does, under no server id: the server ends no other dump for it.
+    pub fn binlog_file_made_s(mut self, file: &str) -> Result<u32, WireError> {
+        let request = DumpRequest {
+            server_id: 0,
+            start: DumpStart::File { file: file.as_bytes().to_vec(), position: FIRST_POSITION as u32 },
+            heartbeat: Duration::ZERO,
+            non_blocking: true,
+        };
+        self.set_up_checksum()?;
+        self.begin(&dump_command(&request))?;
+        let mut packets = self.into_dump(&request);
+        loop {
+            match packets.next(FIRST_EVENT_PATIENCE)? {
+                Packet::Event(event) if event[KIND_AT] == FORMAT_DESCRIPTION => {
+                    return Ok(u32::from_le_bytes([event[0], event[1], event[2], event[3]]));
+                }
+                // Before it comes the name of the file.
+                Packet::Event(_) => {}
+                Packet::Idle | Packet::End => {
+                    let packets = &packets.connection.packets;
+                    return Err(packets.protocol(format!("no format description of {file}")));
+                }
+            }
+        }
+    }
+
     /// Turns the session into a dump.
     ///
     /// Once events come, silence for longer than three heartbeats is an error; without a heartbeat there is no such limit.
@@ -105,25 +137,34 @@ impl Connection {
         self.set_up_dump(request)?;
         self.run(&register_command(request.server_id))?;
         self.begin(&dump_command(request))?;
-        Ok(BinlogPackets {
+        Ok(self.into_dump(request))
+    }
+
+    fn into_dump(self, request: &DumpRequest) -> BinlogPackets {
+        BinlogPackets {
             connection: self,
             heartbeat: request.heartbeat,
             has_begun: false,
             waits: !request.non_blocking,
             last_arrival: Instant::now(),
             at_end: false,
-        })
+        }
     }
 
-    /// Both names of everything: servers read the old or the new, and an unused user variable does no harm.
-    fn set_up_dump(&mut self, request: &DumpRequest) -> Result<(), WireError> {
-        // Without it the server refuses the dump, or strips checksums.
+    /// Without it the server refuses the dump, or strips checksums. Both names, as below.
+    fn set_up_checksum(&mut self) -> Result<(), WireError> {
         let checksum = "SET @master_binlog_checksum = @@global.binlog_checksum, \
                         @source_binlog_checksum = @@global.binlog_checksum";
         match self.query(checksum) {
             Err(WireError::Server { code: UNKNOWN_SYSTEM_VARIABLE, .. }) => {}
             result => drop(result?),
         }
+        Ok(())
+    }
+
+    /// Both names of everything: servers read the old or the new, and an unused user variable does no harm.
+    fn set_up_dump(&mut self, request: &DumpRequest) -> Result<(), WireError> {
+        self.set_up_checksum()?;
         let heartbeat = request.heartbeat.as_nanos();
         let replica = replica_uuid(request.server_id);
         self.query(&format!(

@@ -28,13 +28,14 @@ use tidegate_mysql::catalog::{CatalogTable, Selection};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
 use tidegate_mysql::ddl::UnloggedRows;
+use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::run_lock::{RunLock, RunLockError};
 use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
 use tidegate_mysql::wire::{ConnectOptions, TlsMode, TlsOptions};
-use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock, snapshot, wire, xa};
+use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock, same_history, snapshot, wire, xa};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
@@ -265,6 +266,7 @@ impl MysqlSource {
             return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
+        let start = self.with_file(start)?;
         let start = match &context.task.incremental {
             Some(_) => {
                 let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
@@ -292,6 +294,17 @@ impl MysqlSource {
             }
         })?;
         Ok(start)
+    }
+
+    /// The position, with what tells its file from others of the same name.
+    fn with_file(&self, position: Position) -> Result<Position, SourceError> {
+        let uuid = self.look.facts.server_uuid();
+        match same_history::binlog_file(&self.look.connect, uuid, &position.coordinate) {
+            Ok(file) => Ok(Position { file: Some(file), ..position }),
+            // Of several servers behind an address, GTIDs alone count until one is read.
+            Err(MysqlError::Dump(DumpError::Spread { .. })) if position.gtids.is_some() => Ok(position),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Enters tables of which all rows are to be read.

@@ -1,0 +1,212 @@
+//! A server whose history has begun anew, or has lost its end, is noticed, whatever numbers come again.
+//!
+//! ```text
+//!   binlog.000001 ──● task ──► … never read again          RESET BINARY LOGS AND GTIDS
+//!   binlog.000001 ─────● same file, same offset, same GTIDs, other rows
+//! ```
+
+use super::failover::{replicate_from, wait_until_replicated};
+use super::harness::world::mysql_source;
+use super::harness::{Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+
+const OTHER_HISTORY: &str = "the server's history is no longer the one that this task has read until binlog.000001:";
+
+/// Begins the history anew. A file tells when it was made by the second, so this is not the second of the one before.
+pub(crate) fn begin_anew(mysql: &mut Mysql, to: &str) {
+    let now: i64 = mysql.query_one("SELECT UNIX_TIMESTAMP()");
+    wait_for("the next second", || (mysql.query_one::<i64>("SELECT UNIX_TIMESTAMP()") > now).then_some(()));
+    mysql.run(format!("RESET BINARY LOGS AND GTIDS {to}"));
+}
+
+/// So many that each number of ours comes again, in each file of two.
+fn catch_up(world: &mut World, from: u32) {
+    for id in 0..60 {
+        world.mysql.run(format!("INSERT INTO marker VALUES ({})", from + id));
+    }
+    world.mysql.run("FLUSH BINARY LOGS");
+}
+
+#[track_caller]
+fn assert_refused(task: &TaskFile, words: &[&str]) {
+    assert_said(&Tidegate::fails(task), words);
+}
+
+#[track_caller]
+fn assert_said(output: &str, words: &[&str]) {
+    for word in words.iter().chain(&["begin again with a full load"]) {
+        assert!(output.contains(word), "{word:?} is not in\n{output}");
+    }
+}
+
+/// A task whose position is in `binlog.000001`.
+fn world_in_first_file(test: &str, mysql_url: &str, kafka: &str) -> (World, TaskFile, Reader) {
+    let mut world = World::new(test, mysql_url, kafka);
+    begin_anew(&mut world.mysql, "");
+    let (mut task, reader) = (world.task(), world.reader([]));
+    task.more = "retry: {connection: 1s, other: 1s}".to_owned();
+    (world, task, reader)
+}
+
+#[test]
+fn a_stopped_task_notices_another_history() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("anew_gtid", private.mysql()), ("anew_nogtid", private.mysql_nogtid())] {
+        let has_gtids = test == "anew_gtid";
+        let (mut world, task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| {});
+        engine.terminate(libc::SIGTERM);
+        let executed: String = world.mysql.query_one("SELECT @@GLOBAL.gtid_executed");
+
+        begin_anew(&mut world.mysql, "");
+        assert_refused(&task, &[OTHER_HISTORY, "its binlog.000001 was made at", "RESET BINARY LOGS AND GTIDS"]);
+        catch_up(&mut world, 100);
+        assert_refused(&task, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
+        // As if our file had been purged.
+        world.mysql.run("PURGE BINARY LOGS TO 'binlog.000002'");
+        let gone = "the changes after binlog.000001:";
+        let first_word = if has_gtids { OTHER_HISTORY } else { gone };
+        assert_refused(&task, &[first_word, "its binlog files are binlog.000002 to binlog.000002"]);
+        begin_anew(&mut world.mysql, "TO 7");
+        assert_refused(&task, &[first_word, "its binlog files are binlog.000007 to binlog.000007"]);
+        // Somebody says that nothing is missing.
+        if has_gtids {
+            world.mysql.run(format!("SET GLOBAL gtid_purged = '{}'", executed.replace('\n', "")));
+            world.finish(Tidegate::run(&task), &mut reader, |_| {});
+        }
+    }
+}
+
+/// The dump goes on as if nothing had happened: nothing comes, or rows are left out.
+#[test]
+fn a_running_task_notices_another_history() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("under_gtid", private.mysql()), ("under_nogtid", private.mysql_nogtid())] {
+        for (heartbeat_s, statements) in [
+            // The next file of that number is another history's.
+            (3600, &["INSERT INTO marker VALUES (100)", "FLUSH BINARY LOGS", "INSERT INTO marker VALUES (101)"][..]),
+            // Nothing ever comes again.
+            (1, &[]),
+        ] {
+            let (mut world, mut task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
+            task.more = format!("incremental: {{heartbeat_s: {heartbeat_s}}}");
+            let mut engine = Tidegate::run(&task);
+            world.until_loaded(&mut engine, &mut reader, |_| {});
+            begin_anew(&mut world.mysql, "");
+            for statement in statements {
+                world.mysql.run(*statement);
+            }
+            let ended = engine.wait();
+            assert!(!ended.status.success());
+            assert_said(&ended.output, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
+            assert_refused(&task, &[OTHER_HISTORY]);
+        }
+    }
+}
+
+/// Files that follow each other are no other history, whether they end well or in a crash.
+#[test]
+fn files_that_follow_each_other_are_one_history() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, server, mysql_url) in
+        [("files_gtid", "mysql", private.mysql()), ("files_nogtid", "mysql-nogtid", private.mysql_nogtid())]
+    {
+        let (mut world, task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
+        let mut task = TaskFile { more: "incremental: {heartbeat_s: 1}".to_owned(), ..task };
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| {});
+        world.mysql.run("FLUSH BINARY LOGS");
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        private.kill(server);
+        private.start(server);
+        world.reconnect();
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        engine.terminate(libc::SIGTERM);
+        // Behind the task's back; and what it has read may go.
+        private.stop(server);
+        private.start(server);
+        world.reconnect();
+        task.more.clear();
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
+        world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+        world.finish(engine, &mut reader, |_| {});
+        if server == "mysql" {
+            world.mysql.run("FLUSH BINARY LOGS");
+            world.mysql.run("PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY");
+            world.finish(Tidegate::run(&task), &mut reader, |_| {});
+        }
+    }
+}
+
+/// A crash takes the end of the binlog, as `sync_binlog = 0` allows; what comes then has the same numbers.
+#[test]
+fn a_lost_end_is_noticed() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, server, mysql_url) in
+        [("tail_gtid", "mysql", private.mysql()), ("tail_nogtid", "mysql-nogtid", private.mysql_nogtid())]
+    {
+        let (mut world, task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| {});
+        let (_, size, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        engine.terminate(libc::SIGTERM);
+        private.kill(server);
+        let file = std::fs::OpenOptions::new().write(true).open(private.data(server).join("binlog.000001"));
+        file.expect("the binlog").set_len(size).expect("a shorter binlog");
+        private.start(server);
+        world.reconnect();
+        catch_up(&mut world, 100);
+        assert_refused(&task, &["the server's binlog ends before binlog.000001:", &format!("has {size} bytes")]);
+    }
+}
+
+/// After a failover only GTIDs count: those of others are waited for, a server's own are not.
+#[test]
+fn a_server_that_lacks_its_own_transactions_is_not_waited_for() {
+    let Some(servers) = Servers::from_env() else { return };
+    let first = Private::up(&["mysql-gtid"], "");
+    let second = Private::up(&["mysql-gtid"], "--server-id=11 --log-bin=other --log-replica-updates=ON");
+    let mut world = World::new("own", first.mysql(), &servers.kafka);
+    let mut replica = Mysql::connect(second.mysql());
+    replica.run(replicate_from(first.mysql()));
+    replica.run("START REPLICA");
+    let (task, mut reader) = (world.task(), world.reader([]));
+    let task = TaskFile { more: "retry: {connection: 1s, other: 1s}".to_owned(), ..task };
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA");
+    let uuids: [String; 2] = [&mut world.mysql, &mut replica].map(|mysql| mysql.query_one("SELECT @@server_uuid"));
+
+    // Here it reads something new.
+    world.mysql_url = second.mysql().to_owned();
+    world.reconnect();
+    let on_second = TaskFile { source: mysql_source(second.mysql(), "tide", "tide"), ..task.clone() };
+    let mut engine = Tidegate::run(&on_second);
+    world.until_marker(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+
+    // The first one has not got that; it has begun its files anew, and has what it had.
+    let mut first = Mysql::connect(first.mysql());
+    let executed: String = first.query_one("SELECT @@GLOBAL.gtid_executed");
+    begin_anew(&mut first, "");
+    first.run(format!("SET GLOBAL gtid_purged = '{executed}'"));
+    let output = Tidegate::fails(&task);
+    assert_said(&output, &["lacks transactions", &format!("has not executed {}:", uuids[1])]);
+    // It has lost one of its own, and would be given it back.
+    begin_anew(&mut first, "");
+    let (numbers, last) = executed.rsplit_once('-').expect("a range");
+    let last: u64 = last.parse().expect("a number");
+    first.run(format!("SET GLOBAL gtid_purged = '{numbers}-{}'", last - 1));
+    let output = Tidegate::fails(&task);
+    let own = format!("{0} does not have {0}:{last}, which it has numbered itself", uuids[0]);
+    assert_said(&output, &["the server's history is no longer the one", &own]);
+}
