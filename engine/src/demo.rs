@@ -38,7 +38,7 @@ use crate::error::Error;
 use crate::pipeline::shutdown::Stop;
 use crate::source::parquet::TABLE_KEY;
 use crate::status::{Status, Summary};
-use crate::task;
+use crate::task::{self, Consent};
 
 /// The recordings, as they are unpacked.
 const FILES: &[(&str, &[u8])] = &[
@@ -206,8 +206,8 @@ impl Runner {
         let task = config::parse("demo.yaml", text).map_err(|error| Box::new(Error::from(error)))?;
         let status = Arc::new(Status::default());
         let cpu_seconds_before = status.summary().cpu_seconds;
-        let mut summary =
-            task::run_with(Arc::new(task), &[], &self.runtime, status, self.stop.clone()).map_err(Box::new)?;
+        let mut summary = task::run_with(Arc::new(task), &Consent::default(), &self.runtime, status, self.stop.clone())
+            .map_err(Box::new)?;
         summary.cpu_seconds -= cpu_seconds_before;
         if self.stop.is_stopped() { Err(DemoError::Interrupted) } else { Ok(summary) }
     }

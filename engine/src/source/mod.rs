@@ -27,6 +27,8 @@ use mysql::run_lock::{RunLock, RunLockError};
 /// What a running source may use.
 pub struct Context<'a> {
     pub task: &'a Task,
+    /// See [`Consent::pass`](crate::task::Consent::pass).
+    pub pass: &'a [Coordinate],
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<Tracker>,
     pub status: &'a Status,
@@ -172,7 +174,7 @@ impl SourceError {
             SourceError::Load(error) => error.hint(),
             SourceError::RunLock(error) => error.hint().map(str::to_owned),
             SourceError::Wire(error) | SourceError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
-            SourceError::Binlog(error) => error.hint().map(str::to_owned),
+            SourceError::Binlog(error) => error.hint(),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())

@@ -108,9 +108,7 @@ impl DumpError {
                  (retry.connection); if it will never have them, what the task has sent differs from what the server has: begin \
                  again with a full load (move the state folder away and delete the topics)"
             }
-            DumpError::Spread { .. } => {
-                "connect to one server, or to a proxy that keeps a client's connections on one"
-            }
+            DumpError::Spread { .. } => "connect to one server, or to a proxy that keeps a client's connections on one",
             DumpError::OtherServer { .. } => {
                 "without GTIDs a binlog file and an offset mean something on one server only: connect to that one, or begin \
                  again with a full load (move the state folder away)"

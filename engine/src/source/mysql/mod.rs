@@ -649,6 +649,7 @@ impl MysqlSource {
                 Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
+            .passing(context.pass)
             .with_judge(judge())
         };
         let replayed = |table: &TableName| {
@@ -660,6 +661,7 @@ impl MysqlSource {
             server_uuid: self.look.facts.server_uuid(),
             options,
             windows: window_options(context.task, options.window_rows as usize),
+            pass: context.pass,
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             replayed: &replayed,

@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn owned_transactions_are_read_without_their_threads() {
         assert_eq!(without_threads(""), "");
-        let owned = "3e11fa47-71ca-11e1-9e33-c80aa9429562:23#7:24#18,\n4e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:1#9";
+        let owned =
+            "3e11fa47-71ca-11e1-9e33-c80aa9429562:23#7:24#18,\n4e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:1#9";
         let set: GtidSet = without_threads(owned).parse().unwrap();
         let expected = "3e11fa47-71ca-11e1-9e33-c80aa9429562:23-24,4e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:1";
         assert_eq!(set.to_string(), expected);
