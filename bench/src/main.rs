@@ -16,7 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use mimalloc::MiMalloc;
-use tidegate::{config, task};
+use tidegate::config;
+use tidegate::task::{self, Consent};
 use tidegate_model::Stop;
 use tidegate_model::status::{Status, Summary};
 
@@ -54,9 +55,10 @@ fn main() -> Result<()> {
             reached
         })
     });
-    let summary = task::run_with(task, &[], &task::runtime()?, status, stop.clone()).map_err(|error| {
-        anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default())
-    })?;
+    let summary =
+        task::run_with(task, &Consent::default(), &task::runtime()?, status, stop.clone()).map_err(|error| {
+            anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default())
+        })?;
     stop.stop();
     // Draining and closing are not throughput: the line is of the moment at which the count was reached.
     let summary = match watcher {

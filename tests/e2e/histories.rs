@@ -66,9 +66,9 @@ fn a_stopped_task_notices_another_history() {
         // As if our file had been purged.
         world.mysql.run("PURGE BINARY LOGS TO 'binlog.000002'");
         let gone = "the changes after binlog.000001:";
-        let first_word = if has_gtids { OTHER_HISTORY } else { gone };
-        assert_refused(&task, &[first_word, "its binlog files are binlog.000002 to binlog.000002"]);
+        assert_refused(&task, &[gone]);
         begin_anew(&mut world.mysql, "TO 7");
+        let first_word = if has_gtids { OTHER_HISTORY } else { gone };
         assert_refused(&task, &[first_word, "its binlog files are binlog.000007 to binlog.000007"]);
         // Somebody says that nothing is missing.
         if has_gtids {
@@ -126,9 +126,7 @@ fn files_that_follow_each_other_are_one_history() {
         world.until_marker(&mut engine, &mut reader, |_| {});
         engine.terminate(libc::SIGTERM);
         // Behind the task's back; and what it has read may go.
-        private.stop(server);
-        private.start(server);
-        world.reconnect();
+        world.mysql.run("FLUSH BINARY LOGS");
         task.more.clear();
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, |_| {});
@@ -137,7 +135,8 @@ fn files_that_follow_each_other_are_one_history() {
         world.finish(engine, &mut reader, |_| {});
         if server == "mysql" {
             world.mysql.run("FLUSH BINARY LOGS");
-            world.mysql.run("PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY");
+            let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
+            world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
             world.finish(Tidegate::run(&task), &mut reader, |_| {});
         }
     }

@@ -27,6 +27,7 @@ mod histories;
 mod memory;
 mod oracles;
 mod outages;
+mod passed;
 mod preview;
 mod resume;
 mod security;

@@ -36,6 +36,17 @@ impl Coordinate {
     }
 }
 
+impl FromStr for Coordinate {
+    type Err = &'static str;
+
+    /// Reads what is shown of it: `binlog.000042:1897`.
+    fn from_str(text: &str) -> Result<Coordinate, &'static str> {
+        let parts = text.rsplit_once(':').filter(|(file, _)| !file.is_empty());
+        let place = parts.and_then(|(file, offset)| Some(Coordinate::new(file, offset.parse().ok()?)));
+        place.ok_or("not a place in a binlog, such as binlog.000042:1897")
+    }
+}
+
 /// Number of a binlog file: the digits after the last dot. Base names do not matter: one server has one sequence.
 pub fn file_number(file: &str) -> u64 {
     file.rsplit('.').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -566,6 +577,15 @@ mod tests {
         position.xa.as_mut().unwrap().without_rows.insert("X'61',X'',1".to_owned());
         position.file = Some(BinlogFile { server: A.into(), made_s: 1_795_781_154 });
         assert_eq!(read(&serde_json::to_string(&position).unwrap()), position);
+    }
+
+    #[test]
+    fn a_coordinate_is_read_as_it_is_shown() {
+        let at = Coordinate::new("b:7.000042", 1897);
+        assert_eq!(at.to_string().parse(), Ok(at));
+        for text in ["", "binlog.000042", ":4", "binlog.000042:", "binlog.000042:-4"] {
+            assert!(text.parse::<Coordinate>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl MysqlError {
             MysqlError::Load(error) => error.hint(),
             MysqlError::RunLock(error) => error.hint().map(str::to_owned),
             MysqlError::Wire(error) | MysqlError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
-            MysqlError::Binlog(error) => error.hint().map(str::to_owned),
+            MysqlError::Binlog(error) => error.hint(),
             MysqlError::Dump(error) => Some(error.hint().to_owned()),
             MysqlError::OffsetBeyondProtocol { .. } => {
                 Some("turn GTIDs on at the server, or begin again with a full load".to_owned())

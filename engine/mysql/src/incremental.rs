@@ -66,6 +66,8 @@ pub struct Follower<'a> {
     pub server_uuid: &'a str,
     pub options: FollowOptions,
     pub windows: WindowOptions,
+    /// See [`Consent::pass`](crate::task::Consent::pass).
+    pub pass: &'a [Coordinate],
     /// Where rows wait in a file that are too many for memory: the task's state folder.
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
@@ -106,6 +108,7 @@ impl Follower<'_> {
         loop {
             info!(position = %position.coordinate, "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
+                .passing(self.pass)
                 .with_folder(self.folder.to_owned())
                 .with_event_bytes_max(self.connect.max_packet_bytes);
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {

@@ -10,7 +10,9 @@ use crate::config;
 use crate::display::Screen;
 use crate::error::Error;
 use crate::remembered::Accept;
+use crate::task::Consent;
 use crate::{demo, precheck, preview, task};
+use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
@@ -29,6 +31,10 @@ enum Command {
         /// Start although the task is not what it was: the consequences that a refused start has named, for this start.
         #[arg(long, value_enum, value_delimiter = ',', value_name = "CONSEQUENCE")]
         accept: Vec<Accept>,
+        /// Pass over what a run has stopped at, there in the binlog, for this start: a statement, or an XA COMMIT, whose rows are
+        /// not sent.
+        #[arg(long, value_delimiter = ',', value_name = "FILE:OFFSET")]
+        pass: Vec<Coordinate>,
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings.
     Check { task: PathBuf },
@@ -73,8 +79,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .with_writer(screen.clone())
         .init();
     match &arguments.command {
-        Command::Run { task, accept } => {
-            let summary = task::run(config::load(task)?, accept, screen)?;
+        Command::Run { task, accept, pass } => {
+            let consent = Consent { accept: accept.clone(), pass: pass.clone() };
+            let summary = task::run(config::load(task)?, &consent, screen)?;
             eprintln!("{summary}");
             Ok(Outcome::Done)
         }

@@ -27,7 +27,7 @@ use rdkafka::mocking::MockCluster;
 
 use crate::config;
 use crate::error::Error;
-use crate::task;
+use crate::task::{self, Consent};
 use consume::{CONSUME_TIMEOUT, Expected, Topic, consume};
 use lineitem::generate;
 use tidegate_model::Stop;
@@ -199,8 +199,8 @@ impl Runner {
         let task = config::parse("demo.yaml", text).map_err(|error| Box::new(Error::from(error)))?;
         let status = Arc::new(Status::default());
         let cpu_seconds_before = status.summary().cpu_seconds;
-        let mut summary =
-            task::run_with(Arc::new(task), &[], &self.runtime, status, self.stop.clone()).map_err(Box::new)?;
+        let mut summary = task::run_with(Arc::new(task), &Consent::default(), &self.runtime, status, self.stop.clone())
+            .map_err(Box::new)?;
         summary.cpu_seconds -= cpu_seconds_before;
         if self.stop.is_stopped() { Err(DemoError::Interrupted) } else { Ok(summary) }
     }

@@ -14,8 +14,8 @@ use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
 use crate::source::{Context, Source};
 use tidegate_model::Stop;
-use tidegate_model::Table;
 use tidegate_model::status::{Status, Summary};
+use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
 use tidegate_sink::file::FileSink;
 use tidegate_sink::kafka::{self, KafkaSink};
@@ -29,23 +29,30 @@ const SINK_SHARE: f64 = 0.25;
 /// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
 pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
 
+/// What the user has agreed to, for one start.
+#[derive(Clone, Debug, Default)]
+pub struct Consent {
+    /// What follows from a task that is not what it was.
+    pub accept: Vec<Accept>,
+    /// Where in the binlog rows are lost, by a statement or an XA COMMIT at which a run has stopped.
+    pub pass: Vec<Coordinate>,
+}
+
 /// Runs a task until its source ends or it is told to stop; returns what it did.
-///
-/// `accept` names the consequences that the user has accepted for this start.
-pub fn run(task: Task, accept: &[Accept], screen: Screen) -> Result<Summary, Error> {
+pub fn run(task: Task, consent: &Consent, screen: Screen) -> Result<Summary, Error> {
     let task = Arc::new(task);
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime).map_err(Error::Runtime)?;
     let status = Arc::new(Status::default());
     let _display = Display::start(status.clone(), screen);
-    run_with(task, accept, &runtime, status, stop)
+    run_with(task, consent, &runtime, status, stop)
 }
 
 /// As [`run`], for callers that bring their own stop and read the status themselves.
 pub fn run_with(
     task: Arc<Task>,
-    accept: &[Accept],
+    consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     status: Arc<Status>,
     stop: Stop,
@@ -66,7 +73,7 @@ pub fn run_with(
     })?;
     let topics = look_at_topics(&checkpoint, &task, source.tables(), &*sink.topics())?;
     let differences = remembered::compare(&checkpoint, &task, source.tables(), &topics)?;
-    remembered::refuse(differences, &task, accept)?;
+    remembered::refuse(differences, &task, &consent.accept)?;
     if checkpoint.has_begun() && checkpoint.remembered.is_none() {
         info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
     }
@@ -83,7 +90,14 @@ pub fn run_with(
     let result = pipeline::run(&pipeline, &state, |emitter| {
         // What the task promises is on disk before the first row leaves.
         pipeline.tracker.update_durably(|_| ())?;
-        source.run(&Context { task: &task, emitter, tracker: &pipeline.tracker, status: &status, stop: &pipeline.stop })
+        source.run(&Context {
+            task: &task,
+            pass: &consent.pass,
+            emitter,
+            tracker: &pipeline.tracker,
+            status: &status,
+            stop: &pipeline.stop,
+        })
     });
     // What ended for this reason has failed, whatever else it says.
     if let Some(lock) = lock {

@@ -30,8 +30,15 @@ impl BinlogError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.fault.hint()
+    pub fn hint(&self) -> Option<String> {
+        let hint = self.fault.hint()?;
+        match &*self.fault {
+            Fault::UnreadXa { .. } | Fault::Schema(HistoryError::StatementFormat { .. }) => {
+                let at = &self.at;
+                Some(format!("{hint}; or, if its rows do not matter, go on without them: tidegate run --pass {at}"))
+            }
+            _ => Some(hint.to_owned()),
+        }
     }
 }
 

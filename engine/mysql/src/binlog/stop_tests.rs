@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
 use crate::history::RULES;
-use tidegate_model::Watermark;
 use tidegate_model::position::GtidSet;
+use tidegate_model::{BinlogFile, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -165,6 +165,7 @@ fn decoder(position: Position, rows: usize) -> BinlogDecoder {
     let captured = |database: &str, _: &str| database == "golden";
     let history = History::new(&[], &position, Box::new(captured), RULES, Box::new(|_| ()));
     let mut decoder = BinlogDecoder::new(position, Box::new(history), windows(rows));
+    decoder.set_server(SERVER);
     // Most groups go to the file.
     decoder.held.set_memory_max(150);
     decoder
@@ -232,6 +233,8 @@ fn without_repeated_statements(drawn: Vec<String>) -> Vec<String> {
     }
     kept
 }
+
+const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
 const WAYS: [Way; 3] = [Way::Files, Way::Coordinate, Way::Gtids];
 
@@ -345,13 +348,72 @@ fn a_count_of_events_belongs_to_one_transaction() {
     }
 }
 
+/// Each position names the file that it is in, also between two files; and a file that is left has said so, or not.
+#[test]
+fn positions_know_their_files() {
+    for way in [Way::Coordinate, Way::Gtids] {
+        let files = recorded(way);
+        let made_s = |name: &str| {
+            let file = files.iter().find(|file| file.name == name).unwrap();
+            u32::from_le_bytes(file.bytes[4..8].try_into().unwrap())
+        };
+        let check = |position: &Position| {
+            let made_s = made_s(&position.coordinate.file);
+            assert_eq!(position.file, Some(BinlogFile { server: SERVER.into(), made_s }), "{way:?} {position}");
+        };
+        for has_rotation in [true, false] {
+            let mut decoder = decoder(start(way), usize::MAX);
+            let mut left = Vec::new();
+            for step in steps(way, &files, &start(way)) {
+                let Step::Event(event) = step else { unreachable!("of files") };
+                let header = Header::parse(&event).unwrap();
+                if header.kind == kind::ROTATE && !header.is_artificial() && !has_rotation {
+                    continue;
+                }
+                let mut flow = decoder.feed(&event).unwrap_or_else(|error| panic!("{error}"));
+                while flow == Flow::WindowFull {
+                    flow = decoder.resume(&event).unwrap_or_else(|error| panic!("{error}"));
+                }
+                // The first event names a file of which nothing is known yet.
+                if decoder.position().coordinate != start(way).coordinate {
+                    check(&decoder.position());
+                }
+                left.extend(decoder.take_left());
+            }
+            let [(position, is_announced)] = &left[..] else { panic!("{left:?}") };
+            check(position);
+            assert_eq!((&*position.coordinate.file, *is_announced), ("binlog.000001", has_rotation), "{way:?}");
+            let rotation = files[0].events().last().unwrap();
+            let end = rotation.0 + if has_rotation { rotation.1.len() as u64 } else { 0 };
+            assert_eq!(position.coordinate.offset, end);
+        }
+    }
+}
+
+/// On another server, a position stays the old one until something new has come.
+#[test]
+fn after_a_failover_a_position_keeps_its_file() {
+    let files = recorded(Way::Gtids);
+    let executed = whole(Way::Gtids).last(Way::Gtids).gtids;
+    let file = Some(BinlogFile { server: "another".into(), made_s: 7 });
+    let position = Position { file: file.clone(), ..Position::new(Coordinate::new("other.000009", 900), executed) };
+    let mut decoder = decoder(position.clone(), usize::MAX);
+    Run::default().feed(&mut decoder, &steps(Way::Gtids, &files, &start(Way::Gtids))[..2]);
+    assert_eq!(decoder.position(), position);
+}
+
 // ---- XA transactions that are not read ------------------------------------------------------------------------------
 
 /// Reads the second file alone.
 fn second_file(xa: Option<Position>) -> (Vec<String>, Option<BinlogError>) {
+    second_file_passing(xa, &[])
+}
+
+fn second_file_passing(xa: Option<Position>, pass: &[Coordinate]) -> (Vec<String>, Option<BinlogError>) {
     let files = recorded(Way::Gtids);
     let position = xa.unwrap_or_else(|| start(Way::Files));
-    let mut decoder = decoder(Position { coordinate: Coordinate::new("binlog.000002", 4), ..position }, usize::MAX);
+    let mut decoder =
+        decoder(Position { coordinate: Coordinate::new("binlog.000002", 4), ..position }, usize::MAX).passing(pass);
     let mut error = None;
     for step in from_coordinate(Way::Files, &files[1..], &Coordinate::new("binlog.000002", 4)) {
         let fed = match &step {
@@ -389,6 +451,17 @@ fn an_xa_commit_of_what_was_prepared_before_the_start_stops() {
         let (drawn, error) = second_file(Some(start(Way::Files).with_beginning(Some(began))));
         assert!(error.is_none() && drawn.last() == all.last(), "{error:?} {drawn:?}");
     }
+
+    // Each is passed over by its place, and no other.
+    let (mut pass, mut stops) = (Vec::new(), 0);
+    let (drawn, error) = loop {
+        let (drawn, error) = second_file_passing(None, &pass);
+        let Some(stopped) = error else { break (drawn, error) };
+        assert!(stopped.hint().unwrap().ends_with(&format!("tidegate run --pass {}", stopped.at)), "{stopped}");
+        pass.push(stopped.at.clone());
+        stops += 1;
+    };
+    assert!(stops >= 2 && error.is_none() && drawn.last() == all.last(), "{stops} {drawn:?}");
 
     // A position of an earlier version knows nothing, and only warns.
     let unknown = Position { xa: None, ..start(Way::Files) };

@@ -65,10 +65,12 @@ impl ArchiveSource {
             Box::new(move |database, table| selection.matches(database, table).is_some()),
             Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
             Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
-        );
+        )
+        .passing(context.pass);
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
         let windows = window_options(context.task, rows);
         let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
+            .passing(context.pass)
             .with_folder(context.task.state.clone())
             .with_event_bytes_max(event_bytes_max(context.task));
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {

@@ -19,7 +19,7 @@ use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
-use tidegate_model::{ChangeBatch, Table, TableName};
+use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::connection::Finding;
@@ -28,6 +28,8 @@ use tidegate_mysql::run_lock::RunLock;
 /// What a running source may use.
 pub struct Context<'a> {
     pub task: &'a Task,
+    /// See [`Consent::pass`](crate::task::Consent::pass).
+    pub pass: &'a [Coordinate],
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<Tracker>,
     pub status: &'a Status,

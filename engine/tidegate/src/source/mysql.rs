@@ -619,6 +619,7 @@ impl MysqlSource {
                 Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
+            .passing(context.pass)
             .with_judge(judge())
         };
         let replayed = |table: &TableName| {
@@ -633,6 +634,7 @@ impl MysqlSource {
                 heartbeat: Duration::from_secs(options.heartbeat_s),
             },
             windows: window_options(context.task, options.window_rows as usize),
+            pass: context.pass,
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             replayed: &replayed,
