@@ -435,8 +435,8 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
         let error = delivery.blocking_recv().unwrap().unwrap_err();
         assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");
-        // The client is alive as long as its task needs to end: what was in flight is refused, or sent again.
-        while sink.producer.outstanding.oldest().is_some() {
+        // The client is alive for as long as its task needs to end. Either it can't go on, or what was in flight is sent again.
+        while sink.producer.outstanding.oldest().is_some() && !sink.producer.has_refused() {
             std::thread::yield_now();
         }
         drop(sink);
