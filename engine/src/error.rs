@@ -51,6 +51,15 @@ pub const MORE_THREADS: &str = "raise the limit of processes and threads (ulimit
      `threads` and full_load.parallel";
 
 impl Error {
+    /// Whether the same thing may succeed later without anybody changing anything: a server or a broker is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Source(error) => error.is_transient(),
+            Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -166,6 +166,23 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the same thing may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            SourceError::Connection(error) => is_lost(error.cause()),
+            SourceError::Query(error) | SourceError::Catalog(mysql::catalog::CatalogError::Query(error)) => {
+                is_lost(error)
+            }
+            // Who has just logged in for the first look is not refused: the server has gone since.
+            SourceError::RunLock(error) => matches!(error, RunLockError::Failed { .. }),
+            SourceError::Load(mysql::snapshot::LoadError::Session(error)) | SourceError::Wire(error) => {
+                error.is_transient()
+            }
+            SourceError::Dump(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -192,6 +209,19 @@ impl SourceError {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a session of the control plane is lost, or not to be had at the moment.
+fn is_lost(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(_))
+        | mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => true,
+        mysql_async::Error::Server(mysql_async::ServerError { code, state, message }) => {
+            let (code, state, message) = (*code, state.clone(), message.clone());
+            mysql::wire::WireError::Server { code, state, message }.is_transient()
+        }
+        _ => false,
     }
 }
 
