@@ -70,9 +70,10 @@ impl Error {
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
             Error::Threads(_) | Error::Thread(_) => Some(MORE_THREADS.to_owned()),
-            Error::Panicked { .. } => {
-                Some("report it with the lines above; the checkpoint is whole, and the next run goes on from there".to_owned())
-            }
+            Error::Panicked { .. } => Some(
+                "report it with the lines above; the checkpoint is whole, and the next run goes on from there"
+                    .to_owned(),
+            ),
             Error::Ended { .. } => {
                 Some("report it with the log; the checkpoint is whole, and the next run goes on from there".to_owned())
             }

@@ -146,7 +146,8 @@ fn a_stage_that_panics_ends_the_run() {
             let mut parts = crate::batch::TableParts::from(Table::clone(batch.table()));
             parts.name = crate::batch::TableName::new("db", table);
             let events = batch.events().to_vec();
-            let batch = ChangeBatch::new(Arc::new(parts.into()), batch.rows().clone(), batch.kinds().to_vec(), vec![0], events);
+            let batch =
+                ChangeBatch::new(Arc::new(parts.into()), batch.rows().clone(), batch.kinds().to_vec(), vec![0], events);
             Window { changes: vec![batch], ..Window::default() }
         };
         for table in ["a", "b"] {

@@ -404,9 +404,9 @@ fn many_topics_are_prepared_together() {
     let prepare = |topics: &[&str], options: &KafkaOptions| {
         let sink = KafkaSink::new(options.clone()).unwrap();
         let topics_of_sink = sink.topics();
-        topics_of_sink.prepare_all(topics, RUNNING).map(|()| {
-            topics.iter().map(|topic| topics_of_sink.prepare(topic, RUNNING).unwrap()).collect::<Vec<_>>()
-        })
+        topics_of_sink
+            .prepare_all(topics, RUNNING)
+            .map(|()| topics.iter().map(|topic| topics_of_sink.prepare(topic, RUNNING).unwrap()).collect::<Vec<_>>())
     };
     assert_eq!(prepare(&names[..30], &options).unwrap(), [2; 30]);
     assert_eq!(prepare(&names[20..], &options).unwrap(), [2; 100]);
