@@ -19,6 +19,7 @@
 mod harness;
 
 mod altered;
+mod borders;
 mod changed;
 mod definitions;
 mod failover;

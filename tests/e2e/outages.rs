@@ -5,12 +5,13 @@ use std::path::Path;
 use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 
-/// Waits until the file holds `text`.
+/// Waits until a record in the file holds `text`. Each line has one, as hexadecimal digits.
 fn wait_for_text(engine: &mut Tidegate, file: &Path, text: &str) {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     wait_for(&format!("{text} in the file"), || {
         engine.assert_running();
-        let content = std::fs::read(file).unwrap_or_default();
-        content.windows(text.len()).any(|bytes| bytes == text.as_bytes()).then_some(())
+        let content = std::fs::read_to_string(file).unwrap_or_default();
+        content.lines().any(|line| line.rsplit('\t').next().is_some_and(|value| value.contains(&digits))).then_some(())
     });
 }
 

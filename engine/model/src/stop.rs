@@ -1,4 +1,12 @@
 //! Stopping: a flag that everybody who waits looks at, raised by a signal or by a failure.
+//!
+//! ```text
+//!             start: connect, look, wait for servers        run: what was read is delivered and stored
+//! 1st signal  nothing is on its way: the process ends       the flag is raised, everything drains
+//! 2nd signal                                                the process ends
+//! ```
+//!
+//! A process that ends so runs no exit handlers: librdkafka's threads are alive and use what those take down (OpenSSL).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +20,8 @@ pub struct Stop(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     flag: AtomicBool,
+    /// Something may be on its way that is to be delivered and stored before the end.
+    running: AtomicBool,
     raised: Notify,
 }
 
@@ -19,6 +29,12 @@ impl Stop {
     pub fn stop(&self) {
         self.0.flag.store(true, Ordering::SeqCst);
         self.0.raised.notify_waiters();
+    }
+
+    /// From now on, a stop lets everything drain first. Whether the task may go on.
+    pub fn begin_running(&self) -> bool {
+        self.0.running.store(true, Ordering::SeqCst);
+        !self.is_stopped()
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -39,7 +55,8 @@ impl Stop {
         }
     }
 
-    /// Raises the flag at the first SIGTERM or SIGINT. The second ends the process at once, as without this.
+    /// Raises the flag at the first SIGTERM or SIGINT of a task that runs. The second ends the process at once, and so does the
+    /// first of a task that is still starting, whatever it waits for.
     pub fn on_signals(&self, runtime: &tokio::runtime::Runtime) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let _guard = runtime.enter();
@@ -53,15 +70,25 @@ impl Stop {
                     _ = interrupt.recv() => {}
                 }
                 if !first {
-                    std::process::exit(130);
+                    exit_at_once(130);
                 }
                 first = false;
+                if !stop.0.running.load(Ordering::SeqCst) {
+                    tracing::info!("stopped before anything was read");
+                    exit_at_once(0);
+                }
                 tracing::info!("stopping: what has been read is delivered and stored first; again to stop at once");
                 stop.stop();
             }
         });
         Ok(())
     }
+}
+
+/// Without exit handlers. Standard error has no buffer.
+fn exit_at_once(code: i32) -> ! {
+    // SAFETY: a system call that takes a number and does not return.
+    unsafe { libc::_exit(code) }
 }
 
 /// Whoever takes windows wants no more: the pipeline has failed or was told to stop.

@@ -148,6 +148,12 @@ pub struct ConnectionError {
     source: mysql_async::Error,
 }
 
+impl ConnectionError {
+    pub fn cause(&self) -> &mysql_async::Error {
+        &self.source
+    }
+}
+
 /// A name in backticks: whatever is in it, the server takes it for one name.
 pub fn quote_identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))

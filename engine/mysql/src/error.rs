@@ -44,6 +44,19 @@ pub enum MysqlError {
 }
 
 impl MysqlError {
+    /// Whether the same thing may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            MysqlError::Connection(error) => is_lost(error.cause()),
+            MysqlError::Query(error) | MysqlError::Catalog(CatalogError::Query(error)) => is_lost(error),
+            // Who has just logged in for the first look is not refused: the server has gone since.
+            MysqlError::RunLock(error) => matches!(error, RunLockError::Failed { .. }),
+            MysqlError::Load(LoadError::Session(error)) | MysqlError::Wire(error) => error.is_transient(),
+            MysqlError::Dump(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -57,5 +70,18 @@ impl MysqlError {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a session of the control plane is lost, or not to be had at the moment.
+fn is_lost(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(_))
+        | mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => true,
+        mysql_async::Error::Server(mysql_async::ServerError { code, state, message }) => {
+            let (code, state, message) = (*code, state.clone(), message.clone());
+            WireError::Server { code, state, message }.is_transient()
+        }
+        _ => false,
     }
 }

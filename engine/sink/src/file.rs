@@ -5,15 +5,26 @@
 //! topic             partition   value
 //! ```
 //!
-//! Lines stand in the order in which the changes were made, across all topics. Values must be text without line breaks,
-//! which Canal JSON is. A window counts as delivered when its last line was handed to the operating system; the file is
-//! synchronised when the sink is dropped. A file that exists is continued.
+//! Lines stand in the order in which the changes were made, across all topics. A line must hold one message: values of formats
+//! that are text without line breaks, which Canal JSON is, stand as they are, others as hexadecimal digits. A file that exists is
+//! continued.
+//!
+//! A window counts as delivered once its lines are on the disk, or whoever loses power would find a checkpoint that is ahead of
+//! the file. A thread synchronises, and what was written while it did waits for the next time:
+//!
+//! ```text
+//! send   ── write 1 ── write 2 ── write 3 ──
+//! sync          └─ sync ───┴──────────┴─ sync ─
+//!                  1                     2, 3 delivered
+//! ```
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
 use crate::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
@@ -21,11 +32,24 @@ use tidegate_model::message::{MessageBatch, MessageWindow};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// How values stand in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    Text,
+    Hex,
+}
+
 pub struct FileSink {
     path: String,
     out: BufWriter<Output>,
+    values: Written,
     partitions: u32,
+    /// What is written and not yet on the disk; none of standard output, which has none.
+    unsynced: Option<Sender<Done>>,
+    syncer: Option<JoinHandle<()>>,
 }
+
+type Done = oneshot::Sender<Result<(), SinkError>>;
 
 enum Output {
     File(File),
@@ -34,32 +58,66 @@ enum Output {
 
 impl FileSink {
     /// `path` is a file or `-` for standard output. Every topic pretends to have `partitions`.
-    pub fn new(path: &Path, partitions: u32) -> Result<FileSink, SinkError> {
+    pub fn new(path: &Path, partitions: u32, values: Written) -> Result<FileSink, SinkError> {
         let name = path.display().to_string();
-        let output = if name == "-" {
-            Output::Stdout(io::stdout())
-        } else {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            Output::File(file.map_err(|error| SinkError::Io { path: name.clone(), error: Arc::new(error) })?)
-        };
-        Ok(FileSink { path: name, out: BufWriter::with_capacity(BUFFER_BYTES, output), partitions })
+        let failed = |error| SinkError::Io { path: path.display().to_string(), error: Arc::new(error) };
+        if name == "-" {
+            let out = BufWriter::with_capacity(BUFFER_BYTES, Output::Stdout(io::stdout()));
+            return Ok(FileSink { path: name, out, values, partitions, unsynced: None, syncer: None });
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+        // A pipe or a device has nothing to synchronise.
+        let is_regular = file.metadata().map_err(failed)?.is_file();
+        let (unsynced, written) = unbounded();
+        let (synced, synced_path) = (file.try_clone().map_err(failed)?, name.clone());
+        let syncer = std::thread::Builder::new().name("file-sync".to_owned()).spawn(move || {
+            sync_written(&written, &synced_path, || if is_regular { synced.sync_data() } else { Ok(()) });
+        });
+        let out = BufWriter::with_capacity(BUFFER_BYTES, Output::File(file));
+        let syncer = Some(syncer.map_err(failed)?);
+        Ok(FileSink { path: name, out, values, partitions, unsynced: Some(unsynced), syncer })
     }
 
     fn write(&mut self, batches: &[MessageBatch]) -> io::Result<()> {
         let mut result = Ok(());
         let batches: Vec<&MessageBatch> = batches.iter().collect();
+        let (out, written) = (&mut self.out, self.values);
         order::each_run(&batches, |batch, run| {
             for index in run {
                 let value = batch.values.get(index);
-                debug_assert!(!value.contains(&b'\n'), "a value of {} has a line break", batch.topic);
+                debug_assert!(
+                    written == Written::Hex || !value.contains(&b'\n'),
+                    "a value of {} has a line break",
+                    batch.topic
+                );
                 if result.is_ok() {
-                    result = write!(self.out, "{}\t{}\t", batch.topic, batch.partitions[index])
-                        .and_then(|()| self.out.write_all(value))
-                        .and_then(|()| self.out.write_all(b"\n"));
+                    result = write!(out, "{}\t{}\t", batch.topic, batch.partitions[index])
+                        .and_then(|()| match written {
+                            Written::Text => out.write_all(value),
+                            Written::Hex => value.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+                        })
+                        .and_then(|()| out.write_all(b"\n"));
                 }
             }
         });
         result.and_then(|()| self.out.flush())
+    }
+}
+
+/// Synchronises as long as something is written. After a failure nobody knows what is on the disk: nothing is delivered any more.
+fn sync_written(written: &Receiver<Done>, path: &str, sync: impl Fn() -> io::Result<()>) {
+    let mut failure: Option<SinkError> = None;
+    while let Ok(first) = written.recv() {
+        let before: Vec<Done> = std::iter::once(first).chain(written.try_iter()).collect();
+        if failure.is_none()
+            && let Err(error) = sync()
+        {
+            failure = Some(SinkError::Io { path: path.to_owned(), error: Arc::new(error) });
+        }
+        for done in before {
+            // Nobody listens if the task is being stopped.
+            let _ = done.send(failure.clone().map_or(Ok(()), Err));
+        }
     }
 }
 
@@ -68,7 +126,10 @@ impl Sink for FileSink {
         self.write(&window.batches)
             .map_err(|error| SinkError::Io { path: self.path.clone(), error: Arc::new(error) })?;
         let (done, delivery) = oneshot::channel();
-        done.send(Ok(())).expect("the receiver is alive");
+        match &self.unsynced {
+            Some(unsynced) => unsynced.send(done).map_err(|_| SinkError::Stopped)?,
+            None => done.send(Ok(())).expect("the receiver is alive"),
+        }
         Ok(delivery)
     }
 
@@ -83,10 +144,10 @@ impl Sink for FileSink {
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        if let Output::File(file) = self.out.get_ref()
-            && let Err(error) = file.sync_all()
-        {
-            tracing::warn!(path = %self.path, %error, "could not synchronise the file");
+        drop(self.unsynced.take());
+        if let Some(syncer) = self.syncer.take() {
+            // If it panicked, it has said so, and nothing of what it left counts as delivered.
+            let _ = syncer.join();
         }
     }
 }
@@ -131,7 +192,7 @@ mod tests {
         let path = folder.path().join("messages");
         let window = |batches| MessageWindow { batches, progress: None };
         for _ in 0..2 {
-            let mut sink = FileSink::new(&path, 3).unwrap();
+            let mut sink = FileSink::new(&path, 3, Written::Text).unwrap();
             assert_eq!(sink.topics().prepare("shop.orders", &|| false).unwrap(), 3);
             let batches = vec![
                 batch("shop.orders", &[(0, 1, "a"), (2, 0, "c"), (2, 2, "d")]),
@@ -145,7 +206,53 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let error = FileSink::new(Path::new("missing-folder/messages"), 1).err().unwrap();
+        let error = FileSink::new(Path::new("missing-folder/messages"), 1, Written::Text).err().unwrap();
         assert!(error.to_string().starts_with("could not write missing-folder/messages: "), "{error}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_digits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("messages");
+        let mut sink = FileSink::new(&path, 1, Written::Hex).unwrap();
+        let batches = vec![batch("shop", &[(0, 0, "\n\0\tz"), (1, 0, "")])];
+        sink.send(MessageWindow { batches, progress: None }).unwrap().blocking_recv().unwrap().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "shop\t0\t0a00097a\nshop\t0\t\n");
+    }
+
+    #[test]
+    fn what_is_written_is_delivered_when_it_is_on_the_disk() {
+        let (unsynced, written) = unbounded();
+        let (begun, syncs) = unbounded();
+        let (go_on, goes_on) = unbounded();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                sync_written(&written, "messages", || {
+                    begun.send(()).unwrap();
+                    goes_on.recv().unwrap()
+                });
+            });
+            let write = || {
+                let (done, delivery) = oneshot::channel();
+                unsynced.send(done).unwrap();
+                delivery
+            };
+            let mut first = write();
+            syncs.recv().unwrap();
+            // The first time may have begun before these were written.
+            let (mut second, mut third) = (write(), write());
+            assert!(first.try_recv().is_err());
+            go_on.send(Ok(())).unwrap();
+            first.blocking_recv().unwrap().unwrap();
+            syncs.recv().unwrap();
+            assert!(second.try_recv().is_err() && third.try_recv().is_err());
+            go_on.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+            for delivery in [second, third] {
+                let error = delivery.blocking_recv().unwrap().unwrap_err().to_string();
+                assert!(error.starts_with("could not write messages: "), "{error}");
+            }
+            assert!(write().blocking_recv().unwrap().is_err());
+            drop(unsynced);
+        });
     }
 }

@@ -53,11 +53,14 @@ pub trait Topics: Send + Sync {
     /// that the task ends. If nobody has ever answered, gives up sooner: then it is the address that is wrong.
     fn prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError>;
 
+    /// Prepares many at once, so that asking about each of them costs nothing.
+    fn prepare_all(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError>;
+
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
 
-    /// What is known of topics, without changing anything; `None` for one that does not exist.
-    fn look(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError>;
+    /// What is known of topics, without changing anything; `None` for one that does not exist. Asks once.
+    fn look(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError>;
 }
 
 /// Topics that exist in name only, with as many partitions as one likes.
@@ -68,12 +71,16 @@ impl Topics for PretendedTopics {
         Ok(self.0)
     }
 
+    fn prepare_all(&self, _: &[&str], _: &dyn Fn() -> bool) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn identity(&self, _: &str) -> Option<TopicIdentity> {
         None
     }
 
     /// Each is there, empty, and nothing has happened to it.
-    fn look(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+    fn look(&self, topics: &[&str], _: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
         let look = TopicLook { partitions: self.0, holds_messages: false, was_written: true, identity: None };
         Ok(vec![Some(look); topics.len()])
     }
@@ -86,10 +93,18 @@ impl Topics for PretendedTopics {
 pub enum SinkError {
     #[error("could not reach the brokers {brokers}: {reason}")]
     Unreachable { brokers: String, reason: String },
+    /// Waiting does not mend that.
+    #[error("the brokers {brokers} refused the task: {reason}")]
+    Refused { brokers: String, reason: String },
     #[error("topic {topic} does not exist and create_topics is off")]
     MissingTopic { topic: String },
     #[error("could not create topic {topic}: {reason}")]
     CreateTopic { topic: String, reason: String, hint: Option<&'static str> },
+    #[error(
+        "topic {topic} cannot be created beside topic {other}: Kafka takes '.' and '_' for the same in names of metrics, and \
+         refuses a topic whose name differs from another's in nothing else"
+    )]
+    Collision { topic: String, other: String },
     #[error("topic {topic} refused a message of {bytes} bytes: {reason}")]
     TooLarge { topic: String, bytes: usize, reason: String },
     /// With one line of what to do, where the broker's code tells more than its words.
@@ -117,6 +132,11 @@ impl SinkError {
         Some(match self {
             SinkError::Unreachable { .. } => {
                 "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
+            }
+            SinkError::Refused { .. } => "check sink.security, and that the brokers know the user",
+            SinkError::Collision { .. } => {
+                "give the tables of one of the two another `topic`, or all of them a pattern such as \
+                 sink.topic: \"{database}-{table}\""
             }
             SinkError::MissingTopic { .. } => "create the topic, or set sink.create_topics",
             SinkError::CreateTopic { hint, .. } => {

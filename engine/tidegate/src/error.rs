@@ -48,6 +48,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same thing may succeed later without anybody changing anything: a server or a broker is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Source(error) => error.is_transient(),
+            Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::plan_transform;
+use crate::pipeline::route::check_table;
 use crate::remembered::{self, Accept, Difference};
 use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
@@ -94,9 +94,8 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     };
     let mut topics = BTreeSet::new();
     for table in &tables {
-        match plan_transform(&task.tables, table) {
-            Ok(_) => {}
-            Err(error) => found.fail("tables", &crate::pipeline::route::RouteError::from(error).into()),
+        if let Err(error) = check_table(task, table) {
+            found.fail("tables", &error.into());
         }
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
@@ -151,10 +150,12 @@ impl Findings {
     /// What the task would be refused for that has left this state.
     fn compare(&mut self, stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
         let topics = match &task.sink {
-            SinkOptions::Kafka(_) => task::look_at_topics(stored, task, tables, &*task::open_sink(task)?.topics())?,
+            SinkOptions::Kafka(_) => {
+                task::look_at_topics(stored, task, tables, &*task::open_sink(task)?.topics(), &|| false)?
+            }
             // A file would be made.
             SinkOptions::File(_) | SinkOptions::Null => {
-                task::look_at_topics(stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS))?
+                task::look_at_topics(stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)?
             }
         };
         for Difference { accept, what, means } in remembered::compare(stored, task, tables, &topics)? {

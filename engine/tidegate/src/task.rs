@@ -1,23 +1,26 @@
 //! A task from its options to its end: opens what it needs, refuses what cannot work before anything moves, runs.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, StateFolder};
 use crate::config::{self, SinkOptions, Task};
 use crate::display::{Display, Screen};
 use crate::error::Error;
-use crate::pipeline::route::Router;
+use crate::pipeline::route::{self, Router};
 use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
 use crate::source::{Context, Source};
 use tidegate_model::Stop;
-use tidegate_model::status::{Status, Summary};
+use tidegate_model::status::{Phase, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
-use tidegate_sink::file::FileSink;
+use tidegate_mysql::retry::Retry;
+use tidegate_mysql::run_lock::RunLock;
+use tidegate_sink::file::{FileSink, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
 use tidegate_sink::{NullSink, Sink, SinkError};
 
@@ -58,47 +61,22 @@ pub fn run_with(
     stop: Stop,
 ) -> Result<Summary, Error> {
     let state = StateFolder::open(&task.state)?;
-    let stored = state.load(&task.name)?;
-    let source = Source::open(&task, runtime, stored.as_ref())?;
-    let mut checkpoint = match stored {
-        Some(checkpoint) => source.check_stored(checkpoint, &state)?,
-        None => Checkpoint::new(&task.name, source.identity()),
+    let Some(start) = start_when_possible(&task, &consent.accept, runtime, &state, &status, &stop)? else {
+        info!("stopped before anything was read");
+        return Ok(status.summary());
     };
-    let sink = open_sink(&task)?;
-    let (abort, other_run) = (sink.aborter(), stop.clone());
-    let lock = source.lock(&task, move || {
-        // Nothing may be sent beside another run, not even what is on its way.
-        other_run.stop();
-        abort();
-    })?;
-    let topics = look_at_topics(&checkpoint, &task, source.tables(), &*sink.topics())?;
-    let differences = remembered::compare(&checkpoint, &task, source.tables(), &topics)?;
-    remembered::refuse(differences, &task, &consent.accept)?;
-    if checkpoint.has_begun() && checkpoint.remembered.is_none() {
-        info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
-    }
-    remembered::take_up_all(&mut checkpoint, &task, source.tables(), &topics)?;
-    let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
-    let router = Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone());
-    let router = Arc::new(router.remembering(tracker.clone()));
-    // Filters, projections, partitions and topics are refused here, not in the middle of a table.
-    for table in source.tables() {
-        router.route(table)?;
-    }
+    let Start { source, sink, lock, tracker, router } = start;
     let sink = Arc::new(Mutex::new(sink));
     let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads: task.threads.get() };
-    let result = pipeline::run(&pipeline, &state, |emitter| {
-        // What the task promises is on disk before the first row leaves.
-        pipeline.tracker.update_durably(|_| ())?;
-        source.run(&Context {
-            task: &task,
-            pass: &consent.pass,
-            emitter,
-            tracker: &pipeline.tracker,
-            status: &status,
-            stop: &pipeline.stop,
-        })
-    });
+    let result = match pipeline.stop.begin_running() {
+        true => pipeline::run(&pipeline, &state, |emitter| {
+            // What the task promises is on disk before the first row leaves.
+            pipeline.tracker.update_durably(|_| ())?;
+            let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
+            source.run(&Context { task: &task, pass: &consent.pass, emitter, tracker, status, stop })
+        }),
+        false => Ok(()),
+    };
     // What ended for this reason has failed, whatever else it says.
     if let Some(lock) = lock {
         lock.check().map_err(MysqlError::RunLock)?;
@@ -108,15 +86,123 @@ pub fn run_with(
     Ok(status.summary())
 }
 
+/// What a run works with: opened, found in order, and the same as before.
+struct Start {
+    source: Source,
+    sink: Box<dyn Sink>,
+    lock: Option<RunLock>,
+    tracker: Arc<Tracker>,
+    router: Arc<Router>,
+}
+
+/// Starts, and waits for servers and brokers that are away as a running task would; none if it is told to stop meanwhile.
+///
+/// Only a task that has begun waits. Its addresses were right once, and whoever restarts machines in the night wants it back with
+/// them. Of a first start nobody knows that: most likely a name is wrong, and who has typed it is there to see it now rather
+/// than in twelve hours.
+fn start_when_possible(
+    task: &Arc<Task>,
+    accept: &[Accept],
+    runtime: &tokio::runtime::Runtime,
+    state: &StateFolder,
+    status: &Status,
+    stop: &Stop,
+) -> Result<Option<Start>, Error> {
+    let stored = state.load(&task.name)?;
+    let has_begun = stored.as_ref().is_some_and(Checkpoint::has_begun);
+    let mut outage = Retry::new(task.retry.connection);
+    loop {
+        if stop.is_stopped() {
+            return Ok(None);
+        }
+        let error = match start(task, accept, runtime, state, stored.clone(), stop) {
+            Err(error) if error.is_transient() => error,
+            result => return result.map(Some),
+        };
+        // Then it is no wonder that something was not answered.
+        if stop.is_stopped() {
+            return Ok(None);
+        }
+        let Some(pause) = outage.next_pause().filter(|_| has_begun) else { return Err(error) };
+        warn!(%error, retry_in_ms = pause.as_millis() as u64, "the task cannot go on yet");
+        status.set_phase(Phase::Retrying { reason: error.to_string() });
+        outage.wait(pause, || stop.is_stopped());
+    }
+}
+
+fn start(
+    task: &Arc<Task>,
+    accept: &[Accept],
+    runtime: &tokio::runtime::Runtime,
+    state: &StateFolder,
+    stored: Option<Checkpoint>,
+    stop: &Stop,
+) -> Result<Start, Error> {
+    let source = Source::open(task, runtime, stored.as_ref())?;
+    let checkpoint = match stored {
+        Some(checkpoint) => source.check_stored(checkpoint, state)?,
+        None => Checkpoint::new(&task.name, source.identity()),
+    };
+    let sink = open_sink(task)?;
+    let (abort, other_run) = (sink.aborter(), stop.clone());
+    let lock = source.lock(task, move || {
+        // Nothing may be sent beside another run, not even what is on its way.
+        other_run.stop();
+        abort();
+    })?;
+    match compare_and_plan(task, accept, checkpoint, &source, &*sink, stop) {
+        Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
+        Err(error) => {
+            if let Some(lock) = lock {
+                lock.check().map_err(MysqlError::RunLock)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Refuses what would not be the same task, or could not be sent. Filters, projections, partitions and topics are refused here,
+/// not in the middle of a table, and before the first topic is made.
+fn compare_and_plan(
+    task: &Arc<Task>,
+    accept: &[Accept],
+    mut checkpoint: Checkpoint,
+    source: &Source,
+    sink: &dyn Sink,
+    stop: &Stop,
+) -> Result<(Arc<Tracker>, Arc<Router>), Error> {
+    let tables = source.tables();
+    let is_stopped = || stop.is_stopped();
+    let topics = look_at_topics(&checkpoint, task, tables, &*sink.topics(), &is_stopped)?;
+    let differences = remembered::compare(&checkpoint, task, tables, &topics)?;
+    remembered::refuse(differences, task, accept)?;
+    if checkpoint.has_begun() && checkpoint.remembered.is_none() {
+        info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
+    }
+    remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
+    tables.iter().try_for_each(|table| route::check_table(task, table))?;
+    let names = tables.iter().map(|table| route::topic_of_table(task, table.name()));
+    let names = names.collect::<Result<BTreeSet<String>, _>>()?;
+    sink.topics().prepare_all(&names.iter().map(String::as_str).collect::<Vec<_>>(), &is_stopped)?;
+    let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
+    let router = Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone());
+    let router = Arc::new(router.remembering(tracker.clone()));
+    for table in tables {
+        router.route(table)?;
+    }
+    Ok((tracker, router))
+}
+
 /// The topics of a task as they are.
 pub(crate) fn look_at_topics(
     checkpoint: &Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
     sink: &dyn tidegate_sink::Topics,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<Topics, Error> {
     let topics = remembered::topics_in_use(checkpoint, task, tables)?;
-    let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>(), is_stopped)?;
     Ok(topics.into_iter().zip(looks).collect())
 }
 
@@ -128,7 +214,13 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     Ok(match &task.sink {
         SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
-        SinkOptions::File(path) => Box::new(FileSink::new(path, PRETENDED_PARTITIONS)?),
+        SinkOptions::File(path) => {
+            let values = match task.format {
+                config::Format::CanalJson(_) => Written::Text,
+                config::Format::DtsAvro(_) => Written::Hex,
+            };
+            Box::new(FileSink::new(path, PRETENDED_PARTITIONS, values)?)
+        }
         SinkOptions::Null => Box::new(NullSink { partitions: PRETENDED_PARTITIONS }),
     })
 }

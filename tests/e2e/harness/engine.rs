@@ -47,8 +47,12 @@ impl Tidegate {
     /// Started in this folder.
     pub(crate) fn spawn_in(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Tidegate {
         let mut command = Command::new(program());
-        command.current_dir(folder);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.current_dir(folder).args(arguments);
+        Tidegate::start(command)
+    }
+
+    fn start(mut command: Command) -> Tidegate {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let readers = vec![
@@ -56,6 +60,15 @@ impl Tidegate {
             collect(child.stderr.take().expect("piped"), &lines),
         ];
         Tidegate { child, lines, readers, peak_kib: 0 }
+    }
+
+    /// As [`Tidegate::run`], where the system gives so few threads: each takes a gibibyte of the addresses that there are.
+    pub(crate) fn run_with_few_threads(task: &TaskFile, threads: u64) -> Tidegate {
+        let mut command = Command::new("sh");
+        let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", threads << 20);
+        command.args(["-c", &limit]).arg(program()).args(task.run_arguments());
+        command.env("RUST_MIN_STACK", (1_u64 << 30).to_string());
+        Tidegate::start(command)
     }
 
     /// The task fails before or while it runs: its words. Panics if it ends well.
@@ -127,7 +140,7 @@ impl Tidegate {
         self.lines.lock().expect("no panic").join("\n")
     }
 
-    fn signal(&self, signal: libc::c_int) {
+    pub(crate) fn signal(&self, signal: libc::c_int) {
         let id = libc::pid_t::try_from(self.child.id()).expect("process ids are small");
         // SAFETY: a system call without memory. The child is not collected before `self` ends, so the id is still its own.
         unsafe { libc::kill(id, signal) };

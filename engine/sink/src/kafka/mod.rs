@@ -306,7 +306,10 @@ const SYSLOG_WARNING: i32 = 4;
 impl Drop for ReportService {
     // Also when the thread panics: nobody may wait for it then.
     fn drop(&mut self) {
-        self.producer.fail(SinkError::Stopped);
+        self.producer.fail(match self.stop.load(Ordering::Acquire) {
+            true => SinkError::Stopped,
+            false => SinkError::Client("the thread that takes delivery reports has ended, a fault of tidegate".into()),
+        });
     }
 }
 
@@ -362,7 +365,8 @@ fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
             "grant the user IDEMPOTENT_WRITE on the cluster (brokers before 2.8), and CREATE if the task is to create topics"
         }
         RDKafkaErrorCode::InvalidTopic => {
-            "a topic's name has at most 249 letters, digits, dots, underscores and hyphens: choose another one"
+            "a topic's name has at most 249 letters, digits, dots, underscores and hyphens, and differs from others in more than \
+             dots and underscores: choose another one"
         }
         RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidDifferentRecord => {
             "the topic's settings demand something that these messages do not have, such as a key (cleanup.policy=compact) or a \
@@ -442,6 +446,17 @@ impl Journal {
     fn was_refused(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(&*last, Some((RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL, _)))
+    }
+
+    fn is_authentication(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*last, Some((RDKafkaErrorCode::Authentication, _)))
+    }
+
+    fn refused(&self, brokers: &str) -> SinkError {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = last.as_ref().map_or_else(String::new, |(_, text)| text.clone());
+        SinkError::Refused { brokers: brokers.into(), reason }
     }
 
     fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {

@@ -105,7 +105,7 @@ impl fmt::Debug for Tls {
 }
 
 /// librdkafka's settings where they differ from its own defaults; `options` may change each of them.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     // Order per partition survives retries, nothing is written twice by a retry, and an acknowledged message is on all
     // replicas that are in sync.
     ("enable.idempotence", "true"),

@@ -21,14 +21,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::{Client, DefaultClientContext};
-use rdkafka::config::{ClientConfig, NativeClientConfig};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
+use super::options::SETTINGS;
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
 use crate::{SinkError, TopicIdentity};
@@ -38,15 +39,34 @@ const NO_BROKER: i32 = -1;
 pub(super) struct Producer {
     // Dropped in this order. The client's end joins all threads that read values.
     queue: Queue,
-    client: Client,
+    client: Client<Context>,
     pub(super) outstanding: Outstanding,
     /// librdkafka's threads have its address.
     words: Arc<Words>,
-    /// A broker that led a partition when one was last asked about topics, [`NO_BROKER`] if none has been seen.
+    /// A broker that led a partition, or else answered, when one was last asked about topics; [`NO_BROKER`] if none has.
     leader: AtomicI32,
     /// How often partitions were paused.
     #[cfg(test)]
     pub(super) pauses: AtomicUsize,
+}
+
+/// Takes what librdkafka logs.
+struct Context;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        use RDKafkaLogLevel::*;
+        match level {
+            // That settings of ours are "experimental" is no news to whoever runs a task.
+            Warning if facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name)) => {
+                tracing::debug!(target: "librdkafka", "{facility}: {text}");
+            }
+            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", "{facility}: {text}"),
+            Warning => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
+            Notice | Info => tracing::info!(target: "librdkafka", "{facility}: {text}"),
+            Debug => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
+        }
+    }
 }
 
 impl Producer {
@@ -56,8 +76,7 @@ impl Producer {
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
         let words = Arc::<Words>::default();
         words.listen(&native)?;
-        let client =
-            Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map_err(client_error)?;
+        let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Context).map_err(client_error)?;
         // SAFETY: the client is alive; the reference to its main queue that this returns is ours to give back.
         let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
         Ok(Producer {
@@ -131,6 +150,8 @@ impl Producer {
         let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         if let Some(partition) = partitions.find(|partition| partition.leader() >= 0) {
             self.leader.store(partition.leader(), Ordering::Relaxed);
+        } else if self.leader() == NO_BROKER && metadata.orig_broker_id() >= 0 {
+            self.leader.store(metadata.orig_broker_id(), Ordering::Relaxed);
         }
         Ok(metadata)
     }
@@ -178,18 +199,18 @@ impl Producer {
         self.client.fetch_cluster_id(timeout)
     }
 
-    /// Creates a topic; `-1` partitions or replicas are the broker's default.
-    pub(super) fn create_topic(
+    /// Creates topics that are all alike; `-1` partitions or replicas are the broker's default.
+    pub(super) fn create_topics(
         self: &Arc<Self>,
-        name: &str,
+        names: &[&str],
         partitions: i32,
         replication: i32,
         config: &BTreeMap<String, String>,
         timeout: Duration,
-    ) -> Result<(), (RDKafkaErrorCode, String)> {
+    ) -> Result<Request, (RDKafkaErrorCode, String)> {
         let invalid = |reason: &str| (RDKafkaErrorCode::InvalidArgument, reason.to_string());
         let text = |text: &str| CString::new(text).map_err(|_| invalid("a name or setting contains a zero byte"));
-        let name = text(name)?;
+        let names = names.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?;
         let config = config
             .iter()
             .map(|(key, value)| Ok((text(key)?, text(value)?)))
@@ -197,59 +218,67 @@ impl Producer {
         let mut reason = [0 as c_char; 512];
 
         // SAFETY: the strings live until the end of this function and are copied by librdkafka, and `reason` is written
-        // within its length and ends with a zero byte. The description is destroyed on every path; a request has copied it.
-        let request = unsafe {
-            let topic =
-                sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, reason.as_mut_ptr(), reason.len());
-            if topic.is_null() {
-                return Err(invalid(&to_text(reason.as_ptr())));
+        // within its length and ends with a zero byte. Descriptions are destroyed on every path; a request has copied them.
+        unsafe {
+            let mut topics = Vec::with_capacity(names.len());
+            let mut refused = None;
+            for name in &names {
+                let (reason, len) = (reason.as_mut_ptr(), reason.len());
+                let topic = sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, reason, len);
+                if topic.is_null() {
+                    refused = Some(invalid(&to_text(reason)));
+                    break;
+                }
+                for (key, value) in &config {
+                    sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
+                }
+                topics.push(topic);
             }
-            for (key, value) in &config {
-                sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
-            }
-            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
-            let request = self.request(operation, NO_BROKER, timeout, |client, options, answers| {
-                let mut topics = [topic];
-                sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), 1, options, answers);
-            });
-            sys::rd_kafka_NewTopic_destroy(topic);
+            let request = match refused {
+                Some(refused) => Err(refused),
+                None => {
+                    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+                    Ok(self.request(operation, NO_BROKER, timeout, |client, options, answers| {
+                        sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), topics.len(), options, answers);
+                    }))
+                }
+            };
+            sys::rd_kafka_NewTopic_destroy_array(topics.as_mut_ptr(), topics.len());
             request
-        };
-        match request.answer(timeout + Duration::from_secs(1)) {
-            Some(event) => event.created_topic(),
-            None => Err((RDKafkaErrorCode::OperationTimedOut, "no answer".into())),
         }
     }
 
-    /// A setting of a topic as brokers tell it; none where they do not, because we may not ask or they cannot say.
-    pub(super) fn topic_setting(self: &Arc<Self>, topic: &str, setting: &CStr, timeout: Duration) -> Option<String> {
-        let name = CString::new(topic).ok()?;
-        // SAFETY: the name lives until the end of this function and is copied by librdkafka. The description is destroyed
-        // after the request has copied it.
-        let request = unsafe {
+    /// Asks for the settings of topics: see [`Event::settings`].
+    pub(super) fn topic_settings(self: &Arc<Self>, topics: &[&str], timeout: Duration) -> Request {
+        let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
+        // SAFETY: the names live until the end of this function and are copied by librdkafka. The descriptions are destroyed
+        // after the request has copied them; none is null, for none of the names is empty.
+        unsafe {
             let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
-            let resource = sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
-            if resource.is_null() {
-                return None;
-            }
+            let resource = |name: &CString| sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
+            let mut resources: Vec<_> =
+                names.iter().filter(|name| !name.is_empty()).map(resource).filter(|new| !new.is_null()).collect();
             let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
             let request = self.request(operation, self.leader(), timeout, |client, options, answers| {
-                let mut resources = [resource];
-                sys::rd_kafka_DescribeConfigs(client, resources.as_mut_ptr(), 1, options, answers);
+                sys::rd_kafka_DescribeConfigs(client, resources.as_mut_ptr(), resources.len(), options, answers);
             });
-            sys::rd_kafka_ConfigResource_destroy(resource);
+            sys::rd_kafka_ConfigResource_destroy_array(resources.as_mut_ptr(), resources.len());
             request
-        };
-        request.answer(timeout + Duration::from_secs(1))?.setting(setting)
+        }
     }
 
-    /// Asks what has become of topics, without waiting: see [`Request::topics`].
+    /// Asks about topics: see [`Event::topics`].
+    pub(super) fn describe_topics(self: &Arc<Self>, topics: &[&str], timeout: Duration) -> Request {
+        self.describe(topics, self.leader(), timeout)
+    }
+
+    /// As [`Producer::describe_topics`], of the controller, which waits for one.
     pub(super) fn ask_about(self: &Arc<Self>, topics: &[Arc<str>], timeout: Duration) -> Request {
-        self.describe_topics(topics, NO_BROKER, timeout)
+        self.describe(&topics.iter().map(|topic| &**topic).collect::<Vec<_>>(), NO_BROKER, timeout)
     }
 
-    fn describe_topics(self: &Arc<Self>, topics: &[Arc<str>], broker: i32, timeout: Duration) -> Request {
-        let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(&**topic).ok()).collect();
+    fn describe(self: &Arc<Self>, topics: &[&str], broker: i32, timeout: Duration) -> Request {
+        let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the names live until the end of this function and are copied by librdkafka. The collection is destroyed
         // after the request has copied it.
@@ -262,20 +291,6 @@ impl Producer {
             sys::rd_kafka_TopicCollection_destroy(topics);
             request
         }
-    }
-
-    /// The identities of topics, where a broker answers and tells one.
-    pub(super) fn topic_identities(
-        self: &Arc<Self>,
-        topics: &[Arc<str>],
-        timeout: Duration,
-    ) -> HashMap<String, TopicIdentity> {
-        let answers = match topics {
-            [] => None,
-            _ => self.describe_topics(topics, self.leader(), timeout).answer(timeout),
-        };
-        let answers = answers.map(|event| event.topics()).unwrap_or_default();
-        answers.into_iter().filter_map(|(topic, answer)| Some((topic, answer.ok()??))).collect()
     }
 
     /// Whom to ask what any broker can answer: one that lives, where librdkafka would wait for the controller, and a
@@ -332,17 +347,27 @@ pub(super) struct Request {
     _producer: Arc<Producer>,
 }
 
-/// What brokers say about a topic: its identity, none where they have no word for that, or why they cannot say.
-pub(super) type TopicAnswer = (String, Result<Option<TopicIdentity>, RDKafkaErrorCode>);
+/// A topic as brokers describe it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Description {
+    /// None where they have no word for that.
+    pub(super) identity: Option<TopicIdentity>,
+    pub(super) partitions: u32,
+    /// Each partition has a leader, and there is one at least.
+    pub(super) is_complete: bool,
+}
+
+/// What brokers say about a topic, or why they cannot say.
+pub(super) type TopicAnswer = (String, Result<Description, RDKafkaErrorCode>);
 
 impl Request {
-    fn answer(&self, timeout: Duration) -> Option<Event> {
+    pub(super) fn answer(&self, timeout: Duration) -> Option<Event> {
         self.answers.poll(timeout)
     }
 
     /// The answer to [`Producer::ask_about`], if it has come; empty if brokers gave none.
     pub(super) fn topics(&self) -> Option<Vec<TopicAnswer>> {
-        Some(self.answer(Duration::ZERO)?.topics())
+        Some(self.answer(Duration::ZERO)?.topics().unwrap_or_default())
     }
 }
 
@@ -521,12 +546,16 @@ impl Event {
         }
     }
 
-    fn created_topic(&self) -> Result<(), (RDKafkaErrorCode, String)> {
+    /// What became of each topic that was to be created.
+    #[expect(clippy::type_complexity, reason = "an error with its words, per topic")]
+    pub(super) fn created_topics(
+        &self,
+    ) -> Result<Vec<(String, Result<(), (RDKafkaErrorCode, String)>)>, (RDKafkaErrorCode, String)> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
         // SAFETY: the event is alive. The result is none if the event is of another kind. It and what it points at, the
-        // array of `count` results and their text, belong to the event; text is copied at once.
+        // array of `count` results, their names and their text, belong to the event; text is copied at once.
         unsafe {
             let result = sys::rd_kafka_event_CreateTopics_result(self.0.as_ptr());
             let mut count = 0;
@@ -537,58 +566,73 @@ impl Event {
             if topics.is_null() || count == 0 {
                 return Err((RDKafkaErrorCode::Fail, "the broker's answer names no topic".into()));
             }
-            match sys::rd_kafka_topic_result_error(*topics) {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-                code => {
-                    let reason = to_text(sys::rd_kafka_topic_result_error_string(*topics));
-                    Err((code.into(), if reason.is_empty() { reason_of(code.into()) } else { reason }))
+            let answer = |&topic: &*const sys::rd_kafka_topic_result_t| {
+                let name = to_text(sys::rd_kafka_topic_result_name(topic));
+                match sys::rd_kafka_topic_result_error(topic) {
+                    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => (name, Ok(())),
+                    code => {
+                        let reason = to_text(sys::rd_kafka_topic_result_error_string(topic));
+                        let reason = if reason.is_empty() { reason_of(code.into()) } else { reason };
+                        (name, Err((code.into(), reason)))
+                    }
                 }
-            }
+            };
+            Ok(std::slice::from_raw_parts(topics, count).iter().map(answer).collect())
         }
     }
 
-    fn setting(&self, wanted: &CStr) -> Option<String> {
+    /// A setting of topics, by topic, of those whose settings brokers tell: we may not ask for all, and not all brokers can say.
+    pub(super) fn settings(&self, wanted: &CStr) -> HashMap<String, String> {
+        let mut found = HashMap::new();
         if self.failure().is_some() {
-            return None;
+            return found;
         }
-        // SAFETY: as in `created_topic`: the resources, their entries and the text of these belong to the event. A name is
-        // never null; a value may be.
+        // SAFETY: as in `created_topics`: the resources, their names, their entries and the text of these belong to the event.
+        // A name is never null; a value may be.
         unsafe {
             let result = sys::rd_kafka_event_DescribeConfigs_result(self.0.as_ptr());
             if result.is_null() {
-                return None;
+                return found;
             }
             let mut count = 0;
             let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
-            if resources.is_null() || count == 0 {
-                return None;
+            if resources.is_null() {
+                return found;
             }
-            let entries = sys::rd_kafka_ConfigResource_configs(*resources, &mut count);
-            if entries.is_null() {
-                return None;
+            for &resource in std::slice::from_raw_parts(resources, count) {
+                let mut count = 0;
+                let entries = sys::rd_kafka_ConfigResource_configs(resource, &mut count);
+                if entries.is_null() {
+                    continue;
+                }
+                let entries = std::slice::from_raw_parts(entries, count);
+                if let Some(entry) =
+                    entries.iter().find(|&&entry| CStr::from_ptr(sys::rd_kafka_ConfigEntry_name(entry)) == wanted)
+                {
+                    let name = to_text(sys::rd_kafka_ConfigResource_name(resource));
+                    found.insert(name, to_text(sys::rd_kafka_ConfigEntry_value(*entry)));
+                }
             }
-            let entries = std::slice::from_raw_parts(entries, count);
-            let entry =
-                entries.iter().find(|&&entry| CStr::from_ptr(sys::rd_kafka_ConfigEntry_name(entry)) == wanted)?;
-            Some(to_text(sys::rd_kafka_ConfigEntry_value(*entry)))
         }
+        found
     }
 
-    fn topics(&self) -> Vec<TopicAnswer> {
-        if self.failure().is_some() {
-            return Vec::new();
+    /// What brokers say about each topic that they were asked about.
+    pub(super) fn topics(&self) -> Result<Vec<TopicAnswer>, (RDKafkaErrorCode, String)> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
         }
-        // SAFETY: as in `created_topic`: the descriptions, their names, errors and identities belong to the event. An error
-        // that is null stands for none.
+        // SAFETY: as in `created_topics`: the descriptions, their names, errors, identities and partitions belong to the event.
+        // An error that is null stands for none, and so does a leader.
         unsafe {
             let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
             if result.is_null() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             let mut count = 0;
             let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
             if topics.is_null() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             let answer = |&topic: &*const sys::rd_kafka_TopicDescription_t| {
                 let error = sys::rd_kafka_TopicDescription_error(topic);
@@ -600,13 +644,27 @@ impl Event {
                 let id = (!id.is_null()).then(|| {
                     (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
                 });
+                let mut count = 0;
+                let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
+                let partitions = match partitions.is_null() {
+                    true => &[],
+                    false => std::slice::from_raw_parts(partitions, count),
+                };
+                let has_leader = |&partition: &*const sys::rd_kafka_TopicPartitionInfo_t| {
+                    let leader = sys::rd_kafka_TopicPartitionInfo_leader(partition);
+                    !leader.is_null() && sys::rd_kafka_Node_id(leader) >= 0
+                };
                 let state = match code {
-                    RDKafkaErrorCode::NoError => Ok(id.filter(|&id| id != (0, 0))),
+                    RDKafkaErrorCode::NoError => Ok(Description {
+                        identity: id.filter(|&id| id != (0, 0)),
+                        partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+                        is_complete: !partitions.is_empty() && partitions.iter().all(has_leader),
+                    }),
                     code => Err(code),
                 };
                 (to_text(sys::rd_kafka_TopicDescription_name(topic)), state)
             };
-            std::slice::from_raw_parts(topics, count).iter().map(answer).collect()
+            Ok(std::slice::from_raw_parts(topics, count).iter().map(answer).collect())
         }
     }
 }

@@ -392,6 +392,55 @@ fn missing_topics_are_created_as_told() {
     assert!(matches!(error, SinkError::MissingTopic { .. }), "{error}");
 }
 
+/// More than fit into one question, some of which are there.
+#[test]
+fn many_topics_are_prepared_together() {
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let names: Vec<String> = (0..120).map(|number| own_topic(&format!("many-{number}"))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut options = options(&brokers);
+    options.create_topics = Some(CreateTopics { partitions: Some(2), ..CreateTopics::default() });
+    let prepare = |topics: &[&str], options: &KafkaOptions| {
+        let sink = KafkaSink::new(options.clone()).unwrap();
+        let topics_of_sink = sink.topics();
+        topics_of_sink
+            .prepare_all(topics, RUNNING)
+            .map(|()| topics.iter().map(|topic| topics_of_sink.prepare(topic, RUNNING).unwrap()).collect::<Vec<_>>())
+    };
+    assert_eq!(prepare(&names[..30], &options).unwrap(), [2; 30]);
+    assert_eq!(prepare(&names[20..], &options).unwrap(), [2; 100]);
+    let looks = KafkaSink::new(options.clone()).unwrap().topics().look(&names, RUNNING).unwrap();
+    assert!(looks.iter().all(|look| look.is_some_and(|look| look.partitions == 2 && !look.was_written)), "{looks:?}");
+    // Of many, the one is named that stands in the way of all.
+    let missing = own_topic("missing");
+    options.create_topics = None;
+    let error = prepare(&[names[0], &missing], &options).unwrap_err();
+    assert!(matches!(&error, SinkError::MissingTopic { topic } if *topic == missing), "{error:?}");
+    futures::executor::block_on(admin(&brokers).delete_topics(&names, &AdminOptions::new())).unwrap();
+}
+
+#[test]
+fn topics_that_are_one_to_metrics_are_both_named_before_one_is_made() {
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let one = own_topic("eu.orders");
+    let other = one.replace("eu.orders", "eu_orders");
+    let prepare = |topics: &[&str]| KafkaSink::new(options(&brokers)).unwrap().topics().prepare_all(topics, RUNNING);
+    let both_named = |error: SinkError| {
+        let SinkError::Collision { topic, other: second } = &error else { panic!("{error:?}") };
+        assert_eq!([topic, second].into_iter().collect::<std::collections::BTreeSet<_>>(), [&one, &other].into());
+        assert!(error.hint().is_some());
+    };
+    both_named(prepare(&[&one, &other]).unwrap_err());
+    let (_, problems) = check(options(&brokers), &[one.clone(), other.clone()]).unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems.into_iter().for_each(&both_named);
+    // Nor beside one that others have made.
+    prepare(&[&one]).unwrap();
+    both_named(prepare(&[&other]).unwrap_err());
+    both_named(check(options(&brokers), &[other.clone()]).unwrap().1.remove(0));
+    delete_topic(&brokers, &one);
+}
+
 #[test]
 fn a_message_beyond_the_topics_limit_is_named() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
@@ -434,8 +483,8 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
         let error = delivery.blocking_recv().unwrap().unwrap_err();
         assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");
-        // The client is alive as long as its task needs to end: what was in flight is refused, or sent again.
-        while sink.producer.outstanding.oldest().is_some() {
+        // The client is alive for as long as its task needs to end. Either it can't go on, or what was in flight is sent again.
+        while sink.producer.outstanding.oldest().is_some() && !sink.producer.has_refused() {
             std::thread::yield_now();
         }
         drop(sink);
@@ -511,7 +560,7 @@ fn what_a_broker_says_about_a_message_is_what_is_reported() {
 fn a_topic_that_is_made_again_is_seen_to_be_another_one() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("again");
-    let look = || KafkaSink::new(options(&brokers)).unwrap().topics().look(&[&topic]).unwrap().remove(0);
+    let look = || KafkaSink::new(options(&brokers)).unwrap().topics().look(&[&topic], RUNNING).unwrap().remove(0);
     assert_eq!(look(), None);
     let prepared = || {
         let sink = KafkaSink::new(options(&brokers)).unwrap();
@@ -688,7 +737,7 @@ fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
     let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
-    let (producer, topics) = (Arc::clone(&sink.producer), sink.topics());
+    let (producer, topics) = (Arc::clone(&sink.producer), Arc::clone(&sink.topics));
     let (enough, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
     let (sent, deliveries) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
@@ -710,6 +759,11 @@ fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
         stopped.store(true, Ordering::Relaxed);
         let error = refused.join().unwrap().unwrap_err();
         assert!(error.is_transient(), "{error:?}");
+        // It is patient for longer than one question may take.
+        while !topics.asked_again.load(Ordering::Relaxed) {
+            assert!(!patient.is_finished());
+            std::thread::yield_now();
+        }
         assert!(!sender.is_finished() && !patient.is_finished());
         enough.store(true, Ordering::Relaxed);
         broker.signal("-CONT");

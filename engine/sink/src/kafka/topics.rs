@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::metadata::{Metadata, MetadataTopic};
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::producer::{Producer, reason_of};
+use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
 use crate::{SinkError, TopicIdentity, TopicLook, Topics};
 
@@ -17,6 +17,8 @@ use crate::{SinkError, TopicIdentity, TopicLook, Topics};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new topic may take until it has leaders for all partitions.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Topics of one question, so that an answer is neither large nor late.
+const TOPICS_PER_QUESTION: usize = 100;
 /// Between two attempts at the same.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How soon a raised stop flag is noticed.
@@ -43,26 +45,39 @@ pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Ve
         cluster_id: sink.producer.cluster_id(ANSWER_TIMEOUT),
         topic_count: metadata.topics().len(),
     };
-    let problem = |topic: &String| match metadata.topics().iter().find(|found| found.name() == topic) {
-        None => sink.topics.check_creation(topic).err(),
-        Some(found) => match state_of(found) {
-            Ok(TopicState::Missing) => sink.topics.check_creation(topic).err(),
-            Ok(_) => sink.topics.check_settings(topic).err(),
-            Err(error) => Some(error),
-        },
-    };
-    let problems = topics.iter().filter_map(problem).collect();
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let mut problems = Vec::new();
+    let (mut missing, mut there) = (Vec::new(), Vec::new());
+    for (&topic, state) in names.iter().zip(sink.topics.describe(&names, &|| false)?) {
+        match state {
+            Ok(TopicState::Missing) => missing.push(topic),
+            Ok(_) => there.push(topic),
+            Err(error) => problems.push(error),
+        }
+    }
+    let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+    for (index, topic) in missing.iter().enumerate() {
+        let creation = sink.topics.check_creation(topic).err();
+        problems.extend(creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))));
+    }
+    problems.extend(sink.topics.check_settings(&there, &|| false)?);
     Ok((info, problems))
 }
 
+/// Of a topic that has the same name as another one to Kafka's metrics.
+fn collision<'a>(topic: &str, others: impl IntoIterator<Item = &'a &'a str>) -> Option<SinkError> {
+    let in_metrics = |name: &str| name.replace('.', "_");
+    let other = others.into_iter().find(|other| **other != topic && in_metrics(other) == in_metrics(topic))?;
+    Some(SinkError::Collision { topic: topic.into(), other: (*other).into() })
+}
+
 /// What brokers say about a topic.
+#[derive(Clone, Copy)]
 enum TopicState {
     Missing,
     /// It exists; some partitions have no leader at the moment.
     Incomplete,
-    Complete {
-        partitions: u32,
-    },
+    Complete(Prepared),
 }
 
 /// What the sink knows of its topics, and how it comes to know it.
@@ -74,6 +89,9 @@ pub(super) struct KafkaTopics {
     pub(super) retry: Duration,
     /// A broker has answered a question.
     answered: AtomicBool,
+    /// A question was not answered in time.
+    #[cfg(test)]
+    pub(super) asked_again: AtomicBool,
     prepared: Mutex<HashMap<Arc<str>, Prepared>>,
 }
 
@@ -85,12 +103,18 @@ struct Prepared {
 
 impl Topics for KafkaTopics {
     fn prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError> {
-        if let Some(prepared) = self.lock().get(topic) {
-            return Ok(prepared.partitions);
+        let known = self.lock().get(topic).map(|prepared| prepared.partitions);
+        if let Some(partitions) = known {
+            return Ok(partitions);
         }
+        self.prepare_all(&[topic], stopped)?;
+        Ok(self.lock()[topic].partitions)
+    }
+
+    fn prepare_all(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
         let start = Instant::now();
         let prepared = loop {
-            let error = match self.try_to_prepare(topic, stopped) {
+            let error = match self.try_to_prepare(topics, stopped) {
                 Err(error) if error.is_transient() => error,
                 result => break result?,
             };
@@ -98,47 +122,42 @@ impl Topics for KafkaTopics {
             if !answered || stopped() || start.elapsed() + RETRY_PAUSE > self.retry {
                 return Err(error);
             }
-            tracing::warn!(topic, %error, "a question about a topic was not answered, will be asked again");
+            tracing::warn!(%error, "a question about topics was not answered, will be asked again");
+            #[cfg(test)]
+            self.asked_again.store(true, Ordering::Relaxed);
             let again = Instant::now() + RETRY_PAUSE;
             while Instant::now() < again && !stopped() {
                 std::thread::sleep(STOP_CHECK);
             }
         };
-        Ok(self.lock().entry(topic.into()).or_insert(prepared).partitions)
+        let mut known = self.lock();
+        for (&topic, prepared) in topics.iter().zip(prepared) {
+            known.entry(topic.into()).or_insert(prepared);
+        }
+        Ok(())
     }
 
     fn identity(&self, topic: &str) -> Option<TopicIdentity> {
         self.lock().get(topic)?.identity
     }
 
-    fn look(&self, topics: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
-        let running = &|| false;
-        let mut counts = Vec::with_capacity(topics.len());
-        for &topic in topics {
-            counts.push(match self.topic_state(topic, running)? {
-                TopicState::Complete { partitions } => Some(partitions),
-                TopicState::Incomplete => Some(self.wait_for_leaders(topic, running)?),
-                TopicState::Missing => None,
-            });
-        }
+    fn look(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        let states = self.describe(topics, stopped)?.into_iter().collect::<Result<Vec<TopicState>, _>>()?;
+        let exists: Vec<bool> = states.iter().map(|state| !matches!(state, TopicState::Missing)).collect();
+        let there: Vec<&str> =
+            topics.iter().zip(&exists).filter_map(|(&topic, exists)| exists.then_some(topic)).collect();
+        let found = self.wait_for_leaders(&there, stopped)?;
         let partitions: Vec<(&str, u32)> =
-            topics.iter().zip(&counts).filter_map(|(&topic, count)| count.map(|count| (topic, count))).collect();
-        let mut first = self.offsets(&partitions, Offset::Beginning)?.into_iter();
-        let mut end = self.offsets(&partitions, Offset::End)?.into_iter();
-        let names: Vec<Arc<str>> = partitions.iter().map(|&(topic, _)| topic.into()).collect();
-        let identities = self.producer.topic_identities(&names, ANSWER_TIMEOUT);
-        let looks = topics.iter().zip(counts).map(|(&topic, count)| {
-            count.map(|partitions| {
-                let (first, end) = (first.next().expect("as many"), end.next().expect("as many"));
-                TopicLook {
-                    partitions,
-                    holds_messages: first.iter().zip(&end).any(|(first, end)| first < end),
-                    was_written: end.iter().any(|&end| end > 0),
-                    identity: identities.get(topic).copied(),
-                }
-            })
+            there.iter().zip(&found).map(|(&topic, found)| (topic, found.partitions)).collect();
+        let first = self.offsets(&partitions, Offset::Beginning)?;
+        let end = self.offsets(&partitions, Offset::End)?;
+        let mut looks = found.iter().zip(first.iter().zip(&end)).map(|(found, (first, end))| TopicLook {
+            partitions: found.partitions,
+            holds_messages: first.iter().zip(end).any(|(first, end)| first < end),
+            was_written: end.iter().any(|&end| end > 0),
+            identity: found.identity,
         });
-        Ok(looks.collect())
+        Ok(exists.into_iter().map(|exists| if exists { looks.next() } else { None }).collect())
     }
 }
 
@@ -151,6 +170,8 @@ impl KafkaTopics {
             create: options.create_topics,
             retry: options.retry,
             answered: AtomicBool::new(false),
+            #[cfg(test)]
+            asked_again: AtomicBool::new(false),
             prepared: Mutex::default(),
         }
     }
@@ -162,6 +183,10 @@ impl KafkaTopics {
 
     pub(super) fn identities(&self) -> HashMap<String, TopicIdentity> {
         self.lock().iter().filter_map(|(topic, prepared)| Some((topic.to_string(), prepared.identity?))).collect()
+    }
+
+    pub(super) fn partitions_of(&self, topic: &str) -> Option<u32> {
+        self.lock().get(topic).map(|prepared| prepared.partitions)
     }
 
     /// The topics that are prepared, with the number of their partitions.
@@ -177,14 +202,30 @@ impl KafkaTopics {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_to_prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<Prepared, SinkError> {
-        if let TopicState::Missing = self.topic_state(topic, stopped)? {
-            self.create(topic)?;
+    /// Nothing is made before it is clear that all that is missing may be.
+    fn try_to_prepare(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Prepared>, SinkError> {
+        let mut missing = Vec::new();
+        for (&topic, state) in topics.iter().zip(self.describe(topics, stopped)?) {
+            if let TopicState::Missing = state? {
+                missing.push(topic);
+            }
         }
-        let partitions = self.wait_for_leaders(topic, stopped)?;
-        self.check_settings(topic)?;
-        let identity = self.producer.topic_identities(&[topic.into()], ANSWER_TIMEOUT).remove(topic);
-        Ok(Prepared { partitions, identity })
+        if !missing.is_empty() {
+            let metadata = self.metadata(None, stopped)?;
+            let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+            for (index, topic) in missing.iter().enumerate() {
+                self.check_creation(topic)?;
+                if let Some(error) = collision(topic, existing.iter().chain(&missing[..index])) {
+                    return Err(error);
+                }
+            }
+            missing.chunks(TOPICS_PER_QUESTION).try_for_each(|topics| self.create(topics, stopped))?;
+        }
+        let found = self.wait_for_leaders(topics, stopped)?;
+        match self.check_settings(topics, stopped)?.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(found),
+        }
     }
 
     /// An offset of each partition of some topics, which have so many.
@@ -195,18 +236,25 @@ impl KafkaTopics {
                 Ok(offsets) => return Ok(offsets),
                 // A partition whose leader has just changed is asked for again.
                 Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(code) if is_no_answer(code) => return Err(self.unreachable(&reason_of(code))),
                 Err(code) => return Err(SinkError::Client(format!("offsets of topics: {}", reason_of(code)))),
             }
         }
     }
 
-    fn wait_for_leaders(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError> {
-        // The broker that answers may hear of the topic later than the one that made it.
+    fn wait_for_leaders(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Prepared>, SinkError> {
+        // The broker that answers may hear of a topic later than the one that made it.
         let started = Instant::now();
         loop {
-            if let TopicState::Complete { partitions } = self.topic_state(topic, stopped)? {
-                return Ok(partitions);
+            let mut found = Vec::with_capacity(topics.len());
+            let mut incomplete = None;
+            for (topic, state) in topics.iter().zip(self.describe(topics, stopped)?) {
+                match state? {
+                    TopicState::Complete(prepared) => found.push(prepared),
+                    TopicState::Missing | TopicState::Incomplete => incomplete = Some(topic),
+                }
             }
+            let Some(topic) = incomplete else { return Ok(found) };
             if started.elapsed() >= CREATION_TIMEOUT || stopped() {
                 return Err(SinkError::Unreachable {
                     brokers: self.brokers.clone(),
@@ -217,20 +265,70 @@ impl KafkaTopics {
         }
     }
 
-    fn create(&self, topic: &str) -> Result<(), SinkError> {
-        let create = self.check_creation(topic)?;
+    fn create(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
+        let create = self.check_creation(topics[0])?;
         let partitions = create.partitions.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
         let replication = create.replication.map_or(-1, i32::from);
-        match self.producer.create_topic(topic, partitions, replication, &create.config, ANSWER_TIMEOUT) {
-            Ok(()) => {
-                tracing::info!(topic, "topic created");
-                Ok(())
+        let failed = |topic: &str, (code, reason): (RDKafkaErrorCode, String)| match is_no_answer(code) {
+            true => self.unreachable(&reason),
+            false => SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) },
+        };
+        let request = self.producer.create_topics(topics, partitions, replication, &create.config, ANSWER_TIMEOUT);
+        let request = request.map_err(|error| failed(topics[0], error))?;
+        let answers = self.answer(&request, stopped)?.created_topics().map_err(|error| failed(topics[0], error))?;
+        let mut result = Ok(());
+        for (topic, answer) in answers {
+            match answer {
+                Ok(()) => tracing::info!(topic, "topic created"),
+                // Somebody was quicker.
+                Err((RDKafkaErrorCode::TopicAlreadyExists, _)) => {}
+                Err(error) => result = result.and(Err(failed(&topic, error))),
             }
-            // Somebody was quicker.
-            Err((RDKafkaErrorCode::TopicAlreadyExists, _)) => Ok(()),
-            Err((code, reason)) if is_no_answer(code) => Err(self.unreachable(&reason)),
-            Err((code, reason)) => Err(SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) }),
         }
+        result
+    }
+
+    /// Waits for an answer as long as brokers may take.
+    fn answer(&self, request: &Request, stopped: &dyn Fn() -> bool) -> Result<Event, SinkError> {
+        let deadline = Instant::now() + ANSWER_TIMEOUT + RETRY_PAUSE;
+        loop {
+            if let Some(event) = request.answer(STOP_CHECK) {
+                return Ok(event);
+            }
+            if Instant::now() >= deadline || stopped() {
+                return Err(self.unreachable("no answer"));
+            }
+        }
+    }
+
+    /// What brokers say about topics, in their order.
+    fn describe(
+        &self,
+        topics: &[&str],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<Result<TopicState, SinkError>>, SinkError> {
+        let Some(first) = topics.first() else { return Ok(Vec::new()) };
+        // Which waits for a connection, says why there is none, and finds out whom to ask.
+        self.metadata(Some(first), stopped)?;
+        let mut known: HashMap<String, Result<Description, RDKafkaErrorCode>> = HashMap::new();
+        for topics in topics.chunks(TOPICS_PER_QUESTION) {
+            let event = self.answer(&self.producer.describe_topics(topics, ANSWER_TIMEOUT), stopped)?;
+            known.extend(event.topics().map_err(|(code, reason)| match is_no_answer(code) {
+                true => self.unreachable(&reason),
+                false => SinkError::Client(format!("a question about topics: {reason}")),
+            })?);
+        }
+        let state = |topic: &&str| match known.get(*topic) {
+            Some(Ok(Description { is_complete: true, partitions, identity })) => {
+                Ok(TopicState::Complete(Prepared { partitions: *partitions, identity: *identity }))
+            }
+            Some(Ok(_) | Err(RDKafkaErrorCode::LeaderNotAvailable)) => Ok(TopicState::Incomplete),
+            Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) | None => Ok(TopicState::Missing),
+            Some(Err(code)) => {
+                Err(SinkError::Topic { topic: (*topic).into(), reason: reason_of(*code), hint: hint_of(*code) })
+            }
+        };
+        Ok(topics.iter().map(state).collect())
     }
 
     /// How a topic that is missing would be created, if that would do.
@@ -240,18 +338,21 @@ impl KafkaTopics {
         Ok(create)
     }
 
-    /// Refuses a topic that would refuse our messages. One whose settings we may not see passes.
-    fn check_settings(&self, topic: &str) -> Result<(), SinkError> {
-        let policy = self.producer.topic_setting(topic, c"cleanup.policy", ANSWER_TIMEOUT);
-        if policy.is_none() {
-            tracing::debug!(topic, "brokers don't tell the settings of the topic");
+    /// Topics that would refuse our messages. One whose settings we may not see passes.
+    fn check_settings(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<SinkError>, SinkError> {
+        let mut problems = Vec::new();
+        for topics in topics.chunks(TOPICS_PER_QUESTION) {
+            let event = self.answer(&self.producer.topic_settings(topics, ANSWER_TIMEOUT), stopped)?;
+            let policies = event.settings(c"cleanup.policy");
+            for &topic in topics {
+                let policy = policies.get(topic);
+                if policy.is_none() {
+                    tracing::debug!(topic, "brokers don't tell the settings of the topic");
+                }
+                problems.extend(check_policy(topic, policy.map(String::as_str)).err());
+            }
         }
-        check_policy(topic, policy.as_deref())
-    }
-
-    fn topic_state(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<TopicState, SinkError> {
-        let metadata = self.metadata(Some(topic), stopped)?;
-        metadata.topics().iter().find(|found| found.name() == topic).map_or(Ok(TopicState::Missing), state_of)
+        Ok(problems)
     }
 
     /// Asks until a broker answers, which takes a few attempts while connections are being made. At the start, gives up
@@ -271,6 +372,9 @@ impl KafkaTopics {
                     return Ok(metadata);
                 }
                 Err(code) if !is_no_answer(code) => return Err(SinkError::Client(reason_of(code))),
+                Err(_) if !self.answered.load(Ordering::Relaxed) && self.journal.is_authentication() => {
+                    return Err(self.journal.refused(&self.brokers));
+                }
                 Err(_) if self.journal.was_refused() || left.is_zero() || stopped() => {
                     return Err(self.unreachable(&format!("no answer within {} s", started.elapsed().as_secs())));
                 }
@@ -287,24 +391,6 @@ impl KafkaTopics {
     fn unreachable(&self, reason: &str) -> SinkError {
         self.journal.unreachable(&self.brokers, reason)
     }
-}
-
-fn state_of(found: &MetadataTopic) -> Result<TopicState, SinkError> {
-    match found.error() {
-        None => {}
-        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Ok(TopicState::Missing),
-        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => return Ok(TopicState::Incomplete),
-        Some(error) => {
-            let code = error.into();
-            let (topic, reason) = (found.name().to_owned(), reason_of(code));
-            return Err(SinkError::Topic { topic, reason, hint: hint_of(code) });
-        }
-    }
-    let partitions = found.partitions();
-    if partitions.is_empty() || partitions.iter().any(|partition| partition.leader() < 0) {
-        return Ok(TopicState::Incomplete);
-    }
-    Ok(TopicState::Complete { partitions: partitions.len() as u32 })
 }
 
 fn check_policy(topic: &str, policy: Option<&str>) -> Result<(), SinkError> {

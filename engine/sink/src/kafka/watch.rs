@@ -2,7 +2,7 @@
 //!
 //! librdkafka repeats a message whose topic is unknown to the broker without end and without a word, for the broker may only
 //! have not heard of it yet; and a topic that was deleted and created anew gets the rest of the messages as if it held the
-//! others. So the sink asks by itself: rarely while messages get through, often while they do not.
+//! others. Partitions that are added are not used before the next start, and that is worth a word. So the sink asks by itself: rarely while messages get through, often while they do not.
 //!
 //! The questions take no thread: they are sent, and their answers are fetched at one of the next looks.
 
@@ -43,6 +43,13 @@ impl Watch {
             for (topic, identity) in self.topics.identities() {
                 self.found.identities.entry(topic).or_insert(identity);
             }
+            for (topic, used, now) in self.found.grown(&answers, |topic| self.topics.partitions_of(topic)) {
+                tracing::warn!(
+                    topic,
+                    "it has {now} partitions now; the {used} that this run began with are used on, so that no key moves. To take up \
+                     the others, stop the task when its consumers may see that, and start it with --accept partitions"
+                );
+            }
             return self.found.judge(answers, now);
         }
         let interval = match in_trouble || !self.found.missing.is_empty() {
@@ -66,16 +73,32 @@ struct Found {
     identities: HashMap<String, TopicIdentity>,
     /// Since when a topic is not known.
     missing: HashMap<String, Instant>,
+    /// Partitions of which it has been said that they are new.
+    said: HashMap<String, u32>,
 }
 
 impl Found {
+    /// Topics that have more partitions than are `used`, each with both numbers, once.
+    fn grown(&mut self, answers: &[TopicAnswer], used: impl Fn(&str) -> Option<u32>) -> Vec<(String, u32, u32)> {
+        let mut grown = Vec::new();
+        for (topic, answer) in answers {
+            if let (Ok(found), Some(used)) = (answer, used(topic))
+                && found.partitions > *self.said.get(topic).unwrap_or(&used)
+            {
+                self.said.insert(topic.clone(), found.partitions);
+                grown.push((topic.clone(), used, found.partitions));
+            }
+        }
+        grown
+    }
+
     fn judge(&mut self, answers: Vec<TopicAnswer>, now: Instant) -> Option<SinkError> {
         let gone = |topic, what| Some(SinkError::TopicGone { topic, what });
         for (topic, state) in answers {
             match state {
-                Ok(identity) => {
+                Ok(found) => {
                     self.missing.remove(&topic);
-                    let Some(identity) = identity else { continue };
+                    let Some(identity) = found.identity else { continue };
                     if *self.identities.entry(topic.clone()).or_insert(identity) != identity {
                         return gone(topic, "was deleted and created anew");
                     }
@@ -96,14 +119,18 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use super::super::producer::Description;
     use super::*;
 
-    const UNKNOWN: Result<Option<TopicIdentity>, RDKafkaErrorCode> = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+    type Answer = Result<Option<TopicIdentity>, RDKafkaErrorCode>;
+
+    const UNKNOWN: Answer = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
 
     /// The topic of which something is said, by seconds and answers.
-    fn judge(answers: &[(u64, Result<Option<TopicIdentity>, RDKafkaErrorCode>)]) -> Option<String> {
+    fn judge(answers: &[(u64, Answer)]) -> Option<String> {
         let (mut found, start) = (Found::default(), Instant::now());
-        let judge = |&(second, state): &(u64, Result<Option<TopicIdentity>, RDKafkaErrorCode>)| {
+        let judge = |&(second, state): &(u64, Answer)| {
+            let state = state.map(|identity| Description { identity, partitions: 1, is_complete: true });
             found.judge(vec![("shop".to_owned(), state)], start + Duration::from_secs(second))
         };
         answers.iter().find_map(judge).map(|error| error.to_string())
@@ -125,5 +152,19 @@ mod tests {
         assert_eq!(judge(&[(0, Ok(None)), (1, Ok(Some((1, 2)))), (2, Ok(None)), (3, Ok(Some((1, 2))))]), None);
         let gone = judge(&[(0, Ok(Some((1, 2)))), (1, UNKNOWN), (2, Ok(Some((1, 3))))]);
         assert!(gone.unwrap().contains("created anew"));
+    }
+
+    #[test]
+    fn partitions_that_are_added_are_told_once() {
+        let mut found = Found::default();
+        let mut told = |partitions| {
+            let description = Description { identity: None, partitions, is_complete: true };
+            let answers = [("shop".to_owned(), Ok(description)), ("gone".to_owned(), Err(RDKafkaErrorCode::Fail))];
+            found.grown(&answers, |topic| (topic == "shop").then_some(3))
+        };
+        assert_eq!(told(3), []);
+        assert_eq!(told(5), [("shop".to_owned(), 3, 5)]);
+        assert_eq!(told(5), []);
+        assert_eq!(told(6), [("shop".to_owned(), 3, 6)]);
     }
 }

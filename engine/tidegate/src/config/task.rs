@@ -50,7 +50,7 @@ pub struct Task {
     pub memory_bytes: u64,
     /// `threads`: how many cores transform and encode. Default `auto`: all that this process may use.
     pub threads: NonZeroUsize,
-    /// `state`: the folder of checkpoint, schema history and dead letters. Default `state/<task>`.
+    /// `state`: the folder of the checkpoint, its lock, and rows that wait for an XA COMMIT. Default `state/<task>`.
     pub state: PathBuf,
     /// `retry`.
     pub retry: RetryOptions,

@@ -53,6 +53,8 @@ pub enum RouteError {
     Encode(#[from] EncodeError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error("table {table} has no column \"{column}\", which its chunk_by names")]
+    ChunkBy { table: TableName, column: String },
     #[error("table {table}: {error}")]
     Topic { table: TableName, error: config::TopicNameError },
 }
@@ -96,6 +98,17 @@ impl Route {
         let mut values = Values::default();
         self.encoder.encode(&batch, first_id, &mut values)?;
         Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
+    }
+}
+
+/// What stands against sending a table, whatever its topic is like.
+pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
+    let rule = rule_of(task, table.name());
+    plan_transform(&task.tables, table)?;
+    Partitioner::new(partition_policy(&rule.partition), partition_hash(task.partition_hash), table, 1)?;
+    match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
+        Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
+        None => Ok(()),
     }
 }
 

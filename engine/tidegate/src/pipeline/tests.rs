@@ -55,11 +55,15 @@ impl Topics for OddTopics {
         Ok(1)
     }
 
+    fn prepare_all(&self, _: &[&str], _: &dyn Fn() -> bool) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn identity(&self, _: &str) -> Option<TopicIdentity> {
         None
     }
 
-    fn look(&self, _: &[&str]) -> Result<Vec<Option<TopicLook>>, SinkError> {
+    fn look(&self, _: &[&str], _: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
         unreachable!("nobody looks")
     }
 }

@@ -149,6 +149,11 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the same thing may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, SourceError::Mysql(error) if error.is_transient())
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
