@@ -437,7 +437,7 @@ fn topics_that_are_one_to_metrics_are_both_named_before_one_is_made() {
     // Nor beside one that others have made.
     prepare(&[&one]).unwrap();
     both_named(prepare(&[&other]).unwrap_err());
-    both_named(check(options(&brokers), &[other.clone()]).unwrap().1.remove(0));
+    both_named(check(options(&brokers), std::slice::from_ref(&other)).unwrap().1.remove(0));
     delete_topic(&brokers, &one);
 }
 
