@@ -51,6 +51,11 @@ pub enum PartitionHash {
     Canal,
 }
 
+impl PartitionHash {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+}
+
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartitionError {
     #[error("table {table} has no column \"{column}\" to partition by")]

@@ -24,10 +24,13 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{
-    AvroOptions, CanalOptions, ColumnsInOld, DdlType, Format, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
-    PartitionHash, PartitionPolicy, Profile, SourceOptions, TableRule, TableSelection, Task, ZeroDate,
+    AvroOptions, CanalOptions, Format, NonEmptyTopics, Profile, SourceOptions, TableRule, TableSelection, Task,
 };
 use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
+use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
+use tidegate_format::encode::text::{EnumText, SetText};
+use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::connection::list_names;
 use tidegate_mysql::ledger::TableChunks;
@@ -595,10 +598,6 @@ fn policy_text(policy: &PartitionPolicy) -> String {
 
 /// Everything in `format` that changes a byte of a row's message.
 fn format_options(format: &Format) -> Vec<(String, String)> {
-    let label = |form, number: &str| match form {
-        LabelOrNumber::Label => "label".to_owned(),
-        LabelOrNumber::Number => number.to_owned(),
-    };
     let (name, options) = match format {
         Format::CanalJson(CanalOptions {
             profile,
@@ -614,20 +613,20 @@ fn format_options(format: &Format) -> Vec<(String, String)> {
             vec![
                 ("profile", word(Profile::WORDS, *profile)),
                 ("time_zone", offset_text(*time_zone_offset_s)),
-                ("enum", label(*enums, "index")),
-                ("set", label(*sets, "bits")),
-                ("mysql_type", word(MysqlTypeText::WORDS, *mysql_type)),
-                ("old", word(ColumnsInOld::WORDS, *old)),
-                ("ddl_type", word(DdlType::WORDS, *ddl_type)),
-                ("zero_date", word(ZeroDate::WORDS, *zero_date)),
+                ("enum", word(EnumText::WORDS, *enums)),
+                ("set", word(SetText::WORDS, *sets)),
+                ("mysql_type", word(MysqlType::WORDS, *mysql_type)),
+                ("old", word(OldColumns::WORDS, *old)),
+                ("ddl_type", word(StatementType::WORDS, *ddl_type)),
+                ("zero_date", word(Substitute::WORDS, *zero_date)),
             ],
         ),
         Format::DtsAvro(AvroOptions { enums, sets, zero_date, transactions, heartbeats }) => (
             "dts_avro",
             vec![
-                ("enum", label(*enums, "index")),
-                ("set", label(*sets, "bits")),
-                ("zero_date", word(ZeroDate::WORDS, *zero_date)),
+                ("enum", word(EnumText::WORDS, *enums)),
+                ("set", word(SetText::WORDS, *sets)),
+                ("zero_date", word(Substitute::WORDS, *zero_date)),
                 ("transactions", transactions.to_string()),
                 ("heartbeats", heartbeats.to_string()),
             ],

@@ -235,12 +235,7 @@ pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::Broke
 
 fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
     let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
-        let mechanism = match sasl.mechanism {
-            config::Sasl::Plain => kafka::SaslMechanism::Plain,
-            config::Sasl::ScramSha256 => kafka::SaslMechanism::ScramSha256,
-            config::Sasl::ScramSha512 => kafka::SaslMechanism::ScramSha512,
-        };
-        Ok(kafka::Sasl { mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
+        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
     });
     let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
         Ok(kafka::Tls {

@@ -40,12 +40,22 @@ pub enum EnumText {
     Label,
 }
 
+impl EnumText {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("label", EnumText::Label), ("index", EnumText::Index)];
+}
+
 /// How SET values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetText {
     /// The members as bits of a number, the first label as the lowest.
     Bits,
     Labels,
+}
+
+impl SetText {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("label", SetText::Labels), ("bits", SetText::Bits)];
 }
 
 /// What the text of a value depends on besides its type.

@@ -23,6 +23,12 @@ pub enum Substitute {
     Epoch,
 }
 
+impl Substitute {
+    /// As a task file has them, and what leaves dates as they are.
+    pub const WORDS: &[(&str, Option<Self>)] =
+        &[("text", None), ("null", Some(Substitute::Null)), ("epoch", Some(Substitute::Epoch))];
+}
+
 /// The substitution for one table version.
 #[derive(Debug)]
 pub struct ZeroDates {

@@ -48,6 +48,17 @@ pub enum TlsMode {
     VerifyIdentity,
 }
 
+impl TlsMode {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[
+        ("disabled", TlsMode::Disabled),
+        ("preferred", TlsMode::Preferred),
+        ("required", TlsMode::Required),
+        ("verify_ca", TlsMode::VerifyCa),
+        ("verify_identity", TlsMode::VerifyIdentity),
+    ];
+}
+
 /// All files are PEM.
 #[derive(Debug, Clone, Default)]
 pub struct TlsOptions {

@@ -49,6 +49,15 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
+impl SaslMechanism {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[
+        ("plain", SaslMechanism::Plain),
+        ("scram_sha_256", SaslMechanism::ScramSha256),
+        ("scram_sha_512", SaslMechanism::ScramSha512),
+    ];
+}
+
 /// PEM files. Without `ca` the system's certificates are trusted.
 #[derive(Clone)]
 pub struct Tls {

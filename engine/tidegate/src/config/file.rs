@@ -5,16 +5,19 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tidegate_mysql::history::UnloggedRowsPolicy;
 
 use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
-use super::task::{
-    ColumnsInOld, Consistency, DdlPolicy, DdlType, Delivery, LabelOrNumber, MysqlTypeText, NonEmptyTopics,
-    PartitionHash, PartitionPolicy, Profile, Sasl, TlsMode, ZeroDate,
-};
+use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile};
 use super::yaml::Node;
+use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
+use tidegate_format::encode::text::{EnumText, SetText};
+use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_mysql::history::UnloggedRowsPolicy;
+use tidegate_mysql::wire::TlsMode;
+use tidegate_sink::kafka::SaslMechanism;
 
 /// A list as it is written: its items, each with its place.
 pub(super) type Listed<T> = Vec<(T, Place)>;
@@ -84,7 +87,7 @@ pub(super) struct SinkFile {
 }
 
 pub(super) struct SecurityFile {
-    pub(super) sasl: Field<Sasl>,
+    pub(super) sasl: Field<SaslMechanism>,
     pub(super) user: Field<String>,
     pub(super) password: Field<Secret>,
     pub(super) tls: Field<Switch<KafkaTlsFile>>,
@@ -112,18 +115,18 @@ pub(super) struct FormatFile {
 pub(super) struct CanalFile {
     pub(super) profile: Field<Profile>,
     pub(super) time_zone: Field<i32>,
-    pub(super) enums: Field<LabelOrNumber>,
-    pub(super) sets: Field<LabelOrNumber>,
-    pub(super) mysql_type: Field<MysqlTypeText>,
-    pub(super) old: Field<ColumnsInOld>,
-    pub(super) ddl_type: Field<DdlType>,
-    pub(super) zero_date: Field<ZeroDate>,
+    pub(super) enums: Field<EnumText>,
+    pub(super) sets: Field<SetText>,
+    pub(super) mysql_type: Field<MysqlType>,
+    pub(super) old: Field<OldColumns>,
+    pub(super) ddl_type: Field<StatementType>,
+    pub(super) zero_date: Field<Option<Substitute>>,
 }
 
 pub(super) struct AvroFile {
-    pub(super) enums: Field<LabelOrNumber>,
-    pub(super) sets: Field<LabelOrNumber>,
-    pub(super) zero_date: Field<ZeroDate>,
+    pub(super) enums: Field<EnumText>,
+    pub(super) sets: Field<SetText>,
+    pub(super) zero_date: Field<Option<Substitute>>,
     pub(super) transactions: Field<bool>,
     pub(super) heartbeats: Field<bool>,
 }
@@ -289,7 +292,7 @@ fn null(value: Value<'_>) -> Option<()> {
 
 fn security(s: &Section<'_>) -> SecurityFile {
     SecurityFile {
-        sasl: s.field("sasl", |v| v.word(Sasl::WORDS)),
+        sasl: s.field("sasl", |v| v.word(SaslMechanism::WORDS)),
         user: s.field("user", Value::text),
         password: s.field("password", secret),
         tls: s.field("tls", |v| switch(v, kafka_tls)),
@@ -352,9 +355,9 @@ fn canal_json(s: &Section<'_>) -> CanalFile {
         }),
         enums: enums(s),
         sets: sets(s),
-        mysql_type: s.field("mysql_type", |v| v.word(MysqlTypeText::WORDS)),
-        old: s.field("old", |v| v.word(ColumnsInOld::WORDS)),
-        ddl_type: s.field("ddl_type", |v| v.word(DdlType::WORDS)),
+        mysql_type: s.field("mysql_type", |v| v.word(MysqlType::WORDS)),
+        old: s.field("old", |v| v.word(OldColumns::WORDS)),
+        ddl_type: s.field("ddl_type", |v| v.word(StatementType::WORDS)),
         zero_date: zero_date(s),
     }
 }
@@ -369,16 +372,16 @@ fn dts_avro(s: &Section<'_>) -> AvroFile {
     }
 }
 
-fn enums(s: &Section<'_>) -> Field<LabelOrNumber> {
-    s.field("enum", |v| v.word(&[("label", LabelOrNumber::Label), ("index", LabelOrNumber::Number)]))
+fn enums(s: &Section<'_>) -> Field<EnumText> {
+    s.field("enum", |v| v.word(EnumText::WORDS))
 }
 
-fn sets(s: &Section<'_>) -> Field<LabelOrNumber> {
-    s.field("set", |v| v.word(&[("label", LabelOrNumber::Label), ("bits", LabelOrNumber::Number)]))
+fn sets(s: &Section<'_>) -> Field<SetText> {
+    s.field("set", |v| v.word(SetText::WORDS))
 }
 
-fn zero_date(s: &Section<'_>) -> Field<ZeroDate> {
-    s.field("zero_date", |v| v.word(ZeroDate::WORDS))
+fn zero_date(s: &Section<'_>) -> Field<Option<Substitute>> {
+    s.field("zero_date", |v| v.word(Substitute::WORDS))
 }
 
 fn full_load(s: &Section<'_>) -> FullLoadFile {

@@ -28,11 +28,10 @@ pub use reader::Problem;
 pub use secret::{Secret, SecretError};
 pub use tables::{TableRule, TableSelection};
 pub use task::{
-    AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, ColumnsInOld, Consistency, CreateTopics,
-    DdlPolicy, DdlType, Delivery, Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LabelOrNumber,
-    LoadOptions, MysqlOptions, MysqlTlsOptions, MysqlTypeText, NonEmptyTopics, ParquetOptions, PartitionHash,
-    PartitionPolicy, Profile, RetryOptions, Sasl, SaslOptions, SinkOptions, SourceOptions, Task, TlsMode,
-    TopicNameError, TopicTemplate, ZeroDate,
+    AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
+    Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
+    NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions, Task,
+    TopicNameError, TopicTemplate,
 };
 pub use yaml::Location;
 

@@ -17,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
-use super::task::{PartitionPolicy, TopicTemplate};
+use super::task::TopicTemplate;
 use super::yaml::Location;
+use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::names::fold;
 
 /// What one entry of `tables` says about the tables that it selects.

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
-use tidegate_mysql::history::UnloggedRowsPolicy;
 
 use super::file::{
     AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed,
@@ -18,6 +17,13 @@ use super::file::{
 use super::reader::{Field, Place, Report};
 use super::secret::Secret;
 use super::tables::{TableName, TablePattern, TableRule, TableSelection, Tables};
+use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
+use tidegate_format::encode::text::{EnumText, SetText};
+use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_mysql::history::UnloggedRowsPolicy;
+use tidegate_mysql::wire::TlsMode;
+use tidegate_sink::kafka::SaslMechanism;
 
 /// One task: from where, which tables, as what, to where.
 #[derive(Debug, Clone)]
@@ -100,30 +106,6 @@ pub struct MysqlTlsOptions {
     pub client: Option<ClientCertificate>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Plain text.
-    Disabled,
-    /// Encrypted if the server can, without knowing who it is.
-    Preferred,
-    /// Encrypted or not at all, without knowing who the server is.
-    Required,
-    /// And its certificate must come from a trusted authority.
-    VerifyCa,
-    /// And its certificate must be for the host's name.
-    VerifyIdentity,
-}
-
-impl TlsMode {
-    pub(super) const WORDS: &[(&str, Self)] = &[
-        ("disabled", TlsMode::Disabled),
-        ("preferred", TlsMode::Preferred),
-        ("required", TlsMode::Required),
-        ("verify_ca", TlsMode::VerifyCa),
-        ("verify_identity", TlsMode::VerifyIdentity),
-    ];
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     pub cert: PathBuf,
@@ -178,23 +160,11 @@ pub struct KafkaOptions {
 #[derive(Debug, Clone)]
 pub struct SaslOptions {
     /// `sasl`.
-    pub mechanism: Sasl,
+    pub mechanism: SaslMechanism,
     /// `user`. No default.
     pub user: String,
     /// `password`. No default.
     pub password: Secret,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sasl {
-    Plain,
-    ScramSha256,
-    ScramSha512,
-}
-
-impl Sasl {
-    pub(super) const WORDS: &[(&str, Self)] =
-        &[("plain", Sasl::Plain), ("scram_sha_256", Sasl::ScramSha256), ("scram_sha_512", Sasl::ScramSha512)];
 }
 
 /// `sink.security.tls`: `true` for all defaults.
@@ -308,31 +278,6 @@ fn allowed_in_topic(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// `partition`: which messages share a partition, and so keep their order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PartitionPolicy {
-    /// All in partition 0: one total order, one partition's speed.
-    Zero,
-    /// By database and table: order within each table.
-    Table,
-    /// By the primary key, else by a unique key, else partition 0: order for each row. The default, because it alone
-    /// spreads a large table and still keeps what belongs together in order.
-    PrimaryKey,
-    /// By the values of these columns, for consumers that need related rows together.
-    Columns(Vec<String>),
-}
-
-/// `sink.partition_hash`: whose hashing is reproduced bit by bit, so that a consumer finds a key where it was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartitionHash {
-    Dts,
-    Canal,
-}
-
-impl PartitionHash {
-    pub(crate) const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
-}
-
 /// `sink.non_empty_topics`: what becomes of a start without a state, or with a new table, if the topics hold messages
 /// already. Default `refuse`: a task that has lost its state looks the same, and would send all rows again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -355,7 +300,7 @@ pub enum Format {
 
 impl Format {
     /// What becomes of dates that no calendar has.
-    pub fn zero_date(&self) -> ZeroDate {
+    pub fn zero_date(&self) -> Option<Substitute> {
         match self {
             Format::CanalJson(options) => options.zero_date,
             Format::DtsAvro(options) => options.zero_date,
@@ -381,28 +326,28 @@ pub struct CanalOptions {
     /// time repeats an hour every autumn. Default `+00:00`, for the same output wherever the program runs.
     pub time_zone_offset_s: i32,
     /// `enum`: `label` or `index`.
-    pub enums: LabelOrNumber,
+    pub enums: EnumText,
     /// `set`: `label` or `bits`.
-    pub sets: LabelOrNumber,
+    pub sets: SetText,
     /// `mysql_type`: `full` (`int(10) unsigned`) or `base` (`int`). Readers such as Paimon's need the full one.
-    pub mysql_type: MysqlTypeText,
+    pub mysql_type: MysqlType,
     /// `old`: the `changed` columns of an update, or `all`.
-    pub old: ColumnsInOld,
+    pub old: OldColumns,
     /// `ddl_type`.
-    pub ddl_type: DdlType,
+    pub ddl_type: StatementType,
     /// `zero_date`.
-    pub zero_date: ZeroDate,
+    pub zero_date: Option<Substitute>,
 }
 
 /// `format.dts_avro`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AvroOptions {
     /// `enum`: `label` or `index`. Default `label`.
-    pub enums: LabelOrNumber,
+    pub enums: EnumText,
     /// `set`: `label` or `bits`. Default `label`.
-    pub sets: LabelOrNumber,
+    pub sets: SetText,
     /// `zero_date`.
-    pub zero_date: ZeroDate,
+    pub zero_date: Option<Substitute>,
     /// `transactions`: records BEGIN and COMMIT around the changes of each transaction. Only where all messages stand in one
     /// partition of one topic: elsewhere they would frame nothing. Default off.
     pub transactions: bool,
@@ -411,51 +356,22 @@ pub struct AvroOptions {
     pub heartbeats: bool,
 }
 
-/// `ddl_type`: what the `type` of a statement is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DdlType {
-    /// `CREATE`, `ALTER`, `ERASE`, `TRUNCATE`, `RENAME`, `CINDEX`, `DINDEX` or `QUERY`, as Canal writes.
-    Kind,
-    /// `DDL`, as DTS writes.
-    Ddl,
-}
-
-impl DdlType {
-    pub(crate) const WORDS: &[(&str, Self)] = &[("kind", DdlType::Kind), ("ddl", DdlType::Ddl)];
-}
-
-/// `zero_date`: what becomes of a DATE, DATETIME or TIMESTAMP that no calendar has, such as `0000-00-00` or `2010-00-10`.
-/// Default `text`, because everything else makes up a value or drops one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ZeroDate {
-    /// What MySQL shows, digit by digit.
-    Text,
-    Null,
-    /// 1970-01-01 00:00:00.
-    Epoch,
-}
-
-impl ZeroDate {
-    pub(crate) const WORDS: &[(&str, Self)] =
-        &[("text", ZeroDate::Text), ("null", ZeroDate::Null), ("epoch", ZeroDate::Epoch)];
-}
-
 impl CanalOptions {
     /// What the profile decides, and the other defaults.
     pub fn of(profile: Profile) -> CanalOptions {
-        let (labels, ddl_type) = match profile {
-            Profile::Canal => (LabelOrNumber::Number, DdlType::Kind),
-            Profile::Dts => (LabelOrNumber::Label, DdlType::Ddl),
+        let (enums, sets, ddl_type) = match profile {
+            Profile::Canal => (EnumText::Index, SetText::Bits, StatementType::Kind),
+            Profile::Dts => (EnumText::Label, SetText::Labels, StatementType::Ddl),
         };
         CanalOptions {
             profile,
             time_zone_offset_s: 0,
-            enums: labels,
-            sets: labels,
-            mysql_type: MysqlTypeText::Full,
-            old: ColumnsInOld::Changed,
+            enums,
+            sets,
+            mysql_type: MysqlType::Full,
+            old: OldColumns::Changed,
             ddl_type,
-            zero_date: ZeroDate::Text,
+            zero_date: None,
         }
     }
 }
@@ -468,34 +384,6 @@ pub enum Profile {
 
 impl Profile {
     pub(crate) const WORDS: &[(&str, Self)] = &[("canal", Profile::Canal), ("dts", Profile::Dts)];
-}
-
-/// How a value of ENUM or SET is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LabelOrNumber {
-    Label,
-    /// The index of an ENUM, the bits of a SET.
-    Number,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MysqlTypeText {
-    Full,
-    Base,
-}
-
-impl MysqlTypeText {
-    pub(crate) const WORDS: &[(&str, Self)] = &[("full", MysqlTypeText::Full), ("base", MysqlTypeText::Base)];
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnsInOld {
-    Changed,
-    All,
-}
-
-impl ColumnsInOld {
-    pub(crate) const WORDS: &[(&str, Self)] = &[("changed", ColumnsInOld::Changed), ("all", ColumnsInOld::All)];
 }
 
 /// `full_load`: `true` for all defaults, `false` for changes only.
@@ -1014,9 +902,9 @@ fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report
         }
     }
     AvroOptions {
-        enums: file.enums.given().unwrap_or(LabelOrNumber::Label),
-        sets: file.sets.given().unwrap_or(LabelOrNumber::Label),
-        zero_date: file.zero_date.given().unwrap_or(ZeroDate::Text),
+        enums: file.enums.given().unwrap_or(EnumText::Label),
+        sets: file.sets.given().unwrap_or(SetText::Labels),
+        zero_date: file.zero_date.given().unwrap_or(None),
         transactions: file.transactions.given().unwrap_or(false),
         heartbeats: file.heartbeats.given().unwrap_or(false),
     }

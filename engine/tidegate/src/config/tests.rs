@@ -1,6 +1,9 @@
 //! A task file in, what it means or all its errors out.
 
+use tidegate_format::partition::PartitionPolicy;
 use tidegate_mysql::history::UnloggedRowsPolicy;
+use tidegate_mysql::wire::TlsMode;
+use tidegate_sink::kafka::SaslMechanism;
 
 use std::collections::BTreeSet;
 
@@ -120,7 +123,7 @@ state: state/shop
     assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some(PathBuf::from("ca.pem"))));
     let kafka = kafka(task);
     assert_eq!(kafka.brokers, ["broker1:9092", "broker2:9092"]);
-    assert_eq!(kafka.sasl.unwrap().mechanism, Sasl::ScramSha256);
+    assert_eq!(kafka.sasl.unwrap().mechanism, SaslMechanism::ScramSha256);
     assert_eq!(kafka.tls.unwrap().ca, Some(PathBuf::from("ca.pem")));
     assert_eq!(kafka.options["compression.type"], "zstd");
     let topics = CreateTopics { partitions: Some(12), replication: Some(3), ..CreateTopics::default() };

@@ -8,14 +8,11 @@ use arrow::array::RecordBatch;
 use crate::config::{self, Format, TableSelection, Task};
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
-use tidegate_format::encode::canal_json::{
-    CanalJson, CanalOptions, CanalStatements, InitialType, MysqlType, OldColumns, StatementType,
-};
+use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
-use tidegate_format::encode::text::{EnumText, SetText};
-use tidegate_format::encode::zero_dates::{Substitute, ZeroDates};
+use tidegate_format::encode::zero_dates::ZeroDates;
 use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
-use tidegate_format::partition::{PartitionError, PartitionHash, PartitionPolicy, Partitioner, partition_of_statement};
+use tidegate_format::partition::{PartitionError, Partitioner, partition_of_statement};
 use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
 use tidegate_model::message::{MessageBatch, MessageWindow, Values};
@@ -70,14 +67,9 @@ impl Route {
     ) -> Result<Route, RouteError> {
         let rule = rule_of(task, table.name());
         let transform = plan_transform(&task.tables, table)?;
-        let partitioner = Partitioner::new(
-            partition_policy(&rule.partition),
-            partition_hash(task.partition_hash),
-            table,
-            partitions,
-        )?
-        .with_time_zone(time_zone_offset_s(&task.format));
-        let zero_dates = plan_zero_dates(&task.format, transform.output());
+        let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
+            .with_time_zone(time_zone_offset_s(&task.format));
+        let zero_dates = task.format.zero_date().and_then(|substitute| ZeroDates::plan(transform.output(), substitute));
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
         Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into() })
@@ -105,7 +97,7 @@ impl Route {
 pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     let rule = rule_of(task, table.name());
     plan_transform(&task.tables, table)?;
-    Partitioner::new(partition_policy(&rule.partition), partition_hash(task.partition_hash), table, 1)?;
+    Partitioner::new(rule.partition.clone(), task.partition_hash, table, 1)?;
     match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
         Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
         None => Ok(()),
@@ -130,21 +122,9 @@ pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Bo
 /// The encoder of what stands between changes.
 fn plan_mark_encoder(format: &Format, server_version: &str) -> Box<dyn MarkEncoder> {
     match format {
-        Format::CanalJson(options) => Box::new(CanalStatements::new(match options.ddl_type {
-            config::DdlType::Kind => StatementType::Kind,
-            config::DdlType::Ddl => StatementType::Ddl,
-        })),
+        Format::CanalJson(options) => Box::new(CanalStatements::new(options.ddl_type)),
         Format::DtsAvro(_) => Box::new(AvroMarks::new(server_version)),
     }
-}
-
-fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
-    let substitute = match format.zero_date() {
-        config::ZeroDate::Text => return None,
-        config::ZeroDate::Null => Substitute::Null,
-        config::ZeroDate::Epoch => Substitute::Epoch,
-    };
-    ZeroDates::plan(output, substitute)
 }
 
 fn time_zone_offset_s(format: &Format) -> i32 {
@@ -161,52 +141,16 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
             config::Profile::Canal => InitialType::Insert,
             config::Profile::Dts => InitialType::Init,
         },
-        enum_as: enum_text(options.enums),
-        set_as: set_text(options.sets),
-        mysql_type: match options.mysql_type {
-            config::MysqlTypeText::Full => MysqlType::Full,
-            config::MysqlTypeText::Base => MysqlType::Base,
-        },
-        old: match options.old {
-            config::ColumnsInOld::Changed => OldColumns::Changed,
-            config::ColumnsInOld::All => OldColumns::All,
-        },
+        enum_as: options.enums,
+        set_as: options.sets,
+        mysql_type: options.mysql_type,
+        old: options.old,
         time_zone_offset_s: options.time_zone_offset_s,
     }
 }
 
 fn avro_options(options: &config::AvroOptions) -> AvroOptions {
-    AvroOptions { enum_as: enum_text(options.enums), set_as: set_text(options.sets) }
-}
-
-fn enum_text(form: config::LabelOrNumber) -> EnumText {
-    match form {
-        config::LabelOrNumber::Label => EnumText::Label,
-        config::LabelOrNumber::Number => EnumText::Index,
-    }
-}
-
-fn set_text(form: config::LabelOrNumber) -> SetText {
-    match form {
-        config::LabelOrNumber::Label => SetText::Labels,
-        config::LabelOrNumber::Number => SetText::Bits,
-    }
-}
-
-fn partition_policy(policy: &config::PartitionPolicy) -> PartitionPolicy {
-    match policy {
-        config::PartitionPolicy::Zero => PartitionPolicy::Zero,
-        config::PartitionPolicy::Table => PartitionPolicy::Table,
-        config::PartitionPolicy::PrimaryKey => PartitionPolicy::PrimaryKey,
-        config::PartitionPolicy::Columns(names) => PartitionPolicy::Columns(names.clone()),
-    }
-}
-
-fn partition_hash(hash: config::PartitionHash) -> PartitionHash {
-    match hash {
-        config::PartitionHash::Dts => PartitionHash::Dts,
-        config::PartitionHash::Canal => PartitionHash::Canal,
-    }
+    AvroOptions { enum_as: options.enums, set_as: options.sets }
 }
 
 /// Definitions of a table, each with its route, the latest first.
@@ -294,12 +238,7 @@ impl Router {
                 let partitions = self.prepare_topic(&topic)?;
                 let partition = match self.task.ddl_topic {
                     Some(_) => 0,
-                    None => partition_of_statement(
-                        &partition_policy(&rule.partition),
-                        partition_hash(self.task.partition_hash),
-                        table,
-                        partitions,
-                    ),
+                    None => partition_of_statement(&rule.partition, self.task.partition_hash, table, partitions),
                 };
                 routes.push(MarkRoute { mark, table: Some(table.clone()), topic: topic.into(), partition });
             }

@@ -34,7 +34,7 @@ use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::run_lock::{RunLock, RunLockError};
 use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
-use tidegate_mysql::wire::{ConnectOptions, TlsMode, TlsOptions};
+use tidegate_mysql::wire::{ConnectOptions, TlsOptions};
 use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock, same_history, snapshot, wire, xa};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -760,13 +760,6 @@ impl LoadRecord for Tracker {
 }
 
 fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, Error> {
-    let mode = match options.tls.mode {
-        config::TlsMode::Disabled => TlsMode::Disabled,
-        config::TlsMode::Preferred => TlsMode::Preferred,
-        config::TlsMode::Required => TlsMode::Required,
-        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
-        config::TlsMode::VerifyIdentity => TlsMode::VerifyIdentity,
-    };
     let client = options.tls.client.as_ref();
     Ok(ConnectOptions {
         host: options.host.clone(),
@@ -774,7 +767,7 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
         user: options.user.clone(),
         password: options.password.as_ref().map(|password| password.resolve()).transpose()?,
         tls: TlsOptions {
-            mode,
+            mode: options.tls.mode,
             ca: options.tls.ca.clone(),
             cert: client.map(|client| client.cert.clone()),
             key: client.map(|client| client.key.clone()),

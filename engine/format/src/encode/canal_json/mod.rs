@@ -66,12 +66,22 @@ pub enum MysqlType {
     Base,
 }
 
+impl MysqlType {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("full", MysqlType::Full), ("base", MysqlType::Base)];
+}
+
 /// Which columns of the row before stand in `old`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldColumns {
     /// Those that changed.
     Changed,
     All,
+}
+
+impl OldColumns {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("changed", OldColumns::Changed), ("all", OldColumns::All)];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,11 @@ pub enum StatementType {
     Ddl,
 }
 
+impl StatementType {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("kind", StatementType::Kind), ("ddl", StatementType::Ddl)];
+}
+
 /// Encodes statements; Canal JSON has no message for the other marks.
 #[derive(Debug)]
 pub struct CanalStatements {
