@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Position, TableName};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
-use crate::source::mysql::history::StoredSchema;
+use crate::source::mysql::history::{self, StoredSchema};
 use crate::source::mysql::ledger::Ledger;
 
 /// Everything that a restart needs.
@@ -72,6 +72,17 @@ impl Checkpoint {
         }
         let (found, expected) = (self.source.to_string(), source.to_string());
         Err(CheckpointError::Foreign { path: folder.join(CHECKPOINT), found, expected })
+    }
+
+    /// Forgets what nobody who starts at `position` can need, and tables that are gone: what comes under their names begins with their
+    /// CREATE TABLE, or is loaded. Their topics are still there.
+    pub fn pass(&mut self, position: &Position) {
+        let Checkpoint { schemas, ledger, tables, .. } = self;
+        let is_loaded = |table: &TableName| ledger.as_ref().is_some_and(|ledger| ledger.table(table).is_some());
+        let gone = history::prune(schemas, position, is_loaded);
+        if !gone.is_empty() {
+            tables.retain(|table| gone.binary_search(&table.name).is_err());
+        }
     }
 
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.

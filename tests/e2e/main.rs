@@ -24,6 +24,7 @@ mod definitions;
 mod failover;
 mod faults;
 mod memory;
+mod new_tables;
 mod oracles;
 mod outages;
 mod preview;

@@ -34,11 +34,11 @@ use super::binlog::event::kind;
 use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
-use super::history::{History, Turn};
+use super::history::{History, Turn, is_behind};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
-use crate::batch::{Coordinate, GtidSet, Position, Progress, TableName, Window};
+use crate::batch::{Coordinate, GtidSet, Position, Progress, TableName, Watermark, Window};
 use crate::config::IncrementalOptions;
 use crate::error::Error;
 use crate::pipeline::Emitter;
@@ -61,6 +61,8 @@ pub struct Follower<'a> {
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
+    /// Reading ends once it has come there: the load has something to do that had to wait for it.
+    pub until: Option<Watermark>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
@@ -73,17 +75,24 @@ pub struct Follower<'a> {
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Followed {
     Stopped,
-    /// Before a statement by which rows of the table came without row events. `position` is where reading goes on.
-    LoadAgain {
+    /// Before an event that shows that rows of the table have to be read. `position` is where reading goes on.
+    Due {
         table: TableName,
-        /// The statement.
+        turn: Turn,
+        /// The event.
         at: Coordinate,
         position: Position,
     },
+    /// At [`Follower::until`], or behind it.
+    Arrived(Position),
 }
 
-/// What has to be done before reading goes on.
-type Due = (TableName, Turn, Coordinate);
+/// Why reading ended other than by a stop.
+enum Break {
+    /// Something has to be done before reading goes on.
+    Due(TableName, Turn, Coordinate),
+    Arrived,
+}
 
 impl Follower<'_> {
     /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
@@ -91,17 +100,21 @@ impl Follower<'_> {
     pub fn run(&mut self, mut position: Position, history: impl Fn(&Position) -> History) -> Result<Followed, Error> {
         let mut outage = None;
         loop {
+            if self.has_arrived(&position) {
+                return Ok(Followed::Arrived(position));
+            }
             info!(position = %position.coordinate, "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .with_folder(self.folder.to_owned())
                 .with_event_bytes_max(self.connect.max_packet_bytes);
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
-                Ok(Some((table, Turn::LoadAgain, at))) => return Ok(Followed::LoadAgain { table, at, position }),
-                Ok(Some((table, Turn::Replay, _))) => {
+                Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
+                Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
                 }
+                Ok(Some(Break::Due(table, turn, at))) => return Ok(Followed::Due { table, turn, at, position }),
                 Err(Error::Source(error)) if may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
@@ -123,7 +136,7 @@ impl Follower<'_> {
         decoder: &mut BinlogDecoder,
         position: &mut Position,
         outage: &mut Option<Retry>,
-    ) -> Result<Option<Due>, Error> {
+    ) -> Result<Option<Break>, Error> {
         let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = Duration::from_millis(self.options.window_ms);
@@ -141,17 +154,19 @@ impl Follower<'_> {
                     if is_heartbeat(event) {
                         *outage = None;
                     }
-                    let mut flow = match decoder.feed(event) {
-                        Ok(flow) => flow,
-                        Err(error) => {
-                            let due = error.due_turn().ok_or(SourceError::Binlog(error))?;
-                            // What came before the statement is out before the load takes its turn.
-                            self.emit(decoder, position)?;
-                            return Ok(Some(due));
-                        }
-                    };
+                    let mut fed = decoder.feed(event);
                     let opened_at = *opened.get_or_insert_with(Instant::now);
-                    while flow == Flow::WindowFull {
+                    loop {
+                        match fed {
+                            Ok(Flow::Continue) => break,
+                            Ok(Flow::WindowFull) => {}
+                            Err(error) => {
+                                let (table, turn, at) = error.due_turn().ok_or(SourceError::Binlog(error))?;
+                                // What came before it is out before the load takes its turn.
+                                self.emit(decoder, position)?;
+                                return Ok(Some(Break::Due(table, turn, at)));
+                            }
+                        }
                         opened = None;
                         self.emit(decoder, position)?;
                         *outage = None;
@@ -159,7 +174,7 @@ impl Follower<'_> {
                         if self.stop.is_stopped() {
                             return Ok(None);
                         }
-                        flow = decoder.resume(event).map_err(SourceError::Binlog)?;
+                        fed = decoder.resume(event);
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -172,10 +187,18 @@ impl Follower<'_> {
                     *outage = None;
                 }
             }
+            // Just emitted, the position is news.
+            if opened.is_none() && self.has_arrived(position) {
+                return Ok(Some(Break::Arrived));
+            }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    fn has_arrived(&self, position: &Position) -> bool {
+        self.until.as_ref().is_some_and(|until| is_behind(position, until))
     }
 
     /// From here on, nothing of the table is dropped.
