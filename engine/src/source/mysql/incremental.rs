@@ -72,7 +72,6 @@ pub struct Follower<'a> {
 }
 
 /// How following ended.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Followed {
     Stopped,
     /// Before an event that shows that rows of the table have to be read. `position` is where reading goes on.
