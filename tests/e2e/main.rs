@@ -26,6 +26,7 @@ mod failover;
 mod faults;
 mod histories;
 mod memory;
+mod new_tables;
 mod oracles;
 mod outages;
 mod passed;

@@ -75,6 +75,9 @@ pub enum UnloggedRows {
     RenamedAway,
     /// Another table has this name now.
     RenamedOnto,
+    /// The table is there, or comes from a name that is not selected, and nothing was known of it: no row of it was ever sent. Only
+    /// the full load asks.
+    Unseen,
     /// The values by which rows are known may be others, by an ALTER of the key's columns. Only the full load asks: rows that
     /// are read in part before and in part behind it do not make one table.
     Rewritten,
@@ -84,7 +87,7 @@ impl UnloggedRows {
     /// Whether rows may be there that have not been sent.
     pub fn adds(self) -> bool {
         use UnloggedRows::*;
-        matches!(self, PartitionExchanged | TablespaceImported | RenamedOnto | Rewritten)
+        matches!(self, PartitionExchanged | TablespaceImported | RenamedOnto | Rewritten | Unseen)
     }
 
     /// What consumers of the table's topic have now.
@@ -102,6 +105,7 @@ impl UnloggedRows {
             UnloggedRows::TablespaceImported => "its topic lacks the rows of the imported tablespace",
             UnloggedRows::RenamedAway => "its topic still holds the rows that have another table's name now",
             UnloggedRows::Rewritten => "its topic may hold rows under keys that they no longer have",
+            UnloggedRows::Unseen => "its topic lacks the rows that it had until now",
             UnloggedRows::RenamedOnto => "its topic lacks the rows that had another table's name until now",
         }
     }

@@ -29,6 +29,13 @@
 //! it in it: it changes nothing, provided that no row before it was decoded with that schema by a table map without names. If one
 //! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
 //!
+//! *Tables that come to be.* A table is known from its CREATE TABLE on, and all its rows stand behind it. One that is met without it,
+//! or after a CREATE TABLE IF NOT EXISTS, may have rows that nobody has seen: it was made or restored without a binlog, or had a
+//! name that the task does not select. Reading stops before its first event, the load takes a turn ([`Turn::Load`]), and reading
+//! goes on. The same at the first row of a new table whose columns nobody has said yet ([`Turn::LoadMade`]): the load finds them.
+//! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
+//! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
+//!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
 //!
@@ -37,7 +44,7 @@
 //!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -84,6 +91,8 @@ pub enum SchemaState {
         #[serde(default)]
         kept: Option<TableParts>,
     },
+    /// It was dropped, or has another name: of the next table of this name nothing is known.
+    Gone { last_version: u32 },
 }
 
 fn yes() -> bool {
@@ -134,8 +143,13 @@ pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
     }
 }
 
-/// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything.
-pub fn prune(entries: &mut Vec<StoredSchema>, position: &Position) {
+/// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything. Gives back
+/// tables that are gone and of which nothing is left; `is_loaded` tells of those that must stay for the load.
+pub fn prune(
+    entries: &mut Vec<StoredSchema>,
+    position: &Position,
+    is_loaded: impl Fn(&TableName) -> bool,
+) -> Vec<TableName> {
     let mut in_force: HashMap<&TableName, usize> = HashMap::new();
     let mut superseded = vec![false; entries.len()];
     // Entries stand in the order in which they came to be.
@@ -152,6 +166,16 @@ pub fn prune(entries: &mut Vec<StoredSchema>, position: &Position) {
     }
     let mut superseded = superseded.into_iter();
     entries.retain(|_| superseded.next() == Some(false));
+    let mut left: HashMap<&TableName, u32> = HashMap::new();
+    entries.iter().for_each(|entry| *left.entry(&entry.table).or_default() += 1);
+    let is_gone = |entry: &&StoredSchema| {
+        matches!(entry.state, SchemaState::Gone { .. })
+            && left[&entry.table] == 1
+            && entry.is_in_force(position)
+            && !is_loaded(&entry.table)
+    };
+    let gone: BTreeSet<TableName> = entries.iter().filter(is_gone).map(|entry| entry.table.clone()).collect();
+    entries.retain(|entry| !gone.contains(&entry.table));
     for entry in entries {
         if let SchemaState::Known { shown_until, .. } = &mut entry.state
             && shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
@@ -159,10 +183,11 @@ pub fn prune(entries: &mut Vec<StoredSchema>, position: &Position) {
             *shown_until = None;
         }
     }
+    gone.into_iter().collect()
 }
 
 /// Whether everything up to the watermark has been read.
-fn is_behind(position: &Position, watermark: &Watermark) -> bool {
+pub(super) fn is_behind(position: &Position, watermark: &Watermark) -> bool {
     match (watermark, &position.gtids) {
         (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
         (Watermark::Coordinate(coordinate), None) => *coordinate <= position.coordinate,
@@ -215,6 +240,8 @@ pub enum Moved {
     Shown,
     /// It is not about the load: the table was never loaded by what is known of it.
     NotLoaded,
+    /// The table is loaded behind the statement, or was gone by then: what it moves is of no consequence.
+    Covered,
     /// Rows were sent that the statement has moved: the task says what then.
     Unknown,
     /// Reading stops before the statement, for the load has to take a turn first.
@@ -228,10 +255,18 @@ pub enum Turn {
     Replay,
     /// All rows of the table are to be read once more: some came without row events.
     LoadAgain,
+    /// All rows of the table are to be read: nothing was known of it, and not all of them have row events that were or will be
+    /// read. Rows of an earlier table of this name may have been sent.
+    Load,
+    /// The same of a table of which the CREATE TABLE was read, but no row.
+    LoadMade,
 }
 
 /// Tells what the full load has to do with a statement.
 pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>;
+
+/// Tells whether the load has shown everything of a table up to a transaction, so that none of its changes leaves.
+pub type Shows = Box<dyn Fn(&TableName, Here<'_>) -> bool + Send>;
 
 /// An event and the transaction that it belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -259,6 +294,7 @@ pub struct History {
     pass: Vec<Coordinate>,
     /// Read by coordinate, statements before it have been judged by an earlier run, too.
     judged_until: Option<Coordinate>,
+    shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
@@ -283,6 +319,9 @@ enum Now {
         by: String,
         at: Coordinate,
         kept: Option<Arc<Table>>,
+        last_version: u32,
+    },
+    Gone {
         last_version: u32,
     },
 }
@@ -374,6 +413,7 @@ impl History {
                     kept: kept.clone().map(|parts| Arc::new(Table::from(parts))),
                     last_version: *last_version,
                 },
+                SchemaState::Gone { last_version } => Now::Gone { last_version: *last_version },
             };
             now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
@@ -382,6 +422,7 @@ impl History {
             captured,
             rules,
             judge: Box::new(|_, _, _| Moved::NotLoaded),
+            shows: Box::new(|_, _| false),
             pass: Vec::new(),
             judged_until: delivered.map(|delivered| delivered.until.clone()),
             now,
@@ -397,6 +438,17 @@ impl History {
     /// Passes over the statements at these places, whatever rows they changed in statement format.
     pub fn passing(self, pass: &[Coordinate]) -> History {
         History { pass: pass.to_vec(), ..self }
+    }
+
+    /// Of what `shows` is true, no change is read.
+    pub fn with_shows(self, shows: Shows) -> History {
+        History { shows, ..self }
+    }
+
+    /// Whether the load has shown all that the table's changes in this transaction say.
+    pub fn is_shown(&self, name: &TableName, here: Here<'_>) -> bool {
+        let entry = self.now.get(&self.rules.names.key(name));
+        (self.shows)(entry.map_or(name, |entry| &entry.name), here)
     }
 
     fn is_captured(&self, name: &TableName) -> bool {
@@ -438,6 +490,19 @@ impl History {
             }
         }
         let known = self.now.get(&key).map(|entry| &entry.now);
+        let turn = match known {
+            None | Some(Now::Gone { .. }) => Some(Turn::Load),
+            // New, and nobody says what its columns are.
+            Some(Now::Changed { by, last_version: 0, .. }) if described.is_none() => {
+                Some(if by.to_ascii_uppercase().starts_with("CREATE") { Turn::LoadMade } else { Turn::Load })
+            }
+            Some(Now::Changed { .. } | Now::Known { .. }) => None,
+        };
+        if let Some(turn) = turn
+            && matches!((self.judge)(&name, UnloggedRows::Unseen, here), Moved::Turn(_))
+        {
+            return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
+        }
         let Some(mut parts) = described else {
             return Err(match known {
                 Some(Now::Changed { by, at, .. }) => {
@@ -450,6 +515,7 @@ impl History {
             // Whatever changed it was not seen, and may have touched anything.
             Some(Now::Known { table, .. }) => (None, table.version()),
             Some(Now::Changed { kept, last_version, .. }) => (kept.clone(), *last_version),
+            Some(Now::Gone { last_version }) => (None, *last_version),
             None => (None, 0),
         };
         parts.name = name.clone();
@@ -497,6 +563,11 @@ impl History {
             warn!(at = %here.at, statement, "passed over, as told: rows of {} that it has changed are not sent", list(&tables));
         }
         // Before anything else: a task that stops here stops here again.
+        for table in self.unseen_tables(&effects, here) {
+            if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
+                return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn });
+            }
+        }
         let mut shown = Vec::new();
         for (table, rows) in self.unlogged_rows(&effects) {
             match (self.judge)(&table, rows, here) {
@@ -504,6 +575,7 @@ impl History {
                     shown.push(table);
                     continue;
                 }
+                Moved::Covered => continue,
                 // From before the task began.
                 Moved::NotLoaded if self.has_shown(&table, here) => continue,
                 Moved::NotLoaded | Moved::Unknown if rows == UnloggedRows::Rewritten => continue,
@@ -522,7 +594,10 @@ impl History {
                 Effect::Created { table, if_not_exists, .. } => {
                     for table in self.captured_as(table) {
                         // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
-                        if *if_not_exists && self.now.contains_key(&self.rules.names.key(&table)) {
+                        // Of a table that nobody has heard of, its first row will ask whether it was there before.
+                        let may_have_been =
+                            || matches!((self.judge)(&table, UnloggedRows::Unseen, here), Moved::Turn(_));
+                        if *if_not_exists && (self.knows(&table) || may_have_been()) {
                             touched.push(table);
                         } else {
                             touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
@@ -536,14 +611,14 @@ impl History {
                 }
                 Effect::Dropped(table) => {
                     for table in self.captured_as(table) {
-                        touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                        touched.extend(self.mark_gone(&table, sql, here)?);
                     }
                 }
                 Effect::Renamed { from, to } => {
                     let kept = self.kept_of(from);
                     let mut renamed = Vec::new();
                     for table in self.captured_as(from) {
-                        renamed.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                        renamed.extend(self.mark_gone(&table, sql, here)?);
                     }
                     for table in self.captured_as(to) {
                         touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone())?);
@@ -552,7 +627,7 @@ impl History {
                 }
                 Effect::DroppedDatabase(dropped) => {
                     for table in self.known_in(dropped) {
-                        touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                        touched.extend(self.mark_gone(&table, sql, here)?);
                     }
                 }
                 Effect::Unlogged { table, .. } => {
@@ -608,11 +683,37 @@ impl History {
             }
             for (name, rows) in effect.unlogged_rows() {
                 let tables = self.captured_as(name).into_iter();
-                let concerns = |table: &TableName| rows.adds() || self.now.contains_key(&self.rules.names.key(table));
+                let concerns = |table: &TableName| rows.adds() || self.knows(table);
                 out.extend(tables.filter(concerns).map(|table| (table, rows)));
             }
         }
         out
+    }
+
+    /// The captured tables that a statement with these effects shows to be there, or to come, with rows of which none was sent:
+    /// it is not their CREATE TABLE, and nothing was known of them before.
+    fn unseen_tables(&self, effects: &[Effect], here: Here<'_>) -> Vec<TableName> {
+        // What a load has shown that was read behind the statement is not what the name meant before.
+        let is_sent = |name: &TableName| {
+            self.captured_as(name).iter().any(|table| self.knows(table) && !(self.shows)(table, here))
+        };
+        let mut out: Vec<TableName> = Vec::new();
+        for effect in effects {
+            let name = match effect {
+                // A chain of names within the statement begins with a table that is known, or with one that is not.
+                Effect::Renamed { from, to } if !is_sent(from) => to,
+                Effect::Altered { table, .. } | Effect::Unlogged { table, .. } => table,
+                _ => continue,
+            };
+            out.extend(self.captured_as(name).into_iter().filter(|table| !self.knows(table)));
+        }
+        out
+    }
+
+    /// Whether there is a table of this name as far as the binlog and the catalogue have told.
+    fn knows(&self, table: &TableName) -> bool {
+        let entry = self.now.get(&self.rules.names.key(table));
+        entry.is_some_and(|entry| !matches!(entry.now, Now::Gone { .. }))
     }
 
     /// The captured tables that a name in a statement can mean.
@@ -638,9 +739,9 @@ impl History {
     }
 
     fn known_in(&self, database: &str) -> Vec<TableName> {
-        let names = self.now.values().map(|entry| &entry.name);
+        let known = self.now.values().filter(|entry| !matches!(entry.now, Now::Gone { .. }));
         let is_in = |name: &&TableName| self.rules.names.can_mean(database, &name.database) && self.is_captured(name);
-        names.filter(is_in).cloned().collect()
+        known.map(|entry| &entry.name).filter(is_in).cloned().collect()
     }
 
     /// Whether the catalogue, read later than this statement ran, has shown the table as no row was decoded with it yet.
@@ -674,17 +775,13 @@ impl History {
     ) -> Result<Option<TableName>, HistoryError> {
         let key = self.rules.names.key(table);
         let by = ddl::first_words(sql);
-        if let Some(Entry { now: Now::Known { shown_until, is_used, .. }, .. }) = self.now.get(&key)
-            && here.is_covered_by(shown_until)
-        {
-            return match is_used {
-                false => Ok(None),
-                true => Err(HistoryError::RowsBefore { table: table.clone(), at: here.at.clone(), statement: by }),
-            };
+        if !self.is_news(table, sql, here)? {
+            return Ok(None);
         }
         let (before, last_version) = match self.now.remove(&key).map(|entry| entry.now) {
             Some(Now::Known { table: known, .. }) => (Some(known.clone()), known.version()),
             Some(Now::Changed { kept, last_version, .. }) => (kept, last_version),
+            Some(Now::Gone { last_version }) => (None, last_version),
             None => (None, 0),
         };
         let kept = keep(before.as_deref());
@@ -695,6 +792,42 @@ impl History {
         let now = Now::Changed { by, at: here.at.clone(), kept, last_version };
         self.now.insert(key, Entry { name: table.clone(), now });
         Ok(Some(table.clone()))
+    }
+
+    /// The same for a statement that takes the table away.
+    fn mark_gone(&mut self, table: &TableName, sql: &str, here: Here<'_>) -> Result<Option<TableName>, HistoryError> {
+        if !self.is_news(table, sql, here)? {
+            return Ok(None);
+        }
+        let key = self.rules.names.key(table);
+        let last_version = match self.now.remove(&key).map(|entry| entry.now) {
+            Some(Now::Known { table, .. }) => table.version(),
+            Some(Now::Changed { last_version, .. } | Now::Gone { last_version }) => last_version,
+            // Nobody has heard of it.
+            None => return Ok(Some(table.clone())),
+        };
+        info!(table = %table, at = %here.at, statement = ddl::first_words(sql), "table is gone");
+        (self.record)(here.entry(table, SchemaState::Gone { last_version }));
+        // Chunks are known by the version that was cut: what comes next is not that.
+        if (self.judge)(table, UnloggedRows::Dropped, here) != Moved::NotLoaded {
+            self.now.insert(key, Entry { name: table.clone(), now: Now::Gone { last_version } });
+        }
+        Ok(Some(table.clone()))
+    }
+
+    /// Whether a statement on the table is not in what is known of it already.
+    fn is_news(&self, table: &TableName, sql: &str, here: Here<'_>) -> Result<bool, HistoryError> {
+        match self.now.get(&self.rules.names.key(table)).map(|entry| &entry.now) {
+            Some(Now::Known { shown_until, is_used, .. }) if here.is_covered_by(shown_until) => match is_used {
+                false => Ok(false),
+                true => Err(HistoryError::RowsBefore {
+                    table: table.clone(),
+                    at: here.at.clone(),
+                    statement: ddl::first_words(sql),
+                }),
+            },
+            _ => Ok(true),
+        }
     }
 
     /// An index is gone: columns and rows are the same, but it does not identify rows any more if it did.
@@ -720,7 +853,7 @@ impl History {
                 *kept = Arc::new(Table::from(parts.clone()));
                 SchemaState::Changed { by: by.clone(), last_version: *last_version, kept: Some(parts) }
             }
-            Now::Changed { kept: None, .. } => return,
+            Now::Changed { kept: None, .. } | Now::Gone { .. } => return,
         };
         info!(table = %entry.name, at = %here.at, index, "a unique key is gone");
         let name = entry.name.clone();
@@ -733,6 +866,7 @@ impl History {
         match &self.now.get(&self.rules.names.key(&table))?.now {
             Now::Known { table, .. } => Some(TableParts::from(Table::clone(table))),
             Now::Changed { kept, .. } => kept.as_deref().map(|kept| TableParts::from(kept.clone())),
+            Now::Gone { .. } => None,
         }
     }
 }

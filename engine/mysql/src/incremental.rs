@@ -36,14 +36,14 @@ use super::binlog::event::kind;
 use super::binlog::{BinlogDecoder, Flow, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
-use super::history::{History, Turn};
+use super::history::{History, Turn, is_behind};
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::same_history::Server;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::status::{Phase, Status};
-use tidegate_model::{Coordinate, Position, Progress, TableName, Window};
+use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
@@ -72,6 +72,8 @@ pub struct Follower<'a> {
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
+    /// Reading ends once it has come there: the load has something to do that had to wait for it.
+    pub until: Option<Watermark>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
     pub retry: Duration,
@@ -81,20 +83,26 @@ pub struct Follower<'a> {
 }
 
 /// How following ended.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Followed {
     Stopped,
-    /// Before a statement by which rows of the table came without row events. `position` is where reading goes on.
-    LoadAgain {
+    /// Before an event that shows that rows of the table have to be read. `position` is where reading goes on.
+    Due {
         table: TableName,
-        /// The statement.
+        turn: Turn,
+        /// The event.
         at: Coordinate,
         position: Position,
     },
+    /// At [`Follower::until`], or behind it.
+    Arrived(Position),
 }
 
-/// What has to be done before reading goes on.
-type Due = (TableName, Turn, Coordinate);
+/// Why reading ended other than by a stop.
+enum Break {
+    /// Something has to be done before reading goes on.
+    Due(TableName, Turn, Coordinate),
+    Arrived,
+}
 
 impl Follower<'_> {
     /// Follows from `position` until told to stop, or until a table has to be loaded again before reading goes on. `history`
@@ -106,6 +114,9 @@ impl Follower<'_> {
     ) -> Result<Followed, MysqlError> {
         let mut outage = None;
         loop {
+            if self.has_arrived(&position) {
+                return Ok(Followed::Arrived(position));
+            }
             info!(position = %position.coordinate, "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .passing(self.pass)
@@ -113,11 +124,12 @@ impl Follower<'_> {
                 .with_event_bytes_max(self.connect.max_packet_bytes);
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
-                Ok(Some((table, Turn::LoadAgain, at))) => return Ok(Followed::LoadAgain { table, at, position }),
-                Ok(Some((table, Turn::Replay, _))) => {
+                Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
+                Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
                 }
+                Ok(Some(Break::Due(table, turn, at))) => return Ok(Followed::Due { table, turn, at, position }),
                 Err(error) if may_pass(&error) => error,
                 Err(MysqlError::Dump(error)) => return Err(self.reason(error, &position).into()),
                 Err(error) => return Err(error),
@@ -140,7 +152,7 @@ impl Follower<'_> {
         decoder: &mut BinlogDecoder,
         position: &mut Position,
         outage: &mut Option<Retry>,
-    ) -> Result<Option<Due>, MysqlError> {
+    ) -> Result<Option<Break>, MysqlError> {
         let mut packets = self.connect(position, decoder)?;
         self.status.set_phase(Phase::Incremental);
         let window_time = self.options.window;
@@ -159,23 +171,27 @@ impl Follower<'_> {
                     if is_heartbeat {
                         *outage = None;
                     }
-                    let mut flow = match decoder.feed(event) {
-                        Ok(flow) => flow,
-                        Err(error) => {
-                            let due = error.due_turn().ok_or(MysqlError::Binlog(error))?;
-                            // What came before the statement is out before the load takes its turn.
-                            self.emit(decoder, position)?;
-                            return Ok(Some(due));
+                    let mut fed = decoder.feed(event);
+                    if fed.is_ok() {
+                        if let Some((left, is_announced)) = decoder.take_left() {
+                            self.check_left(&left, is_announced)?;
                         }
-                    };
-                    if let Some((left, is_announced)) = decoder.take_left() {
-                        self.check_left(&left, is_announced)?;
-                    }
-                    if is_heartbeat {
-                        self.check_end(decoder)?;
+                        if is_heartbeat {
+                            self.check_end(decoder)?;
+                        }
                     }
                     let opened_at = *opened.get_or_insert_with(Instant::now);
-                    while flow == Flow::WindowFull {
+                    loop {
+                        match fed {
+                            Ok(Flow::Continue) => break,
+                            Ok(Flow::WindowFull) => {}
+                            Err(error) => {
+                                let (table, turn, at) = error.due_turn().ok_or(MysqlError::Binlog(error))?;
+                                // What came before it is out before the load takes its turn.
+                                self.emit(decoder, position)?;
+                                return Ok(Some(Break::Due(table, turn, at)));
+                            }
+                        }
                         opened = None;
                         self.emit(decoder, position)?;
                         *outage = None;
@@ -183,7 +199,7 @@ impl Follower<'_> {
                         if self.stop.is_stopped() {
                             return Ok(None);
                         }
-                        flow = decoder.resume(event)?;
+                        fed = decoder.resume(event);
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -196,10 +212,18 @@ impl Follower<'_> {
                     *outage = None;
                 }
             }
+            // Just emitted, the position is news.
+            if opened.is_none() && self.has_arrived(position) {
+                return Ok(Some(Break::Arrived));
+            }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    fn has_arrived(&self, position: &Position) -> bool {
+        self.until.as_ref().is_some_and(|until| is_behind(position, until))
     }
 
     /// From here on, nothing of the table is dropped.

@@ -267,6 +267,46 @@ impl Ledger {
         (table.floor, table.replayed, table.since) = (None, true, Some(since.clone()));
     }
 
+    /// Enters a table of which no row was sent: all its rows are to be read, and changes that its chunks show are dropped. It is
+    /// met first at `since`.
+    pub fn load_new(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>, since: &Coordinate) {
+        if self.table(name).is_some() {
+            // Of an earlier table of this name, rows may have been.
+            return self.load_again(name, key, definition, since);
+        }
+        self.add_table(name, key, definition);
+        self.table_mut(name).since = Some(since.clone());
+    }
+
+    /// The table, just entered, is not there any more at `at`: what it was until then is as if it had been read as empty.
+    pub fn absent(&mut self, name: &TableName, at: Watermark) {
+        self.table_mut(name).gone = Some(at);
+    }
+
+    /// Whether what is known of a table that was entered while following covers all its changes in this transaction: none of them
+    /// leaves, so that nobody need know its columns then.
+    pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        let Some(table) = self.table(name).filter(|table| table.since.is_some() && !table.replayed) else {
+            return false;
+        };
+        let covers = |low: &Option<Watermark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
+        match &table.gone {
+            Some(_) => covers(&table.gone),
+            None => table.planned && !table.chunks.is_empty() && table.chunks.iter().all(|chunk| covers(&chunk.low)),
+        }
+    }
+
+    /// Whether the table is to be loaded and nothing of it has been cut yet.
+    pub fn waits(&self, name: &TableName) -> bool {
+        self.table(name).is_some_and(|table| table.gone.is_none() && !table.planned && table.chunks.is_empty())
+    }
+
+    /// Whether the table was gone behind this transaction.
+    pub fn was_gone(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        let gone = self.table(name).and_then(|table| table.gone.as_ref());
+        gone.is_some_and(|gone| gone.covers(gtid, transaction))
+    }
+
     /// Whether no change of the table from before this statement is sent behind rows that chunks read behind it. Where `low` is the
     /// start of a file, it may be: such changes would be of another table, and nothing follows that puts them right.
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
@@ -694,6 +734,35 @@ mod tests {
         assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "nothing is dropped");
         let clean = |offset| ledger.is_clean_before(&name(), None, &Coordinate::new("binlog.000001", offset));
         assert!(clean(70) && !clean(90), "before the statement for which it was loaded, everything was sent before");
+    }
+
+    #[test]
+    fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
+        let at = |offset| Coordinate::new("binlog.000001", offset);
+        let gtid = |number| only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number);
+        let shows = |ledger: &Ledger, number| ledger.shows_all(&name(), gtid(number).as_ref(), &at(4));
+        let mut ledger = Ledger::new(position(None, 4));
+        ledger.load_new(&name(), ChunkKey::default(), None, &at(70));
+        assert!(ledger.waits(&name()) && !ledger.all_done() && !shows(&ledger, 5));
+        let chunk = ledger.add_chunk(&name(), KeyRange::default());
+        ledger.begin(&name(), chunk, executed(5), Some(executed(6)));
+        assert!(!ledger.waits(&name()) && shows(&ledger, 5) && !shows(&ledger, 6));
+        assert!(ledger.is_clean_before(&name(), None, &at(70)));
+        // Rows of it are out now: a table of this name that is met once more is another one, or this one again.
+        ledger.load_new(&name(), ChunkKey::default(), None, &at(90));
+        let chunk = ledger.add_chunk(&name(), KeyRange::default());
+        ledger.begin(&name(), chunk, executed(9), Some(executed(9)));
+        assert!(!shows(&ledger, 9));
+
+        let mut ledger = Ledger::new(position(None, 4));
+        ledger.load_new(&name(), ChunkKey::default(), None, &at(70));
+        ledger.absent(&name(), executed(7));
+        assert!(ledger.all_done() && shows(&ledger, 7) && !shows(&ledger, 8));
+        assert!(
+            ledger.was_gone(&name(), gtid(7).as_ref(), &at(4)) && !ledger.was_gone(&name(), gtid(8).as_ref(), &at(4))
+        );
+        assert!(!ledger.settled(&position(Some(&format!("{SERVER}:1-6")), 4)));
+        assert!(ledger.settled(&position(Some(&format!("{SERVER}:1-7")), 4)));
     }
 
     #[test]

@@ -74,6 +74,17 @@ impl Checkpoint {
         Err(CheckpointError::Foreign { path: folder.join(CHECKPOINT), found, expected })
     }
 
+    /// Forgets what nobody who starts at `position` can need, and tables that are gone: what comes under their names begins with their
+    /// CREATE TABLE, or is loaded. Their topics are still there.
+    pub fn pass(&mut self, position: &Position) {
+        let Checkpoint { schemas, ledger, tables, .. } = self;
+        let is_loaded = |table: &TableName| ledger.as_ref().is_some_and(|ledger| ledger.table(table).is_some());
+        let gone = history::prune(schemas, position, is_loaded);
+        if !gone.is_empty() {
+            tables.retain(|table| gone.binary_search(&table.name).is_err());
+        }
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
         history::record(&mut self.schemas, entry);

@@ -33,7 +33,7 @@ use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::connection::list_names;
-use tidegate_mysql::ledger::TableChunks;
+use tidegate_mysql::ledger::{Ledger, TableChunks};
 use tidegate_sink::{TopicIdentity, TopicLook};
 
 /// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
@@ -249,7 +249,10 @@ pub fn compare(
             for table in tables.iter().filter(|table| stored.remembered_table(table.name()).is_none()) {
                 let means = match Addition::of(stored, &selected, task, table.name()) {
                     Addition::Loaded => "it is loaded, and changes wait for it",
-                    Addition::New => "it was made, or renamed, after the last run, and is followed from there on",
+                    Addition::New => {
+                        "it was made after the last run: it is followed from its CREATE TABLE on, or loaded where that is not in \
+                         the binlog"
+                    }
                     Addition::ChangesOnly => "without a full load its changes are sent from now on",
                 };
                 found.add_named(None, "table ", table.name(), "has been added", means);
@@ -405,7 +408,7 @@ fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
 enum Addition {
     /// Its rows are read.
     Loaded,
-    /// It would have been selected before: it is new, and what has happened to it is in the binlog.
+    /// It would have been selected before: it is new, and reading tells whether its rows are in the binlog.
     New,
     /// No rows are asked for.
     ChangesOnly,
@@ -414,9 +417,12 @@ enum Addition {
 impl Addition {
     fn of(stored: &Checkpoint, selected: &TableSelection<()>, task: &Task, name: &TableName) -> Addition {
         let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        // A change of any table may have been sent.
+        let has_followed = stored.position.is_some() || stored.ledger.as_ref().is_none_or(Ledger::all_done);
+        let follows = is_server && task.incremental.is_some() && has_followed;
         if task.full_load.is_none() {
             Addition::ChangesOnly
-        } else if stored.ledger.is_none() && is_server && selected.matches(&name.database, &name.table).is_some() {
+        } else if follows && selected.matches(&name.database, &name.table).is_some() {
             Addition::New
         } else {
             Addition::Loaded
@@ -499,18 +505,23 @@ pub fn take_up_all(
         let not_loaded = checkpoint.tables.iter_mut().filter(|table| table.load == LoadState::NotWanted);
         not_loaded.for_each(|table| table.load = LoadState::Wanted);
     }
-    checkpoint.tables.retain(|table| is_selected(task, &table.name));
+    // Their topics, if nothing else goes there, are forgotten with them.
+    let (left_out, tables_left): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut checkpoint.tables).into_iter().partition(|table| !is_selected(task, &table.name));
+    let left_out: BTreeSet<String> = left_out.into_iter().map(|table| table.topic).collect();
+    checkpoint.tables = tables_left;
     for name in tables.iter().map(|table| table.name()) {
         let rule = task.tables.matches(&name.database, &name.table).expect("a source has captured tables only");
         let load = load(checkpoint, name);
         checkpoint.take_up(name, rule, &topic_of_table(task, name)?, load);
     }
     let without_memory = begun && checkpoint.remembered.is_none();
-    // A topic that is missing is made again, and one of a table that was dropped may be needed again.
+    // A topic that is missing is made again. One of a table that was dropped may be needed again: that this task has written to it
+    // is then what keeps a start from being refused.
     let tables = &checkpoint.tables;
     checkpoint.topics.retain(|topic| match topics.get(&topic.name) {
         Some(look) => look.is_some(),
-        None => tables.iter().any(|table| table.topic == topic.name),
+        None => !left_out.contains(&topic.name) || tables.iter().any(|table| table.topic == topic.name),
     });
     for (name, look) in topics {
         let was_written = look.is_some_and(|look| look.was_written);
@@ -547,6 +558,13 @@ impl Checkpoint {
         match at {
             Ok(index) => self.tables[index] = table,
             Err(index) => self.tables.insert(index, table),
+        }
+    }
+
+    /// Rows of the table are to be read that are not known to be delivered.
+    pub fn load_wanted(&mut self, name: &TableName) {
+        if let Ok(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
+            self.tables[index].load = LoadState::Wanted;
         }
     }
 

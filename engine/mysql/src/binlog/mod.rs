@@ -66,6 +66,12 @@ pub trait Schemas: Send {
     /// Asked once per table map that differs from the one before under the same table id, and again after a statement.
     fn table(&mut self, map: &TableMap<'_>, here: Here<'_>) -> Result<Option<Arc<Table>>, Fault>;
 
+    /// Whether no change of the table in this transaction is wanted, though those of later ones may be: their columns may be
+    /// others than those that are known. Not asked of rows that wait for an XA COMMIT.
+    fn is_shown(&self, _map: &TableMap<'_>, _here: Here<'_>) -> bool {
+        false
+    }
+
     /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop. Gives
     /// back what it does to captured tables.
     fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault>;
@@ -90,6 +96,10 @@ impl Schemas for History {
             (_, Some(fault)) => Err(HistoryError::Mismatch { table: name, reason: fault.to_string() }.into()),
             (resolved, None) => Ok(resolved?),
         }
+    }
+
+    fn is_shown(&self, map: &TableMap<'_>, here: Here<'_>) -> bool {
+        History::is_shown(self, &map.name(), here)
     }
 
     fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault> {
@@ -683,11 +693,16 @@ impl BinlogDecoder {
         if !self.tables.get_mut(table_id).is_some_and(|mapped| is_same(mapped)) {
             let map = TableMap::parse(map_bytes)?;
             let gtid = self.place.transaction.as_ref().and_then(|transaction| transaction.gtid.as_ref());
-            let plan = match self.schemas.table(&map, Here { at: event.at, gtid })? {
-                Some(table) => Some(RowPlan::new(&map, table)?),
-                None => None,
+            let here = Here { at: event.at, gtid };
+            let is_held = self.place.transaction.as_ref().is_some_and(|transaction| transaction.xid.is_some());
+            let is_shown = !is_held && self.schemas.is_shown(&map, here);
+            let plan = match is_shown {
+                true => None,
+                false => self.schemas.table(&map, here)?.map(|table| RowPlan::new(&map, table)).transpose()?,
             };
-            let (map, statements, slot) = (map_bytes.to_vec(), self.statements, Slot::default());
+            // The next transaction asks again.
+            let statements = if is_shown { u64::MAX } else { self.statements };
+            let (map, slot) = (map_bytes.to_vec(), Slot::default());
             self.tables.insert(table_id, MappedTable { map, statements, plan, slot });
         }
         let is_captured = self.tables.get_mut(table_id).is_some_and(|mapped| mapped.plan.is_some());

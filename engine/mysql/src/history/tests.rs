@@ -88,7 +88,7 @@ impl Task {
         let mut schemas = self.schemas.lock().unwrap();
         // As it comes back from the disk.
         *schemas = serde_json::from_str(&serde_json::to_string(&*schemas).unwrap()).unwrap();
-        prune(&mut schemas, &position);
+        prune(&mut schemas, &position, |_| false);
         drop(schemas);
         self.history = Task::history(&self.schemas, &position, self.rules);
         self.position = position;
@@ -357,9 +357,9 @@ fn a_restart_begins_with_the_version_of_its_position() {
     assert_eq!(version(&stored, 200), Some(1));
     assert_eq!(version(&stored, 350), None);
     assert_eq!(version(&stored, 400), Some(2));
-    prune(&mut stored, &without_gtids(350));
+    prune(&mut stored, &without_gtids(350), |_| false);
     assert_eq!(stored.len(), 2);
-    prune(&mut stored, &without_gtids(500));
+    prune(&mut stored, &without_gtids(500), |_| false);
     assert_eq!(stored.len(), 1);
 }
 
@@ -492,8 +492,9 @@ fn names_are_compared_as_the_server_does() {
         let statement = folded.statement(alter).unwrap().unwrap();
         assert_eq!(statement.tables, [name()], "{names:?}");
         assert!(matches!(folded.rows(), Err(HistoryError::Changed { .. })), "{names:?}");
-        assert_eq!(folded.statement("DROP DATABASE Db").unwrap().unwrap().tables, [name()], "{names:?}");
         assert!(folded.statement("RENAME TABLE T TO U").unwrap().unwrap().tables.contains(&name()), "{names:?}");
+        let mut folded = begin(names);
+        assert_eq!(folded.statement("DROP DATABASE Db").unwrap().unwrap().tables, [name()], "{names:?}");
     }
     // A new table has the name that the server gives it.
     let mut folded = begin(NameCase::Folded);
@@ -633,4 +634,86 @@ fn a_definition_that_changed_without_a_statement_inherits_nothing() {
     let table = task.described_rows(described);
     assert_eq!((table.version(), table.unique_keys()), (2, &[unique("PRIMARY", &[0])][..]));
     assert_eq!(table.columns()[0].type_text, "int");
+}
+
+// ---- tables that come and go ----------------------------------------------------------------------------------------
+
+/// What statements on tables of which nothing is known ask of the load.
+#[test]
+fn rows_that_nobody_has_seen_are_asked_for() {
+    let begin = || {
+        let captured: Captured = Box::new(|database, _| database == "db");
+        let history = History::new(&[], &without_gtids(4), captured, RULES, Box::new(|_| ()));
+        let judge: Judge = Box::new(|_, rows, _| match rows {
+            UnloggedRows::Unseen => Moved::Turn(Turn::Load),
+            _ => Moved::NotLoaded,
+        });
+        history.with_judge(judge)
+    };
+    let place = at(100);
+    let here = Here { at: &place, gtid: None };
+    let asked = |history: &mut History, sql: &str| match history.statement("db", sql, here) {
+        Err(HistoryError::Turn { table, turn: Turn::Load, .. }) => Some(table.table.to_string()),
+        other => other.map(|_| None).unwrap(),
+    };
+    for (sql, table) in [
+        ("ALTER TABLE t ADD x INT", Some("t")),
+        ("TRUNCATE t", Some("t")),
+        ("ALTER TABLE t IMPORT TABLESPACE", Some("t")),
+        ("RENAME TABLE other.t TO t", Some("t")),
+        ("RENAME TABLE other.t TO db.u, u TO t", Some("u")),
+        ("CREATE TABLE IF NOT EXISTS t (id INT)", None),
+        ("CREATE TABLE t (id INT)", None),
+        ("CREATE TABLE t LIKE u", None),
+        ("DROP TABLE t", None),
+        ("RENAME TABLE t TO other.t", None),
+    ] {
+        assert_eq!(asked(&mut begin(), sql).as_deref(), table, "{sql}");
+    }
+    // Rows of a table whose CREATE TABLE was seen are all there; but somebody has to say what its columns are.
+    let described = || Some(parts("id:int", 1));
+    let rows = |history: &mut History, described| match history.resolve(&name(), described, fits, here) {
+        Err(HistoryError::Turn { turn: Turn::Load | Turn::LoadMade, .. }) => true,
+        other => other.map(|_| false).unwrap(),
+    };
+    assert!(rows(&mut begin(), described()) && rows(&mut begin(), None));
+    let mut may_have_been = begin();
+    assert_eq!(asked(&mut may_have_been, "CREATE TABLE IF NOT EXISTS t (id INT)"), None);
+    assert!(rows(&mut may_have_been, described()));
+    let mut made = begin();
+    assert_eq!(asked(&mut made, "CREATE TABLE t (id INT)"), None);
+    assert!(rows(&mut made, None) && !rows(&mut made, described()) && !rows(&mut made, None));
+    // A table that takes the name of a known one, or gives it: the task says what then.
+    assert_eq!(asked(&mut made, "RENAME TABLE t TO u"), None);
+    assert_eq!(asked(&mut made, "RENAME TABLE other.x TO u"), None);
+    // Once it is gone, its name is anybody's.
+    assert!(rows(&mut made, described()));
+    assert_eq!(asked(&mut made, "RENAME TABLE other.x TO t").as_deref(), Some("t"));
+}
+
+/// A table that is gone leaves nothing behind once its end is passed, unless the load still has it.
+#[test]
+fn a_table_that_is_gone_is_forgotten() {
+    for position in [without_gtids(4), with_gtids(at(4), 0)] {
+        let before = position.clone();
+        let mut task = Task::begin(position, known(parts("id:int", 1), None));
+        task.rows().unwrap();
+        task.statement("DROP TABLE t").unwrap().unwrap();
+        let mut stored = task.schemas.lock().unwrap().clone();
+        assert!(prune(&mut stored, &before, |_| false).is_empty());
+        assert_eq!(stored.len(), 2, "the rows before it are still to come");
+        assert!(prune(&mut stored.clone(), &task.position, |_| true).is_empty());
+        assert_eq!(prune(&mut stored, &task.position, |_| false), [name()]);
+        assert!(stored.is_empty());
+        // Made again before anybody looks, it stays.
+        task.statement("CREATE TABLE t (id INT)").unwrap().unwrap();
+        let mut stored = task.schemas.lock().unwrap().clone();
+        assert!(prune(&mut stored, &task.position, |_| false).is_empty());
+        assert_eq!(stored.len(), 1);
+        assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+        // Statements on what was never there are no news that a checkpoint needs.
+        let entries = task.entries();
+        task.statement("DROP TABLE IF EXISTS u").unwrap();
+        assert_eq!(task.entries(), entries);
+    }
 }

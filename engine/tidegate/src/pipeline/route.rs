@@ -1,6 +1,7 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -167,11 +168,16 @@ pub struct Router {
     /// By table, the definitions met last. Full load and binlog may find the same one apart, and versions number what the
     /// binlog shows, so that a definition is known by what it says.
     routes: Mutex<HashMap<TableName, KnownRoutes>>,
+    /// When there are so many, those of tables that are gone are forgotten.
+    routes_max: AtomicUsize,
     /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
     memory: Option<Arc<Tracker>>,
 }
+
+/// Tables whose routes are kept, whether they are still there or not.
+const ROUTES_MAX: usize = 1000;
 
 /// Definitions of a table whose routes are kept: what chunks and changes in flight may have.
 const DEFINITIONS_MAX: usize = 8;
@@ -180,8 +186,8 @@ impl Router {
     /// `server_version` is what the source calls itself.
     pub fn new(task: Arc<Task>, server_version: String, topics: Arc<dyn Topics>, stop: Stop) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
-        let (routes, partitions) = (Mutex::default(), Mutex::default());
-        Router { task, server_version, topics, stop, marks, routes, partitions, memory: None }
+        let (routes, partitions, routes_max) = (Mutex::default(), Mutex::default(), AtomicUsize::new(ROUTES_MAX));
+        Router { task, server_version, topics, stop, marks, routes, routes_max, partitions, memory: None }
     }
 
     /// Remembers every table for which a route is planned, and its topic.
@@ -192,6 +198,13 @@ impl Router {
     /// The route of a table version; prepares its topic if it is new.
     pub fn route(&self, table: &Arc<Table>) -> Result<Arc<Route>, RouteError> {
         let mut routes = self.routes.lock().expect("planning does not panic");
+        if routes.len() >= self.routes_max.load(Relaxed)
+            && let Some(tracker) = &self.memory
+        {
+            // Of tables that were dropped, the memory has forgotten most.
+            tracker.read(|memory| routes.retain(|name, _| memory.remembered_table(name).is_some()));
+            self.routes_max.store(ROUTES_MAX.max(2 * routes.len()), Relaxed);
+        }
         let known = routes.entry(table.name().clone()).or_default();
         let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
         if let Some((_, route)) = known.iter().find(is_same) {

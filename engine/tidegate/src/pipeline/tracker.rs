@@ -109,7 +109,7 @@ impl Tracker {
                 if checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
                     checkpoint.ledger = None;
                 }
-                tidegate_mysql::history::prune(&mut checkpoint.schemas, &position);
+                checkpoint.pass(&position);
                 checkpoint.position = Some(position);
             }
         });

@@ -4,9 +4,25 @@
 //! open   control plane: variables, privileges, catalogue        every finding that would stop the task stops it here
 //! run    P0 ─► checkpoint ─► full load ─► all acknowledged ─► follow the binlog from P0, less what the load showed
 //!                            (resumes at the ledger)             (resumes at the stored position)
+//!                                 ▲                                   │ rows that have no row events, or are not known
+//!                                 └───────────────────────────────────┘ to have them: their table takes a turn
 //! ```
+//!
+//! *A table that the task has never met* is there at a start, and `tables` has selected it all along: it was made meanwhile. If its
+//! CREATE TABLE stands behind the position, reading meets it, and there is nothing to load. Nobody knows before the reader has come
+//! to where the binlog ended when the catalogue was read. If it meets a row of the table before its CREATE TABLE, or gets there without
+//! having met it ([`Followed::Arrived`]), the table is loaded then. That no row of it was sent before is certain: what a run that was
+//! killed had sent behind its last checkpoint is met again, and in the same order. So its chunks may drop what they have shown, unless
+//! its topic holds messages of this task: a table of this name may have been there before, been renamed away, and come back.
+//!
+//! *A table that is swapped again and again* (RENAME onto its name) while it loads is loaded again for each statement that lies
+//! behind the begin of its load: chunks before and behind the statement are of two tables, and changes from before it would
+//! follow rows from behind it. After [`RELOADS_AT_ONCE`] loads for statements of the past it is loaded no more for each of them, but
+//! once, when reading has come to the end that the binlog has then; meanwhile its changes are sent as they come. That ends,
+//! however many statements there were. No bound can end it where the table is swapped during every load: each holds rows of two
+//! tables then. The task goes on with it, since all other tables depend on it, and says each time how often it was.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +33,7 @@ use tracing::{info, warn};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::plan_transform;
+use crate::pipeline::route::{plan_transform, topic_of_table};
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
@@ -51,6 +67,8 @@ const VIEW_TRIES: u32 = 10;
 const VIEW_PATIENCE: Duration = Duration::from_secs(600);
 /// How often the start is taken again because a table was altered meanwhile.
 const START_TRIES: u32 = 20;
+/// How often a table is loaded again at once, for one statement after the other.
+const RELOADS_AT_ONCE: u32 = 3;
 
 /// What a first look at the server shows.
 pub struct Look {
@@ -217,24 +235,68 @@ impl MysqlSource {
         self.look.identity()
     }
 
-    /// Full load, then changes; and again, where a table has to be loaded once more.
+    /// Full load, then changes; and again, where a table has to be loaded behind that.
     pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
         let mut position = self.begin(context)?;
+        let mut reloads = Reloads::default();
+        let mut unseen = self.unseen(context);
+        let mut until = match unseen.is_empty() {
+            true => None,
+            false => Some(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?),
+        };
+        // A table is to be loaded, and not yet.
+        let mut waits = false;
         loop {
-            if self.load_what_is_left(context)? == LoadEnd::Stopped {
+            if !std::mem::take(&mut waits) && self.load_what_is_left(context)? == LoadEnd::Stopped {
                 return Ok(());
             }
             let Some(options) = &context.task.incremental else { return Ok(()) };
-            match self.follow(context, options, position)? {
+            let (names, at) = match self.follow(context, options, position, until.clone())? {
                 Followed::Stopped => return Ok(()),
-                Followed::LoadAgain { table, at, position: before } => {
-                    if !self.begin_again(context, &table, &at, &before)? {
-                        return Ok(());
-                    }
+                Followed::Due { table, turn, at, position: before } => {
                     position = before;
+                    if turn == Turn::LoadAgain && !reloads.may_load(&table, context) {
+                        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+                        if !self.load_later(context, &table, &at, &position)? {
+                            return Ok(());
+                        }
+                        until = Some(now);
+                        waits = true;
+                        continue;
+                    }
+                    // A load takes along what waits for one.
+                    let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
+                    (waiting.chain([(table, turn)]).collect::<Vec<_>>(), at)
+                }
+                Followed::Arrived(arrived) => {
+                    until = None;
+                    position = arrived;
+                    let still_unseen = self.unseen(context);
+                    let left = std::mem::take(&mut unseen).into_iter().filter(|table| still_unseen.contains(table));
+                    let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
+                    let tables = waiting.chain(left.map(|table| (table, Turn::Load))).collect();
+                    (tables, position.coordinate.clone())
+                }
+            };
+            for (name, turn) in names {
+                if !self.begin_again(context, &name, turn, &at, &position)? {
+                    return Ok(());
                 }
             }
         }
+    }
+
+    /// Tables that are there, and of which the task has neither read nor loaded anything.
+    fn unseen(&self, context: &Context<'_>) -> Vec<TableName> {
+        if context.task.full_load.is_none() || context.task.incremental.is_none() {
+            return Vec::new();
+        }
+        let names = self.tables.iter().map(|table| table.name());
+        context.tracker.read(|checkpoint| {
+            let key = |name: &TableName| self.look.facts.name_case().key(name);
+            let known: HashSet<TableName> = checkpoint.schemas.iter().map(|entry| key(&entry.table)).collect();
+            names.filter(|name| !known.contains(&key(name))).cloned().collect()
+        })
     }
 
     /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
@@ -395,30 +457,35 @@ impl MysqlSource {
         Ok(position)
     }
 
-    /// Rows of the table have come without row events, by the statement `at`, before which reading stopped: all that it has is to be
-    /// read. False if the task is told to stop.
+    /// The event `at`, before which reading stopped, shows that all rows that the table has are to be read. False if the task is told
+    /// to stop.
     ///
-    /// What was read before the statement is delivered first. Otherwise a crash would send changes from before it behind the
-    /// rows that are read now.
+    /// What was read before is delivered first. Otherwise a crash would send changes from before it behind the rows that are read
+    /// now.
     fn begin_again(
         &mut self,
         context: &Context<'_>,
         name: &TableName,
+        turn: Turn,
         at: &Coordinate,
         position: &Position,
     ) -> Result<bool, Error> {
-        let delivered = |checkpoint: &Checkpoint| {
-            let start = || checkpoint.ledger.as_ref().map(Ledger::start);
-            checkpoint.position.as_ref().or_else(start) == Some(position)
-        };
-        if !context.tracker.wait_for(delivered, || context.stop.is_stopped()) {
+        if !self.is_delivered(context, position) {
             return Ok(false);
         }
+        let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
         let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
-        let (found, definition) = self.runtime.block_on(self.read_definition(name))?;
+        let (found, definition, executed) = self.runtime.block_on(self.read_definition(name))?;
         let planned = match found {
             Some(found) => {
-                info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
+                match is_new {
+                    true => {
+                        info!(table = %name, "it has rows that were never sent: it is loaded, and changes wait for it")
+                    }
+                    false => {
+                        info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
+                    }
+                }
                 let table = Arc::new(found.table.clone());
                 self.look.tables.retain(|table| table.table.name() != name);
                 self.look.tables.push(found);
@@ -428,30 +495,97 @@ impl MysqlSource {
                 if let Some(definition) = definition {
                     self.definitions.insert(name.clone(), definition);
                 }
-                Some(self.load_table(context.task, &table)?)
+                Some((self.load_table(context.task, &table)?, table))
             }
             None => None,
         };
+        let topic = topic_of_table(context.task, name).map_err(Error::from)?;
+        let rule = context.task.tables.matches(&name.database, &name.table).expect("only captured tables take turns");
         context.tracker.update_durably(|checkpoint| {
+            let was_written = checkpoint.remembered_topic(&topic).is_some_and(|topic| topic.written);
             checkpoint.position.get_or_insert_with(|| position.clone());
             let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            let (key, definition) = match &planned {
+                Some((planned, _)) => (planned.key().unwrap_or_default(), planned.fingerprint()),
+                None => (ChunkKey::default(), None),
+            };
+            match (&planned, turn) {
+                // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
+                (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
+                (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
+                (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
+            }
+            match (&planned, is_new) {
+                (Some(_), _) => {}
+                (None, true) => ledger.absent(name, now.clone()),
+                (None, false) => ledger.gone(name, now.clone()),
+            }
+            if planned.is_some() {
+                checkpoint.take_up(name, rule, &topic, LoadState::Wanted);
+                checkpoint.load_wanted(name);
+            }
             match &planned {
-                Some(planned) => ledger.load_again(name, planned.key().unwrap_or_default(), planned.fingerprint(), at),
-                None => {
-                    ledger.load_again(name, ChunkKey::default(), None, at);
-                    ledger.gone(name, now);
-                    checkpoint.table_loaded(name);
+                Some((_, table)) if is_new => {
+                    // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
+                    checkpoint.schemas.retain(|entry| entry.table != *name);
+                    checkpoint.schemas.push(StoredSchema {
+                        table: name.clone(),
+                        since: position.coordinate.clone(),
+                        gtid: None,
+                        state: SchemaState::Known {
+                            parts: TableParts::from(Table::clone(table)),
+                            shown_until: Some(executed.clone().map_or(now.clone(), Watermark::Gtids)),
+                            is_used: false,
+                        },
+                    });
                 }
+                Some(_) => {}
+                None => checkpoint.table_loaded(name),
             }
         })?;
         Ok(true)
     }
 
-    /// One table and its own words, if it is there.
-    async fn read_definition(&self, name: &TableName) -> Result<(Option<CatalogTable>, Option<String>), SourceError> {
+    /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
+    fn load_later(
+        &self,
+        context: &Context<'_>,
+        name: &TableName,
+        at: &Coordinate,
+        position: &Position,
+    ) -> Result<bool, Error> {
+        if !self.is_delivered(context, position) {
+            return Ok(false);
+        }
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            ledger.load_again(name, ChunkKey::default(), None, at);
+        })?;
+        Ok(true)
+    }
+
+    /// Waits until everything before the position is delivered. False if the task is told to stop.
+    fn is_delivered(&self, context: &Context<'_>, position: &Position) -> bool {
+        let delivered = |checkpoint: &Checkpoint| {
+            let start = || checkpoint.ledger.as_ref().map(Ledger::start);
+            checkpoint.position.as_ref().or_else(start) == Some(position)
+        };
+        context.tracker.wait_for(delivered, || context.stop.is_stopped())
+    }
+
+    /// One table and its own words, if it is there, and what had been executed before it was looked at.
+    async fn read_definition(
+        &self,
+        name: &TableName,
+    ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, name).await?;
+        let executed = match self.look.facts.gtid_mode_on() {
+            true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
+            false => None,
+        };
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
@@ -459,7 +593,7 @@ impl MysqlSource {
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok((tables.into_iter().next(), definition))
+        Ok((tables.into_iter().next(), definition, executed))
     }
 
     /// A position, and what had been executed when the tables were as they are known.
@@ -595,6 +729,7 @@ impl MysqlSource {
         context: &Context<'_>,
         options: &config::IncrementalOptions,
         position: Position,
+        until: Option<Watermark>,
     ) -> Result<Followed, Error> {
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
@@ -609,6 +744,14 @@ impl MysqlSource {
                 tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
             })
         };
+        let shows = || -> history::Shows {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, here| {
+                tracker.read(|checkpoint| {
+                    checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.shows_all(table, here.gtid, here.at))
+                })
+            })
+        };
         let history = |position: &Position| {
             let selection = selection.clone();
             let recorder = tracker.clone();
@@ -621,6 +764,7 @@ impl MysqlSource {
             )
             .passing(context.pass)
             .with_judge(judge())
+            .with_shows(shows())
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
@@ -637,6 +781,7 @@ impl MysqlSource {
             pass: context.pass,
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
+            until,
             replayed: &replayed,
             retry: context.task.retry.connection,
             emit: &|window| context.emitter.emit(window),
@@ -644,6 +789,39 @@ impl MysqlSource {
             stop: context.stop,
         };
         Ok(follower.run(position, history)?)
+    }
+}
+
+/// Tables that are loaded again for statements by which rows came without row events.
+#[derive(Default)]
+struct Reloads {
+    /// How often in one full load.
+    counts: HashMap<TableName, u32>,
+    /// Those that wait until reading has come to the end.
+    waiting: BTreeSet<TableName>,
+}
+
+impl Reloads {
+    /// Whether the table is loaded again at once. Otherwise it waits.
+    fn may_load(&mut self, table: &TableName, context: &Context<'_>) -> bool {
+        if context.tracker.read(|checkpoint| checkpoint.ledger.is_none()) {
+            self.counts.clear();
+        }
+        let count = self.counts.entry(table.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            warn!(table = %table, count, "it was swapped or filled without row events again and again: it is loaded once more");
+        }
+        if *count <= RELOADS_AT_ONCE {
+            return true;
+        }
+        info!(table = %table, "it is loaded when reading has come to where the binlog ends now");
+        self.waiting.insert(table.clone());
+        false
+    }
+
+    fn take_waiting(&mut self) -> BTreeSet<TableName> {
+        std::mem::take(&mut self.waiting)
     }
 }
 
@@ -661,6 +839,17 @@ struct JudgeRules {
 }
 
 fn judge(ledger: Option<&Ledger>, rules: JudgeRules, table: &TableName, rows: UnloggedRows, here: Here<'_>) -> Moved {
+    if ledger.is_some_and(|ledger| ledger.waits(table)) {
+        return Moved::Covered;
+    }
+    let was_gone = ledger.is_some_and(|ledger| ledger.was_gone(table, here.gtid, here.at));
+    if rows == UnloggedRows::Unseen {
+        return if rules.may_load && !was_gone { Moved::Turn(Turn::Load) } else { Moved::NotLoaded };
+    }
+    // Nothing is left to be read; what was sent of it is told of.
+    if was_gone && (rows.adds() || ledger.and_then(|ledger| ledger.table(table)).is_some_and(|table| !table.replayed)) {
+        return Moved::Covered;
+    }
     let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
     let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
     let is_clean = ledger.is_none_or(|ledger| ledger.is_clean_before(table, here.gtid, here.at));
