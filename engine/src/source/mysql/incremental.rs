@@ -153,12 +153,7 @@ impl Follower<'_> {
                     }
                     let mut flow = match decoder.feed(event) {
                         Ok(flow) => flow,
-                        Err(error) => {
-                            let due = error.due_turn().ok_or(SourceError::Binlog(error))?;
-                            // What came before the statement is out before the load takes its turn.
-                            self.emit(decoder, position)?;
-                            return Ok(Some(due));
-                        }
+                        Err(error) => return self.end(decoder, position, error),
                     };
                     if let Some((left, is_announced)) = decoder.take_left() {
                         self.check_left(&left, is_announced)?;
@@ -175,7 +170,10 @@ impl Follower<'_> {
                         if self.stop.is_stopped() {
                             return Ok(None);
                         }
-                        flow = decoder.resume(event).map_err(SourceError::Binlog)?;
+                        flow = match decoder.resume(event) {
+                            Ok(flow) => flow,
+                            Err(error) => return self.end(decoder, position, error),
+                        };
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
@@ -192,6 +190,21 @@ impl Follower<'_> {
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    /// Ends before an event. What came before it is out first, if it is whole: the load takes its turn behind it, and whoever
+    /// passes over the event need not pass over another again.
+    fn end(
+        &mut self,
+        decoder: &mut BinlogDecoder,
+        position: &mut Position,
+        error: BinlogError,
+    ) -> Result<Option<Due>, Error> {
+        let emitted = self.emit(decoder, position);
+        match error.due_turn() {
+            Some(due) => emitted.map(|_| Some(due)),
+            None => Err(SourceError::Binlog(error).into()),
+        }
     }
 
     /// From here on, nothing of the table is dropped.
