@@ -48,9 +48,14 @@ fn world_in_first_file(test: &str, mysql_url: &str, kafka: &str) -> (World, Task
 }
 
 #[test]
-fn a_stopped_task_notices_another_history() {
+fn a_history_that_begins_anew_is_noticed() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql"], "");
+    a_stopped_task_notices_it(&private, &servers);
+    a_running_task_notices_it(&private, &servers);
+}
+
+fn a_stopped_task_notices_it(private: &Private, servers: &Servers) {
     for (test, mysql_url) in [("anew_gtid", private.mysql()), ("anew_nogtid", private.mysql_nogtid())] {
         let has_gtids = test == "anew_gtid";
         let (mut world, task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
@@ -79,36 +84,33 @@ fn a_stopped_task_notices_another_history() {
 }
 
 /// The dump goes on as if nothing had happened: nothing comes, or rows are left out.
-#[test]
-fn a_running_task_notices_another_history() {
-    let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("under_gtid", private.mysql()), ("under_nogtid", private.mysql_nogtid())] {
-        for (heartbeat_s, statements) in [
-            // The next file of that number is another history's.
-            (3600, &["INSERT INTO marker VALUES (100)", "FLUSH BINARY LOGS", "INSERT INTO marker VALUES (101)"][..]),
-            // Nothing ever comes again.
-            (1, &[]),
-        ] {
-            let (mut world, mut task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
-            task.more = format!("incremental: {{heartbeat_s: {heartbeat_s}}}");
-            let mut engine = Tidegate::run(&task);
-            world.until_loaded(&mut engine, &mut reader, |_| {});
-            begin_anew(&mut world.mysql, "");
-            for statement in statements {
-                world.mysql.run(*statement);
-            }
-            let ended = engine.wait();
-            assert!(!ended.status.success());
-            assert_said(&ended.output, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
-            assert_refused(&task, &[OTHER_HISTORY]);
+fn a_running_task_notices_it(private: &Private, servers: &Servers) {
+    // The next file of that number is another history's; or nothing ever comes again.
+    let next_file = &["INSERT INTO marker VALUES (100)", "FLUSH BINARY LOGS", "INSERT INTO marker VALUES (101)"][..];
+    for (test, mysql_url, heartbeat_s, statements) in [
+        ("under_gtid", private.mysql(), 3600, next_file),
+        ("under_nogtid", private.mysql_nogtid(), 3600, next_file),
+        ("quiet", private.mysql(), 1, &[]),
+    ] {
+        let (mut world, mut task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
+        task.more = format!("incremental: {{heartbeat_s: {heartbeat_s}}}");
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| {});
+        begin_anew(&mut world.mysql, "");
+        for statement in statements {
+            world.mysql.run(*statement);
         }
+        let ended = engine.wait();
+        assert!(!ended.status.success());
+        assert_said(&ended.output, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
+        assert_refused(&task, &[OTHER_HISTORY]);
     }
 }
 
-/// Files that follow each other are no other history, whether they end well or in a crash.
+/// Files that follow each other are no other history, whether they end well or in a crash; nor are those that are purged. Then
+/// a crash takes the end of the binlog, as `sync_binlog = 0` allows; what comes then has the same numbers.
 #[test]
-fn files_that_follow_each_other_are_one_history() {
+fn files_that_follow_each_other_are_one_history_unless_an_end_is_lost() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql"], "");
     for (test, server, mysql_url) in
@@ -130,39 +132,27 @@ fn files_that_follow_each_other_are_one_history() {
         task.more.clear();
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, |_| {});
-        let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
-        world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+        let purge = |world: &mut World| {
+            let (file, size, ..): (String, u64, String, String, String) =
+                world.mysql.query_one("SHOW BINARY LOG STATUS");
+            world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+            (file, size)
+        };
+        let (mut file, mut size) = purge(&mut world);
         world.finish(engine, &mut reader, |_| {});
         if server == "mysql" {
             world.mysql.run("FLUSH BINARY LOGS");
-            let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
-            world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+            (file, size) = purge(&mut world);
             world.finish(Tidegate::run(&task), &mut reader, |_| {});
         }
-    }
-}
 
-/// A crash takes the end of the binlog, as `sync_binlog = 0` allows; what comes then has the same numbers.
-#[test]
-fn a_lost_end_is_noticed() {
-    let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, server, mysql_url) in
-        [("tail_gtid", "mysql", private.mysql()), ("tail_nogtid", "mysql-nogtid", private.mysql_nogtid())]
-    {
-        let (mut world, task, mut reader) = world_in_first_file(test, mysql_url, &servers.kafka);
-        let mut engine = Tidegate::run(&task);
-        world.until_loaded(&mut engine, &mut reader, |_| {});
-        let (_, size, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
-        world.until_marker(&mut engine, &mut reader, |_| {});
-        engine.terminate(libc::SIGTERM);
         private.kill(server);
-        let file = std::fs::OpenOptions::new().write(true).open(private.data(server).join("binlog.000001"));
-        file.expect("the binlog").set_len(size).expect("a shorter binlog");
+        let binlog = std::fs::OpenOptions::new().write(true).open(private.data(server).join(&file));
+        binlog.expect("the binlog").set_len(size).expect("a shorter binlog");
         private.start(server);
         world.reconnect();
         catch_up(&mut world, 100);
-        assert_refused(&task, &["the server's binlog ends before binlog.000001:", &format!("has {size} bytes")]);
+        assert_refused(&task, &[&format!("the server's binlog ends before {file}:"), &format!("has {size} bytes")]);
     }
 }
 

@@ -127,14 +127,21 @@ fn read_file(
             continue;
         }
         is_first = false;
-        let mut flow = decoder.feed(event)?;
-        while flow == Flow::WindowFull {
+        let mut flow = decoder.feed(event);
+        while matches!(flow, Ok(Flow::WindowFull)) {
             if let Some(window) = decoder.take_window()?
                 && deliver(window).is_break()
             {
                 return Ok(ControlFlow::Break(()));
             }
-            flow = decoder.resume(event)?;
+            flow = decoder.resume(event);
+        }
+        if let Err(error) = flow {
+            // What came before, if it is whole, is worth delivering.
+            if let Ok(Some(window)) = decoder.take_window() {
+                let _ = deliver(window);
+            }
+            return Err(error);
         }
     }
 }

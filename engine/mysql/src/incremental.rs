@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, Flow, WindowOptions};
+use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
 use super::history::{History, Turn, is_behind};
@@ -185,12 +185,7 @@ impl Follower<'_> {
                         match fed {
                             Ok(Flow::Continue) => break,
                             Ok(Flow::WindowFull) => {}
-                            Err(error) => {
-                                let (table, turn, at) = error.due_turn().ok_or(MysqlError::Binlog(error))?;
-                                // What came before it is out before the load takes its turn.
-                                self.emit(decoder, position)?;
-                                return Ok(Some(Break::Due(table, turn, at)));
-                            }
+                            Err(error) => return self.end(decoder, position, error),
                         }
                         opened = None;
                         self.emit(decoder, position)?;
@@ -224,6 +219,21 @@ impl Follower<'_> {
 
     fn has_arrived(&self, position: &Position) -> bool {
         self.until.as_ref().is_some_and(|until| is_behind(position, until))
+    }
+
+    /// Ends before an event. What came before it is out first, if it is whole: the load takes its turn behind it, and whoever
+    /// passes over the event need not pass over another again.
+    fn end(
+        &mut self,
+        decoder: &mut BinlogDecoder,
+        position: &mut Position,
+        error: BinlogError,
+    ) -> Result<Option<Break>, MysqlError> {
+        let emitted = self.emit(decoder, position);
+        match error.due_turn() {
+            Some((table, turn, at)) => emitted.map(|_| Some(Break::Due(table, turn, at))),
+            None => Err(error.into()),
+        }
     }
 
     /// From here on, nothing of the table is dropped.

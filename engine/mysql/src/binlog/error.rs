@@ -57,6 +57,8 @@ pub enum Fault {
     MariaDbEvent(u8),
     #[error("the server reports an incident: changes may be missing from its binlog ({0})")]
     Incident(String),
+    #[error("this is not the file of that name that the task has read: the server has begun its history anew")]
+    OtherFile,
     #[error("a transaction is not finished here, where a file ends or begins")]
     UnfinishedTransaction,
     #[error("a transaction with rows of captured tables ends with a rollback")]
@@ -122,6 +124,9 @@ impl Fault {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"
             }
             Fault::Schema(error) => return Some(error.hint()),
+            Fault::OtherFile => {
+                "changes may be missing: begin again with a full load (move the state folder away and delete the topics)"
+            }
             Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
             Fault::UnreadXa { .. } => {
                 "begin again with a full load, which shows its rows (move the state folder away); a task waits some seconds for prepared transactions before it begins if its account may see them: GRANT XA_RECOVER_ADMIN; of binlog files, give earlier ones too"

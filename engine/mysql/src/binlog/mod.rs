@@ -439,7 +439,7 @@ impl BinlogDecoder {
         if self.place.transaction.is_some() {
             return Err(Fault::UnfinishedTransaction);
         }
-        let left = self.place.file_made(header.timestamp_s);
+        let left = self.place.file_made(header.timestamp_s)?;
         // Where a dump begins is nobody's end.
         self.left = left.filter(|_| !is_first);
         // It stands at the beginning of the file; whoever starts further behind gets it all the same.

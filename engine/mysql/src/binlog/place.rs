@@ -213,14 +213,19 @@ impl Place {
     }
 
     /// The file at hand was made then. Gives back where the one before was left.
-    pub(super) fn file_made(&mut self, made_s: u32) -> Option<Left> {
-        let server = self.server.clone()?;
+    ///
+    /// By coordinate, the place is in the very file that was read before. By GTID, that one may be gone, with all that was read.
+    pub(super) fn file_made(&mut self, made_s: u32) -> Result<Option<Left>, Fault> {
+        let Some(server) = self.server.clone() else { return Ok(None) };
+        if self.is_by_coordinate() && self.file(&self.at.file).is_some_and(|known| known.made_s != made_s) {
+            return Err(Fault::OtherFile);
+        }
         // What waits for an XA COMMIT keeps its file in mind, and positions with it.
         let oldest = self.position().coordinate.file_number();
         let name = self.at.file.clone();
         self.files.retain(|(known, _)| *known != name && file_number(known) >= oldest);
         self.files.push((name, BinlogFile { server, made_s }));
-        self.left.take()
+        Ok(self.left.take())
     }
 
     fn file(&self, name: &str) -> Option<&BinlogFile> {

@@ -390,6 +390,21 @@ fn positions_know_their_files() {
     }
 }
 
+/// Between the question and the dump, a server may begin its history anew. By GTID, an older file may be gone rightly.
+#[test]
+fn a_file_of_the_same_name_is_not_the_same() {
+    for way in [Way::Coordinate, Way::Gtids] {
+        let file = Some(BinlogFile { server: SERVER.into(), made_s: 7 });
+        let mut decoder = decoder(Position { file, ..start(way) }, usize::MAX);
+        let result = steps(way, &recorded(way), &start(way)).iter().take(2).try_for_each(|step| match step {
+            Step::Event(event) => decoder.feed(event).map(|_| ()),
+            Step::Enter(..) => unreachable!("of files"),
+        });
+        let is_refused = result.is_err_and(|error| matches!(*error.fault, Fault::OtherFile));
+        assert_eq!(is_refused, way == Way::Coordinate);
+    }
+}
+
 /// On another server, a position stays the old one until something new has come.
 #[test]
 fn after_a_failover_a_position_keeps_its_file() {

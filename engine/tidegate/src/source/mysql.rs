@@ -328,9 +328,9 @@ impl MysqlSource {
             return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
-        let start = self.with_file(start)?;
         let start = match &context.task.incremental {
             Some(_) => {
+                let start = self.with_file(start)?;
                 let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
                 start.with_beginning(Some(began.ok_or(Error::Stopped)?))
             }
