@@ -438,7 +438,7 @@ fn topics_that_are_one_to_metrics_are_both_named_before_one_is_made() {
     // Nor beside one that others have made.
     prepare(&[&one]).unwrap();
     both_named(prepare(&[&other]).unwrap_err());
-    both_named(check(options(&brokers), &[other.clone()]).unwrap().1.remove(0));
+    both_named(check(options(&brokers), std::slice::from_ref(&other)).unwrap().1.remove(0));
     delete_topic(&brokers, &one);
 }
 
@@ -631,7 +631,9 @@ fn users_are_authenticated_and_refused() {
         assert!(info.cluster_id.is_some());
 
         let start = Instant::now();
-        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err().to_string();
+        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err();
+        assert!(!error.is_transient() && error.hint().is_some(), "{error:?}");
+        let error = error.to_string();
         println!("{error}");
         assert!(error.contains(&brokers) && error.to_lowercase().contains("authentication failed"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(8), "waiting doesn't mend a password");
