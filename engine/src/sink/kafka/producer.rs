@@ -131,7 +131,7 @@ impl Producer {
         let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         if let Some(partition) = partitions.find(|partition| partition.leader() >= 0) {
             self.leader.store(partition.leader(), Ordering::Relaxed);
-        } else if self.leader() == NO_BROKER && metadata.orig_broker_id() >= 0 {
+        } else if metadata.orig_broker_id() >= 0 {
             self.leader.store(metadata.orig_broker_id(), Ordering::Relaxed);
         }
         Ok(metadata)
