@@ -52,7 +52,7 @@ fn a_task_that_has_begun_waits_for_its_servers_at_the_start() {
     // What cannot be delivered is waited for after the first signal, and not after the second.
     private.kill("kafka");
     world.mysql.run("INSERT INTO orders VALUES (100, 0, 0)");
-    engine.wait_for_line("Kafka connection");
+    engine.wait_for_line("nothing has been acknowledged for");
     engine.signal(libc::SIGTERM);
     engine.wait_for_line("stopping: what has been read");
     engine.signal(libc::SIGTERM);
