@@ -136,7 +136,7 @@ impl SinkError {
             SinkError::Refused { .. } => "check sink.security, and that the brokers know the user",
             SinkError::Collision { .. } => {
                 "give the tables of one of the two another `topic`, or all of them a pattern such as \
-                 sink.topic: \"{database}-{table}\""
+                 sink.topic: \"{database}-{table}\"; brokers that allow both take the topic if it is made by hand"
             }
             SinkError::MissingTopic { .. } => "create the topic, or set sink.create_topics",
             SinkError::CreateTopic { hint, .. } => {

@@ -44,6 +44,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
 pub use topics::{BrokerInfo, check};
@@ -290,7 +291,9 @@ impl ReportService {
                 }
             }
             EventKind::Log { level, facility, text } => {
-                if level <= SYSLOG_WARNING {
+                // That settings of ours are "experimental" is no news to whoever runs a task.
+                let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));
+                if level <= SYSLOG_WARNING && !is_ours {
                     tracing::warn!(target: "librdkafka", "{facility}: {text}");
                 } else {
                     tracing::debug!(target: "librdkafka", "{facility}: {text}");

@@ -21,15 +21,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::{ClientConfig, NativeClientConfig, RDKafkaLogLevel};
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::config::{ClientConfig, NativeClientConfig};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
-use super::options::SETTINGS;
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
 use crate::{SinkError, TopicIdentity};
@@ -39,7 +38,7 @@ const NO_BROKER: i32 = -1;
 pub(super) struct Producer {
     // Dropped in this order. The client's end joins all threads that read values.
     queue: Queue,
-    client: Client<Context>,
+    client: Client,
     pub(super) outstanding: Outstanding,
     /// librdkafka's threads have its address.
     words: Arc<Words>,
@@ -50,25 +49,6 @@ pub(super) struct Producer {
     pub(super) pauses: AtomicUsize,
 }
 
-/// Takes what librdkafka logs.
-struct Context;
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        use RDKafkaLogLevel::*;
-        match level {
-            // That settings of ours are "experimental" is no news to whoever runs a task.
-            Warning if facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name)) => {
-                tracing::debug!(target: "librdkafka", "{facility}: {text}");
-            }
-            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", "{facility}: {text}"),
-            Warning => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
-            Notice | Info => tracing::info!(target: "librdkafka", "{facility}: {text}"),
-            Debug => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
-        }
-    }
-}
-
 impl Producer {
     pub(super) fn new(config: &ClientConfig, outstanding: Outstanding) -> Result<Producer, SinkError> {
         let native = config.create_native_config().map_err(client_error)?;
@@ -76,7 +56,8 @@ impl Producer {
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
         let words = Arc::<Words>::default();
         words.listen(&native)?;
-        let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Context).map_err(client_error)?;
+        let client =
+            Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map_err(client_error)?;
         // SAFETY: the client is alive; the reference to its main queue that this returns is ours to give back.
         let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
         Ok(Producer {
@@ -150,7 +131,7 @@ impl Producer {
         let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         if let Some(partition) = partitions.find(|partition| partition.leader() >= 0) {
             self.leader.store(partition.leader(), Ordering::Relaxed);
-        } else if self.leader() == NO_BROKER && metadata.orig_broker_id() >= 0 {
+        } else if metadata.orig_broker_id() >= 0 {
             self.leader.store(metadata.orig_broker_id(), Ordering::Relaxed);
         }
         Ok(metadata)

@@ -630,7 +630,9 @@ fn users_are_authenticated_and_refused() {
         assert!(info.cluster_id.is_some());
 
         let start = Instant::now();
-        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err().to_string();
+        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err();
+        assert!(!error.is_transient() && error.hint().is_some(), "{error:?}");
+        let error = error.to_string();
         println!("{error}");
         assert!(error.contains(&brokers) && error.to_lowercase().contains("authentication failed"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(8), "waiting doesn't mend a password");
