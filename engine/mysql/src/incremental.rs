@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, Flow, WindowOptions};
+use super::binlog::{BinlogDecoder, Flow, RowBytes, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
 use super::history::{History, Turn};
@@ -63,6 +63,7 @@ pub struct Follower<'a> {
     pub server_uuid: &'a str,
     pub options: FollowOptions,
     pub windows: WindowOptions,
+    pub row_bytes: RowBytes,
     /// Where rows wait in a file that are too many for memory: the task's state folder.
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
@@ -104,7 +105,8 @@ impl Follower<'_> {
             info!(position = %position.coordinate, "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .with_folder(self.folder.to_owned())
-                .with_event_bytes_max(self.connect.max_packet_bytes);
+                .with_event_bytes_max(self.connect.max_packet_bytes)
+                .with_row_bytes(self.row_bytes.clone());
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some((table, Turn::LoadAgain, at))) => return Ok(Followed::LoadAgain { table, at, position }),

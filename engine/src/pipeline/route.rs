@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 
 use crate::config::{self, Format, TableSelection, Task};
+use crate::pipeline::room::MESSAGE_BYTES;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use tidegate_format::encode::canal_json::{
@@ -97,6 +98,17 @@ impl Route {
         self.encoder.encode(&batch, first_id, &mut values)?;
         Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
     }
+}
+
+/// What a row of a table takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
+pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize {
+    // A table that cannot be sent ends the task elsewhere.
+    let Ok(transform) = plan_transform(&task.tables, table) else { return 0 };
+    let zero_dates = plan_zero_dates(&task.format, transform.output());
+    let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
+    // A NULL has no bytes of its own and takes a column's width all the same; buffers grow by doubling.
+    let columns = table.columns().iter().map(|column| 2 * column.sql_type.arrow().primitive_width().unwrap_or(4));
+    plan_encoder(&task.format, output, server_version).row_bytes() + columns.sum::<usize>() + MESSAGE_BYTES
 }
 
 /// Filter and projection of a table as its rule says.
