@@ -292,6 +292,9 @@ pub enum Progress {
     Position(Position),
 }
 
+/// What is made of the bytes of a row while it is on its way: columns, whose buffers grow by doubling, and its texts in a message.
+pub const ROW_COPIES: usize = 3;
+
 /// Changes and marks that travel together, and what their delivery makes safe.
 #[derive(Debug, Default)]
 pub struct Window {
@@ -300,6 +303,8 @@ pub struct Window {
     /// In the order of their sequence numbers, which no change has.
     pub marks: Vec<Mark>,
     pub progress: Option<Progress>,
+    /// What it takes until it is delivered, as columns and as messages, as far as its source can tell.
+    pub bytes: usize,
 }
 
 impl Window {

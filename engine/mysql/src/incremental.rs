@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, BinlogError, Flow, WindowOptions};
+use super::binlog::{BinlogDecoder, BinlogError, Flow, RowBytes, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
 use super::history::{History, Turn, is_behind};
@@ -68,6 +68,7 @@ pub struct Follower<'a> {
     pub windows: WindowOptions,
     /// See [`Consent::pass`](crate::task::Consent::pass).
     pub pass: &'a [Coordinate],
+    pub row_bytes: RowBytes,
     /// Where rows wait in a file that are too many for memory: the task's state folder.
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
@@ -121,7 +122,8 @@ impl Follower<'_> {
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .passing(self.pass)
                 .with_folder(self.folder.to_owned())
-                .with_event_bytes_max(self.connect.max_packet_bytes);
+                .with_event_bytes_max(self.connect.max_packet_bytes)
+                .with_row_bytes(self.row_bytes.clone());
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),

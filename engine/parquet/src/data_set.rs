@@ -17,14 +17,12 @@ use parquet::basic::Type as PhysicalType;
 use crate::ParquetError;
 use crate::schema::{FileColumn, definition, int96_as_microseconds, natural_table, plan_columns};
 use tidegate_model::{
-    ChangeBatch, Coordinate, EventMeta, EventRun, Progress, RowKind, Table, TableName, TableParts, UniqueKey, Window,
-    now_s,
+    ChangeBatch, Coordinate, EventMeta, EventRun, Progress, ROW_COPIES, RowKind, Table, TableName, TableParts,
+    UniqueKey, Window, now_s,
 };
 
 /// Rows of a batch, unless they are wide.
 const BATCH_ROWS: usize = 8192;
-/// Bytes that a batch aims at.
-const BATCH_BYTES: usize = 1 << 20;
 /// The tables of a folder, by name: `<database>.<table>.parquet` and folders `<database>.<table>`. Other entries are left
 /// alone. The first dot ends the database's name.
 pub fn list_tables(folder: &Path) -> Result<Vec<TableName>, ParquetError> {
@@ -65,6 +63,8 @@ pub struct DataSet {
     table: Arc<Table>,
     files: Vec<DataFile>,
     groups: Vec<RowGroup>,
+    /// What a row takes until it is delivered, besides [`ROW_COPIES`] of its own bytes.
+    row_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -122,11 +122,16 @@ impl DataSet {
             files.push(DataFile { path, name: file_name, bytes, metadata, nanoseconds, columns });
         }
         let table = table.expect("a table has at least one file");
-        Ok(DataSet { table, files, groups })
+        Ok(DataSet { table, files, groups, row_bytes: 0 })
     }
 
     pub fn table(&self) -> &Arc<Table> {
         &self.table
+    }
+
+    /// Tells what a row takes until it is delivered, besides [`ROW_COPIES`] of its own bytes.
+    pub fn set_row_bytes(&mut self, bytes: usize) {
+        self.row_bytes = bytes;
     }
 
     /// Rows of all files.
@@ -180,13 +185,15 @@ impl DataSet {
     }
 }
 
-/// Reads all row groups for which `is_done` is false, on `threads` threads, in windows that `emit` takes.
+/// Reads all row groups for which `is_done` is false, on `threads` threads, in windows of about `window_bytes` (until they are
+/// delivered) that `emit` takes.
 ///
 /// Windows of one row group come in order, those of different row groups come as they will. Memory: a page of each column
 /// and a batch per thread. Ends early, and without an error, when `emit` breaks off.
 pub fn read(
     data_sets: &[DataSet],
     threads: usize,
+    window_bytes: usize,
     is_done: &(dyn Fn(&TableName, u32) -> bool + Sync),
     emit: &(dyn Fn(Window) -> ControlFlow<()> + Sync),
 ) -> Result<(), ParquetError> {
@@ -204,7 +211,7 @@ pub fn read(
     let worker = || {
         while !ended.load(Ordering::Relaxed) {
             let Some(&(data_set, chunk)) = work.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            match read_chunk(data_set, chunk, emit) {
+            match read_chunk(data_set, chunk, window_bytes, emit) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => ended.store(true, Ordering::Relaxed),
                 Err(error) => {
@@ -230,6 +237,7 @@ pub fn read(
 fn read_chunk(
     data_set: &DataSet,
     chunk: u32,
+    window_bytes: usize,
     emit: &(dyn Fn(Window) -> ControlFlow<()> + Sync),
 ) -> Result<ControlFlow<()>, ParquetError> {
     let RowGroup { file, group, rows, bytes } = data_set.groups[chunk as usize];
@@ -243,7 +251,7 @@ fn read_chunk(
         coordinate,
         gtid: None,
     });
-    let window = |batch: Option<RecordBatch>, done| {
+    let window = |batch: Option<RecordBatch>, bytes, done| {
         let count = batch.as_ref().map_or(0, RecordBatch::num_rows);
         let changes = batch.map(|batch| {
             let events = vec![EventRun { end: count, meta: meta.clone() }];
@@ -251,11 +259,11 @@ fn read_chunk(
             ChangeBatch::new(data_set.table.clone(), batch, vec![RowKind::Initial; count], sequence, events)
         });
         let progress = Progress::Chunk { table: data_set.table.name().clone(), chunk, rows: count as u64, done };
-        Window { changes: changes.into_iter().collect(), progress: Some(progress), ..Window::default() }
+        Window { changes: changes.into_iter().collect(), progress: Some(progress), bytes, ..Window::default() }
     };
 
-    let row_bytes = (bytes / rows.max(1)).max(1) as usize;
-    let batch_rows = (BATCH_BYTES / row_bytes).clamp(16, BATCH_ROWS);
+    let row_bytes = ROW_COPIES * (bytes / rows.max(1)).max(1) as usize + data_set.row_bytes;
+    let batch_rows = (window_bytes / row_bytes).clamp(16, BATCH_ROWS);
     let mut reader = file.reader(&file.metadata, group, batch_rows, |_| true)?;
     let mut nanoseconds = match &file.nanoseconds {
         Some(metadata) if file.columns.iter().any(|column| column.int96) => {
@@ -273,9 +281,11 @@ fn read_chunk(
         if found > rows {
             break;
         }
-        for piece in pieces(&batch) {
+        let row_bytes = ROW_COPIES * batch.get_array_memory_size() / batch.num_rows().max(1) + data_set.row_bytes;
+        for piece in pieces(batch.num_rows(), row_bytes, window_bytes) {
             let done = found == rows && piece.end == batch.num_rows();
-            if emit(window(Some(batch.slice(piece.start, piece.len())), done)).is_break() {
+            let bytes = piece.len() * row_bytes;
+            if emit(window(Some(batch.slice(piece.start, piece.len())), bytes, done)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -283,14 +293,12 @@ fn read_chunk(
     if found != rows {
         return Err(ParquetError::RowCount { path: file.path.clone(), group, found, expected: rows });
     }
-    Ok(if rows == 0 { emit(window(None, true)) } else { ControlFlow::Continue(()) })
+    Ok(if rows == 0 { emit(window(None, 0, true)) } else { ControlFlow::Continue(()) })
 }
 
-/// Row ranges of about [`BATCH_BYTES`] each: dictionaries hide how large values are until they are decoded.
-fn pieces(batch: &RecordBatch) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let rows = batch.num_rows();
-    let bytes = batch.get_array_memory_size();
-    let step = if bytes <= 2 * BATCH_BYTES { rows } else { (rows * BATCH_BYTES / bytes).max(1) };
+/// Row ranges of about a window each: dictionaries hide how large values are until they are decoded.
+fn pieces(rows: usize, row_bytes: usize, window_bytes: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let step = if rows * row_bytes <= 2 * window_bytes { rows } else { window_bytes / row_bytes };
     (0..rows).step_by(step.max(1)).map(move |start| start..(start + step).min(rows))
 }
 

@@ -43,7 +43,7 @@ type Step = (u32, u64, bool);
 /// All that is read, and the progress of every window.
 fn read_all(data_set: &DataSet, done: &[u32]) -> Result<(Vec<RecordBatch>, Vec<Step>), ParquetError> {
     let seen = Mutex::new((Vec::new(), Vec::new()));
-    read(std::slice::from_ref(data_set), 1, &|_, chunk| done.contains(&chunk), &|window| {
+    read(std::slice::from_ref(data_set), 1, 1 << 20, &|_, chunk| done.contains(&chunk), &|window| {
         let mut seen = seen.lock().unwrap();
         seen.0.extend(window.changes.iter().map(|batch| batch.rows().clone()));
         let Some(Progress::Chunk { chunk, rows, done, .. }) = window.progress else { panic!("chunks have progress") };
@@ -231,7 +231,7 @@ fn wide_rows_come_in_small_windows_from_several_threads() {
     write(&folder.path().join("shop.orders.parquet"), &[("id", ids), ("c", wide)], None, 100);
     let data_set = DataSet::open(folder.path(), &name()).unwrap();
     let seen = Mutex::new((Vec::new(), 0));
-    read(&[data_set], 3, &|_, _| false, &|window| {
+    read(&[data_set], 3, 1 << 20, &|_, _| false, &|window| {
         let mut seen = seen.lock().unwrap();
         let rows = window.changes[0].rows();
         assert!(rows.num_rows() <= 32, "{}", rows.num_rows());
@@ -268,7 +268,7 @@ fn reading_ends_when_nobody_takes_more() {
     write(&folder.path().join("shop.orders.parquet"), &[("id", ids)], None, 10);
     let data_set = DataSet::open(folder.path(), &name()).unwrap();
     let windows = AtomicUsize::new(0);
-    read(&[data_set], 1, &|_, _| false, &|_| {
+    read(&[data_set], 1, 1 << 20, &|_, _| false, &|_| {
         windows.fetch_add(1, Ordering::Relaxed);
         ControlFlow::Break(())
     })

@@ -13,14 +13,15 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
 use tidegate_model::message::{MessageBatch, MessageWindow, Values};
-use tidegate_sink::Sink;
 use tidegate_sink::kafka::{CreateTopics, KafkaOptions, KafkaSink, Security};
+use tidegate_sink::{Delivery, Sink};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 4;
 const WINDOW_MESSAGES: usize = 8_192;
+const OUTSTANDING_BYTES: usize = 128 << 20;
 
 fn main() {
     let Ok(brokers) = std::env::var("TIDEGATE_TEST_KAFKA") else {
@@ -41,7 +42,6 @@ fn main() {
         security: Security::default(),
         client_id: "tidegate-bench".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS), ..CreateTopics::default() }),
-        buffer_bytes: 128 << 20,
         options,
         retry: Duration::from_secs(60),
     })
@@ -53,10 +53,17 @@ fn main() {
     let process = cpu(libc::CLOCK_PROCESS_CPUTIME_ID);
     let mut sending = Duration::ZERO;
     let mut copying = Duration::ZERO;
-    let mut deliveries = VecDeque::new();
+    let mut deliveries: VecDeque<(Instant, Delivery)> = VecDeque::new();
     let mut latencies = Vec::new();
     let mut sent = 0;
     while sent < message_count {
+        // As the engine does: what is on its way is bounded.
+        if deliveries.len() * WINDOW_MESSAGES * value_bytes > OUTSTANDING_BYTES
+            && let Some((start, delivery)) = deliveries.pop_front()
+        {
+            delivery.blocking_recv().unwrap().unwrap();
+            latencies.push(Instant::elapsed(&start));
+        }
         // What an encoder would have made: not counted.
         let start = cpu(libc::CLOCK_THREAD_CPUTIME_ID);
         let window = MessageWindow { batches: vec![copy(&batch)], progress: None };

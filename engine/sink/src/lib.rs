@@ -16,16 +16,16 @@ pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
 
 /// Delivers messages and says when they are durable.
 ///
-/// `send` is called from one thread, in order, and owns the window from then on. It blocks while the sink holds as many
-/// bytes as it may; that is the engine's back-pressure. Deliveries may complete in any order. A message may be
-/// delivered twice after a restart, never lost, and never before an earlier one of its partition.
+/// `send` is called from one thread, in order, and owns the window from then on. What waits in a sink is bounded by whoever
+/// sends: nobody does who has no room for one window more. Deliveries may complete in any order. A message may be delivered
+/// twice after a restart, never lost, and never before an earlier one of its partition.
 pub trait Sink: Send {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError>;
 
     /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic.
     fn topics(&self) -> Arc<dyn Topics>;
 
-    /// Something that any thread may call to end what blocks: a `send` that waits and every outstanding delivery fail with
+    /// Something that any thread may call to end what waits: every outstanding delivery and every later `send` fail with
     /// [`SinkError::Stopped`].
     fn aborter(&self) -> Box<dyn Fn() + Send + Sync>;
 }
@@ -45,6 +45,15 @@ pub struct TopicLook {
 /// Another one for each topic that is made, also under an old name.
 pub type TopicIdentity = (i64, i64);
 
+/// What a sink can make use of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appetite {
+    /// Bytes of messages on their way, beyond which nothing gets faster.
+    pub messages: usize,
+    /// Bytes that its client takes besides them at most. Never more than twice as much as there are messages.
+    pub copies: usize,
+}
+
 /// The topics of a sink. Any thread may ask while another one sends.
 pub trait Topics: Send + Sync {
     /// Number of partitions of a topic, which is created if it is missing and the configuration allows it.
@@ -55,6 +64,9 @@ pub trait Topics: Send + Sync {
 
     /// Prepares many at once, so that asking about each of them costs nothing.
     fn prepare_all(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError>;
+
+    /// With the topics that are prepared so far.
+    fn appetite(&self) -> Appetite;
 
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
@@ -73,6 +85,11 @@ impl Topics for PretendedTopics {
 
     fn prepare_all(&self, _: &[&str], _: &dyn Fn() -> bool) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    /// What is sent is gone at once.
+    fn appetite(&self) -> Appetite {
+        Appetite::default()
     }
 
     fn identity(&self, _: &str) -> Option<TopicIdentity> {

@@ -24,11 +24,6 @@ use tidegate_sink::file::{FileSink, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
 use tidegate_sink::{NullSink, Sink, SinkError};
 
-/// The sink's share of the memory budget, for messages that are not delivered yet. What is left is for read buffers,
-/// columns, messages being encoded, and librdkafka's copies: with 0.4, a transaction of 2 M rows took 508 of 512 MiB, with
-/// 0.25 it takes 405.
-const SINK_SHARE: f64 = 0.25;
-
 /// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
 pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
 
@@ -67,7 +62,8 @@ pub fn run_with(
     };
     let Start { source, sink, lock, tracker, router } = start;
     let sink = Arc::new(Mutex::new(sink));
-    let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads: task.threads.get() };
+    let (encode_threads, shares) = (task.threads.get(), pipeline::shares(&task));
+    let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads, shares };
     let result = match pipeline.stop.begin_running() {
         true => pipeline::run(&pipeline, &state, |emitter| {
             // What the task promises is on disk before the first row leaves.
@@ -255,7 +251,6 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
             replication: create.replication,
             config: create.config.clone(),
         }),
-        buffer_bytes: (task.memory_bytes as f64 * SINK_SHARE) as usize,
         options: options.options.clone(),
         retry: task.retry.connection,
     })

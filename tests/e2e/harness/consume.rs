@@ -260,6 +260,17 @@ pub(crate) fn read_values(brokers: &str, topic: &str, partition: i32) -> Vec<Vec
     values
 }
 
+/// How many messages a topic has.
+pub(crate) fn count_of(brokers: &str, topic: &str) -> i64 {
+    let consumer = consumer(brokers);
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("a broker answers");
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    let ends = partitions.map(|partition| {
+        wait_for("the end of the topic", || consumer.fetch_watermarks(topic, partition.id(), TIMEOUT).ok()).1
+    });
+    ends.sum()
+}
+
 fn consumer(brokers: &str) -> BaseConsumer {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)

@@ -27,6 +27,10 @@ pub trait Encoder: Send + Sync {
     /// `first_id` is for formats that number their records: the change of sequence number s may use
     /// `first_id + 2 * s` and, if an update was split, the next one too. It grows from window to window.
     fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut Values) -> Result<(), EncodeError>;
+
+    /// What a message takes besides its texts and byte strings: all that is constant, and the most that a value of any other
+    /// type takes. An update has twice as much at most.
+    fn row_bytes(&self) -> usize;
 }
 
 /// Turns what stands between changes into messages.

@@ -280,30 +280,13 @@ impl<'a> TextColumn<'a> {
         }
     }
 
-    /// About how many bytes the text of all cells takes, seldom less than they do.
-    pub fn size_hint(&self) -> usize {
+    /// About how many bytes the cells take beyond [`width`], seldom less than they do.
+    pub fn text_bytes(&self) -> usize {
         match &self.cells {
-            Cells::I8(values) => values.len() * 4,
-            Cells::I16(values) => values.len() * 6,
-            Cells::I32(values) => values.len() * 11,
-            Cells::I64(values) => values.len() * 20,
-            Cells::U8(values) => values.len() * 3,
-            Cells::U16(values) => values.len() * 5,
-            Cells::U32(values) => values.len() * 10,
-            Cells::U64(values) => values.len() * 20,
-            Cells::F32(values) => values.len() * 14,
-            Cells::F64(values) => values.len() * 24,
-            Cells::Decimal128 { values, .. } => values.len() * 20,
-            Cells::Decimal256 { values, .. } => values.len() * 67,
-            Cells::Year(values) => values.len() * 4,
-            Cells::Date(values) => values.len() * 10,
-            Cells::Time { values, .. } => values.len() * 17,
-            Cells::DateTime { values, .. } => values.len() * 26,
             Cells::Text(array) => text_size(array.value_offsets()),
             Cells::Binary(array) => text_size(array.value_offsets()) * 2,
-            Cells::Labels { keys, labels } => keys.len() * longest(labels.offsets().lengths()),
-            Cells::Members { values, labels } => values.len() * longest(labels.iter().map(|label| label.len() + 1)),
             Cells::Vector(array) => text_size(array.value_offsets()) * 3,
+            _ => 0,
         }
     }
 
@@ -327,8 +310,42 @@ pub(super) fn text_size(offsets: &[i32]) -> usize {
     (offsets[offsets.len() - 1] - offsets[0]) as usize
 }
 
-fn longest(lengths: impl Iterator<Item = usize>) -> usize {
-    lengths.max().unwrap_or(0)
+/// The most that the text of a value takes by its type; 0 for texts and byte strings, of which only the value tells.
+///
+/// A SET counts as one label: few values have many.
+pub fn width(sql_type: &SqlType, options: &TextOptions) -> usize {
+    let longest = |labels: &[String]| labels.iter().map(|label| label.len() + 1).max().unwrap_or(0);
+    match sql_type {
+        SqlType::Int { bytes: 1, .. } => 4,
+        SqlType::Int { bytes: 2, .. } => 6,
+        SqlType::Int { bytes: 3 | 4, .. } => 11,
+        SqlType::Int { .. } | SqlType::Bit { .. } => 20,
+        SqlType::Float => 14,
+        SqlType::Double => 24,
+        // Sign, point and a zero before it.
+        SqlType::Decimal { precision, .. } => usize::from(*precision) + 3,
+        SqlType::Year => 4,
+        SqlType::Date => 10,
+        SqlType::Time { .. } => 17,
+        SqlType::DateTime { .. } | SqlType::Timestamp { .. } => 26,
+        SqlType::Enum { labels } => match options.enum_as {
+            EnumText::Index => 5,
+            EnumText::Label => longest(labels),
+        },
+        SqlType::Set { labels } => match options.set_as {
+            SetText::Bits => 20,
+            SetText::Labels => longest(labels),
+        },
+        SqlType::Char
+        | SqlType::VarChar
+        | SqlType::Text
+        | SqlType::Binary { .. }
+        | SqlType::VarBinary
+        | SqlType::Blob
+        | SqlType::Json
+        | SqlType::Geometry
+        | SqlType::Vector => 0,
+    }
 }
 
 fn members(bits: u64, labels: &[String]) -> impl Iterator<Item = &str> {

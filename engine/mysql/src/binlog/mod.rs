@@ -57,7 +57,7 @@ use tidegate_model::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
 pub use self::table_map::{TableMap, check_against, table_from_full_metadata, type_text_of_map};
-pub use self::window::{MarkOptions, WindowOptions};
+pub use self::window::{MarkOptions, RowBytes, WindowOptions};
 
 /// What the decoder asks about tables.
 pub trait Schemas: Send {
@@ -127,6 +127,7 @@ pub enum Flow {
 /// ```
 pub struct BinlogDecoder {
     schemas: Box<dyn Schemas>,
+    row_bytes: RowBytes,
     place: Place,
     window: WindowBuilder,
     /// What the file's first event said.
@@ -173,6 +174,8 @@ struct MappedTable {
     statements: u64,
     /// `None` if the table is not captured.
     plan: Option<RowPlan>,
+    /// See [`RowBytes`].
+    row_bytes: usize,
     slot: Slot,
 }
 
@@ -238,6 +241,7 @@ impl BinlogDecoder {
     pub fn new(start: Position, schemas: Box<dyn Schemas>, options: WindowOptions) -> BinlogDecoder {
         BinlogDecoder {
             schemas,
+            row_bytes: Arc::new(|_| 0),
             reading_at: start.coordinate.clone(),
             place: Place::new(start),
             window: WindowBuilder::new(options),
@@ -273,6 +277,12 @@ impl BinlogDecoder {
     /// No event may be larger, compressed ones when they are unpacked.
     pub fn with_event_bytes_max(mut self, bytes: usize) -> BinlogDecoder {
         self.event_bytes_max = bytes;
+        self
+    }
+
+    /// Windows are bounded by what becomes of their rows, which somebody else knows.
+    pub fn with_row_bytes(mut self, row_bytes: RowBytes) -> BinlogDecoder {
+        self.row_bytes = row_bytes;
         self
     }
 
@@ -324,6 +334,7 @@ impl BinlogDecoder {
         if self.state == State::Broken {
             return Err(BinlogError::new(&self.place.at, Fault::Ended));
         }
+        let bytes = self.window.bytes();
         let changes = self.window.finish().inspect_err(|_| self.state = State::Broken)?;
         let marks = self.window.take_marks();
         let position = self.place.position();
@@ -331,7 +342,7 @@ impl BinlogDecoder {
             return Ok(None);
         }
         self.reported = Some(position.clone());
-        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)) }))
+        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)), bytes }))
     }
 
     /// The end of the file that was left last, once after each, and whether that file has said so itself. Behind such an end
@@ -696,14 +707,18 @@ impl BinlogDecoder {
             let here = Here { at: event.at, gtid };
             let is_held = self.place.transaction.as_ref().is_some_and(|transaction| transaction.xid.is_some());
             let is_shown = !is_held && self.schemas.is_shown(&map, here);
-            let plan = match is_shown {
-                true => None,
-                false => self.schemas.table(&map, here)?.map(|table| RowPlan::new(&map, table)).transpose()?,
+            let table = if is_shown { None } else { self.schemas.table(&map, here)? };
+            let (plan, row_bytes) = match table {
+                Some(table) => {
+                    let row_bytes = (self.row_bytes)(&table);
+                    (Some(RowPlan::new(&map, table)?), row_bytes)
+                }
+                None => (None, 0),
             };
             // The next transaction asks again.
             let statements = if is_shown { u64::MAX } else { self.statements };
             let (map, slot) = (map_bytes.to_vec(), Slot::default());
-            self.tables.insert(table_id, MappedTable { map, statements, plan, slot });
+            self.tables.insert(table_id, MappedTable { map, statements, plan, row_bytes, slot });
         }
         let is_captured = self.tables.get_mut(table_id).is_some_and(|mapped| mapped.plan.is_some());
         if is_captured && self.place.transaction(event.at).xid.is_some() {
@@ -738,7 +753,7 @@ impl BinlogDecoder {
             self.window.mark(MarkKind::Begin, event_meta(event, transaction));
         }
         let rows = RowsEvent::parse(format, event.header.kind, event.body)?;
-        self.window.append(plan, &mut mapped.slot, &rows, || event_meta(event, transaction))
+        self.window.append(plan, mapped.row_bytes, &mut mapped.slot, &rows, || event_meta(event, transaction))
     }
 
     /// Keeps an event of an XA transaction until its outcome is known.

@@ -535,7 +535,7 @@ fn a_long_way_is_left_out() {
 fn the_table_ids_used_last_are_remembered() {
     let mut tables = Tables::default();
     for id in 0..50_000 {
-        let mapped = MappedTable { map: Vec::new(), statements: 0, plan: None, slot: Slot::default() };
+        let mapped = MappedTable { map: Vec::new(), statements: 0, plan: None, row_bytes: 0, slot: Slot::default() };
         tables.insert(id, mapped);
         assert!(tables.young.len() + tables.old.len() <= 2 * Tables::GENERATION);
         assert!(tables.get_mut(id).is_some() && tables.get_mut(id.saturating_sub(600)).is_some(), "{id}");

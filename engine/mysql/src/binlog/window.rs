@@ -10,14 +10,14 @@ use arrow::array::RecordBatch;
 use super::super::rows::RowPlan;
 use super::error::{BinlogError, Fault};
 use super::event::RowsEvent;
-use tidegate_model::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, RowKind, RowsBuilder, Table};
+use tidegate_model::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, ROW_COPIES, RowKind, RowsBuilder, Table};
 
 /// When a window is full: as soon as one of these is reached at the end of a rows event.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowOptions {
     /// Changes; an update is one.
     pub rows: usize,
-    /// Bytes that the columns take.
+    /// Bytes that the changes take until they are delivered.
     pub bytes: usize,
     pub marks: MarkOptions,
 }
@@ -30,6 +30,9 @@ pub struct MarkOptions {
     pub transactions: bool,
     pub heartbeats: bool,
 }
+
+/// What a row of a table takes until it is delivered, besides [`ROW_COPIES`] of its columns.
+pub type RowBytes = Arc<dyn Fn(&Arc<Table>) -> usize + Send + Sync>;
 
 pub(super) struct WindowBuilder {
     options: WindowOptions,
@@ -83,13 +86,18 @@ impl WindowBuilder {
         self.changes as usize >= self.options.rows || self.bytes >= self.options.bytes
     }
 
+    /// What the window takes until it is delivered.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn mark_options(&self) -> MarkOptions {
         self.options.marks
     }
 
     pub(super) fn mark(&mut self, kind: MarkKind, meta: EventMeta) {
         if let MarkKind::Statement(statement) = &kind {
-            self.bytes += statement.sql.len();
+            self.bytes += ROW_COPIES * statement.sql.len();
         }
         self.bytes += EVENT_BYTES;
         self.marks.push(Mark { kind, sequence: self.changes, meta: Arc::new(meta) });
@@ -100,9 +108,11 @@ impl WindowBuilder {
         std::mem::take(&mut self.marks)
     }
 
+    /// `row_bytes` is what a row takes until it is delivered, besides [`ROW_COPIES`] of its columns.
     pub(super) fn append(
         &mut self,
         plan: &RowPlan,
+        row_bytes: usize,
         slot: &mut Slot,
         event: &RowsEvent<'_>,
         meta: impl FnOnce() -> EventMeta,
@@ -117,11 +127,13 @@ impl WindowBuilder {
         }
         self.changes = changes;
         group.events.push(EventRun { end: group.kinds.len(), meta: Arc::new(meta()) });
-        let bytes = group.rows.byte_size() + group.kinds.len() * ROW_BYTES + group.events.len() * EVENT_BYTES;
+        let columns = group.rows.byte_size();
+        let bytes =
+            ROW_COPIES * columns + group.kinds.len() * (ROW_BYTES + row_bytes) + group.events.len() * EVENT_BYTES;
         self.bytes += bytes - group.bytes;
         group.bytes = bytes;
         // Arrow's text and binary columns end at 2 GiB.
-        if bytes > i32::MAX as usize {
+        if columns > i32::MAX as usize {
             return Err(Fault::Batch {
                 table: plan.table().name().clone(),
                 reason: "the rows of one event take over 2 GiB".to_owned(),

@@ -121,6 +121,8 @@ pub struct LoadTable {
     pub condition: Option<String>,
     /// `SHOW CREATE TABLE`, of which `table` was read; none if that is to be asked of the server.
     pub definition: Option<String>,
+    /// What a row takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
+    pub row_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -131,7 +133,7 @@ pub struct LoadOptions {
     pub chunk_rows: u64,
     /// A window is full at this many rows,
     pub window_rows: usize,
-    /// or at this many bytes as received.
+    /// or when its rows take this many bytes until they are delivered.
     pub window_bytes: usize,
     /// How often a view is opened again because something was committed while it opened.
     pub view_tries: u32,
@@ -458,7 +460,7 @@ impl Load<'_> {
 impl LoadTable {
     /// All rows of the table, by its key.
     pub fn whole(table: Arc<Table>) -> LoadTable {
-        LoadTable { table, chunk_column: None, condition: None, definition: None }
+        LoadTable { table, chunk_column: None, condition: None, definition: None, row_bytes: 0 }
     }
 
     /// The columns by which the table is cut.

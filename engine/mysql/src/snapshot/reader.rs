@@ -14,7 +14,7 @@ use crate::chunks::{self, ServerProber};
 use crate::result_rows::RowDecoder;
 use crate::retry::Retry;
 use crate::wire::{Connection, WireError};
-use tidegate_model::{EventMeta, Progress, RowsBuilder, Stopped, Window, now_s};
+use tidegate_model::{EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
 
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
                 break Err(Failure::Table(TableError::Row(malformed)));
             }
             window.rows += 1;
-            window.bytes += row.len();
+            window.bytes += row.len() * ROW_COPIES + plan.table.row_bytes;
             if window.rows == load.options.window_rows || window.bytes >= load.options.window_bytes {
                 if let Err(failure) = run.waiting(slot, || window.emit(false)) {
                     break Err(failure);
@@ -365,13 +365,13 @@ impl WindowBuilder<'_> {
     /// The window at the end of a chunk has `done`, and may be empty.
     fn emit(&mut self, done: bool) -> Result<(), Failure> {
         let rows = std::mem::take(&mut self.rows);
-        self.bytes = 0;
+        let bytes = std::mem::take(&mut self.bytes);
         let changes = match rows {
             0 => Vec::new(),
             rows => vec![finish_batch(&self.plan.table.table, &mut self.builder, rows, &self.meta)?],
         };
         let progress = Progress::Chunk { table: self.plan.name().clone(), chunk: self.chunk, rows: rows as u64, done };
-        let window = Window { changes, progress: Some(progress), ..Window::default() };
+        let window = Window { changes, progress: Some(progress), bytes, ..Window::default() };
         (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
         self.has_emitted |= rows > 0;
         Ok(())

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  send ──► admit ─────► runs of one topic ──► rd_kafka_produce_batch ──► librdkafka: one thread per broker
-//!           waits for    in the order of       pointers into the                        │
-//!           room         the window            window's buffers                         ▼ reports
-//!             ▲                                                         thread kafka-reports
-//!             └──────── outstanding: messages left per window ◄──────────────┘
-//!                       at 0: values are freed, the delivery resolves
+//!             │          in the order of       pointers into the                        │
+//!             │          the window            window's buffers                         ▼ reports
+//!             ▼                                                         thread kafka-reports
+//!           outstanding: messages left per window ◄──────────────────────────┘
+//!           at 0: values are freed, the delivery resolves
 //! ```
 //!
 //! **Order.** One producer with idempotence: what was handed over first for a partition is written first, whatever has to
@@ -67,6 +67,8 @@ const TICK: Duration = Duration::from_millis(500);
 const TROUBLE_AFTER: Duration = Duration::from_secs(2);
 /// Most that Kafka's format and librdkafka's own count add to a value.
 const FRAMING_BYTES_MAX: usize = 512;
+/// Requests of a connection that idempotence allows at a time.
+const IN_FLIGHT_MAX: usize = 5;
 
 pub struct KafkaSink {
     handles: HashMap<Arc<str>, Topic>,
@@ -85,10 +87,18 @@ impl KafkaSink {
         let config = options.client_config()?;
         let message_bytes_max: usize =
             config.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
-        let producer = Arc::new(Producer::new(&config, Outstanding::new(options.buffer_bytes))?);
+        let number = |name| config.get(name).and_then(|value| value.parse::<usize>().ok());
+        let in_flight = number("max.in.flight.requests.per.connection").or(number("max.in.flight"));
+        let in_flight = match config.get("enable.idempotence") {
+            Some("false") => in_flight.unwrap_or(1),
+            _ => in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX),
+        };
+        let request_bytes = number("batch.size").unwrap_or(message_bytes_max).min(message_bytes_max);
+        let producer = Arc::new(Producer::new(&config, Outstanding::default())?);
         let journal = Arc::new(Journal::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let topics = Arc::new(KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options));
+        let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
+        let topics = Arc::new(topics.with_requests(in_flight, request_bytes));
         let service = ReportService {
             producer: Arc::clone(&producer),
             journal,

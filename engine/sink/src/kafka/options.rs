@@ -20,8 +20,6 @@ pub struct KafkaOptions {
     pub client_id: String,
     /// How to create a topic that is missing; `None`: a missing topic is an error.
     pub create_topics: Option<CreateTopics>,
-    /// Bytes that may be on their way at a time, librdkafka's bookkeeping included. A larger window travels alone.
-    pub buffer_bytes: usize,
     /// Handed to librdkafka as they are, after everything that this module sets.
     pub options: BTreeMap<String, String>,
     /// How long messages may wait without any of them getting through, before the sink gives up.
@@ -89,7 +87,6 @@ impl fmt::Debug for KafkaOptions {
             .field("security", &self.security)
             .field("client_id", &self.client_id)
             .field("create_topics", &self.create_topics)
-            .field("buffer_bytes", &self.buffer_bytes)
             .field("options", &self.options.keys())
             .field("retry", &self.retry)
             .finish()
@@ -125,7 +122,7 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     // A message is never dropped by a clock: if one timed out and the next of its partition went out, order would be
     // lost. The sink itself notices when nothing gets through and then gives up as a whole.
     ("message.timeout.ms", "0"),
-    // The sink bounds what is on its way. librdkafka's own bounds would only cut windows into pieces.
+    // Whoever sends bounds what is on its way. librdkafka's own bounds would only cut windows into pieces.
     ("queue.buffering.max.messages", "0"),
     ("queue.buffering.max.kbytes", "2147483647"),
     ("compression.type", "lz4"),

@@ -1,5 +1,4 @@
-//! Windows that librdkafka has and brokers have not acknowledged: how many messages of each are missing, and how many
-//! bytes they hold.
+//! Windows that librdkafka has and brokers have not acknowledged: how many messages of each are missing.
 //!
 //! ```text
 //! first = 7      ┌──────────┬──────────┬──────────┐
@@ -20,16 +19,13 @@ use tokio::sync::oneshot;
 use crate::{Delivery, SinkError};
 use tidegate_model::message::MessageBatch;
 
-/// What a message costs besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and our three vectors.
-const MESSAGE_OVERHEAD_BYTES: usize = 240;
-
 pub(super) type WindowId = usize;
 
+#[derive(Default)]
 pub(super) struct Outstanding {
     state: Mutex<State>,
     /// Something was acknowledged, or everything failed.
     changed: Condvar,
-    bytes_max: usize,
 }
 
 #[derive(Default)]
@@ -37,49 +33,32 @@ struct State {
     windows: VecDeque<Window>,
     /// Id of `windows[0]`.
     first: WindowId,
-    bytes: usize,
     failure: Option<SinkError>,
-    /// Callers of `admit` that are blocked now.
-    waiting: usize,
 }
 
 struct Window {
     messages_left: usize,
-    bytes: usize,
     /// Keeps the values where librdkafka reads them.
     batches: Option<Arc<Vec<MessageBatch>>>,
     done: Option<oneshot::Sender<Result<(), SinkError>>>,
 }
 
 impl Outstanding {
-    pub(super) fn new(bytes_max: usize) -> Outstanding {
-        Outstanding { state: Mutex::default(), changed: Condvar::new(), bytes_max }
-    }
-
-    /// Takes a window in once there is room for it, or nothing else on its way.
+    /// Takes a window in.
     pub(super) fn admit(&self, batches: Arc<Vec<MessageBatch>>) -> Result<(WindowId, Delivery), SinkError> {
         let messages_left: usize = batches.iter().map(|batch| batch.values.len()).sum();
-        let value_bytes: usize = batches.iter().map(|batch| batch.values.bytes.len()).sum();
-        let bytes = value_bytes + messages_left * MESSAGE_OVERHEAD_BYTES;
         let (done, delivery) = oneshot::channel();
-
         let mut state = self.lock();
-        if messages_left == 0 && state.failure.is_none() {
-            // No report would ever complete it.
-            done.send(Ok(())).expect("the receiver is alive");
-            return Ok((state.first + state.windows.len(), delivery));
-        }
-        state.waiting += 1;
-        while state.failure.is_none() && state.bytes > 0 && state.bytes + bytes > self.bytes_max {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.waiting -= 1;
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
         let id = state.first + state.windows.len();
-        state.bytes += bytes;
-        state.windows.push_back(Window { messages_left, bytes, batches: Some(batches), done: Some(done) });
+        if messages_left == 0 {
+            // No report would ever complete it.
+            done.send(Ok(())).expect("the receiver is alive");
+            return Ok((id, delivery));
+        }
+        state.windows.push_back(Window { messages_left, batches: Some(batches), done: Some(done) });
         Ok((id, delivery))
     }
 
@@ -93,7 +72,6 @@ impl Outstanding {
             window.messages_left = window.messages_left.checked_sub(count).expect("one report per message");
             if window.messages_left == 0 {
                 released.push((window.done.take(), window.batches.take()));
-                state.bytes -= state.windows[index].bytes;
             }
         }
         while state.windows.front().is_some_and(|window| window.messages_left == 0) {
@@ -157,14 +135,12 @@ impl Outstanding {
         drop(self.changed.wait_timeout(self.lock(), timeout));
     }
 
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting
-    }
-
+    /// Of the values that are held.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.lock().bytes
+        let state = self.lock();
+        let held = state.windows.iter().filter_map(|window| window.batches.as_ref());
+        held.flat_map(|batches| batches.iter()).map(|batch| batch.values.bytes.len()).sum()
     }
 
     // A thread that panicked inside did so on a broken promise of librdkafka, after which every later call may as well
@@ -188,18 +164,16 @@ mod tests {
         }])
     }
 
-    const BYTES: usize = 1 + MESSAGE_OVERHEAD_BYTES;
-
     #[test]
     fn a_window_is_delivered_with_its_last_message() {
-        let outstanding = Outstanding::new(100 * BYTES);
+        let outstanding = Outstanding::default();
         let (a, mut a_delivery) = outstanding.admit(window(3)).unwrap();
         let (b, mut b_delivery) = outstanding.admit(window(2)).unwrap();
         outstanding.reported(&[(b, 2), (a, 2)]);
         assert_eq!(b_delivery.try_recv().unwrap().unwrap(), ());
         assert!(a_delivery.try_recv().is_err());
         assert_eq!(outstanding.oldest(), Some((a, 1)));
-        assert_eq!(outstanding.bytes(), 3 * BYTES);
+        assert_eq!(outstanding.bytes(), 3);
         outstanding.reported(&[(a, 1)]);
         assert_eq!(a_delivery.try_recv().unwrap().unwrap(), ());
         assert_eq!((outstanding.oldest(), outstanding.bytes()), (None, 0));
@@ -208,52 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_window_waits_until_there_is_room() {
-        let outstanding = Outstanding::new(10 * BYTES);
-        let (a, _a_delivery) = outstanding.admit(window(4)).unwrap();
-        let (b, _b_delivery) = outstanding.admit(window(6)).unwrap();
-        std::thread::scope(|scope| {
-            let blocked = scope.spawn(|| outstanding.admit(window(5)).unwrap());
-            while outstanding.waiting() == 0 {
-                std::thread::yield_now();
-            }
-            assert_eq!(outstanding.oldest(), Some((a, 4)));
-            outstanding.reported(&[(a, 4)]); // room for 4, not for 5
-            assert_eq!(outstanding.waiting(), 1);
-            outstanding.reported(&[(b, 6)]);
-            let (c, _delivery) = blocked.join().unwrap();
-            assert_eq!((c, outstanding.bytes()), (2, 5 * BYTES));
-        });
-    }
-
-    #[test]
-    fn a_window_larger_than_the_bound_travels_alone() {
-        let outstanding = Outstanding::new(10 * BYTES);
-        let (a, _delivery) = outstanding.admit(window(1_000)).unwrap();
-        std::thread::scope(|scope| {
-            let blocked = scope.spawn(|| outstanding.admit(window(1)).unwrap());
-            while outstanding.waiting() == 0 {
-                std::thread::yield_now();
-            }
-            outstanding.reported(&[(a, 1_000)]);
-            blocked.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn one_failure_ends_all_windows_and_the_callers_that_wait() {
-        let outstanding = Outstanding::new(BYTES);
+    fn one_failure_ends_all_windows() {
+        let outstanding = Outstanding::default();
         let (a, mut delivery) = outstanding.admit(window(1)).unwrap();
-        std::thread::scope(|scope| {
-            let blocked = scope.spawn(|| outstanding.admit(window(1)).map(|_| ()));
-            while outstanding.waiting() == 0 {
-                std::thread::yield_now();
-            }
-            assert!(outstanding.fail(SinkError::Client("first".into())));
-            assert!(!outstanding.fail(SinkError::Stopped));
-            assert_eq!(blocked.join().unwrap().unwrap_err().to_string(), "Kafka client: first");
-        });
+        assert!(outstanding.fail(SinkError::Client("first".into())));
+        assert!(!outstanding.fail(SinkError::Stopped));
         assert_eq!(delivery.try_recv().unwrap().unwrap_err().to_string(), "Kafka client: first");
+        // Until librdkafka has let go of it.
+        assert_eq!(outstanding.bytes(), 1);
         outstanding.reported(&[(a, 1)]);
         assert_eq!(outstanding.bytes(), 0);
         assert!(outstanding.admit(window(1)).is_err());

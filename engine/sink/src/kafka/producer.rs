@@ -15,9 +15,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
-#[cfg(test)]
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +42,8 @@ pub(super) struct Producer {
     words: Arc<Words>,
     /// A broker that led a partition, or else answered, when one was last asked about topics; [`NO_BROKER`] if none has.
     leader: AtomicI32,
+    /// How many brokers there were then.
+    brokers: AtomicUsize,
     /// How often partitions were paused.
     #[cfg(test)]
     pub(super) pauses: AtomicUsize,
@@ -51,6 +51,7 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn new(config: &ClientConfig, outstanding: Outstanding) -> Result<Producer, SinkError> {
+        keep_freed_memory();
         let native = config.create_native_config().map_err(client_error)?;
         // SAFETY: the configuration is alive, and only a number is stored in it.
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
@@ -66,6 +67,7 @@ impl Producer {
             outstanding,
             words,
             leader: AtomicI32::new(NO_BROKER),
+            brokers: AtomicUsize::new(1),
             #[cfg(test)]
             pauses: AtomicUsize::new(0),
         })
@@ -128,6 +130,7 @@ impl Producer {
             KafkaError::MetadataFetch(code) => code,
             _ => RDKafkaErrorCode::InvalidArgument,
         })?;
+        self.brokers.store(metadata.brokers().len().max(1), Ordering::Relaxed);
         let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         if let Some(partition) = partitions.find(|partition| partition.leader() >= 0) {
             self.leader.store(partition.leader(), Ordering::Relaxed);
@@ -174,6 +177,11 @@ impl Producer {
             found.push(offsets.collect::<Result<_, _>>()?);
         }
         Ok(found)
+    }
+
+    /// How many brokers there were when one was last asked about topics; one before that.
+    pub(super) fn broker_count(&self) -> usize {
+        self.brokers.load(Ordering::Relaxed)
     }
 
     pub(super) fn cluster_id(&self, timeout: Duration) -> Option<String> {
@@ -796,6 +804,17 @@ impl Messages {
             offset: 0,
             _private: window as *mut c_void,
         });
+    }
+}
+
+/// librdkafka has the C library's allocator, which gives what was freed of a request back to the kernel at once, to have it cleared
+/// for the next one. What a few requests take is kept.
+fn keep_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets two numbers of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 16 << 20);
     }
 }
 

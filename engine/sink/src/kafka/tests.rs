@@ -16,6 +16,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
+use crate::Appetite;
 use tidegate_model::message::Values;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -23,6 +24,9 @@ use tidegate_model::message::Values;
 // ---------------------------------------------------------------------------------------------------------------------
 
 const PARTITIONS: i32 = 4;
+
+/// As much as is sent while brokers are away.
+const FULL_BYTES: usize = 16 << 20;
 
 /// Nobody stops.
 const RUNNING: &dyn Fn() -> bool = &|| false;
@@ -33,7 +37,6 @@ fn options(brokers: &str) -> KafkaOptions {
         security: Security::default(),
         client_id: "tidegate-test".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS as u32), ..CreateTopics::default() }),
-        buffer_bytes: 64 << 20,
         options: BTreeMap::new(),
         retry: Duration::from_secs(120),
     }
@@ -192,32 +195,33 @@ fn brokers_without_idempotence_are_refused() {
 }
 
 #[test]
-fn back_pressure_lasts_while_brokers_are_away() {
+fn what_is_sent_while_brokers_are_away_arrives_when_they_are_back() {
     let (cluster, brokers) = mock();
     let mut numbering = Numbering::new(1);
-    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 300_000, ..options(&brokers) }).unwrap();
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
     send_all(&mut sink, [numbering.window("shop", 10)]);
     cluster.broker_down(-1).unwrap();
-    let first = sink.send(numbering.window("shop", 1_000)).unwrap();
-    let second = numbering.window("shop", 1_000);
-    let producer = Arc::clone(&sink.producer);
-    let (mut sink, second) = std::thread::scope(|scope| {
-        let blocked = scope.spawn(|| {
-            let delivery = sink.send(second).unwrap();
-            (sink, delivery)
-        });
-        while producer.outstanding.waiting() == 0 {
-            std::thread::yield_now();
-        }
-        assert!(!blocked.is_finished());
-        cluster.broker_up(-1).unwrap();
-        blocked.join().unwrap()
-    });
-    first.blocking_recv().unwrap().unwrap();
-    second.blocking_recv().unwrap().unwrap();
-    drop(producer);
+    let deliveries = [0; 2].map(|_| sink.send(numbering.window("shop", 1_000)).unwrap());
+    cluster.broker_up(-1).unwrap();
+    for delivery in deliveries {
+        delivery.blocking_recv().unwrap().unwrap();
+    }
     send_all(&mut sink, [numbering.window("shop", 10)]);
     numbering.check_arrived(&brokers, "shop");
+}
+
+#[test]
+fn what_is_of_use_grows_with_brokers_and_partitions() {
+    let (cluster, brokers) = mock();
+    cluster.create_topic("wide", 40, 3).unwrap();
+    let sink = KafkaSink::new(with_options(options(&brokers), &[("batch.size", "100000")])).unwrap();
+    let topics = sink.topics();
+    topics.prepare("shop", RUNNING).unwrap();
+    // Three brokers, five requests each.
+    let expected = Appetite { messages: 2 * 15 * 100_000, copies: 2 * 15 * 100_000 };
+    assert_eq!(topics.appetite(), expected);
+    topics.prepare("wide", RUNNING).unwrap();
+    assert_eq!(topics.appetite(), Appetite { messages: 2 * (PARTITIONS as usize + 40) * 100_000, ..expected });
 }
 
 #[test]
@@ -720,7 +724,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
         return;
     }
     let (broker, address) = OwnBroker::start();
-    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
+    let mut sink = KafkaSink::new(options(&address)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
     let producer = Arc::clone(&sink.producer);
@@ -729,14 +733,18 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !enough.load(Ordering::Relaxed) {
-                sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
+                if producer.outstanding.bytes() < FULL_BYTES {
+                    sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
+                } else {
+                    std::thread::yield_now();
+                }
             }
             drop(sent);
         });
         deliveries.recv().unwrap().blocking_recv().unwrap().unwrap();
         broker.servers(&["kill", "kafka"]);
         // Nothing is acknowledged any more and more is sent all the time, so that the sink fills up.
-        while producer.outstanding.waiting() == 0 {
+        while producer.outstanding.bytes() < FULL_BYTES {
             std::thread::yield_now();
         }
         enough.store(true, Ordering::Relaxed);
@@ -756,7 +764,7 @@ fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
         return;
     }
     let (broker, address) = OwnBroker::start();
-    let mut sink = KafkaSink::new(KafkaOptions { buffer_bytes: 16 << 20, ..options(&address) }).unwrap();
+    let mut sink = KafkaSink::new(options(&address)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
     let (producer, topics) = (Arc::clone(&sink.producer), sink.topics());
@@ -765,14 +773,18 @@ fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             while !enough.load(Ordering::Relaxed) {
-                sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
+                if producer.outstanding.bytes() < FULL_BYTES {
+                    sent.send(sink.send(numbering.window("shop", 10_000)).unwrap()).unwrap();
+                } else {
+                    std::thread::yield_now();
+                }
             }
             drop(sent);
         });
         deliveries.recv().unwrap().blocking_recv().unwrap().unwrap();
         broker.signal("-STOP");
         // The sink fills up, partitions are paused, get their chance and are paused again.
-        while producer.outstanding.waiting() == 0 || producer.pauses.load(Ordering::Relaxed) < 2 {
+        while producer.outstanding.bytes() < FULL_BYTES || producer.pauses.load(Ordering::Relaxed) < 2 {
             std::thread::yield_now();
         }
         // A new topic waits, too, and ends when it is told to, not when the sink would give up.

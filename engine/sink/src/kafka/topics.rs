@@ -1,7 +1,7 @@
 //! Reaching the brokers: which topics are there, and making the ones that are not.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
-use crate::{SinkError, TopicIdentity, TopicLook, Topics};
+use crate::{Appetite, SinkError, TopicIdentity, TopicLook, Topics};
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,6 +93,11 @@ pub(super) struct KafkaTopics {
     #[cfg(test)]
     pub(super) asked_again: AtomicBool,
     prepared: Mutex<HashMap<Arc<str>, Prepared>>,
+    /// Of all that are prepared.
+    partition_count: AtomicUsize,
+    /// Requests that a connection has at a time, and what one holds.
+    in_flight: usize,
+    request_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -134,7 +139,20 @@ impl Topics for KafkaTopics {
         for (&topic, prepared) in topics.iter().zip(prepared) {
             known.entry(topic.into()).or_insert(prepared);
         }
+        let partitions = known.values().map(|prepared| prepared.partitions as usize).sum();
+        self.partition_count.store(partitions, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// While the requests in flight are answered, as many are to be had again; each holds messages of one partition. Until it is
+    /// answered, librdkafka keeps what it has packed for a request, and what it packed it from.
+    fn appetite(&self) -> Appetite {
+        let requests = self.in_flight.saturating_mul(self.producer.broker_count());
+        let partitions = self.partition_count.load(Ordering::Relaxed);
+        Appetite {
+            messages: requests.max(partitions).saturating_mul(2).saturating_mul(self.request_bytes),
+            copies: requests.saturating_mul(2).saturating_mul(self.request_bytes),
+        }
     }
 
     fn identity(&self, topic: &str) -> Option<TopicIdentity> {
@@ -173,7 +191,14 @@ impl KafkaTopics {
             #[cfg(test)]
             asked_again: AtomicBool::new(false),
             prepared: Mutex::default(),
+            partition_count: AtomicUsize::new(0),
+            in_flight: 0,
+            request_bytes: 0,
         }
+    }
+
+    pub(super) fn with_requests(self, in_flight: usize, request_bytes: usize) -> KafkaTopics {
+        KafkaTopics { in_flight, request_bytes, ..self }
     }
 
     /// Names of the topics that are prepared.

@@ -51,8 +51,8 @@ pub struct Task {
     /// `delivery`.
     pub delivery: Delivery,
     /// `memory`: bytes that rows, messages and librdkafka's queues may hold together. At least 64 MiB, below which
-    /// batches become too small to be fast. Default 512 MiB: what four readers and a few brokers need to be busy all
-    /// the time.
+    /// batches become too small to be fast. Default 512 MiB: enough for four readers and a dozen brokers to be busy all
+    /// the time; no more is used than that takes.
     pub memory_bytes: u64,
     /// `threads`: how many cores transform and encode. Default `auto`: all that this process may use.
     pub threads: NonZeroUsize,

@@ -3,14 +3,14 @@
 //! ```text
 //! source threads ─► windows ─► dispatch ─► rayon: transform, encode ─► send ─► sink
 //!                   bounded       │              (all cores)            ▲        │
-//!                                 └── order: one slot per window ───────┘        │ deliveries,
-//!                                     bounded                                    ▼ in order
-//!                                                              tracker ◄── acknowledge
+//!  ▲                              └── order: one slot per window ───────┘        │ deliveries,
+//!  │                                  bounded                                    ▼ in order
+//!  └── room ◄─────────────────────────────────────────────── tracker ◄── acknowledge
 //! ```
 //!
 //! Windows are encoded on all cores and sent in the order in which they left the source: `dispatch` puts a slot into the
-//! order queue before the work begins, and `send` waits for the slot at its head. Every queue is bounded and the sink
-//! blocks while it holds its share of the memory budget, so a slow broker stops the reader and nothing grows.
+//! order queue before the work begins, and `send` waits for the slot at its head. Every queue is bounded, and a window leaves
+//! its source only when there is [`room`] for it until it is delivered, so a slow broker stops the reader and nothing grows.
 //!
 //! The first failure of any stage stops the source; what was under way is dropped with its deliveries unreported, and the
 //! checkpoint stays before it. A stop that was asked for lets everything drain instead.
@@ -18,6 +18,7 @@
 //! A panic is a failure of its stage, and so is an end that nobody asked for and nobody gives a reason for: whatever happens
 //! to a stage, its neighbours come to their ends, and "everything is delivered" is said only by stages that all got there.
 
+pub mod room;
 pub mod route;
 #[cfg(test)]
 mod tests;
@@ -33,18 +34,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::checkpoint::StateFolder;
+use crate::config::Task;
 use crate::error::Error;
+use room::{Held, Room, Shares};
 use route::{Routed, Router};
 use tidegate_model::message::MessageWindow;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{ChangeBatch, Progress, Window};
 use tidegate_model::{Stop, Stopped};
-use tidegate_sink::{Delivery, Sink, SinkError};
+use tidegate_sink::{Delivery, Sink, SinkError, Topics};
 use tracker::Tracker;
 
 /// Windows that wait between the source and the cores.
 const WINDOWS_QUEUED: usize = 2;
-/// Windows whose deliveries are awaited. Their bytes are bounded by the sink; this bounds empty ones.
+/// Windows whose deliveries are awaited. Their bytes are bounded by the room; this bounds empty ones.
 const DELIVERIES_QUEUED: usize = 4096;
 /// How long a run that was told to stop waits for the next delivery.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -52,7 +55,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Takes windows from a source. Blocks while the pipeline is full.
 #[derive(Clone)]
 pub struct Emitter {
-    windows: Sender<Window>,
+    windows: Sender<(Window, Held)>,
+    room: Arc<Room>,
     status: Arc<Status>,
 }
 
@@ -63,7 +67,8 @@ impl Emitter {
         if let Some(run) = window.changes.last().and_then(|batch: &ChangeBatch| batch.events().last()) {
             self.status.event_time_s.store(u64::from(run.meta.timestamp_s), Ordering::Relaxed);
         }
-        self.windows.send(window).map_err(|_| Stopped)
+        let held = self.room.take(window.bytes)?;
+        self.windows.send((window, held)).map_err(|_| Stopped)
     }
 }
 
@@ -75,13 +80,22 @@ pub struct Pipeline {
     pub status: Arc<Status>,
     pub stop: Stop,
     pub encode_threads: usize,
+    pub shares: Shares,
 }
 
-type Encoded = Result<MessageWindow, Error>;
+/// How a task's memory is divided: `readers` gather windows at the same time.
+pub fn shares(task: &Task) -> Shares {
+    let readers = task.full_load.as_ref().map_or(1, |options| options.parallel.get());
+    // One more waits in `dispatch`, one in the queue of those that are done.
+    Shares::new(task.memory_bytes, readers, WINDOWS_QUEUED + task.threads.get() + 2)
+}
+
+type Encoded = Result<(MessageWindow, Held), Error>;
 
 /// A window on its way, and what it counts for once it is delivered.
 struct Pending {
     delivery: Delivery,
+    held: Held,
     progress: Option<Progress>,
     /// One for each batch.
     topics: Vec<Arc<str>>,
@@ -106,20 +120,30 @@ pub fn run(
     let (windows_in, windows) = bounded(WINDOWS_QUEUED);
     let (order_in, order) = bounded(pipeline.encode_threads + 1);
     let (pending_in, pending) = bounded(DELIVERIES_QUEUED);
+    let room = Arc::new(Room::new(pipeline.shares));
+    let topics = pipeline.sink.lock().expect("sinks do not panic").topics();
+    room.fit(topics.appetite());
     let abort = pipeline.sink.lock().expect("sinks do not panic").aborter();
     std::thread::scope(|scope| {
-        let failure = &failure;
+        let (failure, room) = (&failure, &room);
         let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped())?);
         let Some(saver) = start(scope, "save", failure, save) else { return };
         let stages = [
-            start(scope, "dispatch", failure, || dispatch(windows, order_in, &pipeline.router, &pool)),
-            start(scope, "send", failure, || send(order, pending_in, &pipeline.sink)),
+            start(scope, "dispatch", failure, || {
+                let _ends = Closes(room);
+                dispatch(windows, order_in, &pipeline.router, &*topics, room, &pool)
+            }),
+            start(scope, "send", failure, || {
+                let _ends = Closes(room);
+                send(order, pending_in, &pipeline.sink)
+            }),
             // Without it, whoever waits for room in the sink would wait for ever.
             start(scope, "acknowledge", failure, || {
+                let _ends = Closes(room);
                 caught("acknowledge", || acknowledge(pending, pipeline)).inspect_err(|_| abort())
             }),
         ];
-        let emitter = Emitter { windows: windows_in, status: pipeline.status.clone() };
+        let emitter = Emitter { windows: windows_in, room: room.clone(), status: pipeline.status.clone() };
         if stages.iter().all(Option::is_some) {
             failure.note(SOURCE, caught(SOURCE, || source(&emitter)));
         }
@@ -152,6 +176,15 @@ fn start<'scope>(
 /// A panic as an error. What the stage shares with others is behind locks, which are poisoned then.
 fn caught<T>(stage: &'static str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Error::Panicked { stage }))
+}
+
+/// A stage ends behind the last window, or because it failed: then nothing makes room any more.
+struct Closes<'a>(&'a Room);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Keeps the first error and stops the source.
@@ -193,15 +226,17 @@ impl Failure {
 }
 
 fn dispatch(
-    windows: Receiver<Window>,
+    windows: Receiver<(Window, Held)>,
     order: Sender<Receiver<Encoded>>,
     router: &Arc<Router>,
+    topics: &dyn Topics,
+    room: &Room,
     pool: &rayon::ThreadPool,
 ) -> Result<(), Error> {
     // Records are numbered from the time of the start on, so that numbers also grow from run to run, unless a run sends
     // half a million changes a second from its first to its last.
     let mut next_id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
-    for window in windows {
+    for (window, mut held) in windows {
         let routed = Routed {
             routes: router.routes(&window)?,
             mark_routes: router.mark_routes(&window)?,
@@ -209,12 +244,18 @@ fn dispatch(
             window,
         };
         next_id += 2 * u64::from(routed.window.sequence_end());
+        // It may have been the first for its topic.
+        room.fit(topics.appetite());
         let router = router.clone();
         let (done, slot) = bounded(1);
         order.send(slot).map_err(|_| Error::Stopped)?;
         pool.spawn(move || {
             // Nobody waits for the slot if the pipeline has failed meanwhile.
-            let _ = done.send(caught("encode", || Ok(route::encode_window(&router, routed)?)));
+            let _ = done.send(caught("encode", || {
+                let window = route::encode_window(&router, routed)?;
+                held.settle(&window);
+                Ok((window, held))
+            }));
         });
     }
     Ok(())
@@ -226,13 +267,13 @@ fn send(
     sink: &Mutex<Box<dyn Sink>>,
 ) -> Result<(), Error> {
     for slot in order {
-        let mut window = slot.recv().map_err(|_| Error::Stopped)??;
+        let (mut window, held) = slot.recv().map_err(|_| Error::Stopped)??;
         let (messages, bytes) = (window.message_count() as u64, window.byte_size() as u64);
         let progress = window.progress.take();
         let topics =
             window.batches.iter().filter(|batch| !batch.values.is_empty()).map(|batch| batch.topic.clone()).collect();
         let delivery = sink.lock().expect("sinks do not panic").send(window)?;
-        let window = Pending { delivery, progress, topics, messages, bytes };
+        let window = Pending { delivery, held, progress, topics, messages, bytes };
         pending.send(window).map_err(|_| Error::Stopped)?;
     }
     Ok(())
@@ -241,7 +282,7 @@ fn send(
 fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Error::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
-    for Pending { mut delivery, progress, topics, messages, bytes } in pending {
+    for Pending { mut delivery, held, progress, topics, messages, bytes } in pending {
         runtime.block_on(async {
             let undrained = async {
                 pipeline.stop.stopped().await;
@@ -253,6 +294,7 @@ fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Er
                 () = undrained => Err(Error::NotDrained { seconds: DRAIN.as_secs() }),
             }
         })?;
+        drop(held);
         pipeline.status.messages.fetch_add(messages, Ordering::Relaxed);
         pipeline.status.message_bytes.fetch_add(bytes, Ordering::Relaxed);
         for topic in topics {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 
 use crate::config::{self, Format, TableSelection, Task};
+use crate::pipeline::room::MESSAGE_BYTES;
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
@@ -70,7 +71,7 @@ impl Route {
         let transform = plan_transform(&task.tables, table)?;
         let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
             .with_time_zone(time_zone_offset_s(&task.format));
-        let zero_dates = task.format.zero_date().and_then(|substitute| ZeroDates::plan(transform.output(), substitute));
+        let zero_dates = plan_zero_dates(&task.format, transform.output());
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
         Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into() })
@@ -105,6 +106,17 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     }
 }
 
+/// What a row of a table takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
+pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize {
+    // A table that cannot be sent ends the task elsewhere.
+    let Ok(transform) = plan_transform(&task.tables, table) else { return 0 };
+    let zero_dates = plan_zero_dates(&task.format, transform.output());
+    let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
+    // A NULL has no bytes of its own and takes a column's width all the same; buffers grow by doubling.
+    let columns = table.columns().iter().map(|column| 2 * column.sql_type.arrow().primitive_width().unwrap_or(4));
+    plan_encoder(&task.format, output, server_version).row_bytes() + columns.sum::<usize>() + MESSAGE_BYTES
+}
+
 /// Filter and projection of a table as its rule says.
 pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, TransformError> {
     let name = table.name();
@@ -126,6 +138,10 @@ fn plan_mark_encoder(format: &Format, server_version: &str) -> Box<dyn MarkEncod
         Format::CanalJson(options) => Box::new(CanalStatements::new(options.ddl_type)),
         Format::DtsAvro(_) => Box::new(AvroMarks::new(server_version)),
     }
+}
+
+fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
+    format.zero_date().and_then(|substitute| ZeroDates::plan(output, substitute))
 }
 
 fn time_zone_offset_s(format: &Format) -> i32 {

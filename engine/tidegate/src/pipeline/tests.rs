@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::room::Shares;
 use super::*;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config;
@@ -50,6 +51,10 @@ impl Sink for OddSink {
 struct OddTopics(AtomicU32);
 
 impl Topics for OddTopics {
+    fn appetite(&self) -> tidegate_sink::Appetite {
+        tidegate_sink::Appetite::default()
+    }
+
     fn prepare(&self, _: &str, _: &dyn Fn() -> bool) -> Result<u32, SinkError> {
         assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "as the test wants it");
         Ok(1)
@@ -98,7 +103,8 @@ fn run_with(
     let sink: Box<dyn Sink> = Box::new(OddSink { answer, sent: AtomicU32::new(0), topics });
     let status = Arc::new(Status::default());
     let router = Arc::new(router);
-    let pipeline = Pipeline { router, sink: Arc::new(Mutex::new(sink)), tracker, status, stop, encode_threads: 2 };
+    let (sink, shares) = (Arc::new(Mutex::new(sink)), Shares::new(64 << 20, 1, 5));
+    let pipeline = Pipeline { router, sink, tracker, status, stop, encode_threads: 2, shares };
     let result = run(&pipeline, &state, source);
     let stored = state.load("t").unwrap().and_then(|checkpoint| checkpoint.position);
     (result, stored.map(|position| position.coordinate.offset))

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
-use super::mysql::{event_bytes_max, window_options};
+use super::mysql::{event_bytes_max, rows_of, window_options};
 use super::{Context, SourceError};
 use crate::checkpoint::SourceIdentity;
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
+use crate::pipeline;
+use crate::pipeline::route::row_bytes;
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use tidegate_mysql::MysqlError;
@@ -20,6 +22,7 @@ use tidegate_parquet::{self as parquet, DataSet};
 
 /// Changes of a window when only the first of them are wanted.
 const SAMPLE_WINDOW_ROWS: usize = 1000;
+const SAMPLE_WINDOW_BYTES: usize = 1 << 20;
 
 /// Binlog files that a server has written.
 pub struct ArchiveSource {
@@ -72,7 +75,8 @@ impl ArchiveSource {
         let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
             .passing(context.pass)
             .with_folder(context.task.state.clone())
-            .with_event_bytes_max(event_bytes_max(context.task));
+            .with_event_bytes_max(event_bytes_max(context.task))
+            .with_row_bytes(rows_of(context.task, &self.server_version().unwrap_or_default()));
         let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -169,12 +173,16 @@ impl ParquetSource {
             window.changes.into_iter().try_for_each(&mut **take)
         };
         for data_set in &self.data_sets {
-            parquet::read(std::slice::from_ref(data_set), 1, &|_, _| false, &emit).map_err(SourceError::Parquet)?;
+            parquet::read(std::slice::from_ref(data_set), 1, SAMPLE_WINDOW_BYTES, &|_, _| false, &emit)
+                .map_err(SourceError::Parquet)?;
         }
         Ok(())
     }
 
-    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
+    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+        for data_set in &mut self.data_sets {
+            data_set.set_row_bytes(row_bytes(context.task, data_set.table(), ""));
+        }
         let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
         let is_done =
             |table: &TableName, chunk: u32| done.iter().any(|(name, chunks)| name == table && chunks.contains(&chunk));
@@ -198,7 +206,8 @@ impl ParquetSource {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        parquet::read(&self.data_sets, threads, &is_done, &emit).map_err(SourceError::Parquet)?;
+        let window_bytes = pipeline::shares(context.task).window;
+        parquet::read(&self.data_sets, threads, window_bytes, &is_done, &emit).map_err(SourceError::Parquet)?;
         Ok(())
     }
 }

@@ -33,13 +33,14 @@ use tracing::{info, warn};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::{plan_transform, topic_of_table};
+use crate::pipeline;
+use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
 use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
-use tidegate_mysql::binlog::{MarkOptions, WindowOptions};
+use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
@@ -56,11 +57,6 @@ use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock,
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
 const LOAD_WINDOW_ROWS: usize = 8192;
-/// Bytes of one window, as columns. A window becomes about ten times as much text, and a few are encoded at the same time.
-const WINDOW_BYTES_MAX: usize = 2 << 20;
-const WINDOW_BYTES_MIN: usize = 128 << 10;
-/// Windows of the memory budget: queued, being encoded, and their text.
-const WINDOW_SHARE: u64 = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
 /// How long a view may stay open while the sink takes nothing.
@@ -692,7 +688,7 @@ impl MysqlSource {
             readers: options.parallel.get(),
             chunk_rows: options.chunk_rows,
             window_rows: LOAD_WINDOW_ROWS,
-            window_bytes: window_bytes(context.task),
+            window_bytes: pipeline::shares(context.task).window,
             view_tries: VIEW_TRIES,
             retry_for: context.task.retry.connection,
             view_patience: VIEW_PATIENCE,
@@ -708,7 +704,7 @@ impl MysqlSource {
             record: &**context.tracker,
             emit: &|window| context.emitter.emit(window),
             start: &start,
-            plan: &|table| load_table(context.task, &table).map_err(Into::into),
+            plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| MysqlError::Load(error).into())
@@ -721,7 +717,20 @@ impl MysqlSource {
 
     fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
         let definition = self.definitions.get(table.name()).cloned();
-        load_table(task, table).map(|planned| LoadTable { definition, ..planned })
+        self.plan_table(task, table).map(|planned| LoadTable { definition, ..planned })
+    }
+
+    /// What to read of a table: all rows for which the server can tell that they pass the filter.
+    fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+        let name = table.name();
+        let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
+        let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
+        Ok(LoadTable {
+            chunk_column: rule.chunk_by.first().cloned(),
+            condition: transform.mysql_predicate().map(str::to_owned),
+            row_bytes: row_bytes(task, table, self.server_version()),
+            ..LoadTable::whole(table.clone())
+        })
     }
 
     fn follow(
@@ -779,6 +788,7 @@ impl MysqlSource {
             },
             windows: window_options(context.task, options.window_rows as usize),
             pass: context.pass,
+            row_bytes: rows_of(context.task, self.server_version()),
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
@@ -870,18 +880,6 @@ fn judge(ledger: Option<&Ledger>, rules: JudgeRules, table: &TableName, rows: Un
     Moved::Unknown
 }
 
-/// What to read of a table: all rows for which the server can tell that they pass the filter.
-fn load_table(task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
-    let name = table.name();
-    let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
-    let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
-    Ok(LoadTable {
-        chunk_column: rule.chunk_by.first().cloned(),
-        condition: transform.mysql_predicate().map(str::to_owned),
-        ..LoadTable::whole(table.clone())
-    })
-}
-
 /// Windows of changes, with the marks that the task passes on.
 pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
     let statements = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
@@ -889,12 +887,17 @@ pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
         config::Format::DtsAvro(options) => (options.transactions, options.heartbeats),
         config::Format::CanalJson(_) => (false, false),
     };
-    WindowOptions { rows, bytes: window_bytes(task), marks: MarkOptions { statements, transactions, heartbeats } }
+    WindowOptions {
+        rows,
+        bytes: pipeline::shares(task).window,
+        marks: MarkOptions { statements, transactions, heartbeats },
+    }
 }
 
-/// Bytes of columns that a window may hold: a share of the memory budget.
-pub(crate) fn window_bytes(task: &Task) -> usize {
-    ((task.memory_bytes / WINDOW_SHARE) as usize).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
+/// Tells a reader of binlogs what becomes of a table's rows.
+pub(crate) fn rows_of(task: &Task, server_version: &str) -> RowBytes {
+    let (task, server_version) = (task.clone(), server_version.to_owned());
+    Arc::new(move |table| row_bytes(&task, table, &server_version))
 }
 
 /// A row larger than half of the budget could not be encoded within it.

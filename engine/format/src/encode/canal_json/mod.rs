@@ -121,6 +121,8 @@ pub struct CanalJson {
     value_codes: Vec<ValueCode>,
     /// From there to `"ts":`.
     after_codes: Box<[u8]>,
+    /// See [`Encoder::row_bytes`].
+    row_bytes: usize,
     last_id: AtomicU64,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
@@ -180,23 +182,34 @@ impl CanalJson {
         text::write_json_string(&name.table, &mut between);
         between.extend_from_slice(b",\"ts\":");
 
+        let text = TextOptions {
+            enum_as: options.enum_as,
+            set_as: options.set_as,
+            time_zone_offset_s: options.time_zone_offset_s,
+        };
+        let keys: Vec<Box<[u8]>> = names.iter().map(|name| [b",", name.as_slice(), b":"].concat().into()).collect();
+        let codes: usize = value_codes.iter().map(|value_code: &ValueCode| value_code.before.len() + 4).sum();
+        let values = keys.iter().zip(table.columns()).map(|(key, column)| {
+            // In quotes, or `null`.
+            key.len() + (text::width(&column.sql_type, &text) + 2).max(4)
+        });
+        let constant = after_data.len() + before_old.len() + codes + between.len() + EVENT_BYTES;
+        let row_bytes = constant + values.sum::<usize>();
+
         CanalJson {
             table: table.clone(),
-            text: TextOptions {
-                enum_as: options.enum_as,
-                set_as: options.set_as,
-                time_zone_offset_s: options.time_zone_offset_s,
-            },
+            text,
             initial_type: match options.initial_type {
                 InitialType::Insert => b"INSERT\"}",
                 InitialType::Init => b"INIT\"}",
             },
             old: options.old,
-            keys: names.iter().map(|name| [b",", name.as_slice(), b":"].concat().into()).collect(),
+            keys,
             after_data: after_data.into(),
             before_old: before_old.into(),
             value_codes,
             after_codes: between.into(),
+            row_bytes,
             last_id: AtomicU64::new(0),
             clock: now_ms,
         }
@@ -259,14 +272,6 @@ impl CanalJson {
         }
         out.extend_from_slice(b"}]");
     }
-
-    /// A guess that is seldom too small: what is constant, and the values of every row.
-    fn size_hint(&self, columns: &[TextColumn], row_count: usize) -> usize {
-        let codes: usize = self.value_codes.iter().map(|value_code| value_code.before.len() + 4).sum();
-        let keys: usize = self.keys.iter().map(|key| key.len() + 2).sum();
-        let constant = self.after_data.len() + self.before_old.len() + codes + self.after_codes.len();
-        row_count * (constant + keys + EVENT_BYTES) + columns.iter().map(TextColumn::size_hint).sum::<usize>()
-    }
 }
 
 impl Encoder for CanalJson {
@@ -278,7 +283,9 @@ impl Encoder for CanalJson {
         text::write_integer((self.clock)(), &mut close);
         close.extend_from_slice(b",\"type\":\"");
 
-        out.bytes.reserve(self.size_hint(&columns, batch.kinds().len()));
+        // Seldom too small.
+        let texts: usize = columns.iter().map(TextColumn::text_bytes).sum();
+        out.bytes.reserve(batch.kinds().len() * self.row_bytes + texts);
         out.ends.reserve(batch.kinds().len());
         let bytes = &mut out.bytes;
         let mut event = Vec::new();
@@ -311,6 +318,10 @@ impl Encoder for CanalJson {
             out.ends.push(bytes.len());
         }
         Ok(())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 }
 

@@ -34,7 +34,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 
 use super::{write_bytes, write_long, write_str, write_with_length};
-use crate::encode::text::{BindError, TextColumn, TextOptions, text_size};
+use crate::encode::text::{self, BindError, TextColumn, TextOptions, text_size};
 use tidegate_model::SqlType;
 use tidegate_model::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
 
@@ -124,7 +124,6 @@ pub(super) fn prefix(sql_type: &SqlType) -> Box<[u8]> {
 /// A column ready to be written, cell by cell.
 #[derive(Debug)]
 pub(super) struct ImageColumn<'a> {
-    rows: usize,
     nulls: Option<&'a NullBuffer>,
     /// From [`prefix`].
     prefix: &'a [u8],
@@ -186,12 +185,7 @@ impl<'a> ImageColumn<'a> {
                 Cells::Geometry(array)
             }
         };
-        Ok(ImageColumn {
-            rows: array.len(),
-            nulls: array.nulls().filter(|nulls| nulls.null_count() > 0),
-            prefix,
-            cells,
-        })
+        Ok(ImageColumn { nulls: array.nulls().filter(|nulls| nulls.null_count() > 0), prefix, cells })
     }
 
     #[inline]
@@ -262,22 +256,39 @@ impl<'a> ImageColumn<'a> {
         }
     }
 
-    /// About how many bytes all cells take, seldom less than they do.
-    pub(super) fn size_hint(&self) -> usize {
-        let values = match &self.cells {
-            Cells::Text(array) => text_size(array.value_offsets()) + self.rows * 3,
-            Cells::Bytes(array) => text_size(array.value_offsets()) + self.rows * 3,
-            Cells::Geometry(array) => text_size(array.value_offsets()) + self.rows * 20,
-            Cells::Rendered(column) => column.size_hint() + self.rows,
-            Cells::Decimal { digits, .. } => digits.size_hint() + self.rows * 3,
-            Cells::Float(_) | Cells::Double(_) => self.rows * 10,
-            Cells::Timestamp(_) => self.rows * 9,
-            Cells::DateTime(_) => self.rows * 18,
-            Cells::Date(_) => self.rows * 11,
-            Cells::Time(_) => self.rows * 14,
-            Cells::Year(_) => self.rows * 9,
-        };
-        values + self.rows * self.prefix.len()
+    /// How many bytes the cells take beyond [`width`].
+    pub(super) fn text_bytes(&self) -> usize {
+        match &self.cells {
+            Cells::Text(array) => text_size(array.value_offsets()),
+            Cells::Bytes(array) | Cells::Geometry(array) => text_size(array.value_offsets()),
+            _ => 0,
+        }
+    }
+}
+
+/// The most that a value takes by its type, behind its [`prefix`]; of texts and byte strings, what stands beside them.
+pub(super) fn width(sql_type: &SqlType, options: &TextOptions) -> usize {
+    match sql_type {
+        SqlType::Int { .. } | SqlType::Bit { .. } => text::width(sql_type, options) + 1,
+        SqlType::Enum { .. } | SqlType::Set { .. } => text::width(sql_type, options) + 2,
+        // Length, precision and scale.
+        SqlType::Decimal { .. } => text::width(sql_type, options) + 4,
+        SqlType::Float | SqlType::Double => 10,
+        SqlType::Timestamp { .. } => 9,
+        SqlType::DateTime { .. } => 18,
+        SqlType::Date => 11,
+        SqlType::Time { .. } => 14,
+        SqlType::Year => 9,
+        // The length, and before it GEOMETRY;SRID=….
+        SqlType::Geometry => 30,
+        SqlType::Char
+        | SqlType::VarChar
+        | SqlType::Text
+        | SqlType::Binary { .. }
+        | SqlType::VarBinary
+        | SqlType::Blob
+        | SqlType::Json
+        | SqlType::Vector => 5,
     }
 }
 

@@ -89,6 +89,8 @@ pub struct DtsAvro {
     fields: Box<[u8]>,
     /// What stands before the values of each column.
     prefixes: Vec<Box<[u8]>>,
+    /// See [`Encoder::row_bytes`].
+    row_bytes: usize,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -118,13 +120,22 @@ impl DtsAvro {
         write_tag("metaVersion", &meta_version.to_string(), &mut object);
         write_tag("pk_uk_info", &keys, &mut object);
 
+        let text = TextOptions { enum_as: options.enum_as, set_as: options.set_as, time_zone_offset_s: 0 };
+        let prefixes: Vec<Box<[u8]>> = table.columns().iter().map(|column| image::prefix(&column.sql_type)).collect();
+        let values = prefixes
+            .iter()
+            .zip(table.columns())
+            .map(|(prefix, column)| prefix.len() + image::width(&column.sql_type, &text));
+        let row_bytes = object.len() + fields.len() + EVENT_BYTES + values.sum::<usize>();
+
         DtsAvro {
             table: table.clone(),
-            text: TextOptions { enum_as: options.enum_as, set_as: options.set_as, time_zone_offset_s: 0 },
+            text,
             source: source(server_version),
             object: object.into(),
             fields: fields.into(),
-            prefixes: table.columns().iter().map(|column| image::prefix(&column.sql_type)).collect(),
+            prefixes,
+            row_bytes,
             clock: now_ms,
         }
     }
@@ -166,8 +177,9 @@ impl Encoder for DtsAvro {
         let mut digits = itoa::Buffer::new();
         let read_at_ms = digits.format((self.clock)());
 
-        let images: usize = columns.iter().map(ImageColumn::size_hint).sum();
-        out.bytes.reserve(images + batch.kinds().len() * (self.object.len() + self.fields.len() + EVENT_BYTES));
+        // Seldom too small.
+        let texts: usize = columns.iter().map(ImageColumn::text_bytes).sum();
+        out.bytes.reserve(batch.kinds().len() * self.row_bytes + texts);
         out.ends.reserve(batch.kinds().len());
         let bytes = &mut out.bytes;
         let (mut event, mut object) = (Vec::new(), Vec::new());
@@ -201,6 +213,10 @@ impl Encoder for DtsAvro {
             out.ends.push(bytes.len());
         }
         Ok(())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 }
 
