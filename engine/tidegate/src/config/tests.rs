@@ -745,13 +745,13 @@ fn profiles_decide_what_is_not_written() {
         let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
         format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}")
     };
-    assert_eq!(options("canal_json"), "Canal 0 Number Number Full Changed Kind Text");
-    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Label Full Changed Ddl Text");
+    assert_eq!(options("canal_json"), "Canal 0 Index Bits Full Changed Kind None");
+    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Labels Full Changed Ddl None");
     assert_eq!(
         options(
             "{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30, zero_date: null}}"
         ),
-        "Dts -19800 Label Number Base All Ddl Null"
+        "Dts -19800 Label Bits Base All Ddl Some(Null)"
     );
     refused(
         &with("format: avro\n"),
@@ -781,8 +781,8 @@ fn dts_avro_has_labels_unless_told_otherwise() {
         Format::DtsAvro(AvroOptions { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
         other => panic!("{other:?}"),
     };
-    assert_eq!(options("dts_avro"), "Label Label Text");
-    assert_eq!(options("{dts_avro: {enum: index, set: bits, zero_date: epoch}}"), "Number Number Epoch");
+    assert_eq!(options("dts_avro"), "Label Labels None");
+    assert_eq!(options("{dts_avro: {enum: index, set: bits, zero_date: epoch}}"), "Index Bits Some(Epoch)");
     refused(
         &with("format: {dts_avro: {zero_date: none}}\n"),
         "t.yaml:1:32: format.dts_avro.zero_date = none: must be one of text, null, epoch",
