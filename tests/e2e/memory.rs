@@ -150,7 +150,7 @@ fn memory_bounds_messages_that_are_larger_than_their_rows() {
     load("null", 128, Some("{\"null\": {}}".to_owned()));
 
     // A reader that takes its time: for most of it the pipe is full.
-    let pipe = world.path("pipe");
+    let pipe = world.path("messages");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let lines = std::thread::spawn({
         let pipe = pipe.clone();

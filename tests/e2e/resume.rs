@@ -161,7 +161,8 @@ fn asked_to_end_in_the_full_load_it_repeats_nothing() {
     tables::BIG.create(&mut world.mysql);
     tables::BIG.fill(&mut world.mysql, &mut rng, rows * 2);
     let mut task = world.task();
-    task.more = "full_load: {parallel: 2, chunk_rows: 1000}".to_owned();
+    // Each chunk is a window: one of which a part was sent when the task was told to end is read again.
+    task.more = "full_load: {parallel: 2, chunk_rows: 250}".to_owned();
     let mut reader = world.reader([tables::BIG.name]);
     let mut state = State::new([&tables::BIG]);
     for _ in 0..3 {

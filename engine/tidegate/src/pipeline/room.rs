@@ -46,16 +46,16 @@ pub struct Shares {
 
 /// A window gains nothing from being larger, and what is written to a smaller one is still in the cache when it is sent.
 const WINDOW_BYTES_MAX: usize = 1 << 20;
-/// Windows of the budget.
-const WINDOW_SHARE: usize = 64;
-/// Readers gather no more than this part of the budget.
-const SOURCES_SHARE: usize = 4;
+/// Windows of the budget, at least,
+const WINDOWS_MIN: usize = 64;
+/// and as many of those that are gathered, wait and are encoded at the same time.
+const WINDOWS_SHARE: usize = 4;
 
 impl Shares {
     /// `windows` wait and are encoded besides those that `readers` gather.
     pub fn new(memory: u64, readers: usize, windows: usize) -> Shares {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        let window = memory / WINDOW_SHARE.max(SOURCES_SHARE * readers);
+        let window = memory / WINDOWS_MIN.max(WINDOWS_SHARE * (readers + windows));
         let window = window.min(WINDOW_BYTES_MAX);
         Shares { window, sources: readers * window, encoding: (readers + windows) * window, memory }
     }
