@@ -75,6 +75,18 @@ fn a_stopped_task_notices_it(private: &Private, servers: &Servers) {
         begin_anew(&mut world.mysql, "TO 7");
         let first_word = if has_gtids { OTHER_HISTORY } else { gone };
         assert_refused(&task, &[first_word, "its binlog files are binlog.000007 to binlog.000007"]);
+        // A task that has read nothing has no GTID that could be missing.
+        begin_anew(&mut world.mysql, "");
+        let more = "full_load: false".to_owned();
+        let fresh = TaskFile { state: world.path("fresh"), more, accept: "non_empty_topics", ..task.clone() };
+        let mut engine = Tidegate::run(&fresh);
+        engine.wait_for_line("reading the binlog");
+        engine.terminate(libc::SIGTERM);
+        world.mysql.run("INSERT INTO marker VALUES (200)");
+        begin_anew(&mut world.mysql, "");
+        world.mysql.run("INSERT INTO marker VALUES (201)");
+        assert_refused(&fresh, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
+        begin_anew(&mut world.mysql, "TO 7");
         // Somebody says that nothing is missing.
         if has_gtids {
             world.mysql.run(format!("SET GLOBAL gtid_purged = '{}'", executed.replace('\n', "")));

@@ -333,10 +333,12 @@ impl Ledger {
         })
     }
 
-    /// Whether the load was still going on behind this transaction.
+    /// Whether the load was still going on behind this transaction. That a table was found to be gone is a part of it: the name
+    /// that it has now is to be read.
     pub fn ended_behind(&self, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
         let highs = self.tables.iter().flat_map(|table| &table.chunks).filter_map(|chunk| chunk.high.as_ref());
-        highs.into_iter().any(|high| high.covers(gtid, transaction))
+        let gone = self.tables.iter().filter_map(|table| table.gone.as_ref());
+        highs.chain(gone).any(|seen| seen.covers(gtid, transaction))
     }
 
     /// Forgets a table that the task no longer has.

@@ -11,7 +11,7 @@
 //!                                                  else its end is lost
 //! no GTIDs     gone, with all that were before     purged
 //!              otherwise gone, or another's now    another history
-//! GTIDs        gone, or another's now              what was read must have been purged: ours ⊆ gtid_purged, else it is
+//! GTIDs        gone, or another's now              what was read must have been purged: ∅ ≠ gtid_purged ⊇ ours, else it is
 //!                                                  another history
 //!
 //! GTIDs        ours ⊆ gtid_executed                else, if its own are missing: another history; else it is behind
@@ -97,6 +97,12 @@ impl<'a> Server<'a> {
         }
         let at = &position.coordinate;
         let files = binlog_files(&self.connection.query("SHOW BINARY LOGS")?);
+        // Behind the files: one that was purged in between must not be gone and not purged.
+        if let Some(gtids) = &mut self.gtids {
+            let results = self.connection.query("SELECT @@GLOBAL.gtid_purged")?;
+            let purged = results.first().and_then(TextResult::scalar).unwrap_or_default();
+            gtids.purged = purged.parse().map_err(MysqlError::Gtids)?;
+        }
         if size_of(&files, &at.file).is_none() {
             let names = files.first().zip(files.last());
             let range = names.map_or("none".to_owned(), |((first, _), (last, _))| format!("{first} to {last}"));
@@ -129,10 +135,14 @@ impl<'a> Server<'a> {
             .into());
         };
         let unpurged = ours.without(&gtids.purged);
-        if unpurged.is_empty() {
+        // Where nothing was read and nothing is purged, what followed the position may have gone with its file.
+        if unpurged.is_empty() && !gtids.purged.is_empty() {
             return Ok(());
         }
-        let reason = format!("{reason}; so all that was read must be purged, and {} is not", shortened(&unpurged));
+        let reason = match ours.is_empty() {
+            true => format!("{reason}; so something must be purged, and nothing is"),
+            false => format!("{reason}; so all that was read must be purged, and {} is not", shortened(&unpurged)),
+        };
         Err(DumpError::OtherHistory { at, reason }.into())
     }
 

@@ -20,6 +20,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -68,6 +69,9 @@ impl FileSink {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
         // A pipe or a device has nothing to synchronise.
         let is_regular = file.metadata().map_err(failed)?.is_file();
+        if is_regular {
+            drop_torn_line(path, &file).map_err(failed)?;
+        }
         let (unsynced, written) = unbounded();
         let (synced, synced_path) = (file.try_clone().map_err(failed)?, name.clone());
         let syncer = std::thread::Builder::new().name("file-sync".to_owned()).spawn(move || {
@@ -119,6 +123,26 @@ fn sync_written(written: &Receiver<Done>, path: &str, sync: impl Fn() -> io::Res
             let _ = done.send(failure.clone().map_or(Ok(()), Err));
         }
     }
+}
+
+/// A run that was killed leaves the begin of a line, which is of no message that was delivered.
+fn drop_torn_line(path: &Path, file: &File) -> io::Result<()> {
+    const STEP: u64 = 64 << 10;
+    let readable = File::open(path)?;
+    let mut end = file.metadata()?.len();
+    let length = end;
+    let mut block = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(STEP);
+        block.resize((end - start) as usize, 0);
+        readable.read_exact_at(&mut block, start)?;
+        if let Some(line_end) = block.iter().rposition(|&byte| byte == b'\n') {
+            end = start + line_end as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length { file.set_len(end) } else { Ok(()) }
 }
 
 impl Sink for FileSink {
@@ -254,5 +278,24 @@ mod tests {
             assert!(write().blocking_recv().unwrap().is_err());
             drop(unsynced);
         });
+    }
+
+    #[test]
+    fn a_torn_line_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let long = "x".repeat(200_000);
+        for (before, after) in [
+            ("", String::new()),
+            ("a\n", "a\n".to_owned()),
+            ("a\nb", "a\n".to_owned()),
+            ("a", String::new()),
+            (&format!("a\n{long}"), "a\n".to_owned()),
+            (&format!("{long}\nb"), format!("{long}\n")),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            drop(FileSink::new(&path, 1, Written::Text).unwrap());
+            assert!(std::fs::read_to_string(&path).unwrap() == after, "{} bytes", before.len());
+        }
     }
 }

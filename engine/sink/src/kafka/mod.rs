@@ -109,6 +109,7 @@ impl KafkaSink {
             lull: Lull::new(Instant::now()),
             topics: Arc::clone(&topics),
             counts: Vec::new(),
+            told: None,
         };
         let reports = std::thread::Builder::new()
             .name("kafka-reports".into())
@@ -227,6 +228,8 @@ struct ReportService {
     topics: Arc<KafkaTopics>,
     /// Of the event at hand; kept for its memory.
     counts: Vec<(WindowId, usize)>,
+    /// When a broken connection was last told of.
+    told: Option<Instant>,
 }
 
 impl ReportService {
@@ -296,14 +299,24 @@ impl ReportService {
                     tracing::error!(%reason, "Kafka client can't go on");
                     self.producer.fail(SinkError::Client(reason));
                 } else {
-                    tracing::warn!(reason = %text, "Kafka connection");
+                    // Each attempt fails with its own words, many times a second; that all are down says least.
+                    let is_news = code != RDKafkaErrorCode::AllBrokersDown
+                        && self.told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL);
+                    match is_news {
+                        true => {
+                            self.told = Some(Instant::now());
+                            tracing::warn!(reason = %text, "Kafka connection");
+                        }
+                        false => tracing::debug!(reason = %text, "Kafka connection"),
+                    }
                     self.journal.note(code, text);
                 }
             }
             EventKind::Log { level, facility, text } => {
                 // That settings of ours are "experimental" is no news to whoever runs a task.
                 let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));
-                if level <= SYSLOG_WARNING && !is_ours {
+                // What failed comes as an event besides.
+                if level <= SYSLOG_WARNING && !is_ours && facility != "FAIL" {
                     tracing::warn!(target: "librdkafka", "{facility}: {text}");
                 } else {
                     tracing::debug!(target: "librdkafka", "{facility}: {text}");
@@ -315,6 +328,8 @@ impl ReportService {
 }
 
 const SYSLOG_WARNING: i32 = 4;
+/// Between two lines about broken connections.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Drop for ReportService {
     // Also when the thread panics: nobody may wait for it then.

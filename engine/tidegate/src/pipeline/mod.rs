@@ -243,6 +243,7 @@ fn dispatch(
             first_id: next_id,
             window,
         };
+        router.save_topics()?;
         next_id += 2 * u64::from(routed.window.sequence_end());
         // It may have been the first for its topic.
         room.fit(topics.appetite());

@@ -1,14 +1,14 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 
 use crate::config::{self, Format, TableSelection, Task};
 use crate::pipeline::room::MESSAGE_BYTES;
-use crate::pipeline::tracker::Tracker;
+use crate::pipeline::tracker::{NotSaved, Tracker};
 use crate::remembered::LoadState;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
@@ -190,6 +190,8 @@ pub struct Router {
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
     memory: Option<Arc<Tracker>>,
+    /// A topic was remembered, which may not be on the disk yet.
+    has_new_topic: AtomicBool,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -203,7 +205,19 @@ impl Router {
     pub fn new(task: Arc<Task>, server_version: String, topics: Arc<dyn Topics>, stop: Stop) -> Router {
         let marks = plan_mark_encoder(&task.format, &server_version);
         let (routes, partitions, routes_max) = (Mutex::default(), Mutex::default(), AtomicUsize::new(ROUTES_MAX));
-        Router { task, server_version, topics, stop, marks, routes, routes_max, partitions, memory: None }
+        let has_new_topic = AtomicBool::new(false);
+        Router {
+            task,
+            server_version,
+            topics,
+            stop,
+            marks,
+            routes,
+            routes_max,
+            partitions,
+            memory: None,
+            has_new_topic,
+        }
     }
 
     /// Remembers every table for which a route is planned, and its topic.
@@ -285,8 +299,18 @@ impl Router {
         if let Some(tracker) = &self.memory {
             let identity = self.topics.identity(topic);
             tracker.update(|memory| memory.topic_spread(topic, partitions, identity));
+            self.has_new_topic.store(true, Relaxed);
         }
         Ok(partitions)
+    }
+
+    /// Returns once the topics that were prepared are known on the disk: one with messages of which nobody knows would not be
+    /// taken for the task's own.
+    pub fn save_topics(&self) -> Result<(), NotSaved> {
+        match &self.memory {
+            Some(tracker) if self.has_new_topic.swap(false, Relaxed) => tracker.update_durably(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// Messages of a window's marks: a batch for each topic.

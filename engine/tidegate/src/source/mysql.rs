@@ -233,12 +233,13 @@ impl MysqlSource {
 
     /// Full load, then changes; and again, where a table has to be loaded behind that.
     pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+        let went_on = context.tracker.read(Checkpoint::has_begun);
         let mut position = self.begin(context)?;
         let mut reloads = Reloads::default();
-        let mut unseen = self.unseen(context);
-        let mut until = match unseen.is_empty() {
-            true => None,
-            false => Some(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?),
+        // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
+        let mut until = match context.task.full_load.is_some() && context.task.incremental.is_some() && went_on {
+            true => Some(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?),
+            false => None,
         };
         // A table is to be loaded, and not yet.
         let mut waits = false;
@@ -267,8 +268,10 @@ impl MysqlSource {
                 Followed::Arrived(arrived) => {
                     until = None;
                     position = arrived;
-                    let still_unseen = self.unseen(context);
-                    let left = std::mem::take(&mut unseen).into_iter().filter(|table| still_unseen.contains(table));
+                    if !self.is_delivered(context, &position) {
+                        return Ok(());
+                    }
+                    let left = self.unseen(context).into_iter();
                     let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
                     let tables = waiting.chain(left.map(|table| (table, Turn::Load))).collect();
                     (tables, position.coordinate.clone())
@@ -282,7 +285,7 @@ impl MysqlSource {
         }
     }
 
-    /// Tables that are there, and of which the task has neither read nor loaded anything.
+    /// Tables that were there when the task was started, and of which it has neither read nor loaded anything.
     fn unseen(&self, context: &Context<'_>) -> Vec<TableName> {
         if context.task.full_load.is_none() || context.task.incremental.is_none() {
             return Vec::new();
@@ -290,7 +293,14 @@ impl MysqlSource {
         let names = self.tables.iter().map(|table| table.name());
         context.tracker.read(|checkpoint| {
             let key = |name: &TableName| self.look.facts.name_case().key(name);
-            let known: HashSet<TableName> = checkpoint.schemas.iter().map(|entry| key(&entry.table)).collect();
+            let mut known = HashSet::new();
+            // The last entry of a table is what is known of it.
+            for entry in &checkpoint.schemas {
+                match entry.state {
+                    SchemaState::Gone { .. } => known.remove(&key(&entry.table)),
+                    _ => known.insert(key(&entry.table)),
+                };
+            }
             names.filter(|name| !known.contains(&key(name))).cloned().collect()
         })
     }
@@ -402,6 +412,17 @@ impl MysqlSource {
             return Ok(position.clone());
         }
         for name in &removed {
+            let is_selected = context.task.tables.matches(&name.database, &name.table).is_some();
+            let known = ledger.table(name).expect("it is one of the ledger's");
+            if is_selected && known.gone.is_some() {
+                continue;
+            }
+            if is_selected && !known.is_done() {
+                // Its rows may have another name now, under which they are to be read.
+                info!(table = %name, "it is not there any more: its full load ends without it");
+                ledger.gone(name, snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?);
+                continue;
+            }
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
             ledger.forget(name);
         }
@@ -449,6 +470,7 @@ impl MysqlSource {
             checkpoint.schemas = schemas;
             checkpoint.position = Some(position.clone());
             checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+            removed.iter().for_each(|name| checkpoint.table_loaded(name));
         })?;
         Ok(position)
     }
