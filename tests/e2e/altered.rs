@@ -601,15 +601,7 @@ fn statements_older_than_the_first_view_are_no_news() {
         task.more = format!("incremental: {more}");
         let mut reader = world.reader(["t"]);
         let mut engine = Tidegate::run(&task);
-        let waiting = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'tide' AND INFO LIKE '%{}%' \
-             AND STATE LIKE 'Waiting for table metadata lock%'",
-            world.database
-        );
-        wait_for("the load waits for the table", || {
-            engine.assert_running();
-            (world.mysql.query_one::<u64>(&waiting) > 0).then_some(())
-        });
+        world.until_load_is_locked_out(&mut engine);
         for statement in statements {
             locked.run(statement);
         }

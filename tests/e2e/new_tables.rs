@@ -413,16 +413,7 @@ fn what_has_another_name_or_is_there_again_is_loaded() {
             // Before its first chunk, the load waits for the table.
             world.mysql.run("LOCK TABLES u WRITE");
             let mut engine = Tidegate::run(&task);
-            let mut other = Mysql::connect(url);
-            let waiting = format!(
-                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'tide' AND INFO LIKE '%{}%' AND STATE \
-                 LIKE 'Waiting for table metadata lock%'",
-                world.database
-            );
-            wait_for("the load waits for the table", || {
-                engine.assert_running();
-                (other.query_one::<u64>(&waiting) > 0).then_some(())
-            });
+            world.until_load_is_locked_out(&mut engine);
             if is_killed {
                 engine.kill_9();
                 world.mysql.run("RENAME TABLE u TO moved");

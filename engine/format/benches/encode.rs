@@ -1,7 +1,7 @@
 //! How fast do changes become messages? One core, initial rows of TPC-H's widest table.
 //!
 //! ```text
-//! cargo bench -p tidegate --bench encode [rounds]
+//! cargo bench -p tidegate-format --bench encode [rounds]
 //! ```
 //!
 //! The best round counts: on a machine that does other things too, all noise is on one side.

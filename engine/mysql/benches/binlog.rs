@@ -1,7 +1,7 @@
 //! How fast do binlog files become columns? One thread, from files to windows.
 //!
 //! ```text
-//! cargo bench -p tidegate --bench binlog [FILE...]      files with binlog_row_metadata=FULL; datasets/shop without any
+//! cargo bench -p tidegate-mysql --bench binlog [FILE...]      files with binlog_row_metadata=FULL; datasets/shop without any
 //! ```
 //!
 //! CPU time counts, so that the disk does not; the best of the rounds, because noise is all on one side.

@@ -114,6 +114,17 @@ fn watermark_or_coordinate<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 }
 
 impl StoredSchema {
+    /// A table as the catalogue shows it, of which what is known begins at `since`; `shown_until` is where the catalogue was read.
+    pub fn shown(table: &Table, since: &Coordinate, shown_until: Watermark) -> StoredSchema {
+        let parts = TableParts::from(Table::clone(table));
+        StoredSchema {
+            table: table.name().clone(),
+            since: since.clone(),
+            gtid: None,
+            state: SchemaState::Known { parts, shown_until: Some(shown_until), is_used: false },
+        }
+    }
+
     /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
     fn is_in_force(&self, position: &Position) -> bool {
         match (&self.gtid, &position.gtids) {

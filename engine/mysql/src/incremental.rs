@@ -66,7 +66,7 @@ pub struct Follower<'a> {
     pub server_uuid: &'a str,
     pub options: FollowOptions,
     pub windows: WindowOptions,
-    /// See [`Consent::pass`](crate::task::Consent::pass).
+    /// Places of statements and XA COMMITs at which reading does not stop, though rows of theirs are not to be had.
     pub pass: &'a [Coordinate],
     pub row_bytes: RowBytes,
     /// Where rows wait in a file that are too many for memory: the task's state folder.

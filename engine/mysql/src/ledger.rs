@@ -9,7 +9,7 @@
 //!                   dropped │ emitted
 //! ```
 //!
-//! `low` is a position of which the view certainly shows everything; why it does is argued in `snapshot.rs`.
+//! `low` is a position of which the view certainly shows everything; why it does is argued in [`snapshot`](super::snapshot).
 //! A change at or before `low` is dropped, everything after it is emitted, perhaps once more than needed. A chunk that
 //! is read again keeps the `low` of its *first* attempt: rows of that attempt may be out already, and a delete between
 //! the two views must follow them, or a row stays for ever that no longer exists.

@@ -55,7 +55,6 @@ struct Gtids {
     /// In the binlog, and not yet executed.
     owned: GtidSet,
     executed: GtidSet,
-    purged: GtidSet,
 }
 
 impl<'a> Server<'a> {
@@ -76,16 +75,14 @@ impl<'a> Server<'a> {
             return Ok(Server { connection, connect, uuid, gtids: None });
         }
         // Owned before executed: a transaction goes from one to the other.
-        let results = connection.query(
-            "SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_owned; SELECT @@GLOBAL.gtid_executed; \
-             SELECT @@GLOBAL.gtid_purged",
-        )?;
+        let results = connection
+            .query("SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_owned; SELECT @@GLOBAL.gtid_executed")?;
         let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
         let mut next = || values.next().unwrap_or_default();
         let uuid = next().to_owned();
         let set = |text: &str| text.parse::<GtidSet>().map_err(MysqlError::Gtids);
         let owned = set(&without_threads(next()))?;
-        let gtids = Gtids { owned, executed: set(next())?, purged: set(next())? };
+        let gtids = Gtids { owned, executed: set(next())? };
         Ok(Server { connection, connect, uuid, gtids: Some(gtids) })
     }
 
@@ -97,12 +94,6 @@ impl<'a> Server<'a> {
         }
         let at = &position.coordinate;
         let files = binlog_files(&self.connection.query("SHOW BINARY LOGS")?);
-        // Behind the files: one that was purged in between must not be gone and not purged.
-        if let Some(gtids) = &mut self.gtids {
-            let results = self.connection.query("SELECT @@GLOBAL.gtid_purged")?;
-            let purged = results.first().and_then(TextResult::scalar).unwrap_or_default();
-            gtids.purged = purged.parse().map_err(MysqlError::Gtids)?;
-        }
         if size_of(&files, &at.file).is_none() {
             let names = files.first().zip(files.last());
             let range = names.map_or("none".to_owned(), |((first, _), (last, _))| format!("{first} to {last}"));
@@ -124,19 +115,27 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// What it has purged. Asked for where it counts: behind a look at the files, or one that was purged in between would be
+    /// gone and not purged.
+    fn purged(&mut self) -> Result<GtidSet, MysqlError> {
+        let results = self.connection.query("SELECT @@GLOBAL.gtid_purged")?;
+        results.first().and_then(TextResult::scalar).unwrap_or_default().parse().map_err(MysqlError::Gtids)
+    }
+
     /// The server does not have the file of the position any more.
-    fn without_file(&self, position: &Position, reason: String, is_purged: bool) -> Result<(), MysqlError> {
+    fn without_file(&mut self, position: &Position, reason: String, is_purged: bool) -> Result<(), MysqlError> {
         let at = position.coordinate.clone();
-        let (Some(ours), Some(gtids)) = (&position.gtids, &self.gtids) else {
+        let Some(ours) = &position.gtids else {
             return Err(match is_purged {
                 true => DumpError::Gone { at, reason },
                 false => DumpError::OtherHistory { at, reason },
             }
             .into());
         };
-        let unpurged = ours.without(&gtids.purged);
+        let purged = self.purged()?;
+        let unpurged = ours.without(&purged);
         // Where nothing was read and nothing is purged, what followed the position may have gone with its file.
-        if unpurged.is_empty() && !gtids.purged.is_empty() {
+        if unpurged.is_empty() && !purged.is_empty() {
             return Ok(());
         }
         let reason = match ours.is_empty() {
@@ -147,7 +146,7 @@ impl<'a> Server<'a> {
     }
 
     /// Refuses a server that does not have what was read, or not any more what comes next.
-    pub(super) fn check_gtids(&self, position: &Position) -> Result<(), MysqlError> {
+    pub(super) fn check_gtids(&mut self, position: &Position) -> Result<(), MysqlError> {
         let (Some(ours), Some(gtids)) = (&position.gtids, &self.gtids) else { return Ok(()) };
         let at = position.coordinate.clone();
         let lacking = ours.without(&gtids.executed);
@@ -160,7 +159,7 @@ impl<'a> Server<'a> {
             let reason = format!("{} has not executed {}", self.uuid, shortened(&lacking));
             return Err(DumpError::Behind { at, reason }.into());
         }
-        let purged = gtids.purged.without(ours);
+        let purged = self.purged()?.without(ours);
         if !purged.is_empty() {
             let reason = format!("{} has purged {}", self.uuid, shortened(&purged));
             return Err(DumpError::Gone { at, reason }.into());

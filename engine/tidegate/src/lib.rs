@@ -8,7 +8,8 @@
 //!               └──────── position, schema ───────────────────┴──► checkpoint
 //! ```
 //!
-//! The modules below stand in the order in which data flows. `batch` holds what crosses the borders of the stages.
+//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`), how
+//! each kind of source is run (`source`), and the program around it.
 
 pub mod checkpoint;
 pub mod pipeline;

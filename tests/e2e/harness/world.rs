@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::engine::Ended;
 use super::mysql::Mysql;
-use super::{Message, Reader, Tidegate};
+use super::{Message, Reader, Tidegate, wait_for};
 
 pub(crate) struct World {
     /// Also the task's name and the topics' prefix.
@@ -52,6 +52,20 @@ impl World {
     pub(crate) fn reconnect(&mut self) {
         self.mysql = Mysql::connect(&self.mysql_url);
         self.mysql.run(format!("USE {}", self.database));
+    }
+
+    /// Waits until the load waits for a table that somebody has locked.
+    pub(crate) fn until_load_is_locked_out(&self, engine: &mut Tidegate) {
+        let mut mysql = Mysql::connect(&self.mysql_url);
+        let waiting = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'tide' AND INFO LIKE '%{}%' \
+             AND STATE LIKE 'Waiting for table metadata lock%'",
+            self.database
+        );
+        wait_for("the load waits for the table", || {
+            engine.assert_running();
+            (mysql.query_one::<u64>(&waiting) > 0).then_some(())
+        });
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -39,7 +39,7 @@ use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::status::{Phase, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, TableParts, Watermark};
+use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
@@ -342,16 +342,8 @@ impl MysqlSource {
             }
             None => start,
         };
-        let schemas = self.tables.iter().map(|table| StoredSchema {
-            table: table.name().clone(),
-            since: start.coordinate.clone(),
-            gtid: None,
-            state: SchemaState::Known {
-                parts: TableParts::from(Table::clone(table)),
-                shown_until: Some(shown_until.clone()),
-                is_used: false,
-            },
-        });
+        let shown = |table: &Arc<Table>| StoredSchema::shown(table, &start.coordinate, shown_until.clone());
+        let schemas = self.tables.iter().map(shown);
         let mut ledger = Ledger::new(start.clone());
         self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
@@ -449,16 +441,7 @@ impl MysqlSource {
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
-                schemas.push(StoredSchema {
-                    table: table.name().clone(),
-                    since: position.coordinate.clone(),
-                    gtid: None,
-                    state: SchemaState::Known {
-                        parts: TableParts::from(Table::clone(table)),
-                        shown_until: Some(shown_until.clone()),
-                        is_used: false,
-                    },
-                });
+                schemas.push(StoredSchema::shown(table, &position.coordinate, shown_until.clone()));
             }
             // A prepared XA transaction without rows of the tables that there were may have some of these.
             if context.task.incremental.is_some() {
@@ -546,16 +529,8 @@ impl MysqlSource {
                 Some((_, table)) if is_new => {
                     // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
                     checkpoint.schemas.retain(|entry| entry.table != *name);
-                    checkpoint.schemas.push(StoredSchema {
-                        table: name.clone(),
-                        since: position.coordinate.clone(),
-                        gtid: None,
-                        state: SchemaState::Known {
-                            parts: TableParts::from(Table::clone(table)),
-                            shown_until: Some(executed.clone().map_or(now.clone(), Watermark::Gtids)),
-                            is_used: false,
-                        },
-                    });
+                    let shown_until = executed.clone().map_or(now.clone(), Watermark::Gtids);
+                    checkpoint.schemas.push(StoredSchema::shown(table, &position.coordinate, shown_until));
                 }
                 Some(_) => {}
                 None => checkpoint.table_loaded(name),

@@ -71,12 +71,11 @@ fn interrupted(name: &str, create: &str, sql: &str) -> Option<Altered> {
 /// Until a statement waits for the lock that the chunk being read has on its table.
 fn wait_until_locked_out(database: &Database) {
     let waiting = format!(
-        "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
-         WHERE DB = '{}' AND STATE LIKE 'Waiting for table metadata lock%'",
+        "SELECT COUNT(*) FROM {SESSIONS} WHERE DB = '{}' AND STATE LIKE 'Waiting for table metadata lock%'",
         database.name
     );
     let mut connection = database.connect();
-    while connection.query(&waiting).unwrap()[0].scalar() == Some("0") {
+    while sessions(&mut connection, &waiting).scalar() == Some("0") {
         std::thread::yield_now();
     }
 }
