@@ -173,10 +173,7 @@ fn a_transaction_is_framed_over_a_kill() {
     world.mysql.run("INSERT INTO a VALUES (1)");
     wait_for("a checkpoint inside the transaction", || {
         engine.assert_running();
-        let text = std::fs::read_to_string(task.checkpoint()).unwrap_or_default();
-        let content = text.split_once('\n').map_or("null", |(_, content)| content);
-        let checkpoint: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
-        (checkpoint["position"]["delivered"]["events"] == 1).then_some(())
+        (task.stored()["position"]["delivered"]["events"] == 1).then_some(())
     });
     engine.kill_9();
     let mut engine = Tidegate::run(&task);

@@ -19,6 +19,8 @@ pub mod message;
 pub mod names;
 pub mod position;
 pub mod pretty;
+pub mod retry;
+pub mod state;
 pub mod status;
 pub mod stop;
 pub mod table;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// A point in the binlog of one server: just before the byte at `offset` of `file`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Coordinate {
     pub file: Arc<str>,
     /// 64 bits: a transaction larger than 4 GiB makes a file whose 32-bit offsets in event headers wrap around.
@@ -187,7 +187,7 @@ impl fmt::Display for Position {
 /// A point that a read view has certainly reached, or has certainly not passed.
 ///
 /// Used to ask one question of each change in the binlog: did the view already show it?
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Watermark {
     /// The executed transactions.
     Gtids(GtidSet),
@@ -255,7 +255,7 @@ impl fmt::Display for Gtid {
 /// A set of transactions, as intervals per source.
 ///
 /// Invariant: the intervals of a source are half open, not empty, ascending and do not touch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GtidSet {
     intervals: BTreeMap<GtidSource, Vec<(u64, u64)>>,
 }

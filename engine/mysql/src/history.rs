@@ -154,6 +154,18 @@ pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
     }
 }
 
+/// Whether [`prune`] can find anything to drop in the entries of one table, whatever the position.
+pub fn may_be_pruned(entries: &[StoredSchema]) -> bool {
+    match entries {
+        [entry] => match &entry.state {
+            SchemaState::Known { shown_until, .. } => shown_until.is_some(),
+            SchemaState::Changed { .. } => false,
+            SchemaState::Gone { .. } => true,
+        },
+        entries => !entries.is_empty(),
+    }
+}
+
 /// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything. Gives back
 /// tables that are gone and of which nothing is left; `is_loaded` tells of those that must stay for the load.
 pub fn prune(

@@ -30,7 +30,6 @@ pub mod incremental;
 pub mod jsonb;
 pub mod ledger;
 pub mod result_rows;
-pub mod retry;
 pub mod rows;
 pub mod run_lock;
 pub mod same_history;

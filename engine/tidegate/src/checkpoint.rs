@@ -1,31 +1,36 @@
-//! When may we forget a change? The state folder of a task, and the one file in it.
+//! What a restart needs to know, and what of it is written when something of it has changed.
 //!
 //! ```text
-//! state/shop/
-//!   lock         held (flock) while a run uses the folder
-//!   checkpoint   tidegate-checkpoint 1 crc32=5d41402a length=812
-//!                {"task":"shop","source":…,"ledger":…,"position":…,"schemas":…,"tables":…,…}
+//! ["task"]                    whose state it is, and what its positions are points of
+//! ["position"]                where incremental reading goes on
+//! ["schema","shop","orders"]  versions of a table, at the position and after it
+//! ["load",…]                  progress of the full load (see `tidegate_mysql::ledger`); gone once incremental reading has passed
+//!                             every chunk's view
+//! ["row_groups","s","orders"] of a Parquet data set, those that have been delivered
+//! ["table","shop","orders"]   every table that the task has taken up, and how its rows leave (see `remembered`)
+//! ["topic","shop.orders"]     where they go
+//! ["remembered"]              what is the same for all tables
 //! ```
 //!
-//! A checkpoint is written beside the old one, synced, and renamed over it, so that a crash at any moment leaves one of
-//! the two, whole. What cannot be read back exactly is refused with a way out; it is never ignored, because the only
-//! other thing to do would be to start from nowhere.
+//! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
 
-use std::ffi::CString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
-use tidegate_model::{Position, TableName};
+use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
+use tidegate_flow::tracker::State;
+use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
+use tidegate_model::{Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
 
+/// The checkpoint of a running task.
+pub type Tracker = tidegate_flow::tracker::Tracker<Checkpoint>;
+
 /// Everything that a restart needs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     pub task: String,
     /// What the positions belong to.
@@ -33,20 +38,33 @@ pub struct Checkpoint {
     /// Progress of the full load; gone when incremental reading has passed every chunk's view.
     pub ledger: Option<Ledger>,
     /// Row groups of a Parquet data set that have been delivered.
-    pub row_groups: Vec<(TableName, Vec<u32>)>,
+    pub row_groups: Keyed<TableName, Vec<u32>>,
     /// Where incremental reading goes on.
     pub position: Option<Position>,
-    /// Schemas of captured tables, as they are at `position` and after it.
-    pub schemas: Vec<StoredSchema>,
+    /// Schemas of captured tables, as they are at `position` and after it; of each in the order in which they came to be.
+    pub schemas: Keyed<TableName, Vec<StoredSchema>>,
     /// Every table that the task has taken up.
-    #[serde(default)]
-    pub tables: Vec<RememberedTable>,
+    pub tables: Keyed<TableName, RememberedTable>,
     /// Where their rows go.
-    #[serde(default)]
-    pub topics: Vec<RememberedTopic>,
+    pub topics: Keyed<String, RememberedTopic>,
     /// `None` if the checkpoint comes from a version that remembered nothing.
-    #[serde(default)]
     pub remembered: Option<RememberedTask>,
+    told: Told,
+}
+
+/// What was told last of that which is told as a whole.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    has_ledger: bool,
+    position: Option<Position>,
+    remembered: Option<RememberedTask>,
+}
+
+/// It says nothing about the task.
+impl PartialEq for Told {
+    fn eq(&self, _: &Told) -> bool {
+        true
+    }
 }
 
 impl Checkpoint {
@@ -56,12 +74,13 @@ impl Checkpoint {
             task: task.to_owned(),
             source,
             ledger: None,
-            row_groups: Vec::new(),
+            row_groups: Keyed::default(),
             position: None,
-            schemas: Vec::new(),
-            tables: Vec::new(),
-            topics: Vec::new(),
+            schemas: Keyed::default(),
+            tables: Keyed::default(),
+            topics: Keyed::default(),
             remembered: None,
+            told: Told::default(),
         }
     }
 
@@ -77,18 +96,146 @@ impl Checkpoint {
     /// Forgets what nobody who starts at `position` can need, and tables that are gone: what comes under their names begins with their
     /// CREATE TABLE, or is loaded. Their topics are still there.
     pub fn pass(&mut self, position: &Position) {
-        let Checkpoint { schemas, ledger, tables, .. } = self;
-        let is_loaded = |table: &TableName| ledger.as_ref().is_some_and(|ledger| ledger.table(table).is_some());
-        let gone = history::prune(schemas, position, is_loaded);
-        if !gone.is_empty() {
-            tables.retain(|table| gone.binary_search(&table.name).is_err());
+        let may_go = self.schemas.iter().filter(|(_, entries)| history::may_be_pruned(entries));
+        let names: Vec<TableName> = may_go.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let is_loaded = self.ledger.as_ref().is_some_and(|ledger| ledger.table(&name).is_some());
+            let mut entries = self.schemas.get(&name).cloned().unwrap_or_default();
+            let gone = history::prune(&mut entries, position, |_| is_loaded);
+            if !gone.is_empty() {
+                self.schemas.remove(&name);
+                self.tables.remove(&name);
+            } else if self.schemas.get(&name) != Some(&entries) {
+                self.schemas.insert(name, entries);
+            }
         }
     }
 
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
-        history::record(&mut self.schemas, entry);
+        history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
     }
+
+    /// The history of all tables.
+    pub fn schemas(&self) -> Vec<StoredSchema> {
+        self.schemas.values().flatten().cloned().collect()
+    }
+
+    /// What is known of the table begins with this entry.
+    pub fn begin_schema(&mut self, entry: StoredSchema) {
+        self.schemas.insert(entry.table.clone(), vec![entry]);
+    }
+
+    /// Whether the ledger has a table as delivered; without a ledger nobody here knows.
+    pub fn is_loaded(&self, table: &TableName) -> bool {
+        self.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
+    }
+
+    fn of_entries(entries: &Entries) -> Result<Checkpoint, EntryError> {
+        const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
+        let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
+        if let Some((key, _)) = entries.iter().find(|(key, _)| !is_known(key)) {
+            return Err(EntryError {
+                key: key.to_owned(),
+                reason: "this version of tidegate does not know it".to_owned(),
+            });
+        }
+        let task = entries.get::<StoredTask>(&("task",))?;
+        let StoredTask { name, source } = task.ok_or_else(|| EntryError::new(&("task",), "it is missing"))?;
+        let of_tables = |(_, database, table): (String, String, String)| TableName::new(&database, &table);
+        let mut checkpoint = Checkpoint::new(&name, source);
+        checkpoint.ledger = Ledger::of_entries(entries)?;
+        checkpoint.position = entries.get(&("position",))?;
+        checkpoint.remembered = entries.get(&("remembered",))?;
+        for (key, row_groups) in entries.under(&("row_groups",))? {
+            checkpoint.row_groups.insert(of_tables(key), row_groups);
+        }
+        for (key, schemas) in entries.under(&("schema",))? {
+            checkpoint.schemas.insert(of_tables(key), schemas);
+        }
+        for (key, table) in entries.under(&("table",))? {
+            checkpoint.tables.insert(of_tables(key), table);
+        }
+        for ((_, name), topic) in entries.under::<(String, String), _>(&("topic",))? {
+            checkpoint.topics.insert(name, topic);
+        }
+        Ok(checkpoint)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTask {
+    name: String,
+    source: SourceIdentity,
+}
+
+impl State for Checkpoint {
+    fn delivered(&mut self, progress: Progress) {
+        match progress {
+            Progress::Chunk { table, chunk, rows, done } => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.chunk_acknowledged(&table, chunk, rows, done);
+                    if done && ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
+                        self.table_loaded(&table);
+                    }
+                } else if done {
+                    self.row_groups.get_or_insert_with(&table, Vec::new).push(chunk);
+                }
+            }
+            Progress::Position(position) => {
+                if self.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
+                    self.ledger = None;
+                }
+                self.pass(&position);
+                self.position = Some(position);
+            }
+        }
+    }
+
+    fn tell(&mut self, all: bool, changes: &mut Changes) {
+        if all {
+            changes.put(&("task",), &StoredTask { name: self.task.clone(), source: self.source.clone() });
+        }
+        match &mut self.ledger {
+            Some(ledger) => ledger.tell(all, changes),
+            None if self.told.has_ledger && !all => Ledger::tell_gone(changes),
+            None => {}
+        }
+        self.told.has_ledger = self.ledger.is_some();
+        tell_whole("position", &self.position, &mut self.told.position, all, changes);
+        tell_whole("remembered", &self.remembered, &mut self.told.remembered, all, changes);
+        tell_tables("row_groups", &mut self.row_groups, all, changes);
+        tell_tables("schema", &mut self.schemas, all, changes);
+        tell_tables("table", &mut self.tables, all, changes);
+        self.topics.take_changed(all, |name, topic| match topic {
+            Some(topic) => changes.put(&("topic", name), topic),
+            None => changes.remove(&("topic", name)),
+        });
+    }
+}
+
+fn tell_whole<V: Clone + PartialEq + Serialize>(
+    key: &str,
+    value: &Option<V>,
+    told: &mut Option<V>,
+    all: bool,
+    changes: &mut Changes,
+) {
+    if !all && value == told {
+        return;
+    }
+    match value {
+        Some(value) => changes.put(&(key,), value),
+        None => changes.remove(&(key,)),
+    }
+    told.clone_from(value);
+}
+
+fn tell_tables<V: Serialize>(key: &str, tables: &mut Keyed<TableName, V>, all: bool, changes: &mut Changes) {
+    tables.take_changed(all, |name, value| match value {
+        Some(value) => changes.put(&(key, &name.database, &name.table), value),
+        None => changes.remove(&(key, &name.database, &name.table)),
+    });
 }
 
 /// Whose history a position is a point of.
@@ -122,191 +269,110 @@ impl std::fmt::Display for SourceIdentity {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("state folder {folder} is in use by another run of this task")]
-    InUse { folder: PathBuf },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("checkpoint {path} is damaged: {reason}")]
     Damaged { path: PathBuf, reason: String },
     #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
     Foreign { path: PathBuf, found: String, expected: String },
-    #[error("could not {action} {path}: {error}")]
-    Io { action: &'static str, path: PathBuf, error: io::Error },
 }
 
 impl CheckpointError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            CheckpointError::InUse { .. } => {
-                Some("wait for the other run to end, or give this task its own name and state folder")
+            CheckpointError::Store(error) => error.hint(),
+            CheckpointError::Damaged { path, reason } => {
+                StoreError::Damaged { path: path.clone(), reason: reason.clone() }.hint()
             }
-            CheckpointError::Damaged { .. } => Some(
-                "restore the file from a backup; or move the state folder away to begin again with a full load, which repeats rows but loses none",
-            ),
             CheckpointError::Foreign { .. } => {
                 Some("point `state` to another folder, or move this one away to begin again with a full load")
             }
-            CheckpointError::Io { .. } => None,
         }
     }
 }
 
-/// The file's name in its folder.
-const CHECKPOINT: &str = "checkpoint";
-
-const MAGIC: &str = "tidegate-checkpoint 1";
-
-/// The folder of one task, locked for as long as this value lives.
-#[derive(Debug)]
-pub struct StateFolder {
-    folder: PathBuf,
-    _lock: File,
+/// The checkpoint in a folder, if there is one and it belongs to `task`.
+pub fn load(state: &StateFolder, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+    of_task(state.load()?, state.folder(), task)
 }
 
-impl StateFolder {
-    /// Creates the folder if it is missing and locks it.
-    pub fn open(folder: &Path) -> Result<StateFolder, CheckpointError> {
-        let io = |action| move |error| CheckpointError::Io { action, path: folder.to_owned(), error };
-        create_durably(folder).map_err(io("create"))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join("lock"))
-            .map_err(io("open the lock of"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(StateFolder { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { folder: folder.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(io("lock")(error)),
-        }
-    }
-
-    pub fn checkpoint_path(&self) -> PathBuf {
-        self.folder.join(CHECKPOINT)
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// The checkpoint, if there is one and it belongs to `task`.
-    pub fn load(&self, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-        load(&self.folder, task)
-    }
-
-    /// What [`StateFolder::open`] and [`StateFolder::load`] would say, without changing anything.
-    pub fn look(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-        let io = |action| move |error| CheckpointError::Io { action, path: folder.to_owned(), error };
-        check_writable(folder).map_err(io("write into"))?;
-        match File::open(folder.join("lock")) {
-            // Given back at once: nobody is kept from anything but by a start in the same instant.
-            Ok(lock) => match lock.try_lock_shared() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(CheckpointError::InUse { folder: folder.to_owned() }),
-                Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io("open the lock of")(error)),
-        }
-        load(folder, task)
-    }
-
-    /// Replaces the checkpoint; when this returns, a crash finds the new one.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        self.save_encoded(&encode(checkpoint))
-    }
-
-    /// As [`StateFolder::save`], for a checkpoint that [`encode`] has turned into bytes already.
-    pub fn save_encoded(&self, bytes: &[u8]) -> Result<(), CheckpointError> {
-        let path = self.checkpoint_path();
-        let io = |action| {
-            let path = path.clone();
-            move |error| CheckpointError::Io { action, path, error }
-        };
-        let beside = self.folder.join("checkpoint.new");
-        let mut file = File::create(&beside).map_err(io("create"))?;
-        file.write_all(bytes).map_err(io("write"))?;
-        file.sync_all().map_err(io("sync"))?;
-        fs::rename(&beside, &path).map_err(io("replace"))?;
-        // The rename itself is durable once the folder is.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder of"))
-    }
+/// What [`StateFolder::open`] and [`load`] would say, without changing anything.
+pub fn look(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+    of_task(StateFolder::look(folder)?, folder, task)
 }
 
-fn load(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+/// As [`load`], also while a run of the task is at work.
+pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+    of_task(store::read(folder)?, folder, task)
+}
+
+fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
     let path = folder.join(CHECKPOINT);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CheckpointError::Io { action: "read", path, error }),
+    let checkpoint = match stored {
+        Some(Stored::Entries(entries)) => Checkpoint::of_entries(&entries).map_err(|error| error.to_string()),
+        Some(Stored::Foreign(bytes)) => old::decode(&bytes),
+        None => return Ok(None),
     };
-    let checkpoint = decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
+    let checkpoint = checkpoint.map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
     if checkpoint.task != task {
-        return Err(CheckpointError::Foreign {
-            path,
-            found: format!("task {:?}", checkpoint.task),
-            expected: format!("task {task:?}"),
-        });
+        let found = format!("task {:?}", checkpoint.task);
+        return Err(CheckpointError::Foreign { path, found, expected: format!("task {task:?}") });
     }
     Ok(Some(checkpoint))
 }
 
-/// Creates a folder and those above it that are missing. Each is on disk, with its name, when this returns: a crash must
-/// not take the folder away from under its checkpoint.
-fn create_durably(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = parent_of(folder);
-    create_durably(parent)?;
-    match fs::create_dir(folder) {
-        // Somebody was quicker.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-        result => result?,
-    }
-    File::open(parent)?.sync_all()
-}
+/// The file of the first version: a line with a checksum, and everything as one JSON object.
+mod old {
+    use super::*;
 
-fn parent_of(folder: &Path) -> &Path {
-    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
+    const MAGIC: &str = "tidegate-checkpoint 1";
 
-/// Whether files can be made in a folder, or the folder itself if it is missing.
-fn check_writable(folder: &Path) -> io::Result<()> {
-    let mut existing = folder;
-    while !existing.try_exists()? {
-        existing = parent_of(existing);
+    #[derive(Deserialize)]
+    struct OldCheckpoint {
+        task: String,
+        source: SourceIdentity,
+        ledger: Option<Ledger>,
+        row_groups: Vec<(TableName, Vec<u32>)>,
+        position: Option<Position>,
+        schemas: Vec<StoredSchema>,
+        #[serde(default)]
+        tables: Vec<RememberedTable>,
+        #[serde(default)]
+        topics: Vec<RememberedTopic>,
+        #[serde(default)]
+        remembered: Option<RememberedTask>,
     }
-    let path = CString::new(existing.as_os_str().as_bytes())?;
-    // SAFETY: the path is a string that ends with a zero byte and lives until the call returns.
-    match unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
 
-/// Header line and JSON.
-pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
-    let body = serde_json::to_vec(checkpoint).expect("a checkpoint has string keys only");
-    let mut out = header(&body).into_bytes();
-    out.push(b'\n');
-    out.extend_from_slice(&body);
-    out
-}
-
-fn header(body: &[u8]) -> String {
-    format!("{MAGIC} crc32={:08x} length={}", crc32fast::hash(body), body.len())
-}
-
-fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
-    let line_end = bytes.iter().position(|&b| b == b'\n').ok_or("it has no header line")?;
-    let (found, body) = (&bytes[..line_end], &bytes[line_end + 1..]);
-    if !found.starts_with(MAGIC.as_bytes()) {
-        return Err(format!("its header is not {MAGIC:?}"));
+    pub(super) fn header(body: &[u8]) -> String {
+        format!("{MAGIC} crc32={:08x} length={}", crc32fast::hash(body), body.len())
     }
-    if found != header(body).as_bytes() {
-        return Err("its length or its checksum is not what its header says".to_owned());
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+        let line_end = bytes.iter().position(|&b| b == b'\n').ok_or("it has no header line")?;
+        let (found, body) = (&bytes[..line_end], &bytes[line_end + 1..]);
+        if !found.starts_with(MAGIC.as_bytes()) {
+            return Err("its header is none of tidegate's".to_owned());
+        }
+        if found != header(body).as_bytes() {
+            return Err("its length or its checksum is not what its header says".to_owned());
+        }
+        let old: OldCheckpoint =
+            serde_json::from_slice(body).map_err(|error| format!("its contents are not a checkpoint: {error}"))?;
+        let mut checkpoint = Checkpoint {
+            ledger: old.ledger,
+            row_groups: old.row_groups.into_iter().collect(),
+            position: old.position,
+            tables: old.tables.into_iter().map(|table| (table.name.clone(), table)).collect(),
+            topics: old.topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect(),
+            remembered: old.remembered,
+            ..Checkpoint::new(&old.task, old.source)
+        };
+        for entry in old.schemas {
+            checkpoint.schemas.get_or_insert_with(&entry.table.clone(), Vec::new).push(entry);
+        }
+        Ok(checkpoint)
     }
-    serde_json::from_slice(body).map_err(|error| format!("its contents are not a checkpoint: {error}"))
 }
 
 #[cfg(test)]
@@ -314,70 +380,108 @@ mod tests {
     use super::*;
     use tidegate_model::Coordinate;
 
+    fn position(offset: u64) -> Position {
+        let gtids = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap());
+        Position::new(Coordinate::new("binlog.000007", offset), gtids)
+    }
+
     fn checkpoint() -> Checkpoint {
-        let position = Position::new(
-            Coordinate::new("binlog.000007", 4321),
-            Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap()),
-        );
-        Checkpoint { position: Some(position), ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
+        Checkpoint { position: Some(position(4321)), ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
+    }
+
+    fn name(table: &str) -> TableName {
+        TableName::new("shop", table)
+    }
+
+    /// What is read back after changes were told one after the other is what all of them have made.
+    #[test]
+    fn what_is_told_is_loaded() {
+        let mut entries = Entries::default();
+        let mut told = |checkpoint: &mut Checkpoint, all| {
+            let mut changes = Changes::default();
+            if all {
+                entries = Entries::default();
+            }
+            checkpoint.tell(all, &mut changes);
+            changes.lines().lines().for_each(|line| entries.apply(line));
+            assert_eq!(Checkpoint::of_entries(&entries).unwrap(), *checkpoint);
+            changes.lines().lines().count()
+        };
+        let mut checkpoint = checkpoint();
+        told(&mut checkpoint, true);
+        assert_eq!(told(&mut checkpoint, false), 0);
+        checkpoint.position = Some(position(4400));
+        assert_eq!(told(&mut checkpoint, false), 1);
+
+        checkpoint.topic_spread("a\t\"b", 3, Some((7, 1)));
+        checkpoint.ledger = Some(Ledger::new(position(4)));
+        for table in ["a", "b"] {
+            checkpoint.ledger.as_mut().unwrap().add_table(&name(table), Default::default(), None);
+            checkpoint.record_schema(StoredSchema {
+                table: name(table),
+                since: Coordinate::new("binlog.000007", 4),
+                gtid: None,
+                state: history::SchemaState::Gone { last_version: 3 },
+            });
+        }
+        assert_eq!(told(&mut checkpoint, false), 1 + 2 + 3 + 1);
+        // Another ledger in the place of the first.
+        checkpoint.ledger = Some(Ledger::new(position(5)));
+        told(&mut checkpoint, false);
+        checkpoint.ledger = None;
+        assert_eq!(told(&mut checkpoint, false), 1);
+        assert_eq!(told(&mut checkpoint, false), 0);
+        checkpoint.pass(&position(5000));
+        assert!(checkpoint.schemas.is_empty());
+        assert_eq!(told(&mut checkpoint, false), 2);
+        checkpoint.delivered(Progress::Chunk { table: name("a"), chunk: 4, rows: 1, done: true });
+        checkpoint.topic_written("a\t\"b");
+        assert_eq!(told(&mut checkpoint, false), 2);
+        told(&mut checkpoint, true);
     }
 
     #[test]
-    fn what_is_saved_is_loaded() {
+    fn a_file_serves_one_task_and_one_version() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::open(folder.path()).unwrap();
-        assert_eq!(state.load("shop").unwrap(), None);
-        state.save(&checkpoint()).unwrap();
-        assert_eq!(state.load("shop").unwrap(), Some(checkpoint()));
+        let mut changes = Changes::default();
+        checkpoint().tell(true, &mut changes);
+        let mut journal = state.journal();
+        journal.save(&changes).unwrap();
+        assert_eq!(load(&state, "shop").unwrap(), Some(checkpoint()));
+        assert!(matches!(load(&state, "other"), Err(CheckpointError::Foreign { .. })));
+        let mut changes = Changes::default();
+        changes.put(&("later",), &1);
+        journal.save(&changes).unwrap();
+        let error = load(&state, "shop").unwrap_err().to_string();
+        assert!(error.contains("this version of tidegate does not know it"), "{error}");
     }
 
-    /// A version that remembered nothing of its task left this.
+    /// Files of the first version are read, those too that remembered nothing of their task.
     #[test]
-    fn a_checkpoint_without_memory_is_loaded() {
+    fn a_file_of_the_first_version_is_loaded() {
+        let file = |body: &str| format!("{}\n{body}", old::header(body.as_bytes()));
         let body =
             r#"{"task":"shop","source":"gtid_domain","ledger":null,"row_groups":[],"position":null,"schemas":[]}"#;
-        let old = format!("{}\n{body}", header(body.as_bytes()));
-        assert_eq!(decode(old.as_bytes()).unwrap(), Checkpoint::new("shop", SourceIdentity::GtidDomain));
-    }
-
-    #[test]
-    fn a_look_finds_what_a_run_would_and_leaves_nothing() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("state").join("shop");
-        assert_eq!(StateFolder::look(&folder, "shop").unwrap(), None);
-        assert!(std::fs::read_dir(parent.path()).unwrap().next().is_none());
-        let state = StateFolder::open(&folder).unwrap();
-        state.save(&checkpoint()).unwrap();
-        assert!(matches!(StateFolder::look(&folder, "shop"), Err(CheckpointError::InUse { .. })));
-        drop(state);
-        assert_eq!(StateFolder::look(&folder, "shop").unwrap(), Some(checkpoint()));
-        assert!(matches!(StateFolder::look(&folder, "other"), Err(CheckpointError::Foreign { .. })));
-        // A file in the place of a folder: nothing can be made in it.
-        let in_a_file = folder.join("checkpoint").join("shop");
-        assert!(matches!(StateFolder::look(&in_a_file, "shop"), Err(CheckpointError::Io { .. })));
-    }
-
-    #[test]
-    fn damage_anywhere_is_noticed() {
-        let good = encode(&checkpoint());
+        assert_eq!(old::decode(file(body).as_bytes()).unwrap(), Checkpoint::new("shop", SourceIdentity::GtidDomain));
+        let body = r#"{"task":"shop","source":"gtid_domain","ledger":{"start":{"coordinate":{"file":"b.1","offset":4},
+            "gtids":null},"tables":[{"name":{"database":"shop","table":"a"},"key":{"columns":[],"identifies":false},"planned":true,"chunks":[
+            {"range":{"lower":null,"upper":null},"low":{"Coordinate":{"file":"b.1","offset":9}},"high":null,
+            "state":"Done","rows":7}]}]},"row_groups":[[{"database":"shop","table":"a"},[1,2]]],"position":null,"schemas":[],
+            "topics":[{"name":"x","partitions":3,"written":true}]}"#;
+        let good = file(body);
+        let checkpoint = old::decode(good.as_bytes()).unwrap();
+        let ledger = checkpoint.ledger.as_ref().unwrap();
+        assert_eq!((ledger.all_done(), ledger.tables()[0].rows()), (true, 7));
+        assert_eq!(
+            (checkpoint.row_groups.get(&name("a")).unwrap().len(), checkpoint.topics.get("x").unwrap().written),
+            (2, true)
+        );
         for index in 0..good.len() {
-            for bit in 0..8 {
-                let mut bad = good.clone();
-                bad[index] ^= 1 << bit;
-                assert!(decode(&bad).is_err(), "byte {index}, bit {bit}");
-            }
-            assert!(decode(&good[..index]).is_err(), "cut at {index}");
+            let mut bad = good.clone().into_bytes();
+            bad[index] ^= 1;
+            assert!(old::decode(&bad).is_err(), "byte {index}");
+            assert!(old::decode(&good.as_bytes()[..index]).is_err(), "cut at {index}");
         }
-    }
-
-    #[test]
-    fn a_folder_serves_one_run_and_one_task() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::open(folder.path()).unwrap();
-        assert!(matches!(StateFolder::open(folder.path()), Err(CheckpointError::InUse { .. })));
-        state.save(&checkpoint()).unwrap();
-        assert!(matches!(state.load("other"), Err(CheckpointError::Foreign { .. })));
-        drop(state);
-        StateFolder::open(folder.path()).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use crate::display::Screen;
 use crate::error::Error;
 use crate::remembered::Accept;
 use crate::task::Consent;
-use crate::{demo, precheck, preview, task};
+use crate::{demo, precheck, preview, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -51,6 +51,13 @@ enum Command {
         /// Messages of each table.
         #[arg(short, default_value_t = 3)]
         n: usize,
+    },
+    /// Prints what is stored of a task, also while it runs: position, progress of the full load, tables and topics.
+    State {
+        task: PathBuf,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
@@ -100,6 +107,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::Peek { task, n } => {
             print!("{}", preview::peek(config::load(task)?, *n)?);
+            Ok(Outcome::Done)
+        }
+        Command::State { task, json: false } => {
+            print!("{}", state::text(&config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::State { task, json: true } => {
+            println!("{:#}", state::json(&config::load(task)?)?);
             Ok(Outcome::Done)
         }
         Command::Demo => {

@@ -4,9 +4,9 @@ use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
-use crate::pipeline::tracker::NotSaved;
 use crate::remembered::Refused;
 use crate::source::SourceError;
+use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::{MORE_THREADS, MysqlError};
 use tidegate_sink::SinkError;
 

@@ -23,4 +23,5 @@ pub mod display;
 pub mod error;
 pub mod precheck;
 pub mod preview;
+pub mod state;
 pub mod task;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
+use crate::checkpoint::{self, Checkpoint, SourceIdentity};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::route::check_table;
@@ -111,7 +111,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             }
         }
     }
-    let stored = StateFolder::look(&task.state, &task.name).and_then(|stored| match (stored, &identity) {
+    let stored = checkpoint::look(&task.state, &task.name).and_then(|stored| match (stored, &identity) {
         (Some(stored), Some(identity)) => stored.of_source(identity, &task.state).map(Some),
         (stored, _) => Ok(stored),
     });

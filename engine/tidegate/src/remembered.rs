@@ -36,7 +36,7 @@ use tidegate_mysql::connection::list_names;
 use tidegate_mysql::ledger::{Ledger, TableChunks};
 use tidegate_sink::{TopicIdentity, TopicLook};
 
-/// A table that the task has taken up, and what has become of its rows. Ordered by name in the checkpoint.
+/// A table that the task has taken up, and what has become of its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedTable {
     pub name: TableName,
@@ -75,7 +75,7 @@ pub enum LoadState {
     Done,
 }
 
-/// A topic that rows of the task go to. Ordered by name in the checkpoint.
+/// A topic that rows of the task go to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedTopic {
     pub name: String,
@@ -220,7 +220,7 @@ fn names_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> BTre
     let mut names: BTreeSet<TableName> = tables.iter().map(|table| table.name().clone()).collect();
     if matches!(task.source, SourceOptions::BinlogFiles(_)) {
         names.extend(task.tables.exact_names().map(|(database, table)| TableName::new(database, table)));
-        let met = stored.tables.iter().map(|table| &table.name);
+        let met = stored.tables.iter().map(|(name, _)| name);
         names.extend(met.filter(|name| is_selected(task, name)).cloned());
     }
     names
@@ -242,7 +242,7 @@ pub fn compare(
     match &stored.remembered {
         Some(was) if stored.has_begun() => {
             compare_task(stored, was, &RememberedTask::of(task), &mut found);
-            for table in &stored.tables {
+            for table in stored.tables.values() {
                 compare_table(table, task, &mut found)?;
             }
             let selected = was.selection(task);
@@ -327,7 +327,7 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
                 "tables that were not loaded are, and changes wait for them",
             );
         }
-        (true, false) if stored.tables.iter().any(|table| table.load == LoadState::Wanted) => found.add(
+        (true, false) if stored.tables.values().any(|table| table.load == LoadState::Wanted) => found.add(
             Some(Accept::FullLoad),
             "full_load is switched off before the full load has ended",
             "rows that it has not reached are not sent until they change",
@@ -502,14 +502,14 @@ pub fn take_up_all(
         _ => LoadState::Wanted,
     };
     if checkpoint.remembered.as_ref().is_some_and(|was| !was.full_load) && task.full_load.is_some() {
-        let not_loaded = checkpoint.tables.iter_mut().filter(|table| table.load == LoadState::NotWanted);
-        not_loaded.for_each(|table| table.load = LoadState::Wanted);
+        let tables = checkpoint.tables.values().filter(|table| table.load == LoadState::NotWanted);
+        let not_loaded: Vec<TableName> = tables.map(|table| table.name.clone()).collect();
+        not_loaded.iter().for_each(|name| checkpoint.load_wanted(name));
     }
     // Their topics, if nothing else goes there, are forgotten with them.
-    let (left_out, tables_left): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut checkpoint.tables).into_iter().partition(|table| !is_selected(task, &table.name));
-    let left_out: BTreeSet<String> = left_out.into_iter().map(|table| table.topic).collect();
-    checkpoint.tables = tables_left;
+    let left_out = checkpoint.tables.values().filter(|table| !is_selected(task, &table.name));
+    let left_out: BTreeSet<String> = left_out.map(|table| table.topic.clone()).collect();
+    checkpoint.tables.retain(|name, _| is_selected(task, name));
     for name in tables.iter().map(|table| table.name()) {
         let rule = task.tables.matches(&name.database, &name.table).expect("a source has captured tables only");
         let load = load(checkpoint, name);
@@ -519,9 +519,10 @@ pub fn take_up_all(
     // A topic that is missing is made again. One of a table that was dropped may be needed again: that this task has written to it
     // is then what keeps a start from being refused.
     let tables = &checkpoint.tables;
-    checkpoint.topics.retain(|topic| match topics.get(&topic.name) {
+    let in_use: BTreeSet<&str> = tables.values().map(|table| table.topic.as_str()).collect();
+    checkpoint.topics.retain(|name, _| match topics.get(name) {
         Some(look) => look.is_some(),
-        None => !left_out.contains(&topic.name) || tables.iter().any(|table| table.topic == topic.name),
+        None => !left_out.contains(name) || in_use.contains(name.as_str()),
     });
     for (name, look) in topics {
         let was_written = look.is_some_and(|look| look.was_written);
@@ -547,48 +548,38 @@ impl Checkpoint {
     }
 
     pub fn remembered_table(&self, name: &TableName) -> Option<&RememberedTable> {
-        self.tables.binary_search_by(|table| table.name.cmp(name)).ok().map(|index| &self.tables[index])
+        self.tables.get(name)
     }
 
     /// Remembers how a table's rows leave from now on; `load` is for one that was not known.
     pub fn take_up(&mut self, name: &TableName, rule: &TableRule, topic: &str, load: LoadState) {
-        let at = self.tables.binary_search_by(|table| table.name.cmp(name));
-        let load = at.map_or(load, |index| self.tables[index].load);
-        let table = RememberedTable::of(name, rule, topic, load);
-        match at {
-            Ok(index) => self.tables[index] = table,
-            Err(index) => self.tables.insert(index, table),
-        }
+        let load = self.tables.get(name).map_or(load, |table| table.load);
+        self.tables.insert(name.clone(), RememberedTable::of(name, rule, topic, load));
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
     pub fn load_wanted(&mut self, name: &TableName) {
-        if let Ok(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
-            self.tables[index].load = LoadState::Wanted;
-        }
+        self.set_load(name, LoadState::Wanted);
     }
 
     /// Every row that was there is delivered.
     pub fn table_loaded(&mut self, name: &TableName) {
-        if let Ok(index) = self.tables.binary_search_by(|table| table.name.cmp(name)) {
-            self.tables[index].load = LoadState::Done;
+        self.set_load(name, LoadState::Done);
+    }
+
+    fn set_load(&mut self, name: &TableName, load: LoadState) {
+        if let Some(table) = self.tables.get_mut(name) {
+            table.load = load;
         }
     }
 
     pub fn remembered_topic(&self, name: &str) -> Option<&RememberedTopic> {
-        self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)).ok().map(|index| &self.topics[index])
+        self.topics.get(name)
     }
 
     fn topic_mut(&mut self, name: &str) -> &mut RememberedTopic {
-        let index = match self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)) {
-            Ok(index) => index,
-            Err(index) => {
-                let topic = RememberedTopic { name: name.to_owned(), partitions: 0, written: false, identity: None };
-                self.topics.insert(index, topic);
-                index
-            }
-        };
-        &mut self.topics[index]
+        let new = || RememberedTopic { name: name.to_owned(), partitions: 0, written: false, identity: None };
+        self.topics.get_or_insert_with(&name.to_owned(), new)
     }
 
     /// Keys are spread over so many partitions of the topic from now on.
@@ -671,6 +662,7 @@ fn offset_text(seconds: i32) -> String {
 mod tests {
     use super::*;
     use crate::config;
+    use tidegate_model::state::Keyed;
     use tidegate_model::{Coordinate, Position, TableParts};
 
     fn task(rest: &str) -> Task {
@@ -808,7 +800,7 @@ format: {dts_avro: {enum: index}}";
         assert_eq!(found, ["harmless: full_load was false, and is switched on"]);
         let mut stored = checkpoint(&task(TABLES), &["a", "b"]);
         assert_eq!(differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN)), [""; 0]);
-        stored.tables[0].load = LoadState::Wanted;
+        stored.load_wanted(&TableName::new("shop", "a"));
         let found = differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN));
         assert_eq!(found, ["full_load: full_load is switched off before the full load has ended"]);
     }
@@ -869,9 +861,10 @@ format: {dts_avro: {enum: index}}";
         }
         let unwritten = TopicLook { was_written: false, ..WRITTEN };
         assert_eq!(differences(&stored, &is, &["a", "c"], Some(unwritten)), [""; 0]);
-        let names: Vec<String> = stored.tables.iter().map(|table| format!("{} {:?}", table.name, table.load)).collect();
+        let names: Vec<String> =
+            stored.tables.values().map(|table| format!("{} {:?}", table.name, table.load)).collect();
         assert_eq!(names, ["shop.a Done", "shop.c Wanted"]);
-        assert!(stored.topics.iter().all(|topic| !topic.written), "{:?}", stored.topics);
+        assert!(stored.topics.values().all(|topic| !topic.written), "{:?}", stored.topics);
     }
 
     /// A checkpoint of a version that remembered nothing: what is now is what is compared with later.
@@ -879,13 +872,13 @@ format: {dts_avro: {enum: index}}";
     fn a_checkpoint_without_memory_is_given_one() {
         let is = task(TABLES);
         let mut stored = checkpoint(&is, &["a", "b"]);
-        (stored.tables, stored.topics, stored.remembered) = (Vec::new(), Vec::new(), None);
+        (stored.tables, stored.topics, stored.remembered) = (Keyed::default(), Keyed::default(), None);
         assert_eq!(differences(&stored, &is, &["a", "b"], Some(WRITTEN)), [""; 0]);
         let tables = [table("a"), table("b")];
         let topics = topics(&stored, &is, &tables, Some(WRITTEN));
         take_up_all(&mut stored, &is, &tables, &topics).unwrap();
-        assert!(stored.tables.iter().all(|table| table.load == LoadState::Done), "{:?}", stored.tables);
-        assert!(stored.topics.iter().all(|topic| topic.written), "{:?}", stored.topics);
+        assert!(stored.tables.values().all(|table| table.load == LoadState::Done), "{:?}", stored.tables);
+        assert!(stored.topics.values().all(|topic| topic.written), "{:?}", stored.topics);
         for topic in topics.keys() {
             stored.topic_spread(topic, 3, Some((7, 1)));
         }

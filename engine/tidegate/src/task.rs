@@ -5,20 +5,20 @@ use std::sync::{Arc, Mutex};
 
 use tracing::{info, warn};
 
-use crate::checkpoint::{Checkpoint, StateFolder};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
 use crate::config::{self, SinkOptions, Task};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::pipeline::route::{self, Router};
-use crate::pipeline::tracker::Tracker;
 use crate::pipeline::{self, Pipeline};
 use crate::remembered::{self, Accept, Topics};
 use crate::source::{Context, Source};
+use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
+use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
-use tidegate_mysql::retry::Retry;
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_sink::file::{FileSink, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
@@ -55,7 +55,7 @@ pub fn run_with(
     status: Arc<Status>,
     stop: Stop,
 ) -> Result<Summary, Error> {
-    let state = StateFolder::open(&task.state)?;
+    let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let Some(start) = start_when_possible(&task, &consent.accept, runtime, &state, &status, &stop)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
@@ -104,7 +104,7 @@ fn start_when_possible(
     status: &Status,
     stop: &Stop,
 ) -> Result<Option<Start>, Error> {
-    let stored = state.load(&task.name)?;
+    let stored = checkpoint::load(state, &task.name)?;
     let has_begun = stored.as_ref().is_some_and(Checkpoint::has_begun);
     let mut outage = Retry::new(task.retry.connection);
     loop {

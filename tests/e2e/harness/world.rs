@@ -216,6 +216,13 @@ impl TaskFile {
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.state.join("checkpoint")
     }
+
+    /// What `tidegate state --json` prints.
+    pub(crate) fn stored(&self) -> serde_json::Value {
+        let ended = Tidegate::spawn(["state".as_ref(), self.write().as_os_str(), "--json".as_ref()]).wait();
+        assert!(ended.status.success(), "{}", ended.output);
+        serde_json::from_str(&ended.output).expect("JSON")
+    }
 }
 
 /// The server of `url` (which names an administrator) as another user sees it.

@@ -12,8 +12,8 @@ use super::{
 use crate::catalog;
 use crate::chunks::{self, ServerProber};
 use crate::result_rows::RowDecoder;
-use crate::retry::Retry;
 use crate::wire::{Connection, WireError};
+use tidegate_model::retry::Retry;
 use tidegate_model::{EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
 
 pub(super) struct Reader<'a> {

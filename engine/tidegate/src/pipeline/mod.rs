@@ -22,7 +22,6 @@ pub mod room;
 pub mod route;
 #[cfg(test)]
 mod tests;
-pub mod tracker;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,17 +32,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::checkpoint::StateFolder;
+use crate::checkpoint::{CheckpointError, Tracker};
 use crate::config::Task;
 use crate::error::Error;
 use room::{Held, Room, Shares};
 use route::{Routed, Router};
+use tidegate_flow::store::StateFolder;
 use tidegate_model::message::MessageWindow;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{ChangeBatch, Progress, Window};
 use tidegate_model::{Stop, Stopped};
 use tidegate_sink::{Delivery, Sink, SinkError, Topics};
-use tracker::Tracker;
 
 /// Windows that wait between the source and the cores.
 const WINDOWS_QUEUED: usize = 2;
@@ -126,7 +125,8 @@ pub fn run(
     let abort = pipeline.sink.lock().expect("sinks do not panic").aborter();
     std::thread::scope(|scope| {
         let (failure, room) = (&failure, &room);
-        let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped())?);
+        let save =
+            || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped()).map_err(CheckpointError::from)?);
         let Some(saver) = start(scope, "save", failure, save) else { return };
         let stages = [
             start(scope, "dispatch", failure, || {
@@ -307,7 +307,7 @@ fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Er
         let Some(progress) = progress else { continue };
         pipeline.tracker.delivered(progress.clone());
         if let Progress::Chunk { table, rows, done, .. } = progress {
-            let table_done = done && pipeline.tracker.is_loaded(&table);
+            let table_done = done && pipeline.tracker.read(|checkpoint| checkpoint.is_loaded(&table));
             pipeline.status.table_delivered(&table, rows, done, table_done);
         }
     }

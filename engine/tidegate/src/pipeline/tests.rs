@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::room::Shares;
 use super::*;
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::{self, Checkpoint, SourceIdentity};
 use crate::config;
 use tidegate_model::{Coordinate, Position, Table, pretty};
 use tidegate_sink::{PretendedTopics, TopicIdentity, TopicLook, Topics};
@@ -106,7 +106,7 @@ fn run_with(
     let (sink, shares) = (Arc::new(Mutex::new(sink)), Shares::new(64 << 20, 1, 5));
     let pipeline = Pipeline { router, sink, tracker, status, stop, encode_threads: 2, shares };
     let result = run(&pipeline, &state, source);
-    let stored = state.load("t").unwrap().and_then(|checkpoint| checkpoint.position);
+    let stored = checkpoint::load(&state, "t").unwrap().and_then(|checkpoint| checkpoint.position);
     (result, stored.map(|position| position.coordinate.offset))
 }
 

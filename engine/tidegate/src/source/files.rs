@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::mysql::{event_bytes_max, rows_of, window_options};
 use super::{Context, SourceError};
-use crate::checkpoint::SourceIdentity;
+use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
@@ -63,7 +63,7 @@ impl ArchiveSource {
         let recorder = context.tracker.clone();
         let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
         let history = History::new(
-            &context.tracker.read(|checkpoint| checkpoint.schemas.clone()),
+            &context.tracker.read(Checkpoint::schemas),
             &position,
             Box::new(move |database, table| selection.matches(database, table).is_some()),
             Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
@@ -87,7 +87,7 @@ impl ArchiveSource {
 
     fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.schemas = self.first_schemas();
+            self.first_schemas().into_iter().for_each(|schema| checkpoint.begin_schema(schema));
             checkpoint.position = Some(self.start_position());
         })?;
         Ok(self.start_position())
@@ -184,8 +184,7 @@ impl ParquetSource {
             data_set.set_row_bytes(row_bytes(context.task, data_set.table(), ""));
         }
         let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
-        let is_done =
-            |table: &TableName, chunk: u32| done.iter().any(|(name, chunks)| name == table && chunks.contains(&chunk));
+        let is_done = |table: &TableName, chunk: u32| done.get(table).is_some_and(|chunks| chunks.contains(&chunk));
         context.status.set_tables(
             self.data_sets
                 .iter()

@@ -10,13 +10,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::checkpoint::{Checkpoint, SourceIdentity, StateFolder};
+use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::pipeline::Emitter;
-use crate::pipeline::tracker::Tracker;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
+use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};

@@ -30,12 +30,11 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
-use crate::pipeline::tracker::Tracker;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::status::{Phase, TableProgress};
@@ -295,10 +294,10 @@ impl MysqlSource {
             let key = |name: &TableName| self.look.facts.name_case().key(name);
             let mut known = HashSet::new();
             // The last entry of a table is what is known of it.
-            for entry in &checkpoint.schemas {
-                match entry.state {
-                    SchemaState::Gone { .. } => known.remove(&key(&entry.table)),
-                    _ => known.insert(key(&entry.table)),
+            for (name, entries) in checkpoint.schemas.iter() {
+                match entries.last().map(|entry| &entry.state) {
+                    Some(SchemaState::Gone { .. }) | None => known.remove(&key(name)),
+                    Some(_) => known.insert(key(name)),
                 };
             }
             names.filter(|name| !known.contains(&key(name))).cloned().collect()
@@ -347,7 +346,7 @@ impl MysqlSource {
         let mut ledger = Ledger::new(start.clone());
         self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.schemas = schemas.collect();
+            schemas.for_each(|schema| checkpoint.begin_schema(schema));
             match context.task.full_load {
                 Some(_) => checkpoint.ledger = Some(ledger),
                 None => checkpoint.position = Some(start.clone()),
@@ -420,10 +419,7 @@ impl MysqlSource {
         }
         // What is known of a table that was left out has not moved with it.
         let mut schemas = stored.schemas;
-        schemas.retain(|entry| {
-            context.task.tables.matches(&entry.table.database, &entry.table.table).is_some()
-                && !added.iter().any(|table| *table.name() == entry.table)
-        });
+        schemas.retain(|name, _| context.task.tables.matches(&name.database, &name.table).is_some());
         let mut position = position.clone();
         if !added.is_empty() {
             let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
@@ -441,7 +437,8 @@ impl MysqlSource {
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
-                schemas.push(StoredSchema::shown(table, &position.coordinate, shown_until.clone()));
+                let schema = StoredSchema::shown(table, &position.coordinate, shown_until.clone());
+                schemas.insert(table.name().clone(), vec![schema]);
             }
             // A prepared XA transaction without rows of the tables that there were may have some of these.
             if context.task.incremental.is_some() {
@@ -528,9 +525,8 @@ impl MysqlSource {
             match &planned {
                 Some((_, table)) if is_new => {
                     // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
-                    checkpoint.schemas.retain(|entry| entry.table != *name);
                     let shown_until = executed.clone().map_or(now.clone(), Watermark::Gtids);
-                    checkpoint.schemas.push(StoredSchema::shown(table, &position.coordinate, shown_until));
+                    checkpoint.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
                 }
                 Some(_) => {}
                 None => checkpoint.table_loaded(name),
@@ -698,7 +694,7 @@ impl MysqlSource {
             tables: &tables,
             options: &load_options,
             ledger: &ledger,
-            record: &**context.tracker,
+            record: &Record(context.tracker),
             emit: &|window| context.emitter.emit(window),
             start: &start,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
@@ -762,7 +758,7 @@ impl MysqlSource {
             let selection = selection.clone();
             let recorder = tracker.clone();
             History::new(
-                &tracker.read(|checkpoint| checkpoint.schemas.clone()),
+                &tracker.read(Checkpoint::schemas),
                 position,
                 Box::new(move |database, table| selection.matches(database, table).is_some()),
                 Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
@@ -903,16 +899,18 @@ pub(crate) fn event_bytes_max(task: &Task) -> usize {
 }
 
 /// The checkpoint's ledger is what a load writes down in.
-impl LoadRecord for Tracker {
+struct Record<'a>(&'a Tracker);
+
+impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
-        self.update(|checkpoint| {
+        self.0.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_table(table, key.clone(), definition);
         });
     }
 
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.update(|checkpoint| {
+        self.0.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_chunk(table, range)
         })
@@ -925,22 +923,23 @@ impl LoadRecord for Tracker {
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.update_durably(|checkpoint| {
-            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.begin(table, chunk, low, Some(high));
-        })
-        .map_err(Into::into)
+        self.0
+            .update_durably(|checkpoint| {
+                let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+                ledger.begin(table, chunk, low, Some(high));
+            })
+            .map_err(Into::into)
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        self.update(|checkpoint| {
+        self.0.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.begin_again(table, key.clone(), definition)
         })
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {
-        self.update(|checkpoint| {
+        self.0.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.gone(table, at);
             checkpoint.table_loaded(table);

@@ -1,7 +1,7 @@
 //! What has been delivered, in memory and on disk.
 //!
-//! Deliveries are reported in the order of the windows. Each moves the [`Checkpoint`] in memory; a thread of its own writes it
-//! out, at most every [`SAVE_INTERVAL`] as long as nobody waits, at once when somebody does. Everybody who waits while a
+//! Deliveries are reported in the order of the windows. Each moves the [`State`] in memory; a thread of its own writes what has
+//! changed of it, at most every [`SAVE_INTERVAL`] as long as nobody waits, at once when somebody does. Everybody who waits while a
 //! write is under way is served by the next one, so that many chunks beginning together cost one sync.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,26 +9,37 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError, StateFolder};
-use tidegate_model::{Progress, TableName};
-use tidegate_mysql::retry::Retry;
+use tidegate_model::Progress;
+use tidegate_model::retry::Retry;
+use tidegate_model::state::Changes;
+
+use crate::store::{StateFolder, StoreError};
 
 /// How much a crash may repeat beyond what was in flight: half a second of deliveries, for two syncs a second.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The checkpoint of a running task.
-pub struct Tracker {
+/// What a task must not forget.
+pub trait State {
+    /// A window with this progress, and every window before it, has been delivered.
+    fn delivered(&mut self, progress: Progress);
+
+    /// Tells all that there is, or what has changed since it told last.
+    fn tell(&mut self, all: bool, changes: &mut Changes);
+}
+
+/// The state of a running task.
+pub struct Tracker<S> {
     /// How long a disk that refuses checkpoints is given to recover; meanwhile nothing is forgotten.
     retry: Duration,
-    state: Mutex<State>,
+    inner: Mutex<Inner<S>>,
     changed: Condvar,
     #[cfg(test)]
     failed_saves: std::sync::atomic::AtomicU32,
 }
 
-struct State {
-    checkpoint: Checkpoint,
-    /// Counts changes of `checkpoint`.
+struct Inner<S> {
+    state: S,
+    /// Counts changes of `state`.
     version: u64,
     saved_version: u64,
     /// Somebody waits for this version to be on disk.
@@ -42,124 +53,97 @@ struct State {
 #[error("the checkpoint could not be written: {0}")]
 pub struct NotSaved(String);
 
-impl Tracker {
-    pub fn new(checkpoint: Checkpoint, retry: Duration) -> Tracker {
-        let state =
-            State { checkpoint, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
+impl<S: State> Tracker<S> {
+    pub fn new(state: S, retry: Duration) -> Tracker<S> {
+        let inner = Inner { state, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
         Tracker {
             retry,
-            state: Mutex::new(state),
+            inner: Mutex::new(inner),
             changed: Condvar::new(),
             #[cfg(test)]
             failed_saves: std::sync::atomic::AtomicU32::new(0),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics while it holds the checkpoint")
+    fn lock(&self) -> MutexGuard<'_, Inner<S>> {
+        self.inner.lock().expect("no thread panics while it holds the state")
     }
 
-    pub fn read<T>(&self, read: impl FnOnce(&Checkpoint) -> T) -> T {
-        read(&self.lock().checkpoint)
+    pub fn read<T>(&self, read: impl FnOnce(&S) -> T) -> T {
+        read(&self.lock().state)
     }
 
-    /// Changes the checkpoint; it reaches the disk soon.
-    pub fn update<T>(&self, change: impl FnOnce(&mut Checkpoint) -> T) -> T {
-        let mut state = self.lock();
-        let result = change(&mut state.checkpoint);
-        state.version += 1;
+    /// Changes the state; it reaches the disk soon.
+    pub fn update<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
+        let mut inner = self.lock();
+        let result = change(&mut inner.state);
+        inner.version += 1;
         self.changed.notify_all();
         result
     }
 
-    /// Changes the checkpoint and returns when the change is on disk.
-    pub fn update_durably<T>(&self, change: impl FnOnce(&mut Checkpoint) -> T) -> Result<T, NotSaved> {
-        let mut state = self.lock();
-        let result = change(&mut state.checkpoint);
-        state.version += 1;
-        let mine = state.version;
-        state.wanted_version = mine;
+    /// Changes the state and returns when the change is on disk.
+    pub fn update_durably<T>(&self, change: impl FnOnce(&mut S) -> T) -> Result<T, NotSaved> {
+        let mut inner = self.lock();
+        let result = change(&mut inner.state);
+        inner.version += 1;
+        let mine = inner.version;
+        inner.wanted_version = mine;
         self.changed.notify_all();
-        while state.saved_version < mine {
-            if let Some(failure) = &state.failure {
+        while inner.saved_version < mine {
+            if let Some(failure) = &inner.failure {
                 return Err(NotSaved(failure.clone()));
             }
-            state = self.changed.wait(state).expect("no thread panics while it holds the checkpoint");
+            inner = self.changed.wait(inner).expect("no thread panics while it holds the state");
         }
         Ok(result)
     }
 
     /// A window with this progress, and every window before it, has been delivered.
     pub fn delivered(&self, progress: Progress) {
-        self.update(|checkpoint| match progress {
-            Progress::Chunk { table, chunk, rows, done } => {
-                if let Some(ledger) = &mut checkpoint.ledger {
-                    ledger.chunk_acknowledged(&table, chunk, rows, done);
-                    if ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
-                        checkpoint.table_loaded(&table);
-                    }
-                } else if done {
-                    match checkpoint.row_groups.iter_mut().find(|(name, _)| *name == table) {
-                        Some((_, groups)) => groups.push(chunk),
-                        None => checkpoint.row_groups.push((table, vec![chunk])),
-                    }
-                }
-            }
-            Progress::Position(position) => {
-                if checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
-                    checkpoint.ledger = None;
-                }
-                checkpoint.pass(&position);
-                checkpoint.position = Some(position);
-            }
-        });
+        self.update(|state| state.delivered(progress));
     }
 
-    /// Whether the ledger has a table as delivered; without a ledger nobody here knows.
-    pub fn is_loaded(&self, table: &TableName) -> bool {
-        self.read(|checkpoint| {
-            checkpoint.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
-        })
-    }
-
-    /// Waits until `condition` holds of the checkpoint or `interrupted` says to give up; tells which.
-    pub fn wait_for(&self, condition: impl Fn(&Checkpoint) -> bool, interrupted: impl Fn() -> bool) -> bool {
-        let mut state = self.lock();
+    /// Waits until `condition` holds of the state or `interrupted` says to give up; tells which.
+    pub fn wait_for(&self, condition: impl Fn(&S) -> bool, interrupted: impl Fn() -> bool) -> bool {
+        let mut inner = self.lock();
         loop {
-            if condition(&state.checkpoint) {
+            if condition(&inner.state) {
                 return true;
             }
-            if interrupted() || state.failure.is_some() {
+            if interrupted() || inner.failure.is_some() {
                 return false;
             }
             // The time-out only serves `interrupted`, which nobody announces.
             let (next, _) = self
                 .changed
-                .wait_timeout(state, Duration::from_millis(100))
-                .expect("no thread panics while it holds the checkpoint");
-            state = next;
+                .wait_timeout(inner, Duration::from_millis(100))
+                .expect("no thread panics while it holds the state");
+            inner = next;
         }
     }
 
-    /// Writes checkpoints until [`Tracker::close`], and a last one then. Runs on a thread of its own.
+    /// Writes what has changed until [`Tracker::close`], and once more then. Runs on a thread of its own.
     ///
     /// A disk that refuses is tried again for as long as the task allows; not once the task `is_stopped`, when whoever stopped
     /// it waits for its end and not for the disk.
-    pub fn save_loop(&self, folder: &StateFolder, is_stopped: impl Fn() -> bool) -> Result<(), CheckpointError> {
+    pub fn save_loop(&self, folder: &StateFolder, is_stopped: impl Fn() -> bool) -> Result<(), StoreError> {
         let _ended = Ended(self);
+        let mut journal = folder.journal();
         let mut last_save: Option<Instant> = None;
         let mut outage: Option<Retry> = None;
-        let mut state = self.lock();
+        let mut inner = self.lock();
         loop {
             let due = last_save.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
-            let wanted = state.wanted_version > state.saved_version;
-            if state.version > state.saved_version && (due || wanted || state.closing) {
-                let version = state.version;
+            let wanted = inner.wanted_version > inner.saved_version;
+            if inner.version > inner.saved_version && (due || wanted || inner.closing) {
+                let version = inner.version;
                 // What is on its end gets one try.
-                let is_last = state.closing || is_stopped();
-                let bytes = checkpoint::encode(&state.checkpoint);
-                drop(state);
-                let saved = folder.save_encoded(&bytes);
+                let is_last = inner.closing || is_stopped();
+                let mut changes = Changes::default();
+                inner.state.tell(journal.wants_all(), &mut changes);
+                drop(inner);
+                let saved = journal.save(&changes);
                 last_save = Some(Instant::now());
                 if let Err(error) = saved {
                     #[cfg(test)]
@@ -169,24 +153,22 @@ impl Tracker {
                         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the checkpoint could not be written");
                         // Whatever is delivered meanwhile can wait.
                         outage.wait(pause, || is_stopped() || self.lock().closing);
-                        state = self.lock();
+                        inner = self.lock();
                         continue;
                     }
                     self.lock().failure = Some(error.to_string());
                     self.changed.notify_all();
                     return Err(error);
                 }
-                state = self.lock();
+                inner = self.lock();
                 outage = None;
-                state.saved_version = version;
+                inner.saved_version = version;
                 self.changed.notify_all();
-            } else if state.closing {
+            } else if inner.closing {
                 return Ok(());
             } else {
-                (state, _) = self
-                    .changed
-                    .wait_timeout(state, SAVE_INTERVAL)
-                    .expect("no thread panics while it holds the checkpoint");
+                (inner, _) =
+                    self.changed.wait_timeout(inner, SAVE_INTERVAL).expect("no thread panics while it holds the state");
             }
         }
     }
@@ -199,12 +181,12 @@ impl Tracker {
 }
 
 /// However saving ends: nothing reaches the disk any more, and nobody may wait for it.
-struct Ended<'t>(&'t Tracker);
+struct Ended<'t, S>(&'t Tracker<S>);
 
-impl Drop for Ended<'_> {
+impl<S> Drop for Ended<'_, S> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failure.get_or_insert_with(|| "its thread has ended".to_owned());
+        let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.failure.get_or_insert_with(|| "its thread has ended".to_owned());
         self.0.changed.notify_all();
     }
 }
@@ -215,33 +197,56 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::checkpoint::SourceIdentity;
-    use tidegate_model::{Coordinate, Position};
+    use crate::store::{self, Stored};
+    use tidegate_model::state::Tracked;
 
-    fn checkpoint() -> Checkpoint {
-        Checkpoint::new("t", SourceIdentity::BinlogFiles)
+    /// A number that is told when it has changed.
+    struct Number(Tracked<u64>);
+
+    impl State for Number {
+        fn delivered(&mut self, progress: Progress) {
+            let Progress::Chunk { rows, .. } = progress else { panic!("{progress:?}") };
+            *self.0 = rows;
+        }
+
+        fn tell(&mut self, all: bool, changes: &mut Changes) {
+            if self.0.take_changed() || all {
+                changes.put(&("number",), &*self.0);
+            }
+        }
     }
 
-    fn position(offset: u64) -> Position {
-        Position::new(Coordinate::new("b.000001", offset), None)
+    fn new(retry: Duration) -> Arc<Tracker<Number>> {
+        Arc::new(Tracker::new(Number(Tracked::new(0)), retry))
+    }
+
+    fn rows(rows: u64) -> Progress {
+        Progress::Chunk { table: tidegate_model::TableName::new("d", "t"), chunk: 0, rows, done: false }
+    }
+
+    fn stored(state: &StateFolder) -> u64 {
+        match store::read(state.folder()).unwrap() {
+            Some(Stored::Entries(entries)) => entries.get(&("number",)).unwrap().unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn what_is_updated_durably_is_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::open(folder.path()).unwrap();
-        let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
+        let tracker = new(Duration::ZERO);
         std::thread::scope(|scope| {
             let saver = scope.spawn(|| tracker.save_loop(&state, || false));
-            for offset in 1..20 {
-                tracker.update_durably(|checkpoint| checkpoint.position = Some(position(offset))).unwrap();
-                assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(offset)));
+            for number in 1..20 {
+                tracker.update_durably(|state| *state.0 = number).unwrap();
+                assert_eq!(stored(&state), number);
             }
-            tracker.delivered(Progress::Position(position(99)));
+            tracker.delivered(rows(99));
             tracker.close();
             saver.join().unwrap().unwrap();
         });
-        assert_eq!(state.load("t").unwrap().unwrap().position, Some(position(99)));
+        assert_eq!(stored(&state), 99);
     }
 
     /// Whoever stops a task waits for its end, not for the disk, and a task that goes on tries at a pace of its own.
@@ -252,7 +257,7 @@ mod tests {
         let in_the_way = folder.path().join("checkpoint.new");
         std::fs::create_dir(&in_the_way).unwrap();
         let day = Duration::from_secs(24 * 3600);
-        let tracker = Arc::new(Tracker::new(checkpoint(), day));
+        let tracker = new(day);
         let stopped = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let saver = scope.spawn(|| tracker.save_loop(&state, || stopped.load(Ordering::Relaxed)));
@@ -261,9 +266,7 @@ mod tests {
                 std::thread::yield_now();
             }
             // Deliveries do not make it try any sooner.
-            for offset in 0..10_000 {
-                tracker.delivered(Progress::Position(position(offset)));
-            }
+            (0..10_000).for_each(|number| tracker.delivered(rows(number)));
             assert!(tracker.failed_saves.load(Ordering::Relaxed) < 100);
             stopped.store(true, Ordering::Relaxed);
             assert!(waiter.join().unwrap().is_err());
@@ -271,7 +274,7 @@ mod tests {
         });
 
         // One that gets room again goes on.
-        let tracker = Arc::new(Tracker::new(checkpoint(), day));
+        let tracker = new(day);
         std::thread::scope(|scope| {
             let saver = scope.spawn(|| tracker.save_loop(&state, || false));
             while tracker.failed_saves.load(Ordering::Relaxed) == 0 {
@@ -290,7 +293,7 @@ mod tests {
         let state = StateFolder::open(folder.path()).unwrap();
         // A folder in the place of the file that is written first.
         std::fs::create_dir(folder.path().join("checkpoint.new")).unwrap();
-        let tracker = Arc::new(Tracker::new(checkpoint(), Duration::ZERO));
+        let tracker = new(Duration::ZERO);
         std::thread::scope(|scope| {
             let saver = scope.spawn(|| tracker.save_loop(&state, || false));
             assert!(tracker.update_durably(|_| ()).is_err());

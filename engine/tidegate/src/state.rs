@@ -1,0 +1,126 @@
+//! What is stored of a task: `tidegate state`, for people and as JSON. Reads the file only, also while a run writes to it.
+//!
+//! ```text
+//! task shop: a server with GTIDs
+//! position: binlog.000007:4321 (executed 3e11fa47-…:1-20)
+//! full load: 1 of 2 tables, 48,000 rows delivered
+//!   table                load        chunks       rows   topic
+//!   shop.orders          loading      12/48     48,000   shop.orders (3 partitions)
+//!   shop.items           done                            shop.items (3 partitions)
+//! ```
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::config::Task;
+use crate::demo::grouped;
+use crate::remembered::{LoadState, RememberedTable};
+use tidegate_model::TableName;
+use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};
+
+/// What is stored, or that nothing is.
+pub fn text(task: &Task) -> Result<String, CheckpointError> {
+    Ok(match checkpoint::read(&task.state, &task.name)? {
+        Some(checkpoint) => describe(&checkpoint),
+        None => format!("task {} has not begun: there is no state in {}\n", task.name, task.state.display()),
+    })
+}
+
+/// The same as a JSON object; `null` of a task that has not begun. Names are those of the file's entries; `full_load` has a table's
+/// chunks as numbers, and `schemas` all versions of all tables.
+pub fn json(task: &Task) -> Result<Value, CheckpointError> {
+    Ok(match checkpoint::read(&task.state, &task.name)? {
+        Some(checkpoint) => to_json(&checkpoint),
+        None => Value::Null,
+    })
+}
+
+fn to_json(checkpoint: &Checkpoint) -> Value {
+    let full_load = checkpoint.ledger.as_ref().map(|ledger| {
+        let tables: Vec<Value> = ledger.tables().iter().map(table_json).collect();
+        json!({ "start": ledger.start(), "tables": tables })
+    });
+    let row_groups: Vec<Value> =
+        checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    json!({
+        "task": checkpoint.task,
+        "source": checkpoint.source,
+        "position": checkpoint.position,
+        "full_load": full_load,
+        "row_groups": row_groups,
+        "schemas": checkpoint.schemas(),
+        "tables": checkpoint.tables.values().collect::<Vec<_>>(),
+        "topics": checkpoint.topics.values().collect::<Vec<_>>(),
+        "remembered": checkpoint.remembered,
+    })
+}
+
+fn table_json(table: &TableChunks) -> Value {
+    let count = |state| table.chunks.iter().filter(|chunk| chunk.state == state).count();
+    json!({
+        "name": table.name,
+        "done": table.is_done(),
+        "planned": table.planned,
+        "gone": table.gone.is_some(),
+        "rows": table.rows(),
+        "chunks": {
+            "planned": count(ChunkState::Planned),
+            "reading": count(ChunkState::Reading),
+            "done": count(ChunkState::Done),
+        },
+    })
+}
+
+fn describe(checkpoint: &Checkpoint) -> String {
+    let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.source);
+    match (&checkpoint.position, &checkpoint.ledger) {
+        (Some(position), _) => _ = writeln!(out, "position: {position}"),
+        (None, Some(ledger)) => _ = writeln!(out, "position: {}, where the full load began", ledger.start()),
+        (None, None) => {}
+    }
+    if let Some(ledger) = &checkpoint.ledger {
+        let done = ledger.tables().iter().filter(|table| table.is_done()).count();
+        let rows = ledger.tables().iter().map(TableChunks::rows).sum();
+        _ = writeln!(out, "full load: {done} of {} tables, {} rows delivered", ledger.tables().len(), grouped(rows));
+    }
+    let lines: Vec<[String; 5]> = checkpoint.tables.iter().map(|(name, table)| line(checkpoint, name, table)).collect();
+    if lines.is_empty() {
+        return out;
+    }
+    let heads = ["table", "load", "chunks", "rows", "topic"].map(str::to_owned);
+    let width =
+        |column: usize| lines.iter().chain([&heads]).map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    for [table, load, chunks, rows, topic] in std::iter::once(&heads).chain(&lines) {
+        let [a, b, c, d] = widths;
+        _ = writeln!(out, "  {table:a$}  {load:b$}  {chunks:>c$}  {rows:>d$}  {topic}");
+    }
+    out
+}
+
+fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {
+    let chunks = checkpoint.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
+    let load = match (table.load, chunks) {
+        (_, Some(chunks)) if chunks.gone.is_some() => "gone",
+        (LoadState::NotWanted, _) => "changes only",
+        (LoadState::Done, _) => "done",
+        (LoadState::Wanted, Some(chunks)) if !chunks.chunks.is_empty() => "loading",
+        (LoadState::Wanted, _) => "waits",
+    };
+    let (done, rows) = match (chunks, checkpoint.row_groups.get(name)) {
+        (Some(chunks), _) => {
+            let done = chunks.chunks.iter().filter(|chunk| chunk.state == ChunkState::Done).count();
+            let more = if chunks.planned { "" } else { "+" };
+            (format!("{done}/{}{more}", chunks.chunks.len()), grouped(chunks.rows()))
+        }
+        (None, Some(groups)) => (groups.len().to_string(), String::new()),
+        (None, None) => (String::new(), String::new()),
+    };
+    let topic = match checkpoint.remembered_topic(&table.topic) {
+        Some(topic) if topic.partitions > 0 => format!("{} ({} partitions)", table.topic, topic.partitions),
+        _ => table.topic.clone(),
+    };
+    [name.to_string(), load.to_owned(), done, rows, topic]
+}
