@@ -199,14 +199,15 @@ mod tests {
     use super::*;
     use crate::store::{self, Stored};
     use tidegate_model::state::Tracked;
+    use tidegate_model::{ChunkPart, TableName};
 
     /// A number that is told when it has changed.
     struct Number(Tracked<u64>);
 
     impl State for Number {
         fn delivered(&mut self, progress: Progress) {
-            let Progress::Chunk { rows, .. } = progress else { panic!("{progress:?}") };
-            *self.0 = rows;
+            let Progress::Chunks { parts, .. } = progress else { panic!("{progress:?}") };
+            *self.0 = parts[0].rows;
         }
 
         fn tell(&mut self, all: bool, changes: &mut Changes) {
@@ -221,7 +222,8 @@ mod tests {
     }
 
     fn rows(rows: u64) -> Progress {
-        Progress::Chunk { table: tidegate_model::TableName::new("d", "t"), chunk: 0, rows, done: false }
+        let parts = vec![ChunkPart { chunk: 0, rows, done: false }];
+        Progress::Chunks { table: TableName::new("d", "t"), parts }
     }
 
     fn stored(state: &StateFolder) -> u64 {

@@ -288,10 +288,18 @@ pub enum StatementKind {
 /// What is safe to remember once a window, and every window before it, has been delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Rows of a chunk; `done` at its end.
-    Chunk { table: TableName, chunk: u32, rows: u64, done: bool },
+    /// Rows of chunks of a table.
+    Chunks { table: TableName, parts: Vec<ChunkPart> },
     /// Incremental reading goes on from here.
     Position(Position),
+}
+
+/// Rows of a chunk; `done` at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkPart {
+    pub chunk: u32,
+    pub rows: u64,
+    pub done: bool,
 }
 
 /// What is made of the bytes of a row while it is on its way: columns, whose buffers grow by doubling, and its texts in a message.

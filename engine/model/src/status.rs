@@ -85,11 +85,11 @@ impl Status {
     }
 
     /// Rows of a table's full load were delivered: the last ones of a chunk, or of the whole table.
-    pub fn table_delivered(&self, table: &TableName, rows: u64, chunk_done: bool, table_done: bool) {
+    pub fn table_delivered(&self, table: &TableName, rows: u64, chunks_done: u64, table_done: bool) {
         let mut tables = self.tables.lock().expect("nobody panics while counting");
         if let Some(progress) = tables.iter_mut().find(|progress| progress.table == *table) {
             progress.rows += rows;
-            progress.chunks_left = progress.chunks_left.map(|left| left.saturating_sub(u64::from(chunk_done)));
+            progress.chunks_left = progress.chunks_left.map(|left| left.saturating_sub(chunks_done));
             progress.done |= table_done || progress.chunks_left == Some(0);
         }
     }

@@ -10,8 +10,9 @@
 //!
 //! *Integers* are cut by arithmetic, without reading rows. The span from the smallest to the largest is divided evenly,
 //! and the server estimates each part from its index (`EXPLAIN`, which costs a few page reads whatever the size): a part
-//! that holds too much is divided again, neighbours that hold little are joined. Dense keys need one estimate per chunk,
-//! and a single value far out costs some divisions of nothing. The other columns of a composite key are looked at only
+//! that holds too much is divided again, neighbours that hold little are joined. A span of which more than half is there is cut
+//! without further questions, where the column is unique: a part holds no more rows than it is wide. A single value far out costs some
+//! divisions of nothing. The other columns of a composite key are looked at only
 //! where one value of the first has too many rows.
 //!
 //! *Other keys* have no arithmetic: the server walks the index and names every n-th key.

@@ -127,8 +127,6 @@ pub struct TableChunks {
     pub unsure: Unsure,
     /// Chunks that are not [`ChunkState::Done`].
     left: usize,
-    /// Whether it was told that `unsure` is raised.
-    told_unsure: bool,
 }
 
 /// A change was emitted because only the server could tell whether its chunk had shown it: from then on no change of the
@@ -137,19 +135,29 @@ pub struct TableChunks {
 /// All clones share it: who filters holds a clone of the checkpoint's ledger. It is raised before the change is emitted, so
 /// that every checkpoint beyond the change has it.
 #[derive(Clone, Debug, Default)]
-pub struct Unsure(Arc<AtomicBool>);
+pub struct Unsure {
+    raised: Arc<AtomicBool>,
+    /// As it was told last.
+    told: bool,
+}
 
 impl Unsure {
     fn new(is_raised: bool) -> Unsure {
-        Unsure(Arc::new(AtomicBool::new(is_raised)))
+        Unsure { raised: Arc::new(AtomicBool::new(is_raised)), told: false }
     }
 
     fn raise(&self) {
-        self.0.store(true, Memory::Relaxed);
+        self.raised.store(true, Memory::Relaxed);
+    }
+
+    /// Whether it is another one than was told last.
+    fn take_news(&mut self) -> bool {
+        let is_raised = self.is_raised();
+        std::mem::replace(&mut self.told, is_raised) != is_raised
     }
 
     fn is_raised(&self) -> bool {
-        self.0.load(Memory::Relaxed)
+        self.raised.load(Memory::Relaxed)
     }
 }
 
@@ -177,7 +185,6 @@ impl TableChunks {
             since: None,
             unsure: Unsure::default(),
             left: 0,
-            told_unsure: false,
         }
     }
 
@@ -457,19 +464,21 @@ impl Ledger {
         number
     }
 
-    /// A view of the chunk is open and its rows are about to leave. Must be on disk before the first one does.
-    pub fn begin(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
+    /// A view of these chunks is open and their rows are about to leave. Must be on disk before the first one does.
+    pub fn begin(&mut self, name: &TableName, chunks: &[u32], low: Watermark, high: Option<Watermark>) {
         let (low, high) = (self.mark(low), high.map(|high| self.mark(high)));
         if let (None, Some(high)) = (&self.find_mut(name).first_high, &high) {
             self.table_mut(name).first_high = Some(high.clone());
         }
         let low = self.find_mut(name).floor.clone().unwrap_or(low);
-        self.change_chunk(name, chunk, |chunk| {
-            chunk.low.get_or_insert(low);
-            chunk.high = high;
-            chunk.state = ChunkState::Reading;
-            chunk.rows = 0;
-        });
+        for &chunk in chunks {
+            self.change_chunk(name, chunk, |chunk| {
+                chunk.low.get_or_insert(low.clone());
+                chunk.high = high.clone();
+                chunk.state = ChunkState::Reading;
+                chunk.rows = 0;
+            });
+        }
     }
 
     /// Rows of a chunk are delivered; `done` says that they were its last.

@@ -17,8 +17,8 @@ use parquet::basic::Type as PhysicalType;
 use crate::ParquetError;
 use crate::schema::{FileColumn, definition, int96_as_microseconds, natural_table, plan_columns};
 use tidegate_model::{
-    ChangeBatch, Coordinate, EventMeta, EventRun, Progress, ROW_COPIES, RowKind, Table, TableName, TableParts,
-    UniqueKey, Window, now_s,
+    ChangeBatch, ChunkPart, Coordinate, EventMeta, EventRun, Progress, ROW_COPIES, RowKind, Table, TableName,
+    TableParts, UniqueKey, Window, now_s,
 };
 
 /// Rows of a batch, unless they are wide.
@@ -258,7 +258,8 @@ fn read_chunk(
             let sequence = (0..count as u32).collect();
             ChangeBatch::new(data_set.table.clone(), batch, vec![RowKind::Initial; count], sequence, events)
         });
-        let progress = Progress::Chunk { table: data_set.table.name().clone(), chunk, rows: count as u64, done };
+        let parts = vec![ChunkPart { chunk, rows: count as u64, done }];
+        let progress = Progress::Chunks { table: data_set.table.name().clone(), parts };
         Window { changes: changes.into_iter().collect(), progress: Some(progress), bytes, ..Window::default() }
     };
 

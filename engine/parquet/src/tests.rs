@@ -19,7 +19,7 @@ use parquet::schema::parser::parse_message_type;
 use super::*;
 use crate::convert::{DAY_US, LOSSY};
 use tidegate_model::types::date_from_parts;
-use tidegate_model::{Column, Progress, SqlType, TableParts};
+use tidegate_model::{ChunkPart, Column, Progress, SqlType, TableParts};
 
 fn name() -> TableName {
     TableName::new("shop", "orders")
@@ -46,7 +46,8 @@ fn read_all(data_set: &DataSet, done: &[u32]) -> Result<(Vec<RecordBatch>, Vec<S
     read(std::slice::from_ref(data_set), 1, 1 << 20, &|_, chunk| done.contains(&chunk), &|window| {
         let mut seen = seen.lock().unwrap();
         seen.0.extend(window.changes.iter().map(|batch| batch.rows().clone()));
-        let Some(Progress::Chunk { chunk, rows, done, .. }) = window.progress else { panic!("chunks have progress") };
+        let Some(Progress::Chunks { parts, .. }) = &window.progress else { panic!("chunks have progress") };
+        let [ChunkPart { chunk, rows, done }] = parts[..] else { panic!("one chunk") };
         seen.1.push((chunk, rows, done));
         ControlFlow::Continue(())
     })?;
@@ -236,7 +237,7 @@ fn wide_rows_come_in_small_windows_from_several_threads() {
         let rows = window.changes[0].rows();
         assert!(rows.num_rows() <= 32, "{}", rows.num_rows());
         seen.0.extend_from_slice(rows.column(0).as_primitive::<Int64Type>().values());
-        seen.1 += usize::from(matches!(window.progress, Some(Progress::Chunk { done: true, .. })));
+        seen.1 += usize::from(matches!(&window.progress, Some(Progress::Chunks { parts, .. }) if parts[0].done));
         ControlFlow::Continue(())
     })
     .unwrap();

@@ -22,7 +22,7 @@ use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
-use tidegate_model::{Position, Progress, TableName};
+use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
 
@@ -172,14 +172,18 @@ struct StoredTask {
 impl State for Checkpoint {
     fn delivered(&mut self, progress: Progress) {
         match progress {
-            Progress::Chunk { table, chunk, rows, done } => {
+            Progress::Chunks { table, parts } => {
                 if let Some(ledger) = &mut self.ledger {
-                    ledger.chunk_acknowledged(&table, chunk, rows, done);
-                    if done && ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
+                    for ChunkPart { chunk, rows, done } in parts {
+                        ledger.chunk_acknowledged(&table, chunk, rows, done);
+                    }
+                    if ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
                         self.table_loaded(&table);
                     }
-                } else if done {
-                    self.row_groups.get_or_insert_with(&table, Vec::new).push(chunk);
+                } else {
+                    for ChunkPart { chunk, .. } in parts.into_iter().filter(|part| part.done) {
+                        self.row_groups.get_or_insert_with(&table, Vec::new).push(chunk);
+                    }
                 }
             }
             Progress::Position(position) => {
@@ -434,7 +438,8 @@ mod tests {
         checkpoint.pass(&position(5000));
         assert!(checkpoint.schemas.is_empty());
         assert_eq!(told(&mut checkpoint, false), 2);
-        checkpoint.delivered(Progress::Chunk { table: name("a"), chunk: 4, rows: 1, done: true });
+        let parts = vec![ChunkPart { chunk: 4, rows: 1, done: true }];
+        checkpoint.delivered(Progress::Chunks { table: name("a"), parts });
         checkpoint.topic_written("a\t\"b");
         assert_eq!(told(&mut checkpoint, false), 2);
         told(&mut checkpoint, true);

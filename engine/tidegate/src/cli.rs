@@ -1,6 +1,6 @@
 //! The command line: what the user typed, and which function answers it.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -94,27 +94,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::Check { task } => {
             let findings = precheck::check(&config::load(task)?)?;
-            print!("{findings}");
+            say(&findings.to_string());
             Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
         Command::Schema { task, json: false } => {
-            print!("{}", preview::schema(config::load(task)?)?);
+            say(&preview::schema(config::load(task)?)?);
             Ok(Outcome::Done)
         }
         Command::Schema { task, json: true } => {
-            println!("{}", preview::schema_json(config::load(task)?)?);
+            say(&format!("{}\n", preview::schema_json(config::load(task)?)?));
             Ok(Outcome::Done)
         }
         Command::Peek { task, n } => {
-            print!("{}", preview::peek(config::load(task)?, *n)?);
+            say(&preview::peek(config::load(task)?, *n)?);
             Ok(Outcome::Done)
         }
         Command::State { task, json: false } => {
-            print!("{}", state::text(&config::load(task)?)?);
+            say(&state::text(&config::load(task)?)?);
             Ok(Outcome::Done)
         }
         Command::State { task, json: true } => {
-            println!("{:#}", state::json(&config::load(task)?)?);
+            say(&format!("{:#}\n", state::json(&config::load(task)?)?));
             Ok(Outcome::Done)
         }
         Command::Demo => {
@@ -122,8 +122,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             Ok(Outcome::Done)
         }
         Command::Reference => {
-            print!("{}", config::REFERENCE);
+            say(config::REFERENCE);
             Ok(Outcome::Done)
         }
     }
+}
+
+/// To standard output, as far as anybody listens: `tidegate reference | head` is no error.
+fn say(text: &str) {
+    _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

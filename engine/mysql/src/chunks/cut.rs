@@ -109,6 +109,19 @@ fn cut_integers<E: From<WireError>>(
                 cut_at_samples(prober, Some(vec![KeyValue::Int(low + 1)]), chunk_rows, borders)?;
             }
             open = estimate.min(chunk_rows);
+        } else if unique && span / estimate < 2 {
+            // So dense that nothing more need be asked: no part of this width can hold more than `enough` rows.
+            if open > 0 {
+                borders.close(vec![KeyValue::Int(low)])?;
+            }
+            let width = u128::from(chunk_rows) * u128::from(span) / u128::from(estimate);
+            let width = (width as i128).clamp(i128::from(chunk_rows), i128::from(enough));
+            let mut border = low + width;
+            while border <= high {
+                borders.close(vec![KeyValue::Int(border)])?;
+                border += width;
+            }
+            open = u64::try_from(high - (border - width) + 1).unwrap_or(enough);
         } else {
             let parts = estimate.div_ceil(chunk_rows).clamp(2, DIVISION).min(span);
             let step = (high - low + 1) / i128::from(parts);

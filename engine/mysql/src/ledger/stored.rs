@@ -62,35 +62,33 @@ fn number(mark: &Option<Mark>) -> Option<u32> {
 impl Ledger {
     /// Tells all there is, or what has changed since it was told last.
     pub fn tell(&mut self, all: bool, changes: &mut Changes) {
-        let untold = std::mem::take(&mut self.untold);
-        if untold.all && !all {
-            Ledger::tell_gone(changes);
+        let mut untold = std::mem::take(&mut self.untold);
+        for table in &mut self.tables {
+            if table.unsure.take_news() {
+                untold.tables.insert(table.name.clone());
+            }
         }
-        let all = all || untold.all;
-        if all {
+        if untold.all || all {
+            if !all {
+                Ledger::tell_gone(changes);
+            }
             changes.put(&(LOAD,), &self.start);
             self.marks_in_use().iter().for_each(|mark| self.tell_mark(mark, changes));
-        } else {
-            for name in &untold.cut_anew {
-                changes.remove(&(LOAD, CHUNK, &name.database, &name.table));
-            }
-            untold.marks.iter().for_each(|mark| self.tell_mark(mark, changes));
-        }
-        for table in &mut self.tables {
-            let is_news =
-                table.unsure.is_raised() != std::mem::replace(&mut table.told_unsure, table.unsure.is_raised());
-            if all || is_news || untold.tables.contains(&table.name) {
-                changes.put(&(LOAD, TABLE, &table.name.database, &table.name.table), &table.stored());
-            }
-            if all {
+            for table in &self.tables {
+                tell_table(table, changes);
                 table.numbered().for_each(|(number, chunk)| tell_chunk(&table.name, number, chunk, changes));
             }
-        }
-        if all {
             return;
         }
-        for name in untold.tables.iter().filter(|name| self.table(name).is_none()) {
-            changes.remove(&(LOAD, TABLE, &name.database, &name.table));
+        untold.marks.iter().for_each(|mark| self.tell_mark(mark, changes));
+        for name in &untold.cut_anew {
+            changes.remove(&(LOAD, CHUNK, &name.database, &name.table));
+        }
+        for name in &untold.tables {
+            match self.table(name) {
+                Some(table) => tell_table(table, changes),
+                None => changes.remove(&(LOAD, TABLE, &name.database, &name.table)),
+            }
         }
         for (name, number) in &untold.chunks {
             let table = self.table(name).filter(|table| *number >= table.first_chunk);
@@ -154,6 +152,10 @@ impl Ledger {
         ledger.marks = marks.into_values().map(|mark| (mark.watermark, mark.number)).collect();
         Ok(Some(ledger))
     }
+}
+
+fn tell_table(table: &TableChunks, changes: &mut Changes) {
+    changes.put(&(LOAD, TABLE, &table.name.database, &table.name.table), &table.stored());
 }
 
 fn tell_chunk(name: &TableName, at: u32, chunk: &Chunk, changes: &mut Changes) {

@@ -31,7 +31,7 @@ fn ledger(header: &str, key: &[usize], borders: &[Vec<KeyValue>], lows: Vec<Wate
     let uppers = borders.iter().cloned().map(Some).chain([None]);
     for ((lower, upper), low) in lowers.zip(uppers).zip(lows) {
         let chunk = ledger.add_chunk(&name(), KeyRange { lower, upper });
-        ledger.begin(&name(), chunk, low, None);
+        ledger.begin(&name(), &[chunk], low, None);
     }
     ledger
 }
@@ -45,10 +45,10 @@ fn a_table_that_begins_again_forgets_its_chunks_and_keeps_the_first_low() {
     assert_eq!(ledger.begin_again(&name(), key.clone(), Some(7)), 2);
     // Rows of the first attempt are still on their way.
     ledger.chunk_acknowledged(&name(), 1, 10, true);
-    ledger.begin(&name(), 0, executed(11), None);
+    ledger.begin(&name(), &[0], executed(11), None);
     let chunk = ledger.add_chunk(&name(), KeyRange::default());
     assert_eq!((chunk, ledger.tables()[0].rows(), ledger.all_done()), (2, 0, false));
-    ledger.begin(&name(), chunk, executed(12), Some(executed(12)));
+    ledger.begin(&name(), &[chunk], executed(12), Some(executed(12)));
     ledger.chunk_acknowledged(&name(), chunk, 3, true);
     // What the smallest of the old chunks had shown is older than all rows that may be out; a delete behind it must follow.
     assert!(ledger.all_done() && ledger.filter(drawn()).kinds().len() == 1);
@@ -71,13 +71,13 @@ fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
     ledger.load_new(&name(), ChunkKey::default(), None, &at(70));
     assert!(ledger.waits(&name()) && !ledger.all_done() && !shows(&ledger, 5));
     let chunk = ledger.add_chunk(&name(), KeyRange::default());
-    ledger.begin(&name(), chunk, executed(5), Some(executed(6)));
+    ledger.begin(&name(), &[chunk], executed(5), Some(executed(6)));
     assert!(!ledger.waits(&name()) && shows(&ledger, 5) && !shows(&ledger, 6));
     assert!(ledger.is_clean_before(&name(), None, &at(70)));
     // Rows of it are out now: a table of this name that is met once more is another one, or this one again.
     ledger.load_new(&name(), ChunkKey::default(), None, &at(90));
     let chunk = ledger.add_chunk(&name(), KeyRange::default());
-    ledger.begin(&name(), chunk, executed(9), Some(executed(9)));
+    ledger.begin(&name(), &[chunk], executed(9), Some(executed(9)));
     assert!(!shows(&ledger, 9));
 
     let mut ledger = Ledger::new(position(None, 4));
@@ -93,7 +93,7 @@ fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
 fn the_ledger_lives_until_statements_need_it_no_more() {
     let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
     let at = |last: u64| position(Some(&format!("{SERVER}:1-{last}")), 4);
-    ledger.begin(&name(), 0, executed(5), Some(executed(8)));
+    ledger.begin(&name(), &[0], executed(5), Some(executed(8)));
     ledger.chunk_acknowledged(&name(), 0, 1, true);
     assert!(!ledger.settled(&at(6)) && ledger.settled(&at(8)));
     ledger.gone(&name(), executed(11));
@@ -131,7 +131,7 @@ fn a_statement_is_seen_by_chunks_that_were_read_behind_it() {
     let gtid = |number| only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number);
     let at = Coordinate::new("binlog.000001", 4);
     for (chunk, high) in [(0, 6), (1, 9)] {
-        ledger.begin(&name(), chunk, executed(high), Some(executed(high)));
+        ledger.begin(&name(), &[chunk], executed(high), Some(executed(high)));
         ledger.chunk_acknowledged(&name(), chunk, 1, true);
     }
     let of = |number| {
@@ -438,7 +438,7 @@ fn rows_that_change_chunk_without_changing_identity_stay_updates() {
 #[test]
 fn the_first_low_is_kept() {
     let mut ledger = two_chunks();
-    ledger.begin(&name(), 0, executed(100), Some(executed(100)));
+    ledger.begin(&name(), &[0], executed(100), Some(executed(100)));
     let chunk = &ledger.table(&name()).unwrap().chunks[0];
     let marks = (chunk.low.as_deref(), chunk.high.as_deref());
     assert_eq!(marks, (Some(&executed(5)), Some(&executed(100))));
@@ -468,7 +468,7 @@ fn the_ledger_settles_when_incremental_has_passed_every_low() {
     assert!(ledger.all_done());
     assert_eq!(ledger.table(&name()).unwrap().rows(), 10);
     assert!(!ledger.settled(&at(7)) && ledger.settled(&at(8)));
-    ledger.begin(&name(), 1, executed(1), None);
+    ledger.begin(&name(), &[1], executed(1), None);
     assert!(!ledger.settled(&at(8)), "a chunk is read again");
 }
 
@@ -527,7 +527,9 @@ fn what_is_told_piece_by_piece_is_the_whole() {
                     let upper = (random.u32(0..5) > 0).then(|| ints(&[i128::from(time)]));
                     ledger.add_chunk(name, KeyRange { lower, upper });
                 }
-                0..6 => chunk.into_iter().for_each(|chunk| ledger.begin(name, chunk, low.clone(), Some(high.clone()))),
+                0..6 => {
+                    chunk.into_iter().for_each(|chunk| ledger.begin(name, &[chunk], low.clone(), Some(high.clone())))
+                }
                 6 | 7 => chunk.into_iter().for_each(|chunk| ledger.chunk_acknowledged(name, chunk, 5, random.bool())),
                 8 if random.bool() => _ = ledger.begin_again(name, key, None),
                 8 => ledger.forget(name),
@@ -569,7 +571,7 @@ fn chunks_are_small_on_disk() {
         let lower = ledger.table(&name()).unwrap().cut_until().map(<[KeyValue]>::to_vec);
         let chunk = ledger.add_chunk(&name(), KeyRange { lower, upper: Some(ints(&[i128::from(number)])) });
         let now = Watermark::Gtids(format!("{many}{SERVER}:1-{}", 1_000_000 + number / 10).parse().unwrap());
-        ledger.begin(&name(), chunk, now.clone(), Some(now));
+        ledger.begin(&name(), &[chunk], now.clone(), Some(now));
     }
     let mut changes = Changes::default();
     ledger.tell(false, &mut changes);

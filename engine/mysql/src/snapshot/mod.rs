@@ -135,6 +135,8 @@ pub struct LoadOptions {
     pub window_rows: usize,
     /// or when its rows take this many bytes until they are delivered.
     pub window_bytes: usize,
+    /// How many chunks that are read in no time may share a view.
+    pub chunks_per_view: usize,
     /// How often a view is opened again because something was committed while it opened.
     pub view_tries: u32,
     /// How long a reader tries again after errors that may pass, without any row in between.
@@ -151,6 +153,7 @@ impl Default for LoadOptions {
             chunk_rows: 200_000,
             window_rows: 8192,
             window_bytes: 1 << 20,
+            chunks_per_view: 256,
             view_tries: 10,
             retry_for: Duration::from_secs(300),
             view_patience: Duration::from_secs(600),
@@ -166,11 +169,11 @@ pub trait LoadRecord: Sync {
     /// Returns the chunk's number. Need not be on disk before [`begin`](Self::begin).
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32;
 
-    /// Called before the first row of a chunk leaves. Returns when the ledger is on disk.
+    /// Called before the first row of these chunks leaves. Returns when the ledger is on disk.
     fn begin(
         &self,
         table: &TableName,
-        chunk: u32,
+        chunks: &[u32],
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
@@ -195,11 +198,11 @@ impl LoadRecord for Mutex<Ledger> {
     fn begin(
         &self,
         table: &TableName,
-        chunk: u32,
+        chunks: &[u32],
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        lock(self).begin(table, chunk, low, Some(high));
+        lock(self).begin(table, chunks, low, Some(high));
         Ok(())
     }
 

@@ -68,7 +68,7 @@ struct Slot {
 #[derive(Default)]
 struct Queue {
     /// Cut and waiting to be read.
-    chunks: VecDeque<ChunkJob>,
+    chunks: VecDeque<CutChunk>,
     uncut: VecDeque<CutJob>,
     cutting: usize,
     readers: usize,
@@ -77,11 +77,17 @@ struct Queue {
     error: Option<LoadError>,
 }
 
-#[derive(Clone)]
-pub(super) struct ChunkJob {
+/// A chunk of a table, cut.
+struct CutChunk {
+    table: usize,
+    chunk: u32,
+    range: KeyRange,
+}
+
+/// Chunks of one table to be read in one view. Those that have been read leave it.
+pub(super) struct ReadJob {
     pub(super) table: usize,
-    pub(super) chunk: u32,
-    pub(super) range: KeyRange,
+    pub(super) chunks: VecDeque<(u32, KeyRange)>,
 }
 
 /// A table to cut, and from which key.
@@ -93,10 +99,30 @@ pub(super) struct CutJob {
 
 pub(super) enum Job {
     Cut(CutJob),
-    Read(ChunkJob),
+    Read(ReadJob),
 }
 
 impl Queue {
+    fn job(&mut self, chunks_max: usize) -> Option<Job> {
+        if self.stopped {
+            return None;
+        }
+        if let Some(CutChunk { table, chunk, range }) = self.chunks.pop_front() {
+            let mut chunks = VecDeque::from([(chunk, range)]);
+            // Something is left for the other readers.
+            let chunks_max = chunks_max.min(self.chunks.len() / self.readers);
+            while chunks.len() < chunks_max
+                && let Some(next) = self.chunks.pop_front_if(|next| next.table == table)
+            {
+                chunks.push_back((next.chunk, next.range));
+            }
+            return Some(Job::Read(ReadJob { table, chunks }));
+        }
+        let job = self.uncut.pop_front()?;
+        self.cutting += 1;
+        Some(Job::Cut(job))
+    }
+
     /// Nothing is to be done for the table.
     fn forget(&mut self, table: usize) {
         self.chunks.retain(|job| job.table != table);
@@ -134,7 +160,7 @@ impl<'a> Run<'a> {
                 Some(known) => {
                     (first_chunk, cut_under) = (known.first_chunk, known.definition);
                     let left = known.numbered().filter(|(_, chunk)| chunk.state != ChunkState::Done);
-                    queue.chunks.extend(left.map(|(chunk, known)| ChunkJob {
+                    queue.chunks.extend(left.map(|(chunk, known)| CutChunk {
                         table: index,
                         chunk,
                         range: known.range.clone(),
@@ -266,22 +292,18 @@ impl<'a> Run<'a> {
         self.queue().failed.iter().any(|failure| failure.table == *name)
     }
 
-    /// The next chunk, else the next table to cut. Waits while another reader may still find chunks.
-    pub(super) fn next_job(&self) -> Option<Job> {
+    /// The next chunks, at most so many, else the next table to cut; none if there is nothing at the moment.
+    pub(super) fn job(&self, chunks_max: usize) -> Option<Job> {
+        self.queue().job(chunks_max)
+    }
+
+    /// The next job. Waits while another reader may still find chunks.
+    pub(super) fn wait_for_job(&self, chunks_max: usize) -> Option<Job> {
         let mut queue = self.queue();
         loop {
-            if queue.stopped {
-                return None;
-            }
-            if let Some(job) = queue.chunks.pop_front() {
-                return Some(Job::Read(job));
-            }
-            if let Some(job) = queue.uncut.pop_front() {
-                queue.cutting += 1;
-                return Some(Job::Cut(job));
-            }
-            if queue.cutting == 0 {
-                return None;
+            let job = queue.job(chunks_max);
+            if job.is_some() || queue.stopped || queue.cutting == 0 {
+                return job;
             }
             queue = self.changed.wait(queue).expect("no holder of the lock panicked");
         }
@@ -299,7 +321,7 @@ impl<'a> Run<'a> {
             return Err(Failure::Outdated);
         }
         let chunk = self.load.record.add_chunk(plan.name(), range.clone());
-        self.queue().chunks.push_back(ChunkJob { table, chunk, range });
+        self.queue().chunks.push_back(CutChunk { table, chunk, range });
         self.changed.notify_one();
         Ok(())
     }

@@ -1,10 +1,14 @@
 //! One thread with one connection: cuts tables and reads chunks.
+//!
+//! A view and its place on disk cost the same for a chunk of ten rows as for one of a million. So chunks that are read in no time share
+//! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::queue::{ChunkJob, CutJob, Job, Plan, Run};
+use super::queue::{CutJob, Job, Plan, ReadJob, Run};
 use super::view::{View, code, is_gone};
 use super::{
     Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, select_statement, view_meta,
@@ -12,13 +16,18 @@ use super::{
 use crate::catalog;
 use crate::chunks::{self, ServerProber};
 use crate::result_rows::RowDecoder;
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, Param, WireError};
 use tidegate_model::retry::Retry;
-use tidegate_model::{EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
+use tidegate_model::{ChunkPart, EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
+
+/// About how long a view of several chunks is open.
+const VIEW_TIME: Duration = Duration::from_millis(100);
 
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,
     slot: usize,
+    chunks_per_view: usize,
+    has_view: bool,
     connection: Option<Connection>,
     /// The outage it is in: nothing but errors since its begin.
     outage: Option<Retry>,
@@ -30,24 +39,31 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// A chunk's view is open, and the plan is the one that its definition wants.
+/// A view is open, and the plan is the one that its definition wants.
 enum Opened {
     View(View, Arc<Plan>),
-    /// The chunk is none any more: the table was cut again, or is gone.
+    /// The chunks are none any more: the table was cut again, or is gone.
     Nothing,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(run: &'a Run<'a>, slot: usize) -> Reader<'a> {
-        Reader { run, slot, connection: None, outage: None }
+        Reader { run, slot, chunks_per_view: 1, has_view: false, connection: None, outage: None }
     }
 
     pub(super) fn read_all(mut self) {
-        while let Some(job) = self.run.next_job() {
+        while let Some(job) = self.next_job() {
             match job {
-                Job::Read(job) => {
-                    let mut attempt = |reader: &mut Reader<'_>| reader.read_chunk(&job);
-                    self.retry(job.table, &mut attempt);
+                Job::Read(mut job) => {
+                    let (table, count, begun) = (job.table, job.chunks.len(), Instant::now());
+                    let mut attempt = |reader: &mut Reader<'_>| reader.read_chunks(&mut job);
+                    self.retry(table, &mut attempt);
+                    self.chunks_per_view = match begun.elapsed() {
+                        took if took < VIEW_TIME / 2 && count == self.chunks_per_view => 2 * count,
+                        took if took > 2 * VIEW_TIME => count / 2,
+                        _ => self.chunks_per_view,
+                    };
+                    self.chunks_per_view = self.chunks_per_view.clamp(1, self.run.load.options.chunks_per_view);
                 }
                 Job::Cut(mut job) => {
                     let table = job.table;
@@ -55,6 +71,17 @@ impl<'a> Reader<'a> {
                     self.retry(table, &mut attempt);
                     self.run.end_cutting();
                 }
+            }
+        }
+    }
+
+    /// The view of the job before ends with the begin of the next one. Nothing else is done, and nothing waited for, while it is open.
+    fn next_job(&mut self) -> Option<Job> {
+        match self.run.job(self.chunks_per_view) {
+            Some(Job::Read(job)) => Some(Job::Read(job)),
+            other => {
+                self.end_view();
+                other.or_else(|| self.run.wait_for_job(self.chunks_per_view))
             }
         }
     }
@@ -141,6 +168,7 @@ impl<'a> Reader<'a> {
 
     fn disconnect(&mut self) {
         self.connection = None;
+        self.has_view = false;
         self.run.set_interrupter(self.slot, None);
     }
 
@@ -169,6 +197,7 @@ impl<'a> Reader<'a> {
         if is_outdated(&plan) {
             return Ok(Opened::Nothing);
         }
+        self.has_view = true;
         let connection = self.connected()?;
         let view = View::open(connection, run.rule, load.facts, Some(plan.name()), load.options.view_tries);
         let view = match view {
@@ -218,10 +247,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Ends the view, so that the server need not keep old versions of rows. If the connection is lost now, what was read is
+    /// Ends the view, if one is open, so that the server need not keep old versions of rows. If the connection is lost now, what was read is
     /// complete all the same.
     fn end_view(&mut self) {
-        if self.connection.as_mut().is_some_and(|connection| connection.query("COMMIT").is_err()) {
+        if std::mem::take(&mut self.has_view)
+            && self.connection.as_mut().is_some_and(|connection| connection.query("COMMIT").is_err())
+        {
             self.disconnect();
         }
     }
@@ -251,83 +282,58 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Opens a view, has its position stored, and emits the rows of the chunk window by window.
-    fn read_chunk(&mut self, job: &ChunkJob) -> Result<(), Failure> {
+    /// Opens a view, has its position stored, and reads one chunk after the other in it.
+    fn read_chunks(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
         let run = self.run;
         let load = run.load;
         let timestamp_s = now_s();
         if run.has_failed(run.plan(job.table).name()) {
             return Ok(());
         }
-        let (view, plan) = match self.open_view(job.table, Some(job.chunk))? {
+        // All of them were cut by the same key or, if the table began again since, none by the present one.
+        let first = job.chunks.front().map(|(chunk, _)| *chunk);
+        let (view, plan) = match self.open_view(job.table, first)? {
             Opened::View(view, plan) => (view, plan),
-            Opened::Nothing => {
-                self.end_view();
-                return Ok(());
-            }
+            Opened::Nothing => return Ok(()),
         };
-        let table = &plan.table.table;
-        let slot = self.slot;
         let connection = self.connection.as_mut().expect("a view is open on it");
         let index = find_index(&plan, connection)?;
         if plan.key.columns.is_empty() {
-            info!(table = %table.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
+            info!(table = %plan.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
         }
-        let meta = view_meta(&view, load.facts, timestamp_s);
-        let stored = load.record.begin(table.name(), job.chunk, view.low, view.high);
+        let meta = Arc::new(view_meta(&view, load.facts, timestamp_s));
+        let chunks: Vec<u32> = job.chunks.iter().map(|(chunk, _)| *chunk).collect();
+        let stored = load.record.begin(plan.name(), &chunks, view.low, view.high);
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
-
-        let mut params = Vec::new();
-        let sql = select_statement(&plan.table, &plan.key, &job.range, index, u64::MAX, &mut params);
-        let mut rows = connection.execute(&sql, &params)?;
-        let decoder =
-            RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
         let mut window = WindowBuilder {
             load,
             plan: &plan,
-            chunk: job.chunk,
-            meta: Arc::new(meta),
-            builder: RowsBuilder::new(table),
+            meta,
+            builder: RowsBuilder::new(&plan.table.table),
             rows: 0,
             bytes: 0,
+            parts: Vec::new(),
             has_emitted: false,
+            done: 0,
         };
-        let read = loop {
-            let Some(row) = (match rows.next() {
-                Ok(row) => row,
-                Err(error) => break Err(Failure::Wire(error)),
-            }) else {
-                break run.waiting(slot, || window.emit(true));
-            };
-            if let Err(malformed) = decoder.decode(row, &mut window.builder.columns) {
-                break Err(Failure::Table(TableError::Row(malformed)));
-            }
-            window.rows += 1;
-            window.bytes += row.len() * ROW_COPIES + plan.table.row_bytes;
-            if window.rows == load.options.window_rows || window.bytes >= load.options.window_bytes {
-                if let Err(failure) = run.waiting(slot, || window.emit(false)) {
-                    break Err(failure);
-                }
-                if run.is_stopped() {
-                    break Err(Failure::Stopped);
-                }
-            }
-        };
-        let has_emitted = window.has_emitted;
-        drop(rows);
-        match read {
-            Ok(()) => {
-                self.end_view();
-                self.progressed();
-                Ok(())
-            }
-            Err(failure) => {
-                if has_emitted {
-                    self.progressed();
-                }
-                Err(failure)
+        let mut params = Vec::new();
+        let mut read = Ok(());
+        for (chunk, range) in &job.chunks {
+            params.clear();
+            let sql = select_statement(&plan.table, &plan.key, range, index, u64::MAX, &mut params);
+            read = window.read(connection, &sql, &params, *chunk, run, self.slot);
+            if read.is_err() {
+                break;
             }
         }
+        let read = read.and_then(|()| run.waiting(self.slot, || window.emit()));
+        // Rows that were read and not emitted are read again.
+        let done = window.done;
+        if done > 0 || window.has_emitted {
+            self.progressed();
+        }
+        job.chunks.drain(..done);
+        read
     }
 }
 
@@ -348,32 +354,76 @@ fn find_index<'a>(plan: &'a Plan, connection: &mut Connection) -> Result<Option<
     Ok(plan.index.get_or_init(|| index).as_deref())
 }
 
-/// Gathers rows of one chunk and sends them off.
+/// Gathers rows of chunks that are read in one view, and sends them off.
 struct WindowBuilder<'a> {
     load: &'a Load<'a>,
     plan: &'a Plan,
-    chunk: u32,
     meta: Arc<EventMeta>,
     builder: RowsBuilder,
     rows: usize,
     bytes: usize,
+    /// What the rows are of.
+    parts: Vec<ChunkPart>,
     /// Rows have been sent off.
     has_emitted: bool,
+    /// Chunks of which all rows have been.
+    done: usize,
 }
 
 impl WindowBuilder<'_> {
-    /// The window at the end of a chunk has `done`, and may be empty.
-    fn emit(&mut self, done: bool) -> Result<(), Failure> {
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        sql: &str,
+        params: &[Param],
+        chunk: u32,
+        run: &Run<'_>,
+        slot: usize,
+    ) -> Result<(), Failure> {
+        let mut rows = connection.execute(sql, params)?;
+        let decoder = RowDecoder::new(&self.plan.table.table, rows.columns())
+            .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
+        self.parts.push(ChunkPart { chunk, rows: 0, done: false });
+        while let Some(row) = rows.next()? {
+            let decoded = decoder.decode(row, &mut self.builder.columns);
+            decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
+            self.rows += 1;
+            self.bytes += row.len() * ROW_COPIES + self.plan.table.row_bytes;
+            if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
+                self.count_part(false);
+                run.waiting(slot, || self.emit())?;
+                self.parts.push(ChunkPart { chunk, rows: 0, done: false });
+                if run.is_stopped() {
+                    return Err(Failure::Stopped);
+                }
+            }
+        }
+        self.count_part(true);
+        Ok(())
+    }
+
+    /// The rows since the last part are of this one.
+    fn count_part(&mut self, done: bool) {
+        let before: u64 = self.parts.iter().map(|part| part.rows).sum();
+        let part = self.parts.last_mut().expect("a chunk is being read");
+        (part.rows, part.done) = (self.rows as u64 - before, done);
+    }
+
+    /// The window may be empty: of chunks without rows it says that they are done.
+    fn emit(&mut self) -> Result<(), Failure> {
         let rows = std::mem::take(&mut self.rows);
         let bytes = std::mem::take(&mut self.bytes);
         let changes = match rows {
             0 => Vec::new(),
             rows => vec![finish_batch(&self.plan.table.table, &mut self.builder, rows, &self.meta)?],
         };
-        let progress = Progress::Chunk { table: self.plan.name().clone(), chunk: self.chunk, rows: rows as u64, done };
+        let parts = std::mem::take(&mut self.parts);
+        let done = parts.iter().filter(|part| part.done).count();
+        let progress = Progress::Chunks { table: self.plan.name().clone(), parts };
         let window = Window { changes, progress: Some(progress), bytes, ..Window::default() };
         (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
         self.has_emitted |= rows > 0;
+        self.done += done;
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::test_server;
 use crate::wire::TextResult;
 use tidegate_model::state::{Changes, Entries};
 use tidegate_model::types::{date_parts, datetime_parts};
-use tidegate_model::{Gtid, GtidSet, Progress, TableParts, pretty};
+use tidegate_model::{ChunkPart, Gtid, GtidSet, Progress, TableParts, pretty};
 
 const GTID: &str = "TIDEGATE_TEST_MYSQL";
 const NO_GTID: &str = "TIDEGATE_TEST_MYSQL_NOGTID";
@@ -125,6 +125,14 @@ fn control<T>(options: &ConnectOptions, ask: impl AsyncFnOnce(&mut mysql_async::
     })
 }
 
+/// What a window of a full load is of.
+fn parts(window: &Window) -> (&TableName, &[ChunkPart]) {
+    match &window.progress {
+        Some(Progress::Chunks { table, parts }) => (table, parts),
+        other => panic!("a full load makes progress by chunks, not {other:?}"),
+    }
+}
+
 struct Loaded {
     windows: Vec<Window>,
     ledger: Ledger,
@@ -134,21 +142,31 @@ impl Loaded {
     /// As a pipeline would acknowledge: every window once it is delivered.
     fn acknowledged(mut self) -> Loaded {
         for window in &self.windows {
-            let Some(Progress::Chunk { table, chunk, rows, done }) = &window.progress else {
-                panic!("a full load makes progress by chunks")
-            };
-            assert_eq!(window.changes.iter().map(|batch| batch.kinds().len() as u64).sum::<u64>(), *rows);
-            self.ledger.chunk_acknowledged(table, *chunk, *rows, *done);
+            let (table, parts) = parts(window);
+            let rows: u64 = parts.iter().map(|part| part.rows).sum();
+            assert_eq!(window.changes.iter().map(|batch| batch.kinds().len() as u64).sum::<u64>(), rows);
+            parts.iter().for_each(|part| self.ledger.chunk_acknowledged(table, part.chunk, part.rows, part.done));
         }
         assert!(self.ledger.all_done());
         self
     }
 
     /// Every batch with the number of its chunk.
-    fn batches(&self) -> impl Iterator<Item = (usize, &ChangeBatch)> {
+    fn batches(&self) -> impl Iterator<Item = (usize, ChangeBatch)> {
         self.windows.iter().flat_map(|window| {
-            let Some(Progress::Chunk { chunk, .. }) = &window.progress else { panic!() };
-            window.changes.iter().map(|batch| (*chunk as usize, batch))
+            let mut begin = 0;
+            let parts = parts(window).1.iter().map(move |part| {
+                let rows = begin..begin + part.rows as usize;
+                begin = rows.end;
+                (part.chunk as usize, rows)
+            });
+            parts.filter(|(_, rows)| !rows.is_empty()).flat_map(|(chunk, rows)| {
+                let of_part = |batch: &ChangeBatch| {
+                    let keep = (0..batch.kinds().len()).map(|row| rows.contains(&row));
+                    batch.clone().retain(&keep.collect::<Vec<_>>().into())
+                };
+                window.changes.iter().map(|batch| (chunk, of_part(batch))).collect::<Vec<_>>()
+            })
         })
     }
 
@@ -222,7 +240,7 @@ fn four_readers_load_every_row_exactly_once() {
             assert!(seen.insert(n), "row {n} came twice");
         }
         assert!(batch.kinds().iter().all(|&kind| kind == RowKind::Initial));
-        assert!(loaded.ledger.chunks_of(batch).unwrap().iter().all(|&found| found == chunk));
+        assert!(loaded.ledger.chunks_of(&batch).unwrap().iter().all(|&found| found == chunk));
     }
     assert_eq!(seen.len(), 300_000);
     assert_eq!(loaded.chunks().rows(), 300_000);
@@ -390,7 +408,7 @@ fn every_kind_of_key_is_cut_and_found_again() {
         assert_eq!((numbers.len(), loaded.chunks().rows()), (ROWS, ROWS as u64), "{columns}: {rows:?}");
         assert!(rows.len() > 5 && rows.iter().all(|&rows| rows <= 500), "{columns}: {rows:?}");
         for (chunk, batch) in loaded.batches() {
-            let found = loaded.ledger.chunks_of(batch);
+            let found = loaded.ledger.chunks_of(&batch);
             assert_eq!(found.is_some(), *exact, "{columns}");
             assert!(found.iter().flatten().all(|&found| found == chunk), "{columns}: chunk {chunk} is {found:?}");
         }
@@ -601,12 +619,14 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         fn begin(
             &self,
             table: &TableName,
-            chunk: u32,
+            chunks: &[u32],
             low: Watermark,
             high: Watermark,
         ) -> Result<(), Box<dyn Error + Send + Sync>> {
-            lock(&self.lows).entry(chunk).or_default().push(low.clone());
-            self.ledger.begin(table, chunk, low, high)
+            for chunk in chunks {
+                lock(&self.lows).entry(*chunk).or_default().push(low.clone());
+            }
+            self.ledger.begin(table, chunks, low, high)
         }
     }
     let record = Recorded {
@@ -681,9 +701,9 @@ fn a_stopped_load_ends_soon_and_goes_on_with_what_is_left() {
                 *lock(&seen).entry(id.to_owned()).or_default() += 1;
             }
         }
-        if let Some(Progress::Chunk { table, chunk, rows, done }) = &window.progress {
-            lock(&ledger).chunk_acknowledged(table, *chunk, *rows, *done);
-        }
+        let (table, parts) = parts(window);
+        let mut ledger = lock(&ledger);
+        parts.iter().for_each(|part| ledger.chunk_acknowledged(table, part.chunk, part.rows, part.done));
     };
     let windows = AtomicUsize::new(0);
     let emit = |window: Window| {

@@ -306,8 +306,10 @@ fn acknowledge(pending: Receiver<Pending>, pipeline: &Pipeline) -> Result<(), Er
         }
         let Some(progress) = progress else { continue };
         pipeline.tracker.delivered(progress.clone());
-        if let Progress::Chunk { table, rows, done, .. } = progress {
-            let table_done = done && pipeline.tracker.read(|checkpoint| checkpoint.is_loaded(&table));
+        if let Progress::Chunks { table, parts } = progress {
+            let (rows, done) =
+                (parts.iter().map(|part| part.rows).sum(), parts.iter().filter(|part| part.done).count() as u64);
+            let table_done = done > 0 && pipeline.tracker.read(|checkpoint| checkpoint.is_loaded(&table));
             pipeline.status.table_delivered(&table, rows, done, table_done);
         }
     }

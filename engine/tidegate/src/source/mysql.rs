@@ -56,6 +56,8 @@ use tidegate_mysql::{MysqlError, catalog, connection, history, ledger, run_lock,
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
 const LOAD_WINDOW_ROWS: usize = 8192;
+/// How many chunks that are read in no time share a view and its place on disk.
+const CHUNKS_PER_VIEW: usize = 256;
 /// How often a view is opened again because something was committed while it opened.
 const VIEW_TRIES: u32 = 10;
 /// How long a view may stay open while the sink takes nothing.
@@ -115,16 +117,34 @@ async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<
     Ok(catalog::read_tables(connection, &selection).await.map_err(MysqlError::Catalog)?)
 }
 
-/// A table's own words, if the server has any.
-async fn show_create(connection: &mut mysql_async::Conn, name: &TableName) -> Result<Option<String>, SourceError> {
-    let show = format!("SHOW CREATE TABLE {}", connection::quote_table(name));
-    let row: Option<mysql_async::Row> = match connection.query_first(show).await {
-        Ok(row) => row,
-        Err(mysql_async::Error::Server(_)) => None,
-        Err(error) => return Err(MysqlError::Query(error).into()),
-    };
-    let text = row.and_then(|row| row.get_opt::<String, _>(1)?.ok());
-    Ok(text.map(|text| snapshot::definition_text(&text)))
+/// The tables' own words; none if the server has not those of all.
+async fn show_create<'a>(
+    connection: &mut mysql_async::Conn,
+    names: impl IntoIterator<Item = &'a TableName>,
+) -> Result<Option<Definitions>, SourceError> {
+    /// Of one round trip.
+    const TABLES_AT_ONCE: usize = 100;
+    let names: Vec<&TableName> = names.into_iter().collect();
+    let mut definitions = HashMap::with_capacity(names.len());
+    for names in names.chunks(TABLES_AT_ONCE) {
+        let show = |name: &&TableName| format!("SHOW CREATE TABLE {}", connection::quote_table(name));
+        let statements: Vec<String> = names.iter().map(show).collect();
+        let is_missing = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
+        let mut shown = match connection.query_iter(statements.join("; ")).await {
+            Err(error) if is_missing(&error) => return Ok(None),
+            result => result.map_err(MysqlError::Query)?,
+        };
+        for &name in names {
+            let rows: Vec<mysql_async::Row> = match shown.collect().await {
+                Err(error) if is_missing(&error) => return Ok(None),
+                rows => rows.map_err(MysqlError::Query)?,
+            };
+            let text = rows.into_iter().next().and_then(|row| row.get_opt::<String, _>(1)?.ok());
+            let Some(text) = text else { return Ok(None) };
+            definitions.insert(name.clone(), snapshot::definition_text(&text));
+        }
+    }
+    Ok(Some(definitions))
 }
 
 impl Look {
@@ -570,7 +590,7 @@ impl MysqlSource {
     ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
-        let definition = show_create(&mut connection, name).await?;
+        let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
         let executed = match self.look.facts.gtid_mode_on() {
             true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
             false => None,
@@ -625,13 +645,7 @@ impl MysqlSource {
     ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
-        let mut definitions = Some(HashMap::with_capacity(self.tables.len()));
-        for table in &self.tables {
-            match (&mut definitions, show_create(&mut connection, table.name()).await?) {
-                (Some(definitions), Some(definition)) => _ = definitions.insert(table.name().clone(), definition),
-                _ => definitions = None,
-            }
-        }
+        let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
         let executed = match self.look.facts.gtid_mode_on() {
             true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
             false => None,
@@ -682,6 +696,7 @@ impl MysqlSource {
             chunk_rows: options.chunk_rows,
             window_rows: LOAD_WINDOW_ROWS,
             window_bytes: pipeline::shares(context.task).window,
+            chunks_per_view: CHUNKS_PER_VIEW,
             view_tries: VIEW_TRIES,
             retry_for: context.task.retry.connection,
             view_patience: VIEW_PATIENCE,
@@ -919,14 +934,14 @@ impl LoadRecord for Record<'_> {
     fn begin(
         &self,
         table: &TableName,
-        chunk: u32,
+        chunks: &[u32],
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.0
             .update_durably(|checkpoint| {
                 let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-                ledger.begin(table, chunk, low, Some(high));
+                ledger.begin(table, chunks, low, Some(high));
             })
             .map_err(Into::into)
     }

@@ -23,7 +23,7 @@ fn interrupted(name: &str, create: &str, sql: &str) -> Option<Altered> {
     let database = Database::new(GTID, name)?;
     database.run(create);
     let tables = [database.load_table("t")];
-    let options = LoadOptions { readers: 1, ..small_chunks(100) };
+    let options = LoadOptions { readers: 1, chunks_per_view: 1, ..small_chunks(100) };
     let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
     let windows = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -35,10 +35,7 @@ fn interrupted(name: &str, create: &str, sql: &str) -> Option<Altered> {
             }
         });
         let emit = |window: Window| {
-            let chunk = match &window.progress {
-                Some(Progress::Chunk { chunk, .. }) => *chunk,
-                other => panic!("{other:?}"),
-            };
+            let chunk = parts(&window).1[0].chunk;
             lock(&windows).push(window);
             if chunk == 2
                 && let Some(begin) = lock(&begin).take()
