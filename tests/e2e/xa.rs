@@ -141,6 +141,38 @@ fn several_xa_transactions_outlive_restarts() {
     }
 }
 
+/// A table that came without a trace is loaded where reading has come to the end. It does not wait for an XA COMMIT that may never come.
+#[test]
+fn a_table_is_taken_up_beside_a_prepared_transaction() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, mysql_url) in [("xa_taken_up", private.mysql()), ("xa_taken_up_nogtid", private.mysql_nogtid())] {
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+        world.begin_binlog_file();
+        let task = world.task();
+        let mut reader = world.reader(["orders", "restored"]);
+        let mut ids = Ids::default();
+        let mut take = |message: Message| ids.take(&message);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, &mut take);
+        engine.terminate(libc::SIGTERM);
+        let mut sql = Mysql::connect(&world.mysql_url);
+        sql.run(format!("USE {}", world.database));
+        prepare(&mut sql, "'a'", &[insert("orders", 1..=3)]);
+        sql.run("SET sql_log_bin = 0");
+        sql.run("CREATE TABLE restored (id INT PRIMARY KEY, content TEXT) SELECT 11 AS id, 'x' AS content");
+        sql.run("SET sql_log_bin = 1");
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("it has rows that were never sent");
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        sql.run("INSERT INTO restored VALUES (12, 'y')");
+        sql.run("XA COMMIT 'a'");
+        world.finish(engine, &mut reader, &mut take);
+        ids.assert_each_once([1, 2, 3, 11, 12]);
+    }
+}
+
 /// Killed with transactions prepared, at whatever point: what was in flight may come again, and nothing is lost.
 #[test]
 fn killed_with_xa_transactions_prepared() {

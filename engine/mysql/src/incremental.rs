@@ -73,7 +73,7 @@ pub struct Follower<'a> {
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
     pub ledger: Option<Ledger>,
-    /// Reading ends once it has come there: the load has something to do that had to wait for it.
+    /// Reading ends once it has come there, whatever waits for an XA COMMIT: the load has something to do that had to wait for it.
     pub until: Option<Watermark>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
@@ -115,7 +115,7 @@ impl Follower<'_> {
     ) -> Result<Followed, MysqlError> {
         let mut outage = None;
         loop {
-            if self.has_arrived(&position) {
+            if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
             }
             info!(position = %position.coordinate, "incremental: reading the binlog");
@@ -209,18 +209,14 @@ impl Follower<'_> {
                     *outage = None;
                 }
             }
-            // Just emitted, the position is news.
-            if opened.is_none() && self.has_arrived(position) {
+            // Just emitted: nothing is between the position and what has been read but rows that wait for an XA COMMIT.
+            if opened.is_none() && self.until.as_ref().is_some_and(|until| decoder.has_read(until)) {
                 return Ok(Some(Break::Arrived));
             }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
-    }
-
-    fn has_arrived(&self, position: &Position) -> bool {
-        self.until.as_ref().is_some_and(|until| is_behind(position, until))
     }
 
     /// Ends before an event. What came before it is out first, if it is whole: the load takes its turn behind it, and whoever

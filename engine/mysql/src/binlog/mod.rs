@@ -52,7 +52,9 @@ use self::place::{Done, HeartbeatEnd, Left, Place};
 use self::window::{Slot, WindowBuilder};
 use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
-use tidegate_model::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Window, now_s};
+use tidegate_model::{
+    Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Watermark, Window, now_s,
+};
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
@@ -356,6 +358,11 @@ impl BinlogDecoder {
     /// Where reading is, whatever has been taken.
     pub fn position(&self) -> Position {
         self.place.position()
+    }
+
+    /// Whether everything up to the watermark has been read, though it may wait for an XA COMMIT.
+    pub fn has_read(&self, until: &Watermark) -> bool {
+        self.place.has_read(until)
     }
 
     /// Where the next event begins.

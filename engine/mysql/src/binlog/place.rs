@@ -28,7 +28,7 @@ use super::error::Fault;
 use super::event::Header;
 use super::held::Group;
 use tidegate_model::position::file_number;
-use tidegate_model::{BinlogFile, Coordinate, Delivered, Gtid, GtidSet, Position, XaKnown};
+use tidegate_model::{BinlogFile, Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
 
 /// The transaction being read.
 #[derive(Debug)]
@@ -335,6 +335,22 @@ impl Place {
         if self.is_by_coordinate() { here } else { here.max(&self.reached) }
     }
 
+    /// Whether everything up to the watermark has been read, though it may wait for an XA COMMIT.
+    pub(super) fn has_read(&self, until: &Watermark) -> bool {
+        match (until, &self.gtids) {
+            (Watermark::Gtids(until), Some(gtids)) => {
+                let mut left = until.without(gtids);
+                let held = self.prepared.values().map(|prepared| &prepared.gtid);
+                let held = held.chain(self.committing.as_ref().map(|(_, gtid)| gtid)).flatten();
+                held.for_each(|gtid| left = left.without(&gtid_set(gtid)));
+                left.is_empty()
+            }
+            (Watermark::Coordinate(until), None) => until <= self.here(),
+            // Of another kind than the position: nothing can be told, and nothing is waited for.
+            _ => true,
+        }
+    }
+
     /// From here on, nothing has been delivered but what the position says.
     pub(super) fn position(&self) -> Position {
         let here = self.here();
@@ -370,6 +386,12 @@ impl Place {
             file: file.cloned(),
         }
     }
+}
+
+fn gtid_set(gtid: &Gtid) -> GtidSet {
+    let mut set = GtidSet::default();
+    set.insert(gtid);
+    set
 }
 
 /// Where a heartbeat says that the server stands.

@@ -73,7 +73,10 @@ impl Ledger {
                 Ledger::tell_gone(changes);
             }
             changes.put(&(LOAD,), &self.start);
-            self.marks_in_use().iter().for_each(|mark| self.tell_mark(mark, changes));
+            let marks = self.marks_in_use();
+            marks.iter().for_each(|mark| self.tell_mark(mark, changes));
+            // Those that nobody has are not told, and get another number should somebody have them again.
+            self.marks = marks.into_iter().map(|mark| (mark.watermark, mark.number)).collect();
             for table in &self.tables {
                 tell_table(table, changes);
                 table.numbered().for_each(|(number, chunk)| tell_chunk(&table.name, number, chunk, changes));

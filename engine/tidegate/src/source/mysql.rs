@@ -37,6 +37,7 @@ use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
+use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
@@ -257,7 +258,7 @@ impl MysqlSource {
         let mut reloads = Reloads::default();
         // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
         let mut until = match context.task.full_load.is_some() && context.task.incremental.is_some() && went_on {
-            true => Some(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?),
+            true => Some(self.now(context)?),
             false => None,
         };
         // A table is to be loaded, and not yet.
@@ -272,7 +273,7 @@ impl MysqlSource {
                 Followed::Due { table, turn, at, position: before } => {
                     position = before;
                     if turn == Turn::LoadAgain && !reloads.may_load(&table, context) {
-                        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+                        let now = self.now(context)?;
                         if !self.load_later(context, &table, &at, &position)? {
                             return Ok(());
                         }
@@ -302,6 +303,11 @@ impl MysqlSource {
                 }
             }
         }
+    }
+
+    /// Where the server stands.
+    fn now(&self, context: &Context<'_>) -> Result<Watermark, Error> {
+        patiently(context, || Ok(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?))
     }
 
     /// Tables that were there when the task was started, and of which it has neither read nor loaded anything.
@@ -431,7 +437,7 @@ impl MysqlSource {
             if is_selected && !known.is_done() {
                 // Its rows may have another name now, under which they are to be read.
                 info!(table = %name, "it is not there any more: its full load ends without it");
-                ledger.gone(name, snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?);
+                ledger.gone(name, self.now(context)?);
                 continue;
             }
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
@@ -442,8 +448,9 @@ impl MysqlSource {
         schemas.retain(|name, _| context.task.tables.matches(&name.database, &name.table).is_some());
         let mut position = position.clone();
         if !added.is_empty() {
-            let end = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
-            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(context.task))?;
+            let end = self.now(context)?;
+            let (tables, definitions, executed) =
+                patiently(context, || Ok(self.runtime.block_on(self.read_definitions(context.task))?))?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
             self.look.tables = tables;
             self.tables = self.look.tables();
@@ -462,7 +469,10 @@ impl MysqlSource {
             }
             // A prepared XA transaction without rows of the tables that there were may have some of these.
             if context.task.incremental.is_some() {
-                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                let began = || {
+                    Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?)
+                };
+                let began = patiently(context, began)?;
                 position = position.with_beginning(Some(began.ok_or(Error::Stopped)?));
             }
         }
@@ -492,8 +502,9 @@ impl MysqlSource {
             return Ok(false);
         }
         let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
-        let now = snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
-        let (found, definition, executed) = self.runtime.block_on(self.read_definition(name))?;
+        let now = self.now(context)?;
+        let (found, definition, executed) =
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
         let planned = match found {
             Some(found) => {
                 match is_new {
@@ -807,6 +818,23 @@ impl MysqlSource {
             stop: context.stop,
         };
         Ok(follower.run(position, history)?)
+    }
+}
+
+/// Asks a server in the midst of a task: one that is away for a moment does not end it.
+fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut outage = Retry::new(context.task.retry.connection);
+    loop {
+        let error = match ask() {
+            Err(error) if error.is_transient() => error,
+            result => return result,
+        };
+        let Some(pause) = outage.next_pause() else { return Err(error) };
+        warn!(%error, retry_in_ms = pause.as_millis() as u64, "the source did not answer, and is asked again");
+        context.status.set_phase(Phase::Retrying { reason: error.to_string() });
+        if outage.wait(pause, || context.stop.is_stopped()) {
+            return Err(Error::Stopped);
+        }
     }
 }
 
