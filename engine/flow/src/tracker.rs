@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use tidegate_model::Progress;
 use tidegate_model::retry::Retry;
 use tidegate_model::state::Changes;
+use tidegate_model::{Progress, TableName};
 
 use crate::store::{StateFolder, StoreError};
 
@@ -22,6 +22,12 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 pub trait State {
     /// A window with this progress, and every window before it, has been delivered.
     fn delivered(&mut self, progress: Progress);
+
+    /// A message of this run is in the topic.
+    fn written(&mut self, topic: &str);
+
+    /// Whether all rows that were to be loaded of the table are delivered.
+    fn is_loaded(&self, table: &TableName) -> bool;
 
     /// Tells all that there is, or what has changed since it told last.
     fn tell(&mut self, all: bool, changes: &mut Changes);
@@ -198,8 +204,8 @@ mod tests {
 
     use super::*;
     use crate::store::{self, Stored};
+    use tidegate_model::ChunkPart;
     use tidegate_model::state::Tracked;
-    use tidegate_model::{ChunkPart, TableName};
 
     /// A number that is told when it has changed.
     struct Number(Tracked<u64>);
@@ -208,6 +214,12 @@ mod tests {
         fn delivered(&mut self, progress: Progress) {
             let Progress::Chunks { parts, .. } = progress else { panic!("{progress:?}") };
             *self.0 = parts[0].rows;
+        }
+
+        fn written(&mut self, _: &str) {}
+
+        fn is_loaded(&self, _: &TableName) -> bool {
+            false
         }
 
         fn tell(&mut self, all: bool, changes: &mut Changes) {

@@ -76,3 +76,12 @@ impl MessageWindow {
         self.batches.iter().map(|batch| batch.values.bytes.len()).sum()
     }
 }
+
+/// What a sink can make use of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appetite {
+    /// Bytes of messages on their way, beyond which nothing gets faster.
+    pub messages: usize,
+    /// Bytes that its client takes besides them at most. Never more than twice as much as there are messages.
+    pub copies: usize,
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use tidegate_model::message::MessageWindow;
+use tidegate_model::message::{Appetite, MessageWindow};
 
 /// Resolves when every message of a window is durable, or with the error after which none of them may be assumed
 /// delivered.
@@ -44,15 +44,6 @@ pub struct TopicLook {
 
 /// Another one for each topic that is made, also under an old name.
 pub type TopicIdentity = (i64, i64);
-
-/// What a sink can make use of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Appetite {
-    /// Bytes of messages on their way, beyond which nothing gets faster.
-    pub messages: usize,
-    /// Bytes that its client takes besides them at most. Never more than twice as much as there are messages.
-    pub copies: usize,
-}
 
 /// The topics of a sink. Any thread may ask while another one sends.
 pub trait Topics: Send + Sync {

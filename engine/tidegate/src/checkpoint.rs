@@ -126,11 +126,6 @@ impl Checkpoint {
         self.schemas.insert(entry.table.clone(), vec![entry]);
     }
 
-    /// Whether the ledger has a table as delivered; without a ledger nobody here knows.
-    pub fn is_loaded(&self, table: &TableName) -> bool {
-        self.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
-    }
-
     fn of_entries(entries: &Entries) -> Result<Checkpoint, EntryError> {
         const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
         let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
@@ -194,6 +189,15 @@ impl State for Checkpoint {
                 self.position = Some(position);
             }
         }
+    }
+
+    fn written(&mut self, topic: &str) {
+        self.topic_written(topic);
+    }
+
+    /// Without a ledger nobody here knows.
+    fn is_loaded(&self, table: &TableName) -> bool {
+        self.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
     }
 
     fn tell(&mut self, all: bool, changes: &mut Changes) {

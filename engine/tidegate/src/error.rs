@@ -6,6 +6,7 @@ use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
 use crate::source::SourceError;
+use tidegate_flow::pipeline::Fault;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::{MORE_THREADS, MysqlError};
 use tidegate_sink::SinkError;
@@ -30,18 +31,10 @@ pub enum Error {
     Refused(#[from] Refused),
     #[error(transparent)]
     Demo(#[from] DemoError),
-    #[error("could not start threads: {0}")]
-    Threads(rayon::ThreadPoolBuildError),
-    #[error("could not start a thread: {0}")]
-    Thread(std::io::Error),
-    #[error("the thread \"{stage}\" has panicked, which is a fault of tidegate")]
-    Panicked { stage: &'static str },
-    #[error("the thread \"{stage}\" has ended without a reason, which is a fault of tidegate")]
-    Ended { stage: &'static str },
+    #[error(transparent)]
+    Run(#[from] Fault),
     #[error("could not start the runtime: {0}")]
     Runtime(std::io::Error),
-    #[error("messages were still undelivered {seconds} s after the stop; they will be sent again by the next run")]
-    NotDrained { seconds: u64 },
     /// A stage noticed that another one has ended; that one's error is the one to report.
     #[error("the pipeline has stopped")]
     Stopped,
@@ -66,14 +59,13 @@ impl Error {
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
-            Error::Threads(_) | Error::Thread(_) => Some(MORE_THREADS.to_owned()),
-            Error::Panicked { .. } => Some(
-                "report it with the lines above; the checkpoint is whole, and the next run goes on from there"
+            Error::Run(Fault::Threads(_) | Fault::Thread(_)) => Some(MORE_THREADS.to_owned()),
+            Error::Run(Fault::Panicked { .. } | Fault::Ended { .. }) => Some(
+                "this is a fault of tidegate: report it with the lines above; the checkpoint is whole, and the next run goes on from \
+                 there"
                     .to_owned(),
             ),
-            Error::Ended { .. } => {
-                Some("report it with the log; the checkpoint is whole, and the next run goes on from there".to_owned())
-            }
+            Error::Run(Fault::Saving(error)) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! A task from its options to its end: opens what it needs, refuses what cannot work before anything moves, runs.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -10,9 +10,10 @@ use crate::config::{self, SinkOptions, Task};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::pipeline::route::{self, Router};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, TaskStages};
 use crate::remembered::{self, Accept, Topics};
 use crate::source::{Context, Source};
+use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
 use tidegate_model::retry::Retry;
@@ -61,16 +62,21 @@ pub fn run_with(
         return Ok(status.summary());
     };
     let Start { source, sink, lock, tracker, router } = start;
-    let sink = Arc::new(Mutex::new(sink));
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(&task));
-    let pipeline = Pipeline { router, sink, tracker, status: status.clone(), stop, encode_threads, shares };
+    let stages = TaskStages::new(router, sink);
+    let pipeline = Pipeline { stages, tracker, status: status.clone(), stop, encode_threads, shares };
     let result = match pipeline.stop.begin_running() {
-        true => pipeline::run(&pipeline, &state, |emitter| {
+        true => tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
             // What the task promises is on disk before the first row leaves.
-            pipeline.tracker.update_durably(|_| ())?;
+            pipeline.tracker.update_durably(|_| ()).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
-            source.run(&Context { task: &task, pass: &consent.pass, emitter, tracker, status, stop })
-        }),
+            let context = Context { task: &task, pass: &consent.pass, emitter, tracker, status, stop };
+            source.run(&context).map_err(|error| match error {
+                Error::Stopped => StageError::Stopped,
+                error => StageError::Failed(error),
+            })
+        })
+        .map_err(Error::from),
         false => Ok(()),
     };
     // What ended for this reason has failed, whatever else it says.

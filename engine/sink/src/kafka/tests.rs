@@ -16,7 +16,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::Appetite;
+use tidegate_model::message::Appetite;
 use tidegate_model::message::Values;
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
-use crate::{Appetite, SinkError, TopicIdentity, TopicLook, Topics};
+use crate::{SinkError, TopicIdentity, TopicLook, Topics};
+use tidegate_model::message::Appetite;
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

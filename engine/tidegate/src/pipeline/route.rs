@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 
 use crate::checkpoint::Tracker;
 use crate::config::{self, Format, TableSelection, Task};
-use crate::pipeline::room::MESSAGE_BYTES;
 use crate::remembered::LoadState;
+use tidegate_flow::room::MESSAGE_BYTES;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};

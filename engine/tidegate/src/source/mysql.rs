@@ -469,9 +469,8 @@ impl MysqlSource {
             }
             // A prepared XA transaction without rows of the tables that there were may have some of these.
             if context.task.incremental.is_some() {
-                let began = || {
-                    Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?)
-                };
+                let began =
+                    || Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?);
                 let began = patiently(context, began)?;
                 position = position.with_beginning(Some(began.ok_or(Error::Stopped)?));
             }

@@ -18,8 +18,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use tidegate_model::Stopped;
-use tidegate_model::message::{MessageBatch, MessageWindow};
-use tidegate_sink::Appetite;
+use tidegate_model::message::{Appetite, MessageBatch, MessageWindow};
 
 /// What a message takes besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and the vectors of a batch.
 pub const MESSAGE_BYTES: usize = 240;
