@@ -313,6 +313,7 @@ impl<'a> Reader<'a> {
             rows: 0,
             bytes: 0,
             parts: Vec::new(),
+            largest: (0, 0),
             has_emitted: false,
             done: 0,
         };
@@ -322,6 +323,10 @@ impl<'a> Reader<'a> {
             params.clear();
             let sql = select_statement(&plan.table, &plan.key, range, index, u64::MAX, &mut params);
             read = window.read(connection, &sql, &params, *chunk, run, self.slot);
+            if read.is_ok() && !window.has_room_for_a_chunk() {
+                read = run.waiting(self.slot, || window.emit());
+                read = read.and_then(|()| if run.is_stopped() { Err(Failure::Stopped) } else { Ok(()) });
+            }
             if read.is_err() {
                 break;
             }
@@ -364,6 +369,8 @@ struct WindowBuilder<'a> {
     bytes: usize,
     /// What the rows are of.
     parts: Vec<ChunkPart>,
+    /// Rows and bytes of the largest chunks so far.
+    largest: (usize, usize),
     /// Rows have been sent off.
     has_emitted: bool,
     /// Chunks of which all rows have been.
@@ -380,6 +387,7 @@ impl WindowBuilder<'_> {
         run: &Run<'_>,
         slot: usize,
     ) -> Result<(), Failure> {
+        let (rows_before, bytes_before) = (self.rows, self.bytes);
         let mut rows = connection.execute(sql, params)?;
         let decoder = RowDecoder::new(&self.plan.table.table, rows.columns())
             .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
@@ -399,7 +407,16 @@ impl WindowBuilder<'_> {
             }
         }
         self.count_part(true);
+        // Of a chunk that is larger than a window, what is left of it is no measure.
+        let (rows, bytes) = (self.rows.saturating_sub(rows_before), self.bytes.saturating_sub(bytes_before));
+        self.largest = (self.largest.0.max(rows), self.largest.1.max(bytes));
         Ok(())
+    }
+
+    /// Whether another chunk will probably fit: who stops between windows has then no chunk of which a part is out.
+    fn has_room_for_a_chunk(&self) -> bool {
+        let options = self.load.options;
+        self.rows + self.largest.0 < options.window_rows && self.bytes + self.largest.1 < options.window_bytes
     }
 
     /// The rows since the last part are of this one.
@@ -411,6 +428,9 @@ impl WindowBuilder<'_> {
 
     /// The window may be empty: of chunks without rows it says that they are done.
     fn emit(&mut self) -> Result<(), Failure> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
         let rows = std::mem::take(&mut self.rows);
         let bytes = std::mem::take(&mut self.bytes);
         let changes = match rows {
