@@ -35,7 +35,7 @@ impl Taken {
 }
 
 /// Nothing is lost, and order never goes back but for what is repeated after a restart.
-fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
+pub(crate) fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, scaled(150_000));

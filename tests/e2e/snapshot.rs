@@ -40,7 +40,7 @@ pub(crate) fn assert_equals_source(world: &mut World, state: &State, format: For
 }
 
 /// Loads under writers, who go on through the hand-over; then topics and source must be equal.
-fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, format: Format) {
+pub(crate) fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, format: Format) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, scaled(150_000));

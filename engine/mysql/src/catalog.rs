@@ -41,6 +41,8 @@ pub struct CatalogTable {
     pub engine: Option<String>,
     /// The server's guess, which may be off by half.
     pub estimated_rows: u64,
+    /// Of MariaDB: it keeps rows that are no more.
+    pub is_versioned: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,14 +116,16 @@ async fn read_definitions(
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
-    let sql = format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE {of_these}");
-    let tables: Vec<(String, Option<String>, Option<u64>)> = connection.query(sql).await?;
+    let sql =
+        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
+    let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
 
     let mut definitions = Vec::with_capacity(tables.len());
-    let is_selected = |(table, ..): &(String, _, _)| names.iter().any(|name| *name.table == **table);
-    for (table, engine, estimated_rows) in tables.into_iter().filter(is_selected) {
+    let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
+    for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
         let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
-        definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
+        let (estimated_rows, is_versioned) = (estimated_rows.unwrap_or(0), table_type == "SYSTEM VERSIONED");
+        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned });
     }
     Ok(definitions)
 }

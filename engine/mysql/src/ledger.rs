@@ -849,7 +849,8 @@ mod tests {
 
     fn only_gtid(set: &GtidSet, number: u64) -> Option<Gtid> {
         let uuid: Vec<u8> = set.encode()[8..24].to_vec();
-        let source = tidegate_model::position::GtidSource { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
+        let source =
+            tidegate_model::position::GtidSource::Server { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
         Some(Gtid { source, number }).filter(|gtid| set.contains(gtid))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::super::history::{HistoryError, Turn};
-use tidegate_model::{Coordinate, TableName};
+use tidegate_model::{Coordinate, Gtid, GtidSet, TableName};
 
 /// A fault and the event in which it was found.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,8 @@ pub enum Fault {
     OutOfPlace { expected: u64, found: u32 },
     #[error("event type {0} is not understood, and may carry rows")]
     UnknownEvent(u8),
-    #[error("MariaDB's event type {0} is not supported")]
-    MariaDbEvent(u8),
+    #[error("transaction {gtid} comes behind {last}: numbers of a domain must grow")]
+    OutOfOrder { gtid: Gtid, last: GtidSet },
     #[error("the server reports an incident: changes may be missing from its binlog ({0})")]
     Incident(String),
     #[error("this is not the file of that name that the task has read: the server has begun its history anew")]
@@ -124,6 +124,12 @@ impl Fault {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"
             }
             Fault::Schema(error) => return Some(error.hint()),
+            Fault::OutOfOrder { .. } => {
+                "SET GLOBAL gtid_strict_mode = ON refuses such transactions; several servers that write at the same time need a gtid_domain_id each; then begin again with a full load (move the state folder away)"
+            }
+            Fault::RolledBack => {
+                "it was sent as it came, being too large to wait for its end: begin again with a full load (move the state folder away)"
+            }
             Fault::OtherFile => {
                 "changes may be missing: begin again with a full load (move the state folder away and delete the topics)"
             }

@@ -55,9 +55,16 @@ pub mod kind {
 
     pub const MARIADB_ANNOTATE_ROWS: u8 = 160;
     pub const MARIADB_BINLOG_CHECKPOINT: u8 = 161;
+    pub const MARIADB_GTID: u8 = 162;
     pub const MARIADB_GTID_LIST: u8 = 163;
-    /// The last of MariaDB's own: compressed rows events.
-    pub const MARIADB_LAST: u8 = 171;
+    pub const MARIADB_START_ENCRYPTION: u8 = 164;
+    pub const MARIADB_QUERY_COMPRESSED: u8 = 165;
+    pub const MARIADB_WRITE_ROWS_COMPRESSED_V1: u8 = 166;
+    pub const MARIADB_UPDATE_ROWS_COMPRESSED_V1: u8 = 167;
+    pub const MARIADB_DELETE_ROWS_COMPRESSED_V1: u8 = 168;
+    pub const MARIADB_WRITE_ROWS_COMPRESSED: u8 = 169;
+    pub const MARIADB_UPDATE_ROWS_COMPRESSED: u8 = 170;
+    pub const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
 }
 
 /// Bytes that are read from the front. Everything is checked against the end.
@@ -300,7 +307,7 @@ pub fn parse_gtid(body: &[u8]) -> Result<Gtid, Fault> {
     input.u8()?; // flags
     let uuid = input.array()?;
     let number = input.u64()?;
-    valid_gtid(Gtid { source: GtidSource { uuid, tag: no_tag() }, number })
+    valid_gtid(Gtid { source: GtidSource::Server { uuid, tag: no_tag() }, number })
 }
 
 /// ```text
@@ -341,7 +348,7 @@ pub fn parse_tagged_gtid(body: &[u8]) -> Result<Gtid, Fault> {
     }
     match (uuid, number, tag) {
         (Some(uuid), Some(number), Some(tag)) => {
-            valid_gtid(Gtid { source: GtidSource { uuid, tag: Arc::from(tag) }, number })
+            valid_gtid(Gtid { source: GtidSource::Server { uuid, tag: Arc::from(tag) }, number })
         }
         _ => Err(unknown),
     }
@@ -437,9 +444,11 @@ pub enum Frame<'a> {
     Begin,
     Commit,
     Rollback,
-    /// To a savepoint.
-    RollbackTo,
-    Savepoint,
+    /// To a savepoint, as it is written.
+    RollbackTo(&'a str),
+    Savepoint(&'a str),
+    /// The savepoint means nothing any more.
+    ReleaseSavepoint,
     XaStart(&'a str),
     XaEnd,
     XaCommit(&'a str),
@@ -462,10 +471,12 @@ impl<'a> Frame<'a> {
             Some(Frame::Commit)
         } else if exactly("ROLLBACK") {
             Some(Frame::Rollback)
-        } else if after("ROLLBACK TO").is_some() {
-            Some(Frame::RollbackTo)
-        } else if after("SAVEPOINT").is_some() || after("RELEASE SAVEPOINT").is_some() {
-            Some(Frame::Savepoint)
+        } else if let Some(name) = after("ROLLBACK TO") {
+            Some(Frame::RollbackTo(name))
+        } else if let Some(name) = after("SAVEPOINT") {
+            Some(Frame::Savepoint(name))
+        } else if after("RELEASE SAVEPOINT").is_some() {
+            Some(Frame::ReleaseSavepoint)
         } else if let Some(xid) = after("XA START") {
             Some(Frame::XaStart(xid))
         } else if after("XA END").is_some() {

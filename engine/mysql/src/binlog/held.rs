@@ -1,4 +1,4 @@
-//! Rows of XA transactions that wait for their outcome: a little in memory, any amount in a file.
+//! Rows of transactions that wait for their outcome: a little in memory, any amount in a file.
 //!
 //! ```text
 //! group 'a'    block 0, block 3, block 4   then the end of it in memory
@@ -26,18 +26,29 @@ const MEMORY_MAX: usize = 8 << 20;
 /// Smaller groups leave the rest of a block unused; a file system stores no bytes that were never written.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Events of one XA transaction: table maps and rows events of captured tables.
+/// Events of one transaction: table maps and rows events of captured tables.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     /// Number of each block, and how much of it is used.
     blocks: VecDeque<(u64, usize)>,
     /// What comes behind the blocks.
     memory: Vec<u8>,
+    /// Its savepoints, as they are written, and how much there was of it at each.
+    savepoints: Vec<(String, usize)>,
 }
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.memory.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|(_, used)| used).sum::<usize>() + self.memory.len()
+    }
+
+    pub(super) fn set_savepoint(&mut self, name: &str) {
+        let bytes = self.bytes();
+        self.savepoints.push((name.to_owned(), bytes));
     }
 }
 
@@ -107,6 +118,32 @@ impl Held {
             group.blocks.push_back((block, part.len()));
         }
         Ok(())
+    }
+
+    /// Drops what came behind the savepoint. False if it has none of that name.
+    pub(super) fn roll_back_to(&mut self, group: &mut Group, name: &str) -> bool {
+        let is_it = |(known, _): &(String, usize)| known.eq_ignore_ascii_case(name);
+        let Some(index) = group.savepoints.iter().rposition(is_it) else { return false };
+        let bytes = group.savepoints[index].1;
+        // It is still there, those behind it are not.
+        group.savepoints.truncate(index + 1);
+        let mut surplus = group.bytes() - bytes;
+        let in_memory = surplus.min(group.memory.len());
+        group.memory.truncate(group.memory.len() - in_memory);
+        self.memory -= in_memory;
+        surplus -= in_memory;
+        while surplus > 0
+            && let Some((block, used)) = group.blocks.pop_back()
+        {
+            let dropped = surplus.min(used);
+            surplus -= dropped;
+            if dropped == used {
+                self.free.push(block);
+            } else {
+                group.blocks.push_back((block, used - dropped));
+            }
+        }
+        true
     }
 
     /// A group whose rows nobody will want.

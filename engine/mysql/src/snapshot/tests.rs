@@ -786,7 +786,7 @@ fn sessions(connection: &mut Connection, query: &str) -> TextResult {
 fn parse_gtid(text: &str) -> Option<Gtid> {
     let (uuid, number) = text.split_once(':')?;
     let bytes = format!("{uuid}:1").parse::<GtidSet>().ok()?.encode()[8..24].try_into().ok()?;
-    let source = tidegate_model::position::GtidSource { uuid: bytes, tag: Arc::from("") };
+    let source = tidegate_model::position::GtidSource::Server { uuid: bytes, tag: Arc::from("") };
     Some(Gtid { source, number: number.parse().ok()? })
 }
 
