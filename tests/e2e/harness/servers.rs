@@ -87,6 +87,11 @@ impl Private {
         &self.variables["TIDEGATE_TEST_MARIADB"]
     }
 
+    /// mariadb or mariadb-11.
+    pub(crate) fn mariadb_named(&self, name: &str) -> &str {
+        &self.variables[if name == "mariadb" { "TIDEGATE_TEST_MARIADB" } else { "TIDEGATE_TEST_MARIADB_11" }]
+    }
+
     pub(crate) fn kafka(&self) -> &str {
         &self.variables["TIDEGATE_TEST_KAFKA"]
     }

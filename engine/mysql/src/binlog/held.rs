@@ -287,6 +287,41 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
     }
 
+    /// Whether what is dropped is in memory, in the file, or in both.
+    #[test]
+    fn what_came_behind_a_savepoint_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        for (is_written, more_is_written) in [(false, false), (true, false), (true, true), (false, true)] {
+            let mut held = Held::new(folder.path().to_owned());
+            let mut group = Group::default();
+            held.push(&mut group, &header(19), 0, b"map");
+            group.set_savepoint("`a`");
+            held.push(&mut group, &header(30), 1, &[7; 300_000]);
+            group.set_savepoint("`A b`");
+            if is_written {
+                held.write_out(&mut group).unwrap();
+            }
+            let kept = group.bytes();
+            held.push(&mut group, &header(30), 2, &[8; 600_000]);
+            group.set_savepoint("`c`");
+            held.push(&mut group, &header(30), 3, &[9; 10]);
+            if more_is_written {
+                held.write_out(&mut group).unwrap();
+            }
+            assert!(held.roll_back_to(&mut group, "`a B`"));
+            assert_eq!(group.bytes(), kept);
+            assert!(!held.roll_back_to(&mut group, "`c`"));
+            held.push(&mut group, &header(30), 4, b"behind");
+            let (mut reader, mut body) = (held.read(group), Vec::new());
+            for (row_events, expected) in [(0, b"map".to_vec()), (1, vec![7; 300_000]), (4, b"behind".to_vec())] {
+                let event = reader.next(&mut held, &mut body).unwrap().unwrap();
+                assert!(event.row_events == row_events && body == expected, "{row_events}");
+            }
+            assert!(reader.next(&mut held, &mut body).unwrap().is_none());
+            assert_eq!((held.memory, held.free.len() as u64), (0, held.block_count));
+        }
+    }
+
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
         let mut held = Held::new("/nonexistent/state".into());
