@@ -1,5 +1,6 @@
 //! MariaDB as the source: its own GTIDs, its own events, and what its binlog says in other ways than MySQL's.
 
+use super::faults::survives;
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -29,6 +30,17 @@ fn load_under_writers_of_mariadb_compressed_and_described() {
 fn mariadb_killed_at_random_moments() {
     let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
     killed_at_random_moments("maria_kill", &mariadb, &servers.kafka);
+}
+
+/// Transactions whose end a crash has taken are no more.
+#[test]
+fn mariadb_is_killed_and_comes_back() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    survives("maria_killed", private.mariadb(), &servers.kafka, |_| {
+        private.kill("mariadb");
+        private.start("mariadb");
+    });
 }
 
 /// Kind, table and values.

@@ -71,9 +71,16 @@ impl View {
         table: Option<&TableName>,
         tries: u32,
     ) -> Result<View, Failure> {
+        if rule == ViewRule::MariadbSnapshot {
+            for _ in 1..tries {
+                if let Some(view) = View::open_mariadb(connection, facts, table, false)? {
+                    return Ok(view);
+                }
+            }
+        }
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
-            // A file's start never equals where the file ends. MariaDB's view has its position.
+            // A file's start never equals where the file ends.
             if view.is_exact() || matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles) {
                 break;
             }
@@ -107,14 +114,13 @@ impl View {
         facts: &ServerFacts,
         table: Option<&TableName>,
     ) -> Result<View, Failure> {
+        if rule == ViewRule::MariadbSnapshot {
+            let view = View::open_mariadb(connection, facts, table, true)?;
+            return Ok(view.unwrap_or_else(|| unreachable!("the position is looked up")));
+        }
         let status = facts.version.binlog_status_statement();
         let name = table.map(quote_table);
-        // One result each, with a table or without.
-        let lock = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SELECT 1 FROM {name} LIMIT 0"));
-        let show = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SHOW CREATE TABLE {name}"));
-        if rule == ViewRule::MariadbSnapshot {
-            return View::open_mariadb(connection, status, &lock, &show);
-        }
+        let [lock, show] = lock_and_show(table);
         let open = match &name {
             Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
@@ -152,14 +158,16 @@ impl View {
     /// statement in between makes the server refuse the read (error 1412).
     ///
     /// The position is a file and an offset. If that is where the binlog ends, and nothing was committed meanwhile, the GTIDs
-    /// there are those of the server; else it has to look them up in the file.
+    /// there are those of the server; else it may look them up, for which it reads the file from its beginning.
     fn open_mariadb(
         connection: &mut Connection,
-        status: &'static str,
-        lock: &str,
-        show: &str,
-    ) -> Result<View, Failure> {
+        facts: &ServerFacts,
+        table: Option<&TableName>,
+        may_look_up: bool,
+    ) -> Result<Option<View>, Failure> {
         const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
+        let status = facts.version.binlog_status_statement();
+        let [lock, show] = lock_and_show(table);
         let gtids = executed_statement(true);
         let results = connection.query(&format!(
             "{gtids}; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {gtids}; {lock}; {show}"
@@ -179,10 +187,23 @@ impl View {
         };
         let coordinate = Coordinate::new(file, offset);
         let is_end = parse_status(status, ended)? == coordinate;
-        let gtids = if is_end && before == after { parse_gtids(before)? } else { gtids_at(connection, &coordinate)? };
+        let gtids = match is_end && before == after {
+            true => parse_gtids(before)?,
+            false if may_look_up => gtids_at(connection, &coordinate)?,
+            false => return Ok(None),
+        };
         let at = Watermark::Gtids(gtids);
-        Ok(View { low: at.clone(), high: at, coordinate, definition: definition_of(shown) })
+        Ok(Some(View { low: at.clone(), high: at, coordinate, definition: definition_of(shown) }))
     }
+}
+
+/// What locks the table's definition, and what shows it: one result each, also without a table.
+fn lock_and_show(table: Option<&TableName>) -> [String; 2] {
+    let nothing = || "DO 0".to_owned();
+    [
+        table.map_or_else(nothing, |table| format!("SELECT 1 FROM {} LIMIT 0", quote_table(table))),
+        table.map_or_else(nothing, |table| format!("SHOW CREATE TABLE {}", quote_table(table))),
+    ]
 }
 
 /// The GTIDs of all that stands before `at`, which MariaDB finds by reading the file up to there.
