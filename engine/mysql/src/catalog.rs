@@ -43,6 +43,8 @@ pub struct CatalogTable {
     pub estimated_rows: u64,
     /// Of MariaDB: it keeps rows that are no more.
     pub is_versioned: bool,
+    /// Of MariaDB: a UNIQUE key over long columns, for which it has a column that it does not show.
+    pub has_hash_key: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +127,10 @@ async fn read_definitions(
     for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
         let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
         let (estimated_rows, is_versioned) = (estimated_rows.unwrap_or(0), table_type == "SYSTEM VERSIONED");
-        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned });
+        // MEMORY tables have such keys for themselves.
+        let is_hashed = |(of, ..): &&KeyRow| *of == *table.name().table && engine.as_deref() != Some("MEMORY");
+        let has_hash_key = keys.iter().filter(is_hashed).any(|(.., index_type)| index_type == "HASH");
+        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key });
     }
     Ok(definitions)
 }
@@ -154,17 +159,18 @@ pub(super) fn read_definition(
         (text(table), text(column), text(type_text), text(nullable), charset, collation)
     });
     let keys = rows(1).map(|row| {
-        let [table, key, column, prefix, nullable] = row.try_into().expect("five columns were asked for");
+        let [table, key, column, prefix, nullable, index_type] = row.try_into().expect("six columns were asked for");
         let prefix = prefix.and_then(|prefix: String| prefix.parse().ok());
-        (table.unwrap_or_default(), key.unwrap_or_default(), column, prefix, nullable.unwrap_or_default())
+        let text = Option::unwrap_or_default;
+        (text(table), text(key), column, prefix, text(nullable), text(index_type))
     });
     Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation.
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>);
-/// Table, key, column, bytes of a prefix, whether it may be NULL.
-type KeyRow = (String, String, Option<String>, Option<u64>, String);
+/// Table, key, column, bytes of a prefix, whether it may be NULL, how the key is made.
+type KeyRow = (String, String, Option<String>, Option<u64>, String, String);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
@@ -180,7 +186,7 @@ fn columns_statement(of_these: &str) -> String {
 
 fn keys_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS \
          WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
     )
 }
@@ -192,9 +198,8 @@ fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow])
     let columns = columns()
         .map(|(_, column, type_text, nullable, charset, _)| read_column(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
-    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable)| KeyPart {
-        key,
-        column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
+    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable, _)| {
+        KeyPart { key, column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES") }
     });
     let unique_keys = unique_keys(&columns, parts);
     Ok(Table::from(TableParts { name, version, columns, unique_keys }).with_collations(collations))
@@ -217,7 +222,11 @@ fn read_column(
         sql_type,
         type_text: type_text.to_owned(),
         nullable: nullable == "YES",
-        charset: charset.clone(),
+        // MariaDB's own types of text have none.
+        charset: match type_text {
+            "inet4" | "inet6" | "uuid" => Some("ascii".to_owned()),
+            _ => charset.clone(),
+        },
     })
 }
 
@@ -279,7 +288,8 @@ pub fn parse_type(text: &str) -> Option<SqlType> {
         "time" => SqlType::Time { fraction },
         "datetime" => SqlType::DateTime { fraction },
         "timestamp" => SqlType::Timestamp { fraction },
-        "char" => SqlType::Char,
+        // MariaDB's have their own form in the binlog only.
+        "char" | "inet4" | "inet6" | "uuid" => SqlType::Char,
         "varchar" => SqlType::VarChar,
         "tinytext" | "text" | "mediumtext" | "longtext" => SqlType::Text,
         "binary" => SqlType::Binary { length: first.unwrap_or(1) },
@@ -352,8 +362,8 @@ mod tests {
         ] {
             assert_eq!(parse_type(text), Some(expected), "{text}");
         }
-        assert_eq!(parse_type("uuid"), None);
-        assert_eq!(parse_type("inet6"), None);
+        assert_eq!(parse_type("inet6"), Some(SqlType::Char));
+        assert_eq!(parse_type("xmltype"), None);
     }
 
     #[test]

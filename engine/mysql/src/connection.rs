@@ -436,6 +436,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         });
     }
     check_versioned(tables, &mut findings);
+    check_hash_keys(facts, tables, &mut findings);
     check_database_filters(tables, gaps, &mut findings);
     let replica_log =
         ["log_replica_updates", "log_slave_updates"].into_iter().find(|name| !facts.variable(name).is_empty());
@@ -512,6 +513,22 @@ fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
             expected: "none".into(),
             hint: "The binlog shows what such a table keeps of its past as rows, and a delete as an update: changes of it cannot be \
                    followed. Leave it out of `tables`, or copy it by a full load alone (incremental: false)."
+                .into(),
+        });
+    }
+}
+
+fn check_hash_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let hashed: Vec<&TableName> =
+        tables.iter().filter(|table| table.has_hash_key).map(|table| table.table.name()).collect();
+    if facts.version.is_mariadb && !hashed.is_empty() && facts.variable("binlog_row_metadata") != "FULL" {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "UNIQUE keys over long columns",
+            found: list_names(&hashed),
+            expected: "binlog_row_metadata FULL".into(),
+            hint: "The server adds a column to such a table that it does not show: SET GLOBAL binlog_row_metadata = 'FULL'; tells it \
+                   from the others in the binlog."
                 .into(),
         });
     }
@@ -1074,7 +1091,13 @@ mod tests {
     fn table(database: &str, table: &str) -> CatalogTable {
         let name = TableName::new(database, table);
         let parts = TableParts { name, version: 1, columns: Vec::new(), unique_keys: Vec::new() };
-        CatalogTable { table: Table::from(parts), engine: None, estimated_rows: 0, is_versioned: false }
+        CatalogTable {
+            table: Table::from(parts),
+            engine: None,
+            estimated_rows: 0,
+            is_versioned: false,
+            has_hash_key: false,
+        }
     }
 
     /// Severity, and everything said.

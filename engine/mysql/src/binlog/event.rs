@@ -245,6 +245,8 @@ pub fn verify_checksum<'a>(header: &Header, event: &'a [u8]) -> Result<&'a [u8],
 #[derive(Clone, Debug)]
 pub struct FormatDescription {
     pub checksums: bool,
+    /// The version of the server that wrote the file, if it is a MariaDB.
+    pub mariadb: Option<[u32; 3]>,
     /// By event type, from type 1 on.
     post_header_lengths: Vec<u8>,
 }
@@ -262,7 +264,9 @@ impl FormatDescription {
         }
         let mut lengths = input.rest();
         let mut checksums = false;
-        if knows_checksums(server_version) {
+        let (version, is_mariadb) = version_of(server_version);
+        // Checksums came with MySQL 5.6.1 and MariaDB 5.3.
+        if version >= if is_mariadb { [5, 3, 0] } else { [5, 6, 1] } {
             let (rest, tail) = lengths.split_last_chunk::<5>().ok_or(Short)?;
             lengths = rest;
             checksums = match tail[0] {
@@ -274,7 +278,8 @@ impl FormatDescription {
         if checksums {
             verify_checksum(header, event)?;
         }
-        Ok(FormatDescription { checksums, post_header_lengths: lengths.to_vec() })
+        let mariadb = is_mariadb.then_some(version);
+        Ok(FormatDescription { checksums, mariadb, post_header_lengths: lengths.to_vec() })
     }
 
     /// Table ids were four bytes long before MySQL 5.1.4.
@@ -286,12 +291,11 @@ impl FormatDescription {
     }
 }
 
-/// Checksums came with MySQL 5.6.1 and MariaDB 5.3.
-fn knows_checksums(server_version: &[u8]) -> bool {
+/// The version, and whether it is one of MariaDB.
+fn version_of(server_version: &[u8]) -> ([u32; 3], bool) {
     let text = String::from_utf8_lossy(server_version);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
-    let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
-    version >= if text.contains("MariaDB") { [5, 3, 0] } else { [5, 6, 1] }
+    ([(); 3].map(|()| numbers.next().unwrap_or(0)), text.contains("MariaDB"))
 }
 
 /// The file that follows, and the offset at which it goes on.

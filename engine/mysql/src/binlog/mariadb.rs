@@ -154,7 +154,7 @@ pub(super) fn unpack_text(packed: &[u8], out: &mut Vec<u8>, bytes_max: usize) ->
 }
 
 /// Appends exactly `length` bytes.
-pub(super) fn inflate(packed: &[u8], length: usize, has_header: bool, out: &mut Vec<u8>) -> Option<()> {
+pub(in super::super) fn inflate(packed: &[u8], length: usize, has_header: bool, out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
     out.resize(start + length, 0);
     let mut inflate = Decompress::new(has_header);

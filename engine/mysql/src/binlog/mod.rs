@@ -61,6 +61,7 @@ use tidegate_model::{Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, 
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
+pub(super) use self::mariadb::inflate;
 pub use self::table_map::{TableMap, check_against, table_from_full_metadata, type_text_of_map};
 pub use self::window::{MarkOptions, RowBytes, WindowOptions};
 
@@ -822,7 +823,7 @@ impl BinlogDecoder {
         let map_bytes = input.rest();
         let is_same = |mapped: &MappedTable| mapped.statements == self.statements && mapped.map == map_bytes;
         if !self.tables.get_mut(table_id).is_some_and(|mapped| is_same(mapped)) {
-            let map = TableMap::parse(map_bytes)?;
+            let map = TableMap::parse(map_bytes)?.of_mariadb(format.mariadb);
             let gtid = self.place.transaction.as_ref().and_then(|transaction| transaction.gtid.as_ref());
             let here = Here { at: event.at, gtid };
             let is_held = self.place.transaction.as_ref().is_some_and(|transaction| transaction.xid.is_some());
@@ -831,7 +832,7 @@ impl BinlogDecoder {
             let (plan, row_bytes) = match table {
                 Some(table) => {
                     let row_bytes = (self.row_bytes)(&table);
-                    (Some(RowPlan::new(&map, table)?), row_bytes)
+                    (Some(RowPlan::new(&map, table)?.with_value_bytes_max(self.event_bytes_max)), row_bytes)
                 }
                 None => (None, 0),
             };
