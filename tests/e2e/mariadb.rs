@@ -7,15 +7,20 @@ use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::{MARKER, mysql_source};
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded, wait_for};
-use super::resume::killed_at_random_moments;
-use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers_equals_source, names};
+use super::harness::{
+    Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
+};
+use super::resume::killed_at_moments;
+use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
+
+/// Of the largest table.
+const ROWS: u64 = 15_000;
 
 #[test]
 fn load_under_writers_of_mariadb() {
     let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
-    loaded_under_writers_equals_source("maria_load", &mariadb, &servers.kafka, Format::Dts);
-    loaded_under_writers_equals_source("maria_load_11", &newest, &servers.kafka, Format::Canal);
+    loaded_under_writers("maria_load", &mariadb, &servers.kafka, Format::Dts, scaled(ROWS));
+    loaded_under_writers("maria_load_11", &newest, &servers.kafka, Format::Canal, scaled(ROWS));
 }
 
 #[test]
@@ -23,13 +28,13 @@ fn load_under_writers_of_mariadb_compressed_and_described() {
     let Some((servers, _)) = Servers::with_mariadb() else { return };
     let options = "--log-bin-compress=ON --log-bin-compress-min-len=10 --binlog-row-metadata=FULL";
     let private = Private::up(&["mariadb"], options);
-    loaded_under_writers_equals_source("maria_load_full", private.mariadb(), &servers.kafka, Format::Avro);
+    loaded_under_writers("maria_load_full", private.mariadb(), &servers.kafka, Format::Avro, scaled(ROWS));
 }
 
 #[test]
 fn mariadb_killed_at_random_moments() {
     let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
-    killed_at_random_moments("maria_kill", &mariadb, &servers.kafka);
+    killed_at_moments("maria_kill", &mariadb, &servers.kafka, 3);
 }
 
 /// Transactions whose end a crash has taken are no more.

@@ -45,6 +45,8 @@ pub struct CatalogTable {
     pub is_versioned: bool,
     /// Of MariaDB: a UNIQUE key over long columns, for which it has a column that it does not show.
     pub has_hash_key: bool,
+    /// A column is computed from others.
+    pub has_generated: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +132,11 @@ async fn read_definitions(
         // MEMORY tables have such keys for themselves.
         let is_hashed = |(of, ..): &&KeyRow| *of == *table.name().table && engine.as_deref() != Some("MEMORY");
         let has_hash_key = keys.iter().filter(is_hashed).any(|(.., index_type)| index_type == "HASH");
-        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key });
+        let is_generated = |row: &ColumnRow| {
+            row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
+        };
+        let has_generated = columns.iter().any(is_generated);
+        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key, has_generated });
     }
     Ok(definitions)
 }
@@ -153,10 +159,10 @@ pub(super) fn read_definition(
         })
     };
     let columns = rows(0).map(|row| {
-        let [table, column, type_text, nullable, charset, collation] =
-            row.try_into().expect("six columns were asked for");
+        let [table, column, type_text, nullable, charset, collation, extra] =
+            row.try_into().expect("seven columns were asked for");
         let text = Option::unwrap_or_default;
-        (text(table), text(column), text(type_text), text(nullable), charset, collation)
+        (text(table), text(column), text(type_text), text(nullable), charset, collation, text(extra))
     });
     let keys = rows(1).map(|row| {
         let [table, key, column, prefix, nullable, index_type] = row.try_into().expect("six columns were asked for");
@@ -167,8 +173,8 @@ pub(super) fn read_definition(
     Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
 }
 
-/// Table, column, type, whether it may be NULL, character set, collation.
-type ColumnRow = (String, String, String, String, Option<String>, Option<String>);
+/// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
+type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
 /// Table, key, column, bytes of a prefix, whether it may be NULL, how the key is made.
 type KeyRow = (String, String, Option<String>, Option<u64>, String, String);
 
@@ -179,7 +185,7 @@ fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> St
 
 fn columns_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
          FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     )
 }
@@ -194,9 +200,9 @@ fn keys_statement(of_these: &str) -> String {
 /// The table of that name among the rows of several.
 fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow]) -> Result<Table, CatalogError> {
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
-    let collations = columns().map(|(.., collation)| collation.as_deref().map(Arc::from)).collect();
+    let collations = columns().map(|(.., collation, _)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
-        .map(|(_, column, type_text, nullable, charset, _)| read_column(&name, column, type_text, nullable, charset))
+        .map(|(_, column, type_text, nullable, charset, ..)| read_column(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
     let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable, _)| {
         KeyPart { key, column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES") }

@@ -437,6 +437,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     }
     check_versioned(tables, &mut findings);
     check_hash_keys(facts, tables, &mut findings);
+    check_generated(facts, tables, &mut findings);
     check_database_filters(tables, gaps, &mut findings);
     let replica_log =
         ["log_replica_updates", "log_slave_updates"].into_iter().find(|name| !facts.variable(name).is_empty());
@@ -532,6 +533,31 @@ fn check_hash_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
                 .into(),
         });
     }
+}
+
+/// Measured of 11.8.9, where images of updates and deletes lack generated columns; those of 10.11.18 have them.
+const GENERATED_LEFT_OUT_SINCE: (u32, u32, u32) = (11, 8, 0);
+const GENERATED_LOGGED_UNTIL: (u32, u32, u32) = (10, 12, 0);
+
+fn check_generated(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let generated: Vec<&TableName> =
+        tables.iter().filter(|table| table.has_generated).map(|table| table.table.name()).collect();
+    let version = facts.version.number;
+    if !facts.version.is_mariadb || generated.is_empty() || version < GENERATED_LOGGED_UNTIL {
+        return;
+    }
+    let is_certain = version >= GENERATED_LEFT_OUT_SINCE;
+    findings.push(Finding {
+        severity: if is_certain { Severity::Error } else { Severity::Warning },
+        check: "generated columns",
+        found: list_names(&generated),
+        expected: "none".into(),
+        hint: format!(
+            "{} generated columns out of what it logs of updates and deletes, so that their values are not to be had: leave the tables \
+             out, or copy them by a full load alone (incremental: false).",
+            if is_certain { "MariaDB 11.8 leaves" } else { "MariaDB 11.8, and perhaps this version, leaves" }
+        ),
+    });
 }
 
 fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: &mut Vec<Finding>) {
@@ -1097,6 +1123,7 @@ mod tests {
             estimated_rows: 0,
             is_versioned: false,
             has_hash_key: false,
+            has_generated: false,
         }
     }
 

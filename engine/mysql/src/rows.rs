@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::i256;
 
-use super::binlog::event::{Input, Short};
+use super::binlog::event::{Input, Short, has_column};
 use super::binlog::inflate;
 use super::binlog::table_map::{TableMap, WireType, check_against};
 use super::binlog::{Fault, RowsAction, RowsEvent};
@@ -35,6 +35,8 @@ use tidegate_model::{Column, ColumnBuilder, RowKind, RowsBuilder, SqlType, Table
 pub struct RowPlan {
     table: Arc<Table>,
     columns: Vec<ImageColumn>,
+    /// Also those behind the table's own, which hold eight bytes each.
+    column_count: usize,
     json_count: usize,
     /// No value may be larger when it is unpacked.
     value_bytes_max: usize,
@@ -105,8 +107,6 @@ enum ImageColumn {
         length_bytes: u8,
         charset: Charset,
     },
-    /// Eight bytes that are no column's.
-    Hidden,
 }
 
 /// A big-endian number of units, which are a second's decimal parts.
@@ -163,7 +163,7 @@ impl RowPlan {
     pub fn new(map: &TableMap<'_>, table: Arc<Table>) -> Result<RowPlan, Fault> {
         check_against(map, &table)?;
         let types = map.wire_types()?;
-        let mut columns: Vec<ImageColumn> = types
+        let columns: Vec<ImageColumn> = types
             .iter()
             .zip(table.columns())
             .map(|(&wire, column)| {
@@ -174,10 +174,9 @@ impl RowPlan {
                 })
             })
             .collect::<Result<_, _>>()?;
-        // What follows is a number, or the map would not have fitted.
-        columns.resize(types.len(), ImageColumn::Hidden);
         let json_count = columns.iter().filter(|column| matches!(column, ImageColumn::Json { .. })).count();
-        Ok(RowPlan { table, columns, json_count, value_bytes_max: usize::MAX })
+        let column_count = types.len();
+        Ok(RowPlan { table, columns, column_count, json_count, value_bytes_max: usize::MAX })
     }
 
     /// No value may be larger when it is unpacked.
@@ -200,12 +199,19 @@ impl RowPlan {
         kinds: &mut Vec<RowKind>,
         sequences: &mut Vec<u32>,
     ) -> Result<u32, Fault> {
-        if event.column_count != self.columns.len() {
+        if event.column_count != self.column_count {
             return Err(Fault::Damaged("its column count is not that of its table map"));
         }
-        if let Some(missing) = event.first_missing() {
-            return Err(Fault::PartialImage { table: self.table.name().clone(), column: self.column_name(missing) });
+        if let Some(missing) = event.first_missing(self.table.columns().len()) {
+            return Err(Fault::PartialImage {
+                table: self.table.name().clone(),
+                column: self.table.columns()[missing].name.clone(),
+            });
         }
+        let visible = self.table.columns().len();
+        // MariaDB 11 leaves them out of updates and deletes.
+        let hidden_in = |bits: &[u8]| (visible..event.column_count).filter(|&column| has_column(bits, column)).count();
+        let (hidden, hidden_after) = (hidden_in(event.present), hidden_in(event.present_after));
         let columns = &mut rows.columns[..];
         let mut input = Input::new(event.rows);
         let decoded = match event.action {
@@ -214,7 +220,7 @@ impl RowPlan {
                 let start = sequence;
                 let mut decoded = Ok(());
                 while decoded.is_ok() && !input.is_empty() {
-                    decoded = decode_image(self, &mut input, columns, &mut Whole);
+                    decoded = decode_image(self, hidden, &mut input, columns, &mut Whole);
                     sequence += 1;
                 }
                 kinds.resize(kinds.len() + (sequence - start) as usize, kind);
@@ -224,8 +230,8 @@ impl RowPlan {
             RowsAction::Update => {
                 let mut decoded = Ok(());
                 while decoded.is_ok() && !input.is_empty() {
-                    decoded = decode_image(self, &mut input, columns, &mut Whole)
-                        .and_then(|()| decode_image(self, &mut input, columns, &mut Whole));
+                    decoded = decode_image(self, hidden, &mut input, columns, &mut Whole)
+                        .and_then(|()| decode_image(self, hidden_after, &mut input, columns, &mut Whole));
                     kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
                     sequences.extend([sequence; 2]);
                     sequence += 1;
@@ -264,7 +270,7 @@ impl RowPlan {
         columns: &mut [ColumnBuilder],
     ) -> Result<(), (usize, ValueFault)> {
         let mut before = Kept { documents: Vec::with_capacity(self.json_count) };
-        decode_image(self, input, columns, &mut before)?;
+        decode_image(self, 0, input, columns, &mut before)?;
         let options = input.lenenc().map_err(|short| (0, short.into()))?;
         let bits: &[u8] = if options & 1 != 0 {
             input.take(self.json_count.div_ceil(8)).map_err(|short| (0, short.into()))?
@@ -272,7 +278,7 @@ impl RowPlan {
             &[]
         };
         let mut after = Changed { before: before.documents.into_iter(), bits, order: 0 };
-        decode_image(self, input, columns, &mut after)
+        decode_image(self, 0, input, columns, &mut after)
     }
 }
 
@@ -337,14 +343,15 @@ impl<'a, I: Iterator<Item = Option<&'a [u8]>>> Documents<'a> for Changed<'a, I> 
 
 fn decode_image<'a>(
     plan: &RowPlan,
+    hidden: usize,
     input: &mut Input<'a>,
     columns: &mut [ColumnBuilder],
     documents: &mut impl Documents<'a>,
 ) -> Result<(), (usize, ValueFault)> {
-    let nulls = input.take(plan.columns.len().div_ceil(8)).map_err(|short| (0, short.into()))?;
+    let nulls = input.take((columns.len() + hidden).div_ceil(8)).map_err(|short| (0, short.into()))?;
     let value_bytes_max = plan.value_bytes_max;
-    let (plan, hidden) = plan.columns.split_at(columns.len());
-    for (index, (image, column)) in plan.iter().zip(columns).enumerate() {
+    let behind = columns.len()..columns.len() + hidden;
+    for (index, (image, column)) in plan.columns.iter().zip(columns).enumerate() {
         if nulls[index >> 3] & 1 << (index & 7) != 0 {
             if matches!(image, ImageColumn::Json { .. }) {
                 documents.null();
@@ -356,7 +363,7 @@ fn decode_image<'a>(
             column.append_valid();
         }
     }
-    for index in plan.len()..plan.len() + hidden.len() {
+    for index in behind {
         if nulls[index >> 3] & 1 << (index & 7) == 0 {
             input.take(8).map_err(|short| (index, short.into()))?;
         }

@@ -282,6 +282,11 @@ impl FormatDescription {
         Ok(FormatDescription { checksums, mariadb, post_header_lengths: lengths.to_vec() })
     }
 
+    #[cfg(test)]
+    pub(super) fn for_tests() -> FormatDescription {
+        FormatDescription { checksums: false, mariadb: None, post_header_lengths: Vec::new() }
+    }
+
     /// Table ids were four bytes long before MySQL 5.1.4.
     pub fn table_id(&self, kind: u8, input: &mut Input<'_>) -> Result<u64, Short> {
         match self.post_header_lengths.get(kind as usize - 1) {
@@ -552,11 +557,17 @@ impl<'a> RowsEvent<'a> {
         Ok(RowsEvent { action, table_id, column_count, present, present_after, rows: input.rest() })
     }
 
-    /// The first column that an image lacks.
-    pub fn first_missing(&self) -> Option<usize> {
-        let missing = |bits: &[u8]| (0..self.column_count).find(|&column| bits[column >> 3] & 1 << (column & 7) == 0);
+    /// The first of so many columns that an image lacks.
+    pub fn first_missing(&self, columns: usize) -> Option<usize> {
+        let columns = columns.min(self.column_count);
+        let missing = |bits: &[u8]| (0..columns).find(|&column| !has_column(bits, column));
         missing(self.present).or_else(|| missing(self.present_after))
     }
+}
+
+/// Whether an image with these bits has the column.
+pub fn has_column(bits: &[u8], column: usize) -> bool {
+    bits[column >> 3] & 1 << (column & 7) != 0
 }
 
 /// Whether an XA_PREPARE event commits in one phase.
