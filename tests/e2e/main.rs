@@ -25,6 +25,7 @@ mod definitions;
 mod failover;
 mod faults;
 mod histories;
+mod mariadb;
 mod memory;
 mod new_tables;
 mod oracles;

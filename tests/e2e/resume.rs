@@ -36,9 +36,16 @@ impl Taken {
 
 /// Nothing is lost, and order never goes back but for what is repeated after a restart.
 fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
+    killed_at_moments(test, mysql_url, kafka, 1);
+}
+
+/// A part of all kills.
+pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: usize) {
+    let (in_full_load_max, in_incremental_max) = (IN_FULL_LOAD / part, IN_INCREMENTAL / part);
+    let (in_full_load_min, kills_min) = (IN_FULL_LOAD_MIN / part, KILLS_MIN / part);
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
-    let targets = fill_all(&mut world, &mut rng, scaled(150_000));
+    let targets = fill_all(&mut world, &mut rng, scaled(150_000) / part as u64);
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     // Small chunks, each of which is on disk before it is read: a load that lasts long enough to be killed in.
@@ -49,13 +56,13 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
         Taken { state: State::new(tables::ALL), order: Order::new(tables::ALL), full_load_rows: 0, changes: 0 };
 
     let (mut in_full_load, mut in_incremental, mut at_start) = (0, 0, 0);
-    while in_full_load < IN_FULL_LOAD || in_incremental < IN_INCREMENTAL {
+    while in_full_load < in_full_load_max || in_incremental < in_incremental_max {
         // What a run is behind grows with each kill: let it find a few thousand transactions, not all that 8 writers can do.
         writers.allow(2000);
         let mut engine = Tidegate::run(&task);
         // After some messages, or (which may be before the first) after some looks at the topics.
         // Looks take their time, in which a load may be over: kills in it come first, and by messages.
-        let by_messages = in_full_load < IN_FULL_LOAD_MIN || rng.bool();
+        let by_messages = in_full_load < in_full_load_min || rng.bool();
         let mut messages_left = if by_messages { rng.u64(1..6000) } else { u64::MAX };
         let mut looks_left = if messages_left == u64::MAX { rng.u32(1..80) } else { u32::MAX };
         let before = (taken.full_load_rows, taken.changes);
@@ -86,13 +93,14 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
         println!("{test}: killed after {rows} rows and {changes} changes");
         // The load is over, or neither phase comes to its end.
         let kills = in_full_load + in_incremental + at_start;
-        if taken.changes > 0 && in_incremental >= IN_INCREMENTAL && kills >= KILLS_MIN || kills >= KILLS_MAX {
+        if taken.changes > 0 && in_incremental >= in_incremental_max && kills >= kills_min || kills >= KILLS_MAX / part
+        {
             break;
         }
     }
     let kills = in_full_load + in_incremental + at_start;
-    assert!(kills >= KILLS_MIN, "only {kills} kills");
-    assert!(in_full_load >= IN_FULL_LOAD_MIN, "only {in_full_load} kills in the full load");
+    assert!(kills >= kills_min, "only {kills} kills");
+    assert!(in_full_load >= in_full_load_min, "only {in_full_load} kills in the full load");
 
     let engine = Tidegate::run(&task);
     writers.allow(u64::MAX);

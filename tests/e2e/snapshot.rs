@@ -41,9 +41,14 @@ pub(crate) fn assert_equals_source(world: &mut World, state: &State, format: For
 
 /// Loads under writers, who go on through the hand-over; then topics and source must be equal.
 fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, format: Format) {
+    loaded_under_writers(test, mysql_url, kafka, format, scaled(150_000));
+}
+
+/// The same with so many rows in the largest table.
+pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, format: Format, big_rows: u64) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
-    let targets = fill_all(&mut world, &mut rng, scaled(150_000));
+    let targets = fill_all(&mut world, &mut rng, big_rows);
     let mut task = world.task();
     task.format = format.yaml();
     // Many chunks, so that many of them are read while their keys change.

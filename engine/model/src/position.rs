@@ -8,7 +8,12 @@
 //! coordinate   binlog.000042:1897
 //! GTID         3e11fa47-71ca-11e1-9e33-c80aa9429562:23            (tagged: …9562:nightly:23)
 //! GTID set     3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23,…     intervals, inclusive in text, half open in memory
+//! MariaDB      GTID 0-1-23, set 0-1-23,5-2-7                      the last of each domain, and so all before it
 //! ```
+//!
+//! *MariaDB's domains.* A GTID is a domain, the server that wrote it, and a number that grows within the domain, whichever
+//! server writes. A set is the last one of each domain: it has what bears a number up to that, so that whoever reads must
+//! see to it that numbers grow. It cannot lack a transaction and have a later one of the same domain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -120,6 +125,10 @@ pub struct Delivered {
     pub gtid: Option<Gtid>,
     /// Row events of it that are delivered: a restart in the middle of a large transaction skips them.
     pub events: u64,
+    /// The transactions that are delivered, besides the one above and those that wait for an XA COMMIT. Where a set cannot lack
+    /// these, that of the position lies before the oldest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtids: Option<GtidSet>,
 }
 
 /// What must be known of XA transactions whose XA PREPARE is not read again, when their XA COMMIT comes.
@@ -147,7 +156,7 @@ struct StoredPosition {
 impl From<StoredPosition> for Position {
     fn from(stored: StoredPosition) -> Position {
         let events = stored.events_done;
-        let of_events = || Delivered { until: stored.coordinate.clone(), gtid: None, events };
+        let of_events = || Delivered { until: stored.coordinate.clone(), gtid: None, events, gtids: None };
         let delivered = stored.delivered.or_else(|| (events > 0).then(of_events));
         Position { coordinate: stored.coordinate, gtids: stored.gtids, delivered, xa: stored.xa, file: stored.file }
     }
@@ -216,12 +225,16 @@ impl fmt::Display for Watermark {
     }
 }
 
-/// Who numbers transactions: a server's UUID and, since MySQL 8.3, an optional tag.
+/// Servers of MariaDB have no UUID: they are named by this and a number.
+pub const SERVER_ID: &str = "server_id ";
+
+/// Who numbers transactions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GtidSource {
-    pub uuid: [u8; 16],
-    /// Empty where there is none.
-    pub tag: Arc<str>,
+pub enum GtidSource {
+    /// A server's UUID and, since MySQL 8.3, a tag, empty where there is none.
+    Server { uuid: [u8; 16], tag: Arc<str> },
+    /// Of MariaDB: all servers of a domain number together.
+    Domain { domain: u32, server: u32 },
 }
 
 /// One transaction.
@@ -233,46 +246,88 @@ pub struct Gtid {
 
 impl fmt::Display for GtidSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.uuid.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+        match self {
+            GtidSource::Domain { domain, server } => write!(f, "{domain}-{server}"),
+            GtidSource::Server { uuid, tag } => {
+                for (index, byte) in uuid.iter().enumerate() {
+                    if matches!(index, 4 | 6 | 8 | 10) {
+                        f.write_str("-")?;
+                    }
+                    write!(f, "{byte:02x}")?;
+                }
+                if !tag.is_empty() {
+                    write!(f, ":{tag}")?;
+                }
+                Ok(())
             }
-            write!(f, "{byte:02x}")?;
         }
-        if !self.tag.is_empty() {
-            write!(f, ":{}", self.tag)?;
-        }
-        Ok(())
     }
 }
 
 impl fmt::Display for Gtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.source, self.number)
+        let separator = if self.is_of_domain() { '-' } else { ':' };
+        write!(f, "{}{separator}{}", self.source, self.number)
     }
 }
 
-/// A set of transactions, as intervals per source.
+impl Gtid {
+    /// MariaDB's: a set that has it has all before it in its domain.
+    pub fn is_of_domain(&self) -> bool {
+        matches!(self.source, GtidSource::Domain { .. })
+    }
+}
+
+/// A set of transactions: intervals per source, and the last of each domain.
 ///
-/// Invariant: the intervals of a source are half open, not empty, ascending and do not touch.
+/// Invariant: the intervals of a source are half open, not empty, ascending and do not touch; no source is a domain's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GtidSet {
     intervals: BTreeMap<GtidSource, Vec<(u64, u64)>>,
+    domains: BTreeMap<u32, Last>,
+}
+
+/// The last transaction of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Last {
+    server: u32,
+    number: u64,
+}
+
+impl Last {
+    /// Of two histories that part, one number may stand for two transactions.
+    fn covers(self, other: Last) -> bool {
+        self.number > other.number || self == other
+    }
 }
 
 impl GtidSet {
     pub fn is_empty(&self) -> bool {
-        self.intervals.is_empty()
+        self.intervals.is_empty() && self.domains.is_empty()
     }
 
     pub fn contains(&self, gtid: &Gtid) -> bool {
+        if let GtidSource::Domain { domain, .. } = gtid.source {
+            return self.domains.get(&domain).is_some_and(|last| gtid.number <= last.number);
+        }
         let Some(intervals) = self.intervals.get(&gtid.source) else { return false };
         let after = intervals.partition_point(|&(start, _)| start <= gtid.number);
         after > 0 && gtid.number < intervals[after - 1].1
     }
 
+    /// Of a domain, with all before it.
     pub fn insert(&mut self, gtid: &Gtid) {
-        self.insert_interval(&gtid.source, gtid.number, gtid.number + 1);
+        match gtid.source {
+            GtidSource::Server { .. } => self.insert_interval(&gtid.source, gtid.number, gtid.number + 1),
+            GtidSource::Domain { domain, server } => self.insert_last(domain, Last { server, number: gtid.number }),
+        }
+    }
+
+    fn insert_last(&mut self, domain: u32, last: Last) {
+        let known = self.domains.entry(domain).or_insert(last);
+        if last.number > known.number {
+            *known = last;
+        }
     }
 
     fn insert_interval(&mut self, source: &GtidSource, start: u64, end: u64) {
@@ -299,10 +354,13 @@ impl GtidSet {
 
     /// Whether every transaction of `other` is in this set.
     pub fn contains_set(&self, other: &GtidSet) -> bool {
-        other.intervals.iter().all(|(source, theirs)| {
-            let ours = self.intervals.get(source).map(Vec::as_slice).unwrap_or_default();
-            theirs.iter().all(|&(start, end)| ours.iter().any(|&(s, e)| s <= start && end <= e))
-        })
+        let has = |(domain, theirs): (&u32, &Last)| self.domains.get(domain).is_some_and(|ours| ours.covers(*theirs));
+        let has_domains = other.domains.iter().all(has);
+        has_domains
+            && other.intervals.iter().all(|(source, theirs)| {
+                let ours = self.intervals.get(source).map(Vec::as_slice).unwrap_or_default();
+                theirs.iter().all(|&(start, end)| ours.iter().any(|&(s, e)| s <= start && end <= e))
+            })
     }
 
     /// Those that are not in `other`.
@@ -322,14 +380,19 @@ impl GtidSet {
                 }
             }
         }
+        let is_left =
+            |(domain, ours): &(&u32, &Last)| other.domains.get(domain).is_none_or(|last| !last.covers(**ours));
+        rest.domains = self.domains.iter().filter(is_left).map(|(domain, last)| (*domain, *last)).collect();
         rest
     }
 
-    /// Those that the server with this UUID has numbered.
+    /// Those that the server of this name has numbered: a UUID, or a [`SERVER_ID`] of MariaDB.
     pub fn numbered_by(&self, server: &str) -> GtidSet {
         let mut theirs = self.clone();
-        let uuid = parse_uuid(server);
-        theirs.intervals.retain(|source, _| Some(source.uuid) == uuid);
+        let parsed = parse_uuid(server);
+        theirs.intervals.retain(|source, _| matches!(source, GtidSource::Server { uuid, .. } if Some(*uuid) == parsed));
+        let id = server.strip_prefix(SERVER_ID).and_then(|id| id.parse::<u32>().ok());
+        theirs.domains.retain(|_, last| Some(last.server) == id);
         theirs
     }
 
@@ -339,6 +402,7 @@ impl GtidSet {
                 self.insert_interval(source, start, end);
             }
         }
+        other.domains.iter().for_each(|(domain, last)| self.insert_last(*domain, *last));
     }
 
     /// The set in the binary form that `COM_BINLOG_DUMP_GTID` and `PREVIOUS_GTIDS_LOG_EVENT` carry.
@@ -348,17 +412,19 @@ impl GtidSet {
     /// per source:   16 bytes uuid, (with tags: varlen tag length, tag,) u64 intervals, then per interval u64 start, u64 end
     /// ```
     pub fn encode(&self) -> Vec<u8> {
-        let tagged = self.intervals.keys().any(|source| !source.tag.is_empty());
+        let has_tag = |source: &GtidSource| matches!(source, GtidSource::Server { tag, .. } if !tag.is_empty());
+        let tagged = self.intervals.keys().any(has_tag);
         let sources = self.intervals.len() as u64;
         let mut out = Vec::with_capacity(8 + 40 * self.intervals.len());
         let header = if tagged { (1 << 56) | (sources << 8) | 1 } else { sources };
         out.extend_from_slice(&header.to_le_bytes());
         for (source, intervals) in &self.intervals {
-            out.extend_from_slice(&source.uuid);
+            let GtidSource::Server { uuid, tag } = source else { unreachable!("sources of intervals are servers") };
+            out.extend_from_slice(uuid);
             if tagged {
                 // A tag has at most 32 characters, so its length fits the one-byte form of the server's varlen integer.
-                out.push((source.tag.len() as u8) << 1);
-                out.extend_from_slice(source.tag.as_bytes());
+                out.push((tag.len() as u8) << 1);
+                out.extend_from_slice(tag.as_bytes());
             }
             out.extend_from_slice(&(intervals.len() as u64).to_le_bytes());
             for (start, end) in intervals {
@@ -384,6 +450,12 @@ impl fmt::Display for GtidSet {
                 }
             }
         }
+        for (index, (domain, Last { server, number })) in self.domains.iter().enumerate() {
+            if index > 0 || !self.intervals.is_empty() {
+                f.write_str(",")?;
+            }
+            write!(f, "{domain}-{server}-{number}")?;
+        }
         Ok(())
     }
 }
@@ -404,12 +476,16 @@ impl FromStr for GtidSet {
         let invalid = |reason| InvalidGtidSet { text: text.to_owned(), reason };
         let mut set = GtidSet::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            if let Some((domain, last)) = parse_last(part) {
+                set.insert_last(domain, last);
+                continue;
+            }
             let mut fields = part.split(':').map(str::trim);
             let uuid = parse_uuid(fields.next().unwrap_or_default()).ok_or_else(|| invalid("a UUID is malformed"))?;
-            let mut source = GtidSource { uuid, tag: Arc::from("") };
+            let mut source = GtidSource::Server { uuid, tag: Arc::from("") };
             for field in fields {
                 if field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-                    source.tag = Arc::from(field.to_ascii_lowercase());
+                    source = GtidSource::Server { uuid, tag: Arc::from(field.to_ascii_lowercase()) };
                     continue;
                 }
                 let (first, last) = field.split_once('-').unwrap_or((field, field));
@@ -422,6 +498,15 @@ impl FromStr for GtidSet {
         }
         Ok(set)
     }
+}
+
+/// `0-1-23`.
+fn parse_last(text: &str) -> Option<(u32, Last)> {
+    let mut fields = text.split('-');
+    let mut next = || fields.next();
+    let (domain, server) = (next()?.parse().ok()?, next()?.parse().ok()?);
+    let number = next()?.parse().ok()?;
+    next().is_none().then_some((domain, Last { server, number }))
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
@@ -445,9 +530,13 @@ impl<'de> Deserialize<'de> for Gtid {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Gtid, D::Error> {
         let set = GtidSet::deserialize(deserializer)?;
         let mut single = set.intervals.iter().map(|(source, intervals)| (source, intervals.as_slice()));
-        match (single.next(), single.next()) {
-            (Some((source, &[(number, end)])), None) if end == number + 1 => {
+        let mut domains = set.domains.iter();
+        match (single.next(), single.next(), domains.next(), domains.next()) {
+            (Some((source, &[(number, end)])), None, None, None) if end == number + 1 => {
                 Ok(Gtid { source: source.clone(), number })
+            }
+            (None, None, Some((&domain, &Last { server, number })), None) => {
+                Ok(Gtid { source: GtidSource::Domain { domain, server }, number })
             }
             _ => Err(serde::de::Error::custom("not one GTID")),
         }
@@ -479,7 +568,35 @@ mod tests {
     }
 
     fn gtid(uuid: &str, tag: &str, number: u64) -> Gtid {
-        Gtid { source: GtidSource { uuid: parse_uuid(uuid).unwrap(), tag: Arc::from(tag) }, number }
+        Gtid { source: GtidSource::Server { uuid: parse_uuid(uuid).unwrap(), tag: Arc::from(tag) }, number }
+    }
+
+    fn of_domain(domain: u32, server: u32, number: u64) -> Gtid {
+        Gtid { source: GtidSource::Domain { domain, server }, number }
+    }
+
+    #[test]
+    fn a_domain_has_all_up_to_its_last() {
+        let mut ours = set("0-1-5,7-2-9");
+        assert_eq!(ours.to_string(), "0-1-5,7-2-9");
+        assert!(ours.contains(&of_domain(0, 1, 5)) && ours.contains(&of_domain(0, 3, 4)));
+        assert!(!ours.contains(&of_domain(0, 1, 6)) && !ours.contains(&of_domain(1, 1, 1)));
+        ours.insert(&of_domain(0, 3, 8));
+        ours.insert(&of_domain(0, 1, 6));
+        ours.insert(&of_domain(4, 1, 1));
+        assert_eq!(ours.to_string(), "0-3-8,4-1-1,7-2-9");
+        assert!(ours.contains_set(&set("0-1-7,7-2-9")) && !set("0-1-7").contains_set(&ours));
+        // One number twice: two histories.
+        assert!(!ours.contains_set(&set("0-1-8")));
+        assert_eq!(ours.without(&set("0-3-8,7-1-9")).to_string(), "4-1-1,7-2-9");
+        assert_eq!(ours.numbered_by("server_id 3").to_string(), "0-3-8");
+        ours.extend(&set("0-2-9,7-2-3,8-1-1"));
+        assert_eq!(ours.to_string(), "0-2-9,4-1-1,7-2-9,8-1-1");
+        assert_eq!(set("0-2-9,0-1-3").to_string(), "0-2-9");
+        assert!(set("").is_empty() && !set("0-1-1").is_empty());
+        for text in ["0-1", "0-1-x", "4294967296-1-1", "0-1-2-3"] {
+            assert!(text.parse::<GtidSet>().is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -492,12 +609,14 @@ mod tests {
 
     #[test]
     fn a_gtid_is_stored_as_text() {
-        for gtid in [gtid(A, "", 7), gtid(B, "nightly", 1)] {
+        for gtid in [gtid(A, "", 7), gtid(B, "nightly", 1), of_domain(3, 1, 9)] {
             let text = serde_json::to_string(&gtid).unwrap();
             assert_eq!(text, format!("\"{gtid}\""));
             assert_eq!(serde_json::from_str::<Gtid>(&text).unwrap(), gtid);
         }
-        for text in ["\"\"".to_owned(), format!("\"{A}:1-2\""), format!("\"{A}:1,{B}:1\"")] {
+        for text in
+            ["\"\"".to_owned(), "\"0-1-1,1-1-1\"".to_owned(), format!("\"{A}:1-2\""), format!("\"{A}:1,{B}:1\"")]
+        {
             assert!(serde_json::from_str::<Gtid>(&text).is_err(), "{text}");
         }
     }
@@ -566,11 +685,15 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Position>(text).unwrap();
         let old = r#"{"coordinate":{"file":"b.7","offset":9},"gtids":null,"events_done":3}"#;
         let at = Coordinate::new("b.7", 9);
-        let delivered = Delivered { until: at.clone(), gtid: None, events: 3 };
+        let delivered = Delivered { until: at.clone(), gtid: None, events: 3, gtids: None };
         assert_eq!(read(old), Position { delivered: Some(delivered), ..Position::new(at.clone(), None) });
         assert_eq!(read(&old.replace('3', "0")), Position::new(at.clone(), None));
-        let delivered =
-            Delivered { until: Coordinate::new("b.8", 4), gtid: Some(gtid(A, "nightly", 7)), events: u64::MAX };
+        let delivered = Delivered {
+            until: Coordinate::new("b.8", 4),
+            gtid: Some(gtid(A, "nightly", 7)),
+            events: u64::MAX,
+            gtids: None,
+        };
         let began = Some(Watermark::Gtids(set(&format!("{A}:1-3"))));
         let mut position = Position { delivered: Some(delivered), ..Position::new(at, Some(GtidSet::default())) }
             .with_beginning(began);

@@ -41,6 +41,12 @@ pub struct CatalogTable {
     pub engine: Option<String>,
     /// The server's guess, which may be off by half.
     pub estimated_rows: u64,
+    /// Of MariaDB: it keeps rows that are no more.
+    pub is_versioned: bool,
+    /// Of MariaDB: a UNIQUE key over long columns, for which it has a column that it does not show.
+    pub has_hash_key: bool,
+    /// A column is computed from others.
+    pub has_generated: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,14 +120,23 @@ async fn read_definitions(
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
-    let sql = format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE {of_these}");
-    let tables: Vec<(String, Option<String>, Option<u64>)> = connection.query(sql).await?;
+    let sql =
+        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
+    let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
 
     let mut definitions = Vec::with_capacity(tables.len());
-    let is_selected = |(table, ..): &(String, _, _)| names.iter().any(|name| *name.table == **table);
-    for (table, engine, estimated_rows) in tables.into_iter().filter(is_selected) {
+    let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
+    for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
         let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
-        definitions.push(CatalogTable { table, engine, estimated_rows: estimated_rows.unwrap_or(0) });
+        let (estimated_rows, is_versioned) = (estimated_rows.unwrap_or(0), table_type == "SYSTEM VERSIONED");
+        // MEMORY tables have such keys for themselves.
+        let is_hashed = |(of, ..): &&KeyRow| *of == *table.name().table && engine.as_deref() != Some("MEMORY");
+        let has_hash_key = keys.iter().filter(is_hashed).any(|(.., index_type)| index_type == "HASH");
+        let is_generated = |row: &ColumnRow| {
+            row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
+        };
+        let has_generated = columns.iter().any(is_generated);
+        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key, has_generated });
     }
     Ok(definitions)
 }
@@ -144,23 +159,24 @@ pub(super) fn read_definition(
         })
     };
     let columns = rows(0).map(|row| {
-        let [table, column, type_text, nullable, charset, collation] =
-            row.try_into().expect("six columns were asked for");
+        let [table, column, type_text, nullable, charset, collation, extra] =
+            row.try_into().expect("seven columns were asked for");
         let text = Option::unwrap_or_default;
-        (text(table), text(column), text(type_text), text(nullable), charset, collation)
+        (text(table), text(column), text(type_text), text(nullable), charset, collation, text(extra))
     });
     let keys = rows(1).map(|row| {
-        let [table, key, column, prefix, nullable] = row.try_into().expect("five columns were asked for");
+        let [table, key, column, prefix, nullable, index_type] = row.try_into().expect("six columns were asked for");
         let prefix = prefix.and_then(|prefix: String| prefix.parse().ok());
-        (table.unwrap_or_default(), key.unwrap_or_default(), column, prefix, nullable.unwrap_or_default())
+        let text = Option::unwrap_or_default;
+        (text(table), text(key), column, prefix, text(nullable), text(index_type))
     });
     Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
 }
 
-/// Table, column, type, whether it may be NULL, character set, collation.
-type ColumnRow = (String, String, String, String, Option<String>, Option<String>);
-/// Table, key, column, bytes of a prefix, whether it may be NULL.
-type KeyRow = (String, String, Option<String>, Option<u64>, String);
+/// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
+type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
+/// Table, key, column, bytes of a prefix, whether it may be NULL, how the key is made.
+type KeyRow = (String, String, Option<String>, Option<u64>, String, String);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
@@ -169,14 +185,14 @@ fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> St
 
 fn columns_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
          FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     )
 }
 
 fn keys_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE FROM information_schema.STATISTICS \
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS \
          WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
     )
 }
@@ -184,13 +200,12 @@ fn keys_statement(of_these: &str) -> String {
 /// The table of that name among the rows of several.
 fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow]) -> Result<Table, CatalogError> {
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
-    let collations = columns().map(|(.., collation)| collation.as_deref().map(Arc::from)).collect();
+    let collations = columns().map(|(.., collation, _)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
-        .map(|(_, column, type_text, nullable, charset, _)| read_column(&name, column, type_text, nullable, charset))
+        .map(|(_, column, type_text, nullable, charset, ..)| read_column(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
-    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable)| KeyPart {
-        key,
-        column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
+    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable, _)| {
+        KeyPart { key, column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES") }
     });
     let unique_keys = unique_keys(&columns, parts);
     Ok(Table::from(TableParts { name, version, columns, unique_keys }).with_collations(collations))
@@ -213,7 +228,11 @@ fn read_column(
         sql_type,
         type_text: type_text.to_owned(),
         nullable: nullable == "YES",
-        charset: charset.clone(),
+        // MariaDB's own types of text have none.
+        charset: match type_text {
+            "inet4" | "inet6" | "uuid" => Some("ascii".to_owned()),
+            _ => charset.clone(),
+        },
     })
 }
 
@@ -275,7 +294,8 @@ pub fn parse_type(text: &str) -> Option<SqlType> {
         "time" => SqlType::Time { fraction },
         "datetime" => SqlType::DateTime { fraction },
         "timestamp" => SqlType::Timestamp { fraction },
-        "char" => SqlType::Char,
+        // MariaDB's have their own form in the binlog only.
+        "char" | "inet4" | "inet6" | "uuid" => SqlType::Char,
         "varchar" => SqlType::VarChar,
         "tinytext" | "text" | "mediumtext" | "longtext" => SqlType::Text,
         "binary" => SqlType::Binary { length: first.unwrap_or(1) },
@@ -348,8 +368,8 @@ mod tests {
         ] {
             assert_eq!(parse_type(text), Some(expected), "{text}");
         }
-        assert_eq!(parse_type("uuid"), None);
-        assert_eq!(parse_type("inet6"), None);
+        assert_eq!(parse_type("inet6"), Some(SqlType::Char));
+        assert_eq!(parse_type("xmltype"), None);
     }
 
     #[test]

@@ -214,7 +214,7 @@ pub struct ServerFacts {
 }
 
 /// Variables that decide whether and how a server can be copied from.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 18] = [
     "server_id",
     "server_uuid",
     "log_bin",
@@ -226,6 +226,7 @@ const VARIABLES: [&str; 17] = [
     "log_slave_updates",
     "innodb_native_foreign_keys",
     "gtid_mode",
+    "gtid_strict_mode",
     "lower_case_table_names",
     "time_zone",
     "system_time_zone",
@@ -245,12 +246,17 @@ impl ServerFacts {
         let version = ServerVersion::parse(&version);
         let session_settings = session_settings(connection, &version).await?;
         connection.query_drop(&session_settings).await?;
+        let mut variables: HashMap<String, String> = variables.into_iter().collect();
+        if version.is_mariadb {
+            let name: Option<String> = connection.query_first(server_name_statement(true)).await?;
+            variables.insert("server_uuid".to_owned(), name.unwrap_or_default());
+        }
         let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
         Ok(ServerFacts {
             version,
             account: format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")),
             grants: Grants::parse(grants.iter().map(String::as_str)),
-            variables: variables.into_iter().collect(),
+            variables,
             session_settings,
         })
     }
@@ -273,7 +279,7 @@ impl ServerFacts {
         self.number("server_id")
     }
 
-    /// Empty on MariaDB.
+    /// The server's name: its UUID, or of MariaDB what stands for one. Empty before MySQL 5.6.
     pub fn server_uuid(&self) -> &str {
         self.variable("server_uuid")
     }
@@ -281,6 +287,11 @@ impl ServerFacts {
     /// Every new transaction has a GTID.
     pub fn gtid_mode_on(&self) -> bool {
         self.variable("gtid_mode").eq_ignore_ascii_case("ON")
+    }
+
+    /// Every new transaction has one, whichever kind.
+    pub fn has_gtids(&self) -> bool {
+        self.gtid_mode_on() || self.version.is_mariadb
     }
 
     pub fn log_bin(&self) -> bool {
@@ -343,6 +354,8 @@ pub struct BinlogGaps {
     pub ignored_databases: Vec<String>,
     /// Some of its changes come from another server.
     pub is_replica: bool,
+    /// The account may not see whether it is one.
+    pub may_be_replica: bool,
     /// Foreign keys of the tables by which a change of the parent changes rows of the table.
     pub cascades: Vec<Cascade>,
 }
@@ -356,21 +369,21 @@ pub struct Cascade {
 }
 
 impl BinlogGaps {
-    /// Of MySQL; on MariaDB nothing follows from it.
     pub async fn read(
         connection: &mut Conn,
         version: &ServerVersion,
         tables: &[CatalogTable],
     ) -> Result<BinlogGaps, mysql_async::Error> {
-        if version.is_mariadb {
-            return Ok(BinlogGaps::default());
-        }
         let status = first_row(connection, version.binlog_status_statement()).await?;
         let databases = |column| {
-            let text: Option<String> = status.as_ref().and_then(|row| row.get_opt(column)?.ok());
+            let text: Option<String> = status.as_ref().and_then(|row| row.as_ref()?.get_opt(column)?.ok());
             text.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
-        let replica = if version.is_mysql_since(8, 0, 22) { "SHOW REPLICA STATUS" } else { "SHOW SLAVE STATUS" };
+        let replica = match version {
+            _ if version.is_mysql_since(8, 0, 22) => "SHOW REPLICA STATUS",
+            _ if version.is_mariadb => "SHOW ALL SLAVES STATUS",
+            _ => "SHOW SLAVE STATUS",
+        };
         let replica = first_row(connection, replica).await?;
         let cascades: Vec<(String, String, String)> = connection
             .query(
@@ -382,7 +395,9 @@ impl BinlogGaps {
         Ok(BinlogGaps {
             logged_databases: databases("Binlog_Do_DB"),
             ignored_databases: databases("Binlog_Ignore_DB"),
-            is_replica: replica.is_some(),
+            is_replica: replica.as_ref().is_some_and(Option::is_some),
+            // MariaDB wants a privilege for that of which nothing else needs to be had.
+            may_be_replica: version.is_mariadb && replica.is_none(),
             cascades: cascades
                 .into_iter()
                 .map(|(database, table, name)| Cascade { table: TableName::new(&database, &table), name })
@@ -398,28 +413,31 @@ impl BinlogGaps {
     }
 }
 
-/// Nothing, too, if the account may not see it: [`check`] names the privilege.
-async fn first_row(connection: &mut Conn, statement: &str) -> Result<Option<Row>, mysql_async::Error> {
+/// The row, if there is one; nothing if the account may not see it: [`check`] names the privilege.
+async fn first_row(connection: &mut Conn, statement: &str) -> Result<Option<Option<Row>>, mysql_async::Error> {
     /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
     const REFUSED: u16 = 1227;
     match connection.query_first(statement).await {
         Err(mysql_async::Error::Server(error)) if error.code == REFUSED => Ok(None),
-        other => other,
+        other => other.map(Some),
     }
 }
 
 /// What of the tables' changes the binlog does not hold, for a task that follows it.
 pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGaps) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if facts.version.is_mariadb {
+    if facts.version.is_mariadb && facts.version.number < MARIADB_FOLLOWED_SINCE {
         findings.push(Finding {
             severity: Severity::Error,
             check: "server",
             found: format!("MariaDB {}", facts.version.text),
-            expected: "MySQL".into(),
-            hint: "Changes of MariaDB cannot be followed yet. A full load works: incremental: false.".into(),
+            expected: "MariaDB 10.5 or later".into(),
+            hint: "Changes of older servers are not followed. A full load works: incremental: false.".into(),
         });
     }
+    check_versioned(tables, &mut findings);
+    check_hash_keys(facts, tables, &mut findings);
+    check_generated(facts, tables, &mut findings);
     check_database_filters(tables, gaps, &mut findings);
     let replica_log =
         ["log_replica_updates", "log_slave_updates"].into_iter().find(|name| !facts.variable(name).is_empty());
@@ -437,6 +455,21 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
                  source. A server that replicates no more is told so by RESET REPLICA ALL;"
             ),
         });
+    } else if let Some(check) = replica_log
+        && gaps.may_be_replica
+        && !facts.variable(check).eq_ignore_ascii_case("ON")
+    {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            check,
+            found: format!("{}, and whether this is a replica is not shown", facts.variable(check)),
+            expected: "ON".into(),
+            hint: format!(
+                "What a replica replicates reaches its own binlog only with {check} = ON. GRANT SLAVE MONITOR ON *.* TO {}; lets \
+                 the task see whether it is one.",
+                facts.account
+            ),
+        });
     }
     if !gaps.cascades.is_empty() && !logs_cascades(facts) {
         let tables: std::collections::BTreeSet<&TableName> = gaps.cascades.iter().map(|key| &key.table).collect();
@@ -445,6 +478,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
             format!("ALTER TABLE {} DROP FOREIGN KEY {};", quote_table(&first.table), quote_identifier(&first.name));
         let server = match facts.version.is_mysql_since(9, 6, 0) {
             true => "restart the server with innodb_native_foreign_keys = OFF",
+            false if facts.version.is_mariadb => "MariaDB never logs them",
             false => "use MySQL 9.6 or later, which logs them",
         };
         findings.push(Finding {
@@ -464,6 +498,66 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
 /// Whether rows that a foreign key's action changes have row events: the server itself carries it out since 9.6.
 fn logs_cascades(facts: &ServerFacts) -> bool {
     facts.version.is_mysql_since(9, 6, 0) && !facts.variable("innodb_native_foreign_keys").eq_ignore_ascii_case("ON")
+}
+
+/// Whose binlog the tests have read.
+const MARIADB_FOLLOWED_SINCE: (u32, u32, u32) = (10, 5, 0);
+
+fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let versioned: Vec<&TableName> =
+        tables.iter().filter(|table| table.is_versioned).map(|table| table.table.name()).collect();
+    if !versioned.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "system-versioned tables",
+            found: list_names(&versioned),
+            expected: "none".into(),
+            hint: "The binlog shows what such a table keeps of its past as rows, and a delete as an update: changes of it cannot be \
+                   followed. Leave it out of `tables`, or copy it by a full load alone (incremental: false)."
+                .into(),
+        });
+    }
+}
+
+fn check_hash_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let hashed: Vec<&TableName> =
+        tables.iter().filter(|table| table.has_hash_key).map(|table| table.table.name()).collect();
+    if facts.version.is_mariadb && !hashed.is_empty() && facts.variable("binlog_row_metadata") != "FULL" {
+        findings.push(Finding {
+            severity: Severity::Error,
+            check: "UNIQUE keys over long columns",
+            found: list_names(&hashed),
+            expected: "binlog_row_metadata FULL".into(),
+            hint: "The server adds a column to such a table that it does not show: SET GLOBAL binlog_row_metadata = 'FULL'; tells it \
+                   from the others in the binlog."
+                .into(),
+        });
+    }
+}
+
+/// Measured of 11.8.9, where images of updates and deletes lack generated columns; those of 10.11.18 have them.
+const GENERATED_LEFT_OUT_SINCE: (u32, u32, u32) = (11, 8, 0);
+const GENERATED_LOGGED_UNTIL: (u32, u32, u32) = (10, 12, 0);
+
+fn check_generated(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let generated: Vec<&TableName> =
+        tables.iter().filter(|table| table.has_generated).map(|table| table.table.name()).collect();
+    let version = facts.version.number;
+    if !facts.version.is_mariadb || generated.is_empty() || version < GENERATED_LOGGED_UNTIL {
+        return;
+    }
+    let is_certain = version >= GENERATED_LEFT_OUT_SINCE;
+    findings.push(Finding {
+        severity: if is_certain { Severity::Error } else { Severity::Warning },
+        check: "generated columns",
+        found: list_names(&generated),
+        expected: "none".into(),
+        hint: format!(
+            "{} generated columns out of what it logs of updates and deletes, so that their values are not to be had: leave the tables \
+             out, or copy them by a full load alone (incremental: false).",
+            if is_certain { "MariaDB 11.8 leaves" } else { "MariaDB 11.8, and perhaps this version, leaves" }
+        ),
+    });
 }
 
 fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: &mut Vec<Finding>) {
@@ -514,9 +608,19 @@ fn xid(format: u32, gtrid_bytes: usize, data: &[u8]) -> String {
     format!("X'{}',X'{}',{format}", hex(gtrid), hex(bqual))
 }
 
+/// What tells a server from others, and the same one again.
+pub(super) fn server_name_statement(is_mariadb: bool) -> &'static str {
+    if is_mariadb { "SELECT CONCAT('server_id ', @@GLOBAL.server_id)" } else { "SELECT @@GLOBAL.server_uuid" }
+}
+
+/// MariaDB: those that are in the binlog, which are all that a dump can send.
+pub(super) fn executed_statement(is_mariadb: bool) -> &'static str {
+    if is_mariadb { "SELECT @@GLOBAL.gtid_binlog_pos" } else { "SELECT @@GLOBAL.gtid_executed" }
+}
+
 /// The transactions that have been executed.
-pub async fn executed(connection: &mut Conn) -> Result<GtidSet, mysql_async::Error> {
-    let text: Option<String> = connection.query_first("SELECT @@GLOBAL.gtid_executed").await?;
+pub async fn executed(connection: &mut Conn, facts: &ServerFacts) -> Result<GtidSet, mysql_async::Error> {
+    let text: Option<String> = connection.query_first(executed_statement(facts.version.is_mariadb)).await?;
     text.unwrap_or_default().parse().map_err(|error| mysql_async::Error::Other(Box::new(error)))
 }
 
@@ -753,7 +857,18 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             hint: "Set server_id: a server without one refuses replicas.".into(),
         });
     }
-    if !facts.version.is_mariadb && !facts.gtid_mode_on() {
+    if facts.version.is_mariadb && !facts.variable("gtid_strict_mode").eq_ignore_ascii_case("ON") {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            check: "gtid_strict_mode",
+            found: facts.variable("gtid_strict_mode").to_owned(),
+            expected: "ON".into(),
+            hint: "SET GLOBAL gtid_strict_mode = ON; without it the server lets transactions into its binlog whose number does not \
+                   grow in its domain, and a task stops at such a one."
+                .into(),
+        });
+    }
+    if !facts.has_gtids() {
         findings.push(Finding {
             severity: Severity::Warning,
             check: "gtid_mode",
@@ -1002,7 +1117,14 @@ mod tests {
     fn table(database: &str, table: &str) -> CatalogTable {
         let name = TableName::new(database, table);
         let parts = TableParts { name, version: 1, columns: Vec::new(), unique_keys: Vec::new() };
-        CatalogTable { table: Table::from(parts), engine: None, estimated_rows: 0 }
+        CatalogTable {
+            table: Table::from(parts),
+            engine: None,
+            estimated_rows: 0,
+            is_versioned: false,
+            has_hash_key: false,
+            has_generated: false,
+        }
     }
 
     /// Severity, and everything said.
@@ -1065,9 +1187,25 @@ mod tests {
     }
 
     #[test]
-    fn mariadb_is_not_followed_yet() {
-        let found = gaps("10.11.14-MariaDB", &[], &BinlogGaps::default());
+    fn mariadb_is_followed_from_10_5_on() {
+        assert_eq!(gaps("10.5.1-MariaDB", &[], &BinlogGaps::default()), []);
+        let found = gaps("10.4.34-MariaDB", &[], &BinlogGaps::default());
         let [(Severity::Error, text)] = found.as_slice() else { panic!("{found:?}") };
         assert!(text.contains("incremental: false"), "{text}");
+        let off = &[("log_slave_updates", "OFF")];
+        let found = gaps("10.11.14-MariaDB", off, &BinlogGaps { may_be_replica: true, ..Default::default() });
+        let [(Severity::Warning, text)] = found.as_slice() else { panic!("{found:?}") };
+        assert!(text.contains("GRANT SLAVE MONITOR"), "{text}");
+        assert_eq!(gaps("10.11.14-MariaDB", off, &BinlogGaps::default()), []);
+    }
+
+    #[test]
+    fn history_that_a_table_keeps_is_not_followed() {
+        let (facts, table) =
+            (facts(&[], &[REPLICATION]), CatalogTable { is_versioned: true, ..table("shop", "orders") });
+        let found = check_gaps(&facts, &[table], &BinlogGaps::default());
+        let [finding] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(finding.to_string(), "system-versioned tables is shop.orders, expected none");
+        assert_eq!(finding.severity, Severity::Error);
     }
 }

@@ -45,7 +45,9 @@ impl DumpError {
         let (at, reason) = (at.clone(), message.clone());
         Ok(match () {
             // First, because this one also talks of purged binlogs.
-            () if says(&["has more gtids than"]) => DumpError::OtherHistory { at, reason },
+            () if says(&["has more gtids than", "is not in the master's binlog", "missing the gtid"]) => {
+                DumpError::OtherHistory { at, reason }
+            }
             () if says(&["purged", "could not find first log", "could not find next log", "could not open log"]) => {
                 DumpError::Gone { at, reason }
             }
@@ -167,6 +169,21 @@ mod tests {
                 "Replica has more GTIDs than the source has, using the source's SERVER_UUID. This may indicate that the the \
                  last binary log file was truncated or lost, e.g., after a power failure when sync_binlog != 1. …",
                 "history is no longer the one",
+            ),
+            (
+                "Error: connecting slave requested to start from GTID 0-4-100, which is not in the master's binlog. Since the \
+                 master's binlog contains GTIDs with higher sequence numbers, it probably means that the slave has diverged …",
+                "history is no longer the one",
+            ),
+            (
+                "The binlog on the master is missing the GTID 0-4-7 requested by the slave (even though both a prior and a \
+                 subsequent sequence number does exist), and GTID strict mode is enabled.",
+                "history is no longer the one",
+            ),
+            (
+                "Could not find GTID state requested by slave in any binlog files. Probably the slave state is too old and \
+                 required binlog files have been purged.",
+                "are no longer on the server",
             ),
             (
                 "binlog truncated in the middle of event; consider out of disk space on source; the first event …",

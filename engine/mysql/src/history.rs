@@ -54,7 +54,7 @@ use super::binlog::type_text_of_map;
 use super::ddl::{self, Effect, UnloggedRows};
 use tidegate_model::names::fold;
 use tidegate_model::{
-    Coordinate, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
+    Coordinate, Delivered, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
 };
 
 /// One entry of the history, as the checkpoint keeps it.
@@ -315,8 +315,8 @@ pub struct History {
     judge: Judge,
     /// Statements at which reading does not stop.
     pass: Vec<Coordinate>,
-    /// Read by coordinate, statements before it have been judged by an earlier run, too.
-    judged_until: Option<Coordinate>,
+    /// Statements before it have been judged by an earlier run, too, where a position goes back behind what is delivered.
+    judged_until: Option<Delivered>,
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
@@ -440,14 +440,14 @@ impl History {
             };
             now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
-        let delivered = position.delivered.as_ref().filter(|_| position.gtids.is_none());
+        let is_back = |delivered: &&Delivered| position.gtids.is_none() || delivered.gtids.is_some();
         History {
             captured,
             rules,
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
             pass: Vec::new(),
-            judged_until: delivered.map(|delivered| delivered.until.clone()),
+            judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
             record,
         }
@@ -579,7 +579,10 @@ impl History {
             let tables: Vec<TableName> =
                 tables.filter(|table| ddl::mentions(sql, database, table, self.rules.names)).cloned().collect();
             let statement = ddl::first_words(sql);
-            let is_judged = self.judged_until.as_ref().is_some_and(|until| here.at < until);
+            let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
+                Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
+                None => *here.at < delivered.until,
+            });
             if !is_judged && !self.pass.contains(here.at) {
                 return Err(HistoryError::StatementFormat { tables, statement });
             }

@@ -283,6 +283,7 @@ impl Follower<'_> {
             decoder.set_heartbeats_from(binlog_end(&mut connection)?);
         }
         let start = match &position.gtids {
+            Some(gtids) if connection.is_mariadb() => DumpStart::Domains(gtids.to_string()),
             Some(gtids) => DumpStart::Gtids(gtids.encode()),
             None => DumpStart::File {
                 file: position.coordinate.file.as_bytes().to_vec(),

@@ -83,6 +83,8 @@ enum Form {
     DateTime,
     /// A number that fits 16 bits, sent in 64.
     Enum,
+    ShortEnum,
+    ShortSet,
     Bytes,
 }
 
@@ -174,6 +176,9 @@ fn form(sql_type: &SqlType, received: &ColumnInfo) -> Option<Form> {
         SqlType::Time { .. } => (Form::Time, matches!(sent, MYSQL_TYPE_TIME | MYSQL_TYPE_TIME2)),
         SqlType::DateTime { .. } => (Form::DateTime, matches!(sent, MYSQL_TYPE_DATETIME | MYSQL_TYPE_DATETIME2)),
         SqlType::Timestamp { .. } => (Form::DateTime, matches!(sent, MYSQL_TYPE_TIMESTAMP | MYSQL_TYPE_TIMESTAMP2)),
+        // MariaDB sends what fits as 32 bits.
+        SqlType::Enum { .. } if sent == MYSQL_TYPE_LONG => (Form::ShortEnum, true),
+        SqlType::Set { .. } if sent == MYSQL_TYPE_LONG => (Form::ShortSet, true),
         SqlType::Enum { .. } => (Form::Enum, sent == MYSQL_TYPE_LONGLONG),
         SqlType::Set { .. } => (Form::U64, sent == MYSQL_TYPE_LONGLONG),
         SqlType::Char
@@ -210,6 +215,8 @@ fn append(form: Form, rest: &mut &[u8], values: &mut Values) -> Option<()> {
         (Form::Time, Values::I64(out)) => out.push(parse_time(take_packed(rest)?)?),
         (Form::DateTime, Values::I64(out)) => out.push(parse_datetime(take_packed(rest)?)?),
         (Form::Enum, Values::U16(out)) => out.push(u64::from_le_bytes(take(rest)?).try_into().ok()?),
+        (Form::ShortEnum, Values::U16(out)) => out.push(u32::from_le_bytes(take(rest)?).try_into().ok()?),
+        (Form::ShortSet, Values::U64(out)) => out.push(u32::from_le_bytes(take(rest)?).into()),
         (Form::Bytes, Values::Bytes { data, offsets }) => push_bytes(data, offsets, take_bytes(rest)?),
         _ => unreachable!("form and builder are made from the same column"),
     }

@@ -15,25 +15,31 @@
 //! Images must be complete (`binlog_row_image=FULL`): the null bits run over the columns present only, and a column that is
 //! absent is not NULL. The caller checks that before it decodes.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::datatypes::i256;
 
-use super::binlog::event::{Input, Short};
+use super::binlog::event::{Input, Short, has_column};
+use super::binlog::inflate;
 use super::binlog::table_map::{TableMap, WireType, check_against};
 use super::binlog::{Fault, RowsAction, RowsEvent};
 use super::charset::{Charset, InvalidText};
 use super::jsonb::{self, JsonError};
 use tidegate_model::builder::push_bytes;
 use tidegate_model::types::{ZERO_DATETIME, date_from_parts, datetime_from_parts};
-use tidegate_model::{ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
+use tidegate_model::{Column, ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
 
 /// How to read the row images of one table map into the builders of one table version.
 #[derive(Debug)]
 pub struct RowPlan {
     table: Arc<Table>,
     columns: Vec<ImageColumn>,
+    /// Also those behind the table's own, which hold eight bytes each.
+    column_count: usize,
     json_count: usize,
+    /// No value may be larger when it is unpacked.
+    value_bytes_max: usize,
 }
 
 /// One column: where its bytes end and what they mean.
@@ -88,6 +94,27 @@ enum ImageColumn {
     Json {
         length_bytes: u8,
     },
+    /// MariaDB's times in its format before 10.1, with digits of a fraction.
+    HiresTime(Hires),
+    HiresDateTime(Hires),
+    HiresTimestamp(Hires),
+    /// MariaDB's types whose values are text, without trailing zero bytes.
+    Inet4,
+    Inet6,
+    Uuid,
+    /// Packed by MariaDB, value by value.
+    Compressed {
+        length_bytes: u8,
+        charset: Charset,
+    },
+}
+
+/// A big-endian number of units, which are a second's decimal parts.
+#[derive(Clone, Copy, Debug)]
+struct Hires {
+    bytes: u8,
+    /// Microseconds per unit.
+    unit: i64,
 }
 
 /// The bytes behind a second, big endian.
@@ -121,6 +148,8 @@ enum ValueFault {
     Json(#[from] JsonError),
     #[error("the event has changes of a document that is NULL")]
     NothingToChange,
+    #[error("the compressed value is larger than `memory` allows")]
+    TooLarge,
 }
 
 impl From<Short> for ValueFault {
@@ -138,7 +167,7 @@ impl RowPlan {
             .iter()
             .zip(table.columns())
             .map(|(&wire, column)| {
-                image_column(wire, &column.sql_type, column.charset.as_deref()).ok_or_else(|| Fault::Value {
+                image_column(wire, column).ok_or_else(|| Fault::Value {
                     table: table.name().clone(),
                     column: column.name.clone(),
                     reason: format!("character set {:?} is unknown", column.charset.as_deref().unwrap_or_default()),
@@ -146,7 +175,13 @@ impl RowPlan {
             })
             .collect::<Result<_, _>>()?;
         let json_count = columns.iter().filter(|column| matches!(column, ImageColumn::Json { .. })).count();
-        Ok(RowPlan { table, columns, json_count })
+        let column_count = types.len();
+        Ok(RowPlan { table, columns, column_count, json_count, value_bytes_max: usize::MAX })
+    }
+
+    /// No value may be larger when it is unpacked.
+    pub fn with_value_bytes_max(self, value_bytes_max: usize) -> RowPlan {
+        RowPlan { value_bytes_max, ..self }
     }
 
     pub fn table(&self) -> &Arc<Table> {
@@ -164,15 +199,19 @@ impl RowPlan {
         kinds: &mut Vec<RowKind>,
         sequences: &mut Vec<u32>,
     ) -> Result<u32, Fault> {
-        if event.column_count != self.columns.len() {
+        if event.column_count != self.column_count {
             return Err(Fault::Damaged("its column count is not that of its table map"));
         }
-        if let Some(missing) = event.first_missing() {
+        if let Some(missing) = event.first_missing(self.table.columns().len()) {
             return Err(Fault::PartialImage {
                 table: self.table.name().clone(),
                 column: self.table.columns()[missing].name.clone(),
             });
         }
+        let visible = self.table.columns().len();
+        // MariaDB 11 leaves them out of updates and deletes.
+        let hidden_in = |bits: &[u8]| (visible..event.column_count).filter(|&column| has_column(bits, column)).count();
+        let (hidden, hidden_after) = (hidden_in(event.present), hidden_in(event.present_after));
         let columns = &mut rows.columns[..];
         let mut input = Input::new(event.rows);
         let decoded = match event.action {
@@ -181,7 +220,7 @@ impl RowPlan {
                 let start = sequence;
                 let mut decoded = Ok(());
                 while decoded.is_ok() && !input.is_empty() {
-                    decoded = decode_image(&self.columns, &mut input, columns, &mut Whole);
+                    decoded = decode_image(self, hidden, &mut input, columns, &mut Whole);
                     sequence += 1;
                 }
                 kinds.resize(kinds.len() + (sequence - start) as usize, kind);
@@ -191,8 +230,8 @@ impl RowPlan {
             RowsAction::Update => {
                 let mut decoded = Ok(());
                 while decoded.is_ok() && !input.is_empty() {
-                    decoded = decode_image(&self.columns, &mut input, columns, &mut Whole)
-                        .and_then(|()| decode_image(&self.columns, &mut input, columns, &mut Whole));
+                    decoded = decode_image(self, hidden, &mut input, columns, &mut Whole)
+                        .and_then(|()| decode_image(self, hidden_after, &mut input, columns, &mut Whole));
                     kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
                     sequences.extend([sequence; 2]);
                     sequence += 1;
@@ -212,10 +251,14 @@ impl RowPlan {
         };
         decoded.map_err(|(index, fault)| Fault::Value {
             table: self.table.name().clone(),
-            column: self.table.columns()[index].name.clone(),
+            column: self.column_name(index),
             reason: fault.to_string(),
         })?;
         Ok(sequence)
+    }
+
+    fn column_name(&self, index: usize) -> String {
+        self.table.columns().get(index).map_or("(hidden)", |column| &column.name).to_owned()
     }
 
     /// ```text
@@ -227,7 +270,7 @@ impl RowPlan {
         columns: &mut [ColumnBuilder],
     ) -> Result<(), (usize, ValueFault)> {
         let mut before = Kept { documents: Vec::with_capacity(self.json_count) };
-        decode_image(&self.columns, input, columns, &mut before)?;
+        decode_image(self, 0, input, columns, &mut before)?;
         let options = input.lenenc().map_err(|short| (0, short.into()))?;
         let bits: &[u8] = if options & 1 != 0 {
             input.take(self.json_count.div_ceil(8)).map_err(|short| (0, short.into()))?
@@ -235,7 +278,7 @@ impl RowPlan {
             &[]
         };
         let mut after = Changed { before: before.documents.into_iter(), bits, order: 0 };
-        decode_image(&self.columns, input, columns, &mut after)
+        decode_image(self, 0, input, columns, &mut after)
     }
 }
 
@@ -299,21 +342,30 @@ impl<'a, I: Iterator<Item = Option<&'a [u8]>>> Documents<'a> for Changed<'a, I> 
 }
 
 fn decode_image<'a>(
-    plan: &[ImageColumn],
+    plan: &RowPlan,
+    hidden: usize,
     input: &mut Input<'a>,
     columns: &mut [ColumnBuilder],
     documents: &mut impl Documents<'a>,
 ) -> Result<(), (usize, ValueFault)> {
-    let nulls = input.take(plan.len().div_ceil(8)).map_err(|short| (0, short.into()))?;
-    for (index, (image, column)) in plan.iter().zip(columns).enumerate() {
+    let nulls = input.take((columns.len() + hidden).div_ceil(8)).map_err(|short| (0, short.into()))?;
+    let value_bytes_max = plan.value_bytes_max;
+    let behind = columns.len()..columns.len() + hidden;
+    for (index, (image, column)) in plan.columns.iter().zip(columns).enumerate() {
         if nulls[index >> 3] & 1 << (index & 7) != 0 {
             if matches!(image, ImageColumn::Json { .. }) {
                 documents.null();
             }
             column.append_null();
         } else {
-            decode_value(image, input, &mut column.values, documents).map_err(|fault| (index, fault))?;
+            decode_value(image, input, &mut column.values, documents, value_bytes_max)
+                .map_err(|fault| (index, fault))?;
             column.append_valid();
+        }
+    }
+    for index in behind {
+        if nulls[index >> 3] & 1 << (index & 7) == 0 {
+            input.take(8).map_err(|short| (index, short.into()))?;
         }
     }
     Ok(())
@@ -325,6 +377,7 @@ fn decode_value<'a>(
     input: &mut Input<'a>,
     values: &mut Values,
     documents: &mut impl Documents<'a>,
+    value_bytes_max: usize,
 ) -> Result<(), ValueFault> {
     match (*image, values) {
         (ImageColumn::I8, Values::I8(v)) => v.push(input.u8()? as i8),
@@ -390,13 +443,124 @@ fn decode_value<'a>(
             documents.write(input.take(length)?, data)?;
             offsets.push(data.len() as i32);
         }
+        (ImageColumn::HiresTime(hires), Values::I64(v)) => v.push(hires_time(hires, input)?),
+        (ImageColumn::HiresDateTime(hires), Values::I64(v)) => v.push(hires_datetime(hires, input)?),
+        (ImageColumn::HiresTimestamp(hires), Values::I64(v)) => v.push(hires_timestamp(hires, input)?),
+        (ImageColumn::Inet4, Values::Bytes { data, offsets }) => {
+            let [a, b, c, d] = padded(input)?;
+            // A Vec takes everything.
+            let _ = write!(data, "{a}.{b}.{c}.{d}");
+            offsets.push(data.len() as i32);
+        }
+        (ImageColumn::Inet6, Values::Bytes { data, offsets }) => {
+            write_inet6(padded(input)?, data);
+            offsets.push(data.len() as i32);
+        }
+        (ImageColumn::Uuid, Values::Bytes { data, offsets }) => {
+            for (index, byte) in padded::<16>(input)?.into_iter().enumerate() {
+                if matches!(index, 4 | 6 | 8 | 10) {
+                    data.push(b'-');
+                }
+                let _ = write!(data, "{byte:02x}");
+            }
+            offsets.push(data.len() as i32);
+        }
+        (ImageColumn::Compressed { length_bytes, charset }, Values::Bytes { data, offsets }) => {
+            let length = input.length(length_bytes)?;
+            let packed = input.take(length)?;
+            if matches!(charset, Charset::Utf8mb4 | Charset::Utf8mb3 | Charset::Binary) {
+                unpack_value(packed, value_bytes_max, data)?;
+            } else {
+                let mut text = Vec::new();
+                unpack_value(packed, value_bytes_max, &mut text)?;
+                charset.decode(&text, data)?;
+            }
+            offsets.push(data.len() as i32);
+        }
         _ => unreachable!("a plan is made together with its builders' table"),
     }
     Ok(())
 }
 
+/// Bytes behind their length, with the zeros that the binlog leaves out.
+fn padded<const N: usize>(input: &mut Input<'_>) -> Result<[u8; N], ValueFault> {
+    let length = input.u8()? as usize;
+    let stored = input.take(length)?;
+    let mut bytes = [0; N];
+    bytes.get_mut(..length).ok_or(ValueFault::Invalid("address or UUID"))?.copy_from_slice(stored);
+    Ok(bytes)
+}
+
+/// As the server writes it: the longest run of zeros is left out, also one of one word; an IPv4 address at the end is written as such.
+fn write_inet6(bytes: [u8; 16], out: &mut Vec<u8>) {
+    let words: [u16; 8] = std::array::from_fn(|i| u16::from_be_bytes([bytes[2 * i], bytes[2 * i + 1]]));
+    let (mut gap, mut run) = (0..0, 0..0);
+    for (index, &word) in words.iter().enumerate() {
+        run = if word != 0 { index + 1..index + 1 } else { run.start..index + 1 };
+        // The first of those that are equally long.
+        if run.len() > gap.len() {
+            gap = run.clone();
+        }
+    }
+    let is_ipv4 = gap.start == 0 && (gap.len() == 6 || (gap.len() == 5 && words[5] == 0xffff));
+    let mut index = 0;
+    while index < words.len() {
+        if index == gap.start && !gap.is_empty() {
+            out.extend_from_slice(if index == 0 { b"::" } else { b":" });
+            index = gap.end;
+        } else if index == 6 && is_ipv4 {
+            let [.., a, b, c, d] = bytes;
+            let _ = write!(out, "{a}.{b}.{c}.{d}");
+            return;
+        } else {
+            let _ = write!(out, "{:x}", words[index]);
+            index += 1;
+            if index < words.len() {
+                out.push(b':');
+            }
+        }
+    }
+}
+
+/// A value that MariaDB has packed.
+///
+/// ```text
+/// nothing                                               the empty value
+/// 00 │ value
+/// 80 | 08 without a zlib header | bytes of the length │ length, big endian │ zlib
+/// ```
+fn unpack_value(packed: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+    const PACKED: ValueFault = ValueFault::Invalid("compressed value");
+    match packed.split_first() {
+        None => Ok(()),
+        Some((0, value)) => {
+            out.extend_from_slice(value);
+            Ok(())
+        }
+        Some((&head, rest)) => {
+            let length_bytes = (head & 0x07) as usize;
+            if head & 0xf0 != 0x80 || !(1..=4).contains(&length_bytes) {
+                return Err(PACKED);
+            }
+            let (length, zlib) = rest.split_at_checked(length_bytes).ok_or(ValueFault::Short)?;
+            let length = big_endian(length) as usize;
+            if length > bytes_max {
+                return Err(ValueFault::TooLarge);
+            }
+            inflate(zlib, length, head & 0x08 == 0, out).ok_or(PACKED)
+        }
+    }
+}
+
 /// `None` for text in a character set that is unknown. The types have been checked to fit.
-fn image_column(wire: WireType, sql_type: &SqlType, charset: Option<&str>) -> Option<ImageColumn> {
+fn image_column(wire: WireType, column: &Column) -> Option<ImageColumn> {
+    let (sql_type, charset) = (&column.sql_type, column.charset.as_deref());
+    match (wire, column.type_text.as_str()) {
+        (WireType::Fixed { .. }, "inet4") => return Some(ImageColumn::Inet4),
+        (WireType::Fixed { .. }, "inet6") => return Some(ImageColumn::Inet6),
+        (WireType::Fixed { .. }, "uuid") => return Some(ImageColumn::Uuid),
+        _ => {}
+    }
     let unsigned = matches!(sql_type, SqlType::Int { unsigned: true, .. });
     let string = |length_bytes| {
         if !sql_type.is_text() {
@@ -407,6 +571,13 @@ fn image_column(wire: WireType, sql_type: &SqlType, charset: Option<&str>) -> Op
             Charset::Utf8mb4 | Charset::Utf8mb3 => Some(ImageColumn::Bytes { length_bytes }),
             charset => Some(ImageColumn::Text { length_bytes, charset }),
         }
+    };
+    let compressed = |length_bytes| {
+        let charset = match sql_type.is_text() {
+            true => charset.map_or(Some(Charset::Utf8mb4), Charset::from_name)?,
+            false => Charset::Binary,
+        };
+        Some(ImageColumn::Compressed { length_bytes, charset })
     };
     Some(match wire {
         WireType::Int(1) if unsigned => ImageColumn::U8,
@@ -435,9 +606,25 @@ fn image_column(wire: WireType, sql_type: &SqlType, charset: Option<&str>) -> Op
         WireType::Time(digits) => ImageColumn::Time(Fraction::new(digits)),
         WireType::DateTime(digits) => ImageColumn::DateTime(Fraction::new(digits)),
         WireType::Timestamp(digits) => ImageColumn::Timestamp(Fraction::new(digits)),
-        WireType::OldTime => ImageColumn::OldTime,
-        WireType::OldDateTime => ImageColumn::OldDateTime,
-        WireType::OldTimestamp => ImageColumn::OldTimestamp,
+        WireType::OldTime | WireType::OldDateTime | WireType::OldTimestamp => match (wire, sql_type) {
+            (WireType::OldTime, SqlType::Time { fraction: 1.. }) => {
+                ImageColumn::HiresTime(Hires::new(sql_type, [3, 4, 4, 5, 5, 5, 6]))
+            }
+            (WireType::OldDateTime, SqlType::DateTime { fraction: 1.. }) => {
+                ImageColumn::HiresDateTime(Hires::new(sql_type, [5, 6, 6, 7, 7, 7, 8]))
+            }
+            (WireType::OldTimestamp, SqlType::Timestamp { fraction: 1.. }) => {
+                ImageColumn::HiresTimestamp(Hires::new(sql_type, [0, 1, 1, 2, 2, 3, 3]))
+            }
+            (WireType::OldTime, _) => ImageColumn::OldTime,
+            (WireType::OldDateTime, _) => ImageColumn::OldDateTime,
+            _ => ImageColumn::OldTimestamp,
+        },
+        WireType::CompressedVariable { bytes_max } => return compressed(prefix(bytes_max)),
+        WireType::CompressedBlob(length_bytes) => return compressed(length_bytes),
+        WireType::Variable { bytes_max } if *sql_type == SqlType::Vector => {
+            ImageColumn::Bytes { length_bytes: prefix(bytes_max) }
+        }
         WireType::Fixed { bytes_max } if !sql_type.is_text() => {
             ImageColumn::Padded { length_bytes: prefix(bytes_max), length: bytes_max }
         }
@@ -549,6 +736,52 @@ fn time(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
     }
     let microseconds = ((hour * 60 + minute) * 60 + second) as i64 * 1_000_000 + microsecond;
     Ok(if negative { -microseconds } else { microseconds })
+}
+
+impl Hires {
+    /// `bytes` by the digits of the fraction.
+    fn new(sql_type: &SqlType, bytes: [u8; 7]) -> Hires {
+        let fraction = match *sql_type {
+            SqlType::Time { fraction } | SqlType::DateTime { fraction } | SqlType::Timestamp { fraction } => fraction,
+            _ => 0,
+        };
+        let digits = usize::from(fraction.min(6));
+        Hires { bytes: bytes[digits], unit: 10_i64.pow(6 - digits as u32) }
+    }
+
+    fn read(self, input: &mut Input<'_>) -> Result<i64, Short> {
+        Ok(big_endian(input.take(self.bytes as usize)?) as i64)
+    }
+}
+
+/// Units above the smallest time, which is less than -838:59:59.
+fn hires_time(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    const SECONDS: i64 = 839 * 3600;
+    let zero = SECONDS * (1_000_000 / hires.unit);
+    let microseconds = (hires.read(input)? - zero).checked_mul(hires.unit).ok_or(TIME)?;
+    if microseconds.abs() >= SECONDS * 1_000_000 { Err(TIME) } else { Ok(microseconds) }
+}
+
+/// ```text
+/// (((((year * 13 + month) * 32 + day) * 24 + hour) * 60 + minute) * 60 + second) * units of a second + fraction
+/// ```
+fn hires_datetime(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    const DAY: i64 = 86_400_000_000;
+    let packed = hires.read(input)?.checked_mul(hires.unit).filter(|packed| *packed >= 0).ok_or(DATETIME)?;
+    let (days, microsecond) = (packed / DAY, packed % DAY);
+    let (months, day) = (days / 32, days % 32);
+    let year = u32::try_from(months / 13).ok().filter(|year| *year <= 9999).ok_or(DATETIME)?;
+    Ok(datetime_from_parts(year, (months % 13) as u32, day as u32, microsecond as u64))
+}
+
+fn hires_timestamp(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
+    let seconds = u32::from_be_bytes(input.array()?);
+    let microseconds = hires.read(input)? * hires.unit;
+    Ok(match (seconds, microseconds) {
+        (0, 0) => ZERO_DATETIME,
+        (_, 1_000_000..) => return Err(DATETIME),
+        _ => seconds as i64 * 1_000_000 + microseconds,
+    })
 }
 
 /// Before MySQL 5.6: the decimal digits hhmmss as a signed number of three bytes.

@@ -34,7 +34,11 @@
 //! give their numbers to others. It is never behind, not even as a replica that is given its own back. Between the binlog and
 //! the commit a transaction is not yet executed and has been sent already; then it is in `gtid_owned`. Those of other servers
 //! may come by replication.
+//!
+//! *MariaDB* has no UUIDs, so its `server_id` names a server, as in its GTIDs. It has no set of what is purged: that is what
+//! the oldest file says was before it.
 
+use super::connection::{executed_statement, quote_text, server_name_statement};
 use super::dump_error::DumpError;
 use super::wire::{ConnectOptions, Connection, TextResult};
 use crate::MysqlError;
@@ -74,9 +78,11 @@ impl<'a> Server<'a> {
             }
             return Ok(Server { connection, connect, uuid, gtids: None });
         }
-        // Owned before executed: a transaction goes from one to the other.
-        let results = connection
-            .query("SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_owned; SELECT @@GLOBAL.gtid_executed")?;
+        // Owned before executed: a transaction goes from one to the other. On MariaDB, what counts is what stands in the binlog.
+        let is_mariadb = connection.is_mariadb();
+        let owned = if is_mariadb { "SELECT ''" } else { "SELECT @@GLOBAL.gtid_owned" };
+        let (name, executed) = (server_name_statement(is_mariadb), executed_statement(is_mariadb));
+        let results = connection.query(&format!("{name}; {owned}; {executed}"))?;
         let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
         let mut next = || values.next().unwrap_or_default();
         let uuid = next().to_owned();
@@ -118,7 +124,13 @@ impl<'a> Server<'a> {
     /// What it has purged. Asked for where it counts: behind a look at the files, or one that was purged in between would be
     /// gone and not purged.
     fn purged(&mut self) -> Result<GtidSet, MysqlError> {
-        let results = self.connection.query("SELECT @@GLOBAL.gtid_purged")?;
+        let results = if self.connection.is_mariadb() {
+            let files = binlog_files(&self.connection.query("SHOW BINARY LOGS")?);
+            let oldest = files.first().map(|(name, _)| quote_text(name)).unwrap_or_default();
+            self.connection.query(&format!("SELECT BINLOG_GTID_POS({oldest}, 4)"))?
+        } else {
+            self.connection.query("SELECT @@GLOBAL.gtid_purged")?
+        };
         results.first().and_then(TextResult::scalar).unwrap_or_default().parse().map_err(MysqlError::Gtids)
     }
 
@@ -184,7 +196,7 @@ pub fn binlog_file(connect: &ConnectOptions, uuid: &str, at: &Coordinate) -> Res
 }
 
 fn uuid_of(connection: &mut Connection) -> Result<String, MysqlError> {
-    let results = connection.query("SELECT @@GLOBAL.server_uuid")?;
+    let results = connection.query(server_name_statement(connection.is_mariadb()))?;
     Ok(results.first().and_then(TextResult::scalar).unwrap_or_default().to_owned())
 }
 
@@ -275,6 +287,7 @@ mod tests {
                 until: Coordinate::new(file, offset),
                 gtid: None,
                 events,
+                gtids: None,
             });
             let position = Position::new(Coordinate::new("b.000002", offset), None);
             missing_end(&files, &Position { delivered: until, ..position }, has_gtids)

@@ -12,7 +12,7 @@
 //! between P0 and there is older than the task, and every view shows its rows. One that stays prepared for longer is an
 //! operator's case: the task says its name, begins, and stops when it is committed after all.
 //!
-//! With GTIDs, what the executed set has is visible ([`snapshot`](super::snapshot)). By coordinate, the end of the binlog runs
+//! With GTIDs, what the executed set has is visible ([`snapshot`](super::snapshot)). By coordinate, and on MariaDB, the end of the binlog runs
 //! ahead of what is visible by what is being committed; that is still prepared, so it is waited for, too.
 
 use std::time::{Duration, Instant};
@@ -41,15 +41,14 @@ pub async fn begin(
     let mut connection = connection::session(connect, facts).await.map_err(MysqlError::Connection)?;
     let until = Instant::now() + WAIT;
     let mut left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
-    let began = if facts.gtid_mode_on() && !facts.version.is_mariadb {
-        Watermark::Gtids(connection::executed(&mut connection).await.map_err(MysqlError::Query)?)
-    } else {
-        let end = binlog_end(&mut connection, facts).await.map_err(MysqlError::Query)?;
-        if left.as_ref().is_some_and(Vec::is_empty) {
-            left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
-        }
-        end
+    let began = match facts.has_gtids() {
+        true => connection::executed(&mut connection, facts).await.map(Watermark::Gtids),
+        false => binlog_end(&mut connection, facts).await,
     };
+    let began = began.map_err(MysqlError::Query)?;
+    if !facts.gtid_mode_on() && left.as_ref().is_some_and(Vec::is_empty) {
+        left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
+    }
     connection.disconnect().await.map_err(MysqlError::Query)?;
     match left.as_deref() {
         Some([]) => {}

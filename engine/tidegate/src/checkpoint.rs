@@ -256,6 +256,8 @@ pub enum SourceIdentity {
     },
     /// Servers that share a history of GTIDs: any of them will do that has executed what the position says.
     GtidDomain,
+    /// The same of MariaDB.
+    MariadbDomains,
     BinlogFiles,
     /// The fingerprints tell whether its files are still cut into row groups as they were.
     Parquet {
@@ -269,6 +271,7 @@ impl std::fmt::Display for SourceIdentity {
         match self {
             SourceIdentity::Server { uuid } => write!(f, "server {uuid}"),
             SourceIdentity::GtidDomain => write!(f, "a server with GTIDs"),
+            SourceIdentity::MariadbDomains => write!(f, "a MariaDB server"),
             SourceIdentity::BinlogFiles => write!(f, "binlog files"),
             SourceIdentity::Parquet { folder, .. } => write!(f, "Parquet folder {folder}"),
         }

@@ -416,7 +416,10 @@ enum Addition {
 
 impl Addition {
     fn of(stored: &Checkpoint, selected: &TableSelection<()>, task: &Task, name: &TableName) -> Addition {
-        let is_server = matches!(stored.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        let is_server = matches!(
+            stored.source,
+            SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
+        );
         // A change of any table may have been sent.
         let has_followed = stored.position.is_some() || stored.ledger.as_ref().is_none_or(Ledger::all_done);
         let follows = is_server && task.incremental.is_some() && has_followed;
@@ -539,7 +542,10 @@ pub fn take_up_all(
 impl Checkpoint {
     /// Whether a message may have been sent.
     pub fn has_begun(&self) -> bool {
-        let is_server = matches!(self.source, SourceIdentity::Server { .. } | SourceIdentity::GtidDomain);
+        let is_server = matches!(
+            self.source,
+            SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
+        );
         // A server's position is on disk before the first row leaves, that of files after it was delivered.
         self.ledger.is_some()
             || self.position.is_some()

@@ -24,6 +24,10 @@ impl Mysql {
         Ok(Mysql { connection: Some(connection), runtime })
     }
 
+    pub(crate) fn is_mariadb(&mut self) -> bool {
+        self.query_one::<String>("SELECT VERSION()").contains("MariaDB")
+    }
+
     pub(crate) fn run(&mut self, statement: impl AsRef<str>) {
         let statement = statement.as_ref();
         self.try_run(statement).unwrap_or_else(|error| panic!("{error}\n{}", shortened(statement)));

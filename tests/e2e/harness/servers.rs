@@ -27,6 +27,12 @@ impl Servers {
         Some(Servers { mysql, mysql_nogtid, kafka, kafka_sasl })
     }
 
+    /// Also MariaDB, of the oldest and the newest kind that there is.
+    pub(crate) fn with_mariadb() -> Option<(Servers, [String; 2])> {
+        let mariadb = tidegate_tests::variables(["TIDEGATE_TEST_MARIADB", "TIDEGATE_TEST_MARIADB_11"])?;
+        Servers::from_env().map(|servers| (servers, mariadb))
+    }
+
     /// Also the programs of others that read or write our formats.
     pub(crate) fn with_oracles() -> Option<Servers> {
         tidegate_tests::variables(["TIDEGATE_TEST_CANAL", "TIDEGATE_TEST_FLINK", "TIDEGATE_TEST_PYTHON"])?;
@@ -41,7 +47,7 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, kafka.
+    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka.
     pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
         Private::up_in_zone(names, mysqld_options, "UTC")
     }
@@ -51,8 +57,13 @@ impl Private {
         let folder = tempfile::Builder::new().prefix("tidegate-servers.").tempdir().expect("a temporary folder");
         let mut private = Private { folder, variables: HashMap::new() };
         let mut command = private.script();
-        let output =
-            command.arg("up").args(names).env("TIDEGATE_MYSQLD_OPTIONS", mysqld_options).env("TZ", zone).output();
+        let output = command
+            .arg("up")
+            .args(names)
+            .env("TIDEGATE_MYSQLD_OPTIONS", mysqld_options)
+            .env("TIDEGATE_MARIADBD_OPTIONS", mysqld_options)
+            .env("TZ", zone)
+            .output();
         let output = output.expect("bash runs");
         assert!(output.status.success(), "servers.sh up {names:?}: {}", String::from_utf8_lossy(&output.stderr));
         let output = private.script().arg("env").output().expect("bash runs");
@@ -70,6 +81,15 @@ impl Private {
 
     pub(crate) fn mysql_nogtid(&self) -> &str {
         &self.variables["TIDEGATE_TEST_MYSQL_NOGTID"]
+    }
+
+    pub(crate) fn mariadb(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_MARIADB"]
+    }
+
+    /// mariadb or mariadb-11.
+    pub(crate) fn mariadb_named(&self, name: &str) -> &str {
+        &self.variables[if name == "mariadb" { "TIDEGATE_TEST_MARIADB" } else { "TIDEGATE_TEST_MARIADB_11" }]
     }
 
     pub(crate) fn kafka(&self) -> &str {

@@ -204,7 +204,10 @@ impl Table {
     }
 
     pub(crate) fn create(&self, mysql: &mut Mysql) {
-        let columns: Vec<_> = self.columns().map(|column| format!("{} {}", column.name, column.ddl)).collect();
+        // MariaDB has other collations of the kind.
+        let collation = if mysql.is_mariadb() { "utf8mb4_unicode_ci" } else { "utf8mb4_0900_ai_ci" };
+        let ddl = |column: &Column| column.ddl.replace("utf8mb4_0900_ai_ci", collation);
+        let columns: Vec<_> = self.columns().map(|column| format!("{} {}", column.name, ddl(column))).collect();
         mysql.run(format!("CREATE TABLE {} ({}, {})", self.name, columns.join(", "), self.constraint));
     }
 

@@ -43,7 +43,7 @@ impl World {
     /// On a server without GTIDs, begins a new binlog file. There a task reads from the start of the current file, and with
     /// `binlog_row_metadata=MINIMAL` it stops at the statement that made a table.
     pub(crate) fn begin_binlog_file(&mut self) {
-        if self.mysql.query_one::<String>("SELECT @@gtid_mode") != "ON" {
+        if !self.mysql.is_mariadb() && self.mysql.query_one::<String>("SELECT @@gtid_mode") != "ON" {
             self.mysql.run("FLUSH BINARY LOGS");
         }
     }

@@ -6,6 +6,7 @@
 
 mod events;
 mod golden;
+mod mariadb;
 mod proofs;
 mod run;
 mod scenes;

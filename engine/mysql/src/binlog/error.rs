@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::super::history::{HistoryError, Turn};
-use tidegate_model::{Coordinate, TableName};
+use tidegate_model::{Coordinate, Gtid, GtidSet, TableName};
 
 /// A fault and the event in which it was found.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,8 @@ pub enum Fault {
     OutOfPlace { expected: u64, found: u32 },
     #[error("event type {0} is not understood, and may carry rows")]
     UnknownEvent(u8),
-    #[error("MariaDB's event type {0} is not supported")]
-    MariaDbEvent(u8),
+    #[error("transaction {gtid} comes behind {last}: numbers of a domain must grow")]
+    OutOfOrder { gtid: Gtid, last: GtidSet },
     #[error("the server reports an incident: changes may be missing from its binlog ({0})")]
     Incident(String),
     #[error("this is not the file of that name that the task has read: the server has begun its history anew")]
@@ -118,12 +118,18 @@ impl Fault {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::PartialImage { .. } => {
-                "SET GLOBAL binlog_row_image = FULL, reconnect the sessions that write, and begin again with a full load of the table"
+                "SET GLOBAL binlog_row_image = FULL, reconnect the sessions that write, and begin again with a full load of the table; of a generated column, MariaDB 11 logs no value but that of an insert: leave the table out"
             }
             Fault::Columns { .. } => {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"
             }
             Fault::Schema(error) => return Some(error.hint()),
+            Fault::OutOfOrder { .. } => {
+                "SET GLOBAL gtid_strict_mode = ON refuses such transactions; several servers that write at the same time need a gtid_domain_id each; then begin again with a full load (move the state folder away)"
+            }
+            Fault::RolledBack => {
+                "it was sent as it came, being too large to wait for its end: begin again with a full load (move the state folder away)"
+            }
             Fault::OtherFile => {
                 "changes may be missing: begin again with a full load (move the state folder away and delete the topics)"
             }

@@ -55,9 +55,16 @@ pub mod kind {
 
     pub const MARIADB_ANNOTATE_ROWS: u8 = 160;
     pub const MARIADB_BINLOG_CHECKPOINT: u8 = 161;
+    pub const MARIADB_GTID: u8 = 162;
     pub const MARIADB_GTID_LIST: u8 = 163;
-    /// The last of MariaDB's own: compressed rows events.
-    pub const MARIADB_LAST: u8 = 171;
+    pub const MARIADB_START_ENCRYPTION: u8 = 164;
+    pub const MARIADB_QUERY_COMPRESSED: u8 = 165;
+    pub const MARIADB_WRITE_ROWS_COMPRESSED_V1: u8 = 166;
+    pub const MARIADB_UPDATE_ROWS_COMPRESSED_V1: u8 = 167;
+    pub const MARIADB_DELETE_ROWS_COMPRESSED_V1: u8 = 168;
+    pub const MARIADB_WRITE_ROWS_COMPRESSED: u8 = 169;
+    pub const MARIADB_UPDATE_ROWS_COMPRESSED: u8 = 170;
+    pub const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
 }
 
 /// Bytes that are read from the front. Everything is checked against the end.
@@ -238,6 +245,8 @@ pub fn verify_checksum<'a>(header: &Header, event: &'a [u8]) -> Result<&'a [u8],
 #[derive(Clone, Debug)]
 pub struct FormatDescription {
     pub checksums: bool,
+    /// The version of the server that wrote the file, if it is a MariaDB.
+    pub mariadb: Option<[u32; 3]>,
     /// By event type, from type 1 on.
     post_header_lengths: Vec<u8>,
 }
@@ -255,7 +264,9 @@ impl FormatDescription {
         }
         let mut lengths = input.rest();
         let mut checksums = false;
-        if knows_checksums(server_version) {
+        let (version, is_mariadb) = version_of(server_version);
+        // Checksums came with MySQL 5.6.1 and MariaDB 5.3.
+        if version >= if is_mariadb { [5, 3, 0] } else { [5, 6, 1] } {
             let (rest, tail) = lengths.split_last_chunk::<5>().ok_or(Short)?;
             lengths = rest;
             checksums = match tail[0] {
@@ -267,7 +278,13 @@ impl FormatDescription {
         if checksums {
             verify_checksum(header, event)?;
         }
-        Ok(FormatDescription { checksums, post_header_lengths: lengths.to_vec() })
+        let mariadb = is_mariadb.then_some(version);
+        Ok(FormatDescription { checksums, mariadb, post_header_lengths: lengths.to_vec() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests() -> FormatDescription {
+        FormatDescription { checksums: false, mariadb: None, post_header_lengths: Vec::new() }
     }
 
     /// Table ids were four bytes long before MySQL 5.1.4.
@@ -279,12 +296,11 @@ impl FormatDescription {
     }
 }
 
-/// Checksums came with MySQL 5.6.1 and MariaDB 5.3.
-fn knows_checksums(server_version: &[u8]) -> bool {
+/// The version, and whether it is one of MariaDB.
+fn version_of(server_version: &[u8]) -> ([u32; 3], bool) {
     let text = String::from_utf8_lossy(server_version);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
-    let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
-    version >= if text.contains("MariaDB") { [5, 3, 0] } else { [5, 6, 1] }
+    ([(); 3].map(|()| numbers.next().unwrap_or(0)), text.contains("MariaDB"))
 }
 
 /// The file that follows, and the offset at which it goes on.
@@ -300,7 +316,7 @@ pub fn parse_gtid(body: &[u8]) -> Result<Gtid, Fault> {
     input.u8()?; // flags
     let uuid = input.array()?;
     let number = input.u64()?;
-    valid_gtid(Gtid { source: GtidSource { uuid, tag: no_tag() }, number })
+    valid_gtid(Gtid { source: GtidSource::Server { uuid, tag: no_tag() }, number })
 }
 
 /// ```text
@@ -341,7 +357,7 @@ pub fn parse_tagged_gtid(body: &[u8]) -> Result<Gtid, Fault> {
     }
     match (uuid, number, tag) {
         (Some(uuid), Some(number), Some(tag)) => {
-            valid_gtid(Gtid { source: GtidSource { uuid, tag: Arc::from(tag) }, number })
+            valid_gtid(Gtid { source: GtidSource::Server { uuid, tag: Arc::from(tag) }, number })
         }
         _ => Err(unknown),
     }
@@ -437,9 +453,11 @@ pub enum Frame<'a> {
     Begin,
     Commit,
     Rollback,
-    /// To a savepoint.
-    RollbackTo,
-    Savepoint,
+    /// To a savepoint, as it is written.
+    RollbackTo(&'a str),
+    Savepoint(&'a str),
+    /// The savepoint means nothing any more.
+    ReleaseSavepoint,
     XaStart(&'a str),
     XaEnd,
     XaCommit(&'a str),
@@ -462,10 +480,12 @@ impl<'a> Frame<'a> {
             Some(Frame::Commit)
         } else if exactly("ROLLBACK") {
             Some(Frame::Rollback)
-        } else if after("ROLLBACK TO").is_some() {
-            Some(Frame::RollbackTo)
-        } else if after("SAVEPOINT").is_some() || after("RELEASE SAVEPOINT").is_some() {
-            Some(Frame::Savepoint)
+        } else if let Some(name) = after("ROLLBACK TO") {
+            Some(Frame::RollbackTo(name))
+        } else if let Some(name) = after("SAVEPOINT") {
+            Some(Frame::Savepoint(name))
+        } else if after("RELEASE SAVEPOINT").is_some() {
+            Some(Frame::ReleaseSavepoint)
         } else if let Some(xid) = after("XA START") {
             Some(Frame::XaStart(xid))
         } else if after("XA END").is_some() {
@@ -537,11 +557,17 @@ impl<'a> RowsEvent<'a> {
         Ok(RowsEvent { action, table_id, column_count, present, present_after, rows: input.rest() })
     }
 
-    /// The first column that an image lacks.
-    pub fn first_missing(&self) -> Option<usize> {
-        let missing = |bits: &[u8]| (0..self.column_count).find(|&column| bits[column >> 3] & 1 << (column & 7) == 0);
+    /// The first of so many columns that an image lacks.
+    pub fn first_missing(&self, columns: usize) -> Option<usize> {
+        let columns = columns.min(self.column_count);
+        let missing = |bits: &[u8]| (0..columns).find(|&column| !has_column(bits, column));
         missing(self.present).or_else(|| missing(self.present_after))
     }
+}
+
+/// Whether an image with these bits has the column.
+pub fn has_column(bits: &[u8], column: usize) -> bool {
+    bits[column >> 3] & 1 << (column & 7) != 0
 }
 
 /// Whether an XA_PREPARE event commits in one phase.

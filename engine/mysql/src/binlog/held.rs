@@ -1,4 +1,4 @@
-//! Rows of XA transactions that wait for their outcome: a little in memory, any amount in a file.
+//! Rows of transactions that wait for their outcome: a little in memory, any amount in a file.
 //!
 //! ```text
 //! group 'a'    block 0, block 3, block 4   then the end of it in memory
@@ -26,18 +26,29 @@ const MEMORY_MAX: usize = 8 << 20;
 /// Smaller groups leave the rest of a block unused; a file system stores no bytes that were never written.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Events of one XA transaction: table maps and rows events of captured tables.
+/// Events of one transaction: table maps and rows events of captured tables.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     /// Number of each block, and how much of it is used.
     blocks: VecDeque<(u64, usize)>,
     /// What comes behind the blocks.
     memory: Vec<u8>,
+    /// Its savepoints, as they are written, and how much there was of it at each.
+    savepoints: Vec<(String, usize)>,
 }
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.memory.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|(_, used)| used).sum::<usize>() + self.memory.len()
+    }
+
+    pub(super) fn set_savepoint(&mut self, name: &str) {
+        let bytes = self.bytes();
+        self.savepoints.push((name.to_owned(), bytes));
     }
 }
 
@@ -107,6 +118,32 @@ impl Held {
             group.blocks.push_back((block, part.len()));
         }
         Ok(())
+    }
+
+    /// Drops what came behind the savepoint. False if it has none of that name.
+    pub(super) fn roll_back_to(&mut self, group: &mut Group, name: &str) -> bool {
+        let is_it = |(known, _): &(String, usize)| known.eq_ignore_ascii_case(name);
+        let Some(index) = group.savepoints.iter().rposition(is_it) else { return false };
+        let bytes = group.savepoints[index].1;
+        // It is still there, those behind it are not.
+        group.savepoints.truncate(index + 1);
+        let mut surplus = group.bytes() - bytes;
+        let in_memory = surplus.min(group.memory.len());
+        group.memory.truncate(group.memory.len() - in_memory);
+        self.memory -= in_memory;
+        surplus -= in_memory;
+        while surplus > 0
+            && let Some((block, used)) = group.blocks.pop_back()
+        {
+            let dropped = surplus.min(used);
+            surplus -= dropped;
+            if dropped == used {
+                self.free.push(block);
+            } else {
+                group.blocks.push_back((block, used - dropped));
+            }
+        }
+        true
     }
 
     /// A group whose rows nobody will want.
@@ -248,6 +285,41 @@ mod tests {
         let file_bytes = held.block_count as usize * BLOCK_BYTES;
         assert!(file_bytes < 8 * live_max, "{file_bytes} bytes for {live_max}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
+    }
+
+    /// Whether what is dropped is in memory, in the file, or in both.
+    #[test]
+    fn what_came_behind_a_savepoint_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        for (is_written, more_is_written) in [(false, false), (true, false), (true, true), (false, true)] {
+            let mut held = Held::new(folder.path().to_owned());
+            let mut group = Group::default();
+            held.push(&mut group, &header(19), 0, b"map");
+            group.set_savepoint("`a`");
+            held.push(&mut group, &header(30), 1, &[7; 300_000]);
+            group.set_savepoint("`A b`");
+            if is_written {
+                held.write_out(&mut group).unwrap();
+            }
+            let kept = group.bytes();
+            held.push(&mut group, &header(30), 2, &[8; 600_000]);
+            group.set_savepoint("`c`");
+            held.push(&mut group, &header(30), 3, &[9; 10]);
+            if more_is_written {
+                held.write_out(&mut group).unwrap();
+            }
+            assert!(held.roll_back_to(&mut group, "`a B`"));
+            assert_eq!(group.bytes(), kept);
+            assert!(!held.roll_back_to(&mut group, "`c`"));
+            held.push(&mut group, &header(30), 4, b"behind");
+            let (mut reader, mut body) = (held.read(group), Vec::new());
+            for (row_events, expected) in [(0, b"map".to_vec()), (1, vec![7; 300_000]), (4, b"behind".to_vec())] {
+                let event = reader.next(&mut held, &mut body).unwrap().unwrap();
+                assert!(event.row_events == row_events && body == expected, "{row_events}");
+            }
+            assert!(reader.next(&mut held, &mut body).unwrap().is_none());
+            assert_eq!((held.memory, held.free.len() as u64), (0, held.block_count));
+        }
     }
 
     #[test]

@@ -23,10 +23,15 @@
 //! read: its XA COMMIT stops the task, unless it ended before that, too. To tell one from a transaction of tables that are not
 //! captured, the identifiers of those are part of the position for as long as they are prepared. A person who knows that none of
 //! its rows matter names the place of the XA COMMIT, and of no other.
+//!
+//! *MariaDB* logs a transaction that was rolled back, whole or to a savepoint, wherever it has touched what cannot be rolled back (a
+//! temporary table is enough), and says so behind its rows. So there the rows of every transaction wait for its end, if they
+//! are no more than [`WAIT_BYTES_MAX`]. Those of a larger one are sent as they come, and a rollback behind them stops the task.
 
 pub mod error;
 pub mod event;
 mod held;
+mod mariadb;
 mod payload;
 mod place;
 pub mod table_map;
@@ -48,7 +53,7 @@ use self::event::{
 };
 use self::held::{Group, Held};
 use self::payload::Unpacker;
-use self::place::{Done, HeartbeatEnd, Left, Place};
+use self::place::{Committing, Done, HeartbeatEnd, Left, Place};
 use self::window::{Slot, WindowBuilder};
 use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
@@ -58,6 +63,7 @@ use tidegate_model::{
 
 pub use self::error::{BinlogError, Fault, FileFault};
 pub use self::event::{FormatDescription, RowsAction, RowsEvent};
+pub(super) use self::mariadb::inflate;
 pub use self::table_map::{TableMap, check_against, table_from_full_metadata, type_text_of_map};
 pub use self::window::{MarkOptions, RowBytes, WindowOptions};
 
@@ -141,8 +147,10 @@ pub struct BinlogDecoder {
     held: Held,
     /// XA COMMITs at which reading does not stop.
     pass: Vec<Coordinate>,
-    /// Rows of the XA transaction being read.
+    /// Rows of the transaction being read that wait for its end.
     group: Group,
+    /// What a compressed event holds.
+    unpacked: Vec<u8>,
     /// Held rows that are being read back.
     read_back: Option<ReadBack>,
     /// The event before ended its file.
@@ -225,7 +233,22 @@ struct ReadBack {
     body: Vec<u8>,
     /// Of the event that commits them.
     header: Header,
+    /// Rows events of the transaction, when they began to be read back.
+    row_events: u64,
+    then: Then,
 }
+
+/// What comes behind held rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The transaction's end.
+    End,
+    /// The event that made an end of the waiting, once more.
+    Again,
+}
+
+/// Rows of a transaction that may be rolled back wait in memory if they are no more than this.
+const WAIT_BYTES_MAX: usize = 4 << 20;
 
 /// An event without its checksum.
 #[derive(Clone, Copy)]
@@ -254,6 +277,7 @@ impl BinlogDecoder {
             held: Held::new(std::env::temp_dir()),
             pass: Vec::new(),
             group: Group::default(),
+            unpacked: Vec::new(),
             read_back: None,
             has_stopped: false,
             left: None,
@@ -430,6 +454,9 @@ impl BinlogDecoder {
             kind::ROTATE => {
                 let (offset, file) = parse_rotate(body)?;
                 self.place.pass(&header)?;
+                if header.is_artificial() {
+                    self.drop_unfinished();
+                }
                 self.place.enter(file, offset, has_stopped || !header.is_artificial())
             }
             kind::TRANSACTION_PAYLOAD => {
@@ -473,9 +500,18 @@ impl BinlogDecoder {
         while !self.window.is_full() {
             if let Some(mut read_back) = self.read_back.take() {
                 match read_back.reader.next(&mut self.held, &mut read_back.body)? {
-                    None => {
+                    None if read_back.then == Then::End => {
                         let ReadBack { header, .. } = read_back;
                         self.end_transaction(Event { header: &header, body: &[], at: &at });
+                    }
+                    None => {
+                        let header = Header::parse(outer)?;
+                        // If it is a rows event, it has been counted, and will be again.
+                        let counted = u64::from(is_rows(read_back.header.kind));
+                        self.place.transaction(&at).row_events = read_back.row_events - counted;
+                        let checksum = if self.format.as_ref().is_some_and(|format| format.checksums) { 4 } else { 0 };
+                        let body = outer.get(Header::LENGTH..outer.len() - checksum).ok_or(Short)?;
+                        self.event(Event { header: &header, body, at: &at })?;
                     }
                     Some(event) => {
                         let row_events = event.row_events;
@@ -521,7 +557,7 @@ impl BinlogDecoder {
             }
             kind::ANONYMOUS_GTID => _ = self.begin(event, None),
             kind::QUERY | kind::EXECUTE_LOAD_QUERY => self.query(event)?,
-            kind::XID => self.end_transaction(event),
+            kind::XID => self.commit(event),
             kind::XA_PREPARE => self.xa_prepare(event)?,
             kind::TABLE_MAP => self.table_map(event)?,
             kind::WRITE_ROWS_V1
@@ -546,12 +582,15 @@ impl BinlogDecoder {
             | kind::PREVIOUS_GTIDS
             | kind::TRANSACTION_CONTEXT
             | kind::VIEW_CHANGE => {}
-            // MariaDB's other types (GTIDs, compressed statements and rows, encryption) have their place here.
+            kind::MARIADB_GTID => self.begin_group(event)?,
             kind::MARIADB_ANNOTATE_ROWS | kind::MARIADB_BINLOG_CHECKPOINT | kind::MARIADB_GTID_LIST => {}
+            // A server decrypts what it sends. In a file, what follows is not to be read.
+            kind::MARIADB_START_ENCRYPTION if self.place.is_gapless => return Err(FileFault::Encrypted.into()),
+            kind::MARIADB_START_ENCRYPTION => {}
+            kind::MARIADB_QUERY_COMPRESSED..=kind::MARIADB_DELETE_ROWS_COMPRESSED => self.compressed(event)?,
             other if event.header.is_ignorable() => {
                 info!(event_type = other, at = %event.at, "event skipped, as its flag allows");
             }
-            other @ kind::MARIADB_ANNOTATE_ROWS..=kind::MARIADB_LAST => return Err(Fault::MariaDbEvent(other)),
             other => return Err(Fault::UnknownEvent(other)),
         }
         Ok(())
@@ -563,6 +602,56 @@ impl BinlogDecoder {
         let group = std::mem::take(&mut self.group);
         self.held.drop_group(group);
         self.place.begin(event.at, gtid)
+    }
+
+    /// A group of MariaDB's begins.
+    fn begin_group(&mut self, event: Event<'_>) -> Result<(), Fault> {
+        let start = mariadb::parse_gtid(event.header.server_id, event.body)?;
+        if !self.group.is_empty() {
+            return Err(Fault::UnfinishedTransaction);
+        }
+        self.place.check_order(&start.gtid)?;
+        let transaction = self.begin(event, Some(start.gtid));
+        transaction.is_open = !start.is_standalone;
+        transaction.waits = !start.is_standalone && start.prepares.is_none();
+        transaction.xid = start.prepares;
+        transaction.is_without_effect = start.is_without_effect;
+        transaction.thread_id = start.thread_id;
+        Ok(())
+    }
+
+    /// An event of MariaDB's that holds another one compressed.
+    fn compressed(&mut self, event: Event<'_>) -> Result<(), Fault> {
+        let format = self.format.clone().ok_or(Fault::Damaged("it comes before the format description"))?;
+        let kind = mariadb::unpacked_kind(event.header.kind).ok_or(Fault::UnknownEvent(event.header.kind))?;
+        let mut body = std::mem::take(&mut self.unpacked);
+        mariadb::unpack(&format, kind, event.body, self.event_bytes_max, &mut body)?;
+        self.event(Event { header: &Header { kind, ..*event.header }, body: &body, at: event.at })?;
+        // One very large event must not pin its memory for ever.
+        body.clear();
+        body.shrink_to(1 << 20);
+        self.unpacked = body;
+        Ok(())
+    }
+
+    /// The transaction is committed: what waits of it is true.
+    fn commit(&mut self, event: Event<'_>) {
+        if self.group.is_empty() {
+            self.end_transaction(event);
+        } else {
+            let rows = std::mem::take(&mut self.group);
+            self.read_back(rows, event, Then::End);
+        }
+    }
+
+    /// The server has died while it wrote the transaction, which nobody has committed then.
+    fn drop_unfinished(&mut self) {
+        if self.place.transaction.as_ref().is_some_and(|transaction| transaction.waits) {
+            warn!(at = %self.place.at, "a transaction has no end in the binlog: the server has died before it committed it");
+            let group = std::mem::take(&mut self.group);
+            self.held.drop_group(group);
+            self.place.transaction = None;
+        }
     }
 
     /// The transaction ends with this event, or before it.
@@ -616,12 +705,22 @@ impl BinlogDecoder {
                     transaction.xid = Some(xid.to_owned());
                 }
             }
-            Some(Frame::Commit) => self.end_transaction(event),
-            Some(Frame::Rollback | Frame::RollbackTo) if transaction.has_captured_rows => {
+            Some(Frame::Commit) => self.commit(event),
+            Some(Frame::Rollback | Frame::RollbackTo(_)) if transaction.has_captured_rows => {
                 return Err(Fault::RolledBack);
             }
-            Some(Frame::Rollback) => self.end_transaction(event),
-            Some(Frame::RollbackTo | Frame::Savepoint | Frame::XaEnd) => {}
+            Some(Frame::Rollback) => {
+                let group = std::mem::take(&mut self.group);
+                self.held.drop_group(group);
+                self.end_transaction(event);
+            }
+            Some(Frame::Savepoint(name)) => self.group.set_savepoint(name),
+            Some(Frame::RollbackTo(name)) => {
+                if !self.held.roll_back_to(&mut self.group, name) && !self.group.is_empty() {
+                    return Err(Fault::RolledBack);
+                }
+            }
+            Some(Frame::ReleaseSavepoint | Frame::XaEnd) => {}
             Some(Frame::XaCommit(xid)) => self.xa_commit(xid, event)?,
             Some(Frame::XaRollback(xid)) => {
                 if let Some(prepared) = self.place.prepared.remove(xid) {
@@ -631,6 +730,9 @@ impl BinlogDecoder {
                 self.place.forget_without_rows(xid);
                 self.place.end_transaction();
             }
+            None if transaction.is_without_effect => self.place.end_transaction(),
+            // It stands behind these rows, and may change what they mean.
+            None if transaction.waits && !self.group.is_empty() => self.wait_no_more(event),
             None => {
                 let is_open = transaction.is_open;
                 transaction.thread_id = query.thread_id;
@@ -658,7 +760,7 @@ impl BinlogDecoder {
         if event::parse_xa_prepare(event.body)? {
             // One phase: this is the commit.
             self.place.transaction(event.at).xid = None;
-            self.read_back(rows, event);
+            self.read_back(rows, event, Then::End);
         } else {
             self.place.prepare_transaction((!rows.is_empty()).then_some(rows));
         }
@@ -668,8 +770,9 @@ impl BinlogDecoder {
     fn xa_commit(&mut self, xid: &str, event: Event<'_>) -> Result<(), Fault> {
         if let Some(prepared) = self.place.prepared.remove(xid) {
             self.place.transaction(event.at).thread_id = prepared.thread_id;
-            self.place.committing = Some((prepared.start, prepared.gtid));
-            self.read_back(prepared.rows, event);
+            let place::Prepared { start, gtid, before, rows, .. } = prepared;
+            self.place.committing = Some(Committing { start, gtid, before });
+            self.read_back(rows, event, Then::End);
             return Ok(());
         }
         // What was delivered was judged when it was.
@@ -690,16 +793,34 @@ impl BinlogDecoder {
         Ok(())
     }
 
-    /// From now on, the held rows are read as rows of the transaction that commits them; it ends with the last of them.
-    fn read_back(&mut self, rows: Group, event: Event<'_>) {
+    /// From now on, the held rows are read as rows of the transaction that commits them; with [`Then::End`] it ends with the last
+    /// of them.
+    fn read_back(&mut self, rows: Group, event: Event<'_>, then: Then) {
         let transaction = self.place.transaction(event.at);
-        transaction.row_events = 0;
-        if transaction.done == Done::All {
+        let row_events = std::mem::take(&mut transaction.row_events);
+        transaction.waits = false;
+        if transaction.done == Done::All && then == Then::End {
             self.held.drop_group(rows);
             self.end_transaction(event);
             return;
         }
-        self.read_back = Some(ReadBack { reader: self.held.read(rows), body: Vec::new(), header: *event.header });
+        let (reader, header) = (self.held.read(rows), *event.header);
+        self.read_back = Some(ReadBack { reader, body: Vec::new(), header, row_events, then });
+    }
+
+    /// From now on the transaction's rows are sent as they come, those first that have waited; then the event is read again.
+    fn wait_no_more(&mut self, event: Event<'_>) {
+        let rows = std::mem::take(&mut self.group);
+        self.read_back(rows, event, Then::Again);
+    }
+
+    /// An event whose transaction waits for its end: it waits, too, unless there is too much of that.
+    fn wait(&mut self, event: Event<'_>) -> Result<(), Fault> {
+        if self.group.bytes() + event.body.len() <= WAIT_BYTES_MAX {
+            return self.hold(event);
+        }
+        self.wait_no_more(event);
+        Ok(())
     }
 
     fn table_map(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -709,7 +830,7 @@ impl BinlogDecoder {
         let map_bytes = input.rest();
         let is_same = |mapped: &MappedTable| mapped.statements == self.statements && mapped.map == map_bytes;
         if !self.tables.get_mut(table_id).is_some_and(|mapped| is_same(mapped)) {
-            let map = TableMap::parse(map_bytes)?;
+            let map = TableMap::parse(map_bytes)?.of_mariadb(format.mariadb);
             let gtid = self.place.transaction.as_ref().and_then(|transaction| transaction.gtid.as_ref());
             let here = Here { at: event.at, gtid };
             let is_held = self.place.transaction.as_ref().is_some_and(|transaction| transaction.xid.is_some());
@@ -718,7 +839,7 @@ impl BinlogDecoder {
             let (plan, row_bytes) = match table {
                 Some(table) => {
                     let row_bytes = (self.row_bytes)(&table);
-                    (Some(RowPlan::new(&map, table)?), row_bytes)
+                    (Some(RowPlan::new(&map, table)?.with_value_bytes_max(self.event_bytes_max)), row_bytes)
                 }
                 None => (None, 0),
             };
@@ -728,10 +849,12 @@ impl BinlogDecoder {
             self.tables.insert(table_id, MappedTable { map, statements, plan, row_bytes, slot });
         }
         let is_captured = self.tables.get_mut(table_id).is_some_and(|mapped| mapped.plan.is_some());
-        if is_captured && self.place.transaction(event.at).xid.is_some() {
-            self.hold(event)?;
+        let transaction = self.place.transaction(event.at);
+        match is_captured {
+            true if transaction.xid.is_some() => self.hold(event),
+            true if transaction.waits => self.wait(event),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn rows(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -751,6 +874,9 @@ impl BinlogDecoder {
         if transaction.xid.is_some() {
             return self.hold(event);
         }
+        if transaction.waits {
+            return self.wait(event);
+        }
         let is_first = !std::mem::replace(&mut transaction.has_captured_rows, true);
         if transaction.is_delivered() {
             // Its transaction's BEGIN, too.
@@ -763,7 +889,7 @@ impl BinlogDecoder {
         self.window.append(plan, mapped.row_bytes, &mut mapped.slot, &rows, || event_meta(event, transaction))
     }
 
-    /// Keeps an event of an XA transaction until its outcome is known.
+    /// Keeps an event of a transaction until its outcome is known.
     fn hold(&mut self, event: Event<'_>) -> Result<(), Fault> {
         let row_events = self.place.transaction(event.at).row_events;
         self.held.push(&mut self.group, event.header, row_events, event.body);

@@ -14,6 +14,10 @@
 //! it; by coordinate, the position goes back to the oldest of them and says how far all else is delivered. A count of events
 //! always belongs to one transaction, by its start and its GTID, and never to whichever comes first.
 //!
+//! *A domain's set cannot lack one transaction and have a later one.* So on MariaDB the position's set goes back to before the oldest
+//! of those that are held, as a coordinate does, and the set of what is delivered stands beside it. Numbers of a domain must grow as
+//! they are read, or a set would have what nobody has seen: one that does not is an error.
+//!
 //! *Coordinates do not go back.* A server that is asked by GTID begins at the start of some file, and leaves out what the set
 //! has. The position keeps its coordinate until the reader has come further, or until a new transaction has ended before it:
 //! then this is another server, with other files.
@@ -45,6 +49,10 @@ pub(super) struct Transaction {
     pub has_captured_rows: bool,
     /// The XA identifier, as the server writes it, while the transaction's rows are held.
     pub xid: Option<String>,
+    /// Its rows are held until its end, because it may be rolled back.
+    pub waits: bool,
+    /// Its statement has not been carried out.
+    pub is_without_effect: bool,
 }
 
 /// What has been delivered of a transaction before it was read this time.
@@ -87,6 +95,8 @@ impl Transaction {
 pub(super) struct Prepared {
     pub start: Coordinate,
     pub gtid: Option<Gtid>,
+    /// What was executed before it, if its GTID is of a domain.
+    pub before: Option<GtidSet>,
     pub thread_id: u32,
     pub rows: Group,
 }
@@ -99,8 +109,8 @@ pub(super) struct Place {
     /// By XA identifier.
     pub prepared: BTreeMap<String, Prepared>,
     /// The prepared transaction whose rows are being read back.
-    pub committing: Option<(Coordinate, Option<Gtid>)>,
-    /// Every transaction that has ended, except prepared ones with captured rows.
+    pub committing: Option<Committing>,
+    /// Every transaction that has ended, except prepared ones with captured rows; of domains, those, too.
     gtids: Option<GtidSet>,
     /// What was delivered before this reading began, until it has passed that.
     resume: Option<Delivered>,
@@ -126,6 +136,14 @@ pub(super) struct Left {
     pub file: Option<BinlogFile>,
     /// The file itself said that it ends there, and does not only stop.
     pub is_announced: bool,
+}
+
+/// A prepared transaction without its rows.
+#[derive(Debug)]
+pub(super) struct Committing {
+    pub start: Coordinate,
+    pub gtid: Option<Gtid>,
+    pub before: Option<GtidSet>,
 }
 
 /// A place that is less than this before the one reached is behind it, and not nearly 4 GiB ahead.
@@ -163,12 +181,15 @@ impl Place {
     /// Moves behind an event of `header`, and gives the coordinate at which it begins.
     pub(super) fn pass(&mut self, header: &Header) -> Result<Coordinate, Fault> {
         let end = self.at.offset + header.size as u64;
-        // What a server makes up for a replica has no place in the file.
-        if header.is_artificial() || (header.end_low32 == 0 && end as u32 != 0) {
+        // What a server makes up for a replica has no place in the file. MariaDB 11 leaves out the place of what it has gathered of a
+        // transaction; that of the event which ends it tells whether all of it was there.
+        let is_gathered = self.transaction.is_some() && header.end_low32 == 0;
+        if header.is_artificial() || (header.end_low32 == 0 && end as u32 != 0 && !is_gathered) {
             return Ok(self.at.clone());
         }
         let may_have_gap = !self.is_by_coordinate() && self.transaction.is_none();
         match ahead(end, header.end_low32) {
+            _ if is_gathered => {}
             Some(gap) if gap == 0 || may_have_gap => self.at.offset += gap as u64,
             _ => return Err(Fault::OutOfPlace { expected: end, found: header.end_low32 }),
         }
@@ -241,13 +262,28 @@ impl Place {
         }
     }
 
+    /// Whether a transaction of a domain may come now.
+    pub(super) fn check_order(&self, gtid: &Gtid) -> Result<(), Fault> {
+        match &self.gtids {
+            Some(gtids) if gtid.is_of_domain() && gtids.contains(gtid) => {
+                Err(Fault::OutOfOrder { gtid: gtid.clone(), last: gtids.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Begins a transaction.
     pub(super) fn begin(&mut self, start: &Coordinate, gtid: Option<Gtid>) -> &mut Transaction {
+        let is_delivered = |delivered: &Delivered| {
+            let gtids = delivered.gtids.as_ref().zip(gtid.as_ref());
+            gtids.is_some_and(|(gtids, gtid)| gtids.contains(gtid))
+        };
         let done = match &self.resume {
             Some(delivered) if delivered.until == *start && (delivered.gtid.is_none() || delivered.gtid == gtid) => {
                 Done::Events(delivered.events)
             }
             Some(delivered) if self.is_by_coordinate() && *start < delivered.until => Done::All,
+            Some(delivered) if is_delivered(delivered) => Done::All,
             _ => Done::Events(0),
         };
         self.transaction.insert(Transaction {
@@ -259,6 +295,8 @@ impl Place {
             done,
             has_captured_rows: false,
             xid: None,
+            waits: false,
+            is_without_effect: false,
         })
     }
 
@@ -274,13 +312,16 @@ impl Place {
     pub(super) fn end_transaction(&mut self) {
         let Some(transaction) = self.transaction.take() else { return };
         self.executed(transaction.gtid.as_ref());
-        if let Some((_, gtid)) = self.committing.take() {
-            self.executed(gtid.as_ref());
+        if let Some(committing) = self.committing.take() {
+            self.executed(committing.gtid.as_ref());
         }
         self.reached = self.at.clone();
         self.reached_file = self.file(&self.at.file).cloned();
-        let is_passed = |delivered: &Delivered| match (&delivered.gtid, &self.gtids) {
-            (Some(gtid), Some(gtids)) if !self.is_by_coordinate() => gtids.contains(gtid),
+        let is_passed = |delivered: &Delivered| match (&delivered.gtid, &delivered.gtids, &self.gtids) {
+            (gtid, Some(done), Some(gtids)) => {
+                gtids.contains_set(done) && gtid.as_ref().is_none_or(|gtid| gtids.contains(gtid))
+            }
+            (Some(gtid), _, Some(gtids)) if !self.is_by_coordinate() => gtids.contains(gtid),
             _ => delivered.until <= transaction.start,
         };
         if self.resume.as_ref().is_some_and(is_passed) {
@@ -303,7 +344,12 @@ impl Place {
                 let (start, gtid, thread_id) =
                     (transaction.start.clone(), transaction.gtid.clone(), transaction.thread_id);
                 self.forget_without_rows(&xid);
-                self.prepared.insert(xid, Prepared { start, gtid, thread_id, rows });
+                let is_of_domain = gtid.as_ref().is_some_and(Gtid::is_of_domain);
+                let before = self.gtids.clone().filter(|_| is_of_domain);
+                if is_of_domain {
+                    self.executed(gtid.as_ref());
+                }
+                self.prepared.insert(xid, Prepared { start, gtid, before, thread_id, rows });
                 self.transaction = None;
             }
         }
@@ -341,7 +387,7 @@ impl Place {
             (Watermark::Gtids(until), Some(gtids)) => {
                 let mut left = until.without(gtids);
                 let held = self.prepared.values().map(|prepared| &prepared.gtid);
-                let held = held.chain(self.committing.as_ref().map(|(_, gtid)| gtid)).flatten();
+                let held = held.chain(self.committing.as_ref().map(|committing| &committing.gtid)).flatten();
                 held.for_each(|gtid| left = left.without(&gtid_set(gtid)));
                 left.is_empty()
             }
@@ -351,6 +397,13 @@ impl Place {
         }
     }
 
+    /// What was executed before the oldest transaction that is held, if it is of a domain.
+    fn before_held(&self) -> Option<&GtidSet> {
+        let held = self.prepared.values().map(|prepared| (&prepared.start, &prepared.before));
+        let committing = self.committing.as_ref().map(|committing| (&committing.start, &committing.before));
+        held.chain(committing).min_by_key(|(start, _)| *start).and_then(|(_, before)| before.as_ref())
+    }
+
     /// From here on, nothing has been delivered but what the position says.
     pub(super) fn position(&self) -> Position {
         let here = self.here();
@@ -358,7 +411,9 @@ impl Place {
             until: here.clone(),
             gtid: self.transaction.as_ref().and_then(|transaction| transaction.gtid.clone()),
             events: self.transaction.as_ref().map_or(0, Transaction::delivered_events),
+            gtids: None,
         };
+        let mut gtids = self.gtids.clone();
         let (coordinate, delivered) = if self.is_by_coordinate() {
             let is_yet_to_come = |before: &Delivered| match self.transaction {
                 Some(_) => *here < before.until,
@@ -366,10 +421,20 @@ impl Place {
             };
             let delivered = self.resume.clone().filter(is_yet_to_come).unwrap_or(half);
             let held = self.prepared.values().map(|prepared| &prepared.start);
-            let oldest = held.chain(self.committing.as_ref().map(|(start, _)| start)).min();
+            let oldest = held.chain(self.committing.as_ref().map(|committing| &committing.start)).min();
             let coordinate = oldest.map_or(here, |oldest| oldest.min(here));
             let says_more = delivered.events > 0 || delivered.until != *coordinate;
             (coordinate, says_more.then_some(delivered))
+        } else if let Some((before, executed)) = self.before_held().zip(gtids.as_mut()) {
+            let mut delivered = std::mem::replace(executed, before.clone());
+            let half = match (&self.resume, half.events) {
+                (Some(resume), 0) => {
+                    resume.gtids.iter().for_each(|gtids| delivered.extend(gtids));
+                    resume.clone()
+                }
+                _ => half,
+            };
+            (self.coordinate(), Some(Delivered { gtids: Some(delivered), ..half }))
         } else if half.events > 0 {
             (self.coordinate(), Some(half))
         } else {
@@ -378,13 +443,7 @@ impl Place {
         // By GTID, what was reached may be in a file of another server.
         let is_reached = !self.is_by_coordinate() && *coordinate == self.reached;
         let file = if is_reached { self.reached_file.as_ref() } else { self.file(&coordinate.file) };
-        Position {
-            coordinate: coordinate.clone(),
-            gtids: self.gtids.clone(),
-            delivered,
-            xa: self.xa.clone(),
-            file: file.cloned(),
-        }
+        Position { coordinate: coordinate.clone(), gtids, delivered, xa: self.xa.clone(), file: file.cloned() }
     }
 }
 

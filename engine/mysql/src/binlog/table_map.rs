@@ -11,6 +11,10 @@
 //! Signedness and character sets are always there since MySQL 8.0; names, labels and keys come with
 //! `binlog_row_metadata=FULL`. Each kind of optional content lists only the columns which it concerns, by their order among
 //! those. The column types are read on demand, so that a type nobody knows hurts only who captures its table.
+//!
+//! *MariaDB* has columns in its table maps that the table has not: behind the others, a hash for each UNIQUE key over long
+//! columns. With full metadata they are known by their name. And it says BINARY(16) of a UUID or an INET6, VARBINARY of a VECTOR, and no
+//! fraction of times in its old format; so a table with a column that may be one of these is not described by its map.
 
 use super::super::charset::Charset;
 use super::error::{ColumnMismatch, Fault};
@@ -50,6 +54,11 @@ pub enum WireType {
     },
     /// TEXT and BLOB. Here and below: bytes of the length before each value.
     Blob(u8),
+    /// Both of MariaDB, COMPRESSED: with the byte that says how.
+    CompressedVariable {
+        bytes_max: u16,
+    },
+    CompressedBlob(u8),
     Json(u8),
     Geometry(u8),
     Vector(u8),
@@ -67,7 +76,12 @@ pub struct TableMap<'a> {
     metadata: &'a [u8],
     nullable: &'a [u8],
     optional: &'a [u8],
+    /// See [`FormatDescription::mariadb`](super::FormatDescription).
+    mariadb: Option<[u32; 3]>,
 }
+
+/// How MariaDB calls columns of its own.
+const HIDDEN_NAME: &str = "DB_ROW_HASH_";
 
 /// What the optional metadata says of one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +127,12 @@ impl<'a> TableMap<'a> {
         let types = input.take(column_count)?;
         let metadata = input.lenenc_bytes()?;
         let nullable = input.take(column_count.div_ceil(8))?;
-        Ok(TableMap { database, table, types, metadata, nullable, optional: input.rest() })
+        Ok(TableMap { database, table, types, metadata, nullable, optional: input.rest(), mariadb: None })
+    }
+
+    /// As a server of this version means it.
+    pub fn of_mariadb(self, mariadb: Option<[u32; 3]>) -> TableMap<'a> {
+        TableMap { mariadb, ..self }
     }
 
     pub fn name(&self) -> TableName {
@@ -213,7 +232,16 @@ fn is_number(wire: &WireType) -> bool {
 
 fn has_collation(wire: &WireType) -> bool {
     // The server counts a VECTOR, which it stores as a BLOB, among the strings; JSON and GEOMETRY it does not.
-    matches!(wire, WireType::Fixed { .. } | WireType::Variable { .. } | WireType::Blob(_) | WireType::Vector(_))
+    use WireType::{Blob, CompressedBlob, CompressedVariable, Fixed, Variable, Vector};
+    matches!(wire, Fixed { .. } | Variable { .. } | Blob(_) | CompressedVariable { .. } | CompressedBlob(_) | Vector(_))
+}
+
+impl Details<'_> {
+    /// How many columns the table has: those in front of the ones that MariaDB has added.
+    pub fn visible_count(&self) -> usize {
+        let is_hidden = |column: &ColumnDetails<'_>| column.name.is_some_and(|name| name.starts_with(HIDDEN_NAME));
+        self.columns.len() - self.columns.iter().rev().take_while(|column| is_hidden(column)).count()
+    }
 }
 
 fn bit_from_left(bits: &[u8], index: usize) -> Result<bool, Short> {
@@ -282,6 +310,8 @@ fn wire_type(code: u8, metadata: &mut Input<'_>) -> Result<WireType, Fault> {
         12 => WireType::OldDateTime,
         13 => WireType::Year,
         15 | 253 => WireType::Variable { bytes_max: metadata.u16()? },
+        140 => WireType::CompressedBlob(length_bytes(metadata.u8()?)?),
+        141 => WireType::CompressedVariable { bytes_max: metadata.u16()? },
         16 => {
             let [bits, bytes] = metadata.array()?;
             let width = bytes as u32 * 8 + bits as u32;
@@ -327,7 +357,11 @@ pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>
     let types = map.wire_types()?;
     let details = map.details()?;
     let mut columns = Vec::with_capacity(types.len());
-    for (index, (&wire, details)) in types.iter().zip(&details.columns).enumerate() {
+    let visible = types.iter().zip(&details.columns).take(details.visible_count());
+    for (index, (&wire, details)) in visible.enumerate() {
+        if map.mariadb.is_some_and(|version| may_be_another_type(wire, details, version)) {
+            return Ok(None);
+        }
         match described_column(wire, details, map.is_nullable(index))? {
             Some(column) => columns.push(column),
             None => return Ok(None),
@@ -336,6 +370,29 @@ pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>
     let unique_keys =
         details.primary_key.into_iter().map(|columns| UniqueKey { name: "PRIMARY".to_owned(), columns }).collect();
     Ok(Some(TableParts { name: map.name(), version: 0, columns, unique_keys }))
+}
+
+/// Whether MariaDB says this of columns of several types.
+fn may_be_another_type(wire: WireType, details: &ColumnDetails<'_>, version: [u32; 3]) -> bool {
+    let is_binary = details.collation.and_then(Charset::from_collation_id).is_none_or(Charset::is_binary);
+    match wire {
+        // INET4, INET6, UUID.
+        WireType::Fixed { bytes_max: 4 | 16 } => is_binary,
+        WireType::Variable { bytes_max } => is_binary && bytes_max % 4 == 0 && version >= VECTORS_SINCE,
+        WireType::OldTime | WireType::OldDateTime | WireType::OldTimestamp => true,
+        _ => false,
+    }
+}
+
+const VECTORS_SINCE: [u32; 3] = [11, 7, 0];
+
+/// Bytes of a value of MariaDB's types that are text everywhere but in the binlog.
+pub(in super::super) fn bytes_of_text_type(type_text: &str) -> Option<u16> {
+    match type_text {
+        "inet4" => Some(4),
+        "inet6" | "uuid" => Some(16),
+        _ => None,
+    }
 }
 
 fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool) -> Result<Option<Column>, Fault> {
@@ -399,10 +456,10 @@ fn sql_type(wire: WireType, unsigned: bool, is_text: bool, labels: Vec<String>) 
         WireType::OldTimestamp => SqlType::Timestamp { fraction: 0 },
         WireType::Fixed { .. } if is_text => SqlType::Char,
         WireType::Fixed { bytes_max } => SqlType::Binary { length: bytes_max as u32 },
-        WireType::Variable { .. } if is_text => SqlType::VarChar,
-        WireType::Variable { .. } => SqlType::VarBinary,
-        WireType::Blob(_) if is_text => SqlType::Text,
-        WireType::Blob(_) => SqlType::Blob,
+        WireType::Variable { .. } | WireType::CompressedVariable { .. } if is_text => SqlType::VarChar,
+        WireType::Variable { .. } | WireType::CompressedVariable { .. } => SqlType::VarBinary,
+        WireType::Blob(_) | WireType::CompressedBlob(_) if is_text => SqlType::Text,
+        WireType::Blob(_) | WireType::CompressedBlob(_) => SqlType::Blob,
         WireType::Json(_) => SqlType::Json,
         WireType::Geometry(_) => SqlType::Geometry,
         WireType::Vector(_) => SqlType::Vector,
@@ -438,7 +495,11 @@ fn type_text(wire: WireType, sql_type: &SqlType, details: &ColumnDetails<'_>, te
         WireType::Fixed { bytes_max } => format!("binary({bytes_max})"),
         WireType::Variable { bytes_max } if text.is_some() => format!("varchar({})", characters(bytes_max)),
         WireType::Variable { bytes_max } => format!("varbinary({bytes_max})"),
-        WireType::Blob(length_bytes) => {
+        WireType::CompressedVariable { bytes_max } => {
+            let bytes_max = bytes_max.saturating_sub(1);
+            type_text(WireType::Variable { bytes_max }, sql_type, details, text)
+        }
+        WireType::Blob(length_bytes) | WireType::CompressedBlob(length_bytes) => {
             let size = ["tiny", "", "medium", "long"][length_bytes as usize - 1];
             format!("{size}{}", if text.is_some() { "text" } else { "blob" })
         }
@@ -532,9 +593,10 @@ pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
             || map.is_nullable(*index) != column.nullable
             || described.as_ref().is_some_and(differs)
     };
-    let (first, keys_differ) = if types.len() != table.columns().len() {
+    let visible = details.visible_count();
+    let (first, keys_differ) = if visible != table.columns().len() {
         (None, false)
-    } else if let Some(index) = (0..types.len()).find(differs) {
+    } else if let Some(index) = (0..visible).find(differs) {
         (Some(table.columns()[index].name.clone()), false)
     } else if described.is_some_and(|described| !is_key_described_by(table, &described, details.has_prefix_key)) {
         (None, true)
@@ -615,9 +677,9 @@ fn fits(wire: WireType, details: &ColumnDetails<'_>, column: &Column) -> bool {
         | (WireType::Double, SqlType::Double)
         | (WireType::Year, SqlType::Year)
         | (WireType::Date, SqlType::Date)
-        | (WireType::OldTime, SqlType::Time { fraction: 0 })
-        | (WireType::OldDateTime, SqlType::DateTime { fraction: 0 })
-        | (WireType::OldTimestamp, SqlType::Timestamp { fraction: 0 })
+        | (WireType::OldTime, SqlType::Time { .. })
+        | (WireType::OldDateTime, SqlType::DateTime { .. })
+        | (WireType::OldTimestamp, SqlType::Timestamp { .. })
         | (WireType::Json(_), SqlType::Json)
         | (WireType::Geometry(_), SqlType::Geometry)
         | (WireType::Vector(_), SqlType::Vector) => true,
@@ -628,11 +690,16 @@ fn fits(wire: WireType, details: &ColumnDetails<'_>, column: &Column) -> bool {
         (WireType::Time(wire), SqlType::Time { fraction })
         | (WireType::DateTime(wire), SqlType::DateTime { fraction })
         | (WireType::Timestamp(wire), SqlType::Timestamp { fraction }) => wire == *fraction,
-        (WireType::Fixed { .. }, SqlType::Char)
-        | (WireType::Variable { .. }, SqlType::VarChar)
-        | (WireType::Blob(_), SqlType::Text) => text(),
+        (WireType::Fixed { bytes_max }, SqlType::Char) => match bytes_of_text_type(&column.type_text) {
+            Some(bytes) => bytes_max == bytes && binary(),
+            None => text(),
+        },
+        (WireType::Variable { .. } | WireType::CompressedVariable { .. }, SqlType::VarChar)
+        | (WireType::Blob(_) | WireType::CompressedBlob(_), SqlType::Text) => text(),
+        (WireType::Variable { .. }, SqlType::Vector) => binary(),
         (WireType::Fixed { bytes_max }, SqlType::Binary { length }) => bytes_max as u32 == *length && binary(),
-        (WireType::Variable { .. }, SqlType::VarBinary) | (WireType::Blob(_), SqlType::Blob) => binary(),
+        (WireType::Variable { .. } | WireType::CompressedVariable { .. }, SqlType::VarBinary)
+        | (WireType::Blob(_) | WireType::CompressedBlob(_), SqlType::Blob) => binary(),
         (WireType::Enum(bytes), SqlType::Enum { labels }) => {
             bytes == if labels.len() < 256 { 1 } else { 2 } && same_count(details, labels)
         }

@@ -582,8 +582,9 @@ fn what_came_before_a_stop_can_be_delivered() {
 #[test]
 fn frames_are_told_from_statements() {
     assert_eq!(Frame::of("BEGIN"), Some(Frame::Begin));
-    assert_eq!(Frame::of("SAVEPOINT `a`"), Some(Frame::Savepoint));
-    assert_eq!(Frame::of("ROLLBACK TO `a`"), Some(Frame::RollbackTo));
+    assert_eq!(Frame::of("SAVEPOINT `a`"), Some(Frame::Savepoint("`a`")));
+    assert_eq!(Frame::of("RELEASE SAVEPOINT `a`"), Some(Frame::ReleaseSavepoint));
+    assert_eq!(Frame::of("ROLLBACK TO `a`"), Some(Frame::RollbackTo("`a`")));
     assert_eq!(Frame::of("XA COMMIT X'66',X'',1"), Some(Frame::XaCommit("X'66',X'',1")));
     assert_eq!(Frame::of("XA ROLLBACK X'66',X'',1"), Some(Frame::XaRollback("X'66',X'',1")));
     for statement in ["BEGINNING", "COMMITTED", "CREATE TABLE t (a INT)", "ROLLBACKS", "XA", "", "é"] {

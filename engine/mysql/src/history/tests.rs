@@ -409,7 +409,7 @@ fn a_statement_in_statement_format_is_passed_over_by_its_place() {
     assert!(matches!(task.statement("UPDATE t SET id = 1"), Err(HistoryError::StatementFormat { .. })));
     assert_eq!(task.statement("CREATE TABLE t SELECT 1 AS id").unwrap().unwrap().tables, [name()]);
     // Read again because rows before it wait for an XA COMMIT, it was passed over before.
-    let delivered = Delivered { until: at(104), gtid: None, events: 0 };
+    let delivered = Delivered { until: at(104), gtid: None, events: 0, gtids: None };
     let mut task =
         Task::begin(Position { delivered: Some(delivered), ..without_gtids(4) }, known(parts("id:int", 1), None));
     assert_eq!(task.statement("UPDATE t SET id = 1").unwrap(), None);

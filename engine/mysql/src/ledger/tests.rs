@@ -171,7 +171,7 @@ fn transactions(header: &str, drawing: &str) -> ChangeBatch {
 
 fn only_gtid(set: &GtidSet, number: u64) -> Option<Gtid> {
     let uuid: Vec<u8> = set.encode()[8..24].to_vec();
-    let source = tidegate_model::position::GtidSource { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
+    let source = tidegate_model::position::GtidSource::Server { uuid: uuid.try_into().unwrap(), tag: Arc::from("") };
     Some(Gtid { source, number }).filter(|gtid| set.contains(gtid))
 }
 
@@ -498,7 +498,12 @@ fn what_is_told_piece_by_piece_is_the_whole() {
     let tables: Vec<TableName> = (0..3).map(|number| TableName::new("db", &format!("t{number}"))).collect();
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let start = position((seed % 2 == 0).then_some(&format!("{SERVER}:1-3")), 4);
+        // Of MySQL, of MariaDB, or of neither.
+        let executed = |time: u64| match seed % 3 {
+            0 => format!("0-1-{time},7-1-3"),
+            _ => format!("{SERVER}:1-{time}"),
+        };
+        let start = position((seed % 3 < 2).then_some(&executed(3)), 4);
         let mut entries = Entries::default();
         let mut ledger = Ledger::new(start.clone());
         let mut time = 4;
@@ -506,7 +511,7 @@ fn what_is_told_piece_by_piece_is_the_whole() {
             time += random.u64(0..2);
             let mut now = || match random.u32(0..4) {
                 0 => Watermark::Coordinate(Coordinate::new("binlog.000001", time)),
-                _ => executed(time),
+                _ => Watermark::Gtids(executed(time).parse().unwrap()),
             };
             let (low, high) = (now(), now());
             let name = &tables[random.usize(0..tables.len())];

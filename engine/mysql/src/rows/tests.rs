@@ -35,6 +35,99 @@ fn plan_or_fault(columns: &[(SqlType, u8, &[u8])]) -> Result<RowPlan, Fault> {
     RowPlan::new(&TableMap::parse(&map)?, Arc::new(table))
 }
 
+/// A plan for one column of MariaDB's, which the table calls `type_text`.
+fn plan_of(sql_type: SqlType, type_text: &str, charset: Option<&str>, code: u8, metadata: &[u8]) -> RowPlan {
+    let head = [&[1, 0, 2][..], b"db\0\x01t\0", &[1, code, metadata.len() as u8], metadata, &[0xff]].concat();
+    let column = Column {
+        name: "c0".to_owned(),
+        sql_type,
+        type_text: type_text.to_owned(),
+        nullable: true,
+        charset: charset.map(str::to_owned),
+    };
+    let (name, columns) = (TableName::new("db", "t"), vec![column]);
+    let table = Table::from(TableParts { name, version: 1, columns, unique_keys: Vec::new() });
+    RowPlan::new(&TableMap::parse(&head).unwrap(), Arc::new(table)).unwrap()
+}
+
+fn text_of(plan: &RowPlan, bytes: &[u8]) -> Result<String, String> {
+    let mut builder = decode(plan, &[&[0], bytes].concat())?;
+    match builder.columns.remove(0).values {
+        Values::Bytes { data, .. } => Ok(String::from_utf8(data).unwrap()),
+        other => panic!("no text: {other:?}"),
+    }
+}
+
+/// Bytes as MariaDB 11.8.9 wrote them.
+#[test]
+fn times_of_mariadb_in_its_old_format_have_a_fraction() {
+    let number = |sql_type, code, bytes: &[u8]| integer((sql_type, code, &[]), bytes);
+    let time = |fraction, bytes: &[u8]| number(SqlType::Time { fraction }, 11, bytes);
+    assert_eq!(time(0, &[0x08, 0x75, 0xfe]), -(10 * 3600 + 11 * 60 + 12) * SECOND);
+    assert_eq!(time(1, &[0x01, 0xc7, 0x47, 0xdd]), -((10 * 3600 + 11 * 60 + 12) * SECOND + 300_000));
+    assert_eq!(time(3, &[0x00, 0xb6, 0x37, 0x38, 0xd9][..]), (10 * 3600 + 11 * 60 + 12) * SECOND + 345_000);
+    assert_eq!(time(6, &[0x02, 0xbf, 0x3d, 0xde, 0x7b, 0xff]), -1);
+    let datetime = |fraction, bytes: &[u8]| number(SqlType::DateTime { fraction }, 12, bytes);
+    let second = (18_263 * 86_400 + 3 * 3600 + 4 * 60 + 5) * SECOND;
+    assert_eq!(datetime(3, &[0; 7]), ZERO_DATETIME as i128);
+    assert_eq!(datetime(0, &[0x45, 0xec, 0xe7, 0x33, 0x5f, 0x12, 0, 0]), second);
+    let timestamp = |fraction, bytes: &[u8]| number(SqlType::Timestamp { fraction }, 7, bytes);
+    assert_eq!(timestamp(0, &[0xa5, 0x5d, 0x0d, 0x5e]), second);
+    assert_eq!(timestamp(1, &[0x5e, 0x0d, 0x5d, 0xa5, 6]), second + 600_000);
+    assert_eq!(timestamp(6, &[0x5e, 0x0d, 0x5d, 0xa5, 0x0a, 0x5b, 0xf5]), second + 678_901);
+    assert_eq!(timestamp(6, &[0; 7]), ZERO_DATETIME as i128);
+}
+
+/// Trailing zero bytes are left out, up to all of them.
+#[test]
+fn addresses_and_uuids_of_mariadb_are_text() {
+    let inet4 = plan_of(SqlType::Char, "inet4", Some("ascii"), 254, &[0xfe, 4]);
+    assert_eq!(text_of(&inet4, &[4, 1, 2, 3, 4]).unwrap(), "1.2.3.4");
+    assert_eq!(text_of(&inet4, &[2, 10, 1]).unwrap(), "10.1.0.0");
+    assert_eq!(text_of(&inet4, &[0]).unwrap(), "0.0.0.0");
+    assert!(text_of(&inet4, &[5, 1, 2, 3, 4, 5]).is_err());
+    let inet6 = plan_of(SqlType::Char, "inet6", Some("ascii"), 254, &[0xfe, 16]);
+    let of_words = |words: [u16; 8]| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        text_of(&inet6, &[&[16][..], &bytes].concat()).unwrap()
+    };
+    assert_eq!(text_of(&inet6, &[0]).unwrap(), "::");
+    for (words, text) in [
+        ([0, 0, 0, 0, 0, 0, 0, 1], "::1"),
+        ([0, 0, 0, 0, 0, 0, 1, 2], "::0.1.0.2"),
+        ([0, 0, 0, 0, 0, 0xffff, 0x0102, 0x0304], "::ffff:1.2.3.4"),
+        ([1, 0, 0, 2, 0, 0, 0, 3], "1:0:0:2::3"),
+        ([1, 0, 2, 0, 0, 0, 0, 0], "1:0:2::"),
+        ([1, 0, 2, 3, 4, 5, 6, 7], "1::2:3:4:5:6:7"),
+        ([1, 0, 0, 2, 0, 0, 3, 4], "1::2:0:0:3:4"),
+        ([1, 2, 3, 4, 5, 6, 7, 0xabcd], "1:2:3:4:5:6:7:abcd"),
+    ] {
+        assert_eq!(of_words(words), text);
+    }
+    let uuid = plan_of(SqlType::Char, "uuid", Some("ascii"), 254, &[0xfe, 16]);
+    let bytes = [14, 0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x55, 0x44];
+    assert_eq!(text_of(&uuid, &bytes).unwrap(), "123e4567-e89b-12d3-a456-426655440000");
+}
+
+/// Bytes as MariaDB wrote them, with and without a zlib header.
+#[test]
+fn compressed_values_of_mariadb_are_unpacked() {
+    let text = plan_of(SqlType::VarChar, "varchar(1000) /*M!100301 COMPRESSED*/", Some("latin1"), 141, &[0xe9, 0x03]);
+    let raw = [0x0b, 0, 0x8a, 0x01, 0xf4, 0x4b, 0x4c, 0x1c, 0x05, 0x23, 0x0d, 0, 0];
+    assert_eq!(text_of(&text, &raw).unwrap(), "a".repeat(500));
+    let wrapped =
+        [17, 0, 0x82, 0x01, 0xf4, 0x78, 0x9c, 0x4b, 0x4c, 0x1c, 0x05, 0x23, 0x0d, 0, 0, 0x6e, 0xcd, 0xbd, 0x75];
+    assert_eq!(text_of(&text, &wrapped).unwrap(), "a".repeat(500));
+    assert_eq!(text_of(&text, &[0, 0]).unwrap(), "");
+    assert_eq!(text_of(&text, &[2, 0, 0, 0xe4]).unwrap(), "ä");
+    let small =
+        plan_of(SqlType::VarChar, "varchar(1000)", Some("latin1"), 141, &[0xe9, 0x03]).with_value_bytes_max(499);
+    assert!(text_of(&small, &raw).unwrap_err().contains("memory"));
+    for damaged in [[0x0b, 0, 0x9a, 0x01, 0xf4], [0x0b, 0, 0x8a, 0x01, 0xf3], [0x0b, 0, 0x8a, 0x01, 0xf5]] {
+        assert!(text_of(&text, &[&damaged[..], &raw[5..]].concat()).is_err(), "{damaged:x?}");
+    }
+}
+
 fn insert<'a>(present: &'a [u8], column_count: usize, rows: &'a [u8]) -> RowsEvent<'a> {
     RowsEvent { action: RowsAction::Insert, table_id: 1, column_count, present, present_after: present, rows }
 }
@@ -42,7 +135,7 @@ fn insert<'a>(present: &'a [u8], column_count: usize, rows: &'a [u8]) -> RowsEve
 fn decode(plan: &RowPlan, rows: &[u8]) -> Result<RowsBuilder, String> {
     let mut builder = RowsBuilder::new(plan.table());
     let present = [0xff; 2];
-    let event = insert(&present, plan.columns.len(), rows);
+    let event = insert(&present, plan.column_count, rows);
     plan.decode(&event, 0, &mut builder, &mut Vec::new(), &mut Vec::new()).map_err(|fault| fault.to_string())?;
     Ok(builder)
 }

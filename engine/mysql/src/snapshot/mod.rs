@@ -67,7 +67,7 @@
 //! | GTIDs on, MySQL from 9.7 on | `@@gtid_executed` | a transaction enters the set after the engine has committed it: measured there |
 //! | GTIDs on, other versions | the GTIDs of all files before the current one | as below. In MySQL 5.6 a transaction enters the set when the binlog is written: 379 of 1,500 views missed rows |
 //! | GTIDs off | the start of the current binlog file | the server begins a new file only when every prepared transaction is committed |
-//! | MariaDB | `binlog_snapshot_file`, `_position` after the view | the server takes both under one lock: also nothing beyond is shown |
+//! | MariaDB | the GTIDs at `binlog_snapshot_file`, `_position` after the view | the server takes both under one lock: also nothing beyond is shown. Its `@@gtid_binlog_pos` runs ahead |
 //!
 //! The file's start lies far back, so that changes since then are repeated. The GTID set is nearly exact: it is read
 //! before *and* after the view opens, in one round trip, and if both are equal nothing was committed in between and
@@ -408,8 +408,8 @@ fn open_session(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Connect
     let mut connection = Connection::connect(connect)?;
     connection.query(FIRST_SETTINGS)?;
     connection.query(facts.session_settings())?;
-    // With GTIDs, any server will do whose views contain the start. Else positions are one server's own; MariaDB has no name.
-    if !facts.gtid_mode_on() && !facts.server_uuid().is_empty() {
+    // With GTIDs, any server will do whose views contain the start. Else positions are one server's own.
+    if !facts.has_gtids() && !facts.server_uuid().is_empty() {
         let results = connection.query("SELECT @@GLOBAL.server_uuid")?;
         let found = results.first().and_then(|result| result.scalar()).unwrap_or_default();
         if found != facts.server_uuid() {

@@ -19,7 +19,7 @@
 //! covers is older than these columns or has them. `information_schema` must not be asked before the view is open, since on
 //! MySQL 8 its tables are rows too and would open it.
 
-use super::super::connection::{ServerFacts, quote_table};
+use super::super::connection::{ServerFacts, executed_statement, quote_table};
 use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -71,6 +71,13 @@ impl View {
         table: Option<&TableName>,
         tries: u32,
     ) -> Result<View, Failure> {
+        if rule == ViewRule::MariadbSnapshot {
+            for _ in 1..tries {
+                if let Some(view) = View::open_mariadb(connection, facts, table, false)? {
+                    return Ok(view);
+                }
+            }
+        }
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
             // A file's start never equals where the file ends.
@@ -107,14 +114,13 @@ impl View {
         facts: &ServerFacts,
         table: Option<&TableName>,
     ) -> Result<View, Failure> {
+        if rule == ViewRule::MariadbSnapshot {
+            let view = View::open_mariadb(connection, facts, table, true)?;
+            return Ok(view.unwrap_or_else(|| unreachable!("the position is looked up")));
+        }
         let status = facts.version.binlog_status_statement();
         let name = table.map(quote_table);
-        // One result each, with a table or without.
-        let lock = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SELECT 1 FROM {name} LIMIT 0"));
-        let show = name.as_ref().map_or("DO 0".to_owned(), |name| format!("SHOW CREATE TABLE {name}"));
-        if rule == ViewRule::MariadbSnapshot {
-            return View::open_mariadb(connection, &lock, &show);
-        }
+        let [lock, show] = lock_and_show(table);
         let open = match &name {
             Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
@@ -150,13 +156,28 @@ impl View {
 
     /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
     /// statement in between makes the server refuse the read (error 1412).
-    fn open_mariadb(connection: &mut Connection, lock: &str, show: &str) -> Result<View, Failure> {
+    ///
+    /// The position is a file and an offset. If that is where the binlog ends, and nothing was committed meanwhile, the GTIDs
+    /// there are those of the server; else it may look them up, for which it reads the file from its beginning.
+    fn open_mariadb(
+        connection: &mut Connection,
+        facts: &ServerFacts,
+        table: Option<&TableName>,
+        may_look_up: bool,
+    ) -> Result<Option<View>, Failure> {
         const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
-        let results =
-            connection.query(&format!("START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {lock}; {show}"))?;
-        let rows = results.get(1).map(|result| result.rows.as_slice()).unwrap_or_default();
+        let status = facts.version.binlog_status_statement();
+        let [lock, show] = lock_and_show(table);
+        let gtids = executed_statement(true);
+        let results = connection.query(&format!(
+            "{gtids}; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {gtids}; {lock}; {show}"
+        ))?;
+        let [before, _, snapshot, ended, after, _, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 7", results.len());
+            return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
+        };
         let value = |name: &str| {
-            let row = rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
+            let row = snapshot.rows.iter().find(|row| text(row, 0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
             text(row, 1)
         };
         let offset = value("binlog_snapshot_position").and_then(|offset| offset.parse().ok());
@@ -165,8 +186,37 @@ impl View {
             return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
         };
         let coordinate = Coordinate::new(file, offset);
-        let at = Watermark::Coordinate(coordinate.clone());
-        Ok(View { low: at.clone(), high: at, coordinate, definition: results.get(3).and_then(definition_of) })
+        let is_end = parse_status(status, ended)? == coordinate;
+        let gtids = match is_end && before == after {
+            true => parse_gtids(before)?,
+            false if may_look_up => gtids_at(connection, &coordinate)?,
+            false => return Ok(None),
+        };
+        let at = Watermark::Gtids(gtids);
+        Ok(Some(View { low: at.clone(), high: at, coordinate, definition: definition_of(shown) }))
+    }
+}
+
+/// What locks the table's definition, and what shows it: one result each, also without a table.
+fn lock_and_show(table: Option<&TableName>) -> [String; 2] {
+    let nothing = || "DO 0".to_owned();
+    [
+        table.map_or_else(nothing, |table| format!("SELECT 1 FROM {} LIMIT 0", quote_table(table))),
+        table.map_or_else(nothing, |table| format!("SHOW CREATE TABLE {}", quote_table(table))),
+    ]
+}
+
+/// The GTIDs of all that stands before `at`, which MariaDB finds by reading the file up to there.
+fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
+    let file = super::super::connection::quote_text(&at.file);
+    let results = connection.query(&format!("SELECT BINLOG_GTID_POS({file}, {})", at.offset))?;
+    // NULL if there is no such file.
+    match results.first().filter(|result| result.scalar().is_some()) {
+        Some(result) => parse_gtids(result),
+        None => {
+            let reason = format!("no GTIDs at {at}");
+            Err(Failure::Load(LoadError::Answer { statement: "SELECT BINLOG_GTID_POS", reason }))
+        }
     }
 }
 

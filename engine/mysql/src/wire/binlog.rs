@@ -17,6 +17,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::connection::quote_text;
 use super::error::WireError;
 use super::packet::{ERR_HEADER, Taken, is_timeout};
 use super::rows::parse_error;
@@ -28,6 +29,8 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1E;
 
 const NON_BLOCKING: u16 = 0x01;
 const THROUGH_GTID: u16 = 0x04;
+/// Of MariaDB: leave nothing out of a transaction, so that its place in the file can be counted.
+const ANNOTATE_ROWS: u16 = 0x02;
 
 const EVENT_HEADER: u8 = 0x00;
 const EOF_HEADER: u8 = 0xFE;
@@ -66,9 +69,10 @@ pub struct DumpRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DumpStart {
-    /// An empty file name is the oldest file. On MariaDB, `SET @slave_connect_state` by
-    /// [`query`](Connection::query) before the dump overrides both.
+    /// An empty file name is the oldest file.
     File { file: Vec<u8>, position: u32 },
+    /// MariaDB only: everything behind these, the last transaction of each domain, as the server writes them.
+    Domains(String),
     /// MySQL only: everything that is not in this set, encoded as COM_BINLOG_DUMP_GTID wants it (an empty set is eight
     /// zero bytes).
     Gtids(Vec<u8>),
@@ -113,7 +117,7 @@ impl Connection {
             non_blocking: true,
         };
         self.set_up_checksum()?;
-        self.begin(&dump_command(&request))?;
+        self.begin(&dump_command(&request, self.is_mariadb()))?;
         let mut packets = self.into_dump(&request);
         loop {
             match packets.next(FIRST_EVENT_PATIENCE)? {
@@ -136,7 +140,7 @@ impl Connection {
     pub fn binlog_dump(mut self, request: &DumpRequest) -> Result<BinlogPackets, WireError> {
         self.set_up_dump(request)?;
         self.run(&register_command(request.server_id))?;
-        self.begin(&dump_command(request))?;
+        self.begin(&dump_command(request, self.is_mariadb()))?;
         Ok(self.into_dump(request))
     }
 
@@ -175,6 +179,13 @@ impl Connection {
         if self.is_mariadb() {
             // 4: understands MariaDB's GTID events; below, they would come rewritten into BEGIN statements.
             self.query("SET @mariadb_slave_capability = 4")?;
+        }
+        if let DumpStart::Domains(last) = &request.start {
+            // Strict: the last of each domain must be in the binlog itself, or what comes behind it may be another history.
+            self.query(&format!(
+                "SET @slave_connect_state = {}, @slave_gtid_strict_mode = 1, @slave_gtid_ignore_duplicates = 0",
+                quote_text(last)
+            ))?;
         }
         Ok(())
     }
@@ -283,12 +294,16 @@ fn register_command(server_id: u32) -> Vec<u8> {
 /// [0x12] [position: 4] [flags: 2] [server id: 4] [file name to the end]
 /// [0x1E] [flags: 2] [server id: 4] [name length: 4 = 0] [position: 8] [set length: 4] [set]
 /// ```
-fn dump_command(request: &DumpRequest) -> Vec<u8> {
-    let flags = if request.non_blocking { NON_BLOCKING } else { 0 };
+fn dump_command(request: &DumpRequest, is_mariadb: bool) -> Vec<u8> {
+    let flags = if request.non_blocking { NON_BLOCKING } else { 0 } | if is_mariadb { ANNOTATE_ROWS } else { 0 };
     let server_id = request.server_id.to_le_bytes();
     match &request.start {
         DumpStart::File { file, position } => {
             [&[COM_BINLOG_DUMP], &position.to_le_bytes()[..], &flags.to_le_bytes(), &server_id, file].concat()
+        }
+        DumpStart::Domains(_) => {
+            let position = (FIRST_POSITION as u32).to_le_bytes();
+            [&[COM_BINLOG_DUMP], &position[..], &flags.to_le_bytes(), &server_id].concat()
         }
         DumpStart::Gtids(set) => [
             &[COM_BINLOG_DUMP_GTID],
@@ -442,12 +457,12 @@ mod tests {
             heartbeat: Duration::ZERO,
             non_blocking: true,
         };
-        assert_eq!(dump_command(&request), [&[0x12, 4, 0, 0, 0, 1, 0, 1, 2, 3, 4], &b"f.1"[..]].concat());
+        assert_eq!(dump_command(&request, false), [&[0x12, 4, 0, 0, 0, 1, 0, 1, 2, 3, 4], &b"f.1"[..]].concat());
         request.start = DumpStart::Gtids(vec![0; 8]);
         request.non_blocking = false;
         let expected: Vec<u8> =
             [&[0x1E, 4, 0, 1, 2, 3, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0][..], &[0; 8]].concat();
-        assert_eq!(dump_command(&request), expected);
+        assert_eq!(dump_command(&request, false), expected);
         assert_eq!(register_command(0x0403_0201), [&[0x15, 1, 2, 3, 4][..], &[0; 13]].concat());
     }
 }

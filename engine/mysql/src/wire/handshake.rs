@@ -215,7 +215,7 @@ impl Authentication<'_> {
         self.nonce = request.plugin_data().to_vec();
         self.plugin = request.auth_plugin().into_owned();
         match &self.plugin {
-            AuthPlugin::CachingSha2Password | AuthPlugin::MysqlNativePassword => {
+            AuthPlugin::CachingSha2Password | AuthPlugin::MysqlNativePassword | AuthPlugin::Ed25519 => {
                 let answer = self.plugin.gen_data(Some(self.password.0), &self.nonce);
                 self.packets.send(answer.as_deref().unwrap_or_default())
             }

@@ -172,8 +172,10 @@ impl Look {
 
     /// As [`Source::identity`](crate::source::Source::identity).
     pub fn identity(&self) -> SourceIdentity {
-        if self.facts.gtid_mode_on() && !self.facts.version.is_mariadb {
+        if self.facts.gtid_mode_on() {
             SourceIdentity::GtidDomain
+        } else if self.facts.version.is_mariadb {
+            SourceIdentity::MariadbDomains
         } else {
             SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
         }
@@ -601,8 +603,8 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
-        let executed = match self.look.facts.gtid_mode_on() {
-            true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
+        let executed = match self.look.facts.has_gtids() {
+            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
             false => None,
         };
         let named = [name.clone()];
@@ -656,8 +658,8 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
-        let executed = match self.look.facts.gtid_mode_on() {
-            true => Some(connection::executed(&mut connection).await.map_err(MysqlError::Query)?),
+        let executed = match self.look.facts.has_gtids() {
+            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
             false => None,
         };
         let tables = read_tables(&mut connection, task).await;

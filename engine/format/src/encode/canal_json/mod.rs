@@ -45,6 +45,7 @@ use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
 pub use statements::{CanalStatements, StatementType};
 use tidegate_model::message::Values;
+use tidegate_model::position::GtidSource;
 use tidegate_model::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use types::SqlTypeCode;
 
@@ -331,15 +332,26 @@ const EVENT_BYTES: usize = 160;
 /// As `Gtid` prints itself, without its formatter: small transactions have one per message.
 fn write_gtid(gtid: &Gtid, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for (index, byte) in gtid.source.uuid.iter().enumerate() {
+    let (uuid, tag) = match &gtid.source {
+        GtidSource::Server { uuid, tag } => (uuid, tag),
+        GtidSource::Domain { domain, server } => {
+            for number in [*domain, *server] {
+                text::write_integer(number, out);
+                out.push(b'-');
+            }
+            text::write_integer(gtid.number, out);
+            return;
+        }
+    };
+    for (index, byte) in uuid.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
             out.push(b'-');
         }
         out.extend_from_slice(&[HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]]);
     }
-    if !gtid.source.tag.is_empty() {
+    if !tag.is_empty() {
         out.push(b':');
-        out.extend_from_slice(gtid.source.tag.as_bytes());
+        out.extend_from_slice(tag.as_bytes());
     }
     out.push(b':');
     text::write_integer(gtid.number, out);

@@ -147,8 +147,10 @@ fn the_code_of_an_unsigned_number_follows_its_value() {
 #[test]
 fn events_tell_their_time_and_transaction() {
     let at = |timestamp_s, number, tag: &str| {
-        let source =
-            GtidSource { uuid: *b"\x3e\x11\xfa\x47\x71\xca\x11\xe1\x9e\x33\xc8\x0a\xa9\x42\x95\x62", tag: tag.into() };
+        let source = GtidSource::Server {
+            uuid: *b"\x3e\x11\xfa\x47\x71\xca\x11\xe1\x9e\x33\xc8\x0a\xa9\x42\x95\x62",
+            tag: tag.into(),
+        };
         Arc::new(EventMeta {
             timestamp_s,
             gtid: Some(Gtid { source, number }),

@@ -1,0 +1,409 @@
+//! MariaDB as the source: its own GTIDs, its own events, and what its binlog says in other ways than MySQL's.
+
+use super::faults::survives;
+use super::harness::order::Order;
+use super::harness::source_state::Format;
+use super::harness::state::State;
+use super::harness::tables;
+use super::harness::world::{MARKER, mysql_source};
+use super::harness::writers::Writers;
+use super::harness::{
+    Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
+};
+use super::resume::killed_at_moments;
+use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
+
+/// Of the largest table.
+const ROWS: u64 = 15_000;
+
+#[test]
+fn load_under_writers_of_mariadb() {
+    let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
+    loaded_under_writers("maria_load", &mariadb, &servers.kafka, Format::Dts, scaled(ROWS));
+    loaded_under_writers("maria_load_11", &newest, &servers.kafka, Format::Canal, scaled(ROWS));
+}
+
+#[test]
+fn load_under_writers_of_mariadb_compressed_and_described() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let options = "--log-bin-compress=ON --log-bin-compress-min-len=10 --binlog-row-metadata=FULL";
+    let private = Private::up(&["mariadb"], options);
+    loaded_under_writers("maria_load_full", private.mariadb(), &servers.kafka, Format::Avro, scaled(ROWS));
+}
+
+#[test]
+fn mariadb_killed_at_random_moments() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    killed_at_moments("maria_kill", &mariadb, &servers.kafka, 3);
+}
+
+/// Transactions whose end a crash has taken are no more.
+#[test]
+fn mariadb_is_killed_and_comes_back() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    survives("maria_killed", private.mariadb(), &servers.kafka, |_| {
+        private.kill("mariadb");
+        private.start("mariadb");
+    });
+}
+
+/// Kind, table and values.
+fn drawn(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| format!("{:?} {} {:?}", message.kind, message.table, message.data)).collect()
+}
+
+/// MariaDB logs what it has rolled back where something in the transaction could not be: with a table that has no transactions, or with
+/// a temporary table. Only what is true comes.
+#[test]
+fn what_mariadb_has_rolled_back_does_not_come() {
+    let Some((servers, mariadb)) = Servers::with_mariadb() else { return };
+    for url in mariadb {
+        let mut world = World::new("maria_undone", &url, &servers.kafka);
+        world.mysql.run("CREATE TABLE x (id INT PRIMARY KEY)");
+        world.mysql.run("CREATE TABLE m (id INT PRIMARY KEY) ENGINE = MyISAM");
+        world.mysql.run("CREATE TABLE big (id INT PRIMARY KEY, content LONGTEXT)");
+        let task = world.task_of_one_topic("");
+        let (messages, _) = world.follow(
+            &task,
+            &[
+                "BEGIN",
+                "INSERT INTO x VALUES (1)",
+                "SAVEPOINT a",
+                "INSERT INTO x VALUES (2)",
+                "SAVEPOINT `b c`",
+                "INSERT INTO m VALUES (1)",
+                "INSERT INTO x VALUES (3)",
+                "ROLLBACK TO `B C`",
+                "INSERT INTO x VALUES (4)",
+                "ROLLBACK TO a",
+                "INSERT INTO x VALUES (5)",
+                "COMMIT",
+                "BEGIN",
+                "INSERT INTO x VALUES (6)",
+                "INSERT INTO m VALUES (2)",
+                "ROLLBACK",
+                "BEGIN",
+                "INSERT INTO x VALUES (7)",
+                "CREATE TEMPORARY TABLE t (id INT)",
+                "DROP TEMPORARY TABLE t",
+                "ROLLBACK",
+                // One that is too large to wait.
+                "BEGIN",
+                "INSERT INTO x VALUES (8)",
+                "INSERT INTO big SELECT seq, REPEAT('x', 500000) FROM seq_1_to_12",
+                "INSERT INTO x VALUES (9)",
+                "COMMIT",
+                "INSERT INTO x VALUES (10) RETURNING id",
+            ],
+        );
+        let small: Vec<String> = drawn(&messages)
+            .into_iter()
+            .filter(|text| !text.contains(" big "))
+            .map(|text| text.replace('"', ""))
+            .collect();
+        assert_eq!(
+            small,
+            [
+                "Insert m id=1",
+                "Insert x id=1",
+                "Insert x id=5",
+                "Insert m id=2",
+                "Insert x id=8",
+                "Insert x id=9",
+                "Insert x id=10"
+            ]
+        );
+        let order: Vec<&str> = messages.iter().map(|message| message.table.as_str()).collect();
+        let first_big = order.iter().position(|table| *table == "big").expect("it came");
+        assert_eq!(order.iter().filter(|table| **table == "big").count(), 12);
+        assert_eq!(&order[first_big - 1..first_big], ["x"]);
+        assert_eq!(order[first_big + 12], "x");
+    }
+}
+
+/// A transaction that was sent before its end, being too large to wait, and is rolled back all the same.
+#[test]
+fn a_large_transaction_that_mariadb_has_rolled_back_stops_the_task() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    let mut world = World::new("maria_large_undone", &mariadb, &servers.kafka);
+    world.mysql.run("CREATE TABLE big (id INT PRIMARY KEY, content LONGTEXT)");
+    let task = world.task_of_one_topic("");
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    for statement in [
+        "BEGIN",
+        "INSERT INTO big SELECT seq, REPEAT('x', 500000) FROM seq_1_to_12",
+        "CREATE TEMPORARY TABLE t (id INT)",
+        "ROLLBACK",
+    ] {
+        world.mysql.run(statement);
+    }
+    let ended = engine.wait();
+    for words in ["a transaction with rows of captured tables ends with a rollback", "begin again with a full load"] {
+        assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+    }
+}
+
+/// An ALTER TABLE that is logged when it begins and when it ends changes columns at its end, and only if that was a good one.
+#[test]
+fn an_alter_in_two_phases_counts_at_its_end() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb", "mariadb-11"], "--binlog-row-metadata=FULL");
+    for url in ["mariadb", "mariadb-11"].map(|server| private.mariadb_named(server)) {
+        let mut world = World::new("maria_alter", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, a INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 1), (2, 1)");
+        world.mysql.run("SET binlog_alter_two_phase = 1");
+        let task = world.task_of_one_topic("");
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        world.mysql.run("UPDATE t SET a = 2 WHERE id = 1");
+        assert!(world.mysql.try_run("ALTER TABLE t ADD UNIQUE KEY (a), ADD COLUMN a INT, ALGORITHM = COPY").is_err());
+        world.mysql.run("UPDATE t SET a = 2 WHERE id = 2");
+        // Fails when it has begun.
+        assert!(world.mysql.try_run("ALTER TABLE t ADD UNIQUE KEY (a), ALGORITHM = COPY").is_err());
+        world.mysql.run("UPDATE t SET a = 3 WHERE id = 1");
+        world.mysql.run("ALTER TABLE t ADD COLUMN b INT DEFAULT 7, ALGORITHM = COPY");
+        world.mysql.run("UPDATE t SET a = 4 WHERE id = 1");
+        let mut messages = Vec::new();
+        world.finish(engine, &mut reader, |message| messages.push(message));
+        let updates: Vec<String> = drawn(&messages).iter().map(|text| text.replace('"', "")).collect();
+        assert_eq!(
+            updates,
+            ["Update t id=1 a=2", "Update t id=2 a=2", "Update t id=1 a=3", "Update t id=1 a=4 b=7"],
+            "{url}"
+        );
+    }
+}
+
+fn prepare(session: &mut Mysql, xid: &str, statements: &[&str]) {
+    session.run(format!("XA START {xid}"));
+    statements.iter().for_each(|statement| session.run(statement));
+    session.run(format!("XA END {xid}"));
+    session.run(format!("XA PREPARE {xid}"));
+}
+
+/// Rows wait for their outcome over stops and kills; nothing else comes twice because of them.
+#[test]
+fn xa_transactions_of_mariadb_outlive_restarts() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    // A server of its own: whoever begins while a transaction is prepared would be stopped by its commit.
+    for server in ["mariadb", "mariadb-11"] {
+        let private = Private::up(&[server], "");
+        let url = private.mariadb_named(server);
+        let mut world = World::new("maria_xa", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE x (id INT PRIMARY KEY)");
+        world.mysql.run("CREATE TABLE m (id INT PRIMARY KEY) ENGINE = MyISAM");
+        let task = world.task_of_one_topic("");
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        let mut session = Mysql::connect(url);
+        session.run(format!("USE {}", world.database));
+        prepare(&mut session, "'a','\u{e9}',7", &["INSERT INTO x VALUES (1)", "INSERT INTO x VALUES (2)"]);
+        world.mysql.run("INSERT INTO x VALUES (10)");
+        let mut other = Mysql::connect(url);
+        other.run(format!("USE {}", world.database));
+        prepare(
+            &mut other,
+            "'b'",
+            &[
+                "INSERT INTO x VALUES (3)",
+                "SAVEPOINT s",
+                "INSERT INTO m VALUES (1)",
+                "INSERT INTO x VALUES (4)",
+                "ROLLBACK TO s",
+            ],
+        );
+        world.mysql.run("INSERT INTO x VALUES (11)");
+        world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
+        engine.terminate(libc::SIGTERM);
+        world.mysql.run("INSERT INTO x VALUES (12)");
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
+        session.run("XA COMMIT 'a','\u{e9}',7");
+        other.run("XA ROLLBACK 'b'");
+        world.mysql.run("INSERT INTO x VALUES (13)");
+        prepare(&mut session, "'a'", &["INSERT INTO x VALUES (5)"]);
+        world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
+        engine.terminate(libc::SIGTERM);
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
+        prepare(&mut other, "'c'", &["INSERT INTO x VALUES (6)", "SAVEPOINT s", "INSERT INTO x VALUES (7)"]);
+        other.run("XA COMMIT 'c'");
+        session.run("XA COMMIT 'a'");
+        world.mysql.run("XA START 'd'");
+        world.mysql.run("INSERT INTO x VALUES (8)");
+        world.mysql.run("XA END 'd'");
+        world.mysql.run("XA COMMIT 'd' ONE PHASE");
+        world.finish(engine, &mut reader, |message| messages.push(message));
+        let came: Vec<String> = drawn(&messages).iter().map(|text| text.replace('"', "")).collect();
+        let expected = [10, -1, 11, 12, 1, 2, 13, 6, 7, 5, 8].map(|id| match id {
+            -1 => "Insert m id=1".to_owned(),
+            id => format!("Insert x id={id}"),
+        });
+        assert_eq!(came, expected, "{server}");
+    }
+}
+
+fn replicate_from(url: &str) -> String {
+    let port = url.rsplit(':').next().expect("a URL has a port");
+    format!(
+        "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'admin', MASTER_PASSWORD = 'admin', \
+         MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1"
+    )
+}
+
+fn wait_until_replicated(source: &mut Mysql, replica: &mut Mysql) {
+    let last: String = source.query_one("SELECT @@GLOBAL.gtid_binlog_pos");
+    let query = format!("SELECT MASTER_GTID_WAIT('{last}', 60)");
+    assert_eq!(replica.query_one::<i32>(&query), 0);
+}
+
+/// To a replica with other file names and offsets, and back; writers in two domains.
+#[test]
+fn failover_of_mariadb_and_back() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let test = "maria_failover";
+    let mut rng = seeded(test);
+    let nodes = ["--gtid-strict-mode=ON", "--gtid-strict-mode=ON --server-id=11 --log-bin=other"]
+        .map(|options| Private::up(&["mariadb"], options));
+    let mut world = World::new(test, nodes[0].mariadb(), &servers.kafka);
+    let targets = fill_all(&mut world, &mut rng, 2000);
+    let mut replica = Mysql::connect(nodes[1].mariadb());
+    replica.run(replicate_from(nodes[0].mariadb()));
+    replica.run("START SLAVE");
+
+    let mut task = world.task();
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut order = Order::new(tables::ALL);
+    let mut take = |message: &Message| {
+        if message.table == MARKER {
+            return;
+        }
+        state.apply(message);
+        order.check(message);
+    };
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("full load complete");
+    for (old, new) in [(0, 1), (1, 0)] {
+        let writers = Writers::start(4, &world.mysql_url, &world.database, &targets, &mut rng);
+        writers.allow(2000);
+        let mut left = rng.u32(1..2000);
+        let mut markers = 0;
+        reader.until(&mut engine, "changes", |message| {
+            take(&message);
+            // Another domain.
+            if markers < 20 {
+                world.mysql.run("SET gtid_domain_id = 5");
+                world.write_marker();
+                world.mysql.run("SET gtid_domain_id = 0");
+                markers += 1;
+            }
+            left -= u32::from(message.kind != Kind::Init);
+            left == 0
+        });
+        engine.kill_9();
+        // The engine has read some of this, or none.
+        writers.allow(500);
+        writers.let_commit(200);
+        writers.stop();
+        wait_until_replicated(&mut world.mysql, &mut replica);
+        replica.run("STOP SLAVE");
+        replica.run("RESET SLAVE ALL");
+        nodes[old].kill("mariadb");
+
+        world.mysql_url = nodes[new].mariadb().to_owned();
+        world.reconnect();
+        task.source = mysql_source(&world.mysql_url, "tide", "tide");
+        engine = Tidegate::run(&task);
+        nodes[old].start("mariadb");
+        replica = Mysql::connect(nodes[old].mariadb());
+        // What it has written itself counts, too.
+        let last: String = replica.query_one("SELECT @@GLOBAL.gtid_binlog_pos");
+        replica.run(format!("SET GLOBAL gtid_slave_pos = '{last}'"));
+        replica.run(replicate_from(&world.mysql_url));
+        replica.run("START SLAVE");
+    }
+    world.finish(engine, &mut reader, |message| take(&message));
+    assert_equals_source(&mut world, &state, Format::Dts);
+    order.assert_in_order(2, &world);
+}
+
+fn assert_refused(task: &TaskFile, words: &[&str]) {
+    let output = Tidegate::fails(task);
+    for word in words {
+        assert!(output.contains(word), "{word:?} is not in\n{output}");
+    }
+}
+
+/// A history that begins anew, changes that are gone, and numbers that do not grow.
+#[test]
+fn another_history_of_mariadb_is_noticed() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    let mut world = World::new("maria_anew", private.mariadb(), &servers.kafka);
+    let mut task = world.task();
+    task.more = "retry: {connection: 1s, other: 1s}\nincremental: {heartbeat_s: 1}".to_owned();
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+    // What it has read may go, whatever the file was.
+    world.mysql.run("FLUSH BINARY LOGS");
+    let purge = |world: &mut World| {
+        let file = world.mysql.query::<(String, u64, String, String)>("SHOW MASTER STATUS")[0].0.clone();
+        // A file that the server itself needs for recovery is kept until it does not.
+        wait_for("the older files are gone", || {
+            world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+            (world.mysql.query::<(String, u64)>("SHOW BINARY LOGS").len() == 1).then_some(())
+        });
+    };
+    purge(&mut world);
+    let mut engine = Tidegate::run(&task);
+    world.until_marker(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+    // Something that it has not read goes.
+    world.write_marker();
+    world.mysql.run("FLUSH BINARY LOGS");
+    purge(&mut world);
+    assert_refused(&task, &["the changes after", "are no longer on the server", "begin again with a full load"]);
+
+    // Numbers come again.
+    let fresh =
+        |name: &str, world: &World| TaskFile { state: world.path(name), accept: "non_empty_topics", ..task.clone() };
+    let task = fresh("second", &world);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+    world.mysql.run("RESET MASTER");
+    for id in 0..30 {
+        world.mysql.run(format!("INSERT INTO marker VALUES ({})", 1000 + id));
+    }
+    assert_refused(&task, &["no longer the one that this task has read", "begin again with a full load"]);
+
+    // Also under a dump.
+    let task = fresh("third", &world);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    world.mysql.run("RESET MASTER");
+    let ended = engine.wait();
+    assert!(ended.output.contains("no longer the one that this task has read"), "{}", ended.output);
+
+    let task = fresh("fourth", &world);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    world.mysql.run("SET gtid_seq_no = 1000");
+    world.write_marker();
+    world.mysql.run("SET gtid_seq_no = 999");
+    world.write_marker();
+    let ended = engine.wait();
+    for words in ["comes behind 0-4-1000: numbers of a domain must grow", "gtid_strict_mode"] {
+        assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+    }
+}

@@ -1,0 +1,290 @@
+//! The same values on MariaDB, where the type exists: what comes by the full load and by changes is what comes of MySQL.
+//!
+//! And the types that only MariaDB has.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World};
+use super::golden::{Profile, Table};
+use super::values::CLASSES;
+
+const INSERTED: usize = 1000;
+
+/// Makes the tables that this server takes, with all their rows. The others are named.
+fn create(world: &mut World, is_newest: bool, left_out: &mut BTreeSet<String>) -> Vec<Table> {
+    let mut tables = Vec::new();
+    // As MySQL does, without being asked.
+    world.mysql.run("SET sql_mode = 'TIME_ROUND_FRACTIONAL'");
+    for table in CLASSES.iter().flat_map(|class| (class.tables)()) {
+        let is_generated = table.columns.iter().any(|column| column.is_generated());
+        if is_newest && is_generated {
+            // It does not log them: see below.
+            left_out.insert(table.name);
+            continue;
+        }
+        let mut made = world.mysql.try_run(&table.create());
+        for (id, row) in table.rows().enumerate() {
+            made = made.and_then(|()| world.mysql.try_run(&table.insert(id, row)));
+        }
+        match made {
+            Ok(()) => tables.push(table),
+            Err(error) => {
+                println!("{}: {error}", table.name);
+                world.mysql.run(format!("DROP TABLE IF EXISTS {}", table.name));
+                left_out.insert(table.name);
+            }
+        }
+    }
+    tables
+}
+
+#[test]
+fn values_of_mariadb_are_those_of_mysql() {
+    let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
+    for (url, is_newest) in [(mariadb, false), (newest, true)] {
+        let mut world = World::new("maria_types", &url, &servers.kafka);
+        let mut left_out = BTreeSet::new();
+        let tables = create(&mut world, is_newest, &mut left_out);
+        let mut task = world.task_of_one_topic("");
+        task.format = "{canal_json: {profile: dts}}".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+        let mut take = |message: Message| messages.entry(message.table.clone()).or_default().push(message);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, &mut take);
+        for table in &tables {
+            for (id, row) in (INSERTED..).zip(table.rows()) {
+                world.mysql.run(table.insert(id, row));
+            }
+            world.mysql.run(format!("DELETE FROM {} WHERE id >= {INSERTED}", table.name));
+        }
+        world.finish(engine, &mut reader, &mut take);
+        let mut faults = Vec::new();
+        for table in &tables {
+            let rows: Vec<Option<usize>> = table.rows().collect();
+            let of_table = messages.remove(&table.name).unwrap_or_default();
+            if of_table.len() != 3 * rows.len() {
+                faults.push(format!("{}: {} messages instead of {}", table.name, of_table.len(), 3 * rows.len()));
+            }
+            for message in of_table {
+                let id: usize = message.data.get("id").expect("a key").parse().expect("a number");
+                let row = rows[if id >= INSERTED { id - INSERTED } else { id }];
+                for (index, column) in table.columns.iter().enumerate() {
+                    let found = message.data.find(&format!("c{index}")).map(Option::as_deref);
+                    // MariaDB takes the literal for a DECIMAL, which has no such zero.
+                    let zero = |text: Cow<'static, str>| if text == "-0.0" { Cow::Borrowed("0.0") } else { text };
+                    let expected = column.text(row, Profile::Dts).map(|text| zero(Cow::Owned(text.into_owned())));
+                    if found != Some(expected.as_deref()) {
+                        let (table, definition, kind) = (&table.name, &column.definition, message.kind);
+                        faults.push(format!(
+                            "{table} {definition:.60} {kind:?} row {row:?}: {found:.100?}, expected {expected:.100?}"
+                        ));
+                    }
+                }
+            }
+        }
+        // Character sets, types and syntax that it has not.
+        let mut unknown = BTreeSet::from([
+            "charsets",
+            "charsets_of_text",
+            "charsets_special",
+            "generated_columns_of_keys",
+            "geometries",
+            "json",
+            "json_large",
+            "vectors",
+            "wide_tables_myisam",
+        ]);
+        if is_newest {
+            unknown.insert("generated_columns");
+        }
+        assert_eq!(left_out.iter().map(String::as_str).collect::<BTreeSet<_>>(), unknown, "{url}");
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+/// Columns of types that only MariaDB has, or that it stores in its own ways, and values of theirs.
+const OWN: &[(&str, &[&str])] = &[
+    (
+        "INET6",
+        &[
+            "'::'",
+            "'::1'",
+            "'::1:2'",
+            "'::ffff:1.2.3.4'",
+            "'1:0:0:2:0:0:0:3'",
+            "'1:2:3:4:5:6:7:8'",
+            "'fe80::'",
+            "'1:0:2::3'",
+            "'ffff::1:0:0'",
+            "NULL",
+        ],
+    ),
+    (
+        "UUID",
+        &[
+            "'00000000-0000-0000-0000-000000000000'",
+            "'123e4567-e89b-12d3-a456-426655440000'",
+            "'123e4567-e89b-72d3-8456-426655440000'",
+            "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
+            "NULL",
+        ],
+    ),
+    ("BINARY(16)", &["''", "'a'", "REPEAT('b', 16)"]),
+    ("VARBINARY(16)", &["''", "'a'", "REPEAT('b', 16)"]),
+    ("VARCHAR(1000) COMPRESSED CHARACTER SET utf8mb4", &["''", "'x'", "REPEAT('naïve 潮', 100)", "NULL"]),
+    ("VARCHAR(200) COMPRESSED CHARACTER SET latin1", &["''", "'ä'", "REPEAT('ä', 200)"]),
+    ("TEXT COMPRESSED CHARACTER SET utf16", &["''", "'🌊'", "REPEAT('🌊ä', 3000)", "NULL"]),
+    ("MEDIUMTEXT COMPRESSED CHARACTER SET utf8mb4", &["''", "REPEAT('tide', 50000)"]),
+    ("JSON", &["'{\"b\": [1, 2.50], \"a\": null}'", "'[]'", "NULL"]),
+    ("TIME", &["'-838:59:59'", "'00:00:00'", "'12:34:56'"]),
+    ("TIME(1)", &["'-838:59:59.9'", "'-00:00:00.1'", "'12:34:56.7'", "NULL"]),
+    ("TIME(6)", &["'-838:59:59.999999'", "'-00:00:00.000001'", "'838:59:59.999999'"]),
+    ("DATETIME", &["'0000-00-00 00:00:00'", "'2024-02-29 23:59:59'"]),
+    ("DATETIME(2)", &["'0000-00-00 00:00:00'", "'2010-00-10 01:02:03.45'", "'9999-12-31 23:59:59.99'", "NULL"]),
+    ("DATETIME(3)", &["'1000-01-01 00:00:00.001'"]),
+    ("DATETIME(6)", &["'9999-12-31 23:59:59.999999'", "'0000-00-00 00:00:00'"]),
+    ("TIMESTAMP NULL", &["0", "'2038-01-19 03:14:07'", "NULL"]),
+    ("TIMESTAMP(1) NULL", &["0", "'2038-01-19 03:14:07.9'", "'2020-01-02 03:04:05.6'"]),
+    ("TIMESTAMP(4) NULL", &["0", "'1970-01-01 00:00:01.0001'", "NULL"]),
+    ("TIMESTAMP(6) NULL", &["0", "'2020-01-02 03:04:05.678901'"]),
+];
+
+#[test]
+fn types_of_mariadb_come_as_the_server_writes_them() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    for (server, metadata, wrap) in
+        [("mariadb", "NO_LOG", "OFF"), ("mariadb-11", "MINIMAL", "ON"), ("mariadb-11", "FULL", "OFF")]
+    {
+        let options = format!(
+            "--binlog-row-metadata={metadata} --mysql56-temporal-format=OFF --column-compression-zlib-wrap={wrap} --log-bin-compress=ON"
+        );
+        let private = Private::up(&[server], &options);
+        let mut world = World::new("maria_own", private.mariadb_named(server), &servers.kafka);
+        world.mysql.run("SET sql_mode = ''");
+        let mut columns = OWN.to_vec();
+        columns.push(("INET4", &["'0.0.0.0'", "'1.2.3.4'", "'255.255.255.0'", "NULL"]));
+        if server == "mariadb-11" {
+            columns.push(("VECTOR(3)", &["VEC_FROMTEXT('[1,-2.5,0]')", "NULL"]));
+        }
+        let definitions: Vec<String> =
+            columns.iter().enumerate().map(|(n, (definition, _))| format!("c{n} {definition}")).collect();
+        world.mysql.run(format!("CREATE TABLE own (id INT PRIMARY KEY, {})", definitions.join(", ")));
+        // With a column that is not shown, which only FULL tells from others.
+        if metadata == "FULL" {
+            world.mysql.run(
+                "CREATE TABLE hashed (id INT PRIMARY KEY, t TEXT, b BLOB NOT NULL, UNIQUE (t), UNIQUE (b), n INT)",
+            );
+            world.mysql.run("INSERT INTO hashed VALUES (1, 'a', 'b', 5), (2, NULL, '', NULL)");
+        }
+        // Keys of the types.
+        world.mysql.run("CREATE TABLE keyed (u UUID, i INET6, n INT, PRIMARY KEY (u, i))");
+        world.mysql.run("INSERT INTO keyed SELECT UUID(), CONCAT('::', seq), seq FROM seq_1_to_50");
+        let rows = columns.iter().map(|(_, values)| values.len()).max().expect("columns");
+        let insert = |world: &mut World, first: usize| {
+            for row in 0..rows {
+                let values: Vec<&str> = columns.iter().map(|(_, values)| values[row % values.len()]).collect();
+                world.mysql.run(format!("INSERT INTO own VALUES ({}, {})", first + row, values.join(", ")));
+            }
+        };
+        insert(&mut world, 0);
+        let mut task = world.task_of_one_topic("");
+        task.more = "full_load: {chunk_rows: 10}".to_owned();
+        task.format = "{canal_json: {profile: dts}}".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| messages.push(message));
+        insert(&mut world, INSERTED);
+        let texts: Vec<String> = columns
+            .iter()
+            .enumerate()
+            .map(|(n, (definition, _))| match *definition {
+                // As bytes, each the character of its number.
+                "BINARY(16)" | "VARBINARY(16)" => format!("CAST(CONVERT(c{n} USING latin1) AS CHAR)"),
+                "VECTOR(3)" => format!("VEC_TOTEXT(c{n})"),
+                _ => format!("CAST(c{n} AS CHAR)"),
+            })
+            .collect();
+        let query = format!(
+            "SELECT CONCAT_WS('|', id, {}) FROM own ORDER BY id",
+            texts.iter().map(|text| format!("IFNULL({text}, 'NULL')")).collect::<Vec<_>>().join(", ")
+        );
+        let expected: Vec<String> = world.mysql.query(&query);
+        world.mysql.run("UPDATE keyed SET n = n + 100");
+        world.mysql.run(format!("DELETE FROM own WHERE id >= {INSERTED}"));
+        if metadata == "FULL" {
+            world.mysql.run("INSERT INTO hashed VALUES (3, 'c', 'd', 6)");
+            world.mysql.run("UPDATE hashed SET n = 7, t = NULL WHERE id = 3");
+        }
+        world.finish(engine, &mut reader, |message| messages.push(message));
+
+        let drawn = |message: &Message| {
+            let cells = columns.iter().enumerate().map(|(n, (definition, _))| {
+                let cell = message.data.get(&format!("c{n}")).map_or("NULL", String::as_str);
+                match *definition {
+                    "VECTOR(3)" if cell != "NULL" => cell.replace(".0", ""),
+                    _ => cell.to_owned(),
+                }
+            });
+            let id = message.data.get("id").expect("a key").clone();
+            [id].into_iter().chain(cells).collect::<Vec<_>>().join("|")
+        };
+        let of = |table: &str, kind: Kind| {
+            messages.iter().filter(move |m| m.table == table && m.kind == kind).collect::<Vec<_>>()
+        };
+        let found: Vec<String> = of("own", Kind::Init).into_iter().chain(of("own", Kind::Insert)).map(drawn).collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{server} {metadata}");
+        }
+        assert_eq!(found.len(), expected.len());
+        let deleted: Vec<String> = of("own", Kind::Delete).into_iter().map(drawn).collect();
+        assert_eq!(deleted, expected[rows..], "{server} {metadata}");
+        // The key that the load has read is that of the change.
+        let key = |message: &Message| (message.data.get("u").cloned(), message.data.get("i").cloned());
+        let keys = |kind: Kind| of("keyed", kind).into_iter().map(key).collect::<BTreeSet<_>>();
+        assert_eq!(keys(Kind::Init).len(), 50);
+        assert_eq!(keys(Kind::Init), keys(Kind::Update));
+        if metadata == "FULL" {
+            let hashed: Vec<String> =
+                messages.iter().filter(|m| m.table == "hashed").map(|m| format!("{:?}", m.data)).collect();
+            let rows = [
+                r#"id="1" t="a" b="b" n="5""#,
+                r#"id="2" t=NULL b="" n=NULL"#,
+                r#"id="3" t="c" b="d" n="6""#,
+                r#"id="3" t=NULL b="d" n="7""#,
+            ];
+            assert_eq!(hashed, rows);
+        }
+    }
+}
+
+/// What cannot be followed is told before anything is copied.
+#[test]
+fn what_cannot_be_followed_of_mariadb_is_refused() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    let mut world = World::new("maria_refused", &mariadb, &servers.kafka);
+    world.mysql.run("CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING");
+    world.mysql.run("CREATE TABLE hashed (id INT PRIMARY KEY, t TEXT, UNIQUE (t))");
+    world.mysql.run("CREATE SEQUENCE numbers");
+    let task = world.task();
+    let output = Tidegate::fails(&task);
+    for words in [
+        "system-versioned tables",
+        ".versioned",
+        "UNIQUE keys over long columns",
+        ".hashed",
+        "binlog_row_metadata = 'FULL'",
+    ] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    // A sequence is no table.
+    world.mysql.run("DROP TABLE versioned, hashed");
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |message| panic!("{message:?}"));
+    world.mysql.run("DO NEXTVAL(numbers)");
+    world.mysql.run("DO SETVAL(numbers, 100)");
+    world.finish(engine, &mut reader, |message| panic!("{message:?}"));
+}
