@@ -15,8 +15,9 @@
 //! than entries that still hold, the file is written anew beside the old one, synced, and renamed over it. So does the first save of each
 //! run, and the one after a save that failed: of a file that could not be synced nobody knows what the disk has.
 //!
-//! A crash can cut off the last frame, whose save nobody has been told of: it ends early, or in the zeros of a file whose size was
-//! written before its contents. It is dropped. Anything else that cannot be read back exactly is refused with a way out, never ignored,
+//! A crash can cut off the last frame, whose save nobody has been told of: it ends early, or has zeros where pages were not written, in
+//! any order, though the file has its size. It is dropped, with a warning: should somebody have cut off more, as a copy that was
+//! interrupted does, nothing else tells. Anything else that cannot be read back exactly is refused with a way out, never ignored,
 //! because the only other thing to do would be to start from an earlier state or from nowhere, and rows that were sent since would not
 //! be known.
 //!
@@ -28,6 +29,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use tracing::warn;
 
 use tidegate_model::state::{Changes, Entries};
 
@@ -111,7 +114,14 @@ impl StateFolder {
     }
 
     pub fn load(&self) -> Result<Option<Stored>, StoreError> {
-        read(&self.folder)
+        let Some((stored, cut_off)) = read_file(&self.folder)? else { return Ok(None) };
+        if let Some(byte) = cut_off {
+            warn!(
+                file = %self.checkpoint_path().display(), byte,
+                "the last save was cut off, as a crash may do: going on from the one before"
+            );
+        }
+        Ok(Some(stored))
     }
 
     /// What [`StateFolder::open`] and [`StateFolder::load`] would say, without changing anything.
@@ -139,6 +149,11 @@ impl StateFolder {
 
 /// What a folder holds, also while a run appends to it: then, what it had saved a moment ago.
 pub fn read(folder: &Path) -> Result<Option<Stored>, StoreError> {
+    Ok(read_file(folder)?.map(|(stored, _)| stored))
+}
+
+/// Also the byte from which on the file was dropped.
+fn read_file(folder: &Path) -> Result<Option<(Stored, Option<usize>)>, StoreError> {
     let path = folder.join(CHECKPOINT);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -146,8 +161,8 @@ pub fn read(folder: &Path) -> Result<Option<Stored>, StoreError> {
         Err(error) => return Err(StoreError::Io { action: "read", path, error }),
     };
     match decode(&bytes) {
-        Ok(Some(entries)) => Ok(Some(Stored::Entries(entries))),
-        Ok(None) => Ok(Some(Stored::Foreign(bytes))),
+        Ok(Some((entries, cut_off))) => Ok(Some((Stored::Entries(entries), cut_off))),
+        Ok(None) => Ok(Some((Stored::Foreign(bytes), None))),
         Err(reason) => Err(StoreError::Damaged { path, reason }),
     }
 }
@@ -189,7 +204,9 @@ impl Journal<'_> {
                 self.file = Some(file);
             }
             None => {
-                self.file = Some(self.write_anew(&frame)?);
+                let written = self.write_anew(&frame);
+                // It may have taken the last room there was.
+                self.file = Some(written.inspect_err(|_| _ = fs::remove_file(self.folder.folder.join(BESIDE)))?);
                 self.length = (MAGIC.len() + frame.len()) as u64;
                 self.all = self.length;
             }
@@ -220,50 +237,48 @@ fn frame(changes: &Changes) -> String {
     format!("{head} {:08x}\n{body}", crc32fast::hash(head.as_bytes()))
 }
 
-/// The entries of a file, or none if it does not begin as ours do.
-fn decode(bytes: &[u8]) -> Result<Option<Entries>, String> {
+/// The entries of a file, or none if it does not begin as ours do; and the byte from which on a crash has cut it off.
+fn decode(bytes: &[u8]) -> Result<Option<(Entries, Option<usize>)>, String> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC.as_bytes()) else { return Ok(None) };
     let mut entries = Entries::default();
-    let mut is_first = true;
     while !rest.is_empty() {
         let at = bytes.len() - rest.len();
         let whole = split_frame(rest).map_err(|reason| format!("the frame at byte {at}: {reason}"))?;
-        let Some((body, behind)) = whole else { break };
+        let Some((body, behind)) = whole else {
+            // The first one was synced before the file got its name.
+            return match at > MAGIC.len() {
+                true => Ok(Some((entries, Some(at)))),
+                false => Err("it ends before its first frame does".to_owned()),
+            };
+        };
         body.lines().for_each(|line| entries.apply(line));
-        (rest, is_first) = (behind, false);
+        rest = behind;
     }
-    // It was synced before it got its name.
-    match is_first {
-        true => Err("it ends before its first frame does".to_owned()),
-        false => Ok(Some(entries)),
+    match bytes.len() > MAGIC.len() {
+        true => Ok(Some((entries, None))),
+        false => Err("it has no frame".to_owned()),
     }
 }
 
-/// The first frame's body and what stands behind it; none if a crash has cut it off.
+/// The first frame's body and what stands behind it; none if a crash has cut it off. No frame has a zero in it.
 fn split_frame(bytes: &[u8]) -> Result<Option<(&str, &[u8])>, &'static str> {
-    // Bytes of which nobody knows whether they were written: the file ends in them.
-    let is_cut_off = |bytes: &[u8]| bytes.last().is_none_or(|&last| last == 0);
-    let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
-        // Whatever begins like one.
-        return Ok(None);
-    };
+    let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else { return Ok(None) };
     let Some((length, body_crc)) = parse_header(header) else {
-        return if is_cut_off(bytes) && rest.iter().all(|&byte| byte == 0) {
-            Ok(None)
-        } else {
-            Err("its header is damaged")
-        };
+        // Where no header says how long it is, only the last one can have been cut off.
+        return if header.contains(&0) && !has_header(rest) { Ok(None) } else { Err("its header is damaged") };
     };
     let Some((body, behind)) = rest.split_at_checked(length) else { return Ok(None) };
     if crc32fast::hash(body) != body_crc {
-        return if is_cut_off(body) && behind.is_empty() {
-            Ok(None)
-        } else {
-            Err("its checksum is not that of its body")
-        };
+        let is_cut_off = behind.is_empty() && body.contains(&0);
+        return if is_cut_off { Ok(None) } else { Err("its checksum is not that of its body") };
     }
     let body = std::str::from_utf8(body).map_err(|_| "it is no text")?;
     Ok(Some((body, behind)))
+}
+
+/// Whether a frame begins anywhere.
+fn has_header(bytes: &[u8]) -> bool {
+    bytes.windows(HEADER_BYTES).any(|window| window.ends_with(b"\n") && parse_header(window).is_some())
 }
 
 /// Length and checksum of the body.
@@ -401,18 +416,30 @@ mod tests {
     fn a_frame_that_a_crash_has_cut_off_is_dropped() {
         let good = file();
         let second = good.len() - frame(&changes(&[("c", 4)])).len();
-        let c = |bytes: &[u8]| decode(bytes).map(|entries| entries.unwrap().get::<u32>(&("c",)).unwrap());
+        let c = |bytes: &[u8]| {
+            let (entries, cut_off) = decode(bytes)?.unwrap();
+            assert_eq!(cut_off, (bytes != good && bytes.len() > second).then_some(second));
+            entries.get::<u32>(&("c",)).map_err(|error| error.to_string())
+        };
         for end in second..good.len() {
             assert_eq!(c(&good[..end]), Ok(None), "cut at {end}");
             // The file has its size, and not all of its contents.
             let mut zeros = good[..end].to_vec();
             zeros.resize(good.len(), 0);
             assert_eq!(c(&zeros), Ok(None), "zeros from {end} on");
-            zeros.extend_from_slice(b"x");
-            assert!(decode(&zeros).is_err(), "zeros from {end} on, and more behind");
+            // Or they are the only ones that it has not.
+            let mut hole = good.clone();
+            hole[second..=end].fill(0);
+            assert_eq!(c(&hole), Ok(None), "zeros until {end}");
+        }
+        // Of a frame that is not the last, none of this is a crash's work.
+        let first = MAGIC.len() + frame(&changes(&[("a", 1), ("b", 2)])).len();
+        for end in first..second {
+            let mut hole = good.clone();
+            hole[first..=end].fill(0);
+            assert!(decode(&hole).is_err(), "zeros until {end} in the second of three");
         }
         assert_eq!(c(&good), Ok(Some(4)));
-        let first = MAGIC.len() + frame(&changes(&[("a", 1), ("b", 2)])).len();
         for end in MAGIC.len()..first {
             assert!(decode(&good[..end]).is_err(), "cut at {end}");
         }

@@ -1,6 +1,6 @@
 //! One version of one table: what its columns are called, how they are typed, which of them identify a row.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -34,9 +34,14 @@ impl TableName {
     }
 }
 
+/// For people: what would make another line of it is escaped.
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.database, self.table)
+        let characters = self.database.chars().chain(['.']).chain(self.table.chars());
+        characters.into_iter().try_for_each(|character| match character.is_control() {
+            true => write!(f, "{}", character.escape_default()),
+            false => f.write_char(character),
+        })
     }
 }
 

@@ -374,8 +374,8 @@ impl DataFile {
 
 /// The files of a table in the order in which they are read.
 fn paths(folder: &Path, name: &TableName) -> Result<Vec<PathBuf>, ParquetError> {
-    let single = folder.join(format!("{name}.parquet"));
-    let many = folder.join(name.to_string());
+    let stem = format!("{}.{}", name.database, name.table);
+    let (single, many) = (folder.join(format!("{stem}.parquet")), folder.join(stem));
     match (single.is_file(), many.is_dir()) {
         (true, false) => Ok(vec![single]),
         (true, true) => Err(ParquetError::Ambiguous { folder: folder.to_owned(), table: name.clone() }),

@@ -127,14 +127,6 @@ impl Checkpoint {
     }
 
     fn of_entries(entries: &Entries) -> Result<Checkpoint, EntryError> {
-        const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
-        let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
-        if let Some((key, _)) = entries.iter().find(|(key, _)| !is_known(key)) {
-            return Err(EntryError {
-                key: key.to_owned(),
-                reason: "this version of tidegate does not know it".to_owned(),
-            });
-        }
         let task = entries.get::<StoredTask>(&("task",))?;
         let StoredTask { name, source } = task.ok_or_else(|| EntryError::new(&("task",), "it is missing"))?;
         let of_tables = |(_, database, table): (String, String, String)| TableName::new(&database, &table);
@@ -284,6 +276,8 @@ pub enum CheckpointError {
     Store(#[from] StoreError),
     #[error("checkpoint {path} is damaged: {reason}")]
     Damaged { path: PathBuf, reason: String },
+    #[error("checkpoint {path} was written by another version of tidegate, and this one does not know {what}")]
+    OtherVersion { path: PathBuf, what: String },
     #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
     Foreign { path: PathBuf, found: String, expected: String },
 }
@@ -296,6 +290,7 @@ impl CheckpointError {
             CheckpointError::Damaged { path, reason } => {
                 StoreError::Damaged { path: path.clone(), reason: reason.clone() }.hint()
             }
+            CheckpointError::OtherVersion { .. } => Some("go on with the version that wrote it, or a later one"),
             CheckpointError::Foreign { .. } => {
                 Some("point `state` to another folder, or move this one away to begin again with a full load")
             }
@@ -319,9 +314,17 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+    const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
     let path = folder.join(CHECKPOINT);
+    let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {
-        Some(Stored::Entries(entries)) => Checkpoint::of_entries(&entries).map_err(|error| error.to_string()),
+        Some(Stored::Entries(entries)) => match entries.iter().find(|(key, _)| !is_known(key)) {
+            Some((key, _)) => return Err(CheckpointError::OtherVersion { path, what: format!("its entry {key}") }),
+            None => Checkpoint::of_entries(&entries).map_err(|error| error.to_string()),
+        },
+        Some(Stored::Foreign(bytes)) if old::is_later(&bytes) => {
+            return Err(CheckpointError::OtherVersion { path, what: "the form of its file".to_owned() });
+        }
         Some(Stored::Foreign(bytes)) => old::decode(&bytes),
         None => return Ok(None),
     };
@@ -353,6 +356,11 @@ mod old {
         topics: Vec<RememberedTopic>,
         #[serde(default)]
         remembered: Option<RememberedTask>,
+    }
+
+    /// Whether a version to come may have written it.
+    pub(super) fn is_later(bytes: &[u8]) -> bool {
+        bytes.strip_prefix(b"tidegate-state ").is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
     }
 
     pub(super) fn header(body: &[u8]) -> String {
@@ -465,8 +473,10 @@ mod tests {
         let mut changes = Changes::default();
         changes.put(&("later",), &1);
         journal.save(&changes).unwrap();
-        let error = load(&state, "shop").unwrap_err().to_string();
-        assert!(error.contains("this version of tidegate does not know it"), "{error}");
+        let error = load(&state, "shop").unwrap_err();
+        assert!(matches!(error, CheckpointError::OtherVersion { .. }), "{error}");
+        std::fs::write(state.checkpoint_path(), "tidegate-state 3\n").unwrap();
+        assert!(matches!(load(&state, "shop"), Err(CheckpointError::OtherVersion { .. })));
     }
 
     /// Files of the first version are read, those too that remembered nothing of their task.

@@ -1,7 +1,8 @@
 //! One thread with one connection: cuts tables and reads chunks.
 //!
 //! A view and its place on disk cost the same for a chunk of ten rows as for one of a million. So chunks that are read in no time share
-//! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving.
+//! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving. Once that is over the others get a view of their
+//! own: while one is open, the server keeps old versions of rows, and a statement that alters the table waits, with all behind it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +21,19 @@ use crate::wire::{Connection, Param, WireError};
 use tidegate_model::retry::Retry;
 use tidegate_model::{ChunkPart, EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
 
-/// About how long a view of several chunks is open.
+/// How long a view of several chunks is open, and until the chunk at hand is read.
 const VIEW_TIME: Duration = Duration::from_millis(100);
+/// How often in a row reading may be cut off within a chunk before that is an outage, though rows come each time: whoever ends
+/// long queries ends each attempt, and each repeats rows.
+const CUT_OFF_MAX: u32 = 20;
 
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,
     slot: usize,
     chunks_per_view: usize,
     has_view: bool,
+    /// Attempts since the last chunk was read to its end.
+    cut_off: u32,
     connection: Option<Connection>,
     /// The outage it is in: nothing but errors since its begin.
     outage: Option<Retry>,
@@ -48,7 +54,7 @@ enum Opened {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(run: &'a Run<'a>, slot: usize) -> Reader<'a> {
-        Reader { run, slot, chunks_per_view: 1, has_view: false, connection: None, outage: None }
+        Reader { run, slot, chunks_per_view: 1, has_view: false, cut_off: 0, connection: None, outage: None }
     }
 
     pub(super) fn read_all(mut self) {
@@ -282,20 +288,32 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Opens a view, has its position stored, and reads one chunk after the other in it.
+    /// Reads chunks, in as many views as it takes.
     fn read_chunks(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
+        while !job.chunks.is_empty() {
+            if self.run.has_failed(self.run.plan(job.table).name()) {
+                return Ok(());
+            }
+            self.read_view(job)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a view, has its position stored, and reads one chunk after the other in it, as long as it may be open.
+    fn read_view(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
         let run = self.run;
         let load = run.load;
         let timestamp_s = now_s();
-        if run.has_failed(run.plan(job.table).name()) {
-            return Ok(());
-        }
         // All of them were cut by the same key or, if the table began again since, none by the present one.
         let first = job.chunks.front().map(|(chunk, _)| *chunk);
         let (view, plan) = match self.open_view(job.table, first)? {
             Opened::View(view, plan) => (view, plan),
-            Opened::Nothing => return Ok(()),
+            Opened::Nothing => {
+                job.chunks.clear();
+                return Ok(());
+            }
         };
+        let opened = Instant::now();
         let connection = self.connection.as_mut().expect("a view is open on it");
         let index = find_index(&plan, connection)?;
         if plan.key.columns.is_empty() {
@@ -303,7 +321,7 @@ impl<'a> Reader<'a> {
         }
         let meta = Arc::new(view_meta(&view, load.facts, timestamp_s));
         let chunks: Vec<u32> = job.chunks.iter().map(|(chunk, _)| *chunk).collect();
-        let stored = load.record.begin(plan.name(), &chunks, view.low, view.high);
+        let stored = run.waiting(self.slot, || load.record.begin(plan.name(), &chunks, view.low, view.high));
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
         let mut window = WindowBuilder {
             load,
@@ -323,18 +341,23 @@ impl<'a> Reader<'a> {
             params.clear();
             let sql = select_statement(&plan.table, &plan.key, range, index, u64::MAX, &mut params);
             read = window.read(connection, &sql, &params, *chunk, run, self.slot);
-            if read.is_ok() && !window.has_room_for_a_chunk() {
+            let is_over = opened.elapsed() >= VIEW_TIME;
+            if read.is_ok() && (is_over || !window.has_room_for_a_chunk()) {
                 read = run.waiting(self.slot, || window.emit());
                 read = read.and_then(|()| if run.is_stopped() { Err(Failure::Stopped) } else { Ok(()) });
             }
-            if read.is_err() {
+            if read.is_err() || is_over {
                 break;
             }
         }
         let read = read.and_then(|()| run.waiting(self.slot, || window.emit()));
         // Rows that were read and not emitted are read again.
         let done = window.done;
-        if done > 0 || window.has_emitted {
+        match done {
+            0 => self.cut_off += 1,
+            _ => self.cut_off = 0,
+        }
+        if done > 0 || (window.has_emitted && self.cut_off < CUT_OFF_MAX) {
             self.progressed();
         }
         job.chunks.drain(..done);
