@@ -52,6 +52,7 @@ use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
 use super::ddl::{self, Effect, UnloggedRows};
+use super::definition::Session;
 use tidegate_model::names::fold;
 use tidegate_model::{
     Coordinate, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
@@ -560,7 +561,13 @@ impl History {
 
     /// A statement in the binlog that is neither a transaction's frame nor rows. Gives it back if it touches captured tables,
     /// unless the catalogue showed what it did before reading began.
-    pub fn statement(&mut self, database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, HistoryError> {
+    pub fn statement(
+        &mut self,
+        database: &str,
+        sql: &str,
+        _session: &Session,
+        here: Here<'_>,
+    ) -> Result<Option<Statement>, HistoryError> {
         let effects = ddl::effects(sql, database);
         if effects.contains(&Effect::Rows) && !self.has_shown_all(here) {
             let tables = self.now.values().map(|entry| &entry.name);

@@ -23,6 +23,7 @@ pub mod chunks;
 pub mod collation;
 pub mod connection;
 pub mod ddl;
+pub mod definition;
 pub mod dump_error;
 mod error;
 pub mod history;

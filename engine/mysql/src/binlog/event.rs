@@ -238,6 +238,8 @@ pub fn verify_checksum<'a>(header: &Header, event: &'a [u8]) -> Result<&'a [u8],
 #[derive(Clone, Debug)]
 pub struct FormatDescription {
     pub checksums: bool,
+    /// That of the server which wrote the file.
+    pub server_version: String,
     /// By event type, from type 1 on.
     post_header_lengths: Vec<u8>,
 }
@@ -267,7 +269,8 @@ impl FormatDescription {
         if checksums {
             verify_checksum(header, event)?;
         }
-        Ok(FormatDescription { checksums, post_header_lengths: lengths.to_vec() })
+        let server_version = String::from_utf8_lossy(server_version).trim_end_matches('\0').to_owned();
+        Ok(FormatDescription { checksums, server_version, post_header_lengths: lengths.to_vec() })
     }
 
     /// Table ids were four bytes long before MySQL 5.1.4.
@@ -382,6 +385,8 @@ pub fn parse_heartbeat_v2(body: &[u8]) -> Result<(String, u64), Fault> {
 pub struct Query<'a> {
     pub thread_id: u32,
     pub database: Cow<'a, str>,
+    /// The session's variables that the statement depends on.
+    pub status: &'a [u8],
     pub sql: Cow<'a, str>,
 }
 
@@ -399,7 +404,7 @@ impl<'a> Query<'a> {
         let status = input.take(status_length as usize)?;
         let database = String::from_utf8_lossy(input.take(database_length as usize)?);
         input.u8()?;
-        Ok(Query { thread_id, database, sql: statement_text(status, input.rest()) })
+        Ok(Query { thread_id, database, status, sql: statement_text(status, input.rest()) })
     }
 }
 

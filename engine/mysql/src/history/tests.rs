@@ -17,6 +17,10 @@ fn parts(header: &str, version: u32) -> TableParts {
     parts
 }
 
+fn session() -> Session {
+    Session::of_version(90_704)
+}
+
 fn at(offset: u64) -> Coordinate {
     Coordinate::new("binlog.000001", offset)
 }
@@ -113,7 +117,7 @@ impl Task {
     }
 
     fn statement(&mut self, sql: &str) -> Result<Option<Statement>, HistoryError> {
-        self.step(|history, here| history.statement("db", sql, here))
+        self.step(|history, here| history.statement("db", sql, &session(), here))
     }
 
     /// Rows with metadata MINIMAL: the version by which they are read.
@@ -190,7 +194,7 @@ fn tables_that_are_not_captured_are_nobodys_business() {
     let mut task = simple();
     let other = TableName::new("other", "t");
     assert!(task.step(|history, here| history.resolve(&other, None, fits, here).unwrap().is_none()));
-    task.step(|history, here| history.statement("other", "ALTER TABLE t ADD x INT", here).unwrap());
+    task.step(|history, here| history.statement("other", "ALTER TABLE t ADD x INT", &session(), here).unwrap());
     assert!(task.rows().is_ok());
 }
 
@@ -337,7 +341,7 @@ fn checkpoints_of_older_versions_still_load() {
     let error = history(&stored).resolve(&name(), None, fits, here).unwrap_err();
     assert!(matches!(error, HistoryError::Changed { .. }), "{error}");
     let mut first = history(&stored[..1]);
-    assert!(first.statement("db", "ALTER TABLE t ADD x INT", here).unwrap().is_some());
+    assert!(first.statement("db", "ALTER TABLE t ADD x INT", &session(), here).unwrap().is_some());
 }
 
 #[test]
@@ -509,7 +513,7 @@ fn names_are_compared_as_the_server_does() {
     let mut history = History::new(&stored, &position, Box::new(captured), rules(NameCase::Folded), Box::new(|_| ()));
     let here = Here { at: &position.coordinate, gtid: None };
     assert!(history.resolve(&TableName::new("db", "orders"), None, fits, here).unwrap().is_some());
-    let statement = history.statement("db", "TRUNCATE ORDERS", here).unwrap().unwrap();
+    let statement = history.statement("db", "TRUNCATE ORDERS", &session(), here).unwrap().unwrap();
     assert_eq!(statement.tables, [TableName::new("db", "Orders")]);
 }
 
@@ -652,7 +656,7 @@ fn rows_that_nobody_has_seen_are_asked_for() {
     };
     let place = at(100);
     let here = Here { at: &place, gtid: None };
-    let asked = |history: &mut History, sql: &str| match history.statement("db", sql, here) {
+    let asked = |history: &mut History, sql: &str| match history.statement("db", sql, &session(), here) {
         Err(HistoryError::Turn { table, turn: Turn::Load, .. }) => Some(table.table.to_string()),
         other => other.map(|_| None).unwrap(),
     };
