@@ -522,6 +522,8 @@ fn altered_at_random(mysql_url: &str, kafka: &str, may_stop: bool, rng: &mut Rng
         }
         assert!(may_stop && ended.status.code() == Some(1), "{}\n{log:#?}\n{}", ended.status, ended.output);
         assert!(ended.output.contains("error: ") && ended.output.contains("hint: "), "{}", ended.output);
+        let reason = |line: &&str| line.starts_with("error: ");
+        println!("altered: {:?} after {log:#?}", ended.output.lines().find(reason));
         stops += 1;
         if stops == 2 {
             break None;

@@ -649,7 +649,12 @@ fn a_live_stream_ends_in_what_the_server_shows() {
             table: table.table.name().clone(),
             since: start.coordinate.clone(),
             gtid: None,
-            state: SchemaState::Known { parts: table.table.clone().into(), shown_until: None, is_used: false },
+            state: SchemaState::Known {
+                parts: table.table.clone().into(),
+                groundwork: None,
+                shown_until: None,
+                is_used: false,
+            },
         })
         .collect();
     // The CREATE statements that lead to these tables are in the stream as well.

@@ -507,11 +507,9 @@ pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Re
             column.type_text = format!("{}text", class_of(bytes));
         }
     } else if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
-        labels.iter().try_for_each(|label| holds(to, label))?;
-        // No server makes new labels for characters of several bytes each, and older ones take the bytes for what they were not.
+        // Of these, servers take the bytes for what they are not.
         let keeps_bytes = |charset| !matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
-        let is_same = labels.iter().all(|label| label.is_ascii()) && keeps_bytes(from);
-        if !keeps_bytes(to) || !(is_same || session.server.is_mysql_from(80_000)) {
+        if !(labels.iter().all(|label| label.is_ascii()) && keeps_bytes(from) && keeps_bytes(to)) {
             return Err(NotUnderstood::new(&format!("what labels of column {} become", column.name)));
         }
     }

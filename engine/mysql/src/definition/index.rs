@@ -184,8 +184,8 @@ fn resolved(spec: &IndexSpec, columns: &mut [Column]) -> Result<Vec<IndexPart>, 
         let column = columns.iter_mut().find(|column| fold(&column.name) == fold(name));
         let column = column.ok_or_else(|| NotUnderstood::new(&format!("the column {name} of an index")))?;
         name.clone_from(&column.name);
-        // As long as the column: no prefix.
-        let is_whole = |prefix: &u64| !is_long(column) && prefix_max(column) == Some(*prefix);
+        // As long as the column: no prefix. Of a column that has none, the server takes its length for one.
+        let is_whole = |prefix: &u64| !is_long(column) && prefix_max(column).is_none_or(|max| max == *prefix);
         part.prefix = part.prefix.filter(|prefix| !is_whole(prefix));
         if spec.kind == IndexKind::Primary {
             column.nullable = false;

@@ -53,6 +53,11 @@ impl NotUnderstood {
     fn new(what: &str) -> NotUnderstood {
         NotUnderstood { what: what.to_owned() }
     }
+
+    /// Nobody knows what a statement was carried out on.
+    pub fn before() -> NotUnderstood {
+        NotUnderstood::new("what the table was before")
+    }
 }
 
 /// A statement, read.
@@ -70,7 +75,7 @@ enum Kind {
     /// Also CREATE INDEX and DROP INDEX.
     Alter(Alter),
     /// CREATE and ALTER DATABASE, with the character set if it says one.
-    Database { name: String, charset: Option<Charset> },
+    Database { name: String, charset: Option<Charset>, is_conditional: bool },
     /// No definition is another by it, though tables may come, go and change their names.
     Nothing,
 }
@@ -92,10 +97,11 @@ impl Ddl {
         }
     }
 
-    /// The database whose tables have, from then on, this character set if they name none.
-    pub fn database(&self) -> Option<(&str, Charset)> {
+    /// The database whose tables have, from then on, this character set if they name none; whether it is made only if it is not
+    /// there.
+    pub fn database(&self) -> Option<(&str, Option<Charset>, bool)> {
         match &self.kind {
-            Kind::Database { name, charset: Some(charset) } => Some((name, *charset)),
+            Kind::Database { name, charset, is_conditional } => Some((name, *charset, *is_conditional)),
             _ => None,
         }
     }
@@ -128,10 +134,10 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
     if cursor.skip("CREATE") {
         cursor.skip_all(&["OR", "REPLACE"]);
         if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
-            cursor.if_not_exists();
+            let is_conditional = cursor.if_not_exists();
             let name = cursor.name()?;
             let charset = database_charset(cursor)?.unwrap_or(CharsetChoice::Inherited);
-            return Ok(database(name, charset, cursor.session));
+            return Ok(database(name, charset, is_conditional, cursor.session));
         }
         if cursor.skip("TABLE") {
             return create::table(cursor);
@@ -149,7 +155,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
                 false => cursor.name()?,
             };
             return Ok(match database_charset(cursor)? {
-                Some(charset) => database(name, charset, cursor.session),
+                Some(charset) => database(name, charset, false, cursor.session),
                 None => Kind::Nothing,
             });
         }
@@ -176,12 +182,12 @@ fn database_charset(cursor: &mut Cursor<'_>) -> Result<Option<CharsetChoice>, No
     Ok(found)
 }
 
-fn database(name: String, charset: CharsetChoice, session: &Session) -> Kind {
+fn database(name: String, charset: CharsetChoice, is_conditional: bool, session: &Session) -> Kind {
     let charset = match charset {
         CharsetChoice::Named(charset) => Some(charset),
         CharsetChoice::Inherited => session.server_charset,
     };
-    Kind::Database { name, charset }
+    Kind::Database { name, charset, is_conditional }
 }
 
 /// A table's definition: its columns, and what the next statement builds on.

@@ -26,7 +26,9 @@ struct Tables {
 impl Tables {
     fn apply(&mut self, sql: &str, database: &str, session: &Session) {
         let ddl = Ddl::read(sql, database, session);
-        if let Ok(Some((name, charset))) = ddl.as_ref().map(Ddl::database) {
+        if let Ok(Some((name, Some(charset), is_conditional))) = ddl.as_ref().map(Ddl::database)
+            && !(is_conditional && self.databases.contains_key(name))
+        {
             self.databases.insert(name.to_owned(), charset);
             for (_, definition) in self.by_name.iter_mut().filter(|(table, _)| &*table.database == name) {
                 if let Ok(definition) = definition {
