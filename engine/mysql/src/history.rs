@@ -54,8 +54,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
-use super::ddl::{self, Effect, UnloggedRows};
 use super::charset::Charset;
+use super::ddl::{self, Effect, UnloggedRows};
 use super::definition::{Ddl, Definition, NotUnderstood, Session};
 use tidegate_model::names::fold;
 use tidegate_model::{
@@ -724,7 +724,13 @@ impl History {
                     for table in self.captured_as(table) {
                         let before = self.definition(&table).ok_or_else(NotUnderstood::before);
                         let defined = before.and_then(|before| understood()?.altered(&before));
-                        touched.extend(self.mark_changed(&table, sql, here, &|before| clauses.kept(before?), defined)?);
+                        touched.extend(self.mark_changed(
+                            &table,
+                            sql,
+                            here,
+                            &|before| clauses.kept(before?),
+                            defined,
+                        )?);
                     }
                 }
                 Effect::Dropped(table) => {
@@ -1022,7 +1028,8 @@ impl History {
             }
             Now::Changed { by, kept, defined: before, last_version, .. } => {
                 let after = defined.table(name.clone(), *last_version + 1);
-                let has = |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
+                let has =
+                    |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
                 if let Some(table) = kept {
                     let mut parts = TableParts::from(Table::clone(table));
                     parts.unique_keys.retain(has);

@@ -643,7 +643,8 @@ impl BinlogDecoder {
                 let meta = event_meta(event, transaction);
                 let is_delivered = transaction.is_within_delivered();
                 let here = Here { at: event.at, gtid: meta.gtid.as_ref() };
-                let server = self.format.as_ref().map_or(Server::default(), |format| Server::of(&format.server_version));
+                let server =
+                    self.format.as_ref().map_or(Server::default(), |format| Server::of(&format.server_version));
                 let session = Session::read(server, query.status);
                 if let Some(statement) = self.schemas.statement(&query.database, &query.sql, &session, here)?
                     && self.window.mark_options().statements

@@ -65,7 +65,17 @@ enum Place {
 
 /// First words of clauses that are the only one of their statement, and leave the definition as it is.
 const ALONE: [&str; 11] = [
-    "ANALYZE", "CHECK", "COALESCE", "DISCARD", "EXCHANGE", "IMPORT", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "TRUNCATE",
+    "ANALYZE",
+    "CHECK",
+    "COALESCE",
+    "DISCARD",
+    "EXCHANGE",
+    "IMPORT",
+    "OPTIMIZE",
+    "REBUILD",
+    "REORGANIZE",
+    "REPAIR",
+    "TRUNCATE",
 ];
 
 /// First words of options and of clauses without effect on what is kept here.
@@ -202,7 +212,8 @@ impl Alter {
         } else if cursor.skip("PARTITION") || cursor.are(&["REMOVE", "PARTITIONING"]) {
             cursor.rest();
             Ok(())
-        } else if (cursor.is("WITHOUT") || cursor.is("WITH")) && cursor.peek_at(1).is_some_and(|token| token.is("VALIDATION"))
+        } else if (cursor.is("WITHOUT") || cursor.is("WITH"))
+            && cursor.peek_at(1).is_some_and(|token| token.is("VALIDATION"))
         {
             cursor.next += 2;
             Ok(())
@@ -224,7 +235,10 @@ impl Alter {
         cursor.skip_all(&["DIRECTORY"]);
         cursor.skip_other('=');
         while let Some(token) = cursor.peek() {
-            if cursor.is_other(',') || cursor.is_other(')') || token.is("PARTITION") || cursor.are(&["REMOVE", "PARTITIONING"])
+            if cursor.is_other(',')
+                || cursor.is_other(')')
+                || token.is("PARTITION")
+                || cursor.are(&["REMOVE", "PARTITIONING"])
             {
                 break;
             } else if let Some(charset) = cursor.table_charset()? {
@@ -336,7 +350,11 @@ impl Alter {
             let from = cursor.name()?;
             cursor.expect("TO")?;
             let renamed = Renamed { from, to: cursor.name()?, if_exists };
-            if is_column { self.columns_renamed.push(renamed) } else { self.indexes_renamed.push(renamed) }
+            if is_column {
+                self.columns_renamed.push(renamed)
+            } else {
+                self.indexes_renamed.push(renamed)
+            }
             return Ok(());
         }
         // The table: its name is somebody else's business.
@@ -466,7 +484,9 @@ impl Alter {
     fn indexes_kept(&self, before: &Definition, columns: &[Column], origins: &[Option<usize>]) -> Read<Vec<Index>> {
         let named = |name: &str| before.indexes.iter().position(|index| fold(&index.name) == fold(name));
         let all = self.indexes_dropped.iter().map(|dropped| (&dropped.name, dropped.if_exists));
-        for (name, if_exists) in all.chain(self.indexes_renamed.iter().map(|renamed| (&renamed.from, renamed.if_exists))) {
+        for (name, if_exists) in
+            all.chain(self.indexes_renamed.iter().map(|renamed| (&renamed.from, renamed.if_exists)))
+        {
             if named(name).is_none() && before.knows_indexes && !if_exists {
                 return Err(NotUnderstood::new(&format!("index {name}, which is not there,")));
             }
@@ -483,7 +503,9 @@ impl Alter {
                 Some(new) => Some(refit(part, &before.columns[old], &columns[new])),
                 // A column that is dropped and added again under its name stays in the key.
                 None => {
-                    let is_new = |(column, origin): (&Column, &Option<usize>)| origin.is_none() && fold(&column.name) == fold(name);
+                    let is_new = |(column, origin): (&Column, &Option<usize>)| {
+                        origin.is_none() && fold(&column.name) == fold(name)
+                    };
                     let new = columns.iter().zip(origins).position(is_new)?;
                     Some(refit(part, &before.columns[old], &columns[new]))
                 }

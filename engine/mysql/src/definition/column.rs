@@ -230,9 +230,7 @@ fn of_type(cursor: &mut Cursor<'_>, name: String) -> Read<ColumnSpec> {
             Kind::Long(Size::Class(3))
         }
         "JSON" => Kind::Plain("json"),
-        "VECTOR" if cursor.session.server.is_mysql_from(90_000) => {
-            Kind::Vector { dimensions: one(cursor.numbers()?) }
-        }
+        "VECTOR" if cursor.session.server.is_mysql_from(90_000) => Kind::Vector { dimensions: one(cursor.numbers()?) },
         "GEOMETRY" => Kind::Plain("geometry"),
         "POINT" => Kind::Plain("point"),
         "LINESTRING" => Kind::Plain("linestring"),
@@ -410,7 +408,9 @@ impl ColumnSpec {
             Kind::Integer { name, width } => {
                 let width = width.filter(|width| *width > 0);
                 let shown = match width {
-                    _ if shows_widths || self.is_zerofill => Some(width.unwrap_or(default_width(name, self.is_unsigned))),
+                    _ if shows_widths || self.is_zerofill => {
+                        Some(width.unwrap_or(default_width(name, self.is_unsigned)))
+                    }
                     Some(1) if *name == "tinyint" && !self.is_unsigned => Some(1),
                     _ => None,
                 };
@@ -488,6 +488,14 @@ impl ColumnSpec {
 pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Read<()> {
     let from = column.charset.as_deref().and_then(Charset::from_name).filter(|from| !from.is_binary());
     let Some(from) = from else { return Ok(()) };
+    if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
+        // Servers take the bytes of labels for what they are in the new set.
+        let keeps_bytes =
+            |charset| !matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
+        if !(labels.iter().all(|label| label.is_ascii()) && keeps_bytes(from) && keeps_bytes(to)) {
+            return Err(NotUnderstood::new(&format!("what labels of column {} become", column.name)));
+        }
+    }
     if let Some(class) = column.type_text.strip_suffix("text") {
         // As many characters as before have to find room.
         let (_, bytes) = CLASSES.iter().find(|(name, _)| *name == class).unwrap_or(&CLASSES[1]);
@@ -506,17 +514,12 @@ pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Re
         if bytes > VARIABLE_BYTES_MAX {
             column.type_text = format!("{}text", class_of(bytes));
         }
-    } else if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
-        // Of these, servers take the bytes for what they are not.
-        let keeps_bytes = |charset| !matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
-        if !(labels.iter().all(|label| label.is_ascii()) && keeps_bytes(from) && keeps_bytes(to)) {
-            return Err(NotUnderstood::new(&format!("what labels of column {} become", column.name)));
-        }
     }
     column.sql_type =
         parse_type(&column.type_text).ok_or_else(|| NotUnderstood::new("the type of a converted column"))?;
     let shows = !to.is_binary()
-        || (matches!(column.sql_type, SqlType::Enum { .. } | SqlType::Set { .. }) && !session.server.is_mysql_from(80_000));
+        || (matches!(column.sql_type, SqlType::Enum { .. } | SqlType::Set { .. })
+            && !session.server.is_mysql_from(80_000));
     column.charset = shows.then(|| charset_name(to, &session.server).to_owned());
     Ok(())
 }
@@ -625,17 +628,17 @@ impl Label {
 /// Whether the text can be written in the character set: what cannot becomes something else.
 fn holds(charset: Charset, text: &str) -> Read<()> {
     let has_all = match charset {
-        Charset::Utf8mb4
-        | Charset::Binary
-        | Charset::Utf16
-        | Charset::Utf16le
-        | Charset::Utf32
-        | Charset::Gb18030 => true,
+        Charset::Utf8mb4 | Charset::Binary | Charset::Utf16 | Charset::Utf16le | Charset::Utf32 | Charset::Gb18030 => {
+            true
+        }
         Charset::Utf8mb3 | Charset::Ucs2 => text.chars().all(|c| c <= '\u{ffff}'),
         _ => text.chars().all(|c| c.is_ascii() || has_character(charset, c)),
     };
     has_all.then_some(()).ok_or_else(|| {
-        NotUnderstood::new(&format!("a label with characters of which it is not certain that {} has them", charset.name()))
+        NotUnderstood::new(&format!(
+            "a label with characters of which it is not certain that {} has them",
+            charset.name()
+        ))
     })
 }
 

@@ -209,8 +209,8 @@ impl<'a> Cursor<'a> {
             Some(Token::Word(text) | Token::Name(text) | Token::Text(Literal { prefix: None, text })) => text,
             _ => return Err(self.not_understood()),
         };
-        let charset = Charset::from_name(name)
-            .ok_or_else(|| NotUnderstood::new(&format!("the character set {name}")))?;
+        let charset =
+            Charset::from_name(name).ok_or_else(|| NotUnderstood::new(&format!("the character set {name}")))?;
         self.next += 1;
         Ok(charset)
     }

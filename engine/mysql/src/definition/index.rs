@@ -135,7 +135,8 @@ pub(super) fn add(
     }
     // What is there for a foreign key only goes if another serves, before anything gets a name.
     indexes.retain(|index| {
-        index.for_foreign_key != Some(true) || !added.iter().any(|new| !new.is_generated() && serves(&new.parts, &index.parts))
+        index.for_foreign_key != Some(true)
+            || !added.iter().any(|new| !new.is_generated() && serves(&new.parts, &index.parts))
     });
     let is_served = |at: usize, new: &New| {
         let others = added.iter().enumerate().filter(|(other, _)| *other != at);
@@ -210,7 +211,10 @@ fn free_name(indexes: &[Index], parts: &[IndexPart], knows_all: bool) -> Result<
     // An index that nobody has told of may have the name, and one that is told of may be there for a foreign key only: then it has
     // gone, and left its name.
     let may_have_gone = |index: &Index| {
-        fold(&index.name) == fold(first) && index.for_foreign_key.is_none() && !index.unique && serves(parts, &index.parts)
+        fold(&index.name) == fold(first)
+            && index.for_foreign_key.is_none()
+            && !index.unique
+            && serves(parts, &index.parts)
     };
     if !knows_all || indexes.iter().any(may_have_gone) {
         return Err(unknown());

@@ -75,7 +75,11 @@ enum Kind {
     /// Also CREATE INDEX and DROP INDEX.
     Alter(Alter),
     /// CREATE and ALTER DATABASE, with the character set if it says one.
-    Database { name: String, charset: Option<Charset>, is_conditional: bool },
+    Database {
+        name: String,
+        charset: Option<Charset>,
+        is_conditional: bool,
+    },
     /// No definition is another by it, though tables may come, go and change their names.
     Nothing,
 }

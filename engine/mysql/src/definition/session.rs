@@ -47,7 +47,6 @@ impl Session {
     const OTHER_TYPES: u64 = 0x200 | 0x1000;
     pub const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
 
-
     /// Without what a status variable would say.
     #[cfg(test)]
     pub fn of_version(version: u32) -> Session {
@@ -81,9 +80,9 @@ impl Session {
                     let length = input.u8().ok()?;
                     input.take(length as usize).ok()?; // time zone, catalogue
                 }
-                7 | 8 => _ = input.u16().ok()?,  // language of month names, collation for LOAD DATA
-                9 => _ = input.u64().ok()?,      // tables of an UPDATE
-                10 => _ = input.u32().ok()?,     // length of the statement
+                7 | 8 => _ = input.u16().ok()?, // language of month names, collation for LOAD DATA
+                9 => _ = input.u64().ok()?,     // tables of an UPDATE
+                10 => _ = input.u32().ok()?,    // length of the statement
                 11 => {
                     for _ in 0..2 {
                         let length = input.u8().ok()?;

@@ -154,7 +154,8 @@ fn quoted(rest: &str, quote: char, escapes: bool) -> Result<(String, &str), NotU
 fn word<'a>(rest: &'a str, is_after_point: bool, session: &Session) -> Result<(Token, &'a str), NotUnderstood> {
     let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
-    let is_prefix = word.starts_with('_') || (word.len() == 1 && matches!(word.as_bytes()[0] | 0x20, b'n' | b'x' | b'b'));
+    let is_prefix =
+        word.starts_with('_') || (word.len() == 1 && matches!(word.as_bytes()[0] | 0x20, b'n' | b'x' | b'b'));
     let quote = after.chars().next().filter(|c| *c == '\'' || (*c == '"' && !session.has_ansi_quotes()));
     if let Some(quote) = quote.filter(|_| is_prefix) {
         let (text, after) = quoted(after, quote, !session.has_no_backslash_escapes())?;
@@ -223,7 +224,10 @@ mod tests {
         assert_eq!(words("\"a\" 'b\\' c", &modes), "`a` 'b\\' c");
         let mut mariadb = Session::of_version(101_106);
         mariadb.server.is_mariadb = true;
-        assert_eq!(words("/*!50100 a */ /*!50701 b */ /*M!100100 c */ /*!100301 d */ /*M!110000 e */", &mariadb), "a c d");
+        assert_eq!(
+            words("/*!50100 a */ /*!50701 b */ /*M!100100 c */ /*!100301 d */ /*M!110000 e */", &mariadb),
+            "a c d"
+        );
         for broken in ["'a", "`a", "/* a", "\"a\\\""] {
             assert!(tokens(broken, &plain).is_err(), "{broken}");
         }

@@ -135,13 +135,12 @@ impl Task {
     /// Rows with metadata FULL.
     fn described_rows(&mut self, described: TableParts) -> Arc<Table> {
         let same = described.clone();
-        let fits =
-            move |table: &Table| {
-                let has_names = table.columns().iter().map(|c| &c.name).eq(same.columns.iter().map(|c| &c.name));
-                let primary = same.unique_keys.first().map(|key| key.columns.as_slice());
-                let has_key = table.primary_key().is_none_or(|key| primary.is_none_or(|primary| primary == key));
-                if has_names && has_key { Ok(()) } else { Err("other names, or another key".to_owned()) }
-            };
+        let fits = move |table: &Table| {
+            let has_names = table.columns().iter().map(|c| &c.name).eq(same.columns.iter().map(|c| &c.name));
+            let primary = same.unique_keys.first().map(|key| key.columns.as_slice());
+            let has_key = table.primary_key().is_none_or(|key| primary.is_none_or(|primary| primary == key));
+            if has_names && has_key { Ok(()) } else { Err("other names, or another key".to_owned()) }
+        };
         self.step(|history, here| history.resolve(&name(), Some(described), fits, here).unwrap().unwrap())
     }
 
@@ -792,15 +791,27 @@ fn what_a_statement_makes_of_a_table_is_known_without_names_in_the_binlog() {
     for (statements, expected) in [
         (&["ALTER TABLE t DROP x, ADD z CHAR(3) FIRST"][..], "z char(3) latin1, id bigint, y bigint, PRIMARY[1]"),
         (&["ALTER TABLE t DROP x, MODIFY y BIGINT NOT NULL"], "id bigint, y bigint, PRIMARY[0], by_y[1]"),
-        (&["ALTER TABLE t DROP x", "ALTER TABLE t RENAME COLUMN y TO z", "ALTER TABLE t FORCE"], "id bigint, z bigint, PRIMARY[0]"),
-        (&["ALTER TABLE t DROP x", "CREATE UNIQUE INDEX z ON t (id)", "DROP INDEX `PRIMARY` ON t"], "id bigint, y bigint, z[0]"),
+        (
+            &["ALTER TABLE t DROP x", "ALTER TABLE t RENAME COLUMN y TO z", "ALTER TABLE t FORCE"],
+            "id bigint, z bigint, PRIMARY[0]",
+        ),
+        (
+            &["ALTER TABLE t DROP x", "CREATE UNIQUE INDEX z ON t (id)", "DROP INDEX `PRIMARY` ON t"],
+            "id bigint, y bigint, z[0]",
+        ),
         (&["CREATE UNIQUE INDEX z ON t (id)", "ALTER TABLE t DROP x"], "id bigint, y bigint, PRIMARY[0], z[0]"),
         (&["RENAME TABLE t TO u", "ALTER TABLE u DROP x, RENAME TO t"], "id bigint, y bigint, PRIMARY[0]"),
         (&["RENAME TABLE t TO other.s, other.s TO t", "ALTER TABLE t DROP x"], "id bigint, y bigint, PRIMARY[0]"),
-        (&["CREATE TABLE u LIKE t", "DROP TABLE t", "RENAME TABLE u TO t", "ALTER TABLE t DROP x"], "id bigint, y bigint, PRIMARY[0]"),
+        (
+            &["CREATE TABLE u LIKE t", "DROP TABLE t", "RENAME TABLE u TO t", "ALTER TABLE t DROP x"],
+            "id bigint, y bigint, PRIMARY[0]",
+        ),
         (&["DROP TABLE t", "CREATE TABLE t (a INT, b TEXT CHARSET gbk)"], "a int, b text gbk"),
         (&["CREATE TABLE u (a CHAR(3))", "DROP TABLE t", "RENAME TABLE u TO t"], "a char(3) utf8mb4"),
-        (&["ALTER DATABASE db CHARSET gbk", "CREATE TABLE u (a CHAR(3))", "DROP TABLE t", "RENAME TABLE u TO t"], "a char(3) gbk"),
+        (
+            &["ALTER DATABASE db CHARSET gbk", "CREATE TABLE u (a CHAR(3))", "DROP TABLE t", "RENAME TABLE u TO t"],
+            "a char(3) gbk",
+        ),
         (
             &["ALTER TABLE t SOMETHING NEW", "ALTER TABLE t DROP x"],
             "columns of table db.t are unknown since binlog.000001:104, where `ALTER TABLE t DROP x` changed them",
@@ -829,7 +840,8 @@ fn a_map_that_says_something_else_than_the_statement_stops_or_describes() {
 /// Older checkpoints have it as one that changed, of which nothing was ever forgotten.
 #[test]
 fn a_table_that_an_older_version_saw_dropped_is_gone() {
-    for (by, is_gone) in [("DROP TABLE IF EXISTS t", true), ("DROP DATABASE db", true), ("ALTER TABLE t DROP x", false)] {
+    for (by, is_gone) in [("DROP TABLE IF EXISTS t", true), ("DROP DATABASE db", true), ("ALTER TABLE t DROP x", false)]
+    {
         let entry = StoredSchema { table: name(), since: at(4), gtid: None, state: changed(by, 3) };
         let stored: StoredSchema = serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap();
         assert_eq!(matches!(stored.state, SchemaState::Gone { last_version: 3 }), is_gone, "{by}");
@@ -840,7 +852,11 @@ fn a_table_that_an_older_version_saw_dropped_is_gone() {
 #[test]
 fn a_table_in_the_place_of_another_is_loaded_if_nobody_says_what_it_is() {
     for (statements, policy, turn) in [
-        (&["DROP TABLE t", "CREATE TABLE t (a INT) SOMETHING (NEW), AS SELECT 1"][..], UnloggedRowsPolicy::Warn, Some(Turn::LoadMade)),
+        (
+            &["DROP TABLE t", "CREATE TABLE t (a INT) SOMETHING (NEW), AS SELECT 1"][..],
+            UnloggedRowsPolicy::Warn,
+            Some(Turn::LoadMade),
+        ),
         (&["RENAME TABLE other.t TO t"], UnloggedRowsPolicy::Reload, Some(Turn::Load)),
         (&["RENAME TABLE other.t TO t"], UnloggedRowsPolicy::Warn, None),
         (&["ALTER TABLE t SOMETHING NEW"], UnloggedRowsPolicy::Reload, None),

@@ -6,6 +6,7 @@
 use fastrand::Rng;
 
 use super::*;
+use crate::catalog::read_definition;
 
 /// Statements in a run of the tests; `TIDEGATE_TEST_SCALE` multiplies.
 const STATEMENTS: u64 = 300;
@@ -46,16 +47,28 @@ impl Random<'_> {
     }
 
     fn column_of(&mut self, table: &str) -> String {
-        let names: Vec<String> =
-            self.definition(table).map(|known| known.columns.iter().map(|c| c.name.clone()).collect()).unwrap_or_default();
-        let name = if names.is_empty() || self.once_in(30) { self.new_name() } else { names[self.rng.usize(..names.len())].clone() };
+        let names: Vec<String> = self
+            .definition(table)
+            .map(|known| known.columns.iter().map(|c| c.name.clone()).collect())
+            .unwrap_or_default();
+        let name = if names.is_empty() || self.once_in(30) {
+            self.new_name()
+        } else {
+            names[self.rng.usize(..names.len())].clone()
+        };
         self.spelt(&name)
     }
 
     fn index_of(&mut self, table: &str) -> String {
-        let names: Vec<String> =
-            self.definition(table).map(|known| known.indexes.iter().map(|i| i.name.clone()).collect()).unwrap_or_default();
-        let name = if names.is_empty() || self.once_in(30) { self.new_name() } else { names[self.rng.usize(..names.len())].clone() };
+        let names: Vec<String> = self
+            .definition(table)
+            .map(|known| known.indexes.iter().map(|i| i.name.clone()).collect())
+            .unwrap_or_default();
+        let name = if names.is_empty() || self.once_in(30) {
+            self.new_name()
+        } else {
+            names[self.rng.usize(..names.len())].clone()
+        };
         format!("`{name}`")
     }
 
@@ -68,7 +81,9 @@ impl Random<'_> {
         match self.rng.u32(..26) {
             0 => self.one(&["INT", "BIGINT", "TINYINT", "SMALLINT", "MEDIUMINT", "BOOL", "INT2", "INTEGER"]).to_owned(),
             1 => format!("{}({number})", self.one(&["INT", "BIGINT", "TINYINT", "SMALLINT"])),
-            2 => format!("{}({number}) {}", self.one(&["INT", "TINYINT"]), self.one(&["UNSIGNED", "ZEROFILL", "SIGNED"])),
+            2 => {
+                format!("{}({number}) {}", self.one(&["INT", "TINYINT"]), self.one(&["UNSIGNED", "ZEROFILL", "SIGNED"]))
+            }
             3 => self.one(&["FLOAT", "DOUBLE", "REAL", "FLOAT(30)", "FLOAT(7,2)", "DOUBLE(9,3) UNSIGNED"]).to_owned(),
             4 => format!("DECIMAL({},{})", number + 5, number.min(5)),
             5 => self.one(&["DECIMAL", "NUMERIC(7)", "FIXED ZEROFILL", "BIT", "BIT(9)", "YEAR"]).to_owned(),
@@ -103,11 +118,24 @@ impl Random<'_> {
     fn column(&mut self, name: &str) -> String {
         let mut out = format!("{name} {}", self.column_type());
         if self.once_in(15) {
-            out = format!("{name} INT {}", self.one(&["AS (1 + 2)", "GENERATED ALWAYS AS (3) STORED", "AS (1) VIRTUAL"]));
+            out =
+                format!("{name} INT {}", self.one(&["AS (1 + 2)", "GENERATED ALWAYS AS (3) STORED", "AS (1) VIRTUAL"]));
         }
         let attributes = [
-            "NOT NULL", "NOT NULL", "NOT NULL", "NULL", "UNIQUE", "COMMENT 'NOT NULL, x'", "INVISIBLE", "PRIMARY KEY", "UNIQUE KEY",
-            "CHECK (1 > (0))", "COLUMN_FORMAT DYNAMIC", "/* UNIQUE */", "/*!80000 NOT NULL */", "AUTO_INCREMENT UNIQUE",
+            "NOT NULL",
+            "NOT NULL",
+            "NOT NULL",
+            "NULL",
+            "UNIQUE",
+            "COMMENT 'NOT NULL, x'",
+            "INVISIBLE",
+            "PRIMARY KEY",
+            "UNIQUE KEY",
+            "CHECK (1 > (0))",
+            "COLUMN_FORMAT DYNAMIC",
+            "/* UNIQUE */",
+            "/*!80000 NOT NULL */",
+            "AUTO_INCREMENT UNIQUE",
         ];
         for _ in 0..self.rng.usize(..3) {
             out = format!("{out} {}", self.one(&attributes));
@@ -158,7 +186,9 @@ impl Random<'_> {
         }
         let option = match self.rng.u32(..4) {
             0 => format!(" {} {}", self.one(&["CHARSET", "DEFAULT CHARACTER SET =", "CHARACTER SET"]), self.charset()),
-            1 => self.one(&[" ENGINE=MyISAM", " COMMENT 'CHARSET latin1'", " COLLATE latin1_bin", " ROW_FORMAT=DYNAMIC"]).to_owned(),
+            1 => self
+                .one(&[" ENGINE=MyISAM", " COMMENT 'CHARSET latin1'", " COLLATE latin1_bin", " ROW_FORMAT=DYNAMIC"])
+                .to_owned(),
             _ => String::new(),
         };
         format!("CREATE TABLE {table} ({}){option}", elements.join(", "))
@@ -181,7 +211,12 @@ impl Random<'_> {
             5 => {
                 let second = self.new_name();
                 let second = self.spelt(&second);
-                format!("ADD ({}, {}, {})", self.column(&fresh), self.column(&second), self.index(table, &[fresh, second]))
+                format!(
+                    "ADD ({}, {}, {})",
+                    self.column(&fresh),
+                    self.column(&second),
+                    self.index(table, &[fresh, second])
+                )
             }
             6..=8 => format!("DROP {}{column}", self.one(&["", "COLUMN "])),
             9..=11 => format!("MODIFY {}{}", self.column(&column), self.place(table)),
@@ -225,16 +260,15 @@ impl Random<'_> {
 }
 
 /// A database and what we make of it.
-struct Judged<'a> {
+struct Judged {
     connection: Connection,
-    options: &'a ConnectOptions,
     database: String,
     session: Session,
     tables: Tables,
 }
 
-impl Judged<'_> {
-    fn begin<'a>(options: &'a ConnectOptions, database: &str) -> Judged<'a> {
+impl Judged {
+    fn begin(options: &ConnectOptions, database: &str) -> Judged {
         let mut connection = Connection::connect(options).unwrap();
         connection.query("SET NAMES utf8mb4; SET sql_mode = 'ALLOW_INVALID_DATES'").unwrap();
         connection.query(&format!("DROP DATABASE IF EXISTS {database}")).unwrap();
@@ -249,7 +283,7 @@ impl Judged<'_> {
         };
         let mut tables = Tables::default();
         tables.databases.insert(database.to_owned(), Charset::Utf8mb4);
-        Judged { connection, options, database: database.to_owned(), session, tables }
+        Judged { connection, database: database.to_owned(), session, tables }
     }
 
     /// False if the server has refused it.
@@ -263,9 +297,11 @@ impl Judged<'_> {
 
     /// What differs from the server. What is not understood is taken from there.
     fn difference(&mut self, not_understood: &mut u64) -> Option<String> {
-        let expected = catalogue(self.options, &|name| name == self.database);
+        let shown = self.connection.query("SHOW TABLES").unwrap();
         let mut found = None;
-        for (name, expected) in expected {
+        for row in &shown[0].rows {
+            let name = TableName::new(&self.database, std::str::from_utf8(row[0].as_ref().unwrap()).unwrap());
+            let expected = Definition::of(&read_definition(&mut self.connection, &name, 1).unwrap().unwrap());
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {}
                 Some(Ok(definition)) => {
@@ -277,6 +313,9 @@ impl Judged<'_> {
                 }
                 None => found = Some(format!("{name} is missing")),
             }
+        }
+        if found.is_none() && shown[0].rows.len() != self.tables.by_name.len() {
+            found = Some("a table that is not there".to_owned());
         }
         found
     }
@@ -305,7 +344,10 @@ fn shortest(options: &ConnectOptions, database: &str, mut history: Vec<String>) 
 fn definitions_stay_those_of_the_server_by_random_statements() {
     let Some(options) = test_server::options("TIDEGATE_TEST_MYSQL") else { return };
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<f64>().ok());
-    let seed = std::env::var("TIDEGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed = std::env::var("TIDEGATE_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
     println!("TIDEGATE_TEST_SEED={seed}");
     let count = (STATEMENTS as f64 * variable("TIDEGATE_TEST_SCALE").unwrap_or(1.0)) as u64;
     let mut rng = Rng::with_seed(seed);
@@ -314,8 +356,7 @@ fn definitions_stay_those_of_the_server_by_random_statements() {
     let (mut history, mut refused, mut not_understood) = (Vec::new(), 0_u64, 0);
     let mut done = 0;
     while done < count {
-        let statement =
-            Random { rng: rng.fork(), tables: &judged.tables, database: &database }.statement();
+        let statement = Random { rng: rng.fork(), tables: &judged.tables, database: &database }.statement();
         if !judged.run(&statement) {
             refused += 1;
             continue;
