@@ -556,10 +556,18 @@ impl History {
         let known = self.now.get(&key).map(|entry| &entry.now);
         // What the statement has made of it, if that is what the map says.
         let mut defined = None;
-        if let Some(Now::Changed { defined: Some(table), .. }) = known {
+        if let Some(Now::Changed { defined: Some(table), kept, .. }) = known {
+            // A map says which columns may be NULL; of a TIMESTAMP, an older server's statement may not.
+            let other = || {
+                let other = Definition::of(table).with_other_timestamps(kept.as_deref())?;
+                Some(Arc::new(other.table(name.clone(), table.version()))).filter(|other| fits(other).is_ok())
+            };
             match fits(table) {
                 Ok(()) => defined = Some(table.clone()),
-                Err(reason) => differs = Some(reason),
+                Err(reason) => {
+                    defined = other();
+                    differs = Some(reason).filter(|_| defined.is_none());
+                }
             }
         }
         let turn = match known {

@@ -32,7 +32,7 @@ mod tests;
 
 use super::charset::Charset;
 use tidegate_model::names::fold;
-use tidegate_model::{Column, Groundwork, Index, IndexPart, Table, TableName, TableParts, UniqueKey};
+use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 pub use self::session::{Server, Session};
 
@@ -128,7 +128,6 @@ impl Ddl {
     pub fn altered(&self, before: &Definition) -> Result<Definition, NotUnderstood> {
         match &self.kind {
             Kind::Alter(alter) => alter.apply(before, &self.session),
-            Kind::Nothing => Ok(before.clone()),
             _ => Err(NotUnderstood::new("a statement that alters no table")),
         }
     }
@@ -264,6 +263,16 @@ impl Definition {
         };
         let parts = TableParts { name, version, columns: self.columns.clone(), unique_keys };
         Table::from(parts).with_groundwork(groundwork)
+    }
+
+    /// With the other answer to whether a TIMESTAMP that says nothing of NULL may be NULL, which older servers do not log: as to
+    /// columns that `before` has not. None if there is no such column.
+    pub fn with_other_timestamps(&self, before: Option<&Table>) -> Option<Definition> {
+        let is_old = |column: &Column| before.is_some_and(|table| table.column_index(&column.name).is_some());
+        let mut other = self.clone();
+        let of_type = |column: &&mut Column| matches!(column.sql_type, SqlType::Timestamp { .. }) && !is_old(column);
+        other.columns.iter_mut().filter(of_type).for_each(|column| column.nullable = !column.nullable);
+        (other.columns != self.columns).then_some(other)
     }
 
     fn without_foreign_keys(&self) -> Definition {

@@ -14,7 +14,7 @@ use crate::ddl::{Effect, effects};
 use crate::history::Here;
 use crate::test_server;
 use crate::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet};
-use tidegate_model::{Coordinate, Position, SqlType, Statement};
+use tidegate_model::{Coordinate, Position, Statement};
 
 /// Definitions as statements make them.
 #[derive(Default)]

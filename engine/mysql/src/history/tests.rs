@@ -837,6 +837,21 @@ fn a_map_that_says_something_else_than_the_statement_stops_or_describes() {
     assert_eq!((table.version(), table.columns()[1].name.as_str()), (2, "z"));
 }
 
+/// Older servers do not log whether such a column may be NULL: the table map says it.
+#[test]
+fn a_timestamp_may_be_null_as_the_map_says() {
+    for nullable in [true, false] {
+        let fits = |table: &Table| {
+            let added = table.column_index("c").map(|index| table.columns()[index].nullable);
+            (added.is_none_or(|found| found == nullable)).then_some(()).ok_or_else(|| "another column".to_owned())
+        };
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        task.statement("ALTER TABLE t ADD c TIMESTAMP, ADD UNIQUE by_c (c)").unwrap();
+        let table = task.step(|history, here| history.resolve(&name(), None, fits, here).unwrap().unwrap());
+        assert_eq!(table.unique_keys().len(), if nullable { 1 } else { 2 });
+    }
+}
+
 /// Older checkpoints have it as one that changed, of which nothing was ever forgotten.
 #[test]
 fn a_table_that_an_older_version_saw_dropped_is_gone() {
