@@ -36,7 +36,7 @@ pub use builder::{ColumnBuilder, RowsBuilder, Values};
 pub use names::NameCase;
 pub use position::{BinlogFile, Coordinate, Delivered, Gtid, GtidSet, Position, Watermark, XaKnown};
 pub use stop::{Stop, Stopped};
-pub use table::{Column, Table, TableName, TableParts, UniqueKey};
+pub use table::{Column, Groundwork, Index, IndexPart, Table, TableName, TableParts, UniqueKey};
 pub use types::SqlType;
 
 /// What a row of a [`ChangeBatch`] is.

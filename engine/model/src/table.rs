@@ -53,6 +53,36 @@ pub struct UniqueKey {
     pub columns: Vec<usize>,
 }
 
+/// A part of an index: a column or the first characters of one; neither is an expression.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPart {
+    pub column: Option<String>,
+    /// In characters, or bytes if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    pub name: String,
+    pub unique: bool,
+    pub parts: Vec<IndexPart>,
+    /// Made by the server for a foreign key: it goes when another index serves. `None` if nobody has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_foreign_key: Option<bool>,
+}
+
+/// What is known of a table's definition besides: not needed for its rows, but the next statement builds on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groundwork {
+    /// MySQL's name of the character set of columns that name none.
+    pub charset: Option<String>,
+    /// The same of tables of its database that name none.
+    pub database_charset: Option<String>,
+    /// Every index, also those that identify no row. `None` if only the table's unique keys are known.
+    pub indexes: Option<Vec<Index>>,
+}
+
 /// A table at one version of its schema.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(from = "TableParts", into = "TableParts")]
@@ -62,6 +92,8 @@ pub struct Table {
     key: Vec<usize>,
     /// Of each column, where the catalogue told them. Neither stored nor compared: only how a table is cut depends on them.
     collations: Vec<Option<Arc<str>>>,
+    /// Neither compared, nor stored with the rest.
+    groundwork: Option<Arc<Groundwork>>,
 }
 
 impl PartialEq for Table {
@@ -88,7 +120,7 @@ impl From<TableParts> for Table {
         let fields: Vec<Field> =
             parts.columns.iter().map(|c| Field::new(&c.name, c.sql_type.arrow(), c.nullable)).collect();
         let key = parts.unique_keys.first().map(|key| key.columns.clone()).unwrap_or_default();
-        Table { schema: Arc::new(Schema::new(fields)), key, parts, collations: Vec::new() }
+        Table { schema: Arc::new(Schema::new(fields)), key, parts, collations: Vec::new(), groundwork: None }
     }
 }
 
@@ -100,7 +132,8 @@ impl From<Table> for TableParts {
 
 impl Clone for Table {
     fn clone(&self) -> Table {
-        Table::from(self.parts.clone()).with_collations(self.collations.clone())
+        let table = Table::from(self.parts.clone()).with_collations(self.collations.clone());
+        Table { groundwork: self.groundwork.clone(), ..table }
     }
 }
 
@@ -108,6 +141,14 @@ impl Table {
     /// With the collation of each column.
     pub fn with_collations(self, collations: Vec<Option<Arc<str>>>) -> Table {
         Table { collations, ..self }
+    }
+
+    pub fn with_groundwork(self, groundwork: Groundwork) -> Table {
+        Table { groundwork: Some(Arc::new(groundwork)), ..self }
+    }
+
+    pub fn groundwork(&self) -> Option<&Groundwork> {
+        self.groundwork.as_deref()
     }
 
     /// MySQL's name of a column's collation; none if it has none, or if nobody told.

@@ -15,7 +15,7 @@ use mysql_async::prelude::Queryable;
 use super::connection::quote_text;
 use super::wire::{self, WireError};
 use tidegate_model::names::fold;
-use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
+use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// Databases that belong to the server. Selected only where a table of them is named exactly.
 pub const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -120,6 +120,7 @@ async fn read_definitions(
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
+    let charsets: Vec<CharsetRow> = connection.query(charsets_statement(database, &of_these)).await?;
     let sql =
         format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
     let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
@@ -127,11 +128,12 @@ async fn read_definitions(
     let mut definitions = Vec::with_capacity(tables.len());
     let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
     for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
-        let table = define(TableName::new(database, &table), 1, &columns, &keys)?;
+        let table = define(TableName::new(database, &table), 1, &columns, &keys, &charsets)?;
         let (estimated_rows, is_versioned) = (estimated_rows.unwrap_or(0), table_type == "SYSTEM VERSIONED");
         // MEMORY tables have such keys for themselves.
         let is_hashed = |(of, ..): &&KeyRow| *of == *table.name().table && engine.as_deref() != Some("MEMORY");
-        let has_hash_key = keys.iter().filter(is_hashed).any(|(.., index_type)| index_type == "HASH");
+        let has_hash_key =
+            keys.iter().filter(is_hashed).any(|(.., non_unique, index_type)| *non_unique == 0 && index_type == "HASH");
         let is_generated = |row: &ColumnRow| {
             row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
         };
@@ -149,7 +151,12 @@ pub(super) fn read_definition(
     version: u32,
 ) -> Result<Result<Table, CatalogError>, WireError> {
     let of_this = of_these(&name.database, [&*name.table]);
-    let results = connection.query(&format!("{}; {}", columns_statement(&of_this), keys_statement(&of_this)))?;
+    let results = connection.query(&format!(
+        "{}; {}; {}",
+        columns_statement(&of_this),
+        keys_statement(&of_this),
+        charsets_statement(&name.database, &of_this)
+    ))?;
     let rows = |result: usize| {
         let rows = results.get(result).map(|result| result.rows.as_slice()).unwrap_or_default();
         rows.iter().map(|row| {
@@ -165,18 +172,27 @@ pub(super) fn read_definition(
         (text(table), text(column), text(type_text), text(nullable), charset, collation, text(extra))
     });
     let keys = rows(1).map(|row| {
-        let [table, key, column, prefix, nullable, index_type] = row.try_into().expect("six columns were asked for");
-        let prefix = prefix.and_then(|prefix: String| prefix.parse().ok());
+        let [table, key, column, prefix, nullable, non_unique, index_type] =
+            row.try_into().expect("seven columns were asked for");
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
         let text = Option::unwrap_or_default;
-        (text(table), text(key), column, prefix, text(nullable), text(index_type))
+        let non_unique = number(non_unique).unwrap_or(1);
+        (text(table), text(key), column, number(prefix), text(nullable), non_unique, text(index_type))
     });
-    Ok(define(name.clone(), version, &columns.collect::<Vec<_>>(), &keys.collect::<Vec<_>>()))
+    let charsets = rows(2).map(|row| {
+        let [table, collation, database] = row.try_into().expect("three columns were asked for");
+        (table.unwrap_or_default(), collation, database)
+    });
+    let (columns, keys, charsets): (Vec<_>, Vec<_>, Vec<_>) = (columns.collect(), keys.collect(), charsets.collect());
+    Ok(define(name.clone(), version, &columns, &keys, &charsets))
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
-/// Table, key, column, bytes of a prefix, whether it may be NULL, how the key is made.
-type KeyRow = (String, String, Option<String>, Option<u64>, String, String);
+/// Table, index, column, length of a prefix, whether it may be NULL, whether values may come twice, how the index is made.
+type KeyRow = (String, String, Option<String>, Option<u64>, String, u64, String);
+/// Table, its collation, the character set of its database.
+type CharsetRow = (String, Option<String>, Option<String>);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
@@ -192,23 +208,63 @@ fn columns_statement(of_these: &str) -> String {
 
 fn keys_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS \
-         WHERE {of_these} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE, NON_UNIQUE, INDEX_TYPE FROM \
+         information_schema.STATISTICS WHERE {of_these} ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+    )
+}
+
+fn charsets_statement(database: &str, of_these: &str) -> String {
+    format!(
+        "SELECT TABLE_NAME, TABLE_COLLATION, (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA \
+         WHERE SCHEMA_NAME = {}) FROM information_schema.TABLES WHERE {of_these}",
+        quote_text(database)
     )
 }
 
 /// The table of that name among the rows of several.
-fn define(name: TableName, version: u32, columns: &[ColumnRow], keys: &[KeyRow]) -> Result<Table, CatalogError> {
+fn define(
+    name: TableName,
+    version: u32,
+    columns: &[ColumnRow],
+    keys: &[KeyRow],
+    charsets: &[CharsetRow],
+) -> Result<Table, CatalogError> {
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
     let collations = columns().map(|(.., collation, _)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
         .map(|(_, column, type_text, nullable, charset, ..)| read_column(&name, column, type_text, nullable, charset))
         .collect::<Result<Vec<_>, _>>()?;
-    let parts = keys.iter().filter(|(of, ..)| **of == *name.table).map(|(_, key, column, prefix, nullable, _)| {
-        KeyPart { key, column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES") }
+    let keys: Vec<&KeyRow> = keys.iter().filter(|(of, ..)| **of == *name.table).collect();
+    let unique = keys.iter().filter(|(.., non_unique, _)| *non_unique == 0);
+    let parts = unique.map(|(_, key, column, prefix, nullable, ..)| KeyPart {
+        key,
+        column: column.as_deref().filter(|_| prefix.is_none() && nullable != "YES"),
     });
     let unique_keys = unique_keys(&columns, parts);
-    Ok(Table::from(TableParts { name, version, columns, unique_keys }).with_collations(collations))
+    let charsets = charsets.iter().find(|(of, ..)| **of == *name.table);
+    let groundwork = Groundwork {
+        charset: charsets.and_then(|(_, collation, _)| Some(collation.as_deref()?.split('_').next()?.to_owned())),
+        database_charset: charsets.and_then(|(.., database)| database.clone()),
+        indexes: Some(indexes(&keys)),
+    };
+    let table = Table::from(TableParts { name, version, columns, unique_keys });
+    Ok(table.with_collations(collations).with_groundwork(groundwork))
+}
+
+/// All indexes. Parts of one come together and in order.
+fn indexes(keys: &[&KeyRow]) -> Vec<Index> {
+    let mut indexes: Vec<Index> = Vec::new();
+    for (_, name, column, prefix, _, non_unique, _) in keys {
+        let part = IndexPart { column: column.clone(), prefix: *prefix };
+        match indexes.last_mut() {
+            Some(index) if index.name == *name => index.parts.push(part),
+            _ => {
+                let (name, unique) = (name.clone(), *non_unique == 0);
+                indexes.push(Index { name, unique, parts: vec![part], for_foreign_key: None });
+            }
+        }
+    }
+    indexes
 }
 
 fn read_column(

@@ -6,12 +6,15 @@
 //!
 //! ```text
 //! shop.orders   since binlog.000001:4                version 1   id, amount            (the catalogue)
-//!               since binlog.000003:900   3e11…:41   changed by  ALTER TABLE orders    (what it is now, nobody has said yet)
-//!               since binlog.000003:1400  3e11…:42   version 2   id, amount, note      (the next table map, with FULL metadata)
+//!               since binlog.000003:900   3e11…:41   changed by  ALTER TABLE orders    (the statement says: id, amount, note)
+//!               since binlog.000003:1400  3e11…:42   version 2   id, amount, note      (the next table map agrees)
 //! ```
 //!
-//! After a statement that may have changed a table, its columns are unknown until a table map with names arrives. If one
-//! without names arrives first, reading stops: columns are never guessed and never shifted. Whatever schema is
+//! A statement that is understood says what it makes of a table that is known ([`Ddl`]), and the next table map has the last word: if
+//! it says the same, as far as it says anything, the table has a new version; if it has names and says something else, the table is
+//! what the map describes. After a statement that is not understood, the columns are unknown until a table map with names arrives. If
+//! one without names arrives first, or says something else than the statement, reading stops: columns are never guessed and never
+//! shifted. Whatever schema is
 //! used, the decoder checks it against every table map: column count and types, and everything else that the map says. One
 //! with names that says something else than what is known makes a new version, also without a statement (`sql_log_bin=0`).
 //!
@@ -51,10 +54,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
+use super::charset::Charset;
 use super::ddl::{self, Effect, UnloggedRows};
+use super::definition::{Ddl, Definition, NotUnderstood, Session};
 use tidegate_model::names::fold;
 use tidegate_model::{
-    Coordinate, Delivered, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey, Watermark,
+    Coordinate, Delivered, Groundwork, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
+    Watermark,
 };
 
 /// One entry of the history, as the checkpoint keeps it.
@@ -67,6 +73,7 @@ pub struct StoredSchema {
     /// did not keep it.
     #[serde(default)]
     pub gtid: Option<Gtid>,
+    #[serde(deserialize_with = "state")]
     pub state: SchemaState,
 }
 
@@ -76,6 +83,9 @@ pub struct StoredSchema {
 pub enum SchemaState {
     Known {
         parts: TableParts,
+        /// What the next statement builds on. `None` of what only a table map has told, and in checkpoints that did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        groundwork: Option<Groundwork>,
         /// If it was read from the catalogue: what had been executed before.
         #[serde(default, deserialize_with = "watermark_or_coordinate")]
         shown_until: Option<Watermark>,
@@ -90,9 +100,46 @@ pub enum SchemaState {
         last_version: u32,
         #[serde(default)]
         kept: Option<TableParts>,
+        /// What the statement has made of it, if it was understood and so was what came before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        defined: Option<Defined>,
     },
     /// It was dropped, or has another name: of the next table of this name nothing is known.
     Gone { last_version: u32 },
+}
+
+/// A definition that was read from statements: no table map has confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defined {
+    pub parts: TableParts,
+    pub groundwork: Groundwork,
+}
+
+impl Defined {
+    fn of(table: &Table) -> Option<Defined> {
+        Some(Defined { parts: table.clone().into(), groundwork: table.groundwork()?.clone() })
+    }
+
+    fn table(&self) -> Table {
+        Table::from(self.parts.clone()).with_groundwork(self.groundwork.clone())
+    }
+}
+
+impl SchemaState {
+    fn known(table: &Table, shown_until: Option<Watermark>, is_used: bool) -> SchemaState {
+        let (parts, groundwork) = (TableParts::from(table.clone()), table.groundwork().cloned());
+        SchemaState::Known { parts, groundwork, shown_until, is_used }
+    }
+}
+
+/// Older checkpoints have a table that was dropped as one that changed.
+fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaState, D::Error> {
+    const DROPPED: [&str; 3] = ["DROP TABLE ", "DROP DATABASE ", "DROP SCHEMA "];
+    let is_drop = |by: &str| DROPPED.iter().any(|words| by.to_ascii_uppercase().starts_with(words));
+    Ok(match SchemaState::deserialize(deserializer)? {
+        SchemaState::Changed { by, last_version, .. } if is_drop(&by) => SchemaState::Gone { last_version },
+        state => state,
+    })
 }
 
 fn yes() -> bool {
@@ -116,12 +163,11 @@ fn watermark_or_coordinate<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 impl StoredSchema {
     /// A table as the catalogue shows it, of which what is known begins at `since`; `shown_until` is where the catalogue was read.
     pub fn shown(table: &Table, since: &Coordinate, shown_until: Watermark) -> StoredSchema {
-        let parts = TableParts::from(Table::clone(table));
         StoredSchema {
             table: table.name().clone(),
             since: since.clone(),
             gtid: None,
-            state: SchemaState::Known { parts, shown_until: Some(shown_until), is_used: false },
+            state: SchemaState::known(table, Some(shown_until), false),
         }
     }
 
@@ -320,6 +366,8 @@ pub struct History {
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
+    /// The character sets that databases have by statements that were read; none if one did not say.
+    databases: BTreeMap<TableName, Option<Charset>>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
 }
@@ -342,6 +390,8 @@ enum Now {
         by: String,
         at: Coordinate,
         kept: Option<Arc<Table>>,
+        /// By the statement itself, at the next version.
+        defined: Option<Arc<Table>>,
         last_version: u32,
     },
     Gone {
@@ -425,15 +475,19 @@ impl History {
                 continue;
             }
             let state = match &entry.state {
-                SchemaState::Known { parts, shown_until, is_used } => Now::Known {
-                    table: Arc::new(Table::from(parts.clone())),
+                SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
+                    table: Arc::new(match groundwork {
+                        Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
+                        None => Table::from(parts.clone()),
+                    }),
                     shown_until: shown_until.clone().filter(|shown_until| !is_behind(position, shown_until)),
                     is_used: *is_used,
                 },
-                SchemaState::Changed { by, last_version, kept } => Now::Changed {
+                SchemaState::Changed { by, last_version, kept, defined } => Now::Changed {
                     by: by.clone(),
                     at: entry.since.clone(),
                     kept: kept.clone().map(|parts| Arc::new(Table::from(parts))),
+                    defined: defined.as_ref().map(|defined| Arc::new(defined.table())),
                     last_version: *last_version,
                 },
                 SchemaState::Gone { last_version } => Now::Gone { last_version: *last_version },
@@ -449,6 +503,7 @@ impl History {
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
+            databases: BTreeMap::new(),
             record,
         }
     }
@@ -502,8 +557,7 @@ impl History {
                     // Of a map that describes its table, rows are what it says, whatever a statement behind them did.
                     let is_first = described.is_none() && !std::mem::replace(is_used, true);
                     if is_first && here.is_covered_by(shown_until) {
-                        let (parts, shown_until) = (TableParts::from(Table::clone(table)), shown_until.clone());
-                        let state = SchemaState::Known { parts, shown_until, is_used: true };
+                        let state = SchemaState::known(table, shown_until.clone(), true);
                         (self.record)(here.entry(&name, state));
                     }
                     return Ok(Some(table.clone()));
@@ -513,11 +567,33 @@ impl History {
             }
         }
         let known = self.now.get(&key).map(|entry| &entry.now);
+        // What the statement has made of it, if that is what the map says.
+        let mut defined = None;
+        if let Some(Now::Changed { defined: Some(table), kept, .. }) = known {
+            // A map says which columns may be NULL; of a TIMESTAMP, an older server's statement may not.
+            let other = || {
+                let other = Definition::of(table).with_other_timestamps(kept.as_deref())?;
+                Some(Arc::new(other.table(name.clone(), table.version()))).filter(|other| fits(other).is_ok())
+            };
+            match fits(table) {
+                Ok(()) => defined = Some(table.clone()),
+                Err(reason) => {
+                    defined = other();
+                    differs = Some(reason).filter(|_| defined.is_none());
+                }
+            }
+        }
         let turn = match known {
             None | Some(Now::Gone { .. }) => Some(Turn::Load),
-            // New, and nobody says what its columns are.
-            Some(Now::Changed { by, last_version: 0, .. }) if described.is_none() => {
-                Some(if by.to_ascii_uppercase().starts_with("CREATE") { Turn::LoadMade } else { Turn::Load })
+            Some(Now::Changed { .. }) if described.is_some() || defined.is_some() => None,
+            // New, and nobody says what its columns are: also one in the place of another that was dropped.
+            Some(Now::Changed { by, .. }) if is_by(by, "CREATE") => Some(Turn::LoadMade),
+            Some(Now::Changed { last_version: 0, .. }) => Some(Turn::Load),
+            // Its rows are another table's, which the task loads: it finds their columns, too.
+            Some(Now::Changed { by, .. })
+                if is_by(by, "RENAME") && self.rules.unlogged_rows == UnloggedRowsPolicy::Reload =>
+            {
+                Some(Turn::Load)
             }
             Some(Now::Changed { .. } | Now::Known { .. }) => None,
         };
@@ -526,8 +602,18 @@ impl History {
         {
             return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
         }
+        if let Some(table) = defined {
+            return Ok(Some(self.adopt(key, name, table, here)));
+        }
         let Some(mut parts) = described else {
             return Err(match known {
+                Some(Now::Changed { defined: Some(_), by, at, .. }) => HistoryError::Mismatch {
+                    reason: format!(
+                        "since `{by}` at {at}, by which we take it for other columns: {}",
+                        differs.unwrap_or_default()
+                    ),
+                    table: name,
+                },
                 Some(Now::Changed { by, at, .. }) => {
                     HistoryError::Changed { table: name, at: at.clone(), statement: by.clone() }
                 }
@@ -548,10 +634,24 @@ impl History {
         }
         let table = Arc::new(Table::from(parts.clone()));
         fits(&table).map_err(|reason| HistoryError::Mismatch { table: name.clone(), reason })?;
-        if let Some(reason) = differs {
-            warn!(table = %name, at = %here.at, reason, "definition changed without a statement in the binlog");
+        match (differs, known) {
+            (Some(reason), Some(Now::Changed { by, .. })) => {
+                warn!(table = %name, at = %here.at, statement = by, reason, "the binlog describes the table other than its statement");
+            }
+            (Some(reason), _) => {
+                warn!(table = %name, at = %here.at, reason, "definition changed without a statement in the binlog");
+            }
+            (None, _) => {}
         }
-        let keys: Vec<&str> = parts.unique_keys.iter().map(|key| key.name.as_str()).collect();
+        if kept.is_none() && last_version > 0 {
+            info!(table = %name, "display widths, and unique keys besides the primary one, are not known any more");
+        }
+        Ok(Some(self.adopt(key, name, table, here)))
+    }
+
+    /// The table is this from here on.
+    fn adopt(&mut self, key: TableName, name: TableName, table: Arc<Table>, here: Here<'_>) -> Arc<Table> {
+        let keys: Vec<&str> = table.unique_keys().iter().map(|key| key.name.as_str()).collect();
         info!(
             table = %name,
             version = table.version(),
@@ -560,19 +660,21 @@ impl History {
             at = %here.at,
             "schema changed"
         );
-        if kept.is_none() && last_version > 0 {
-            info!(table = %name, "display widths, and unique keys besides the primary one, are not known any more");
-        }
-        let state = SchemaState::Known { parts, shown_until: None, is_used: true };
-        (self.record)(here.entry(&name, state));
+        (self.record)(here.entry(&name, SchemaState::known(&table, None, true)));
         self.now
             .insert(key, Entry { name, now: Now::Known { table: table.clone(), shown_until: None, is_used: true } });
-        Ok(Some(table))
+        table
     }
 
     /// A statement in the binlog that is neither a transaction's frame nor rows. Gives it back if it touches captured tables,
     /// unless the catalogue showed what it did before reading began.
-    pub fn statement(&mut self, database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, HistoryError> {
+    pub fn statement(
+        &mut self,
+        database: &str,
+        sql: &str,
+        session: &Session,
+        here: Here<'_>,
+    ) -> Result<Option<Statement>, HistoryError> {
         let effects = ddl::effects(sql, database);
         if effects.contains(&Effect::Rows) && !self.has_shown_all(here) {
             let tables = self.now.values().map(|entry| &entry.name);
@@ -614,6 +716,13 @@ impl History {
             let statement = ddl::first_words(sql);
             warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
         }
+        let ddl = Ddl::read(sql, database, session);
+        if let Ok(ddl) = &ddl {
+            self.database(ddl, here);
+        }
+        let understood = || ddl.as_ref().map_err(NotUnderstood::clone);
+        // Definitions under names that are not captured, and no longer than the statement lasts.
+        let mut passing: HashMap<TableName, Option<Definition>> = HashMap::new();
         let mut touched: Vec<TableName> = Vec::new();
         for effect in &effects {
             match effect {
@@ -626,13 +735,26 @@ impl History {
                         if *if_not_exists && (self.knows(&table) || may_have_been()) {
                             touched.push(table);
                         } else {
-                            touched.extend(self.mark_changed(&table, sql, here, &|_| None)?);
+                            let charset = self.database_charset(&table.database, here);
+                            let defined = understood().and_then(|ddl| {
+                                let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
+                                ddl.created(charset, like.and_then(|like| self.definition(&like)).as_ref())
+                            });
+                            touched.extend(self.mark_changed(&table, sql, here, &|_| None, defined)?);
                         }
                     }
                 }
                 Effect::Altered { table, clauses } => {
                     for table in self.captured_as(table) {
-                        touched.extend(self.mark_changed(&table, sql, here, &|before| clauses.kept(before?))?);
+                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
+                        let defined = before.and_then(|before| understood()?.altered(&before));
+                        touched.extend(self.mark_changed(
+                            &table,
+                            sql,
+                            here,
+                            &|before| clauses.kept(before?),
+                            defined,
+                        )?);
                     }
                 }
                 Effect::Dropped(table) => {
@@ -642,12 +764,25 @@ impl History {
                 }
                 Effect::Renamed { from, to } => {
                     let kept = self.kept_of(from);
+                    let source = self.captured_as(from).into_iter().next();
+                    let definition = match &source {
+                        Some(source) => self.definition(source),
+                        None => passing.remove(&self.rules.names.key(from)).flatten(),
+                    };
                     let mut renamed = Vec::new();
                     for table in self.captured_as(from) {
                         renamed.extend(self.mark_gone(&table, sql, here)?);
                     }
-                    for table in self.captured_as(to) {
-                        touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone())?);
+                    let onto = self.captured_as(to);
+                    if onto.is_empty() {
+                        passing.insert(self.rules.names.key(to), definition.clone());
+                    }
+                    for table in onto {
+                        let mut defined = definition.clone().ok_or_else(NotUnderstood::before);
+                        if let Ok(defined) = &mut defined {
+                            defined.set_database_charset(self.database_charset(&table.database, here));
+                        }
+                        touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone(), defined)?);
                     }
                     touched.extend(renamed);
                 }
@@ -662,8 +797,11 @@ impl History {
                 }
                 Effect::Indexed { table, dropped } => {
                     for table in self.captured_as(table) {
-                        if let Some(index) = dropped {
-                            self.drop_key(&table, index, here);
+                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
+                        match (before.and_then(|before| understood()?.altered(&before)), dropped) {
+                            (Ok(defined), _) => self.index(&table, &defined, here),
+                            (Err(_), Some(index)) => self.drop_key(&table, index, here),
+                            (Err(_), None) => {}
                         }
                         touched.push(table);
                     }
@@ -791,13 +929,14 @@ impl History {
         !self.now.is_empty() && self.now.values().all(|entry| entry.now.is_shown_and_unused(here))
     }
 
-    /// Gives the table back if the statement is news. `keep` tells what it leaves of the table before.
+    /// Gives the table back if the statement is news. `keep` tells what it leaves of the table before, `defined` what it makes.
     fn mark_changed(
         &mut self,
         table: &TableName,
         sql: &str,
         here: Here<'_>,
         keep: Keep<'_>,
+        defined: Result<Definition, NotUnderstood>,
     ) -> Result<Option<TableName>, HistoryError> {
         let key = self.rules.names.key(table);
         let by = ddl::first_words(sql);
@@ -811,11 +950,16 @@ impl History {
             None => (None, 0),
         };
         let kept = keep(before.as_deref());
-        info!(table = %table, at = %here.at, statement = by, "definition may have changed");
-        let state = SchemaState::Changed { by: by.clone(), last_version, kept: kept.clone() };
+        match &defined {
+            Ok(_) => info!(table = %table, at = %here.at, statement = by, "definition may have changed"),
+            Err(reason) => info!(table = %table, at = %here.at, statement = by, %reason, "definition may have changed"),
+        }
+        let defined = defined.ok().map(|defined| defined.table(table.clone(), last_version + 1));
+        let stored = defined.as_ref().and_then(Defined::of);
+        let state = SchemaState::Changed { by: by.clone(), last_version, kept: kept.clone(), defined: stored };
         (self.record)(here.entry(table, state));
         let kept = kept.map(|parts| Arc::new(Table::from(parts)));
-        let now = Now::Changed { by, at: here.at.clone(), kept, last_version };
+        let now = Now::Changed { by, at: here.at.clone(), kept, defined: defined.map(Arc::new), last_version };
         self.now.insert(key, Entry { name: table.clone(), now });
         Ok(Some(table.clone()))
     }
@@ -872,18 +1016,118 @@ impl History {
                 let Some(mut parts) = less(table) else { return };
                 parts.version += 1;
                 *table = Arc::new(Table::from(parts.clone()));
-                SchemaState::Known { parts, shown_until: shown_until.clone(), is_used: *is_used }
+                SchemaState::known(table, shown_until.clone(), *is_used)
             }
-            Now::Changed { by, kept: Some(kept), last_version, .. } => {
-                let Some(parts) = less(kept) else { return };
-                *kept = Arc::new(Table::from(parts.clone()));
-                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept: Some(parts) }
+            Now::Changed { by, kept, defined, last_version, .. } => {
+                // What was made of it had the key, or may have had it.
+                *defined = None;
+                if let Some(parts) = kept.as_deref().and_then(less) {
+                    *kept = Some(Arc::new(Table::from(parts)));
+                }
+                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
+                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: None }
             }
-            Now::Changed { kept: None, .. } | Now::Gone { .. } => return,
+            Now::Gone { .. } => return,
         };
         info!(table = %entry.name, at = %here.at, index, "a unique key is gone");
         let name = entry.name.clone();
         (self.record)(here.entry(&name, state));
+    }
+
+    /// An index came or went by a statement that is understood: rows go on, and are known by other keys if those are others.
+    fn index(&mut self, table: &TableName, defined: &Definition, here: Here<'_>) {
+        let Some(entry) = self.now.get_mut(&self.rules.names.key(table)) else { return };
+        let name = entry.name.clone();
+        let state = match &mut entry.now {
+            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => return,
+            Now::Known { table, shown_until, is_used } => {
+                let same = defined.table(name.clone(), table.version());
+                let is_same = same.is_defined_as(table);
+                let is_left = |key: &&UniqueKey| same.unique_keys().iter().any(|other| other.name == key.name);
+                for key in table.unique_keys().iter().filter(|key| !is_left(key)) {
+                    info!(table = %name, at = %here.at, index = key.name, "a unique key is gone");
+                }
+                *table = Arc::new(if is_same { same } else { defined.table(name.clone(), table.version() + 1) });
+                SchemaState::known(table, shown_until.clone(), *is_used)
+            }
+            Now::Changed { by, kept, defined: before, last_version, .. } => {
+                let after = defined.table(name.clone(), *last_version + 1);
+                let has =
+                    |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
+                if let Some(table) = kept {
+                    let mut parts = TableParts::from(Table::clone(table));
+                    parts.unique_keys.retain(has);
+                    *table = Arc::new(Table::from(parts));
+                }
+                let stored = Defined::of(&after);
+                *before = Some(Arc::new(after));
+                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
+                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: stored }
+            }
+            Now::Gone { .. } => return,
+        };
+        (self.record)(here.entry(&name, state));
+    }
+
+    /// What statements build on that come next; none if it is not known.
+    fn definition(&self, table: &TableName) -> Option<Definition> {
+        match &self.now.get(&self.rules.names.key(table))?.now {
+            Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => Some(Definition::of(table)),
+            Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+        }
+    }
+
+    /// The character set of a database's tables that name none, where the catalogue or a statement has told it before.
+    fn database_charset(&self, database: &str, here: Here<'_>) -> Option<Charset> {
+        if let Some(charset) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
+            return *charset;
+        }
+        self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
+            match &entry.now {
+                Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
+                Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
+                    Definition::of(table).database_charset()
+                }
+                Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+            }
+        })
+    }
+
+    /// A statement on a database: its tables have another character set if they name none.
+    fn database(&mut self, ddl: &Ddl, here: Here<'_>) {
+        let Some((database, charset, is_conditional)) = ddl.database() else { return };
+        // Logged also where there was one already.
+        let known = self.database_charset(database, here);
+        let charset = if is_conditional { known } else { charset };
+        self.databases.insert(self.rules.names.key(&TableName::new(database, "")), charset);
+        for entry in self.now.values_mut() {
+            if !self.rules.names.can_mean(database, &entry.name.database) {
+                continue;
+            }
+            let with = |table: &Table| {
+                let before = table.groundwork()?;
+                let database_charset = charset.map(|charset| charset.name().to_owned());
+                (before.database_charset != database_charset)
+                    .then(|| table.clone().with_groundwork(Groundwork { database_charset, ..before.clone() }))
+            };
+            let state = match &mut entry.now {
+                Now::Known { table, shown_until, is_used } if !here.is_covered_by(shown_until) => {
+                    let Some(changed) = with(table) else { continue };
+                    *table = Arc::new(changed);
+                    SchemaState::known(table, shown_until.clone(), *is_used)
+                }
+                Now::Changed { by, kept, defined: Some(table), last_version, .. } => {
+                    let Some(changed) = with(table) else { continue };
+                    *table = Arc::new(changed);
+                    let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
+                    let defined = Defined::of(table);
+                    SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined }
+                }
+                Now::Known { .. } | Now::Changed { defined: None, .. } | Now::Gone { .. } => continue,
+            };
+            let name = entry.name.clone();
+            (self.record)(here.entry(&name, state));
+        }
     }
 
     /// What is known of a table, for another that gets its rows.
@@ -895,6 +1139,11 @@ impl History {
             Now::Gone { .. } => None,
         }
     }
+}
+
+/// Whether a statement, by its first words, begins with this one.
+fn is_by(by: &str, word: &str) -> bool {
+    by.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(word))
 }
 
 impl Now {

@@ -6,7 +6,7 @@
 //! chunks ► snapshot     tables cut by key, each chunk read at a known place ─┐
 //!              ledger   what chunks have shown  ─────────────────────────────┼─► Window
 //! binlog ► incremental  changes from a place on, less what chunks have shown ┘
-//!   history, ddl, alter a table's columns at the point that has been reached
+//!   history, ddl, definition, alter                a table's columns at the point that has been reached
 //!   rows, charset, jsonb, collation                stored bytes as values, as the server itself would say them
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod chunks;
 pub mod collation;
 pub mod connection;
 pub mod ddl;
+pub mod definition;
 pub mod dump_error;
 mod error;
 pub mod history;

@@ -247,6 +247,8 @@ pub struct FormatDescription {
     pub checksums: bool,
     /// The version of the server that wrote the file, if it is a MariaDB.
     pub mariadb: Option<[u32; 3]>,
+    /// That of the server which wrote the file.
+    pub server_version: String,
     /// By event type, from type 1 on.
     post_header_lengths: Vec<u8>,
 }
@@ -279,12 +281,18 @@ impl FormatDescription {
             verify_checksum(header, event)?;
         }
         let mariadb = is_mariadb.then_some(version);
-        Ok(FormatDescription { checksums, mariadb, post_header_lengths: lengths.to_vec() })
+        let server_version = String::from_utf8_lossy(server_version).trim_end_matches('\0').to_owned();
+        Ok(FormatDescription { checksums, mariadb, server_version, post_header_lengths: lengths.to_vec() })
     }
 
     #[cfg(test)]
     pub(super) fn for_tests() -> FormatDescription {
-        FormatDescription { checksums: false, mariadb: None, post_header_lengths: Vec::new() }
+        FormatDescription {
+            checksums: false,
+            mariadb: None,
+            server_version: String::new(),
+            post_header_lengths: Vec::new(),
+        }
     }
 
     /// Table ids were four bytes long before MySQL 5.1.4.
@@ -398,6 +406,8 @@ pub fn parse_heartbeat_v2(body: &[u8]) -> Result<(String, u64), Fault> {
 pub struct Query<'a> {
     pub thread_id: u32,
     pub database: Cow<'a, str>,
+    /// The session's variables that the statement depends on.
+    pub status: &'a [u8],
     pub sql: Cow<'a, str>,
 }
 
@@ -415,7 +425,7 @@ impl<'a> Query<'a> {
         let status = input.take(status_length as usize)?;
         let database = String::from_utf8_lossy(input.take(database_length as usize)?);
         input.u8()?;
-        Ok(Query { thread_id, database, sql: statement_text(status, input.rest()) })
+        Ok(Query { thread_id, database, status, sql: statement_text(status, input.rest()) })
     }
 }
 

@@ -55,6 +55,7 @@ use self::held::{Group, Held};
 use self::payload::Unpacker;
 use self::place::{Committing, Done, HeartbeatEnd, Left, Place};
 use self::window::{Slot, WindowBuilder};
+use super::definition::{Server, Session};
 use super::history::{Here, History, HistoryError};
 use super::rows::RowPlan;
 use tidegate_model::{
@@ -82,7 +83,13 @@ pub trait Schemas: Send {
 
     /// A statement that does not frame a transaction: DDL, or DML in statement format. May change schemas, or stop. Gives
     /// back what it does to captured tables.
-    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault>;
+    fn statement(
+        &mut self,
+        default_database: &str,
+        sql: &str,
+        session: &Session,
+        here: Here<'_>,
+    ) -> Result<Option<Statement>, Fault>;
 }
 
 impl Schemas for History {
@@ -110,8 +117,14 @@ impl Schemas for History {
         History::is_shown(self, &map.name(), here)
     }
 
-    fn statement(&mut self, default_database: &str, sql: &str, here: Here<'_>) -> Result<Option<Statement>, Fault> {
-        Ok(History::statement(self, default_database, sql, here)?)
+    fn statement(
+        &mut self,
+        default_database: &str,
+        sql: &str,
+        session: &Session,
+        here: Here<'_>,
+    ) -> Result<Option<Statement>, Fault> {
+        Ok(History::statement(self, default_database, sql, session, here)?)
     }
 }
 
@@ -739,7 +752,10 @@ impl BinlogDecoder {
                 let meta = event_meta(event, transaction);
                 let is_delivered = transaction.is_within_delivered();
                 let here = Here { at: event.at, gtid: meta.gtid.as_ref() };
-                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, here)?
+                let server =
+                    self.format.as_ref().map_or(Server::default(), |format| Server::of(&format.server_version));
+                let session = Session::read(server, query.status);
+                if let Some(statement) = self.schemas.statement(&query.database, &query.sql, &session, here)?
                     && self.window.mark_options().statements
                     && !is_delivered
                 {

@@ -548,7 +548,7 @@ pub fn type_text_of_map(text: &str) -> String {
 }
 
 /// A label as the server writes it in a column's type.
-fn quoted(label: &str) -> String {
+pub(crate) fn quoted(label: &str) -> String {
     let mut out = String::from("'");
     for character in label.chars() {
         match character {
@@ -565,7 +565,7 @@ fn quoted(label: &str) -> String {
 }
 
 /// By how many bytes per character the server reckons a column's length.
-fn bytes_per_character(charset: Charset) -> u16 {
+pub(crate) fn bytes_per_character(charset: Charset) -> u16 {
     match charset {
         Charset::Utf8mb4 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32 | Charset::Gb18030 => 4,
         Charset::Utf8mb3 | Charset::Ujis | Charset::Eucjpms => 3,

@@ -15,6 +15,7 @@ use super::super::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Pac
 use super::place::Place;
 use super::*;
 use crate::binlog_file::BinlogFiles;
+use crate::definition::Session;
 use crate::history::{RULES, SchemaState, StoredSchema};
 use crate::test_server;
 use tidegate_model::position::GtidSet;
@@ -553,7 +554,7 @@ impl Schemas for StopsAtTruncate {
         self.0.table(map, here)
     }
 
-    fn statement(&mut self, _: &str, sql: &str, _: Here<'_>) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, sql: &str, _: &Session, _: Here<'_>) -> Result<Option<Statement>, Fault> {
         match sql.starts_with("TRUNCATE") {
             true => Err(HistoryError::Unknown { table: TableName::new("golden", "simple") }.into()),
             false => Ok(None),
@@ -649,7 +650,12 @@ fn a_live_stream_ends_in_what_the_server_shows() {
             table: table.table.name().clone(),
             since: start.coordinate.clone(),
             gtid: None,
-            state: SchemaState::Known { parts: table.table.clone().into(), shown_until: None, is_used: false },
+            state: SchemaState::Known {
+                parts: table.table.clone().into(),
+                groundwork: None,
+                shown_until: None,
+                is_used: false,
+            },
         })
         .collect();
     // The CREATE statements that lead to these tables are in the stream as well.
@@ -731,7 +737,7 @@ impl Schemas for KnowsTheEnd {
         Schemas::table(&mut self.0, map, here)
     }
 
-    fn statement(&mut self, _: &str, _: &str, _: Here<'_>) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, _: &str, _: &Session, _: Here<'_>) -> Result<Option<Statement>, Fault> {
         Ok(None)
     }
 }

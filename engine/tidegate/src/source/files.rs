@@ -102,7 +102,7 @@ impl ArchiveSource {
             table: parts.name.clone(),
             since: self.start.clone(),
             gtid: None,
-            state: SchemaState::Known { parts: parts.clone(), shown_until: None, is_used: false },
+            state: SchemaState::Known { parts: parts.clone(), groundwork: None, shown_until: None, is_used: false },
         };
         self.tables.iter().map(schema).collect()
     }

@@ -1,0 +1,548 @@
+//! ALTER TABLE, and CREATE and DROP INDEX, which are clauses of it.
+//!
+//! The server gathers all clauses before it does anything, and so do we: what is dropped, what gets a new definition in its place, and
+//! then, in the order of the statement, what is new or has another place. Names behind AFTER are those of the new columns, names in
+//! keys of old ones those of the old.
+
+use super::super::charset::Charset;
+use super::column::{ColumnSpec, column, convert};
+use super::create::{Elements, not_null, period};
+use super::cursor::{CharsetChoice, Cursor, Read};
+use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit};
+use super::session::Session;
+use super::{Definition, NotUnderstood};
+use tidegate_model::names::fold;
+use tidegate_model::{Column, Index, IndexPart};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Alter {
+    columns_dropped: Vec<Dropped>,
+    columns: Vec<Placed>,
+    columns_renamed: Vec<Renamed>,
+    indexes_dropped: Vec<Dropped>,
+    /// By DROP CONSTRAINT: there need not be an index.
+    constraints_dropped: Vec<String>,
+    indexes_renamed: Vec<Renamed>,
+    indexes: Vec<IndexSpec>,
+    of_period: Vec<String>,
+    charset: Option<CharsetChoice>,
+    /// CONVERT TO: of all columns.
+    converts: bool,
+    is_of_default_database: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dropped {
+    name: String,
+    if_exists: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Renamed {
+    from: String,
+    to: String,
+    if_exists: bool,
+}
+
+/// A column with a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    spec: ColumnSpec,
+    /// Which it replaces; none if it is new.
+    replaces: Option<String>,
+    /// IF EXISTS, or IF NOT EXISTS of a new one.
+    is_conditional: bool,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where it was, or at the end.
+    Kept,
+    First,
+    After(String),
+}
+
+/// First words of clauses that are the only one of their statement, and leave the definition as it is.
+const ALONE: [&str; 11] = [
+    "ANALYZE",
+    "CHECK",
+    "COALESCE",
+    "DISCARD",
+    "EXCHANGE",
+    "IMPORT",
+    "OPTIMIZE",
+    "REBUILD",
+    "REORGANIZE",
+    "REPAIR",
+    "TRUNCATE",
+];
+
+/// First words of options and of clauses without effect on what is kept here.
+const WITHOUT_EFFECT: [&str; 45] = [
+    "ALGORITHM",
+    "AUTOEXTEND_SIZE",
+    "AUTO_INCREMENT",
+    "AVG_ROW_LENGTH",
+    "CHECKSUM",
+    "COMMENT",
+    "COMPRESSION",
+    "CONNECTION",
+    "DATA",
+    "DELAY_KEY_WRITE",
+    "DISABLE",
+    "ENABLE",
+    "ENCRYPTED",
+    "ENCRYPTION",
+    "ENCRYPTION_KEY_ID",
+    "ENGINE",
+    "ENGINE_ATTRIBUTE",
+    "FORCE",
+    "IETF_QUOTES",
+    "INDEX",
+    "INSERT_METHOD",
+    "KEY_BLOCK_SIZE",
+    "LOCK",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "NOWAIT",
+    "PACK_KEYS",
+    "PAGE_CHECKSUM",
+    "PAGE_COMPRESSED",
+    "PAGE_COMPRESSION_LEVEL",
+    "PASSWORD",
+    "ROW_FORMAT",
+    "SECONDARY_ENGINE",
+    "SECONDARY_ENGINE_ATTRIBUTE",
+    "SECONDARY_LOAD",
+    "SECONDARY_UNLOAD",
+    "SEQUENCE",
+    "STATS_AUTO_RECALC",
+    "STATS_PERSISTENT",
+    "STATS_SAMPLE_PAGES",
+    "STORAGE",
+    "TABLESPACE",
+    "TRANSACTIONAL",
+    "UNION",
+    "WAIT",
+];
+
+/// Behind ALTER TABLE.
+pub(super) fn table(cursor: &mut Cursor<'_>) -> Read<Alter> {
+    cursor.if_exists();
+    let name = cursor.table_name()?;
+    if cursor.skip("WAIT") {
+        cursor.next += 1;
+    } else {
+        cursor.skip("NOWAIT");
+    }
+    let is_of_default_database = *name.database == *cursor.default_database;
+    let mut alter = Alter { is_of_default_database, ..Alter::default() };
+    while !cursor.is_at_end() {
+        alter.clause(cursor)?;
+        // Partitions, and some options, follow without a comma.
+        cursor.skip_other(',');
+    }
+    Ok(alter)
+}
+
+/// Behind CREATE: `UNIQUE INDEX i USING BTREE ON t (a)`.
+pub(super) fn create_index(cursor: &mut Cursor<'_>) -> Read<Alter> {
+    while cursor.skip_any(&["ONLINE", "OFFLINE"]) {}
+    let kind = if cursor.skip("UNIQUE") { IndexKind::Unique } else { IndexKind::Plain };
+    cursor.skip_any(&["FULLTEXT", "SPATIAL"]);
+    cursor.expect("INDEX")?;
+    let if_not_exists = cursor.if_not_exists();
+    let name = Some(cursor.name()?);
+    index_type(cursor)?;
+    cursor.expect("ON")?;
+    cursor.table_name()?;
+    let parts = parts(cursor)?;
+    Ok(Alter { indexes: vec![IndexSpec { name, kind, parts, if_not_exists }], ..Alter::default() })
+}
+
+/// Behind DROP INDEX.
+pub(super) fn drop_index(cursor: &mut Cursor<'_>) -> Read<Alter> {
+    let if_exists = cursor.if_exists();
+    let name = cursor.name()?;
+    cursor.expect("ON")?;
+    cursor.table_name()?;
+    Ok(Alter { indexes_dropped: vec![Dropped { name, if_exists }], ..Alter::default() })
+}
+
+impl Alter {
+    fn clause(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        if cursor.skip("ADD") {
+            self.add(cursor)
+        } else if cursor.skip("DROP") {
+            self.drop(cursor)
+        } else if cursor.skip("MODIFY") {
+            cursor.skip("COLUMN");
+            let is_conditional = cursor.if_exists();
+            let spec = column(cursor, &mut self.indexes)?;
+            let replaces = Some(spec.name.clone());
+            self.place(cursor, spec, replaces, is_conditional)
+        } else if cursor.skip("CHANGE") {
+            cursor.skip("COLUMN");
+            let is_conditional = cursor.if_exists();
+            let replaces = Some(cursor.name()?);
+            let spec = column(cursor, &mut self.indexes)?;
+            self.place(cursor, spec, replaces, is_conditional)
+        } else if cursor.skip("RENAME") {
+            self.rename(cursor)
+        } else if cursor.skip("ALTER") {
+            // Defaults, visibility, constraints that are enforced or not.
+            cursor.rest_of_part()
+        } else if cursor.skip("CONVERT") {
+            if cursor.skip("PARTITION") || cursor.skip("TABLE") {
+                cursor.rest();
+                return Ok(());
+            }
+            cursor.expect("TO")?;
+            match cursor.table_charset()? {
+                Some(charset) => self.charset = Some(charset),
+                None => return Err(cursor.not_understood()),
+            }
+            self.converts = true;
+            // A collation of the same character set.
+            cursor.table_charset()?;
+            Ok(())
+        } else if cursor.skip_all(&["ORDER", "BY"]) {
+            order_by(cursor)
+        } else if cursor.skip("PARTITION") || cursor.are(&["REMOVE", "PARTITIONING"]) {
+            cursor.rest();
+            Ok(())
+        } else if (cursor.is("WITHOUT") || cursor.is("WITH"))
+            && cursor.peek_at(1).is_some_and(|token| token.is("VALIDATION"))
+        {
+            cursor.next += 2;
+            Ok(())
+        } else if cursor.are(&["CHECK", "PARTITION"]) || ALONE.iter().any(|word| cursor.is(word) && *word != "CHECK") {
+            cursor.rest();
+            Ok(())
+        } else if let Some(charset) = cursor.table_charset()? {
+            self.charset = Some(charset);
+            Ok(())
+        } else if WITHOUT_EFFECT.iter().any(|word| cursor.skip(word)) {
+            self.option(cursor)
+        } else {
+            Err(cursor.not_understood())
+        }
+    }
+
+    /// What follows an option's name; other options may follow it without a comma.
+    fn option(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        cursor.skip_all(&["DIRECTORY"]);
+        cursor.skip_other('=');
+        while let Some(token) = cursor.peek() {
+            if cursor.is_other(',')
+                || cursor.is_other(')')
+                || token.is("PARTITION")
+                || cursor.are(&["REMOVE", "PARTITIONING"])
+            {
+                break;
+            } else if let Some(charset) = cursor.table_charset()? {
+                self.charset = Some(charset);
+            } else if cursor.is_other('(') {
+                cursor.parentheses()?;
+            } else {
+                cursor.next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        if cursor.skip("PARTITION") {
+            cursor.rest();
+            return Ok(());
+        }
+        if cursor.are(&["SYSTEM", "VERSIONING"]) {
+            return Err(NotUnderstood::new("system versioning"));
+        }
+        if cursor.are(&["PERIOD", "FOR"]) {
+            self.of_period.extend(period(cursor)?);
+            return Ok(());
+        }
+        if is_no_column(cursor) {
+            self.indexes.extend(element(cursor)?);
+            return Ok(());
+        }
+        cursor.skip("COLUMN");
+        let is_conditional = cursor.if_not_exists();
+        if cursor.skip_other('(') {
+            let mut elements = Elements::default();
+            elements.read(cursor)?;
+            let placed = |spec| Placed { spec, replaces: None, is_conditional, place: Place::Kept };
+            self.columns.extend(elements.columns.into_iter().map(placed));
+            self.indexes.extend(elements.indexes);
+            self.of_period.extend(elements.of_period);
+            return Ok(());
+        }
+        let mut own = Vec::new();
+        let spec = column(cursor, &mut own)?;
+        if is_conditional && !own.is_empty() {
+            return Err(NotUnderstood::new("a key of a column that may be there already"));
+        }
+        self.indexes.extend(own);
+        self.place(cursor, spec, None, is_conditional)
+    }
+
+    fn place(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        spec: ColumnSpec,
+        replaces: Option<String>,
+        is_conditional: bool,
+    ) -> Read<()> {
+        let place = if cursor.skip("FIRST") {
+            Place::First
+        } else if cursor.skip("AFTER") {
+            Place::After(cursor.name()?)
+        } else {
+            Place::Kept
+        };
+        let is_over = cursor.is_at_end()
+            || cursor.is_other(',')
+            || cursor.is("PARTITION")
+            || cursor.are(&["REMOVE", "PARTITIONING"]);
+        if !is_over {
+            return Err(cursor.not_understood());
+        }
+        self.columns.push(Placed { spec, replaces, is_conditional, place });
+        Ok(())
+    }
+
+    fn drop(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        if cursor.skip("PARTITION") {
+            cursor.rest();
+        } else if cursor.skip_all(&["PRIMARY", "KEY"]) {
+            self.indexes_dropped.push(Dropped { name: PRIMARY.to_owned(), if_exists: false });
+        } else if cursor.skip_any(&["INDEX", "KEY"]) {
+            let if_exists = cursor.if_exists();
+            self.indexes_dropped.push(Dropped { name: cursor.name()?, if_exists });
+        } else if cursor.skip_all(&["FOREIGN", "KEY"]) || cursor.skip("CHECK") {
+            cursor.if_exists();
+            cursor.name()?;
+        } else if cursor.skip("CONSTRAINT") {
+            cursor.if_exists();
+            self.constraints_dropped.push(cursor.name()?);
+        } else if cursor.skip_all(&["PERIOD", "FOR"]) {
+            if cursor.is("SYSTEM_TIME") {
+                return Err(NotUnderstood::new("system versioning"));
+            }
+            cursor.name()?;
+        } else if cursor.are(&["SYSTEM", "VERSIONING"]) {
+            return Err(NotUnderstood::new("system versioning"));
+        } else {
+            cursor.skip("COLUMN");
+            let if_exists = cursor.if_exists();
+            self.columns_dropped.push(Dropped { name: cursor.name()?, if_exists });
+            cursor.skip_any(&["RESTRICT", "CASCADE"]);
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        let is_column = cursor.skip("COLUMN");
+        if is_column || cursor.skip_any(&["INDEX", "KEY"]) {
+            let if_exists = cursor.if_exists();
+            let from = cursor.name()?;
+            cursor.expect("TO")?;
+            let renamed = Renamed { from, to: cursor.name()?, if_exists };
+            if is_column {
+                self.columns_renamed.push(renamed)
+            } else {
+                self.indexes_renamed.push(renamed)
+            }
+            return Ok(());
+        }
+        // The table: its name is somebody else's business.
+        if !cursor.skip_any(&["TO", "AS"]) {
+            cursor.skip_other('=');
+        }
+        cursor.table_name()?;
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, before: &Definition, session: &Session) -> Read<Definition> {
+        let charset = match self.charset {
+            Some(CharsetChoice::Named(charset)) => Some(charset),
+            Some(CharsetChoice::Inherited) => before.database_charset,
+            None => before.charset,
+        };
+        if self.charset.is_some() && charset.is_none() {
+            return Err(NotUnderstood::new("the character set of a database, which nobody has told"));
+        }
+        if self.charset == Some(CharsetChoice::Inherited) && self.converts && !self.is_of_default_database {
+            return Err(NotUnderstood::new("the character set of a database that is not the session's"));
+        }
+        let (mut columns, origins) = self.columns(before, charset, session)?;
+        let mut indexes = self.indexes_kept(before, &columns, &origins)?;
+        let is_primary = |index: &&Index| index.name == PRIMARY;
+        for part in indexes.iter().filter(is_primary).flat_map(|index| &index.parts) {
+            let found = columns.iter_mut().find(|column| Some(&column.name) == part.column.as_ref());
+            found.into_iter().for_each(|column| column.nullable = false);
+        }
+        let indexes_added: Vec<IndexSpec> = self.indexes.clone();
+        add(&mut indexes, &indexes_added, &mut columns, before.knows_indexes)?;
+        not_null(&mut columns, &self.of_period)?;
+        Ok(Definition {
+            columns,
+            charset,
+            database_charset: before.database_charset,
+            indexes,
+            knows_indexes: before.knows_indexes,
+        })
+    }
+
+    /// The columns, and of each which old one it is.
+    fn columns(
+        &self,
+        before: &Definition,
+        charset: Option<Charset>,
+        session: &Session,
+    ) -> Read<(Vec<Column>, Vec<Option<usize>>)> {
+        let missing = |name: &str| NotUnderstood::new(&format!("column {name}, which is not there,"));
+        let old = |name: &str| before.column(name);
+        for dropped in &self.columns_dropped {
+            if old(&dropped.name).is_none() && !dropped.if_exists {
+                return Err(missing(&dropped.name));
+            }
+        }
+        let is_dropped = |index: usize| self.columns_dropped.iter().any(|dropped| old(&dropped.name) == Some(index));
+        for renamed in &self.columns_renamed {
+            if old(&renamed.from).is_none() && !renamed.if_exists {
+                return Err(missing(&renamed.from));
+            }
+        }
+        for placed in &self.columns {
+            if let Some(name) = &placed.replaces
+                && old(name).is_none_or(is_dropped)
+                && !placed.is_conditional
+            {
+                return Err(missing(name));
+            }
+        }
+        let to = charset.filter(|_| self.converts);
+        let resolve = |spec: &ColumnSpec| match to {
+            Some(to) => spec.resolve_converted(to, session),
+            None => spec.resolve(charset, session),
+        };
+        let replacement = |index: usize| {
+            self.columns.iter().find(|placed| placed.replaces.as_deref().is_some_and(|name| old(name) == Some(index)))
+        };
+        let mut out: Vec<(Column, Option<usize>)> = Vec::new();
+        for (index, column) in before.columns.iter().enumerate().filter(|(index, _)| !is_dropped(*index)) {
+            match replacement(index) {
+                Some(placed) => out.push((resolve(&placed.spec)?, Some(index))),
+                None => {
+                    let mut column = column.clone();
+                    to.map_or(Ok(()), |to| convert(&mut column, to, session))?;
+                    let renamed = self.columns_renamed.iter().find(|renamed| old(&renamed.from) == Some(index));
+                    if let Some(renamed) = renamed {
+                        column.name.clone_from(&renamed.to);
+                    }
+                    out.push((column, Some(index)));
+                }
+            }
+        }
+        for placed in &self.columns {
+            let origin = placed.replaces.as_deref().and_then(old);
+            if placed.replaces.is_some() && (origin.is_none() || placed.place == Place::Kept) {
+                continue;
+            }
+            let exists = out.iter().any(|(column, _)| fold(&column.name) == fold(&placed.spec.name));
+            if placed.replaces.is_none() && placed.is_conditional && exists {
+                continue;
+            }
+            let column = match out.iter().position(|(_, other)| other.is_some() && *other == origin) {
+                Some(index) => out.remove(index),
+                None => (resolve(&placed.spec)?, origin),
+            };
+            match &placed.place {
+                Place::Kept => out.push(column),
+                Place::First => out.insert(0, column),
+                Place::After(name) => {
+                    let after = out.iter().position(|(column, _)| fold(&column.name) == fold(name));
+                    out.insert(after.ok_or_else(|| missing(name))? + 1, column);
+                }
+            }
+        }
+        for (index, (column, _)) in out.iter().enumerate() {
+            if out[..index].iter().any(|(other, _)| fold(&other.name) == fold(&column.name)) {
+                return Err(NotUnderstood::new(&format!("a second column {}", column.name)));
+            }
+        }
+        if out.is_empty() {
+            return Err(NotUnderstood::new("a table without columns"));
+        }
+        Ok(out.into_iter().unzip())
+    }
+
+    /// What becomes of the indexes that there were.
+    fn indexes_kept(&self, before: &Definition, columns: &[Column], origins: &[Option<usize>]) -> Read<Vec<Index>> {
+        let named = |name: &str| before.indexes.iter().position(|index| fold(&index.name) == fold(name));
+        let all = self.indexes_dropped.iter().map(|dropped| (&dropped.name, dropped.if_exists));
+        for (name, if_exists) in
+            all.chain(self.indexes_renamed.iter().map(|renamed| (&renamed.from, renamed.if_exists)))
+        {
+            if named(name).is_none() && before.knows_indexes && !if_exists {
+                return Err(NotUnderstood::new(&format!("index {name}, which is not there,")));
+            }
+        }
+        let is_dropped = |index: &Index| {
+            let is_it = |name: &String| fold(name) == fold(&index.name);
+            self.indexes_dropped.iter().any(|dropped| is_it(&dropped.name))
+                || (index.unique && self.constraints_dropped.iter().any(is_it))
+        };
+        let part_after = |part: &IndexPart| {
+            let Some(name) = &part.column else { return Some(part.clone()) };
+            let old = before.column(name)?;
+            match origins.iter().position(|origin| *origin == Some(old)) {
+                Some(new) => Some(refit(part, &before.columns[old], &columns[new])),
+                // A column that is dropped and added again under its name stays in the key.
+                None => {
+                    let is_new = |(column, origin): (&Column, &Option<usize>)| {
+                        origin.is_none() && fold(&column.name) == fold(name)
+                    };
+                    let new = columns.iter().zip(origins).position(is_new)?;
+                    Some(refit(part, &before.columns[old], &columns[new]))
+                }
+            }
+        };
+        let mut out = Vec::new();
+        for index in before.indexes.iter().filter(|index| !is_dropped(index)) {
+            let parts: Vec<IndexPart> = index.parts.iter().filter_map(part_after).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let renamed = self.indexes_renamed.iter().find(|renamed| fold(&renamed.from) == fold(&index.name));
+            let name = renamed.map_or(&index.name, |renamed| &renamed.to).clone();
+            out.push(Index { name, parts, ..index.clone() });
+        }
+        Ok(out)
+    }
+}
+
+/// `a, b DESC`, of which the commas are not those between clauses.
+fn order_by(cursor: &mut Cursor<'_>) -> Read<()> {
+    loop {
+        cursor.name()?;
+        if cursor.skip_other('.') {
+            cursor.name()?;
+        }
+        if !cursor.skip("ASC") {
+            cursor.skip("DESC");
+        }
+        let is_followed = match (cursor.is_other(','), cursor.peek_at(2)) {
+            (true, None | Some(super::tokens::Token::Other(',' | '.'))) => true,
+            (true, Some(token)) => token.is("ASC") || token.is("DESC"),
+            (false, _) => false,
+        };
+        if !is_followed || cursor.peek_at(1).is_some_and(|token| token.is("FORCE")) {
+            return Ok(());
+        }
+        cursor.next += 1;
+    }
+}

@@ -1,0 +1,127 @@
+//! CREATE TABLE.
+
+use super::super::charset::Charset;
+use super::column::{ColumnSpec, column};
+use super::cursor::{CharsetChoice, Cursor, Read};
+use super::index::{IndexSpec, add, element, is_no_column};
+use super::session::Session;
+use super::{Definition, Kind, NotUnderstood};
+use tidegate_model::Column;
+use tidegate_model::names::fold;
+
+/// What stands in a new table's parentheses and behind them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Elements {
+    pub(super) columns: Vec<ColumnSpec>,
+    pub(super) indexes: Vec<IndexSpec>,
+    /// Columns of a period, which are NOT NULL.
+    pub(super) of_period: Vec<String>,
+    charset: Option<CharsetChoice>,
+}
+
+/// Behind CREATE TABLE.
+pub(super) fn table(cursor: &mut Cursor<'_>) -> Read<Kind> {
+    cursor.if_not_exists();
+    cursor.table_name()?;
+    if cursor.skip("LIKE") {
+        return Ok(Kind::CreateLike(cursor.table_name()?));
+    }
+    cursor.expect_other('(')?;
+    if cursor.skip("LIKE") {
+        return Ok(Kind::CreateLike(cursor.table_name()?));
+    }
+    let mut elements = Elements::default();
+    elements.read(cursor)?;
+    if elements.columns.is_empty() {
+        return Err(cursor.not_understood());
+    }
+    while let Some(token) = cursor.peek() {
+        if cursor.is("PARTITION") {
+            cursor.rest_without_query()?;
+        } else if ["SELECT", "AS", "VALUES", "TABLE", "IGNORE", "REPLACE"].iter().any(|word| token.is(word)) {
+            return Err(NotUnderstood::new("a query whose columns it takes"));
+        } else if cursor.are(&["WITH", "SYSTEM"]) {
+            return Err(NotUnderstood::new("system versioning"));
+        } else if let Some(charset) = cursor.table_charset()? {
+            elements.charset = Some(charset);
+        } else if cursor.is_other('(') {
+            cursor.parentheses()?;
+        } else {
+            cursor.next += 1;
+        }
+    }
+    Ok(Kind::Create(elements))
+}
+
+impl Elements {
+    /// Up to the closing parenthesis.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
+        loop {
+            if is_no_column(cursor) {
+                self.indexes.extend(element(cursor)?);
+            } else if cursor.are(&["PERIOD", "FOR"]) {
+                self.of_period.extend(period(cursor)?);
+            } else {
+                self.columns.push(column(cursor, &mut self.indexes)?);
+            }
+            if !cursor.skip_other(',') {
+                return cursor.expect_other(')');
+            }
+        }
+    }
+
+    pub(super) fn definition(&self, database_charset: Option<Charset>, session: &Session) -> Read<Definition> {
+        let charset = match self.charset {
+            Some(CharsetChoice::Named(charset)) => Some(charset),
+            Some(CharsetChoice::Inherited) | None => database_charset,
+        };
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for spec in &self.columns {
+            let column: Column = spec.resolve(charset, session)?;
+            if columns.iter().any(|other: &Column| fold(&other.name) == fold(&column.name)) {
+                return Err(NotUnderstood::new(&format!("a second column {}", column.name)));
+            }
+            columns.push(column);
+        }
+        let mut indexes = Vec::new();
+        add(&mut indexes, &self.indexes, &mut columns, true)?;
+        not_null(&mut columns, &self.of_period)?;
+        Ok(Definition { columns, charset, database_charset, indexes, knows_indexes: true })
+    }
+}
+
+pub(super) fn not_null(columns: &mut [Column], names: &[String]) -> Read<()> {
+    for name in names {
+        let column = columns.iter_mut().find(|column| fold(&column.name) == fold(name));
+        column.ok_or_else(|| NotUnderstood::new(&format!("the column {name} of a period")))?.nullable = false;
+    }
+    Ok(())
+}
+
+/// `PERIOD FOR p (a, b)`: the two columns. That of MariaDB's system versions changes more.
+pub(super) fn period(cursor: &mut Cursor<'_>) -> Read<[String; 2]> {
+    cursor.skip_all(&["PERIOD", "FOR"]);
+    if cursor.is("SYSTEM_TIME") {
+        return Err(NotUnderstood::new("system versioning"));
+    }
+    cursor.name()?;
+    cursor.expect_other('(')?;
+    let from = cursor.name()?;
+    cursor.expect_other(',')?;
+    let to = cursor.name()?;
+    cursor.expect_other(')')?;
+    Ok([from, to])
+}
+
+impl Cursor<'_> {
+    /// Partitions, which are the last of a definition but for a query.
+    fn rest_without_query(&mut self) -> Read<()> {
+        while let Some(token) = self.peek() {
+            if token.is("SELECT") || token.is("AS") {
+                return Ok(());
+            }
+            if self.is_other('(') { self.parentheses()? } else { self.next += 1 }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! What a statement makes of a table's definition: the DDL of MySQL and MariaDB, as far as it decides what rows look like.
+//!
+//! With `binlog_row_metadata=MINIMAL` a table map has no names, and only the statements in the binlog say how a table became what it
+//! is. They are read in two steps:
+//!
+//! ```text
+//! text, session ──read──► Ddl                      nothing but the words: pure syntax
+//! Ddl, definition before ──created, altered──► definition after, or `NotUnderstood`
+//! ```
+//!
+//! *What is understood.* Everything that decides columns, their order, types (as the catalogue writes them), character sets,
+//! whether they may be NULL, and indexes. Expressions, partitions and options are passed over word by word with balanced parentheses.
+//! Of a collation only its character set matters here. A word that is not expected is [`NotUnderstood`]: then the table's columns are
+//! unknown, as they are after any other statement that nobody explains.
+//!
+//! *Who is the judge.* The server: `corpus.txt` holds statements of every form, `random` makes ever new ones, and what comes out is
+//! compared with the catalogue. And every table map is compared with the definition before a row is read.
+//!
+//! *Why a parser of our own.* The `sqlparser` crate reads expressions to the end, which we must not depend on, but neither knows what
+//! the session decides (quotes, escapes, versioned comments), nor MariaDB's forms, nor which type `LONG VARCHAR` is.
+
+mod alter;
+mod column;
+mod create;
+mod cursor;
+mod index;
+mod session;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use super::charset::Charset;
+use tidegate_model::names::fold;
+use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
+
+pub use self::session::{Server, Session};
+
+use self::alter::Alter;
+use self::create::Elements;
+use self::cursor::{CharsetChoice, Cursor};
+use self::index::PRIMARY;
+use self::tokens::Token;
+
+/// What of a statement is not understood. Names words and names, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is not understood")]
+pub struct NotUnderstood {
+    what: String,
+}
+
+impl NotUnderstood {
+    fn new(what: &str) -> NotUnderstood {
+        NotUnderstood { what: what.to_owned() }
+    }
+
+    /// Nobody knows what a statement was carried out on.
+    pub fn before() -> NotUnderstood {
+        NotUnderstood::new("what the table was before")
+    }
+}
+
+/// A statement, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ddl {
+    session: Session,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Create(Elements),
+    /// CREATE TABLE … LIKE
+    CreateLike(TableName),
+    /// Also CREATE INDEX and DROP INDEX.
+    Alter(Alter),
+    /// CREATE and ALTER DATABASE, with the character set if it says one.
+    Database {
+        name: String,
+        charset: Option<Charset>,
+        is_conditional: bool,
+    },
+    /// No definition is another by it, though tables may come, go and change their names.
+    Nothing,
+}
+
+impl Ddl {
+    pub fn read(sql: &str, default_database: &str, session: &Session) -> Result<Ddl, NotUnderstood> {
+        let mut tokens = tokens::tokens(sql, session)?;
+        while tokens.pop_if(|token| *token == Token::Other(';')).is_some() {}
+        let mut cursor = Cursor { tokens: &tokens, next: 0, session, default_database };
+        let kind = statement(&mut cursor)?;
+        Ok(Ddl { session: session.clone(), kind })
+    }
+
+    /// The table whose definition a new one has.
+    pub fn like(&self) -> Option<&TableName> {
+        match &self.kind {
+            Kind::CreateLike(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The database whose tables have, from then on, this character set if they name none; whether it is made only if it is not
+    /// there.
+    pub fn database(&self) -> Option<(&str, Option<Charset>, bool)> {
+        match &self.kind {
+            Kind::Database { name, charset, is_conditional } => Some((name, *charset, *is_conditional)),
+            _ => None,
+        }
+    }
+
+    /// What a CREATE TABLE makes. `like` is the table that [`like`](Ddl::like) names.
+    pub fn created(
+        &self,
+        database_charset: Option<Charset>,
+        like: Option<&Definition>,
+    ) -> Result<Definition, NotUnderstood> {
+        match (&self.kind, like) {
+            (Kind::Create(elements), _) => elements.definition(database_charset, &self.session),
+            (Kind::CreateLike(_), Some(like)) => Ok(Definition { database_charset, ..like.without_foreign_keys() }),
+            (Kind::CreateLike(table), None) => Err(NotUnderstood::new(&format!("what table {table} is"))),
+            _ => Err(NotUnderstood::new("a statement that makes no table")),
+        }
+    }
+
+    /// What it makes of the table that it alters.
+    pub fn altered(&self, before: &Definition) -> Result<Definition, NotUnderstood> {
+        match &self.kind {
+            Kind::Alter(alter) => alter.apply(before, &self.session),
+            _ => Err(NotUnderstood::new("a statement that alters no table")),
+        }
+    }
+}
+
+fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
+    if cursor.skip("CREATE") {
+        cursor.skip_all(&["OR", "REPLACE"]);
+        if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
+            let is_conditional = cursor.if_not_exists();
+            let name = cursor.name()?;
+            let charset = database_charset(cursor)?.unwrap_or(CharsetChoice::Inherited);
+            return Ok(database(name, charset, is_conditional, cursor.session));
+        }
+        if cursor.skip("TABLE") {
+            return create::table(cursor);
+        }
+        if ["UNIQUE", "FULLTEXT", "SPATIAL", "INDEX", "ONLINE", "OFFLINE"].iter().any(|word| cursor.is(word)) {
+            return Ok(Kind::Alter(alter::create_index(cursor)?));
+        }
+        return Ok(Kind::Nothing);
+    }
+    if cursor.skip("ALTER") {
+        if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
+            let starts_with_option = ["DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "ENCRYPTION", "READ", "COMMENT"];
+            let name = match starts_with_option.iter().any(|word| cursor.is(word)) {
+                true => cursor.default_database.to_owned(),
+                false => cursor.name()?,
+            };
+            return Ok(match database_charset(cursor)? {
+                Some(charset) => database(name, charset, false, cursor.session),
+                None => Kind::Nothing,
+            });
+        }
+        while cursor.skip_any(&["ONLINE", "OFFLINE", "IGNORE"]) {}
+        return if cursor.skip("TABLE") { Ok(Kind::Alter(alter::table(cursor)?)) } else { Ok(Kind::Nothing) };
+    }
+    if cursor.skip("DROP") {
+        while cursor.skip_any(&["ONLINE", "OFFLINE"]) {}
+        if cursor.skip("INDEX") {
+            return Ok(Kind::Alter(alter::drop_index(cursor)?));
+        }
+    }
+    Ok(Kind::Nothing)
+}
+
+fn database_charset(cursor: &mut Cursor<'_>) -> Result<Option<CharsetChoice>, NotUnderstood> {
+    let mut found = None;
+    while !cursor.is_at_end() {
+        match cursor.table_charset()? {
+            Some(charset) => found = Some(charset),
+            None => cursor.next += 1,
+        }
+    }
+    Ok(found)
+}
+
+fn database(name: String, charset: CharsetChoice, is_conditional: bool, session: &Session) -> Kind {
+    let charset = match charset {
+        CharsetChoice::Named(charset) => Some(charset),
+        CharsetChoice::Inherited => session.server_charset,
+    };
+    Kind::Database { name, charset, is_conditional }
+}
+
+/// A table's definition: its columns, and what the next statement builds on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    columns: Vec<Column>,
+    charset: Option<Charset>,
+    database_charset: Option<Charset>,
+    indexes: Vec<Index>,
+    /// Whether those are all. If not, they are those that identify rows.
+    knows_indexes: bool,
+}
+
+impl Definition {
+    /// What is known of a table; without its [`Groundwork`] the columns, and the keys that identify rows.
+    pub fn of(table: &Table) -> Definition {
+        let groundwork = table.groundwork();
+        let charset = |name: &Option<String>| name.as_deref().and_then(Charset::from_name);
+        let indexes = groundwork.and_then(|groundwork| groundwork.indexes.clone());
+        let part = |&column: &usize| IndexPart { column: Some(table.columns()[column].name.clone()), prefix: None };
+        let keys = || {
+            let keys = table.unique_keys().iter().map(|key| Index {
+                name: key.name.clone(),
+                unique: true,
+                parts: key.columns.iter().map(part).collect(),
+                for_foreign_key: None,
+            });
+            keys.collect()
+        };
+        Definition {
+            columns: table.columns().to_vec(),
+            charset: groundwork.and_then(|groundwork| charset(&groundwork.charset)),
+            database_charset: groundwork.and_then(|groundwork| charset(&groundwork.database_charset)),
+            knows_indexes: indexes.is_some(),
+            indexes: indexes.unwrap_or_else(keys),
+        }
+    }
+
+    pub fn database_charset(&self) -> Option<Charset> {
+        self.database_charset
+    }
+
+    /// Of the database in which it is now.
+    pub fn set_database_charset(&mut self, charset: Option<Charset>) {
+        self.database_charset = charset;
+    }
+
+    /// As a table of this name.
+    pub fn table(&self, name: TableName, version: u32) -> Table {
+        let position = |part: &IndexPart| {
+            let name = part.column.as_ref().filter(|_| part.prefix.is_none())?;
+            let index = self.columns.iter().position(|column| fold(&column.name) == fold(name))?;
+            Some(index).filter(|&index| !self.columns[index].nullable)
+        };
+        let mut unique_keys: Vec<UniqueKey> = self
+            .indexes
+            .iter()
+            .filter(|index| index.unique)
+            .filter_map(|index| {
+                let columns = index.parts.iter().map(position).collect::<Option<Vec<_>>>()?;
+                Some(UniqueKey { name: index.name.clone(), columns })
+            })
+            .collect();
+        unique_keys.sort_by(|a, b| (a.name != PRIMARY, &a.name).cmp(&(b.name != PRIMARY, &b.name)));
+        let charset = |charset: Option<Charset>| charset.map(|charset| charset.name().to_owned());
+        let groundwork = Groundwork {
+            charset: charset(self.charset),
+            database_charset: charset(self.database_charset),
+            indexes: self.knows_indexes.then(|| self.indexes.clone()),
+        };
+        let parts = TableParts { name, version, columns: self.columns.clone(), unique_keys };
+        Table::from(parts).with_groundwork(groundwork)
+    }
+
+    /// With the other answer to whether a TIMESTAMP that says nothing of NULL may be NULL, which older servers do not log: as to
+    /// columns that `before` has not. None if there is no such column.
+    pub fn with_other_timestamps(&self, before: Option<&Table>) -> Option<Definition> {
+        let is_old = |column: &Column| before.is_some_and(|table| table.column_index(&column.name).is_some());
+        let mut other = self.clone();
+        let of_type = |column: &&mut Column| matches!(column.sql_type, SqlType::Timestamp { .. }) && !is_old(column);
+        other.columns.iter_mut().filter(of_type).for_each(|column| column.nullable = !column.nullable);
+        (other.columns != self.columns).then_some(other)
+    }
+
+    fn without_foreign_keys(&self) -> Definition {
+        // Whether an index stays as one that was made for a foreign key, nobody has told.
+        let certain = |index: &Index| index.for_foreign_key.filter(|was| !was);
+        let indexes = self.indexes.iter().cloned().map(|index| Index { for_foreign_key: certain(&index), ..index });
+        Definition { indexes: indexes.collect(), ..self.clone() }
+    }
+
+    fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| fold(&column.name) == fold(name))
+    }
+}
+
+/// A character set's name as the server's catalogue has it.
+fn charset_name(charset: Charset, server: &Server) -> &'static str {
+    let is_new = if server.is_mariadb { server.version >= 100_600 } else { server.version >= 80_028 };
+    if charset == Charset::Utf8mb3 && !is_new { "utf8" } else { charset.name() }
+}
