@@ -419,7 +419,7 @@ impl Place {
                 }
                 _ => half,
             };
-            (self.coordinate(), Some(Delivered { gtids: Some(delivered), ..half }))
+            (self.coordinate(), Some(Delivered { gtids: Some(Box::new(delivered)), ..half }))
         } else if half.events > 0 {
             (self.coordinate(), Some(half))
         } else {
