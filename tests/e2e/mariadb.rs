@@ -14,27 +14,63 @@ use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
 
 /// Of the largest table.
-const ROWS: u64 = 15_000;
+const ROWS: u64 = 8000;
 
 #[test]
 fn load_under_writers_of_mariadb() {
-    let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
     loaded_under_writers("maria_load", &mariadb, &servers.kafka, Format::Dts, scaled(ROWS));
-    loaded_under_writers("maria_load_11", &newest, &servers.kafka, Format::Canal, scaled(ROWS));
 }
 
 #[test]
 fn load_under_writers_of_mariadb_compressed_and_described() {
     let Some((servers, _)) = Servers::with_mariadb() else { return };
     let options = "--log-bin-compress=ON --log-bin-compress-min-len=10 --binlog-row-metadata=FULL";
-    let private = Private::up(&["mariadb"], options);
-    loaded_under_writers("maria_load_full", private.mariadb(), &servers.kafka, Format::Avro, scaled(ROWS));
+    let private = Private::up(&["mariadb-11"], options);
+    let url = private.mariadb_named("mariadb-11");
+    loaded_under_writers("maria_load_full", url, &servers.kafka, Format::Avro, scaled(ROWS));
 }
 
 #[test]
 fn mariadb_killed_at_random_moments() {
     let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
     killed_at_moments("maria_kill", &mariadb, &servers.kafka, 3);
+}
+
+/// A server decrypts what it sends of an encrypted binlog.
+#[test]
+fn an_encrypted_binlog_of_mariadb_is_read() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, format!("1;{}\n", "5a".repeat(32))).expect("a file");
+    let options = format!(
+        "--plugin-load-add=file_key_management --file-key-management-filename={} --encrypt-binlog=ON",
+        keys.display()
+    );
+    let private = Private::up(&["mariadb"], &options);
+    let mut world = World::new("maria_encrypted", private.mariadb(), &servers.kafka);
+    world.mysql.run("CREATE TABLE x (id INT PRIMARY KEY)");
+    let task = world.task_of_one_topic("");
+    let (messages, _) = world.follow(&task, &["INSERT INTO x VALUES (1)", "FLUSH BINARY LOGS", "UPDATE x SET id = 2"]);
+    assert_eq!(drawn(&messages), ["Insert x id=\"1\"", "Delete x id=\"1\"", "Insert x id=\"2\""]);
+}
+
+/// Both clients log in: that of rows and events, and that of everything else.
+#[test]
+fn accounts_of_ed25519_log_in() {
+    let Some((servers, mariadb)) = Servers::with_mariadb() else { return };
+    for url in mariadb {
+        let mut world = World::new("maria_ed", &url, &servers.kafka);
+        let task = TaskFile { source: mysql_source(&url, "ed", "ed"), ..world.task() };
+        let mut reader = world.reader([]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| {});
+        engine.terminate(libc::SIGTERM);
+        let wrong = TaskFile { source: mysql_source(&url, "ed", "wrong"), ..task };
+        let output = Tidegate::fails(&wrong);
+        assert!(output.contains("refused user") && output.contains("ed"), "{output}");
+    }
 }
 
 /// Transactions whose end a crash has taken are no more.

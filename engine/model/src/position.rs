@@ -128,7 +128,7 @@ pub struct Delivered {
     /// The transactions that are delivered, besides the one above and those that wait for an XA COMMIT. Where a set cannot lack
     /// these, that of the position lies before the oldest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gtids: Option<GtidSet>,
+    pub gtids: Option<Box<GtidSet>>,
 }
 
 /// What must be known of XA transactions whose XA PREPARE is not read again, when their XA COMMIT comes.

@@ -286,5 +286,9 @@ fn what_cannot_be_followed_of_mariadb_is_refused() {
     world.until_loaded(&mut engine, &mut reader, |message| panic!("{message:?}"));
     world.mysql.run("DO NEXTVAL(numbers)");
     world.mysql.run("DO SETVAL(numbers, 100)");
-    world.finish(engine, &mut reader, |message| panic!("{message:?}"));
+    world.until_marker(&mut engine, &mut reader, |message| panic!("{message:?}"));
+    // A table that is made so later.
+    world.mysql.run("CREATE TABLE later (id INT PRIMARY KEY) WITH SYSTEM VERSIONING");
+    let ended = engine.wait();
+    assert!(ended.output.contains(".later keeps its past in itself from here on"), "{}", ended.output);
 }

@@ -79,6 +79,8 @@ pub enum Fault {
         "XA COMMIT of {xid}, which was prepared before the task began: rows that it has stand in the binlog before the start, where they are not read"
     )]
     UnreadXa { xid: String },
+    #[error("table {table} keeps its past in itself from here on (SYSTEM VERSIONING): its changes cannot be followed")]
+    Versioned { table: TableName },
     #[error("folder {}: rows that wait for an XA COMMIT cannot be written out or read back: {error}", folder.display())]
     Held { folder: PathBuf, error: std::io::Error },
     #[error("the event takes {bytes} bytes, more than the {bytes_max} that `memory` allows")]
@@ -126,6 +128,9 @@ impl Fault {
             Fault::Schema(error) => return Some(error.hint()),
             Fault::OutOfOrder { .. } => {
                 "SET GLOBAL gtid_strict_mode = ON refuses such transactions; several servers that write at the same time need a gtid_domain_id each; then begin again with a full load (move the state folder away)"
+            }
+            Fault::Versioned { .. } => {
+                "leave the table out of `tables` (tidegate run --accept tables), or copy it by a full load alone"
             }
             Fault::RolledBack => {
                 "it was sent as it came, being too large to wait for its end: begin again with a full load (move the state folder away)"

@@ -227,13 +227,13 @@ mod tests {
         assert_eq!((event.table_id, event.column_count, event.rows.len()), (0x1c51, 2, 0x6a));
         assert_eq!(event.rows[..6], [0xfc, 7, 0, 0, 0, 100]);
         let rows = "511c0000000001000203038198789cfbc3cec0c090924807f007649346129100008bfa37c7";
-        assert_eq!(unpacked(kind::MARIADB_UPDATE_ROWS_COMPRESSED_V1, rows, 1000).unwrap().len(), 12 + 0x98);
+        assert_eq!(unpacked(kind::MARIADB_UPDATE_ROWS_COMPRESSED_V1, rows, 1000).unwrap().len(), 11 + 0x98);
         let rows = "511c0000000001000203812e789cfbc3cec0c0a091442400006f10107c";
-        assert_eq!(unpacked(kind::MARIADB_DELETE_ROWS_COMPRESSED_V1, rows, 1000).unwrap().len(), 11 + 0x2e);
+        assert_eq!(unpacked(kind::MARIADB_DELETE_ROWS_COMPRESSED_V1, rows, 1000).unwrap().len(), 10 + 0x2e);
 
         // No more than is allowed, and nothing that is cut off, or longer or shorter than it says.
-        let fault = unpacked(kind::MARIADB_DELETE_ROWS_COMPRESSED_V1, rows, 56).unwrap_err();
-        assert!(matches!(fault, Fault::EventTooLarge { bytes: 57, bytes_max: 56 }), "{fault}");
+        let fault = unpacked(kind::MARIADB_DELETE_ROWS_COMPRESSED_V1, rows, 55).unwrap_err();
+        assert!(matches!(fault, Fault::EventTooLarge { bytes: 56, bytes_max: 55 }), "{fault}");
         for damaged in [
             &rows[..rows.len() - 2],
             &rows.replace("812e", "812f"),

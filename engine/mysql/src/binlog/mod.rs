@@ -124,8 +124,25 @@ impl Schemas for History {
         session: &Session,
         here: Here<'_>,
     ) -> Result<Option<Statement>, Fault> {
-        Ok(History::statement(self, default_database, sql, session, here)?)
+        let statement = History::statement(self, default_database, sql, session, here)?;
+        match statement.as_ref().and_then(|statement| statement.tables.first()) {
+            Some(table) if begins_versioning(sql) => Err(Fault::Versioned { table: table.clone() }),
+            _ => Ok(statement),
+        }
     }
+}
+
+/// Whether a statement of MariaDB's makes a table keep rows that are no more.
+fn begins_versioning(sql: &str) -> bool {
+    let words: Vec<&str> = sql.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.windows(3).any(|words| match words {
+        [first, second, third] => {
+            (first.eq_ignore_ascii_case("with") || first.eq_ignore_ascii_case("add"))
+                && second.eq_ignore_ascii_case("system")
+                && third.eq_ignore_ascii_case("versioning")
+        }
+        _ => false,
+    })
 }
 
 /// What to do after an event.
@@ -432,7 +449,9 @@ impl BinlogDecoder {
             Ok(()) if self.window.is_full() => Ok(Flow::WindowFull),
             Ok(()) => Ok(Flow::Continue),
             Err(fault) => {
-                if matches!(fault, Fault::Schema(_) | Fault::UnreadXa { .. }) && self.state == State::Reading {
+                if matches!(fault, Fault::Schema(_) | Fault::UnreadXa { .. } | Fault::Versioned { .. })
+                    && self.state == State::Reading
+                {
                     self.state = State::Stopped;
                     self.place.at = at.clone();
                 } else {

@@ -82,7 +82,8 @@ impl Transaction {
 
     fn delivered_events(&self) -> u64 {
         match self.done {
-            Done::Events(events) if self.xid.is_some() => events,
+            // Rows that are held are not delivered.
+            Done::Events(events) if self.xid.is_some() || self.waits => events,
             Done::Events(events) => events.max(self.row_events),
             // Then the position says it of the transaction as a whole.
             Done::All => 0,
@@ -434,7 +435,7 @@ impl Place {
                 }
                 _ => half,
             };
-            (self.coordinate(), Some(Delivered { gtids: Some(delivered), ..half }))
+            (self.coordinate(), Some(Delivered { gtids: Some(Box::new(delivered)), ..half }))
         } else if half.events > 0 {
             (self.coordinate(), Some(half))
         } else {

@@ -40,6 +40,7 @@ const CACHING_SHA2_FAST_SUCCESS: u8 = 3;
 const CACHING_SHA2_FULL_AUTHENTICATION: u8 = 4;
 const CACHING_SHA2_REQUEST_KEY: u8 = 2;
 const SHA256_REQUEST_KEY: u8 = 1;
+const ED25519_NONCE_BYTES: usize = 32;
 
 /// What the padding takes of each block: two SHA-1 hashes and two bytes.
 const OAEP_BYTES: usize = 2 * 20 + 2;
@@ -214,6 +215,10 @@ impl Authentication<'_> {
             ParseBuf(payload).parse(()).map_err(|error| self.packets.protocol(format!("plugin switch: {error}")))?;
         self.nonce = request.plugin_data().to_vec();
         self.plugin = request.auth_plugin().into_owned();
+        if let (AuthPlugin::Ed25519, Some(nonce)) = (&self.plugin, payload.last_chunk::<ED25519_NONCE_BYTES>()) {
+            // No zero ends it, so that one at its end is its own.
+            self.nonce = nonce.to_vec();
+        }
         match &self.plugin {
             AuthPlugin::CachingSha2Password | AuthPlugin::MysqlNativePassword | AuthPlugin::Ed25519 => {
                 let answer = self.plugin.gen_data(Some(self.password.0), &self.nonce);
