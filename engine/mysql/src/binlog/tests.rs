@@ -603,7 +603,7 @@ impl Schemas for OneTable {
         Ok(Some(self.0.clone()))
     }
 
-    fn statement(&mut self, _: &str, _: &str, _: Here<'_>) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, _: &str, _: &Session, _: Here<'_>) -> Result<Option<Statement>, Fault> {
         Ok(None)
     }
 }
