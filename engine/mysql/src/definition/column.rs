@@ -489,10 +489,11 @@ pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Re
     let from = column.charset.as_deref().and_then(Charset::from_name).filter(|from| !from.is_binary());
     let Some(from) = from else { return Ok(()) };
     if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
-        // Servers take the bytes of labels for what they are in the new set. A `?` may be a character that the catalogue cannot show.
+        // Servers take the bytes of labels for what they are in the new set. A `?` may be a character that the catalogue cannot show,
+        // and sjis has another backslash.
         let keeps_bytes =
             |charset| !matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
-        let is_plain = |label: &String| label.is_ascii() && !label.contains('?');
+        let is_plain = |label: &String| label.is_ascii() && !label.contains(['?', '\\']);
         if !(labels.iter().all(is_plain) && keeps_bytes(from) && keeps_bytes(to)) {
             return Err(NotUnderstood::new(&format!("what labels of column {} become", column.name)));
         }

@@ -120,6 +120,8 @@ fn catalogue(options: &ConnectOptions, is_ours: &(dyn Fn(&str) -> bool + Sync)) 
 #[derive(Clone)]
 struct Follower {
     tables: Arc<Mutex<Tables>>,
+    /// Of the names of its databases: others change theirs at the same time.
+    prefix: String,
     /// For servers that do not write it.
     explicit_timestamps: bool,
 }
@@ -136,7 +138,7 @@ impl Schemas for Follower {
         session: &Session,
         _: Here<'_>,
     ) -> Result<Option<Statement>, Fault> {
-        if database.starts_with("ddl_") || sql.contains("ddl_") {
+        if database.starts_with(&self.prefix) || sql.contains(&self.prefix) {
             let explicit_timestamps = session.explicit_timestamps.or(Some(self.explicit_timestamps));
             let session = Session { explicit_timestamps, ..session.clone() };
             self.tables.lock().unwrap().apply(sql, database, &session);
@@ -161,7 +163,8 @@ fn position(connection: &mut Connection) -> Position {
 fn followed(options: &ConnectOptions, start: &Position, databases: &[(String, Charset)]) -> Tables {
     let mut packets = Connection::connect(options).unwrap();
     let explicit_timestamps = text(&mut packets, "SELECT @@explicit_defaults_for_timestamp", 0) == "1";
-    let follower = Follower { tables: Arc::default(), explicit_timestamps };
+    let prefix = databases[0].0.clone();
+    let follower = Follower { tables: Arc::default(), prefix, explicit_timestamps };
     follower.tables.lock().unwrap().databases.extend(databases.iter().cloned());
     let windows = WindowOptions { rows: 1000, bytes: 1 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start.clone(), Box::new(follower.clone()), windows);

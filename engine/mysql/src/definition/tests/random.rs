@@ -301,7 +301,14 @@ impl Judged {
         let mut found = None;
         for row in &shown[0].rows {
             let name = TableName::new(&self.database, std::str::from_utf8(row[0].as_ref().unwrap()).unwrap());
-            let expected = Definition::of(&read_definition(&mut self.connection, &name, 1).unwrap().unwrap());
+            // The server itself cannot show some labels that it has converted.
+            let Ok(expected) = read_definition(&mut self.connection, &name, 1).unwrap() else {
+                self.connection.query(&format!("DROP TABLE {}", name.table)).unwrap();
+                assert!(matches!(self.tables.by_name.remove(&name), Some(Err(_))), "{name}");
+                *not_understood += 1;
+                continue;
+            };
+            let expected = Definition::of(&expected);
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {}
                 Some(Ok(definition)) => {
@@ -314,7 +321,8 @@ impl Judged {
                 None => found = Some(format!("{name} is missing")),
             }
         }
-        if found.is_none() && shown[0].rows.len() != self.tables.by_name.len() {
+        let left = self.connection.query("SHOW TABLES").unwrap()[0].rows.len();
+        if found.is_none() && left != self.tables.by_name.len() {
             found = Some("a table that is not there".to_owned());
         }
         found
@@ -351,7 +359,7 @@ fn definitions_stay_those_of_the_server_by_random_statements() {
     println!("TIDEGATE_TEST_SEED={seed}");
     let count = (STATEMENTS as f64 * variable("TIDEGATE_TEST_SCALE").unwrap_or(1.0)) as u64;
     let mut rng = Rng::with_seed(seed);
-    let database = format!("ddl_random_{}", std::process::id());
+    let database = format!("random_definitions_{}", std::process::id());
     let mut judged = Judged::begin(&options, &database);
     let (mut history, mut refused, mut not_understood) = (Vec::new(), 0_u64, 0);
     let mut done = 0;
