@@ -243,7 +243,7 @@ fn decode(bytes: &[u8]) -> Result<Option<(Entries, Option<usize>)>, String> {
     let mut entries = Entries::default();
     while !rest.is_empty() {
         let at = bytes.len() - rest.len();
-        let whole = split_frame(rest).map_err(|reason| format!("the frame at byte {at}: {reason}"))?;
+        let whole = split_frame(rest, at).map_err(|reason| format!("the frame at byte {at}: {reason}"))?;
         let Some((body, behind)) = whole else {
             // The first one was synced before the file got its name.
             return match at > MAGIC.len() {
@@ -260,20 +260,33 @@ fn decode(bytes: &[u8]) -> Result<Option<(Entries, Option<usize>)>, String> {
     }
 }
 
-/// The first frame's body and what stands behind it; none if a crash has cut it off. No frame has a zero in it.
-fn split_frame(bytes: &[u8]) -> Result<Option<(&str, &[u8])>, &'static str> {
+/// The first frame's body and what stands behind it; none if a crash has cut it off. The frame begins at byte `at` of the file.
+fn split_frame(bytes: &[u8], at: usize) -> Result<Option<(&str, &[u8])>, &'static str> {
     let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else { return Ok(None) };
     let Some((length, body_crc)) = parse_header(header) else {
         // Where no header says how long it is, only the last one can have been cut off.
-        return if header.contains(&0) && !has_header(rest) { Ok(None) } else { Err("its header is damaged") };
+        return if has_hole(bytes, at) && !has_header(rest) { Ok(None) } else { Err("its header is damaged") };
     };
     let Some((body, behind)) = rest.split_at_checked(length) else { return Ok(None) };
     if crc32fast::hash(body) != body_crc {
-        let is_cut_off = behind.is_empty() && body.contains(&0);
+        let is_cut_off = behind.is_empty() && has_hole(bytes, at);
         return if is_cut_off { Ok(None) } else { Err("its checksum is not that of its body") };
     }
     let body = std::str::from_utf8(body).map_err(|_| "it is no text")?;
     Ok(Some((body, behind)))
+}
+
+/// Whether sectors of the frame, which has no zeros in it, were not written: from its begin or a sector's on, until another one's begin
+/// or the end.
+fn has_hole(frame: &[u8], at: usize) -> bool {
+    const SECTOR: usize = 512;
+    let mut begin = 0;
+    frame.chunk_by(|a, b| (*a == 0) == (*b == 0)).any(|run| {
+        let (from, until) = (begin, begin + run.len());
+        begin = until;
+        let begins = from == 0 || (at + from).is_multiple_of(SECTOR);
+        run[0] == 0 && (until == frame.len() || (begins && (at + until).is_multiple_of(SECTOR)))
+    })
 }
 
 /// Whether a frame begins anywhere.
@@ -411,35 +424,42 @@ mod tests {
         }
     }
 
-    /// A crash may cut off the last frame. It never makes more of it, and a file without any is none.
+    /// A crash may cut off the last frame, or leave out sectors of it. It never makes more of it, and a file without any is none.
     #[test]
     fn a_frame_that_a_crash_has_cut_off_is_dropped() {
-        let good = file();
-        let second = good.len() - frame(&changes(&[("c", 4)])).len();
+        let two = file();
+        let second = two.len() - frame(&changes(&[("c", 4)])).len();
+        let mut last = Changes::default();
+        last.put(&("c",), &4);
+        last.put(&("d",), &"x".repeat(2000));
+        let good = [&two[..second], frame(&last).as_bytes()].concat();
         let c = |bytes: &[u8]| {
             let (entries, cut_off) = decode(bytes)?.unwrap();
             assert_eq!(cut_off, (bytes != good && bytes.len() > second).then_some(second));
             entries.get::<u32>(&("c",)).map_err(|error| error.to_string())
         };
+        assert_eq!(c(&good), Ok(Some(4)));
         for end in second..good.len() {
             assert_eq!(c(&good[..end]), Ok(None), "cut at {end}");
             // The file has its size, and not all of its contents.
             let mut zeros = good[..end].to_vec();
             zeros.resize(good.len(), 0);
             assert_eq!(c(&zeros), Ok(None), "zeros from {end} on");
-            // Or they are the only ones that it has not.
-            let mut hole = good.clone();
-            hole[second..=end].fill(0);
-            assert_eq!(c(&hole), Ok(None), "zeros until {end}");
         }
-        // Of a frame that is not the last, none of this is a crash's work.
+        // Sectors are written in any order.
+        let sectors: Vec<usize> = (second..good.len()).filter(|byte| byte.is_multiple_of(512)).collect();
+        assert!(sectors.len() >= 3);
+        for (index, &begin) in [second].iter().chain(&sectors).enumerate() {
+            for &end in &sectors[index..] {
+                let mut hole = good.clone();
+                hole[begin..end].fill(0);
+                assert_eq!(c(&hole), Ok(None), "zeros from {begin} until {end}");
+                // Nobody had begun another frame.
+                hole.extend_from_slice(frame(&changes(&[("c", 5)])).as_bytes());
+                assert!(decode(&hole).is_err(), "zeros from {begin} until {end}, and a frame behind");
+            }
+        }
         let first = MAGIC.len() + frame(&changes(&[("a", 1), ("b", 2)])).len();
-        for end in first..second {
-            let mut hole = good.clone();
-            hole[first..=end].fill(0);
-            assert!(decode(&hole).is_err(), "zeros until {end} in the second of three");
-        }
-        assert_eq!(c(&good), Ok(Some(4)));
         for end in MAGIC.len()..first {
             assert!(decode(&good[..end]).is_err(), "cut at {end}");
         }

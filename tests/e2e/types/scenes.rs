@@ -488,7 +488,7 @@ scenes! {
     }
 
     /// A key of one moment is not that of the next. A table map calls the first unique key of NOT NULL columns a primary one
-    /// if there is no other; where the catalogue has told the difference, it is remembered.
+    /// if there is no other; where the catalogue or a statement has told the difference, it is remembered.
     [37] Path::ALL => keys_change {
         changes_columns: true,
         before: "
@@ -517,8 +517,8 @@ scenes! {
             [c] UPDATE keys_change a="4" b="30" c="300" (a="3")
             [c] DELETE keys_change a="4" b="30" c="300"
             [c] INSERT keys_change a="4" b="30" c="301"
-            [a] DELETE keys_change a="1" b="10" c="100"
-            [a] UPDATE keys_change a="2" b="20" c="201" (c="200")
+            [] DELETE keys_change a="1" b="10" c="100"
+            [] UPDATE keys_change a="2" b="20" c="201" (c="200")
             [] INSERT keys_change_unique a="1" b="10"
             [] UPDATE keys_change_unique c="8" a="1" b="10" (c="7")
             [a b] UPDATE keys_change_unique c="9" a="1" b="10" (c="8")

@@ -445,15 +445,23 @@ impl Load<'_> {
     /// Reads until every chunk is emitted, or the flag is raised. A table that cannot be read does not stop the others.
     pub fn run(&self) -> Result<LoadEnd, LoadError> {
         let run = Run::new(self);
+        // Nobody begins before all are there: else it is chance whether a system has enough threads.
+        let all_are_there = &Mutex::new(());
         std::thread::scope(|scope| {
+            let starting = lock(all_are_there);
             for slot in 0..run.slots() {
                 // One that gets no thread counts as ended with its value.
                 let reader = Reader::new(&run, slot);
                 let thread = std::thread::Builder::new().name(format!("snapshot-{slot}"));
-                if let Err(error) = thread.spawn_scoped(scope, move || reader.read_all()) {
+                let read = move || {
+                    drop(lock(all_are_there));
+                    reader.read_all();
+                };
+                if let Err(error) = thread.spawn_scoped(scope, read) {
                     run.stop(Some(LoadError::Thread(error)));
                 }
             }
+            drop(starting);
             run.wait_for_readers();
         });
         run.end()
