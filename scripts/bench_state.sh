@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What a task's state costs: the same rows in few chunks and in many, many small tables, and few tables of many.
 #
-#   TIDEGATE_SERVERS=… scripts/servers.sh up mysql; scripts/bench_state.sh ROWS CHUNK_ROWS... 
+#   TIDEGATE_SERVERS=… scripts/servers.sh up mysql; scripts/bench_state.sh ROWS CHUNK_ROWS...
 #
 # ROWS rows (default 20000000) are loaded into `null` in chunks of each CHUNK_ROWS (default 20000 200); then 3,000 tables of two rows,
-# and 3 tables of 50,000 (TIDEGATE_BENCH_TABLES). Prints, for each: chunks or tables, seconds, CPU-seconds, peak MiB, bytes of state.
+# and 3 tables of 50,000 (TIDEGATE_BENCH_TABLES, at least 4,712). Prints, for each: chunks or tables, seconds, CPU-seconds, peak MiB, bytes of state.
 # The program is the one of the release build, or TIDEGATE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -68,4 +68,4 @@ make() {
 make bench_state_small 3000
 run small_tables '[bench_state_small.*]' true
 make bench_state_many "$tables"
-run few_of_many '[bench_state_many.t1, bench_state_many.t7, "/bench_state_many\.t4711/"]' true
+run few_of_many "['/bench_state_many[.]t(1|7|4711)/']" true
