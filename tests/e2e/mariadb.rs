@@ -7,9 +7,7 @@ use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::{MARKER, mysql_source};
 use super::harness::writers::Writers;
-use super::harness::{
-    Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
-};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded};
 use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
 
@@ -391,23 +389,13 @@ fn another_history_of_mariadb_is_noticed() {
     world.until_loaded(&mut engine, &mut reader, |_| {});
     engine.terminate(libc::SIGTERM);
     // What it has read may go, whatever the file was.
-    world.mysql.run("FLUSH BINARY LOGS");
-    let purge = |world: &mut World| {
-        let file = world.mysql.query::<(String, u64, String, String)>("SHOW MASTER STATUS")[0].0.clone();
-        // A file that the server itself needs for recovery is kept until it does not.
-        wait_for("the older files are gone", || {
-            world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
-            (world.mysql.query::<(String, u64)>("SHOW BINARY LOGS").len() == 1).then_some(())
-        });
-    };
-    purge(&mut world);
+    world.purge_binlog();
     let mut engine = Tidegate::run(&task);
     world.until_marker(&mut engine, &mut reader, |_| {});
     engine.terminate(libc::SIGTERM);
     // Something that it has not read goes.
     world.write_marker();
-    world.mysql.run("FLUSH BINARY LOGS");
-    purge(&mut world);
+    world.purge_binlog();
     assert_refused(&task, &["the changes after", "are no longer on the server", "begin again with a full load"]);
 
     // Numbers come again.

@@ -102,9 +102,7 @@ fn a_binlog_that_does_not_go_on_is_named() {
         let (mut world, task, mut reader) = task_with_reader(test, mysql_url, &servers.kafka);
         run_once(&mut world, &task, &mut reader);
         world.mysql.run("INSERT INTO marker VALUES (100)");
-        world.mysql.run("FLUSH BINARY LOGS");
-        let (file, ..): (String, u64, String, String, String) = world.mysql.query_one("SHOW BINARY LOG STATUS");
-        world.mysql.run(format!("PURGE BINARY LOGS TO '{file}'"));
+        world.purge_binlog();
         assert_fails(&task, &["are no longer on the server", "binlog.", "full load", "binlog_expire_logs_seconds"]);
 
         let (mut world, mut task, mut reader) = task_with_reader(test, mysql_url, &servers.kafka);

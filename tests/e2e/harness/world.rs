@@ -48,6 +48,21 @@ impl World {
         }
     }
 
+    /// Begins a new binlog file, and has the server forget those before it. It keeps one that somebody still reads, such as the
+    /// connection of a run that has just ended, or that it needs for its own recovery.
+    pub(crate) fn purge_binlog(&mut self) {
+        self.mysql.run("FLUSH BINARY LOGS");
+        let files = |mysql: &mut Mysql| -> Vec<String> {
+            let rows: Vec<mysql_async::Row> = mysql.query("SHOW BINARY LOGS");
+            rows.into_iter().map(|row| row.get(0).expect("a file has a name")).collect()
+        };
+        let last = files(&mut self.mysql).pop().expect("there is a binlog");
+        wait_for("the older binlog files are gone", || {
+            self.mysql.run(format!("PURGE BINARY LOGS TO '{last}'"));
+            (files(&mut self.mysql) == [last.as_str()]).then_some(())
+        });
+    }
+
     /// After the server was away.
     pub(crate) fn reconnect(&mut self) {
         self.mysql = Mysql::connect(&self.mysql_url);
