@@ -251,7 +251,7 @@ fn decode(bytes: &[u8]) -> Result<Option<(Entries, Option<usize>)>, String> {
                 false => Err("it ends before its first frame does".to_owned()),
             };
         };
-        body.lines().for_each(|line| entries.apply(line));
+        entries.apply(body);
         rest = behind;
     }
     match bytes.len() > MAGIC.len() {

@@ -82,8 +82,12 @@ impl EntryError {
 }
 
 impl Entries {
-    /// Does what one of [`Changes::lines`] says, which is complete.
-    pub fn apply(&mut self, line: &str) {
+    /// Does what [`Changes::lines`] say, which are complete.
+    pub fn apply(&mut self, lines: &str) {
+        lines.lines().for_each(|line| self.apply_line(line));
+    }
+
+    fn apply_line(&mut self, line: &str) {
         match line.split_once(SEPARATOR) {
             Some((key, value)) => _ = self.entries.insert(key.to_owned(), value.to_owned()),
             None => {
@@ -270,7 +274,7 @@ mod tests {
 
     fn entries(changes: &[&Changes]) -> Entries {
         let mut entries = Entries::default();
-        changes.iter().flat_map(|changes| changes.lines().lines()).for_each(|line| entries.apply(line));
+        changes.iter().for_each(|changes| entries.apply(changes.lines()));
         entries
     }
 

@@ -200,16 +200,18 @@ pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
     }
 }
 
-/// Whether [`prune`] can find anything to drop in the entries of one table, whatever the position.
-pub fn may_be_pruned(entries: &[StoredSchema]) -> bool {
-    match entries {
-        [entry] => match &entry.state {
-            SchemaState::Known { shown_until, .. } => shown_until.is_some(),
-            SchemaState::Changed { .. } => false,
-            SchemaState::Gone { .. } => true,
-        },
-        entries => !entries.is_empty(),
-    }
+/// Whether [`prune`] finds anything to drop or to forget in the entries of one table.
+pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
+    let is_shown = |entry: &StoredSchema| match &entry.state {
+        SchemaState::Known { shown_until, .. } => {
+            shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+        }
+        SchemaState::Changed { .. } | SchemaState::Gone { .. } => false,
+    };
+    let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
+    // The first holds until one behind it does.
+    entries.iter().any(|entry| is_shown(entry) || is_gone(entry))
+        || entries.iter().skip(1).any(|entry| entry.is_in_force(position))
 }
 
 /// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything. Gives back

@@ -96,7 +96,7 @@ impl Checkpoint {
     /// Forgets what nobody who starts at `position` can need, and tables that are gone: what comes under their names begins with their
     /// CREATE TABLE, or is loaded. Their topics are still there.
     pub fn pass(&mut self, position: &Position) {
-        let may_go = self.schemas.iter().filter(|(_, entries)| history::may_be_pruned(entries));
+        let may_go = self.schemas.iter().filter(|(_, entries)| history::is_prunable(entries, position));
         let names: Vec<TableName> = may_go.map(|(name, _)| name.clone()).collect();
         for name in names {
             let is_loaded = self.ledger.as_ref().is_some_and(|ledger| ledger.table(&name).is_some());
@@ -274,8 +274,6 @@ impl std::fmt::Display for SourceIdentity {
 pub enum CheckpointError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("checkpoint {path} is damaged: {reason}")]
-    Damaged { path: PathBuf, reason: String },
     #[error("checkpoint {path} was written by another version of tidegate, and this one does not know {what}")]
     OtherVersion { path: PathBuf, what: String },
     #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
@@ -287,9 +285,6 @@ impl CheckpointError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             CheckpointError::Store(error) => error.hint(),
-            CheckpointError::Damaged { path, reason } => {
-                StoreError::Damaged { path: path.clone(), reason: reason.clone() }.hint()
-            }
             CheckpointError::OtherVersion { .. } => Some("go on with the version that wrote it, or a later one"),
             CheckpointError::Foreign { .. } => {
                 Some("point `state` to another folder, or move this one away to begin again with a full load")
@@ -328,7 +323,7 @@ fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<C
         Some(Stored::Foreign(bytes)) => old::decode(&bytes),
         None => return Ok(None),
     };
-    let checkpoint = checkpoint.map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
+    let checkpoint = checkpoint.map_err(|reason| StoreError::Damaged { path: path.clone(), reason })?;
     if checkpoint.task != task {
         let found = format!("task {:?}", checkpoint.task);
         return Err(CheckpointError::Foreign { path, found, expected: format!("task {task:?}") });
@@ -422,7 +417,7 @@ mod tests {
                 entries = Entries::default();
             }
             checkpoint.tell(all, &mut changes);
-            changes.lines().lines().for_each(|line| entries.apply(line));
+            entries.apply(changes.lines());
             assert_eq!(Checkpoint::of_entries(&entries).unwrap(), *checkpoint);
             changes.lines().lines().count()
         };

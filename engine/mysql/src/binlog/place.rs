@@ -386,11 +386,11 @@ impl Place {
     pub(super) fn has_read(&self, until: &Watermark) -> bool {
         match (until, &self.gtids) {
             (Watermark::Gtids(until), Some(gtids)) => {
-                let mut left = until.without(gtids);
+                let mut read = gtids.clone();
                 let held = self.prepared.values().map(|prepared| &prepared.gtid);
-                let held = held.chain(self.committing.as_ref().map(|committing| &committing.gtid)).flatten();
-                held.for_each(|gtid| left = left.without(&gtid_set(gtid)));
-                left.is_empty()
+                let held = held.chain(self.committing.as_ref().map(|committing| &committing.gtid));
+                held.flatten().for_each(|gtid| read.insert(gtid));
+                read.contains_set(until)
             }
             (Watermark::Coordinate(until), None) => until <= self.here(),
             // Of another kind than the position: nothing can be told, and nothing is waited for.
@@ -446,12 +446,6 @@ impl Place {
         let file = if is_reached { self.reached_file.as_ref() } else { self.file(&coordinate.file) };
         Position { coordinate: coordinate.clone(), gtids, delivered, xa: self.xa.clone(), file: file.cloned() }
     }
-}
-
-fn gtid_set(gtid: &Gtid) -> GtidSet {
-    let mut set = GtidSet::default();
-    set.insert(gtid);
-    set
 }
 
 /// Where a heartbeat says that the server stands.

@@ -488,7 +488,7 @@ fn restored(ledger: &mut Ledger) -> Ledger {
     let mut changes = Changes::default();
     ledger.tell(true, &mut changes);
     let mut entries = Entries::default();
-    changes.lines().lines().for_each(|line| entries.apply(line));
+    entries.apply(changes.lines());
     Ledger::of_entries(&entries).unwrap().unwrap()
 }
 
@@ -551,7 +551,7 @@ fn what_is_told_piece_by_piece_is_the_whole() {
                     entries = Entries::default();
                 }
                 ledger.tell(all, &mut changes);
-                changes.lines().lines().for_each(|line| entries.apply(line));
+                entries.apply(changes.lines());
                 let found = Ledger::of_entries(&entries).unwrap().unwrap();
                 assert_eq!(found, ledger, "seed {seed}");
                 // Neither remembers more than the other: nothing is left behind of what was forgotten.

@@ -720,7 +720,7 @@ fn a_stopped_load_ends_soon_and_goes_on_with_what_is_left() {
     let mut changes = Changes::default();
     lock(&ledger).tell(true, &mut changes);
     let mut entries = Entries::default();
-    changes.lines().lines().for_each(|line| entries.apply(line));
+    entries.apply(changes.lines());
     *lock(&ledger) = Ledger::of_entries(&entries).unwrap().unwrap();
     let done_before = lock(&ledger).tables()[0].chunks.iter().filter(|chunk| chunk.state == ChunkState::Done).count();
     assert!(done_before > 0);

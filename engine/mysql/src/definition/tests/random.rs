@@ -46,16 +46,21 @@ impl Random<'_> {
         if self.once_in(3) { format!("{name}{}", self.rng.u32(..30)) } else { name.to_owned() }
     }
 
+    /// One of these, mostly.
+    fn known_or_new(&mut self, names: Vec<String>) -> String {
+        if names.is_empty() || self.once_in(30) {
+            self.new_name()
+        } else {
+            names[self.rng.usize(..names.len())].clone()
+        }
+    }
+
     fn column_of(&mut self, table: &str) -> String {
         let names: Vec<String> = self
             .definition(table)
             .map(|known| known.columns.iter().map(|c| c.name.clone()).collect())
             .unwrap_or_default();
-        let name = if names.is_empty() || self.once_in(30) {
-            self.new_name()
-        } else {
-            names[self.rng.usize(..names.len())].clone()
-        };
+        let name = self.known_or_new(names);
         self.spelt(&name)
     }
 
@@ -64,11 +69,7 @@ impl Random<'_> {
             .definition(table)
             .map(|known| known.indexes.iter().map(|i| i.name.clone()).collect())
             .unwrap_or_default();
-        let name = if names.is_empty() || self.once_in(30) {
-            self.new_name()
-        } else {
-            names[self.rng.usize(..names.len())].clone()
-        };
+        let name = self.known_or_new(names);
         format!("`{name}`")
     }
 
