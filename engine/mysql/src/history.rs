@@ -418,7 +418,6 @@ impl History {
             .insert(key, Entry { name, now: Now::Known { table: table.clone(), shown_until: None, is_used: true } });
         table
     }
-
 }
 
 impl Now {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use tidegate_model::{Coordinate, Gtid, Groundwork, Position, Table, TableName, TableParts, Watermark};
+use tidegate_model::{Coordinate, Groundwork, Gtid, Position, Table, TableName, TableParts, Watermark};
 
 /// One entry of the history, as the checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
