@@ -31,8 +31,8 @@ use self::time::{
     timestamp,
 };
 use super::binlog::event::{Input, Short, has_column};
-use super::binlog::table_map::{TableMap, WireType, check_against};
-use super::binlog::{Fault, RowsAction, RowsEvent};
+use super::binlog::table_map::{TableMap, WireType};
+use super::binlog::{Fault, RowsAction, RowsEvent, check_against};
 use super::charset::{Charset, InvalidText};
 use super::jsonb::{self, JsonError};
 use tidegate_model::builder::push_bytes;
