@@ -106,7 +106,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     check_versioned(tables, &mut findings);
     check_hash_keys(facts, tables, &mut findings);
     check_generated(facts, tables, &mut findings);
-    check_database_filters(tables, gaps, &mut findings);
+    check_database_filters(facts, tables, gaps, &mut findings);
     let replica_log =
         ["log_replica_updates", "log_slave_updates"].into_iter().find(|name| !facts.variable(name).is_empty());
     if let Some(check) = replica_log
@@ -228,7 +228,12 @@ fn check_generated(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
     });
 }
 
-fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: &mut Vec<Finding>) {
+fn check_database_filters(
+    facts: &ServerFacts,
+    tables: &[CatalogTable],
+    gaps: &BinlogGaps,
+    findings: &mut Vec<Finding>,
+) {
     let (check, found) = match (&gaps.logged_databases[..], &gaps.ignored_databases[..]) {
         ([], []) => return,
         ([], ignored) => ("binlog_ignore_db", ignored.join(",")),
@@ -244,13 +249,23 @@ fn check_database_filters(tables: &[CatalogTable], gaps: &BinlogGaps, findings: 
             expected: "every selected database logged".into(),
             hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
         },
-        true => Finding {
+        true if facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL") => Finding {
             severity: Severity::Warning,
             check,
             found,
             expected: "empty".into(),
+            hint: "Rows of the selected tables are logged, and describe themselves; a statement such as TRUNCATE TABLE is logged \
+                   only where the session's default database is, so that one from elsewhere is missed."
+                .into(),
+        },
+        true => Finding {
+            severity: Severity::Error,
+            check,
+            found,
+            expected: "empty, or binlog_row_metadata=FULL".into(),
             hint: "Rows of the selected tables are logged; a statement such as ALTER TABLE is logged only where the session's \
-                   default database is, so that one from elsewhere is missed and the task stops at the next row."
+                   default database is. One from elsewhere would be missed, and rows behind it taken for other columns: SET GLOBAL \
+                   binlog_row_metadata = FULL makes rows describe themselves."
                 .into(),
         },
     });

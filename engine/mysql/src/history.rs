@@ -64,7 +64,7 @@ pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, r
 
 use super::binlog::type_text_of_map;
 use super::charset::Charset;
-use super::ddl::{self, Effect, UnloggedRows};
+use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session};
 use tidegate_model::names::fold;
 use tidegate_model::{
@@ -173,10 +173,16 @@ pub struct History {
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
-    /// The character sets that databases have by statements that were read; none if one did not say.
-    databases: BTreeMap<TableName, Option<Charset>>,
+    /// What statements that were read made of databases.
+    databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
+}
+
+struct Database {
+    is_there: bool,
+    /// Of its tables that name none, unless no statement has said it.
+    charset: Option<Charset>,
 }
 
 struct Entry {
@@ -220,7 +226,7 @@ impl History {
         rules: Rules,
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
-        let mut now = BTreeMap::new();
+        let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
@@ -228,6 +234,13 @@ impl History {
                 continue;
             }
             let state = match &entry.state {
+                SchemaState::Database { is_there, charset } => {
+                    if entry.is_in_force(position) {
+                        let charset = charset.as_deref().and_then(Charset::from_name);
+                        databases.insert(key, Database { is_there: *is_there, charset });
+                    }
+                    continue;
+                }
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -236,9 +249,9 @@ impl History {
                     shown_until: shown_until.clone().filter(|shown_until| !is_behind(position, shown_until)),
                     is_used: *is_used,
                 },
-                SchemaState::Changed { by, last_version, kept, defined } => Now::Changed {
+                SchemaState::Changed { by, at, last_version, kept, defined } => Now::Changed {
                     by: by.clone(),
-                    at: entry.since.clone(),
+                    at: at.as_ref().unwrap_or(&entry.since).clone(),
                     kept: kept.clone().map(|parts| Arc::new(Table::from(parts))),
                     defined: defined.as_ref().map(|defined| Arc::new(defined.table())),
                     last_version: *last_version,
@@ -256,7 +269,7 @@ impl History {
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
-            databases: BTreeMap::new(),
+            databases,
             record,
         }
     }

@@ -1,6 +1,7 @@
 //! What each event does: transactions begin and end, statements are heard, rows are decoded or wait.
 
 use super::*;
+use crate::ddl::Words;
 
 impl BinlogDecoder {
     pub(super) fn event(&mut self, event: Event<'_>) -> Result<(), Fault> {
@@ -172,7 +173,11 @@ impl BinlogDecoder {
                 self.held.drop_group(group);
                 self.end_transaction(event);
             }
-            Some(Frame::Savepoint(name)) => self.group.set_savepoint(name),
+            // Where rows do not wait, a rollback to it is one of rows that are out.
+            Some(Frame::Savepoint(name)) if transaction.waits || transaction.xid.is_some() => {
+                self.group.set_savepoint(name);
+            }
+            Some(Frame::Savepoint(_)) => {}
             Some(Frame::RollbackTo(name)) => {
                 if !self.held.roll_back_to(&mut self.group, name) && !self.group.is_empty() {
                     return Err(Fault::RolledBack);
@@ -189,17 +194,23 @@ impl BinlogDecoder {
                 self.place.end_transaction();
             }
             None if transaction.is_without_effect => self.place.end_transaction(),
-            // It stands behind these rows, and may change what they mean.
-            None if transaction.waits && !self.group.is_empty() => self.wait_no_more(event),
             None => {
+                let server =
+                    self.format.as_ref().map_or(Server::default(), |format| Server::of(&format.server_version));
+                let mut session = Session::read(server, query.status);
+                session.is_threads_own = event.header.is_threads_own();
+                if transaction.waits && !self.group.is_empty() {
+                    // It stands behind these rows, and may change what they mean; unless a temporary table came or went.
+                    if !Words::of(&query.sql, &query.database, &session).effects().is_empty() {
+                        self.wait_no_more(event);
+                    }
+                    return Ok(());
+                }
                 let is_open = transaction.is_open;
                 transaction.thread_id = query.thread_id;
                 let meta = event_meta(event, transaction);
                 let is_delivered = transaction.is_within_delivered();
                 let here = Here { at: event.at, gtid: meta.gtid.as_ref() };
-                let server =
-                    self.format.as_ref().map_or(Server::default(), |format| Server::of(&format.server_version));
-                let session = Session::read(server, query.status);
                 if let Some(statement) = self.schemas.statement(&query.database, &query.sql, &session, here)?
                     && self.window.mark_options().statements
                     && !is_delivered

@@ -197,6 +197,8 @@ impl Header {
     /// The file is being written, or its server died; set later without renewing the checksum.
     const IN_USE: u16 = 0x1;
     /// Made up by the server for this replica.
+    /// The statement has used a temporary table.
+    const THREADS_OWN: u16 = 0x04;
     const ARTIFICIAL: u16 = 0x20;
     /// Whoever does not know the type may skip the event.
     const IGNORABLE: u16 = 0x80;
@@ -211,6 +213,10 @@ impl Header {
             end_low32: input.u32()?,
             flags: input.u16()?,
         })
+    }
+
+    pub fn is_threads_own(&self) -> bool {
+        self.flags & Header::THREADS_OWN != 0
     }
 
     pub fn is_artificial(&self) -> bool {

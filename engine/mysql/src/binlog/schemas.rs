@@ -1,6 +1,7 @@
 //! Who knows the columns of tables.
 
 use super::*;
+use crate::definition::{Token, words};
 
 /// What the decoder asks about tables.
 pub trait Schemas: Send {
@@ -60,21 +61,17 @@ impl Schemas for History {
     ) -> Result<Option<Statement>, Fault> {
         let statement = History::statement(self, default_database, sql, session, here)?;
         match statement.as_ref().and_then(|statement| statement.tables.first()) {
-            Some(table) if begins_versioning(sql) => Err(Fault::Versioned { table: table.clone() }),
+            Some(table) if begins_versioning(sql, session) => Err(Fault::Versioned { table: table.clone() }),
             _ => Ok(statement),
         }
     }
 }
 
 /// Whether a statement of MariaDB's makes a table keep rows that are no more.
-fn begins_versioning(sql: &str) -> bool {
-    let words: Vec<&str> = sql.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.windows(3).any(|words| match words {
-        [first, second, third] => {
-            (first.eq_ignore_ascii_case("with") || first.eq_ignore_ascii_case("add"))
-                && second.eq_ignore_ascii_case("system")
-                && third.eq_ignore_ascii_case("versioning")
-        }
-        _ => false,
-    })
+fn begins_versioning(sql: &str, session: &Session) -> bool {
+    let begins = |words: &[Token]| {
+        matches!(words, [first, second, third]
+            if (first.is("WITH") || first.is("ADD")) && second.is("SYSTEM") && third.is("VERSIONING"))
+    };
+    session.server.is_mariadb && words(sql, session).is_ok_and(|words| words.windows(3).any(begins))
 }

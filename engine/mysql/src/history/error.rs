@@ -23,6 +23,8 @@ pub enum HistoryError {
         tables: Vec<TableName>,
         statement: String,
     },
+    #[error("`{statement}` is not understood: it may have changed columns and rows of {}", list(.tables))]
+    Unclear { tables: Vec<TableName>, statement: String },
     /// No error: whoever reads goes on once the load has done its part.
     #[error("before `{statement}`, the full load of table {table} has to take a turn")]
     Turn { table: TableName, statement: String, turn: Turn },
@@ -50,6 +52,9 @@ impl HistoryError {
             HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::Unclear { .. } => {
+                "begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
             }
             HistoryError::UnloggedRows { .. } => {
                 "`incremental: {unlogged_rows: warn}` goes on and leaves the topic so; or begin again with a full load (move the state folder away)"

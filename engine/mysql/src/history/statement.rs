@@ -13,25 +13,28 @@ impl History {
         session: &Session,
         here: Here<'_>,
     ) -> Result<Option<Statement>, HistoryError> {
-        let effects = ddl::effects(sql, database);
-        if effects.contains(&Effect::Rows) && !self.has_shown_all(here) {
-            let tables = self.now.values().map(|entry| &entry.name);
-            let tables: Vec<TableName> =
-                tables.filter(|table| ddl::mentions(sql, database, table, self.rules.names)).cloned().collect();
-            let statement = ddl::first_words(sql);
+        let words = Words::of(sql, database, session);
+        let effects = self.as_it_was(words.effects(), here);
+        let by = words.first();
+        let is_unclear = effects.contains(&Effect::Unclear);
+        let named = self.named(&words, here, is_unclear);
+        if (is_unclear && !named.is_empty()) || (effects.contains(&Effect::Rows) && !self.has_shown_all(here)) {
             let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
                 Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
                 None => *here.at < delivered.until,
             });
             if !is_judged && !self.pass.contains(here.at) {
-                return Err(HistoryError::StatementFormat { tables, statement });
+                return Err(match is_unclear {
+                    true => HistoryError::Unclear { tables: named, statement: by },
+                    false => HistoryError::StatementFormat { tables: named, statement: by },
+                });
             }
-            warn!(at = %here.at, statement, "passed over, as told: rows of {} that it has changed are not sent", list(&tables));
+            warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
         // Before anything else: a task that stops here stops here again.
         for table in self.unseen_tables(&effects, here) {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
-                return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn });
+                return Err(HistoryError::Turn { table, statement: by, turn });
             }
         }
         let mut shown = Vec::new();
@@ -46,13 +49,12 @@ impl History {
                 Moved::NotLoaded if self.has_shown(&table, here) => continue,
                 Moved::NotLoaded | Moved::Unknown if rows == UnloggedRows::Rewritten => continue,
                 Moved::NotLoaded | Moved::Unknown => {}
-                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
+                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: by, turn }),
             }
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
-                return Err(HistoryError::UnloggedRows { table, statement: ddl::first_words(sql), rows });
+                return Err(HistoryError::UnloggedRows { table, statement: by, rows });
             }
-            let statement = ddl::first_words(sql);
-            warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
+            warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
         }
         let ddl = Ddl::read(sql, database, session);
         if let Ok(ddl) = &ddl {
@@ -76,19 +78,19 @@ impl History {
                             let charset = self.database_charset(&table.database, here);
                             let defined = understood().and_then(|ddl| {
                                 let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
-                                ddl.created(charset, like.and_then(|like| self.definition(&like)).as_ref())
+                                ddl.created(charset, like.and_then(|like| self.definition(&like, here)).as_ref())
                             });
-                            touched.extend(self.mark_changed(&table, sql, here, &|_| None, defined)?);
+                            touched.extend(self.mark_changed(&table, &by, here, &|_| None, defined)?);
                         }
                     }
                 }
                 Effect::Altered { table, clauses } => {
                     for table in self.captured_as(table) {
-                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
+                        let before = self.definition(&table, here).ok_or_else(NotUnderstood::before);
                         let defined = before.and_then(|before| understood()?.altered(&before));
                         touched.extend(self.mark_changed(
                             &table,
-                            sql,
+                            &by,
                             here,
                             &|before| clauses.kept(before?),
                             defined,
@@ -97,19 +99,19 @@ impl History {
                 }
                 Effect::Dropped(table) => {
                     for table in self.captured_as(table) {
-                        touched.extend(self.mark_gone(&table, sql, here)?);
+                        touched.extend(self.mark_gone(&table, &by, here)?);
                     }
                 }
-                Effect::Renamed { from, to } => {
-                    let kept = self.kept_of(from);
+                Effect::Renamed { from, to, .. } => {
+                    let kept = self.kept_of(from, here);
                     let source = self.captured_as(from).into_iter().next();
                     let definition = match &source {
-                        Some(source) => self.definition(source),
+                        Some(source) => self.definition(source, here),
                         None => passing.remove(&self.rules.names.key(from)).flatten(),
                     };
                     let mut renamed = Vec::new();
                     for table in self.captured_as(from) {
-                        renamed.extend(self.mark_gone(&table, sql, here)?);
+                        renamed.extend(self.mark_gone(&table, &by, here)?);
                     }
                     let onto = self.captured_as(to);
                     if onto.is_empty() {
@@ -120,13 +122,16 @@ impl History {
                         if let Ok(defined) = &mut defined {
                             defined.set_database_charset(self.database_charset(&table.database, here));
                         }
-                        touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone(), defined)?);
+                        touched.extend(self.mark_changed(&table, &by, here, &|_| kept.clone(), defined)?);
                     }
                     touched.extend(renamed);
                 }
                 Effect::DroppedDatabase(dropped) => {
+                    if !understood().is_ok_and(|ddl| ddl.database().is_some()) {
+                        self.record_database(dropped, Database { is_there: false, charset: None }, here);
+                    }
                     for table in self.known_in(dropped) {
-                        touched.extend(self.mark_gone(&table, sql, here)?);
+                        touched.extend(self.mark_gone(&table, &by, here)?);
                     }
                 }
                 Effect::Unlogged { table, .. } => {
@@ -135,13 +140,19 @@ impl History {
                 }
                 Effect::Indexed { table, dropped } => {
                     for table in self.captured_as(table) {
-                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
+                        let before = self.definition(&table, here).ok_or_else(NotUnderstood::before);
                         match (before.and_then(|before| understood()?.altered(&before)), dropped) {
                             (Ok(defined), _) => self.index(&table, &defined, here),
                             (Err(_), Some(index)) => self.drop_key(&table, index, here),
                             (Err(_), None) => {}
                         }
                         touched.push(table);
+                    }
+                }
+                Effect::Unclear => {
+                    for table in &named {
+                        let reason = Err(NotUnderstood::new("the statement"));
+                        touched.extend(self.mark_changed(table, &by, here, &|_| None, reason)?);
                     }
                 }
                 Effect::Rows => {}
@@ -161,11 +172,58 @@ impl History {
         // What is older than all rows that were sent is no news to who has them.
         tables.retain(|table| !shown.contains(table));
         Ok((!tables.is_empty()).then(|| Statement {
-            kind: ddl::kind(sql, &effects),
+            kind: words.kind(&effects),
             tables,
             sql: sql.to_owned(),
             default_database: database.to_owned(),
         }))
+    }
+
+    /// The effects, but for renames of tables that were not there, which IF EXISTS has passed over. A rename onto a name that is taken
+    /// is none of a table that is known: of a temporary one, or of one that came to its name without a statement.
+    fn as_it_was(&self, effects: Vec<Effect>, here: Here<'_>) -> Vec<Effect> {
+        if !effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
+            return effects;
+        }
+        let mut moved: BTreeMap<TableName, bool> = BTreeMap::new();
+        let mut out = Vec::with_capacity(effects.len());
+        for effect in effects {
+            if let Effect::Renamed { from, to, if_exists } = &effect {
+                let keys = [from, to].map(|name| self.rules.names.key(name));
+                let is_there = |name: &TableName, key: &TableName| match moved.get(key) {
+                    Some(is_there) => *is_there,
+                    None => {
+                        self.captured_as(name).iter().any(|table| self.knows(table) && !self.is_foreseen(table, here))
+                    }
+                };
+                let [from_is_there, to_is_there] = [is_there(from, &keys[0]), is_there(to, &keys[1])];
+                let is_captured = !self.captured_as(from).is_empty();
+                if *if_exists && !from_is_there && (is_captured || to_is_there) {
+                    continue;
+                }
+                if to_is_there && keys[0] != keys[1] {
+                    return vec![Effect::Unclear];
+                }
+                let [from, to] = keys;
+                moved.insert(from, false);
+                moved.insert(to, true);
+            }
+            out.push(effect);
+        }
+        out
+    }
+
+    /// The captured tables that a statement names. Of an unclear one, those that it may have changed.
+    fn named(&self, words: &Words<'_>, here: Here<'_>, is_unclear: bool) -> Vec<TableName> {
+        let may_be = |entry: &&Entry| !is_unclear || !entry.now.is_shown_and_unused(here);
+        let tables = self.now.values().filter(may_be).map(|entry| &entry.name);
+        tables.filter(|table| words.mention(table, self.rules.names)).cloned().collect()
+    }
+
+    /// Whether what is known of the table is what the catalogue shows of a later time.
+    fn is_foreseen(&self, table: &TableName, here: Here<'_>) -> bool {
+        let entry = self.now.get(&self.rules.names.key(table));
+        matches!(entry.map(|entry| &entry.now), Some(Now::Known { shown_until, .. }) if here.is_covered_by(shown_until))
     }
 
     /// The captured tables of which a statement with these effects, standing `here`, has rows go or come without row events.
@@ -203,7 +261,7 @@ impl History {
         for effect in effects {
             let name = match effect {
                 // A chain of names within the statement begins with a table that is known, or with one that is not.
-                Effect::Renamed { from, to } if !is_sent(from) => to,
+                Effect::Renamed { from, to, .. } if !is_sent(from) => to,
                 Effect::Altered { table, .. } | Effect::Unlogged { table, .. } => table,
                 _ => continue,
             };
@@ -271,40 +329,48 @@ impl History {
     fn mark_changed(
         &mut self,
         table: &TableName,
-        sql: &str,
+        statement: &str,
         here: Here<'_>,
         keep: Keep<'_>,
         defined: Result<Definition, NotUnderstood>,
     ) -> Result<Option<TableName>, HistoryError> {
         let key = self.rules.names.key(table);
-        let by = ddl::first_words(sql);
-        if !self.is_news(table, sql, here)? {
+        if !self.is_news(table, statement, here)? {
             return Ok(None);
         }
+        let mut origin = None;
         let (before, last_version) = match self.now.remove(&key).map(|entry| entry.now) {
             Some(Now::Known { table: known, .. }) => (Some(known.clone()), known.version()),
-            Some(Now::Changed { kept, last_version, .. }) => (kept, last_version),
+            Some(Now::Changed { kept, last_version, by, at, defined }) => {
+                // Unknown since then, and made or renamed by it: the load may have to find its rows, too.
+                origin = Some((by, at)).filter(|_| defined.is_none() && is_by(statement, "ALTER"));
+                (kept, last_version)
+            }
             Some(Now::Gone { last_version }) => (None, last_version),
             None => (None, 0),
         };
         let kept = keep(before.as_deref());
         match &defined {
-            Ok(_) => info!(table = %table, at = %here.at, statement = by, "definition may have changed"),
-            Err(reason) => info!(table = %table, at = %here.at, statement = by, %reason, "definition may have changed"),
+            Ok(_) => info!(table = %table, at = %here.at, statement, "definition may have changed"),
+            Err(reason) => info!(table = %table, at = %here.at, statement, %reason, "definition may have changed"),
         }
+        let (by, at) = origin.unwrap_or_else(|| (statement.to_owned(), here.at.clone()));
         let defined = defined.ok().map(|defined| defined.table(table.clone(), last_version + 1));
         let stored = defined.as_ref().and_then(Defined::of);
-        let state = SchemaState::Changed { by: by.clone(), last_version, kept: kept.clone(), defined: stored };
+        let state = {
+            let at = Some(at.clone()).filter(|at| at != here.at);
+            SchemaState::Changed { by: by.clone(), at, last_version, kept: kept.clone(), defined: stored }
+        };
         (self.record)(here.entry(table, state));
         let kept = kept.map(|parts| Arc::new(Table::from(parts)));
-        let now = Now::Changed { by, at: here.at.clone(), kept, defined: defined.map(Arc::new), last_version };
+        let now = Now::Changed { by, at, kept, defined: defined.map(Arc::new), last_version };
         self.now.insert(key, Entry { name: table.clone(), now });
         Ok(Some(table.clone()))
     }
 
     /// The same for a statement that takes the table away.
-    fn mark_gone(&mut self, table: &TableName, sql: &str, here: Here<'_>) -> Result<Option<TableName>, HistoryError> {
-        if !self.is_news(table, sql, here)? {
+    fn mark_gone(&mut self, table: &TableName, by: &str, here: Here<'_>) -> Result<Option<TableName>, HistoryError> {
+        if !self.is_news(table, by, here)? {
             return Ok(None);
         }
         let key = self.rules.names.key(table);
@@ -314,7 +380,7 @@ impl History {
             // Nobody has heard of it.
             None => return Ok(Some(table.clone())),
         };
-        info!(table = %table, at = %here.at, statement = ddl::first_words(sql), "table is gone");
+        info!(table = %table, at = %here.at, statement = by, "table is gone");
         (self.record)(here.entry(table, SchemaState::Gone { last_version }));
         // Chunks are known by the version that was cut: what comes next is not that.
         if (self.judge)(table, UnloggedRows::Dropped, here) != Moved::NotLoaded {
@@ -324,14 +390,14 @@ impl History {
     }
 
     /// Whether a statement on the table is not in what is known of it already.
-    fn is_news(&self, table: &TableName, sql: &str, here: Here<'_>) -> Result<bool, HistoryError> {
+    fn is_news(&self, table: &TableName, by: &str, here: Here<'_>) -> Result<bool, HistoryError> {
         match self.now.get(&self.rules.names.key(table)).map(|entry| &entry.now) {
             Some(Now::Known { shown_until, is_used, .. }) if here.is_covered_by(shown_until) => match is_used {
                 false => Ok(false),
                 true => Err(HistoryError::RowsBefore {
                     table: table.clone(),
                     at: here.at.clone(),
-                    statement: ddl::first_words(sql),
+                    statement: by.to_owned(),
                 }),
             },
             _ => Ok(true),
@@ -356,14 +422,20 @@ impl History {
                 *table = Arc::new(Table::from(parts.clone()));
                 SchemaState::known(table, shown_until.clone(), *is_used)
             }
-            Now::Changed { by, kept, defined, last_version, .. } => {
+            Now::Changed { by, at, kept, defined, last_version } => {
                 // What was made of it had the key, or may have had it.
                 *defined = None;
                 if let Some(parts) = kept.as_deref().and_then(less) {
                     *kept = Some(Arc::new(Table::from(parts)));
                 }
                 let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: None }
+                SchemaState::Changed {
+                    by: by.clone(),
+                    at: Some(at.clone()),
+                    last_version: *last_version,
+                    kept,
+                    defined: None,
+                }
             }
             Now::Gone { .. } => return,
         };
@@ -388,7 +460,7 @@ impl History {
                 *table = Arc::new(if is_same { same } else { defined.table(name.clone(), table.version() + 1) });
                 SchemaState::known(table, shown_until.clone(), *is_used)
             }
-            Now::Changed { by, kept, defined: before, last_version, .. } => {
+            Now::Changed { by, at, kept, defined: before, last_version } => {
                 let after = defined.table(name.clone(), *last_version + 1);
                 let has =
                     |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
@@ -400,16 +472,23 @@ impl History {
                 let stored = Defined::of(&after);
                 *before = Some(Arc::new(after));
                 let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: stored }
+                SchemaState::Changed {
+                    by: by.clone(),
+                    at: Some(at.clone()),
+                    last_version: *last_version,
+                    kept,
+                    defined: stored,
+                }
             }
             Now::Gone { .. } => return,
         };
         (self.record)(here.entry(&name, state));
     }
 
-    /// What statements build on that come next; none if it is not known.
-    fn definition(&self, table: &TableName) -> Option<Definition> {
+    /// What statements build on; none if it is not known, or only how the table will be.
+    fn definition(&self, table: &TableName, here: Here<'_>) -> Option<Definition> {
         match &self.now.get(&self.rules.names.key(table))?.now {
+            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
             Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => Some(Definition::of(table)),
             Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
         }
@@ -417,8 +496,8 @@ impl History {
 
     /// The character set of a database's tables that name none, where the catalogue or a statement has told it before.
     fn database_charset(&self, database: &str, here: Here<'_>) -> Option<Charset> {
-        if let Some(charset) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
-            return *charset;
+        if let Some(database) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
+            return database.charset;
         }
         self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
             match &entry.now {
@@ -431,13 +510,22 @@ impl History {
         })
     }
 
+    fn record_database(&mut self, name: &str, database: Database, here: Here<'_>) {
+        let key = self.rules.names.key(&TableName::new(name, ""));
+        let charset = database.charset.map(|charset| charset.name().to_owned());
+        (self.record)(here.entry(&key, SchemaState::Database { is_there: database.is_there, charset }));
+        self.databases.insert(key, database);
+    }
+
     /// A statement on a database: its tables have another character set if they name none.
     fn database(&mut self, ddl: &Ddl, here: Here<'_>) {
         let Some((database, charset, is_conditional)) = ddl.database() else { return };
         // Logged also where there was one already.
         let known = self.database_charset(database, here);
-        let charset = if is_conditional { known } else { charset };
-        self.databases.insert(self.rules.names.key(&TableName::new(database, "")), charset);
+        let before = self.databases.get(&self.rules.names.key(&TableName::new(database, "")));
+        let may_be_there = before.is_none_or(|database| database.is_there);
+        let charset = if is_conditional && may_be_there { known } else { charset };
+        self.record_database(database, Database { is_there: true, charset }, here);
         for entry in self.now.values_mut() {
             if !self.rules.names.can_mean(database, &entry.name.database) {
                 continue;
@@ -454,12 +542,18 @@ impl History {
                     *table = Arc::new(changed);
                     SchemaState::known(table, shown_until.clone(), *is_used)
                 }
-                Now::Changed { by, kept, defined: Some(table), last_version, .. } => {
+                Now::Changed { by, at, kept, defined: Some(table), last_version } => {
                     let Some(changed) = with(table) else { continue };
                     *table = Arc::new(changed);
                     let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
                     let defined = Defined::of(table);
-                    SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined }
+                    SchemaState::Changed {
+                        by: by.clone(),
+                        at: Some(at.clone()),
+                        last_version: *last_version,
+                        kept,
+                        defined,
+                    }
                 }
                 Now::Known { .. } | Now::Changed { defined: None, .. } | Now::Gone { .. } => continue,
             };
@@ -469,9 +563,10 @@ impl History {
     }
 
     /// What is known of a table, for another that gets its rows.
-    fn kept_of(&self, written: &TableName) -> Option<TableParts> {
+    fn kept_of(&self, written: &TableName, here: Here<'_>) -> Option<TableParts> {
         let table = self.captured_as(written).into_iter().next()?;
         match &self.now.get(&self.rules.names.key(&table))?.now {
+            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
             Now::Known { table, .. } => Some(TableParts::from(Table::clone(table))),
             Now::Changed { kept, .. } => kept.as_deref().map(|kept| TableParts::from(kept.clone())),
             Now::Gone { .. } => None,

@@ -40,6 +40,9 @@ pub enum SchemaState {
     /// one inherits what a table map does not say.
     Changed {
         by: String,
+        /// Where that was, if not at the entry's own place: others came behind it that did not say what the columns are either.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Coordinate>,
         last_version: u32,
         #[serde(default)]
         kept: Option<TableParts>,
@@ -49,6 +52,12 @@ pub enum SchemaState {
     },
     /// It was dropped, or has another name: of the next table of this name nothing is known.
     Gone { last_version: u32 },
+    /// What a statement has made of a database: the entry's table has no name.
+    Database {
+        is_there: bool,
+        /// Of its tables that name none, unless it did not say.
+        charset: Option<String>,
+    },
 }
 
 /// A definition that was read from statements: no table map has confirmed it.
@@ -149,7 +158,7 @@ pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
         SchemaState::Known { shown_until, .. } => {
             shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
         }
-        SchemaState::Changed { .. } | SchemaState::Gone { .. } => false,
+        SchemaState::Changed { .. } | SchemaState::Gone { .. } | SchemaState::Database { .. } => false,
     };
     let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
     // The first holds until one behind it does.

@@ -207,12 +207,13 @@ impl<'a> Reader<'a> {
         }
         self.has_view = true;
         let connection = self.connected()?;
-        let view = View::open(connection, run.rule, load.facts, Some(plan.name()), load.options.view_tries);
+        let view =
+            View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), load.options.view_tries);
         let view = match view {
             Err(Failure::Wire(error)) if is_gone(&error) => {
                 // Gone since before this, unless it is back: another one may have taken its name.
-                let seen = View::open(connection, run.rule, load.facts, None, 1)?;
-                match View::open(connection, run.rule, load.facts, Some(plan.name()), 1) {
+                let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
+                match View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1) {
                     Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
                     _ => return Err(Failure::Wire(error)),
                 }

@@ -281,6 +281,7 @@ impl Judged {
             server_charset: Some(Charset::Utf8mb4),
             explicit_timestamps: Some(true),
             sql_mode: 0,
+            is_threads_own: false,
         };
         let mut tables = Tables::default();
         tables.databases.insert(database.to_owned(), Charset::Utf8mb4);
