@@ -171,7 +171,8 @@ fn logs_cascades(facts: &ServerFacts) -> bool {
 /// Whose binlog the tests have read.
 const MARIADB_FOLLOWED_SINCE: (u32, u32, u32) = (10, 5, 0);
 
-fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+/// Tables whose changes also come as rows of their past.
+pub fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     let versioned: Vec<&TableName> =
         tables.iter().filter(|table| table.is_versioned).map(|table| table.table.name()).collect();
     if !versioned.is_empty() {

@@ -509,6 +509,11 @@ impl MysqlSource {
             patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
         let planned = match found {
             Some(found) => {
+                let mut findings = Vec::new();
+                check::check_versioned(std::slice::from_ref(&found), &mut findings);
+                if !findings.is_empty() {
+                    return Err(SourceError::Findings(findings).into());
+                }
                 match is_new {
                     true => {
                         info!(table = %name, "it has rows that were never sent: it is loaded, and changes wait for it")
