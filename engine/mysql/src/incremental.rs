@@ -42,7 +42,8 @@ use super::same_history::Server;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
-use tidegate_model::status::{Phase, Status};
+use tidegate_model::status::source::{End, Mark, now_us};
+use tidegate_model::status::{self, Phase, Status};
 use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
 
@@ -140,7 +141,7 @@ impl Follower<'_> {
             let Some(pause) = retry.next_pause() else { return Err(error) };
             let what = if let MysqlError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
-            self.status.set_phase(Phase::Retrying { reason: error.to_string() });
+            self.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, retry);
             if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(Followed::Stopped);
             }
@@ -159,6 +160,8 @@ impl Follower<'_> {
         self.status.set_phase(Phase::Incremental);
         let window_time = self.options.window;
         let mut opened: Option<Instant> = None;
+        // When the server said that it has no more.
+        let mut at_end_us: Option<u64> = None;
         while !self.stop.is_stopped() {
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             let packet = packets.next(wait).map_err(|error| match error {
@@ -171,7 +174,8 @@ impl Follower<'_> {
                 Packet::Event(event) => {
                     let is_heartbeat = is_heartbeat(event);
                     if is_heartbeat {
-                        *outage = None;
+                        self.is_over(outage);
+                        at_end_us = Some(now_us());
                     }
                     let mut fed = decoder.feed(event);
                     if fed.is_ok() {
@@ -191,7 +195,7 @@ impl Follower<'_> {
                         }
                         opened = None;
                         self.emit(decoder, position)?;
-                        *outage = None;
+                        self.is_over(outage);
                         // One event may hold gigabytes; the rest of it is read again by the next run.
                         if self.stop.is_stopped() {
                             return Ok(None);
@@ -200,14 +204,23 @@ impl Follower<'_> {
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
-                Packet::Idle => opened.is_some(),
+                Packet::Idle => {
+                    self.status.stages.idled(wait);
+                    opened.is_some()
+                }
                 Packet::End => unreachable!("a dump that waits ends with an error"),
             };
             if ends {
                 opened = None;
                 if self.emit(decoder, position)? {
-                    *outage = None;
+                    self.is_over(outage);
                 }
+            }
+            if opened.is_none()
+                && let Some(at_us) = at_end_us.take()
+            {
+                let end = End::Windows(self.status.stages.read.windows());
+                self.status.following.mark(Mark { at_us, end });
             }
             // Just emitted: nothing is between the position and what has been read but rows that wait for an XA COMMIT.
             if opened.is_none() && self.until.as_ref().is_some_and(|until| decoder.has_read(until)) {
@@ -217,6 +230,12 @@ impl Follower<'_> {
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    fn is_over(&self, outage: &mut Option<Retry>) {
+        if outage.take().is_some() {
+            self.status.recovered(status::SOURCE);
+        }
     }
 
     /// Ends before an event. What came before it is out first, if it is whole: the load takes its turn behind it, and whoever

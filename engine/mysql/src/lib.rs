@@ -26,6 +26,7 @@ pub mod ddl;
 pub mod definition;
 pub mod dump_error;
 mod error;
+pub mod extent;
 pub mod history;
 pub mod incremental;
 pub mod jsonb;

@@ -398,7 +398,8 @@ impl BinlogDecoder {
             return Ok(None);
         }
         self.reported = Some(position.clone());
-        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)), bytes }))
+        let committed_us = self.place.committed_us;
+        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)), bytes, committed_us }))
     }
 
     /// The end of the file that was left last, once after each, and whether that file has said so itself. Behind such an end
@@ -633,7 +634,9 @@ impl BinlogDecoder {
         self.end_transaction(event);
         let group = std::mem::take(&mut self.group);
         self.held.drop_group(group);
-        self.place.begin(event.at, gtid)
+        let transaction = self.place.begin(event.at, gtid);
+        transaction.committed_us = event::commit_time_us(event.header, event.body);
+        transaction
     }
 
     /// A group of MariaDB's begins.

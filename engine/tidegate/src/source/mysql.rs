@@ -38,7 +38,7 @@ use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
-use tidegate_model::status::{Phase, TableProgress};
+use tidegate_model::status::{self, Phase, Status, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
@@ -46,6 +46,7 @@ use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
+use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
 use tidegate_mysql::ledger::Ledger;
@@ -256,6 +257,10 @@ impl MysqlSource {
     /// Full load, then changes; and again, where a table has to be loaded behind that.
     pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
         let went_on = context.tracker.read(Checkpoint::has_begun);
+        let _watch = context.task.incremental.as_ref().map(|_| {
+            let (connect, status) = (self.look.connect.clone(), context.status.clone());
+            Watch::start(connect, &self.look.facts, status, &self.runtime)
+        });
         let mut position = self.begin(context)?;
         let mut reloads = Reloads::default();
         // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
@@ -721,7 +726,7 @@ impl MysqlSource {
             tables: &tables,
             options: &load_options,
             ledger: &ledger,
-            record: &Record(context.tracker),
+            record: &Record(context.tracker, context.status),
             emit: &|window| context.emitter.emit(window),
             start: &start,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
@@ -828,11 +833,14 @@ fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, Error>
     loop {
         let error = match ask() {
             Err(error) if error.is_transient() => error,
-            result => return result,
+            result => {
+                context.status.recovered(status::SOURCE);
+                return result;
+            }
         };
         let Some(pause) = outage.next_pause() else { return Err(error) };
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the source did not answer, and is asked again");
-        context.status.set_phase(Phase::Retrying { reason: error.to_string() });
+        context.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, &outage);
         if outage.wait(pause, || context.stop.is_stopped()) {
             return Err(Error::Stopped);
         }
@@ -943,7 +951,7 @@ pub(crate) fn event_bytes_max(task: &Task) -> usize {
 }
 
 /// The checkpoint's ledger is what a load writes down in.
-struct Record<'a>(&'a Tracker);
+struct Record<'a>(&'a Tracker, &'a Status);
 
 impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
@@ -988,6 +996,14 @@ impl LoadRecord for Record<'_> {
             ledger.gone(table, at);
             checkpoint.table_loaded(table);
         });
+    }
+
+    fn retrying(&self, reason: String, pause: Duration, retry: &Retry) {
+        self.1.retrying(status::SOURCE, reason, None, pause, retry);
+    }
+
+    fn recovered(&self) {
+        self.1.recovered(status::SOURCE);
     }
 }
 
