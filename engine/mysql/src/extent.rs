@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::connection::{self, ServerFacts, server_name_statement};
+use super::connection::{self, ServerFacts, executed_statement, server_name_statement};
 use super::wire::ConnectOptions;
 use tidegate_model::Coordinate;
 use tidegate_model::status::Status;
@@ -35,6 +35,7 @@ impl Watch {
             connect,
             is_mariadb: facts.version.is_mariadb,
             end_statement: facts.version.binlog_status_statement(),
+            has_gtids: facts.has_gtids(),
             retention_s: facts.binlog_retention_s(),
             status,
         };
@@ -61,6 +62,7 @@ struct Asker {
     connect: ConnectOptions,
     is_mariadb: bool,
     end_statement: &'static str,
+    has_gtids: bool,
     retention_s: Option<u64>,
     status: Arc<Status>,
 }
@@ -86,6 +88,10 @@ impl Asker {
         let end = end.and_then(|row| Some(Coordinate::new(row.get_opt::<String, _>(0)?.ok()?, number(&row, 1)?)));
         // Without a binlog nothing is followed.
         let end = end.unwrap_or_else(|| Coordinate::new("", 0));
+        let executed: Option<String> = match self.has_gtids {
+            true => connection.query_first(executed_statement(self.is_mariadb)).await?,
+            false => None,
+        };
         let before_us = now_us();
         let clock: Option<Row> =
             connection.query_first("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)").await?;
@@ -113,6 +119,7 @@ impl Asker {
             clock_ahead_us: theirs_us as i64 - ours_us as i64,
             server: known.server.clone(),
             end,
+            executed: executed.and_then(|set| set.parse().ok()).map(Arc::new),
             files: known.files.clone(),
             retention_s: self.retention_s,
         })

@@ -119,7 +119,7 @@ impl Follower<'_> {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
             }
-            info!(position = %position.coordinate, "incremental: reading the binlog");
+            info!(position = %position.place(), "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .passing(self.pass)
                 .with_folder(self.folder.to_owned())
@@ -140,7 +140,7 @@ impl Follower<'_> {
             let retry = outage.get_or_insert_with(|| Retry::new(self.retry));
             let Some(pause) = retry.next_pause() else { return Err(error) };
             let what = if let MysqlError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
-            warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
+            warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.place());
             self.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, retry);
             if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(Followed::Stopped);

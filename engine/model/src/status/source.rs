@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Coordinate;
+use crate::{Coordinate, GtidSet};
 
 /// More are of no use: older ones are passed, or commits tell more.
 const MARKS_MAX: usize = 64;
@@ -35,8 +35,8 @@ pub struct Mark {
 pub enum End {
     /// The source has said on the connection that is read that there is no more behind so many windows.
     Windows(u64),
-    /// Asked apart: its binlog ends there.
-    Binlog { server: Arc<str>, end: Coordinate },
+    /// Asked apart: its binlog ends there, and these transactions are executed.
+    Binlog { server: Arc<str>, end: Coordinate, executed: Option<Arc<GtidSet>> },
 }
 
 /// The source's binlog as it was last asked about.
@@ -49,6 +49,8 @@ pub struct Extent {
     /// The server's UUID, as in [`BinlogFile`](crate::BinlogFile).
     pub server: Arc<str>,
     pub end: Coordinate,
+    /// With GTIDs: the executed ones.
+    pub executed: Option<Arc<GtidSet>>,
     /// Each file with its size, the oldest first; asked less often.
     pub files: Arc<[(String, u64)]>,
     /// How long it keeps files; `None`: until somebody removes them.
@@ -82,7 +84,8 @@ impl Following {
 
     /// The source was asked about its binlog.
     pub fn asked(&self, extent: Extent) {
-        let end = End::Binlog { server: extent.server.clone(), end: extent.end.clone() };
+        let (server, end, executed) = (extent.server.clone(), extent.end.clone(), extent.executed.clone());
+        let end = End::Binlog { server, end, executed };
         self.mark(Mark { at_us: extent.at_us, end });
         self.lock().extent = Some(extent);
     }

@@ -362,7 +362,7 @@ impl MysqlSource {
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
-            info!(position = %position.coordinate, "going on where the last run ended");
+            info!(position = %position.place(), "going on where the last run ended");
             return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;

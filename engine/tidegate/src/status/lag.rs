@@ -65,9 +65,11 @@ impl Lag {
         }
         let is_passed = |end: &End| match end {
             End::Windows(windows) => counts.windows_delivered >= *windows,
-            End::Binlog { server, end } => {
-                delivered.is_some_and(|position| is_of(position, server) && reached(position) >= end)
-            }
+            End::Binlog { server, end, executed } => delivered.is_some_and(|position| {
+                let has_all =
+                    position.gtids.as_ref().zip(executed.as_deref()).is_some_and(|(ours, all)| ours.contains_set(all));
+                has_all || (is_of(position, server) && reached(position) >= end)
+            }),
         };
         let (passed, is_more) = following.take_passed(is_passed);
         let passed_us = passed.map_or(0, |mark| self.theirs(mark.at_us));
@@ -108,9 +110,8 @@ impl Lag {
     fn pace_at(&self, now: Instant) -> Pace {
         let since = |at: Option<(u64, Instant)>| at.map(|(_, at)| now.saturating_duration_since(at));
         match self.delay {
-            None if since(self.progress).is_some_and(|quiet| quiet > STUCK_AFTER) => Pace::Stuck,
+            _ if self.has_rest && since(self.progress).is_some_and(|quiet| quiet > STUCK_AFTER) => Pace::Stuck,
             None => Pace::Starting,
-            Some(_) if self.has_rest && since(self.progress).is_some_and(|quiet| quiet > STUCK_AFTER) => Pace::Stuck,
             Some(delay) if delay > CURRENT => Pace::Behind,
             Some(_) if !self.has_rest && since(self.message).is_none_or(|quiet| quiet > IDLE_AFTER) => Pace::Idle,
             Some(_) => Pace::Current,
@@ -138,7 +139,11 @@ impl Lag {
             delay_ms: self.delay.filter(|_| self.clock_ahead_us.is_some()).map(millis),
             delay_by_our_clock_ms: ours,
             clock_ahead_ms: self.clock_ahead_us.map(|ahead| ahead / 1000),
-            bytes_behind: extent.map(|(extent, position)| bytes_behind(extent, reached(position))),
+            // By GTIDs a task may be at the end, and know a place of before it.
+            bytes_behind: extent.map(|(extent, position)| match self.has_rest {
+                true => bytes_behind(extent, reached(position)),
+                false => 0,
+            }),
             purge: extent.map(|(extent, position)| Purge {
                 bytes: bytes_before(extent, reached(position)),
                 seconds: self.seconds_to_purge(extent, reached(position)),
@@ -207,7 +212,7 @@ mod tests {
         let files = [("binlog.000001", 1000), ("binlog.000002", 500), ("binlog.000003", 10)];
         let files = files.map(|(name, size)| (name.to_owned(), size)).into_iter().collect();
         let end = Coordinate::new("binlog.000002", offset);
-        Extent { at_us, clock_ahead_us, server: "us".into(), end, files, retention_s: Some(1000) }
+        Extent { at_us, clock_ahead_us, server: "us".into(), end, executed: None, files, retention_s: Some(1000) }
     }
 
     /// A task whose source's clock is so far ahead.
@@ -321,6 +326,20 @@ mod tests {
         assert_eq!(watched.at(1), (None, Pace::Starting));
         let extent = extent(T, 1, 0);
         assert_eq!(watched.lag.incremental(Some(&extent), Some(&watched.position)).bytes_behind, None);
+    }
+
+    /// After a failover, or at a start whose file is only known by its name.
+    #[test]
+    fn by_gtids_a_task_is_at_the_end_wherever_that_is() {
+        let mut watched = Watched::new(0);
+        let set = |text: &str| Some(text.parse().unwrap());
+        watched.position.gtids = set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20");
+        watched.position.file = Some(BinlogFile { server: "others".into(), made_s: 1 });
+        let asked = |executed: &str| Extent { executed: set(executed).map(std::sync::Arc::new), ..extent(T, 900, 0) };
+        watched.following.asked(asked("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-21"));
+        assert_eq!(watched.at(1), (None, Pace::Starting));
+        watched.following.asked(asked("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20"));
+        assert_eq!(watched.at(2), (Some(0), Pace::Idle));
     }
 
     #[test]

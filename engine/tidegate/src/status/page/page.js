@@ -81,7 +81,7 @@ function chart(name, value, unit) {
   });
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("preserveAspectRatio", "none");
-  const parts = [[0, unit(0)], [top / 2, unit(top / 2)], [top, unit(top)]].flatMap(([number, label]) => [
+  const parts = [[0, "0"], [top / 2, unit(top / 2)], [top, unit(top)]].flatMap(([number, label]) => [
     shape("line", { class: "grid", x1: 0, x2: width, y1: y(number), y2: y(number) }),
     label_at(4, y(number) - 3, label, svg),
   ]);
@@ -145,7 +145,7 @@ function show(report) {
     else $("phase-" + name).removeAttribute("aria-current");
   });
   text("starting-note", report.phase === "starting" ? report.awaits || "" : time(report.started_ms));
-  const left = load && load.seconds_left !== null ? `, about ${duration(1000 * load.seconds_left)} left` : "";
+  const left = load && phase === "full_load" && load.seconds_left !== null ? `, about ${duration(1000 * load.seconds_left)} left` : "";
   text("full_load-note", load ? `${load.tables_done} of ${load.tables_total} tables, ${count(load.rows)} rows${left}` : "");
   text("incremental-note", incremental && incremental.position ? `${incremental.position.file}:${incremental.position.offset}` : "");
 
@@ -155,8 +155,11 @@ function show(report) {
   text("messages", count(total.messages));
   text("rate", count(total.messages_per_s));
   text("bytes", bytes(total.bytes_per_s));
-  text("memory", `${bytes(memory.used_bytes)} of ${bytes(memory.budget_bytes)}`);
+  text("memory", bytes(memory.used_bytes));
+  text("memory-of", ", of " + bytes(memory.budget_bytes));
 
+  // Open while it matters, and whoever opens or closes it afterwards has the say.
+  if (last === null || last.phase !== report.phase) $("load-details").open = report.phase === "full_load";
   stages(report);
   tables(load, report.phase === "full_load");
   notes("retries", report.retries, (retry) => {
@@ -247,8 +250,8 @@ function take(report) {
     });
     points = points.filter((point) => point.time_ms > report.time_ms - SPAN_MS);
   }
-  last = report;
   show(report);
+  last = report;
   draw();
 }
 
