@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::harness::http::Http;
 use super::harness::world::mysql_source;
-use super::harness::{Ended, Private, Servers, TaskFile, Tidegate, World};
+use super::harness::{Ended, Private, Servers, TaskFile, Tidegate, World, wait_for};
 
 const ROWS: u64 = 1000;
 
@@ -188,9 +188,9 @@ fn a_token_is_asked_for_and_slow_clients_stop_nobody() {
     assert!(!output.contains("the-token-of-this-task"), "{output}");
 }
 
-/// A server in another time zone goes away: the task says so, and how late it is, at its start too.
+/// A server in another time zone goes away: the task says so, and how late it is, at its start too. And it is told to pause.
 #[test]
-fn who_is_away_is_named_until_it_is_back() {
+fn a_task_that_waits_says_for_what() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up_in_zone(&["mysql-gtid"], "", "Asia/Tokyo");
     let (mut world, mut task) = world("status_away", private.mysql(), &servers.kafka);
@@ -209,8 +209,47 @@ fn who_is_away_is_named_until_it_is_back() {
     assert!(report["problems"].as_array().unwrap().iter().any(|problem| problem["level"] == "warn"), "{report}");
     assert_eq!(http.ask("GET", "/ready", &[]).0, 503);
     assert_eq!(metric(&http.get("/metrics"), "tidegate_retrying{of=\"source\"}"), 1.0);
-    // Going on, it waits for the server before anything else, and says so.
+    private.start("mysql");
+    world.reconnect();
+    http.until(&mut engine, "it is back", |report| is_caught_up(report) && report["retries"] == Value::Array(vec![]));
+
+    // Paused, it has no connection to the binlog, and keeps its place.
+    let path = task.write();
+    let tell = |word: &str| Tidegate::spawn([word.as_ref(), path.as_os_str()]).wait();
+    let ended = tell("pause");
+    assert!(ended.status.success(), "{}", ended.output);
+    let is_quiet = |report: &Value| {
+        report["phase"] == "paused" && report["stages"].as_array().unwrap().iter().all(|stage| stage["windows"] == 0)
+    };
+    let messages = http.until(&mut engine, "paused", is_quiet)["total"]["messages"].as_u64().unwrap();
+    let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    wait_for("the dump has ended", || (world.mysql.query_one::<u64>(dumps) == 0).then_some(()));
+    world.mysql.run("INSERT INTO rows_ VALUES (6000, 'while it is paused')");
+    // By the clock of those who watch: the source has more, and it does not come.
+    http.until(&mut engine, "the delay grows", |report| report["incremental"]["delay_ms"].as_u64() > Some(0));
+    assert_eq!(http.status()["total"]["messages"], messages);
+    assert!(status(&task, &[]).output.contains("paused: "));
+    assert_eq!(http.ask("GET", "/ready", &[]).0, 503);
+    assert_eq!(http.ask("POST", "/resume", &[]).0, 403);
+    assert_eq!(http.ask("POST", "/resume", &[("x-tidegate", "test")]).0, 200);
+    http.until(&mut engine, "all is delivered", |report| {
+        is_caught_up(report) && report["total"]["messages"] == messages + 1
+    });
+    // A pause ends with the run: by a kill, and by a signal, which it hears.
+    assert!(tell("pause").status.success());
+    http.until(&mut engine, "paused again", is_quiet);
     engine.kill_9();
+    world.mysql.run("INSERT INTO rows_ VALUES (6001, 'after the kill')");
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    http.until(&mut engine, "it reads", |report| is_caught_up(report) && report["total"]["messages"] == 1);
+    assert!(tell("pause").status.success());
+    http.until(&mut engine, "paused for the last time", is_quiet);
+    engine.terminate(libc::SIGTERM);
+    assert_eq!(tell("resume").status.code(), Some(2));
+
+    // Going on, it waits for the server before anything else, and says so.
+    private.stop("mysql");
     let mut engine = Tidegate::run(&task);
     let http = Http::of(&mut engine);
     let report = http.until(&mut engine, "the start waits", |report| report["retries"][0]["of"] == "source");
@@ -254,6 +293,7 @@ fn the_log_is_text_or_json_and_exit_codes_tell_how_it_ended() {
     let last: Value = serde_json::from_str(ended.output.lines().last().expect("it says why")).expect("JSON");
     assert!(last["level"] == "ERROR" && last["message"].as_str().unwrap().contains("denied"), "{last}");
     task.source = "{mysql: \"mysql://tide@127.0.0.1:1\"}".to_owned();
+    task.more = "retry: {connection: 0s}".to_owned();
     assert_eq!(run(&task, &[]).status.code(), Some(75));
     task.format = "xml".to_owned();
     assert_eq!(run(&task, &[]).status.code(), Some(1));

@@ -103,6 +103,7 @@ pub enum Followed {
 enum Break {
     /// Something has to be done before reading goes on.
     Due(TableName, Turn, Coordinate),
+    Paused,
     Arrived,
 }
 
@@ -119,6 +120,16 @@ impl Follower<'_> {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
             }
+            if self.stop.is_paused() {
+                self.status.set_phase(Phase::Paused);
+                info!(position = %position.place(), "paused");
+                self.stop.wait_while_paused();
+                // The time for trying again does not run while nobody tries.
+                self.is_over(&mut outage);
+                if self.stop.is_stopped() {
+                    return Ok(Followed::Stopped);
+                }
+            }
             info!(position = %position.place(), "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .passing(self.pass)
@@ -127,6 +138,7 @@ impl Follower<'_> {
                 .with_row_bytes(self.row_bytes.clone());
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
+                Ok(Some(Break::Paused)) => continue,
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
                 Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
@@ -163,8 +175,17 @@ impl Follower<'_> {
         // When the server said that it has no more.
         let mut at_end_us: Option<u64> = None;
         while !self.stop.is_stopped() {
+            // What has been read is sent first, so that it is not read again. The connection ends here.
+            if self.stop.is_paused() {
+                self.emit(decoder, position)?;
+                return Ok(Some(Break::Paused));
+            }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
-            let packet = packets.next(wait).map_err(|error| match error {
+            // One that is there already is not waited for.
+            let idle = (!packets.buffered()).then(|| self.status.stages.idle.begin());
+            let next = packets.next(wait);
+            drop(idle);
+            let packet = next.map_err(|error| match error {
                 WireError::PacketTooLarge { .. } => {
                     MysqlError::EventTooLarge { at: decoder.coordinate().clone(), error }
                 }
@@ -204,10 +225,7 @@ impl Follower<'_> {
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }
-                Packet::Idle => {
-                    self.status.stages.idled(wait);
-                    opened.is_some()
-                }
+                Packet::Idle => opened.is_some(),
                 Packet::End => unreachable!("a dump that waits ends with an error"),
             };
             if ends {

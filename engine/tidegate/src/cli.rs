@@ -1,7 +1,7 @@
 //! The command line: what the user typed, and which function answers it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -35,7 +35,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
     0  done: a run has come to its end, or was told to stop and has delivered and stored all that it had read
     1  somebody has to do something: the error and its hint say what
-    2  findings: `check` found what would stop the task, or `status` no run of it
+    2  findings: `check` found what would stop the task, or `status`, `pause`, `resume` no run of it
    75  to be tried again as it is: servers, brokers or the disk were away for longer than the task waits
   130  interrupted: a second signal ended it at once; the next run goes on from what is stored";
 
@@ -86,6 +86,10 @@ enum Command {
         #[arg(short, long)]
         watch: bool,
     },
+    /// Tells a run on this machine to read nothing more, and to deliver what it has; its connections to the source's binlog end.
+    Pause { task: PathBuf },
+    /// Tells a run that is paused to go on.
+    Resume { task: PathBuf },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -160,6 +164,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             }
             Ok(Outcome::Findings)
         }
+        Command::Pause { task } => tell(task, true),
+        Command::Resume { task } => tell(task, false),
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
@@ -169,6 +175,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             Ok(Outcome::Done)
         }
     }
+}
+
+fn tell(task: &Path, is_pause: bool) -> Result<Outcome, Error> {
+    let task = config::load(task)?;
+    let told = task::runtime()?.block_on(client::tell(&task, is_pause))?;
+    match &told {
+        Some(answer) => say(&format!("task {}: {}", task.name, String::from_utf8_lossy(answer))),
+        None => say(&format!("task {} is not running\n", task.name)),
+    }
+    Ok(if told.is_some() { Outcome::Done } else { Outcome::Findings })
 }
 
 /// Says why it failed, and what to do about it.

@@ -46,7 +46,7 @@ pub fn run(task: Task, consent: &Consent, screen: Screen, problems: Problems) ->
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime).map_err(Error::Runtime)?;
-    let monitor = Monitor::new(&task.name, Arc::new(Status::default()), problems);
+    let monitor = Monitor::new(&task.name, Arc::new(Status::default()), stop.clone(), problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
     let serve = || Server::start(&task, &monitor, runtime.handle());
@@ -61,7 +61,7 @@ pub fn run_with(
     status: Arc<Status>,
     stop: Stop,
 ) -> Result<Summary, Error> {
-    let monitor = Monitor::new(&task.name, status, Problems::default());
+    let monitor = Monitor::new(&task.name, status, stop.clone(), Problems::default());
     run_watched(&task, consent, runtime, &monitor, stop, || Ok(()))
 }
 

@@ -24,6 +24,8 @@ pub enum Phase {
     },
     FullLoad,
     Incremental,
+    /// Somebody wants it so: nothing is read, and what was read is delivered.
+    Paused,
     /// What was read is delivered, and nothing is read.
     Draining,
 }

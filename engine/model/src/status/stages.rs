@@ -24,8 +24,8 @@ pub struct Stages {
     pub deliver: Stage,
     /// Readers that wait until there is room for a window.
     pub waiting: Busy,
-    /// Nanoseconds in which the one who follows changes waited for some.
-    idle_ns: AtomicU64,
+    /// Who follows changes waits for some.
+    pub idle: Busy,
     pub readers: AtomicUsize,
     pub encode_threads: AtomicUsize,
 }
@@ -40,17 +40,6 @@ pub struct Stage {
     pub busy: Busy,
     /// Windows that can be in it and in the queue before it. 0: as many as there is memory for.
     pub capacity: AtomicUsize,
-}
-
-impl Stages {
-    /// No change has come for so long.
-    pub fn idled(&self, idle: Duration) {
-        self.idle_ns.fetch_add(idle.as_nanos() as u64, Relaxed);
-    }
-
-    pub fn idle(&self) -> Duration {
-        Duration::from_nanos(self.idle_ns.load(Relaxed))
-    }
 }
 
 impl Stage {

@@ -190,6 +190,14 @@ pub trait LoadRecord: Sync {
 
     /// It is there again.
     fn recovered(&self) {}
+
+    /// Whether no further chunk is to be read for now.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    /// Returns when that is over.
+    fn wait_while_paused(&self) {}
 }
 
 /// A ledger in memory, for loads that are not continued after a restart.

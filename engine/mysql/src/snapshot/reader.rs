@@ -83,6 +83,11 @@ impl<'a> Reader<'a> {
 
     /// The view of the job before ends with the begin of the next one. Nothing else is done, and nothing waited for, while it is open.
     fn next_job(&mut self) -> Option<Job> {
+        let record = self.run.load.record;
+        if record.is_paused() {
+            self.end_view();
+            record.wait_while_paused();
+        }
         match self.run.job(self.chunks_per_view) {
             Some(Job::Read(job)) => Some(Job::Read(job)),
             other => {

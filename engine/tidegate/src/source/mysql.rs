@@ -39,7 +39,7 @@ use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, Watermark};
+use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
@@ -726,7 +726,7 @@ impl MysqlSource {
             tables: &tables,
             options: &load_options,
             ledger: &ledger,
-            record: &Record(context.tracker, context.status),
+            record: &Record { tracker: context.tracker, status: context.status, stop: context.stop },
             emit: &|window| context.emitter.emit(window),
             start: &start,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
@@ -951,18 +951,22 @@ pub(crate) fn event_bytes_max(task: &Task) -> usize {
 }
 
 /// The checkpoint's ledger is what a load writes down in.
-struct Record<'a>(&'a Tracker, &'a Status);
+struct Record<'a> {
+    tracker: &'a Tracker,
+    status: &'a Status,
+    stop: &'a Stop,
+}
 
 impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_table(table, key.clone(), definition);
         });
     }
 
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_chunk(table, range)
         })
@@ -975,7 +979,7 @@ impl LoadRecord for Record<'_> {
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.0
+        self.tracker
             .update_durably(|checkpoint| {
                 let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
                 ledger.begin(table, chunks, low, Some(high));
@@ -984,14 +988,14 @@ impl LoadRecord for Record<'_> {
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.begin_again(table, key.clone(), definition)
         })
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.gone(table, at);
             checkpoint.table_loaded(table);
@@ -999,11 +1003,21 @@ impl LoadRecord for Record<'_> {
     }
 
     fn retrying(&self, reason: String, pause: Duration, retry: &Retry) {
-        self.1.retrying(status::SOURCE, reason, None, pause, retry);
+        self.status.retrying(status::SOURCE, reason, None, pause, retry);
     }
 
     fn recovered(&self) {
-        self.1.recovered(status::SOURCE);
+        self.status.recovered(status::SOURCE);
+    }
+
+    fn is_paused(&self) -> bool {
+        self.stop.is_paused()
+    }
+
+    fn wait_while_paused(&self) {
+        self.status.set_phase(Phase::Paused);
+        self.stop.wait_while_paused();
+        self.status.set_phase(Phase::FullLoad);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `tidegate status`: asks a running task by its socket.
+//! `tidegate status`, `pause` and `resume`: ask a running task by its socket.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 
 use super::report::{Report, VERSION};
+use super::server::INTENT;
 use super::{socket, words};
 use crate::config::Task;
 
@@ -38,6 +39,16 @@ impl StatusError {
 
 /// What a running task says of itself, as JSON; `None` if it does not run.
 pub async fn ask(task: &Task) -> Result<Option<Bytes>, StatusError> {
+    request(task, Request::get("/status")).await
+}
+
+/// Tells a running task to pause, or to go on. What it says to that; `None` if it does not run.
+pub async fn tell(task: &Task, is_pause: bool) -> Result<Option<Bytes>, StatusError> {
+    let path = if is_pause { "/pause" } else { "/resume" };
+    request(task, Request::post(path).header(INTENT, "cli")).await
+}
+
+async fn request(task: &Task, request: hyper::http::request::Builder) -> Result<Option<Bytes>, StatusError> {
     let failed = |error| StatusError::Socket { folder: task.state.display().to_string(), error };
     let Some(stream) = socket::connect(&task.state).map_err(failed)? else { return Ok(None) };
     stream.set_nonblocking(true).map_err(failed)?;
@@ -46,7 +57,7 @@ pub async fn ask(task: &Task) -> Result<Option<Bytes>, StatusError> {
     let asked = async {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
-        let request = Request::get("/status").header("host", "localhost").body(Empty::<Bytes>::new());
+        let request = request.header("host", "localhost").body(Empty::<Bytes>::new());
         let request = request.expect("a request without anything that could be wrong");
         let answer = async {
             let response = sender.send_request(request).await.map_err(silent)?;

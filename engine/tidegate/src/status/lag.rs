@@ -8,7 +8,8 @@
 //!
 //! *A large transaction* was committed at one moment and takes minutes to read: until its end is delivered, all of it counts as not
 //! delivered. *Clocks* differ: commits bear the source's time, so the source's time is what they are compared with; what the
-//! comparison with ours would say stands beside it.
+//! comparison with ours would say stands beside it. *A source that is away* may have anything: all that is known is up to when the
+//! topics are complete.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(super) struct Counts {
     pub(super) windows_read: u64,
     pub(super) windows_delivered: u64,
     pub(super) messages: u64,
+    /// The source does not answer: nobody knows what it has.
+    pub(super) is_away: bool,
 }
 
 /// What is remembered between two judgements.
@@ -74,7 +77,7 @@ impl Lag {
         let (passed, is_more) = following.take_passed(is_passed);
         let passed_us = passed.map_or(0, |mark| self.theirs(mark.at_us));
         self.complete_us = self.complete_us.max(following.delivered_us()).max(passed_us);
-        self.has_rest = is_more || counts.windows_read > counts.windows_delivered;
+        self.has_rest = is_more || counts.is_away || counts.windows_read > counts.windows_delivered;
         self.delay = match self.complete_us {
             0 => None,
             _ if !self.has_rest => Some(Duration::ZERO),
@@ -316,6 +319,21 @@ mod tests {
         assert_eq!(watched.at(6), (Some(0), Pace::Idle));
         // Without anybody asked, the source's clock is not known.
         assert_eq!(watched.lag.incremental(None, None).delay_ms, None);
+    }
+
+    #[test]
+    fn of_a_source_that_is_away_nobody_knows_what_it_has() {
+        let mut watched = Watched::new(HOUR);
+        watched.asked(0, 100);
+        watched.delivered(0, 100);
+        assert_eq!(watched.at(1), (Some(0), Pace::Current));
+        watched.counts.is_away = true;
+        watched.following.not_asked();
+        assert_eq!(watched.at(5), (Some(5), Pace::Current));
+        assert_eq!(watched.at(40), (Some(40), Pace::Stuck));
+        watched.counts.is_away = false;
+        watched.asked(41, 100);
+        assert_eq!(watched.at(41).0, Some(0));
     }
 
     #[test]

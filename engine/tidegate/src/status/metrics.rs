@@ -6,7 +6,7 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -27,20 +27,22 @@ pub fn text(report: Report) -> Result<String, fmt::Error> {
 #[derive(Debug)]
 struct Told(Report);
 
-const PHASES: [(Phase, &str); 4] = [
+const PHASES: [(Phase, &str); 5] = [
     (Phase::Starting, "starting"),
     (Phase::FullLoad, "full_load"),
     (Phase::Incremental, "incremental"),
+    (Phase::Paused, "paused"),
     (Phase::Draining, "draining"),
 ];
 
-const PACES: [(Pace, &str); 6] = [
+const PACES: [(Pace, &str); 7] = [
     (Pace::Starting, "starting"),
     (Pace::Loading, "loading"),
     (Pace::Idle, "idle"),
     (Pace::Current, "current"),
     (Pace::Behind, "behind"),
     (Pace::Stuck, "stuck"),
+    (Pace::Paused, "paused"),
 ];
 
 impl Collector for Told {
@@ -137,6 +139,17 @@ enum Kind {
     Info,
 }
 
+impl Kind {
+    fn encode(self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        match self {
+            Kind::Number(value) => ConstGauge::new(value).encode(encoder),
+            Kind::Flag(flag) => ConstGauge::new(f64::from(u8::from(flag))).encode(encoder),
+            Kind::Info => ConstGauge::new(1.0_f64).encode(encoder),
+            Kind::Counted(count) => ConstCounter::new(count).encode(encoder),
+        }
+    }
+}
+
 type Labelled<'l> = (&'l [(&'l str, &'l str)], Kind);
 
 fn each<'l, const N: usize>(values: &'l [([(&'l str, &'l str); N], Kind)]) -> impl Iterator<Item = Labelled<'l>> {
@@ -166,15 +179,11 @@ impl Out<'_, '_> {
         let (gauge, counter) = (ConstGauge::new(0.0_f64), ConstCounter::new(0_u64));
         let kind = if matches!(first, Kind::Counted(_)) { counter.metric_type() } else { gauge.metric_type() };
         let name = if matches!(first, Kind::Info) { format!("{name}_info") } else { name.to_owned() };
-        // The registry ends it with a full stop where it registers a metric, and not here.
         let mut metric = self.0.encode_descriptor(&name, help, unit.as_ref(), kind)?;
         for (labels, kind) in values {
-            let encoder = metric.encode_family(&labels)?;
-            match kind {
-                Kind::Number(value) => ConstGauge::new(value).encode(encoder)?,
-                Kind::Flag(flag) => ConstGauge::new(f64::from(u8::from(flag))).encode(encoder)?,
-                Kind::Info => ConstGauge::new(1.0_f64).encode(encoder)?,
-                Kind::Counted(count) => ConstCounter::new(count).encode(encoder)?,
+            match labels.is_empty() {
+                true => return kind.encode(metric),
+                false => kind.encode(metric.encode_family(&labels)?)?,
             }
         }
         Ok(())

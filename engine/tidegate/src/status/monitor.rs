@@ -12,7 +12,7 @@ use super::report::{FullLoad, Memory, Pace, Phase, Point, Report, Retry, Stage, 
 use crate::checkpoint::Tracker;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
-use tidegate_model::{Position, TableName};
+use tidegate_model::{Position, Stop, TableName};
 use tidegate_sink::Topics;
 
 /// Between two looks.
@@ -33,6 +33,7 @@ pub struct Monitor {
     task: String,
     started_ms: u64,
     status: Arc<Status>,
+    stop: Stop,
     problems: Problems,
     /// Known once the task has started.
     parts: OnceLock<Parts>,
@@ -82,11 +83,12 @@ const SEND: usize = 2;
 const DELIVER: usize = 3;
 
 impl Monitor {
-    pub fn new(task: &str, status: Arc<Status>, problems: Problems) -> Arc<Monitor> {
+    pub fn new(task: &str, status: Arc<Status>, stop: Stop, problems: Problems) -> Arc<Monitor> {
         let monitor = Monitor {
             task: task.to_owned(),
             started_ms: now_us() / 1000,
             status,
+            stop,
             problems,
             parts: OnceLock::new(),
             seen: Mutex::default(),
@@ -98,6 +100,11 @@ impl Monitor {
 
     pub fn status(&self) -> &Arc<Status> {
         &self.status
+    }
+
+    /// What tells the task to pause.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// The task has started with these.
@@ -132,10 +139,14 @@ impl Monitor {
             windows_read: look.stages[READ].windows,
             windows_delivered: look.stages[DELIVER].windows,
             messages: look.stages[DELIVER].rows,
+            is_away: self.status.retries().contains_key(status::SOURCE),
         };
         seen.lag.judge(&self.status.following, position.as_ref(), counts);
         seen.position = position;
-        look.delay = seen.lag.delay().filter(|_| self.status.phase() == status::Phase::Incremental);
+        look.delay = seen
+            .lag
+            .delay()
+            .filter(|_| matches!(self.status.phase(), status::Phase::Incremental | status::Phase::Paused));
         seen.looks.push_back(look);
         while seen.looks.front().is_some_and(|first| look.at.duration_since(first.at) > HISTORY) {
             seen.looks.pop_front();
@@ -162,7 +173,7 @@ impl Monitor {
             time_ms: now_us() / 1000,
             stages: [read, encode, send, deliver],
             waiting: stages.waiting.total(),
-            idle: stages.idle(),
+            idle: stages.idle.total(),
             delay: None,
         }
     }
@@ -205,6 +216,7 @@ impl Monitor {
                 status::Phase::Starting { .. } => Phase::Starting,
                 status::Phase::FullLoad => Phase::FullLoad,
                 status::Phase::Incremental => Phase::Incremental,
+                status::Phase::Paused => Phase::Paused,
                 status::Phase::Draining => Phase::Draining,
             },
             pace,
@@ -243,6 +255,7 @@ impl Monitor {
             status::Phase::Starting { .. } => Pace::Starting,
             status::Phase::FullLoad if lag.is_stuck(true) => Pace::Stuck,
             status::Phase::FullLoad => Pace::Loading,
+            status::Phase::Paused => Pace::Paused,
             status::Phase::Draining if lag.is_stuck(true) => Pace::Stuck,
             status::Phase::Draining => Pace::Current,
             status::Phase::Incremental => lag.pace(),
@@ -406,7 +419,7 @@ mod tests {
     fn monitor() -> Arc<Monitor> {
         let status = Arc::new(Status::default());
         status.stages.encode_threads.store(2, Relaxed);
-        Monitor::new("shop", status, Problems::default())
+        Monitor::new("shop", status, Stop::default(), Problems::default())
     }
 
     fn progress(table: &str, rows: u64, estimated_rows: u64, done: bool) -> TableProgress {

@@ -42,6 +42,8 @@ pub enum Phase {
     Starting,
     FullLoad,
     Incremental,
+    /// Told to pause: what was read is delivered, and nothing is read.
+    Paused,
     /// Told to stop: what was read is delivered.
     Draining,
 }
@@ -62,6 +64,8 @@ pub enum Pace {
     Behind,
     /// Something is to be delivered, and nothing has been for a while.
     Stuck,
+    /// Somebody wants it so.
+    Paused,
 }
 
 /// Of this run.

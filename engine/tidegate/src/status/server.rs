@@ -7,12 +7,16 @@
 //! /metrics    the report as OpenMetrics text
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
+//! POST /pause, /resume
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
 //! `Basic`, for which browsers ask; without a token anybody on this machine, since other addresses are refused then
 //! ([`config`](crate::config)). A page elsewhere must not look through a browser on this machine: without a token, a request for another
 //! host than an address or `localhost` is refused, however that name was resolved.
+//!
+//! *Who may act.* The same. Since a browser sends along what it knows of the task, whatever page asks it to, a request that does
+//! something must bear the header `X-Tidegate`: a page elsewhere cannot send it without asking first, and is not answered then.
 //!
 //! *Slow clients* hold a connection each, of which there are few, and nothing else: what is not sent is not remembered, a reader of
 //! events who comes back from a pause gets the newest one. Connections end with the runtime, and so with the task.
@@ -166,8 +170,11 @@ fn answer(request: &Request<Incoming>, monitor: &Arc<Monitor>, access: &Access) 
     if let Some(refused) = access.refuse(request.headers()).filter(|_| !is_probe) {
         return refused;
     }
+    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume") {
+        return act(request, monitor);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are known here\n");
+        return text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are known here, and POST of /pause and /resume\n");
     }
     match path {
         "/" => {
@@ -192,6 +199,27 @@ fn answer(request: &Request<Incoming>, monitor: &Arc<Monitor>, access: &Access) 
             text(code, if is_ready { "ready\n" } else { "not ready\n" })
         }
         _ => text(StatusCode::NOT_FOUND, "there is / /status /history /events /metrics /health /ready\n"),
+    }
+}
+
+/// The header that only who means it can send.
+pub(super) const INTENT: &str = "x-tidegate";
+
+fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
+    if !request.headers().contains_key(INTENT) {
+        return text(StatusCode::FORBIDDEN, "the header X-Tidegate is missing\n");
+    }
+    match request.uri().path() {
+        "/pause" => {
+            info!("told to pause: what was read is delivered, and nothing is read");
+            monitor.stop().pause();
+            text(StatusCode::OK, "told to pause\n")
+        }
+        _ => {
+            info!("told to go on");
+            monitor.stop().resume();
+            text(StatusCode::OK, "told to go on\n")
+        }
     }
 }
 
@@ -318,7 +346,8 @@ mod tests {
         assert!(!PAGE.contains(" style=") && !PAGE.contains("onclick="), "the policy forbids it");
         assert!(PAGE.contains("/page.css") && PAGE.contains("/page.js"));
         for id in PAGE_JS.split("$(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(PAGE.contains(&format!("id=\"{id}\"")), "{id}");
+            // Of one that is put together, the begin.
+            assert!(PAGE.contains(&format!("id=\"{id}")), "{id}");
         }
     }
 }

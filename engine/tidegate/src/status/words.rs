@@ -37,6 +37,16 @@ pub fn line(report: &Report) -> String {
             count(total.messages_per_s as u64),
             bytes_text(total.bytes_per_s),
         ),
+        Phase::Paused => {
+            let left: u64 = report.stages.iter().map(|stage| stage.windows).sum();
+            match left {
+                0 => format!(
+                    "paused: {} messages delivered, nothing is read until `tidegate resume`",
+                    count(total.messages)
+                ),
+                _ => "pausing: what was read is delivered".to_owned(),
+            }
+        }
         Phase::Draining => {
             format!("draining: {} messages delivered, {}/s", count(total.messages), bytes_text(total.bytes_per_s))
         }
@@ -64,7 +74,7 @@ fn pace(report: &Report) -> String {
         Pace::Behind => format!("behind, {late}{rest}"),
         Pace::Stuck if late.is_empty() => "stuck: nothing has been delivered for a while".to_owned(),
         Pace::Stuck => format!("stuck, {late}{rest}"),
-        Pace::Loading | Pace::Starting => "reading".to_owned(),
+        Pace::Loading | Pace::Starting | Pace::Paused => "reading".to_owned(),
     }
 }
 
@@ -310,6 +320,15 @@ pub(super) mod tests {
             line(&report),
             "starting: waiting for the brokers; the sink is away for 65 s, next try in 2 s, 11 h until the task gives up: no answer"
         );
+    }
+
+    #[test]
+    fn a_pause_is_over_when_all_is_delivered() {
+        let mut report = report();
+        (report.phase, report.pace) = (Phase::Paused, Pace::Paused);
+        assert_eq!(line(&report), "paused: 1.2 M messages delivered, nothing is read until `tidegate resume`");
+        report.stages[3].windows = 2;
+        assert_eq!(line(&report), "pausing: what was read is delivered");
     }
 
     #[test]

@@ -61,12 +61,12 @@ function bar(share, label) {
 // --- charts ---
 
 // One line over the last quarter of an hour. Where nothing is known the line is broken.
-function chart(name, value, unit) {
+function chart(name, value, unit, least) {
   const [width, height, foot] = [600, 140, 18];
   const svg = $("chart-" + name);
   const end = points.length ? points[points.length - 1].time_ms : Date.now();
   const known = points.filter((point) => value(point) !== null);
-  const top = scaleTop(Math.max(1, ...known.map(value)));
+  const top = scaleTop(Math.max(least, ...known.map(value)));
   const x = (point) => width * (1 - (end - point.time_ms) / SPAN_MS);
   const y = (number) => height - foot - (height - foot - 12) * (number / top);
   let curve = "", area = "", from = null;
@@ -117,12 +117,14 @@ function label_at(x, y, content, svg, anchor = "start") {
 
 const WORDS = {
   starting: "starting", loading: "loading", idle: "idle, caught up", current: "up to date", behind: "behind", stuck: "stuck",
+  paused: "paused",
 };
 const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
 
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
+  if (report.phase === "paused") return report.stages.some((stage) => stage.windows > 0) ? "what was read is delivered" : "nothing is read; the place is kept";
   if (report.phase === "draining") return "told to stop: what was read is delivered first";
   if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
   if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
@@ -137,7 +139,10 @@ function show(report) {
   $("pace").className = "pace " + report.pace;
   text("says", says(report));
 
-  const phase = report.phase === "draining" ? (incremental ? "incremental" : "full_load") : report.phase;
+  const isPaused = report.phase === "paused";
+  $("pause").hidden = report.phase === "draining" || report.phase === "starting";
+  text("pause", isPaused ? "Go on" : "Pause");
+  const phase = report.phase === "draining" || isPaused ? (incremental ? "incremental" : "full_load") : report.phase;
   PHASES.forEach((name, index) => {
     const now = PHASES.indexOf(phase);
     $("phase-" + name).className = index < now ? "done" : index === now ? "now" : "";
@@ -239,7 +244,7 @@ function details(report) {
 
 function take(report) {
   heardAt = Date.now();
-  const incremental = report.phase === "incremental" && report.incremental;
+  const { incremental } = report;
   // Another process counts anew.
   if (last && last.process === report.process && report.time_ms > last.time_ms) {
     const seconds = (report.time_ms - last.time_ms) / 1000;
@@ -256,8 +261,8 @@ function take(report) {
 }
 
 function draw() {
-  chart("delay", (point) => point.delay_ms, duration);
-  chart("rate", (point) => point.messages_per_s, count);
+  chart("delay", (point) => point.delay_ms, (ms) => (ms === 0 ? "none" : duration(ms)), 1000);
+  chart("rate", (point) => point.messages_per_s, count, 10);
 }
 
 async function start() {
@@ -273,5 +278,11 @@ async function start() {
   }, 1000);
 }
 
+$("pause").addEventListener("click", async () => {
+  const path = last && last.phase === "paused" ? "/resume" : "/pause";
+  // The header shows that this page means it, and no other one.
+  const answer = await fetch(path, { method: "POST", headers: { "X-Tidegate": "page" } }).then((told) => told.text(), String);
+  text("answer", answer.trim());
+});
 addEventListener("resize", draw);
 start().catch(() => { heardAt = 0; });
