@@ -1,6 +1,6 @@
 //! What a column is, from the words that define it.
 
-use super::super::binlog::table_map::{bytes_per_character, quoted};
+use super::super::binlog::{bytes_per_character, quoted};
 use super::super::catalog::parse_type;
 use super::super::charset::Charset;
 use super::cursor::{Cursor, Read};

@@ -14,7 +14,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::view::text;
 use super::*;
 use crate::catalog::{CatalogError, CatalogTable, Selection, read_tables};
-use crate::connection::{self, Severity, check, quote_identifier};
+use crate::check::{Severity, check};
+use crate::chunks::KeyValue;
+use crate::connection::{self, quote_identifier};
 use crate::ledger::{ChunkState, TableChunks};
 use crate::test_server;
 use crate::wire::TextResult;
@@ -414,6 +416,35 @@ fn every_kind_of_key_is_cut_and_found_again() {
             assert!(found.iter().flatten().all(|&found| found == chunk), "{columns}: chunk {chunk} is {found:?}");
         }
     }
+}
+
+/// Chunks that are left after a restart may have gaps between them: what lies there was read.
+#[test]
+fn only_chunks_side_by_side_are_read_at_once() {
+    let range = |lower: Option<i128>, upper: Option<i128>| {
+        let key = |value: Option<i128>| value.map(|value| vec![KeyValue::Int(value)]);
+        KeyRange { lower: key(lower), upper: key(upper) }
+    };
+    let chunks = [
+        (0, range(None, Some(1))),
+        (1, range(Some(1), Some(2))),
+        (4, range(Some(2), Some(3))),
+        (5, range(Some(4), Some(5))),
+        (6, range(Some(5), None)),
+        (7, range(None, Some(9))),
+    ];
+    let mut left = &chunks[..];
+    let mut read = Vec::new();
+    while let Some((chunks, range)) = super::reader::adjacent(&mut left, 2) {
+        read.push((chunks.iter().map(|(chunk, _)| *chunk).collect::<Vec<_>>(), range));
+    }
+    let expected = [
+        (vec![0, 1], range(None, Some(2))),
+        (vec![4], range(Some(2), Some(3))),
+        (vec![5, 6], range(Some(4), None)),
+        (vec![7], range(None, Some(9))),
+    ];
+    assert_eq!(read, expected);
 }
 
 #[test]
@@ -987,7 +1018,10 @@ fn load_under_changes(variable: &str, key: &str) {
                 });
             }
             std::thread::sleep(Duration::from_millis(50));
-            loaded = Some(database.load(std::slice::from_ref(&table), &small_chunks(150)));
+            // Windows smaller than a chunk, and such that take several.
+            let window_rows = if round % 2 == 0 { 64 } else { 1024 };
+            let options = LoadOptions { window_rows, ..small_chunks(150) };
+            loaded = Some(database.load(std::slice::from_ref(&table), &options));
             std::thread::sleep(Duration::from_millis(50));
             stop.store(true, Ordering::Relaxed);
         });

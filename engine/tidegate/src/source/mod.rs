@@ -22,7 +22,7 @@ use tidegate_model::status::Status;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
-use tidegate_mysql::connection::Finding;
+use tidegate_mysql::check::Finding;
 use tidegate_mysql::run_lock::RunLock;
 
 /// What a running source may use.

@@ -42,8 +42,9 @@ use tidegate_model::status::{self, Phase, Status, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
+use tidegate_mysql::check::{self, BinlogGaps, Finding, Severity};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
-use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
+use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::extent::Watch;
@@ -160,9 +161,9 @@ impl Look {
 
     /// Everything remarkable about server and tables.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings = connection::check(&self.facts, &self.tables, self.gaps.is_some());
-        findings.extend(self.gaps.iter().flat_map(|gaps| connection::check_gaps(&self.facts, &self.tables, gaps)));
-        findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
+        let mut findings = check::check(&self.facts, &self.tables, self.gaps.is_some());
+        findings.extend(self.gaps.iter().flat_map(|gaps| check::check_gaps(&self.facts, &self.tables, gaps)));
+        findings.extend(self.prepared_xids.as_deref().and_then(check::check_prepared));
         findings
     }
 
