@@ -121,6 +121,7 @@ const WORDS = {
 };
 const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
+const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers" };
 
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
@@ -128,7 +129,7 @@ function says(report) {
   if (report.phase === "draining") return "told to stop: what was read is delivered first";
   if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
   if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
-  return report.bottleneck ? "the others wait for: " + STAGES[report.bottleneck] : "";
+  return report.bottleneck ? "what takes most of the time: " + SLOW[report.bottleneck] : "";
 }
 
 function show(report) {
@@ -142,6 +143,7 @@ function show(report) {
   const isPaused = report.phase === "paused";
   $("pause").hidden = report.phase === "draining" || report.phase === "starting";
   text("pause", isPaused ? "Go on" : "Pause");
+  if (last && last.phase !== report.phase) text("answer", "");
   const phase = report.phase === "draining" || isPaused ? (incremental ? "incremental" : "full_load") : report.phase;
   PHASES.forEach((name, index) => {
     const now = PHASES.indexOf(phase);
@@ -274,6 +276,7 @@ async function start() {
     if (Date.now() - heardAt < SILENCE_MS) return;
     text("pace", "no answer");
     $("pace").className = "pace lost";
+    $("pause").hidden = true;
     text("says", last ? `the task has not answered since ${time(heardAt)}: it has ended, or cannot be reached` : "the task does not answer");
   }, 1000);
 }
