@@ -47,6 +47,11 @@ fn all_views_tell_the_same() {
     let mut reader = world.reader(["rows_"]);
     let mut engine = Tidegate::run(&task);
     let http = Http::of(&mut engine);
+    // Whatever it has read by now, it reads no more until it is told to.
+    let intent = [("x-tidegate", "test")];
+    assert_eq!(http.ask("POST", "/pause", &intent).0, 200);
+    http.until(&mut engine, "paused", |report| report["phase"] == "paused");
+    assert_eq!(http.ask("POST", "/resume", &intent).0, 200);
     world.until_loaded(&mut engine, &mut reader, |_| ());
     // An update is one change, though it has two images.
     world.mysql.run("UPDATE rows_ SET text = 'another-value' WHERE id <= 10");
