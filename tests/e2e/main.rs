@@ -36,6 +36,7 @@ mod resume;
 mod security;
 mod snapshot;
 mod statements;
+mod status;
 mod topics;
 mod transform;
 mod types;

@@ -179,6 +179,29 @@ impl Position {
     }
 }
 
+/// A position as people know it.
+pub struct Place<'p>(&'p Position);
+
+impl Position {
+    /// With GTIDs these (of a very long set the beginning): the coordinate may be one that only names a file to look in.
+    pub fn place(&self) -> Place<'_> {
+        Place(self)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARACTERS_MAX: usize = 300;
+        let Some(gtids) = &self.0.gtids else { return write!(f, "{}", self.0.coordinate) };
+        let text = gtids.to_string();
+        match text.char_indices().nth(CHARACTERS_MAX) {
+            Some((end, _)) => write!(f, "{}…", &text[..end]),
+            None if text.is_empty() => f.write_str("the first transaction"),
+            None => f.write_str(&text),
+        }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.coordinate)?;

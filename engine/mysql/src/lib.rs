@@ -27,6 +27,7 @@ pub mod ddl;
 pub mod definition;
 pub mod dump_error;
 mod error;
+pub mod extent;
 pub mod grants;
 pub mod history;
 pub mod incremental;

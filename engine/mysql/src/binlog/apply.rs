@@ -60,7 +60,9 @@ impl BinlogDecoder {
         self.end_transaction(event);
         let group = std::mem::take(&mut self.group);
         self.held.drop_group(group);
-        self.place.begin(event.at, gtid)
+        let transaction = self.place.begin(event.at, gtid);
+        transaction.committed_us = event::commit_time_us(event.header, event.body);
+        transaction
     }
 
     /// A group of MariaDB's begins.

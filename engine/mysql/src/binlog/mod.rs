@@ -327,7 +327,8 @@ impl BinlogDecoder {
             return Ok(None);
         }
         self.reported = Some(position.clone());
-        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)), bytes }))
+        let committed_us = self.place.committed_us;
+        Ok(Some(Window { changes, marks, progress: Some(Progress::Position(position)), bytes, committed_us }))
     }
 
     /// The end of the file that was left last, once after each, and whether that file has said so itself. Behind such an end

@@ -107,6 +107,7 @@ use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
 use super::wire::{ConnectOptions, Connection, WireError};
 use crate::error::MORE_THREADS;
 use tidegate_model::builder::BuildError;
+use tidegate_model::retry::Retry;
 use tidegate_model::{
     ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Stopped, Table, TableName, Watermark,
     Window, now_s,
@@ -191,6 +192,20 @@ pub trait LoadRecord: Sync {
 
     /// The table was not there any more at `at`.
     fn gone(&self, table: &TableName, at: Watermark);
+
+    /// The server is away, and is tried again after `pause`. For whoever watches.
+    fn retrying(&self, _reason: String, _pause: Duration, _retry: &Retry) {}
+
+    /// It is there again.
+    fn recovered(&self) {}
+
+    /// Whether no further chunk is to be read for now.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    /// Returns when that is over.
+    fn wait_while_paused(&self) {}
 }
 
 /// A ledger in memory, for loads that are not continued after a restart.

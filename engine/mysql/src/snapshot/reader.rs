@@ -85,6 +85,11 @@ impl<'a> Reader<'a> {
 
     /// The view of the job before ends with the begin of the next one. Nothing else is done, and nothing waited for, while it is open.
     fn next_job(&mut self) -> Option<Job> {
+        let record = self.run.load.record;
+        if record.is_paused() {
+            self.end_view();
+            record.wait_while_paused();
+        }
         match self.run.job(self.chunks_per_view) {
             Some(Job::Read(job)) => Some(Job::Read(job)),
             other => {
@@ -123,7 +128,7 @@ impl<'a> Reader<'a> {
                         self.disconnect();
                         match failure {
                             Failure::Wire(error) if may_pass(&error) => {
-                                if !self.wait_before_retry() {
+                                if !self.wait_before_retry(&error) {
                                     return self.run.stop(Some(LoadError::Session(error)));
                                 }
                             }
@@ -133,13 +138,13 @@ impl<'a> Reader<'a> {
                 }
                 Failure::Wire(error) if may_pass(&error) => {
                     warn!(table = %name, %error, "reading failed, will be tried again");
-                    if !self.wait_before_retry() {
+                    if !self.wait_before_retry(&error) {
                         return self.run.stop(Some(LoadError::Session(error)));
                     }
                 }
                 Failure::Behind { server, start } => {
                     warn!(table = %name, server, start, "the server is behind the position at which the load began");
-                    if !self.wait_before_retry() {
+                    if !self.wait_before_retry(&"the server is behind the position at which the load began") {
                         return self.run.stop(Some(LoadError::Behind { server, start }));
                     }
                 }
@@ -163,15 +168,18 @@ impl<'a> Reader<'a> {
     }
 
     /// False if the time for trying again is used up.
-    fn wait_before_retry(&mut self) -> bool {
+    fn wait_before_retry(&mut self, reason: &dyn std::fmt::Display) -> bool {
         let outage = self.outage.get_or_insert_with(|| Retry::new(self.run.load.options.retry_for));
         let Some(pause) = outage.next_pause() else { return false };
+        self.run.load.record.retrying(reason.to_string(), pause, outage);
         outage.wait(pause, || self.run.is_stopped());
         true
     }
 
     fn progressed(&mut self) {
-        self.outage = None;
+        if self.outage.take().is_some() {
+            self.run.load.record.recovered();
+        }
     }
 
     fn disconnect(&mut self) {

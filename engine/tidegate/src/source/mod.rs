@@ -32,7 +32,7 @@ pub struct Context<'a> {
     pub pass: &'a [Coordinate],
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<Tracker>,
-    pub status: &'a Status,
+    pub status: &'a Arc<Status>,
     pub stop: &'a Stop,
 }
 
