@@ -76,6 +76,28 @@ pub struct Input {
     pub schema: SchemaRef,
     /// How the server compares each of them; see [`Filter::mysql_predicate`].
     pub pushdown: Vec<Pushdown>,
+    /// What the types do not tell of each of them; nothing in particular where there is none.
+    pub sources: Vec<Source>,
+}
+
+/// What a column is to MySQL, where its Arrow type does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    pub kind: Kind,
+    /// MySQL's name of the character set of text; none is one of ours.
+    pub charset: Option<String>,
+    /// Digits after the second, of DATETIME, TIMESTAMP and TIME.
+    pub fraction: Option<u8>,
+}
+
+/// See [`Source`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Plain,
+    Json,
+    Year,
+    Bit,
 }
 
 /// Whether the server's comparison of a column with a literal is the same as ours.
@@ -104,7 +126,7 @@ impl Filter {
     }
 
     fn plan(text: &str, ast: &Ast, input: &Input) -> Result<Filter, Refusal> {
-        let planner = Planner::new(&input.schema)?;
+        let planner = Planner::new(input)?;
         let expr = Lower::new(&planner).lower(ast)?;
         let data_type = expr.get_type(planner.schema())?;
         if data_type != DataType::Boolean {
@@ -251,7 +273,7 @@ impl ProjectionPlan {
 
     fn add(&mut self, text: &str, ast: &Ast, alias: Option<(String, Span)>, input: &Input) -> Result<(), SqlError> {
         let refused = |refusal: Refusal| refusal.or_at(whole(ast)).into_error(text);
-        let planner = Planner::new(&input.schema).map_err(|error| refused(error.into()))?;
+        let planner = Planner::new(input).map_err(|error| refused(error.into()))?;
         let expr = Lower::new(&planner).lower(ast).map_err(refused)?;
         if let Expr::Column(column) = &expr {
             let index = planner.column_index(column.name()).expect("a column that was found once");
@@ -275,7 +297,7 @@ impl ProjectionPlan {
 
     fn finish(self, input: &Input) -> Result<Projection, SqlError> {
         let refused = |text: &str, refusal: Refusal| refusal.into_error(text);
-        let planner = Planner::new(&input.schema).map_err(|error| refused("", error.into()))?;
+        let planner = Planner::new(input).map_err(|error| refused("", error.into()))?;
         let columns: BTreeSet<usize> = self.computed.iter().flat_map(|(_, _, expr)| planner.columns_of(expr)).collect();
         let columns = Vec::from_iter(columns);
         let mut computed = Vec::with_capacity(self.computed.len());

@@ -22,6 +22,7 @@ mod altered;
 mod borders;
 mod changed;
 mod definitions;
+mod expressions;
 mod failover;
 mod faults;
 mod histories;

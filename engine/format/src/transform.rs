@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError};
+use tidegate_sql::{Filter, Input, Kind, Output, OutputColumn, Projection, Pushdown, Source, SqlError};
 
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
 use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -95,7 +95,7 @@ impl Transform {
         select: Option<&[String]>,
         output_name: TableName,
     ) -> Result<Transform, TransformError> {
-        let input = Input { schema: sql_view(table), pushdown: table.columns().iter().map(pushdown).collect() };
+        let input = sql_input(table);
         let error =
             |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error: Box::new(error) };
         let filter = condition.map(|text| Filter::compile(text, &input)).transpose().map_err(error("where"))?;
@@ -237,6 +237,29 @@ pub fn sql_view(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// What expressions over a table see.
+pub fn sql_input(table: &Table) -> Input {
+    Input {
+        schema: sql_view(table),
+        pushdown: table.columns().iter().map(pushdown).collect(),
+        sources: table.columns().iter().map(source).collect(),
+    }
+}
+
+fn source(column: &Column) -> Source {
+    let kind = match column.sql_type {
+        SqlType::Json => Kind::Json,
+        SqlType::Year => Kind::Year,
+        SqlType::Bit { .. } => Kind::Bit,
+        _ => Kind::Plain,
+    };
+    let fraction = match column.sql_type {
+        SqlType::Time { fraction } | SqlType::DateTime { fraction } | SqlType::Timestamp { fraction } => Some(fraction),
+        _ => None,
+    };
+    Source { kind, charset: column.charset.clone(), fraction }
+}
+
 /// Whether MySQL compares values of the column as Arrow does. Text does not: collations fold case and accents.
 fn pushdown(column: &Column) -> Pushdown {
     match column.sql_type {
@@ -317,6 +340,7 @@ fn computed_column(field: &Field) -> Column {
         DataType::Date32 => (SqlType::Date, "date".to_owned()),
         DataType::Timestamp(_, None) => (SqlType::DateTime { fraction: 6 }, "datetime(6)".to_owned()),
         DataType::Timestamp(_, Some(_)) => (SqlType::Timestamp { fraction: 6 }, "timestamp(6)".to_owned()),
+        DataType::Duration(_) => (SqlType::Time { fraction: 6 }, "time(6)".to_owned()),
         DataType::Binary => (SqlType::Blob, "longblob".to_owned()),
         DataType::Utf8 => (SqlType::Text, "longtext".to_owned()),
         other => unreachable!("the projection's outputs are of a closed set of types, not {other}"),

@@ -24,6 +24,7 @@ pub mod error;
 pub mod log;
 pub mod precheck;
 pub mod preview;
+pub mod sql;
 pub mod state;
 pub mod status;
 pub mod task;
