@@ -272,8 +272,6 @@ fn check_database_filters(
     });
 }
 
-/// XA transactions that are prepared and neither committed nor rolled back, as XA COMMIT takes their identifiers.
-
 /// What follows from prepared XA transactions for a task that begins now.
 pub fn check_prepared(xids: &[String]) -> Option<Finding> {
     if xids.is_empty() {

@@ -368,6 +368,7 @@ async fn session_settings(connection: &mut Conn, version: &ServerVersion) -> Res
     Ok(format!("SET {}", settings.join(", ")))
 }
 
+/// XA transactions that are prepared and neither committed nor rolled back, as XA COMMIT takes their identifiers.
 ///
 /// `None` if the account may not see them: that needs XA_RECOVER_ADMIN since MySQL 8.0.
 pub async fn prepared_xids(connection: &mut Conn) -> Result<Option<Vec<String>>, mysql_async::Error> {
