@@ -45,6 +45,7 @@ mod lower;
 mod parse;
 mod plan;
 mod pushdown;
+mod text;
 mod types;
 
 use std::collections::BTreeSet;
@@ -61,6 +62,7 @@ use datafusion_expr::{Cast, Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
+use tidegate_collation::Collation;
 
 pub use error::SqlError;
 pub use functions::functions;
@@ -76,14 +78,68 @@ pub struct Input {
     pub schema: SchemaRef,
     /// How the server compares each of them; see [`Filter::mysql_predicate`].
     pub pushdown: Vec<Pushdown>,
+    /// How texts of each of them compare; byte by byte if there is none.
+    pub texts: Vec<TextOrder>,
+}
+
+/// How texts of a column compare.
+#[derive(Debug, Clone, Default)]
+pub enum TextOrder {
+    /// Byte by byte. Also of what is no text.
+    #[default]
+    Bytes,
+    Collation(&'static Collation),
+    /// As a collation says of which the weights are not known here; empty if not even its name is.
+    Unknown(Arc<str>),
+}
+
+impl TextOrder {
+    /// That of a column's collation, if somebody has told its name.
+    pub fn of(collation: Option<&str>) -> TextOrder {
+        let name = collation.unwrap_or_default();
+        match Collation::named(name) {
+            Some(collation) => TextOrder::Collation(collation),
+            None => TextOrder::Unknown(Arc::from(name)),
+        }
+    }
+
+    /// Whether it is another order than that of the bytes.
+    fn folds(&self) -> bool {
+        match self {
+            TextOrder::Bytes => false,
+            TextOrder::Collation(collation) => !collation.is_identity(),
+            TextOrder::Unknown(_) => true,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            TextOrder::Bytes => "bytes".to_owned(),
+            TextOrder::Collation(collation) => collation.name().to_owned(),
+            TextOrder::Unknown(name) if name.is_empty() => "an unknown collation".to_owned(),
+            TextOrder::Unknown(name) => name.as_ref().to_owned(),
+        }
+    }
+}
+
+impl PartialEq for TextOrder {
+    fn eq(&self, other: &TextOrder) -> bool {
+        match (self, other) {
+            (TextOrder::Bytes, TextOrder::Bytes) => true,
+            (TextOrder::Collation(a), TextOrder::Collation(b)) => std::ptr::eq(*a, *b),
+            // Of two that nobody has told, nobody knows whether they are the same.
+            (TextOrder::Unknown(a), TextOrder::Unknown(b)) => !a.is_empty() && a == b,
+            _ => false,
+        }
+    }
 }
 
 /// Whether the server's comparison of a column with a literal is the same as ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushdown {
-    /// It is: integers, decimals, dates and date-times, bytes. Not YEAR, which reads the literal 70 as 1970.
+    /// It is: integers, decimals, dates and date-times, bytes, text by a collation that is known. Not YEAR, which reads the literal 70 as 1970.
     Exact,
-    /// It may not be: text with a collation, floats, ENUM, SET, JSON, TIME, and whatever nobody has looked at.
+    /// It may not be: text by a collation that is not known here, floats, ENUM, SET, JSON, TIME, and whatever nobody has looked at.
     Never,
 }
 
@@ -104,7 +160,7 @@ impl Filter {
     }
 
     fn plan(text: &str, ast: &Ast, input: &Input) -> Result<Filter, Refusal> {
-        let planner = Planner::new(&input.schema)?;
+        let planner = Planner::new(input)?;
         let expr = Lower::new(&planner).lower(ast)?;
         let data_type = expr.get_type(planner.schema())?;
         if data_type != DataType::Boolean {
@@ -251,7 +307,7 @@ impl ProjectionPlan {
 
     fn add(&mut self, text: &str, ast: &Ast, alias: Option<(String, Span)>, input: &Input) -> Result<(), SqlError> {
         let refused = |refusal: Refusal| refusal.or_at(whole(ast)).into_error(text);
-        let planner = Planner::new(&input.schema).map_err(|error| refused(error.into()))?;
+        let planner = Planner::new(input).map_err(|error| refused(error.into()))?;
         let expr = Lower::new(&planner).lower(ast).map_err(refused)?;
         if let Expr::Column(column) = &expr {
             let index = planner.column_index(column.name()).expect("a column that was found once");
@@ -275,7 +331,7 @@ impl ProjectionPlan {
 
     fn finish(self, input: &Input) -> Result<Projection, SqlError> {
         let refused = |text: &str, refusal: Refusal| refusal.into_error(text);
-        let planner = Planner::new(&input.schema).map_err(|error| refused("", error.into()))?;
+        let planner = Planner::new(input).map_err(|error| refused("", error.into()))?;
         let columns: BTreeSet<usize> = self.computed.iter().flat_map(|(_, _, expr)| planner.columns_of(expr)).collect();
         let columns = Vec::from_iter(columns);
         let mut computed = Vec::with_capacity(self.computed.len());

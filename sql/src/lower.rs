@@ -31,6 +31,8 @@ use crate::parse::{DEPTH_MAX, double_quotes};
 use crate::plan::{Planner, is_arithmetic};
 use crate::{literal, types};
 
+mod text;
+
 type Lowered = Result<Expr, Refusal>;
 
 /// What an operand is, as far as the rules of comparing and computing go.
@@ -129,14 +131,20 @@ impl<'a> Lower<'a> {
             Ast::IsUnknown(inner) => Ok(Expr::IsUnknown(Box::new(self.condition(inner)?))),
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(Box::new(self.condition(inner)?))),
             Ast::Between { expr, negated, low, high } => {
-                let [value, low, high] =
-                    self.comparable(&[expr, low, high])?.try_into().expect("three expressions stay three");
+                let exprs = self.comparable(&[expr, low, high])?;
+                if let Some(between) = self.text_between(&exprs, *negated, span)? {
+                    return Ok(between);
+                }
+                let [value, low, high] = exprs.try_into().expect("three expressions stay three");
                 Ok(Expr::Between(Between::new(Box::new(value), *negated, Box::new(low), Box::new(high))))
             }
             Ast::InList { expr, list, negated } => {
                 let asts: Vec<&Ast> = std::iter::once(expr.as_ref()).chain(list).collect();
                 let mut exprs = self.comparable(&asts)?;
                 let value = exprs.remove(0);
+                if let Some(found) = self.text_in(&value, &exprs, *negated, span)? {
+                    return Ok(found);
+                }
                 Ok(Expr::InList(InList::new(Box::new(value), exprs, *negated)))
             }
             Ast::Like { negated, any: false, expr, pattern, escape_char: None } => {
@@ -149,8 +157,7 @@ impl<'a> Lower<'a> {
                 Err(Refusal::new(span, "LIKE … ESCAPE is not supported").hint("The escape character is a backslash."))
             }
             Ast::RLike { negated, expr, pattern, .. } => {
-                let op = if *negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
-                Ok(binary(self.text(expr)?, op, self.text(pattern)?))
+                self.regexp(self.text(expr)?, self.text(pattern)?, *negated, expr.span().union(&pattern.span()))
             }
             Ast::Case { operand, conditions, else_result, .. } => self.case(operand, conditions, else_result),
             Ast::Cast { kind, expr, data_type, array: false, format: None } => {
@@ -195,8 +202,7 @@ impl<'a> Lower<'a> {
             Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
                 Err(Refusal::new(span, "an expression sees one row, it has no sub-queries"))
             }
-            Ast::Collate { .. } => Err(Refusal::new(span, "COLLATE is not supported")
-                .hint("Text is compared byte by byte; compare lower(x) to ignore case.")),
+            Ast::Collate { expr, collation } => self.collate(expr, collation, span),
             _ => Err(Refusal::new(span, format!("`{ast}` is not supported in an expression"))),
         }
     }
@@ -332,7 +338,7 @@ impl<'a> Lower<'a> {
             );
         }
         let [left, right] = exprs.try_into().expect("two expressions stay two");
-        Ok(binary(left, op, right))
+        self.compare(left, op, right, span)
     }
 
     fn condition(&self, ast: &Ast) -> Lowered {
@@ -371,7 +377,11 @@ impl<'a> Lower<'a> {
     }
 
     fn like(&self, expr: &Ast, pattern: &Ast, negated: bool, case_insensitive: bool) -> Lowered {
+        let span = expr.span().union(&pattern.span());
         let (expr, pattern) = (self.text(expr)?, self.text(pattern)?);
+        if !case_insensitive && let Some(like) = self.text_like(&expr, &pattern, negated, span)? {
+            return Ok(like);
+        }
         Ok(Expr::Like(Like::new(negated, Box::new(expr), Box::new(pattern), None, case_insensitive)))
     }
 
@@ -625,7 +635,12 @@ impl<'a> Lower<'a> {
                     .collect();
                 let mut exprs = self.comparable(&asts)?;
                 let operand = exprs.remove(0);
-                exprs.into_iter().map(|expr| binary(operand.clone(), Operator::Eq, expr)).collect()
+                let branches = exprs.into_iter().zip(conditions);
+                branches
+                    .map(|(expr, branch)| {
+                        self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span())
+                    })
+                    .collect::<Result<_, _>>()?
             }
             None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,
         };
@@ -788,10 +803,11 @@ impl<'a> Lower<'a> {
             }
             (Rewrite::RegexpReplace, [text, pattern, replacement]) => {
                 let flags = Expr::from_literal(ScalarValue::Utf8(Some("g".to_owned())));
-                self.invoke(
-                    "regexp_replace",
-                    vec![self.text(text)?, self.text(pattern)?, self.text(replacement)?, flags],
-                )
+                let args = vec![self.text(text)?, self.text(pattern)?, self.text(replacement)?, flags];
+                if let Some(expr) = self.text_function("regexp_replace", &args, span)? {
+                    return Ok(expr);
+                }
+                self.invoke("regexp_replace", args)
             }
             _ => Err(Refusal::new(span, format!("{name}() does not take {} arguments of this kind", args.len()))),
         }
@@ -818,6 +834,9 @@ impl<'a> Lower<'a> {
             self.alike(&mut args, &spans)?;
         } else {
             args = args.into_iter().map(|arg| self.existing(arg)).collect::<Result<_, _>>()?;
+        }
+        if let Some(expr) = self.text_function(name, &args, span)? {
+            return Ok(expr);
         }
         if name == "abs" {
             args = args.into_iter().map(|arg| self.long(arg)).collect::<Result<_, _>>()?;

@@ -24,20 +24,28 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::Refusal;
-use crate::types;
+use crate::text::TextOperation;
+use crate::{Input, TextOrder, types};
 
 /// Everything that is the same for all expressions over one table.
 pub(crate) struct Planner {
     columns: SchemaRef,
     schema: DFSchemaRef,
+    texts: Vec<TextOrder>,
     simplifier: ExprSimplifier,
 }
 
 impl Planner {
-    pub(crate) fn new(columns: &SchemaRef) -> Result<Planner> {
-        let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(columns))?);
+    pub(crate) fn new(input: &Input) -> Result<Planner> {
+        let (columns, texts) = (Arc::clone(&input.schema), input.texts.clone());
+        let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(&columns))?);
         let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
-        Ok(Planner { columns: Arc::clone(columns), schema, simplifier: ExprSimplifier::new(context) })
+        Ok(Planner { columns, schema, texts, simplifier: ExprSimplifier::new(context) })
+    }
+
+    /// How texts of the columns compare; none if it is byte by byte, everywhere.
+    pub(crate) fn texts(&self) -> &[TextOrder] {
+        &self.texts
     }
 
     pub(crate) fn schema(&self) -> &DFSchemaRef {
@@ -105,7 +113,7 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
         let widens = cast.expr().data_type(schema).is_ok_and(|from| types::widens(&from, cast.cast_type()));
         return !widens || can_fail(cast.expr(), schema);
     }
-    expr.is::<ScalarFunctionExpr>()
+    expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| TextOperation::of(call.fun()).is_none())
         || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_arithmetic(*binary.op()))
         || expr.children().into_iter().any(|child| can_fail(child, schema))
 }

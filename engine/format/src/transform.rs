@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError};
+use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError, TextOrder};
 
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
 use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -95,7 +95,7 @@ impl Transform {
         select: Option<&[String]>,
         output_name: TableName,
     ) -> Result<Transform, TransformError> {
-        let input = Input { schema: sql_view(table), pushdown: table.columns().iter().map(pushdown).collect() };
+        let input = sql_input(table);
         let error =
             |clause| move |error| TransformError::Sql { table: table.name().clone(), clause, error: Box::new(error) };
         let filter = condition.map(|text| Filter::compile(text, &input)).transpose().map_err(error("where"))?;
@@ -237,9 +237,29 @@ pub fn sql_view(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Whether MySQL compares values of the column as Arrow does. Text does not: collations fold case and accents.
-fn pushdown(column: &Column) -> Pushdown {
+/// What expressions may know of the table.
+fn sql_input(table: &Table) -> Input {
+    let texts: Vec<TextOrder> = table.columns().iter().map(text_order).collect();
+    let pushdown = table.columns().iter().enumerate().map(|(index, column)| pushdown(column, texts.get(index)));
+    Input { schema: sql_view(table), pushdown: pushdown.collect(), texts }
+}
+
+/// How the source compares text of the column; that of JSON is compared byte by byte.
+fn text_order(column: &Column) -> TextOrder {
     match column.sql_type {
+        SqlType::Char | SqlType::VarChar | SqlType::Text | SqlType::Enum { .. } | SqlType::Set { .. } => {
+            TextOrder::of(column.collation.as_deref())
+        }
+        _ => TextOrder::Bytes,
+    }
+}
+
+/// Whether MySQL compares values of the column as we do.
+fn pushdown(column: &Column, text: Option<&TextOrder>) -> Pushdown {
+    match column.sql_type {
+        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, Some(TextOrder::Collation(_))) => {
+            Pushdown::Exact
+        }
         SqlType::Int { .. }
         | SqlType::Decimal { .. }
         | SqlType::Date
@@ -322,7 +342,7 @@ fn computed_column(field: &Field) -> Column {
         other => unreachable!("the projection's outputs are of a closed set of types, not {other}"),
     };
     let charset = sql_type.is_text().then(|| "utf8mb4".to_owned());
-    Column { name: field.name().clone(), sql_type, type_text, nullable: field.is_nullable(), charset }
+    Column { name: field.name().clone(), sql_type, type_text, nullable: field.is_nullable(), charset, collation: None }
 }
 
 #[cfg(test)]

@@ -199,9 +199,13 @@ fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> St
     format!("TABLE_SCHEMA = {} AND TABLE_NAME IN ({})", quote_text(database), tables.join(", "))
 }
 
+/// A column's collation by the name that is its own: MariaDB takes MySQL's for some of them.
+const COLLATION: &str = "IF(VERSION() LIKE '%MariaDB%', \
+    REPLACE(COLLATION_NAME, 'utf8mb4_0900_a', 'utf8mb4_uca1400_nopad_a'), COLLATION_NAME)";
+
 fn columns_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, {COLLATION}, EXTRA \
          FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
     )
 }
@@ -230,9 +234,11 @@ fn define(
     charsets: &[CharsetRow],
 ) -> Result<Table, CatalogError> {
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
-    let collations = columns().map(|(.., collation, _)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
-        .map(|(_, column, type_text, nullable, charset, ..)| read_column(&name, column, type_text, nullable, charset))
+        .map(|(_, column, type_text, nullable, charset, collation, _)| {
+            let read = read_column(&name, column, type_text, nullable, charset)?;
+            Ok::<Column, CatalogError>(Column { collation: collation.as_deref().map(Arc::from), ..read })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let keys: Vec<&KeyRow> = keys.iter().filter(|(of, ..)| **of == *name.table).collect();
     let unique = keys.iter().filter(|(.., non_unique, _)| *non_unique == 0);
@@ -248,7 +254,7 @@ fn define(
         indexes: Some(indexes(&keys)),
     };
     let table = Table::from(TableParts { name, version, columns, unique_keys });
-    Ok(table.with_collations(collations).with_groundwork(groundwork))
+    Ok(table.with_groundwork(groundwork))
 }
 
 /// All indexes. Parts of one come together and in order.
@@ -289,6 +295,7 @@ fn read_column(
             "inet4" | "inet6" | "uuid" => Some("ascii".to_owned()),
             _ => charset.clone(),
         },
+        collation: None,
     })
 }
 
@@ -447,6 +454,7 @@ mod tests {
             type_text: "varchar(9)".into(),
             nullable: false,
             charset: None,
+            collation: None,
         };
         let columns = [column("a"), column("b"), column("c")];
         let part = |key, column| KeyPart { key, column };

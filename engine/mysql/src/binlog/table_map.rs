@@ -17,6 +17,7 @@
 //! fraction of times in its old format; so a table with a column that may be one of these is not described by its map.
 
 use super::super::charset::Charset;
+use super::super::collation::name_of_id;
 use super::error::{ColumnMismatch, Fault};
 use super::event::{Input, Short};
 use tidegate_model::{Column, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -362,7 +363,7 @@ pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>
         if map.mariadb.is_some_and(|version| may_be_another_type(wire, details, version)) {
             return Ok(None);
         }
-        match described_column(wire, details, map.is_nullable(index))? {
+        match described_column(wire, details, map.is_nullable(index), map.mariadb.is_some())? {
             Some(column) => columns.push(column),
             None => return Ok(None),
         }
@@ -395,7 +396,12 @@ pub(in super::super) fn bytes_of_text_type(type_text: &str) -> Option<u16> {
     }
 }
 
-fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool) -> Result<Option<Column>, Fault> {
+fn described_column(
+    wire: WireType,
+    details: &ColumnDetails<'_>,
+    nullable: bool,
+    is_mariadb: bool,
+) -> Result<Option<Column>, Fault> {
     let Some(name) = details.name else { return Ok(None) };
     let charset = match details.collation.map(Charset::from_collation_id) {
         Some(None) => return Err(Fault::Damaged("a collation in it is unknown")),
@@ -425,6 +431,7 @@ fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool)
         type_text,
         nullable,
         charset: text.map(|charset| charset.name().to_owned()),
+        collation: text.and(details.collation).map(|id| name_of_id(is_mariadb, id)),
     }))
 }
 

@@ -480,6 +480,7 @@ impl ColumnSpec {
             type_text,
             nullable,
             charset: charset.map(|charset| charset_name(charset, server).to_owned()),
+            collation: None,
         })
     }
 }
@@ -523,6 +524,7 @@ pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Re
         || (matches!(column.sql_type, SqlType::Enum { .. } | SqlType::Set { .. })
             && !session.server.is_mysql_from(80_000));
     column.charset = shows.then(|| charset_name(to, &session.server).to_owned());
+    column.collation = None;
     Ok(())
 }
 
