@@ -92,6 +92,12 @@ pub struct Groundwork {
     pub charset: Option<String>,
     /// The same of tables of its database that name none.
     pub database_charset: Option<String>,
+    /// The collation of columns that name neither, where somebody has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<Arc<str>>,
+    /// The same of tables of its database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_collation: Option<Arc<str>>,
     /// Every index, also those that identify no row. `None` if only the table's unique keys are known.
     pub indexes: Option<Vec<Index>>,
 }

@@ -54,9 +54,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
 use super::binlog::type_text_of_map;
-use super::charset::Charset;
 use super::ddl::{self, Effect, UnloggedRows};
-use super::definition::{Ddl, Definition, NotUnderstood, Session};
+use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
 use tidegate_collation::Collation;
 use tidegate_model::names::fold;
 use tidegate_model::{
@@ -369,8 +368,8 @@ pub struct History {
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
-    /// The character sets that databases have by statements that were read; none if one did not say.
-    databases: BTreeMap<TableName, Option<Charset>>,
+    /// The character sets and collations that databases have by statements that were read.
+    databases: BTreeMap<TableName, TextDefault>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
 }
@@ -744,10 +743,10 @@ impl History {
                         if *if_not_exists && (self.knows(&table) || may_have_been()) {
                             touched.push(table);
                         } else {
-                            let charset = self.database_charset(&table.database, here);
+                            let text = self.database_text(&table.database, here);
                             let defined = understood().and_then(|ddl| {
                                 let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
-                                ddl.created(charset, like.and_then(|like| self.definition(&like)).as_ref())
+                                ddl.created(text, like.and_then(|like| self.definition(&like)).as_ref())
                             });
                             touched.extend(self.mark_changed(&table, sql, here, &|_| None, defined)?);
                         }
@@ -789,7 +788,7 @@ impl History {
                     for table in onto {
                         let mut defined = definition.clone().ok_or_else(NotUnderstood::before);
                         if let Ok(defined) = &mut defined {
-                            defined.set_database_charset(self.database_charset(&table.database, here));
+                            defined.set_database_text(self.database_text(&table.database, here));
                         }
                         touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone(), defined)?);
                     }
@@ -1086,38 +1085,39 @@ impl History {
         }
     }
 
-    /// The character set of a database's tables that name none, where the catalogue or a statement has told it before.
-    fn database_charset(&self, database: &str, here: Here<'_>) -> Option<Charset> {
-        if let Some(charset) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
-            return *charset;
+    /// What text has in a database's tables that names nothing, where the catalogue or a statement has told it before.
+    fn database_text(&self, database: &str, here: Here<'_>) -> TextDefault {
+        if let Some(text) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
+            return text.clone();
         }
-        self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
+        let found = self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
             match &entry.now {
                 Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
                 Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
-                    Definition::of(table).database_charset()
+                    Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
                 }
                 Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
             }
-        })
+        });
+        found.unwrap_or_default()
     }
 
     /// A statement on a database: its tables have another character set if they name none.
     fn database(&mut self, ddl: &Ddl, here: Here<'_>) {
-        let Some((database, charset, is_conditional)) = ddl.database() else { return };
+        let Some((database, text, is_conditional)) = ddl.database() else { return };
         // Logged also where there was one already.
-        let known = self.database_charset(database, here);
-        let charset = if is_conditional { known } else { charset };
-        self.databases.insert(self.rules.names.key(&TableName::new(database, "")), charset);
+        let text = if is_conditional { self.database_text(database, here) } else { text.clone() };
+        self.databases.insert(self.rules.names.key(&TableName::new(database, "")), text.clone());
         for entry in self.now.values_mut() {
             if !self.rules.names.can_mean(database, &entry.name.database) {
                 continue;
             }
             let with = |table: &Table| {
                 let before = table.groundwork()?;
-                let database_charset = charset.map(|charset| charset.name().to_owned());
-                (before.database_charset != database_charset)
-                    .then(|| table.clone().with_groundwork(Groundwork { database_charset, ..before.clone() }))
+                let database_charset = text.charset.map(|charset| charset.name().to_owned());
+                let database_collation = text.collation.clone();
+                let after = Groundwork { database_charset, database_collation, ..before.clone() };
+                (*before != after).then(|| table.clone().with_groundwork(after))
             };
             let state = match &mut entry.now {
                 Now::Known { table, shown_until, is_used } if !here.is_covered_by(shown_until) => {

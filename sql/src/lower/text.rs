@@ -75,40 +75,60 @@ impl Lower<'_> {
     }
 
     fn order_of(&self, expr: &Expr) -> Result<Order, Refusal> {
+        let mut sources = Vec::new();
+        self.sources(expr, &mut sources)?;
+        Ok(sources.into_iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with))
+    }
+
+    /// What the text of an expression comes from: columns, literals, what is named by COLLATE, and functions that make text.
+    fn sources<'e>(&self, expr: &'e Expr, sources: &mut Vec<&'e Expr>) -> Result<(), Refusal> {
         if self.class(expr)? != Class::Text {
-            return Ok(Order::Free);
+            return Ok(());
         }
         match expr {
-            Expr::Column(column) => {
-                let index = self.planner.column_index(column.name());
-                let order = index.and_then(|index| self.planner.texts().get(index));
-                Ok(Order::Column(order.cloned().unwrap_or_default()))
+            Expr::Alias(alias) if !alias.name.starts_with(COLLATE) => self.sources(&alias.expr, sources),
+            Expr::Cast(cast) => self.sources(&cast.expr, sources),
+            Expr::TryCast(cast) => self.sources(&cast.expr, sources),
+            Expr::ScalarFunction(function) if !makes_text(function) => {
+                function.args.iter().try_for_each(|arg| self.sources(arg, sources))
             }
-            Expr::Alias(alias) => match alias.name.strip_prefix(COLLATE) {
-                Some(name) => Ok(Collation::named(name).map_or(Order::Free, Order::Named)),
-                None => self.order_of(&alias.expr),
-            },
-            Expr::Cast(cast) => self.order_of(&cast.expr),
-            Expr::TryCast(cast) => self.order_of(&cast.expr),
-            Expr::ScalarFunction(function) if makes_text(function) => Ok(Order::Free),
-            Expr::ScalarFunction(function) => self.order_of_all(function.args.iter()),
             Expr::BinaryExpr(concatenation) => {
-                Ok(self.order_of(&concatenation.left)?.with(self.order_of(&concatenation.right)?))
+                self.sources(&concatenation.left, sources)?;
+                self.sources(&concatenation.right, sources)
             }
-            Expr::Case(Case { when_then_expr, else_expr, .. }) => {
-                self.order_of_all(when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(else_expr.as_deref()))
+            Expr::Case(Case { when_then_expr, else_expr, .. }) => when_then_expr
+                .iter()
+                .map(|(_, then)| then.as_ref())
+                .chain(else_expr.as_deref())
+                .try_for_each(|result| self.sources(result, sources)),
+            source => {
+                sources.push(source);
+                Ok(())
             }
-            _ => Ok(Order::Free),
         }
     }
 
-    fn order_of_all<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Order, Refusal> {
-        exprs.into_iter().try_fold(Order::Free, |order, expr| Ok(order.with(self.order_of(expr)?)))
+    fn order_of_source(&self, source: &Expr) -> Order {
+        match source {
+            Expr::Column(column) => {
+                let index = self.planner.column_index(column.name());
+                let order = index.and_then(|index| self.planner.texts().get(index));
+                Order::Column(order.cloned().unwrap_or_default())
+            }
+            Expr::Alias(alias) => {
+                let named = alias.name.strip_prefix(COLLATE).and_then(Collation::named);
+                named.map_or(Order::Free, Order::Named)
+            }
+            _ => Order::Free,
+        }
     }
 
     /// The collation by which these are compared; none if their bytes are. Literals must be of its character set.
     fn collation_of(&self, exprs: &[&Expr], span: Span) -> Result<Option<&'static Collation>, Refusal> {
-        let collation = match self.order_of_all(exprs.iter().copied())? {
+        let mut sources = Vec::new();
+        exprs.iter().try_for_each(|expr| self.sources(expr, &mut sources))?;
+        let order = sources.iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with);
+        let collation = match order {
             Order::Named(collation) | Order::Column(TextOrder::Collation(collation)) => collation,
             Order::Column(TextOrder::Bytes) => return Ok(None),
             Order::Column(TextOrder::Unknown(name)) => {
@@ -128,10 +148,12 @@ impl Lower<'_> {
                 None => return Ok(None),
             },
         };
-        for expr in exprs {
-            if let Some(text) = crate::text::literal_text(expr)
-                && !collation.covers(text)
-            {
+        for source in sources {
+            let literal = match source {
+                Expr::Alias(alias) => crate::text::literal_text(&alias.expr),
+                source => crate::text::literal_text(source),
+            };
+            if literal.is_some_and(|text| !collation.covers(text)) {
                 let message = format!("the text has characters that {} does not have", collation.charset());
                 return Err(Refusal::new(span, message).hint(WAY_OUT));
             }
