@@ -18,11 +18,21 @@
 //! refused; so are double quotes and `||`, which mean different things in different places. [`functions()`] lists what
 //! can be called.
 //!
+//! Text compares by the collation of its column, with the weights that the servers themselves have told
+//! (`tidegate-collation`): in `=`, `<`, BETWEEN, IN, LIKE, CASE, `nullif` and `find_in_set`. What a function makes of a column has the
+//! column's collation. Text of a source without collations, and of JSON, compares byte by byte.
+//!
 //! # Where it differs from MySQL
 //!
 //! | | MySQL | here |
 //! |---|---|---|
-//! | `=`, `<`, LIKE, REGEXP on text | by the column's collation, mostly without case and trailing spaces | byte by byte; `ILIKE` ignores case |
+//! | text | compares by its collation | the same where the weights are known; otherwise refused, and `COLLATE utf8mb4_bin` is the way out |
+//! | text of two collations | `_bin` wins, or a set that holds the other, or an error | refused |
+//! | `COLLATE` | of the text's own character set | of utf8mb4 as well: all text is Unicode here |
+//! | text of no column: `md5(x) = 'a'` | by the session's collation | by utf8mb4_0900_ai_ci |
+//! | RLIKE | ignores case if the collation does | the same for patterns of ASCII in which no two letters could be one (`ss` and `ß`); otherwise refused |
+//! | `instr` | by the collation, on each server in its own way | refused unless the collation compares bytes |
+//! | `ILIKE` | an error | LIKE that ignores case, and nothing else that a collation would |
 //! | division by zero | NULL and a warning | an error |
 //! | a result out of range, a CAST that fails | sometimes an error, sometimes NULL or the nearest value | an error; `TRY_CAST` gives NULL |
 //! | text beside a number | compared as floating point | only a literal, read as a number; otherwise refused |

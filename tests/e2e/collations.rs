@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use mysql_async::Row;
 use tidegate_collation::{Collation, Literal, Pattern, Server};
 
-use super::harness::{Mysql, Servers, scaled, seeded};
+use super::harness::{Kind, Message, Mysql, Reader, Servers, Tidegate, World, scaled, seeded};
 
 /// Characters that are something to one collation or another, in groups of which a text has a few.
 const GROUPS: &[&str] = &[
@@ -43,8 +43,9 @@ const GROUPS: &[&str] = &[
     "\u{627}\u{653}\u{654}\u{655}آأإ\u{648}ؤ\u{64a}ئ\u{64b}\u{651}",
     "\u{1025}\u{102e}\u{1026}\u{1b05}\u{1b35}\u{1b06}\u{19b5}\u{1980}\u{aab5}\u{aa80}\u{11131}\u{11127}",
     // Characters whose weights are made by a rule.
-    "中国一龥\u{9fff}\u{3400}\u{4dbf}\u{20000}\u{2a6df}\u{f900}\u{fa0e}\u{30000}〇",
+    "中国豈豈一龥\u{9fff}\u{3400}\u{4dbf}\u{20000}\u{2a6df}\u{f900}\u{fa0e}\u{30000}〇",
     "\u{17000}\u{187f7}\u{18800}\u{1b170}\u{1b2fb}\u{18b00}\u{18cd5}\u{378}\u{e000}\u{f8ff}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}\u{1fffe}",
+    "aＡ𝐀𝒂ａⒶ㋿\u{1f110}ﷲ\u{2f800}丽\u{1ee00}ا",
     "😀😁👍🏽👩\u{200d}🚀❤\u{fe0f}❤☺🇩🇪",
     "あアｱァゝがガか\u{3099}ー々ヽ",
 ];
@@ -202,4 +203,114 @@ fn every_character_has_its_place() {
             assert!(failures.is_empty(), "{}", failures.join("\n"));
         }
     }
+}
+
+/// `insert 7` per message, in the order of one partition.
+fn shown(message: &Message) -> String {
+    format!("{} {}", format!("{:?}", message.kind).to_lowercase(), message.data.get("id").expect("a key"))
+}
+
+/// By full load, asked of the server and not, and by the binlog: what passes is what the server selects, also after the column has got another
+/// collation.
+#[test]
+fn a_filter_selects_what_the_server_selects_on_both_paths() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("collated", &servers.mysql, &servers.kafka);
+    let database = world.database.clone();
+    // Of the second table the server is asked nothing.
+    let conditions = [("asked", "country = 'de' OR name LIKE 'mü_'"), ("kept", "concat(country, '') = 'de' OR concat(name, '') LIKE 'mü_'")];
+    for (table, _) in conditions {
+        world.mysql.run(format!(
+            "CREATE TABLE {table} (id INT PRIMARY KEY, country VARCHAR(10), name VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci)
+                CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci"
+        ));
+    }
+    let insert = |mysql: &mut Mysql, from: usize| {
+        let values = ["de", "DE", "Dé", "de ", "d", "fr", "", "d\u{65}\u{301}", "\u{ff24}\u{ff25}", "dé\0"];
+        let names = ["Mük", "müK", "mük ", "muk", "MÜÜ", "x"];
+        for (table, _) in conditions {
+            let rows = values.iter().map(|text| format!("CONVERT(X'{}' USING utf8mb4), 'x'", hex(text)));
+            let rows = rows.chain(names.iter().map(|name| format!("'x', '{name}'"))).chain(["NULL, NULL".to_owned()]);
+            let rows: Vec<String> = rows.enumerate().map(|(at, row)| format!("({}, {row})", from + at)).collect();
+            mysql.run(format!("INSERT INTO {database}.{table} VALUES {}", rows.join(", ")));
+        }
+    };
+    insert(&mut world.mysql, 100);
+    let mut task = world.task();
+    task.tables = format!("\n  - {}.marker", world.database);
+    for (table, condition) in conditions {
+        task.tables += &format!("\n  - table: {}.{table}\n    where: \"{condition}\"", world.database);
+    }
+    let mut reader = world.reader(["asked", "kept"]);
+    let mut engine = Tidegate::run(&task);
+    let mut messages = Vec::new();
+    world.until_loaded(&mut engine, &mut reader, |message| messages.push(message));
+    insert(&mut world.mysql, 200);
+    world.finish(engine, &mut reader, |message| messages.push(message));
+    let mut selected = HashSet::new();
+    for (table, condition) in conditions {
+        let ids: Vec<i32> = world.mysql.query(&format!("SELECT id FROM {table} WHERE {condition} ORDER BY id"));
+        let ids: Vec<String> = ids.iter().map(i32::to_string).collect();
+        assert_eq!(ids.len(), 2 * (6 + 3), "{ids:?}");
+        let mut found: Vec<String> = messages
+            .iter()
+            .filter(|message| message.table == table)
+            .map(|message| message.data.get("id").expect("a key").clone())
+            .collect();
+        found.sort();
+        assert_eq!(found, ids, "{table}");
+        selected.insert(ids);
+    }
+    assert_eq!(selected.len(), 1, "both conditions mean the same");
+
+    // Rows stay, go and come by what the collation says.
+    messages.clear();
+    let engine = Tidegate::run(&task);
+    for statement in [
+        "UPDATE asked SET country = 'DÉ' WHERE id = 100",
+        "UPDATE asked SET country = 'fr' WHERE id = 100",
+        "UPDATE asked SET country = 'De' WHERE id = 100",
+        "UPDATE asked SET country = 'at' WHERE id = 105",
+        // From here on only the bytes count.
+        "ALTER TABLE asked MODIFY country VARCHAR(10) COLLATE utf8mb4_bin",
+        "UPDATE asked SET name = 'y' WHERE id = 100",
+        "UPDATE asked SET country = 'de  ' WHERE id = 100",
+        "DELETE FROM asked WHERE id = 101",
+    ] {
+        world.mysql.run(statement);
+    }
+    world.finish(engine, &mut reader, |message| messages.push(message));
+    let found: Vec<String> = messages.iter().map(shown).collect();
+    assert_eq!(found, ["update 100", "delete 100", "insert 100", "insert 100"]);
+
+    // A task that goes on knows it.
+    messages.clear();
+    world.mysql.run("UPDATE asked SET country = 'DE' WHERE id = 100");
+    let engine = Tidegate::run(&task);
+    world.finish(engine, &mut reader, |message| messages.push(message));
+    let found: Vec<String> = messages.iter().map(shown).collect();
+    assert_eq!(found, ["delete 100"]);
+}
+
+/// What cannot be compared as the server would is refused before anything is sent.
+#[test]
+fn a_collation_that_is_not_known_is_refused_with_the_way_out() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("uncollated", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(10) COLLATE utf8mb4_tr_0900_ai_ci)");
+    world.mysql.run("INSERT INTO t VALUES (1, 'de'), (2, 'DE')");
+    let mut task = world.task();
+    let tables = format!("\n  - {0}.marker\n  - table: {0}.t\n    where: ", world.database);
+    task.tables = format!("{tables}s = 'de'");
+    let output = Tidegate::fails(&task);
+    assert!(output.contains("utf8mb4_tr_0900_ai_ci") && output.contains("COLLATE utf8mb4_bin"), "{output}");
+
+    task.tables = format!("{tables}s COLLATE utf8mb4_bin = 'de'");
+    let mut reader: Reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    let mut messages = Vec::new();
+    world.until_loaded(&mut engine, &mut reader, |message| messages.push(message));
+    world.finish(engine, &mut reader, |message| messages.push(message));
+    assert_eq!(messages.len(), 1);
+    assert!(matches!(messages[0].kind, Kind::Insert | Kind::Init));
 }

@@ -46,8 +46,10 @@ impl Ascii {
 pub struct Literal {
     collation: &'static Collation,
     text: String,
-    /// The text as [`Literal::quick`] compares it, if it can.
+    /// The text as [`quick`] compares it, if it can.
     folded: Option<Vec<u8>>,
+    /// How long the text is without spaces at its end.
+    trimmed: usize,
 }
 
 impl PartialEq for Literal {
@@ -66,7 +68,7 @@ impl Literal {
             Order::Weights { ascii: Ascii::Distinct, .. } if printable => Some(text.as_bytes().to_vec()),
             _ => None,
         };
-        Literal { collation, text: text.to_owned(), folded }
+        Literal { collation, text: text.to_owned(), folded, trimmed: text.trim_end_matches(' ').len() }
     }
 
     pub fn collation(&self) -> &'static Collation {
@@ -83,7 +85,13 @@ impl Literal {
         let quick = match (&self.collation.order, &self.folded) {
             (Order::Weights { ascii: Ascii::Folded, .. }, Some(folded)) => quick::<true>(folded, text.as_bytes()),
             (Order::Weights { .. }, Some(folded)) => quick::<false>(folded, text.as_bytes()),
-            (Order::Bytes, _) if !self.collation.pad => Some(self.text == text),
+            (Order::Bytes, _) if !self.collation.pad || self.text.len() == text.len() => Some(self.text == text),
+            (Order::Bytes, _) => match text.as_bytes().split_at_checked(self.trimmed) {
+                Some((start, rest)) => {
+                    Some(start == &self.text.as_bytes()[..self.trimmed] && rest.iter().all(|&byte| byte == b' '))
+                }
+                None => Some(false),
+            },
             _ => None,
         };
         quick.unwrap_or_else(|| self.slow(text))
@@ -128,6 +136,34 @@ fn piece<const FOLD: bool>(folded: u64, text: u64) -> Option<Option<bool>> {
         (true, true) => None,
         (false, true) => Some(Some(false)),
         (_, false) => Some(None),
+    }
+}
+
+/// So many bytes at the start are printable ASCII and the same, if not a few more.
+#[inline]
+pub(crate) fn common_start(a: &[u8], b: &[u8]) -> usize {
+    let common = a.len().min(b.len());
+    let mut at = 0;
+    while at + 8 <= common {
+        let piece = load(&a[at..]);
+        if piece != load(&b[at..]) || !is_printable(piece) {
+            break;
+        }
+        at += 8;
+    }
+    at
+}
+
+/// Whether two printable characters are the same; none if they are not both printable, or the collation has its own mind.
+#[inline]
+pub(crate) fn same(kind: Ascii, a: char, b: char) -> Option<bool> {
+    if !((' '..='~').contains(&a) && (' '..='~').contains(&b)) {
+        return None;
+    }
+    match kind {
+        Ascii::Distinct => Some(a == b),
+        Ascii::Folded => Some(a.eq_ignore_ascii_case(&b)),
+        Ascii::Otherwise => None,
     }
 }
 

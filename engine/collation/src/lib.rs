@@ -154,11 +154,14 @@ impl Collation {
     }
 
     /// Whether two characters are the same to LIKE, which looks at each by itself.
+    #[inline]
     fn same_character(&self, a: char, b: char) -> bool {
         a == b
             || match &self.order {
                 Order::Bytes => false,
-                Order::Weights { levels, .. } => levels.iter().all(|level| level.same(a, b)),
+                Order::Weights { levels, ascii } => {
+                    ascii::same(*ascii, a, b).unwrap_or_else(|| levels.iter().all(|level| level.same(a, b)))
+                }
             }
     }
 }

@@ -95,6 +95,12 @@ fn like_goes_character_by_character() {
         ("utf8mb4_0900_ai_ci", "\u{301}", "\u{302}", true),
         ("utf8mb4_0900_as_cs", "\u{301}", "\u{302}", false),
         ("utf8mb4_general_ci", "a ", "a", false),
+        // Of CJK ideographs the server keeps no table.
+        ("utf8mb4_0900_ai_ci", "\u{f900}", "\u{8c48}", false),
+        ("utf8mb4_uca1400_as_ci", "\u{1d482}", "a", false),
+        ("utf8mb4_0900_as_ci", "\u{1d482}", "a", true),
+        ("utf8mb4_unicode_ci", "😀", "😁", false),
+        ("utf8mb4_general_ci", "😀", "😁", true),
         ("utf8mb4_bin", "A", "a", false),
         ("utf8mb4_bin", "abcabd", "%ab_", true),
         ("utf8mb4_bin", "100%", "100\\%", true),

@@ -11,6 +11,8 @@
 use std::cmp::Ordering;
 use std::str::Chars;
 
+use crate::ascii;
+
 /// Files of tables that have leaves in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum File {
@@ -60,6 +62,9 @@ impl Numbers {
 
 const POOLED: u16 = 0x8000;
 
+/// How many times 256 code points there are.
+const PAGES: usize = 0x1100;
+
 // Rules. Which characters have no weights of their own is the business of Unicode's version; the numbers of a rule are not.
 const UNASSIGNED: u16 = 0xffff;
 const HAN_EXTENSIONS: u16 = 0xfffe;
@@ -83,8 +88,8 @@ pub(crate) struct Weights {
     pool: Numbers,
     pairs: Pairs,
     always_pads: bool,
-    /// The last character that LIKE has weights of.
-    last: char,
+    /// Of each 256 code points, whether the server keeps no table of them on this level: see [`Weights::same`].
+    alone: [u64; PAGES.div_ceil(64)],
     /// Of each ASCII character that has exactly one weight; else [`Weights::OTHER`].
     ascii: [u16; 128],
 }
@@ -150,8 +155,9 @@ impl Weights {
             pairs.firsts = (pairs.key(0).0, pairs.key(last).0);
         }
         let always_pads = file == File::Uca1400 && level > 0;
-        let last = if file == File::Uca0400 { '\u{ffff}' } else { char::MAX };
-        let mut weights = Weights { top, middles, leaves, pool, pairs, always_pads, last, ascii: [Weights::OTHER; 128] };
+        let alone = [0; PAGES.div_ceil(64)];
+        let mut weights = Weights { top, middles, leaves, pool, pairs, always_pads, alone, ascii: [Weights::OTHER; 128] };
+        weights.find_alone(file, level);
         for byte in 0..128 {
             let mut buffer = [0; 4];
             let mut units = Units::new(&weights, char::from(byte).encode_utf8(&mut buffer));
@@ -189,9 +195,14 @@ impl Weights {
         self.leaf(character) != NONE
     }
 
-    /// Whether two different characters are the same to LIKE. All that are newer than the weights of `unicode_ci` are equal by it, but not here.
+    /// Whether two different characters are the same to LIKE. Servers keep tables of 256 characters, and none where a rule makes all weights:
+    /// each character of such a page is equal to itself alone, whatever weighs the same.
     pub(crate) fn same(&self, a: char, b: char) -> bool {
-        if a.max(b) > self.last {
+        let is_alone = |character: char| {
+            let page = u32::from(character) as usize >> 8;
+            self.alone[page / 64] >> (page % 64) & 1 == 1
+        };
+        if is_alone(a) || is_alone(b) {
             return false;
         }
         let (left, right) = (self.leaf(a), self.leaf(b));
@@ -202,10 +213,32 @@ impl Weights {
         Units::new(self, a.encode_utf8(&mut first)).eq(Units::new(self, b.encode_utf8(&mut second)))
     }
 
+    fn find_alone(&mut self, file: File, level: usize) {
+        let by_rule = |value: u16| match (file, level) {
+            (File::Uca0900, 0) => value >= KHITAN || value == HANGUL,
+            (File::Uca0400 | File::Uca0520 | File::Uca1400, 0) => value >= KHITAN,
+            // What most characters have on the second and third level.
+            (File::Uca1400, 1) => value == 0x20,
+            (File::Uca1400, _) => value == 0x02,
+            _ => false,
+        };
+        let leaves: Vec<bool> = (0..self.leaves.len() / 64)
+            .map(|leaf| (64 * leaf..64 * (leaf + 1)).all(|at| by_rule(self.leaves.get(at))))
+            .collect();
+        for page in 0..self.top.len() * 16 {
+            let start = 64 * usize::from(self.top.get(page / 16)) + page % 16 * 4;
+            // To `unicode_ci`, what is newer than its weights is equal, but not to LIKE.
+            let is_newer = file == File::Uca0400 && page >= 0x100;
+            if is_newer || (start..start + 4).all(|at| leaves[usize::from(self.middles.get(at))]) {
+                self.alone[page / 64] |= 1 << (page % 64);
+            }
+        }
+    }
+
     pub(crate) fn compare(&self, a: &str, b: &str, pad: bool) -> Ordering {
-        // As long as both have one weight per byte, the weights compare byte by byte.
+        // As long as both have one weight per byte, the weights compare byte by byte; and equal bytes need none.
         let (bytes_a, bytes_b) = (a.as_bytes(), b.as_bytes());
-        let mut at = 0;
+        let mut at = ascii::common_start(bytes_a, bytes_b);
         while let (Some(&x), Some(&y)) = (bytes_a.get(at), bytes_b.get(at)) {
             if x | y >= 0x80 {
                 break;

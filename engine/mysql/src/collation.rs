@@ -1,6 +1,6 @@
 //! How does the server order text?
 //!
-//! Answered for ASCII characters only, and for the collations of which `collation/ascii.txt` has the weights: there each
+//! This is for keys by which tables are cut; `tidegate-collation` compares whatever a filter may meet. Answered for ASCII characters only, and for the collations of which `collation/ascii.txt` has the weights: there each
 //! character has a weight of its own, and texts compare as their weights do.
 //!
 //! ```text
