@@ -637,9 +637,7 @@ impl<'a> Lower<'a> {
                 let operand = exprs.remove(0);
                 let branches = exprs.into_iter().zip(conditions);
                 branches
-                    .map(|(expr, branch)| {
-                        self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span())
-                    })
+                    .map(|(expr, branch)| self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span()))
                     .collect::<Result<_, _>>()?
             }
             None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,

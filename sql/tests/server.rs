@@ -114,7 +114,10 @@ impl Writer<'_> {
             3 => format!("left({column}, 2)"),
             4 => format!("CASE WHEN id > 100 THEN {column} ELSE {} END", self.literal()),
             5 => format!("nullif({column}, {})", self.literal()),
-            6 => format!("{column} COLLATE {}", self.one(&["utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unicode_520_ci"])),
+            6 => format!(
+                "{column} COLLATE {}",
+                self.one(&["utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unicode_520_ci"])
+            ),
             _ => column.to_owned(),
         }
     }
@@ -144,7 +147,12 @@ impl Writer<'_> {
                 let part = self.one(&["a", "A", "e", "S", "é", "ß", "", "ss"]);
                 format!("find_in_set('{part}', concat({column}, ',', {}, ',xyz')) > 0", self.literal())
             }
-            7 => format!("CASE {} WHEN {} THEN 1 WHEN {} THEN 2 ELSE 0 END > 0", self.value(column), self.literal(), self.literal()),
+            7 => format!(
+                "CASE {} WHEN {} THEN 1 WHEN {} THEN 2 ELSE 0 END > 0",
+                self.value(column),
+                self.literal(),
+                self.literal()
+            ),
             8 => format!("NOT ({})", self.condition(depth - 1)),
             _ => {
                 let op = self.one(&["AND", "OR"]);
@@ -175,7 +183,8 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
     connection.query(names).unwrap();
     let table = table(&mut connection, is_mariadb, random);
     let mut select = |condition: &str| -> Result<BTreeSet<i64>, String> {
-        let results = connection.query(&format!("SELECT id FROM t WHERE {condition}")).map_err(|error| error.to_string())?;
+        let results =
+            connection.query(&format!("SELECT id FROM t WHERE {condition}")).map_err(|error| error.to_string())?;
         let id = |row: &Vec<Option<Vec<u8>>>| std::str::from_utf8(row[0].as_ref().unwrap()).unwrap().parse().unwrap();
         Ok(results[0].rows.iter().map(id).collect())
     };

@@ -87,7 +87,10 @@ fn pair(random: &mut fastrand::Rng) -> (String, String) {
 /// The server's collations that are known here.
 fn known(mysql: &mut Mysql) -> Vec<&'static Collation> {
     let (server, names) = match mysql.is_mariadb() {
-        true => (Server::MariaDb, "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"),
+        true => (
+            Server::MariaDb,
+            "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY",
+        ),
         false => (Server::MySql, "SELECT COLLATION_NAME FROM information_schema.COLLATIONS"),
     };
     let there: HashSet<String> = mysql.query(names).into_iter().collect();
@@ -111,7 +114,12 @@ fn judge(url: &str, random: &mut fastrand::Rng) {
     let pairs: Vec<(String, String)> = (0..scaled(3_000)).map(|_| pair(random)).collect();
     for (chunk, rows) in pairs.chunks(1_000).enumerate() {
         let rows = rows.iter().enumerate().map(|(at, (a, b))| {
-            format!("({}, CONVERT(X'{}' USING utf8mb4), CONVERT(X'{}' USING utf8mb4))", chunk * 1_000 + at, hex(a), hex(b))
+            format!(
+                "({}, CONVERT(X'{}' USING utf8mb4), CONVERT(X'{}' USING utf8mb4))",
+                chunk * 1_000 + at,
+                hex(a),
+                hex(b)
+            )
         });
         mysql.run(format!("INSERT INTO pairs VALUES {}", rows.collect::<Vec<_>>().join(", ")));
     }
@@ -198,7 +206,11 @@ fn every_character_has_its_place() {
                     before = Some((text, rank));
                 },
             );
-            println!("{version} {name}: {} characters, {} places", characters.len(), before.map_or(0, |(_, rank)| rank));
+            println!(
+                "{version} {name}: {} characters, {} places",
+                characters.len(),
+                before.map_or(0, |(_, rank)| rank)
+            );
             failures.truncate(40);
             assert!(failures.is_empty(), "{}", failures.join("\n"));
         }
@@ -218,7 +230,10 @@ fn a_filter_selects_what_the_server_selects_on_both_paths() {
     let mut world = World::new("collated", &servers.mysql, &servers.kafka);
     let database = world.database.clone();
     // Of the second table the server is asked nothing.
-    let conditions = [("asked", "country = 'de' OR name LIKE 'mü_'"), ("kept", "concat(country, '') = 'de' OR concat(name, '') LIKE 'mü_'")];
+    let conditions = [
+        ("asked", "country = 'de' OR name LIKE 'mü_'"),
+        ("kept", "concat(country, '') = 'de' OR concat(name, '') LIKE 'mü_'"),
+    ];
     for (table, _) in conditions {
         world.mysql.run(format!(
             "CREATE TABLE {table} (id INT PRIMARY KEY, country VARCHAR(10), name VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci)

@@ -170,9 +170,9 @@ impl Collation {
 fn compare_padded(a: &[u8], b: &[u8]) -> Ordering {
     let common = a.len().min(b.len());
     let rest = |longer: &[u8]| longer[common..].iter().find(|&&byte| byte != b' ').map(|byte| byte.cmp(&b' '));
-    a[..common].cmp(&b[..common]).then_with(|| {
-        rest(a).or_else(|| rest(b).map(Ordering::reverse)).unwrap_or(Ordering::Equal)
-    })
+    a[..common]
+        .cmp(&b[..common])
+        .then_with(|| rest(a).or_else(|| rest(b).map(Ordering::reverse)).unwrap_or(Ordering::Equal))
 }
 
 #[cfg(test)]

@@ -28,10 +28,13 @@ pub(crate) fn by_name(server: Server, name: &str) -> Option<&'static Collation> 
     // Names come from a server, in lower case, or from a person. Older servers call utf8mb3 otherwise.
     known.get(name).or_else(|| {
         let name = name.to_ascii_lowercase();
-        known.get(match name.strip_prefix("utf8_") {
-            Some(rest) => format!("utf8mb3_{rest}"),
-            None => name,
-        }.as_str())
+        known.get(
+            match name.strip_prefix("utf8_") {
+                Some(rest) => format!("utf8mb3_{rest}"),
+                None => name,
+            }
+            .as_str(),
+        )
     })
 }
 
@@ -78,7 +81,9 @@ fn read(server: Server, line: &'static str) -> Option<(Option<u16>, Collation)> 
             // `#17` is one table, `13` are two.
             let tables: Vec<usize> = match levels.strip_prefix('#') {
                 Some(table) => vec![table.parse().ok()?],
-                None => levels.chars().map(|level| level.to_digit(10).map(|level| level as usize)).collect::<Option<_>>()?,
+                None => {
+                    levels.chars().map(|level| level.to_digit(10).map(|level| level as usize)).collect::<Option<_>>()?
+                }
             };
             let levels: Vec<Weights> = tables.into_iter().map(|table| Weights::new(file, table - 1)).collect();
             Order::Weights { ascii: Ascii::of(&levels), levels }

@@ -156,7 +156,8 @@ impl Weights {
         }
         let always_pads = file == File::Uca1400 && level > 0;
         let alone = [0; PAGES.div_ceil(64)];
-        let mut weights = Weights { top, middles, leaves, pool, pairs, always_pads, alone, ascii: [Weights::OTHER; 128] };
+        let mut weights =
+            Weights { top, middles, leaves, pool, pairs, always_pads, alone, ascii: [Weights::OTHER; 128] };
         weights.find_alone(file, level);
         for byte in 0..128 {
             let mut buffer = [0; 4];

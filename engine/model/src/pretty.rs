@@ -33,7 +33,14 @@ pub fn table(header: &str) -> Arc<Table> {
                 other => panic!("no such type in drawings: {other}"),
             };
             let collation = sql_type.is_text().then(|| "binary".into());
-            Column { name: name.into(), sql_type, type_text: type_text.into(), nullable: true, charset: None, collation }
+            Column {
+                name: name.into(),
+                sql_type,
+                type_text: type_text.into(),
+                nullable: true,
+                charset: None,
+                collation,
+            }
         })
         .collect();
     Arc::new(Table::from(TableParts {

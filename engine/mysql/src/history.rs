@@ -1090,15 +1090,16 @@ impl History {
         if let Some(text) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
             return text.clone();
         }
-        let found = self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
-            match &entry.now {
-                Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
-                Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
-                    Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
-                }
-                Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
-            }
-        });
+        let found =
+            self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(
+                |entry| match &entry.now {
+                    Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
+                    Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
+                        Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
+                    }
+                    Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+                },
+            );
         found.unwrap_or_default()
     }
 
@@ -1169,8 +1170,7 @@ fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
     let mut is_other = false;
     for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
         let Some(name) = &described.collation else { continue };
-        if column.collation.as_ref() != Some(name)
-            && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
+        if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
         {
             column.collation = Some(name.clone());
             is_other = true;

@@ -21,7 +21,8 @@ use crate::TextOrder;
 use crate::error::Refusal;
 use crate::text::TextOperation;
 
-const WAY_OUT: &str = "Write x COLLATE utf8mb4_bin to compare the bytes, or COLLATE with a collation that is known here.";
+const WAY_OUT: &str =
+    "Write x COLLATE utf8mb4_bin to compare the bytes, or COLLATE with a collation that is known here.";
 
 /// How text compares that is of no column, in a session that has set nothing.
 const OF_SESSION: &str = "utf8mb4_0900_ai_ci";
@@ -180,13 +181,20 @@ impl Lower<'_> {
         }
         // One collation for all three, as in MySQL.
         let Some(collation) = self.collation_of(&[value, low, high], span)? else { return Ok(None) };
-        let compare = |op, border: &Expr| TextOperation::compare(collation, bare(value.clone()), op, bare(border.clone()));
+        let compare =
+            |op, border: &Expr| TextOperation::compare(collation, bare(value.clone()), op, bare(border.clone()));
         let between = binary(compare(Operator::GtEq, low), Operator::And, compare(Operator::LtEq, high));
         Ok(Some(if negated { Expr::Not(Box::new(between)) } else { between }))
     }
 
     /// `value IN (list)`, if it is about text.
-    pub(super) fn text_in(&self, value: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Option<Expr>, Refusal> {
+    pub(super) fn text_in(
+        &self,
+        value: &Expr,
+        list: &[Expr],
+        negated: bool,
+        span: Span,
+    ) -> Result<Option<Expr>, Refusal> {
         let all: Vec<&Expr> = std::iter::once(value).chain(list).collect();
         if !self.is_text(&all)? {
             return Ok(None);
@@ -195,14 +203,10 @@ impl Lower<'_> {
         let texts: Option<Vec<&str>> =
             list.iter().filter(|item| !is_null(item)).map(|item| crate::text::literal_text(item)).collect();
         let found = match texts {
-            Some(texts) => {
-                TextOperation::is_in(collation, bare(value.clone()), &texts, list.iter().any(is_null))
-            }
+            Some(texts) => TextOperation::is_in(collation, bare(value.clone()), &texts, list.iter().any(is_null)),
             None => list
                 .iter()
-                .map(|item| {
-                    TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(item.clone()))
-                })
+                .map(|item| TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(item.clone())))
                 .reduce(|left, right| binary(left, Operator::Or, right))
                 .unwrap_or_else(|| unreachable!("a list has an item")),
         };
@@ -210,7 +214,13 @@ impl Lower<'_> {
     }
 
     /// `text LIKE pattern`; none if bytes are compared.
-    pub(super) fn text_like(&self, text: &Expr, pattern: &Expr, negated: bool, span: Span) -> Result<Option<Expr>, Refusal> {
+    pub(super) fn text_like(
+        &self,
+        text: &Expr,
+        pattern: &Expr,
+        negated: bool,
+        span: Span,
+    ) -> Result<Option<Expr>, Refusal> {
         let Some(collation) = self.collation_of(&[text, pattern], span)? else { return Ok(None) };
         let like = TextOperation::like(collation, bare(text.clone()), bare(pattern.clone()));
         Ok(Some(if negated { Expr::Not(Box::new(like)) } else { like }))
@@ -230,13 +240,15 @@ impl Lower<'_> {
             }
             ("find_in_set", [part, set]) => {
                 let collation = self.collation_of(&[part, set], span)?;
-                Ok(collation.map(|collation| TextOperation::find_in_set(collation, bare(part.clone()), bare(set.clone()))))
+                Ok(collation
+                    .map(|collation| TextOperation::find_in_set(collation, bare(part.clone()), bare(set.clone()))))
             }
             ("strpos", [text, part]) => match self.collation_of(&[text, part], span)? {
                 // Where a text begins that is equal to another is not the same on all servers.
                 Some(collation) if !collation.is_binary() => {
                     let message = format!("instr() does not look for text by {}", collation.name());
-                    Err(Refusal::new(span, message).hint("Write instr(x COLLATE utf8mb4_bin, part), or x LIKE '%part%'."))
+                    Err(Refusal::new(span, message)
+                        .hint("Write instr(x COLLATE utf8mb4_bin, part), or x LIKE '%part%'."))
                 }
                 _ => Ok(None),
             },
@@ -244,7 +256,8 @@ impl Lower<'_> {
                 if self.regexp_ignores_case(text, pattern, span)? =>
             {
                 let message = format!("{name}() does not ignore case here, as this collation does");
-                Err(Refusal::new(span, message).hint("Write x COLLATE utf8mb4_bin, with [Aa] where both cases are meant."))
+                Err(Refusal::new(span, message)
+                    .hint("Write x COLLATE utf8mb4_bin, with [Aa] where both cases are meant."))
             }
             _ => Ok(None),
         }

@@ -4,9 +4,9 @@
 //! then, in the order of the statement, what is new or has another place. Names behind AFTER are those of the new columns, names in
 //! keys of old ones those of the old.
 
+use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
 use super::create::{Elements, not_null, period};
-use super::collation::{Choice, TextDefault};
 use super::cursor::{Cursor, Read};
 use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit};
 use super::session::Session;

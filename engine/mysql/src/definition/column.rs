@@ -122,8 +122,16 @@ pub(super) fn column(cursor: &mut Cursor<'_>, indexes: &mut Vec<IndexSpec>) -> R
 }
 
 fn of_type(cursor: &mut Cursor<'_>, name: String) -> Read<ColumnSpec> {
-    let mut column =
-        ColumnSpec { name, kind: Kind::Year, is_unsigned: false, is_zerofill: false, charset: None, collation: None, is_binary_order: false, nullable: None };
+    let mut column = ColumnSpec {
+        name,
+        kind: Kind::Year,
+        is_unsigned: false,
+        is_zerofill: false,
+        charset: None,
+        collation: None,
+        is_binary_order: false,
+        nullable: None,
+    };
     if cursor.session.has_other_types() {
         return Err(NotUnderstood::new("the types of another database, which its sql_mode has"));
     }
@@ -399,7 +407,8 @@ impl ColumnSpec {
             None => self.resolve(text, session),
             // Which collation it keeps of its own set, nobody has told.
             Some(_) => {
-                let column = ColumnSpec { charset: Some(to), ..self.clone() }.resolve(&TextDefault::default(), session)?;
+                let column =
+                    ColumnSpec { charset: Some(to), ..self.clone() }.resolve(&TextDefault::default(), session)?;
                 Ok(Column { collation: None, ..column })
             }
         }

@@ -1,7 +1,7 @@
 //! CREATE TABLE.
 
-use super::column::{ColumnSpec, column};
 use super::collation::{Choice, TextDefault};
+use super::column::{ColumnSpec, column};
 use super::cursor::{Cursor, Read};
 use super::index::{IndexSpec, add, element, is_no_column};
 use super::session::Session;

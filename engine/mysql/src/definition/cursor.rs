@@ -1,8 +1,8 @@
 //! A place among the words of a statement, and what is read everywhere.
 
 use super::super::charset::Charset;
-use super::collation::{Choice, default_of, full_name};
 use super::NotUnderstood;
+use super::collation::{Choice, default_of, full_name};
 use super::session::Session;
 use super::tokens::{Literal, Token};
 use tidegate_model::TableName;

@@ -38,9 +38,9 @@ use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, Table
 pub use self::session::{Server, Session};
 
 use self::alter::Alter;
-use self::create::Elements;
 use self::collation::Choice;
 pub use self::collation::TextDefault;
+use self::create::Elements;
 use self::cursor::Cursor;
 use self::index::PRIMARY;
 use self::tokens::Token;
@@ -114,11 +114,7 @@ impl Ddl {
     }
 
     /// What a CREATE TABLE makes. `like` is the table that [`like`](Ddl::like) names.
-    pub fn created(
-        &self,
-        database: TextDefault,
-        like: Option<&Definition>,
-    ) -> Result<Definition, NotUnderstood> {
+    pub fn created(&self, database: TextDefault, like: Option<&Definition>) -> Result<Definition, NotUnderstood> {
         match (&self.kind, like) {
             (Kind::Create(elements), _) => elements.definition(database, &self.session),
             (Kind::CreateLike(_), Some(like)) => Ok(Definition { database, ..like.without_foreign_keys() }),

@@ -173,9 +173,11 @@ fn followed(options: &ConnectOptions, start: &Position, databases: &[(String, Ch
     let explicit_timestamps = text(&mut packets, "SELECT @@explicit_defaults_for_timestamp", 0) == "1";
     let prefix = databases[0].0.clone();
     let follower = Follower { tables: Arc::default(), prefix, explicit_timestamps };
-    follower.tables.lock().unwrap().databases.extend(databases.iter().map(|(name, charset)| {
-        (name.clone(), TextDefault { charset: Some(*charset), collation: None })
-    }));
+    follower.tables.lock().unwrap().databases.extend(
+        databases
+            .iter()
+            .map(|(name, charset)| (name.clone(), TextDefault { charset: Some(*charset), collation: None })),
+    );
     let windows = WindowOptions { rows: 1000, bytes: 1 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start.clone(), Box::new(follower.clone()), windows);
     let request = DumpRequest {

@@ -321,7 +321,11 @@ impl Judged {
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {
                     found = found.or(wrong_collation(definition, &expected));
-                    *untold += definition.columns.iter().filter(|column| column.charset.is_some() && column.collation.is_none()).count();
+                    *untold += definition
+                        .columns
+                        .iter()
+                        .filter(|column| column.charset.is_some() && column.collation.is_none())
+                        .count();
                 }
                 Some(Ok(definition)) => {
                     found = Some(format!("{name}\n  server {}\n  we     {}", drawn(&expected), drawn(definition)));
@@ -394,6 +398,8 @@ fn definitions_stay_those_of_the_server_by_random_statements() {
         }
     }
     judged.connection.query(&format!("DROP DATABASE {database}")).unwrap();
-    println!("{done} statements, {refused} refused, {not_understood} not understood; {untold} times a collation was untold");
+    println!(
+        "{done} statements, {refused} refused, {not_understood} not understood; {untold} times a collation was untold"
+    );
     assert!(not_understood * 10 <= done, "{not_understood} of {done} are not understood");
 }
