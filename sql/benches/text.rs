@@ -48,7 +48,7 @@ fn ns_per_row(condition: &str, order: TextOrder, texts: &[String]) -> f64 {
     let schema = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8, false)]));
     let array: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array]).expect("one column");
-    let input = Input { schema, pushdown: vec![Pushdown::Never], texts: vec![order] };
+    let input = Input { schema, pushdown: vec![Pushdown::Never], texts: vec![order], sources: Vec::new() };
     let filter = Filter::compile(condition, &input).unwrap_or_else(|error| panic!("{error}"));
     // The best of several, because others share the machine.
     let rounds = (0..ROUNDS).map(|_| {

@@ -185,6 +185,10 @@ fn byte_offset(text: &str, location: Location) -> Option<usize> {
 }
 
 fn lower_first(message: &str) -> String {
+    // Not of a type's name.
+    if message.chars().nth(1).is_some_and(char::is_uppercase) {
+        return message.to_owned();
+    }
     let mut chars = message.chars();
     match chars.next() {
         Some(first) => first.to_lowercase().chain(chars).collect(),

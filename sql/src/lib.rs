@@ -90,6 +90,28 @@ pub struct Input {
     pub pushdown: Vec<Pushdown>,
     /// How texts of each of them compare; byte by byte if there is none.
     pub texts: Vec<TextOrder>,
+    /// What the types do not tell of each of them; nothing in particular where there is none.
+    pub sources: Vec<Source>,
+}
+
+/// What a column is to MySQL, where its Arrow type does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    pub kind: Kind,
+    /// MySQL's name of the character set of text; none is one of ours.
+    pub charset: Option<String>,
+    /// Digits after the second, of DATETIME, TIMESTAMP and TIME.
+    pub fraction: Option<u8>,
+}
+
+/// See [`Source`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Plain,
+    Json,
+    Year,
+    Bit,
 }
 
 /// How texts of a column compare.

@@ -3,8 +3,8 @@
 use arrow::datatypes::{DataType, TimeUnit, i256};
 use datafusion_common::ScalarValue;
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+pub(crate) const MICROS_PER_SECOND: i64 = 1_000_000;
+pub(crate) const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// Days from 1970-01-01 back to 0000-01-01, the first day that is one. What MySQL stores for dates that do not exist
 /// ('0000-00-00', '2010-00-10') arrives as numbers far below.
@@ -12,7 +12,37 @@ pub(crate) const FIRST_DAY: i32 = -719_528;
 /// 9999-12-31, and the last moment of it.
 pub(crate) const LAST_DAY: i32 = 2_932_896;
 pub(crate) const LAST_MICROSECOND: i64 = (LAST_DAY as i64 + 1) * MICROS_PER_DAY - 1;
-pub(crate) const FIRST_MICROSECOND: i64 = FIRST_DAY as i64 * MICROS_PER_DAY;
+
+/// Every date that does not exist lies below it: `i32::MIN` and its digits, `year << 9 | month << 5 | day`.
+pub(crate) const IMPOSSIBLE_DATE_END: i32 = i32::MIN + (1 << 23);
+/// The same of date-times: `i64::MIN` and the digits of the date, shifted by 37 bits, and the microsecond of the day.
+pub(crate) const IMPOSSIBLE_TIME_END: i64 = i64::MIN + (1 << 60);
+
+/// Year, month and day, those of a date that does not exist included.
+pub(crate) fn date_parts(days: i32) -> (i64, i64, i64) {
+    if days >= IMPOSSIBLE_DATE_END {
+        return civil_from_days(days);
+    }
+    let digits = i64::from(days) - i64::from(i32::MIN);
+    (digits >> 9, digits >> 5 & 15, digits & 31)
+}
+
+/// Day (or date that does not exist) and microsecond of the day of a date-time.
+pub(crate) fn date_time_parts(micros: i64) -> (i32, i64) {
+    if micros >= IMPOSSIBLE_TIME_END {
+        return (micros.div_euclid(MICROS_PER_DAY) as i32, micros.rem_euclid(MICROS_PER_DAY));
+    }
+    let digits = micros.wrapping_sub(i64::MIN);
+    (i32::MIN + (digits >> 37) as i32, digits & ((1 << 37) - 1))
+}
+
+/// The date-time that a date begins with, which exists if the date does.
+pub(crate) fn midnight(days: i32) -> i64 {
+    match days < IMPOSSIBLE_DATE_END {
+        true => i64::MIN + ((i64::from(days) - i64::from(i32::MIN)) << 37),
+        false => i64::from(days) * MICROS_PER_DAY,
+    }
+}
 
 /// `1`, `18446744073709551615`, `1.50` and `1e3`, with or without a minus sign: BIGINT, BIGINT UNSIGNED, DECIMAL, DOUBLE.
 pub(crate) fn number(text: &str) -> Option<ScalarValue> {
@@ -139,7 +169,7 @@ fn unsigned(digits: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -149,7 +179,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 }
 
 /// Howard Hinnant's `days_from_civil`: years begin in March, so that the leap day is the last one.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

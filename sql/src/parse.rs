@@ -1,12 +1,12 @@
 //! Text to syntax tree, with MySQL's own precedences.
 //!
-//! The dialect is MySQL's as the parser knows it (back-ticks, backslash escapes, `<=>`, `DIV`, `REGEXP`) with three
-//! corrections: the right side of `DIV` ends where that of `/` would, `&&` binds like AND, XOR between AND and OR; and
+//! The dialect is MySQL's as the parser knows it (back-ticks, backslash escapes, `<=>`, `DIV`, `REGEXP`) with
+//! corrections: operators bind as MySQL's manual lists them, the right side of `DIV` ends where that of `/` would; and
 //! `a MOD b` is added.
 
 use std::any::TypeId;
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -19,6 +19,12 @@ pub(crate) const DEPTH_MAX: usize = 128;
 
 /// How deep parentheses, function calls and CASE may nest.
 const NESTING_MAX: usize = 50;
+
+/// How tight `<<` and `>>` bind.
+const SHIFTS: u8 = 25;
+
+/// Tighter than any operator.
+const TIGHTEST: u8 = 60;
 
 /// `expr` and nothing after it.
 pub(crate) fn expression(text: &str) -> Result<Expr, SqlError> {
@@ -139,13 +145,50 @@ impl Dialect for MySql {
         true
     }
 
+    fn supports_bang_not_operator(&self) -> bool {
+        true
+    }
+
+    /// From the tightest to the loosest: `^`, `*`, `+`, `<<`, `&`, `|`, LIKE and the like, comparisons, NOT, AND, XOR, OR.
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        match precedence {
+            Precedence::Period => 100,
+            Precedence::DoubleColon => 50,
+            Precedence::Caret => 45,
+            Precedence::AtTz => 41,
+            Precedence::MulDivModOp => 40,
+            Precedence::PlusMinus => 30,
+            Precedence::Ampersand => SHIFTS - 1,
+            Precedence::Pipe | Precedence::Colon => SHIFTS - 2,
+            Precedence::Between | Precedence::Like => 21,
+            Precedence::Eq | Precedence::Is => 20,
+            Precedence::PgOther => 16,
+            Precedence::UnaryNot => 15,
+            Precedence::And => 10,
+            Precedence::Xor => 7,
+            Precedence::Or => 5,
+        }
+    }
+
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         match &parser.peek_token_ref().token {
             Token::Overlap => Some(Ok(self.prec_value(Precedence::And))),
             Token::Word(word) if is_mod(word) => Some(Ok(self.prec_value(Precedence::MulDivModOp))),
-            Token::Word(word) if word.keyword == Keyword::XOR => Some(Ok(self.prec_value(Precedence::Or) + 1)),
+            Token::Word(word) if word.keyword == Keyword::XOR => Some(Ok(self.prec_value(Precedence::Xor))),
+            Token::ShiftLeft | Token::ShiftRight => Some(Ok(SHIFTS)),
+            Token::Arrow | Token::LongArrow => Some(Ok(self.prec_value(Precedence::DoubleColon))),
             _ => None,
         }
+    }
+
+    /// `!` binds tighter than anything but a name.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if parser.peek_token_ref().token != Token::ExclamationMark {
+            return None;
+        }
+        parser.advance_token();
+        let operand = parser.parse_subexpr(TIGHTEST);
+        Some(operand.map(|operand| Expr::UnaryOp { op: UnaryOperator::BangNot, expr: Box::new(operand) }))
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{and_kleene, or_kleene};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -24,12 +24,14 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::error::Refusal;
+use crate::functions::date;
 use crate::text::TextOperation;
-use crate::{Input, TextOrder, types};
+use crate::{Input, Source, TextOrder, types};
 
 /// Everything that is the same for all expressions over one table.
 pub(crate) struct Planner {
     columns: SchemaRef,
+    sources: Vec<Source>,
     schema: DFSchemaRef,
     texts: Vec<TextOrder>,
     simplifier: ExprSimplifier,
@@ -37,15 +39,21 @@ pub(crate) struct Planner {
 
 impl Planner {
     pub(crate) fn new(input: &Input) -> Result<Planner> {
-        let (columns, texts) = (Arc::clone(&input.schema), input.texts.clone());
-        let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(&columns))?);
+        let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(&input.schema))?);
         let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
-        Ok(Planner { columns, schema, texts, simplifier: ExprSimplifier::new(context) })
+        let simplifier = ExprSimplifier::new(context);
+        let (columns, texts) = (Arc::clone(&input.schema), input.texts.clone());
+        Ok(Planner { columns, sources: input.sources.clone(), schema, texts, simplifier })
     }
 
     /// How texts of the columns compare; none if it is byte by byte, everywhere.
     pub(crate) fn texts(&self) -> &[TextOrder] {
         &self.texts
+    }
+
+    /// What is known of a column besides its type.
+    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.get(self.columns.index_of(name).ok()?)
     }
 
     pub(crate) fn schema(&self) -> &DFSchemaRef {
@@ -99,6 +107,9 @@ fn strict(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn Physic
         let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
         let replacement: Arc<dyn PhysicalExpr> = match *binary.op() {
             op if is_arithmetic(op) => Arc::new(BinaryExpr::new(left, op, right).with_fail_on_overflow(true)),
+            Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq if compares_dates(binary, schema) => {
+                Arc::new(DateComparison { comparison: node })
+            }
             Operator::And if can_fail(&right, schema) => Arc::new(Guarded { left, connective: Connective::And, right }),
             Operator::Or if can_fail(&right, schema) => Arc::new(Guarded { left, connective: Connective::Or, right }),
             _ => return Ok(Transformed::no(node)),
@@ -106,6 +117,84 @@ fn strict(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn Physic
         Ok(Transformed::yes(replacement))
     })
     .data()
+}
+
+fn compares_dates(binary: &BinaryExpr, schema: &Schema) -> bool {
+    let is_date = |side: &Arc<dyn PhysicalExpr>| {
+        matches!(side.data_type(schema), Ok(DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, None)))
+    };
+    is_date(binary.left()) && is_date(binary.right())
+}
+
+/// A comparison of dates in which '2010-00-10' lies where MySQL puts it. As numbers, dates that do not exist are below all
+/// others.
+#[derive(Debug, Eq)]
+struct DateComparison {
+    comparison: Arc<dyn PhysicalExpr>,
+}
+
+impl PartialEq for DateComparison {
+    fn eq(&self, other: &Self) -> bool {
+        self.comparison.eq(&other.comparison)
+    }
+}
+
+impl Hash for DateComparison {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.comparison.hash(state);
+    }
+}
+
+impl PhysicalExpr for DateComparison {
+    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.comparison.nullable(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let Some(binary) = self.comparison.downcast_ref::<BinaryExpr>() else {
+            return self.comparison.evaluate(batch);
+        };
+        let rows = batch.num_rows();
+        let (left, right) = (binary.left().evaluate(batch)?, binary.right().evaluate(batch)?);
+        let (left, right) = (left.into_array(rows)?, right.into_array(rows)?);
+        if !date::has_impossible(&left) && !date::has_impossible(&right) {
+            return self.comparison.evaluate(batch);
+        }
+        let holds = |row: usize| {
+            let ordering = date::in_order(&left, row)?.cmp(&date::in_order(&right, row)?);
+            Some(match binary.op() {
+                Operator::Lt => ordering.is_lt(),
+                Operator::LtEq => ordering.is_le(),
+                Operator::Gt => ordering.is_gt(),
+                _ => ordering.is_ge(),
+            })
+        };
+        Ok(ColumnarValue::Array(Arc::new((0..rows).map(holds).collect::<BooleanArray>())))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.comparison]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let [comparison] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a comparison of dates wraps one expression".to_owned()))?;
+        Ok(Arc::new(DateComparison { comparison }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for DateComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by digits", self.comparison)
+    }
 }
 
 fn can_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {

@@ -8,12 +8,8 @@
 //! - text of one such column against literals, by the column's own collation,
 //! - AND of which each side may be missing, OR of which none may.
 //!
-//! Dates that do not exist compare by their digits in MySQL ('2010-00-10' > '2009-12-31') and below every date here.
-//! A lower bound therefore loses nothing, an upper bound would: '2010-00-10' < '2009-01-01' is true here and false there.
-//! So `d < '2009-01-01'` stays at home for DATE and DATETIME, unless it is joined by AND with a lower bound, by which
-//! the row is lost here whatever the server says. A TIMESTAMP is a point in time or '0000-00-00 00:00:00', which is below
-//! every date on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column, so it stays at home for all
-//! three.
+//! Dates that do not exist compare by their digits on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column,
+//! so it stays at home for dates, date-times and timestamps.
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
@@ -26,38 +22,20 @@ use crate::{Input, Pushdown, TextOrder, literal, types};
 
 /// MySQL text that is true for at least every row for which `filter` is true.
 pub(crate) fn mysql_predicate(filter: &Expr, input: &Input) -> Option<String> {
-    Pushing { input, existing: Vec::new() }.text(filter)
+    Pushing { input }.text(filter)
 }
 
-/// What is known where a part of the filter is judged.
 struct Pushing<'a> {
     input: &'a Input,
-    /// Columns that hold dates that exist, or the row is lost anyway: something that is joined by AND demands it.
-    existing: Vec<&'a str>,
 }
 
 impl<'a> Pushing<'a> {
     fn text(&self, filter: &'a Expr) -> Option<String> {
         if let Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) = filter {
-            let parts = split_conjunction(filter);
-            let lower_bounds = parts.iter().filter_map(|part| self.bounded_below(part));
-            let existing = self.existing.iter().copied().chain(lower_bounds).collect();
-            let inner = Pushing { input: self.input, existing };
-            let parts: Vec<String> = parts.into_iter().filter_map(|part| inner.text(part)).collect();
+            let parts: Vec<String> = split_conjunction(filter).into_iter().filter_map(|part| self.text(part)).collect();
             return (!parts.is_empty()).then(|| parts.join(" AND "));
         }
         self.term(filter)
-    }
-
-    /// The column of which the row needs a date that exists: that of `d >= '2024-01-01'`.
-    fn bounded_below(&self, part: &'a Expr) -> Option<&'a str> {
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = part else { return None };
-        let (column, op) = match (left.as_ref(), right.as_ref()) {
-            (Expr::Column(column), Expr::Literal(..)) => (column, *op),
-            (Expr::Literal(..), Expr::Column(column)) => (column, op.swap()?),
-            _ => return None,
-        };
-        matches!(op, Operator::Eq | Operator::Gt | Operator::GtEq).then_some(column.name())
     }
 
     fn term(&self, filter: &'a Expr) -> Option<String> {
@@ -101,9 +79,9 @@ impl<'a> Pushing<'a> {
     /// Text of a column, compared by the column's own collation: there the tables of weights are the server's.
     fn text_comparison(&self, call: &ScalarFunction, negated: bool) -> Option<String> {
         let operation = TextOperation::of(&call.func)?;
-        let [column] = call.args.as_slice() else { return None };
-        let column = Column::of(column, self.input)?;
-        let index = self.input.schema.index_of(&column.source).ok()?;
+        let [expr @ Expr::Column(source)] = call.args.as_slice() else { return None };
+        let column = Column::of(expr, self.input)?;
+        let index = self.input.schema.index_of(source.name()).ok()?;
         match self.input.texts.get(index)? {
             TextOrder::Collation(collation) if std::ptr::eq(*collation, operation.collation()) => {}
             _ => return None,
@@ -122,14 +100,13 @@ impl<'a> Pushing<'a> {
 
     fn comparison(&self, expr: &Expr, op: Operator, value: &ScalarValue) -> Option<String> {
         let column = Column::of(expr, self.input)?;
-        let exact = !column.may_not_exist() || self.existing.contains(&column.source.as_str());
         let sign = match op {
             Operator::Eq => "=",
             Operator::NotEq => "<>",
             Operator::Gt => ">",
             Operator::GtEq => ">=",
-            Operator::Lt if exact => "<",
-            Operator::LtEq if exact => "<=",
+            Operator::Lt => "<",
+            Operator::LtEq => "<=",
             _ => return None,
         };
         Some(format!("{} {sign} {}", column.name, column.literal(value)?))
@@ -138,7 +115,6 @@ impl<'a> Pushing<'a> {
 
 /// A column that MySQL compares as we do.
 struct Column<'a> {
-    source: String,
     /// Its name in back-ticks.
     name: String,
     data_type: &'a DataType,
@@ -164,21 +140,11 @@ impl<'a> Column<'a> {
         if compared_as.is_some_and(|to| !types::widens(data_type, to)) {
             return None;
         }
-        Some(Column {
-            source: column.name().to_owned(),
-            name: quoted(column.name()),
-            data_type,
-            compared_as: compared_as.unwrap_or(data_type).clone(),
-        })
+        Some(Column { name: quoted(column.name()), data_type, compared_as: compared_as.unwrap_or(data_type).clone() })
     }
 
     fn is_temporal(&self) -> bool {
         self.data_type.is_temporal()
-    }
-
-    /// Whether it can hold '2010-00-10'.
-    fn may_not_exist(&self) -> bool {
-        matches!(self.data_type, DataType::Date32 | DataType::Timestamp(_, None))
     }
 
     fn literal_of(&self, expr: &Expr) -> Option<String> {

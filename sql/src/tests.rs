@@ -11,6 +11,7 @@ fn input(columns: &[(&str, DataType, Pushdown)]) -> Input {
         schema: Arc::new(Schema::new(fields)),
         pushdown: columns.iter().map(|(_, _, pushdown)| *pushdown).collect(),
         texts: Vec::new(),
+        sources: Vec::new(),
     }
 }
 
@@ -77,9 +78,8 @@ fn errors_never_name_a_value() {
         "id * 2 > 1 AND Name <> ''",
         "CAST(id AS TINYINT) > 1 AND Name <> ''",
         "CAST(id AS DECIMAL(5, 2)) > 1 AND Name <> ''",
-        "id DIV (id - id) > 1 AND Name <> ''",
-        "decode(Name, 'hex') = x'' AND id > 1",
-        "regexp_like('x', concat('(', Name)) AND id > 1",
+        "repeat(Name, id) > '' AND id > 1",
+        "convert(unhex(concat('ff', left(Name, 0))) USING utf8mb4) = Name AND id > 1",
         "to_char(CAST('2024-01-01' AS DATE), concat('%', Name, '%Q')) = 'x' AND id > 1",
     ];
     for text in failing {
@@ -126,10 +126,10 @@ fn names_are_quoted_for_the_server() {
 fn the_server_is_not_asked_what_it_may_see_otherwise() {
     let date = [("d", DataType::Date32, Pushdown::Exact)];
     asks_the_server("d > '0999-12-31'", &date, None);
-    asks_the_server("d < '2024-01-01'", &date, None);
-    asks_the_server("NOT d > '2024-01-01'", &date, None);
+    asks_the_server("d < '2024-01-01'", &date, Some("`d` < '2024-01-01'"));
+    asks_the_server("NOT d > '2024-01-01'", &date, Some("`d` <= '2024-01-01'"));
     asks_the_server("NOT d < '2024-01-01'", &date, Some("`d` >= '2024-01-01'"));
-    asks_the_server("d > '2024-01-01' OR d < '2025-01-01'", &date, None);
+    asks_the_server("d > '2024-01-01' OR d < '2000-01-01'", &date, Some("(`d` > '2024-01-01' OR `d` < '2000-01-01')"));
     asks_the_server("year(d) = 2024 AND d <> '2024-01-01'", &date, Some("`d` <> '2024-01-01'"));
 
     let float = [("f", DataType::Float64, Pushdown::Exact)];

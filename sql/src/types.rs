@@ -19,7 +19,7 @@ pub(crate) fn is_text(data_type: &DataType) -> bool {
 /// The one type in which values of `data_type` leave a projection; `None` if they cannot.
 ///
 /// The set is closed, so that whoever encodes computed columns can know them all: conditions, integers, floats, decimals,
-/// text, bytes, dates, and date-times in microseconds with or without the zone `+00:00`.
+/// text, bytes, dates, times, and date-times in microseconds with or without the zone `+00:00`.
 pub(crate) fn canonical(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Boolean
@@ -34,13 +34,17 @@ pub(crate) fn canonical(data_type: &DataType) -> Option<DataType> {
         | DataType::Float32
         | DataType::Float64
         | DataType::Decimal128(..)
-        | DataType::Decimal256(..)
+        | DataType::Decimal256(..=65, _)
         | DataType::Utf8
         | DataType::Binary
-        | DataType::Date32 => data_type.clone(),
+        | DataType::Date32
+        | DataType::Duration(TimeUnit::Microsecond) => data_type.clone(),
+        // What is computed may have more digits than a column.
+        DataType::Decimal256(precision @ 66.., scale) => DataType::Decimal256((*precision).min(65), *scale),
         DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
             DataType::Decimal128(*precision, *scale)
         }
+        // JSON becomes the text that it prints as.
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Timestamp(_, zone) => {
@@ -68,7 +72,8 @@ pub(crate) fn mysql_name(data_type: &DataType) -> String {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             format!("DECIMAL({precision}, {scale})")
         }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::LargeUtf8 => "JSON".to_owned(),
+        DataType::Utf8 | DataType::Utf8View => "text".to_owned(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             "VARBINARY".to_owned()
         }

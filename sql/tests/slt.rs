@@ -22,7 +22,7 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use tidegate_sql::{Filter, Input, Output, Projection, Pushdown, TextOrder};
+use tidegate_sql::{Filter, Input, Kind, Output, Projection, Pushdown, Source, TextOrder};
 
 #[test]
 fn statements_give_what_is_drawn() {
@@ -177,6 +177,7 @@ fn draw(drawing: &str) -> (Input, RecordBatch) {
     let mut fields = Vec::new();
     let mut pushdown = Vec::new();
     let mut texts = Vec::new();
+    let mut sources = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in header.iter().enumerate() {
         let (name, of_type) = column.rsplit_once(' ').expect("name and type");
@@ -187,6 +188,7 @@ fn draw(drawing: &str) -> (Input, RecordBatch) {
             None => (of_type.trim_end_matches('!'), None),
         };
         let (data_type, exact) = parse_type(of_type);
+        sources.push(source_of(of_type));
         let cells = rows.iter().map(|row| Some(row[at]).filter(|cell| *cell != "NULL"));
         arrays.push(column_of(&cells.collect(), &data_type));
         fields.push(Field::new(name, data_type, !required));
@@ -195,7 +197,8 @@ fn draw(drawing: &str) -> (Input, RecordBatch) {
         pushdown.push(if exact { Pushdown::Exact } else { Pushdown::Never });
     }
     let schema = Arc::new(Schema::new(fields));
-    (Input { schema: Arc::clone(&schema), pushdown, texts }, RecordBatch::try_new(schema, arrays).unwrap())
+    let input = Input { schema: Arc::clone(&schema), pushdown, texts, sources };
+    (input, RecordBatch::try_new(schema, arrays).unwrap())
 }
 
 /// `0000-00-00` becomes a number far below every date, as the engine has it.
@@ -217,7 +220,7 @@ fn column_of(texts: &StringArray, data_type: &DataType) -> ArrayRef {
             let days = cast(&cast(&valid, &DataType::Date32).unwrap(), &DataType::Int32).unwrap();
             let days = days.as_any().downcast_ref::<arrow::array::Int32Array>().unwrap().clone();
             let days: arrow::array::Date32Array =
-                texts.iter().zip(&days).map(|(text, day)| text.map(|_| day.unwrap_or(i32::MIN + 1))).collect();
+                texts.iter().zip(&days).map(|(text, day)| text.map(|_| day.unwrap_or(i32::MIN))).collect();
             Arc::new(days)
         }
         DataType::Timestamp(TimeUnit::Microsecond, zone) if zero => {
@@ -225,15 +228,30 @@ fn column_of(texts: &StringArray, data_type: &DataType) -> ArrayRef {
             let micros = cast(&cast(&valid, data_type).unwrap(), &DataType::Int64).unwrap();
             let micros = micros.as_any().downcast_ref::<Int64Array>().unwrap().clone();
             let micros: arrow::array::TimestampMicrosecondArray =
-                texts.iter().zip(&micros).map(|(text, value)| text.map(|_| value.unwrap_or(i64::MIN + 1))).collect();
+                texts.iter().zip(&micros).map(|(text, value)| text.map(|_| value.unwrap_or(i64::MIN))).collect();
             Arc::new(micros.with_timezone_opt(zone.clone()))
         }
         _ => cast(texts, data_type).unwrap(),
     }
 }
 
+/// `datetime3` has three digits of a second, `latin1` is text of that character set.
+fn source_of(of_type: &str) -> Source {
+    let kind = match of_type {
+        "json" => Kind::Json,
+        "year" => Kind::Year,
+        "bit" => Kind::Bit,
+        _ => Kind::Plain,
+    };
+    let fraction = ["datetime", "timestamp", "time"].iter().find_map(|name| of_type.strip_prefix(name)?.parse().ok());
+    Source { kind, fraction, charset: (of_type == "latin1").then(|| of_type.to_owned()) }
+}
+
 fn parse_type(text: &str) -> (DataType, bool) {
-    match text {
+    match text.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "latin" | "json" => (DataType::Utf8, false),
+        "year" => (DataType::UInt16, false),
+        "bit" => (DataType::UInt64, false),
         "bool" => (DataType::Boolean, false),
         "tinyint" => (DataType::Int8, true),
         "int" => (DataType::Int32, true),
@@ -248,8 +266,8 @@ fn parse_type(text: &str) -> (DataType, bool) {
         "datetime" => (DataType::Timestamp(TimeUnit::Microsecond, None), true),
         "timestamp" => (DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), true),
         "time" => (DataType::Duration(TimeUnit::Microsecond), false),
-        decimal => {
-            let digits = decimal.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')).expect("a type");
+        _ => {
+            let digits = text.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')).expect("a type");
             let (precision, scale) = digits.split_once(',').expect("decimal(precision,scale)");
             let (precision, scale) = (precision.parse().unwrap(), scale.parse().unwrap());
             let wide = precision > 38;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use tidegate_sql::{Filter, Input, Output, OutputColumn, Projection, Pushdown, SqlError, TextOrder};
+use tidegate_sql::{Filter, Input, Kind, Output, OutputColumn, Projection, Pushdown, Source, SqlError, TextOrder};
 
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
 use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -237,14 +237,32 @@ pub fn sql_view(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// What expressions may know of the table.
-fn sql_input(table: &Table) -> Input {
+/// What expressions over a table see.
+pub fn sql_input(table: &Table) -> Input {
     let texts: Vec<TextOrder> = table.columns().iter().map(text_order).collect();
-    let pushdown = table.columns().iter().enumerate().map(|(index, column)| pushdown(column, texts.get(index)));
-    Input { schema: sql_view(table), pushdown: pushdown.collect(), texts }
+    Input {
+        schema: sql_view(table),
+        pushdown: table.columns().iter().zip(&texts).map(|(column, text)| pushdown(column, text)).collect(),
+        sources: table.columns().iter().map(source).collect(),
+        texts,
+    }
 }
 
-/// How the source compares text of the column; that of JSON is compared byte by byte.
+fn source(column: &Column) -> Source {
+    let kind = match column.sql_type {
+        SqlType::Json => Kind::Json,
+        SqlType::Year => Kind::Year,
+        SqlType::Bit { .. } => Kind::Bit,
+        _ => Kind::Plain,
+    };
+    let fraction = match column.sql_type {
+        SqlType::Time { fraction } | SqlType::DateTime { fraction } | SqlType::Timestamp { fraction } => Some(fraction),
+        _ => None,
+    };
+    Source { kind, charset: column.charset.clone(), fraction }
+}
+
+/// How the source compares text of the column.
 fn text_order(column: &Column) -> TextOrder {
     match column.sql_type {
         SqlType::Char | SqlType::VarChar | SqlType::Text | SqlType::Enum { .. } | SqlType::Set { .. } => {
@@ -255,9 +273,9 @@ fn text_order(column: &Column) -> TextOrder {
 }
 
 /// Whether MySQL compares values of the column as we do.
-fn pushdown(column: &Column, text: Option<&TextOrder>) -> Pushdown {
+fn pushdown(column: &Column, text: &TextOrder) -> Pushdown {
     match column.sql_type {
-        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, Some(TextOrder::Collation(_))) => {
+        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => {
             Pushdown::Exact
         }
         SqlType::Int { .. }
@@ -337,6 +355,7 @@ fn computed_column(field: &Field) -> Column {
         DataType::Date32 => (SqlType::Date, "date".to_owned()),
         DataType::Timestamp(_, None) => (SqlType::DateTime { fraction: 6 }, "datetime(6)".to_owned()),
         DataType::Timestamp(_, Some(_)) => (SqlType::Timestamp { fraction: 6 }, "timestamp(6)".to_owned()),
+        DataType::Duration(_) => (SqlType::Time { fraction: 6 }, "time(6)".to_owned()),
         DataType::Binary => (SqlType::Blob, "longblob".to_owned()),
         DataType::Utf8 => (SqlType::Text, "longtext".to_owned()),
         other => unreachable!("the projection's outputs are of a closed set of types, not {other}"),

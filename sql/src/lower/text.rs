@@ -10,13 +10,14 @@
 //! An expression says of its text where its order comes from ([`Order`]), as MySQL's coercibility does: what is named wins over
 //! columns, columns over everything that has no collation of its own. `COLLATE` is an alias around an expression, which nothing looks behind.
 
+use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Case, ScalarFunction};
 use datafusion_expr::{Expr, Operator};
-use sqlparser::ast::{Expr as Ast, ObjectName};
+use sqlparser::ast::{Expr as Ast, ObjectName, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
-use super::{Class, Lower, Lowered, binary, is_null};
+use super::{Class, FromLiteral, Lower, Lowered, binary, is_null};
 use crate::TextOrder;
 use crate::error::Refusal;
 use crate::text::TextOperation;
@@ -26,6 +27,9 @@ const WAY_OUT: &str =
 
 /// How text compares that is of no column, in a session that has set nothing.
 const OF_SESSION: &str = "utf8mb4_0900_ai_ci";
+
+/// How text compares that comes out of JSON.
+const OF_JSON: &str = "utf8mb4_bin";
 
 /// Names an alias that stands for COLLATE. No column is called so: names have at most 64 characters.
 const COLLATE: &str = "--------------------------------------------------------- COLLATE ";
@@ -57,7 +61,12 @@ impl Order {
 impl Lower<'_> {
     /// `x COLLATE name`.
     pub(super) fn collate(&self, ast: &Ast, name: &ObjectName, span: Span) -> Lowered {
-        let expr = self.text(ast)?;
+        let expr = self.lower(ast)?;
+        if !matches!(self.class(&expr)?, Class::Text | Class::Null) {
+            let message = format!("{} is not text", self.name_of_type(&expr)?);
+            return Err(Refusal::new(ast.span(), message).hint("Write CAST(x AS CHAR)."));
+        }
+        let expr = self.as_text(expr, ast.span())?;
         let name = name.to_string();
         let name = name.trim_matches(|c| matches!(c, '`' | '\'' | '"'));
         let Some(collation) = Collation::named(name) else {
@@ -116,6 +125,12 @@ impl Lower<'_> {
                 let order = index.and_then(|index| self.planner.texts().get(index));
                 Order::Column(order.cloned().unwrap_or_default())
             }
+            Expr::ScalarFunction(function) if matches!(function.func.name(), "json_quote" | "json_text" | "json_unquote") => {
+                Order::Column(TextOrder::of(Some(OF_JSON)))
+            }
+            Expr::ScalarFunction(function) if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() => {
+                Order::Column(TextOrder::of(Some(OF_SESSION)))
+            }
             Expr::Alias(alias) => {
                 let named = alias.name.strip_prefix(COLLATE).and_then(Collation::named);
                 named.map_or(Order::Free, Order::Named)
@@ -143,7 +158,7 @@ impl Lower<'_> {
                 let message = format!("one text compares by {a}, the other by {b}");
                 return Err(Refusal::new(span, message).hint("Write x COLLATE name to say which."));
             }
-            Order::Free if !self.planner.texts().iter().any(TextOrder::folds) => return Ok(None),
+            Order::Free if !self.has_collations() => return Ok(None),
             Order::Free => match Collation::named(OF_SESSION) {
                 Some(collation) => collation,
                 None => return Ok(None),
@@ -226,71 +241,68 @@ impl Lower<'_> {
         Ok(Some(if negated { Expr::Not(Box::new(like)) } else { like }))
     }
 
-    /// What a function that compares its arguments becomes; none if DataFusion's own compares as it should.
+    /// What a function that compares its arguments becomes; none if the one that compares bytes is right.
     pub(super) fn text_function(&self, name: &str, args: &[Expr], span: Span) -> Result<Option<Expr>, Refusal> {
-        if !self.is_text(&args.iter().collect::<Vec<&Expr>>())? {
+        if !matches!(name, "find_in_set" | "strcmp" | "field" | "instr" | "locate" | "greatest" | "least") {
             return Ok(None);
         }
-        match (name, args) {
-            ("nullif", [value, other]) => {
-                let same = self.compare(value.clone(), Operator::Eq, other.clone(), span)?;
-                let null = Expr::Literal(datafusion_common::ScalarValue::Null, None);
-                let branch = (Box::new(same), Box::new(null));
-                Ok(Some(Expr::Case(Case::new(None, vec![branch], Some(Box::new(value.clone()))))))
-            }
-            ("find_in_set", [part, set]) => {
-                let collation = self.collation_of(&[part, set], span)?;
-                Ok(collation
-                    .map(|collation| TextOperation::find_in_set(collation, bare(part.clone()), bare(set.clone()))))
-            }
-            ("strpos", [text, part]) => match self.collation_of(&[text, part], span)? {
-                // Where a text begins that is equal to another is not the same on all servers.
-                Some(collation) if !collation.is_binary() => {
-                    let message = format!("instr() does not look for text by {}", collation.name());
-                    Err(Refusal::new(span, message)
-                        .hint("Write instr(x COLLATE utf8mb4_bin, part), or x LIKE '%part%'."))
-                }
-                _ => Ok(None),
-            },
-            ("regexp_like" | "regexp_count" | "regexp_replace", [text, pattern, ..])
-                if self.regexp_ignores_case(text, pattern, span)? =>
-            {
-                let message = format!("{name}() does not ignore case here, as this collation does");
-                Err(Refusal::new(span, message)
-                    .hint("Write x COLLATE utf8mb4_bin, with [Aa] where both cases are meant."))
-            }
-            _ => Ok(None),
+        let texts: Vec<&Expr> = args.iter().take(if name == "locate" { 2 } else { args.len() }).collect();
+        if !self.is_text(&texts)? {
+            return Ok(None);
         }
-    }
-
-    /// `text RLIKE pattern`. The server ignores case if the collation does, and nothing else that the collation ignores.
-    pub(super) fn regexp(&self, text: Expr, pattern: Expr, negated: bool, span: Span) -> Lowered {
-        let op = match (self.regexp_ignores_case(&text, &pattern, span)?, negated) {
-            (false, false) => Operator::RegexMatch,
-            (false, true) => Operator::RegexNotMatch,
-            (true, false) => Operator::RegexIMatch,
-            (true, true) => Operator::RegexNotIMatch,
+        let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
+        let compare = |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
+        let number = |number| Box::new(Expr::from_literal(ScalarValue::Int64(Some(number))));
+        let choice = |branches: Vec<(Expr, i64)>, otherwise: Option<i64>| {
+            let branches = branches.into_iter().map(|(when, then)| (Box::new(when), number(then))).collect();
+            Some(Expr::Case(Case::new(None, branches, otherwise.map(number))))
         };
-        Ok(binary(bare(text), op, bare(pattern)))
+        Ok(match (name, args) {
+            ("find_in_set", [part, set]) => {
+                Some(TextOperation::find_in_set(collation, bare(part.clone()), bare(set.clone())))
+            }
+            ("strcmp", [_, other]) => {
+                let branches = [(Operator::Lt, -1), (Operator::Gt, 1), (Operator::Eq, 0)];
+                choice(branches.map(|(op, result)| (compare(op, other), result)).to_vec(), None)
+            }
+            ("field", [_, others @ ..]) => {
+                let branches = others.iter().zip(1..).map(|(other, place)| (compare(Operator::Eq, other), place));
+                choice(branches.collect(), Some(0))
+            }
+            ("greatest" | "least", _) if !collation.is_identity() => {
+                // Of texts that are equal, servers take different ones.
+                let message = format!("{name}() does not choose between texts that are equal by {}", collation.name());
+                return Err(Refusal::new(span, message).hint("Write CASE WHEN a > b THEN a ELSE b END."));
+            }
+            ("instr" | "locate", _) if !collation.is_binary() => {
+                // Where a text begins that is equal to another is not the same on all servers.
+                let message = format!("{name}() does not look for text by {}", collation.name());
+                return Err(Refusal::new(span, message).hint("Write x COLLATE utf8mb4_bin, or x LIKE '%part%'."));
+            }
+            _ => None,
+        })
     }
 
-    /// Whether case is ignored; refused where servers and our engine would not ignore the same.
-    fn regexp_ignores_case(&self, text: &Expr, pattern: &Expr, span: Span) -> Result<bool, Refusal> {
-        let collation = self.collation_of(&[text, pattern], span)?;
+    /// Whether a regular expression ignores case, as the server does if the collation does, and nothing else that the collation ignores.
+    /// Refused where servers and our engine would not ignore the same.
+    pub(super) fn regexp_ignores_case(&self, text: &Expr, pattern: &str, span: Span) -> Result<bool, Refusal> {
+        let collation = self.collation_of(&[text], span)?;
         if !collation.is_some_and(|collation| collation.equal("a", "A")) {
             return Ok(false);
         }
         // MySQL takes these for one character, too: `ß` for `ss`, `ﬁ` for `fi`.
         let folds_together = ["ss", "ff", "fi", "fl", "st"];
-        let is_plain = crate::text::literal_text(pattern).is_some_and(|pattern| {
-            let lower = pattern.to_ascii_lowercase();
-            pattern.is_ascii() && !folds_together.iter().any(|pair| lower.contains(pair))
-        });
-        if !is_plain {
+        let lower = pattern.to_ascii_lowercase();
+        if !pattern.is_ascii() || folds_together.iter().any(|pair| lower.contains(pair)) {
             return Err(Refusal::new(span, "how this pattern ignores case is not the same on all servers")
                 .hint("Write x COLLATE utf8mb4_bin RLIKE pattern, with [Aa] where both cases are meant."));
         }
         Ok(true)
+    }
+
+    /// Whether text of the table has another order than that of its bytes.
+    fn has_collations(&self) -> bool {
+        self.planner.texts().iter().any(TextOrder::folds)
     }
 
     fn is_text(&self, exprs: &[&Expr]) -> Result<bool, Refusal> {
@@ -316,5 +328,35 @@ fn bare(expr: Expr) -> Expr {
 
 /// Functions whose text is not that of their arguments.
 fn makes_text(function: &ScalarFunction) -> bool {
-    matches!(function.func.name(), "encode" | "md5" | "sha224" | "sha256" | "sha384" | "sha512" | "to_char")
+    const FUNCTIONS: [&str; 28] = [
+        "bin",
+        "conv",
+        "convert",
+        "date_format",
+        "dayname",
+        "fixed",
+        "format",
+        "hex",
+        "inet6_ntoa",
+        "inet_ntoa",
+        "json_quote",
+        "json_text",
+        "json_unquote",
+        "md5",
+        "monthname",
+        "number_text",
+        "oct",
+        "sha1",
+        "sha2",
+        "sha224",
+        "sha256",
+        "sha384",
+        "sha512",
+        "space",
+        "text",
+        "text_of_bytes",
+        "to_base64",
+        "to_char",
+    ];
+    FUNCTIONS.contains(&function.func.name())
 }

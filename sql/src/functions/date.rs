@@ -1,0 +1,940 @@
+//! Dates and times, by the calendar that MySQL has: proleptic Gregorian, the years 0 to 9999.
+//!
+//! A date that does not exist has digits all the same, and functions that only read digits give them: `year('2010-00-10')`
+//! is 2010. Those that count days give NULL where a part is zero, as MySQL does, and fail for days that a month has not
+//! ('2023-02-31'), of which MySQL makes something else in each function.
+//!
+//! ```text
+//! Date32, Timestamp(µs)  ──►  Moment { year, month, day, microsecond of the day }  ──►  digits
+//!                                        └ days(): the number of the day, if there is one
+//! ```
+
+use std::fmt::Write as _;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion_common::Result;
+
+use super::kernel::{Call, Cell, Kernel, Miss, Numbers};
+use crate::literal::{
+    FIRST_DAY, IMPOSSIBLE_DATE_END, IMPOSSIBLE_TIME_END, LAST_DAY, MICROS_PER_DAY, MICROS_PER_SECOND, date_parts,
+    date_time_parts, days_from_civil, days_in_month,
+};
+
+/// 0001-01-01.
+const FIRST_COUNTED_DAY: i32 = FIRST_DAY + 366;
+
+/// The longest TIME, 838:59:59.
+const LONGEST_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
+
+/// The last second of which UNIX_TIMESTAMP knows, 3001-01-18 23:59:59.
+const LAST_UNIX_SECOND: i64 = 32_536_771_199;
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// The digits of a date-time.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    year: i64,
+    month: i64,
+    day: i64,
+    /// Of the day.
+    micros: i64,
+    /// As it is stored.
+    stored: i32,
+}
+
+impl Moment {
+    fn of_date(days: i32) -> Moment {
+        let (year, month, day) = date_parts(days);
+        Moment { year, month, day, micros: 0, stored: days }
+    }
+
+    /// Days since 1970, if the calendar has it. The year 0 is refused: MySQL counts 365 days in it, and finds 366.
+    fn days(&self) -> Cell<i32> {
+        match self.stored {
+            FIRST_COUNTED_DAY.. => Ok(self.stored),
+            _ if self.month == 0 || self.day == 0 => Err(Miss::Null),
+            _ => Err(Miss::Refused),
+        }
+    }
+
+    fn hour(&self) -> i64 {
+        self.micros / (3600 * MICROS_PER_SECOND)
+    }
+
+    fn minute(&self) -> i64 {
+        self.micros / (60 * MICROS_PER_SECOND) % 60
+    }
+
+    fn second(&self) -> i64 {
+        self.micros / MICROS_PER_SECOND % 60
+    }
+}
+
+/// An argument of dates or date-times.
+enum Moments<'a> {
+    Dates(Numbers<'a, Date32Type>),
+    Times(Numbers<'a, TimestampMicrosecondType>),
+}
+
+impl<'a> Moments<'a> {
+    fn of(call: &'a Call<'_>, at: usize) -> Moments<'a> {
+        match call.data_type(at) {
+            DataType::Date32 => Moments::Dates(call.numbers(at)),
+            _ => Moments::Times(call.numbers(at)),
+        }
+    }
+
+    fn get(&self, row: usize) -> Cell<Moment> {
+        Ok(match self {
+            Moments::Dates(values) => Moment::of_date(values.get(row)?),
+            Moments::Times(values) => {
+                let (days, micros) = date_time_parts(values.get(row)?);
+                Moment { micros, ..Moment::of_date(days) }
+            }
+        })
+    }
+}
+
+/// An argument of which the time of day counts: TIME, or the time of a date-time.
+enum Spans<'a> {
+    Spans(Numbers<'a, DurationMicrosecondType>),
+    Moments(Moments<'a>),
+}
+
+impl<'a> Spans<'a> {
+    fn of(call: &'a Call<'_>, at: usize) -> Spans<'a> {
+        match call.data_type(at) {
+            DataType::Duration(_) => Spans::Spans(call.numbers(at)),
+            _ => Spans::Moments(Moments::of(call, at)),
+        }
+    }
+
+    fn get(&self, row: usize) -> Cell<i64> {
+        match self {
+            Spans::Spans(values) => values.get(row),
+            Spans::Moments(moments) => Ok(moments.get(row)?.micros),
+        }
+    }
+}
+
+fn integers(call: &Call<'_>, of: impl Fn(Moment) -> Cell<i64>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    call.make_numbers::<Int64Type>(|row| of(moments.get(row)?))
+}
+
+fn names(call: &Call<'_>, of: impl Fn(Moment) -> Cell<&'static str>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    call.make_parts(|row| of(moments.get(row)?))
+}
+
+fn spans(call: &Call<'_>, of: impl Fn(i64) -> i64) -> Result<ArrayRef> {
+    let spans = Spans::of(call, 0);
+    call.make_numbers::<Int64Type>(|row| Ok(of(spans.get(row)?)))
+}
+
+pub(super) fn year(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(moment.year))
+}
+
+pub(super) fn quarter(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok((moment.month + 2) / 3))
+}
+
+pub(super) fn month(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(moment.month))
+}
+
+pub(super) fn dayofmonth(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(moment.day))
+}
+
+pub(super) fn hour(call: &Call<'_>) -> Result<ArrayRef> {
+    spans(call, |micros| micros.abs() / (3600 * MICROS_PER_SECOND))
+}
+
+pub(super) fn minute(call: &Call<'_>) -> Result<ArrayRef> {
+    spans(call, |micros| micros.abs() / (60 * MICROS_PER_SECOND) % 60)
+}
+
+pub(super) fn second(call: &Call<'_>) -> Result<ArrayRef> {
+    spans(call, |micros| micros.abs() / MICROS_PER_SECOND % 60)
+}
+
+pub(super) fn microsecond(call: &Call<'_>) -> Result<ArrayRef> {
+    spans(call, |micros| micros.abs() % MICROS_PER_SECOND)
+}
+
+pub(super) fn time_to_sec(call: &Call<'_>) -> Result<ArrayRef> {
+    spans(call, |micros| micros / MICROS_PER_SECOND)
+}
+
+pub(super) fn time(call: &Call<'_>) -> Result<ArrayRef> {
+    let spans = Spans::of(call, 0);
+    call.make_numbers::<DurationMicrosecondType>(|row| spans.get(row))
+}
+
+pub(super) fn sec_to_time(call: &Call<'_>) -> Result<ArrayRef> {
+    let seconds = call.numbers::<Int64Type>(0);
+    call.make_numbers::<DurationMicrosecondType>(|row| {
+        Ok(seconds.get(row)?.saturating_mul(MICROS_PER_SECOND).clamp(-LONGEST_TIME, LONGEST_TIME))
+    })
+}
+
+/// Monday is 0.
+fn weekday_of(days: i32) -> i64 {
+    i64::from(days + 3).rem_euclid(7)
+}
+
+pub(super) fn weekday(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(weekday_of(moment.days()?)))
+}
+
+/// Sunday is 1.
+pub(super) fn dayofweek(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok((weekday_of(moment.days()?) + 1) % 7 + 1))
+}
+
+pub(super) fn dayofyear(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, day_of_year)
+}
+
+fn day_of_year(moment: Moment) -> Cell<i64> {
+    Ok(i64::from(moment.days()? - days_from_civil(moment.year, 1, 1)) + 1)
+}
+
+pub(super) fn dayname(call: &Call<'_>) -> Result<ArrayRef> {
+    names(call, |moment| Ok(WEEKDAYS[weekday_of(moment.days()?) as usize]))
+}
+
+pub(super) fn monthname(call: &Call<'_>) -> Result<ArrayRef> {
+    names(call, month_name)
+}
+
+fn month_name(moment: Moment) -> Cell<&'static str> {
+    usize::try_from(moment.month - 1).ok().and_then(|month| MONTHS.get(month).copied()).ok_or(Miss::Null)
+}
+
+pub(super) fn to_days(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(day_number(moment.days()?)))
+}
+
+/// MySQL's number of a day: 366 is 0001-01-01.
+fn day_number(days: i32) -> i64 {
+    i64::from(days) - i64::from(FIRST_DAY)
+}
+
+pub(super) fn to_seconds(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(day_number(moment.days()?) * 86_400 + moment.micros / MICROS_PER_SECOND))
+}
+
+/// A day of which the calendar knows, by its distance to 1970.
+fn day(days: i64) -> Cell<i32> {
+    let days = i32::try_from(days).map_err(|_| Miss::Null)?;
+    match days {
+        FIRST_COUNTED_DAY..=LAST_DAY => Ok(days),
+        FIRST_DAY..FIRST_COUNTED_DAY => Err(Miss::Refused),
+        _ => Err(Miss::Null),
+    }
+}
+
+/// Dates before the year 1 are refused: MySQL answers '0000-00-00' there.
+pub(super) fn from_days(call: &Call<'_>) -> Result<ArrayRef> {
+    let numbers = call.numbers::<Int64Type>(0);
+    call.make_numbers::<Date32Type>(|row| match numbers.get(row)? {
+        ..=365 => Err(Miss::Refused),
+        number => day(number.saturating_add(i64::from(FIRST_DAY))).map_err(|_| Miss::Refused),
+    })
+}
+
+pub(super) fn makedate(call: &Call<'_>) -> Result<ArrayRef> {
+    let (years, numbers) = (call.numbers::<Int64Type>(0), call.numbers::<Int64Type>(1));
+    call.make_numbers::<Date32Type>(|row| {
+        let year = match years.get(row)? {
+            year @ 0..=69 => year + 2000,
+            year @ 70..=99 => year + 1900,
+            year => year,
+        };
+        let number = numbers.get(row)?;
+        if !(0..=9999).contains(&year) || !(1..=4_000_000).contains(&number) {
+            return Err(Miss::Null);
+        }
+        day(i64::from(days_from_civil(year, 1, 1)) + number - 1)
+    })
+}
+
+pub(super) fn last_day(call: &Call<'_>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    call.make_numbers::<Date32Type>(|row| {
+        let moment = moments.get(row)?;
+        if moment.month == 0 {
+            return Err(Miss::Null);
+        }
+        if moment.stored < IMPOSSIBLE_DATE_END {
+            return Err(Miss::Refused);
+        }
+        Ok(days_from_civil(moment.year, moment.month, days_in_month(moment.year, moment.month)))
+    })
+}
+
+/// The date of a date-time; as MySQL's default SQL mode has it, one with a part that is zero is NULL.
+pub(super) fn date(call: &Call<'_>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    call.make_numbers::<Date32Type>(|row| match moments.get(row)? {
+        Moment { month: 0, .. } | Moment { day: 0, .. } => Err(Miss::Null),
+        Moment { stored: ..IMPOSSIBLE_DATE_END, .. } => Err(Miss::Refused),
+        moment => Ok(moment.stored),
+    })
+}
+
+/// How weeks are counted: the bits of WEEK's second argument.
+#[derive(Debug, Clone, Copy)]
+struct Weeks {
+    monday_first: bool,
+    /// Days before week 1 belong to the last week of the year before, not to week 0.
+    by_year: bool,
+    /// Week 1 begins with the first Sunday (or Monday); else it is the one that has four days in the year.
+    whole_first: bool,
+}
+
+impl Weeks {
+    fn of(mode: i64) -> Weeks {
+        let monday_first = mode & 1 == 1;
+        Weeks { monday_first, by_year: mode & 2 == 2, whole_first: (mode & 4 == 4) == monday_first }
+    }
+
+    /// Year and week.
+    fn week(self, moment: Moment) -> Cell<(i64, i64)> {
+        let days = moment.days()?;
+        let begins = self.first_week(moment.year);
+        if days < begins {
+            if !self.by_year {
+                return Ok((moment.year, 0));
+            }
+            let year = moment.year - 1;
+            if year < 1 {
+                return Err(Miss::Refused);
+            }
+            return Ok((year, i64::from(days - self.first_week(year)) / 7 + 1));
+        }
+        if self.by_year && days >= self.first_week(moment.year + 1) {
+            return Ok((moment.year + 1, 1));
+        }
+        Ok((moment.year, i64::from(days - begins) / 7 + 1))
+    }
+
+    /// The first day of week 1.
+    fn first_week(self, year: i64) -> i32 {
+        let new_year = days_from_civil(year, 1, 1);
+        let into_week = (weekday_of(new_year) + i64::from(!self.monday_first)) % 7;
+        let back = into_week as i32;
+        let belongs = if self.whole_first { back == 0 } else { back < 4 };
+        if belongs { new_year - back } else { new_year - back + 7 }
+    }
+}
+
+pub(super) fn week(call: &Call<'_>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    let modes = (call.arity() > 1).then(|| call.numbers::<Int64Type>(1));
+    call.make_numbers::<Int64Type>(|row| {
+        let moment = moments.get(row)?;
+        let mode = modes.as_ref().map_or(Ok(0), |modes| modes.get(row))?;
+        Ok(Weeks::of(mode).week(moment)?.1)
+    })
+}
+
+pub(super) fn weekofyear(call: &Call<'_>) -> Result<ArrayRef> {
+    integers(call, |moment| Ok(Weeks::of(3).week(moment)?.1))
+}
+
+pub(super) fn yearweek(call: &Call<'_>) -> Result<ArrayRef> {
+    let moments = Moments::of(call, 0);
+    let modes = (call.arity() > 1).then(|| call.numbers::<Int64Type>(1));
+    call.make_numbers::<Int64Type>(|row| {
+        let moment = moments.get(row)?;
+        let mode = modes.as_ref().map_or(Ok(0), |modes| modes.get(row))?;
+        let (year, week) = Weeks::of(mode | 2).week(moment)?;
+        Ok(year * 100 + week)
+    })
+}
+
+pub(super) fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
+    let (moments, formats) = (Moments::of(call, 0), call.texts(1));
+    call.make_text(|row, out| write_format(moments.get(row)?, formats.get(row)?, out))
+}
+
+/// A date-time as `%Y-%m-%d` and the like say. An empty format is NULL.
+fn write_format(moment: Moment, format: &str, out: &mut String) -> Cell<()> {
+    if format.is_empty() {
+        return Err(Miss::Null);
+    }
+    let twelve = (moment.hour() + 11) % 12 + 1;
+    let half = if moment.hour() < 12 { "AM" } else { "PM" };
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            out.push(character);
+            continue;
+        }
+        let Some(specifier) = characters.next() else {
+            out.push('%');
+            break;
+        };
+        let written = match specifier {
+            'a' => write!(out, "{}", &WEEKDAYS[weekday_of(printed_day(moment)?) as usize][..3]),
+            'b' => write!(out, "{}", &month_name(moment)?[..3]),
+            'c' => write!(out, "{}", moment.month),
+            'D' => {
+                let suffix = match (moment.day % 10, moment.day / 10) {
+                    (_, 1) => "th",
+                    (1, _) => "st",
+                    (2, _) => "nd",
+                    (3, _) => "rd",
+                    _ => "th",
+                };
+                write!(out, "{}{suffix}", moment.day)
+            }
+            'd' => write!(out, "{:02}", moment.day),
+            'e' => write!(out, "{}", moment.day),
+            'f' => write!(out, "{:06}", moment.micros % MICROS_PER_SECOND),
+            'H' => write!(out, "{:02}", moment.hour()),
+            'h' | 'I' => write!(out, "{twelve:02}"),
+            'i' => write!(out, "{:02}", moment.minute()),
+            'j' => write!(out, "{:03}", i64::from(printed_day(moment)? - days_from_civil(moment.year, 1, 1)) + 1),
+            'k' => write!(out, "{}", moment.hour()),
+            'l' => write!(out, "{twelve}"),
+            'M' => write!(out, "{}", month_name(moment)?),
+            'm' => write!(out, "{:02}", moment.month),
+            'p' => write!(out, "{half}"),
+            'r' => write!(out, "{twelve:02}:{:02}:{:02} {half}", moment.minute(), moment.second()),
+            'S' | 's' => write!(out, "{:02}", moment.second()),
+            'T' => write!(out, "{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second()),
+            'U' => write!(out, "{:02}", printed_week(Weeks::of(0), moment)?.1),
+            'u' => write!(out, "{:02}", printed_week(Weeks::of(1), moment)?.1),
+            'V' => write!(out, "{:02}", printed_week(Weeks::of(2), moment)?.1),
+            'v' => write!(out, "{:02}", printed_week(Weeks::of(3), moment)?.1),
+            'W' => write!(out, "{}", WEEKDAYS[weekday_of(printed_day(moment)?) as usize]),
+            'w' => write!(out, "{}", (weekday_of(printed_day(moment)?) + 1) % 7),
+            'X' => write!(out, "{:04}", week_year(Weeks::of(2), moment)?),
+            'x' => write!(out, "{:04}", week_year(Weeks::of(3), moment)?),
+            'Y' => write!(out, "{:04}", moment.year),
+            'y' => write!(out, "{:02}", moment.year % 100),
+            other => write!(out, "{other}"),
+        };
+        written.expect("a string takes everything");
+    }
+    Ok(())
+}
+
+/// The day, where MySQL does not print nonsense.
+fn printed_day(moment: Moment) -> Cell<i32> {
+    moment.days().map_err(|_| Miss::Refused)
+}
+
+/// Year and week, where MySQL does not print nonsense: of dates with a part that is zero it does.
+fn printed_week(weeks: Weeks, moment: Moment) -> Cell<(i64, i64)> {
+    weeks.week(moment).map_err(|_| Miss::Refused)
+}
+
+fn week_year(weeks: Weeks, moment: Moment) -> Cell<i64> {
+    Ok(printed_week(weeks, moment)?.0)
+}
+
+/// What STR_TO_DATE makes by a format: a date, or a date-time. `None` for formats that leave out a part of the date, whose
+/// results depend on the SQL mode, and for those that count weeks or days of the year.
+pub(crate) fn format_makes(format: &str) -> Option<DataType> {
+    let mut specifiers = Vec::new();
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character == '%' {
+            specifiers.push(characters.next()?);
+        }
+    }
+    let has = |any: &str| specifiers.iter().any(|specifier| any.contains(*specifier));
+    let known = specifiers.iter().all(|specifier| "YymcMbdDeHkhIlisSfprT%".contains(*specifier));
+    if !known || !has("Yy") || !has("mcMb") || !has("dDe") {
+        return None;
+    }
+    Some(match has("HkhIlisSfprT") {
+        true => DataType::Timestamp(TimeUnit::Microsecond, None),
+        false => DataType::Date32,
+    })
+}
+
+/// STR_TO_DATE, by a format that [`format_makes`] knows.
+pub(crate) fn str_to_date(returns: DataType) -> Kernel {
+    Kernel::new("str_to_date", returns, |call| {
+        let (texts, formats) = (call.texts(0), call.texts(1));
+        match call.returns {
+            DataType::Date32 => {
+                call.make_numbers::<Date32Type>(|row| Ok(read_by(texts.get(row)?, formats.get(row)?)?.0))
+            }
+            _ => call.make_numbers::<TimestampMicrosecondType>(|row| {
+                let (days, micros) = read_by(texts.get(row)?, formats.get(row)?)?;
+                Ok(i64::from(days) * MICROS_PER_DAY + micros)
+            }),
+        }
+    })
+}
+
+/// What is read of a text, from its front.
+struct Reader<'a>(&'a str);
+
+impl Reader<'_> {
+    /// At most so many digits, at least one.
+    fn number(&mut self, width: usize) -> Cell<i64> {
+        let length = self.0.bytes().take(width).take_while(u8::is_ascii_digit).count();
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        digits.parse().map_err(|_| Miss::Null)
+    }
+
+    fn spaces(&mut self) {
+        self.0 = self.0.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+    }
+
+    /// One of these names, of which the first `least` letters are enough.
+    fn name(&mut self, names: &[&str], least: Option<usize>) -> Cell<i64> {
+        for (at, name) in names.iter().enumerate() {
+            let name = least.map_or(*name, |least| &name[..least]);
+            if self.0.len() >= name.len()
+                && self.0.is_char_boundary(name.len())
+                && self.0[..name.len()].eq_ignore_ascii_case(name)
+            {
+                self.0 = &self.0[name.len()..];
+                return Ok(at as i64);
+            }
+        }
+        Err(Miss::Null)
+    }
+
+    fn literal(&mut self, character: char) -> Cell<()> {
+        self.0 = self.0.strip_prefix(character).ok_or(Miss::Null)?;
+        Ok(())
+    }
+}
+
+/// Days and microseconds of the day. What the text has behind the format is left out.
+fn read_by(text: &str, format: &str) -> Cell<(i32, i64)> {
+    let (mut year, mut month, mut day) = (0, 0, 0);
+    let (mut hour, mut minute, mut second, mut micros) = (0, 0, 0, 0);
+    let mut half = None;
+    let mut twelve = false;
+    let mut reader = Reader(text);
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        reader.spaces();
+        if reader.0.is_empty() {
+            break;
+        }
+        if character.is_ascii_whitespace() {
+            continue;
+        }
+        if character != '%' {
+            reader.literal(character)?;
+            continue;
+        }
+        match characters.next().ok_or(Miss::Null)? {
+            'Y' => {
+                let before = reader.0.len();
+                year = reader.number(4)?;
+                if before - reader.0.len() == 2 {
+                    year += if year < 70 { 2000 } else { 1900 };
+                }
+            }
+            'y' => {
+                year = reader.number(2)?;
+                year += if year < 70 { 2000 } else { 1900 };
+            }
+            'm' | 'c' => month = reader.number(2)?,
+            'M' => month = reader.name(&MONTHS, None)? + 1,
+            'b' => month = reader.name(&MONTHS, Some(3))? + 1,
+            'd' | 'e' => day = reader.number(2)?,
+            'D' => {
+                day = reader.number(2)?;
+                let rest = reader.0.char_indices().nth(2).map_or(reader.0.len(), |(at, _)| at);
+                reader.0 = &reader.0[rest..];
+            }
+            'H' | 'k' => hour = reader.number(2)?,
+            'h' | 'I' | 'l' => {
+                hour = reader.number(2)?;
+                twelve = true;
+            }
+            'i' => minute = reader.number(2)?,
+            's' | 'S' => second = reader.number(2)?,
+            'f' => {
+                let before = reader.0.len();
+                let digits = reader.number(6)?;
+                micros = digits * 10i64.pow(6 - (before - reader.0.len()) as u32);
+            }
+            'p' => half = Some(reader.name(&["AM", "PM"], None)?),
+            'T' => (hour, minute, second) = clock(&mut reader)?,
+            'r' => {
+                (hour, minute, second) = clock(&mut reader)?;
+                reader.spaces();
+                half = Some(reader.name(&["AM", "PM"], None)?);
+                twelve = true;
+            }
+            character => reader.literal(character)?,
+        }
+    }
+    if twelve || half.is_some() {
+        if !(1..=12).contains(&hour) {
+            return Err(Miss::Null);
+        }
+        hour = hour % 12 + half.unwrap_or(0) * 12;
+    }
+    let fits = (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
+    if !fits || hour > 23 || minute > 59 || second > 59 {
+        return Err(Miss::Null);
+    }
+    let micros = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros;
+    Ok((days_from_civil(year, month, day), micros))
+}
+
+fn clock(reader: &mut Reader<'_>) -> Cell<(i64, i64, i64)> {
+    let hour = reader.number(2)?;
+    reader.literal(':')?;
+    let minute = reader.number(2)?;
+    reader.literal(':')?;
+    Ok((hour, minute, reader.number(2)?))
+}
+
+pub(super) fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
+    let seconds = call.numbers::<Int64Type>(0);
+    call.make_numbers::<TimestampMicrosecondType>(|row| match seconds.get(row)? {
+        seconds @ 0..=LAST_UNIX_SECOND => Ok(seconds * MICROS_PER_SECOND),
+        _ => Err(Miss::Null),
+    })
+}
+
+/// UNIX_TIMESTAMP with so many digits of a second: BIGINT, or DECIMAL. Outside of what it knows, servers differ.
+pub(crate) fn unix_timestamp(fraction: u8) -> Kernel {
+    match fraction {
+        0 => Kernel::new("unix_timestamp", DataType::Int64, |call| {
+            let moments = Moments::of(call, 0);
+            call.make_numbers::<Int64Type>(|row| Ok(unix_micros(&moments, row)? / MICROS_PER_SECOND))
+        }),
+        _ => {
+            let returns = DataType::Decimal128(11 + fraction, fraction as i8);
+            Kernel::new("unix_timestamp", returns, |call| {
+                let moments = Moments::of(call, 0);
+                let unit = match call.returns {
+                    DataType::Decimal128(_, scale) => 10i64.pow(6 - u32::from(scale.unsigned_abs())),
+                    _ => 1,
+                };
+                call.make_numbers::<Decimal128Type>(|row| Ok(i128::from(unix_micros(&moments, row)? / unit)))
+            })
+        }
+    }
+}
+
+fn unix_micros(moments: &Moments<'_>, row: usize) -> Cell<i64> {
+    let moment = moments.get(row)?;
+    if moment.month == 0 || moment.day == 0 {
+        return Ok(0);
+    }
+    let micros = i64::from(moment.days()?) * MICROS_PER_DAY + moment.micros;
+    match micros {
+        // What lies before the first second is 0.
+        0..MICROS_PER_SECOND => Ok(0),
+        0.. if micros / MICROS_PER_SECOND <= LAST_UNIX_SECOND => Ok(micros),
+        _ => Err(Miss::Refused),
+    }
+}
+
+/// What an interval counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Months(i64),
+    Days(i64),
+    Micros(i64),
+}
+
+impl Unit {
+    /// By its name in lower case.
+    pub(crate) fn named(name: &str) -> Option<Unit> {
+        Some(match name.strip_prefix("sql_tsi_").unwrap_or(name) {
+            "microsecond" => Unit::Micros(1),
+            "second" => Unit::Micros(MICROS_PER_SECOND),
+            "minute" => Unit::Micros(60 * MICROS_PER_SECOND),
+            "hour" => Unit::Micros(3600 * MICROS_PER_SECOND),
+            "day" => Unit::Days(1),
+            "week" => Unit::Days(7),
+            "month" => Unit::Months(1),
+            "quarter" => Unit::Months(3),
+            "year" => Unit::Months(12),
+            _ => return None,
+        })
+    }
+}
+
+/// A date or date-time, moved by as many months, days and microseconds as the other arguments say; NULL where the calendar
+/// ends. Three kernels, so that each has one unit.
+pub(crate) fn moved(unit: Unit, data_type: &DataType) -> Kernel {
+    match unit {
+        Unit::Months(_) => Kernel::new("plus_months", data_type.clone(), |call| {
+            move_by(call, |moment, amount| {
+                let months = (moment.year * 12 + moment.month - 1).checked_add(amount).ok_or(Miss::Null)?;
+                let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
+                if !(0..=9999).contains(&year) {
+                    return Err(Miss::Null);
+                }
+                let day = moment.day.min(days_in_month(year, month));
+                Ok((i64::from(days_from_civil(year, month, day)), moment.micros))
+            })
+        }),
+        Unit::Days(_) => Kernel::new("plus_days", data_type.clone(), |call| {
+            move_by(call, |moment, amount| {
+                Ok((i64::from(moment.stored).checked_add(amount).ok_or(Miss::Null)?, moment.micros))
+            })
+        }),
+        Unit::Micros(_) => Kernel::new("plus_microseconds", data_type.clone(), |call| {
+            move_by(call, |moment, amount| {
+                let micros = (i64::from(moment.stored) * MICROS_PER_DAY + moment.micros).checked_add(amount);
+                let micros = micros.ok_or(Miss::Null)?;
+                Ok((micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY)))
+            })
+        }),
+    }
+}
+
+fn move_by(call: &Call<'_>, to: impl Fn(Moment, i64) -> Cell<(i64, i64)>) -> Result<ArrayRef> {
+    let (moments, amounts) = (Moments::of(call, 0), call.numbers::<Int64Type>(1));
+    let moved = |row: usize| {
+        let moment = moments.get(row)?;
+        moment.days()?;
+        let (days, micros) = to(moment, amounts.get(row)?)?;
+        Ok((day(days)?, micros))
+    };
+    match call.returns {
+        DataType::Date32 => call.make_numbers::<Date32Type>(|row| Ok(moved(row)?.0)),
+        _ => call.make_numbers::<TimestampMicrosecondType>(|row| {
+            let (days, micros) = moved(row)?;
+            Ok(i64::from(days) * MICROS_PER_DAY + micros)
+        }),
+    }
+}
+
+/// Text that is written as a date or date-time, `2024-02-29 23:59:59.123456`; other forms that MySQL reads fail.
+pub(crate) fn read(to: &DataType, or_null: bool) -> Kernel {
+    let run: super::kernel::Run = match or_null {
+        true => |call| read_texts(call, Miss::Null),
+        false => |call| read_texts(call, Miss::Refused),
+    };
+    Kernel::new(if or_null { "try_date" } else { "read_date" }, to.clone(), run)
+}
+
+fn read_texts(call: &Call<'_>, otherwise: Miss) -> Result<ArrayRef> {
+    let texts = call.texts(0);
+    let read = |row: usize| crate::literal::date_time(texts.get(row)?).ok_or(otherwise);
+    match call.returns {
+        DataType::Date32 => call.make_numbers::<Date32Type>(|row| Ok(read(row)?.0)),
+        _ => call.make_numbers::<TimestampMicrosecondType>(|row| {
+            let (days, micros) = read(row)?;
+            Ok(i64::from(days) * MICROS_PER_DAY + micros)
+        }),
+    }
+}
+
+/// The date-time that a date begins with; of a date that does not exist, one that does not exist either.
+pub(crate) fn at_midnight() -> Kernel {
+    Kernel::new("at_midnight", DataType::Timestamp(TimeUnit::Microsecond, None), |call| {
+        let days = call.numbers::<Date32Type>(0);
+        call.make_numbers::<TimestampMicrosecondType>(|row| Ok(crate::literal::midnight(days.get(row)?)))
+    })
+    .keeps_nulls()
+    .shows(0)
+}
+
+/// Whether dates that do not exist are among the values.
+pub(crate) fn has_impossible(values: &ArrayRef) -> bool {
+    match values.data_type() {
+        DataType::Date32 => values.as_primitive::<Date32Type>().iter().flatten().any(|days| days < IMPOSSIBLE_DATE_END),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => values
+            .as_primitive::<TimestampMicrosecondType>()
+            .iter()
+            .flatten()
+            .any(|micros| micros < IMPOSSIBLE_TIME_END),
+        _ => false,
+    }
+}
+
+/// Dates and date-times as numbers that are ordered as MySQL orders their digits: '2010-00-10' lies between 2009-12-31 and
+/// 2010-01-01.
+///
+/// ```text
+/// day of the calendar     1024 * days + 512
+/// 2010-00-10              1024 * days(2010-01-01) + 10
+/// 2010-03-00              1024 * days(2010-03-01) + 40
+/// 2010-02-31              1024 * days(2010-03-01) + 31
+/// ```
+pub(crate) fn in_order(values: &ArrayRef, row: usize) -> Option<(i64, i64)> {
+    if values.is_null(row) {
+        return None;
+    }
+    let (stored, micros) = match values.data_type() {
+        DataType::Date32 => (values.as_primitive::<Date32Type>().value(row), 0),
+        _ => date_time_parts(values.as_primitive::<TimestampMicrosecondType>().value(row)),
+    };
+    if stored >= IMPOSSIBLE_DATE_END {
+        return Some((i64::from(stored) * 1024 + 512, micros));
+    }
+    let (year, month, day) = date_parts(stored);
+    let (begins, within) = match (month, day) {
+        (0, _) => (days_from_civil(year, 1, 1), day),
+        (_, 0) => (days_from_civil(year, month, 1), 40),
+        _ => (days_from_civil(year, month, 1) + days_in_month(year, month) as i32, day),
+    };
+    Some((i64::from(begins) * 1024 + within, micros))
+}
+
+/// A date or date-time with NULL in place of one with a part that is zero, as MySQL's default SQL mode converts it.
+pub(crate) fn existing(data_type: &DataType) -> Kernel {
+    Kernel::new("existing_date", data_type.clone(), |call| handed_on(call, |moment| moment.days().map(|_| ())))
+}
+
+/// A date or date-time that an expression chose among others. What MySQL makes of one that does not exist depends on where it
+/// goes: they fail.
+pub(crate) fn chosen(data_type: &DataType) -> Kernel {
+    Kernel::new("chosen_date", data_type.clone(), |call| {
+        handed_on(call, |moment| if moment.stored < IMPOSSIBLE_DATE_END { Err(Miss::Refused) } else { Ok(()) })
+    })
+    .keeps_nulls()
+}
+
+fn handed_on(call: &Call<'_>, may: impl Fn(Moment) -> Cell<()>) -> Result<ArrayRef> {
+    if !has_impossible(call.array(0)) {
+        return Ok(std::sync::Arc::clone(call.array(0)));
+    }
+    let moments = Moments::of(call, 0);
+    match call.returns {
+        DataType::Date32 => {
+            let dates = call.numbers::<Date32Type>(0);
+            call.make_numbers::<Date32Type>(|row| {
+                may(moments.get(row)?)?;
+                dates.get(row)
+            })
+        }
+        _ => {
+            let times = call.numbers::<TimestampMicrosecondType>(0);
+            call.make_numbers::<TimestampMicrosecondType>(|row| {
+                may(moments.get(row)?)?;
+                times.get(row)
+            })
+        }
+    }
+}
+
+/// Days between two dates.
+pub(crate) fn date_difference() -> Kernel {
+    Kernel::new("datediff", DataType::Int64, |call| {
+        let (left, right) = (Moments::of(call, 0), Moments::of(call, 1));
+        call.make_numbers::<Int64Type>(|row| Ok(i64::from(left.get(row)?.days()?) - i64::from(right.get(row)?.days()?)))
+    })
+}
+
+/// TIMESTAMPDIFF: whole units from the first date-time to the second; the size of the unit is the third argument.
+pub(crate) fn difference(unit: Unit) -> Kernel {
+    match unit {
+        Unit::Months(_) => Kernel::new("months_between", DataType::Int64, |call| {
+            let (from, to, size) = (Moments::of(call, 0), Moments::of(call, 1), call.numbers::<Int64Type>(2));
+            call.make_numbers::<Int64Type>(|row| {
+                let (from, to) = (from.get(row)?, to.get(row)?);
+                let (from_days, to_days) = (from.days()?, to.days()?);
+                let backwards = (to_days, to.micros) < (from_days, from.micros);
+                let (early, late) = if backwards { (to, from) } else { (from, to) };
+                let whole = (late.day, late.micros) >= (early.day, early.micros);
+                let months = (late.year * 12 + late.month) - (early.year * 12 + early.month) - i64::from(!whole);
+                let units = months / size.get(row)?;
+                Ok(if backwards { -units } else { units })
+            })
+        }),
+        Unit::Days(_) | Unit::Micros(_) => Kernel::new("time_between", DataType::Int64, |call| {
+            let (from, to, size) = (Moments::of(call, 0), Moments::of(call, 1), call.numbers::<Int64Type>(2));
+            let micros = |moment: Moment| Ok(i64::from(moment.days()?) * MICROS_PER_DAY + moment.micros);
+            call.make_numbers::<Int64Type>(|row| Ok((micros(to.get(row)?)? - micros(from.get(row)?)?) / size.get(row)?))
+        }),
+    }
+}
+
+/// A date, date-time or time of day as MySQL prints it, with so many digits of a second.
+pub(crate) fn text(fraction: u8) -> Kernel {
+    let run: super::kernel::Run = match fraction {
+        0 => |call| write_text(call, 0),
+        1 => |call| write_text(call, 1),
+        2 => |call| write_text(call, 2),
+        3 => |call| write_text(call, 3),
+        4 => |call| write_text(call, 4),
+        5 => |call| write_text(call, 5),
+        _ => |call| write_text(call, 6),
+    };
+    Kernel::new("text", DataType::Utf8, run).keeps_nulls().shows(fraction)
+}
+
+fn write_text(call: &Call<'_>, fraction: u32) -> Result<ArrayRef> {
+    if matches!(call.data_type(0), DataType::Duration(_)) {
+        let spans = call.numbers::<DurationMicrosecondType>(0);
+        return call.make_text(|row, out| {
+            let micros = spans.get(row)?;
+            if micros < 0 {
+                out.push('-');
+            }
+            write_clock(micros.abs(), fraction, out);
+            Ok(())
+        });
+    }
+    let moments = Moments::of(call, 0);
+    let date_only = *call.data_type(0) == DataType::Date32;
+    call.make_text(|row, out| {
+        let moment = moments.get(row)?;
+        write!(out, "{:04}-{:02}-{:02}", moment.year, moment.month, moment.day).expect("a string takes everything");
+        if !date_only {
+            out.push(' ');
+            write_clock(moment.micros, fraction, out);
+        }
+        Ok(())
+    })
+}
+
+fn write_clock(micros: i64, fraction: u32, out: &mut String) {
+    let seconds = micros / MICROS_PER_SECOND;
+    write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        .expect("a string takes everything");
+    if fraction > 0 {
+        let digits = micros % MICROS_PER_SECOND / 10i64.pow(6 - fraction);
+        write!(out, ".{digits:0width$}", width = fraction as usize).expect("a string takes everything");
+    }
+}
+
+/// A date-time rounded to so many digits of a second, as CAST does; the number of microseconds is the second argument.
+pub(crate) fn rounded(data_type: &DataType) -> Kernel {
+    Kernel::new("round_seconds", data_type.clone(), |call| {
+        let unit = call.numbers::<Int64Type>(1);
+        let moments = Moments::of(call, 0);
+        call.make_numbers::<TimestampMicrosecondType>(|row| {
+            let moment = moments.get(row)?;
+            let unit = unit.get(row)?;
+            let micros = i64::from(moment.days()?) * MICROS_PER_DAY + moment.micros;
+            let rounded = (micros + unit / 2).div_euclid(unit) * unit;
+            if rounded > crate::literal::LAST_MICROSECOND { Err(Miss::Null) } else { Ok(rounded) }
+        })
+    })
+}

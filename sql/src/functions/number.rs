@@ -1,0 +1,862 @@
+//! Numbers as MySQL computes them: 64-bit integers that do not wrap, decimals with their digits, doubles that are finite.
+//!
+//! Division by zero is NULL, everywhere and in every type; a result out of range is an error.
+//!
+//! A quotient of decimals or integers has four digits more behind the point than its dividend, and is rounded to them where
+//! it is computed: `1 / 3 * 3` is 0.9999. (MariaDB, and MySQL before 9, go on with more digits than they show.)
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
+use arrow::compute::kernels::{cmp, numeric, zip};
+use arrow::compute::{cast, prep_null_mask_filter};
+use arrow::datatypes::{
+    ArrowNativeType, ArrowNativeTypeOp, ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, DecimalType,
+    Float64Type, Int64Type, UInt64Type,
+};
+use datafusion_common::Result;
+use datafusion_expr::Operator;
+
+use super::kernel::{Call, Cell, Kernel, Miss, Numbers, out_of_range};
+
+/// The most digits that a decimal can be computed with here; MySQL has 81.
+pub(crate) const DIGITS_MAX: u8 = 76;
+/// The most digits after the point that MySQL has.
+pub(crate) const SCALE_MAX: i8 = 30;
+/// What `div_precision_increment` is unless somebody sets it.
+const DIVISION_DIGITS: i8 = 4;
+
+/// The type of a decimal with so many digits, as far as there can be so many.
+pub(crate) fn decimal_type(precision: i16, scale: i8) -> DataType {
+    match u8::try_from(precision.max(1).max(i16::from(scale))) {
+        Ok(precision @ ..=38) => DataType::Decimal128(precision, scale),
+        Ok(precision) => DataType::Decimal256(precision.min(DIGITS_MAX), scale),
+        Err(_) => DataType::Decimal256(DIGITS_MAX, scale),
+    }
+}
+
+/// Digits before and after the point.
+pub(crate) fn digits(data_type: &DataType) -> Option<(i16, i8)> {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            Some((i16::from(*precision) - i16::from(*scale), *scale))
+        }
+        _ => None,
+    }
+}
+
+/// An operator over two integers of 64 bits.
+pub(crate) fn of_integers(op: Operator, left: &DataType, right: &DataType) -> Kernel {
+    let unsigned = DataType::UInt64;
+    let returns = match op {
+        // The sign is that of the dividend.
+        Operator::Modulo => left.clone(),
+        _ if *left == unsigned || *right == unsigned => unsigned,
+        _ => DataType::Int64,
+    };
+    match op {
+        Operator::Plus => {
+            Kernel::new("+", returns, |call| integers(call, numeric::add, i128::checked_add)).keeps_nulls()
+        }
+        Operator::Minus => {
+            Kernel::new("-", returns, |call| integers(call, numeric::sub, i128::checked_sub)).keeps_nulls()
+        }
+        Operator::Multiply => {
+            Kernel::new("*", returns, |call| integers(call, numeric::mul, i128::checked_mul)).keeps_nulls()
+        }
+        Operator::Modulo => Kernel::new("%", returns, |call| each_integer(call, |a, b| a.checked_rem(b))),
+        _ => Kernel::new("DIV", returns, |call| each_integer(call, |a, b| a.checked_div(b))),
+    }
+}
+
+fn integers(
+    call: &Call<'_>,
+    kernel: fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>,
+    exact: fn(i128, i128) -> Option<i128>,
+) -> Result<ArrayRef> {
+    match call.data_type(0) == call.data_type(1) {
+        true => pairwise(call, kernel),
+        false => each_integer(call, exact),
+    }
+}
+
+/// A kernel of arrow over the two arguments.
+fn pairwise(
+    call: &Call<'_>,
+    kernel: fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>,
+) -> Result<ArrayRef> {
+    let datum = |at: usize| -> Box<dyn Datum> {
+        match call.is_constant(at) && !call.is_constant(1 - at) {
+            true => Box::new(Scalar::new(Arc::clone(call.array(at)))),
+            false => Box::new(Arc::clone(call.array(at))),
+        }
+    };
+    Ok(kernel(datum(0).as_ref(), datum(1).as_ref())?)
+}
+
+/// The values of an integer argument, whether signed or not.
+enum Integers<'a> {
+    Signed(Numbers<'a, Int64Type>),
+    Unsigned(Numbers<'a, UInt64Type>),
+}
+
+impl<'a> Integers<'a> {
+    fn of(call: &'a Call<'_>, at: usize) -> Integers<'a> {
+        match call.data_type(at) {
+            DataType::UInt64 => Integers::Unsigned(call.numbers(at)),
+            _ => Integers::Signed(call.numbers(at)),
+        }
+    }
+
+    fn get(&self, row: usize) -> Cell<i128> {
+        match self {
+            Integers::Signed(values) => values.get(row).map(i128::from),
+            Integers::Unsigned(values) => values.get(row).map(i128::from),
+        }
+    }
+}
+
+/// Integers as they are computed: exactly, and then put into the type of the result. `None` is division by zero.
+fn make_integers(call: &Call<'_>, mut each: impl FnMut(usize) -> Cell<i128>) -> Result<ArrayRef> {
+    match call.returns {
+        DataType::UInt64 => {
+            call.make_numbers::<UInt64Type>(|row| u64::try_from(each(row)?).map_err(|_| Miss::OutOfRange))
+        }
+        _ => call.make_numbers::<Int64Type>(|row| i64::try_from(each(row)?).map_err(|_| Miss::OutOfRange)),
+    }
+}
+
+fn each_integer(call: &Call<'_>, exact: impl Fn(i128, i128) -> Option<i128>) -> Result<ArrayRef> {
+    let (left, right) = (Integers::of(call, 0), Integers::of(call, 1));
+    make_integers(call, |row| exact(left.get(row)?, right.get(row)?).ok_or(Miss::Null))
+}
+
+/// An operator over two doubles.
+pub(crate) fn of_doubles(op: Operator) -> Kernel {
+    let returns = DataType::Float64;
+    match op {
+        Operator::Plus => {
+            Kernel::new("+", returns, |call| finite(pairwise(call, numeric::add_wrapping)?)).keeps_nulls()
+        }
+        Operator::Minus => {
+            Kernel::new("-", returns, |call| finite(pairwise(call, numeric::sub_wrapping)?)).keeps_nulls()
+        }
+        Operator::Multiply => {
+            Kernel::new("*", returns, |call| finite(pairwise(call, numeric::mul_wrapping)?)).keeps_nulls()
+        }
+        Operator::Modulo => Kernel::new("%", returns, |call| divided(call, |a, b| a % b)),
+        _ => Kernel::new("/", returns, |call| divided(call, |a, b| a / b)),
+    }
+}
+
+fn divided(call: &Call<'_>, quotient: fn(f64, f64) -> f64) -> Result<ArrayRef> {
+    let (left, right) = (call.numbers::<Float64Type>(0), call.numbers::<Float64Type>(1));
+    finite(call.make_numbers::<Float64Type>(|row| match (left.get(row)?, right.get(row)?) {
+        (_, 0.0) => Err(Miss::Null),
+        (a, b) => Ok(quotient(a, b)),
+    })?)
+}
+
+fn finite(values: ArrayRef) -> Result<ArrayRef> {
+    let numbers = values.as_primitive::<Float64Type>();
+    let all = match numbers.null_count() {
+        0 => numbers.values().iter().all(|value| value.is_finite()),
+        _ => numbers.iter().flatten().all(f64::is_finite),
+    };
+    if all { Ok(values) } else { Err(out_of_range()) }
+}
+
+/// What an operator over decimals needs: the types that its operands are brought to, and the kernel.
+pub(crate) struct OfDecimals {
+    pub(crate) left: DataType,
+    pub(crate) right: DataType,
+    pub(crate) kernel: Kernel,
+}
+
+/// An operator over two decimals with these types. `None` if MySQL would begin to leave out digits.
+pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Option<OfDecimals> {
+    let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left)?, digits(right)?);
+    let (whole, scale) = (left_whole.max(right_whole), left_scale.max(right_scale));
+    let precision = |whole: i16, scale: i8| whole + i16::from(scale);
+    let alike = |wide: DataType, kernel: Kernel| OfDecimals { left: wide.clone(), right: wide, kernel };
+    Some(match op {
+        Operator::Plus | Operator::Minus => {
+            let returns = decimal_type(precision(whole + 1, scale), scale);
+            let kernel = match op {
+                Operator::Plus => {
+                    Kernel::new("+", returns.clone(), |call| retyped(call, pairwise(call, numeric::add)?))
+                }
+                _ => Kernel::new("-", returns.clone(), |call| retyped(call, pairwise(call, numeric::sub)?)),
+            };
+            alike(returns, kernel.keeps_nulls())
+        }
+        Operator::Multiply => {
+            let scale = left_scale.checked_add(right_scale).filter(|scale| *scale <= SCALE_MAX)?;
+            let returns = decimal_type(precision(left_whole + right_whole, scale), scale);
+            OfDecimals {
+                left: as_wide_as(&returns, left),
+                right: as_wide_as(&returns, right),
+                kernel: Kernel::new("*", returns, |call| retyped(call, pairwise(call, numeric::mul)?)).keeps_nulls(),
+            }
+        }
+        Operator::Modulo => {
+            let wide = decimal_type(precision(whole, scale), scale);
+            let run = |call: &Call<'_>| in_decimals(call, remainders::<Decimal128Type>, remainders::<Decimal256Type>);
+            alike(wide.clone(), Kernel::new("%", wide, run))
+        }
+        _ => {
+            let scale = (left_scale + DIVISION_DIGITS).min(SCALE_MAX);
+            let returns = decimal_type(precision(left_whole + i16::from(right_scale), scale), scale);
+            // The dividend is multiplied by a power of ten, and the divisor is added to it for rounding.
+            let computed = left_whole.max(right_whole) + i16::from(scale) + i16::from(right_scale) + 1;
+            let wide = if computed > 38 { DataType::Decimal256(1, 0) } else { DataType::Decimal128(1, 0) };
+            let run: Run = match computed_digits(left_scale, right_scale) > i16::from(scale) {
+                true => |call| {
+                    in_decimals(
+                        call,
+                        |call| quotients::<Decimal128Type>(call, true),
+                        |call| quotients::<Decimal256Type>(call, true),
+                    )
+                },
+                false => |call| {
+                    in_decimals(
+                        call,
+                        |call| quotients::<Decimal128Type>(call, false),
+                        |call| quotients::<Decimal256Type>(call, false),
+                    )
+                },
+            };
+            let returns = as_wide_as(&wide, &returns);
+            OfDecimals {
+                left: as_wide_as(&returns, left),
+                right: as_wide_as(&returns, right),
+                kernel: Kernel::new("/", returns, run),
+            }
+        }
+    })
+}
+
+/// DIV of two decimals, which are brought to the same digits: the whole part of their quotient.
+pub(crate) fn whole_quotient(left: &DataType, right: &DataType, unsigned: bool) -> OfDecimals {
+    let ((left_whole, left_scale), (right_whole, right_scale)) =
+        (digits(left).unwrap_or((20, 0)), digits(right).unwrap_or((20, 0)));
+    let scale = left_scale.max(right_scale);
+    let wide = decimal_type(left_whole.max(right_whole) + i16::from(scale), scale);
+    let run: Run = match wide {
+        DataType::Decimal128(..) => |call| whole_quotients::<Decimal128Type>(call, |value| Some(value)),
+        _ => |call| whole_quotients::<Decimal256Type>(call, |value| value.to_i128()),
+    };
+    let returns = if unsigned { DataType::UInt64 } else { DataType::Int64 };
+    OfDecimals { left: wide.clone(), right: wide, kernel: Kernel::new("DIV", returns, run) }
+}
+
+fn whole_quotients<T: DecimalType + ArrowPrimitiveType>(
+    call: &Call<'_>,
+    narrow: fn(T::Native) -> Option<i128>,
+) -> Result<ArrayRef> {
+    let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
+    make_integers(call, |row| {
+        let (dividend, divisor) = (left.get(row)?, right.get(row)?);
+        if divisor.is_zero() {
+            return Err(Miss::Null);
+        }
+        narrow(dividend.div_checked(divisor).map_err(|_| Miss::OutOfRange)?).ok_or(Miss::OutOfRange)
+    })
+}
+
+/// `data_type`, held in as many bits as `like`.
+fn as_wide_as(like: &DataType, data_type: &DataType) -> DataType {
+    match (like, data_type) {
+        (DataType::Decimal256(..), DataType::Decimal128(precision, scale)) => DataType::Decimal256(*precision, *scale),
+        _ => data_type.clone(),
+    }
+}
+
+/// The same digits with the type that was promised.
+fn retyped(call: &Call<'_>, values: ArrayRef) -> Result<ArrayRef> {
+    Ok(match values.data_type() {
+        DataType::Decimal128(..) => {
+            Arc::new(values.as_primitive::<Decimal128Type>().clone().with_data_type(call.returns.clone()))
+        }
+        _ => Arc::new(values.as_primitive::<Decimal256Type>().clone().with_data_type(call.returns.clone())),
+    })
+}
+
+type Run = fn(&Call<'_>) -> Result<ArrayRef>;
+
+/// One function over decimals, for both widths.
+fn in_decimals(call: &Call<'_>, small: Run, large: Run) -> Result<ArrayRef> {
+    match call.returns {
+        DataType::Decimal128(..) => small(call),
+        _ => large(call),
+    }
+}
+
+fn power_of_ten<T: DecimalType>(exponent: i16) -> Cell<T::Native>
+where
+    T::Native: ArrowNativeTypeOp,
+{
+    let exponent = u32::try_from(exponent).map_err(|_| Miss::OutOfRange)?;
+    T::Native::usize_as(10).pow_checked(exponent).map_err(|_| Miss::OutOfRange)
+}
+
+fn scale_of(data_type: &DataType) -> i16 {
+    digits(data_type).map_or(0, |(_, scale)| i16::from(scale))
+}
+
+fn remainders<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>) -> Result<ArrayRef> {
+    let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
+    call.make_numbers::<T>(|row| left.get(row)?.mod_checked(right.get(row)?).map_err(|_| Miss::Null))
+}
+
+/// The digits behind the point that MySQL computes of a quotient, of which it rounds or keeps all: whole groups of nine.
+fn computed_digits(left_scale: i8, right_scale: i8) -> i16 {
+    let groups = |digits: i16| (digits + 8) / 9 * 9;
+    let (left, right) = (groups(left_scale.into()), groups(right_scale.into()));
+    let padding = left - i16::from(left_scale) + right - i16::from(right_scale);
+    groups(left + right + (i16::from(DIVISION_DIGITS) - padding).max(0))
+}
+
+/// Rounded, halves away from zero, or cut off.
+fn quotients<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounds: bool) -> Result<ArrayRef> {
+    let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
+    let exponent = scale_of(call.returns) + scale_of(call.data_type(1)) - scale_of(call.data_type(0));
+    let factor = power_of_ten::<T>(exponent);
+    let (zero, one) = (T::Native::ZERO, T::Native::ONE);
+    let magnitude = |value: T::Native| if value.is_lt(zero) { zero.sub_wrapping(value) } else { value };
+    call.make_numbers::<T>(|row| {
+        let (dividend, divisor) = (left.get(row)?, right.get(row)?);
+        if divisor.is_zero() {
+            return Err(Miss::Null);
+        }
+        if dividend.is_zero() {
+            return Ok(zero);
+        }
+        let dividend = dividend.mul_checked(factor?).map_err(|_| Miss::OutOfRange)?;
+        let quotient = dividend.div_checked(divisor).map_err(|_| Miss::OutOfRange)?;
+        let rest = magnitude(dividend.mod_wrapping(divisor));
+        let divisor_size = magnitude(divisor);
+        let negative = dividend.is_lt(zero) != divisor.is_lt(zero);
+        Ok(match rounds && rest.is_ge(divisor_size.sub_wrapping(rest)) {
+            true if negative => quotient.sub_wrapping(one),
+            true => quotient.add_wrapping(one),
+            false => quotient,
+        })
+    })
+}
+
+/// `-x`, of an integer that may be unsigned.
+pub(crate) fn negated(data_type: &DataType) -> Kernel {
+    let run: Run = match data_type {
+        DataType::Int64 | DataType::UInt64 => |call| {
+            let values = Integers::of(call, 0);
+            make_integers(call, |row| Ok(-values.get(row)?))
+        },
+        DataType::Float64 => |call| {
+            let values = call.numbers::<Float64Type>(0);
+            call.make_numbers::<Float64Type>(|row| Ok(-values.get(row)?))
+        },
+        _ => |call| Ok(numeric::neg_wrapping(call.array(0))?),
+    };
+    let returns = if *data_type == DataType::UInt64 { DataType::Int64 } else { data_type.clone() };
+    Kernel::new("-", returns, run).keeps_nulls()
+}
+
+/// The double that is nearest to a decimal, as if its digits were read.
+pub(crate) fn double() -> Kernel {
+    Kernel::new("double", DataType::Float64, |call| match call.data_type(0) {
+        DataType::Decimal128(_, scale) => {
+            let (values, scale) = (call.numbers::<Decimal128Type>(0), *scale);
+            // Both are exact then, and so their quotient is rounded once.
+            let power = (scale <= 22).then(|| 10f64.powi(i32::from(scale)));
+            let mut text = String::new();
+            call.make_numbers::<Float64Type>(|row| match (values.get(row)?, power) {
+                (value, Some(power)) if value.unsigned_abs() <= 1 << 53 => Ok(value as f64 / power),
+                (value, _) => read(value, scale, &mut text),
+            })
+        }
+        _ => {
+            let values = call.numbers::<Decimal256Type>(0);
+            let scale = scale_of(call.data_type(0)) as i8;
+            let mut text = String::new();
+            call.make_numbers::<Float64Type>(|row| read(values.get(row)?, scale, &mut text))
+        }
+    })
+    .keeps_nulls()
+}
+
+/// BIGINT of a whole number, the nearest if it has none: good enough for positions and counts.
+pub(crate) fn saturated() -> Kernel {
+    Kernel::new("bigint", DataType::Int64, |call| match call.data_type(0) {
+        DataType::UInt64 => {
+            let values = call.numbers::<UInt64Type>(0);
+            call.make_numbers::<Int64Type>(|row| Ok(i64::try_from(values.get(row)?).unwrap_or(i64::MAX)))
+        }
+        DataType::Decimal128(..) => {
+            let values = call.numbers::<Decimal128Type>(0);
+            call.make_numbers::<Int64Type>(|row| {
+                Ok(values.get(row)?.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+            })
+        }
+        _ => {
+            let values = call.numbers::<Decimal256Type>(0);
+            call.make_numbers::<Int64Type>(|row| {
+                let value = values.get(row)?;
+                let end = if value.is_negative() { i64::MIN } else { i64::MAX };
+                Ok(value.to_i128().and_then(|value| i64::try_from(value).ok()).unwrap_or(end))
+            })
+        }
+    })
+    .keeps_nulls()
+}
+
+/// An integer or decimal as MySQL prints it. A cast would do, but the optimizer takes `CAST(x AS CHAR) = '1'` for `x = 1`.
+pub(crate) fn text() -> Kernel {
+    Kernel::new("number_text", DataType::Utf8, |call| Ok(cast(call.array(0), &DataType::Utf8)?)).keeps_nulls()
+}
+
+/// The text of a double with so many digits after the point.
+pub(crate) fn fixed() -> Kernel {
+    Kernel::new("fixed", DataType::Utf8, |call| {
+        use std::fmt::Write as _;
+        let (values, places) = (call.numbers::<Float64Type>(0), call.numbers::<Int64Type>(1));
+        call.make_text(|row, out| {
+            let (value, places) = (values.get(row)?, usize::try_from(places.get(row)?).unwrap_or(0));
+            // The shortest digits that are the number, then zeros.
+            write!(out, "{value}").expect("a string takes everything");
+            let found = out.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+            if found > places {
+                out.clear();
+                write!(out, "{value:.places$}").expect("a string takes everything");
+            } else if places > 0 {
+                out.push_str(if found == 0 { "." } else { "" });
+                out.extend(std::iter::repeat_n('0', places - found));
+            }
+            Ok(())
+        })
+    })
+    .keeps_nulls()
+}
+
+/// Text that is a number and nothing else, spaces around it aside.
+pub(crate) fn read_double(or_null: bool) -> Kernel {
+    let run: Run = match or_null {
+        true => |call| read_doubles(call, Miss::Null),
+        false => |call| read_doubles(call, Miss::Refused),
+    };
+    Kernel::new(if or_null { "try_double" } else { "double" }, DataType::Float64, run)
+}
+
+fn read_doubles(call: &Call<'_>, otherwise: Miss) -> Result<ArrayRef> {
+    let texts = call.texts(0);
+    call.make_numbers::<Float64Type>(|row| {
+        let text = texts.get(row)?.trim_matches(' ');
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        text.parse::<f64>().ok().filter(|value| is_number && value.is_finite()).ok_or(otherwise)
+    })
+}
+
+/// A double as a decimal: the shortest digits that are it, rounded.
+pub(crate) fn decimal_of_double(to: &DataType, or_null: bool) -> Kernel {
+    let run: Run = match (to, or_null) {
+        (DataType::Decimal128(..), true) => |call| decimals_of_doubles::<Decimal128Type>(call, Miss::Null),
+        (DataType::Decimal128(..), false) => |call| decimals_of_doubles::<Decimal128Type>(call, Miss::OutOfRange),
+        (_, true) => |call| decimals_of_doubles::<Decimal256Type>(call, Miss::Null),
+        (_, false) => |call| decimals_of_doubles::<Decimal256Type>(call, Miss::OutOfRange),
+    };
+    Kernel::new(if or_null { "try_decimal" } else { "decimal" }, to.clone(), run)
+}
+
+fn decimals_of_doubles<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, otherwise: Miss) -> Result<ArrayRef> {
+    use std::fmt::Write as _;
+    let values = call.numbers::<Float64Type>(0);
+    let (whole, scale) = digits(call.returns).unwrap_or((38, 0));
+    let largest = power_of_ten::<T>(whole + i16::from(scale));
+    let mut text = String::new();
+    call.make_numbers::<T>(|row| {
+        text.clear();
+        write!(text, "{:e}", values.get(row)?).expect("a string takes everything");
+        let (mantissa, exponent) = text.split_once('e').ok_or(Miss::Refused)?;
+        let exponent: i32 = exponent.parse().map_err(|_| Miss::Refused)?;
+        let (negative, mantissa) = match mantissa.strip_prefix('-') {
+            Some(mantissa) => (true, mantissa),
+            None => (false, mantissa),
+        };
+        // Digits that are kept: those before the point, which stands behind the first, and the scale.
+        let kept = i32::from(scale) + exponent + 1;
+        let mut value = T::Native::ZERO;
+        let ten = T::Native::usize_as(10);
+        let significant: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect();
+        for at in 0..kept.max(0) {
+            let digit = significant.get(at as usize).copied().unwrap_or(0);
+            value = value.mul_checked(ten).map_err(|_| otherwise)?;
+            value = value.add_checked(T::Native::usize_as(usize::from(digit))).map_err(|_| otherwise)?;
+        }
+        if kept >= 0 && significant.get(kept as usize).is_some_and(|digit| *digit >= 5) {
+            value = value.add_checked(T::Native::ONE).map_err(|_| otherwise)?;
+        }
+        if largest.is_ok_and(|largest| value.is_ge(largest)) {
+            return Err(otherwise);
+        }
+        Ok(if negative { value.neg_wrapping() } else { value })
+    })
+}
+
+fn read(digits: impl std::fmt::Display, scale: i8, text: &mut String) -> Cell<f64> {
+    use std::fmt::Write as _;
+    text.clear();
+    write!(text, "{digits}e-{scale}").expect("a string takes everything");
+    text.parse().map_err(|_| Miss::OutOfRange)
+}
+
+/// How to get rid of digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    /// To the nearest, halves away from zero.
+    HalfUp,
+    TowardsZero,
+    Down,
+    Up,
+}
+
+/// A number with `places` digits after the point (before it, if negative), as ROUND, TRUNCATE, FLOOR and CEILING give it.
+pub(crate) fn rounded(data_type: &DataType, places: i64, rounding: Rounding) -> Kernel {
+    let name = match rounding {
+        Rounding::HalfUp => "round",
+        Rounding::TowardsZero => "truncate",
+        Rounding::Down => "floor",
+        Rounding::Up => "ceiling",
+    };
+    let (returns, run): (DataType, Run) = match data_type {
+        DataType::Float64 => (
+            DataType::Float64,
+            match rounding {
+                Rounding::HalfUp => |call| round_doubles(call, Rounding::HalfUp),
+                Rounding::TowardsZero => |call| round_doubles(call, Rounding::TowardsZero),
+                Rounding::Down => |call| round_doubles(call, Rounding::Down),
+                Rounding::Up => |call| round_doubles(call, Rounding::Up),
+            },
+        ),
+        DataType::Int64 | DataType::UInt64 => (
+            data_type.clone(),
+            match rounding {
+                Rounding::HalfUp => |call| round_integers(call, Rounding::HalfUp),
+                _ => |call| round_integers(call, Rounding::TowardsZero),
+            },
+        ),
+        _ => {
+            let (whole, scale) = digits(data_type).unwrap_or((38, 0));
+            // MySQL does not add places that are zero. One digit more before them: 9.9 becomes 10.
+            let kept = places.clamp(0, i64::from(scale.max(0))) as i8;
+            let returns = as_wide_as(data_type, &decimal_type(whole + 1 + i16::from(kept), kept));
+            (
+                returns,
+                match rounding {
+                    Rounding::HalfUp => |call| round_decimals(call, Rounding::HalfUp),
+                    Rounding::TowardsZero => |call| round_decimals(call, Rounding::TowardsZero),
+                    Rounding::Down => |call| round_decimals(call, Rounding::Down),
+                    Rounding::Up => |call| round_decimals(call, Rounding::Up),
+                },
+            )
+        }
+    };
+    Kernel::new(name, returns, run).keeps_nulls()
+}
+
+/// The places are the second argument, a constant; none are zero places.
+fn places(call: &Call<'_>) -> Cell<i64> {
+    if call.arity() < 2 { Ok(0) } else { call.numbers::<Int64Type>(1).get(0) }
+}
+
+fn round_integers(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
+    let values = Integers::of(call, 0);
+    let places = places(call);
+    make_integers(call, |row| {
+        let value = values.get(row)?;
+        let Some(unit) =
+            u32::try_from(-places?.min(0)).ok().filter(|digits| *digits < 21).map(|digits| 10i128.pow(digits))
+        else {
+            return Ok(0);
+        };
+        let truncated = value / unit * unit;
+        Ok(match rounding {
+            Rounding::HalfUp if (value - truncated).abs() * 2 >= unit => truncated + value.signum() * unit,
+            _ => truncated,
+        })
+    })
+}
+
+fn round_decimals(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
+    match call.returns {
+        DataType::Decimal128(..) => round_digits::<Decimal128Type>(call, rounding),
+        _ => round_digits::<Decimal256Type>(call, rounding),
+    }
+}
+
+fn round_digits<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
+    let values = call.numbers::<T>(0);
+    let (from, to) = (scale_of(call.data_type(0)), scale_of(call.returns));
+    // The unit that is rounded to, in last places of the argument, and in those of the result.
+    let places = places(call).map(|places| places.clamp(-100, i64::from(from.min(to))) as i16);
+    let (zero, one) = (T::Native::ZERO, T::Native::ONE);
+    let powers = places.map(|places| (power_of_ten::<T>(from - places), power_of_ten::<T>(to - places)));
+    call.make_numbers::<T>(|row| {
+        let value = values.get(row)?;
+        let (Ok(unit), Ok(back)) = powers? else { return Ok(zero) };
+        let (quotient, rest) = (value.div_wrapping(unit), value.mod_wrapping(unit));
+        let away = if value.is_lt(zero) { zero.sub_wrapping(one) } else { one };
+        let add = match rounding {
+            Rounding::TowardsZero => false,
+            Rounding::HalfUp => {
+                let rest = if rest.is_lt(zero) { zero.sub_wrapping(rest) } else { rest };
+                rest.is_ge(unit.sub_wrapping(rest)) && !unit.is_eq(one)
+            }
+            Rounding::Down => rest.is_lt(zero),
+            Rounding::Up => rest.is_gt(zero),
+        };
+        let quotient = if add { quotient.add_wrapping(away) } else { quotient };
+        quotient.mul_checked(back).map_err(|_| Miss::OutOfRange)
+    })
+}
+
+fn round_doubles(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
+    let values = call.numbers::<Float64Type>(0);
+    let places = places(call);
+    call.make_numbers::<Float64Type>(|row| {
+        let value = values.get(row)?;
+        let places = places?;
+        let whole = |value: f64| match rounding {
+            Rounding::HalfUp => value.round_ties_even(),
+            Rounding::TowardsZero => value.trunc(),
+            Rounding::Down => value.floor(),
+            Rounding::Up => value.ceil(),
+        };
+        let unit = power_of_ten_double(places.unsigned_abs());
+        let rounded = match places < 0 {
+            true if unit.is_infinite() => 0.0,
+            true => whole(value / unit) * unit,
+            false if unit.is_infinite() || !(value * unit).is_finite() => value,
+            false => whole(value * unit) / unit,
+        };
+        if rounded.is_finite() { Ok(rounded) } else { Err(Miss::OutOfRange) }
+    })
+}
+
+fn power_of_ten_double(exponent: u64) -> f64 {
+    format!("1e{exponent}").parse().unwrap_or(f64::INFINITY)
+}
+
+/// `abs(x)`.
+pub(crate) fn absolute(data_type: &DataType) -> Kernel {
+    let run: Run = match data_type {
+        DataType::UInt64 => |call| Ok(Arc::clone(call.array(0))),
+        DataType::Int64 => |call| {
+            let values = call.numbers::<Int64Type>(0);
+            call.make_numbers::<Int64Type>(|row| values.get(row)?.checked_abs().ok_or(Miss::OutOfRange))
+        },
+        DataType::Float64 => |call| {
+            let values = call.numbers::<Float64Type>(0);
+            call.make_numbers::<Float64Type>(|row| Ok(values.get(row)?.abs()))
+        },
+        DataType::Decimal128(..) => |call| magnitudes::<Decimal128Type>(call),
+        _ => |call| magnitudes::<Decimal256Type>(call),
+    };
+    Kernel::new("abs", data_type.clone(), run).keeps_nulls()
+}
+
+fn magnitudes<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>) -> Result<ArrayRef> {
+    let values = call.numbers::<T>(0);
+    call.make_numbers::<T>(|row| {
+        let value = values.get(row)?;
+        Ok(if value.is_lt(T::Native::ZERO) { value.neg_wrapping() } else { value })
+    })
+}
+
+/// The same double, but 0 for -0.
+pub(crate) fn without_negative_zero() -> Kernel {
+    Kernel::new("positive_zero", DataType::Float64, |call| {
+        let values = call.array(0).as_primitive::<Float64Type>();
+        Ok(Arc::new(values.unary::<_, Float64Type>(|value| value + 0.0)))
+    })
+    .keeps_nulls()
+}
+
+/// `sign(x)`.
+pub(crate) fn sign(data_type: &DataType) -> Kernel {
+    let run: Run = match data_type {
+        DataType::Int64 | DataType::UInt64 => |call| {
+            let values = Integers::of(call, 0);
+            call.make_numbers::<Int64Type>(|row| Ok(values.get(row)?.signum() as i64))
+        },
+        DataType::Float64 => |call| {
+            let values = call.numbers::<Float64Type>(0);
+            call.make_numbers::<Int64Type>(|row| {
+                let value = values.get(row)?;
+                Ok(i64::from(value > 0.0) - i64::from(value < 0.0))
+            })
+        },
+        DataType::Decimal128(..) => |call| signs::<Decimal128Type>(call),
+        _ => |call| signs::<Decimal256Type>(call),
+    };
+    Kernel::new("sign", DataType::Int64, run).keeps_nulls()
+}
+
+fn signs<T: ArrowPrimitiveType>(call: &Call<'_>) -> Result<ArrayRef> {
+    let values = call.numbers::<T>(0);
+    let zero = T::Native::ZERO;
+    call.make_numbers::<Int64Type>(|row| {
+        let value = values.get(row)?;
+        Ok(i64::from(value.is_gt(zero)) - i64::from(value.is_lt(zero)))
+    })
+}
+
+/// The bits of integers, of which MySQL's operators make unsigned ones.
+struct Bits<'a>(Integers<'a>);
+
+impl Bits<'_> {
+    fn get(&self, row: usize) -> Cell<u64> {
+        Ok(self.0.get(row)? as u64)
+    }
+}
+
+/// An operator over bits. The other four are named as MySQL writes them.
+pub(crate) fn of_bits(op: &'static str) -> Option<Kernel> {
+    let run: Run = match op {
+        "&" => |call| bitwise(call, |a, b| a & b),
+        "|" => |call| bitwise(call, |a, b| a | b),
+        "^" => |call| bitwise(call, |a, b| a ^ b),
+        "<<" => |call| bitwise(call, |a, b| if b < 64 { a << b } else { 0 }),
+        ">>" => |call| bitwise(call, |a, b| if b < 64 { a >> b } else { 0 }),
+        "~" => |call| {
+            let values = Bits(Integers::of(call, 0));
+            call.make_numbers::<UInt64Type>(|row| Ok(!values.get(row)?))
+        },
+        _ => return None,
+    };
+    Some(Kernel::new(op, DataType::UInt64, run).keeps_nulls())
+}
+
+fn bitwise(call: &Call<'_>, combine: fn(u64, u64) -> u64) -> Result<ArrayRef> {
+    let (left, right) = (Bits(Integers::of(call, 0)), Bits(Integers::of(call, 1)));
+    call.make_numbers::<UInt64Type>(|row| Ok(combine(left.get(row)?, right.get(row)?)))
+}
+
+pub(super) fn bit_count(call: &Call<'_>) -> Result<ArrayRef> {
+    let values = Bits(Integers::of(call, 0));
+    call.make_numbers::<Int64Type>(|row| Ok(i64::from(values.get(row)?.count_ones())))
+}
+
+/// A function of one double that is NULL outside of its domain and an error where it is not finite.
+fn doubles(call: &Call<'_>, of: impl Fn(f64) -> Option<f64>) -> Result<ArrayRef> {
+    let values = call.numbers::<Float64Type>(0);
+    finite(call.make_numbers::<Float64Type>(|row| of(values.get(row)?).ok_or(Miss::Null))?)
+}
+
+pub(super) fn sqrt(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x >= 0.0).then(|| x.sqrt()))
+}
+
+pub(super) fn exp(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x.exp()))
+}
+
+pub(super) fn ln(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x > 0.0).then(|| x.ln()))
+}
+
+pub(super) fn log2(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x > 0.0).then(|| x.log2()))
+}
+
+pub(super) fn log10(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x > 0.0).then(|| x.log10()))
+}
+
+/// `log(x)`, and `log(base, x)`.
+pub(super) fn log(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.arity() == 1 {
+        return ln(call);
+    }
+    let (bases, values) = (call.numbers::<Float64Type>(0), call.numbers::<Float64Type>(1));
+    finite(call.make_numbers::<Float64Type>(|row| match (bases.get(row)?, values.get(row)?) {
+        (base, value) if base > 0.0 && base != 1.0 && value > 0.0 => Ok(value.ln() / base.ln()),
+        _ => Err(Miss::Null),
+    })?)
+}
+
+pub(super) fn power(call: &Call<'_>) -> Result<ArrayRef> {
+    let (bases, exponents) = (call.numbers::<Float64Type>(0), call.numbers::<Float64Type>(1));
+    finite(call.make_numbers::<Float64Type>(|row| Ok(bases.get(row)?.powf(exponents.get(row)?)))?)
+}
+
+pub(super) fn sin(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x.sin()))
+}
+
+pub(super) fn cos(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x.cos()))
+}
+
+pub(super) fn tan(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x.tan()))
+}
+
+pub(super) fn asin(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x.abs() <= 1.0).then(|| x.asin()))
+}
+
+pub(super) fn acos(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| (x.abs() <= 1.0).then(|| x.acos()))
+}
+
+pub(super) fn atan(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.arity() == 1 {
+        return doubles(call, |x| Some(x.atan()));
+    }
+    let (ys, xs) = (call.numbers::<Float64Type>(0), call.numbers::<Float64Type>(1));
+    call.make_numbers::<Float64Type>(|row| Ok(ys.get(row)?.atan2(xs.get(row)?)))
+}
+
+pub(super) fn radians(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x * (std::f64::consts::PI / 180.0)))
+}
+
+pub(super) fn degrees(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |x| Some(x * (180.0 / std::f64::consts::PI)))
+}
+
+/// The largest or smallest of values of one type; NULL if one of them is.
+pub(crate) fn extreme(largest: bool, data_type: &DataType) -> Kernel {
+    match largest {
+        true => Kernel::new("greatest", data_type.clone(), |call| extremes(call, cmp::gt_eq)),
+        false => Kernel::new("least", data_type.clone(), |call| extremes(call, cmp::lt_eq)),
+    }
+    .keeps_nulls()
+}
+
+type Compare = fn(&dyn Datum, &dyn Datum) -> std::result::Result<BooleanArray, arrow::error::ArrowError>;
+
+fn extremes(call: &Call<'_>, wins: Compare) -> Result<ArrayRef> {
+    if (0..call.arity()).any(|at| super::date::has_impossible(call.array(at))) {
+        return Err(Miss::Refused.error());
+    }
+    let whole = |at: usize| -> Result<ArrayRef> {
+        match call.is_constant(at) && call.rows() != 1 {
+            true => {
+                Ok(datafusion_common::ScalarValue::try_from_array(call.array(at), 0)?.to_array_of_size(call.rows())?)
+            }
+            false => Ok(Arc::clone(call.array(at))),
+        }
+    };
+    let mut best = whole(0)?;
+    for at in 1..call.arity() {
+        let other = whole(at)?;
+        // NULL where either side is; the zip then takes the other side, which is not what NULL means.
+        let first_wins = wins(&best, &other)?;
+        let nulls = arrow::buffer::NullBuffer::union(best.nulls(), other.nulls());
+        let first_wins = if first_wins.null_count() == 0 { first_wins } else { prep_null_mask_filter(&first_wins) };
+        let chosen = zip::zip(&first_wins, &best, &other)?;
+        best = arrow::array::make_array(chosen.to_data().into_builder().nulls(nulls).build()?);
+    }
+    Ok(best)
+}

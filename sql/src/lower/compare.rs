@@ -1,0 +1,309 @@
+//! Comparisons and choices: which operand says how the others are read.
+
+use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::{Case, Like};
+use datafusion_expr::{Expr, Operator};
+use sqlparser::ast::{self, Expr as Ast, Spanned, Value};
+use sqlparser::tokenizer::Span;
+
+use super::{Class, FromLiteral, Lower, Lowered, binary, cast_to, convert_literal, is_null, micros};
+use crate::error::Refusal;
+use crate::{Kind, types};
+
+impl Lower<'_> {
+    /// Lowers expressions that will be compared with each other, and makes their types agree.
+    ///
+    /// A text literal beside a number, date, time or binary value is read as one. Text that is not a literal is not:
+    /// MySQL would compare as floating point numbers, DataFusion as text.
+    pub(super) fn comparable(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
+        let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
+        let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
+
+        if classes.iter().any(|class| class.is_number()) {
+            // A condition is 1 or 0 beside a number.
+            for (expr, class) in exprs.iter_mut().zip(&mut classes) {
+                if *class == Class::Condition && !matches!(expr, Expr::Literal(..)) {
+                    (*expr, *class) = (self.finish(cast_to(expr.clone(), DataType::Int64))?, Class::Integer);
+                }
+            }
+        }
+        let Some(anchor) = (0..exprs.len()).min_by_key(|at| self.vagueness(&exprs[*at])) else { return Ok(exprs) };
+        let anchor_type = self.type_of(&exprs[anchor])?;
+        let anchor_class = classes[anchor];
+        self.refuse_two_digit_years(&exprs, asts)?;
+
+        for at in 0..exprs.len() {
+            if let Expr::Literal(value, _) = &exprs[at]
+                && let Some(converted) = convert_literal(value, &anchor_type, asts[at].span())?
+            {
+                exprs[at] = Expr::from_literal(converted);
+                classes[at] = self.class(&exprs[at])?;
+            }
+            let fits = match (anchor_class, classes[at]) {
+                (_, Class::Null) | (Class::Null, _) => true,
+                (a, b) if a.is_number() && b.is_number() => true,
+                (a, b) if a.is_temporal() && b.is_temporal() => true,
+                (a, b) => a == b && !matches!(a, Class::Other | Class::Interval | Class::Json),
+            };
+            if !fits {
+                let message = format!(
+                    "{} does not compare with {}",
+                    types::mysql_name(&anchor_type),
+                    self.name_of_type(&exprs[at])?
+                );
+                return Err(Refusal::new(asts[at].span(), message).hint("Write CAST(x AS type) to say how to compare."));
+            }
+        }
+
+        if classes.contains(&Class::Float)
+            && classes.iter().any(|class| matches!(class, Class::Decimal | Class::Integer))
+        {
+            for (expr, class) in exprs.iter_mut().zip(&classes) {
+                if class.is_number() {
+                    *expr = self.double(expr.clone())?;
+                }
+            }
+        }
+        for (expr, class) in exprs.iter_mut().zip(&classes) {
+            if *class == Class::Float {
+                *expr = self.without_negative_zero(expr.clone())?;
+            }
+        }
+        let mut timestamps = exprs.iter().zip(asts).filter(|(expr, _)| !matches!(expr, Expr::Literal(..)));
+        let mut timestamp_type: Option<DataType> = None;
+        for (expr, ast) in &mut timestamps {
+            let data_type = self.type_of(expr)?;
+            if matches!(data_type, DataType::Timestamp(..))
+                && *timestamp_type.get_or_insert_with(|| data_type.clone()) != data_type
+            {
+                return Err(Refusal::new(
+                    ast.span(),
+                    "how DATETIME and TIMESTAMP compare depends on the session's zone",
+                )
+                .hint("Write CAST(x AS DATETIME) for the TIMESTAMP, which gives UTC."));
+            }
+        }
+        if classes.contains(&Class::Date) && classes.contains(&Class::Timestamp) {
+            let timestamp_type = timestamp_type.unwrap_or(micros(None));
+            for (expr, class) in exprs.iter_mut().zip(&classes) {
+                if *class == Class::Date {
+                    let midnight = self.at_midnight(self.chosen(expr.clone())?)?;
+                    *expr = match self.type_of(&midnight)? == timestamp_type {
+                        true => midnight,
+                        false => self.finish(cast_to(midnight, timestamp_type.clone()))?,
+                    };
+                }
+            }
+        }
+        Ok(exprs)
+    }
+
+    /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another.
+    fn refuse_two_digit_years(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
+        if !exprs.iter().any(|expr| self.source_kind(expr) == Kind::Year) {
+            return Ok(());
+        }
+        for (expr, ast) in exprs.iter().zip(asts) {
+            let four_digits = match expr {
+                Expr::Literal(ScalarValue::Int64(Some(year)), _) => *year > 99,
+                Expr::Literal(ScalarValue::Utf8(Some(year)), _) => year.len() == 4,
+                Expr::Literal(..) => false,
+                _ => true,
+            };
+            if !four_digits && !is_null(expr) {
+                return Err(Refusal::new(ast.span(), "a YEAR is compared with four digits"));
+            }
+        }
+        Ok(())
+    }
+
+    /// IN of BIGINT UNSIGNED among signed integers: MySQL 9.7 finds -1 for 18446744073709551615.
+    pub(super) fn refuse_signs_mixed_in(&self, exprs: &[Expr], span: Span) -> Result<(), Refusal> {
+        let mut unsigned = false;
+        let mut signed = false;
+        for expr in exprs {
+            match (expr, self.type_of(expr)?) {
+                (Expr::Literal(ScalarValue::Int64(Some(0..)) | ScalarValue::Null, _), _) => {}
+                (_, DataType::UInt64) => unsigned = true,
+                (_, data_type) if data_type.is_signed_integer() => signed = true,
+                _ => {}
+            }
+        }
+        match unsigned && signed {
+            true => {
+                Err(Refusal::new(span, "BIGINT UNSIGNED is looked for among signed integers")
+                    .hint("Write a = b OR a = c."))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// `(a, b) = (c, d)` and the like, member by member.
+    pub(super) fn compare_rows(&self, left: &[Ast], op: Operator, right: &[Ast], span: Span) -> Lowered {
+        if left.len() != right.len() || left.is_empty() {
+            return Err(Refusal::new(span, "rows of different lengths do not compare"));
+        }
+        let member = |at: usize, op: Operator| -> Lowered {
+            let exprs = self.comparable(&[&left[at], &right[at]])?;
+            self.refuse_signs_mixed_in(&exprs, span)?;
+            let [left, right] = exprs.try_into().expect("two expressions stay two");
+            self.finish(self.compare(left, op, right, span)?)
+        };
+        let last = left.len() - 1;
+        match op {
+            Operator::Eq | Operator::IsNotDistinctFrom => {
+                (0..last).rev().try_fold(member(last, op)?, |all, at| Ok(binary(member(at, op)?, Operator::And, all)))
+            }
+            Operator::NotEq => {
+                (0..last).rev().try_fold(member(last, op)?, |any, at| Ok(binary(member(at, op)?, Operator::Or, any)))
+            }
+            _ => Err(Refusal::new(span, format!("rows are compared by = and <> only, not by {op}"))
+                .hint("Write a > c OR (a = c AND b > d).")),
+        }
+    }
+
+    /// `(a, b) IN ((c, d), …)`.
+    pub(super) fn row_in(&self, row: &[Ast], list: &[Ast], negated: bool, span: Span) -> Lowered {
+        let mut any: Option<Expr> = None;
+        for item in list {
+            let Some(other) = super::row(item) else {
+                return Err(Refusal::new(item.span(), "a row is looked for among rows"));
+            };
+            let equal = self.compare_rows(row, Operator::Eq, other, span)?;
+            any = Some(match any {
+                Some(any) => binary(any, Operator::Or, equal),
+                None => equal,
+            });
+        }
+        let any = any.ok_or_else(|| Refusal::new(span, "nothing is in an empty list"))?;
+        Ok(if negated { Expr::Not(Box::new(any)) } else { any })
+    }
+
+    /// Makes the types of expressions agree of which one will be the result, such as the branches of CASE.
+    pub(super) fn alike(&self, exprs: &mut [Expr], spans: &[Span]) -> Result<(), Refusal> {
+        let Some(anchor) = (0..exprs.len()).min_by_key(|at| self.vagueness(&exprs[*at])) else { return Ok(()) };
+        let anchor_type = self.type_of(&exprs[anchor])?;
+        let anchor_class = self.class(&exprs[anchor])?;
+        for (expr, span) in exprs.iter_mut().zip(spans) {
+            if let Expr::Literal(value, _) = &expr
+                && let Some(converted) = convert_literal(value, &anchor_type, *span)?
+            {
+                *expr = Expr::from_literal(converted);
+            }
+            let class = self.class(expr)?;
+            let fits = match (anchor_class, class) {
+                (_, Class::Null) | (Class::Null, _) => true,
+                (a, b) if a.is_number() && b.is_number() => true,
+                // A hidden conversion of DATE to DATETIME would meet dates that do not exist.
+                (Class::Timestamp, Class::Timestamp) => self.type_of(expr)? == anchor_type,
+                (a, b) => a == b,
+            };
+            if !fits {
+                let message = format!("{} and {} are mixed", types::mysql_name(&anchor_type), self.name_of_type(expr)?);
+                return Err(Refusal::new(*span, message).hint("Write CAST(x AS type)."));
+            }
+        }
+        let numbers: Vec<usize> =
+            (0..exprs.len()).filter(|at| matches!(self.class(&exprs[*at]), Ok(class) if class.is_number())).collect();
+        let mut types = Vec::new();
+        for at in &numbers {
+            types.push(self.type_of(&exprs[*at])?);
+        }
+        if types.iter().any(|data_type| *data_type != types[0]) {
+            let any_double = types.iter().any(DataType::is_floating);
+            let operands: Vec<Expr> = numbers.iter().map(|at| exprs[*at].clone()).collect();
+            let alike = match any_double {
+                true => operands.into_iter().map(|expr| self.double(expr)).collect::<Result<Vec<_>, _>>()?,
+                false => self.one_type(operands)?,
+            };
+            for (at, expr) in numbers.into_iter().zip(alike) {
+                exprs[at] = expr;
+            }
+        }
+        Ok(())
+    }
+
+    /// The least vague of several operands says how the others are read: anything rather than a literal, and among those
+    /// anything rather than text or NULL.
+    pub(super) fn vagueness(&self, expr: &Expr) -> (bool, bool) {
+        let is_literal = matches!(expr, Expr::Literal(..));
+        let says_little = matches!(self.class(expr), Ok(Class::Text | Class::Null) | Err(_));
+        (is_literal, says_little)
+    }
+
+    pub(super) fn case(
+        &self,
+        operand: &Option<Box<Ast>>,
+        conditions: &[ast::CaseWhen],
+        otherwise: &Option<Box<Ast>>,
+    ) -> Lowered {
+        let results: Vec<&Ast> = conditions.iter().map(|branch| &branch.result).chain(otherwise.as_deref()).collect();
+        let mut results = self.alternatives(&results)?;
+        let otherwise = otherwise.as_ref().and_then(|_| results.pop()).map(Box::new);
+        let whens: Vec<Expr> = match operand {
+            Some(operand) => {
+                let asts: Vec<&Ast> = std::iter::once(operand.as_ref())
+                    .chain(conditions.iter().map(|branch| &branch.condition))
+                    .collect();
+                let mut exprs = self.comparable(&asts)?;
+                let operand = exprs.remove(0);
+                let branches = exprs.into_iter().zip(conditions);
+                branches
+                    .map(|(expr, branch)| self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span()))
+                    .collect::<Result<_, _>>()?
+            }
+            None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,
+        };
+        let branches = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then))).collect();
+        self.chosen(Expr::Case(Case::new(None, branches, otherwise)))
+    }
+
+    pub(super) fn alternatives(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
+        let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
+        let spans: Vec<Span> = asts.iter().map(|ast| ast.span()).collect();
+        self.alike(&mut exprs, &spans)?;
+        Ok(exprs)
+    }
+
+    pub(super) fn like(&self, expr: &Ast, pattern: &Ast, negated: bool, case_insensitive: bool) -> Lowered {
+        let span = expr.span().union(&pattern.span());
+        let expr = self.as_text(self.lower(expr)?, expr.span())?;
+        let pattern = self.as_text(self.lower(pattern)?, pattern.span())?;
+        if !case_insensitive && let Some(like) = self.text_like(&expr, &pattern, negated, span)? {
+            return Ok(like);
+        }
+        Ok(Expr::Like(Like::new(negated, Box::new(expr), Box::new(pattern), None, case_insensitive)))
+    }
+
+    /// `LIKE … ESCAPE`: a pattern that is a literal is written with backslashes instead.
+    pub(super) fn like_with_escape(&self, expr: &Ast, pattern: &Ast, escape: &Value, negated: bool) -> Lowered {
+        let span = pattern.span();
+        let escape = match escape {
+            Value::SingleQuotedString(text) => text.chars().collect::<Vec<char>>(),
+            _ => Vec::new(),
+        };
+        let lowered = self.lower(pattern)?;
+        let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), [escape]) = (&lowered, escape.as_slice()) else {
+            return Err(Refusal::new(span, "LIKE … ESCAPE takes literals, and one character"));
+        };
+        let mut rewritten = String::with_capacity(text.len() + 8);
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                _ if character == *escape => {
+                    let escaped = characters.next().ok_or_else(|| Refusal::new(span, "nothing follows the escape"))?;
+                    rewritten.extend(['\\', escaped]);
+                }
+                '\\' => rewritten.push_str("\\\\"),
+                _ => rewritten.push(character),
+            }
+        }
+        let expr = self.as_text(self.lower(expr)?, expr.span())?;
+        let pattern = Expr::from_literal(ScalarValue::Utf8(Some(rewritten)));
+        if let Some(like) = self.text_like(&expr, &pattern, negated, span)? {
+            return Ok(like);
+        }
+        Ok(Expr::Like(Like::new(negated, Box::new(expr), Box::new(pattern), None, false)))
+    }
+}

@@ -1,0 +1,294 @@
+//! The server as judge: random expressions over random rows, evaluated here and by `SELECT`.
+//!
+//! ```text
+//! columns      a table with every type, rows of edge values
+//! expression   a random tree   ──► its text ──► ours:    Projection, Filter
+//!                                          └──► theirs:  SELECT expr, expr, … FROM t
+//! ```
+//!
+//! An expression may be refused, and a row may fail; nothing may be answered differently. What differs is made smaller until
+//! no smaller expression differs, and printed. `TIDEGATE_TEST_SCALE` multiplies the number of expressions,
+//! `TIDEGATE_TEST_SEED` begins with another one.
+
+mod columns;
+mod expression;
+mod server;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use fastrand::Rng;
+use tidegate_sql::{Filter, Input, Output, Projection};
+
+use columns::{Column, columns, value};
+use expression::{Generator, Node};
+use server::{Answer, Server, agrees, shown, text};
+
+/// Expressions against MySQL in a run of the tests.
+const EXPRESSIONS: usize = 5_000;
+/// Of one SELECT.
+const TOGETHER: usize = 100;
+const ROWS: usize = 40;
+/// Differences after which a run ends.
+const DIFFERENCES_MAX: usize = 50;
+/// Differences of one function that are printed.
+const ALIKE_MAX: usize = 2;
+
+#[test]
+fn mysql_answers_the_same() {
+    if let Some(url) = tidegate_tests::variable("TIDEGATE_TEST_MYSQL") {
+        judge(&url, "judge_sql", EXPRESSIONS);
+    }
+}
+
+#[test]
+fn mariadb_answers_the_same() {
+    if let Some(url) = tidegate_tests::variable("TIDEGATE_TEST_MARIADB") {
+        judge(&url, "judge_sql", EXPRESSIONS / 5);
+    }
+}
+
+/// What became of the expressions with one function outermost.
+#[derive(Debug, Default)]
+struct Count {
+    all: usize,
+    refused: usize,
+    failed: usize,
+    server_failed: usize,
+    reasons: BTreeMap<String, usize>,
+}
+
+struct Judge {
+    server: Server,
+    columns: Vec<Column>,
+    input: Input,
+    batch: RecordBatch,
+}
+
+/// What we say of an expression.
+enum Ours {
+    Refused(String),
+    /// A value for each row, or its failure.
+    Values(Vec<Result<ArrayRef, String>>),
+}
+
+fn judge(url: &str, database: &str, expressions: usize) {
+    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<f64>().ok());
+    let expressions = (expressions as f64 * variable("TIDEGATE_TEST_SCALE").unwrap_or(1.0)) as usize;
+    let seed = variable("TIDEGATE_TEST_SEED").unwrap_or(1.0) as u64;
+    let mut server = Server::connect(url);
+    server.run(&format!("DROP DATABASE IF EXISTS {database}"));
+    server.run(&format!("CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE {}", server.collation()));
+    server.run(&format!("USE {database}"));
+    let columns = columns(server.is_mariadb);
+    let definitions: Vec<String> =
+        columns.iter().map(|column| format!("{} {}", column.name, column.definition)).collect();
+    server.run(&format!("CREATE TABLE t ({})", definitions.join(", ")));
+
+    let mut counts: BTreeMap<&'static str, Count> = BTreeMap::new();
+    let mut differences: Vec<(&'static str, String)> = Vec::new();
+    let mut values = 0;
+    let mut done = 0;
+    let mut round = seed;
+    while done < expressions && differences.len() < DIFFERENCES_MAX {
+        let mut rng = Rng::with_seed(round);
+        fill(&mut server, &columns, &mut rng);
+        let (input, batch) = server.rows(&columns);
+        let mut judge = Judge { server, columns: columns.clone(), input, batch };
+        for _ in 0..10 {
+            let mut generator = Generator { rng: rng.fork(), columns: &columns, is_mariadb: judge.server.is_mariadb };
+            let nodes: Vec<Node> = (0..TOGETHER).map(|_| generator.expression()).collect();
+            done += nodes.len();
+            values += judge.compare(&nodes, &mut counts, &mut differences);
+        }
+        server = judge.server;
+        round += 1;
+    }
+    print_counts(&counts, done, values);
+    let told: Vec<&str> = differences.iter().map(|(_, difference)| difference.as_str()).collect();
+    assert!(told.is_empty(), "{} differences, from seed {seed}:\n{}", told.len(), told.join("\n"));
+}
+
+fn fill(server: &mut Server, columns: &[Column], rng: &mut Rng) {
+    server.run("SET @mode = @@sql_mode, sql_mode = ''");
+    server.run("TRUNCATE TABLE t");
+    let rows: Vec<String> = (1..=ROWS)
+        .map(|id| {
+            let values: Vec<String> = columns.iter().map(|column| value(rng, column)).collect();
+            format!("({id}, {})", values[1..].join(", "))
+        })
+        .collect();
+    server.run(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    server.run("SET sql_mode = @mode");
+}
+
+impl Judge {
+    /// Returns how many values were compared.
+    fn compare(
+        &mut self,
+        nodes: &[Node],
+        counts: &mut BTreeMap<&'static str, Count>,
+        differences: &mut Vec<(&'static str, String)>,
+    ) -> usize {
+        let mut asked: Vec<(&Node, Vec<Result<ArrayRef, String>>)> = Vec::new();
+        for node in nodes {
+            let count = counts.entry(node.name).or_default();
+            count.all += 1;
+            match self.ours(&node.text()) {
+                Ours::Refused(reason) => {
+                    count.refused += 1;
+                    *count.reasons.entry(reason).or_default() += 1;
+                }
+                Ours::Values(values) => asked.push((node, values)),
+            }
+        }
+        let texts: Vec<String> = asked.iter().map(|(node, _)| node.text()).collect();
+        let answers = self.ask_together(&texts);
+        let mut compared = 0;
+        for ((node, values), answers) in asked.iter().zip(answers) {
+            let count = counts.entry(node.name).or_default();
+            let Ok(answers) = answers else {
+                count.server_failed += 1;
+                continue;
+            };
+            if values.iter().any(Result::is_err) {
+                count.failed += 1;
+            }
+            compared += values.len();
+            if let Some(row) = different(&node.text(), values, &answers) {
+                let node = self.shrink(node);
+                let known = differences.iter().filter(|known| known.0 == node.name).count();
+                if known < ALIKE_MAX {
+                    differences.push((node.name, self.described(&node, row)));
+                }
+                if differences.len() >= DIFFERENCES_MAX {
+                    break;
+                }
+            }
+        }
+        compared
+    }
+
+    /// One column of answers for each expression, or the server's error.
+    fn ask_together(&mut self, texts: &[String]) -> Vec<Result<Vec<Answer>, String>> {
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        match self.server.ask(&format!("SELECT {} FROM t ORDER BY id", texts.join(", "))) {
+            Ok(rows) => (0..texts.len()).map(|at| Ok(rows.iter().map(|row| row[at].clone()).collect())).collect(),
+            Err(error) if texts.len() == 1 => vec![Err(error)],
+            Err(_) => {
+                let (left, right) = texts.split_at(texts.len() / 2);
+                let mut answers = self.ask_together(left);
+                answers.extend(self.ask_together(right));
+                answers
+            }
+        }
+    }
+
+    fn ours(&self, text: &str) -> Ours {
+        let projection = match Projection::compile(&[format!("{text} AS x")], &self.input) {
+            Ok(projection) => projection,
+            Err(error) => return Ours::Refused(error.message().to_owned()),
+        };
+        let rows = self.batch.num_rows();
+        let values: Vec<Result<ArrayRef, String>> = match self.evaluate(&projection, &self.batch) {
+            Ok(all) => (0..rows).map(|row| Ok(all.slice(row, 1))).collect(),
+            // One row after the other: the others have values.
+            Err(_) => (0..rows).map(|row| self.evaluate(&projection, &self.batch.slice(row, 1))).collect(),
+        };
+        self.check_filter(text, &values);
+        Ours::Values(values)
+    }
+
+    fn evaluate(&self, projection: &Projection, batch: &RecordBatch) -> Result<ArrayRef, String> {
+        match projection.outputs()[0].output {
+            Output::Column(index) => Ok(batch.column(index).clone()),
+            Output::Computed(_) => {
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                let columns = projection.columns().iter().map(|index| batch.column(*index).clone()).collect();
+                let schema = std::sync::Arc::new(batch.schema().project(projection.columns()).unwrap());
+                let read = RecordBatch::try_new_with_options(schema, columns, &options).unwrap();
+                projection
+                    .evaluate(&read)
+                    .map(|mut arrays| arrays.remove(0))
+                    .map_err(|error| error.message().to_owned())
+            }
+        }
+    }
+
+    /// A filter keeps the rows for which the projection is true.
+    fn check_filter(&self, text: &str, values: &[Result<ArrayRef, String>]) {
+        let Ok(filter) = Filter::compile(text, &self.input) else { return };
+        let Ok(keep) = filter.evaluate(&self.batch.project(filter.columns()).unwrap()) else { return };
+        for (row, value) in values.iter().enumerate() {
+            if let Ok(value) = value
+                && *value.data_type() == arrow::datatypes::DataType::Boolean
+            {
+                let is_true = value.is_valid(0) && arrow::array::AsArray::as_boolean(value).value(0);
+                assert_eq!(keep.value(row), is_true, "filter and projection differ in row {}: {text}", row + 1);
+            }
+        }
+    }
+
+    fn first_difference(&mut self, node: &Node) -> Option<usize> {
+        let Ours::Values(values) = self.ours(&node.text()) else { return None };
+        let answers = self.ask_together(&[node.text()]).remove(0).ok()?;
+        different(&node.text(), &values, &answers)
+    }
+
+    fn shrink(&mut self, node: &Node) -> Node {
+        let mut smallest = node.clone();
+        'smaller: loop {
+            for candidate in smallest.smaller() {
+                if candidate.text().len() < smallest.text().len() && self.first_difference(&candidate).is_some() {
+                    smallest = candidate;
+                    continue 'smaller;
+                }
+            }
+            return smallest;
+        }
+    }
+
+    fn described(&mut self, node: &Node, row: usize) -> String {
+        let text_of = node.text();
+        let row = self.first_difference(node).unwrap_or(row);
+        let Ours::Values(values) = self.ours(&text_of) else { return text_of };
+        let theirs = self.ask_together(std::slice::from_ref(&text_of)).remove(0);
+        let theirs = theirs.map_or_else(|error| error, |answers| format!("{:?}", text(&answers[row])));
+        let ours = match &values[row] {
+            Ok(value) => format!("{:?} {}", shown(value, 0), value.data_type()),
+            Err(error) => error.clone(),
+        };
+        let mut out = format!("{text_of}\n    ours {ours}, theirs {theirs}\n   ");
+        for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| text_of.contains(column.name)) {
+            write!(out, " {} = {:?}", column.name, shown(self.batch.column(at), row)).unwrap();
+        }
+        out
+    }
+}
+
+/// The first row with two different values. A row that fails here has none.
+fn different(expression: &str, values: &[Result<ArrayRef, String>], answers: &[Answer]) -> Option<usize> {
+    let differs = |ours: &ArrayRef, theirs: &Answer| !agrees(expression, ours, 0, theirs);
+    values.iter().zip(answers).position(|(ours, theirs)| ours.as_ref().is_ok_and(|ours| differs(ours, theirs)))
+}
+
+fn print_counts(counts: &BTreeMap<&'static str, Count>, done: usize, values: usize) {
+    let mut out = format!("{done} expressions, {values} values compared\n");
+    out += "function            expressions  refused  failed here  failed there  most often refused because\n";
+    for (name, count) in counts {
+        let reason = count.reasons.iter().max_by_key(|(_, times)| **times).map_or("", |(reason, _)| reason);
+        writeln!(
+            out,
+            "{name:20} {:10} {:7}% {:11}% {:12}%  {reason}",
+            count.all,
+            count.refused * 100 / count.all,
+            count.failed * 100 / count.all,
+            count.server_failed * 100 / count.all,
+        )
+        .unwrap();
+    }
+    println!("{out}");
+}
