@@ -23,6 +23,7 @@ mod borders;
 mod changed;
 mod collations;
 mod definitions;
+mod expressions;
 mod failover;
 mod faults;
 mod histories;

@@ -11,7 +11,7 @@ use crate::display::Screen;
 use crate::error::Error;
 use crate::remembered::Accept;
 use crate::task::Consent;
-use crate::{demo, precheck, preview, state, task};
+use crate::{demo, precheck, preview, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -51,6 +51,20 @@ enum Command {
         /// Messages of each table.
         #[arg(short, default_value_t = 3)]
         n: usize,
+    },
+    /// Prints the type of an expression, and its values for the first rows of a table.
+    Sql {
+        task: PathBuf,
+        /// A table that the task selects, as database.table.
+        table: String,
+        /// What could stand in `where` or `select`.
+        expression: String,
+        /// Rows.
+        #[arg(short, default_value_t = 10)]
+        n: usize,
+        /// Show the server's own answer beside ours.
+        #[arg(long)]
+        compare: bool,
     },
     /// Prints what is stored of a task, also while it runs: position, progress of the full load, tables and topics.
     State {
@@ -107,6 +121,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::Peek { task, n } => {
             say(&preview::peek(config::load(task)?, *n)?);
+            Ok(Outcome::Done)
+        }
+        Command::Sql { task, table, expression, n, compare } => {
+            say(&sql::evaluate(config::load(task)?, table, expression, *n, *compare)?);
             Ok(Outcome::Done)
         }
         Command::State { task, json: false } => {

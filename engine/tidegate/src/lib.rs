@@ -23,5 +23,6 @@ pub mod display;
 pub mod error;
 pub mod precheck;
 pub mod preview;
+pub mod sql;
 pub mod state;
 pub mod task;

@@ -340,7 +340,7 @@ const REWRITTEN: &[(&str, Rewrite)] = &[
 /// Functions of DataFusion, by the names that expressions call them.
 const DIRECT: &[(&str, &str)] = &[
     ("coalesce", "coalesce"),
-    ("ifnull", "nvl"),
+    ("ifnull", "coalesce"),
     ("nullif", "nullif"),
     // Not MySQL's.
     ("contains", "contains"),
@@ -363,8 +363,60 @@ const REFUSED: &[(&str, &str)] = &[
     ("addtime", "Write date_add(x, INTERVAL n SECOND)."),
     ("aes_decrypt", "Keys do not belong into a task file."),
     ("aes_encrypt", "Keys do not belong into a task file."),
-    ("pi", "Write 3.141592653589793e0; MySQL shows six digits of it and computes with all."),
+    ("bin_to_uuid", "Write hex(x)."),
+    ("char", "Write the character as a literal."),
+    ("compress", "Let the topic be compressed."),
+    ("convert_tz", "Names of zones mean what the server's tables say; everything here is in UTC."),
+    ("cot", "Write 1 / tan(x)."),
+    ("export_set", "Write CASE WHEN x & 1 THEN … END for each bit."),
+    ("get_format", "Write the format as a literal."),
+    ("interval", "Write CASE WHEN x < a THEN 0 WHEN x < b THEN 1 … END."),
+    ("is_ipv4_compat", "Write x LIKE …; bytes of addresses compare as they are."),
+    ("is_ipv4_mapped", "Write x LIKE …; bytes of addresses compare as they are."),
+    ("is_uuid", "Write regexp_like(x, '^[0-9a-fA-F-]{36}$')."),
+    ("json_array", "What makes JSON is not supported: select the values as columns."),
+    ("json_array_append", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_array_insert", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_insert", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_merge", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_merge_patch", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_merge_preserve", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_object", "What makes JSON is not supported: select the values as columns."),
+    ("json_overlaps", "Write json_contains(a, literal) for each value."),
+    ("json_pretty", "Select the document itself."),
+    ("json_remove", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_replace", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_schema_valid", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),
+    ("json_schema_validation_report", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),
+    ("json_search", "Write x->>'$.path' = 'text', or json_contains(x, literal, path)."),
+    ("json_set", "What changes JSON is not supported: select the document, or values of it."),
+    ("json_storage_free", "It depends on the server, not on the value."),
+    ("json_storage_size", "It depends on the server, not on the value."),
+    ("json_table", "An expression sees one row and makes one value."),
     ("json_type", "The text of a JSON value does not say which type of number or date it is."),
+    ("json_value", "Write CAST(x->>'$.path' AS type)."),
+    ("load_file", "An expression sees one row only."),
+    ("maketime", "Write sec_to_time(h * 3600 + m * 60 + s)."),
+    ("mask_canada_sin", "Write mask_inner(x, 0, 3)."),
+    ("mask_iban", "Write mask_inner(x, 2, 0)."),
+    ("mask_uk_nin", "Write mask_inner(x, 2, 0)."),
+    ("mask_uuid", "Write mask_inner(x, 0, 4)."),
+    ("period_add", "Write date_add(x, INTERVAL n MONTH) with dates."),
+    ("period_diff", "Write timestampdiff(MONTH, a, b) with dates."),
+    ("pi", "Write 3.141592653589793e0; MySQL shows six digits of it and computes with all."),
+    ("random_bytes", "It gives another result on another run."),
+    ("soundex", "Write x LIKE …, or compare the texts."),
+    ("statement_digest", "It is about statements, not about rows."),
+    ("statement_digest_text", "It is about statements, not about rows."),
+    ("subtime", "Write date_sub(x, INTERVAL n SECOND)."),
+    ("time_format", "Write date_format(x, format) for date-times."),
+    ("timediff", "Write timestampdiff(SECOND, a, b)."),
+    ("timestamp", "Write CAST(x AS DATETIME)."),
+    ("uncompress", "Select the column itself."),
+    ("uncompressed_length", "Select the column itself."),
+    ("uuid_to_bin", "Write unhex(replace(x, '-', ''))."),
+    ("validate_password_strength", "It depends on the server, not on the value."),
+    ("weight_string", "It depends on the server's collation; compare the texts."),
 ];
 
 /// The names that an expression may call, for the manual.
@@ -424,6 +476,9 @@ pub(crate) fn refused(name: &str) -> (String, Option<String>) {
         },
     }
 }
+
+#[cfg(test)]
+mod manual;
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,8 @@ use super::kernel::{Call, Cell, Kernel, Miss, Numbers, out_of_range};
 
 /// The most digits that a decimal can be computed with here; MySQL has 81.
 pub(crate) const DIGITS_MAX: u8 = 76;
+/// The most digits of a column; products of more are not exact in MySQL.
+const MYSQL_DIGITS_MAX: u8 = 65;
 /// The most digits after the point that MySQL has.
 pub(crate) const SCALE_MAX: i8 = 30;
 /// What `div_precision_increment` is unless somebody sets it.
@@ -192,7 +194,12 @@ pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Op
         }
         Operator::Multiply => {
             let scale = left_scale.checked_add(right_scale).filter(|scale| *scale <= SCALE_MAX)?;
-            let returns = decimal_type(precision(left_whole + right_whole, scale), scale);
+            let whole = left_whole + right_whole;
+            if precision(whole, scale) > i16::from(MYSQL_DIGITS_MAX) {
+                return None;
+            }
+            let returns = decimal_type(precision(whole, scale), scale);
+            let returns = as_wide_as(left, &as_wide_as(right, &returns));
             OfDecimals {
                 left: as_wide_as(&returns, left),
                 right: as_wide_as(&returns, right),
@@ -226,7 +233,7 @@ pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Op
                     )
                 },
             };
-            let returns = as_wide_as(&wide, &returns);
+            let returns = as_wide_as(left, &as_wide_as(right, &as_wide_as(&wide, &returns)));
             OfDecimals {
                 left: as_wide_as(&returns, left),
                 right: as_wide_as(&returns, right),
@@ -415,22 +422,60 @@ pub(crate) fn text() -> Kernel {
     Kernel::new("number_text", DataType::Utf8, |call| Ok(cast(call.array(0), &DataType::Utf8)?)).keeps_nulls()
 }
 
+/// A whole decimal as an integer; NULL or a failure if it is out of its range.
+pub(crate) fn integer_of_decimal(to: &DataType, or_null: bool) -> Kernel {
+    let run: Run = match or_null {
+        true => |call| integers_of_decimals(call, Miss::Null),
+        false => |call| integers_of_decimals(call, Miss::OutOfRange),
+    };
+    Kernel::new(if or_null { "try_integer" } else { "integer" }, to.clone(), run)
+}
+
+fn integers_of_decimals(call: &Call<'_>, otherwise: Miss) -> Result<ArrayRef> {
+    match call.data_type(0) {
+        DataType::Decimal128(..) => {
+            let values = call.numbers::<Decimal128Type>(0);
+            integers_in_range(call, otherwise, |row| values.get(row))
+        }
+        _ => {
+            let values = call.numbers::<Decimal256Type>(0);
+            integers_in_range(call, otherwise, |row| values.get(row)?.to_i128().ok_or(otherwise))
+        }
+    }
+}
+
+fn integers_in_range(call: &Call<'_>, otherwise: Miss, each: impl Fn(usize) -> Cell<i128>) -> Result<ArrayRef> {
+    match call.returns {
+        DataType::UInt64 => call.make_numbers::<UInt64Type>(|row| u64::try_from(each(row)?).map_err(|_| otherwise)),
+        _ => call.make_numbers::<Int64Type>(|row| i64::try_from(each(row)?).map_err(|_| otherwise)),
+    }
+}
+
 /// The text of a double with so many digits after the point.
 pub(crate) fn fixed() -> Kernel {
     Kernel::new("fixed", DataType::Utf8, |call| {
         use std::fmt::Write as _;
         let (values, places) = (call.numbers::<Float64Type>(0), call.numbers::<Int64Type>(1));
+        let mut digits = String::new();
         call.make_text(|row, out| {
             let (value, places) = (values.get(row)?, usize::try_from(places.get(row)?).unwrap_or(0));
-            // The shortest digits that are the number, then zeros.
-            write!(out, "{value}").expect("a string takes everything");
-            let found = out.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+            let exponent = shortest(value, &mut digits);
+            let significant = digits.trim_start_matches('-').trim_end_matches('0');
+            // Digits behind the point that the number has.
+            let found = usize::try_from(significant.len() as i32 - 1 - exponent).unwrap_or(0);
             if found > places {
-                out.clear();
                 write!(out, "{value:.places$}").expect("a string takes everything");
-            } else if places > 0 {
-                out.push_str(if found == 0 { "." } else { "" });
-                out.extend(std::iter::repeat_n('0', places - found));
+                return Ok(());
+            }
+            out.push_str(if digits.starts_with('-') { "-" } else { "" });
+            let digit = |power: i32| {
+                let at = usize::try_from(exponent - power).ok();
+                at.and_then(|at| significant.as_bytes().get(at)).map_or('0', |digit| char::from(*digit))
+            };
+            out.extend((0..=exponent.max(0)).rev().map(digit));
+            if places > 0 {
+                out.push('.');
+                out.extend((1..=places as i32).map(|place| digit(-place)));
             }
             Ok(())
         })
@@ -467,32 +512,49 @@ pub(crate) fn decimal_of_double(to: &DataType, or_null: bool) -> Kernel {
     Kernel::new(if or_null { "try_decimal" } else { "decimal" }, to.clone(), run)
 }
 
+/// Sign and digits of the shortest text that is the number, and the power of ten that the first digit stands for. Where two are
+/// as short, it is the even one, as MySQL has it; the standard library differs.
+fn shortest(value: f64, out: &mut String) -> i32 {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let (mantissa, exponent) = text.split_once('e').map_or((text, 0), |(mantissa, exponent)| {
+        (mantissa, exponent.parse::<i32>().expect("an exponent is a number"))
+    });
+    out.clear();
+    out.push_str(if mantissa.starts_with('-') { "-" } else { "" });
+    let (whole, fraction) =
+        mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let zeros = digits().take_while(|digit| *digit == b'0').count();
+    out.extend(digits().skip(zeros).map(char::from));
+    if zeros == whole.len() + fraction.len() {
+        out.push('0');
+    }
+    whole.len() as i32 - 1 - zeros as i32 + exponent
+}
+
 fn decimals_of_doubles<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, otherwise: Miss) -> Result<ArrayRef> {
-    use std::fmt::Write as _;
     let values = call.numbers::<Float64Type>(0);
     let (whole, scale) = digits(call.returns).unwrap_or((38, 0));
     let largest = power_of_ten::<T>(whole + i16::from(scale));
     let mut text = String::new();
     call.make_numbers::<T>(|row| {
-        text.clear();
-        write!(text, "{:e}", values.get(row)?).expect("a string takes everything");
-        let (mantissa, exponent) = text.split_once('e').ok_or(Miss::Refused)?;
-        let exponent: i32 = exponent.parse().map_err(|_| Miss::Refused)?;
-        let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        let exponent = shortest(values.get(row)?, &mut text);
+        let (negative, mantissa) = match text.strip_prefix('-') {
             Some(mantissa) => (true, mantissa),
-            None => (false, mantissa),
+            None => (false, text.as_str()),
         };
         // Digits that are kept: those before the point, which stands behind the first, and the scale.
         let kept = i32::from(scale) + exponent + 1;
         let mut value = T::Native::ZERO;
         let ten = T::Native::usize_as(10);
-        let significant: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect();
+        let significant = mantissa.as_bytes();
         for at in 0..kept.max(0) {
-            let digit = significant.get(at as usize).copied().unwrap_or(0);
+            let digit = significant.get(at as usize).map_or(0, |digit| digit - b'0');
             value = value.mul_checked(ten).map_err(|_| otherwise)?;
             value = value.add_checked(T::Native::usize_as(usize::from(digit))).map_err(|_| otherwise)?;
         }
-        if kept >= 0 && significant.get(kept as usize).is_some_and(|digit| *digit >= 5) {
+        if kept >= 0 && significant.get(kept as usize).is_some_and(|digit| *digit >= b'5') {
             value = value.add_checked(T::Native::ONE).map_err(|_| otherwise)?;
         }
         if largest.is_ok_and(|largest| value.is_ge(largest)) {

@@ -212,6 +212,7 @@ impl Lower<'_> {
                 _ => self.finish(cast_to(expr, DataType::Int64)),
             },
             (Class::Decimal, _) => {
+                self.refuse_quotient(&expr, span)?;
                 let whole = self.rounded(expr, 0, Rounding::HalfUp)?;
                 self.finish(number::saturated().call(vec![whole]))
             }

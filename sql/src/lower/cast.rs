@@ -82,13 +82,34 @@ impl Lower<'_> {
                 return if to == DataType::Float64 { Ok(double) } else { self.opaque(cast_to(double, to)) };
             }
             // MySQL rounds where the kernels would cut off.
-            Class::Float | Class::Decimal if to.is_integer() => {
+            Class::Decimal if to.is_integer() => {
+                self.refuse_quotient(&expr, span)?;
+                let whole = self.rounded(expr, 0, Rounding::HalfUp)?;
+                let wide = if to.is_unsigned_integer() { DataType::UInt64 } else { DataType::Int64 };
+                let integer = self.finish(number::integer_of_decimal(&wide, try_cast).call(vec![whole]))?;
+                return match to == wide {
+                    true => Ok(integer),
+                    false => self.opaque(if try_cast { try_cast_to(integer, to) } else { cast_to(integer, to) }),
+                };
+            }
+            Class::Float if to.is_integer() => {
                 let whole = self.rounded(expr, 0, Rounding::HalfUp)?;
                 return self.opaque(if try_cast { try_cast_to(whole, to) } else { cast_to(whole, to) });
             }
             _ => {}
         }
         self.opaque(if try_cast { try_cast_to(expr, to) } else { cast_to(expr, to) })
+    }
+
+    /// MySQL rounds a quotient where it is computed, but not where it makes an integer of it at once.
+    pub(super) fn refuse_quotient(&self, expr: &Expr, span: Span) -> Result<(), Refusal> {
+        match Kernel::of(expr) {
+            Some((kernel, _)) if kernel.name() == "/" => {
+                Err(Refusal::new(span, "how a quotient is rounded to an integer is not clear")
+                    .hint("Write a DIV b, or round(a / b)."))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn cast_to_text(&self, expr: Expr, limit: Option<u8>, span: Span) -> Lowered {

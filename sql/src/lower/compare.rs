@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_expr::expr::{Case, Like};
+use datafusion_expr::expr::{Case, InList, Like};
 use datafusion_expr::{Expr, Operator};
 use sqlparser::ast::{self, Expr as Ast, Spanned, Value};
 use sqlparser::tokenizer::Span;
@@ -118,6 +118,16 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// IN: a set where everything that is looked among is a literal, else `a = b OR a = c`.
+    pub(super) fn in_list(&self, value: Expr, list: Vec<Expr>, negated: bool) -> Lowered {
+        if list.iter().all(|item| matches!(item, Expr::Literal(..))) {
+            return Ok(Expr::InList(InList::new(Box::new(value), list, negated)));
+        }
+        let equal = list.into_iter().map(|item| binary(value.clone(), Operator::Eq, item));
+        let any = equal.reduce(|any, equal| binary(any, Operator::Or, equal)).expect("a list has items");
+        Ok(if negated { Expr::Not(Box::new(any)) } else { any })
+    }
+
     /// IN of BIGINT UNSIGNED among signed integers: MySQL 9.7 finds -1 for 18446744073709551615.
     pub(super) fn refuse_signs_mixed_in(&self, exprs: &[Expr], span: Span) -> Result<(), Refusal> {
         let mut unsigned = false;
@@ -131,10 +141,8 @@ impl Lower<'_> {
             }
         }
         match unsigned && signed {
-            true => {
-                Err(Refusal::new(span, "BIGINT UNSIGNED is looked for among signed integers")
-                    .hint("Write a = b OR a = c."))
-            }
+            true => Err(Refusal::new(span, "signed integers and BIGINT UNSIGNED are looked for among each other")
+                .hint("Write a = b OR a = c.")),
             false => Ok(()),
         }
     }
@@ -247,6 +255,7 @@ impl Lower<'_> {
                     .chain(conditions.iter().map(|branch| &branch.condition))
                     .collect();
                 let mut exprs = self.comparable(&asts)?;
+                self.refuse_signs_mixed_in(&exprs, operand.span())?;
                 let operand = exprs.remove(0);
                 let branches = exprs.into_iter().zip(conditions);
                 branches

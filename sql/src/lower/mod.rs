@@ -29,7 +29,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchemaRef, ScalarValue};
-use datafusion_expr::expr::{Between, BinaryExpr, InList, TryCast};
+use datafusion_expr::expr::{Between, BinaryExpr, TryCast};
 use datafusion_expr::{Cast, Expr, ExprSchemable, Operator};
 use sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr as Ast, Spanned, TrimWhereField, UnaryOperator,
@@ -161,7 +161,7 @@ impl<'a> Lower<'a> {
                 if let Some(found) = self.text_in(&value, &exprs, *negated, span)? {
                     return Ok(found);
                 }
-                Ok(Expr::InList(InList::new(Box::new(value), exprs, *negated)))
+                self.in_list(value, exprs, *negated)
             }
             Ast::Like { negated, any: false, expr, pattern, escape_char: None } => {
                 self.like(expr, pattern, *negated, false)

@@ -115,6 +115,14 @@ impl Source {
         }
     }
 
+    /// The server's answer to a statement that gives one text.
+    pub fn ask(&self, statement: &str) -> Result<String, Error> {
+        match self {
+            Source::Mysql(source) => source.ask(statement),
+            Source::BinlogFiles(_) | Source::Parquet(_) => Err(SourceError::NoServer.into()),
+        }
+    }
+
     /// Emits everything until the source ends, which a server's does not, or is told to stop.
     pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
         match self {
@@ -138,6 +146,12 @@ pub enum SourceError {
     NamedTwice { names: [String; 2] },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
+    #[error("the task selects no table {name}")]
+    NotSelected { name: String },
+    #[error("table {table} has no key of numbers, text or dates by which the server could be asked for a row")]
+    NoKeyToCompare { table: TableName },
+    #[error("there is no server to ask: the source is files")]
+    NoServer,
     #[error("no binlog file is given")]
     NoFiles,
     #[error("schema file {}: {reason}", path.display())]
@@ -170,6 +184,7 @@ impl SourceError {
             SourceError::NamedTwice { .. } => {
                 Some("it has lower_case_table_names on: name the table once".to_owned())
             }
+            SourceError::NotSelected { .. } => Some("write database.table, as `tables` selects it".to_owned()),
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             _ => None,
         }

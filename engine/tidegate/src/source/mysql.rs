@@ -680,6 +680,23 @@ impl MysqlSource {
         Ok(())
     }
 
+    /// The one text that a statement gives, under the server's own SQL mode; its error if it has one.
+    pub fn ask(&self, statement: &str) -> Result<String, Error> {
+        self.runtime.block_on(async {
+            let mut connection =
+                connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+            connection.query_drop("SET sql_mode = @@GLOBAL.sql_mode").await.map_err(MysqlError::Query)?;
+            let answer = connection.query_first::<Option<String>, _>(statement).await;
+            connection.disconnect().await.map_err(MysqlError::Query)?;
+            Ok(match answer {
+                Ok(Some(text)) => text.unwrap_or_else(|| "NULL".to_owned()),
+                Ok(None) => "(the row is gone)".to_owned(),
+                Err(mysql_async::Error::Server(error)) => format!("error: {}", error.message),
+                Err(error) => return Err(MysqlError::Query(error).into()),
+            })
+        })
+    }
+
     fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
         let ledger = context
             .tracker

@@ -1,0 +1,178 @@
+//! The lists of functions and operators in MySQL's manual, and what this crate makes of each: the table in `sql/README.md`.
+//!
+//! `TIDEGATE_COMPLETE=1` writes the table; without, it must be what is there.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+use super::{meaning, refused};
+use crate::{Input, Kind, Projection, Source, TextOrder};
+
+/// A chapter of the manual: functions by name, and what is written with words and signs, each with an example.
+struct Chapter {
+    title: &'static str,
+    functions: &'static str,
+    forms: &'static [(&'static str, &'static str)],
+}
+
+const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        title: "Comparison, logic and choice",
+        functions: "coalesce greatest if ifnull interval isnull least nullif",
+        forms: &[
+            ("=", "i = 1"),
+            ("<=>", "i <=> 1"),
+            ("<>, !=", "i != 1"),
+            (">, >=, <, <=", "i >= 1"),
+            ("BETWEEN", "i BETWEEN 1 AND 2"),
+            ("IN", "i IN (1, 2)"),
+            ("(a, b) = (1, 2)", "(i, s) = (1, 'a')"),
+            ("(a, b) IN ((1, 2))", "(i, s) IN ((1, 'a'))"),
+            ("(a, b) < (1, 2)", "(i, i) < (1, 2)"),
+            ("IS NULL", "i IS NULL"),
+            ("IS TRUE, IS UNKNOWN", "i IS TRUE"),
+            ("AND, &&", "i AND i = 2"),
+            ("OR", "i OR i = 2"),
+            ("||", "i || i"),
+            ("XOR", "i XOR i"),
+            ("NOT, !", "!i"),
+            ("CASE", "CASE i WHEN 1 THEN 'a' ELSE 'b' END"),
+            ("EXISTS", "EXISTS (SELECT 1)"),
+        ],
+    },
+    Chapter {
+        title: "Numbers",
+        functions: "abs acos asin atan atan2 ceil ceiling conv cos cot crc32 degrees exp floor ln log log10 log2 mod pi pow power \
+                    radians rand round sign sin sqrt tan truncate",
+        forms: &[("+, -, *", "i + 1 * 2 - n"), ("/", "i / 2"), ("DIV", "i DIV 2"), ("%, MOD", "i MOD 2"), ("-x", "-n")],
+    },
+    Chapter {
+        title: "Bits",
+        functions: "bit_count",
+        forms: &[("&, |, ^", "i & 1 | 2 ^ 3"), ("~", "~i"), ("<<, >>", "i << 2")],
+    },
+    Chapter {
+        title: "Text",
+        functions: "ascii bin bit_length char char_length character_length concat concat_ws elt export_set field find_in_set format \
+                    from_base64 hex insert instr lcase left length load_file locate lower lpad ltrim make_set mid oct octet_length \
+                    ord position quote regexp_instr regexp_like regexp_replace regexp_substr repeat replace reverse right rpad \
+                    rtrim soundex space strcmp substr substring substring_index to_base64 trim ucase unhex upper weight_string",
+        forms: &[
+            ("LIKE", "s LIKE 'a%'"),
+            ("LIKE … ESCAPE", "s LIKE 'a|%' ESCAPE '|'"),
+            ("REGEXP, RLIKE", "s RLIKE '^a'"),
+            ("SOUNDS LIKE", "s SOUNDS LIKE 'a'"),
+            ("MATCH … AGAINST", "MATCH (s) AGAINST ('a')"),
+            ("COLLATE", "s COLLATE utf8mb4_bin = 'a'"),
+        ],
+    },
+    Chapter {
+        title: "Dates and times",
+        functions: "adddate addtime convert_tz curdate current_date current_time current_timestamp curtime date date_add date_format \
+                    date_sub datediff day dayname dayofmonth dayofweek dayofyear from_days from_unixtime get_format hour last_day \
+                    localtime localtimestamp makedate maketime microsecond minute month monthname now period_add period_diff \
+                    quarter sec_to_time second str_to_date subdate subtime sysdate time time_format time_to_sec timediff \
+                    timestamp timestampadd timestampdiff to_days to_seconds unix_timestamp utc_date utc_time utc_timestamp \
+                    week weekday weekofyear year yearweek",
+        forms: &[("d + INTERVAL n unit", "d + INTERVAL i DAY"), ("EXTRACT", "EXTRACT(YEAR FROM d)")],
+    },
+    Chapter {
+        title: "Conversion",
+        functions: "",
+        forms: &[
+            ("CAST", "CAST(s AS SIGNED)"),
+            ("CONVERT(x, type)", "CONVERT(s, SIGNED)"),
+            ("CONVERT(x USING utf8mb4)", "CONVERT(s USING utf8mb4)"),
+            ("BINARY x", "BINARY s"),
+        ],
+    },
+    Chapter {
+        title: "JSON",
+        functions: "json_array json_array_append json_array_insert json_contains json_contains_path json_depth json_extract json_insert \
+                    json_keys json_length json_merge json_merge_patch json_merge_preserve json_object json_overlaps json_pretty \
+                    json_quote json_remove json_replace json_schema_valid json_schema_validation_report json_search json_set \
+                    json_storage_free json_storage_size json_table json_type json_unquote json_valid json_value",
+        forms: &[("->", "j->'$.a'"), ("->>", "j->>'$.a'"), ("MEMBER OF", "1 MEMBER OF(j)")],
+    },
+    Chapter {
+        title: "Hashes, masking, addresses and the rest",
+        functions: "aes_decrypt aes_encrypt any_value bin_to_uuid compress inet6_aton inet6_ntoa inet_aton inet_ntoa is_ipv4 \
+                    is_ipv4_compat is_ipv4_mapped is_ipv6 is_uuid mask_canada_sin mask_iban mask_inner mask_outer mask_pan \
+                    mask_pan_relaxed mask_ssn mask_uk_nin mask_uuid md5 random_bytes sha sha1 sha2 sleep statement_digest \
+                    statement_digest_text uncompress uncompressed_length uuid uuid_short uuid_to_bin validate_password_strength",
+        forms: &[],
+    },
+];
+
+fn table() -> String {
+    let mut out = String::new();
+    for chapter in CHAPTERS {
+        writeln!(out, "\n### {}\n\n| | |\n|---|---|", chapter.title).unwrap();
+        for (form, example) in chapter.forms {
+            let said = match Projection::compile(&[format!("{example} AS x")], &input()) {
+                Ok(_) => "same".to_owned(),
+                Err(error) => told(error.message(), error.hint()),
+            };
+            writeln!(out, "| `{}` | {said} |", form.replace('|', "\\|")).unwrap();
+        }
+        for name in chapter.functions.split_whitespace() {
+            let said = match meaning(name) {
+                Some(_) => "same".to_owned(),
+                None => {
+                    let (message, hint) = refused(name);
+                    assert!(!message.starts_with("no function"), "{name}() is in the manual and not in a list here");
+                    told(&message, hint.as_deref())
+                }
+            };
+            writeln!(out, "| `{name}` | {said} |").unwrap();
+        }
+    }
+    out
+}
+
+fn told(message: &str, hint: Option<&str>) -> String {
+    let text = match hint {
+        Some(hint) => format!("refused: {hint}"),
+        None => format!("refused: {message}"),
+    };
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// One column of each kind that the examples read.
+fn input() -> Input {
+    let columns = [
+        ("i", DataType::Int64, Kind::Plain),
+        ("n", DataType::Decimal128(10, 2), Kind::Plain),
+        ("s", DataType::Utf8, Kind::Plain),
+        ("d", DataType::Timestamp(TimeUnit::Microsecond, None), Kind::Plain),
+        ("j", DataType::Utf8, Kind::Json),
+    ];
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, data_type, _)| Field::new(*name, data_type.clone(), true)).collect();
+    Input {
+        schema: Arc::new(Schema::new(fields)),
+        pushdown: Vec::new(),
+        sources: columns.iter().map(|(_, _, kind)| Source { kind: *kind, ..Source::default() }).collect(),
+        texts: columns
+            .iter()
+            .map(|(name, ..)| if *name == "s" { TextOrder::of(Some("utf8mb4_0900_ai_ci")) } else { TextOrder::Bytes })
+            .collect(),
+    }
+}
+
+#[test]
+fn the_manual_is_what_the_code_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(&path).expect("a README");
+    let mark = "<!-- from here on written by a test: TIDEGATE_COMPLETE=1 -->\n";
+    let (by_hand, written) = text.split_once(mark).expect("a mark in the README");
+    let table = table();
+    if std::env::var_os("TIDEGATE_COMPLETE").is_some() {
+        std::fs::write(&path, format!("{by_hand}{mark}{table}")).expect("the README can be written");
+    } else {
+        assert_eq!(written, table, "run with TIDEGATE_COMPLETE=1");
+    }
+}
