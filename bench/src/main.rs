@@ -10,7 +10,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -47,7 +46,7 @@ fn main() -> Result<()> {
     let watcher = arguments.messages.map(|messages| {
         let (status, stop) = (status.clone(), stop.clone());
         std::thread::spawn(move || {
-            while status.messages.load(Ordering::Relaxed) < messages && !stop.is_stopped() {
+            while status.messages() < messages && !stop.is_stopped() {
                 std::thread::sleep(POLL_INTERVAL);
             }
             let reached = status.summary();

@@ -38,6 +38,7 @@ mod resume;
 mod security;
 mod snapshot;
 mod statements;
+mod status;
 mod topics;
 mod transform;
 mod types;

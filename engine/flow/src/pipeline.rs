@@ -21,7 +21,7 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,7 +33,7 @@ use crate::store::{StateFolder, StoreError};
 use crate::tracker::{State, Tracker};
 use tidegate_model::message::{Appetite, MessageWindow};
 use tidegate_model::status::{Phase, Status};
-use tidegate_model::{ChangeBatch, Progress, Window};
+use tidegate_model::{Progress, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// Windows that wait between the source and the cores.
@@ -53,13 +53,18 @@ pub struct Emitter {
 
 impl Emitter {
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
-        let rows = window.row_count();
-        self.status.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
-        if let Some(run) = window.changes.last().and_then(|batch: &ChangeBatch| batch.events().last()) {
-            self.status.event_time_s.store(u64::from(run.meta.timestamp_s), Ordering::Relaxed);
-        }
+        let changes = window.change_count() as u64;
+        let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
+        let committed_us = window.committed_us;
+        let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
-        self.windows.send((window, held)).map_err(|_| Stopped)
+        self.windows.send((window, held)).map_err(|_| Stopped)?;
+        drop(waiting);
+        if committed_us > 0 {
+            self.status.following.read_us.store(committed_us, Relaxed);
+        }
+        self.status.stages.read.passed(changes, bytes as u64);
+        Ok(())
     }
 }
 
@@ -170,12 +175,21 @@ impl<E> From<Fault> for End<E> {
     }
 }
 
-type Encoded<E> = Result<(MessageWindow, Held), End<E>>;
+type Encoded<E> = Result<Ready, End<E>>;
+
+/// An encoded window.
+struct Ready {
+    window: MessageWindow,
+    held: Held,
+    /// See [`Window::committed_us`].
+    committed_us: u64,
+}
 
 /// A window on its way, and what it counts for once it is delivered.
 struct Pending<E> {
     delivery: Delivery<E>,
     held: Held,
+    committed_us: u64,
     progress: Option<Progress>,
     /// One for each batch.
     topics: Vec<Arc<str>>,
@@ -200,7 +214,8 @@ pub fn run<S: Stages>(
     let (windows_in, windows) = bounded(WINDOWS_QUEUED);
     let (order_in, order) = bounded(pipeline.encode_threads + 1);
     let (pending_in, pending) = bounded(DELIVERIES_QUEUED);
-    let room = Arc::new(Room::new(pipeline.shares));
+    let room = Arc::new(Room::new(pipeline.shares, pipeline.status.clone()));
+    count_places(pipeline);
     let stages = &pipeline.stages;
     room.fit(stages.appetite());
     std::thread::scope(|scope| {
@@ -210,11 +225,11 @@ pub fn run<S: Stages>(
         let threads = [
             start(scope, "dispatch", failure, || {
                 let _ends = Closes(room);
-                dispatch(windows, order_in, stages, room, &pool)
+                dispatch(windows, order_in, pipeline, room, &pool)
             }),
             start(scope, "send", failure, || {
                 let _ends = Closes(room);
-                send(order, pending_in, stages)
+                send(order, pending_in, pipeline)
             }),
             // Without it, whoever waits for room in the sink would wait for ever.
             start(scope, "acknowledge", failure, || {
@@ -236,6 +251,17 @@ pub fn run<S: Stages>(
         saver.join().expect("panics have been caught");
     });
     failure.into_result()
+}
+
+/// How many windows each stage can have, for whoever watches.
+fn count_places<S: Stages>(pipeline: &Pipeline<S>) {
+    let (stages, threads) = (&pipeline.status.stages, pipeline.encode_threads);
+    stages.encode_threads.store(threads, Relaxed);
+    stages.readers.store(pipeline.shares.readers, Relaxed);
+    // Those that wait, one in `dispatch`, and one for each core; what is encoded waits for its turn besides.
+    stages.encode.capacity.store(WINDOWS_QUEUED + 1 + threads, Relaxed);
+    stages.send.capacity.store(threads + 1, Relaxed);
+    pipeline.status.memory.budget.store(pipeline.shares.memory as u64, Relaxed);
 }
 
 const SOURCE: &str = "source";
@@ -312,27 +338,32 @@ impl<E> Failure<E> {
 fn dispatch<S: Stages>(
     windows: Receiver<(Window, Held)>,
     order: Sender<Receiver<Encoded<S::Error>>>,
-    stages: &S,
+    pipeline: &Pipeline<S>,
     room: &Room,
     pool: &rayon::ThreadPool,
 ) -> Result<(), End<S::Error>> {
+    let stages = &pipeline.stages;
     // Records are numbered from the time of the start on, so that numbers also grow from run to run, unless a run sends
     // half a million changes a second from its first to its last.
     let mut next_id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
     for (window, mut held) in windows {
-        let ids = 2 * u64::from(window.sequence_end());
+        let (ids, committed_us) = (2 * u64::from(window.sequence_end()), window.committed_us);
         let encode = stages.route(window, next_id)?;
         next_id += ids;
         // It may have been the first for its topic.
         room.fit(stages.appetite());
         let (done, slot) = bounded(1);
         order.send(slot).map_err(|_| End::Stopped)?;
+        let status = pipeline.status.clone();
         pool.spawn(move || {
             // Nobody waits for the slot if the pipeline has failed meanwhile.
             let _ = done.send(caught("encode", || {
+                let counts = &status.stages.encode;
+                let _busy = counts.busy.begin();
                 let window = encode().map_err(StageError::Failed)?;
                 held.settle(&window);
-                Ok((window, held))
+                counts.passed(window.message_count() as u64, window.byte_size() as u64);
+                Ok(Ready { window, held, committed_us })
             }));
         });
     }
@@ -342,17 +373,21 @@ fn dispatch<S: Stages>(
 fn send<S: Stages>(
     order: Receiver<Receiver<Encoded<S::Error>>>,
     pending: Sender<Pending<S::Error>>,
-    stages: &S,
+    pipeline: &Pipeline<S>,
 ) -> Result<(), End<S::Error>> {
+    let counts = &pipeline.status.stages.send;
     for slot in order {
-        let (mut window, held) = slot.recv().map_err(|_| End::Stopped)??;
+        let Ready { mut window, held, committed_us } = slot.recv().map_err(|_| End::Stopped)??;
         let (messages, bytes) = (window.message_count() as u64, window.byte_size() as u64);
         let progress = window.progress.take();
         let topics =
             window.batches.iter().filter(|batch| !batch.values.is_empty()).map(|batch| batch.topic.clone()).collect();
-        let delivery = stages.send(window)?;
-        let window = Pending { delivery, held, progress, topics, messages, bytes };
+        let busy = counts.busy.begin();
+        let delivery = pipeline.stages.send(window)?;
+        drop(busy);
+        let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes };
         pending.send(window).map_err(|_| End::Stopped)?;
+        counts.passed(messages, bytes);
     }
     Ok(())
 }
@@ -360,7 +395,9 @@ fn send<S: Stages>(
 fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipeline<S>) -> Result<(), End<S::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Fault::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
-    for Pending { mut delivery, held, progress, topics, messages, bytes } in pending {
+    let counts = &pipeline.status.stages.deliver;
+    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes } in pending {
+        let busy = counts.busy.begin();
         runtime.block_on(async {
             let undrained = async {
                 pipeline.stop.stopped().await;
@@ -372,17 +409,22 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
                 () = undrained => Err(End::from(Fault::NotDrained { seconds: DRAIN.as_secs() })),
             }
         })?;
-        drop(held);
-        pipeline.status.messages.fetch_add(messages, Ordering::Relaxed);
-        pipeline.status.message_bytes.fetch_add(bytes, Ordering::Relaxed);
+        drop((held, busy));
         for topic in topics {
             if !written.contains(&topic) {
                 pipeline.tracker.update(|state| state.written(&topic));
                 written.insert(topic);
             }
         }
+        if let Some(progress) = &progress {
+            pipeline.tracker.delivered(progress.clone());
+        }
+        // Behind the position, so that whoever sees the window sees where it ends.
+        if committed_us > 0 {
+            pipeline.status.following.delivered_us.store(committed_us, Relaxed);
+        }
+        counts.passed(messages, bytes);
         let Some(progress) = progress else { continue };
-        pipeline.tracker.delivered(progress.clone());
         if let Progress::Chunks { table, parts } = progress {
             let (rows, done) =
                 (parts.iter().map(|part| part.rows).sum(), parts.iter().filter(|part| part.done).count() as u64);

@@ -15,10 +15,12 @@
 //! The room is smaller than the budget (see [`Shares`]), and no larger than what cores and brokers make use of: more would only
 //! wait, in memory that the kernel must clear and no cache holds.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use tidegate_model::Stopped;
 use tidegate_model::message::{Appetite, MessageBatch, MessageWindow};
+use tidegate_model::status::Status;
 
 /// What a message takes besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and the vectors of a batch.
 pub const MESSAGE_BYTES: usize = 240;
@@ -40,7 +42,8 @@ pub struct Shares {
     sources: usize,
     /// Windows that wait for a core, are encoded, or wait until it is their turn.
     encoding: usize,
-    memory: usize,
+    pub memory: usize,
+    pub readers: usize,
 }
 
 /// A window gains nothing from being larger, and what is written to a smaller one is still in the cache when it is sent.
@@ -56,7 +59,7 @@ impl Shares {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let window = memory / WINDOWS_MIN.max(WINDOWS_SHARE * (readers + windows));
         let window = window.min(WINDOW_BYTES_MAX);
-        Shares { window, sources: readers * window, encoding: (readers + windows) * window, memory }
+        Shares { window, sources: readers * window, encoding: (readers + windows) * window, memory, readers }
     }
 
     /// Bytes of windows under way.
@@ -75,6 +78,8 @@ pub struct Room {
     state: Mutex<State>,
     /// Something was given back, or all is over.
     changed: Condvar,
+    /// Where whoever watches sees it.
+    status: Arc<Status>,
 }
 
 #[derive(Default)]
@@ -94,9 +99,9 @@ pub struct Held {
 }
 
 impl Room {
-    pub fn new(shares: Shares) -> Room {
+    pub fn new(shares: Shares, status: Arc<Status>) -> Room {
         let state = State { room: shares.room(Appetite::default()), error: ERROR.2, ..State::default() };
-        Room { shares, turn: Mutex::default(), state: Mutex::new(state), changed: Condvar::new() }
+        Room { shares, turn: Mutex::default(), state: Mutex::new(state), changed: Condvar::new(), status }
     }
 
     /// As much room as the sink makes use of.
@@ -105,6 +110,7 @@ impl Room {
         let mut state = self.lock();
         if state.room != room {
             state.room = room;
+            self.show(&state);
             self.changed.notify_all();
         }
     }
@@ -121,6 +127,7 @@ impl Room {
             }
             if state.used == 0 || state.used.saturating_add(bytes) <= state.room {
                 state.used += bytes;
+                self.show(&state);
                 return Ok(Held { room: self.clone(), estimate, bytes });
             }
             state = self.changed.wait(state).expect("nobody panics who holds it");
@@ -131,6 +138,11 @@ impl Room {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    fn show(&self, state: &State) {
+        self.status.memory.used.store(state.used, Relaxed);
+        self.status.memory.room.store(state.room, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,6 +161,7 @@ impl Held {
             state.error = error.max(state.error - state.error / 16).clamp(ERROR.0, ERROR.1);
         }
         state.used = state.used - self.bytes + bytes;
+        self.room.show(&state);
         drop(state);
         self.bytes = bytes;
         self.room.changed.notify_all();
@@ -157,7 +170,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.room.lock().used -= self.bytes;
+        let mut state = self.room.lock();
+        state.used -= self.bytes;
+        self.room.show(&state);
+        drop(state);
         self.room.changed.notify_all();
     }
 }
@@ -180,8 +196,8 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn room(bytes: usize) -> Arc<Room> {
-        let shares = Shares { window: MIB, sources: 0, encoding: bytes, memory: bytes };
-        let room = Room::new(shares);
+        let shares = Shares { window: MIB, sources: 0, encoding: bytes, memory: bytes, readers: 1 };
+        let room = Room::new(shares, Arc::default());
         room.lock().error = 1 << 10;
         Arc::new(room)
     }

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use tidegate_model::retry::Retry;
 use tidegate_model::state::Changes;
+use tidegate_model::status::Retrying;
 use tidegate_model::{Progress, TableName};
 
 use crate::store::{StateFolder, StoreError};
@@ -51,6 +52,8 @@ struct Inner<S> {
     /// Somebody waits for this version to be on disk.
     wanted_version: u64,
     failure: Option<String>,
+    /// A disk that refuses is tried again.
+    outage: Option<Retrying>,
     closing: bool,
 }
 
@@ -61,7 +64,15 @@ pub struct NotSaved(String);
 
 impl<S: State> Tracker<S> {
     pub fn new(state: S, retry: Duration) -> Tracker<S> {
-        let inner = Inner { state, version: 1, saved_version: 0, wanted_version: 0, failure: None, closing: false };
+        let inner = Inner {
+            state,
+            version: 1,
+            saved_version: 0,
+            wanted_version: 0,
+            failure: None,
+            outage: None,
+            closing: false,
+        };
         Tracker {
             retry,
             inner: Mutex::new(inner),
@@ -77,6 +88,11 @@ impl<S: State> Tracker<S> {
 
     pub fn read<T>(&self, read: impl FnOnce(&S) -> T) -> T {
         read(&self.lock().state)
+    }
+
+    /// The disk refuses, and is tried again.
+    pub fn outage(&self) -> Option<Retrying> {
+        self.lock().outage.clone()
     }
 
     /// Changes the state; it reaches the disk soon.
@@ -157,6 +173,13 @@ impl<S: State> Tracker<S> {
                     let outage = outage.get_or_insert_with(|| Retry::new(self.retry));
                     if let Some(pause) = outage.next_pause().filter(|_| !is_last) {
                         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the checkpoint could not be written");
+                        let (now, until, reason) = (Instant::now(), outage.until(), error.to_string());
+                        let mut held = self.lock();
+                        let known = held.outage.take();
+                        let (since, attempts) = known.map_or((now, 0), |known| (known.since, known.attempts));
+                        let (next_try, attempts) = (now + pause, attempts + 1);
+                        held.outage = Some(Retrying { reason, hint: None, since, attempts, next_try, until });
+                        drop(held);
                         // Whatever is delivered meanwhile can wait.
                         outage.wait(pause, || is_stopped() || self.lock().closing);
                         inner = self.lock();
@@ -168,6 +191,7 @@ impl<S: State> Tracker<S> {
                 }
                 inner = self.lock();
                 outage = None;
+                inner.outage = None;
                 inner.saved_version = version;
                 self.changed.notify_all();
             } else if inner.closing {

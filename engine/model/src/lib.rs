@@ -315,12 +315,21 @@ pub struct Window {
     pub progress: Option<Progress>,
     /// What it takes until it is delivered, as columns and as messages, as far as its source can tell.
     pub bytes: usize,
+    /// When the newest transaction was committed that ends in it or before it, by the source's clock, in microseconds since 1970. 0:
+    /// nobody knows.
+    pub committed_us: u64,
 }
 
 impl Window {
     /// Rows of all batches; an update has two.
     pub fn row_count(&self) -> usize {
         self.changes.iter().map(|batch| batch.kinds().len()).sum()
+    }
+
+    /// Changes of all batches; an update is one.
+    pub fn change_count(&self) -> usize {
+        let count = |batch: &ChangeBatch| batch.kinds.iter().filter(|kind| **kind != RowKind::UpdateAfter).count();
+        self.changes.iter().map(count).sum()
     }
 
     /// Larger than every sequence number in the window.

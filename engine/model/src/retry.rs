@@ -20,6 +20,11 @@ impl Retry {
         Retry { until: Instant::now() + window, pause: FIRST_PAUSE }
     }
 
+    /// When the time is up.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
     /// The next pause, or none if the time is up.
     pub fn next_pause(&mut self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());

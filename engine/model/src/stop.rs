@@ -6,14 +6,20 @@
 //! 2nd signal                                                the process ends
 //! ```
 //!
+//! A task that is paused reads nothing, until it is resumed or told to stop.
+//!
 //! A process that ends so runs no exit handlers: librdkafka's threads are alive and use what those take down (OpenSSL).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Tells sources to end. Cheap to clone; never lowered again.
+/// How often a source that is paused looks whether it still is.
+const PAUSE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Tells sources to end, or to pause. Cheap to clone; never lowered again.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Inner>);
 
@@ -23,12 +29,33 @@ struct Inner {
     /// Something may be on its way that is to be delivered and stored before the end.
     running: AtomicBool,
     raised: Notify,
+    paused: AtomicBool,
 }
 
 impl Stop {
     pub fn stop(&self) {
         self.0.flag.store(true, Ordering::SeqCst);
         self.0.raised.notify_waiters();
+    }
+
+    /// Nothing is to be read until [`Stop::resume`].
+    pub fn pause(&self) {
+        self.0.paused.store(true, Ordering::SeqCst);
+    }
+
+    pub fn resume(&self) {
+        self.0.paused.store(false, Ordering::SeqCst);
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::SeqCst)
+    }
+
+    /// Returns when something may be read, or the task is told to stop.
+    pub fn wait_while_paused(&self) {
+        while self.is_paused() && !self.is_stopped() {
+            std::thread::sleep(PAUSE_INTERVAL);
+        }
     }
 
     /// From now on, a stop lets everything drain first. Whether the task may go on.
@@ -95,3 +122,23 @@ fn exit_at_once(code: i32) -> ! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pipeline has stopped")]
 pub struct Stopped;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_paused_goes_on_when_resumed_or_stopped() {
+        let stop = Stop::default();
+        stop.wait_while_paused();
+        for end in [Stop::resume, Stop::stop] {
+            stop.pause();
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| stop.wait_while_paused());
+                assert!(stop.is_paused() && !waiting.is_finished());
+                end(&stop);
+                waiting.join().unwrap();
+            });
+        }
+    }
+}

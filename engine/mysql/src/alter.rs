@@ -13,7 +13,7 @@
 //! ```
 
 use super::binlog::type_text_of_map;
-use super::ddl::Token;
+use super::definition::Token;
 use tidegate_model::names::fold;
 use tidegate_model::{Table, TableParts};
 
@@ -28,12 +28,14 @@ pub struct Clauses {
     columns_renamed: Vec<(String, String)>,
     adds_primary_key: bool,
     has_unknown: bool,
+    /// It has a clause of which nobody knows what it does: no option with a value.
+    pub(super) has_unclear: bool,
     /// ALTER IGNORE: rows that a new unique key forbids are gone.
     pub drops_duplicates: bool,
 }
 
 /// First words of clauses that leave keys and columns alone.
-const WITHOUT_EFFECT: [&str; 55] = [
+const WITHOUT_EFFECT: [&str; 53] = [
     "ALGORITHM",
     "ANALYZE",
     "AUTOEXTEND_SIZE",
@@ -64,7 +66,6 @@ const WITHOUT_EFFECT: [&str; 55] = [
     "LOCK",
     "MAX_ROWS",
     "MIN_ROWS",
-    "NOWAIT",
     "OPTIMIZE",
     "ORDER",
     "PACK_KEYS",
@@ -86,7 +87,6 @@ const WITHOUT_EFFECT: [&str; 55] = [
     "STORAGE",
     "TABLESPACE",
     "UNION",
-    "WAIT",
     "WITH",
     "WITHOUT",
 ];
@@ -118,7 +118,7 @@ impl Clauses {
 
     /// `None` if the clause breaks off.
     fn read_one(&mut self, clause: &mut Clause<'_>) -> Option<Meaning> {
-        let names_primary = clause.tokens.iter().any(|token| token.is_word("PRIMARY"));
+        let names_primary = clause.tokens.iter().any(|token| token.is("PRIMARY"));
         if clause.skip("ADD") {
             self.adds_primary_key |= names_primary;
         } else if clause.skip("DROP") {
@@ -164,7 +164,9 @@ impl Clauses {
         } else if clause.skip("ALTER") {
             // Defaults, visibility, constraints that are enforced or not.
         } else if let Some(first) = clause.tokens.first() {
-            self.has_unknown |= !WITHOUT_EFFECT.into_iter().any(|word| first.is_word(word));
+            let is_known = WITHOUT_EFFECT.into_iter().any(|word| first.is(word));
+            self.has_unknown |= !is_known;
+            self.has_unclear |= !is_known && clause.tokens.get(1) != Some(&Token::Other('='));
         }
         Some(Meaning::Read)
     }
@@ -227,7 +229,7 @@ struct Clause<'a> {
 
 impl Clause<'_> {
     fn skip(&mut self, word: &str) -> bool {
-        let found = self.tokens.get(self.next).is_some_and(|token| token.is_word(word));
+        let found = self.tokens.get(self.next).is_some_and(|token| token.is(word));
         self.next += usize::from(found);
         found
     }
@@ -240,11 +242,11 @@ impl Clause<'_> {
 
     fn name(&mut self) -> Option<String> {
         match self.tokens.get(self.next)? {
-            Token::Word(text) | Token::Quoted(text) => {
+            Token::Word(text) | Token::Name(text) => {
                 self.next += 1;
                 Some(text.clone())
             }
-            Token::Other(_) => None,
+            Token::Number(_) | Token::Text(_) | Token::Other(_) => None,
         }
     }
 }
@@ -307,7 +309,7 @@ mod tests {
     #[test]
     fn a_table_may_have_another_name_afterwards() {
         let names = |sql: &str| match &effects(sql, "shop")[..] {
-            [_, Effect::Renamed { from, to }] => format!("{from} {to}"),
+            [_, Effect::Renamed { from, to, .. }] => format!("{from} {to}"),
             other => format!("{other:?}"),
         };
         assert_eq!(names("ALTER TABLE a RENAME TO x.b"), "shop.a x.b");

@@ -10,6 +10,8 @@
 //! DROP TABLE a, b                             Dropped(a), Dropped(b)
 //! TRUNCATE a, ALTER TABLE a DROP PARTITION p  Unlogged(a): rows went or came without row events
 //! CREATE INDEX i ON a (…), DROP INDEX i ON a  Indexed(a)
+//! ALTER TABLE a CONVERT TABLE b TO PARTITION  Unlogged(a), Dropped(b)
+//! CREATE OR REPLACE DATABASE d                DroppedDatabase(d)
 //! GRANT, ANALYZE, CREATE VIEW, DROP EVENT …   nothing: they hold no rows
 //! INSERT, CALL, SELECT f(), anything else     Rows: may change any table by itself
 //! ```
@@ -18,10 +20,15 @@
 //! trigger. A server with `binlog_format=ROW` writes none, so that each is a reason to stop; only changes of the server's own
 //! tables are let pass, which have no triggers and which managed servers write to as a sign of life.
 //!
-//! Comments are skipped, the contents of `/*!50000 … */` are read as the server reads them, and unqualified names belong to
-//! the statement's default database. A clause that is not understood never hides a table name: names come before clauses.
+//! Words are told apart as the server did it (quotes, comments and escapes are the session's), and unqualified names belong to the
+//! statement's default database. A statement that looks like one of these and is not read to its end has not no effect: it is
+//! [`Unclear`](Effect::Unclear), a reason to stop if it names a captured table.
+//!
+//! *Temporary tables* hide others of their name. What a server logs of them is flagged as the thread's own ([`Session::is_threads_own`]),
+//! and changes no table that has rows in the binlog; MariaDB logs their RENAME without the flag, onto names that are taken.
 
 use super::alter::Clauses;
+use super::definition::{Cursor, Ddl, NotUnderstood, Session, Token, words};
 use tidegate_model::{NameCase, StatementKind, TableName};
 
 /// What a statement does to one table, or to an unknown number of them.
@@ -40,6 +47,8 @@ pub enum Effect {
     Renamed {
         from: TableName,
         to: TableName,
+        /// IF EXISTS: logged also where there was no such table.
+        if_exists: bool,
     },
     Dropped(TableName),
     /// An index came or went: no column and no row is another.
@@ -55,6 +64,8 @@ pub enum Effect {
     },
     /// A statement that may change rows of any table by itself: it was logged in statement format.
     Rows,
+    /// A statement that is not understood: it may change the definition, the name and the rows of each table that it names.
+    Unclear,
 }
 
 /// How rows went or came without row events.
@@ -120,160 +131,126 @@ impl Effect {
                 vec![(table, UnloggedRows::DuplicatesDropped)]
             }
             Effect::Dropped(table) => vec![(table, UnloggedRows::Dropped)],
-            Effect::Renamed { from, to } => vec![(from, UnloggedRows::RenamedAway), (to, UnloggedRows::RenamedOnto)],
+            Effect::Renamed { from, to, .. } => {
+                vec![(from, UnloggedRows::RenamedAway), (to, UnloggedRows::RenamedOnto)]
+            }
             Effect::Unlogged { table, rows } => vec![(table, *rows)],
             Effect::Created { .. }
             | Effect::Altered { .. }
             | Effect::Indexed { .. }
             | Effect::DroppedDatabase(_)
-            | Effect::Rows => Vec::new(),
+            | Effect::Rows
+            | Effect::Unclear => Vec::new(),
         }
     }
 }
 
-/// The effects of one statement in order; none for statements that leave tables alone.
-pub fn effects(sql: &str, default_database: &str) -> Vec<Effect> {
-    let mut reader = Reader { tokens: tokens(sql), next: 0, default_database };
-    reader.statement()
+/// A statement of the binlog, its words told apart.
+pub struct Words<'a> {
+    sql: &'a str,
+    default_database: &'a str,
+    session: &'a Session,
+    /// None if they cannot be told apart.
+    tokens: Option<Vec<Token>>,
 }
 
-/// What sort of statement has these effects.
-pub fn kind(sql: &str, effects: &[Effect]) -> StatementKind {
-    let renames = effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. }));
-    match effects.first() {
-        _ if renames => StatementKind::Rename,
-        Some(Effect::Created { .. }) => StatementKind::Create,
-        Some(Effect::Dropped(_)) => StatementKind::Drop,
-        Some(Effect::Unlogged { rows: UnloggedRows::Emptied, .. }) => StatementKind::Truncate,
-        Some(Effect::Unlogged { .. }) => StatementKind::Alter,
-        Some(Effect::Altered { .. } | Effect::Indexed { .. }) => index_change(sql).unwrap_or(StatementKind::Alter),
-        Some(Effect::DroppedDatabase(_) | Effect::Rows | Effect::Renamed { .. }) | None => StatementKind::Other,
+impl<'a> Words<'a> {
+    pub fn of(sql: &'a str, default_database: &'a str, session: &'a Session) -> Words<'a> {
+        Words { sql, default_database, session, tokens: words(sql, session).ok() }
     }
-}
 
-/// Whether an ALTER TABLE, by its first clause, or another statement makes or drops an index.
-fn index_change(sql: &str) -> Option<StatementKind> {
-    let words: Vec<String> = tokens(sql)
-        .into_iter()
-        .map_while(|token| match token {
-            Token::Word(text) => Some(text.to_ascii_uppercase()),
-            Token::Quoted(_) | Token::Other('.') => Some(String::new()),
-            Token::Other(_) => None,
-        })
-        .collect();
-    let verb = words.iter().position(|word| matches!(word.as_str(), "ADD" | "CREATE" | "DROP"))?;
-    let mut object = words[verb + 1..].iter().map(String::as_str);
-    let is_index = loop {
-        match object.next()? {
-            "UNIQUE" | "FULLTEXT" | "SPATIAL" | "PRIMARY" => {}
-            "INDEX" | "KEY" => break true,
-            _ => break false,
+    /// The effects of the statement in order; none for statements that leave tables alone.
+    pub fn effects(&self) -> Vec<Effect> {
+        let Some(tokens) = &self.tokens else { return vec![Effect::Unclear] };
+        let cursor = Cursor { tokens, next: 0, session: self.session, default_database: self.default_database };
+        let mut effects = Reader { cursor }.statement().unwrap_or_else(|NotUnderstood { .. }| vec![Effect::Unclear]);
+        // Clauses are told apart by their first words here; the reader of definitions knows them whole.
+        if matches!(effects[..], [Effect::Altered { .. }, .., Effect::Unclear])
+            && Ddl::read(self.sql, self.default_database, self.session).is_ok()
+        {
+            effects.pop();
         }
-    };
-    let kind = if words[verb] == "DROP" { StatementKind::DropIndex } else { StatementKind::CreateIndex };
-    is_index.then_some(kind)
-}
+        effects
+    }
 
-/// Whether the text names the table anywhere, as a word or a quoted name: behind its database, or alone where that is the
-/// default one. A column or string of the same name counts too; a table that is not named may be changed all the same.
-pub fn mentions(sql: &str, default_database: &str, table: &TableName, names: NameCase) -> bool {
-    let name_of = |token: &Token| match token {
-        Token::Word(text) | Token::Quoted(text) => Some(text.clone()),
-        Token::Other(_) => None,
-    };
-    let tokens = tokens(sql);
-    tokens.iter().enumerate().any(|(index, token)| {
-        let database = match tokens[..index] {
-            [.., ref database, Token::Other('.')] => name_of(database),
-            _ => Some(default_database.to_owned()),
+    /// What sort of statement has these effects.
+    pub fn kind(&self, effects: &[Effect]) -> StatementKind {
+        let renames = effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. }));
+        match effects.first() {
+            _ if renames => StatementKind::Rename,
+            Some(Effect::Created { .. }) => StatementKind::Create,
+            Some(Effect::Dropped(_)) => StatementKind::Drop,
+            Some(Effect::Unlogged { rows: UnloggedRows::Emptied, .. }) => StatementKind::Truncate,
+            Some(Effect::Unlogged { .. }) => StatementKind::Alter,
+            Some(Effect::Altered { .. } | Effect::Indexed { .. }) => {
+                self.index_change().unwrap_or(StatementKind::Alter)
+            }
+            Some(Effect::DroppedDatabase(_) | Effect::Rows | Effect::Unclear | Effect::Renamed { .. }) | None => {
+                StatementKind::Other
+            }
+        }
+    }
+
+    /// Whether an ALTER TABLE, by its first clause, or another statement makes or drops an index.
+    fn index_change(&self) -> Option<StatementKind> {
+        let words: Vec<String> = self
+            .tokens
+            .iter()
+            .flatten()
+            .map_while(|token| match token {
+                Token::Word(text) => Some(text.to_ascii_uppercase()),
+                Token::Name(_) | Token::Other('.') => Some(String::new()),
+                Token::Number(_) | Token::Text(_) | Token::Other(_) => None,
+            })
+            .collect();
+        let verb = words.iter().position(|word| matches!(word.as_str(), "ADD" | "CREATE" | "DROP"))?;
+        let mut object = words[verb + 1..].iter().map(String::as_str);
+        let is_index = loop {
+            match object.next()? {
+                "UNIQUE" | "FULLTEXT" | "SPATIAL" | "VECTOR" | "PRIMARY" => {}
+                "INDEX" | "KEY" => break true,
+                _ => break false,
+            }
         };
-        name_of(token).is_some_and(|name| names.can_mean(&name, &table.table))
-            && database.is_none_or(|database| names.can_mean(&database, &table.database))
-    })
-}
+        let kind = if words[verb] == "DROP" { StatementKind::DropIndex } else { StatementKind::CreateIndex };
+        is_index.then_some(kind)
+    }
 
-/// The first words of a statement, for messages: no literals, no values.
-pub fn first_words(sql: &str) -> String {
-    let words: Vec<String> = tokens(sql)
-        .into_iter()
-        .map_while(|token| match token {
-            Token::Word(text) | Token::Quoted(text) => Some(text),
-            Token::Other('.') => Some(".".to_owned()),
-            Token::Other(_) => None,
+    /// Whether the text names the table anywhere, as a word or a quoted name: behind its database, or alone where that is the
+    /// default one. A column of the same name counts too; a table that is not named may be changed all the same.
+    pub fn mention(&self, table: &TableName, names: NameCase) -> bool {
+        let Some(tokens) = &self.tokens else { return true };
+        let name_of = |token: &Token| match token {
+            Token::Word(text) | Token::Name(text) => Some(text.clone()),
+            Token::Number(_) | Token::Text(_) | Token::Other(_) => None,
+        };
+        tokens.iter().enumerate().any(|(index, token)| {
+            let database = match tokens[..index] {
+                [.., ref database, Token::Other('.')] => name_of(database),
+                _ => Some(self.default_database.to_owned()),
+            };
+            name_of(token).is_some_and(|name| names.can_mean(&name, &table.table))
+                && database.is_none_or(|database| names.can_mean(&database, &table.database))
         })
-        .take(8)
-        .collect();
-    words.join(" ").replace(" . ", ".")
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    /// A bare word or number.
-    Word(String),
-    /// A name in backticks or double quotes.
-    Quoted(String),
-    /// Punctuation; a whole string literal counts as `'`.
-    Other(char),
-}
-
-fn tokens(sql: &str) -> Vec<Token> {
-    let mut out = Vec::new();
-    let mut rest = sql;
-    // Inside `/*!50000 … */` the text counts; its end is then just punctuation to skip.
-    while let Some(first) = rest.chars().next() {
-        if first.is_whitespace() {
-            rest = &rest[first.len_utf8()..];
-        } else if let Some(body) = rest.strip_prefix("/*!") {
-            rest = body.trim_start_matches(|c: char| c.is_ascii_digit());
-        } else if let Some(body) = rest.strip_prefix("/*M!") {
-            rest = body.trim_start_matches(|c: char| c.is_ascii_digit());
-        } else if rest.starts_with("*/") {
-            rest = &rest[2..];
-        } else if let Some(body) = rest.strip_prefix("/*") {
-            rest = body.find("*/").map_or("", |end| &body[end + 2..]);
-        } else if first == '#' || rest.starts_with("-- ") || rest.starts_with("--\n") || rest.starts_with("--\t") {
-            rest = rest.find('\n').map_or("", |end| &rest[end + 1..]);
-        } else if matches!(first, '`' | '"' | '\'') {
-            let (text, after) = quoted(rest, first);
-            out.push(if first == '\'' { Token::Other('\'') } else { Token::Quoted(text) });
-            rest = after;
-        } else if first.is_alphanumeric() || first == '_' || first == '$' || first == '@' {
-            let end = rest
-                .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '@') || c as u32 >= 0x80))
-                .unwrap_or(rest.len());
-            out.push(Token::Word(rest[..end].to_owned()));
-            rest = &rest[end..];
-        } else {
-            out.push(Token::Other(first));
-            rest = &rest[first.len_utf8()..];
-        }
     }
-    out
-}
 
-/// The text between quotes, where a doubled quote stands for one (and, but for backticks, a backslash escapes); and what
-/// follows.
-fn quoted(text: &str, quote: char) -> (String, &str) {
-    let mut out = String::new();
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((index, c)) = chars.next() {
-        if c == '\\' && quote != '`' {
-            chars.next();
-        } else if c != quote {
-            out.push(c);
-        } else if chars.peek().is_some_and(|&(_, next)| next == quote) {
-            out.push(quote);
-            chars.next();
-        } else {
-            return (out, &text[index + quote.len_utf8()..]);
-        }
-    }
-    (out, "")
-}
-
-impl Token {
-    pub(super) fn is_word(&self, word: &str) -> bool {
-        matches!(self, Token::Word(text) if text.eq_ignore_ascii_case(word))
+    /// The first words of the statement, for messages: no literals, no values.
+    pub fn first(&self) -> String {
+        let words: Vec<&str> = match &self.tokens {
+            Some(tokens) => tokens
+                .iter()
+                .map_while(|token| match token {
+                    Token::Word(text) | Token::Name(text) => Some(text.as_str()),
+                    Token::Other('.') => Some("."),
+                    Token::Number(_) | Token::Text(_) | Token::Other(_) => None,
+                })
+                .take(8)
+                .collect(),
+            None => {
+                self.sql.split_whitespace().take_while(|word| word.chars().all(char::is_alphanumeric)).take(8).collect()
+            }
+        };
+        words.join(" ").replace(" . ", ".")
     }
 }
 
@@ -303,104 +280,145 @@ const HARMLESS: [&str; 22] = [
     "UNLOCK",
 ];
 
+/// First words of statements that change rows, or call what may, and no definition.
+const OF_ROWS: [&str; 16] = [
+    "CALL", "DELETE", "DO", "EXECUTE", "HANDLER", "IMPORT", "INSERT", "LOAD", "REPLACE", "SELECT", "SET", "TABLE",
+    "UPDATE", "VALUES", "WITH", "XA",
+];
+
 /// The database of the server's own tables.
 const SYSTEM: &str = "mysql";
 
 struct Reader<'a> {
-    tokens: Vec<Token>,
-    next: usize,
-    default_database: &'a str,
+    cursor: Cursor<'a>,
 }
 
-impl Reader<'_> {
-    fn statement(&mut self) -> Vec<Effect> {
-        let start = self.next;
-        if self.skip_word("CREATE") {
-            let replaces = self.skip_words(&["OR", "REPLACE"]);
+impl<'a> Reader<'a> {
+    fn statement(&mut self) -> Result<Vec<Effect>, NotUnderstood> {
+        let start = self.cursor.next;
+        let is_threads_own = self.cursor.session.is_threads_own;
+        if self.skip("CREATE") {
+            let replaces = self.cursor.skip_all(&["OR", "REPLACE"]);
             // Temporary tables never reach row events; views and routines hold no rows.
-            if self.skip_word("TEMPORARY") {
-                return Vec::new();
+            if self.skip("TEMPORARY") {
+                return Ok(Vec::new());
             }
-            while ["UNIQUE", "FULLTEXT", "SPATIAL"].into_iter().any(|word| self.skip_word(word)) {}
-            if self.skip_word("INDEX") {
-                return self.indexed(false);
+            if self.cursor.skip_any(&["DATABASE", "SCHEMA"]) {
+                let dropped = replaces.then(|| self.cursor.name()).transpose()?;
+                return Ok(dropped.map(Effect::DroppedDatabase).into_iter().collect());
             }
-            if !self.skip_word("TABLE") {
-                return Vec::new();
+            while self.cursor.skip_any(&["ONLINE", "OFFLINE", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR"]) {}
+            if self.skip("INDEX") {
+                return if is_threads_own { Ok(Vec::new()) } else { self.indexed(false) };
             }
-            let if_not_exists = self.skip_words(&["IF", "NOT", "EXISTS"]);
-            let Some(table) = self.name() else { return vec![Effect::Rows] };
+            if !self.skip("TABLE") {
+                return Ok(Vec::new());
+            }
+            let if_not_exists = self.cursor.if_not_exists();
+            let table = self.cursor.table_name()?;
             let mut out = vec![Effect::Created { table, if_not_exists, replaces }];
             // With row events, the server leaves the query out.
             if self.has_query() {
                 out.push(Effect::Rows);
             }
-            return out;
+            return Ok(out);
         }
-        if self.skip_word("ALTER") {
-            while self.skip_word("ONLINE") || self.skip_word("OFFLINE") {}
-            let ignores = self.skip_word("IGNORE");
-            return if self.skip_word("TABLE") { self.alter_table(ignores) } else { Vec::new() };
+        if self.skip("ALTER") {
+            let mut ignores = false;
+            while self.cursor.skip_any(&["ONLINE", "OFFLINE"]) || self.cursor.is("IGNORE") {
+                ignores |= self.skip("IGNORE");
+            }
+            return match self.skip("TABLE") {
+                true if is_threads_own => Ok(Vec::new()),
+                true => self.alter_table(ignores),
+                false => Ok(Vec::new()),
+            };
         }
-        if self.skip_word("DROP") {
-            if self.skip_word("TEMPORARY") {
-                return Vec::new();
+        if self.skip("DROP") {
+            if self.skip("TEMPORARY") {
+                return Ok(Vec::new());
             }
-            if self.skip_word("DATABASE") || self.skip_word("SCHEMA") {
-                self.skip_words(&["IF", "EXISTS"]);
-                return self.word().map(Effect::DroppedDatabase).into_iter().collect();
+            if self.cursor.skip_any(&["DATABASE", "SCHEMA"]) {
+                self.cursor.if_exists();
+                return Ok(vec![Effect::DroppedDatabase(self.cursor.name()?)]);
             }
-            if self.skip_word("INDEX") {
-                return self.indexed(true);
+            while self.cursor.skip_any(&["ONLINE", "OFFLINE"]) {}
+            if self.skip("INDEX") {
+                return if is_threads_own { Ok(Vec::new()) } else { self.indexed(true) };
             }
-            if !(self.skip_word("TABLE") || self.skip_word("TABLES")) {
-                return Vec::new();
+            if !self.cursor.skip_any(&["TABLE", "TABLES"]) {
+                return Ok(Vec::new());
             }
-            self.skip_words(&["IF", "EXISTS"]);
-            return self.names().into_iter().map(Effect::Dropped).collect();
-        }
-        if self.skip_word("RENAME") {
-            if !(self.skip_word("TABLE") || self.skip_word("TABLES")) {
-                return Vec::new();
-            }
+            self.cursor.if_exists();
             let mut out = Vec::new();
-            while let Some(from) = self.name() {
-                self.skip_word("TO");
-                let Some(to) = self.name() else { break };
-                out.push(Effect::Renamed { from, to });
-                if !self.skip_other(',') {
+            loop {
+                out.push(Effect::Dropped(self.cursor.table_name()?));
+                if !self.cursor.skip_other(',') {
                     break;
                 }
             }
-            return out;
+            self.skip_wait();
+            self.cursor.skip_any(&["RESTRICT", "CASCADE"]);
+            return self.at_end(out);
         }
-        if self.skip_word("TRUNCATE") {
-            self.skip_word("TABLE");
-            let emptied = |table| Effect::Unlogged { table, rows: UnloggedRows::Emptied };
-            return self.name().map(emptied).into_iter().collect();
+        if self.skip("RENAME") {
+            if !self.cursor.skip_any(&["TABLE", "TABLES"]) {
+                return Ok(Vec::new());
+            }
+            let if_exists = self.cursor.if_exists();
+            let mut out = Vec::new();
+            loop {
+                let from = self.cursor.table_name()?;
+                self.skip_wait();
+                self.cursor.expect("TO")?;
+                let to = self.cursor.table_name()?;
+                out.push(Effect::Renamed { from, to, if_exists });
+                if !self.cursor.skip_other(',') {
+                    break;
+                }
+            }
+            let out = self.at_end(out)?;
+            return Ok(if is_threads_own { Vec::new() } else { out });
+        }
+        if self.skip("TRUNCATE") {
+            self.skip("TABLE");
+            let table = self.cursor.table_name()?;
+            self.skip_wait();
+            let out = self.at_end(vec![Effect::Unlogged { table, rows: UnloggedRows::Emptied }])?;
+            return Ok(if is_threads_own { Vec::new() } else { out });
         }
         // What is left of a comment, or nothing.
-        if self.tokens.is_empty() || HARMLESS.into_iter().any(|word| self.skip_word(word)) {
-            return Vec::new();
+        if self.cursor.is_at_end() || self.cursor.skip_any(&HARMLESS) {
+            return Ok(Vec::new());
         }
-        if self.skip_words(&["LOAD", "INDEX"])
-            || self.skip_words(&["SET", "PASSWORD"])
-            || self.skip_words(&["SET", "DEFAULT", "ROLE"])
+        if self.cursor.skip_all(&["LOAD", "INDEX"])
+            || self.cursor.skip_all(&["SET", "PASSWORD"])
+            || self.cursor.skip_all(&["SET", "DEFAULT", "ROLE"])
         {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         if let Some(table) = self.emptied_after_a_start() {
-            return vec![Effect::Unlogged { table, rows: UnloggedRows::Emptied }];
+            return Ok(vec![Effect::Unlogged { table, rows: UnloggedRows::Emptied }]);
         }
-        self.next = start;
-        if self.changes_the_servers_own_tables() { Vec::new() } else { vec![Effect::Rows] }
+        self.cursor.next = start;
+        if self.changes_the_servers_own_tables()? {
+            return Ok(Vec::new());
+        }
+        self.cursor.next = start;
+        let is_of_rows = self.cursor.is_other('(') || OF_ROWS.iter().any(|word| self.cursor.is(word));
+        Ok(if is_of_rows { vec![Effect::Rows] } else { vec![Effect::Rows, Effect::Unclear] })
+    }
+
+    /// The effects, if nothing follows.
+    fn at_end(&self, effects: Vec<Effect>) -> Result<Vec<Effect>, NotUnderstood> {
+        if self.cursor.is_at_end() { Ok(effects) } else { Err(self.cursor.not_understood()) }
     }
 
     /// The whole of ``DELETE FROM `a`.`b` ``: a MEMORY table, which its server has found empty after a start.
-    fn emptied_after_a_start(&mut self) -> Option<TableName> {
-        match &self.tokens[..] {
-            [delete, from, Token::Quoted(database), Token::Other('.'), Token::Quoted(table)]
-                if delete.is_word("DELETE") && from.is_word("FROM") =>
+    fn emptied_after_a_start(&self) -> Option<TableName> {
+        match self.cursor.tokens {
+            [delete, from, Token::Name(database), Token::Other('.'), Token::Name(table)]
+                if delete.is("DELETE") && from.is("FROM") =>
             {
                 Some(TableName::new(database, table))
             }
@@ -409,138 +427,133 @@ impl Reader<'_> {
     }
 
     /// A change of one table of the database `mysql`, without a query or a function in it.
-    fn changes_the_servers_own_tables(&mut self) -> bool {
-        let changes = if self.skip_word("INSERT") || self.skip_word("REPLACE") {
-            self.skip_word("IGNORE");
-            self.skip_word("INTO");
+    fn changes_the_servers_own_tables(&mut self) -> Result<bool, NotUnderstood> {
+        let changes = if self.cursor.skip_any(&["INSERT", "REPLACE"]) {
+            self.skip("IGNORE");
+            self.skip("INTO");
             true
         } else {
-            self.skip_word("UPDATE") || self.skip_words(&["DELETE", "FROM"])
+            self.skip("UPDATE") || self.cursor.skip_all(&["DELETE", "FROM"])
         };
-        if !changes || self.name().is_none_or(|name| &*name.database != SYSTEM) || self.has_query() {
-            return false;
+        let is_own = |name: TableName| &*name.database == SYSTEM;
+        if !changes || !self.cursor.table_name().is_ok_and(is_own) || self.has_query() {
+            return Ok(false);
         }
-        let rest = &self.tokens[self.next..];
+        let rest = self.rest();
         // Behind the name: columns, or what a change of one table goes on with.
         let is_one_table = match rest.first() {
             None | Some(Token::Other('(')) => true,
-            Some(token) => ["SET", "VALUES", "VALUE", "WHERE", "LIMIT"].into_iter().any(|word| token.is_word(word)),
+            Some(token) => ["SET", "VALUES", "VALUE", "WHERE", "LIMIT"].into_iter().any(|word| token.is(word)),
         };
         let calls = rest.windows(2).any(|pair| {
             let may_call = match &pair[0] {
-                Token::Word(_) => !["VALUES", "VALUE", "IN", "NOW"].into_iter().any(|word| pair[0].is_word(word)),
-                Token::Quoted(_) => true,
-                Token::Other(_) => false,
+                Token::Word(_) => !["VALUES", "VALUE", "IN", "NOW"].into_iter().any(|word| pair[0].is(word)),
+                Token::Name(_) => true,
+                Token::Number(_) | Token::Text(_) | Token::Other(_) => false,
             };
             may_call && pair[1] == Token::Other('(')
         });
-        is_one_table && !calls
+        Ok(is_one_table && !calls)
     }
 
     /// Whether a query follows: SELECT, TABLE t, VALUES ROW(…). In a definition all three words are quoted.
     fn has_query(&self) -> bool {
-        let rest = &self.tokens[self.next..];
-        rest.iter().any(|token| token.is_word("SELECT") || token.is_word("TABLE"))
-            || rest.windows(2).any(|pair| pair[0].is_word("VALUES") && pair[1].is_word("ROW"))
+        let rest = self.rest();
+        rest.iter().any(|token| token.is("SELECT") || token.is("TABLE"))
+            || rest.windows(2).any(|pair| pair[0].is("VALUES") && pair[1].is("ROW"))
     }
 
     /// Behind INDEX: `i [USING …] ON a`.
-    fn indexed(&mut self, drops: bool) -> Vec<Effect> {
+    fn indexed(&mut self, drops: bool) -> Result<Vec<Effect>, NotUnderstood> {
         if drops {
-            self.skip_words(&["IF", "EXISTS"]);
-        }
-        let dropped = self.word().filter(|_| drops);
-        let Some(on) = self.tokens[self.next..].iter().position(|token| token.is_word("ON")) else { return Vec::new() };
-        self.next += on + 1;
-        self.name().map(|table| Effect::Indexed { table, dropped }).into_iter().collect()
+            self.cursor.if_exists()
+        } else {
+            self.cursor.if_not_exists()
+        };
+        let index = self.cursor.name()?;
+        let on = self.rest().iter().position(|token| token.is("ON"));
+        self.cursor.next += on.ok_or_else(|| self.cursor.not_understood())? + 1;
+        Ok(vec![Effect::Indexed { table: self.cursor.table_name()?, dropped: drops.then_some(index) }])
     }
 
-    fn alter_table(&mut self, ignores: bool) -> Vec<Effect> {
-        self.skip_words(&["IF", "EXISTS"]);
-        let Some(table) = self.name() else { return Vec::new() };
-        let rest = &self.tokens[self.next..];
-        let follows = |a: &str, b: &str| rest.windows(2).any(|pair| pair[0].is_word(a) && pair[1].is_word(b));
-        let unlogged = |table: &TableName, rows| Effect::Unlogged { table: table.clone(), rows };
-        if follows("EXCHANGE", "PARTITION") {
-            // Rows move between the two tables.
-            let mut out = vec![unlogged(&table, UnloggedRows::PartitionExchanged)];
-            if let Some(with) = rest.windows(2).position(|pair| pair[0].is_word("WITH") && pair[1].is_word("TABLE")) {
-                self.next += with + 2;
-                out.extend(self.name().map(|other| unlogged(&other, UnloggedRows::PartitionExchanged)));
-            }
-            return out;
-        }
-        if follows("DROP", "PARTITION") || follows("TRUNCATE", "PARTITION") {
-            return vec![unlogged(&table, UnloggedRows::PartitionDropped)];
-        }
-        let of_tablespace = |verb: &str| {
-            let is_first = rest.first().is_some_and(|token| token.is_word(verb));
-            is_first && rest.iter().any(|token| token.is_word("TABLESPACE"))
+    fn alter_table(&mut self, ignores: bool) -> Result<Vec<Effect>, NotUnderstood> {
+        self.cursor.if_exists();
+        let table = self.cursor.table_name()?;
+        self.skip_wait();
+        let rest = self.rest();
+        let follows = |words: &[&str]| {
+            let are = |part: &[Token]| part.iter().zip(words).all(|(token, word)| token.is(word));
+            rest.windows(words.len()).position(are).map(|at| at + words.len())
         };
-        if of_tablespace("DISCARD") {
-            return vec![unlogged(&table, UnloggedRows::TablespaceDiscarded)];
+        let unlogged = |table: &TableName, rows| Effect::Unlogged { table: table.clone(), rows };
+        if follows(&["EXCHANGE", "PARTITION"]).is_some() {
+            // Rows move between the two tables.
+            let with = follows(&["WITH", "TABLE"]).ok_or_else(|| self.cursor.not_understood())?;
+            self.cursor.next += with;
+            let other = self.cursor.table_name()?;
+            return Ok([&table, &other].map(|table| unlogged(table, UnloggedRows::PartitionExchanged)).into());
         }
-        if of_tablespace("IMPORT") {
-            return vec![unlogged(&table, UnloggedRows::TablespaceImported)];
+        if follows(&["CONVERT", "PARTITION"]).is_some() {
+            let to = follows(&["TO", "TABLE"]).ok_or_else(|| self.cursor.not_understood())?;
+            self.cursor.next += to;
+            let made = self.cursor.table_name()?;
+            let created = Effect::Created { table: made.clone(), if_not_exists: false, replaces: false };
+            return Ok(vec![
+                unlogged(&table, UnloggedRows::PartitionDropped),
+                created,
+                unlogged(&made, UnloggedRows::RenamedOnto),
+            ]);
+        }
+        if let Some(at) = follows(&["CONVERT", "TABLE"]) {
+            self.cursor.next += at;
+            let taken = self.cursor.table_name()?;
+            return Ok(vec![unlogged(&table, UnloggedRows::PartitionExchanged), Effect::Dropped(taken)]);
+        }
+        if follows(&["DROP", "PARTITION"]).or(follows(&["TRUNCATE", "PARTITION"])).is_some() {
+            return Ok(vec![unlogged(&table, UnloggedRows::PartitionDropped)]);
+        }
+        if rest.iter().any(|token| token.is("TABLESPACE")) {
+            for (verb, rows) in
+                [("DISCARD", UnloggedRows::TablespaceDiscarded), ("IMPORT", UnloggedRows::TablespaceImported)]
+            {
+                if rest[0].is(verb) {
+                    return Ok(vec![unlogged(&table, rows)]);
+                }
+            }
         }
         let (clauses, renamed) = Clauses::read(rest, ignores);
+        let is_unclear = clauses.has_unclear;
         let mut out = vec![Effect::Altered { table: table.clone(), clauses }];
         if let Some(at) = renamed {
-            self.next += at;
-            out.extend(self.name().map(|to| Effect::Renamed { from: table, to }));
+            self.cursor.next += at;
+            out.push(Effect::Renamed { from: table, to: self.cursor.table_name()?, if_exists: false });
         }
-        out
+        out.extend(is_unclear.then_some(Effect::Unclear));
+        Ok(out)
     }
 
-    fn names(&mut self) -> Vec<TableName> {
-        let mut out = Vec::new();
-        while let Some(name) = self.name() {
-            out.push(name);
-            if !self.skip_other(',') {
-                break;
-            }
+    /// MariaDB's bound for the wait for a lock.
+    fn skip_wait(&mut self) {
+        if self.skip("NOWAIT") {
+            return;
         }
-        out
-    }
-
-    fn name(&mut self) -> Option<TableName> {
-        let first = self.word()?;
-        if self.skip_other('.') {
-            return Some(TableName::new(&first, &self.word()?));
-        }
-        Some(TableName::new(self.default_database, &first))
-    }
-
-    fn word(&mut self) -> Option<String> {
-        match self.tokens.get(self.next)? {
-            Token::Word(text) | Token::Quoted(text) => {
-                self.next += 1;
-                Some(text.clone())
-            }
-            Token::Other(_) => None,
+        if self.cursor.is("WAIT") && matches!(self.cursor.peek_at(1), Some(Token::Number(_))) {
+            self.cursor.next += 2;
         }
     }
 
-    fn skip_word(&mut self, word: &str) -> bool {
-        let found = self.tokens.get(self.next).is_some_and(|token| token.is_word(word));
-        self.next += usize::from(found);
-        found
+    fn rest(&self) -> &'a [Token] {
+        &self.cursor.tokens[self.cursor.next..]
     }
 
-    fn skip_words(&mut self, words: &[&str]) -> bool {
-        let start = self.next;
-        let all = words.iter().all(|word| self.skip_word(word));
-        if !all {
-            self.next = start;
-        }
-        all
+    fn skip(&mut self, word: &str) -> bool {
+        self.cursor.skip(word)
     }
+}
 
-    fn skip_other(&mut self, other: char) -> bool {
-        let found = self.tokens.get(self.next) == Some(&Token::Other(other));
-        self.next += usize::from(found);
-        found
-    }
+#[cfg(test)]
+pub(crate) fn effects(sql: &str, default_database: &str) -> Vec<Effect> {
+    Words::of(sql, default_database, &Session::of_version(90_704)).effects()
 }
 
 #[cfg(test)]
@@ -555,13 +568,15 @@ mod tests {
                 Effect::Created { table, if_not_exists: false, .. } => format!("created {table}"),
                 Effect::Created { table, if_not_exists: true, .. } => format!("created? {table}"),
                 Effect::Altered { table, .. } => format!("altered {table}"),
-                Effect::Renamed { from, to } => format!("renamed {from} {to}"),
+                Effect::Renamed { from, to, if_exists: false } => format!("renamed {from} {to}"),
+                Effect::Renamed { from, to, if_exists: true } => format!("renamed? {from} {to}"),
                 Effect::Dropped(table) => format!("dropped {table}"),
                 Effect::DroppedDatabase(name) => format!("dropped database {name}"),
                 Effect::Unlogged { table, rows } => format!("{rows:?} {table}"),
                 Effect::Indexed { table, dropped: None } => format!("indexed {table}"),
                 Effect::Indexed { table, dropped: Some(index) } => format!("indexed {table} less {index}"),
                 Effect::Rows => "rows".to_owned(),
+                Effect::Unclear => "unclear".to_owned(),
             })
             .collect();
         assert_eq!(drawn.join(", "), expected, "{sql}");
@@ -569,7 +584,11 @@ mod tests {
 
     #[test]
     fn sorts_of_statements() {
-        let sort = |sql| kind(sql, &effects(sql, "shop"));
+        let session = Session::of_version(90_704);
+        let sort = |sql| {
+            let words = Words::of(sql, "shop", &session);
+            words.kind(&words.effects())
+        };
         assert_eq!(sort("CREATE TABLE a (i INT, INDEX (i))"), StatementKind::Create);
         assert_eq!(sort("ALTER TABLE `add` ADD COLUMN `index` INT"), StatementKind::Alter);
         assert_eq!(sort("ALTER TABLE a ADD INDEX (i)"), StatementKind::CreateIndex);
@@ -695,23 +714,104 @@ mod tests {
         check("ALTER TABLE a COMMENT 'RENAME TO b'", "altered shop.a");
     }
 
+    fn of(session: &Session, sql: &str) -> String {
+        let effects = Words::of(sql, "shop", session).effects();
+        let words = effects.iter().map(|effect| match effect {
+            Effect::Created { table, replaces, .. } => format!("created {table} {replaces}"),
+            Effect::Renamed { from, to, if_exists } => format!("renamed {from} {to} {if_exists}"),
+            other => format!("{other:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn mariadbs_own_forms_are_read() {
+        let mut mariadb = Session::of_version(101_118);
+        mariadb.server.is_mariadb = true;
+        for (sql, expected) in [
+            ("RENAME TABLE IF EXISTS a TO b, c TO a", "renamed shop.a shop.b true, renamed shop.c shop.a true"),
+            ("RENAME TABLE a WAIT 5 TO b, c NOWAIT TO a", "renamed shop.a shop.b false, renamed shop.c shop.a false"),
+            ("RENAME TABLE a TO b SOMETHING NEW", "Unclear"),
+            ("ALTER TABLE a NOWAIT RENAME TO b", "Altered, renamed shop.a shop.b false"),
+            ("ALTER TABLE a WAIT 5 RENAME b", "Altered, renamed shop.a shop.b false"),
+            ("ALTER TABLE a NOWAIT IMPORT TABLESPACE", "Unlogged"),
+            ("ALTER TABLE a CONVERT PARTITION p TO TABLE b", "Unlogged, created shop.b false, Unlogged"),
+            ("ALTER TABLE a CONVERT TABLE b TO PARTITION p VALUES LESS THAN (2)", "Unlogged, Dropped"),
+            ("ALTER TABLE a CONVERT TO CHARACTER SET latin1, PAGE_CHECKSUM=1", "Altered"),
+            ("ALTER TABLE a SOMETHING NEW", "Altered, Unclear"),
+            ("ALTER TABLE [a] ADD x INT", "Unclear"),
+            ("CREATE OR REPLACE DATABASE d", "DroppedDatabase"),
+            (
+                "SET STATEMENT max_statement_time=(1+1), lock_wait_timeout=1 FOR ALTER TABLE a RENAME b",
+                "Altered, renamed shop.a shop.b false",
+            ),
+            ("SET STATEMENT max_statement_time=1 FOR DELETE FROM a", "Rows"),
+            ("SET STATEMENT max_statement_time=1", "Unclear"),
+            ("DROP TABLE a, b WAIT 3", "Dropped, Dropped"),
+            ("TRUNCATE TABLE a NOWAIT", "Unlogged"),
+            ("SOMETHING NEW a", "Rows, Unclear"),
+        ] {
+            assert_eq!(of(&mariadb, sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn statements_on_temporary_tables_touch_no_other() {
+        let own = Session { is_threads_own: true, ..Session::of_version(90_704) };
+        for (sql, expected) in [
+            ("ALTER TABLE a ADD x INT", ""),
+            ("RENAME TABLE a TO b", ""),
+            ("TRUNCATE a", ""),
+            ("CREATE INDEX i ON a (x)", ""),
+            ("CREATE TABLE b LIKE a", "created shop.b false"),
+            ("INSERT INTO b SELECT * FROM a", "Rows"),
+            ("DROP TABLE a", "Dropped"),
+        ] {
+            assert_eq!(of(&own, sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn words_are_told_apart_as_the_session_did() {
+        let plain = Session::of_version(90_704);
+        let no_escapes = Session { sql_mode: Session::NO_BACKSLASH_ESCAPES, ..plain.clone() };
+        let renames = "ALTER TABLE a ADD z VARCHAR(9) DEFAULT '\\', RENAME TO b";
+        assert_eq!(of(&no_escapes, renames), "Altered, renamed shop.a shop.b false");
+        assert_eq!(of(&plain, renames), "Unclear");
+        assert_eq!(of(&plain, "ALTER TABLE --\r\n a RENAME b"), "Altered, renamed shop.a shop.b false");
+        assert_eq!(of(&plain, "--\r\n-- x\r\nTRUNCATE a"), "Unlogged");
+        assert_eq!(
+            of(&no_escapes, "CREATE TABLE p (a VARCHAR(9) DEFAULT '\\', q TEXT COMMENT 'SELECT')"),
+            "created shop.p false"
+        );
+    }
+
     #[test]
     fn text_that_breaks_off_is_not_a_panic() {
         let sql = "CREATE TABLE IF NOT EXISTS `a`.`b` (x ENUM('a','''b') /* c */ COMMENT \"d\") -- e";
         for end in 0..sql.len() {
-            effects(&sql[..end], "shop");
-            mentions(&sql[..end], "shop", &TableName::new("a", "b"), NameCase::Folded);
+            let session = Session::of_version(90_704);
+            let words = Words::of(&sql[..end], "shop", &session);
+            words.effects();
+            words.mention(&TableName::new("a", "b"), NameCase::Folded);
+            words.first();
         }
     }
 
     #[test]
     fn messages_show_words_but_no_values() {
-        assert_eq!(first_words("UPDATE `shop`.accounts SET pin = '1234'"), "UPDATE shop.accounts SET pin");
+        let session = Session::of_version(90_704);
+        let first = |sql| Words::of(sql, "shop", &session).first();
+        assert_eq!(first("UPDATE `shop`.accounts SET pin = '1234'"), "UPDATE shop.accounts SET pin");
+        assert_eq!(first("DELETE FROM t WHERE x LIKE \"secret\""), "DELETE FROM t WHERE x LIKE");
+        assert_eq!(first("DELETE FROM t WHERE x = 'secret"), "DELETE FROM t WHERE x");
     }
 
     #[test]
     fn a_table_is_mentioned_by_word() {
-        let mentions = |sql, database, names| mentions(sql, database, &TableName::new("shop", "orders"), names);
+        let session = Session::of_version(90_704);
+        let mentions =
+            |sql, database, names| Words::of(sql, database, &session).mention(&TableName::new("shop", "orders"), names);
         let folded = |sql, database| mentions(sql, database, NameCase::Folded);
         assert!(folded("DELETE a FROM x JOIN `Orders` a", "shop"));
         assert!(folded("DELETE a FROM x JOIN Shop . `Orders` a", "other"));

@@ -47,14 +47,24 @@
 //!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod error;
+mod statement;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
+pub use self::error::HistoryError;
+pub(crate) use self::stored::is_behind;
+pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record};
+
 use super::binlog::type_text_of_map;
-use super::ddl::{self, Effect, UnloggedRows};
+use super::charset::Charset;
+use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
 use tidegate_collation::Collation;
 use tidegate_model::names::fold;
@@ -62,210 +72,6 @@ use tidegate_model::{
     Coordinate, Delivered, Groundwork, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
     Watermark,
 };
-
-/// One entry of the history, as the checkpoint keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredSchema {
-    pub table: TableName,
-    /// The event that made it. With a GTID it says where people can look, and nothing more.
-    pub since: Coordinate,
-    /// The transaction of that event. `None` on a server without GTIDs, of what the catalogue showed, and in checkpoints that
-    /// did not keep it.
-    #[serde(default)]
-    pub gtid: Option<Gtid>,
-    #[serde(deserialize_with = "state")]
-    pub state: SchemaState,
-}
-
-/// What is known of a table from some point on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SchemaState {
-    Known {
-        parts: TableParts,
-        /// What the next statement builds on. `None` of what only a table map has told, and in checkpoints that did not keep it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        groundwork: Option<Groundwork>,
-        /// If it was read from the catalogue: what had been executed before.
-        #[serde(default, deserialize_with = "watermark_or_coordinate")]
-        shown_until: Option<Watermark>,
-        /// Rows have been decoded with it. A checkpoint that does not say so may have been written after some.
-        #[serde(default = "yes")]
-        is_used: bool,
-    },
-    /// A statement may have changed the columns; its first words, and what it has left of the table before, of which the next
-    /// one inherits what a table map does not say.
-    Changed {
-        by: String,
-        last_version: u32,
-        #[serde(default)]
-        kept: Option<TableParts>,
-        /// What the statement has made of it, if it was understood and so was what came before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        defined: Option<Defined>,
-    },
-    /// It was dropped, or has another name: of the next table of this name nothing is known.
-    Gone { last_version: u32 },
-}
-
-/// A definition that was read from statements: no table map has confirmed it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Defined {
-    pub parts: TableParts,
-    pub groundwork: Groundwork,
-}
-
-impl Defined {
-    fn of(table: &Table) -> Option<Defined> {
-        Some(Defined { parts: table.clone().into(), groundwork: table.groundwork()?.clone() })
-    }
-
-    fn table(&self) -> Table {
-        Table::from(self.parts.clone()).with_groundwork(self.groundwork.clone())
-    }
-}
-
-impl SchemaState {
-    fn known(table: &Table, shown_until: Option<Watermark>, is_used: bool) -> SchemaState {
-        let (parts, groundwork) = (TableParts::from(table.clone()), table.groundwork().cloned());
-        SchemaState::Known { parts, groundwork, shown_until, is_used }
-    }
-}
-
-/// Older checkpoints have a table that was dropped as one that changed.
-fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaState, D::Error> {
-    const DROPPED: [&str; 3] = ["DROP TABLE ", "DROP DATABASE ", "DROP SCHEMA "];
-    let is_drop = |by: &str| DROPPED.iter().any(|words| by.to_ascii_uppercase().starts_with(words));
-    Ok(match SchemaState::deserialize(deserializer)? {
-        SchemaState::Changed { by, last_version, .. } if is_drop(&by) => SchemaState::Gone { last_version },
-        state => state,
-    })
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// A watermark, or the bare coordinate that older checkpoints have.
-fn watermark_or_coordinate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Watermark>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Watermark(Watermark),
-        Coordinate(Coordinate),
-    }
-    Ok(Option::<Stored>::deserialize(deserializer)?.map(|stored| match stored {
-        Stored::Watermark(watermark) => watermark,
-        Stored::Coordinate(coordinate) => Watermark::Coordinate(coordinate),
-    }))
-}
-
-impl StoredSchema {
-    /// A table as the catalogue shows it, of which what is known begins at `since`; `shown_until` is where the catalogue was read.
-    pub fn shown(table: &Table, since: &Coordinate, shown_until: Watermark) -> StoredSchema {
-        StoredSchema {
-            table: table.name().clone(),
-            since: since.clone(),
-            gtid: None,
-            state: SchemaState::known(table, Some(shown_until), false),
-        }
-    }
-
-    /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
-    fn is_in_force(&self, position: &Position) -> bool {
-        match (&self.gtid, &position.gtids) {
-            (Some(gtid), Some(gtids)) => gtids.contains(gtid),
-            (_, None) => self.since <= position.coordinate,
-            // From a checkpoint without GTIDs in its entries. Its coordinate may be another server's; what holds from the entry
-            // on is safe before it: the columns are unknown, or table maps have their names.
-            (None, Some(_)) => true,
-        }
-    }
-
-    /// Whether it was found at the same place of history, and says the same.
-    fn is_same(&self, other: &StoredSchema) -> bool {
-        let same_place = match (&self.gtid, &other.gtid) {
-            (Some(gtid), Some(other)) => gtid == other,
-            (None, None) => self.since == other.since,
-            _ => false,
-        };
-        self.table == other.table && same_place && self.state == other.state
-    }
-}
-
-/// Adds an entry, unless an earlier run has found it already.
-pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
-    if !entries.iter().any(|known| known.is_same(&entry)) {
-        entries.push(entry);
-    }
-}
-
-/// Whether [`prune`] finds anything to drop or to forget in the entries of one table.
-pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
-    let is_shown = |entry: &StoredSchema| match &entry.state {
-        SchemaState::Known { shown_until, .. } => {
-            shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
-        }
-        SchemaState::Changed { .. } | SchemaState::Gone { .. } => false,
-    };
-    let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
-    // The first holds until one behind it does.
-    entries.iter().any(|entry| is_shown(entry) || is_gone(entry))
-        || entries.iter().skip(1).any(|entry| entry.is_in_force(position))
-}
-
-/// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything. Gives back
-/// tables that are gone and of which nothing is left; `is_loaded` tells of those that must stay for the load.
-pub fn prune(
-    entries: &mut Vec<StoredSchema>,
-    position: &Position,
-    is_loaded: impl Fn(&TableName) -> bool,
-) -> Vec<TableName> {
-    let mut in_force: HashMap<&TableName, usize> = HashMap::new();
-    let mut superseded = vec![false; entries.len()];
-    // Entries stand in the order in which they came to be.
-    for (index, entry) in entries.iter().enumerate() {
-        match in_force.get_mut(&entry.table) {
-            Some(before) if entry.is_in_force(position) => {
-                superseded[*before] = true;
-                *before = index;
-            }
-            Some(_) => {}
-            // The first.
-            None => _ = in_force.insert(&entry.table, index),
-        }
-    }
-    let mut superseded = superseded.into_iter();
-    entries.retain(|_| superseded.next() == Some(false));
-    let mut left: HashMap<&TableName, u32> = HashMap::new();
-    entries.iter().for_each(|entry| *left.entry(&entry.table).or_default() += 1);
-    let is_gone = |entry: &&StoredSchema| {
-        matches!(entry.state, SchemaState::Gone { .. })
-            && left[&entry.table] == 1
-            && entry.is_in_force(position)
-            && !is_loaded(&entry.table)
-    };
-    let gone: BTreeSet<TableName> = entries.iter().filter(is_gone).map(|entry| entry.table.clone()).collect();
-    entries.retain(|entry| !gone.contains(&entry.table));
-    for entry in entries {
-        if let SchemaState::Known { shown_until, .. } = &mut entry.state
-            && shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
-        {
-            *shown_until = None;
-        }
-    }
-    gone.into_iter().collect()
-}
-
-/// Whether everything up to the watermark has been read.
-pub(super) fn is_behind(position: &Position, watermark: &Watermark) -> bool {
-    match (watermark, &position.gtids) {
-        (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
-        (Watermark::Coordinate(coordinate), None) => *coordinate <= position.coordinate,
-        // Of another kind: from a checkpoint that kept coordinates only.
-        _ => true,
-    }
-}
 
 const PRIMARY: &str = "PRIMARY";
 
@@ -368,10 +174,16 @@ pub struct History {
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
-    /// The character sets and collations that databases have by statements that were read.
-    databases: BTreeMap<TableName, TextDefault>,
+    /// What statements that were read made of databases.
+    databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
+}
+
+struct Database {
+    is_there: bool,
+    /// Of its tables that name none, as far as a statement has said it.
+    text: TextDefault,
 }
 
 struct Entry {
@@ -404,60 +216,6 @@ enum Now {
 /// What a statement leaves of the table before: see [`SchemaState::Changed`].
 type Keep<'a> = &'a dyn Fn(Option<&Table>) -> Option<TableParts>;
 
-/// The binlog and what is known of a table do not fit together.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    #[error("columns of table {table} are unknown since {at}, where `{statement}` changed them")]
-    Changed { table: TableName, at: Coordinate, statement: String },
-    #[error(
-        "rows of table {table} stand in the binlog before `{statement}` at {at}, which happened before this task began"
-    )]
-    RowsBefore { table: TableName, at: Coordinate, statement: String },
-    #[error("table {table} is in the binlog, but the catalogue did not have it when this task began")]
-    Unknown { table: TableName },
-    #[error("table {table}: {reason}")]
-    Mismatch { table: TableName, reason: String },
-    #[error("`{statement}` may have changed rows of {} in statement format, without row events", list(.tables))]
-    StatementFormat {
-        /// Those that it names; it may have changed others.
-        tables: Vec<TableName>,
-        statement: String,
-    },
-    /// No error: whoever reads goes on once the load has done its part.
-    #[error("before `{statement}`, the full load of table {table} has to take a turn")]
-    Turn { table: TableName, statement: String, turn: Turn },
-    #[error("`{statement}` moves rows of table {table} without row events: behind it, {}", .rows.consequence())]
-    UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
-}
-
-fn list(tables: &[TableName]) -> String {
-    match tables {
-        [] => "captured tables".to_owned(),
-        [table] => format!("table {table}"),
-        [first, others @ ..] => format!("table {first} and {} other tables", others.len()),
-    }
-}
-
-impl HistoryError {
-    pub fn hint(&self) -> &'static str {
-        match self {
-            HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
-                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
-            }
-            HistoryError::RowsBefore { .. } => {
-                "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
-            }
-            HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
-            HistoryError::StatementFormat { .. } => {
-                "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
-            }
-            HistoryError::UnloggedRows { .. } => {
-                "`incremental: {unlogged_rows: warn}` goes on and leaves the topic so; or begin again with a full load (move the state folder away)"
-            }
-        }
-    }
-}
-
 impl History {
     /// `stored` are the checkpoint's entries, or the catalogue's tables for a task that begins.
     ///
@@ -469,7 +227,7 @@ impl History {
         rules: Rules,
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
-        let mut now = BTreeMap::new();
+        let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
@@ -477,6 +235,14 @@ impl History {
                 continue;
             }
             let state = match &entry.state {
+                SchemaState::Database { is_there, charset, collation } => {
+                    if entry.is_in_force(position) {
+                        let charset = charset.as_deref().and_then(Charset::from_name);
+                        let text = TextDefault { charset, collation: collation.clone() };
+                        databases.insert(key, Database { is_there: *is_there, text });
+                    }
+                    continue;
+                }
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -485,9 +251,9 @@ impl History {
                     shown_until: shown_until.clone().filter(|shown_until| !is_behind(position, shown_until)),
                     is_used: *is_used,
                 },
-                SchemaState::Changed { by, last_version, kept, defined } => Now::Changed {
+                SchemaState::Changed { by, at, last_version, kept, defined } => Now::Changed {
                     by: by.clone(),
-                    at: entry.since.clone(),
+                    at: at.as_ref().unwrap_or(&entry.since).clone(),
                     kept: kept.clone().map(|parts| Arc::new(Table::from(parts))),
                     defined: defined.as_ref().map(|defined| Arc::new(defined.table())),
                     last_version: *last_version,
@@ -505,7 +271,7 @@ impl History {
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
-            databases: BTreeMap::new(),
+            databases,
             record,
         }
     }
@@ -594,11 +360,11 @@ impl History {
             None | Some(Now::Gone { .. }) => Some(Turn::Load),
             Some(Now::Changed { .. }) if described.is_some() || defined.is_some() => None,
             // New, and nobody says what its columns are: also one in the place of another that was dropped.
-            Some(Now::Changed { by, .. }) if is_by(by, "CREATE") => Some(Turn::LoadMade),
+            Some(Now::Changed { by, .. }) if statement::is_by(by, "CREATE") => Some(Turn::LoadMade),
             Some(Now::Changed { last_version: 0, .. }) => Some(Turn::Load),
             // Its rows are another table's, which the task loads: it finds their columns, too.
             Some(Now::Changed { by, .. })
-                if is_by(by, "RENAME") && self.rules.unlogged_rows == UnloggedRowsPolicy::Reload =>
+                if statement::is_by(by, "RENAME") && self.rules.unlogged_rows == UnloggedRowsPolicy::Reload =>
             {
                 Some(Turn::Load)
             }
@@ -673,487 +439,6 @@ impl History {
             .insert(key, Entry { name, now: Now::Known { table: table.clone(), shown_until: None, is_used: true } });
         table
     }
-
-    /// A statement in the binlog that is neither a transaction's frame nor rows. Gives it back if it touches captured tables,
-    /// unless the catalogue showed what it did before reading began.
-    pub fn statement(
-        &mut self,
-        database: &str,
-        sql: &str,
-        session: &Session,
-        here: Here<'_>,
-    ) -> Result<Option<Statement>, HistoryError> {
-        let effects = ddl::effects(sql, database);
-        if effects.contains(&Effect::Rows) && !self.has_shown_all(here) {
-            let tables = self.now.values().map(|entry| &entry.name);
-            let tables: Vec<TableName> =
-                tables.filter(|table| ddl::mentions(sql, database, table, self.rules.names)).cloned().collect();
-            let statement = ddl::first_words(sql);
-            let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
-                Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
-                None => *here.at < delivered.until,
-            });
-            if !is_judged && !self.pass.contains(here.at) {
-                return Err(HistoryError::StatementFormat { tables, statement });
-            }
-            warn!(at = %here.at, statement, "passed over, as told: rows of {} that it has changed are not sent", list(&tables));
-        }
-        // Before anything else: a task that stops here stops here again.
-        for table in self.unseen_tables(&effects, here) {
-            if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
-                return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn });
-            }
-        }
-        let mut shown = Vec::new();
-        for (table, rows) in self.unlogged_rows(&effects) {
-            match (self.judge)(&table, rows, here) {
-                Moved::Shown => {
-                    shown.push(table);
-                    continue;
-                }
-                Moved::Covered => continue,
-                // From before the task began.
-                Moved::NotLoaded if self.has_shown(&table, here) => continue,
-                Moved::NotLoaded | Moved::Unknown if rows == UnloggedRows::Rewritten => continue,
-                Moved::NotLoaded | Moved::Unknown => {}
-                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: ddl::first_words(sql), turn }),
-            }
-            if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
-                return Err(HistoryError::UnloggedRows { table, statement: ddl::first_words(sql), rows });
-            }
-            let statement = ddl::first_words(sql);
-            warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
-        }
-        let ddl = Ddl::read(sql, database, session);
-        if let Ok(ddl) = &ddl {
-            self.database(ddl, here);
-        }
-        let understood = || ddl.as_ref().map_err(NotUnderstood::clone);
-        // Definitions under names that are not captured, and no longer than the statement lasts.
-        let mut passing: HashMap<TableName, Option<Definition>> = HashMap::new();
-        let mut touched: Vec<TableName> = Vec::new();
-        for effect in &effects {
-            match effect {
-                Effect::Created { table, if_not_exists, .. } => {
-                    for table in self.captured_as(table) {
-                        // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
-                        // Of a table that nobody has heard of, its first row will ask whether it was there before.
-                        let may_have_been =
-                            || matches!((self.judge)(&table, UnloggedRows::Unseen, here), Moved::Turn(_));
-                        if *if_not_exists && (self.knows(&table) || may_have_been()) {
-                            touched.push(table);
-                        } else {
-                            let text = self.database_text(&table.database, here);
-                            let defined = understood().and_then(|ddl| {
-                                let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
-                                ddl.created(text, like.and_then(|like| self.definition(&like)).as_ref())
-                            });
-                            touched.extend(self.mark_changed(&table, sql, here, &|_| None, defined)?);
-                        }
-                    }
-                }
-                Effect::Altered { table, clauses } => {
-                    for table in self.captured_as(table) {
-                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
-                        let defined = before.and_then(|before| understood()?.altered(&before));
-                        touched.extend(self.mark_changed(
-                            &table,
-                            sql,
-                            here,
-                            &|before| clauses.kept(before?),
-                            defined,
-                        )?);
-                    }
-                }
-                Effect::Dropped(table) => {
-                    for table in self.captured_as(table) {
-                        touched.extend(self.mark_gone(&table, sql, here)?);
-                    }
-                }
-                Effect::Renamed { from, to } => {
-                    let kept = self.kept_of(from);
-                    let source = self.captured_as(from).into_iter().next();
-                    let definition = match &source {
-                        Some(source) => self.definition(source),
-                        None => passing.remove(&self.rules.names.key(from)).flatten(),
-                    };
-                    let mut renamed = Vec::new();
-                    for table in self.captured_as(from) {
-                        renamed.extend(self.mark_gone(&table, sql, here)?);
-                    }
-                    let onto = self.captured_as(to);
-                    if onto.is_empty() {
-                        passing.insert(self.rules.names.key(to), definition.clone());
-                    }
-                    for table in onto {
-                        let mut defined = definition.clone().ok_or_else(NotUnderstood::before);
-                        if let Ok(defined) = &mut defined {
-                            defined.set_database_text(self.database_text(&table.database, here));
-                        }
-                        touched.extend(self.mark_changed(&table, sql, here, &|_| kept.clone(), defined)?);
-                    }
-                    touched.extend(renamed);
-                }
-                Effect::DroppedDatabase(dropped) => {
-                    for table in self.known_in(dropped) {
-                        touched.extend(self.mark_gone(&table, sql, here)?);
-                    }
-                }
-                Effect::Unlogged { table, .. } => {
-                    let news = |table: &TableName| !self.has_shown(table, here);
-                    touched.extend(self.captured_as(table).into_iter().filter(news));
-                }
-                Effect::Indexed { table, dropped } => {
-                    for table in self.captured_as(table) {
-                        let before = self.definition(&table).ok_or_else(NotUnderstood::before);
-                        match (before.and_then(|before| understood()?.altered(&before)), dropped) {
-                            (Ok(defined), _) => self.index(&table, &defined, here),
-                            (Err(_), Some(index)) => self.drop_key(&table, index, here),
-                            (Err(_), None) => {}
-                        }
-                        touched.push(table);
-                    }
-                }
-                Effect::Rows => {}
-            }
-        }
-        // An ALTER that renames touches a table twice; a rename to a name that is not captured is about the old one.
-        let mut tables: Vec<TableName> = Vec::new();
-        let renamed = effects.iter().filter_map(|effect| match effect {
-            Effect::Renamed { to, .. } => Some(self.captured_as(to)),
-            _ => None,
-        });
-        for table in renamed.flatten().chain(touched.iter().cloned()) {
-            if touched.contains(&table) && !tables.contains(&table) {
-                tables.push(table);
-            }
-        }
-        // What is older than all rows that were sent is no news to who has them.
-        tables.retain(|table| !shown.contains(table));
-        Ok((!tables.is_empty()).then(|| Statement {
-            kind: ddl::kind(sql, &effects),
-            tables,
-            sql: sql.to_owned(),
-            default_database: database.to_owned(),
-        }))
-    }
-
-    /// The captured tables of which a statement with these effects, standing `here`, has rows go or come without row events.
-    ///
-    /// Not those that the catalogue has shown after it, before any row was read; nor those that nobody has heard of, unless
-    /// rows may have come.
-    fn unlogged_rows(&self, effects: &[Effect]) -> Vec<(TableName, UnloggedRows)> {
-        let mut out = Vec::new();
-        for effect in effects {
-            if let Effect::DroppedDatabase(dropped) = effect {
-                out.extend(self.known_in(dropped).into_iter().map(|table| (table, UnloggedRows::Dropped)));
-            }
-            if let Effect::Altered { table, clauses } = effect {
-                let renumbers = |table: &TableName| clauses.may_renumber(&self.key_of(table));
-                let tables = self.captured_as(table).into_iter().filter(renumbers);
-                out.extend(tables.map(|table| (table, UnloggedRows::Rewritten)));
-            }
-            for (name, rows) in effect.unlogged_rows() {
-                let tables = self.captured_as(name).into_iter();
-                let concerns = |table: &TableName| rows.adds() || self.knows(table);
-                out.extend(tables.filter(concerns).map(|table| (table, rows)));
-            }
-        }
-        out
-    }
-
-    /// The captured tables that a statement with these effects shows to be there, or to come, with rows of which none was sent:
-    /// it is not their CREATE TABLE, and nothing was known of them before.
-    fn unseen_tables(&self, effects: &[Effect], here: Here<'_>) -> Vec<TableName> {
-        // What a load has shown that was read behind the statement is not what the name meant before.
-        let is_sent = |name: &TableName| {
-            self.captured_as(name).iter().any(|table| self.knows(table) && !(self.shows)(table, here))
-        };
-        let mut out: Vec<TableName> = Vec::new();
-        for effect in effects {
-            let name = match effect {
-                // A chain of names within the statement begins with a table that is known, or with one that is not.
-                Effect::Renamed { from, to } if !is_sent(from) => to,
-                Effect::Altered { table, .. } | Effect::Unlogged { table, .. } => table,
-                _ => continue,
-            };
-            out.extend(self.captured_as(name).into_iter().filter(|table| !self.knows(table)));
-        }
-        out
-    }
-
-    /// Whether there is a table of this name as far as the binlog and the catalogue have told.
-    fn knows(&self, table: &TableName) -> bool {
-        let entry = self.now.get(&self.rules.names.key(table));
-        entry.is_some_and(|entry| !matches!(entry.now, Now::Gone { .. }))
-    }
-
-    /// The captured tables that a name in a statement can mean.
-    fn captured_as(&self, written: &TableName) -> Vec<TableName> {
-        let names = self.rules.names;
-        let key = names.key(written);
-        let mut tables: Vec<TableName> = match names {
-            NameCase::Exact | NameCase::Folded => {
-                self.now.get(&key).map(|entry| entry.name.clone()).into_iter().collect()
-            }
-            NameCase::Unknown => {
-                let can_mean = |name: &TableName| {
-                    names.can_mean(&written.database, &name.database) && names.can_mean(&written.table, &name.table)
-                };
-                self.now.values().map(|entry| &entry.name).filter(|name| can_mean(name)).cloned().collect()
-            }
-        };
-        if tables.is_empty() {
-            tables.push(key);
-        }
-        tables.retain(|table| self.is_captured(table));
-        tables
-    }
-
-    fn known_in(&self, database: &str) -> Vec<TableName> {
-        let known = self.now.values().filter(|entry| !matches!(entry.now, Now::Gone { .. }));
-        let is_in = |name: &&TableName| self.rules.names.can_mean(database, &name.database) && self.is_captured(name);
-        known.map(|entry| &entry.name).filter(is_in).cloned().collect()
-    }
-
-    /// Whether the catalogue, read later than this statement ran, has shown the table as no row was decoded with it yet.
-    fn has_shown(&self, table: &TableName, here: Here<'_>) -> bool {
-        let entry = self.now.get(&self.rules.names.key(table));
-        entry.is_some_and(|entry| entry.now.is_shown_and_unused(here))
-    }
-
-    /// Names of the columns that identify the table's rows, as far as they are known.
-    fn key_of(&self, table: &TableName) -> Vec<String> {
-        match self.now.get(&self.rules.names.key(table)).map(|entry| &entry.now) {
-            Some(Now::Known { table, .. }) => {
-                table.key().iter().map(|&column| table.columns()[column].name.clone()).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The same of all tables.
-    fn has_shown_all(&self, here: Here<'_>) -> bool {
-        !self.now.is_empty() && self.now.values().all(|entry| entry.now.is_shown_and_unused(here))
-    }
-
-    /// Gives the table back if the statement is news. `keep` tells what it leaves of the table before, `defined` what it makes.
-    fn mark_changed(
-        &mut self,
-        table: &TableName,
-        sql: &str,
-        here: Here<'_>,
-        keep: Keep<'_>,
-        defined: Result<Definition, NotUnderstood>,
-    ) -> Result<Option<TableName>, HistoryError> {
-        let key = self.rules.names.key(table);
-        let by = ddl::first_words(sql);
-        if !self.is_news(table, sql, here)? {
-            return Ok(None);
-        }
-        let (before, last_version) = match self.now.remove(&key).map(|entry| entry.now) {
-            Some(Now::Known { table: known, .. }) => (Some(known.clone()), known.version()),
-            Some(Now::Changed { kept, last_version, .. }) => (kept, last_version),
-            Some(Now::Gone { last_version }) => (None, last_version),
-            None => (None, 0),
-        };
-        let kept = keep(before.as_deref());
-        match &defined {
-            Ok(_) => info!(table = %table, at = %here.at, statement = by, "definition may have changed"),
-            Err(reason) => info!(table = %table, at = %here.at, statement = by, %reason, "definition may have changed"),
-        }
-        let defined = defined.ok().map(|defined| defined.table(table.clone(), last_version + 1));
-        let stored = defined.as_ref().and_then(Defined::of);
-        let state = SchemaState::Changed { by: by.clone(), last_version, kept: kept.clone(), defined: stored };
-        (self.record)(here.entry(table, state));
-        let kept = kept.map(|parts| Arc::new(Table::from(parts)));
-        let now = Now::Changed { by, at: here.at.clone(), kept, defined: defined.map(Arc::new), last_version };
-        self.now.insert(key, Entry { name: table.clone(), now });
-        Ok(Some(table.clone()))
-    }
-
-    /// The same for a statement that takes the table away.
-    fn mark_gone(&mut self, table: &TableName, sql: &str, here: Here<'_>) -> Result<Option<TableName>, HistoryError> {
-        if !self.is_news(table, sql, here)? {
-            return Ok(None);
-        }
-        let key = self.rules.names.key(table);
-        let last_version = match self.now.remove(&key).map(|entry| entry.now) {
-            Some(Now::Known { table, .. }) => table.version(),
-            Some(Now::Changed { last_version, .. } | Now::Gone { last_version }) => last_version,
-            // Nobody has heard of it.
-            None => return Ok(Some(table.clone())),
-        };
-        info!(table = %table, at = %here.at, statement = ddl::first_words(sql), "table is gone");
-        (self.record)(here.entry(table, SchemaState::Gone { last_version }));
-        // Chunks are known by the version that was cut: what comes next is not that.
-        if (self.judge)(table, UnloggedRows::Dropped, here) != Moved::NotLoaded {
-            self.now.insert(key, Entry { name: table.clone(), now: Now::Gone { last_version } });
-        }
-        Ok(Some(table.clone()))
-    }
-
-    /// Whether a statement on the table is not in what is known of it already.
-    fn is_news(&self, table: &TableName, sql: &str, here: Here<'_>) -> Result<bool, HistoryError> {
-        match self.now.get(&self.rules.names.key(table)).map(|entry| &entry.now) {
-            Some(Now::Known { shown_until, is_used, .. }) if here.is_covered_by(shown_until) => match is_used {
-                false => Ok(false),
-                true => Err(HistoryError::RowsBefore {
-                    table: table.clone(),
-                    at: here.at.clone(),
-                    statement: ddl::first_words(sql),
-                }),
-            },
-            _ => Ok(true),
-        }
-    }
-
-    /// An index is gone: columns and rows are the same, but it does not identify rows any more if it did.
-    fn drop_key(&mut self, table: &TableName, index: &str, here: Here<'_>) {
-        let Some(entry) = self.now.get_mut(&self.rules.names.key(table)) else { return };
-        if entry.now.is_shown_and_unused(here) {
-            return;
-        }
-        let less = |table: &Table| {
-            let mut parts = TableParts::from(table.clone());
-            parts.unique_keys.retain(|key| fold(&key.name) != fold(index));
-            (parts.unique_keys.len() < table.unique_keys().len()).then_some(parts)
-        };
-        let state = match &mut entry.now {
-            Now::Known { table, shown_until, is_used } => {
-                let Some(mut parts) = less(table) else { return };
-                parts.version += 1;
-                *table = Arc::new(Table::from(parts.clone()));
-                SchemaState::known(table, shown_until.clone(), *is_used)
-            }
-            Now::Changed { by, kept, defined, last_version, .. } => {
-                // What was made of it had the key, or may have had it.
-                *defined = None;
-                if let Some(parts) = kept.as_deref().and_then(less) {
-                    *kept = Some(Arc::new(Table::from(parts)));
-                }
-                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: None }
-            }
-            Now::Gone { .. } => return,
-        };
-        info!(table = %entry.name, at = %here.at, index, "a unique key is gone");
-        let name = entry.name.clone();
-        (self.record)(here.entry(&name, state));
-    }
-
-    /// An index came or went by a statement that is understood: rows go on, and are known by other keys if those are others.
-    fn index(&mut self, table: &TableName, defined: &Definition, here: Here<'_>) {
-        let Some(entry) = self.now.get_mut(&self.rules.names.key(table)) else { return };
-        let name = entry.name.clone();
-        let state = match &mut entry.now {
-            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => return,
-            Now::Known { table, shown_until, is_used } => {
-                let same = defined.table(name.clone(), table.version());
-                let is_same = same.is_defined_as(table);
-                let is_left = |key: &&UniqueKey| same.unique_keys().iter().any(|other| other.name == key.name);
-                for key in table.unique_keys().iter().filter(|key| !is_left(key)) {
-                    info!(table = %name, at = %here.at, index = key.name, "a unique key is gone");
-                }
-                *table = Arc::new(if is_same { same } else { defined.table(name.clone(), table.version() + 1) });
-                SchemaState::known(table, shown_until.clone(), *is_used)
-            }
-            Now::Changed { by, kept, defined: before, last_version, .. } => {
-                let after = defined.table(name.clone(), *last_version + 1);
-                let has =
-                    |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
-                if let Some(table) = kept {
-                    let mut parts = TableParts::from(Table::clone(table));
-                    parts.unique_keys.retain(has);
-                    *table = Arc::new(Table::from(parts));
-                }
-                let stored = Defined::of(&after);
-                *before = Some(Arc::new(after));
-                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined: stored }
-            }
-            Now::Gone { .. } => return,
-        };
-        (self.record)(here.entry(&name, state));
-    }
-
-    /// What statements build on that come next; none if it is not known.
-    fn definition(&self, table: &TableName) -> Option<Definition> {
-        match &self.now.get(&self.rules.names.key(table))?.now {
-            Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => Some(Definition::of(table)),
-            Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
-        }
-    }
-
-    /// What text has in a database's tables that names nothing, where the catalogue or a statement has told it before.
-    fn database_text(&self, database: &str, here: Here<'_>) -> TextDefault {
-        if let Some(text) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
-            return text.clone();
-        }
-        let found =
-            self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(
-                |entry| match &entry.now {
-                    Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
-                    Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
-                        Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
-                    }
-                    Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
-                },
-            );
-        found.unwrap_or_default()
-    }
-
-    /// A statement on a database: its tables have another character set if they name none.
-    fn database(&mut self, ddl: &Ddl, here: Here<'_>) {
-        let Some((database, text, is_conditional)) = ddl.database() else { return };
-        // Logged also where there was one already.
-        let text = if is_conditional { self.database_text(database, here) } else { text.clone() };
-        self.databases.insert(self.rules.names.key(&TableName::new(database, "")), text.clone());
-        for entry in self.now.values_mut() {
-            if !self.rules.names.can_mean(database, &entry.name.database) {
-                continue;
-            }
-            let with = |table: &Table| {
-                let before = table.groundwork()?;
-                let database_charset = text.charset.map(|charset| charset.name().to_owned());
-                let database_collation = text.collation.clone();
-                let after = Groundwork { database_charset, database_collation, ..before.clone() };
-                (*before != after).then(|| table.clone().with_groundwork(after))
-            };
-            let state = match &mut entry.now {
-                Now::Known { table, shown_until, is_used } if !here.is_covered_by(shown_until) => {
-                    let Some(changed) = with(table) else { continue };
-                    *table = Arc::new(changed);
-                    SchemaState::known(table, shown_until.clone(), *is_used)
-                }
-                Now::Changed { by, kept, defined: Some(table), last_version, .. } => {
-                    let Some(changed) = with(table) else { continue };
-                    *table = Arc::new(changed);
-                    let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                    let defined = Defined::of(table);
-                    SchemaState::Changed { by: by.clone(), last_version: *last_version, kept, defined }
-                }
-                Now::Known { .. } | Now::Changed { defined: None, .. } | Now::Gone { .. } => continue,
-            };
-            let name = entry.name.clone();
-            (self.record)(here.entry(&name, state));
-        }
-    }
-
-    /// What is known of a table, for another that gets its rows.
-    fn kept_of(&self, written: &TableName) -> Option<TableParts> {
-        let table = self.captured_as(written).into_iter().next()?;
-        match &self.now.get(&self.rules.names.key(&table))?.now {
-            Now::Known { table, .. } => Some(TableParts::from(Table::clone(table))),
-            Now::Changed { kept, .. } => kept.as_deref().map(|kept| TableParts::from(kept.clone())),
-            Now::Gone { .. } => None,
-        }
-    }
-}
-
-/// Whether a statement, by its first words, begins with this one.
-fn is_by(by: &str, word: &str) -> bool {
-    by.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(word))
 }
 
 impl Now {
@@ -1220,6 +505,3 @@ fn inherit(parts: &mut TableParts, kept: &Table) {
     }
     parts.unique_keys.extend(inherited);
 }
-
-#[cfg(test)]
-mod tests;

@@ -42,7 +42,8 @@ use super::same_history::Server;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
-use tidegate_model::status::{Phase, Status};
+use tidegate_model::status::source::{End, Mark, now_us};
+use tidegate_model::status::{self, Phase, Status};
 use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
 
@@ -102,6 +103,7 @@ pub enum Followed {
 enum Break {
     /// Something has to be done before reading goes on.
     Due(TableName, Turn, Coordinate),
+    Paused,
     Arrived,
 }
 
@@ -118,7 +120,17 @@ impl Follower<'_> {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
             }
-            info!(position = %position.coordinate, "incremental: reading the binlog");
+            if self.stop.is_paused() {
+                self.status.set_phase(Phase::Paused);
+                info!(position = %position.place(), "paused");
+                self.stop.wait_while_paused();
+                // The time for trying again does not run while nobody tries.
+                self.is_over(&mut outage);
+                if self.stop.is_stopped() {
+                    return Ok(Followed::Stopped);
+                }
+            }
+            info!(position = %position.place(), "incremental: reading the binlog");
             let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
                 .passing(self.pass)
                 .with_folder(self.folder.to_owned())
@@ -126,6 +138,7 @@ impl Follower<'_> {
                 .with_row_bytes(self.row_bytes.clone());
             let error = match self.follow(&mut decoder, &mut position, &mut outage) {
                 Ok(None) => return Ok(Followed::Stopped),
+                Ok(Some(Break::Paused)) => continue,
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
                 Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
@@ -139,8 +152,8 @@ impl Follower<'_> {
             let retry = outage.get_or_insert_with(|| Retry::new(self.retry));
             let Some(pause) = retry.next_pause() else { return Err(error) };
             let what = if let MysqlError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
-            warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.coordinate);
-            self.status.set_phase(Phase::Retrying { reason: error.to_string() });
+            warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.place());
+            self.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, retry);
             if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(Followed::Stopped);
             }
@@ -159,9 +172,20 @@ impl Follower<'_> {
         self.status.set_phase(Phase::Incremental);
         let window_time = self.options.window;
         let mut opened: Option<Instant> = None;
+        // When the server said that it has no more.
+        let mut at_end_us: Option<u64> = None;
         while !self.stop.is_stopped() {
+            // What has been read is sent first, so that it is not read again. The connection ends here.
+            if self.stop.is_paused() {
+                self.emit(decoder, position)?;
+                return Ok(Some(Break::Paused));
+            }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
-            let packet = packets.next(wait).map_err(|error| match error {
+            // One that is there already is not waited for.
+            let idle = (!packets.buffered()).then(|| self.status.stages.idle.begin());
+            let next = packets.next(wait);
+            drop(idle);
+            let packet = next.map_err(|error| match error {
                 WireError::PacketTooLarge { .. } => {
                     MysqlError::EventTooLarge { at: decoder.coordinate().clone(), error }
                 }
@@ -171,7 +195,8 @@ impl Follower<'_> {
                 Packet::Event(event) => {
                     let is_heartbeat = is_heartbeat(event);
                     if is_heartbeat {
-                        *outage = None;
+                        self.is_over(outage);
+                        at_end_us = Some(now_us());
                     }
                     let mut fed = decoder.feed(event);
                     if fed.is_ok() {
@@ -191,7 +216,7 @@ impl Follower<'_> {
                         }
                         opened = None;
                         self.emit(decoder, position)?;
-                        *outage = None;
+                        self.is_over(outage);
                         // One event may hold gigabytes; the rest of it is read again by the next run.
                         if self.stop.is_stopped() {
                             return Ok(None);
@@ -206,8 +231,14 @@ impl Follower<'_> {
             if ends {
                 opened = None;
                 if self.emit(decoder, position)? {
-                    *outage = None;
+                    self.is_over(outage);
                 }
+            }
+            if opened.is_none()
+                && let Some(at_us) = at_end_us.take()
+            {
+                let end = End::Windows(self.status.stages.read.windows());
+                self.status.following.mark(Mark { at_us, end });
             }
             // Just emitted: nothing is between the position and what has been read but rows that wait for an XA COMMIT.
             if opened.is_none() && self.until.as_ref().is_some_and(|until| decoder.has_read(until)) {
@@ -217,6 +248,12 @@ impl Follower<'_> {
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    fn is_over(&self, outage: &mut Option<Retry>) {
+        if outage.take().is_some() {
+            self.status.recovered(status::SOURCE);
+        }
     }
 
     /// Ends before an event. What came before it is out first, if it is whole: the load takes its turn behind it, and whoever

@@ -1,7 +1,7 @@
 //! Rows and changes of a MySQL-family server, as Arrow record batches.
 //!
 //! ```text
-//! connection, catalog   what is there: variables, privileges, tables           control plane (mysql_async)
+//! connection, catalog, grants, check    what is there, and does it serve?        control plane (mysql_async)
 //! wire                  packets, rows and events in place                      data plane, blocking
 //! chunks ► snapshot     tables cut by key, each chunk read at a known place ─┐
 //!              ledger   what chunks have shown  ─────────────────────────────┼─► Window
@@ -19,6 +19,7 @@ pub mod binlog;
 pub mod binlog_file;
 pub mod catalog;
 pub mod charset;
+pub mod check;
 pub mod chunks;
 pub mod collation;
 pub mod connection;
@@ -26,6 +27,8 @@ pub mod ddl;
 pub mod definition;
 pub mod dump_error;
 mod error;
+pub mod extent;
+pub mod grants;
 pub mod history;
 pub mod incremental;
 pub mod jsonb;

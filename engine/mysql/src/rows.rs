@@ -15,19 +15,28 @@
 //! Images must be complete (`binlog_row_image=FULL`): the null bits run over the columns present only, and a column that is
 //! absent is not NULL. The caller checks that before it decodes.
 
+mod decimal;
+mod mariadb;
+#[cfg(test)]
+mod tests;
+mod time;
+
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::datatypes::i256;
-
+use self::decimal::{Decimal, decimal64, decimal128, decimal256};
+use self::mariadb::{padded, unpack_value, write_inet6};
+use self::time::{
+    Fraction, Hires, date, datetime, hires_datetime, hires_time, hires_timestamp, old_datetime, old_time, time,
+    timestamp,
+};
 use super::binlog::event::{Input, Short, has_column};
-use super::binlog::inflate;
-use super::binlog::table_map::{TableMap, WireType, check_against};
-use super::binlog::{Fault, RowsAction, RowsEvent};
+use super::binlog::table_map::{TableMap, WireType};
+use super::binlog::{Fault, RowsAction, RowsEvent, check_against};
 use super::charset::{Charset, InvalidText};
 use super::jsonb::{self, JsonError};
 use tidegate_model::builder::push_bytes;
-use tidegate_model::types::{ZERO_DATETIME, date_from_parts, datetime_from_parts};
+use tidegate_model::types::ZERO_DATETIME;
 use tidegate_model::{Column, ColumnBuilder, RowKind, RowsBuilder, SqlType, Table, Values};
 
 /// How to read the row images of one table map into the builders of one table version.
@@ -107,32 +116,6 @@ enum ImageColumn {
         length_bytes: u8,
         charset: Charset,
     },
-}
-
-/// A big-endian number of units, which are a second's decimal parts.
-#[derive(Clone, Copy, Debug)]
-struct Hires {
-    bytes: u8,
-    /// Microseconds per unit.
-    unit: i64,
-}
-
-/// The bytes behind a second, big endian.
-#[derive(Clone, Copy, Debug)]
-struct Fraction {
-    bytes: u8,
-    /// Microseconds per unit.
-    unit: u32,
-}
-
-/// Digits of a packed decimal: nine per four bytes, counted from the point; what is left at either end takes fewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Decimal {
-    head_digits: u8,
-    whole_groups: u8,
-    fraction_groups: u8,
-    tail_digits: u8,
-    bytes: u8,
 }
 
 /// What is wrong with a value. The caller knows the column.
@@ -482,76 +465,6 @@ fn decode_value<'a>(
     Ok(())
 }
 
-/// Bytes behind their length, with the zeros that the binlog leaves out.
-fn padded<const N: usize>(input: &mut Input<'_>) -> Result<[u8; N], ValueFault> {
-    let length = input.u8()? as usize;
-    let stored = input.take(length)?;
-    let mut bytes = [0; N];
-    bytes.get_mut(..length).ok_or(ValueFault::Invalid("address or UUID"))?.copy_from_slice(stored);
-    Ok(bytes)
-}
-
-/// As the server writes it: the longest run of zeros is left out, also one of one word; an IPv4 address at the end is written as such.
-fn write_inet6(bytes: [u8; 16], out: &mut Vec<u8>) {
-    let words: [u16; 8] = std::array::from_fn(|i| u16::from_be_bytes([bytes[2 * i], bytes[2 * i + 1]]));
-    let (mut gap, mut run) = (0..0, 0..0);
-    for (index, &word) in words.iter().enumerate() {
-        run = if word != 0 { index + 1..index + 1 } else { run.start..index + 1 };
-        // The first of those that are equally long.
-        if run.len() > gap.len() {
-            gap = run.clone();
-        }
-    }
-    let is_ipv4 = gap.start == 0 && (gap.len() == 6 || (gap.len() == 5 && words[5] == 0xffff));
-    let mut index = 0;
-    while index < words.len() {
-        if index == gap.start && !gap.is_empty() {
-            out.extend_from_slice(if index == 0 { b"::" } else { b":" });
-            index = gap.end;
-        } else if index == 6 && is_ipv4 {
-            let [.., a, b, c, d] = bytes;
-            let _ = write!(out, "{a}.{b}.{c}.{d}");
-            return;
-        } else {
-            let _ = write!(out, "{:x}", words[index]);
-            index += 1;
-            if index < words.len() {
-                out.push(b':');
-            }
-        }
-    }
-}
-
-/// A value that MariaDB has packed.
-///
-/// ```text
-/// nothing                                               the empty value
-/// 00 │ value
-/// 80 | 08 without a zlib header | bytes of the length │ length, big endian │ zlib
-/// ```
-fn unpack_value(packed: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), ValueFault> {
-    const PACKED: ValueFault = ValueFault::Invalid("compressed value");
-    match packed.split_first() {
-        None => Ok(()),
-        Some((0, value)) => {
-            out.extend_from_slice(value);
-            Ok(())
-        }
-        Some((&head, rest)) => {
-            let length_bytes = (head & 0x07) as usize;
-            if head & 0xf0 != 0x80 || !(1..=4).contains(&length_bytes) {
-                return Err(PACKED);
-            }
-            let (length, zlib) = rest.split_at_checked(length_bytes).ok_or(ValueFault::Short)?;
-            let length = big_endian(length) as usize;
-            if length > bytes_max {
-                return Err(ValueFault::TooLarge);
-            }
-            inflate(zlib, length, head & 0x08 == 0, out).ok_or(PACKED)
-        }
-    }
-}
-
 /// `None` for text in a character set that is unknown. The types have been checked to fit.
 fn image_column(wire: WireType, column: &Column) -> Option<ImageColumn> {
     let (sql_type, charset) = (&column.sql_type, column.charset.as_deref());
@@ -652,236 +565,3 @@ fn big_endian(bytes: &[u8]) -> u64 {
 fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, &byte| value << 8 | byte as u64)
 }
-
-const DATETIME: ValueFault = ValueFault::Invalid("date and time");
-const TIME: ValueFault = ValueFault::Invalid("time");
-const DECIMAL: ValueFault = ValueFault::Invalid("decimal");
-
-#[inline]
-fn date(packed: u32) -> i32 {
-    date_from_parts(packed >> 9, packed >> 5 & 15, packed & 31)
-}
-
-impl Fraction {
-    fn new(digits: u8) -> Fraction {
-        let bytes = digits.div_ceil(2);
-        Fraction { bytes, unit: [1_000_000, 10_000, 100, 1][bytes as usize] }
-    }
-
-    /// Microseconds; `None` beyond a second.
-    #[inline]
-    fn read(self, input: &mut Input<'_>) -> Result<Option<u32>, Short> {
-        Ok(match self.bytes {
-            0 => Some(0),
-            bytes => {
-                let units = big_endian(input.take(bytes as usize)?) as u32;
-                units.checked_mul(self.unit).filter(|&microseconds| microseconds < 1_000_000)
-            }
-        })
-    }
-}
-
-/// ```text
-/// 1 sign (set: not negative) │ 17 year * 13 + month │ 5 day │ 5 hour │ 6 minute │ 6 second │ fraction
-/// ```
-#[inline]
-fn datetime(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    let [a, b, c, d, e] = input.array()?;
-    let packed = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-    let microsecond = fraction.read(input)?.ok_or(DATETIME)?;
-    let months = (packed >> 22) as u32 & 0x1_ffff;
-    let day = (packed >> 17) as u32 & 31;
-    let (hour, minute, second) = (packed >> 12 & 31, packed >> 6 & 63, packed & 63);
-    if packed >> 39 != 1 || hour > 23 || minute > 59 || second > 59 {
-        return Err(DATETIME);
-    }
-    let microsecond_of_day = ((hour * 60 + minute) * 60 + second) * 1_000_000 + microsecond as u64;
-    Ok(datetime_from_parts(months / 13, months % 13, day, microsecond_of_day))
-}
-
-#[inline]
-fn timestamp(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    let seconds = u32::from_be_bytes(input.array()?);
-    let microsecond = fraction.read(input)?.ok_or(DATETIME)?;
-    Ok(match (seconds, microsecond) {
-        (0, 0) => ZERO_DATETIME,
-        _ => seconds as i64 * 1_000_000 + microsecond as i64,
-    })
-}
-
-/// ```text
-/// 1 sign (set: not negative) │ 1 unused │ 10 hour │ 6 minute │ 6 second │ fraction
-/// ```
-///
-/// The whole is one number above an offset, so that bytes order as times do: a negative time with a fraction is the
-/// next lower second plus what is left. −00:00:00.000001 is second −1 and fraction 0xffffff.
-#[inline]
-fn time(fraction: Fraction, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    let [a, b, c] = input.array()?;
-    let mut seconds = u32::from_be_bytes([0, a, b, c]) as i64 - 0x80_0000;
-    let mut units = 0;
-    if fraction.bytes > 0 {
-        units = big_endian(input.take(fraction.bytes as usize)?) as i64;
-        if seconds < 0 && units != 0 {
-            seconds += 1;
-            units = (1 << (8 * fraction.bytes)) - units;
-        }
-    }
-    let negative = u32::from_be_bytes([0, a, b, c]) < 0x80_0000;
-    let digits = seconds.unsigned_abs();
-    let (hour, minute, second) = (digits >> 12, digits >> 6 & 63, digits & 63);
-    let microsecond = units * fraction.unit as i64;
-    if hour > 838 || minute > 59 || second > 59 || microsecond > 999_999 {
-        return Err(TIME);
-    }
-    let microseconds = ((hour * 60 + minute) * 60 + second) as i64 * 1_000_000 + microsecond;
-    Ok(if negative { -microseconds } else { microseconds })
-}
-
-impl Hires {
-    /// `bytes` by the digits of the fraction.
-    fn new(sql_type: &SqlType, bytes: [u8; 7]) -> Hires {
-        let fraction = match *sql_type {
-            SqlType::Time { fraction } | SqlType::DateTime { fraction } | SqlType::Timestamp { fraction } => fraction,
-            _ => 0,
-        };
-        let digits = usize::from(fraction.min(6));
-        Hires { bytes: bytes[digits], unit: 10_i64.pow(6 - digits as u32) }
-    }
-
-    fn read(self, input: &mut Input<'_>) -> Result<i64, Short> {
-        Ok(big_endian(input.take(self.bytes as usize)?) as i64)
-    }
-}
-
-/// Units above the smallest time, which is less than -838:59:59.
-fn hires_time(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    const SECONDS: i64 = 839 * 3600;
-    let zero = SECONDS * (1_000_000 / hires.unit);
-    let microseconds = (hires.read(input)? - zero).checked_mul(hires.unit).ok_or(TIME)?;
-    if microseconds.abs() >= SECONDS * 1_000_000 { Err(TIME) } else { Ok(microseconds) }
-}
-
-/// ```text
-/// (((((year * 13 + month) * 32 + day) * 24 + hour) * 60 + minute) * 60 + second) * units of a second + fraction
-/// ```
-fn hires_datetime(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    const DAY: i64 = 86_400_000_000;
-    let packed = hires.read(input)?.checked_mul(hires.unit).filter(|packed| *packed >= 0).ok_or(DATETIME)?;
-    let (days, microsecond) = (packed / DAY, packed % DAY);
-    let (months, day) = (days / 32, days % 32);
-    let year = u32::try_from(months / 13).ok().filter(|year| *year <= 9999).ok_or(DATETIME)?;
-    Ok(datetime_from_parts(year, (months % 13) as u32, day as u32, microsecond as u64))
-}
-
-fn hires_timestamp(hires: Hires, input: &mut Input<'_>) -> Result<i64, ValueFault> {
-    let seconds = u32::from_be_bytes(input.array()?);
-    let microseconds = hires.read(input)? * hires.unit;
-    Ok(match (seconds, microseconds) {
-        (0, 0) => ZERO_DATETIME,
-        (_, 1_000_000..) => return Err(DATETIME),
-        _ => seconds as i64 * 1_000_000 + microseconds,
-    })
-}
-
-/// Before MySQL 5.6: the decimal digits hhmmss as a signed number of three bytes.
-fn old_time(bytes: u32) -> Result<i64, ValueFault> {
-    let digits = (bytes << 8) as i32 >> 8;
-    let (hour, minute, second) = (digits.abs() / 10_000, digits.abs() / 100 % 100, digits.abs() % 100);
-    if hour > 838 || minute > 59 || second > 59 {
-        return Err(TIME);
-    }
-    Ok(((hour * 60 + minute) * 60 + second) as i64 * digits.signum() as i64 * 1_000_000)
-}
-
-/// Before MySQL 5.6: the decimal digits YYYYMMDDhhmmss.
-fn old_datetime(digits: u64) -> Result<i64, ValueFault> {
-    let (date, time) = (digits / 1_000_000, digits % 1_000_000);
-    let (year, month, day) = (date / 10_000, date / 100 % 100, date % 100);
-    let (hour, minute, second) = (time / 10_000, time / 100 % 100, time % 100);
-    if year > 9999 || month > 12 || day > 31 || hour > 23 || minute > 59 || second > 59 {
-        return Err(DATETIME);
-    }
-    let microsecond_of_day = ((hour * 60 + minute) * 60 + second) * 1_000_000;
-    Ok(datetime_from_parts(year as u32, month as u32, day as u32, microsecond_of_day))
-}
-
-/// Bytes that so many digits take, up to nine.
-const BYTES_OF_DIGITS: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
-const POWERS_OF_TEN: [u32; 10] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
-
-impl Decimal {
-    fn new(precision: u8, scale: u8) -> Decimal {
-        let whole = precision - scale;
-        let (head_digits, whole_groups) = (whole % 9, whole / 9);
-        let (fraction_groups, tail_digits) = (scale / 9, scale % 9);
-        let ends = BYTES_OF_DIGITS[head_digits as usize] + BYTES_OF_DIGITS[tail_digits as usize];
-        Decimal {
-            head_digits,
-            whole_groups,
-            fraction_groups,
-            tail_digits,
-            bytes: ends + 4 * (whole_groups + fraction_groups),
-        }
-    }
-
-    /// Calls `push` with the value and the digits of each group, from the highest on; gives whether the decimal is
-    /// negative.
-    ///
-    /// All bits of a negative number are inverted, and then the first bit of any number is.
-    #[inline]
-    fn read(self, bytes: &[u8], mut push: impl FnMut(u32, usize)) -> Result<bool, ValueFault> {
-        let mut input = Input::new(bytes);
-        let negative = bytes.first().ok_or(ValueFault::Short)? & 0x80 == 0;
-        let inverted = if negative { u32::MAX } else { 0 };
-        let mut sign = 0x80;
-        let mut group = |digits: u8| -> Result<(), ValueFault> {
-            let length = BYTES_OF_DIGITS[digits as usize];
-            let mut stored = big_endian(input.take(length as usize)?) as u32;
-            // The sign stands in the first byte of all.
-            stored ^= inverted >> (32 - 8 * length as u32) ^ sign << (8 * (length as u32 - 1));
-            sign = 0;
-            if stored >= POWERS_OF_TEN[digits as usize] {
-                return Err(DECIMAL);
-            }
-            push(stored, digits as usize);
-            Ok(())
-        };
-        if self.head_digits > 0 {
-            group(self.head_digits)?;
-        }
-        for _ in 0..self.whole_groups + self.fraction_groups {
-            group(9)?;
-        }
-        if self.tail_digits > 0 {
-            group(self.tail_digits)?;
-        }
-        Ok(negative)
-    }
-}
-
-#[inline]
-fn decimal64(shape: Decimal, bytes: &[u8]) -> Result<i64, ValueFault> {
-    let mut number = 0i64;
-    let negative = shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i64 + group as i64)?;
-    Ok(if negative { -number } else { number })
-}
-
-fn decimal128(shape: Decimal, bytes: &[u8]) -> Result<i128, ValueFault> {
-    let mut number = 0i128;
-    let negative =
-        shape.read(bytes, |group, digits| number = number * POWERS_OF_TEN[digits] as i128 + group as i128)?;
-    Ok(if negative { -number } else { number })
-}
-
-fn decimal256(shape: Decimal, bytes: &[u8]) -> Result<i256, ValueFault> {
-    let mut number = i256::ZERO;
-    let negative = shape.read(bytes, |group, digits| {
-        let scaled = number.wrapping_mul(i256::from_i128(POWERS_OF_TEN[digits] as i128));
-        number = scaled.wrapping_add(i256::from_i128(group as i128));
-    })?;
-    Ok(if negative { number.wrapping_neg() } else { number })
-}
-
-#[cfg(test)]
-mod tests;

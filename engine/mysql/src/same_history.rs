@@ -81,14 +81,22 @@ impl<'a> Server<'a> {
         // Owned before executed: a transaction goes from one to the other. On MariaDB, what counts is what stands in the binlog.
         let is_mariadb = connection.is_mariadb();
         let owned = if is_mariadb { "SELECT ''" } else { "SELECT @@GLOBAL.gtid_owned" };
-        let (name, executed) = (server_name_statement(is_mariadb), executed_statement(is_mariadb));
-        let results = connection.query(&format!("{name}; {owned}; {executed}"))?;
+        let name = server_name_statement(is_mariadb);
+        let executed = executed_statement(is_mariadb);
+        // A replica has executed what it was begun with, too; but only what it logs can it send.
+        let replicated = match is_mariadb {
+            true => "SELECT IF(@@GLOBAL.log_slave_updates, @@GLOBAL.gtid_slave_pos, '')",
+            false => "SELECT ''",
+        };
+        let results = connection.query(&format!("{name}; {owned}; {executed}; {replicated}"))?;
         let mut values = results.iter().map(|result| result.scalar().unwrap_or_default());
         let mut next = || values.next().unwrap_or_default();
         let uuid = next().to_owned();
         let set = |text: &str| text.parse::<GtidSet>().map_err(MysqlError::Gtids);
         let owned = set(&without_threads(next()))?;
-        let gtids = Gtids { owned, executed: set(next())? };
+        let mut executed = set(next())?;
+        executed.extend(&set(next())?);
+        let gtids = Gtids { owned, executed };
         Ok(Server { connection, connect, uuid, gtids: Some(gtids) })
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use tidegate_model::message::{Appetite, MessageWindow};
+use tidegate_model::status::Retrying;
 
 /// Resolves when every message of a window is durable, or with the error after which none of them may be assumed
 /// delivered.
@@ -58,6 +59,11 @@ pub trait Topics: Send + Sync {
 
     /// With the topics that are prepared so far.
     fn appetite(&self) -> Appetite;
+
+    /// What was sent is not acknowledged, and is waited for.
+    fn outage(&self) -> Option<Retrying> {
+        None
+    }
 
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;

@@ -1,26 +1,43 @@
 //! The command line: what the user typed, and which function answers it.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
-use crate::config;
+use crate::config::{self, ConfigError};
+use crate::demo::DemoError;
 use crate::display::Screen;
 use crate::error::Error;
+use crate::log::{self, LogFormat};
 use crate::remembered::Accept;
+use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::{demo, precheck, preview, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Arguments {
+    /// How lines of the log are written, on standard error.
+    #[arg(long, value_enum, global = true, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// What is logged, such as `warn` or `info,tidegate_mysql=debug`. Default: what RUST_LOG says, else `info`.
+    #[arg(long, global = true, value_name = "LEVELS")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
+
+/// How the program ends. The numbers are part of what it promises; see [`Outcome`] and [`exit_code`].
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done: a run has come to its end, or was told to stop and has delivered and stored all that it had read
+    1  somebody has to do something: the error and its hint say what
+    2  findings: `check` found what would stop the task, or `status`, `pause`, `resume` no run of it
+   75  to be tried again as it is: servers, brokers or the disk were away for longer than the task waits
+  130  interrupted: a second signal ended it at once; the next run goes on from what is stored";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -73,6 +90,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tells how a task goes that runs on this machine: how far, how late, and what it waits for.
+    Status {
+        task: PathBuf,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Again every second, until interrupted or the run ends.
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// Tells a run on this machine to read nothing more, and to deliver what it has; its connections to the source's binlog end.
+    Pause { task: PathBuf },
+    /// Tells a run that is paused to go on.
+    Resume { task: PathBuf },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -83,7 +114,7 @@ enum Command {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// `check` found something that would stop the task: exit code 2.
+    /// `check` found something that would stop the task, or `status` no run of it: exit code 2.
     Findings,
 }
 
@@ -91,23 +122,27 @@ pub enum Outcome {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let screen = Screen::stderr();
     // The demo says itself what happens.
-    let level = if matches!(arguments.command, Command::Demo) { "warn" } else { "info,mysql_async=warn" };
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(screen.clone())
-        .init();
+    let levels = if matches!(arguments.command, Command::Demo) { "warn" } else { "info,mysql_async=warn" };
+    let problems = log::begin(arguments.log_format, arguments.log.as_deref(), levels, screen.clone())?;
     match &arguments.command {
         Command::Run { task, accept, pass } => {
             let consent = Consent { accept: accept.clone(), pass: pass.clone() };
-            let summary = task::run(config::load(task)?, &consent, screen)?;
-            eprintln!("{summary}");
+            let summary = task::run(config::load(task)?, &consent, screen, problems)?;
+            match arguments.log_format {
+                LogFormat::Text => eprintln!("{summary}"),
+                LogFormat::Json => tracing::info!("{summary}"),
+            }
             Ok(Outcome::Done)
         }
         Command::Check { task } => {
-            let findings = precheck::check(&config::load(task)?)?;
+            let task = match config::load(task) {
+                Err(error @ ConfigError::Refused { .. }) => {
+                    say(&format!("{error}\n"));
+                    return Ok(Outcome::Findings);
+                }
+                task => task?,
+            };
+            let findings = precheck::check(&task)?;
             say(&findings.to_string());
             Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
@@ -135,6 +170,20 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             say(&format!("{:#}\n", state::json(&config::load(task)?)?));
             Ok(Outcome::Done)
         }
+        Command::Status { task, json, watch } => {
+            let (task, view) = (config::load(task)?, View { json: *json, watch: *watch });
+            if task::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
+                return Ok(Outcome::Done);
+            }
+            // What is stored, it tells all the same.
+            match view.json {
+                true => say(&format!("{:#}\n", serde_json::json!({ "running": false, "state": state::json(&task)? }))),
+                false => say(&format!("task {} is not running\n{}", task.name, state::text(&task)?)),
+            }
+            Ok(Outcome::Findings)
+        }
+        Command::Pause { task } => tell(task, true),
+        Command::Resume { task } => tell(task, false),
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
@@ -143,6 +192,42 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             say(config::REFERENCE);
             Ok(Outcome::Done)
         }
+    }
+}
+
+fn tell(task: &Path, is_pause: bool) -> Result<Outcome, Error> {
+    let task = config::load(task)?;
+    let told = task::runtime()?.block_on(client::tell(&task, is_pause))?;
+    match &told {
+        Some(answer) => say(&format!("task {}: {}", task.name, String::from_utf8_lossy(answer))),
+        None => say(&format!("task {} is not running\n", task.name)),
+    }
+    Ok(if told.is_some() { Outcome::Done } else { Outcome::Findings })
+}
+
+/// Says why it failed, and what to do about it.
+pub fn say_error(arguments: &Arguments, error: &Error) {
+    match arguments.log_format {
+        LogFormat::Text => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+        }
+        LogFormat::Json => tracing::error!(hint = error.hint(), "{error}"),
+    }
+}
+
+/// What the program ends with, as [`EXIT_CODES`] tells.
+pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
+    /// EX_TEMPFAIL of sysexits.h, which process managers can be told to start again for.
+    const TRY_AGAIN: u8 = 75;
+    match result {
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::Findings) => 2,
+        Err(error) if error.may_pass() => TRY_AGAIN,
+        Err(Error::Demo(DemoError::Interrupted)) => 130,
+        Err(_) => 1,
     }
 }
 

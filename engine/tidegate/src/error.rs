@@ -1,12 +1,16 @@
 //! Every way in which a run can fail, and what to do about each.
 
+use std::net::SocketAddr;
+
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
 use crate::source::SourceError;
+use crate::status::client::StatusError;
 use tidegate_flow::pipeline::Fault;
+use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::{MORE_THREADS, MysqlError};
 use tidegate_sink::SinkError;
@@ -33,6 +37,12 @@ pub enum Error {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Run(#[from] Fault),
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    #[error("could not listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("{0}")]
+    Log(String),
     #[error("could not start the runtime: {0}")]
     Runtime(std::io::Error),
     /// A stage noticed that another one has ended; that one's error is the one to report.
@@ -50,6 +60,15 @@ impl Error {
         }
     }
 
+    /// Whether a run that has ended so may be started again as it is: somebody was away for longer than the task was told to wait.
+    pub fn may_pass(&self) -> bool {
+        self.is_transient()
+            || matches!(
+                self,
+                Error::NotSaved(_) | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. })
+            )
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -59,6 +78,12 @@ impl Error {
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
+            Error::Status(error) => error.hint().map(str::to_owned),
+            Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "another task, or another program, listens there: give this task another port in `http`".to_owned(),
+            ),
+            Error::Listen { .. } => Some("`http` of the task file must be an address of this machine".to_owned()),
+            Error::Log(_) => Some("levels are, for example, `info` or `warn,tidegate_mysql=debug`".to_owned()),
             Error::Run(Fault::Threads(_) | Fault::Thread(_)) => Some(MORE_THREADS.to_owned()),
             Error::Run(Fault::Panicked { .. } | Fault::Ended { .. }) => Some(
                 "this is a fault of tidegate: report it with the lines above; the checkpoint is whole, and the next run goes on from \

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`), how
-//! each kind of source is run (`source`), and the program around it.
+//! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
 
 pub mod checkpoint;
 pub mod pipeline;
@@ -21,8 +21,10 @@ pub mod config;
 pub mod demo;
 pub mod display;
 pub mod error;
+pub mod log;
 pub mod precheck;
 pub mod preview;
 pub mod sql;
 pub mod state;
+pub mod status;
 pub mod task;

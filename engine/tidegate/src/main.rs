@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use tidegate::cli::{Arguments, Outcome};
+use tidegate::cli::{self, Arguments};
 
 /// Column buffers are filled on one thread and freed on another, all the time: the system's allocator keeps a heap per thread
 /// and returns little of it.
@@ -12,15 +12,18 @@ use tidegate::cli::{Arguments, Outcome};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    match tidegate::cli::run(&Arguments::parse()) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Findings) => ExitCode::from(2),
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::FAILURE
+            // Nobody listens, if that fails.
+            let _ = error.print();
+            // 2 is for findings. Help that was asked for is no error.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
+    };
+    let result = cli::run(&arguments);
+    if let Err(error) = &result {
+        cli::say_error(&arguments, error);
     }
+    ExitCode::from(cli::exit_code(&result))
 }

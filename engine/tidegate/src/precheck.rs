@@ -16,7 +16,7 @@ use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use tidegate_model::Table;
 use tidegate_mysql::MysqlError;
-use tidegate_mysql::connection::{Finding, Severity};
+use tidegate_mysql::check::{Finding, Severity};
 use tidegate_sink::PretendedTopics;
 
 /// What the checks found, the worst first.

@@ -32,7 +32,7 @@ use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::{Table, TableName};
-use tidegate_mysql::connection::list_names;
+use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::{Ledger, TableChunks};
 use tidegate_sink::{TopicIdentity, TopicLook};
 

@@ -77,7 +77,7 @@ fn describe(checkpoint: &Checkpoint) -> String {
     let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.source);
     match (&checkpoint.position, &checkpoint.ledger) {
         (Some(position), _) => _ = writeln!(out, "position: {position}"),
-        (None, Some(ledger)) => _ = writeln!(out, "position: {}, where the full load began", ledger.start()),
+        (None, Some(ledger)) => _ = writeln!(out, "position: {}, where the full load began", ledger.start().place()),
         (None, None) => {}
     }
     if let Some(ledger) = &checkpoint.ledger {

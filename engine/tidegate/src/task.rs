@@ -13,11 +13,14 @@ use crate::pipeline::route::{self, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::remembered::{self, Accept, Topics};
 use crate::source::{Context, Source};
+use crate::status::monitor::{Monitor, Parts};
+use crate::status::problems::Problems;
+use crate::status::server::Server;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
 use tidegate_model::retry::Retry;
-use tidegate_model::status::{Phase, Status, Summary};
+use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::run_lock::RunLock;
@@ -37,15 +40,17 @@ pub struct Consent {
     pub pass: Vec<Coordinate>,
 }
 
-/// Runs a task until its source ends or it is told to stop; returns what it did.
-pub fn run(task: Task, consent: &Consent, screen: Screen) -> Result<Summary, Error> {
+/// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
+pub fn run(task: Task, consent: &Consent, screen: Screen, problems: Problems) -> Result<Summary, Error> {
     let task = Arc::new(task);
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime).map_err(Error::Runtime)?;
-    let status = Arc::new(Status::default());
-    let _display = Display::start(status.clone(), screen);
-    run_with(task, consent, &runtime, status, stop)
+    let monitor = Monitor::new(&task.name, Arc::new(Status::default()), stop.clone(), problems);
+    monitor.run(runtime.handle());
+    let _display = Display::start(monitor.clone(), screen);
+    let serve = || Server::start(&task, &monitor, runtime.handle());
+    run_watched(&task, consent, &runtime, &monitor, stop, serve)
 }
 
 /// As [`run`], for callers that bring their own stop and read the status themselves.
@@ -56,21 +61,39 @@ pub fn run_with(
     status: Arc<Status>,
     stop: Stop,
 ) -> Result<Summary, Error> {
+    let monitor = Monitor::new(&task.name, status, stop.clone(), Problems::default());
+    run_watched(&task, consent, runtime, &monitor, stop, || Ok(()))
+}
+
+/// `serve` lets others watch, once the state folder is this run's; what it gives lives as long as the run.
+fn run_watched<T>(
+    task: &Arc<Task>,
+    consent: &Consent,
+    runtime: &tokio::runtime::Runtime,
+    monitor: &Monitor,
+    stop: Stop,
+    serve: impl FnOnce() -> Result<T, Error>,
+) -> Result<Summary, Error> {
+    let status = monitor.status().clone();
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
-    let Some(start) = start_when_possible(&task, &consent.accept, runtime, &state, &status, &stop)? else {
+    let _server = serve()?;
+    let Some(start) = start_when_possible(task, &consent.accept, runtime, &state, &status, &stop)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
     let Start { source, sink, lock, tracker, router } = start;
-    let (encode_threads, shares) = (task.threads.get(), pipeline::shares(&task));
+    monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics() });
+    let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
     let pipeline = Pipeline { stages, tracker, status: status.clone(), stop, encode_threads, shares };
+    // What the source waits for before it reads, such as XA transactions that are prepared.
+    status.set_phase(Phase::Starting { awaits: "the source to begin" });
     let result = match pipeline.stop.begin_running() {
         true => tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
             // What the task promises is on disk before the first row leaves.
             pipeline.tracker.update_durably(|_| ()).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
-            let context = Context { task: &task, pass: &consent.pass, emitter, tracker, status, stop };
+            let context = Context { task, pass: &consent.pass, emitter, tracker, status, stop };
             source.run(&context).map_err(|error| match error {
                 Error::Stopped => StageError::Stopped,
                 error => StageError::Failed(error),
@@ -117,9 +140,12 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let error = match start(task, accept, runtime, state, stored.clone(), stop) {
+        let error = match start(task, accept, runtime, state, stored.clone(), status, stop) {
             Err(error) if error.is_transient() => error,
-            result => return result.map(Some),
+            result => {
+                [SOURCE, SINK].into_iter().for_each(|of| status.recovered(of));
+                return result.map(Some);
+            }
         };
         // Then it is no wonder that something was not answered.
         if stop.is_stopped() {
@@ -127,7 +153,8 @@ fn start_when_possible(
         }
         let Some(pause) = outage.next_pause().filter(|_| has_begun) else { return Err(error) };
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the task cannot go on yet");
-        status.set_phase(Phase::Retrying { reason: error.to_string() });
+        let of = if matches!(error, Error::Source(_)) { SOURCE } else { SINK };
+        status.retrying(of, error.to_string(), error.hint(), pause, &outage);
         outage.wait(pause, || stop.is_stopped());
     }
 }
@@ -138,20 +165,25 @@ fn start(
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
     stored: Option<Checkpoint>,
+    status: &Status,
     stop: &Stop,
 ) -> Result<Start, Error> {
+    let awaits = |awaits| status.set_phase(Phase::Starting { awaits });
+    awaits("the source");
     let source = Source::open(task, runtime, stored.as_ref())?;
     let checkpoint = match stored {
         Some(checkpoint) => source.check_stored(checkpoint, state)?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
     let sink = open_sink(task)?;
+    awaits("another run of the task to end");
     let (abort, other_run) = (sink.aborter(), stop.clone());
     let lock = source.lock(task, move || {
         // Nothing may be sent beside another run, not even what is on its way.
         other_run.stop();
         abort();
     })?;
+    awaits("the brokers");
     match compare_and_plan(task, accept, checkpoint, &source, &*sink, stop) {
         Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
         Err(error) => {

@@ -3,6 +3,7 @@
 pub(crate) mod avro;
 pub(crate) mod consume;
 pub(crate) mod engine;
+pub(crate) mod http;
 pub(crate) mod mysql;
 pub(crate) mod order;
 pub(crate) mod random;

@@ -33,7 +33,8 @@ impl BinlogError {
     pub fn hint(&self) -> Option<String> {
         let hint = self.fault.hint()?;
         match &*self.fault {
-            Fault::UnreadXa { .. } | Fault::Schema(HistoryError::StatementFormat { .. }) => {
+            Fault::UnreadXa { .. }
+            | Fault::Schema(HistoryError::StatementFormat { .. } | HistoryError::Unclear { .. }) => {
                 let at = &self.at;
                 Some(format!("{hint}; or, if its rows do not matter, go on without them: tidegate run --pass {at}"))
             }

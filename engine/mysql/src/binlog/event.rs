@@ -197,6 +197,8 @@ impl Header {
     /// The file is being written, or its server died; set later without renewing the checksum.
     const IN_USE: u16 = 0x1;
     /// Made up by the server for this replica.
+    /// The statement has used a temporary table.
+    const THREADS_OWN: u16 = 0x04;
     const ARTIFICIAL: u16 = 0x20;
     /// Whoever does not know the type may skip the event.
     const IGNORABLE: u16 = 0x80;
@@ -211,6 +213,10 @@ impl Header {
             end_low32: input.u32()?,
             flags: input.u16()?,
         })
+    }
+
+    pub fn is_threads_own(&self) -> bool {
+        self.flags & Header::THREADS_OWN != 0
     }
 
     pub fn is_artificial(&self) -> bool {
@@ -368,6 +374,48 @@ pub fn parse_tagged_gtid(body: &[u8]) -> Result<Gtid, Fault> {
             valid_gtid(Gtid { source: GtidSource::Server { uuid, tag: Arc::from(tag) }, number })
         }
         _ => Err(unknown),
+    }
+}
+
+/// When a transaction was committed, by the clock of the server that is read, in microseconds since 1970; of the event with which it
+/// begins. Servers before 8.0 and MariaDB say it in whole seconds.
+pub fn commit_time_us(header: &Header, body: &[u8]) -> u64 {
+    /// With a bit beside it that says whether the time of the first server follows.
+    const TIME_BITS: u64 = (1 << 55) - 1;
+    const TIME_AT: usize = 1 + 16 + 8 + 1 + 8 + 8;
+    let exact = match header.kind {
+        kind::GTID | kind::ANONYMOUS_GTID => body.get(TIME_AT..TIME_AT + 7).map(|bytes| {
+            let mut time = [0; 8];
+            time[..7].copy_from_slice(bytes);
+            u64::from_le_bytes(time) & TIME_BITS
+        }),
+        kind::GTID_TAGGED => tagged_commit_time(body).ok(),
+        _ => None,
+    };
+    exact.filter(|time| *time > 0).unwrap_or(u64::from(header.timestamp_s) * 1_000_000)
+}
+
+/// As [`parse_tagged_gtid`], up to the field that says it.
+fn tagged_commit_time(body: &[u8]) -> Result<u64, Fault> {
+    let mut input = Input::new(body);
+    for _ in 0..3 {
+        input.varlen()?;
+    }
+    loop {
+        match input.varlen()? {
+            1 => {
+                for _ in 0..16 {
+                    input.varlen()?;
+                }
+            }
+            3 => {
+                let length = input.varlen()?;
+                input.take(usize::try_from(length).map_err(|_| Short)?)?;
+            }
+            0 | 2 | 4 | 5 => _ = input.varlen()?,
+            6 => return Ok(input.varlen()?),
+            _ => return Err(Fault::Damaged("its fields are not those of a tagged GTID")),
+        }
     }
 }
 

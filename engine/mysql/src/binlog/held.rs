@@ -46,9 +46,13 @@ impl Group {
         self.blocks.iter().map(|(_, used)| used).sum::<usize>() + self.memory.len()
     }
 
+    /// One takes the place of another of its name; often that is the last one.
     pub(super) fn set_savepoint(&mut self, name: &str) {
         let bytes = self.bytes();
-        self.savepoints.push((name.to_owned(), bytes));
+        match self.savepoints.last_mut() {
+            Some((last, at)) if last == name => *at = bytes,
+            _ => self.savepoints.push((name.to_owned(), bytes)),
+        }
     }
 }
 
@@ -120,10 +124,15 @@ impl Held {
         Ok(())
     }
 
-    /// Drops what came behind the savepoint. False if it has none of that name.
+    /// Drops what came behind the savepoint. False if it has none of that name, or it is not certain which: beyond ASCII, each
+    /// version has rules of its own for which names are one.
     pub(super) fn roll_back_to(&mut self, group: &mut Group, name: &str) -> bool {
-        let is_it = |(known, _): &(String, usize)| known.eq_ignore_ascii_case(name);
-        let Some(index) = group.savepoints.iter().rposition(is_it) else { return false };
+        let may_be = |known: &str| known.eq_ignore_ascii_case(name) || !known.is_ascii() || !name.is_ascii();
+        let Some(index) = group.savepoints.iter().rposition(|(known, _)| may_be(known)) else { return false };
+        let (known, _) = &group.savepoints[index];
+        if known != name && !(known.is_ascii() && name.is_ascii()) {
+            return false;
+        }
         let bytes = group.savepoints[index].1;
         // It is still there, those behind it are not.
         group.savepoints.truncate(index + 1);

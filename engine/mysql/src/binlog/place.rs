@@ -53,6 +53,8 @@ pub(super) struct Transaction {
     pub waits: bool,
     /// Its statement has not been carried out.
     pub is_without_effect: bool,
+    /// By the server's clock; see [`Window::committed_us`](tidegate_model::Window::committed_us).
+    pub committed_us: u64,
 }
 
 /// What has been delivered of a transaction before it was read this time.
@@ -125,6 +127,8 @@ pub(super) struct Place {
     /// The file before, until this one has said what it is.
     left: Option<Left>,
     pub xa: Option<XaKnown>,
+    /// Of the transaction that ended last.
+    pub committed_us: u64,
     /// Events follow each other without gaps, and reading goes on by coordinate: true for files. A server leaves out
     /// transactions that the GTID set has, and goes on by that set.
     pub is_gapless: bool,
@@ -170,6 +174,7 @@ impl Place {
             gtids: start.gtids,
             resume: start.delivered,
             xa: start.xa,
+            committed_us: 0,
             is_gapless: false,
         }
     }
@@ -298,6 +303,7 @@ impl Place {
             xid: None,
             waits: false,
             is_without_effect: false,
+            committed_us: 0,
         })
     }
 
@@ -312,6 +318,9 @@ impl Place {
     /// The transaction has ended: the position is behind it.
     pub(super) fn end_transaction(&mut self) {
         let Some(transaction) = self.transaction.take() else { return };
+        if transaction.committed_us > 0 {
+            self.committed_us = transaction.committed_us;
+        }
         self.executed(transaction.gtid.as_ref());
         if let Some(committing) = self.committing.take() {
             self.executed(committing.gtid.as_ref());

@@ -853,3 +853,27 @@ impl Schemas for KnowsTheEnd {
         Ok(None)
     }
 }
+
+/// The time of a commit, where each kind of transaction says it.
+#[test]
+fn a_transaction_says_when_it_was_committed() {
+    const TIME: u64 = 1_795_809_600_123_456;
+    let header = |kind| Header { timestamp_s: 1_795_809_599, kind, server_id: 1, size: 0, end_low32: 0, flags: 0 };
+    let of = |kind, body: &[u8]| event::commit_time_us(&header(kind), body);
+    // Flags, UUID, number, type of clock and two of its numbers, then the time. The bit above it: that of the first server follows.
+    let mut body = vec![0; 1 + 16 + 8 + 1 + 8 + 8];
+    body.extend_from_slice(&(TIME | 1 << 55).to_le_bytes()[..7]);
+    assert_eq!(of(kind::GTID, &body), TIME);
+    assert_eq!(of(kind::ANONYMOUS_GTID, &body), TIME);
+    let whole_seconds = 1_795_809_599_000_000;
+    // As servers before 8.0 write it, and MariaDB.
+    assert_eq!(of(kind::GTID, &body[..42]), whole_seconds);
+    assert_eq!(of(kind::MARIADB_GTID, &body), whole_seconds);
+    // Version, size, last field that must be understood; fields by number: flags, UUID, number, tag, clock, clock, time.
+    let mut body = vec![2, 0, 0, 0, 0, 2];
+    body.extend([0; 16]);
+    body.extend([4, 8, 6, 6, b't', b'a', b'g', 8, 0, 10, 0, 12, 0xff]);
+    body.extend_from_slice(&TIME.to_le_bytes());
+    assert_eq!(of(kind::GTID_TAGGED, &body), TIME);
+    assert_eq!(of(kind::GTID_TAGGED, &body[..12]), whole_seconds);
+}

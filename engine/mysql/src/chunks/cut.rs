@@ -85,7 +85,8 @@ fn cut_integers<E: From<WireError>>(
             continue;
         }
         let span = u64::try_from(high - low).map_or(u64::MAX, |distance| distance.saturating_add(1));
-        let estimate = if unique && span <= enough {
+        let mut at_most_within = None;
+        let mut estimate = if unique && span <= enough {
             // As many rows at most as there are integers.
             span
         } else {
@@ -95,6 +96,13 @@ fn cut_integers<E: From<WireError>>(
                 None => return Ok(()),
             }
         };
+        // MySQL answers with 10 where rows come and go while it counts: that of a whole table is looked into.
+        if estimate <= enough && at_most == u64::MAX && span > enough {
+            let from = KeyRange { lower: borders.lower.clone(), upper: None };
+            if prober.key_after(&from, enough)?.is_some() {
+                (estimate, at_most_within) = (enough + 1, Some(at_most));
+            }
+        }
         if estimate <= enough {
             if open > 0 && open + estimate > enough {
                 borders.close(vec![KeyValue::Int(low)])?;
@@ -128,7 +136,7 @@ fn cut_integers<E: From<WireError>>(
             for part in (0..i128::from(parts)).rev() {
                 let begin = low + part * step;
                 let end = if part + 1 == i128::from(parts) { high } else { begin + step - 1 };
-                spans.push((begin, end, estimate));
+                spans.push((begin, end, at_most_within.unwrap_or(estimate)));
             }
         }
     }

@@ -462,7 +462,13 @@ impl Alter {
             };
             match &placed.place {
                 Place::Kept => out.push(column),
-                Place::First => out.insert(0, column),
+                Place::First => {
+                    // One that is invisible stays before all others, and whether it is nobody has kept.
+                    if out.first().is_some_and(|(first, _)| is_generated_key(first, session)) {
+                        return Err(NotUnderstood::new("whether the key my_row_id stays the first column"));
+                    }
+                    out.insert(0, column);
+                }
                 Place::After(name) => {
                     let after = out.iter().position(|(column, _)| fold(&column.name) == fold(name));
                     out.insert(after.ok_or_else(|| missing(name))? + 1, column);
@@ -545,4 +551,9 @@ fn order_by(cursor: &mut Cursor<'_>) -> Read<()> {
         }
         cursor.next += 1;
     }
+}
+
+/// Whether this may be the key that MySQL makes for a table without a primary one.
+fn is_generated_key(column: &Column, session: &Session) -> bool {
+    session.server.is_mysql_from(80_030) && fold(&column.name) == "my_row_id"
 }

@@ -15,7 +15,7 @@ use super::super::charset::Charset;
 use super::super::collation::own_name;
 use super::session::Session;
 
-pub(super) type Name = Option<Arc<str>>;
+pub(crate) type Name = Option<Arc<str>>;
 
 /// What text has that names nothing, as far as somebody has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl TextDefault {
 
 /// What a table, or a database, says of the text of what says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(crate) enum Choice {
     Named(Charset, Name),
     /// `DEFAULT`: what it would have if it said nothing.
     Inherited,

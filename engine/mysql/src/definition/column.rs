@@ -1,6 +1,6 @@
 //! What a column is, from the words that define it.
 
-use super::super::binlog::table_map::{bytes_per_character, quoted};
+use super::super::binlog::{bytes_per_character, quoted};
 use super::super::catalog::parse_type;
 use super::super::charset::Charset;
 use super::collation::{Name, TextDefault, binary_of, default_of, full_name, of_table};
@@ -641,6 +641,13 @@ impl Label {
     /// As the column has it: without spaces at its end.
     fn in_charset(&self, charset: Charset, session: &Session) -> Read<String> {
         let text = match self {
+            // Nothing is converted then: the bytes are taken for the column's.
+            Label::Text(text) if session.connection_charset == Some(Charset::Binary) && !text.is_ascii() => {
+                if text.contains(char::REPLACEMENT_CHARACTER) {
+                    return Err(NotUnderstood::new("a label in bytes that are no text"));
+                }
+                Label::Bytes(text.clone().into_bytes()).in_charset(charset, session)?
+            }
             Label::Text(text) => {
                 if let Some(connection) = session.connection_charset {
                     holds(connection, text)?;

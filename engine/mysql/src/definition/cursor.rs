@@ -7,71 +7,71 @@ use super::session::Session;
 use super::tokens::{Literal, Token};
 use tidegate_model::TableName;
 
-pub(super) struct Cursor<'a> {
-    pub(super) tokens: &'a [Token],
-    pub(super) next: usize,
-    pub(super) session: &'a Session,
-    pub(super) default_database: &'a str,
+pub(crate) struct Cursor<'a> {
+    pub(crate) tokens: &'a [Token],
+    pub(crate) next: usize,
+    pub(crate) session: &'a Session,
+    pub(crate) default_database: &'a str,
 }
 
-pub(super) type Read<T> = Result<T, NotUnderstood>;
+pub(crate) type Read<T> = Result<T, NotUnderstood>;
 
 impl<'a> Cursor<'a> {
-    pub(super) fn peek(&self) -> Option<&'a Token> {
+    pub(crate) fn peek(&self) -> Option<&'a Token> {
         self.peek_at(0)
     }
 
-    pub(super) fn peek_at(&self, ahead: usize) -> Option<&'a Token> {
+    pub(crate) fn peek_at(&self, ahead: usize) -> Option<&'a Token> {
         self.tokens.get(self.next + ahead)
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.next >= self.tokens.len()
     }
 
-    pub(super) fn is(&self, word: &str) -> bool {
+    pub(crate) fn is(&self, word: &str) -> bool {
         self.peek().is_some_and(|token| token.is(word))
     }
 
     /// Whether these words come next.
-    pub(super) fn are(&self, words: &[&str]) -> bool {
+    pub(crate) fn are(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(ahead, word)| self.peek_at(ahead).is_some_and(|token| token.is(word)))
     }
 
-    pub(super) fn skip(&mut self, word: &str) -> bool {
+    pub(crate) fn skip(&mut self, word: &str) -> bool {
         self.skip_all(&[word])
     }
 
-    pub(super) fn skip_all(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn skip_all(&mut self, words: &[&str]) -> bool {
         let found = self.are(words);
         self.next += if found { words.len() } else { 0 };
         found
     }
 
-    pub(super) fn skip_any(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn skip_any(&mut self, words: &[&str]) -> bool {
         words.iter().any(|word| self.skip(word))
     }
 
-    pub(super) fn is_other(&self, c: char) -> bool {
+    pub(crate) fn is_other(&self, c: char) -> bool {
         self.peek() == Some(&Token::Other(c))
     }
 
-    pub(super) fn skip_other(&mut self, c: char) -> bool {
+    pub(crate) fn skip_other(&mut self, c: char) -> bool {
         let found = self.is_other(c);
         self.next += usize::from(found);
         found
     }
 
-    pub(super) fn expect_other(&mut self, c: char) -> Read<()> {
+    pub(crate) fn expect_other(&mut self, c: char) -> Read<()> {
         if self.skip_other(c) { Ok(()) } else { Err(self.not_understood()) }
     }
 
-    pub(super) fn expect(&mut self, word: &str) -> Read<()> {
+    pub(crate) fn expect(&mut self, word: &str) -> Read<()> {
         if self.skip(word) { Ok(()) } else { Err(self.not_understood()) }
     }
 
     /// Names the word at which reading ends, and no value.
-    pub(super) fn not_understood(&self) -> NotUnderstood {
+    pub(crate) fn not_understood(&self) -> NotUnderstood {
         match self.peek() {
             Some(Token::Word(word) | Token::Name(word)) => NotUnderstood::new(&format!("`{word}` where it stands")),
             Some(Token::Other(c)) => NotUnderstood::new(&format!("`{c}` where it stands")),
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A name, quoted or not.
-    pub(super) fn name(&mut self) -> Read<String> {
+    pub(crate) fn name(&mut self) -> Read<String> {
         match self.peek() {
             Some(Token::Word(text) | Token::Name(text)) => {
                 self.next += 1;
@@ -91,7 +91,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(super) fn table_name(&mut self) -> Read<TableName> {
+    pub(crate) fn table_name(&mut self) -> Read<TableName> {
         let first = self.name()?;
         match self.skip_other('.') {
             true => Ok(TableName::new(&first, &self.name()?)),
@@ -99,16 +99,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(super) fn if_exists(&mut self) -> bool {
+    pub(crate) fn if_exists(&mut self) -> bool {
         self.skip_all(&["IF", "EXISTS"])
     }
 
-    pub(super) fn if_not_exists(&mut self) -> bool {
+    pub(crate) fn if_not_exists(&mut self) -> bool {
         self.skip_all(&["IF", "NOT", "EXISTS"])
     }
 
     /// `(10)`, `(10, 2)`, or nothing.
-    pub(super) fn numbers(&mut self) -> Read<Vec<u64>> {
+    pub(crate) fn numbers(&mut self) -> Read<Vec<u64>> {
         let mut out = Vec::new();
         if !self.skip_other('(') {
             return Ok(out);
@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whatever stands in parentheses, which come next.
-    pub(super) fn parentheses(&mut self) -> Read<()> {
+    pub(crate) fn parentheses(&mut self) -> Read<()> {
         if !self.is_other('(') {
             return Err(self.not_understood());
         }
@@ -145,7 +145,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Up to the comma or the parenthesis that ends a part, or the end.
-    pub(super) fn rest_of_part(&mut self) -> Read<()> {
+    pub(crate) fn rest_of_part(&mut self) -> Read<()> {
         while let Some(token) = self.peek() {
             match token {
                 Token::Other(',' | ')') => return Ok(()),
@@ -156,12 +156,12 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.next = self.tokens.len();
     }
 
     /// A string, or something that has no other meaning where a string may stand.
-    pub(super) fn text(&mut self) -> Read<()> {
+    pub(crate) fn text(&mut self) -> Read<()> {
         match self.peek() {
             Some(Token::Text(_)) => {
                 self.next += 1;
@@ -172,7 +172,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `[DEFAULT] CHARACTER SET [=] x`, or nothing. A column has neither the first word nor the sign.
-    pub(super) fn table_charset(&mut self) -> Read<Option<Choice>> {
+    pub(crate) fn table_charset(&mut self) -> Read<Option<Choice>> {
         let start = self.next;
         self.skip("DEFAULT");
         if self.skip_charset_words() {
@@ -197,11 +197,11 @@ impl<'a> Cursor<'a> {
         Ok(None)
     }
 
-    pub(super) fn skip_charset_words(&mut self) -> bool {
+    pub(crate) fn skip_charset_words(&mut self) -> bool {
         self.skip_all(&["CHARACTER", "SET"]) || self.skip_all(&["CHAR", "SET"]) || self.skip("CHARSET")
     }
 
-    pub(super) fn charset_name(&mut self) -> Read<Charset> {
+    pub(crate) fn charset_name(&mut self) -> Read<Charset> {
         let name = match self.peek() {
             Some(Token::Word(text) | Token::Name(text) | Token::Text(Literal { prefix: None, text })) => text,
             _ => return Err(self.not_understood()),
@@ -213,7 +213,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A collation, and its character set; none for one of MariaDB's that fit several.
-    pub(super) fn collation(&mut self) -> Read<(Option<Charset>, &'a str)> {
+    pub(crate) fn collation(&mut self) -> Read<(Option<Charset>, &'a str)> {
         let name = match self.peek() {
             Some(Token::Word(text) | Token::Name(text) | Token::Text(Literal { prefix: None, text })) => text,
             _ => return Err(self.not_understood()),

@@ -35,15 +35,15 @@ use super::charset::Charset;
 use tidegate_model::names::fold;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
+pub(crate) use self::cursor::Cursor;
 pub use self::session::{Server, Session};
+pub(crate) use self::tokens::Token;
 
 use self::alter::Alter;
 use self::collation::Choice;
 pub use self::collation::TextDefault;
 use self::create::Elements;
-use self::cursor::Cursor;
 use self::index::PRIMARY;
-use self::tokens::Token;
 
 /// What of a statement is not understood. Names words and names, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +53,7 @@ pub struct NotUnderstood {
 }
 
 impl NotUnderstood {
-    fn new(what: &str) -> NotUnderstood {
+    pub(crate) fn new(what: &str) -> NotUnderstood {
         NotUnderstood { what: what.to_owned() }
     }
 
@@ -89,17 +89,16 @@ enum Kind {
 
 impl Ddl {
     pub fn read(sql: &str, default_database: &str, session: &Session) -> Result<Ddl, NotUnderstood> {
-        let mut tokens = tokens::tokens(sql, session)?;
-        while tokens.pop_if(|token| *token == Token::Other(';')).is_some() {}
+        let tokens = words(sql, session)?;
         let mut cursor = Cursor { tokens: &tokens, next: 0, session, default_database };
         let kind = statement(&mut cursor)?;
         Ok(Ddl { session: session.clone(), kind })
     }
 
-    /// The table whose definition a new one has.
+    /// The table whose definition a new one has. A temporary one is not known here.
     pub fn like(&self) -> Option<&TableName> {
         match &self.kind {
-            Kind::CreateLike(table) => Some(table),
+            Kind::CreateLike(table) if !self.session.is_threads_own => Some(table),
             _ => None,
         }
     }
@@ -130,6 +129,22 @@ impl Ddl {
             _ => Err(NotUnderstood::new("a statement that alters no table")),
         }
     }
+}
+
+/// A statement's words, without MariaDB's SET STATEMENT before them: variables that hold for this statement alone.
+pub(crate) fn words(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnderstood> {
+    let mut tokens = tokens::tokens(sql, session)?;
+    while tokens.pop_if(|token| *token == Token::Other(';')).is_some() {}
+    while session.server.is_mariadb && tokens.len() > 1 && tokens[0].is("SET") && tokens[1].is("STATEMENT") {
+        let mut depth = 0;
+        let is_end = |token: &Token| {
+            depth += i32::from(*token == Token::Other('(')) - i32::from(*token == Token::Other(')'));
+            depth == 0 && token.is("FOR")
+        };
+        let end = tokens.iter().position(is_end);
+        tokens.drain(..=end.ok_or_else(|| NotUnderstood::new("SET STATEMENT without FOR"))?);
+    }
+    Ok(tokens)
 }
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {

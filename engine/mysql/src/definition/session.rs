@@ -44,6 +44,8 @@ pub struct Session {
     pub default_of_utf8mb4: Option<Arc<str>>,
     /// `explicit_defaults_for_timestamp`; older servers do not write it.
     pub explicit_timestamps: Option<bool>,
+    /// The statement has used a temporary table, which is its thread's own.
+    pub is_threads_own: bool,
 }
 
 impl Session {

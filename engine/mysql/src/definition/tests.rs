@@ -10,7 +10,7 @@ use super::*;
 use crate::binlog::{BinlogDecoder, Fault, Flow, MarkOptions, Schemas, TableMap, WindowOptions};
 use crate::catalog::{Selection, read_tables};
 use crate::connection;
-use crate::ddl::{Effect, effects};
+use crate::ddl::{Effect, Words};
 use crate::history::Here;
 use crate::test_server;
 use crate::wire::{ConnectOptions, Connection, DumpRequest, DumpStart, Packet};
@@ -36,7 +36,7 @@ impl Tables {
                 }
             }
         }
-        for effect in effects(sql, database) {
+        for effect in Words::of(sql, database, session).effects() {
             match effect {
                 Effect::Created { table, if_not_exists, .. } => {
                     if if_not_exists && self.by_name.contains_key(&table) {
@@ -53,7 +53,7 @@ impl Tables {
                     let after = before.and_then(|before| ddl.clone()?.altered(&before));
                     self.by_name.insert(table, after);
                 }
-                Effect::Renamed { from, to } => {
+                Effect::Renamed { from, to, .. } => {
                     let mut definition = self.by_name.remove(&from).unwrap_or_else(|| panic!("{sql}"));
                     if let Ok(definition) = &mut definition {
                         definition.set_database_text(self.databases.get(&*to.database).cloned().unwrap_or_default());
@@ -63,6 +63,7 @@ impl Tables {
                 Effect::Dropped(table) => _ = self.by_name.remove(&table),
                 Effect::DroppedDatabase(name) => self.by_name.retain(|table, _| *table.database != *name),
                 Effect::Unlogged { .. } | Effect::Rows => {}
+                Effect::Unclear => panic!("{sql}"),
             }
         }
     }

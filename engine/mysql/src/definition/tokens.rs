@@ -13,7 +13,7 @@ use super::NotUnderstood;
 use super::session::Session;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A bare word, which may be a name or a keyword.
     Word(String),
     /// Digits, with a point and an exponent where they have them; also `0x…` and `0b…`.
@@ -25,19 +25,19 @@ pub(super) enum Token {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Literal {
+pub(crate) struct Literal {
     /// `N`, `X`, `B` or a character set's name with its underscore.
-    pub(super) prefix: Option<String>,
-    pub(super) text: String,
+    pub(crate) prefix: Option<String>,
+    pub(crate) text: String,
 }
 
 impl Token {
-    pub(super) fn is(&self, word: &str) -> bool {
+    pub(crate) fn is(&self, word: &str) -> bool {
         matches!(self, Token::Word(text) if text.eq_ignore_ascii_case(word))
     }
 }
 
-pub(super) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnderstood> {
+pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnderstood> {
     let mut out = Vec::new();
     let mut rest = sql;
     let mut in_version_comment = false;

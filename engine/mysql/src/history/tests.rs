@@ -43,7 +43,7 @@ fn known(parts: TableParts, shown_until: Option<Watermark>) -> SchemaState {
 }
 
 fn changed(by: &str, last_version: u32) -> SchemaState {
-    SchemaState::Changed { by: by.into(), last_version, kept: None, defined: None }
+    SchemaState::Changed { by: by.into(), at: None, last_version, kept: None, defined: None }
 }
 
 fn unique(name: &str, columns: &[usize]) -> UniqueKey {
@@ -456,7 +456,7 @@ fn rows_that_move_without_row_events_stop_a_task_that_wants_it() {
         ("ALTER TABLE t IMPORT TABLESPACE", Some("lacks the rows of the imported tablespace")),
         ("ALTER IGNORE TABLE t ADD UNIQUE (x)", Some("dropped as duplicates")),
         ("RENAME TABLE t TO other.t", Some("have another table's name now")),
-        ("RENAME TABLE other.t TO t", Some("had another table's name until now")),
+        ("RENAME TABLE other.t TO new", Some("had another table's name until now")),
         ("ALTER TABLE other.t RENAME db.new", Some("had another table's name until now")),
         ("TRUNCATE other.t", None),
         ("DROP TABLE IF EXISTS never_seen", None),
@@ -553,6 +553,7 @@ fn after(
     described.unique_keys = primary.map(|columns| unique("PRIMARY", columns)).into_iter().collect();
     let [found, restarted] = [false, true].map(|restarts| {
         let mut task = Task::begin(with_gtids(at(4), 5), known(first.clone(), None));
+        task.history.pass.push(at(4));
         task.statement(statement).unwrap();
         if restarts {
             task.restart(task.position.clone());
@@ -581,7 +582,7 @@ fn what_a_statement_leaves_alone_is_inherited() {
         ("ALTER TABLE t SOMETHING NEW", "int unsigned"),
         ("DROP TABLE t", "int unsigned"),
         ("CREATE TABLE t (id INT)", "int unsigned"),
-        ("RENAME TABLE other.t TO t", "int unsigned"),
+        ("RENAME TABLE t TO other.s, other.t TO t", "int unsigned"),
     ] {
         let (found, found_text) = after(statement, &keys, whole, Some(&[0]));
         assert_eq!((found, &*found_text), (vec![primary.clone()], text), "{statement}");
@@ -713,7 +714,7 @@ fn rows_that_nobody_has_seen_are_asked_for() {
     assert!(rows(&mut made, None) && !rows(&mut made, described()) && !rows(&mut made, None));
     // A table that takes the name of a known one, or gives it: the task says what then.
     assert_eq!(asked(&mut made, "RENAME TABLE t TO u"), None);
-    assert_eq!(asked(&mut made, "RENAME TABLE other.x TO u"), None);
+    assert_eq!(asked(&mut made, "RENAME TABLE u TO other.y, other.x TO u"), None);
     // Once it is gone, its name is anybody's.
     assert!(rows(&mut made, described()));
     assert_eq!(asked(&mut made, "RENAME TABLE other.x TO t").as_deref(), Some("t"));
@@ -815,11 +816,91 @@ fn what_a_statement_makes_of_a_table_is_known_without_names_in_the_binlog() {
             "a char(3) gbk",
         ),
         (
-            &["ALTER TABLE t SOMETHING NEW", "ALTER TABLE t DROP x"],
-            "columns of table db.t are unknown since binlog.000001:104, where `ALTER TABLE t DROP x` changed them",
+            &["ALTER TABLE t ADD PERIOD FOR SYSTEM_TIME (x, y)", "ALTER TABLE t DROP x"],
+            "columns of table db.t are unknown since binlog.000001:4, where `ALTER TABLE t ADD PERIOD FOR SYSTEM_TIME` changed them",
         ),
     ] {
         assert_eq!(stated(statements), expected, "{statements:?}");
+    }
+}
+
+/// What the catalogue shows of a later time is not what a statement before it was carried out on.
+#[test]
+fn what_a_table_will_be_is_no_source_of_another() {
+    let SchemaState::Known { parts, groundwork, .. } = whole() else { unreachable!() };
+    for statement in ["CREATE TABLE u LIKE t", "RENAME TABLE t TO u"] {
+        let shown_until = Some(Watermark::Coordinate(at(1000)));
+        let state =
+            SchemaState::Known { parts: parts.clone(), groundwork: groundwork.clone(), shown_until, is_used: false };
+        let mut task = Task::begin(without_gtids(4), state);
+        task.statement(statement).unwrap();
+        let of_u =
+            |history: &mut History, here: Here<'_>| history.resolve(&TableName::new("db", "u"), None, fits, here);
+        assert!(matches!(task.step(of_u), Err(HistoryError::Changed { .. })), "{statement}");
+        assert_eq!(task.names().unwrap(), "1 id x y");
+    }
+}
+
+#[test]
+fn a_database_that_was_dropped_is_made_anew() {
+    let expected = "a char(3) latin2";
+    for statements in [
+        &["DROP DATABASE db", "CREATE DATABASE IF NOT EXISTS db CHARSET latin2", "CREATE TABLE t (a CHAR(3))"][..],
+        &["CREATE DATABASE IF NOT EXISTS db CHARSET latin2", "DROP TABLE t", "CREATE TABLE t (a CHAR(3))"],
+    ] {
+        let is_dropped = statements[0].starts_with("DROP");
+        assert_eq!(stated(statements) == expected, is_dropped, "{statements:?}");
+    }
+}
+
+/// A statement that is not understood stops where it names a table that may have been changed. Whoever passes over it says nothing of columns.
+#[test]
+fn what_is_unclear_stops_and_leaves_columns_unknown() {
+    for sql in [
+        "ALTER TABLE t SOMETHING NEW",
+        "RENAME TABLE t TO u SOMETHING NEW",
+        "SOMETHING NEW t",
+        "ALTER TABLE t COMMENT 'x",
+    ] {
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        let error = task.statement(sql).unwrap_err();
+        assert!(matches!(error, HistoryError::Unclear { .. }), "{sql}: {error}");
+        assert!(error.to_string().contains("it may have changed columns and rows of table db.t"), "{error}");
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        task.history.pass.push(at(4));
+        task.statement(sql).unwrap();
+        assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })), "{sql}");
+        let described = task.described_rows(parts("id:int z:int", 0));
+        assert_eq!(described.version(), 2, "{sql}");
+    }
+    let mut task = simple();
+    assert_eq!(task.statement("ALTER TABLE other.t SOMETHING NEW").unwrap(), None);
+}
+
+/// MariaDB logs a RENAME of a temporary table, and one with IF EXISTS that had nothing to rename.
+#[test]
+fn a_rename_onto_a_table_that_is_there_is_none_of_it() {
+    let begin = || Task::begin(with_gtids(at(4), 5), whole());
+    let mut task = begin();
+    assert!(matches!(task.statement("RENAME TABLE other.u TO t"), Err(HistoryError::Unclear { .. })));
+    for sql in ["RENAME TABLE IF EXISTS u TO t", "RENAME TABLE IF EXISTS other.u TO t"] {
+        let mut task = begin();
+        assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
+        assert_eq!(task.names().unwrap(), "1 id x y");
+    }
+    let mut task = begin();
+    task.statement("RENAME TABLE IF EXISTS t TO other.u, other.v TO u, u TO t").unwrap();
+    assert!(matches!(task.names(), Err(HistoryError::Changed { .. })));
+}
+
+/// A temporary table hides the one of its name from its thread, and changes nothing of it.
+#[test]
+fn a_statement_on_a_temporary_table_is_none_of_the_one_it_hides() {
+    for sql in ["ALTER TABLE t RENAME COLUMN x TO y, RENAME COLUMN y TO x", "TRUNCATE t", "RENAME TABLE t TO u"] {
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        let session = Session { is_threads_own: true, ..session() };
+        assert_eq!(task.step(|history, here| history.statement("db", sql, &session, here)).unwrap(), None);
+        assert_eq!(task.names().unwrap(), "1 id x y", "{sql}");
     }
 }
 
@@ -874,9 +955,19 @@ fn a_table_in_the_place_of_another_is_loaded_if_nobody_says_what_it_is() {
             UnloggedRowsPolicy::Warn,
             Some(Turn::LoadMade),
         ),
-        (&["RENAME TABLE other.t TO t"], UnloggedRowsPolicy::Reload, Some(Turn::Load)),
-        (&["RENAME TABLE other.t TO t"], UnloggedRowsPolicy::Warn, None),
-        (&["ALTER TABLE t SOMETHING NEW"], UnloggedRowsPolicy::Reload, None),
+        (
+            &["DROP TABLE t", "CREATE TABLE t LIKE other.u", "ALTER TABLE t ADD z INT"],
+            UnloggedRowsPolicy::Warn,
+            Some(Turn::LoadMade),
+        ),
+        (&["RENAME TABLE t TO other.s, other.t TO t"], UnloggedRowsPolicy::Reload, Some(Turn::Load)),
+        (
+            &["RENAME TABLE t TO other.s, other.t TO t", "ALTER TABLE t ADD z INT", "ALTER TABLE t FORCE"],
+            UnloggedRowsPolicy::Reload,
+            Some(Turn::Load),
+        ),
+        (&["RENAME TABLE t TO other.s, other.t TO t"], UnloggedRowsPolicy::Warn, None),
+        (&["ALTER TABLE t ADD PERIOD FOR SYSTEM_TIME (x, y)"], UnloggedRowsPolicy::Reload, None),
     ] {
         let mut task = Task::with_rules(with_gtids(at(4), 5), whole(), Rules { unlogged_rows: policy, ..RULES });
         task.history.pass.extend((0..9).map(|number| at(4 + 100 * number)));

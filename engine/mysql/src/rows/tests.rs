@@ -1,5 +1,6 @@
 use super::super::binlog::{RowsAction, RowsEvent};
 use super::*;
+use tidegate_model::types::{date_from_parts, datetime_from_parts};
 use tidegate_model::{Column, TableName, TableParts};
 
 /// A table of one column per type given, and the plan for a table map of these types and metadata.

@@ -3,6 +3,8 @@
 //! A view and its place on disk cost the same for a chunk of ten rows as for one of a million. So chunks that are read in no time share
 //! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving. Once that is over the others get a view of their
 //! own: while one is open, the server keeps old versions of rows, and a statement that alters the table waits, with all behind it.
+//! Of those in one view, as many as a window takes are read by one statement where they lie side by side; their rows are counted as the
+//! first one's, and they are done together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use super::{
     Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, select_statement, view_meta,
 };
 use crate::catalog;
-use crate::chunks::{self, ServerProber};
+use crate::chunks::{self, KeyRange, ServerProber};
 use crate::result_rows::RowDecoder;
 use crate::wire::{Connection, Param, WireError};
 use tidegate_model::retry::Retry;
@@ -83,6 +85,11 @@ impl<'a> Reader<'a> {
 
     /// The view of the job before ends with the begin of the next one. Nothing else is done, and nothing waited for, while it is open.
     fn next_job(&mut self) -> Option<Job> {
+        let record = self.run.load.record;
+        if record.is_paused() {
+            self.end_view();
+            record.wait_while_paused();
+        }
         match self.run.job(self.chunks_per_view) {
             Some(Job::Read(job)) => Some(Job::Read(job)),
             other => {
@@ -121,7 +128,7 @@ impl<'a> Reader<'a> {
                         self.disconnect();
                         match failure {
                             Failure::Wire(error) if may_pass(&error) => {
-                                if !self.wait_before_retry() {
+                                if !self.wait_before_retry(&error) {
                                     return self.run.stop(Some(LoadError::Session(error)));
                                 }
                             }
@@ -131,13 +138,13 @@ impl<'a> Reader<'a> {
                 }
                 Failure::Wire(error) if may_pass(&error) => {
                     warn!(table = %name, %error, "reading failed, will be tried again");
-                    if !self.wait_before_retry() {
+                    if !self.wait_before_retry(&error) {
                         return self.run.stop(Some(LoadError::Session(error)));
                     }
                 }
                 Failure::Behind { server, start } => {
                     warn!(table = %name, server, start, "the server is behind the position at which the load began");
-                    if !self.wait_before_retry() {
+                    if !self.wait_before_retry(&"the server is behind the position at which the load began") {
                         return self.run.stop(Some(LoadError::Behind { server, start }));
                     }
                 }
@@ -161,15 +168,18 @@ impl<'a> Reader<'a> {
     }
 
     /// False if the time for trying again is used up.
-    fn wait_before_retry(&mut self) -> bool {
+    fn wait_before_retry(&mut self, reason: &dyn std::fmt::Display) -> bool {
         let outage = self.outage.get_or_insert_with(|| Retry::new(self.run.load.options.retry_for));
         let Some(pause) = outage.next_pause() else { return false };
+        self.run.load.record.retrying(reason.to_string(), pause, outage);
         outage.wait(pause, || self.run.is_stopped());
         true
     }
 
     fn progressed(&mut self) {
-        self.outage = None;
+        if self.outage.take().is_some() {
+            self.run.load.record.recovered();
+        }
     }
 
     fn disconnect(&mut self) {
@@ -205,12 +215,13 @@ impl<'a> Reader<'a> {
         }
         self.has_view = true;
         let connection = self.connected()?;
-        let view = View::open(connection, run.rule, load.facts, Some(plan.name()), load.options.view_tries);
+        let view =
+            View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), load.options.view_tries);
         let view = match view {
             Err(Failure::Wire(error)) if is_gone(&error) => {
                 // Gone since before this, unless it is back: another one may have taken its name.
-                let seen = View::open(connection, run.rule, load.facts, None, 1)?;
-                match View::open(connection, run.rule, load.facts, Some(plan.name()), 1) {
+                let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
+                match View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1) {
                     Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
                     _ => return Err(Failure::Wire(error)),
                 }
@@ -335,14 +346,16 @@ impl<'a> Reader<'a> {
             has_emitted: false,
             done: 0,
         };
+        let chunks_at_once = load.options.chunks_at_once();
         let mut params = Vec::new();
         let mut read = Ok(());
-        for (chunk, range) in &job.chunks {
+        let mut left = job.chunks.make_contiguous() as &[_];
+        while let Some((chunks, range)) = adjacent(&mut left, chunks_at_once) {
             params.clear();
-            let sql = select_statement(&plan.table, &plan.key, range, index, u64::MAX, &mut params);
-            read = window.read(connection, &sql, &params, *chunk, run, self.slot);
+            let sql = select_statement(&plan.table, &plan.key, &range, index, u64::MAX, &mut params);
+            read = window.read(connection, &sql, &params, chunks, run, self.slot);
             let is_over = opened.elapsed() >= VIEW_TIME;
-            if read.is_ok() && (is_over || !window.has_room_for_a_chunk()) {
+            if read.is_ok() && (is_over || !window.has_room_for_as_much()) {
                 read = run.waiting(self.slot, || window.emit());
                 read = read.and_then(|()| if run.is_stopped() { Err(Failure::Stopped) } else { Ok(()) });
             }
@@ -374,6 +387,19 @@ fn is_altered(error: &WireError) -> bool {
     is_gone(error) || error.server_code().is_some_and(|code| altered.contains(&code))
 }
 
+/// The next chunks that lie side by side, at most so many, and the range that they are.
+pub(super) fn adjacent<'a>(
+    left: &mut &'a [(u32, KeyRange)],
+    count_max: usize,
+) -> Option<(&'a [(u32, KeyRange)], KeyRange)> {
+    let follows = |pair: &&[(u32, KeyRange)]| pair[0].1.upper.is_some() && pair[0].1.upper == pair[1].1.lower;
+    let count = left.windows(2).take_while(follows).count() + 1;
+    let (chunks, others) = left.split_at_checked(count.min(count_max))?;
+    let ([(_, first), ..], [.., (_, last)]) = (chunks, chunks) else { return None };
+    *left = others;
+    Some((chunks, KeyRange { lower: first.lower.clone(), upper: last.upper.clone() }))
+}
+
 fn find_index<'a>(plan: &'a Plan, connection: &mut Connection) -> Result<Option<&'a str>, WireError> {
     if let Some(index) = plan.index.get() {
         return Ok(index.as_deref());
@@ -392,7 +418,7 @@ struct WindowBuilder<'a> {
     bytes: usize,
     /// What the rows are of.
     parts: Vec<ChunkPart>,
-    /// Rows and bytes of the largest chunks so far.
+    /// Rows and bytes of the most that was read at once so far.
     largest: (usize, usize),
     /// Rows have been sent off.
     has_emitted: bool,
@@ -406,15 +432,17 @@ impl WindowBuilder<'_> {
         connection: &mut Connection,
         sql: &str,
         params: &[Param],
-        chunk: u32,
+        chunks: &[(u32, KeyRange)],
         run: &Run<'_>,
         slot: usize,
     ) -> Result<(), Failure> {
+        let [(chunk, _), others @ ..] = chunks else { return Ok(()) };
+        let begun = ChunkPart { chunk: *chunk, rows: 0, done: false };
         let (rows_before, bytes_before) = (self.rows, self.bytes);
         let mut rows = connection.execute(sql, params)?;
         let decoder = RowDecoder::new(&self.plan.table.table, rows.columns())
             .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
-        self.parts.push(ChunkPart { chunk, rows: 0, done: false });
+        self.parts.push(begun);
         while let Some(row) = rows.next()? {
             let decoded = decoder.decode(row, &mut self.builder.columns);
             decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
@@ -423,21 +451,22 @@ impl WindowBuilder<'_> {
             if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
                 self.count_part(false);
                 run.waiting(slot, || self.emit())?;
-                self.parts.push(ChunkPart { chunk, rows: 0, done: false });
+                self.parts.push(begun);
                 if run.is_stopped() {
                     return Err(Failure::Stopped);
                 }
             }
         }
         self.count_part(true);
-        // Of a chunk that is larger than a window, what is left of it is no measure.
+        self.parts.extend(others.iter().map(|(chunk, _)| ChunkPart { chunk: *chunk, rows: 0, done: true }));
+        // Of one that is larger than a window, what is left of it is no measure.
         let (rows, bytes) = (self.rows.saturating_sub(rows_before), self.bytes.saturating_sub(bytes_before));
         self.largest = (self.largest.0.max(rows), self.largest.1.max(bytes));
         Ok(())
     }
 
-    /// Whether another chunk will probably fit: who stops between windows has then no chunk of which a part is out.
-    fn has_room_for_a_chunk(&self) -> bool {
+    /// Whether as much as was read at once will probably fit: who stops between windows has then no chunk of which a part is out.
+    fn has_room_for_as_much(&self) -> bool {
         let options = self.load.options;
         self.rows + self.largest.0 < options.window_rows && self.bytes + self.largest.1 < options.window_bytes
     }

@@ -14,7 +14,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::view::text;
 use super::*;
 use crate::catalog::{CatalogError, CatalogTable, Selection, read_tables};
-use crate::connection::{self, Severity, check, quote_identifier};
+use crate::check::{Severity, check};
+use crate::chunks::KeyValue;
+use crate::connection::{self, quote_identifier};
 use crate::ledger::{ChunkState, TableChunks};
 use crate::test_server;
 use crate::wire::TextResult;
@@ -416,6 +418,35 @@ fn every_kind_of_key_is_cut_and_found_again() {
     }
 }
 
+/// Chunks that are left after a restart may have gaps between them: what lies there was read.
+#[test]
+fn only_chunks_side_by_side_are_read_at_once() {
+    let range = |lower: Option<i128>, upper: Option<i128>| {
+        let key = |value: Option<i128>| value.map(|value| vec![KeyValue::Int(value)]);
+        KeyRange { lower: key(lower), upper: key(upper) }
+    };
+    let chunks = [
+        (0, range(None, Some(1))),
+        (1, range(Some(1), Some(2))),
+        (4, range(Some(2), Some(3))),
+        (5, range(Some(4), Some(5))),
+        (6, range(Some(5), None)),
+        (7, range(None, Some(9))),
+    ];
+    let mut left = &chunks[..];
+    let mut read = Vec::new();
+    while let Some((chunks, range)) = super::reader::adjacent(&mut left, 2) {
+        read.push((chunks.iter().map(|(chunk, _)| *chunk).collect::<Vec<_>>(), range));
+    }
+    let expected = [
+        (vec![0, 1], range(None, Some(2))),
+        (vec![4], range(Some(2), Some(3))),
+        (vec![5, 6], range(Some(4), None)),
+        (vec![7], range(None, Some(9))),
+    ];
+    assert_eq!(read, expected);
+}
+
 #[test]
 fn tables_without_key_or_rows_are_one_chunk() {
     let Some(database) = Database::new(GTID, "keyless") else { return };
@@ -792,6 +823,15 @@ fn logged(database: &Database, from: &Coordinate) -> Vec<Logged> {
                     gtid: gtid.clone(),
                     transaction: transaction.clone(),
                 }),
+                "Query" => {
+                    let xid = field(5).strip_prefix("XA COMMIT X'").and_then(|rest| rest.split('\'').next());
+                    let of_digits = |at| u8::from_str_radix(xid?.get(at..at + 2)?, 16).ok();
+                    let bytes = (0..).step_by(2).map_while(of_digits).collect();
+                    let statement = String::from_utf8(bytes).unwrap();
+                    if statement.contains(&database.name) {
+                        statements.push(Logged { statement, gtid: gtid.clone(), transaction: transaction.clone() });
+                    }
+                }
                 _ => {}
             }
         }
@@ -829,6 +869,8 @@ fn views_that_miss_something(database: &Database, rule: ViewRule, view_count: us
     database.run("DROP TABLE IF EXISTS w; CREATE TABLE w (writer INT, n INT, PRIMARY KEY (writer, n))");
     let table = TableName::new(&database.name, "w");
     let start = start_position(&database.options, &database.facts).unwrap().0;
+    let version = &database.facts.version;
+    let has_xa = version.is_mariadb || version.is_mysql_since(8, 0, 0);
     let stop = AtomicBool::new(false);
     let mut views: Vec<(View, [u64; WRITERS])> = Vec::new();
     std::thread::scope(|scope| {
@@ -843,7 +885,16 @@ fn views_that_miss_something(database: &Database, rule: ViewRule, view_count: us
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let sql = format!("BEGIN; INSERT INTO {}.w VALUES ({writer}, {n}); COMMIT", database.name);
+                    let name = &database.name;
+                    let insert = format!("INSERT INTO {name}.w VALUES ({writer}, {n})");
+                    // Half of them in two phases: the row is committed by its XA COMMIT.
+                    let sql = match writer % 2 == 0 && has_xa {
+                        true => {
+                            let xid = format!("'{name} VALUES ({writer}, {n})'");
+                            format!("XA START {xid}; {insert}; XA END {xid}; XA PREPARE {xid}; XA COMMIT {xid}")
+                        }
+                        false => format!("BEGIN; {insert}; COMMIT"),
+                    };
                     connection.query(&sql).unwrap();
                 }
             });
@@ -855,7 +906,7 @@ fn views_that_miss_something(database: &Database, rule: ViewRule, view_count: us
             // On one of the two MariaDBs, views are opened again until they are at the end.
             let is_tried = database.facts.version.is_mariadb && database.facts.version.number >= (11, 0, 0);
             let tries = if is_tried { 10 } else { 1 };
-            let view = View::open(&mut connection, rule, &database.facts, Some(&table), tries);
+            let view = View::open(&mut connection, rule, &database.facts, Some(&table), Some(&start), tries);
             let Ok(view) = view else { panic!("a view opens") };
             let sql = format!("SELECT writer, MAX(n) FROM {}.w GROUP BY writer", database.name);
             let shown = connection.query(&sql).unwrap();
@@ -987,7 +1038,10 @@ fn load_under_changes(variable: &str, key: &str) {
                 });
             }
             std::thread::sleep(Duration::from_millis(50));
-            loaded = Some(database.load(std::slice::from_ref(&table), &small_chunks(150)));
+            // Windows smaller than a chunk, and such that take several.
+            let window_rows = if round % 2 == 0 { 64 } else { 1024 };
+            let options = LoadOptions { window_rows, ..small_chunks(150) };
+            loaded = Some(database.load(std::slice::from_ref(&table), &options));
             std::thread::sleep(Duration::from_millis(50));
             stop.store(true, Ordering::Relaxed);
         });

@@ -63,20 +63,23 @@ pub(super) struct View {
 
 impl View {
     /// Opens a view for reading `table`, or for nothing but its position; again and again while something is committed in
-    /// between, and takes the last as it is.
+    /// between, and takes the last as it is. `start` is the place of which the load knows that all views show what is before it.
     pub(super) fn open(
         connection: &mut Connection,
         rule: ViewRule,
         facts: &ServerFacts,
         table: Option<&TableName>,
+        start: Option<&Position>,
         tries: u32,
     ) -> Result<View, Failure> {
         if rule == ViewRule::MariadbSnapshot {
             for _ in 1..tries {
-                if let Some(view) = View::open_mariadb(connection, facts, table, false)? {
+                if let Some(view) = View::open_mariadb(connection, facts, table, start, false)? {
                     return Ok(view);
                 }
             }
+            let view = View::open_mariadb(connection, facts, table, start, true)?;
+            return Ok(view.unwrap_or_else(|| unreachable!("the last one is taken as it is")));
         }
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
@@ -114,10 +117,6 @@ impl View {
         facts: &ServerFacts,
         table: Option<&TableName>,
     ) -> Result<View, Failure> {
-        if rule == ViewRule::MariadbSnapshot {
-            let view = View::open_mariadb(connection, facts, table, true)?;
-            return Ok(view.unwrap_or_else(|| unreachable!("the position is looked up")));
-        }
         let status = facts.version.binlog_status_statement();
         let name = table.map(quote_table);
         let [lock, show] = lock_and_show(table);
@@ -159,21 +158,29 @@ impl View {
     ///
     /// The position is a file and an offset. If that is where the binlog ends, and nothing was committed meanwhile, the GTIDs
     /// there are those of the server; else it may look them up, for which it reads the file from its beginning.
+    ///
+    /// An XA COMMIT stands in the binlog before its rows are visible, also to a view at a place behind it. Until they are, the
+    /// transaction is listed as prepared. So what `low` covers is certain if none was listed before the view, and none began to be
+    /// committed between the two. Else, after some tries, it is what was certain when the load began.
     fn open_mariadb(
         connection: &mut Connection,
         facts: &ServerFacts,
         table: Option<&TableName>,
-        may_look_up: bool,
+        start: Option<&Position>,
+        is_last: bool,
     ) -> Result<Option<View>, Failure> {
         const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
         let status = facts.version.binlog_status_statement();
         let [lock, show] = lock_and_show(table);
         let gtids = executed_statement(true);
+        // Where the GTIDs have not moved, nothing was committed.
+        let xa_commits = if is_last { "SHOW GLOBAL STATUS LIKE 'Com_xa_commit'" } else { "DO 0" };
         let results = connection.query(&format!(
-            "{gtids}; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {gtids}; {lock}; {show}"
+            "{gtids}; {xa_commits}; XA RECOVER; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {xa_commits}; \
+             {gtids}; {lock}; {show}"
         ))?;
-        let [before, _, snapshot, ended, after, _, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 7", results.len());
+        let [before, began, prepared, _, snapshot, ended, begun, after, _, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 10", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
         };
         let value = |name: &str| {
@@ -186,14 +193,18 @@ impl View {
             return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
         };
         let coordinate = Coordinate::new(file, offset);
-        let is_end = parse_status(status, ended)? == coordinate;
-        let gtids = match is_end && before == after {
-            true => parse_gtids(before)?,
-            false if may_look_up => gtids_at(connection, &coordinate)?,
-            false => return Ok(None),
+        let is_end = parse_status(status, ended)? == coordinate && before == after;
+        let is_certain = prepared.rows.is_empty() && began == begun;
+        if !is_last && !(is_end && is_certain) {
+            return Ok(None);
+        }
+        let high = if is_end { parse_gtids(before)? } else { gtids_at(connection, &coordinate)? };
+        let low = match start.and_then(|start| start.gtids.clone()) {
+            Some(start) if !is_certain => start,
+            _ => high.clone(),
         };
-        let at = Watermark::Gtids(gtids);
-        Ok(Some(View { low: at.clone(), high: at, coordinate, definition: definition_of(shown) }))
+        let (low, high) = (Watermark::Gtids(low), Watermark::Gtids(high));
+        Ok(Some(View { low, high, coordinate, definition: definition_of(shown) }))
     }
 }
 

@@ -56,6 +56,7 @@ use producer::{Event, EventKind, Messages, Producer, Topic};
 
 use crate::{Delivery, Sink, SinkError, Topics, order};
 use tidegate_model::message::{MessageBatch, MessageWindow};
+use tidegate_model::status::Retrying;
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
 /// in one go they lie side by side, and everything that walks the list takes half the time of a list that was made in
@@ -249,6 +250,7 @@ impl ReportService {
                 None => {}
             }
             let waited = self.patience.waited(oldest, now);
+            self.note_outage(waited, now);
             if waited > self.patience.limit {
                 let reason = format!("nothing was acknowledged for {} s", self.patience.limit.as_secs_f32());
                 self.producer.fail(self.journal.unreachable(&self.brokers, &reason));
@@ -259,6 +261,25 @@ impl ReportService {
             if let Some(error) = self.watch.look(waited >= TROUBLE_AFTER, now) {
                 self.producer.fail(error);
             }
+        }
+    }
+
+    /// Brokers that are slow for a moment are no news.
+    fn note_outage(&self, waited: Duration, now: Instant) {
+        let mut outage = self.topics.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if waited < TROUBLE_AFTER {
+            *outage = None;
+        } else if outage.is_none() {
+            let error = self.journal.unreachable(&self.brokers, "no answer to what was sent");
+            *outage = Some(Retrying {
+                reason: error.to_string(),
+                hint: error.hint().map(str::to_owned),
+                since: self.patience.since,
+                attempts: 0,
+                // librdkafka tries all the time.
+                next_try: now,
+                until: self.patience.since + self.patience.limit,
+            });
         }
     }
 

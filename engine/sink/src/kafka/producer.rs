@@ -2,7 +2,7 @@
 //!
 //! The `rdkafka` crate makes the client and its configuration. Its own producers copy every value and handle every
 //! message by itself, 250 to 500 ns each; `rd_kafka_produce_batch` and a loop over the events take half of that.
-//! All `unsafe` code of the sink is here. What makes it sound:
+//! All `unsafe` code of the sink is here and below. What makes it sound:
 //!
 //! - Values are read by librdkafka's threads until their delivery is reported or the client is gone. [`Outstanding`]
 //!   holds each window's values until all its messages are reported, and is dropped after the client.
@@ -12,21 +12,27 @@
 //!   an event shows, the library itself for its constants. The broker's words about a single message have no owner that
 //!   we could keep: [`Words`] takes them where they are still there.
 
-use std::collections::{BTreeMap, HashMap};
+mod event;
+mod words;
+
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::{Client, DefaultClientContext};
-use rdkafka::config::{ClientConfig, NativeClientConfig};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
+use self::event::Queue;
+pub(super) use self::event::{Event, EventKind, Report};
+use self::words::Words;
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
 use crate::{SinkError, TopicIdentity};
@@ -357,344 +363,6 @@ impl Request {
     /// The answer to [`Producer::ask_about`], if it has come; empty if brokers gave none.
     pub(super) fn topics(&self) -> Option<Vec<TopicAnswer>> {
         Some(self.answer(Duration::ZERO)?.topics().unwrap_or_default())
-    }
-}
-
-/// The words of brokers about messages that they refused.
-///
-/// A report shows them through a pointer into the broker's answer, and librdkafka 2.12 frees the answer as soon as it has
-/// queued the report: `rd_kafka_message_produce_errstr` reads freed memory there. An interceptor is called one step earlier,
-/// by the thread that still holds the answer, and copies them.
-#[derive(Default)]
-struct Words(Mutex<HashMap<(usize, i32), String>>);
-
-impl Words {
-    const NAME: &CStr = c"tidegate";
-
-    /// Has librdkafka call us for every message that is done with; `self` must outlive the client that is made of `config`.
-    fn listen(self: &Arc<Self>, config: &NativeClientConfig) -> Result<(), SinkError> {
-        let words = Arc::as_ptr(self) as *mut c_void;
-        // SAFETY: the configuration is alive, the name is a constant, and `words` is only passed on.
-        let code = unsafe {
-            sys::rd_kafka_conf_interceptor_add_on_new(config.ptr(), Self::NAME.as_ptr(), Some(Self::on_new), words)
-        };
-        match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-            code => Err(SinkError::Client(reason_of(code.into()))),
-        }
-    }
-
-    unsafe extern "C" fn on_new(
-        client: *mut sys::rd_kafka_t,
-        _: *const sys::rd_kafka_conf_t,
-        words: *mut c_void,
-        _: *mut c_char,
-        _: usize,
-    ) -> RDKafkaRespErr {
-        let listener = Some(Self::on_acknowledgement as unsafe extern "C" fn(_, _, _) -> _);
-        // SAFETY: librdkafka calls this with the client that it is making; the name is a constant.
-        unsafe { sys::rd_kafka_interceptor_add_on_acknowledgement(client, Self::NAME.as_ptr(), listener, words) }
-    }
-
-    /// Called for each message: nothing but a comparison for those that arrived.
-    unsafe extern "C" fn on_acknowledgement(
-        _: *mut sys::rd_kafka_t,
-        message: *mut sys::rd_kafka_message_t,
-        words: *mut c_void,
-    ) -> RDKafkaRespErr {
-        // SAFETY: librdkafka's message is alive during the call, and so is `words`: [`Producer`] drops the client first, whose
-        // end joins the threads that call this.
-        let (message, words) = unsafe { (&*message, &*words.cast::<Words>()) };
-        if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            // SAFETY: it is one of librdkafka's own messages, as this function demands: the caller's are passed here only by
-            // a call of `rd_kafka_produce_batch` that leaves the partition open. Its words are none, a constant, or part of
-            // the answer that the caller of this function holds: librdkafka sets them just before, for messages that it
-            // does not try again.
-            let text = unsafe { to_text(sys::rd_kafka_message_produce_errstr(message)) };
-            if !text.is_empty() {
-                words.note(message, text);
-            }
-        }
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-    }
-
-    fn note(&self, message: &sys::rd_kafka_message_t, text: String) {
-        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (message.rkt as usize, message.partition);
-        match RDKafkaErrorCode::from(message.err) {
-            // Nothing is said about the message itself.
-            RDKafkaErrorCode::InvalidDifferentRecord => {
-                words.entry(key).or_insert(text);
-            }
-            // One is enough for a partition: the first message that is refused is the end of the sink.
-            _ => {
-                words.insert(key, text);
-            }
-        }
-    }
-
-    fn about(&self, message: &sys::rd_kafka_message_t) -> Option<String> {
-        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        words.get(&(message.rkt as usize, message.partition)).cloned()
-    }
-}
-
-/// A reference to one of librdkafka's event queues.
-struct Queue(NonNull<sys::rd_kafka_queue_t>);
-
-// SAFETY: librdkafka's queues may be used by any thread, several at a time.
-unsafe impl Send for Queue {}
-// SAFETY: as above.
-unsafe impl Sync for Queue {}
-
-impl Queue {
-    fn poll(&self, timeout: Duration) -> Option<Event> {
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive as long as `self`; an event that it returns is ours.
-        NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.0.as_ptr(), timeout_ms) }).map(Event)
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the reference is ours, and this is its last use.
-        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) };
-    }
-}
-
-/// Something that librdkafka tells.
-pub(super) struct Event(NonNull<sys::rd_kafka_event_t>);
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum EventKind {
-    /// See [`Event::each_report`].
-    Reports,
-    Error {
-        code: RDKafkaErrorCode,
-        fatal: bool,
-        text: String,
-    },
-    /// A line of its log, with syslog's level: the smaller the worse.
-    Log {
-        level: i32,
-        facility: String,
-        text: String,
-    },
-    Other,
-}
-
-/// What became of a message.
-pub(super) struct Report<'e> {
-    message: &'e sys::rd_kafka_message_t,
-    producer: &'e Producer,
-}
-
-impl Event {
-    pub(super) fn kind(&self) -> EventKind {
-        let event = self.0.as_ptr();
-        // SAFETY: the event is alive, and each function is called for the kind of event that it is for. Strings belong to
-        // the event and are copied at once.
-        unsafe {
-            match sys::rd_kafka_event_type(event) {
-                sys::RD_KAFKA_EVENT_DR => EventKind::Reports,
-                sys::RD_KAFKA_EVENT_ERROR => EventKind::Error {
-                    code: sys::rd_kafka_event_error(event).into(),
-                    fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
-                    text: to_text(sys::rd_kafka_event_error_string(event)),
-                },
-                sys::RD_KAFKA_EVENT_LOG => {
-                    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-                    match sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) {
-                        0 => EventKind::Log { level, facility: to_text(facility), text: to_text(text) },
-                        _ => EventKind::Other,
-                    }
-                }
-                _ => EventKind::Other,
-            }
-        }
-    }
-
-    /// Hands out the reports of an event of that kind, once.
-    pub(super) fn each_report(&mut self, producer: &Producer, mut each: impl FnMut(Report<'_>)) {
-        loop {
-            // SAFETY: the event is alive and stays so while `each` has the message, which belongs to it.
-            let message = unsafe { sys::rd_kafka_event_message_next(self.0.as_ptr()).as_ref() };
-            match message {
-                Some(message) => each(Report { message, producer }),
-                None => return,
-            }
-        }
-    }
-
-    fn failure(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let event = self.0.as_ptr();
-        // SAFETY: the event is alive; its text belongs to it, or is a constant, and is copied at once.
-        unsafe {
-            let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event).into();
-            (code != RDKafkaErrorCode::NoError).then(|| (code, to_text(sys::rd_kafka_event_error_string(event))))
-        }
-    }
-
-    /// What became of each topic that was to be created.
-    #[expect(clippy::type_complexity, reason = "an error with its words, per topic")]
-    pub(super) fn created_topics(
-        &self,
-    ) -> Result<Vec<(String, Result<(), (RDKafkaErrorCode, String)>)>, (RDKafkaErrorCode, String)> {
-        if let Some(failure) = self.failure() {
-            return Err(failure);
-        }
-        // SAFETY: the event is alive. The result is none if the event is of another kind. It and what it points at, the
-        // array of `count` results, their names and their text, belong to the event; text is copied at once.
-        unsafe {
-            let result = sys::rd_kafka_event_CreateTopics_result(self.0.as_ptr());
-            let mut count = 0;
-            let topics = match result.is_null() {
-                true => ptr::null_mut(),
-                false => sys::rd_kafka_CreateTopics_result_topics(result, &mut count),
-            };
-            if topics.is_null() || count == 0 {
-                return Err((RDKafkaErrorCode::Fail, "the broker's answer names no topic".into()));
-            }
-            let answer = |&topic: &*const sys::rd_kafka_topic_result_t| {
-                let name = to_text(sys::rd_kafka_topic_result_name(topic));
-                match sys::rd_kafka_topic_result_error(topic) {
-                    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => (name, Ok(())),
-                    code => {
-                        let reason = to_text(sys::rd_kafka_topic_result_error_string(topic));
-                        let reason = if reason.is_empty() { reason_of(code.into()) } else { reason };
-                        (name, Err((code.into(), reason)))
-                    }
-                }
-            };
-            Ok(std::slice::from_raw_parts(topics, count).iter().map(answer).collect())
-        }
-    }
-
-    /// A setting of topics, by topic, of those whose settings brokers tell: we may not ask for all, and not all brokers can say.
-    pub(super) fn settings(&self, wanted: &CStr) -> HashMap<String, String> {
-        let mut found = HashMap::new();
-        if self.failure().is_some() {
-            return found;
-        }
-        // SAFETY: as in `created_topics`: the resources, their names, their entries and the text of these belong to the event.
-        // A name is never null; a value may be.
-        unsafe {
-            let result = sys::rd_kafka_event_DescribeConfigs_result(self.0.as_ptr());
-            if result.is_null() {
-                return found;
-            }
-            let mut count = 0;
-            let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
-            if resources.is_null() {
-                return found;
-            }
-            for &resource in std::slice::from_raw_parts(resources, count) {
-                let mut count = 0;
-                let entries = sys::rd_kafka_ConfigResource_configs(resource, &mut count);
-                if entries.is_null() {
-                    continue;
-                }
-                let entries = std::slice::from_raw_parts(entries, count);
-                if let Some(entry) =
-                    entries.iter().find(|&&entry| CStr::from_ptr(sys::rd_kafka_ConfigEntry_name(entry)) == wanted)
-                {
-                    let name = to_text(sys::rd_kafka_ConfigResource_name(resource));
-                    found.insert(name, to_text(sys::rd_kafka_ConfigEntry_value(*entry)));
-                }
-            }
-        }
-        found
-    }
-
-    /// What brokers say about each topic that they were asked about.
-    pub(super) fn topics(&self) -> Result<Vec<TopicAnswer>, (RDKafkaErrorCode, String)> {
-        if let Some(failure) = self.failure() {
-            return Err(failure);
-        }
-        // SAFETY: as in `created_topics`: the descriptions, their names, errors, identities and partitions belong to the event.
-        // An error that is null stands for none, and so does a leader.
-        unsafe {
-            let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
-            if result.is_null() {
-                return Ok(Vec::new());
-            }
-            let mut count = 0;
-            let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-            if topics.is_null() {
-                return Ok(Vec::new());
-            }
-            let answer = |&topic: &*const sys::rd_kafka_TopicDescription_t| {
-                let error = sys::rd_kafka_TopicDescription_error(topic);
-                let code = match error.is_null() {
-                    true => RDKafkaErrorCode::NoError,
-                    false => sys::rd_kafka_error_code(error).into(),
-                };
-                let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-                let id = (!id.is_null()).then(|| {
-                    (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
-                });
-                let mut count = 0;
-                let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
-                let partitions = match partitions.is_null() {
-                    true => &[],
-                    false => std::slice::from_raw_parts(partitions, count),
-                };
-                let has_leader = |&partition: &*const sys::rd_kafka_TopicPartitionInfo_t| {
-                    let leader = sys::rd_kafka_TopicPartitionInfo_leader(partition);
-                    !leader.is_null() && sys::rd_kafka_Node_id(leader) >= 0
-                };
-                let state = match code {
-                    RDKafkaErrorCode::NoError => Ok(Description {
-                        identity: id.filter(|&id| id != (0, 0)),
-                        partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
-                        is_complete: !partitions.is_empty() && partitions.iter().all(has_leader),
-                    }),
-                    code => Err(code),
-                };
-                (to_text(sys::rd_kafka_TopicDescription_name(topic)), state)
-            };
-            Ok(std::slice::from_raw_parts(topics, count).iter().map(answer).collect())
-        }
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours, and this is its last use.
-        unsafe { sys::rd_kafka_event_destroy(self.0.as_ptr()) };
-    }
-}
-
-impl Report<'_> {
-    pub(super) fn window(&self) -> WindowId {
-        self.message._private as WindowId
-    }
-
-    pub(super) fn is_delivered(&self) -> bool {
-        self.message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-    }
-
-    pub(super) fn error(&self) -> RDKafkaErrorCode {
-        self.message.err.into()
-    }
-
-    /// In words, the broker's own if it sent some.
-    pub(super) fn reason(&self) -> String {
-        self.producer.words_about(self.message).unwrap_or_else(|| reason_of(self.error()))
-    }
-
-    pub(super) fn topic(&self) -> String {
-        // SAFETY: the message was handed out by an event that is still alive; one that was produced has a topic, of which
-        // the event holds a reference, and the name belongs to the topic.
-        unsafe { to_text(sys::rd_kafka_topic_name(self.message.rkt)) }
-    }
-
-    pub(super) fn partition(&self) -> i32 {
-        self.message.partition
-    }
-
-    pub(super) fn value_bytes(&self) -> usize {
-        self.message.len
     }
 }
 

@@ -13,6 +13,7 @@ use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
 use crate::{SinkError, TopicIdentity, TopicLook, Topics};
 use tidegate_model::message::Appetite;
+use tidegate_model::status::Retrying;
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,6 +97,8 @@ pub(super) struct KafkaTopics {
     prepared: Mutex<HashMap<Arc<str>, Prepared>>,
     /// Of all that are prepared.
     partition_count: AtomicUsize,
+    /// See [`Topics::outage`].
+    pub(super) outage: Mutex<Option<Retrying>>,
     /// Requests that a connection has at a time, and what one holds.
     in_flight: usize,
     request_bytes: usize,
@@ -108,6 +111,10 @@ struct Prepared {
 }
 
 impl Topics for KafkaTopics {
+    fn outage(&self) -> Option<Retrying> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn prepare(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError> {
         let known = self.lock().get(topic).map(|prepared| prepared.partitions);
         if let Some(partitions) = known {
@@ -193,6 +200,7 @@ impl KafkaTopics {
             asked_again: AtomicBool::new(false),
             prepared: Mutex::default(),
             partition_count: AtomicUsize::new(0),
+            outage: Mutex::default(),
             in_flight: 0,
             request_bytes: 0,
         }

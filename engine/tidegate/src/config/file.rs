@@ -3,6 +3,7 @@
 //! Here a value is refused for what it is (a word that does not exist, a size without a unit); what keys mean together,
 //! and the values of those which are left out, is decided in `task.rs`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(super) struct TaskFile {
     pub(super) threads: Field<Threads>,
     pub(super) state: Field<PathBuf>,
     pub(super) retry: Field<RetryFile>,
+    pub(super) http: Field<HttpFile>,
 }
 
 pub(super) struct SourceFile {
@@ -145,6 +147,11 @@ pub(super) struct IncrementalFile {
     pub(super) unlogged_rows: Field<UnloggedRowsPolicy>,
 }
 
+pub(super) struct HttpFile {
+    pub(super) listen: Field<SocketAddr>,
+    pub(super) token: Field<Secret>,
+}
+
 pub(super) struct RetryFile {
     pub(super) connection: Field<Duration>,
     pub(super) other: Field<Duration>,
@@ -185,6 +192,7 @@ impl TaskFile {
             threads: s.field("threads", threads),
             state: s.field("state", path),
             retry: s.field("retry", |v| v.section(retry)),
+            http: s.field("http", http),
         })
     }
 }
@@ -399,6 +407,23 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
         ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
         unlogged_rows: s.field("unlogged_rows", |v| v.word(UnloggedRowsPolicy::WORDS)),
+    }
+}
+
+/// An address alone, or a map.
+fn http(value: Value<'_>) -> Option<HttpFile> {
+    if value.is_map() {
+        return value.section(|s| HttpFile { listen: s.field("listen", address), token: s.field("token", secret) });
+    }
+    let (place, _) = value.place_and_report();
+    let listen = Field::Given(address(value)?, place.clone());
+    Some(HttpFile { listen, token: Field::Absent(place) })
+}
+
+fn address(value: Value<'_>) -> Option<SocketAddr> {
+    match value.scalar().and_then(|text| text.parse().ok()) {
+        Some(address) => Some(address),
+        None => value.refuse("must be an address with a port, such as 127.0.0.1:8083 or [::1]:8083"),
     }
 }
 

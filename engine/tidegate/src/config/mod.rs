@@ -29,7 +29,7 @@ pub use secret::{Secret, SecretError};
 pub use tables::{TableRule, TableSelection};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
-    Format, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
+    Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
     NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions, Task,
     TopicNameError, TopicTemplate,
 };

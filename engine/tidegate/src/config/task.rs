@@ -6,12 +6,13 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, IncrementalFile, KafkaTlsFile, Listed,
+    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile, Listed,
     MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
 };
 use super::reader::{Field, Place, Report};
@@ -60,6 +61,8 @@ pub struct Task {
     pub state: PathBuf,
     /// `retry`.
     pub retry: RetryOptions,
+    /// `http`: where the task shows itself. Default: nowhere but on the socket in its state folder.
+    pub http: Option<HttpOptions>,
 }
 
 const MEMORY_BYTES: u64 = 512 << 20;
@@ -460,6 +463,15 @@ impl Delivery {
     pub(super) const WORDS: &[(&str, Self)] = &[("at_least_once", Delivery::AtLeastOnce)];
 }
 
+/// `http`: a page, JSON and metrics for whoever looks.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// `http.listen`. Without a token it is an address of this machine alone.
+    pub address: SocketAddr,
+    /// `http.token`: what whoever looks must know. Default: nothing.
+    pub token: Option<Secret>,
+}
+
 /// `retry`: for how long a failure is retried before the task ends, with everything safe on disk. `0s` is not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOptions {
@@ -494,6 +506,7 @@ impl TaskFile {
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
         let retry = retry_options(self.retry, report);
+        let http = http_options(self.http, report);
         if let Some((_, place)) = sink.as_ref().and_then(|sink| sink.ddl_topic.as_ref())
             && incremental.as_ref().is_none_or(|options| options.ddl == DdlPolicy::Ignore)
         {
@@ -517,6 +530,7 @@ impl TaskFile {
             memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
             threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
             retry,
+            http,
         })
     }
 }
@@ -983,6 +997,21 @@ fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
         report.add(place, format_args!("must not be longer than retry.connection, which is {minutes}m"));
     }
     RetryOptions { connection, other: other.given().unwrap_or(RETRY_OTHER.min(connection)) }
+}
+
+/// What the status tells is for those who run the task: from other machines, only who knows the token may ask.
+fn http_options(field: Field<HttpFile>, report: &Report) -> Option<HttpOptions> {
+    let HttpFile { listen, token } = field.given()?;
+    if let Some((address, place)) =
+        listen.as_given().filter(|(address, _)| !address.ip().is_loopback() && token.is_absent())
+    {
+        report.add(
+            place,
+            format_args!("can be reached from other machines at {address}: set http.token, or listen on 127.0.0.1"),
+        );
+    }
+    let address = listen.required(report, "must be an address with a port, such as 127.0.0.1:8083")?;
+    Some(HttpOptions { address, token: token.given() })
 }
 
 fn threads(threads: Threads) -> NonZeroUsize {

@@ -160,6 +160,7 @@ format: canal_json
             &task.state,
             &task.retry,
             task.non_empty_topics,
+            &task.http,
         );
         places.replace_all(&format!("{rules:#?}{rest:#?}{last:#?}"), "").into_owned()
     };
@@ -175,7 +176,7 @@ fn the_reference_has_every_option() {
     let mut shown = BTreeSet::new();
     collect_paths(&root, "", &mut shown);
     // The forms of a secret exclude each other, so each password shows one of them.
-    let secret = regex::Regex::new(r"password\.(env|file)$").unwrap();
+    let secret = regex::Regex::new(r"(password|token)\.(env|file)$").unwrap();
     let index = regex::Regex::new(r"\[\d+\]").unwrap();
     let asked: BTreeSet<String> =
         report.asked.borrow().iter().map(|path| index.replace_all(path, "").into_owned()).collect();
@@ -412,6 +413,32 @@ fn secrets_are_read_when_asked_for() {
     assert!(missing.starts_with("could not read the secret in file no/such.secret: "), "{missing}");
     let unset = Secret::from_variable("TIDEGATE_TEST_NO_SUCH_VARIABLE".into()).resolve().unwrap_err();
     assert_eq!(unset.to_string(), "environment variable TIDEGATE_TEST_NO_SUCH_VARIABLE is not set");
+}
+
+#[test]
+fn a_port_that_others_can_reach_needs_a_token() {
+    let http = |text: &str| accepted(&with(&format!("http: {text}\n"))).http.unwrap();
+    assert_eq!(http("127.0.0.1:8083").address.to_string(), "127.0.0.1:8083");
+    assert_eq!(http("'[::1]:8083'").address.to_string(), "[::1]:8083");
+    let open = http("{listen: '0.0.0.0:8083', token: {env: TOKEN}}");
+    assert!(open.address.ip().is_unspecified() && open.token.is_some());
+    assert!(accepted(&with("")).http.is_none());
+    refused(
+        &with("http: 0.0.0.0:8083\n"),
+        "t.yaml:1:7: http: can be reached from other machines at 0.0.0.0:8083: set http.token, or listen on 127.0.0.1",
+    );
+    refused(
+        &with("http: {listen: '10.0.0.7:1'}\n"),
+        "t.yaml:1:16: http.listen: can be reached from other machines at 10.0.0.7:1: set http.token, or listen on 127.0.0.1",
+    );
+    refused(
+        &with("http: 8083\n"),
+        "t.yaml:1:7: http = 8083: must be an address with a port, such as 127.0.0.1:8083 or [::1]:8083",
+    );
+    refused(
+        &with("http: {token: x}\n"),
+        "t.yaml:1:7: http.listen: is missing, must be an address with a port, such as 127.0.0.1:8083",
+    );
 }
 
 /// The entry that selects each table of the list, `-` if none does.

@@ -24,6 +24,19 @@ use tidegate_parquet::{self as parquet, DataSet};
 const SAMPLE_WINDOW_ROWS: usize = 1000;
 const SAMPLE_WINDOW_BYTES: usize = 1 << 20;
 
+/// Files wait where they are while the task is paused. `phase` is what it goes on with.
+fn emit(context: &Context<'_>, window: Window, phase: Phase) -> ControlFlow<()> {
+    if context.stop.is_paused() {
+        context.status.set_phase(Phase::Paused);
+        context.stop.wait_while_paused();
+        context.status.set_phase(phase);
+    }
+    match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
 /// Binlog files that a server has written.
 pub struct ArchiveSource {
     files: BinlogFiles,
@@ -77,10 +90,7 @@ impl ArchiveSource {
             .with_folder(context.task.state.clone())
             .with_event_bytes_max(event_bytes_max(context.task))
             .with_row_bytes(rows_of(context.task, &self.server_version().unwrap_or_default()));
-        let mut deliver = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
+        let mut deliver = |window| emit(context, window, Phase::Incremental);
         self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
         Ok(())
     }
@@ -201,10 +211,7 @@ impl ParquetSource {
         );
         context.status.set_phase(Phase::FullLoad);
         let threads = context.task.full_load.as_ref().map_or(1, |options| options.parallel.get());
-        let emit = |window| match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
+        let emit = |window| emit(context, window, Phase::FullLoad);
         let window_bytes = pipeline::shares(context.task).window;
         parquet::read(&self.data_sets, threads, window_bytes, &is_done, &emit).map_err(SourceError::Parquet)?;
         Ok(())

@@ -22,7 +22,7 @@ use tidegate_model::status::Status;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
-use tidegate_mysql::connection::Finding;
+use tidegate_mysql::check::Finding;
 use tidegate_mysql::run_lock::RunLock;
 
 /// What a running source may use.
@@ -32,7 +32,7 @@ pub struct Context<'a> {
     pub pass: &'a [Coordinate],
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<Tracker>,
-    pub status: &'a Status,
+    pub status: &'a Arc<Status>,
     pub stop: &'a Stop,
 }
 

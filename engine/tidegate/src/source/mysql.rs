@@ -38,14 +38,16 @@ use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
-use tidegate_model::status::{Phase, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Table, TableName, Watermark};
+use tidegate_model::status::{self, Phase, Status, TableProgress};
+use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogTable, Selection};
+use tidegate_mysql::check::{self, BinlogGaps, Finding, Severity};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
-use tidegate_mysql::connection::{BinlogGaps, Finding, ServerFacts, Severity};
+use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
+use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::{Here, History, Moved, Rules, SchemaState, StoredSchema, Turn, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
 use tidegate_mysql::ledger::Ledger;
@@ -159,9 +161,9 @@ impl Look {
 
     /// Everything remarkable about server and tables.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings = connection::check(&self.facts, &self.tables, self.gaps.is_some());
-        findings.extend(self.gaps.iter().flat_map(|gaps| connection::check_gaps(&self.facts, &self.tables, gaps)));
-        findings.extend(self.prepared_xids.as_deref().and_then(connection::check_prepared));
+        let mut findings = check::check(&self.facts, &self.tables, self.gaps.is_some());
+        findings.extend(self.gaps.iter().flat_map(|gaps| check::check_gaps(&self.facts, &self.tables, gaps)));
+        findings.extend(self.prepared_xids.as_deref().and_then(check::check_prepared));
         findings
     }
 
@@ -256,6 +258,10 @@ impl MysqlSource {
     /// Full load, then changes; and again, where a table has to be loaded behind that.
     pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
         let went_on = context.tracker.read(Checkpoint::has_begun);
+        let _watch = context.task.incremental.as_ref().map(|_| {
+            let (connect, status) = (self.look.connect.clone(), context.status.clone());
+            Watch::start(connect, &self.look.facts, status, &self.runtime)
+        });
         let mut position = self.begin(context)?;
         let mut reloads = Reloads::default();
         // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
@@ -324,7 +330,7 @@ impl MysqlSource {
             // The last entry of a table is what is known of it.
             for (name, entries) in checkpoint.schemas.iter() {
                 match entries.last().map(|entry| &entry.state) {
-                    Some(SchemaState::Gone { .. }) | None => known.remove(&key(name)),
+                    Some(SchemaState::Gone { .. } | SchemaState::Database { .. }) | None => known.remove(&key(name)),
                     Some(_) => known.insert(key(name)),
                 };
             }
@@ -357,7 +363,7 @@ impl MysqlSource {
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
-            info!(position = %position.coordinate, "going on where the last run ended");
+            info!(position = %position.place(), "going on where the last run ended");
             return self.begin_added(context, &position);
         }
         let (start, shown_until) = self.take_start(context.task)?;
@@ -508,6 +514,11 @@ impl MysqlSource {
             patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
         let planned = match found {
             Some(found) => {
+                let mut findings = Vec::new();
+                check::check_versioned(std::slice::from_ref(&found), &mut findings);
+                if !findings.is_empty() {
+                    return Err(SourceError::Findings(findings).into());
+                }
                 match is_new {
                     true => {
                         info!(table = %name, "it has rows that were never sent: it is loaded, and changes wait for it")
@@ -738,7 +749,7 @@ impl MysqlSource {
             tables: &tables,
             options: &load_options,
             ledger: &ledger,
-            record: &Record(context.tracker),
+            record: &Record { tracker: context.tracker, status: context.status, stop: context.stop },
             emit: &|window| context.emitter.emit(window),
             start: &start,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
@@ -845,11 +856,14 @@ fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, Error>
     loop {
         let error = match ask() {
             Err(error) if error.is_transient() => error,
-            result => return result,
+            result => {
+                context.status.recovered(status::SOURCE);
+                return result;
+            }
         };
         let Some(pause) = outage.next_pause() else { return Err(error) };
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the source did not answer, and is asked again");
-        context.status.set_phase(Phase::Retrying { reason: error.to_string() });
+        context.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, &outage);
         if outage.wait(pause, || context.stop.is_stopped()) {
             return Err(Error::Stopped);
         }
@@ -960,18 +974,22 @@ pub(crate) fn event_bytes_max(task: &Task) -> usize {
 }
 
 /// The checkpoint's ledger is what a load writes down in.
-struct Record<'a>(&'a Tracker);
+struct Record<'a> {
+    tracker: &'a Tracker,
+    status: &'a Status,
+    stop: &'a Stop,
+}
 
 impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_table(table, key.clone(), definition);
         });
     }
 
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.add_chunk(table, range)
         })
@@ -984,7 +1002,7 @@ impl LoadRecord for Record<'_> {
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.0
+        self.tracker
             .update_durably(|checkpoint| {
                 let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
                 ledger.begin(table, chunks, low, Some(high));
@@ -993,18 +1011,36 @@ impl LoadRecord for Record<'_> {
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.begin_again(table, key.clone(), definition)
         })
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {
-        self.0.update(|checkpoint| {
+        self.tracker.update(|checkpoint| {
             let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
             ledger.gone(table, at);
             checkpoint.table_loaded(table);
         });
+    }
+
+    fn retrying(&self, reason: String, pause: Duration, retry: &Retry) {
+        self.status.retrying(status::SOURCE, reason, None, pause, retry);
+    }
+
+    fn recovered(&self) {
+        self.status.recovered(status::SOURCE);
+    }
+
+    fn is_paused(&self) -> bool {
+        self.stop.is_paused()
+    }
+
+    fn wait_while_paused(&self) {
+        self.status.set_phase(Phase::Paused);
+        self.stop.wait_while_paused();
+        self.status.set_phase(Phase::FullLoad);
     }
 }
 

@@ -283,6 +283,7 @@ impl Judged {
             default_of_utf8mb4: None,
             explicit_timestamps: Some(true),
             sql_mode: 0,
+            is_threads_own: false,
         };
         let mut tables = Tables::default();
         let of_database = text(

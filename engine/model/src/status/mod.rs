@@ -1,25 +1,52 @@
 //! One state of a running task, several views.
 //!
-//! Stages count here as they go; the terminal's bars, the lines of a log and the summary at the end read it.
+//! Stages count here as they go; the terminal's bars, the lines of a log, what a server or a socket tells, and the summary at the end
+//! read it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+pub mod source;
+pub mod stages;
+
+use std::collections::BTreeMap;
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::TableName;
+use crate::retry::Retry;
+use source::Following;
+use stages::{Memory, Stages};
 
 /// What a task does at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    Starting,
+    /// Nothing has been read; what is waited for.
+    Starting {
+        awaits: &'static str,
+    },
     FullLoad,
     Incremental,
-    /// A connection was lost; since when, and why.
-    Retrying {
-        reason: String,
-    },
+    /// Somebody wants it so: nothing is read, and what was read is delivered.
+    Paused,
+    /// What was read is delivered, and nothing is read.
     Draining,
 }
+
+/// Something is away, and is tried again.
+#[derive(Clone, Debug)]
+pub struct Retrying {
+    pub reason: String,
+    pub hint: Option<String>,
+    /// When it was first in vain.
+    pub since: Instant,
+    pub attempts: u32,
+    pub next_try: Instant,
+    /// When the task gives up.
+    pub until: Instant,
+}
+
+/// Whom it takes to go on: [`Retrying`] is told of each apart.
+pub const SOURCE: &str = "source";
+pub const SINK: &str = "sink";
+pub const STATE: &str = "state";
 
 /// Progress of one table's full load.
 #[derive(Clone, Debug)]
@@ -39,25 +66,22 @@ pub struct Status {
     started: Instant,
     phase: RwLock<Phase>,
     tables: Mutex<Vec<TableProgress>>,
-    /// Row images that left the source.
-    pub rows_read: AtomicU64,
-    /// Messages and their bytes that are durable at the sink.
-    pub messages: AtomicU64,
-    pub message_bytes: AtomicU64,
-    /// Header time of the newest event read, seconds since 1970.
-    pub event_time_s: AtomicU64,
+    retries: Mutex<BTreeMap<&'static str, Retrying>>,
+    pub stages: Stages,
+    pub memory: Memory,
+    pub following: Following,
 }
 
 impl Default for Status {
     fn default() -> Status {
         Status {
             started: Instant::now(),
-            phase: RwLock::new(Phase::Starting),
+            phase: RwLock::new(Phase::Starting { awaits: "the state folder" }),
             tables: Mutex::default(),
-            rows_read: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
-            message_bytes: AtomicU64::new(0),
-            event_time_s: AtomicU64::new(0),
+            retries: Mutex::default(),
+            stages: Stages::default(),
+            memory: Memory::default(),
+            following: Following::default(),
         }
     }
 }
@@ -68,7 +92,30 @@ impl Status {
     }
 
     pub fn phase(&self) -> Phase {
-        self.phase.read().expect("nobody panics while setting a phase").clone()
+        *self.phase.read().expect("nobody panics while setting a phase")
+    }
+
+    /// Messages that are durable at the sink.
+    pub fn messages(&self) -> u64 {
+        self.stages.deliver.rows()
+    }
+
+    /// `what` is away, and is tried again after `pause`, until `retry` gives up.
+    pub fn retrying(&self, what: &'static str, reason: String, hint: Option<String>, pause: Duration, retry: &Retry) {
+        let now = Instant::now();
+        let mut retries = self.retries.lock().expect("nobody panics while noting");
+        let (since, attempts) = retries.get(what).map_or((now, 0), |known| (known.since, known.attempts));
+        let (next_try, until) = (now + pause, retry.until());
+        retries.insert(what, Retrying { reason, hint, since, attempts: attempts + 1, next_try, until });
+    }
+
+    /// It is there again.
+    pub fn recovered(&self, what: &'static str) {
+        self.retries.lock().expect("nobody panics while noting").remove(what);
+    }
+
+    pub fn retries(&self) -> BTreeMap<&'static str, Retrying> {
+        self.retries.lock().expect("nobody panics while noting").clone()
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -98,9 +145,9 @@ impl Status {
     pub fn summary(&self) -> Summary {
         let usage = process_usage();
         Summary {
-            rows: self.rows_read.load(Ordering::Relaxed),
-            messages: self.messages.load(Ordering::Relaxed),
-            bytes: self.message_bytes.load(Ordering::Relaxed),
+            rows: self.stages.read.rows(),
+            messages: self.stages.deliver.rows(),
+            bytes: self.stages.deliver.bytes(),
             seconds: self.elapsed().as_secs_f64(),
             cpu_seconds: usage.cpu_seconds,
             peak_memory_bytes: usage.peak_memory_bytes,
@@ -111,7 +158,7 @@ impl Status {
 /// The result of a run in numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// Row images read: an update has two.
+    /// Rows of the full load, and changes: an update is one.
     pub rows: u64,
     pub messages: u64,
     pub bytes: u64,
@@ -126,17 +173,27 @@ impl std::fmt::Display for Summary {
         let per_cpu_second = self.rows as f64 / self.cpu_seconds.max(1e-3);
         write!(
             f,
-            "{} rows, {} messages, {:.1} MB in {:.2} s ({:.0} rows/s, {:.1} MB/s); {:.2} CPU-seconds, {:.0} rows per CPU-second; peak memory {:.0} MiB",
+            "{} rows and changes, {} messages, {} in {:.2} s ({:.0} rows/s, {}/s); {:.2} CPU-seconds, {:.0} rows per CPU-second; peak memory {:.0} MiB",
             self.rows,
             self.messages,
-            self.bytes as f64 / 1e6,
+            bytes_text(self.bytes as f64),
             self.seconds,
             self.rows as f64 / self.seconds.max(1e-3),
-            self.bytes as f64 / 1e6 / self.seconds.max(1e-3),
+            bytes_text(self.bytes as f64 / self.seconds.max(1e-3)),
             self.cpu_seconds,
             per_cpu_second,
             self.peak_memory_bytes as f64 / (1 << 20) as f64,
         )
+    }
+}
+
+/// Decimal units with three digits or so, down to single bytes: `480 B`, `12.4 KB`, `3.1 MB`.
+pub fn bytes_text(bytes: f64) -> String {
+    match bytes {
+        0.0..1e3 => format!("{bytes:.0} B"),
+        1e3..1e6 => format!("{:.1} KB", bytes / 1e3),
+        1e6..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.2} GB", bytes / 1e9),
     }
 }
 

@@ -1,0 +1,124 @@
+//! What an account may do.
+
+use std::collections::HashSet;
+
+use tidegate_model::TableName;
+
+/// What an account may do, as `SHOW GRANTS` lists it (active roles included).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    grants: Vec<Grant>,
+    /// `partial_revokes`: privileges taken from a database although they are granted globally.
+    revokes: Vec<Grant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    privileges: HashSet<String>,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Scope {
+    Global,
+    /// A pattern: `%` and `_` stand for any characters and any one, unless escaped.
+    Database(String),
+    Table(String, String),
+}
+
+impl Grants {
+    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Grants {
+        let mut grants = Grants::default();
+        for line in lines {
+            if let Some(grant) = line.strip_prefix("GRANT ").and_then(|rest| Grant::parse(rest, " TO ")) {
+                grants.grants.push(grant);
+            } else if let Some(revoke) = line.strip_prefix("REVOKE ").and_then(|rest| Grant::parse(rest, " FROM ")) {
+                grants.revokes.push(revoke);
+            }
+        }
+        grants
+    }
+
+    /// Whether a privilege that concerns the whole server is held, under any of its names.
+    pub fn has_global(&self, names: &[&str]) -> bool {
+        self.grants.iter().any(|grant| grant.scope == Scope::Global && grant.holds(names))
+    }
+
+    /// Whether all columns of the table can be read.
+    pub fn can_select(&self, table: &TableName) -> bool {
+        let select = &["SELECT"];
+        self.grants.iter().any(|grant| {
+            grant.holds(select)
+                && match &grant.scope {
+                    Scope::Global => !self.revokes.iter().any(|revoke| {
+                        revoke.holds(select) && revoke.scope == Scope::Database(table.database.to_string())
+                    }),
+                    Scope::Database(pattern) => matches_pattern(pattern, &table.database),
+                    Scope::Table(database, name) => **database == *table.database && **name == *table.table,
+                }
+        })
+    }
+}
+
+impl Grant {
+    /// `SELECT, INSERT ON *.*`, ``… ON `shop_%`.*``, ``… ON `shop`.`orders` ``, then what `before_account` says.
+    fn parse(text: &str, before_account: &str) -> Option<Grant> {
+        let (privileges, rest) = text.split_once(" ON ")?;
+        let (scope, _account) = rest.split_once(before_account)?;
+        let scope = scope.strip_prefix("TABLE ").unwrap_or(scope);
+        let scope = match split_scope(scope)? {
+            (database, table) if database == "*" && table == "*" => Scope::Global,
+            (database, table) if table == "*" => Scope::Database(database),
+            (database, table) => Scope::Table(database, table),
+        };
+        // A privilege on columns reads `SELECT (a, b)`: it is not the privilege, so that it must not be found as such.
+        let mut names = HashSet::new();
+        let mut depth = 0;
+        for part in privileges.split(',') {
+            if depth == 0 && !part.contains('(') {
+                names.insert(part.trim().to_ascii_uppercase());
+            }
+            depth += part.matches('(').count() as i32 - part.matches(')').count() as i32;
+        }
+        Some(Grant { privileges: names, scope })
+    }
+
+    fn holds(&self, names: &[&str]) -> bool {
+        self.privileges.contains("ALL PRIVILEGES")
+            || self.privileges.contains("ALL")
+            || names.iter().any(|name| self.privileges.contains(*name))
+    }
+}
+
+/// Splits `database.table` whose parts are quoted by backticks or are `*`.
+fn split_scope(text: &str) -> Option<(String, String)> {
+    let mut parts = [String::new(), String::new()];
+    let (mut part, mut quoted) = (0, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '`' if quoted && characters.peek() == Some(&'`') => {
+                characters.next();
+                parts[part].push('`');
+            }
+            '`' => quoted = !quoted,
+            '.' if !quoted && part == 0 => part = 1,
+            c => parts[part].push(c),
+        }
+    }
+    let [database, table] = parts;
+    (part == 1).then_some((database, table))
+}
+
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    fn matches(pattern: &[char], text: &[char]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            ['\\', escaped, rest @ ..] => text.first() == Some(escaped) && matches(rest, &text[1..]),
+            ['%', rest @ ..] => (0..=text.len()).any(|skipped| matches(rest, &text[skipped..])),
+            ['_', rest @ ..] => !text.is_empty() && matches(rest, &text[1..]),
+            [c, rest @ ..] => text.first() == Some(c) && matches(rest, &text[1..]),
+        }
+    }
+    matches(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
+}

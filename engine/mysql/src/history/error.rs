@@ -1,0 +1,64 @@
+//! What stops reading: what the binlog says and what is known do not fit, or rows may be lost.
+
+use super::Turn;
+use crate::ddl::UnloggedRows;
+use tidegate_model::{Coordinate, TableName};
+
+/// The binlog and what is known of a table do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("columns of table {table} are unknown since {at}, where `{statement}` changed them")]
+    Changed { table: TableName, at: Coordinate, statement: String },
+    #[error(
+        "rows of table {table} stand in the binlog before `{statement}` at {at}, which happened before this task began"
+    )]
+    RowsBefore { table: TableName, at: Coordinate, statement: String },
+    #[error("table {table} is in the binlog, but the catalogue did not have it when this task began")]
+    Unknown { table: TableName },
+    #[error("table {table}: {reason}")]
+    Mismatch { table: TableName, reason: String },
+    #[error("`{statement}` may have changed rows of {} in statement format, without row events", list(.tables))]
+    StatementFormat {
+        /// Those that it names; it may have changed others.
+        tables: Vec<TableName>,
+        statement: String,
+    },
+    #[error("`{statement}` is not understood: it may have changed columns and rows of {}", list(.tables))]
+    Unclear { tables: Vec<TableName>, statement: String },
+    /// No error: whoever reads goes on once the load has done its part.
+    #[error("before `{statement}`, the full load of table {table} has to take a turn")]
+    Turn { table: TableName, statement: String, turn: Turn },
+    #[error("`{statement}` moves rows of table {table} without row events: behind it, {}", .rows.consequence())]
+    UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
+}
+
+pub(super) fn list(tables: &[TableName]) -> String {
+    match tables {
+        [] => "captured tables".to_owned(),
+        [table] => format!("table {table}"),
+        [first, others @ ..] => format!("table {first} and {} other tables", others.len()),
+    }
+}
+
+impl HistoryError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::RowsBefore { .. } => {
+                "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
+            }
+            HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
+            HistoryError::StatementFormat { .. } => {
+                "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::Unclear { .. } => {
+                "begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
+            HistoryError::UnloggedRows { .. } => {
+                "`incremental: {unlogged_rows: warn}` goes on and leaves the topic so; or begin again with a full load (move the state folder away)"
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The history as it is stored: an entry for each version, and which of them are needed no more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use tidegate_model::{Coordinate, Groundwork, Gtid, Position, Table, TableName, TableParts, Watermark};
+
+/// One entry of the history, as the checkpoint keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSchema {
+    pub table: TableName,
+    /// The event that made it. With a GTID it says where people can look, and nothing more.
+    pub since: Coordinate,
+    /// The transaction of that event. `None` on a server without GTIDs, of what the catalogue showed, and in checkpoints that
+    /// did not keep it.
+    #[serde(default)]
+    pub gtid: Option<Gtid>,
+    #[serde(deserialize_with = "state")]
+    pub state: SchemaState,
+}
+
+/// What is known of a table from some point on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaState {
+    Known {
+        parts: TableParts,
+        /// What the next statement builds on. `None` of what only a table map has told, and in checkpoints that did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        groundwork: Option<Groundwork>,
+        /// If it was read from the catalogue: what had been executed before.
+        #[serde(default, deserialize_with = "watermark_or_coordinate")]
+        shown_until: Option<Watermark>,
+        /// Rows have been decoded with it. A checkpoint that does not say so may have been written after some.
+        #[serde(default = "yes")]
+        is_used: bool,
+    },
+    /// A statement may have changed the columns; its first words, and what it has left of the table before, of which the next
+    /// one inherits what a table map does not say.
+    Changed {
+        by: String,
+        /// Where that was, if not at the entry's own place: others came behind it that did not say what the columns are either.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Coordinate>,
+        last_version: u32,
+        #[serde(default)]
+        kept: Option<TableParts>,
+        /// What the statement has made of it, if it was understood and so was what came before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        defined: Option<Defined>,
+    },
+    /// It was dropped, or has another name: of the next table of this name nothing is known.
+    Gone { last_version: u32 },
+    /// What a statement has made of a database: the entry's table has no name.
+    Database {
+        is_there: bool,
+        /// Of its tables that name none, unless it did not say.
+        charset: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collation: Option<Arc<str>>,
+    },
+}
+
+/// A definition that was read from statements: no table map has confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defined {
+    pub parts: TableParts,
+    pub groundwork: Groundwork,
+}
+
+impl Defined {
+    pub(super) fn of(table: &Table) -> Option<Defined> {
+        Some(Defined { parts: table.clone().into(), groundwork: table.groundwork()?.clone() })
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table::from(self.parts.clone()).with_groundwork(self.groundwork.clone())
+    }
+}
+
+impl SchemaState {
+    pub(super) fn known(table: &Table, shown_until: Option<Watermark>, is_used: bool) -> SchemaState {
+        let (parts, groundwork) = (TableParts::from(table.clone()), table.groundwork().cloned());
+        SchemaState::Known { parts, groundwork, shown_until, is_used }
+    }
+}
+
+/// Older checkpoints have a table that was dropped as one that changed.
+fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaState, D::Error> {
+    const DROPPED: [&str; 3] = ["DROP TABLE ", "DROP DATABASE ", "DROP SCHEMA "];
+    let is_drop = |by: &str| DROPPED.iter().any(|words| by.to_ascii_uppercase().starts_with(words));
+    Ok(match SchemaState::deserialize(deserializer)? {
+        SchemaState::Changed { by, last_version, .. } if is_drop(&by) => SchemaState::Gone { last_version },
+        state => state,
+    })
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A watermark, or the bare coordinate that older checkpoints have.
+fn watermark_or_coordinate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Watermark>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Watermark(Watermark),
+        Coordinate(Coordinate),
+    }
+    Ok(Option::<Stored>::deserialize(deserializer)?.map(|stored| match stored {
+        Stored::Watermark(watermark) => watermark,
+        Stored::Coordinate(coordinate) => Watermark::Coordinate(coordinate),
+    }))
+}
+
+impl StoredSchema {
+    /// A table as the catalogue shows it, of which what is known begins at `since`; `shown_until` is where the catalogue was read.
+    pub fn shown(table: &Table, since: &Coordinate, shown_until: Watermark) -> StoredSchema {
+        StoredSchema {
+            table: table.name().clone(),
+            since: since.clone(),
+            gtid: None,
+            state: SchemaState::known(table, Some(shown_until), false),
+        }
+    }
+
+    /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
+    pub(super) fn is_in_force(&self, position: &Position) -> bool {
+        match (&self.gtid, &position.gtids) {
+            (Some(gtid), Some(gtids)) => gtids.contains(gtid),
+            (_, None) => self.since <= position.coordinate,
+            // From a checkpoint without GTIDs in its entries. Its coordinate may be another server's; what holds from the entry
+            // on is safe before it: the columns are unknown, or table maps have their names.
+            (None, Some(_)) => true,
+        }
+    }
+
+    /// Whether it was found at the same place of history, and says the same.
+    fn is_same(&self, other: &StoredSchema) -> bool {
+        let same_place = match (&self.gtid, &other.gtid) {
+            (Some(gtid), Some(other)) => gtid == other,
+            (None, None) => self.since == other.since,
+            _ => false,
+        };
+        self.table == other.table && same_place && self.state == other.state
+    }
+}
+
+/// Adds an entry, unless an earlier run has found it already.
+pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
+    if !entries.iter().any(|known| known.is_same(&entry)) {
+        entries.push(entry);
+    }
+}
+
+/// Whether [`prune`] finds anything to drop or to forget in the entries of one table.
+pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
+    let is_shown = |entry: &StoredSchema| match &entry.state {
+        SchemaState::Known { shown_until, .. } => {
+            shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+        }
+        SchemaState::Changed { .. } | SchemaState::Gone { .. } | SchemaState::Database { .. } => false,
+    };
+    let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
+    // The first holds until one behind it does.
+    entries.iter().any(|entry| is_shown(entry) || is_gone(entry))
+        || entries.iter().skip(1).any(|entry| entry.is_in_force(position))
+}
+
+/// Drops what nobody who starts at `position` can need: entries, and until when the catalogue had shown everything. Gives back
+/// tables that are gone and of which nothing is left; `is_loaded` tells of those that must stay for the load.
+pub fn prune(
+    entries: &mut Vec<StoredSchema>,
+    position: &Position,
+    is_loaded: impl Fn(&TableName) -> bool,
+) -> Vec<TableName> {
+    let mut in_force: HashMap<&TableName, usize> = HashMap::new();
+    let mut superseded = vec![false; entries.len()];
+    // Entries stand in the order in which they came to be.
+    for (index, entry) in entries.iter().enumerate() {
+        match in_force.get_mut(&entry.table) {
+            Some(before) if entry.is_in_force(position) => {
+                superseded[*before] = true;
+                *before = index;
+            }
+            Some(_) => {}
+            // The first.
+            None => _ = in_force.insert(&entry.table, index),
+        }
+    }
+    let mut superseded = superseded.into_iter();
+    entries.retain(|_| superseded.next() == Some(false));
+    let mut left: HashMap<&TableName, u32> = HashMap::new();
+    entries.iter().for_each(|entry| *left.entry(&entry.table).or_default() += 1);
+    let is_gone = |entry: &&StoredSchema| {
+        matches!(entry.state, SchemaState::Gone { .. })
+            && left[&entry.table] == 1
+            && entry.is_in_force(position)
+            && !is_loaded(&entry.table)
+    };
+    let gone: BTreeSet<TableName> = entries.iter().filter(is_gone).map(|entry| entry.table.clone()).collect();
+    entries.retain(|entry| !gone.contains(&entry.table));
+    for entry in entries {
+        if let SchemaState::Known { shown_until, .. } = &mut entry.state
+            && shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+        {
+            *shown_until = None;
+        }
+    }
+    gone.into_iter().collect()
+}
+
+/// Whether everything up to the watermark has been read.
+pub(crate) fn is_behind(position: &Position, watermark: &Watermark) -> bool {
+    match (watermark, &position.gtids) {
+        (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
+        (Watermark::Coordinate(coordinate), None) => *coordinate <= position.coordinate,
+        // Of another kind: from a checkpoint that kept coordinates only.
+        _ => true,
+    }
+}

@@ -1,0 +1,502 @@
+//! From counts to a report: looks once a second, and remembers a quarter of an hour.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::lag::{Counts, Lag};
+use super::problems::Problems;
+use super::report::{FullLoad, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, Total, VERSION};
+use crate::checkpoint::Tracker;
+use tidegate_model::status::source::now_us;
+use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
+use tidegate_model::{Position, Stop, TableName};
+use tidegate_sink::Topics;
+
+/// Between two looks.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+/// What charts show.
+const HISTORY: Duration = Duration::from_secs(15 * 60);
+/// Rates are those of so many looks: steady enough to be read, and soon true.
+const RATE_LOOKS: usize = 5;
+/// A reader that waits for more of the time than this is not what the others wait for.
+const WAITS: f64 = 0.5;
+/// A stage that is busy for more of the time than this cannot do more.
+const BUSY: f64 = 0.8;
+/// How much a look counts in the rate of a table.
+const TABLE_WEIGHT: f64 = 0.2;
+
+/// Looks at a task, and tells.
+pub struct Monitor {
+    task: String,
+    started_ms: u64,
+    status: Arc<Status>,
+    stop: Stop,
+    problems: Problems,
+    /// Known once the task has started.
+    parts: OnceLock<Parts>,
+    seen: Mutex<Seen>,
+    /// Counts looks, for those who want to hear of each.
+    looks: watch::Sender<u64>,
+}
+
+/// What tells of itself when it is asked.
+pub struct Parts {
+    pub tracker: Arc<Tracker>,
+    pub topics: Arc<dyn Topics>,
+}
+
+#[derive(Default)]
+struct Seen {
+    looks: VecDeque<Look>,
+    lag: Lag,
+    /// Rows and rows per second of the tables that are being loaded.
+    tables: HashMap<TableName, (u64, f64)>,
+    position: Option<Position>,
+}
+
+/// Counts at a moment.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    time_ms: u64,
+    stages: [Count; 4],
+    waiting: Duration,
+    idle: Duration,
+    delay: Option<Duration>,
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    windows: u64,
+    rows: u64,
+    bytes: u64,
+    busy: Duration,
+}
+
+const STAGES: [&str; 4] = ["read", "encode", "send", "deliver"];
+const READ: usize = 0;
+const ENCODE: usize = 1;
+const SEND: usize = 2;
+const DELIVER: usize = 3;
+
+impl Monitor {
+    pub fn new(task: &str, status: Arc<Status>, stop: Stop, problems: Problems) -> Arc<Monitor> {
+        let monitor = Monitor {
+            task: task.to_owned(),
+            started_ms: now_us() / 1000,
+            status,
+            stop,
+            problems,
+            parts: OnceLock::new(),
+            seen: Mutex::default(),
+            looks: watch::Sender::new(0),
+        };
+        monitor.look();
+        Arc::new(monitor)
+    }
+
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// What tells the task to pause.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// The task has started with these.
+    pub fn started_with(&self, parts: Parts) {
+        // A task starts once.
+        let _ = self.parts.set(parts);
+    }
+
+    /// Looks once a second for as long as the runtime lives.
+    pub fn run(self: &Arc<Monitor>, runtime: &tokio::runtime::Handle) {
+        let monitor = self.clone();
+        runtime.spawn(async move {
+            let mut ticks = tokio::time::interval(INTERVAL);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                monitor.look();
+            }
+        });
+    }
+
+    /// Hears of each look.
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.looks.subscribe()
+    }
+
+    fn look(&self) {
+        let position = self.parts.get().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.position.clone()));
+        let mut seen = self.lock();
+        let mut look = self.counts();
+        let counts = Counts {
+            windows_read: look.stages[READ].windows,
+            windows_delivered: look.stages[DELIVER].windows,
+            messages: look.stages[DELIVER].rows,
+            is_away: self.status.retries().contains_key(status::SOURCE),
+        };
+        seen.lag.judge(&self.status.following, position.as_ref(), counts);
+        seen.position = position;
+        look.delay = seen
+            .lag
+            .delay()
+            .filter(|_| matches!(self.status.phase(), status::Phase::Incremental | status::Phase::Paused));
+        seen.looks.push_back(look);
+        while seen.looks.front().is_some_and(|first| look.at.duration_since(first.at) > HISTORY) {
+            seen.looks.pop_front();
+        }
+        if self.status.phase() == status::Phase::FullLoad {
+            seen.tables = rates(&seen.tables, &self.status.tables());
+        }
+        drop(seen);
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    fn counts(&self) -> Look {
+        let stages = &self.status.stages;
+        let count = |stage: &stages::Stage| Count {
+            windows: stage.windows(),
+            rows: stage.rows(),
+            bytes: stage.bytes(),
+            busy: stage.busy.total(),
+        };
+        // From the end on, so that no stage has let out more than has come in.
+        let [deliver, send, encode, read] = [&stages.deliver, &stages.send, &stages.encode, &stages.read].map(count);
+        Look {
+            at: Instant::now(),
+            time_ms: now_us() / 1000,
+            stages: [read, encode, send, deliver],
+            waiting: stages.waiting.total(),
+            idle: stages.idle.total(),
+            delay: None,
+        }
+    }
+
+    /// One point for each look of the last quarter of an hour, the oldest first.
+    pub fn history(&self) -> Vec<Point> {
+        let seen = self.lock();
+        let mut before: Option<&Look> = None;
+        let point = |look| {
+            let before = before.replace(look)?;
+            let seconds = look.at.duration_since(before.at).as_secs_f64().max(1e-3);
+            let [now, then] = [look, before].map(|look: &Look| look.stages[DELIVER]);
+            Some(Point {
+                time_ms: look.time_ms,
+                delay_ms: look.delay.map(|delay| delay.as_millis() as u64),
+                messages_per_s: (now.rows - then.rows) as f64 / seconds,
+                bytes_per_s: (now.bytes - then.bytes) as f64 / seconds,
+            })
+        };
+        seen.looks.iter().filter_map(point).collect()
+    }
+
+    pub fn report(&self) -> Report {
+        let phase = self.status.phase();
+        let tables = self.status.tables();
+        let seen = self.lock();
+        let total = self.total(&seen);
+        let pace = self.pace(phase, &seen.lag);
+        let (stages, bottleneck) = self.stages(&seen, phase, pace);
+        let is_followed = phase == status::Phase::Incremental || seen.lag.delay().is_some();
+        let extent = self.status.following.extent();
+        Report {
+            version: VERSION,
+            task: self.task.clone(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            time_ms: now_us() / 1000,
+            started_ms: self.started_ms,
+            phase: match phase {
+                status::Phase::Starting { .. } => Phase::Starting,
+                status::Phase::FullLoad => Phase::FullLoad,
+                status::Phase::Incremental => Phase::Incremental,
+                status::Phase::Paused => Phase::Paused,
+                status::Phase::Draining => Phase::Draining,
+            },
+            pace,
+            awaits: match phase {
+                status::Phase::Starting { awaits } => Some(awaits.to_owned()),
+                _ => None,
+            },
+            total,
+            full_load: (!tables.is_empty()).then(|| full_load(&tables, &seen.tables)),
+            incremental: is_followed.then(|| seen.lag.incremental(extent.as_ref(), seen.position.as_ref())),
+            stages,
+            bottleneck,
+            retries: self.retries(),
+            problems: self.problems.list(),
+            memory: self.memory(),
+        }
+    }
+
+    fn total(&self, seen: &Seen) -> Total {
+        let (read, deliver) = (&self.status.stages.read, &self.status.stages.deliver);
+        let (now, then, seconds) = span(&seen.looks);
+        let rate = |now: u64, then: u64| (now - then) as f64 / seconds;
+        Total {
+            changes: read.rows(),
+            messages: deliver.rows(),
+            bytes: deliver.bytes(),
+            changes_per_s: rate(now.stages[READ].rows, then.stages[READ].rows),
+            messages_per_s: rate(now.stages[DELIVER].rows, then.stages[DELIVER].rows),
+            bytes_per_s: rate(now.stages[DELIVER].bytes, then.stages[DELIVER].bytes),
+            quiet_ms: seen.lag.quiet().map(|quiet| quiet.as_millis() as u64),
+        }
+    }
+
+    fn pace(&self, phase: status::Phase, lag: &Lag) -> Pace {
+        match phase {
+            status::Phase::Starting { .. } => Pace::Starting,
+            status::Phase::FullLoad if lag.is_stuck(true) => Pace::Stuck,
+            status::Phase::FullLoad => Pace::Loading,
+            status::Phase::Paused => Pace::Paused,
+            status::Phase::Draining if lag.is_stuck(true) => Pace::Stuck,
+            status::Phase::Draining => Pace::Current,
+            status::Phase::Incremental => lag.pace(),
+        }
+    }
+
+    fn stages(&self, seen: &Seen, phase: status::Phase, pace: Pace) -> (Vec<Stage>, Option<String>) {
+        let (now, then, seconds) = span(&seen.looks);
+        let counts = &self.status.stages;
+        let places =
+            |places: &std::sync::atomic::AtomicUsize| places.load(std::sync::atomic::Ordering::Relaxed).max(1) as f64;
+        let readers = if phase == status::Phase::FullLoad { places(&counts.readers) } else { 1.0 };
+        let share = |now: Duration, then: Duration, threads: f64| {
+            (now.saturating_sub(then).as_secs_f64() / (seconds * threads)).clamp(0.0, 1.0)
+        };
+        let waits = share(now.waiting, then.waiting, readers);
+        let idles = share(now.idle, then.idle, 1.0);
+        let memory = self.memory();
+        let list: Vec<Stage> = (READ..=DELIVER)
+            .map(|stage| {
+                let (count, before) = (now.stages[stage], then.stages[stage]);
+                let inside = stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows - count.windows);
+                let busy = |threads| share(count.busy, before.busy, threads);
+                let (busy, fill) = match stage {
+                    READ => ((1.0 - waits - idles).max(0.0), 0.0),
+                    ENCODE => (busy(places(&counts.encode_threads)), inside as f64 / places(&counts.encode.capacity)),
+                    SEND => (busy(1.0), inside as f64 / places(&counts.send.capacity)),
+                    _ => (busy(1.0), memory.used_bytes as f64 / memory.room_bytes.max(1) as f64),
+                };
+                Stage {
+                    stage: STAGES[stage].to_owned(),
+                    per_s: (count.rows - before.rows) as f64 / seconds,
+                    bytes_per_s: (count.bytes - before.bytes) as f64 / seconds,
+                    busy: if phase_reads(phase) { busy } else { 0.0 },
+                    fill: fill.clamp(0.0, 1.0),
+                    windows: inside,
+                }
+            })
+            .collect();
+        let has_work = matches!(pace, Pace::Loading | Pace::Behind | Pace::Stuck);
+        let bottleneck = match () {
+            () if !phase_reads(phase) => None,
+            () if waits > WAITS && list[ENCODE].busy > BUSY => Some(ENCODE),
+            () if waits > WAITS && list[SEND].busy > BUSY => Some(SEND),
+            () if waits > WAITS => Some(DELIVER),
+            () if has_work => Some(READ),
+            () => None,
+        };
+        (list, bottleneck.map(|stage| STAGES[stage].to_owned()))
+    }
+
+    fn retries(&self) -> Vec<Retry> {
+        let mut retries = self.status.retries();
+        if let Some(Parts { tracker, topics }) = self.parts.get() {
+            retries.extend(topics.outage().map(|outage| (status::SINK, outage)));
+            retries.extend(tracker.outage().map(|outage| (status::STATE, outage)));
+        }
+        let (now, now_ms) = (Instant::now(), now_us() / 1000);
+        let retry = |(of, retrying): (&str, Retrying)| Retry {
+            of: of.to_owned(),
+            reason: retrying.reason,
+            hint: retrying.hint,
+            attempts: retrying.attempts,
+            since_ms: now_ms.saturating_sub(now.saturating_duration_since(retrying.since).as_millis() as u64),
+            next_try_ms: now_ms + retrying.next_try.saturating_duration_since(now).as_millis() as u64,
+            seconds_left: retrying.until.saturating_duration_since(now).as_secs(),
+        };
+        retries.into_iter().map(retry).collect()
+    }
+
+    fn memory(&self) -> Memory {
+        let memory = &self.status.memory;
+        let load = |bytes: &std::sync::atomic::AtomicUsize| bytes.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        Memory {
+            used_bytes: load(&memory.used),
+            room_bytes: load(&memory.room),
+            budget_bytes: memory.budget.load(std::sync::atomic::Ordering::Relaxed),
+            resident_bytes: resident_bytes(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn phase_reads(phase: status::Phase) -> bool {
+    matches!(phase, status::Phase::FullLoad | status::Phase::Incremental)
+}
+
+/// The last look, the one that rates are counted from, and the seconds between them.
+fn span(looks: &VecDeque<Look>) -> (&Look, &Look, f64) {
+    let last = looks.back().expect("a monitor looks when it is made");
+    let first = &looks[looks.len().saturating_sub(RATE_LOOKS + 1)];
+    (last, first, last.at.duration_since(first.at).as_secs_f64().max(1e-3))
+}
+
+fn rates(before: &HashMap<TableName, (u64, f64)>, tables: &[TableProgress]) -> HashMap<TableName, (u64, f64)> {
+    let loading = tables.iter().filter(|table| table.rows > 0 && !table.done);
+    let rate = |table: &TableProgress| {
+        let rate = match before.get(&table.table) {
+            Some((rows, rate)) => {
+                let now = table.rows.saturating_sub(*rows) as f64 / INTERVAL.as_secs_f64();
+                rate + TABLE_WEIGHT * (now - rate)
+            }
+            None => 0.0,
+        };
+        (table.table.clone(), (table.rows, rate))
+    };
+    loading.map(rate).collect()
+}
+
+fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -> FullLoad {
+    let left = |table: &TableProgress| match table.done {
+        true => 0,
+        false => table.estimated_rows.saturating_sub(table.rows),
+    };
+    let seconds = |rows: u64, rate: f64| (rate >= 1.0 && rows > 0).then(|| (rows as f64 / rate) as u64);
+    let rate_of =
+        |table: &TableProgress| rates.get(&table.table).filter(|_| !table.done).map_or(0.0, |(_, rate)| *rate);
+    let mut listed: Vec<&TableProgress> = tables.iter().collect();
+    listed.sort_by_key(|table| (table.done, table.rows == 0));
+    FullLoad {
+        tables_done: tables.iter().filter(|table| table.done).count(),
+        tables_total: tables.len(),
+        rows: tables.iter().map(|table| table.rows).sum(),
+        estimated_rows: tables
+            .iter()
+            .map(|table| if table.done { table.rows } else { table.estimated_rows.max(table.rows) })
+            .sum(),
+        seconds_left: seconds(tables.iter().map(left).sum(), tables.iter().map(rate_of).sum()),
+        tables: listed
+            .into_iter()
+            .take(TABLES_MAX)
+            .map(|table| Table {
+                table: table.table.to_string(),
+                rows: table.rows,
+                estimated_rows: table.estimated_rows,
+                done: table.done,
+                rows_per_s: rate_of(table),
+                seconds_left: seconds(left(table), rate_of(table)),
+            })
+            .collect(),
+    }
+}
+
+/// Memory of this process that is in use now.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages: u64 = pages.and_then(|text| text.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
+    // SAFETY: asks for a number.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages * u64::try_from(page_bytes).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    fn monitor() -> Arc<Monitor> {
+        let status = Arc::new(Status::default());
+        status.stages.encode_threads.store(2, Relaxed);
+        Monitor::new("shop", status, Stop::default(), Problems::default())
+    }
+
+    fn progress(table: &str, rows: u64, estimated_rows: u64, done: bool) -> TableProgress {
+        TableProgress { table: TableName::new("shop", table), rows, estimated_rows, chunks_left: None, done }
+    }
+
+    #[test]
+    fn a_report_is_the_same_behind_json() {
+        let monitor = monitor();
+        monitor.status.set_tables(vec![progress("a", 5, 10, false)]);
+        let report = monitor.report();
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert_eq!((report.version, report.phase, report.pace), (1, Phase::Starting, Pace::Starting));
+    }
+
+    #[test]
+    fn tables_that_are_loaded_come_first_and_all_are_counted() {
+        let monitor = monitor();
+        monitor.status.set_phase(status::Phase::FullLoad);
+        let mut tables =
+            vec![progress("done", 7, 5, true), progress("waits", 0, 9, false), progress("loads", 1000, 5000, false)];
+        monitor.status.set_tables(tables.clone());
+        monitor.look();
+        tables[2].rows = 3000;
+        monitor.status.set_tables(tables.clone());
+        monitor.look();
+        let load = monitor.report().full_load.unwrap();
+        assert_eq!(
+            load.tables.iter().map(|table| table.table.as_str()).collect::<Vec<_>>(),
+            ["shop.loads", "shop.waits", "shop.done"]
+        );
+        assert_eq!((load.tables_done, load.tables_total, load.rows, load.estimated_rows), (1, 3, 3007, 5016));
+        assert!(load.tables[0].rows_per_s > 0.0 && load.tables[0].seconds_left.is_some(), "{load:?}");
+        let many = (0..TABLES_MAX + 9).map(|number| progress(&number.to_string(), 0, 1, false));
+        monitor.status.set_tables(many.collect());
+        let load = monitor.report().full_load.unwrap();
+        assert_eq!((load.tables.len(), load.tables_total), (TABLES_MAX, TABLES_MAX + 9));
+    }
+
+    #[test]
+    fn the_bottleneck_is_who_is_busy_while_readers_wait() {
+        let look = |second: u64, waiting: u64, encode: u64, send: u64| {
+            let count = |busy: u64| Count { windows: 1, rows: second, bytes: 0, busy: Duration::from_secs(busy) };
+            Look {
+                at: Instant::now() + Duration::from_secs(second),
+                time_ms: 0,
+                stages: [count(0), count(encode), count(send), count(second)],
+                waiting: Duration::from_secs(waiting),
+                idle: Duration::ZERO,
+                delay: None,
+            }
+        };
+        let of = |waiting, encode, send| {
+            let monitor = monitor();
+            let seen = Seen { looks: [look(0, 0, 0, 0), look(10, waiting, encode, send)].into(), ..Seen::default() };
+            monitor.stages(&seen, status::Phase::FullLoad, Pace::Loading).1
+        };
+        // Two cores encode: 20 s in 10 s.
+        assert_eq!(of(9, 19, 3).as_deref(), Some("encode"));
+        assert_eq!(of(9, 5, 9).as_deref(), Some("send"));
+        assert_eq!(of(9, 5, 3).as_deref(), Some("deliver"));
+        assert_eq!(of(1, 5, 3).as_deref(), Some("read"));
+    }
+
+    #[test]
+    fn who_retries_is_named_until_it_has_recovered() {
+        let monitor = monitor();
+        let mut retry = tidegate_model::retry::Retry::new(Duration::from_secs(60));
+        let pause = retry.next_pause().unwrap();
+        for _ in 0..2 {
+            monitor.status.retrying(status::SOURCE, "gone".into(), Some("look".into()), pause, &retry);
+        }
+        let [retry] = &monitor.report().retries[..] else { panic!("one is away") };
+        assert_eq!((retry.of.as_str(), retry.reason.as_str(), retry.attempts), ("source", "gone", 2));
+        assert!((50..=60).contains(&retry.seconds_left) && retry.next_try_ms >= retry.since_ms);
+        monitor.status.recovered(status::SOURCE);
+        assert!(monitor.report().retries.is_empty());
+    }
+}

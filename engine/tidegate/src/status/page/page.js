@@ -1,0 +1,291 @@
+// Shows what /events tells. Text goes in as text, never as HTML: names of tables are not ours.
+"use strict";
+
+const SPAN_MS = 15 * 60 * 1000;
+// A report comes every second; without any for so long, the numbers on the page are old.
+const SILENCE_MS = 5000;
+const $ = (id) => document.getElementById(id);
+
+let points = [];
+let last = null;
+let heardAt = 0;
+
+// --- words ---
+
+function count(number) {
+  if (number < 10_000) return String(Math.round(number));
+  if (number < 1e6) return Math.floor(number / 1e3) + " K";
+  return number < 1e9 ? (number / 1e6).toFixed(1) + " M" : (number / 1e9).toFixed(2) + " G";
+}
+
+function bytes(number) {
+  if (number < 1e3) return Math.round(number) + " B";
+  if (number < 1e6) return (number / 1e3).toFixed(1) + " KB";
+  return number < 1e9 ? (number / 1e6).toFixed(1) + " MB" : (number / 1e9).toFixed(2) + " GB";
+}
+
+function duration(ms) {
+  const s = ms / 1000;
+  if (s < 1) return Math.round(ms) + " ms";
+  if (s < 120) return (s < 10 ? s.toFixed(1) : Math.round(s)) + " s";
+  if (s < 7200) return Math.floor(s / 60) + " min";
+  return s < 172_800 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86_400) + " days";
+}
+
+const percent = (share) => Math.round(100 * share) + " %";
+const time = (ms) => new Date(ms).toLocaleTimeString();
+
+// --- small parts ---
+
+function text(id, value) {
+  const element = $(id);
+  // Screen readers speak what changes, and only that.
+  if (element.textContent !== value) element.textContent = value;
+}
+
+function make(tag, content, className) {
+  const element = document.createElement(tag);
+  if (content !== undefined) element.textContent = content;
+  if (className) element.className = className;
+  return element;
+}
+
+function bar(share, label) {
+  const element = document.createElement("progress");
+  element.max = 1;
+  element.value = Math.min(1, share);
+  element.setAttribute("aria-label", label);
+  return element;
+}
+
+// --- charts ---
+
+// One line over the last quarter of an hour. Where nothing is known the line is broken.
+function chart(name, value, unit, least) {
+  const [width, height, foot] = [600, 140, 18];
+  const svg = $("chart-" + name);
+  const end = points.length ? points[points.length - 1].time_ms : Date.now();
+  const known = points.filter((point) => value(point) !== null);
+  const top = scaleTop(Math.max(least, ...known.map(value)));
+  const x = (point) => width * (1 - (end - point.time_ms) / SPAN_MS);
+  const y = (number) => height - foot - (height - foot - 12) * (number / top);
+  let curve = "", area = "", from = null;
+  points.forEach((point, index) => {
+    const number = value(point);
+    if (number === null) { from = null; return; }
+    const at = x(point).toFixed(1) + " " + y(number).toFixed(1);
+    curve += (from === null ? "M" : "L") + at;
+    if (from === null) { from = x(point); area += "M" + from.toFixed(1) + " " + (height - foot) + "L" + at; } else area += "L" + at;
+    const next = points[index + 1];
+    if (!next || value(next) === null) area += "L" + x(point).toFixed(1) + " " + (height - foot) + "Z";
+  });
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  const parts = [[0, "0"], [top / 2, unit(top / 2)], [top, unit(top)]].flatMap(([number, label]) => [
+    shape("line", { class: "grid", x1: 0, x2: width, y1: y(number), y2: y(number) }),
+    label_at(4, y(number) - 3, label, svg),
+  ]);
+  parts.push(shape("path", { class: "area", d: area }), shape("path", { class: "curve", d: curve }));
+  parts.push(label_at(4, height - 3, "15 min ago", svg), label_at(width - 4, height - 3, "now", svg, "end"));
+  svg.replaceChildren(...parts);
+  const now = known.length && known[known.length - 1] === points[points.length - 1] ? unit(value(known[known.length - 1])) : "–";
+  text("chart-" + name + "-now", now);
+  const most = known.length ? unit(Math.max(...known.map(value))) : "nothing yet";
+  svg.setAttribute("aria-label", `${name === "delay" ? "Delay" : "Messages per second"}, last 15 minutes: now ${now}, at most ${most}`);
+}
+
+function scaleTop(most) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 5, 10].find((step) => step * power >= most) * power;
+}
+
+function shape(tag, attributes, content) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (content !== undefined) element.textContent = content;
+  return element;
+}
+
+// The drawing is stretched to the width of its place; letters are not.
+function label_at(x, y, content, svg, anchor = "start") {
+  const box = svg.getBoundingClientRect();
+  const stretch = box.width && box.height ? (600 / box.width) / (140 / box.height) : 1;
+  return shape("text", { transform: `translate(${x} ${y}) scale(${stretch} 1)`, "text-anchor": anchor }, content);
+}
+
+// --- the page ---
+
+const WORDS = {
+  starting: "starting", loading: "loading", idle: "idle, caught up", current: "up to date", behind: "behind", stuck: "stuck",
+  paused: "paused",
+};
+const PHASES = ["starting", "full_load", "incremental"];
+const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
+const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers" };
+
+function says(report) {
+  if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
+  if (report.phase === "paused") return report.stages.some((stage) => stage.windows > 0) ? "what was read is delivered" : "nothing is read; the place is kept";
+  if (report.phase === "draining") return "told to stop: what was read is delivered first";
+  if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
+  if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
+  return report.bottleneck ? "what takes most of the time: " + SLOW[report.bottleneck] : "";
+}
+
+function show(report) {
+  const { total, memory, incremental, full_load: load } = report;
+  document.title = `${report.task}: ${WORDS[report.pace]}`;
+  text("task", report.task);
+  text("pace", report.phase === "draining" ? "stopping" : WORDS[report.pace]);
+  $("pace").className = "pace " + report.pace;
+  text("says", says(report));
+
+  const isPaused = report.phase === "paused";
+  $("pause").hidden = report.phase === "draining" || report.phase === "starting";
+  text("pause", isPaused ? "Go on" : "Pause");
+  if (last && last.phase !== report.phase) text("answer", "");
+  const phase = report.phase === "draining" || isPaused ? (incremental ? "incremental" : "full_load") : report.phase;
+  PHASES.forEach((name, index) => {
+    const now = PHASES.indexOf(phase);
+    $("phase-" + name).className = index < now ? "done" : index === now ? "now" : "";
+    if (index === now) $("phase-" + name).setAttribute("aria-current", "step");
+    else $("phase-" + name).removeAttribute("aria-current");
+  });
+  text("starting-note", report.phase === "starting" ? report.awaits || "" : time(report.started_ms));
+  const left = load && phase === "full_load" && load.seconds_left !== null ? `, about ${duration(1000 * load.seconds_left)} left` : "";
+  text("full_load-note", load ? `${load.tables_done} of ${load.tables_total} tables, ${count(load.rows)} rows${left}` : "");
+  text("incremental-note", incremental && incremental.position ? `${incremental.position.file}:${incremental.position.offset}` : "");
+
+  const delay = incremental ? incremental.delay_ms ?? incremental.delay_by_our_clock_ms : null;
+  text("delay", delay === null ? "–" : delay === 0 ? "none" : duration(delay));
+  text("behind", incremental && incremental.bytes_behind !== null ? bytes(incremental.bytes_behind) : "–");
+  text("messages", count(total.messages));
+  text("rate", count(total.messages_per_s));
+  text("bytes", bytes(total.bytes_per_s));
+  text("memory", bytes(memory.used_bytes));
+  text("memory-of", ", of " + bytes(memory.budget_bytes));
+
+  // Open while it matters, and whoever opens or closes it afterwards has the say.
+  if (last === null || last.phase !== report.phase) $("load-details").open = report.phase === "full_load";
+  stages(report);
+  tables(load, report.phase === "full_load");
+  notes("retries", report.retries, (retry) => {
+    const ms = report.time_ms;
+    const item = make("li", `the ${retry.of}: ${retry.reason}`);
+    const next = retry.next_try_ms > ms ? `next try in ${duration(retry.next_try_ms - ms)}, ` : "";
+    item.append(make("small", `away for ${duration(ms - retry.since_ms)}, ${next}${duration(1000 * retry.seconds_left)} until the task gives up`));
+    if (retry.hint) item.append(make("small", "What to do: " + retry.hint));
+    return item;
+  });
+  $("away").hidden = report.retries.length === 0;
+  notes("problems", report.problems.slice().reverse(), (problem) => {
+    const item = make("li", problem.message, problem.level);
+    item.append(make("small", `${problem.level}, ${time(problem.time_ms)}${problem.count > 1 ? `, ${problem.count} times` : ""}`));
+    if (problem.hint) item.append(make("small", "What to do: " + problem.hint));
+    return item;
+  });
+  $("no-problems").hidden = report.problems.length > 0;
+  details(report);
+  text("program", `tidegate ${report.program}, process ${report.process}`);
+}
+
+function stages(report) {
+  $("stages").replaceChildren(...report.stages.map((stage) => {
+    const isIt = report.bottleneck === stage.stage;
+    const item = make("li", undefined, isIt ? "bottleneck" : "");
+    item.append(make("h3", STAGES[stage.stage]));
+    item.append(make("p", `${count(stage.per_s)}/s, ${bytes(stage.bytes_per_s)}/s`));
+    item.append(make("label", `busy ${percent(stage.busy)}`), bar(stage.busy, `${stage.stage} is busy`));
+    if (stage.stage !== "read") item.append(make("label", `${stage.stage === "deliver" ? "memory" : "queue"} ${percent(stage.fill)} full`), bar(stage.fill, `${stage.stage} is full`));
+    if (isIt) item.append(make("p", "the others wait for it", "verdict"));
+    return item;
+  }));
+}
+
+function tables(load, isLoading) {
+  $("load").hidden = !load;
+  if (!load) return;
+  $("tables").replaceChildren(...load.tables.map((table) => {
+    const row = make("tr");
+    const name = make("th", table.table);
+    name.scope = "row";
+    const all = Math.max(table.rows, table.estimated_rows, 1);
+    const progress = make("td");
+    progress.append(bar(table.done ? 1 : table.rows / all, `${table.table} is loaded`));
+    const ended = table.done ? "done" : table.seconds_left !== null ? duration(1000 * table.seconds_left) : "";
+    row.append(name, progress, make("td", table.done ? count(table.rows) : `${count(table.rows)} of ~${count(all)}`, "number"),
+      make("td", isLoading && !table.done ? count(table.rows_per_s) : "", "number"), make("td", ended, "number"));
+    return row;
+  }));
+  const more = load.tables_total - load.tables.length;
+  text("more-tables", more > 0 ? `and ${more} more` : "");
+}
+
+function notes(id, list, item) {
+  const made = list.map(item);
+  // Left alone if nothing has changed, so that nobody loses a selection.
+  const element = $(id);
+  if (made.map((one) => one.textContent).join() !== [...element.children].map((one) => one.textContent).join()) element.replaceChildren(...made);
+}
+
+function details(report) {
+  const { incremental, memory } = report;
+  const list = [["Started", new Date(report.started_ms).toLocaleString()], ["Memory of the process", bytes(memory.resident_bytes)]];
+  if (incremental) {
+    const { position, purge, clock_ahead_ms: ahead } = incremental;
+    if (position) list.push(["Position", `${position.file}:${position.offset}`]);
+    if (position && position.gtids) list.push(["Executed GTIDs", position.gtids]);
+    if (purge) list.push(["Binlog kept before it", bytes(purge.bytes)]);
+    if (purge && purge.seconds !== null) list.push(["What comes next may be purged in", duration(1000 * purge.seconds)]);
+    if (ahead !== null) list.push(["The source's clock", Math.abs(ahead) < 1000 ? "as ours" : `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} ours`]);
+  }
+  const made = list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]);
+  const element = $("details");
+  if (made.map((one) => one.textContent).join() !== [...element.children].map((one) => one.textContent).join()) element.replaceChildren(...made);
+}
+
+function take(report) {
+  heardAt = Date.now();
+  const { incremental } = report;
+  // Another process counts anew.
+  if (last && last.process === report.process && report.time_ms > last.time_ms) {
+    const seconds = (report.time_ms - last.time_ms) / 1000;
+    points.push({
+      time_ms: report.time_ms,
+      delay_ms: incremental ? incremental.delay_ms ?? incremental.delay_by_our_clock_ms : null,
+      messages_per_s: (report.total.messages - last.total.messages) / seconds,
+    });
+    points = points.filter((point) => point.time_ms > report.time_ms - SPAN_MS);
+  }
+  show(report);
+  last = report;
+  draw();
+}
+
+function draw() {
+  chart("delay", (point) => point.delay_ms, (ms) => (ms === 0 ? "none" : duration(ms)), 1000);
+  chart("rate", (point) => point.messages_per_s, count, 10);
+}
+
+async function start() {
+  const history = await fetch("/history");
+  points = history.ok ? await history.json() : [];
+  const events = new EventSource("/events");
+  events.onmessage = (event) => take(JSON.parse(event.data));
+  setInterval(() => {
+    if (Date.now() - heardAt < SILENCE_MS) return;
+    text("pace", "no answer");
+    $("pace").className = "pace lost";
+    $("pause").hidden = true;
+    text("says", last ? `the task has not answered since ${time(heardAt)}: it has ended, or cannot be reached` : "the task does not answer");
+  }, 1000);
+}
+
+$("pause").addEventListener("click", async () => {
+  const path = last && last.phase === "paused" ? "/resume" : "/pause";
+  // The header shows that this page means it, and no other one.
+  const answer = await fetch(path, { method: "POST", headers: { "X-Tidegate": "page" } }).then((told) => told.text(), String);
+  text("answer", answer.trim());
+});
+addEventListener("resize", draw);
+start().catch(() => { heardAt = 0; });

@@ -1,0 +1,195 @@
+//! What is told of a running task: one value, which the terminal, `/status`, the page and the metrics show.
+//!
+//! As JSON it has a [version](VERSION), which grows when a field changes its meaning or goes; new fields may come at any time. Times are
+//! milliseconds since 1970, by the clock of this machine. Neither secrets nor values of rows are in it.
+
+use serde::{Deserialize, Serialize};
+
+/// Of the JSON.
+pub const VERSION: u32 = 1;
+
+/// At most so many tables are listed, those that are loaded first; all are counted.
+pub const TABLES_MAX: usize = 500;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    pub task: String,
+    /// Of this program.
+    pub program: String,
+    pub process: u32,
+    pub time_ms: u64,
+    pub started_ms: u64,
+    pub phase: Phase,
+    pub pace: Pace,
+    /// While the task starts: what it waits for.
+    pub awaits: Option<String>,
+    pub total: Total,
+    pub full_load: Option<FullLoad>,
+    pub incremental: Option<Incremental>,
+    pub stages: Vec<Stage>,
+    /// The stage for which all others wait.
+    pub bottleneck: Option<String>,
+    pub retries: Vec<Retry>,
+    /// Warnings and errors of the log, the newest last.
+    pub problems: Vec<Problem>,
+    pub memory: Memory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Starting,
+    FullLoad,
+    Incremental,
+    /// Told to pause: what was read is delivered, and nothing is read.
+    Paused,
+    /// Told to stop: what was read is delivered.
+    Draining,
+}
+
+/// How it goes, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Nothing is known yet.
+    Starting,
+    /// Rows of the full load arrive.
+    Loading,
+    /// All that the source has is delivered, and nothing comes.
+    Idle,
+    /// Changes come, and are delivered at once.
+    Current,
+    /// Changes are delivered, later than they should.
+    Behind,
+    /// Something is to be delivered, and nothing has been for a while.
+    Stuck,
+    /// Somebody wants it so.
+    Paused,
+}
+
+/// Of this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    /// Rows of the full load, and changes: an update is one.
+    pub changes: u64,
+    /// Acknowledged by the brokers.
+    pub messages: u64,
+    pub bytes: u64,
+    pub changes_per_s: f64,
+    pub messages_per_s: f64,
+    pub bytes_per_s: f64,
+    /// Since the last message was acknowledged; `None` if none was.
+    pub quiet_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FullLoad {
+    pub tables_done: usize,
+    pub tables_total: usize,
+    pub rows: u64,
+    /// By the server's statistics, which may be off by half.
+    pub estimated_rows: u64,
+    pub seconds_left: Option<u64>,
+    /// At most [`TABLES_MAX`].
+    pub tables: Vec<Table>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    pub table: String,
+    pub rows: u64,
+    pub estimated_rows: u64,
+    pub done: bool,
+    pub rows_per_s: f64,
+    pub seconds_left: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// From where a restart would go on.
+    pub position: Option<Position>,
+    /// How old the oldest change is that is not delivered, by the source's clock. 0: all is. `None`: nobody knows.
+    pub delay_ms: Option<u64>,
+    /// The same by our clock, which is wrong by what the two differ.
+    pub delay_by_our_clock_ms: Option<u64>,
+    /// How far the source's clock is ahead of ours.
+    pub clock_ahead_ms: Option<i64>,
+    /// Of binlog, until its end.
+    pub bytes_behind: Option<u64>,
+    pub purge: Option<Purge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    pub file: String,
+    pub offset: u64,
+    /// The transactions that are delivered; of a very long set the beginning.
+    pub gtids: Option<String>,
+}
+
+/// What the source still has of its binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Purge {
+    /// What it has from before the position: so much may go without harm.
+    pub bytes: u64,
+    /// Until it may purge what is not read yet; `None` if it never does so, as with the file in which it writes.
+    pub seconds: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    pub stage: String,
+    pub per_s: f64,
+    pub bytes_per_s: f64,
+    /// Of the time, between 0 and 1. Of `deliver`: something is on its way to the brokers.
+    pub busy: f64,
+    /// Windows in it and in the queue before it, and how many there can be; of `deliver`, the memory of all that is under way.
+    pub fill: f64,
+    pub windows: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// `source`, `sink` or `state`.
+    pub of: String,
+    pub reason: String,
+    pub hint: Option<String>,
+    pub attempts: u32,
+    pub since_ms: u64,
+    pub next_try_ms: u64,
+    /// Until the task gives up.
+    pub seconds_left: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    pub time_ms: u64,
+    /// `warn` or `error`.
+    pub level: String,
+    pub message: String,
+    pub hint: Option<String>,
+    /// How often in a row.
+    pub count: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// What rows and messages under way take.
+    pub used_bytes: u64,
+    /// What they may take just now.
+    pub room_bytes: u64,
+    /// `memory` of the task.
+    pub budget_bytes: u64,
+    /// Of the whole process.
+    pub resident_bytes: u64,
+}
+
+/// What is behind for a chart: one a second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub time_ms: u64,
+    pub delay_ms: Option<u64>,
+    pub messages_per_s: f64,
+    pub bytes_per_s: f64,
+}

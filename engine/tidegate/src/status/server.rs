@@ -1,0 +1,353 @@
+//! HTTP on the task's socket and, where the task file says so, on a port.
+//!
+//! ```text
+//! /           the page, with /page.css and /page.js
+//! /status     the report as JSON          /history   a quarter of an hour of it
+//! /events     the report, once a second, as server-sent events
+//! /metrics    the report as OpenMetrics text
+//! /health     200 while the process lives
+//! /ready      200 while rows or changes are read and nothing is away, else 503
+//! POST /pause, /resume
+//! ```
+//!
+//! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
+//! `Basic`, for which browsers ask; without a token anybody on this machine, since other addresses are refused then
+//! ([`config`](crate::config)). A page elsewhere must not look through a browser on this machine: without a token, a request for another
+//! host than an address or `localhost` is refused, however that name was resolved.
+//!
+//! *Who may act.* The same. Since a browser sends along what it knows of the task, whatever page asks it to, a request that does
+//! something must bear the header `X-Tidegate`: a page elsewhere cannot send it without asking first, and is not answered then.
+//!
+//! *Slow clients* hold a connection each, of which there are few, and nothing else: what is not sent is not remembered, a reader of
+//! events who comes back from a pause gets the newest one. Connections end with the runtime, and so with the task.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::StreamExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use subtle::ConstantTimeEq;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{info, warn};
+
+use super::monitor::Monitor;
+use super::report::Phase;
+use super::{metrics, socket};
+use crate::config::Task;
+use crate::error::Error;
+
+/// Connections at a time, of each listener. Others wait to be taken.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a client may take to say what it wants.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// No connection lasts longer; browsers come back.
+const CONNECTION_TIME: Duration = Duration::from_secs(3600);
+/// A listener that fails, for want of file descriptors as a rule, is asked again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const PAGE: &str = include_str!("page/index.html");
+const PAGE_CSS: &str = include_str!("page/page.css");
+const PAGE_JS: &str = include_str!("page/page.js");
+/// Nothing from elsewhere, and in nobody's frame.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+                           form-action 'none'; frame-ancestors 'none'";
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Answers until it is dropped; then the socket is gone.
+#[derive(Debug)]
+pub struct Server {
+    _socket: Option<socket::Listening>,
+}
+
+/// Who may look.
+#[derive(Clone)]
+enum Access {
+    /// The socket's owner.
+    Owner,
+    /// Who is on this machine.
+    Local,
+    Token(Arc<str>),
+}
+
+impl Server {
+    /// Begins to answer. The state folder must be this process's own.
+    pub fn start(task: &Task, monitor: &Arc<Monitor>, runtime: &tokio::runtime::Handle) -> Result<Server, Error> {
+        let _guard = runtime.enter();
+        let listening = socket::listen(&task.state);
+        let socket = match listening.and_then(|(listener, socket)| Ok((UnixListener::from_std(listener)?, socket))) {
+            Ok((listener, socket)) => {
+                runtime.spawn(serve(Listener::Unix(listener), monitor.clone(), Access::Owner));
+                Some(socket)
+            }
+            // A file system without sockets is no reason not to run.
+            Err(error) => {
+                warn!(%error, folder = %task.state.display(), "no socket could be made: `tidegate status` will not find this run");
+                None
+            }
+        };
+        if let Some(http) = &task.http {
+            let bound = std::net::TcpListener::bind(http.address)
+                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+                .and_then(TcpListener::from_std);
+            let listener = bound.map_err(|source| Error::Listen { address: http.address, source })?;
+            let access = match &http.token {
+                Some(token) => Access::Token(token.resolve()?.into()),
+                None => Access::Local,
+            };
+            // Port 0 is any that is free.
+            let address = listener.local_addr().unwrap_or(http.address);
+            info!("the task shows itself at http://{address}/");
+            runtime.spawn(serve(Listener::Tcp(listener), monitor.clone(), access));
+        }
+        Ok(Server { _socket: socket })
+    }
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Listener::Unix(listener) => Box::new(listener.accept().await?.0),
+            Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
+async fn serve(listener: Listener, monitor: Arc<Monitor>, access: Access) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("nobody closes it");
+        match listener.accept().await {
+            Ok(stream) => _ = tokio::spawn(serve_connection(stream, monitor.clone(), access.clone(), place)),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn serve_connection(
+    stream: Box<dyn Stream>,
+    monitor: Arc<Monitor>,
+    access: Access,
+    _place: OwnedSemaphorePermit,
+) {
+    let answer = service_fn(|request| {
+        let response = answer(&request, &monitor, &access);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .serve_connection(TokioIo::new(stream), answer);
+    // A client that goes away, or speaks something else, is no matter of the task's.
+    let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+}
+
+fn answer(request: &Request<Incoming>, monitor: &Arc<Monitor>, access: &Access) -> Response<Body> {
+    let path = request.uri().path();
+    // Whoever restarts processes asks these, and learns nothing else.
+    let is_probe = matches!(path, "/health" | "/ready");
+    if let Some(refused) = access.refuse(request.headers()).filter(|_| !is_probe) {
+        return refused;
+    }
+    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume") {
+        return act(request, monitor);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are known here, and POST of /pause and /resume\n");
+    }
+    match path {
+        "/" => {
+            let mut page = typed("text/html; charset=utf-8", PAGE);
+            page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+            page
+        }
+        "/page.css" => typed("text/css; charset=utf-8", PAGE_CSS),
+        "/page.js" => typed("text/javascript; charset=utf-8", PAGE_JS),
+        "/status" => json(&monitor.report()),
+        "/history" => json(&monitor.history()),
+        "/events" => events(monitor),
+        "/metrics" => match metrics::text(monitor.report()) {
+            Ok(text) => typed(metrics::CONTENT_TYPE, text),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
+        "/health" => text(StatusCode::OK, "alive\n"),
+        "/ready" => {
+            let report = monitor.report();
+            let is_ready = matches!(report.phase, Phase::FullLoad | Phase::Incremental) && report.retries.is_empty();
+            let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            text(code, if is_ready { "ready\n" } else { "not ready\n" })
+        }
+        _ => text(StatusCode::NOT_FOUND, "there is / /status /history /events /metrics /health /ready\n"),
+    }
+}
+
+/// The header that only who means it can send.
+pub(super) const INTENT: &str = "x-tidegate";
+
+fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
+    if !request.headers().contains_key(INTENT) {
+        return text(StatusCode::FORBIDDEN, "the header X-Tidegate is missing\n");
+    }
+    match request.uri().path() {
+        "/pause" => {
+            info!("told to pause: what was read is delivered, and nothing is read");
+            monitor.stop().pause();
+            text(StatusCode::OK, "told to pause\n")
+        }
+        _ => {
+            info!("told to go on");
+            monitor.stop().resume();
+            text(StatusCode::OK, "told to go on\n")
+        }
+    }
+}
+
+impl Access {
+    /// The answer to a request that may not look.
+    fn refuse(&self, headers: &HeaderMap) -> Option<Response<Body>> {
+        match self {
+            Access::Owner => None,
+            Access::Local if is_of_this_machine(headers) => None,
+            Access::Local => Some(text(StatusCode::FORBIDDEN, "ask for 127.0.0.1, or set http.token\n")),
+            Access::Token(token) if has_token(headers, token) => None,
+            Access::Token(_) => {
+                let mut response = text(StatusCode::UNAUTHORIZED, "the token of the task is asked for\n");
+                let challenge = HeaderValue::from_static("Basic realm=\"tidegate\", charset=\"UTF-8\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                Some(response)
+            }
+        }
+    }
+}
+
+/// Whether the host that is asked for is an address or `localhost`, which no other page can have been.
+fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return false };
+    let Some((scheme, given)) = given.split_once(' ') else { return false };
+    let given = match scheme {
+        _ if scheme.eq_ignore_ascii_case("bearer") => given.trim().as_bytes().to_vec(),
+        _ if scheme.eq_ignore_ascii_case("basic") => {
+            let decoded = STANDARD.decode(given.trim()).unwrap_or_default();
+            // The name before the colon may be any.
+            decoded.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default().to_vec()
+        }
+        _ => return false,
+    };
+    // In a time that does not tell how much of it is right.
+    !token.is_empty() && bool::from(given.ct_eq(token.as_bytes()))
+}
+
+/// Each look as an event; of those that a slow client has missed, the newest.
+fn events(monitor: &Arc<Monitor>) -> Response<Body> {
+    let mut looks = monitor.looks();
+    looks.mark_changed();
+    let events = futures::stream::unfold((looks, monitor.clone()), |(mut looks, monitor)| async move {
+        looks.changed().await.ok()?;
+        let report = serde_json::to_string(&monitor.report()).expect("a report is JSON");
+        let event = Bytes::from(format!("data: {report}\n\n"));
+        Some((event, (looks, monitor)))
+    });
+    let body = StreamBody::new(events.map(|event| Ok::<_, Infallible>(Frame::data(event))));
+    with_headers(StatusCode::OK, "text/event-stream", body.boxed_unsync())
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Body> {
+    typed("application/json", serde_json::to_string(value).expect("a report is JSON") + "\n")
+}
+
+fn text(code: StatusCode, text: &str) -> Response<Body> {
+    with_headers(code, "text/plain; charset=utf-8", Full::new(Bytes::from(text.to_owned())).boxed_unsync())
+}
+
+fn typed(content_type: &'static str, content: impl Into<Bytes>) -> Response<Body> {
+    with_headers(StatusCode::OK, content_type, Full::new(content.into()).boxed_unsync())
+}
+
+fn with_headers(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn names_that_others_can_give_an_address_are_refused_without_a_token() {
+        for host in ["127.0.0.1:8083", "localhost", "LOCALHOST:80", "[::1]:8083", "10.0.0.7"] {
+            assert!(is_of_this_machine(&headers(header::HOST, host)), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8083", "localhost.evil.example", ""] {
+            assert!(!is_of_this_machine(&headers(header::HOST, host)), "{host}");
+        }
+        assert!(!is_of_this_machine(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_token_is_the_whole_of_it() {
+        let has = |value: &str| has_token(&headers(header::AUTHORIZATION, value), "s3:cret");
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert!(has("Bearer s3:cret") && has("bearer s3:cret") && has(&basic("me:s3:cret")) && has(&basic(":s3:cret")));
+        for wrong in
+            ["Bearer s3:cre", "Bearer s3:cretx", "Bearer ", "Bearer", "s3:cret", &basic("s3:cret"), "Basic %%%"]
+        {
+            assert!(!has(wrong), "{wrong}");
+        }
+        assert!(!has_token(&HeaderMap::new(), "s3:cret"));
+        assert!(!has_token(&headers(header::AUTHORIZATION, "Bearer "), ""));
+    }
+
+    /// Nothing of the page comes from elsewhere, and all that its script uses is there.
+    #[test]
+    fn the_page_is_whole() {
+        for part in [PAGE, PAGE_CSS, PAGE_JS] {
+            assert!(!part.contains("//cdn") && !part.contains("https://"), "nothing is fetched from elsewhere");
+        }
+        assert!(!PAGE.contains(" style=") && !PAGE.contains("onclick="), "the policy forbids it");
+        assert!(PAGE.contains("/page.css") && PAGE.contains("/page.js"));
+        for id in PAGE_JS.split("$(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            // Of one that is put together, the begin.
+            assert!(PAGE.contains(&format!("id=\"{id}")), "{id}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! A report in words: a line of the log, or a page of a terminal.
+//!
+//! ```text
+//! task shop, process 4711: incremental, behind since 3 min
+//!   34.2 s late, 12.4 MB of binlog to go; position binlog.000007:4321
+//! ```
+
+use std::fmt::Write;
+
+use super::report::{Incremental, Pace, Phase, Report, Retry};
+use tidegate_model::status::bytes_text;
+
+/// What happens, in one line.
+pub fn line(report: &Report) -> String {
+    let total = &report.total;
+    let mut line = match report.phase {
+        Phase::Starting => format!("starting: waiting for {}", report.awaits.as_deref().unwrap_or("the source")),
+        Phase::FullLoad => {
+            let load = report.full_load.as_ref();
+            let tables = load.map_or((0, 0), |load| (load.tables_done, load.tables_total));
+            let left = load.and_then(|load| load.seconds_left);
+            format!(
+                "full load: {} of {} tables, {} rows, {} rows/s, {}/s{}{}",
+                tables.0,
+                tables.1,
+                count(load.map_or(0, |load| load.rows)),
+                count(total.messages_per_s as u64),
+                bytes_text(total.bytes_per_s),
+                left.map_or(String::new(), |left| format!(", about {} left", duration(left))),
+                if report.pace == Pace::Stuck { ", stuck: nothing has been delivered for a while" } else { "" },
+            )
+        }
+        Phase::Incremental => format!(
+            "incremental: {}, {} changes, {} messages/s, {}/s",
+            pace(report),
+            count(total.changes),
+            count(total.messages_per_s as u64),
+            bytes_text(total.bytes_per_s),
+        ),
+        Phase::Paused => {
+            let left: u64 = report.stages.iter().map(|stage| stage.windows).sum();
+            match left {
+                0 => format!(
+                    "paused: {} messages delivered, nothing is read until `tidegate resume`",
+                    count(total.messages)
+                ),
+                _ => "pausing: what was read is delivered".to_owned(),
+            }
+        }
+        Phase::Draining => {
+            format!("draining: {} messages delivered, {}/s", count(total.messages), bytes_text(total.bytes_per_s))
+        }
+    };
+    for retry in &report.retries {
+        _ = write!(line, "; {}", retrying(retry, report.time_ms));
+    }
+    line
+}
+
+/// How far behind, in words that do not take a quiet source for a slow task.
+fn pace(report: &Report) -> String {
+    let incremental = report.incremental.as_ref();
+    let delay = incremental.and_then(|incremental| incremental.delay_ms.or(incremental.delay_by_our_clock_ms));
+    let late = delay.map_or(String::new(), |delay| format!("{} late", millis(delay)));
+    let rest = incremental.and_then(|incremental| incremental.bytes_behind).filter(|bytes| *bytes > 0);
+    let rest = rest.map_or(String::new(), |bytes| format!(" ({} of binlog to go)", bytes_text(bytes as f64)));
+    match report.pace {
+        Pace::Idle => match report.total.quiet_ms {
+            Some(quiet) => format!("caught up, and idle for {}", duration(quiet / 1000)),
+            None => "caught up, and idle".to_owned(),
+        },
+        Pace::Current if delay == Some(0) => "caught up".to_owned(),
+        Pace::Current => format!("up to date, {late}"),
+        Pace::Behind => format!("behind, {late}{rest}"),
+        Pace::Stuck if late.is_empty() => "stuck: nothing has been delivered for a while".to_owned(),
+        Pace::Stuck => format!("stuck, {late}{rest}"),
+        Pace::Loading | Pace::Starting | Pace::Paused => "reading".to_owned(),
+    }
+}
+
+fn retrying(retry: &Retry, now_ms: u64) -> String {
+    let next = retry.next_try_ms.saturating_sub(now_ms).div_ceil(1000);
+    format!(
+        "the {} is away for {}, next try in {} s, {} until the task gives up: {}",
+        retry.of,
+        duration(now_ms.saturating_sub(retry.since_ms) / 1000),
+        next,
+        duration(retry.seconds_left),
+        retry.reason
+    )
+}
+
+/// All that there is to tell, for a terminal.
+pub fn page(report: &Report) -> String {
+    let mut out = format!(
+        "task {}: running for {} (process {})\n{}\n",
+        report.task,
+        duration(report.time_ms.saturating_sub(report.started_ms) / 1000),
+        report.process,
+        line(&Report { retries: Vec::new(), ..report.clone() })
+    );
+    if let Some(incremental) = &report.incremental {
+        position(&mut out, incremental);
+    }
+    let total = &report.total;
+    _ = writeln!(
+        out,
+        "this run: {} rows and changes read, {} messages and {} delivered",
+        count(total.changes),
+        count(total.messages),
+        bytes_text(total.bytes as f64)
+    );
+    if report.phase == Phase::FullLoad
+        && let Some(load) = &report.full_load
+    {
+        let loading: Vec<_> = load.tables.iter().filter(|table| !table.done).collect();
+        let width = loading.iter().map(|table| table.table.chars().count()).max().unwrap_or(0);
+        for table in &loading {
+            let share = table.rows as f64 / table.estimated_rows.max(table.rows).max(1) as f64;
+            let left = table.seconds_left.map_or(String::new(), |left| format!(", about {} left", duration(left)));
+            _ = writeln!(
+                out,
+                "  {:width$}  {}  {} of about {} rows, {} rows/s{left}",
+                table.table,
+                bar(share, 20),
+                count(table.rows),
+                count(table.estimated_rows.max(table.rows)),
+                count(table.rows_per_s as u64)
+            );
+        }
+        let unlisted = load.tables_total - load.tables_done;
+        if unlisted > loading.len() {
+            _ = writeln!(out, "  and {} more tables", unlisted - loading.len());
+        }
+    }
+    if report.phase != Phase::Starting {
+        _ = writeln!(out, "  stage      per second     busy   fill");
+        for stage in &report.stages {
+            _ = writeln!(
+                out,
+                "  {:8}  {:>8} {:>12}   {:3.0} %  {}{}",
+                stage.stage,
+                count(stage.per_s as u64),
+                bytes_text(stage.bytes_per_s) + "/s",
+                stage.busy * 100.0,
+                bar(stage.fill, 10),
+                if report.bottleneck.as_ref() == Some(&stage.stage) { "  the others wait for it" } else { "" }
+            );
+        }
+        let memory = &report.memory;
+        _ = writeln!(
+            out,
+            "memory: {} under way, of {} at most; the process has {}",
+            bytes_text(memory.used_bytes as f64),
+            bytes_text(memory.budget_bytes as f64),
+            bytes_text(memory.resident_bytes as f64)
+        );
+    }
+    for retry in &report.retries {
+        _ = writeln!(out, "{}", retrying(retry, report.time_ms));
+        if let Some(hint) = &retry.hint {
+            _ = writeln!(out, "  hint: {hint}");
+        }
+    }
+    for problem in report.problems.iter().rev().take(5).rev() {
+        let ago = duration(report.time_ms.saturating_sub(problem.time_ms) / 1000);
+        let times = if problem.count > 1 { format!(", {} times", problem.count) } else { String::new() };
+        _ = writeln!(out, "{} {ago} ago{times}: {}", problem.level, problem.message);
+        if let Some(hint) = &problem.hint {
+            _ = writeln!(out, "  hint: {hint}");
+        }
+    }
+    out
+}
+
+fn position(out: &mut String, incremental: &Incremental) {
+    if let Some(position) = &incremental.position {
+        _ = writeln!(out, "position: {}:{}", position.file, position.offset);
+        if let Some(gtids) = &position.gtids {
+            _ = writeln!(out, "  executed {gtids}");
+        }
+    }
+    if let Some(purge) = &incremental.purge {
+        let time = match purge.seconds {
+            Some(seconds) => format!("; what comes next may be purged in {}", duration(seconds)),
+            None => String::new(),
+        };
+        _ = writeln!(out, "  the source has {} of binlog from before it{time}", bytes_text(purge.bytes as f64));
+    }
+    if let Some(ahead) = incremental.clock_ahead_ms.filter(|ahead| ahead.abs() >= 1000) {
+        let side = if ahead > 0 { "ahead of" } else { "behind" };
+        _ = writeln!(out, "  the source's clock is {} {side} ours", millis(ahead.unsigned_abs()));
+    }
+}
+
+fn bar(share: f64, width: usize) -> String {
+    let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
+    "█".repeat(full) + &"░".repeat(width - full)
+}
+
+/// `1234567` as `1.2 M`.
+pub fn count(count: u64) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..1_000_000 => format!("{} K", count / 1000),
+        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
+        _ => format!("{:.2} G", count as f64 / 1e9),
+    }
+}
+
+fn millis(millis: u64) -> String {
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..120_000 => format!("{:.1} s", millis as f64 / 1e3),
+        _ => duration(millis / 1000),
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::status::report::{FullLoad, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
+
+    /// A task that is idle.
+    pub(in super::super) fn report() -> Report {
+        let stage = |stage: &str| Stage {
+            stage: stage.to_owned(),
+            per_s: 0.0,
+            bytes_per_s: 0.0,
+            busy: 0.0,
+            fill: 0.0,
+            windows: 0,
+        };
+        Report {
+            version: VERSION,
+            task: "shop".to_owned(),
+            program: "0.1.0".to_owned(),
+            process: 4711,
+            time_ms: 1_800_000_600_000,
+            started_ms: 1_800_000_000_000,
+            phase: Phase::Incremental,
+            pace: Pace::Idle,
+            awaits: None,
+            total: Total {
+                changes: 1_234_567,
+                messages: 1_200_000,
+                bytes: 480,
+                quiet_ms: Some(17_400),
+                ..Total::default()
+            },
+            full_load: None,
+            incremental: Some(Incremental {
+                position: Some(Position { file: "binlog.000007".to_owned(), offset: 4321, gtids: None }),
+                delay_ms: Some(0),
+                delay_by_our_clock_ms: Some(0),
+                clock_ahead_ms: Some(-3_600_000),
+                bytes_behind: Some(0),
+                purge: Some(Purge { bytes: 12_400_000, seconds: None }),
+            }),
+            stages: ["read", "encode", "send", "deliver"].map(stage).into(),
+            bottleneck: None,
+            retries: Vec::new(),
+            problems: vec![Problem {
+                time_ms: 1_800_000_590_000,
+                level: "warn".to_owned(),
+                message: "lost the source".to_owned(),
+                hint: Some("look".to_owned()),
+                count: 3,
+            }],
+            memory: Memory { used_bytes: 480, room_bytes: 1000, budget_bytes: 512 << 20, resident_bytes: 80_000_000 },
+        }
+    }
+
+    fn late(pace: Pace, delay_ms: u64, bytes: u64) -> String {
+        let mut report = report();
+        report.pace = pace;
+        let incremental = report.incremental.as_mut().unwrap();
+        (incremental.delay_ms, incremental.bytes_behind) = (Some(delay_ms), Some(bytes));
+        line(&report)
+    }
+
+    #[test]
+    fn a_quiet_source_is_no_lag() {
+        let idle = line(&report());
+        assert_eq!(idle, "incremental: caught up, and idle for 17 s, 1.2 M changes, 0 messages/s, 0 B/s");
+        let current = late(Pace::Current, 0, 0);
+        assert!(current.starts_with("incremental: caught up, "), "{current}");
+        let current = late(Pace::Current, 340, 90);
+        assert!(current.starts_with("incremental: up to date, 340 ms late, "), "{current}");
+        let behind = late(Pace::Behind, 34_200, 12_400_000);
+        assert!(behind.starts_with("incremental: behind, 34.2 s late (12.4 MB of binlog to go), "), "{behind}");
+        let stuck = late(Pace::Stuck, 7_300_000, 480);
+        assert!(stuck.starts_with("incremental: stuck, 2 h late (480 B of binlog to go), "), "{stuck}");
+    }
+
+    #[test]
+    fn a_start_says_what_it_waits_for_and_a_retry_when_it_is_over() {
+        let mut report = report();
+        report.phase = Phase::Starting;
+        report.awaits = Some("the brokers".to_owned());
+        report.retries = vec![Retry {
+            of: "sink".to_owned(),
+            reason: "no answer".to_owned(),
+            hint: None,
+            attempts: 3,
+            since_ms: report.time_ms - 65_000,
+            next_try_ms: report.time_ms + 1500,
+            seconds_left: 43_000,
+        }];
+        assert_eq!(
+            line(&report),
+            "starting: waiting for the brokers; the sink is away for 65 s, next try in 2 s, 11 h until the task gives up: no answer"
+        );
+    }
+
+    #[test]
+    fn a_pause_is_over_when_all_is_delivered() {
+        let mut report = report();
+        (report.phase, report.pace) = (Phase::Paused, Pace::Paused);
+        assert_eq!(line(&report), "paused: 1.2 M messages delivered, nothing is read until `tidegate resume`");
+        report.stages[3].windows = 2;
+        assert_eq!(line(&report), "pausing: what was read is delivered");
+    }
+
+    #[test]
+    fn a_page_has_all_that_there_is() {
+        let mut report = report();
+        let text = page(&report);
+        for part in [
+            "task shop: running for 10 min (process 4711)",
+            "position: binlog.000007:4321",
+            "480 B delivered",
+            "the source has 12.4 MB of binlog from before it",
+            "the source's clock is 60 min behind ours",
+            "warn 10 s ago, 3 times: lost the source\n  hint: look",
+            "memory: 480 B under way, of 536.9 MB at most; the process has 80.0 MB",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+        let table = Table {
+            table: "shop.orders".to_owned(),
+            rows: 500,
+            estimated_rows: 1000,
+            done: false,
+            rows_per_s: 50.0,
+            seconds_left: Some(10),
+        };
+        report.phase = Phase::FullLoad;
+        report.bottleneck = Some("encode".to_owned());
+        report.full_load = Some(FullLoad {
+            tables_done: 1,
+            tables_total: 12,
+            rows: 500,
+            estimated_rows: 1000,
+            seconds_left: Some(10),
+            tables: vec![table],
+        });
+        let text = page(&report);
+        for part in [
+            "full load: 1 of 12 tables, 500 rows, 0 rows/s, 0 B/s, about 10 s left",
+            "shop.orders  ██████████░░░░░░░░░░  500 of about 1000 rows, 50 rows/s, about 10 s left",
+            "and 10 more tables",
+            "the others wait for it",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+    }
+}

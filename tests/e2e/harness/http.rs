@@ -1,0 +1,109 @@
+//! What a task shows over HTTP, as a client sees it.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::{Tidegate, wait_for};
+
+/// A task's port.
+pub(crate) struct Http {
+    pub(crate) address: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// A stream of events.
+pub(crate) struct Events<'h> {
+    http: &'h Http,
+    body: Incoming,
+    text: String,
+}
+
+impl Http {
+    /// Of a task whose `http` names port 0.
+    pub(crate) fn of(engine: &mut Tidegate) -> Http {
+        engine.wait_for_line("the task shows itself at http://");
+        let output = engine.output();
+        let (_, rest) = output.rsplit_once("shows itself at http://").expect("it was waited for");
+        let address = rest.split('/').next().expect("an address").replace("0.0.0.0", "127.0.0.1");
+        Http::at(&address)
+    }
+
+    pub(crate) fn at(address: &str) -> Http {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Http { address: address.to_owned(), runtime }
+    }
+
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Response<Incoming> {
+        let stream = TcpStream::connect(&self.address).await.expect("the port is open");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP is spoken");
+        tokio::spawn(connection);
+        sender.send_request(request).await.expect("there is an answer")
+    }
+
+    /// Code, content type and body.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", &self.address);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new()).expect("a request");
+        self.runtime.block_on(async {
+            let response = self.send(request).await;
+            let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_owned());
+            let code = response.status().as_u16();
+            let body = response.into_body().collect().await.expect("the whole answer").to_bytes();
+            (code, kind.unwrap_or_default(), String::from_utf8(body.to_vec()).expect("text"))
+        })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> String {
+        let (code, _, body) = self.ask("GET", path, &[]);
+        assert_eq!(code, 200, "{path}: {body}");
+        body
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/status")).expect("JSON")
+    }
+
+    /// Looks at the status until it is as wanted.
+    pub(crate) fn until(&self, engine: &mut Tidegate, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, || {
+            engine.assert_running();
+            Some(self.status()).filter(&is)
+        })
+    }
+
+    pub(crate) fn events(&self) -> Events<'_> {
+        let request = Request::get("/events").header("host", &self.address).body(Empty::new()).expect("a request");
+        let response = self.runtime.block_on(self.send(request));
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { http: self, body: response.into_body(), text: String::new() }
+    }
+}
+
+impl Events<'_> {
+    /// The next report; none at the end of the stream.
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let report = event.strip_prefix("data: ").expect("an event has data");
+                let report = serde_json::from_str(report).expect("JSON");
+                self.text = rest.to_owned();
+                return Some(report);
+            }
+            // However the task ends: the stream ends.
+            let frame = self.http.runtime.block_on(self.body.frame())?.ok()?;
+            let data = frame.into_data().expect("there are no trailers");
+            self.text += std::str::from_utf8(&data).expect("text");
+        }
+    }
+}
