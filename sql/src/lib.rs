@@ -18,11 +18,21 @@
 //! refused; so are double quotes and `||`, which mean different things in different places. [`functions()`] lists what
 //! can be called.
 //!
+//! Text compares by the collation of its column, with the weights that the servers themselves have told
+//! (`tidegate-collation`): in `=`, `<`, BETWEEN, IN, LIKE, CASE, `nullif` and `find_in_set`. What a function makes of a column has the
+//! column's collation. Text of a source without collations, and of JSON, compares byte by byte.
+//!
 //! # Where it differs from MySQL
 //!
 //! | | MySQL | here |
 //! |---|---|---|
-//! | `=`, `<`, LIKE, REGEXP on text | by the column's collation, mostly without case and trailing spaces | byte by byte; `ILIKE` ignores case |
+//! | text | compares by its collation | the same where the weights are known; otherwise refused, and `COLLATE utf8mb4_bin` is the way out |
+//! | text of two collations | `_bin` wins, or a set that holds the other, or an error | refused |
+//! | `COLLATE` | of the text's own character set | of utf8mb4 as well: all text is Unicode here |
+//! | text of no column: `md5(x) = 'a'` | by the session's collation | by utf8mb4_0900_ai_ci |
+//! | RLIKE | ignores case if the collation does | the same for patterns of ASCII in which no two letters could be one (`ss` and `ß`); otherwise refused |
+//! | `instr` | by the collation, on each server in its own way | refused unless the collation compares bytes |
+//! | `ILIKE` | an error | LIKE that ignores case, and nothing else that a collation would |
 //! | division by zero | NULL and a warning | an error |
 //! | a result out of range, a CAST that fails | sometimes an error, sometimes NULL or the nearest value | an error; `TRY_CAST` gives NULL |
 //! | text beside a number | compared as floating point | only a literal, read as a number; otherwise refused |
@@ -45,6 +55,7 @@ mod lower;
 mod parse;
 mod plan;
 mod pushdown;
+mod text;
 mod types;
 
 use std::collections::BTreeSet;
@@ -61,6 +72,7 @@ use datafusion_expr::{Cast, Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
+use tidegate_collation::Collation;
 
 pub use error::SqlError;
 pub use functions::functions;
@@ -76,6 +88,8 @@ pub struct Input {
     pub schema: SchemaRef,
     /// How the server compares each of them; see [`Filter::mysql_predicate`].
     pub pushdown: Vec<Pushdown>,
+    /// How texts of each of them compare; byte by byte if there is none.
+    pub texts: Vec<TextOrder>,
     /// What the types do not tell of each of them; nothing in particular where there is none.
     pub sources: Vec<Source>,
 }
@@ -100,12 +114,64 @@ pub enum Kind {
     Bit,
 }
 
+/// How texts of a column compare.
+#[derive(Debug, Clone, Default)]
+pub enum TextOrder {
+    /// Byte by byte. Also of what is no text.
+    #[default]
+    Bytes,
+    Collation(&'static Collation),
+    /// As a collation says of which the weights are not known here; empty if not even its name is.
+    Unknown(Arc<str>),
+}
+
+impl TextOrder {
+    /// That of a column's collation, if somebody has told its name.
+    pub fn of(collation: Option<&str>) -> TextOrder {
+        let name = collation.unwrap_or_default();
+        match Collation::named(name) {
+            Some(collation) => TextOrder::Collation(collation),
+            None => TextOrder::Unknown(Arc::from(name)),
+        }
+    }
+
+    /// Whether it is another order than that of the bytes.
+    fn folds(&self) -> bool {
+        match self {
+            TextOrder::Bytes => false,
+            TextOrder::Collation(collation) => !collation.is_identity(),
+            TextOrder::Unknown(_) => true,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            TextOrder::Bytes => "bytes".to_owned(),
+            TextOrder::Collation(collation) => collation.name().to_owned(),
+            TextOrder::Unknown(name) if name.is_empty() => "an unknown collation".to_owned(),
+            TextOrder::Unknown(name) => name.as_ref().to_owned(),
+        }
+    }
+}
+
+impl PartialEq for TextOrder {
+    fn eq(&self, other: &TextOrder) -> bool {
+        match (self, other) {
+            (TextOrder::Bytes, TextOrder::Bytes) => true,
+            (TextOrder::Collation(a), TextOrder::Collation(b)) => std::ptr::eq(*a, *b),
+            // Of two that nobody has told, nobody knows whether they are the same.
+            (TextOrder::Unknown(a), TextOrder::Unknown(b)) => !a.is_empty() && a == b,
+            _ => false,
+        }
+    }
+}
+
 /// Whether the server's comparison of a column with a literal is the same as ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushdown {
-    /// It is: integers, decimals, dates and date-times, bytes. Not YEAR, which reads the literal 70 as 1970.
+    /// It is: integers, decimals, dates and date-times, bytes, text by a collation that is known. Not YEAR, which reads the literal 70 as 1970.
     Exact,
-    /// It may not be: text with a collation, floats, ENUM, SET, JSON, TIME, and whatever nobody has looked at.
+    /// It may not be: text by a collation that is not known here, floats, ENUM, SET, JSON, TIME, and whatever nobody has looked at.
     Never,
 }
 

@@ -25,13 +25,15 @@ use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical
 
 use crate::error::Refusal;
 use crate::functions::date;
-use crate::{Input, Source, types};
+use crate::text::TextOperation;
+use crate::{Input, Source, TextOrder, types};
 
 /// Everything that is the same for all expressions over one table.
 pub(crate) struct Planner {
     columns: SchemaRef,
     sources: Vec<Source>,
     schema: DFSchemaRef,
+    texts: Vec<TextOrder>,
     simplifier: ExprSimplifier,
 }
 
@@ -40,7 +42,13 @@ impl Planner {
         let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(&input.schema))?);
         let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
         let simplifier = ExprSimplifier::new(context);
-        Ok(Planner { columns: Arc::clone(&input.schema), sources: input.sources.clone(), schema, simplifier })
+        let (columns, texts) = (Arc::clone(&input.schema), input.texts.clone());
+        Ok(Planner { columns, sources: input.sources.clone(), schema, texts, simplifier })
+    }
+
+    /// How texts of the columns compare; none if it is byte by byte, everywhere.
+    pub(crate) fn texts(&self) -> &[TextOrder] {
+        &self.texts
     }
 
     /// What is known of a column besides its type.
@@ -194,7 +202,7 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
         let widens = cast.expr().data_type(schema).is_ok_and(|from| types::widens(&from, cast.cast_type()));
         return !widens || can_fail(cast.expr(), schema);
     }
-    expr.is::<ScalarFunctionExpr>()
+    expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| TextOperation::of(call.fun()).is_none())
         || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_arithmetic(*binary.op()))
         || expr.children().into_iter().any(|child| can_fail(child, schema))
 }

@@ -5,6 +5,7 @@
 //! without it. So this is a list of what is known to be the same on both sides, and the rest stays at home:
 //!
 //! - one column whose comparison is exact on both sides ([`Pushdown::Exact`]) against literals of its own type,
+//! - text of one such column against literals, by the column's own collation,
 //! - AND of which each side may be missing, OR of which none may.
 //!
 //! Dates that do not exist compare by their digits on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column,
@@ -12,11 +13,12 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_expr::expr::{Between, BinaryExpr, InList};
+use datafusion_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, Operator};
 
-use crate::{Input, Pushdown, literal, types};
+use crate::text::{Said, TextOperation};
+use crate::{Input, Pushdown, TextOrder, literal, types};
 
 /// MySQL text that is true for at least every row for which `filter` is true.
 pub(crate) fn mysql_predicate(filter: &Expr, input: &Input) -> Option<String> {
@@ -57,6 +59,11 @@ impl<'a> Pushing<'a> {
                 let column = Column::of(expr, input)?;
                 Some(format!("{} BETWEEN {} AND {}", column.name, column.literal_of(low)?, column.literal_of(high)?))
             }
+            Expr::ScalarFunction(call) => self.text_comparison(call, false),
+            Expr::Not(inner) => match inner.as_ref() {
+                Expr::ScalarFunction(call) => self.text_comparison(call, true),
+                _ => None,
+            },
             Expr::IsNull(expr) => {
                 let column = Column::of(expr, input).filter(|column| !column.is_temporal())?;
                 Some(format!("{} IS NULL", column.name))
@@ -67,6 +74,28 @@ impl<'a> Pushing<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Text of a column, compared by the column's own collation: there the tables of weights are the server's.
+    fn text_comparison(&self, call: &ScalarFunction, negated: bool) -> Option<String> {
+        let operation = TextOperation::of(&call.func)?;
+        let [expr @ Expr::Column(source)] = call.args.as_slice() else { return None };
+        let column = Column::of(expr, self.input)?;
+        let index = self.input.schema.index_of(source.name()).ok()?;
+        match self.input.texts.get(index)? {
+            TextOrder::Collation(collation) if std::ptr::eq(*collation, operation.collation()) => {}
+            _ => return None,
+        }
+        let name = &column.name;
+        let text = match operation.said()? {
+            Said::Compare(Operator::IsNotDistinctFrom, _) => return None,
+            Said::Compare(op, text) => format!("{name} {op} {}", text_literal(text)),
+            Said::In(texts) => {
+                format!("{name} IN ({})", texts.into_iter().map(text_literal).collect::<Vec<String>>().join(", "))
+            }
+            Said::Like(pattern) => format!("{name} LIKE {}", text_literal(pattern)),
+        };
+        Some(if negated { format!("NOT ({text})") } else { text })
     }
 
     fn comparison(&self, expr: &Expr, op: Operator, value: &ScalarValue) -> Option<String> {
@@ -148,6 +177,17 @@ impl<'a> Column<'a> {
             }
             _ => return None,
         })
+    }
+}
+
+/// A literal of utf8mb4, whatever `sql_mode` says of backslashes.
+fn text_literal(text: &str) -> String {
+    match text.chars().all(|c| (' '..='~').contains(&c) && !matches!(c, '\'' | '\\')) {
+        true => format!("_utf8mb4'{text}'"),
+        false => {
+            let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            format!("_utf8mb4 x'{digits}'")
+        }
     }
 }
 

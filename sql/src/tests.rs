@@ -10,6 +10,7 @@ fn input(columns: &[(&str, DataType, Pushdown)]) -> Input {
     Input {
         schema: Arc::new(Schema::new(fields)),
         pushdown: columns.iter().map(|(_, _, pushdown)| *pushdown).collect(),
+        texts: Vec::new(),
         sources: Vec::new(),
     }
 }

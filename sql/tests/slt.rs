@@ -22,7 +22,7 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use tidegate_sql::{Filter, Input, Kind, Output, Projection, Pushdown, Source};
+use tidegate_sql::{Filter, Input, Kind, Output, Projection, Pushdown, Source, TextOrder};
 
 #[test]
 fn statements_give_what_is_drawn() {
@@ -176,22 +176,29 @@ fn draw(drawing: &str) -> (Input, RecordBatch) {
     let rows: Vec<Vec<&str>> = lines.collect();
     let mut fields = Vec::new();
     let mut pushdown = Vec::new();
+    let mut texts = Vec::new();
     let mut sources = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in header.iter().enumerate() {
         let (name, of_type) = column.rsplit_once(' ').expect("name and type");
         let required = of_type.ends_with('!');
-        let of_type = of_type.trim_end_matches('!');
+        // `text/utf8mb4_bin`: with a collation.
+        let (of_type, collation) = match of_type.trim_end_matches('!').split_once('/') {
+            Some((of_type, collation)) => (of_type, Some(collation)),
+            None => (of_type.trim_end_matches('!'), None),
+        };
         let (data_type, exact) = parse_type(of_type);
         sources.push(source_of(of_type));
-        let texts = rows.iter().map(|row| Some(row[at]).filter(|cell| *cell != "NULL"));
-        let texts: StringArray = texts.collect();
-        arrays.push(column_of(&texts, &data_type));
+        let cells = rows.iter().map(|row| Some(row[at]).filter(|cell| *cell != "NULL"));
+        arrays.push(column_of(&cells.collect(), &data_type));
         fields.push(Field::new(name, data_type, !required));
+        texts.push(collation.map_or(TextOrder::Bytes, |name| TextOrder::of(Some(name).filter(|name| *name != "?"))));
+        let exact = exact || collation.is_some();
         pushdown.push(if exact { Pushdown::Exact } else { Pushdown::Never });
     }
     let schema = Arc::new(Schema::new(fields));
-    (Input { schema: Arc::clone(&schema), pushdown, sources }, RecordBatch::try_new(schema, arrays).unwrap())
+    let input = Input { schema: Arc::clone(&schema), pushdown, texts, sources };
+    (input, RecordBatch::try_new(schema, arrays).unwrap())
 }
 
 /// `0000-00-00` becomes a number far below every date, as the engine has it.

@@ -21,6 +21,7 @@ mod harness;
 mod altered;
 mod borders;
 mod changed;
+mod collations;
 mod definitions;
 mod expressions;
 mod failover;

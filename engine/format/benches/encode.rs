@@ -171,6 +171,7 @@ fn lineitem() -> ChangeBatch {
         type_text: type_text.into(),
         nullable: false,
         charset: None,
+        collation: None,
     });
     let table = Arc::new(Table::from(TableParts {
         name: TableName::new("tpch", "lineitem"),

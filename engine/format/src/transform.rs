@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use tidegate_sql::{Filter, Input, Kind, Output, OutputColumn, Projection, Pushdown, Source, SqlError};
+use tidegate_sql::{Filter, Input, Kind, Output, OutputColumn, Projection, Pushdown, Source, SqlError, TextOrder};
 
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
 use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -239,10 +239,12 @@ pub fn sql_view(table: &Table) -> SchemaRef {
 
 /// What expressions over a table see.
 pub fn sql_input(table: &Table) -> Input {
+    let texts: Vec<TextOrder> = table.columns().iter().map(text_order).collect();
     Input {
         schema: sql_view(table),
-        pushdown: table.columns().iter().map(pushdown).collect(),
+        pushdown: table.columns().iter().zip(&texts).map(|(column, text)| pushdown(column, text)).collect(),
         sources: table.columns().iter().map(source).collect(),
+        texts,
     }
 }
 
@@ -260,9 +262,22 @@ fn source(column: &Column) -> Source {
     Source { kind, charset: column.charset.clone(), fraction }
 }
 
-/// Whether MySQL compares values of the column as Arrow does. Text does not: collations fold case and accents.
-fn pushdown(column: &Column) -> Pushdown {
+/// How the source compares text of the column.
+fn text_order(column: &Column) -> TextOrder {
     match column.sql_type {
+        SqlType::Char | SqlType::VarChar | SqlType::Text | SqlType::Enum { .. } | SqlType::Set { .. } => {
+            TextOrder::of(column.collation.as_deref())
+        }
+        _ => TextOrder::Bytes,
+    }
+}
+
+/// Whether MySQL compares values of the column as we do.
+fn pushdown(column: &Column, text: &TextOrder) -> Pushdown {
+    match column.sql_type {
+        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => {
+            Pushdown::Exact
+        }
         SqlType::Int { .. }
         | SqlType::Decimal { .. }
         | SqlType::Date
@@ -346,7 +361,7 @@ fn computed_column(field: &Field) -> Column {
         other => unreachable!("the projection's outputs are of a closed set of types, not {other}"),
     };
     let charset = sql_type.is_text().then(|| "utf8mb4".to_owned());
-    Column { name: field.name().clone(), sql_type, type_text, nullable: field.is_nullable(), charset }
+    Column { name: field.name().clone(), sql_type, type_text, nullable: field.is_nullable(), charset, collation: None }
 }
 
 #[cfg(test)]

@@ -237,7 +237,7 @@ mod tests {
     use arrow::array::{Array, AsArray};
 
     fn column(sql_type: SqlType) -> Column {
-        Column { name: "c".into(), sql_type, type_text: String::new(), nullable: true, charset: None }
+        Column { name: "c".into(), sql_type, type_text: String::new(), nullable: true, charset: None, collation: None }
     }
 
     #[test]

@@ -32,7 +32,15 @@ pub fn table(header: &str) -> Arc<Table> {
                 "text" => (SqlType::VarChar, "varchar(20)"),
                 other => panic!("no such type in drawings: {other}"),
             };
-            Column { name: name.into(), sql_type, type_text: type_text.into(), nullable: true, charset: None }
+            let collation = sql_type.is_text().then(|| "binary".into());
+            Column {
+                name: name.into(),
+                sql_type,
+                type_text: type_text.into(),
+                nullable: true,
+                charset: None,
+                collation,
+            }
         })
         .collect();
     Arc::new(Table::from(TableParts {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::types::SqlType;
 
 /// A column as the source defines it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
     pub sql_type: SqlType,
@@ -18,6 +18,19 @@ pub struct Column {
     pub nullable: bool,
     /// MySQL's name of the character set of text, ENUM and SET columns.
     pub charset: Option<String>,
+    /// MySQL's name of the collation of text, ENUM and SET columns; none also if nobody has told. Not compared: no value is another by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<Arc<str>>,
+}
+
+impl PartialEq for Column {
+    fn eq(&self, other: &Column) -> bool {
+        self.name == other.name
+            && self.sql_type == other.sql_type
+            && self.type_text == other.type_text
+            && self.nullable == other.nullable
+            && self.charset == other.charset
+    }
 }
 
 /// Database and name, as the server stores them. Compared exactly: [`NameCase`](super::NameCase) knows which others mean the
@@ -79,6 +92,12 @@ pub struct Groundwork {
     pub charset: Option<String>,
     /// The same of tables of its database that name none.
     pub database_charset: Option<String>,
+    /// The collation of columns that name neither, where somebody has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<Arc<str>>,
+    /// The same of tables of its database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_collation: Option<Arc<str>>,
     /// Every index, also those that identify no row. `None` if only the table's unique keys are known.
     pub indexes: Option<Vec<Index>>,
 }
@@ -90,8 +109,6 @@ pub struct Table {
     parts: TableParts,
     schema: SchemaRef,
     key: Vec<usize>,
-    /// Of each column, where the catalogue told them. Neither stored nor compared: only how a table is cut depends on them.
-    collations: Vec<Option<Arc<str>>>,
     /// Neither compared, nor stored with the rest.
     groundwork: Option<Arc<Groundwork>>,
 }
@@ -120,7 +137,7 @@ impl From<TableParts> for Table {
         let fields: Vec<Field> =
             parts.columns.iter().map(|c| Field::new(&c.name, c.sql_type.arrow(), c.nullable)).collect();
         let key = parts.unique_keys.first().map(|key| key.columns.clone()).unwrap_or_default();
-        Table { schema: Arc::new(Schema::new(fields)), key, parts, collations: Vec::new(), groundwork: None }
+        Table { schema: Arc::new(Schema::new(fields)), key, parts, groundwork: None }
     }
 }
 
@@ -132,15 +149,15 @@ impl From<Table> for TableParts {
 
 impl Clone for Table {
     fn clone(&self) -> Table {
-        let table = Table::from(self.parts.clone()).with_collations(self.collations.clone());
-        Table { groundwork: self.groundwork.clone(), ..table }
+        Table { groundwork: self.groundwork.clone(), ..Table::from(self.parts.clone()) }
     }
 }
 
 impl Table {
-    /// With the collation of each column.
-    pub fn with_collations(self, collations: Vec<Option<Arc<str>>>) -> Table {
-        Table { collations, ..self }
+    /// The same as another version.
+    pub fn of_version(mut self, version: u32) -> Table {
+        self.parts.version = version;
+        self
     }
 
     pub fn with_groundwork(self, groundwork: Groundwork) -> Table {
@@ -153,11 +170,15 @@ impl Table {
 
     /// MySQL's name of a column's collation; none if it has none, or if nobody told.
     pub fn collation(&self, column: usize) -> Option<&str> {
-        self.collations.get(column)?.as_deref()
+        self.parts.columns.get(column)?.collation.as_deref()
     }
 
+    /// Whether no column of both is known to have another collation here than there.
     pub fn has_collations_of(&self, other: &Table) -> bool {
-        self.collations == other.collations
+        self.columns().iter().zip(other.columns()).all(|(column, other)| match (&column.collation, &other.collation) {
+            (Some(here), Some(there)) => here == there,
+            _ => true,
+        })
     }
 
     pub fn name(&self) -> &TableName {

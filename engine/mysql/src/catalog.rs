@@ -180,8 +180,8 @@ pub(super) fn read_definition(
         (text(table), text(key), column, number(prefix), text(nullable), non_unique, text(index_type))
     });
     let charsets = rows(2).map(|row| {
-        let [table, collation, database] = row.try_into().expect("three columns were asked for");
-        (table.unwrap_or_default(), collation, database)
+        let [table, collation, database, database_collation] = row.try_into().expect("four columns were asked for");
+        (table.unwrap_or_default(), collation, database, database_collation)
     });
     let (columns, keys, charsets): (Vec<_>, Vec<_>, Vec<_>) = (columns.collect(), keys.collect(), charsets.collect());
     Ok(define(name.clone(), version, &columns, &keys, &charsets))
@@ -191,18 +191,24 @@ pub(super) fn read_definition(
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
 /// Table, index, column, length of a prefix, whether it may be NULL, whether values may come twice, how the index is made.
 type KeyRow = (String, String, Option<String>, Option<u64>, String, u64, String);
-/// Table, its collation, the character set of its database.
-type CharsetRow = (String, Option<String>, Option<String>);
+/// Table, its collation, the character set and the collation of its database.
+type CharsetRow = (String, Option<String>, Option<String>, Option<String>);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
     format!("TABLE_SCHEMA = {} AND TABLE_NAME IN ({})", quote_text(database), tables.join(", "))
 }
 
+/// A collation by the name that is its own: MariaDB takes MySQL's for some of them.
+fn own_collation(name: &str) -> String {
+    format!("IF(VERSION() LIKE '%MariaDB%', REPLACE({name}, 'utf8mb4_0900_a', 'utf8mb4_uca1400_nopad_a'), {name})")
+}
+
 fn columns_statement(of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
-         FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION"
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, {}, EXTRA \
+         FROM information_schema.COLUMNS WHERE {of_these} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        own_collation("COLLATION_NAME")
     )
 }
 
@@ -215,9 +221,12 @@ fn keys_statement(of_these: &str) -> String {
 
 fn charsets_statement(database: &str, of_these: &str) -> String {
     format!(
-        "SELECT TABLE_NAME, TABLE_COLLATION, (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA \
-         WHERE SCHEMA_NAME = {}) FROM information_schema.TABLES WHERE {of_these}",
-        quote_text(database)
+        "SELECT TABLE_NAME, {}, (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}), \
+         (SELECT {} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}) \
+         FROM information_schema.TABLES WHERE {of_these}",
+        own_collation("TABLE_COLLATION"),
+        own_collation("DEFAULT_COLLATION_NAME"),
+        database = quote_text(database)
     )
 }
 
@@ -230,9 +239,11 @@ fn define(
     charsets: &[CharsetRow],
 ) -> Result<Table, CatalogError> {
     let columns = || columns.iter().filter(|(of, ..)| **of == *name.table);
-    let collations = columns().map(|(.., collation, _)| collation.as_deref().map(Arc::from)).collect();
     let columns = columns()
-        .map(|(_, column, type_text, nullable, charset, ..)| read_column(&name, column, type_text, nullable, charset))
+        .map(|(_, column, type_text, nullable, charset, collation, _)| {
+            let read = read_column(&name, column, type_text, nullable, charset)?;
+            Ok::<Column, CatalogError>(Column { collation: collation.as_deref().map(Arc::from), ..read })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let keys: Vec<&KeyRow> = keys.iter().filter(|(of, ..)| **of == *name.table).collect();
     let unique = keys.iter().filter(|(.., non_unique, _)| *non_unique == 0);
@@ -243,12 +254,14 @@ fn define(
     let unique_keys = unique_keys(&columns, parts);
     let charsets = charsets.iter().find(|(of, ..)| **of == *name.table);
     let groundwork = Groundwork {
-        charset: charsets.and_then(|(_, collation, _)| Some(collation.as_deref()?.split('_').next()?.to_owned())),
-        database_charset: charsets.and_then(|(.., database)| database.clone()),
+        charset: charsets.and_then(|(_, collation, ..)| Some(collation.as_deref()?.split('_').next()?.to_owned())),
+        database_charset: charsets.and_then(|(_, _, database, _)| database.clone()),
+        collation: charsets.and_then(|(_, collation, ..)| collation.as_deref().map(Arc::from)),
+        database_collation: charsets.and_then(|(.., collation)| collation.as_deref().map(Arc::from)),
         indexes: Some(indexes(&keys)),
     };
     let table = Table::from(TableParts { name, version, columns, unique_keys });
-    Ok(table.with_collations(collations).with_groundwork(groundwork))
+    Ok(table.with_groundwork(groundwork))
 }
 
 /// All indexes. Parts of one come together and in order.
@@ -289,6 +302,7 @@ fn read_column(
             "inet4" | "inet6" | "uuid" => Some("ascii".to_owned()),
             _ => charset.clone(),
         },
+        collation: None,
     })
 }
 
@@ -447,6 +461,7 @@ mod tests {
             type_text: "varchar(9)".into(),
             nullable: false,
             charset: None,
+            collation: None,
         };
         let columns = [column("a"), column("b"), column("c")];
         let part = |key, column| KeyPart { key, column };

@@ -1,6 +1,6 @@
 //! How does the server order text?
 //!
-//! Answered for ASCII characters only, and for the collations of which `collation/ascii.txt` has the weights: there each
+//! This is for keys by which tables are cut; `tidegate-collation` compares whatever a filter may meet. Answered for ASCII characters only, and for the collations of which `collation/ascii.txt` has the weights: there each
 //! character has a weight of its own, and texts compare as their weights do.
 //!
 //! ```text
@@ -14,7 +14,9 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+use tidegate_collation::{Collation, Server};
 
 /// The order of ASCII text by one collation.
 #[derive(Debug)]
@@ -69,6 +71,25 @@ impl AsciiOrder {
             }
         };
         self.levels.iter().map(by_level).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// The name of the collation of that number. MariaDB takes MySQL's names for some of its own, which have others as well.
+pub(crate) fn name_of_id(is_mariadb: bool, id: u16) -> Arc<str> {
+    let server = if is_mariadb { Server::MariaDb } else { Server::MySql };
+    match Collation::of_id(server, id).map(Collation::name) {
+        Some(name) if is_mariadb => own_name(name).into(),
+        Some(name) => name.into(),
+        // Nobody compares by one of which only the number is known.
+        None => format!("number {id}").into(),
+    }
+}
+
+/// Of a name that MariaDB has taken from MySQL.
+pub(crate) fn own_name(name: &str) -> String {
+    match name.strip_prefix("utf8mb4_0900_a") {
+        Some(rest) => format!("utf8mb4_uca1400_nopad_a{rest}"),
+        None => name.to_owned(),
     }
 }
 

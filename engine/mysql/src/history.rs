@@ -65,7 +65,8 @@ pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, r
 use super::binlog::type_text_of_map;
 use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
-use super::definition::{Ddl, Definition, NotUnderstood, Session};
+use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
+use tidegate_collation::Collation;
 use tidegate_model::names::fold;
 use tidegate_model::{
     Coordinate, Delivered, Groundwork, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
@@ -181,8 +182,8 @@ pub struct History {
 
 struct Database {
     is_there: bool,
-    /// Of its tables that name none, unless no statement has said it.
-    charset: Option<Charset>,
+    /// Of its tables that name none, as far as a statement has said it.
+    text: TextDefault,
 }
 
 struct Entry {
@@ -234,10 +235,11 @@ impl History {
                 continue;
             }
             let state = match &entry.state {
-                SchemaState::Database { is_there, charset } => {
+                SchemaState::Database { is_there, charset, collation } => {
                     if entry.is_in_force(position) {
                         let charset = charset.as_deref().and_then(Charset::from_name);
-                        databases.insert(key, Database { is_there: *is_there, charset });
+                        let text = TextDefault { charset, collation: collation.clone() };
+                        databases.insert(key, Database { is_there: *is_there, text });
                     }
                     continue;
                 }
@@ -320,6 +322,11 @@ impl History {
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
             match (fits(table), &described) {
                 (Ok(()), described) => {
+                    // A collation that the map names is the one by which the server compares from here on.
+                    if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
+                        let other = Arc::new(other.of_version(table.version() + 1));
+                        return Ok(Some(self.adopt(key, name, other, here)));
+                    }
                     // Of a map that describes its table, rows are what it says, whatever a statement behind them did.
                     let is_first = described.is_none() && !std::mem::replace(is_used, true);
                     if is_first && here.is_covered_by(shown_until) {
@@ -369,7 +376,8 @@ impl History {
             return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
         }
         if let Some(table) = defined {
-            return Ok(Some(self.adopt(key, name, table, here)));
+            let other = described.as_ref().and_then(|described| with_collations(&table, described));
+            return Ok(Some(self.adopt(key, name, other.map_or(table, Arc::new), here)));
         }
         let Some(mut parts) = described else {
             return Err(match known {
@@ -437,6 +445,27 @@ impl Now {
     fn is_shown_and_unused(&self, here: Here<'_>) -> bool {
         matches!(self, Now::Known { shown_until, is_used: false, .. } if here.is_covered_by(shown_until))
     }
+}
+
+/// The table by the collations that a table map names, if they are others. Of a collation that is known by its number alone, one that is
+/// not known here either may be the name.
+fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
+    let is_known = |name: &Arc<str>| Collation::named(name).is_some();
+    let mut parts = TableParts::from(table.clone());
+    let mut is_other = false;
+    for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
+        let Some(name) = &described.collation else { continue };
+        if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
+        {
+            column.collation = Some(name.clone());
+            is_other = true;
+        }
+    }
+    let other = Table::from(parts);
+    is_other.then(|| match table.groundwork() {
+        Some(groundwork) => other.with_groundwork(groundwork.clone()),
+        None => other,
+    })
 }
 
 /// Fills in what a table map does not say from what is kept of the version before: the exact text of a column's type (display

@@ -45,12 +45,15 @@ pub(crate) fn natural_table(
             reason,
         })?;
         let charset = sql_type.is_text().then(|| "utf8mb4".to_owned());
+        // Its text has no order but that of the bytes.
+        let collation = sql_type.is_text().then(|| "binary".into());
         columns.push(Column {
             name: field.name().clone(),
             sql_type,
             type_text,
             nullable: field.is_nullable(),
             charset,
+            collation,
         });
     }
     Ok(Table::from(TableParts { name: name.clone(), version: 1, columns, unique_keys: Vec::new() }))

@@ -143,7 +143,14 @@ fn what_would_change_a_value_is_refused() {
 }
 
 fn defined(sql_type: SqlType, type_text: &str) -> Option<Column> {
-    Some(Column { name: "c".into(), sql_type, type_text: type_text.into(), nullable: false, charset: None })
+    Some(Column {
+        name: "c".into(),
+        sql_type,
+        type_text: type_text.into(),
+        nullable: false,
+        charset: None,
+        collation: None,
+    })
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::{meaning, refused};
-use crate::{Input, Kind, Projection, Source};
+use crate::{Input, Kind, Projection, Source, TextOrder};
 
 /// A chapter of the manual: functions by name, and what is written with words and signs, each with an example.
 struct Chapter {
@@ -156,6 +156,10 @@ fn input() -> Input {
         schema: Arc::new(Schema::new(fields)),
         pushdown: Vec::new(),
         sources: columns.iter().map(|(_, _, kind)| Source { kind: *kind, ..Source::default() }).collect(),
+        texts: columns
+            .iter()
+            .map(|(name, ..)| if *name == "s" { TextOrder::of(Some("utf8mb4_0900_ai_ci")) } else { TextOrder::Bytes })
+            .collect(),
     }
 }
 

@@ -74,7 +74,11 @@ impl Lower<'_> {
                     return Err(Refusal::new(args[0].span(), "json_valid() does not take ENUM"));
                 }
                 let args = args.iter().enumerate().map(|(at, ast)| self.argument(function.parameter(at), ast));
-                Ok(function.kernel().call(args.collect::<Result<_, _>>()?))
+                let args = args.collect::<Result<Vec<Expr>, Refusal>>()?;
+                match self.text_function(function.name, &args, span)? {
+                    Some(expr) => Ok(expr),
+                    None => Ok(function.kernel().call(args)),
+                }
             }
             None => Err(Refusal::new(span, functions::refused(name).0)),
         }
@@ -328,7 +332,7 @@ impl Lower<'_> {
     fn null_if(&self, value: &Ast, other: &Ast) -> Lowered {
         let exprs = self.comparable(&[value, other])?;
         let [left, right] = exprs.try_into().expect("two expressions stay two");
-        let equal = self.finish(super::binary(left, datafusion_expr::Operator::Eq, right))?;
+        let equal = self.finish(self.compare(left, datafusion_expr::Operator::Eq, right, other.span())?)?;
         let value = self.lower(value)?;
         let null = Expr::from_literal(ScalarValue::try_new_null(&self.type_of(&value)?)?);
         self.chosen(Expr::Case(Case::new(None, vec![(Box::new(equal), Box::new(null))], Some(Box::new(value)))))
@@ -406,6 +410,9 @@ impl Lower<'_> {
             exprs
         };
         let data_type = self.type_of(&args[0])?;
+        if let Some(expr) = self.text_function(if largest { "greatest" } else { "least" }, &args, asts[0].span())? {
+            return Ok(expr);
+        }
         self.finish(number::extreme(largest, &data_type).call(args))
     }
 
@@ -442,6 +449,9 @@ impl Lower<'_> {
                 Refusal::new(span, "field() takes text only, or signed integers only").hint("Write CAST(x AS CHAR).")
             );
         };
+        if let Some(expr) = self.text_function("field", &args, span)? {
+            return Ok(expr);
+        }
         self.finish(Kernel::new("field", DataType::Int64, string::field).call(args))
     }
 
@@ -471,6 +481,10 @@ impl Lower<'_> {
                 "Allowed is what means the same everywhere: characters, classes, groups, |, repetitions, ^ and $.",
             )
         })?;
+        let translated = match self.regexp_ignores_case(&text, &pattern, pattern_span)? {
+            true => format!("(?i){translated}"),
+            false => translated,
+        };
         let pattern = Expr::from_literal(ScalarValue::Utf8(Some(translated)));
         let args = [text, pattern].into_iter().chain(replacement).collect();
         self.finish(regexp::kernel(function).call(args))

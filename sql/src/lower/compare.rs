@@ -156,7 +156,7 @@ impl Lower<'_> {
             let exprs = self.comparable(&[&left[at], &right[at]])?;
             self.refuse_signs_mixed_in(&exprs, span)?;
             let [left, right] = exprs.try_into().expect("two expressions stay two");
-            self.finish(binary(left, op, right))
+            self.finish(self.compare(left, op, right, span)?)
         };
         let last = left.len() - 1;
         match op {
@@ -257,7 +257,10 @@ impl Lower<'_> {
                 let mut exprs = self.comparable(&asts)?;
                 self.refuse_signs_mixed_in(&exprs, operand.span())?;
                 let operand = exprs.remove(0);
-                exprs.into_iter().map(|expr| binary(operand.clone(), Operator::Eq, expr)).collect()
+                let branches = exprs.into_iter().zip(conditions);
+                branches
+                    .map(|(expr, branch)| self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span()))
+                    .collect::<Result<_, _>>()?
             }
             None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,
         };
@@ -273,8 +276,12 @@ impl Lower<'_> {
     }
 
     pub(super) fn like(&self, expr: &Ast, pattern: &Ast, negated: bool, case_insensitive: bool) -> Lowered {
+        let span = expr.span().union(&pattern.span());
         let expr = self.as_text(self.lower(expr)?, expr.span())?;
         let pattern = self.as_text(self.lower(pattern)?, pattern.span())?;
+        if !case_insensitive && let Some(like) = self.text_like(&expr, &pattern, negated, span)? {
+            return Ok(like);
+        }
         Ok(Expr::Like(Like::new(negated, Box::new(expr), Box::new(pattern), None, case_insensitive)))
     }
 
@@ -303,6 +310,9 @@ impl Lower<'_> {
         }
         let expr = self.as_text(self.lower(expr)?, expr.span())?;
         let pattern = Expr::from_literal(ScalarValue::Utf8(Some(rewritten)));
+        if let Some(like) = self.text_like(&expr, &pattern, negated, span)? {
+            return Ok(like);
+        }
         Ok(Expr::Like(Like::new(negated, Box::new(expr), Box::new(pattern), None, false)))
     }
 }

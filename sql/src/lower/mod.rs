@@ -20,6 +20,7 @@ mod arithmetic;
 mod calls;
 mod cast;
 mod compare;
+mod text;
 mod time;
 
 use std::cell::Cell;
@@ -142,8 +143,11 @@ impl<'a> Lower<'a> {
             Ast::IsUnknown(inner) => Ok(Expr::IsUnknown(Box::new(self.condition(inner)?))),
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(Box::new(self.condition(inner)?))),
             Ast::Between { expr, negated, low, high } => {
-                let [value, low, high] =
-                    self.comparable(&[expr, low, high])?.try_into().expect("three expressions stay three");
+                let exprs = self.comparable(&[expr, low, high])?;
+                if let Some(between) = self.text_between(&exprs, *negated, span)? {
+                    return Ok(between);
+                }
+                let [value, low, high] = exprs.try_into().expect("three expressions stay three");
                 Ok(Expr::Between(Between::new(Box::new(value), *negated, Box::new(low), Box::new(high))))
             }
             Ast::InList { expr, list, negated } if row(expr).is_some() => {
@@ -154,6 +158,9 @@ impl<'a> Lower<'a> {
                 let mut exprs = self.comparable(&asts)?;
                 self.refuse_signs_mixed_in(&exprs, span)?;
                 let value = exprs.remove(0);
+                if let Some(found) = self.text_in(&value, &exprs, *negated, span)? {
+                    return Ok(found);
+                }
                 self.in_list(value, exprs, *negated)
             }
             Ast::Like { negated, any: false, expr, pattern, escape_char: None } => {
@@ -208,8 +215,7 @@ impl<'a> Lower<'a> {
             Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
                 Err(Refusal::new(span, "an expression sees one row, it has no sub-queries"))
             }
-            Ast::Collate { .. } => Err(Refusal::new(span, "COLLATE is not supported")
-                .hint("Text is compared byte by byte; compare lower(x) to ignore case.")),
+            Ast::Collate { expr, collation } => self.collate(expr, collation, span),
             _ => Err(Refusal::new(span, format!("`{ast}` is not supported in an expression"))),
         }
     }
@@ -347,7 +353,7 @@ impl<'a> Lower<'a> {
             );
         }
         let [left, right] = exprs.try_into().expect("two expressions stay two");
-        Ok(binary(left, op, right))
+        self.compare(left, op, right, span)
     }
 
     fn condition(&self, ast: &Ast) -> Lowered {

@@ -75,6 +75,7 @@ impl Server {
             schema: Arc::clone(&schema),
             pushdown: columns.iter().map(pushdown).collect(),
             sources: columns.iter().map(source).collect(),
+            texts: Vec::new(),
         };
         (input, RecordBatch::try_new(schema, arrays).unwrap())
     }

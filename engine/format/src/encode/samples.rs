@@ -22,6 +22,7 @@ pub(super) fn table(columns: &[(&str, SqlType, &str)], unique_keys: Vec<UniqueKe
             type_text: (*type_text).into(),
             nullable: true,
             charset: None,
+            collation: None,
         })
         .collect();
     Arc::new(Table::from(TableParts { name: TableName::new("a\"b", "c\\d"), version: 1, columns, unique_keys }))

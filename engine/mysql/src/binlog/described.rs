@@ -3,6 +3,7 @@
 use super::error::{ColumnMismatch, Fault};
 use super::table_map::{ColumnDetails, TableMap, WireType, has_collation, is_number};
 use crate::charset::Charset;
+use crate::collation::name_of_id;
 use tidegate_model::{Column, SqlType, Table, TableParts, UniqueKey};
 
 /// The table as `binlog_row_metadata=FULL` describes it, or nothing if the map does not say enough. The version is 0.
@@ -15,7 +16,7 @@ pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>
         if map.mariadb.is_some_and(|version| may_be_another_type(wire, details, version)) {
             return Ok(None);
         }
-        match described_column(wire, details, map.is_nullable(index))? {
+        match described_column(wire, details, map.is_nullable(index), map.mariadb.is_some())? {
             Some(column) => columns.push(column),
             None => return Ok(None),
         }
@@ -48,7 +49,12 @@ fn bytes_of_text_type(type_text: &str) -> Option<u16> {
     }
 }
 
-fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool) -> Result<Option<Column>, Fault> {
+fn described_column(
+    wire: WireType,
+    details: &ColumnDetails<'_>,
+    nullable: bool,
+    is_mariadb: bool,
+) -> Result<Option<Column>, Fault> {
     let Some(name) = details.name else { return Ok(None) };
     let charset = match details.collation.map(Charset::from_collation_id) {
         Some(None) => return Err(Fault::Damaged("a collation in it is unknown")),
@@ -78,6 +84,7 @@ fn described_column(wire: WireType, details: &ColumnDetails<'_>, nullable: bool)
         type_text,
         nullable,
         charset: text.map(|charset| charset.name().to_owned()),
+        collation: text.and(details.collation).map(|id| name_of_id(is_mariadb, id)),
     }))
 }
 

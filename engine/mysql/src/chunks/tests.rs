@@ -289,7 +289,7 @@ fn cutting_goes_on_where_it_was_stopped() {
 }
 
 fn column(name: &str, sql_type: SqlType, nullable: bool) -> Column {
-    Column { name: name.into(), sql_type, type_text: String::new(), nullable, charset: None }
+    Column { name: name.into(), sql_type, type_text: String::new(), nullable, charset: None, collation: None }
 }
 
 #[test]

@@ -4,10 +4,10 @@
 //! then, in the order of the statement, what is new or has another place. Names behind AFTER are those of the new columns, names in
 //! keys of old ones those of the old.
 
-use super::super::charset::Charset;
+use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
 use super::create::{Elements, not_null, period};
-use super::cursor::{CharsetChoice, Cursor, Read};
+use super::cursor::{Cursor, Read};
 use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit};
 use super::session::Session;
 use super::{Definition, NotUnderstood};
@@ -25,7 +25,7 @@ pub(super) struct Alter {
     indexes_renamed: Vec<Renamed>,
     indexes: Vec<IndexSpec>,
     of_period: Vec<String>,
-    charset: Option<CharsetChoice>,
+    text: Option<Choice>,
     /// CONVERT TO: of all columns.
     converts: bool,
     is_of_default_database: bool,
@@ -200,12 +200,16 @@ impl Alter {
             }
             cursor.expect("TO")?;
             match cursor.table_charset()? {
-                Some(charset) => self.charset = Some(charset),
+                Some(charset) => self.text = Some(charset),
                 None => return Err(cursor.not_understood()),
             }
             self.converts = true;
             // A collation of the same character set.
-            cursor.table_charset()?;
+            if let Some(Choice::Named(_, collation)) = cursor.table_charset()?
+                && let Some(Choice::Named(_, of_charset)) = &mut self.text
+            {
+                *of_charset = collation;
+            }
             Ok(())
         } else if cursor.skip_all(&["ORDER", "BY"]) {
             order_by(cursor)
@@ -221,7 +225,7 @@ impl Alter {
             cursor.rest();
             Ok(())
         } else if let Some(charset) = cursor.table_charset()? {
-            self.charset = Some(charset);
+            self.text = Choice::then(self.text.take(), charset, cursor.session);
             Ok(())
         } else if WITHOUT_EFFECT.iter().any(|word| cursor.skip(word)) {
             self.option(cursor)
@@ -242,7 +246,7 @@ impl Alter {
             {
                 break;
             } else if let Some(charset) = cursor.table_charset()? {
-                self.charset = Some(charset);
+                self.text = Choice::then(self.text.take(), charset, cursor.session);
             } else if cursor.is_other('(') {
                 cursor.parentheses()?;
             } else {
@@ -366,18 +370,14 @@ impl Alter {
     }
 
     pub(super) fn apply(&self, before: &Definition, session: &Session) -> Read<Definition> {
-        let charset = match self.charset {
-            Some(CharsetChoice::Named(charset)) => Some(charset),
-            Some(CharsetChoice::Inherited) => before.database_charset,
-            None => before.charset,
-        };
-        if self.charset.is_some() && charset.is_none() {
+        let text = before.text.with(self.text.as_ref(), &before.database, session);
+        if self.text.is_some() && text.charset.is_none() {
             return Err(NotUnderstood::new("the character set of a database, which nobody has told"));
         }
-        if self.charset == Some(CharsetChoice::Inherited) && self.converts && !self.is_of_default_database {
+        if self.text == Some(Choice::Inherited) && self.converts && !self.is_of_default_database {
             return Err(NotUnderstood::new("the character set of a database that is not the session's"));
         }
-        let (mut columns, origins) = self.columns(before, charset, session)?;
+        let (mut columns, origins) = self.columns(before, &text, session)?;
         let mut indexes = self.indexes_kept(before, &columns, &origins)?;
         let is_primary = |index: &&Index| index.name == PRIMARY;
         for part in indexes.iter().filter(is_primary).flat_map(|index| &index.parts) {
@@ -389,8 +389,8 @@ impl Alter {
         not_null(&mut columns, &self.of_period)?;
         Ok(Definition {
             columns,
-            charset,
-            database_charset: before.database_charset,
+            text,
+            database: before.database.clone(),
             indexes,
             knows_indexes: before.knows_indexes,
         })
@@ -400,7 +400,7 @@ impl Alter {
     fn columns(
         &self,
         before: &Definition,
-        charset: Option<Charset>,
+        text: &TextDefault,
         session: &Session,
     ) -> Read<(Vec<Column>, Vec<Option<usize>>)> {
         let missing = |name: &str| NotUnderstood::new(&format!("column {name}, which is not there,"));
@@ -424,10 +424,10 @@ impl Alter {
                 return Err(missing(name));
             }
         }
-        let to = charset.filter(|_| self.converts);
+        let to = text.charset.filter(|_| self.converts);
         let resolve = |spec: &ColumnSpec| match to {
-            Some(to) => spec.resolve_converted(to, session),
-            None => spec.resolve(charset, session),
+            Some(to) => spec.resolve_converted(to, text, session),
+            None => spec.resolve(text, session),
         };
         let replacement = |index: usize| {
             self.columns.iter().find(|placed| placed.replaces.as_deref().is_some_and(|name| old(name) == Some(index)))
@@ -438,7 +438,7 @@ impl Alter {
                 Some(placed) => out.push((resolve(&placed.spec)?, Some(index))),
                 None => {
                     let mut column = column.clone();
-                    to.map_or(Ok(()), |to| convert(&mut column, to, session))?;
+                    to.map_or(Ok(()), |to| convert(&mut column, to, &text.collation, session))?;
                     let renamed = self.columns_renamed.iter().find(|renamed| old(&renamed.from) == Some(index));
                     if let Some(renamed) = renamed {
                         column.name.clone_from(&renamed.to);

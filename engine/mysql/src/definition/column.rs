@@ -3,6 +3,7 @@
 use super::super::binlog::{bytes_per_character, quoted};
 use super::super::catalog::parse_type;
 use super::super::charset::Charset;
+use super::collation::{Name, TextDefault, binary_of, default_of, full_name, of_table};
 use super::cursor::{Cursor, Read};
 use super::index::{IndexKind, IndexSpec};
 use super::session::Session;
@@ -18,6 +19,10 @@ pub(super) struct ColumnSpec {
     is_unsigned: bool,
     is_zerofill: bool,
     charset: Option<Charset>,
+    /// As it is written.
+    collation: Option<String>,
+    /// `BINARY` behind a type of text.
+    is_binary_order: bool,
     /// `NULL` or `NOT NULL`.
     nullable: Option<bool>,
 }
@@ -117,8 +122,16 @@ pub(super) fn column(cursor: &mut Cursor<'_>, indexes: &mut Vec<IndexSpec>) -> R
 }
 
 fn of_type(cursor: &mut Cursor<'_>, name: String) -> Read<ColumnSpec> {
-    let mut column =
-        ColumnSpec { name, kind: Kind::Year, is_unsigned: false, is_zerofill: false, charset: None, nullable: None };
+    let mut column = ColumnSpec {
+        name,
+        kind: Kind::Year,
+        is_unsigned: false,
+        is_zerofill: false,
+        charset: None,
+        collation: None,
+        is_binary_order: false,
+        nullable: None,
+    };
     if cursor.session.has_other_types() {
         return Err(NotUnderstood::new("the types of another database, which its sql_mode has"));
     }
@@ -183,7 +196,7 @@ fn of_type(cursor: &mut Cursor<'_>, name: String) -> Read<ColumnSpec> {
             };
             column.charset = Some(Charset::Utf8mb3);
             let length = one(cursor.numbers()?);
-            cursor.skip("BINARY");
+            column.is_binary_order = cursor.skip("BINARY");
             match is_variable {
                 true => Kind::Variable { length: length.ok_or_else(|| cursor.not_understood())? },
                 false => Kind::Fixed { length: length.unwrap_or(1) },
@@ -227,6 +240,7 @@ fn of_type(cursor: &mut Cursor<'_>, name: String) -> Read<ColumnSpec> {
         }
         "JSON" if cursor.session.server.is_mariadb => {
             column.charset = Some(Charset::Utf8mb4);
+            column.is_binary_order = true;
             Kind::Long(Size::Class(3))
         }
         "JSON" => Kind::Plain("json"),
@@ -304,8 +318,9 @@ impl ColumnSpec {
                 if cursor.skip_other('=') {
                     cursor.name()?;
                 }
-            } else if !cursor.skip("BINARY") {
-                // Binary order of the same characters.
+            } else if cursor.skip("BINARY") {
+                self.is_binary_order = true;
+            } else {
                 return Ok(());
             }
         }
@@ -338,7 +353,8 @@ impl ColumnSpec {
             } else if cursor.skip("COMMENT") {
                 cursor.text()?;
             } else if cursor.skip("COLLATE") {
-                let charset = cursor.collation()?;
+                let (charset, name) = cursor.collation()?;
+                self.collation = Some(name.to_owned());
                 if self.charset.is_none() {
                     self.charset = charset;
                 }
@@ -381,21 +397,27 @@ impl ColumnSpec {
     }
 
     /// The same in a statement that converts all columns.
-    pub(super) fn resolve_converted(&self, to: Charset, session: &Session) -> Read<Column> {
+    pub(super) fn resolve_converted(&self, to: Charset, text: &TextDefault, session: &Session) -> Read<Column> {
         match self.charset {
-            Some(Charset::Binary) => self.resolve(None, session),
+            Some(Charset::Binary) => self.resolve(&TextDefault::default(), session),
             // The server takes bytes for characters here, or does not, by its version.
             _ if matches!(self.kind, Kind::Long(_)) && session.server.is_mysql_from(50_700) => {
                 Err(NotUnderstood::new(&format!("a definition of text column {} that is converted at once", self.name)))
             }
-            _ => ColumnSpec { charset: Some(to), ..self.clone() }.resolve(None, session),
+            None => self.resolve(text, session),
+            // Which collation it keeps of its own set, nobody has told.
+            Some(_) => {
+                let column =
+                    ColumnSpec { charset: Some(to), ..self.clone() }.resolve(&TextDefault::default(), session)?;
+                Ok(Column { collation: None, ..column })
+            }
         }
     }
 
-    /// The column in a table whose other columns have this character set.
-    pub(super) fn resolve(&self, table_charset: Option<Charset>, session: &Session) -> Read<Column> {
+    /// The column in a table whose other columns have this character set and collation.
+    pub(super) fn resolve(&self, table: &TextDefault, session: &Session) -> Read<Column> {
         let charset = || {
-            self.charset.or(table_charset).ok_or_else(|| {
+            self.charset.or(table.charset).ok_or_else(|| {
                 NotUnderstood::new(&format!("the character set of column {}, which nobody has told", self.name))
             })
         };
@@ -480,12 +502,20 @@ impl ColumnSpec {
             type_text,
             nullable,
             charset: charset.map(|charset| charset_name(charset, server).to_owned()),
+            collation: text_charset.filter(|charset| !charset.is_binary()).and_then(|charset| {
+                match (&self.collation, self.charset) {
+                    (Some(written), _) => full_name(written, Some(charset), session),
+                    (None, _) if self.is_binary_order => binary_of(charset),
+                    (None, Some(_)) => default_of(charset, session),
+                    (None, None) => of_table(&table.collation, charset),
+                }
+            }),
         })
     }
 }
 
 /// What `CONVERT TO CHARACTER SET` makes of a column that was there.
-pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Read<()> {
+pub(super) fn convert(column: &mut Column, to: Charset, collation: &Name, session: &Session) -> Read<()> {
     let from = column.charset.as_deref().and_then(Charset::from_name).filter(|from| !from.is_binary());
     let Some(from) = from else { return Ok(()) };
     if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
@@ -523,6 +553,7 @@ pub(super) fn convert(column: &mut Column, to: Charset, session: &Session) -> Re
         || (matches!(column.sql_type, SqlType::Enum { .. } | SqlType::Set { .. })
             && !session.server.is_mysql_from(80_000));
     column.charset = shows.then(|| charset_name(to, &session.server).to_owned());
+    column.collation = collation.clone().filter(|_| !to.is_binary());
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! CREATE TABLE.
 
-use super::super::charset::Charset;
+use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column};
-use super::cursor::{CharsetChoice, Cursor, Read};
+use super::cursor::{Cursor, Read};
 use super::index::{IndexSpec, add, element, is_no_column};
 use super::session::Session;
 use super::{Definition, Kind, NotUnderstood};
@@ -16,7 +16,7 @@ pub(super) struct Elements {
     pub(super) indexes: Vec<IndexSpec>,
     /// Columns of a period, which are NOT NULL.
     pub(super) of_period: Vec<String>,
-    charset: Option<CharsetChoice>,
+    text: Option<Choice>,
 }
 
 /// Behind CREATE TABLE.
@@ -43,7 +43,7 @@ pub(super) fn table(cursor: &mut Cursor<'_>) -> Read<Kind> {
         } else if cursor.are(&["WITH", "SYSTEM"]) {
             return Err(NotUnderstood::new("system versioning"));
         } else if let Some(charset) = cursor.table_charset()? {
-            elements.charset = Some(charset);
+            elements.text = Choice::then(elements.text.take(), charset, cursor.session);
         } else if cursor.is_other('(') {
             cursor.parentheses()?;
         } else {
@@ -70,14 +70,11 @@ impl Elements {
         }
     }
 
-    pub(super) fn definition(&self, database_charset: Option<Charset>, session: &Session) -> Read<Definition> {
-        let charset = match self.charset {
-            Some(CharsetChoice::Named(charset)) => Some(charset),
-            Some(CharsetChoice::Inherited) | None => database_charset,
-        };
+    pub(super) fn definition(&self, database: TextDefault, session: &Session) -> Read<Definition> {
+        let text = database.with(self.text.as_ref(), &database, session);
         let mut columns = Vec::with_capacity(self.columns.len());
         for spec in &self.columns {
-            let column: Column = spec.resolve(charset, session)?;
+            let column: Column = spec.resolve(&text, session)?;
             if columns.iter().any(|other: &Column| fold(&other.name) == fold(&column.name)) {
                 return Err(NotUnderstood::new(&format!("a second column {}", column.name)));
             }
@@ -86,7 +83,7 @@ impl Elements {
         let mut indexes = Vec::new();
         add(&mut indexes, &self.indexes, &mut columns, true)?;
         not_null(&mut columns, &self.of_period)?;
-        Ok(Definition { columns, charset, database_charset, indexes, knows_indexes: true })
+        Ok(Definition { columns, text, database, indexes, knows_indexes: true })
     }
 }
 

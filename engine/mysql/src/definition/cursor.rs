@@ -2,6 +2,7 @@
 
 use super::super::charset::Charset;
 use super::NotUnderstood;
+use super::collation::{Choice, default_of, full_name};
 use super::session::Session;
 use super::tokens::{Literal, Token};
 use tidegate_model::TableName;
@@ -14,14 +15,6 @@ pub(crate) struct Cursor<'a> {
 }
 
 pub(crate) type Read<T> = Result<T, NotUnderstood>;
-
-/// What a table, or a database, says of the character set of what names none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CharsetChoice {
-    Named(Charset),
-    /// `DEFAULT`: what it would have if it said nothing.
-    Inherited,
-}
 
 impl<'a> Cursor<'a> {
     pub(crate) fn peek(&self) -> Option<&'a Token> {
@@ -179,22 +172,26 @@ impl<'a> Cursor<'a> {
     }
 
     /// `[DEFAULT] CHARACTER SET [=] x`, or nothing. A column has neither the first word nor the sign.
-    pub(crate) fn table_charset(&mut self) -> Read<Option<CharsetChoice>> {
+    pub(crate) fn table_charset(&mut self) -> Read<Option<Choice>> {
         let start = self.next;
         self.skip("DEFAULT");
         if self.skip_charset_words() {
             self.skip_other('=');
             if self.skip("DEFAULT") {
-                return Ok(Some(CharsetChoice::Inherited));
+                return Ok(Some(Choice::Inherited));
             }
-            return Ok(Some(CharsetChoice::Named(self.charset_name()?)));
+            let charset = self.charset_name()?;
+            return Ok(Some(Choice::Named(charset, default_of(charset, self.session))));
         }
         if self.skip("COLLATE") {
             self.skip_other('=');
             if self.skip("DEFAULT") {
                 return Ok(None);
             }
-            return Ok(self.collation()?.map(CharsetChoice::Named));
+            return Ok(Some(match self.collation()? {
+                (Some(charset), name) => Choice::Named(charset, full_name(name, Some(charset), self.session)),
+                (None, name) => Choice::Ordered(name.to_owned()),
+            }));
         }
         self.next = start;
         Ok(None)
@@ -215,8 +212,8 @@ impl<'a> Cursor<'a> {
         Ok(charset)
     }
 
-    /// The character set of a collation; none for one of MariaDB's that fit several.
-    pub(crate) fn collation(&mut self) -> Read<Option<Charset>> {
+    /// A collation, and its character set; none for one of MariaDB's that fit several.
+    pub(crate) fn collation(&mut self) -> Read<(Option<Charset>, &'a str)> {
         let name = match self.peek() {
             Some(Token::Word(text) | Token::Name(text) | Token::Text(Literal { prefix: None, text })) => text,
             _ => return Err(self.not_understood()),
@@ -226,6 +223,6 @@ impl<'a> Cursor<'a> {
             return Err(NotUnderstood::new(&format!("the collation {name}")));
         }
         self.next += 1;
-        Ok(charset)
+        Ok((charset, name))
     }
 }

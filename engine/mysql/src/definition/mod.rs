@@ -20,6 +20,7 @@
 //! the session decides (quotes, escapes, versioned comments), nor MariaDB's forms, nor which type `LONG VARCHAR` is.
 
 mod alter;
+mod collation;
 mod column;
 mod create;
 mod cursor;
@@ -39,8 +40,9 @@ pub use self::session::{Server, Session};
 pub(crate) use self::tokens::Token;
 
 use self::alter::Alter;
+use self::collation::Choice;
+pub use self::collation::TextDefault;
 use self::create::Elements;
-use self::cursor::CharsetChoice;
 use self::index::PRIMARY;
 
 /// What of a statement is not understood. Names words and names, never a value.
@@ -78,7 +80,7 @@ enum Kind {
     /// CREATE and ALTER DATABASE, with the character set if it says one.
     Database {
         name: String,
-        charset: Option<Charset>,
+        text: TextDefault,
         is_conditional: bool,
     },
     /// No definition is another by it, though tables may come, go and change their names.
@@ -101,24 +103,20 @@ impl Ddl {
         }
     }
 
-    /// The database whose tables have, from then on, this character set if they name none; whether it is made only if it is not
-    /// there.
-    pub fn database(&self) -> Option<(&str, Option<Charset>, bool)> {
+    /// The database whose tables have, from then on, this character set and collation if they name none; whether it is made only if it is
+    /// not there.
+    pub fn database(&self) -> Option<(&str, &TextDefault, bool)> {
         match &self.kind {
-            Kind::Database { name, charset, is_conditional } => Some((name, *charset, *is_conditional)),
+            Kind::Database { name, text, is_conditional } => Some((name, text, *is_conditional)),
             _ => None,
         }
     }
 
     /// What a CREATE TABLE makes. `like` is the table that [`like`](Ddl::like) names.
-    pub fn created(
-        &self,
-        database_charset: Option<Charset>,
-        like: Option<&Definition>,
-    ) -> Result<Definition, NotUnderstood> {
+    pub fn created(&self, database: TextDefault, like: Option<&Definition>) -> Result<Definition, NotUnderstood> {
         match (&self.kind, like) {
-            (Kind::Create(elements), _) => elements.definition(database_charset, &self.session),
-            (Kind::CreateLike(_), Some(like)) => Ok(Definition { database_charset, ..like.without_foreign_keys() }),
+            (Kind::Create(elements), _) => elements.definition(database, &self.session),
+            (Kind::CreateLike(_), Some(like)) => Ok(Definition { database, ..like.without_foreign_keys() }),
             (Kind::CreateLike(table), None) => Err(NotUnderstood::new(&format!("what table {table} is"))),
             _ => Err(NotUnderstood::new("a statement that makes no table")),
         }
@@ -155,8 +153,8 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
         if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
             let is_conditional = cursor.if_not_exists();
             let name = cursor.name()?;
-            let charset = database_charset(cursor)?.unwrap_or(CharsetChoice::Inherited);
-            return Ok(database(name, charset, is_conditional, cursor.session));
+            let text = database_text(cursor)?.unwrap_or(Choice::Inherited);
+            return Ok(database(name, &text, is_conditional, cursor.session));
         }
         if cursor.skip("TABLE") {
             return create::table(cursor);
@@ -173,8 +171,8 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
                 true => cursor.default_database.to_owned(),
                 false => cursor.name()?,
             };
-            return Ok(match database_charset(cursor)? {
-                Some(charset) => database(name, charset, false, cursor.session),
+            return Ok(match database_text(cursor)? {
+                Some(text) => database(name, &text, false, cursor.session),
                 None => Kind::Nothing,
             });
         }
@@ -190,31 +188,33 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
     Ok(Kind::Nothing)
 }
 
-fn database_charset(cursor: &mut Cursor<'_>) -> Result<Option<CharsetChoice>, NotUnderstood> {
+fn database_text(cursor: &mut Cursor<'_>) -> Result<Option<Choice>, NotUnderstood> {
     let mut found = None;
     while !cursor.is_at_end() {
         match cursor.table_charset()? {
-            Some(charset) => found = Some(charset),
+            Some(text) => found = Choice::then(found, text, cursor.session),
             None => cursor.next += 1,
         }
     }
     Ok(found)
 }
 
-fn database(name: String, charset: CharsetChoice, is_conditional: bool, session: &Session) -> Kind {
-    let charset = match charset {
-        CharsetChoice::Named(charset) => Some(charset),
-        CharsetChoice::Inherited => session.server_charset,
+fn database(name: String, text: &Choice, is_conditional: bool, session: &Session) -> Kind {
+    let of_server = TextDefault { charset: session.server_charset, collation: session.server_collation.clone() };
+    // Of a collation alone that fits several sets, which it is was decided before.
+    let text = match text {
+        Choice::Ordered(_) => TextDefault { charset: of_server.charset, collation: None },
+        text => of_server.with(Some(text), &of_server, session),
     };
-    Kind::Database { name, charset, is_conditional }
+    Kind::Database { name, text, is_conditional }
 }
 
 /// A table's definition: its columns, and what the next statement builds on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
     columns: Vec<Column>,
-    charset: Option<Charset>,
-    database_charset: Option<Charset>,
+    text: TextDefault,
+    database: TextDefault,
     indexes: Vec<Index>,
     /// Whether those are all. If not, they are those that identify rows.
     knows_indexes: bool,
@@ -238,20 +238,26 @@ impl Definition {
         };
         Definition {
             columns: table.columns().to_vec(),
-            charset: groundwork.and_then(|groundwork| charset(&groundwork.charset)),
-            database_charset: groundwork.and_then(|groundwork| charset(&groundwork.database_charset)),
+            text: TextDefault {
+                charset: groundwork.and_then(|groundwork| charset(&groundwork.charset)),
+                collation: groundwork.and_then(|groundwork| groundwork.collation.clone()),
+            },
+            database: TextDefault {
+                charset: groundwork.and_then(|groundwork| charset(&groundwork.database_charset)),
+                collation: groundwork.and_then(|groundwork| groundwork.database_collation.clone()),
+            },
             knows_indexes: indexes.is_some(),
             indexes: indexes.unwrap_or_else(keys),
         }
     }
 
-    pub fn database_charset(&self) -> Option<Charset> {
-        self.database_charset
+    pub fn database_text(&self) -> &TextDefault {
+        &self.database
     }
 
     /// Of the database in which it is now.
-    pub fn set_database_charset(&mut self, charset: Option<Charset>) {
-        self.database_charset = charset;
+    pub fn set_database_text(&mut self, text: TextDefault) {
+        self.database = text;
     }
 
     /// As a table of this name.
@@ -273,8 +279,10 @@ impl Definition {
         unique_keys.sort_by(|a, b| (a.name != PRIMARY, &a.name).cmp(&(b.name != PRIMARY, &b.name)));
         let charset = |charset: Option<Charset>| charset.map(|charset| charset.name().to_owned());
         let groundwork = Groundwork {
-            charset: charset(self.charset),
-            database_charset: charset(self.database_charset),
+            charset: charset(self.text.charset),
+            database_charset: charset(self.database.charset),
+            collation: self.text.collation.clone(),
+            database_collation: self.database.collation.clone(),
             indexes: self.knows_indexes.then(|| self.indexes.clone()),
         };
         let parts = TableParts { name, version, columns: self.columns.clone(), unique_keys };

@@ -1,7 +1,10 @@
 //! What a statement's meaning depends on besides its text: the status variables before it in the binlog, and the server's version.
 
+use std::sync::Arc;
+
 use super::super::binlog::event::Input;
 use super::super::charset::Charset;
+use super::super::collation::name_of_id;
 
 /// Which server carried the statement out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub struct Session {
     pub connection_charset: Option<Charset>,
     /// Of databases that name none.
     pub server_charset: Option<Charset>,
+    pub server_collation: Option<Arc<str>>,
+    /// `default_collation_for_utf8mb4`, where it is another than that of the server's version.
+    pub default_of_utf8mb4: Option<Arc<str>>,
     /// `explicit_defaults_for_timestamp`; older servers do not write it.
     pub explicit_timestamps: Option<bool>,
     /// The statement has used a temporary table, which is its thread's own.
@@ -76,7 +82,9 @@ impl Session {
                 4 => {
                     input.u16().ok()?; // the client's
                     self.connection_charset = Charset::from_collation_id(input.u16().ok()?);
-                    self.server_charset = Charset::from_collation_id(input.u16().ok()?);
+                    let of_server = input.u16().ok()?;
+                    self.server_charset = Charset::from_collation_id(of_server);
+                    self.server_collation = Some(name_of_id(self.server.is_mariadb, of_server));
                 }
                 5 | 6 => {
                     let length = input.u8().ok()?;
@@ -101,6 +109,10 @@ impl Session {
                 13 => _ = input.u24().ok()?, // microseconds
                 // MariaDB numbers its own from 128 on.
                 16 if !self.server.is_mariadb => self.explicit_timestamps = Some(input.u8().ok()? != 0),
+                17 if !self.server.is_mariadb => _ = input.u64().ok()?, // the number of the transaction
+                18 if !self.server.is_mariadb => {
+                    self.default_of_utf8mb4 = Some(name_of_id(false, input.u16().ok()?));
+                }
                 _ => return None,
             }
         }

@@ -20,19 +20,19 @@ use tidegate_model::{Coordinate, Position, Statement};
 #[derive(Default)]
 struct Tables {
     by_name: BTreeMap<TableName, Result<Definition, NotUnderstood>>,
-    databases: BTreeMap<String, Charset>,
+    databases: BTreeMap<String, TextDefault>,
 }
 
 impl Tables {
     fn apply(&mut self, sql: &str, database: &str, session: &Session) {
         let ddl = Ddl::read(sql, database, session);
-        if let Ok(Some((name, Some(charset), is_conditional))) = ddl.as_ref().map(Ddl::database)
+        if let Ok(Some((name, text, is_conditional))) = ddl.as_ref().map(Ddl::database)
             && !(is_conditional && self.databases.contains_key(name))
         {
-            self.databases.insert(name.to_owned(), charset);
+            self.databases.insert(name.to_owned(), text.clone());
             for (_, definition) in self.by_name.iter_mut().filter(|(table, _)| &*table.database == name) {
                 if let Ok(definition) = definition {
-                    definition.set_database_charset(Some(charset));
+                    definition.set_database_text(text.clone());
                 }
             }
         }
@@ -42,10 +42,10 @@ impl Tables {
                     if if_not_exists && self.by_name.contains_key(&table) {
                         continue;
                     }
-                    let charset = self.databases.get(&*table.database).copied();
+                    let text = self.databases.get(&*table.database).cloned().unwrap_or_default();
                     let like = ddl.as_ref().ok().and_then(Ddl::like).and_then(|like| self.by_name.get(like));
                     let like = like.and_then(|like| like.as_ref().ok());
-                    let made = ddl.clone().and_then(|ddl| ddl.created(charset, like));
+                    let made = ddl.clone().and_then(|ddl| ddl.created(text, like));
                     self.by_name.insert(table, made);
                 }
                 Effect::Altered { table, .. } | Effect::Indexed { table, .. } => {
@@ -56,7 +56,7 @@ impl Tables {
                 Effect::Renamed { from, to, .. } => {
                     let mut definition = self.by_name.remove(&from).unwrap_or_else(|| panic!("{sql}"));
                     if let Ok(definition) = &mut definition {
-                        definition.set_database_charset(self.databases.get(&*to.database).copied());
+                        definition.set_database_text(self.databases.get(&*to.database).cloned().unwrap_or_default());
                     }
                     self.by_name.insert(to, definition);
                 }
@@ -101,9 +101,17 @@ fn drawn(definition: &Definition) -> String {
         columns.collect::<Vec<_>>().join(", "),
         indexes.join(", "),
         keys.join(" "),
-        charset(definition.charset),
-        charset(definition.database_charset)
+        charset(definition.text.charset),
+        charset(definition.database.charset)
     )
+}
+
+/// A collation that is another on the server; what nobody has told is none.
+fn wrong_collation(ours: &Definition, theirs: &Definition) -> Option<String> {
+    let columns = ours.columns.iter().zip(&theirs.columns);
+    let mut told = columns.filter_map(|(ours, theirs)| Some((&ours.name, ours.collation.as_ref()?, &theirs.collation)));
+    let wrong = told.find(|(_, ours, theirs)| theirs.as_ref() != Some(ours));
+    wrong.map(|(column, ours, theirs)| format!("{column} has {theirs:?} on the server, {ours} here"))
 }
 
 /// What the server's catalogue says of all tables of these databases.
@@ -166,7 +174,11 @@ fn followed(options: &ConnectOptions, start: &Position, databases: &[(String, Ch
     let explicit_timestamps = text(&mut packets, "SELECT @@explicit_defaults_for_timestamp", 0) == "1";
     let prefix = databases[0].0.clone();
     let follower = Follower { tables: Arc::default(), prefix, explicit_timestamps };
-    follower.tables.lock().unwrap().databases.extend(databases.iter().cloned());
+    follower.tables.lock().unwrap().databases.extend(
+        databases
+            .iter()
+            .map(|(name, charset)| (name.clone(), TextDefault { charset: Some(*charset), collation: None })),
+    );
     let windows = WindowOptions { rows: 1000, bytes: 1 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start.clone(), Box::new(follower.clone()), windows);
     let request = DumpRequest {
@@ -264,6 +276,12 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
     let mut wrong = Vec::new();
     let mut not_understood = 0;
     for (name, expected) in &expected {
+        if let Some(Ok(definition)) = tables.by_name.get(name)
+            && drawn(definition) == drawn(expected)
+            && let Some(difference) = wrong_collation(definition, expected)
+        {
+            wrong.push(format!("{name}: {difference}"));
+        }
         let expected = drawn(expected);
         if is_old && expected.contains("('','')") {
             // Labels of UCS-2 and the like.

@@ -75,10 +75,10 @@ impl History {
                         if *if_not_exists && (self.knows(&table) || may_have_been()) {
                             touched.push(table);
                         } else {
-                            let charset = self.database_charset(&table.database, here);
+                            let text = self.database_text(&table.database, here);
                             let defined = understood().and_then(|ddl| {
                                 let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
-                                ddl.created(charset, like.and_then(|like| self.definition(&like, here)).as_ref())
+                                ddl.created(text, like.and_then(|like| self.definition(&like, here)).as_ref())
                             });
                             touched.extend(self.mark_changed(&table, &by, here, &|_| None, defined)?);
                         }
@@ -120,7 +120,7 @@ impl History {
                     for table in onto {
                         let mut defined = definition.clone().ok_or_else(NotUnderstood::before);
                         if let Ok(defined) = &mut defined {
-                            defined.set_database_charset(self.database_charset(&table.database, here));
+                            defined.set_database_text(self.database_text(&table.database, here));
                         }
                         touched.extend(self.mark_changed(&table, &by, here, &|_| kept.clone(), defined)?);
                     }
@@ -128,7 +128,7 @@ impl History {
                 }
                 Effect::DroppedDatabase(dropped) => {
                     if !understood().is_ok_and(|ddl| ddl.database().is_some()) {
-                        self.record_database(dropped, Database { is_there: false, charset: None }, here);
+                        self.record_database(dropped, Database { is_there: false, text: TextDefault::default() }, here);
                     }
                     for table in self.known_in(dropped) {
                         touched.extend(self.mark_gone(&table, &by, here)?);
@@ -494,47 +494,49 @@ impl History {
         }
     }
 
-    /// The character set of a database's tables that name none, where the catalogue or a statement has told it before.
-    fn database_charset(&self, database: &str, here: Here<'_>) -> Option<Charset> {
+    /// What text has in a database's tables that names nothing, where the catalogue or a statement has told it before.
+    fn database_text(&self, database: &str, here: Here<'_>) -> TextDefault {
         if let Some(database) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
-            return database.charset;
+            return database.text.clone();
         }
-        self.now.values().filter(|entry| self.rules.names.can_mean(database, &entry.name.database)).find_map(|entry| {
-            match &entry.now {
-                Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
-                Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
-                    Definition::of(table).database_charset()
-                }
-                Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+        let is_in = |entry: &&Entry| self.rules.names.can_mean(database, &entry.name.database);
+        let found = self.now.values().filter(is_in).find_map(|entry| match &entry.now {
+            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
+            Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
+                Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
             }
-        })
+            Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+        });
+        found.unwrap_or_default()
     }
 
     fn record_database(&mut self, name: &str, database: Database, here: Here<'_>) {
         let key = self.rules.names.key(&TableName::new(name, ""));
-        let charset = database.charset.map(|charset| charset.name().to_owned());
-        (self.record)(here.entry(&key, SchemaState::Database { is_there: database.is_there, charset }));
+        let charset = database.text.charset.map(|charset| charset.name().to_owned());
+        let collation = database.text.collation.clone();
+        (self.record)(here.entry(&key, SchemaState::Database { is_there: database.is_there, charset, collation }));
         self.databases.insert(key, database);
     }
 
     /// A statement on a database: its tables have another character set if they name none.
     fn database(&mut self, ddl: &Ddl, here: Here<'_>) {
-        let Some((database, charset, is_conditional)) = ddl.database() else { return };
+        let Some((database, text, is_conditional)) = ddl.database() else { return };
         // Logged also where there was one already.
-        let known = self.database_charset(database, here);
+        let known = self.database_text(database, here);
         let before = self.databases.get(&self.rules.names.key(&TableName::new(database, "")));
         let may_be_there = before.is_none_or(|database| database.is_there);
-        let charset = if is_conditional && may_be_there { known } else { charset };
-        self.record_database(database, Database { is_there: true, charset }, here);
+        let text = if is_conditional && may_be_there { known } else { text.clone() };
+        self.record_database(database, Database { is_there: true, text: text.clone() }, here);
         for entry in self.now.values_mut() {
             if !self.rules.names.can_mean(database, &entry.name.database) {
                 continue;
             }
             let with = |table: &Table| {
                 let before = table.groundwork()?;
-                let database_charset = charset.map(|charset| charset.name().to_owned());
-                (before.database_charset != database_charset)
-                    .then(|| table.clone().with_groundwork(Groundwork { database_charset, ..before.clone() }))
+                let database_charset = text.charset.map(|charset| charset.name().to_owned());
+                let database_collation = text.collation.clone();
+                let after = Groundwork { database_charset, database_collation, ..before.clone() };
+                (*before != after).then(|| table.clone().with_groundwork(after))
             };
             let state = match &mut entry.now {
                 Now::Known { table, shown_until, is_used } if !here.is_covered_by(shown_until) => {

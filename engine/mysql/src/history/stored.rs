@@ -1,6 +1,7 @@
 //! The history as it is stored: an entry for each version, and which of them are needed no more.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -57,6 +58,8 @@ pub enum SchemaState {
         is_there: bool,
         /// Of its tables that name none, unless it did not say.
         charset: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collation: Option<Arc<str>>,
     },
 }
 

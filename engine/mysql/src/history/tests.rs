@@ -762,6 +762,8 @@ fn whole() -> SchemaState {
     let groundwork = Groundwork {
         charset: Some("latin1".to_owned()),
         database_charset: Some("utf8mb4".to_owned()),
+        collation: None,
+        database_collation: None,
         indexes: Some(vec![index("PRIMARY", true, "id"), index("by_y", true, "y")]),
     };
     SchemaState::known(&Table::from(parts).with_groundwork(groundwork), None, false)

@@ -29,6 +29,7 @@ fn plan_or_fault(columns: &[(SqlType, u8, &[u8])]) -> Result<RowPlan, Fault> {
                 type_text: format!("{sql_type:?}"),
                 nullable: true,
                 charset: None,
+                collation: None,
             })
             .collect(),
         unique_keys: Vec::new(),
@@ -45,6 +46,7 @@ fn plan_of(sql_type: SqlType, type_text: &str, charset: Option<&str>, code: u8, 
         type_text: type_text.to_owned(),
         nullable: true,
         charset: charset.map(str::to_owned),
+        collation: None,
     };
     let (name, columns) = (TableName::new("db", "t"), vec![column]);
     let table = Table::from(TableParts { name, version: 1, columns, unique_keys: Vec::new() });

@@ -59,6 +59,7 @@ pub(super) fn lineitem() -> Table {
     let column = |(name, sql_type, type_text): (&str, SqlType, &str)| Column {
         name: name.to_owned(),
         charset: sql_type.is_text().then(|| "utf8mb4".to_owned()),
+        collation: sql_type.is_text().then(|| "binary".into()),
         sql_type,
         type_text: type_text.to_owned(),
         nullable: false,

@@ -237,7 +237,11 @@ impl Router {
             self.routes_max.store(ROUTES_MAX.max(2 * routes.len()), Relaxed);
         }
         let known = routes.entry(table.name().clone()).or_default();
-        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| Arc::ptr_eq(other, table) || other.is_defined_as(table);
+        let collations =
+            |table: &Table| table.columns().iter().map(|column| column.collation.clone()).collect::<Vec<_>>();
+        let is_same = |(other, _): &&(Arc<Table>, Arc<Route>)| {
+            Arc::ptr_eq(other, table) || other.is_defined_as(table) && collations(other) == collations(table)
+        };
         if let Some((_, route)) = known.iter().find(is_same) {
             return Ok(route.clone());
         }

@@ -23,6 +23,7 @@ fn column(sql_type: &SqlType, push: impl FnOnce(&mut Values)) -> ArrayRef {
         type_text: String::new(),
         nullable: true,
         charset: None,
+        collation: None,
     };
     let mut builder = ColumnBuilder::new(&column);
     push(&mut builder.values);

@@ -1,0 +1,362 @@
+//! By which collation text is compared.
+//!
+//! ```text
+//! country = 'de'                        the column's
+//! upper(city) <> name                   one that both have; two are refused
+//! country COLLATE utf8mb4_bin = 'de'    the one that is named
+//! 'a' = 'A', md5(x) = '9e10…'           that of a session which has set nothing
+//! ```
+//!
+//! An expression says of its text where its order comes from ([`Order`]), as MySQL's coercibility does: what is named wins over
+//! columns, columns over everything that has no collation of its own. `COLLATE` is an alias around an expression, which nothing looks behind.
+
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::{Case, ScalarFunction};
+use datafusion_expr::{Expr, Operator};
+use sqlparser::ast::{Expr as Ast, ObjectName, Spanned};
+use sqlparser::tokenizer::Span;
+use tidegate_collation::Collation;
+
+use super::{Class, FromLiteral, Lower, Lowered, binary, is_null};
+use crate::TextOrder;
+use crate::error::Refusal;
+use crate::text::TextOperation;
+
+const WAY_OUT: &str =
+    "Write x COLLATE utf8mb4_bin to compare the bytes, or COLLATE with a collation that is known here.";
+
+/// How text compares that is of no column, in a session that has set nothing.
+const OF_SESSION: &str = "utf8mb4_0900_ai_ci";
+
+/// How text compares that comes out of JSON.
+const OF_JSON: &str = "utf8mb4_bin";
+
+/// Names an alias that stands for COLLATE. No column is called so: names have at most 64 characters.
+const COLLATE: &str = "--------------------------------------------------------- COLLATE ";
+
+/// Where the order of a text comes from, by falling strength.
+#[derive(Debug, Clone)]
+enum Order {
+    Named(&'static Collation),
+    Column(TextOrder),
+    /// Of two columns, or of two COLLATE.
+    Mixed(String, String),
+    /// A literal, or text that a function has made from something else.
+    Free,
+}
+
+impl Order {
+    fn with(self, other: Order) -> Order {
+        match (self, other) {
+            (Order::Named(a), Order::Named(b)) if !std::ptr::eq(a, b) => Order::Mixed(a.name().into(), b.name().into()),
+            (order @ Order::Named(_), _) | (_, order @ Order::Named(_)) => order,
+            (order @ Order::Mixed(..), _) | (_, order @ Order::Mixed(..)) => order,
+            (Order::Column(a), Order::Column(b)) if a != b => Order::Mixed(a.name(), b.name()),
+            (order @ Order::Column(_), _) | (_, order @ Order::Column(_)) => order,
+            (Order::Free, Order::Free) => Order::Free,
+        }
+    }
+}
+
+impl Lower<'_> {
+    /// `x COLLATE name`.
+    pub(super) fn collate(&self, ast: &Ast, name: &ObjectName, span: Span) -> Lowered {
+        let expr = self.lower(ast)?;
+        if !matches!(self.class(&expr)?, Class::Text | Class::Null) {
+            let message = format!("{} is not text", self.name_of_type(&expr)?);
+            return Err(Refusal::new(ast.span(), message).hint("Write CAST(x AS CHAR)."));
+        }
+        let expr = self.as_text(expr, ast.span())?;
+        let name = name.to_string();
+        let name = name.trim_matches(|c| matches!(c, '`' | '\'' | '"'));
+        let Some(collation) = Collation::named(name) else {
+            return Err(Refusal::new(span, format!("the collation {name} is not known here")).hint(WAY_OUT));
+        };
+        // Whatever a column's character set is, its text is Unicode here.
+        let fits = match self.order_of(&expr)? {
+            Order::Column(TextOrder::Collation(column)) => column.charset() == collation.charset(),
+            _ => false,
+        };
+        if !fits && !matches!(collation.charset(), "utf8mb4" | "binary") {
+            let message = format!("{name} is for text of {}", collation.charset());
+            return Err(Refusal::new(span, message).hint(WAY_OUT));
+        }
+        Ok(expr.alias(format!("{COLLATE}{}", collation.name())))
+    }
+
+    fn order_of(&self, expr: &Expr) -> Result<Order, Refusal> {
+        let mut sources = Vec::new();
+        self.sources(expr, &mut sources)?;
+        Ok(sources.into_iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with))
+    }
+
+    /// What the text of an expression comes from: columns, literals, what is named by COLLATE, and functions that make text.
+    fn sources<'e>(&self, expr: &'e Expr, sources: &mut Vec<&'e Expr>) -> Result<(), Refusal> {
+        if self.class(expr)? != Class::Text {
+            return Ok(());
+        }
+        match expr {
+            Expr::Alias(alias) if !alias.name.starts_with(COLLATE) => self.sources(&alias.expr, sources),
+            Expr::Cast(cast) => self.sources(&cast.expr, sources),
+            Expr::TryCast(cast) => self.sources(&cast.expr, sources),
+            Expr::ScalarFunction(function) if !makes_text(function) => {
+                function.args.iter().try_for_each(|arg| self.sources(arg, sources))
+            }
+            Expr::BinaryExpr(concatenation) => {
+                self.sources(&concatenation.left, sources)?;
+                self.sources(&concatenation.right, sources)
+            }
+            Expr::Case(Case { when_then_expr, else_expr, .. }) => when_then_expr
+                .iter()
+                .map(|(_, then)| then.as_ref())
+                .chain(else_expr.as_deref())
+                .try_for_each(|result| self.sources(result, sources)),
+            source => {
+                sources.push(source);
+                Ok(())
+            }
+        }
+    }
+
+    fn order_of_source(&self, source: &Expr) -> Order {
+        match source {
+            Expr::Column(column) => {
+                let index = self.planner.column_index(column.name());
+                let order = index.and_then(|index| self.planner.texts().get(index));
+                Order::Column(order.cloned().unwrap_or_default())
+            }
+            Expr::ScalarFunction(function) if matches!(function.func.name(), "json_quote" | "json_text" | "json_unquote") => {
+                Order::Column(TextOrder::of(Some(OF_JSON)))
+            }
+            Expr::ScalarFunction(function) if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() => {
+                Order::Column(TextOrder::of(Some(OF_SESSION)))
+            }
+            Expr::Alias(alias) => {
+                let named = alias.name.strip_prefix(COLLATE).and_then(Collation::named);
+                named.map_or(Order::Free, Order::Named)
+            }
+            _ => Order::Free,
+        }
+    }
+
+    /// The collation by which these are compared; none if their bytes are. Literals must be of its character set.
+    fn collation_of(&self, exprs: &[&Expr], span: Span) -> Result<Option<&'static Collation>, Refusal> {
+        let mut sources = Vec::new();
+        exprs.iter().try_for_each(|expr| self.sources(expr, &mut sources))?;
+        let order = sources.iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with);
+        let collation = match order {
+            Order::Named(collation) | Order::Column(TextOrder::Collation(collation)) => collation,
+            Order::Column(TextOrder::Bytes) => return Ok(None),
+            Order::Column(TextOrder::Unknown(name)) => {
+                let message = match name.as_ref() {
+                    "" => "nobody has told by which collation this text compares".to_owned(),
+                    name => format!("how {name} compares text is not known here"),
+                };
+                return Err(Refusal::new(span, message).hint(WAY_OUT));
+            }
+            Order::Mixed(a, b) => {
+                let message = format!("one text compares by {a}, the other by {b}");
+                return Err(Refusal::new(span, message).hint("Write x COLLATE name to say which."));
+            }
+            Order::Free if !self.has_collations() => return Ok(None),
+            Order::Free => match Collation::named(OF_SESSION) {
+                Some(collation) => collation,
+                None => return Ok(None),
+            },
+        };
+        for source in sources {
+            let literal = match source {
+                Expr::Alias(alias) => crate::text::literal_text(&alias.expr),
+                source => crate::text::literal_text(source),
+            };
+            if literal.is_some_and(|text| !collation.covers(text)) {
+                let message = format!("the text has characters that {} does not have", collation.charset());
+                return Err(Refusal::new(span, message).hint(WAY_OUT));
+            }
+        }
+        Ok(Some(collation))
+    }
+
+    /// A comparison of two texts; of anything else what DataFusion makes of it.
+    pub(super) fn compare(&self, left: Expr, op: Operator, right: Expr, span: Span) -> Lowered {
+        if !self.is_text(&[&left, &right])? {
+            return Ok(binary(left, op, right));
+        }
+        Ok(match self.collation_of(&[&left, &right], span)? {
+            Some(collation) => TextOperation::compare(collation, bare(left), op, bare(right)),
+            None => binary(bare(left), op, bare(right)),
+        })
+    }
+
+    /// `value BETWEEN low AND high`, if it is about text.
+    pub(super) fn text_between(&self, exprs: &[Expr], negated: bool, span: Span) -> Result<Option<Expr>, Refusal> {
+        let [value, low, high] = exprs else { return Ok(None) };
+        if !self.is_text(&[value, low, high])? {
+            return Ok(None);
+        }
+        // One collation for all three, as in MySQL.
+        let Some(collation) = self.collation_of(&[value, low, high], span)? else { return Ok(None) };
+        let compare =
+            |op, border: &Expr| TextOperation::compare(collation, bare(value.clone()), op, bare(border.clone()));
+        let between = binary(compare(Operator::GtEq, low), Operator::And, compare(Operator::LtEq, high));
+        Ok(Some(if negated { Expr::Not(Box::new(between)) } else { between }))
+    }
+
+    /// `value IN (list)`, if it is about text.
+    pub(super) fn text_in(
+        &self,
+        value: &Expr,
+        list: &[Expr],
+        negated: bool,
+        span: Span,
+    ) -> Result<Option<Expr>, Refusal> {
+        let all: Vec<&Expr> = std::iter::once(value).chain(list).collect();
+        if !self.is_text(&all)? {
+            return Ok(None);
+        }
+        let Some(collation) = self.collation_of(&all, span)? else { return Ok(None) };
+        let texts: Option<Vec<&str>> =
+            list.iter().filter(|item| !is_null(item)).map(|item| crate::text::literal_text(item)).collect();
+        let found = match texts {
+            Some(texts) => TextOperation::is_in(collation, bare(value.clone()), &texts, list.iter().any(is_null)),
+            None => list
+                .iter()
+                .map(|item| TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(item.clone())))
+                .reduce(|left, right| binary(left, Operator::Or, right))
+                .unwrap_or_else(|| unreachable!("a list has an item")),
+        };
+        Ok(Some(if negated { Expr::Not(Box::new(found)) } else { found }))
+    }
+
+    /// `text LIKE pattern`; none if bytes are compared.
+    pub(super) fn text_like(
+        &self,
+        text: &Expr,
+        pattern: &Expr,
+        negated: bool,
+        span: Span,
+    ) -> Result<Option<Expr>, Refusal> {
+        let Some(collation) = self.collation_of(&[text, pattern], span)? else { return Ok(None) };
+        let like = TextOperation::like(collation, bare(text.clone()), bare(pattern.clone()));
+        Ok(Some(if negated { Expr::Not(Box::new(like)) } else { like }))
+    }
+
+    /// What a function that compares its arguments becomes; none if the one that compares bytes is right.
+    pub(super) fn text_function(&self, name: &str, args: &[Expr], span: Span) -> Result<Option<Expr>, Refusal> {
+        if !matches!(name, "find_in_set" | "strcmp" | "field" | "instr" | "locate" | "greatest" | "least") {
+            return Ok(None);
+        }
+        let texts: Vec<&Expr> = args.iter().take(if name == "locate" { 2 } else { args.len() }).collect();
+        if !self.is_text(&texts)? {
+            return Ok(None);
+        }
+        let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
+        let compare = |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
+        let number = |number| Box::new(Expr::from_literal(ScalarValue::Int64(Some(number))));
+        let choice = |branches: Vec<(Expr, i64)>, otherwise: Option<i64>| {
+            let branches = branches.into_iter().map(|(when, then)| (Box::new(when), number(then))).collect();
+            Some(Expr::Case(Case::new(None, branches, otherwise.map(number))))
+        };
+        Ok(match (name, args) {
+            ("find_in_set", [part, set]) => {
+                Some(TextOperation::find_in_set(collation, bare(part.clone()), bare(set.clone())))
+            }
+            ("strcmp", [_, other]) => {
+                let branches = [(Operator::Lt, -1), (Operator::Gt, 1), (Operator::Eq, 0)];
+                choice(branches.map(|(op, result)| (compare(op, other), result)).to_vec(), None)
+            }
+            ("field", [_, others @ ..]) => {
+                let branches = others.iter().zip(1..).map(|(other, place)| (compare(Operator::Eq, other), place));
+                choice(branches.collect(), Some(0))
+            }
+            ("greatest" | "least", _) if !collation.is_identity() => {
+                // Of texts that are equal, servers take different ones.
+                let message = format!("{name}() does not choose between texts that are equal by {}", collation.name());
+                return Err(Refusal::new(span, message).hint("Write CASE WHEN a > b THEN a ELSE b END."));
+            }
+            ("instr" | "locate", _) if !collation.is_binary() => {
+                // Where a text begins that is equal to another is not the same on all servers.
+                let message = format!("{name}() does not look for text by {}", collation.name());
+                return Err(Refusal::new(span, message).hint("Write x COLLATE utf8mb4_bin, or x LIKE '%part%'."));
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether a regular expression ignores case, as the server does if the collation does, and nothing else that the collation ignores.
+    /// Refused where servers and our engine would not ignore the same.
+    pub(super) fn regexp_ignores_case(&self, text: &Expr, pattern: &str, span: Span) -> Result<bool, Refusal> {
+        let collation = self.collation_of(&[text], span)?;
+        if !collation.is_some_and(|collation| collation.equal("a", "A")) {
+            return Ok(false);
+        }
+        // MySQL takes these for one character, too: `ß` for `ss`, `ﬁ` for `fi`.
+        let folds_together = ["ss", "ff", "fi", "fl", "st"];
+        let lower = pattern.to_ascii_lowercase();
+        if !pattern.is_ascii() || folds_together.iter().any(|pair| lower.contains(pair)) {
+            return Err(Refusal::new(span, "how this pattern ignores case is not the same on all servers")
+                .hint("Write x COLLATE utf8mb4_bin RLIKE pattern, with [Aa] where both cases are meant."));
+        }
+        Ok(true)
+    }
+
+    /// Whether text of the table has another order than that of its bytes.
+    fn has_collations(&self) -> bool {
+        self.planner.texts().iter().any(TextOrder::folds)
+    }
+
+    fn is_text(&self, exprs: &[&Expr]) -> Result<bool, Refusal> {
+        let mut is_text = false;
+        for expr in exprs {
+            match self.class(expr)? {
+                Class::Text => is_text = true,
+                Class::Null => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(is_text)
+    }
+}
+
+/// Without COLLATE, which has said what it had to say.
+fn bare(expr: Expr) -> Expr {
+    match expr {
+        Expr::Alias(alias) if alias.name.starts_with(COLLATE) => bare(*alias.expr),
+        expr => expr,
+    }
+}
+
+/// Functions whose text is not that of their arguments.
+fn makes_text(function: &ScalarFunction) -> bool {
+    const FUNCTIONS: [&str; 28] = [
+        "bin",
+        "conv",
+        "convert",
+        "date_format",
+        "dayname",
+        "fixed",
+        "format",
+        "hex",
+        "inet6_ntoa",
+        "inet_ntoa",
+        "json_quote",
+        "json_text",
+        "json_unquote",
+        "md5",
+        "monthname",
+        "number_text",
+        "oct",
+        "sha1",
+        "sha2",
+        "sha224",
+        "sha256",
+        "sha384",
+        "sha512",
+        "space",
+        "text",
+        "text_of_bytes",
+        "to_base64",
+        "to_char",
+    ];
+    FUNCTIONS.contains(&function.func.name())
+}
