@@ -16,13 +16,19 @@
 //! MySQL's syntax, with the meaning MySQL gives it or an error. Names are matched without case. Sub-queries,
 //! aggregates, window functions, and whatever gives another result on another run (`now()`, `rand()`, `uuid()`) are
 //! refused; so are double quotes and `||`, which mean different things in different places. [`functions()`] lists what
-//! can be called.
+//! can be called, `sql/README.md` what becomes of each function of MySQL's manual. `tests/judge` asks servers.
 //!
 //! Text compares by the collation of its column, with the weights that the servers themselves have told
 //! (`tidegate-collation`): in `=`, `<`, BETWEEN, IN, LIKE, CASE, `nullif` and `find_in_set`. What a function makes of a column has the
 //! column's collation. Text of a source without collations, and of JSON, compares byte by byte.
 //!
-//! # Where it differs from MySQL
+//! # One rule for numbers
+//!
+//! As MySQL 9.7, in filters and projections alike. Division by zero is NULL, of integers, decimals and doubles, by `/`, DIV and `%`;
+//! so is a logarithm or a root of what has none. A result out of range is an error, also one that would be infinite. Integers
+//! stay integers (`floor(9007199254740993)`), and a quotient has four digits more than its dividend.
+//!
+//! # Where it differs
 //!
 //! | | MySQL | here |
 //! |---|---|---|
@@ -33,15 +39,15 @@
 //! | RLIKE | ignores case if the collation does | the same for patterns of ASCII in which no two letters could be one (`ss` and `ß`); otherwise refused |
 //! | `instr` | by the collation, on each server in its own way | refused unless the collation compares bytes |
 //! | `ILIKE` | an error | LIKE that ignores case, and nothing else that a collation would |
-//! | division by zero | NULL and a warning | an error |
-//! | a result out of range, a CAST that fails | sometimes an error, sometimes NULL or the nearest value | an error; `TRY_CAST` gives NULL |
+//! | a CAST that fails | NULL, or the nearest value, and a warning | an error; `TRY_CAST` gives NULL |
 //! | text beside a number | compared as floating point | only a literal, read as a number; otherwise refused |
 //! | a comparison | 1 or 0 | a condition: `a > b AS x` is a boolean column |
-//! | `int / int` | DECIMAL with four more digits | refused: DIV, or a CAST to say how many digits |
-//! | results of arithmetic | MySQL's rules of precision | DataFusion's; CAST where the type matters |
+//! | a comparison with NULL, a filter that is always or never true | nothing, or everything | refused |
 //! | TIMESTAMP | in the session's zone | in UTC |
+//! | `x IS NULL` on a zero date of a NOT NULL column | true in WHERE | false |
 //!
-//! Dates that do not exist ('0000-00-00') compare below every date; functions, arithmetic and casts see NULL.
+//! Dates that do not exist ('0000-00-00', '2010-00-10') compare by their digits, as in MySQL; functions that read digits read
+//! theirs.
 //!
 //! # Errors while evaluating
 //!
@@ -67,7 +73,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef,
     TimeUnit, TimestampMicrosecondType,
 };
-use datafusion_common::ScalarValue;
+use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::{Cast, Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 use sqlparser::ast::{Expr as Ast, Spanned};
@@ -78,6 +84,7 @@ pub use error::SqlError;
 pub use functions::functions;
 
 use error::Refusal;
+use functions::kernel::Kernel;
 use lower::Lower;
 use plan::Planner;
 
@@ -341,7 +348,7 @@ impl ProjectionPlan {
         let refused = |refusal: Refusal| refusal.or_at(whole(ast)).into_error(text);
         let planner = Planner::new(input).map_err(|error| refused(error.into()))?;
         let expr = Lower::new(&planner).lower(ast).map_err(refused)?;
-        if let Expr::Column(column) = &expr {
+        if let Some(column) = plain_column(&expr) {
             let index = planner.column_index(column.name()).expect("a column that was found once");
             let field = input.schema.fields()[index].as_ref().clone();
             let field = match alias {
@@ -389,6 +396,15 @@ fn canonical(planner: &Planner, name: &str, expr: Expr) -> Result<(Field, Expr),
         false => Expr::Cast(Cast::new(Box::new(expr), canonical.clone())),
     };
     Ok((Field::new(name, canonical, nullable), expr))
+}
+
+/// The column that an expression is, JSON or not.
+fn plain_column(expr: &Expr) -> Option<&Column> {
+    match (expr, Kernel::of(expr)) {
+        (Expr::Column(column), _) => Some(column),
+        (_, Some((kernel, [Expr::Column(column)]))) if kernel.name() == functions::json::DOCUMENT => Some(column),
+        _ => None,
+    }
 }
 
 fn whole(ast: &Ast) -> Span {

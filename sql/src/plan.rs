@@ -25,6 +25,7 @@ use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical
 
 use crate::error::Refusal;
 use crate::functions::date;
+use crate::functions::kernel::Kernel;
 use crate::text::TextOperation;
 use crate::{Input, Source, TextOrder, types};
 
@@ -160,10 +161,13 @@ impl PhysicalExpr for DateComparison {
         };
         let rows = batch.num_rows();
         let (left, right) = (binary.left().evaluate(batch)?, binary.right().evaluate(batch)?);
-        let (left, right) = (left.into_array(rows)?, right.into_array(rows)?);
-        if !date::has_impossible(&left) && !date::has_impossible(&right) {
+        // No literal is such a date.
+        let impossible =
+            |side: &ColumnarValue| matches!(side, ColumnarValue::Array(side) if date::has_impossible(side));
+        if !impossible(&left) && !impossible(&right) {
             return self.comparison.evaluate(batch);
         }
+        let (left, right) = (left.into_array(rows)?, right.into_array(rows)?);
         let holds = |row: usize| {
             let ordering = date::in_order(&left, row)?.cmp(&date::in_order(&right, row)?);
             Some(match binary.op() {
@@ -202,8 +206,12 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
         let widens = cast.expr().data_type(schema).is_ok_and(|from| types::widens(&from, cast.cast_type()));
         return !widens || can_fail(cast.expr(), schema);
     }
-    expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| TextOperation::of(call.fun()).is_none())
-        || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_arithmetic(*binary.op()))
+    if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>() {
+        let kernel = function.fun().inner().downcast_ref::<Kernel>();
+        let can_fail_itself = kernel.map_or(TextOperation::of(function.fun()).is_none(), Kernel::can_fail);
+        return can_fail_itself || function.args().iter().any(|arg| can_fail(arg, schema));
+    }
+    expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_arithmetic(*binary.op()))
         || expr.children().into_iter().any(|child| can_fail(child, schema))
 }
 

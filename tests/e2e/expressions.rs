@@ -91,7 +91,7 @@ fn an_expression_is_shown_beside_the_servers_answer() {
     assert_eq!(
         lines,
         [
-            &format!("{table}: total / qty is decimal(18,6)"),
+            &format!("{table}: total / qty is decimal(14,6)"),
             "id here server",
             "1 NULL NULL",
             "2 13.333333 13.333333",

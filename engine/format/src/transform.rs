@@ -52,7 +52,7 @@ impl TransformError {
         match self {
             TransformError::Sql { .. } => None,
             TransformError::Row { .. } => Some(
-                "another expression goes on from here: TRY_CAST gives NULL where CAST fails, NULLIF keeps zero out of a division",
+                "another expression goes on from here: TRY_CAST gives NULL where CAST fails, a wider CAST keeps results in range",
             ),
             TransformError::ImpossibleDate { .. } => Some(
                 "another `select` goes on from here: the column as it is comes out with every date, and `where` keeps such rows out",

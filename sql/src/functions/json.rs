@@ -13,7 +13,8 @@
 
 use std::borrow::Cow;
 
-use arrow::array::{ArrayRef, AsArray, LargeStringArray, LargeStringBuilder};
+use arrow::array::{ArrayRef, LargeStringBuilder};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
@@ -22,14 +23,12 @@ use super::kernel::{Call, Cell, Kernel, Miss};
 /// Nested deeper, MySQL refuses a document.
 const DEPTH_MAX: usize = 100;
 
+/// The name of [`document`].
+pub(crate) const DOCUMENT: &str = "json";
+
 /// A JSON column's text as JSON: what is JSON is told from text by its Arrow type.
 pub(crate) fn document() -> Kernel {
-    Kernel::new("json", DataType::LargeUtf8, |call| {
-        Ok(std::sync::Arc::new(LargeStringArray::from(
-            call.array(0).as_string::<i32>().clone().iter().collect::<Vec<_>>(),
-        )))
-    })
-    .keeps_nulls()
+    Kernel::new(DOCUMENT, DataType::LargeUtf8, |call| Ok(cast(call.array(0), &DataType::LargeUtf8)?)).keeps_nulls()
 }
 
 /// JSON as the text that it prints as.

@@ -34,6 +34,8 @@ pub(crate) struct Kernel {
     returns: DataType,
     /// May give NULL where no argument is.
     makes_nulls: bool,
+    /// Has a value for every row.
+    never_fails: bool,
     /// Digits of a second that MySQL shows of a date-time or time.
     fraction: Option<u8>,
     signature: Signature,
@@ -42,12 +44,20 @@ pub(crate) struct Kernel {
 impl Kernel {
     pub(crate) fn new(name: &'static str, returns: DataType, run: Run) -> Kernel {
         let signature = Signature::variadic_any(Volatility::Immutable);
-        Kernel { name, run, returns, makes_nulls: true, fraction: None, signature }
+        Kernel { name, run, returns, makes_nulls: true, never_fails: false, fraction: None, signature }
     }
 
     /// It is NULL only where an argument is.
     pub(crate) fn keeps_nulls(self) -> Kernel {
         Kernel { makes_nulls: false, ..self }
+    }
+
+    pub(crate) fn never_fails(self) -> Kernel {
+        Kernel { never_fails: true, ..self }
+    }
+
+    pub(crate) fn can_fail(&self) -> bool {
+        !self.never_fails
     }
 
     pub(crate) fn shows(self, fraction: u8) -> Kernel {

@@ -324,6 +324,19 @@ fn computed_digits(left_scale: i8, right_scale: i8) -> i16 {
     groups(left + right + (i16::from(DIVISION_DIGITS) - padding).max(0))
 }
 
+/// Whether a quotient is the same if its operands have fewer digits behind the point than their types. Columns have them all; of
+/// what is computed MySQL drops them where it is zero, and CASE has those of the branch.
+pub(crate) fn divides_alike(left: (&DataType, bool), right: (&DataType, bool)) -> bool {
+    let scales = |(data_type, is_computed): (&DataType, bool)| {
+        let scale = digits(data_type).map_or(0, |(_, scale)| scale);
+        if is_computed { 0..=scale } else { scale..=scale }
+    };
+    let shown = i16::from((*scales(left).end() + DIVISION_DIGITS).min(SCALE_MAX));
+    let computed: Vec<i16> =
+        scales(left).flat_map(|left| scales(right).map(move |right| computed_digits(left, right))).collect();
+    computed.iter().all(|digits| *digits > shown) || computed.iter().all(|digits| *digits == computed[0])
+}
+
 /// Rounded, halves away from zero, or cut off.
 fn quotients<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounds: bool) -> Result<ArrayRef> {
     let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
@@ -741,6 +754,7 @@ pub(crate) fn without_negative_zero() -> Kernel {
         Ok(Arc::new(values.unary::<_, Float64Type>(|value| value + 0.0)))
     })
     .keeps_nulls()
+    .never_fails()
 }
 
 /// `sign(x)`.

@@ -57,6 +57,7 @@ impl Lower<'_> {
     }
 
     fn of_decimals(&self, left: Expr, op: Operator, right: Expr, span: Span) -> Lowered {
+        let computed = (is_computed(&left), is_computed(&right));
         let (left, right) = (self.decimal(left)?, self.decimal(right)?);
         let (left_type, right_type) = (self.type_of(&left)?, self.type_of(&right)?);
         let Some(plan) = number::of_decimals(op, &left_type, &right_type) else {
@@ -67,6 +68,10 @@ impl Lower<'_> {
             );
             return Err(Refusal::new(span, message).hint("Write CAST(x AS DECIMAL(20, 4)) for one of them."));
         };
+        if op == Operator::Divide && !number::divides_alike((&left_type, computed.0), (&right_type, computed.1)) {
+            return Err(Refusal::new(span, "how many digits MySQL computes of this quotient depends on the row")
+                .hint("Write CAST(x AS DECIMAL(20, 4)) for what is computed in it."));
+        }
         let of_type = |expr: Expr, from: DataType, to: DataType| match from == to {
             true => Ok(expr),
             false => self.finish(cast_to(expr, to)),
@@ -168,6 +173,17 @@ impl Lower<'_> {
         let data_type = self.type_of(&expr)?;
         let places_arg = Expr::from_literal(ScalarValue::Int64(Some(places)));
         self.finish(number::rounded(&data_type, places, rounding).call(vec![expr, places_arg]))
+    }
+}
+
+/// Whether a value is neither a column nor a literal, as far as digits go.
+fn is_computed(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) | Expr::Literal(..) => false,
+        Expr::Cast(cast) => is_computed(&cast.expr),
+        // What CAST gives has all its digits.
+        Expr::Alias(_) => false,
+        _ => true,
     }
 }
 

@@ -393,6 +393,10 @@ fn missing(name: &str, is_mariadb: bool) -> bool {
                 "log2",
                 "xor",
                 "format",
+                "greatest",
+                "least",
+                "MOD",
+                "%",
             ];
             json || others.contains(&name)
         }

@@ -10,6 +10,7 @@
 //! no smaller expression differs, and printed. `TIDEGATE_TEST_SCALE` multiplies the number of expressions,
 //! `TIDEGATE_TEST_SEED` begins with another one.
 
+mod case;
 mod columns;
 mod expression;
 mod server;
