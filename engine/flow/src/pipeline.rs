@@ -58,12 +58,13 @@ impl Emitter {
         let committed_us = window.committed_us;
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
-        self.windows.send((window, held)).map_err(|_| Stopped)?;
-        drop(waiting);
         if committed_us > 0 {
             self.status.following.read_us.store(committed_us, Relaxed);
         }
+        // Before it goes: no stage may seem to have had more than came to it.
         self.status.stages.read.passed(changes, bytes as u64);
+        self.windows.send((window, held)).map_err(|_| Stopped)?;
+        drop(waiting);
         Ok(())
     }
 }
@@ -386,8 +387,8 @@ fn send<S: Stages>(
         let delivery = pipeline.stages.send(window)?;
         drop(busy);
         let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes };
-        pending.send(window).map_err(|_| End::Stopped)?;
         counts.passed(messages, bytes);
+        pending.send(window).map_err(|_| End::Stopped)?;
     }
     Ok(())
 }

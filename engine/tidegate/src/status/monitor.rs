@@ -280,7 +280,8 @@ impl Monitor {
         let list: Vec<Stage> = (READ..=DELIVER)
             .map(|stage| {
                 let (count, before) = (now.stages[stage], then.stages[stage]);
-                let inside = stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows - count.windows);
+                let inside =
+                    stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows.saturating_sub(count.windows));
                 let busy = |threads| share(count.busy, before.busy, threads);
                 let (busy, fill) = match stage {
                     READ => ((1.0 - waits - idles).max(0.0), 0.0),
