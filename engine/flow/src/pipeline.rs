@@ -55,12 +55,8 @@ impl Emitter {
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
         let changes = window.change_count() as u64;
         let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
-        let committed_us = window.committed_us;
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
-        if committed_us > 0 {
-            self.status.following.read_us.store(committed_us, Relaxed);
-        }
         // Before it goes: no stage may seem to have had more than came to it.
         self.status.stages.read.passed(changes, bytes as u64);
         self.windows.send((window, held)).map_err(|_| Stopped)?;
