@@ -55,15 +55,12 @@ impl Emitter {
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
         let changes = window.change_count() as u64;
         let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
-        let committed_us = window.committed_us;
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
+        // Before it goes: no stage may seem to have had more than came to it.
+        self.status.stages.read.passed(changes, bytes as u64);
         self.windows.send((window, held)).map_err(|_| Stopped)?;
         drop(waiting);
-        if committed_us > 0 {
-            self.status.following.read_us.store(committed_us, Relaxed);
-        }
-        self.status.stages.read.passed(changes, bytes as u64);
         Ok(())
     }
 }
@@ -386,8 +383,8 @@ fn send<S: Stages>(
         let delivery = pipeline.stages.send(window)?;
         drop(busy);
         let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes };
-        pending.send(window).map_err(|_| End::Stopped)?;
         counts.passed(messages, bytes);
+        pending.send(window).map_err(|_| End::Stopped)?;
     }
     Ok(())
 }

@@ -60,9 +60,7 @@ pub struct Extent {
 /// What is known of the source of changes.
 #[derive(Debug, Default)]
 pub struct Following {
-    /// When the newest transaction was committed of which all is read, by the source's clock. 0: none is.
-    pub read_us: AtomicU64,
-    /// The same of what is delivered.
+    /// When the newest transaction was committed of which all is delivered, by the source's clock. 0: none is.
     pub delivered_us: AtomicU64,
     told: Mutex<Told>,
 }
@@ -105,10 +103,6 @@ impl Following {
         let passed = marks.iter().rposition(|mark| is_passed(&mark.end));
         let last = passed.and_then(|last| marks.drain(..=last).next_back());
         (last, !marks.is_empty())
-    }
-
-    pub fn read_us(&self) -> u64 {
-        self.read_us.load(Relaxed)
     }
 
     pub fn delivered_us(&self) -> u64 {

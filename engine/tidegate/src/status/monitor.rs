@@ -273,11 +273,15 @@ impl Monitor {
         };
         let waits = share(now.waiting, then.waiting, readers);
         let idles = share(now.idle, then.idle, 1.0);
+        // Then nobody reads, and nobody waits for one who does.
+        let is_away = self.status.retries().contains_key(status::SOURCE);
+        let works = phase_reads(phase) && !is_away;
         let memory = self.memory();
         let list: Vec<Stage> = (READ..=DELIVER)
             .map(|stage| {
                 let (count, before) = (now.stages[stage], then.stages[stage]);
-                let inside = stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows - count.windows);
+                let inside =
+                    stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows.saturating_sub(count.windows));
                 let busy = |threads| share(count.busy, before.busy, threads);
                 let (busy, fill) = match stage {
                     READ => ((1.0 - waits - idles).max(0.0), 0.0),
@@ -289,7 +293,7 @@ impl Monitor {
                     stage: STAGES[stage].to_owned(),
                     per_s: (count.rows - before.rows) as f64 / seconds,
                     bytes_per_s: (count.bytes - before.bytes) as f64 / seconds,
-                    busy: if phase_reads(phase) { busy } else { 0.0 },
+                    busy: if works || stage != READ { busy } else { 0.0 },
                     fill: fill.clamp(0.0, 1.0),
                     windows: inside,
                 }
@@ -297,7 +301,7 @@ impl Monitor {
             .collect();
         let has_work = matches!(pace, Pace::Loading | Pace::Behind | Pace::Stuck);
         let bottleneck = match () {
-            () if !phase_reads(phase) => None,
+            () if !works => None,
             () if waits > WAITS && list[ENCODE].busy > BUSY => Some(ENCODE),
             () if waits > WAITS && list[SEND].busy > BUSY => Some(SEND),
             () if waits > WAITS => Some(DELIVER),

@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 use super::report::{Incremental, Pace, Phase, Report, Retry};
-use tidegate_model::status::bytes_text;
+use tidegate_model::status::{self, bytes_text};
 
 /// What happens, in one line.
 pub fn line(report: &Report) -> String {
@@ -62,6 +62,10 @@ fn pace(report: &Report) -> String {
     let incremental = report.incremental.as_ref();
     let delay = incremental.and_then(|incremental| incremental.delay_ms.or(incremental.delay_by_our_clock_ms));
     let late = delay.map_or(String::new(), |delay| format!("{} late", millis(delay)));
+    if report.retries.iter().any(|retry| retry.of == status::SOURCE) {
+        // What it has by now, nobody knows.
+        return delay.map_or("nothing is read".to_owned(), |delay| format!("complete up to {} ago", millis(delay)));
+    }
     let rest = incremental.and_then(|incremental| incremental.bytes_behind).filter(|bytes| *bytes > 0);
     let rest = rest.map_or(String::new(), |bytes| format!(" ({} of binlog to go)", bytes_text(bytes as f64)));
     match report.pace {
@@ -320,6 +324,12 @@ pub(super) mod tests {
             line(&report),
             "starting: waiting for the brokers; the sink is away for 65 s, next try in 2 s, 11 h until the task gives up: no answer"
         );
+        (report.phase, report.pace) = (Phase::Incremental, Pace::Stuck);
+        report.retries[0].of = "source".to_owned();
+        report.incremental.as_mut().unwrap().delay_ms = Some(66_000);
+        let away = line(&report);
+        assert!(away.starts_with("incremental: complete up to 66.0 s ago, "), "{away}");
+        assert!(away.contains("; the source is away for 65 s, next try in 2 s, "), "{away}");
     }
 
     #[test]

@@ -127,6 +127,7 @@ function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
   if (report.phase === "paused") return report.stages.some((stage) => stage.windows > 0) ? "what was read is delivered" : "nothing is read; the place is kept";
   if (report.phase === "draining") return "told to stop: what was read is delivered first";
+  if (report.retries.some((retry) => retry.of === "source")) return "the source is away: what it has by now, nobody knows";
   if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
   if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
   return report.bottleneck ? "what takes most of the time: " + SLOW[report.bottleneck] : "";
