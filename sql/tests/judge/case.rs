@@ -94,7 +94,7 @@ fn write_runs(function: &str, answers: &Answers, out: &mut String) {
 
 fn compare(function: &str, answers: &Answers) {
     let schema = Arc::new(Schema::new(vec![Field::new("c", DataType::Utf8, false)]));
-    let input = Input { schema: Arc::clone(&schema), pushdown: Vec::new(), sources: Vec::new() };
+    let input = Input { schema: Arc::clone(&schema), pushdown: Vec::new(), texts: Vec::new(), sources: Vec::new() };
     let projection = Projection::compile(&[format!("{function}(c) AS x")], &input).unwrap();
     for (&code, theirs) in answers {
         let text: ArrayRef = Arc::new(StringArray::from(vec![char::from_u32(code).unwrap().to_string()]));
