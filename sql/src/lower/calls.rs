@@ -5,9 +5,7 @@ use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::Expr;
 use datafusion_expr::expr::{Case, ScalarFunction};
-use sqlparser::ast::{
-    self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned, Value,
-};
+use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::{Class, FromLiteral, Lower, Lowered, cast_to, is_null};
@@ -532,9 +530,7 @@ fn not_as_text(span: Span, data_type: &DataType, hint: &str) -> Refusal {
 pub(super) fn unit_of(ast: &Ast) -> Result<date::Unit, Refusal> {
     let name = match ast {
         Ast::Identifier(name) => name.value.to_lowercase(),
-        Ast::Value(ast::ValueWithSpan { value: Value::SingleQuotedString(_), .. }) | _ => {
-            ast.to_string().to_lowercase()
-        }
+        other => other.to_string().to_lowercase(),
     };
     date::Unit::named(&name).ok_or_else(|| Refusal::new(ast.span(), format!("{name} is not a unit of time")))
 }

@@ -350,7 +350,8 @@ impl<'a> Lower<'a> {
         Ok(binary(left, op, right))
     }
 
-    fn condition(&self, ast: &Ast) -> Lowered {
+    /// A condition, or a number: it is true where it is not zero.
+    pub(crate) fn condition(&self, ast: &Ast) -> Lowered {
         let expr = self.lower(ast)?;
         match self.class(&expr)? {
             Class::Condition => Ok(expr),
