@@ -141,6 +141,9 @@ impl Lower<'_> {
                     let digits = self.finish(number::text().call(vec![expr]))?;
                     self.kernel("lpad", vec![digits, width, zero])
                 }
+                _ if class == Class::Integer && is_choice(&expr) && self.reads_year_or_bit(&expr) => {
+                    Err(not_as_text(span, &data_type, "YEAR has four digits and BIT is bytes as text: write x + 0."))
+                }
                 _ if class == Class::Decimal && is_choice(&expr) => Err(not_as_text(
                     span,
                     &data_type,
@@ -499,6 +502,12 @@ impl Lower<'_> {
                 }
             }
         }
+    }
+
+    fn reads_year_or_bit(&self, expr: &Expr) -> bool {
+        expr.column_refs().iter().any(|column| {
+            self.source(column.name()).is_some_and(|source| matches!(source.kind, Kind::Year | Kind::Bit))
+        })
     }
 
     /// What a column is; nothing in particular for any other expression.
