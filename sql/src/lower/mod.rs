@@ -98,6 +98,11 @@ impl<'a> Lower<'a> {
 
     /// Coerces a node whose children are coerced, refuses conversions that would print values unlike MySQL, folds.
     fn finish(&self, expr: Expr) -> Lowered {
+        // Arguments of our own have their types already: nothing below them is looked at once more.
+        if let Some((_, args)) = Kernel::of(&expr) {
+            let is_constant = args.iter().all(|arg| matches!(arg, Expr::Literal(..)));
+            return if is_constant { self.planner.fold(expr) } else { Ok(expr) };
+        }
         let expr = self.planner.coerce(expr)?;
         expr.apply(|node| {
             if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = node {
