@@ -200,12 +200,7 @@ impl Filter {
 
     fn plan(text: &str, ast: &Ast, input: &Input) -> Result<Filter, Refusal> {
         let planner = Planner::new(input)?;
-        let expr = Lower::new(&planner).lower(ast)?;
-        let data_type = expr.get_type(planner.schema())?;
-        if data_type != DataType::Boolean {
-            let message = format!("the filter is {}, not a condition", types::mysql_name(&data_type));
-            return Err(Refusal::new(whole(ast), message).hint("Write x <> 0, or whatever decides."));
-        }
+        let expr = Lower::new(&planner).condition(ast)?;
         if expr.column_refs().is_empty() {
             return Err(Refusal::new(whole(ast), "the filter reads no column"));
         }

@@ -27,7 +27,7 @@ pub(super) fn sha1(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// `sha2(x, bits)`; `None` if there is none with so many bits, for which MySQL has NULL.
 pub(crate) fn sha2(bits: i64) -> Option<Kernel> {
-    Some(match bits {
+    let kernel = match bits {
         224 => Kernel::new("sha224", DataType::Utf8, |call| digests::<28>(call, |bytes| Sha224::digest(bytes).into())),
         0 | 256 => {
             Kernel::new("sha256", DataType::Utf8, |call| digests::<32>(call, |bytes| Sha256::digest(bytes).into()))
@@ -35,8 +35,8 @@ pub(crate) fn sha2(bits: i64) -> Option<Kernel> {
         384 => Kernel::new("sha384", DataType::Utf8, |call| digests::<48>(call, |bytes| Sha384::digest(bytes).into())),
         512 => Kernel::new("sha512", DataType::Utf8, |call| digests::<64>(call, |bytes| Sha512::digest(bytes).into())),
         _ => return None,
-    })
-    .map(Kernel::keeps_nulls)
+    };
+    Some(kernel.keeps_nulls())
 }
 
 /// In hexadecimal digits, lower case.

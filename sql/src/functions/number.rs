@@ -250,7 +250,7 @@ pub(crate) fn whole_quotient(left: &DataType, right: &DataType, unsigned: bool) 
     let scale = left_scale.max(right_scale);
     let wide = decimal_type(left_whole.max(right_whole) + i16::from(scale), scale);
     let run: Run = match wide {
-        DataType::Decimal128(..) => |call| whole_quotients::<Decimal128Type>(call, |value| Some(value)),
+        DataType::Decimal128(..) => |call| whole_quotients::<Decimal128Type>(call, Some),
         _ => |call| whole_quotients::<Decimal256Type>(call, |value| value.to_i128()),
     };
     let returns = if unsigned { DataType::UInt64 } else { DataType::Int64 };

@@ -155,7 +155,12 @@ impl Lower<'_> {
     /// `-x`.
     pub(super) fn negated(&self, ast: &Ast) -> Lowered {
         let expr = self.long(self.number(ast)?)?;
-        let expr = if self.class(&expr)? == Class::Float { self.double(expr)? } else { expr };
+        let expr = match (&expr, self.class(&expr)?) {
+            (_, Class::Float) => self.double(expr)?,
+            // For MySQL a negative constant with a minus before it is a decimal.
+            (Expr::Literal(ScalarValue::Int64(Some(..0)), _), _) => self.decimal(expr)?,
+            _ => expr,
+        };
         let data_type = self.type_of(&expr)?;
         self.finish(number::negated(&data_type).call(vec![expr]))
     }

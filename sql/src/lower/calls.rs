@@ -5,9 +5,7 @@ use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::Expr;
 use datafusion_expr::expr::{Case, ScalarFunction};
-use sqlparser::ast::{
-    self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned, Value,
-};
+use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::{Class, FromLiteral, Lower, Lowered, cast_to, is_null};
@@ -146,6 +144,9 @@ impl Lower<'_> {
                     let zero = Expr::from_literal(ScalarValue::Utf8(Some("0".to_owned())));
                     let digits = self.finish(number::text().call(vec![expr]))?;
                     self.kernel("lpad", vec![digits, width, zero])
+                }
+                _ if class == Class::Integer && is_choice(&expr) && self.reads_year_or_bit(&expr) => {
+                    Err(not_as_text(span, &data_type, "YEAR has four digits and BIT is bytes as text: write x + 0."))
                 }
                 _ if class == Class::Decimal && is_choice(&expr) => Err(not_as_text(
                     span,
@@ -517,6 +518,12 @@ impl Lower<'_> {
         }
     }
 
+    fn reads_year_or_bit(&self, expr: &Expr) -> bool {
+        expr.column_refs().iter().any(|column| {
+            self.source(column.name()).is_some_and(|source| matches!(source.kind, Kind::Year | Kind::Bit))
+        })
+    }
+
     /// What a column is; nothing in particular for any other expression.
     pub(super) fn source_kind(&self, expr: &Expr) -> Kind {
         match expr {
@@ -546,9 +553,7 @@ fn not_as_text(span: Span, data_type: &DataType, hint: &str) -> Refusal {
 pub(super) fn unit_of(ast: &Ast) -> Result<date::Unit, Refusal> {
     let name = match ast {
         Ast::Identifier(name) => name.value.to_lowercase(),
-        Ast::Value(ast::ValueWithSpan { value: Value::SingleQuotedString(_), .. }) | _ => {
-            ast.to_string().to_lowercase()
-        }
+        other => other.to_string().to_lowercase(),
     };
     date::Unit::named(&name).ok_or_else(|| Refusal::new(ast.span(), format!("{name} is not a unit of time")))
 }

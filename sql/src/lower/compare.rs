@@ -20,6 +20,10 @@ impl Lower<'_> {
         let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
 
+        if let Some(at) = classes.iter().position(|class| *class == Class::Json) {
+            return Err(Refusal::new(asts[at].span(), "JSON is not compared: its text does not say what MySQL stores")
+                .hint("Write x->>'$.path' for its text, CAST(x->>'$.path' AS SIGNED) for a number."));
+        }
         if classes.iter().any(|class| class.is_number()) {
             // A condition is 1 or 0 beside a number.
             for (expr, class) in exprs.iter_mut().zip(&mut classes) {

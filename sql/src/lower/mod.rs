@@ -99,6 +99,11 @@ impl<'a> Lower<'a> {
 
     /// Coerces a node whose children are coerced, refuses conversions that would print values unlike MySQL, folds.
     fn finish(&self, expr: Expr) -> Lowered {
+        // Arguments of our own have their types already: nothing below them is looked at once more.
+        if let Some((_, args)) = Kernel::of(&expr) {
+            let is_constant = args.iter().all(|arg| matches!(arg, Expr::Literal(..)));
+            return if is_constant { self.planner.fold(expr) } else { Ok(expr) };
+        }
         let expr = self.planner.coerce(expr)?;
         expr.apply(|node| {
             if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = node {
@@ -356,7 +361,8 @@ impl<'a> Lower<'a> {
         self.compare(left, op, right, span)
     }
 
-    fn condition(&self, ast: &Ast) -> Lowered {
+    /// A condition, or a number: it is true where it is not zero.
+    pub(crate) fn condition(&self, ast: &Ast) -> Lowered {
         let expr = self.lower(ast)?;
         match self.class(&expr)? {
             Class::Condition => Ok(expr),
