@@ -275,9 +275,7 @@ fn text_order(column: &Column) -> TextOrder {
 /// Whether MySQL compares values of the column as we do.
 fn pushdown(column: &Column, text: &TextOrder) -> Pushdown {
     match column.sql_type {
-        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => {
-            Pushdown::Exact
-        }
+        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => Pushdown::Exact,
         SqlType::Int { .. }
         | SqlType::Decimal { .. }
         | SqlType::Date

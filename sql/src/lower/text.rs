@@ -125,10 +125,14 @@ impl Lower<'_> {
                 let order = index.and_then(|index| self.planner.texts().get(index));
                 Order::Column(order.cloned().unwrap_or_default())
             }
-            Expr::ScalarFunction(function) if matches!(function.func.name(), "json_quote" | "json_text" | "json_unquote") => {
+            Expr::ScalarFunction(function)
+                if matches!(function.func.name(), "json_quote" | "json_text" | "json_unquote") =>
+            {
                 Order::Column(TextOrder::of(Some(OF_JSON)))
             }
-            Expr::ScalarFunction(function) if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() => {
+            Expr::ScalarFunction(function)
+                if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() =>
+            {
                 Order::Column(TextOrder::of(Some(OF_SESSION)))
             }
             Expr::Alias(alias) => {
@@ -251,7 +255,8 @@ impl Lower<'_> {
             return Ok(None);
         }
         let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
-        let compare = |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
+        let compare =
+            |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
         let number = |number| Box::new(Expr::from_literal(ScalarValue::Int64(Some(number))));
         let choice = |branches: Vec<(Expr, i64)>, otherwise: Option<i64>| {
             let branches = branches.into_iter().map(|(when, then)| (Box::new(when), number(then))).collect();
