@@ -205,7 +205,7 @@ fn a_task_that_waits_says_for_what() {
     let report = http.until(&mut engine, "caught up", is_caught_up);
     // A time zone is no skew.
     assert!(report["incremental"]["clock_ahead_ms"].as_i64().unwrap().abs() < 60_000, "{report}");
-    private.stop("mysql");
+    private.kill("mysql");
     let report = http.until(&mut engine, "the source is away", |report| {
         report["retries"][0]["of"] == "source" && report["incremental"]["delay_ms"].as_u64() > Some(0)
     });
@@ -254,7 +254,7 @@ fn a_task_that_waits_says_for_what() {
     assert_eq!(tell("resume").status.code(), Some(2));
 
     // Going on, it waits for the server before anything else, and says so.
-    private.stop("mysql");
+    private.kill("mysql");
     let mut engine = Tidegate::run(&task);
     let http = Http::of(&mut engine);
     let report = http.until(&mut engine, "the start waits", |report| report["retries"][0]["of"] == "source");

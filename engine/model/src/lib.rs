@@ -321,11 +321,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// Rows of all batches; an update has two.
-    pub fn row_count(&self) -> usize {
-        self.changes.iter().map(|batch| batch.kinds().len()).sum()
-    }
-
     /// Changes of all batches; an update is one.
     pub fn change_count(&self) -> usize {
         let count = |batch: &ChangeBatch| batch.kinds.iter().filter(|kind| **kind != RowKind::UpdateAfter).count();

@@ -19,6 +19,8 @@ use tidegate_model::{self as model, Coordinate};
 
 /// Whoever is less late is not behind.
 const CURRENT: Duration = Duration::from_secs(10);
+/// This is no delay of which anybody would speak.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Nothing came for so long: there is nothing to do.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// Nothing was delivered for so long, though there is something.
@@ -116,7 +118,8 @@ impl Lag {
             _ if self.has_rest && since(self.progress).is_some_and(|quiet| quiet > STUCK_AFTER) => Pace::Stuck,
             None => Pace::Starting,
             Some(delay) if delay > CURRENT => Pace::Behind,
-            Some(_) if !self.has_rest && since(self.message).is_none_or(|quiet| quiet > IDLE_AFTER) => Pace::Idle,
+            // Of a busy server whose other tables are nobody's here, there is always something to be read.
+            Some(delay) if delay < AT_ONCE && since(self.message).is_none_or(|quiet| quiet > IDLE_AFTER) => Pace::Idle,
             Some(_) => Pace::Current,
         }
     }
@@ -334,6 +337,17 @@ mod tests {
         watched.counts.is_away = false;
         watched.asked(41, 100);
         assert_eq!(watched.at(41).0, Some(0));
+    }
+
+    #[test]
+    fn changes_of_other_tables_are_nothing_to_do() {
+        let mut watched = Watched::new(0);
+        watched.asked(0, 100);
+        watched.delivered(0, 100);
+        assert_eq!(watched.at(0), (Some(0), Pace::Current));
+        watched.asked(20, 100);
+        watched.counts.windows_read += 1;
+        assert_eq!(watched.at(20), (Some(0), Pace::Idle));
     }
 
     #[test]
