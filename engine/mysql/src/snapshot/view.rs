@@ -195,7 +195,7 @@ impl View {
         let coordinate = Coordinate::new(file, offset);
         let is_end = parse_status(status, ended)? == coordinate && before == after;
         let is_certain = prepared.rows.is_empty() && began == begun;
-        if !is_last && !(is_end && is_certain) {
+        if !(is_last || (is_end && is_certain)) {
             return Ok(None);
         }
         let high = if is_end { parse_gtids(before)? } else { gtids_at(connection, &coordinate)? };
