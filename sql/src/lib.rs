@@ -119,6 +119,7 @@ pub enum Kind {
     Json,
     Year,
     Bit,
+    Set,
 }
 
 /// How texts of a column compare.
@@ -139,15 +140,6 @@ impl TextOrder {
         match Collation::named(name) {
             Some(collation) => TextOrder::Collation(collation),
             None => TextOrder::Unknown(Arc::from(name)),
-        }
-    }
-
-    /// Whether it is another order than that of the bytes.
-    fn folds(&self) -> bool {
-        match self {
-            TextOrder::Bytes => false,
-            TextOrder::Collation(collation) => !collation.is_identity(),
-            TextOrder::Unknown(_) => true,
         }
     }
 

@@ -93,7 +93,6 @@ impl<'a> Pushing<'a> {
             Said::In(texts) => {
                 format!("{name} IN ({})", texts.into_iter().map(text_literal).collect::<Vec<String>>().join(", "))
             }
-            Said::Like(pattern) => format!("{name} LIKE {}", text_literal(pattern)),
         };
         Some(if negated { format!("NOT ({text})") } else { text })
     }

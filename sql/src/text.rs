@@ -63,7 +63,6 @@ pub(crate) struct TextOperation {
 pub(crate) enum Said<'a> {
     Compare(Operator, &'a str),
     In(Vec<&'a str>),
-    Like(&'a str),
 }
 
 impl TextOperation {
@@ -132,7 +131,7 @@ impl TextOperation {
         match &self.question {
             Question::Literal(op, literal) => Some(Said::Compare(*op, literal.text())),
             Question::In(list) if !list.has_null => Some(Said::In(list.literals.iter().map(Literal::text).collect())),
-            Question::Like(_, text) => Some(Said::Like(text)),
+            // By an index, servers look for a prefix between two borders, beyond which some of what is LIKE it lies.
             _ => None,
         }
     }

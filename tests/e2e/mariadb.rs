@@ -489,3 +489,23 @@ fn another_history_of_mariadb_is_noticed() {
         assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
     }
 }
+
+/// By an index, MariaDB finds no row `a\t` between texts of CHAR where spaces at the end count, on neither side of `a`.
+#[test]
+fn keys_that_mariadb_does_not_find_between_two_borders_are_not_cut() {
+    let Some((servers, mariadb)) = Servers::with_mariadb() else { return };
+    for url in mariadb {
+        let mut world = World::new("maria_nopad", &url, &servers.kafka);
+        world.mysql.run("CREATE TABLE x (id CHAR(9) PRIMARY KEY) CHARSET utf8mb4 COLLATE utf8mb4_general_nopad_ci");
+        world.mysql.run("INSERT INTO x SELECT CONCAT('k', seq) FROM seq_1_to_500");
+        world.mysql.run("INSERT INTO x SELECT CONCAT('k', seq, '\t') FROM seq_1_to_500");
+        world.mysql.run("ANALYZE TABLE x");
+        let task = TaskFile { more: "full_load: {chunk_rows: 50}".to_owned(), ..world.task() };
+        let mut reader = world.reader(["x"]);
+        let mut engine = Tidegate::run(&task);
+        let mut rows = 0;
+        world.until_loaded(&mut engine, &mut reader, |message| rows += u32::from(message.table == "x"));
+        engine.terminate(libc::SIGTERM);
+        assert_eq!(rows, 1000, "{url}");
+    }
+}

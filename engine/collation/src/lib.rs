@@ -99,6 +99,11 @@ impl Collation {
         matches!(self.order, Order::Bytes)
     }
 
+    /// Whether spaces at the end do not count.
+    pub fn pads(&self) -> bool {
+        self.pad
+    }
+
     /// Whether equal texts are the same bytes.
     pub fn is_identity(&self) -> bool {
         self.is_binary() && !self.pad

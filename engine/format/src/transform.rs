@@ -253,6 +253,7 @@ fn source(column: &Column) -> Source {
         SqlType::Json => Kind::Json,
         SqlType::Year => Kind::Year,
         SqlType::Bit { .. } => Kind::Bit,
+        SqlType::Set { .. } => Kind::Set,
         _ => Kind::Plain,
     };
     let fraction = match column.sql_type {
@@ -275,7 +276,9 @@ fn text_order(column: &Column) -> TextOrder {
 /// Whether MySQL compares values of the column as we do.
 fn pushdown(column: &Column, text: &TextOrder) -> Pushdown {
     match column.sql_type {
-        SqlType::Char | SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => Pushdown::Exact,
+        // Of CHAR, whose spaces at the end are not stored, servers find other rows by an index than without if they count.
+        SqlType::Char if matches!(text, TextOrder::Collation(collation) if collation.pads()) => Pushdown::Exact,
+        SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => Pushdown::Exact,
         SqlType::Int { .. }
         | SqlType::Decimal { .. }
         | SqlType::Date

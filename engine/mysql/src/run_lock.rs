@@ -183,7 +183,13 @@ impl Keeper {
             let ours = format!("SELECT IS_USED_LOCK('{}') = CONNECTION_ID()", self.lock);
             match timeout(ANSWER, connection.query_first::<Option<u8>, _>(ours)).await {
                 Ok(Ok(Some(Some(1)))) => continue,
-                answer => warn!(lock = self.lock, ?answer, "the lock of this task is lost; taking it again"),
+                Ok(Err(error)) => warn!(lock = self.lock, %error, "the lock of this task is lost; taking it again"),
+                Ok(Ok(_)) => {
+                    warn!(lock = self.lock, "the server does not have the lock of this task any more; taking it again")
+                }
+                Err(_) => {
+                    warn!(lock = self.lock, "the server does not answer for the lock of this task; taking it again")
+                }
             }
             *connection = match self.take_again(connection.id()).await {
                 Ok(connection) => connection,

@@ -18,13 +18,18 @@ pub(crate) struct FileColumn {
     pub(crate) conversion: Conversion,
     pub(crate) int96: bool,
 }
+/// The collation of text of which nobody has told another: its order is that of the bytes.
+const BYTES: &str = "binary";
+
 /// The table's definition as a recorder has stored it.
 pub(crate) fn definition(path: &Path, metadata: &ArrowReaderMetadata) -> Result<Option<TableParts>, ParquetError> {
     let wrong = |reason| ParquetError::Definition { path: path.to_owned(), reason };
     let pairs = metadata.metadata().file_metadata().key_value_metadata();
     let Some(pair) = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == TABLE_KEY)) else { return Ok(None) };
     let text = pair.value.as_deref().unwrap_or_default();
-    let parts: TableParts = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let mut parts: TableParts = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let is_text = |column: &&mut Column| column.charset.is_some() && column.collation.is_none();
+    parts.columns.iter_mut().filter(is_text).for_each(|column| column.collation = Some(BYTES.into()));
     if let Some(key) = parts.unique_keys.iter().find(|key| key.columns.iter().any(|&i| i >= parts.columns.len())) {
         return Err(wrong(format!("key {} has a column that the table has not", key.name)));
     }
@@ -45,8 +50,7 @@ pub(crate) fn natural_table(
             reason,
         })?;
         let charset = sql_type.is_text().then(|| "utf8mb4".to_owned());
-        // Its text has no order but that of the bytes.
-        let collation = sql_type.is_text().then(|| "binary".into());
+        let collation = sql_type.is_text().then(|| BYTES.into());
         columns.push(Column {
             name: field.name().clone(),
             sql_type,

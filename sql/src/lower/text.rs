@@ -18,9 +18,9 @@ use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
 use super::{Class, FromLiteral, Lower, Lowered, binary, is_null};
-use crate::TextOrder;
 use crate::error::Refusal;
 use crate::text::TextOperation;
+use crate::{Kind, TextOrder};
 
 const WAY_OUT: &str =
     "Write x COLLATE utf8mb4_bin to compare the bytes, or COLLATE with a collation that is known here.";
@@ -254,6 +254,10 @@ impl Lower<'_> {
         if !self.is_text(&texts)? {
             return Ok(None);
         }
+        if name == "find_in_set" && args.get(1).is_some_and(|set| self.source_kind(set) == Kind::Set) {
+            let message = "find_in_set() in a column of SET looks among its labels, by rules of their own";
+            return Err(Refusal::new(span, message).hint("Write concat(',', x, ',') LIKE '%,label,%'."));
+        }
         let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
         let compare =
             |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
@@ -305,9 +309,11 @@ impl Lower<'_> {
         Ok(true)
     }
 
-    /// Whether text of the table has another order than that of its bytes.
+    /// Whether text of no column compares as in a session of a server. Of a source without collations, all text is its bytes.
     fn has_collations(&self) -> bool {
-        self.planner.texts().iter().any(TextOrder::folds)
+        let is_bytes =
+            |text: &TextOrder| matches!(text, TextOrder::Collation(collation) if collation.name() == "binary");
+        !self.planner.texts().is_empty() && !self.planner.texts().iter().any(is_bytes)
     }
 
     fn is_text(&self, exprs: &[&Expr]) -> Result<bool, Refusal> {

@@ -110,7 +110,9 @@ fn drawn(definition: &Definition) -> String {
 fn wrong_collation(ours: &Definition, theirs: &Definition) -> Option<String> {
     let columns = ours.columns.iter().zip(&theirs.columns);
     let mut told = columns.filter_map(|(ours, theirs)| Some((&ours.name, ours.collation.as_ref()?, &theirs.collation)));
-    let wrong = told.find(|(_, ours, theirs)| theirs.as_ref() != Some(ours));
+    // Older servers call utf8mb3 otherwise.
+    let today = |name: &str| name.strip_prefix("utf8_").map_or(name.to_owned(), |rest| format!("utf8mb3_{rest}"));
+    let wrong = told.find(|(_, ours, theirs)| theirs.as_deref().map(today) != Some(today(ours)));
     wrong.map(|(column, ours, theirs)| format!("{column} has {theirs:?} on the server, {ours} here"))
 }
 

@@ -16,9 +16,11 @@ use tracing::{info, warn};
 use super::view::ViewRule;
 use super::{Failure, Load, LoadEnd, LoadError, LoadTable, TableError, TableFailure, lock};
 use crate::chunks::{ChunkKey, KeyRange, KeyValue};
+use crate::connection::ServerVersion;
 use crate::ledger::ChunkState;
 use crate::wire::Interrupter;
-use tidegate_model::{TableName, Watermark};
+use tidegate_collation::Collation;
+use tidegate_model::{SqlType, TableName, Watermark};
 
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(20);
@@ -45,6 +47,19 @@ impl Plan {
 
     pub(super) fn name(&self) -> &TableName {
         self.table.table.name()
+    }
+
+    /// Whether the server finds each row in one of two ranges that meet.
+    ///
+    /// MariaDB does not for CHAR by a NO PAD collation: by an index, `'a\t'` is neither `<= 'a'` nor `> 'a'`.
+    pub(super) fn is_cut_as_ordered(&self, version: &ServerVersion) -> bool {
+        let table = &self.table.table;
+        let is_unpadded = |collation: &str| Collation::named(collation).is_none_or(|collation| !collation.pads());
+        let mut columns =
+            self.key.columns.iter().filter_map(|key| Some(&table.columns()[table.column_index(&key.name)?]));
+        !version.is_mariadb
+            || !columns
+                .any(|column| column.sql_type == SqlType::Char && column.collation.as_deref().is_none_or(is_unpadded))
     }
 }
 

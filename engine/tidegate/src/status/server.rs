@@ -50,6 +50,8 @@ use crate::error::Error;
 
 /// Connections at a time, of each listener. Others wait to be taken.
 const CONNECTIONS_MAX: usize = 32;
+/// Of these, how many may follow events, which lasts: probes must find a place.
+const FOLLOWERS_MAX: usize = 16;
 /// How long a client may take to say what it wants.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// No connection lasts longer; browsers come back.
@@ -136,10 +138,14 @@ impl Listener {
 
 async fn serve(listener: Listener, monitor: Arc<Monitor>, access: Access) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
     loop {
         let place = places.clone().acquire_owned().await.expect("nobody closes it");
         match listener.accept().await {
-            Ok(stream) => _ = tokio::spawn(serve_connection(stream, monitor.clone(), access.clone(), place)),
+            Ok(stream) => {
+                let (monitor, access, followers) = (monitor.clone(), access.clone(), followers.clone());
+                tokio::spawn(serve_connection(stream, monitor, access, followers, place));
+            }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -149,10 +155,11 @@ async fn serve_connection(
     stream: Box<dyn Stream>,
     monitor: Arc<Monitor>,
     access: Access,
+    followers: Arc<Semaphore>,
     _place: OwnedSemaphorePermit,
 ) {
     let answer = service_fn(|request| {
-        let response = answer(&request, &monitor, &access);
+        let response = answer(&request, &monitor, &access, &followers);
         async { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -163,7 +170,12 @@ async fn serve_connection(
     let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
 }
 
-fn answer(request: &Request<Incoming>, monitor: &Arc<Monitor>, access: &Access) -> Response<Body> {
+fn answer(
+    request: &Request<Incoming>,
+    monitor: &Arc<Monitor>,
+    access: &Access,
+    followers: &Arc<Semaphore>,
+) -> Response<Body> {
     let path = request.uri().path();
     // Whoever restarts processes asks these, and learns nothing else.
     let is_probe = matches!(path, "/health" | "/ready");
@@ -186,7 +198,10 @@ fn answer(request: &Request<Incoming>, monitor: &Arc<Monitor>, access: &Access) 
         "/page.js" => typed("text/javascript; charset=utf-8", PAGE_JS),
         "/status" => json(&monitor.report()),
         "/history" => json(&monitor.history()),
-        "/events" => events(monitor),
+        "/events" => match followers.clone().try_acquire_owned() {
+            Ok(place) => events(monitor, place),
+            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "too many follow the task already: ask for /status\n"),
+        },
         "/metrics" => match metrics::text(monitor.report()) {
             Ok(text) => typed(metrics::CONTENT_TYPE, text),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -269,14 +284,14 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
 }
 
 /// Each look as an event; of those that a slow client has missed, the newest.
-fn events(monitor: &Arc<Monitor>) -> Response<Body> {
+fn events(monitor: &Arc<Monitor>, place: OwnedSemaphorePermit) -> Response<Body> {
     let mut looks = monitor.looks();
     looks.mark_changed();
-    let events = futures::stream::unfold((looks, monitor.clone()), |(mut looks, monitor)| async move {
+    let events = futures::stream::unfold((looks, monitor.clone(), place), |(mut looks, monitor, place)| async move {
         looks.changed().await.ok()?;
         let report = serde_json::to_string(&monitor.report()).expect("a report is JSON");
         let event = Bytes::from(format!("data: {report}\n\n"));
-        Some((event, (looks, monitor)))
+        Some((event, (looks, monitor, place)))
     });
     let body = StreamBody::new(events.map(|event| Ok::<_, Infallible>(Frame::data(event))));
     with_headers(StatusCode::OK, "text/event-stream", body.boxed_unsync())
