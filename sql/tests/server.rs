@@ -208,7 +208,11 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
                 failures.push(format!("{variable}: {condition}\n  differ: {differ:?}"));
             }
             // To us all text is Unicode's, whatever the set of its column.
-            Err(error) if error.contains("is not valid for CHARACTER SET") || error.contains("Cannot convert") => {
+            Err(error)
+                if ["is not valid for CHARACTER SET", "Cannot convert", "Illegal mix of collations"]
+                    .iter()
+                    .any(|refusal| error.contains(refusal)) =>
+            {
                 beyond += 1
             }
             Err(error) => failures.push(format!("{variable}: {condition}\n  {error}")),

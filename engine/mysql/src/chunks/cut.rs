@@ -76,6 +76,7 @@ fn cut_integers<E: From<WireError>>(
         low = low.max(*from);
     }
     let unique = prober.first_is_unique();
+    let largest = high;
     // Rows of the open chunk, estimated.
     let mut open = 0;
     // Spans still to be looked at, the leftmost on top, with what is known to be too much for their rows.
@@ -98,8 +99,9 @@ fn cut_integers<E: From<WireError>>(
         };
         // MySQL answers with 10 where rows come and go while it counts: that of a whole table is looked into.
         if estimate <= enough && at_most == u64::MAX && span > enough {
-            let from = KeyRange { lower: borders.lower.clone(), upper: None };
-            if prober.key_after(&from, enough)?.is_some() {
+            let key = |value| vec![KeyValue::Int(value)];
+            let part = KeyRange { lower: Some(key(low)), upper: (high < largest).then(|| key(high + 1)) };
+            if prober.key_after(&part, enough)?.is_some() {
                 (estimate, at_most_within) = (enough + 1, Some(at_most));
             }
         }
