@@ -161,7 +161,9 @@ impl<'a> Words<'a> {
 
     /// The effects of the statement in order; none for statements that leave tables alone.
     pub fn effects(&self) -> Vec<Effect> {
-        let Some(tokens) = &self.tokens else { return vec![Effect::Unclear] };
+        let Some(tokens) = &self.tokens else {
+            return if is_about_no_table(self.sql) { Vec::new() } else { vec![Effect::Unclear] };
+        };
         let cursor = Cursor { tokens, next: 0, session: self.session, default_database: self.default_database };
         let mut effects = Reader { cursor }.statement().unwrap_or_else(|NotUnderstood { .. }| vec![Effect::Unclear]);
         // Clauses are told apart by their first words here; the reader of definitions knows them whole.
@@ -251,6 +253,20 @@ impl<'a> Words<'a> {
             }
         };
         words.join(" ").replace(" . ", ".")
+    }
+}
+
+/// Whether a statement whose words cannot all be told apart is about accounts or routines: hashes of passwords hold any character.
+fn is_about_no_table(sql: &str) -> bool {
+    let mut words = sql.split_whitespace().map(str::to_ascii_uppercase);
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    match first.as_str() {
+        "GRANT" | "REVOKE" => true,
+        "CREATE" | "ALTER" | "DROP" | "RENAME" => {
+            ["USER", "ROLE", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"].contains(&second.as_str())
+        }
+        "SET" => second == "PASSWORD",
+        _ => false,
     }
 }
 
@@ -752,6 +768,22 @@ mod tests {
             ("SOMETHING NEW a", "Rows, Unclear"),
         ] {
             assert_eq!(of(&mariadb, sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_unclear_unless_it_is_about_no_table() {
+        let plain = Session::of_version(90_704);
+        for (sql, expected) in [
+            ("CREATE USER 'u'@'%' IDENTIFIED WITH 'caching_sha2_password' AS '$A$005$\\", ""),
+            ("alter  user u IDENTIFIED BY '", ""),
+            ("GRANT SELECT ON shop.* TO 'u", ""),
+            ("SET PASSWORD FOR u = '", ""),
+            ("ALTER TABLE a COMMENT '", "Unclear"),
+            ("SET x = '", "Unclear"),
+            ("CREATE TABLE user (a INT COMMENT '", "Unclear"),
+        ] {
+            assert_eq!(of(&plain, sql), expected, "{sql}");
         }
     }
 
