@@ -53,7 +53,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -174,6 +174,8 @@ pub struct History {
     shows: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
+    /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
+    met: BTreeSet<TableName>,
     /// What statements that were read made of databases.
     databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
@@ -271,6 +273,7 @@ impl History {
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
+            met: BTreeSet::new(),
             databases,
             record,
         }
@@ -322,6 +325,7 @@ impl History {
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
             match (fits(table), &described) {
                 (Ok(()), described) => {
+                    self.met.insert(key.clone());
                     // A collation that the map names is the one by which the server compares from here on.
                     if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
                         let other = Arc::new(other.of_version(table.version() + 1));
@@ -435,6 +439,7 @@ impl History {
             "schema changed"
         );
         (self.record)(here.entry(&name, SchemaState::known(&table, None, true)));
+        self.met.insert(key.clone());
         self.now
             .insert(key, Entry { name, now: Now::Known { table: table.clone(), shown_until: None, is_used: true } });
         table

@@ -14,7 +14,7 @@ impl History {
         here: Here<'_>,
     ) -> Result<Option<Statement>, HistoryError> {
         let words = Words::of(sql, database, session);
-        let effects = self.as_it_was(words.effects(), here);
+        let effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
         let is_unclear = effects.contains(&Effect::Unclear);
         let named = self.named(&words, here, is_unclear);
@@ -181,7 +181,7 @@ impl History {
 
     /// The effects, but for renames of tables that were not there, which IF EXISTS has passed over. A rename onto a name that is taken
     /// is none of a table that is known: of a temporary one, or of one that came to its name without a statement.
-    fn as_it_was(&self, effects: Vec<Effect>, here: Here<'_>) -> Vec<Effect> {
+    fn as_it_was(&self, effects: Vec<Effect>, session: &Session, here: Here<'_>) -> Vec<Effect> {
         if !effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             return effects;
         }
@@ -201,7 +201,9 @@ impl History {
                 if *if_exists && !from_is_there && (is_captured || to_is_there) {
                     continue;
                 }
-                if to_is_there && keys[0] != keys[1] {
+                // MariaDB logs it of temporary tables.
+                let is_met = moved.get(&keys[1]).copied().unwrap_or_else(|| self.met.contains(&keys[1]));
+                if to_is_there && is_met && session.server.is_mariadb && keys[0] != keys[1] {
                     return vec![Effect::Unclear];
                 }
                 let [from, to] = keys;
@@ -374,6 +376,7 @@ impl History {
             return Ok(None);
         }
         let key = self.rules.names.key(table);
+        self.met.remove(&key);
         let last_version = match self.now.remove(&key).map(|entry| entry.now) {
             Some(Now::Known { table, .. }) => table.version(),
             Some(Now::Changed { last_version, .. } | Now::Gone { last_version }) => last_version,
