@@ -191,13 +191,10 @@ impl Position {
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const CHARACTERS_MAX: usize = 300;
-        let Some(gtids) = &self.0.gtids else { return write!(f, "{}", self.0.coordinate) };
-        let text = gtids.to_string();
-        match text.char_indices().nth(CHARACTERS_MAX) {
-            Some((end, _)) => write!(f, "{}…", &text[..end]),
-            None if text.is_empty() => f.write_str("the first transaction"),
-            None => f.write_str(&text),
+        match &self.0.gtids {
+            None => write!(f, "{}", self.0.coordinate),
+            Some(gtids) if gtids.is_empty() => f.write_str("the first transaction"),
+            Some(gtids) => f.write_str(&gtids.shortened(GtidSet::CHARACTERS_IN_LINE)),
         }
     }
 }

@@ -150,29 +150,32 @@ pub struct Words<'a> {
     sql: &'a str,
     default_database: &'a str,
     session: &'a Session,
-    /// None if they cannot be told apart.
-    tokens: Option<Vec<Token>>,
+    /// An error if they cannot be told apart.
+    tokens: Result<Vec<Token>, NotUnderstood>,
 }
 
 impl<'a> Words<'a> {
     pub fn of(sql: &'a str, default_database: &'a str, session: &'a Session) -> Words<'a> {
-        Words { sql, default_database, session, tokens: words(sql, session).ok() }
+        Words { sql, default_database, session, tokens: words(sql, session) }
     }
 
     /// The effects of the statement in order; none for statements that leave tables alone.
     pub fn effects(&self) -> Vec<Effect> {
-        let Some(tokens) = &self.tokens else {
+        let Ok(tokens) = &self.tokens else {
             return if is_about_no_table(self.sql) { Vec::new() } else { vec![Effect::Unclear] };
         };
         let cursor = Cursor { tokens, next: 0, session: self.session, default_database: self.default_database };
         let mut effects = Reader { cursor }.statement().unwrap_or_else(|NotUnderstood { .. }| vec![Effect::Unclear]);
         // Clauses are told apart by their first words here; the reader of definitions knows them whole.
-        if matches!(effects[..], [Effect::Altered { .. }, .., Effect::Unclear])
-            && Ddl::read(self.sql, self.default_database, self.session).is_ok()
-        {
+        if matches!(effects[..], [Effect::Altered { .. }, .., Effect::Unclear]) && self.ddl().is_ok() {
             effects.pop();
         }
         effects
+    }
+
+    /// What the statement makes of definitions.
+    pub fn ddl(&self) -> Result<Ddl, NotUnderstood> {
+        Ddl::of(self.tokens.as_ref().map_err(NotUnderstood::clone)?, self.default_database, self.session)
     }
 
     /// What sort of statement has these effects.
@@ -221,7 +224,7 @@ impl<'a> Words<'a> {
     /// Whether the text names the table anywhere, as a word or a quoted name: behind its database, or alone where that is the
     /// default one. A column of the same name counts too; a table that is not named may be changed all the same.
     pub fn mention(&self, table: &TableName, names: NameCase) -> bool {
-        let Some(tokens) = &self.tokens else { return true };
+        let Ok(tokens) = &self.tokens else { return true };
         let name_of = |token: &Token| match token {
             Token::Word(text) | Token::Name(text) => Some(text.clone()),
             Token::Number(_) | Token::Text(_) | Token::Other(_) => None,
@@ -239,7 +242,7 @@ impl<'a> Words<'a> {
     /// The first words of the statement, for messages: no literals, no values.
     pub fn first(&self) -> String {
         let words: Vec<&str> = match &self.tokens {
-            Some(tokens) => tokens
+            Ok(tokens) => tokens
                 .iter()
                 .map_while(|token| match token {
                     Token::Word(text) | Token::Name(text) => Some(text.as_str()),
@@ -248,7 +251,7 @@ impl<'a> Words<'a> {
                 })
                 .take(8)
                 .collect(),
-            None => {
+            Err(_) => {
                 self.sql.split_whitespace().take_while(|word| word.chars().all(char::is_alphanumeric)).take(8).collect()
             }
         };

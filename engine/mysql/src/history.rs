@@ -447,8 +447,28 @@ impl History {
 }
 
 impl Now {
+    /// Whether it is what the catalogue shows of a later time.
+    fn is_foreseen(&self, here: Here<'_>) -> bool {
+        matches!(self, Now::Known { shown_until, .. } if here.is_covered_by(shown_until))
+    }
+
     fn is_shown_and_unused(&self, here: Here<'_>) -> bool {
-        matches!(self, Now::Known { shown_until, is_used: false, .. } if here.is_covered_by(shown_until))
+        matches!(self, Now::Known { is_used: false, .. }) && self.is_foreseen(here)
+    }
+
+    /// As it is stored by what stands `here`.
+    fn state(&self, here: Here<'_>) -> SchemaState {
+        match self {
+            Now::Known { table, shown_until, is_used } => SchemaState::known(table, shown_until.clone(), *is_used),
+            Now::Changed { by, at, kept, defined, last_version } => SchemaState::Changed {
+                by: by.clone(),
+                at: Some(at.clone()).filter(|at| at != here.at),
+                last_version: *last_version,
+                kept: kept.as_deref().map(|kept| TableParts::from(kept.clone())),
+                defined: defined.as_deref().and_then(Defined::of),
+            },
+            Now::Gone { last_version } => SchemaState::Gone { last_version: *last_version },
+        }
     }
 }
 

@@ -160,7 +160,10 @@ impl<'a> Server<'a> {
         }
         let reason = match ours.is_empty() {
             true => format!("{reason}; so something must be purged, and nothing is"),
-            false => format!("{reason}; so all that was read must be purged, and {} is not", shortened(&unpurged)),
+            false => format!(
+                "{reason}; so all that was read must be purged, and {} is not",
+                unpurged.shortened(GtidSet::CHARACTERS_IN_LINE)
+            ),
         };
         Err(DumpError::OtherHistory { at, reason }.into())
     }
@@ -172,16 +175,20 @@ impl<'a> Server<'a> {
         let lacking = ours.without(&gtids.executed);
         let lost = lacking.without(&gtids.owned).numbered_by(&self.uuid);
         if !lost.is_empty() {
-            let reason = format!("{} does not have {}, which it has numbered itself", self.uuid, shortened(&lost));
+            let reason = format!(
+                "{} does not have {}, which it has numbered itself",
+                self.uuid,
+                lost.shortened(GtidSet::CHARACTERS_IN_LINE)
+            );
             return Err(DumpError::OtherHistory { at, reason }.into());
         }
         if !lacking.is_empty() {
-            let reason = format!("{} has not executed {}", self.uuid, shortened(&lacking));
+            let reason = format!("{} has not executed {}", self.uuid, lacking.shortened(GtidSet::CHARACTERS_IN_LINE));
             return Err(DumpError::Behind { at, reason }.into());
         }
         let purged = self.purged()?.without(ours);
         if !purged.is_empty() {
-            let reason = format!("{} has purged {}", self.uuid, shortened(&purged));
+            let reason = format!("{} has purged {}", self.uuid, purged.shortened(GtidSet::CHARACTERS_IN_LINE));
             return Err(DumpError::Gone { at, reason }.into());
         }
         Ok(())
@@ -254,16 +261,6 @@ fn time_text(unix_s: u32) -> String {
     let (year, month, day) = date_parts((unix_s / DAY_S) as i32);
     let second = unix_s % DAY_S;
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// The beginning of a set that may be long.
-fn shortened(set: &GtidSet) -> String {
-    const CHARACTERS_MAX: usize = 300;
-    let text = set.to_string();
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
-use super::kernel::{Call, Cell, Kernel, Miss};
+use super::kernel::{Call, Cell, Kernel, Miss, value_or_null};
 
 /// Nested deeper, MySQL refuses a document.
 const DEPTH_MAX: usize = 100;
@@ -267,11 +267,7 @@ fn make_documents(call: &Call<'_>, mut each: impl FnMut(usize, &mut String) -> C
     let mut value = String::new();
     for row in 0..call.rows() {
         value.clear();
-        match each(row, &mut value) {
-            Ok(()) => out.append_value(&value),
-            Err(Miss::Null) => out.append_null(),
-            Err(miss) => return Err(miss.error()),
-        }
+        out.append_option(value_or_null(each(row, &mut value))?.map(|()| &value));
     }
     Ok(std::sync::Arc::new(out.finish()))
 }

@@ -155,6 +155,15 @@ pub(crate) fn out_of_range() -> DataFusionError {
 /// What one row of a function is.
 pub(crate) type Cell<T> = std::result::Result<T, Miss>;
 
+/// A row for a builder: NULL is none, and what else has no value fails the batch.
+pub(super) fn value_or_null<T>(cell: Cell<T>) -> Result<Option<T>> {
+    match cell {
+        Ok(value) => Ok(Some(value)),
+        Err(Miss::Null) => Ok(None),
+        Err(miss) => Err(miss.error()),
+    }
+}
+
 /// The arguments of a call, and the type of its result.
 pub(crate) struct Call<'a> {
     arrays: Vec<ArrayRef>,
@@ -244,11 +253,7 @@ impl Call<'_> {
         let mut value = String::new();
         for row in 0..self.rows {
             value.clear();
-            match each(row, &mut value) {
-                Ok(()) => out.append_value(&value),
-                Err(Miss::Null) => out.append_null(),
-                Err(miss) => return Err(miss.error()),
-            }
+            out.append_option(value_or_null(each(row, &mut value))?.map(|()| &value));
         }
         Ok(Arc::new(out.finish()))
     }
@@ -257,11 +262,7 @@ impl Call<'_> {
     pub(crate) fn make_parts<'t>(&self, mut each: impl FnMut(usize) -> Cell<&'t str>) -> Result<ArrayRef> {
         let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
         for row in 0..self.rows {
-            match each(row) {
-                Ok(value) => out.append_value(value),
-                Err(Miss::Null) => out.append_null(),
-                Err(miss) => return Err(miss.error()),
-            }
+            out.append_option(value_or_null(each(row))?);
         }
         Ok(Arc::new(out.finish()))
     }
@@ -271,11 +272,7 @@ impl Call<'_> {
         let mut value = Vec::new();
         for row in 0..self.rows {
             value.clear();
-            match each(row, &mut value) {
-                Ok(()) => out.append_value(&value),
-                Err(Miss::Null) => out.append_null(),
-                Err(miss) => return Err(miss.error()),
-            }
+            out.append_option(value_or_null(each(row, &mut value))?.map(|()| &value));
         }
         Ok(Arc::new(out.finish()))
     }
@@ -286,11 +283,7 @@ impl Call<'_> {
     ) -> Result<ArrayRef> {
         let mut out = PrimitiveBuilder::<T>::with_capacity(self.rows).with_data_type(self.returns.clone());
         for row in 0..self.rows {
-            match each(row) {
-                Ok(value) => out.append_value(value),
-                Err(Miss::Null) => out.append_null(),
-                Err(miss) => return Err(miss.error()),
-            }
+            out.append_option(value_or_null(each(row))?);
         }
         Ok(Arc::new(out.finish()))
     }
@@ -298,11 +291,7 @@ impl Call<'_> {
     pub(crate) fn make_conditions(&self, mut each: impl FnMut(usize) -> Cell<bool>) -> Result<ArrayRef> {
         let mut out = BooleanBuilder::with_capacity(self.rows);
         for row in 0..self.rows {
-            match each(row) {
-                Ok(value) => out.append_value(value),
-                Err(Miss::Null) => out.append_null(),
-                Err(miss) => return Err(miss.error()),
-            }
+            out.append_option(value_or_null(each(row))?);
         }
         Ok(Arc::new(out.finish()))
     }

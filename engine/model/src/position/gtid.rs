@@ -187,6 +187,18 @@ impl GtidSet {
         other.domains.iter().for_each(|(domain, last)| self.insert_last(*domain, *last));
     }
 
+    /// How much of a set stands in a line for people.
+    pub const CHARACTERS_IN_LINE: usize = 300;
+
+    /// The beginning of a set that may be long.
+    pub fn shortened(&self, characters_max: usize) -> String {
+        let text = self.to_string();
+        match text.char_indices().nth(characters_max) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
     /// The set in the binary form that `COM_BINLOG_DUMP_GTID` and `PREVIOUS_GTIDS_LOG_EVENT` carry.
     ///
     /// ```text

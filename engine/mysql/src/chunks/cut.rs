@@ -86,7 +86,6 @@ fn cut_integers<E: From<WireError>>(
             continue;
         }
         let span = u64::try_from(high - low).map_or(u64::MAX, |distance| distance.saturating_add(1));
-        let mut at_most_within = None;
         let mut estimate = if unique && span <= enough {
             // As many rows at most as there are integers.
             span
@@ -97,12 +96,13 @@ fn cut_integers<E: From<WireError>>(
                 None => return Ok(()),
             }
         };
+        let mut at_most_within = estimate;
         // MySQL answers with 10 where rows come and go while it counts: that of a whole table is looked into.
         if estimate <= enough && at_most == u64::MAX && span > enough {
             let key = |value| vec![KeyValue::Int(value)];
             let part = KeyRange { lower: Some(key(low)), upper: (high < largest).then(|| key(high + 1)) };
             if prober.key_after(&part, enough)?.is_some() {
-                (estimate, at_most_within) = (enough + 1, Some(at_most));
+                (estimate, at_most_within) = (enough + 1, at_most);
             }
         }
         if estimate <= enough {
@@ -138,7 +138,7 @@ fn cut_integers<E: From<WireError>>(
             for part in (0..i128::from(parts)).rev() {
                 let begin = low + part * step;
                 let end = if part + 1 == i128::from(parts) { high } else { begin + step - 1 };
-                spans.push((begin, end, at_most_within.unwrap_or(estimate)));
+                spans.push((begin, end, at_most_within));
             }
         }
     }

@@ -88,9 +88,9 @@ enum Kind {
 }
 
 impl Ddl {
-    pub fn read(sql: &str, default_database: &str, session: &Session) -> Result<Ddl, NotUnderstood> {
-        let tokens = words(sql, session)?;
-        let mut cursor = Cursor { tokens: &tokens, next: 0, session, default_database };
+    /// What these words of a statement say.
+    pub(crate) fn of(tokens: &[Token], default_database: &str, session: &Session) -> Result<Ddl, NotUnderstood> {
+        let mut cursor = Cursor { tokens, next: 0, session, default_database };
         let kind = statement(&mut cursor)?;
         Ok(Ddl { session: session.clone(), kind })
     }

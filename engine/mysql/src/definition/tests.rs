@@ -25,7 +25,8 @@ struct Tables {
 
 impl Tables {
     fn apply(&mut self, sql: &str, database: &str, session: &Session) {
-        let ddl = Ddl::read(sql, database, session);
+        let words = Words::of(sql, database, session);
+        let ddl = words.ddl();
         if let Ok(Some((name, text, is_conditional))) = ddl.as_ref().map(Ddl::database)
             && !(is_conditional && self.databases.contains_key(name))
         {
@@ -36,7 +37,7 @@ impl Tables {
                 }
             }
         }
-        for effect in Words::of(sql, database, session).effects() {
+        for effect in words.effects() {
             match effect {
                 Effect::Created { table, if_not_exists, .. } => {
                     if if_not_exists && self.by_name.contains_key(&table) {

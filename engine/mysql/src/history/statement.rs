@@ -17,8 +17,9 @@ impl History {
         let effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
         let is_unclear = effects.contains(&Effect::Unclear);
-        let named = self.named(&words, here, is_unclear);
-        if (is_unclear && !named.is_empty()) || (effects.contains(&Effect::Rows) && !self.has_shown_all(here)) {
+        let may_change_rows = effects.contains(&Effect::Rows) && !self.has_shown_all(here);
+        let named = if is_unclear || may_change_rows { self.named(&words, here, is_unclear) } else { Vec::new() };
+        if may_change_rows || !named.is_empty() {
             let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
                 Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
                 None => *here.at < delivered.until,
@@ -56,7 +57,7 @@ impl History {
             }
             warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
         }
-        let ddl = Ddl::read(sql, database, session);
+        let ddl = words.ddl();
         if let Ok(ddl) = &ddl {
             self.database(ddl, here);
         }
@@ -193,7 +194,10 @@ impl History {
                 let is_there = |name: &TableName, key: &TableName| match moved.get(key) {
                     Some(is_there) => *is_there,
                     None => {
-                        self.captured_as(name).iter().any(|table| self.knows(table) && !self.is_foreseen(table, here))
+                        let is_known = |table: &TableName| {
+                            self.known_here(table, here).is_some_and(|now| !matches!(now, Now::Gone { .. }))
+                        };
+                        self.captured_as(name).iter().any(is_known)
                     }
                 };
                 let [from_is_there, to_is_there] = [is_there(from, &keys[0]), is_there(to, &keys[1])];
@@ -222,10 +226,10 @@ impl History {
         tables.filter(|table| words.mention(table, self.rules.names)).cloned().collect()
     }
 
-    /// Whether what is known of the table is what the catalogue shows of a later time.
-    fn is_foreseen(&self, table: &TableName, here: Here<'_>) -> bool {
-        let entry = self.now.get(&self.rules.names.key(table));
-        matches!(entry.map(|entry| &entry.now), Some(Now::Known { shown_until, .. }) if here.is_covered_by(shown_until))
+    /// What is known of the table where a statement stands: not what the catalogue shows of a later time.
+    fn known_here(&self, table: &TableName, here: Here<'_>) -> Option<&Now> {
+        let entry = self.now.get(&self.rules.names.key(table))?;
+        Some(&entry.now).filter(|now| !now.is_foreseen(here))
     }
 
     /// The captured tables of which a statement with these effects, standing `here`, has rows go or come without row events.
@@ -357,15 +361,10 @@ impl History {
             Err(reason) => info!(table = %table, at = %here.at, statement, %reason, "definition may have changed"),
         }
         let (by, at) = origin.unwrap_or_else(|| (statement.to_owned(), here.at.clone()));
-        let defined = defined.ok().map(|defined| defined.table(table.clone(), last_version + 1));
-        let stored = defined.as_ref().and_then(Defined::of);
-        let state = {
-            let at = Some(at.clone()).filter(|at| at != here.at);
-            SchemaState::Changed { by: by.clone(), at, last_version, kept: kept.clone(), defined: stored }
-        };
-        (self.record)(here.entry(table, state));
+        let defined = defined.ok().map(|defined| Arc::new(defined.table(table.clone(), last_version + 1)));
         let kept = kept.map(|parts| Arc::new(Table::from(parts)));
-        let now = Now::Changed { by, at, kept, defined: defined.map(Arc::new), last_version };
+        let now = Now::Changed { by, at, kept, defined, last_version };
+        (self.record)(here.entry(table, now.state(here)));
         self.now.insert(key, Entry { name: table.clone(), now });
         Ok(Some(table.clone()))
     }
@@ -418,42 +417,34 @@ impl History {
             parts.unique_keys.retain(|key| fold(&key.name) != fold(index));
             (parts.unique_keys.len() < table.unique_keys().len()).then_some(parts)
         };
-        let state = match &mut entry.now {
-            Now::Known { table, shown_until, is_used } => {
+        match &mut entry.now {
+            Now::Known { table, .. } => {
                 let Some(mut parts) = less(table) else { return };
                 parts.version += 1;
-                *table = Arc::new(Table::from(parts.clone()));
-                SchemaState::known(table, shown_until.clone(), *is_used)
+                *table = Arc::new(Table::from(parts));
             }
-            Now::Changed { by, at, kept, defined, last_version } => {
+            Now::Changed { kept, defined, .. } => {
                 // What was made of it had the key, or may have had it.
                 *defined = None;
                 if let Some(parts) = kept.as_deref().and_then(less) {
                     *kept = Some(Arc::new(Table::from(parts)));
                 }
-                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed {
-                    by: by.clone(),
-                    at: Some(at.clone()),
-                    last_version: *last_version,
-                    kept,
-                    defined: None,
-                }
             }
             Now::Gone { .. } => return,
-        };
+        }
         info!(table = %entry.name, at = %here.at, index, "a unique key is gone");
-        let name = entry.name.clone();
-        (self.record)(here.entry(&name, state));
+        (self.record)(here.entry(&entry.name, entry.now.state(here)));
     }
 
     /// An index came or went by a statement that is understood: rows go on, and are known by other keys if those are others.
     fn index(&mut self, table: &TableName, defined: &Definition, here: Here<'_>) {
         let Some(entry) = self.now.get_mut(&self.rules.names.key(table)) else { return };
-        let name = entry.name.clone();
-        let state = match &mut entry.now {
-            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => return,
-            Now::Known { table, shown_until, is_used } => {
+        if entry.now.is_foreseen(here) {
+            return;
+        }
+        let name = &entry.name;
+        match &mut entry.now {
+            Now::Known { table, .. } => {
                 let same = defined.table(name.clone(), table.version());
                 let is_same = same.is_defined_as(table);
                 let is_left = |key: &&UniqueKey| same.unique_keys().iter().any(|other| other.name == key.name);
@@ -461,9 +452,8 @@ impl History {
                     info!(table = %name, at = %here.at, index = key.name, "a unique key is gone");
                 }
                 *table = Arc::new(if is_same { same } else { defined.table(name.clone(), table.version() + 1) });
-                SchemaState::known(table, shown_until.clone(), *is_used)
             }
-            Now::Changed { by, at, kept, defined: before, last_version } => {
+            Now::Changed { kept, defined: before, last_version, .. } => {
                 let after = defined.table(name.clone(), *last_version + 1);
                 let has =
                     |key: &UniqueKey| after.unique_keys().iter().any(|other| fold(&other.name) == fold(&key.name));
@@ -472,26 +462,16 @@ impl History {
                     parts.unique_keys.retain(has);
                     *table = Arc::new(Table::from(parts));
                 }
-                let stored = Defined::of(&after);
                 *before = Some(Arc::new(after));
-                let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                SchemaState::Changed {
-                    by: by.clone(),
-                    at: Some(at.clone()),
-                    last_version: *last_version,
-                    kept,
-                    defined: stored,
-                }
             }
             Now::Gone { .. } => return,
-        };
-        (self.record)(here.entry(&name, state));
+        }
+        (self.record)(here.entry(name, entry.now.state(here)));
     }
 
     /// What statements build on; none if it is not known, or only how the table will be.
     fn definition(&self, table: &TableName, here: Here<'_>) -> Option<Definition> {
-        match &self.now.get(&self.rules.names.key(table))?.now {
-            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
+        match self.known_here(table, here)? {
             Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => Some(Definition::of(table)),
             Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
         }
@@ -502,9 +482,9 @@ impl History {
         if let Some(database) = self.databases.get(&self.rules.names.key(&TableName::new(database, ""))) {
             return database.text.clone();
         }
-        let is_in = |entry: &&Entry| self.rules.names.can_mean(database, &entry.name.database);
+        let is_in =
+            |entry: &&Entry| self.rules.names.can_mean(database, &entry.name.database) && !entry.now.is_foreseen(here);
         let found = self.now.values().filter(is_in).find_map(|entry| match &entry.now {
-            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
             Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => {
                 Some(Definition::of(table).database_text().clone()).filter(|text| text.charset.is_some())
             }
@@ -541,37 +521,22 @@ impl History {
                 let after = Groundwork { database_charset, database_collation, ..before.clone() };
                 (*before != after).then(|| table.clone().with_groundwork(after))
             };
-            let state = match &mut entry.now {
-                Now::Known { table, shown_until, is_used } if !here.is_covered_by(shown_until) => {
-                    let Some(changed) = with(table) else { continue };
-                    *table = Arc::new(changed);
-                    SchemaState::known(table, shown_until.clone(), *is_used)
-                }
-                Now::Changed { by, at, kept, defined: Some(table), last_version } => {
-                    let Some(changed) = with(table) else { continue };
-                    *table = Arc::new(changed);
-                    let kept = kept.as_deref().map(|kept| TableParts::from(kept.clone()));
-                    let defined = Defined::of(table);
-                    SchemaState::Changed {
-                        by: by.clone(),
-                        at: Some(at.clone()),
-                        last_version: *last_version,
-                        kept,
-                        defined,
-                    }
-                }
-                Now::Known { .. } | Now::Changed { defined: None, .. } | Now::Gone { .. } => continue,
+            if entry.now.is_foreseen(here) {
+                continue;
+            }
+            let (Now::Known { table, .. } | Now::Changed { defined: Some(table), .. }) = &mut entry.now else {
+                continue;
             };
-            let name = entry.name.clone();
-            (self.record)(here.entry(&name, state));
+            let Some(changed) = with(table) else { continue };
+            *table = Arc::new(changed);
+            (self.record)(here.entry(&entry.name, entry.now.state(here)));
         }
     }
 
     /// What is known of a table, for another that gets its rows.
     fn kept_of(&self, written: &TableName, here: Here<'_>) -> Option<TableParts> {
         let table = self.captured_as(written).into_iter().next()?;
-        match &self.now.get(&self.rules.names.key(&table))?.now {
-            Now::Known { shown_until, .. } if here.is_covered_by(shown_until) => None,
+        match self.known_here(&table, here)? {
             Now::Known { table, .. } => Some(TableParts::from(Table::clone(table))),
             Now::Changed { kept, .. } => kept.as_deref().map(|kept| TableParts::from(kept.clone())),
             Now::Gone { .. } => None,

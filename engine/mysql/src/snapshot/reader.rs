@@ -399,8 +399,8 @@ pub(super) fn adjacent<'a>(
     count_max: usize,
 ) -> Option<(&'a [(u32, KeyRange)], KeyRange)> {
     let follows = |pair: &&[(u32, KeyRange)]| pair[0].1.upper.is_some() && pair[0].1.upper == pair[1].1.lower;
-    let count = left.windows(2).take_while(follows).count() + 1;
-    let (chunks, others) = left.split_at_checked(count.min(count_max))?;
+    let count = left.windows(2).take(count_max - 1).take_while(follows).count() + 1;
+    let (chunks, others) = left.split_at_checked(count)?;
     let ([(_, first), ..], [.., (_, last)]) = (chunks, chunks) else { return None };
     *left = others;
     Some((chunks, KeyRange { lower: first.lower.clone(), upper: last.upper.clone() }))

@@ -73,13 +73,13 @@ impl View {
         tries: u32,
     ) -> Result<View, Failure> {
         if rule == ViewRule::MariadbSnapshot {
-            for _ in 1..tries {
-                if let Some(view) = View::open_mariadb(connection, facts, table, start, false)? {
+            let mut tries_left = tries;
+            loop {
+                tries_left = tries_left.saturating_sub(1);
+                if let Some(view) = View::open_mariadb(connection, facts, table, start, tries_left == 0)? {
                     return Ok(view);
                 }
             }
-            let view = View::open_mariadb(connection, facts, table, start, true)?;
-            return Ok(view.unwrap_or_else(|| unreachable!("the last one is taken as it is")));
         }
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {

@@ -140,7 +140,7 @@ impl Lag {
             position: position.map(|position| Position {
                 file: reached(position).file.to_string(),
                 offset: reached(position).offset,
-                gtids: position.gtids.as_ref().map(|gtids| shortened(gtids.to_string())),
+                gtids: position.gtids.as_ref().map(|gtids| gtids.shortened(GTIDS_MAX)),
             }),
             delay_ms: self.delay.filter(|_| self.clock_ahead_us.is_some()).map(millis),
             delay_by_our_clock_ms: ours,
@@ -189,13 +189,6 @@ fn bytes_before(extent: &Extent, at: &Coordinate) -> u64 {
     let number = model::position::file_number;
     let before = extent.files.iter().filter(|(file, _)| number(file) < at.file_number());
     before.map(|(_, size)| size).sum::<u64>() + at.offset
-}
-
-fn shortened(gtids: String) -> String {
-    match gtids.char_indices().nth(GTIDS_MAX) {
-        Some((end, _)) => format!("{}…", &gtids[..end]),
-        None => gtids,
-    }
 }
 
 #[cfg(test)]
