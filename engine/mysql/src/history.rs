@@ -30,7 +30,8 @@
 //! *Statements that the catalogue shows already.* The position at which reading begins lies before the moment at which the
 //! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
 //! it in it: it changes nothing, provided that no row before it was decoded with that schema by a table map without names. If one
-//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
+//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know. What a
+//! full load makes of such rows is found by [looking ahead](super::look_ahead): most are older than all that it has read.
 //!
 //! *Tables that come to be.* A table is known from its CREATE TABLE on, and all its rows stand behind it. One that is met without it,
 //! or after a CREATE TABLE IF NOT EXISTS, may have rows that nobody has seen: it was made or restored without a binlog, or had a
@@ -137,6 +138,9 @@ pub enum Turn {
     Load,
     /// The same of a table of which the CREATE TABLE was read, but no row.
     LoadMade,
+    /// What is known of the table is from further on: whoever reads looks ahead for what the load makes of that
+    /// ([`look_ahead`](super::look_ahead)).
+    LookAhead,
 }
 
 /// Tells what the full load has to do with a statement.
@@ -172,6 +176,8 @@ pub struct History {
     /// Statements before it have been judged by an earlier run, too, where a position goes back behind what is delivered.
     judged_until: Option<Delivered>,
     shows: Shows,
+    /// Whether reading stops for [`Turn::LookAhead`].
+    looks_ahead: bool,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
@@ -270,6 +276,7 @@ impl History {
             rules,
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
+            looks_ahead: false,
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
@@ -292,6 +299,25 @@ impl History {
     /// Of what `shows` is true, no change is read.
     pub fn with_shows(self, shows: Shows) -> History {
         History { shows, ..self }
+    }
+
+    /// Stops before the first rows of a table of which no table map says what they are and only a later time is known, and before
+    /// a statement that moves rows of such a table without row events: that may be older than all that was loaded.
+    pub fn looking_ahead(self, looks_ahead: bool) -> History {
+        History { looks_ahead, ..self }
+    }
+
+    /// Up to where the catalogue has shown what no row was decoded with yet.
+    pub fn foreseen_until(&self) -> Vec<Watermark> {
+        let mut out: Vec<Watermark> = Vec::new();
+        for entry in self.now.values() {
+            if let Now::Known { shown_until: Some(shown_until), is_used: false, .. } = &entry.now
+                && !out.contains(shown_until)
+            {
+                out.push(shown_until.clone());
+            }
+        }
+        out
     }
 
     /// Whether the load has shown all that the table's changes in this transaction say.
@@ -323,6 +349,10 @@ impl History {
         }
         let mut differs = None;
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
+            if self.looks_ahead && described.is_none() && !*is_used && here.is_covered_by(shown_until) {
+                let statement = "its first rows".to_owned();
+                return Err(HistoryError::Turn { table: name, statement, turn: Turn::LookAhead });
+            }
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());

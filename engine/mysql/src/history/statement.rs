@@ -32,6 +32,12 @@ impl History {
             }
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
+        let unlogged_rows = self.unlogged_rows(&effects);
+        if self.looks_ahead
+            && let Some((table, _)) = unlogged_rows.iter().find(|(table, _)| self.has_shown(table, here))
+        {
+            return Err(HistoryError::Turn { table: table.clone(), statement: by, turn: Turn::LookAhead });
+        }
         // Before anything else: a task that stops here stops here again.
         for table in self.unseen_tables(&effects, here) {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
@@ -39,7 +45,7 @@ impl History {
             }
         }
         let mut shown = Vec::new();
-        for (table, rows) in self.unlogged_rows(&effects) {
+        for (table, rows) in unlogged_rows {
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => {
                     shown.push(table);
@@ -314,6 +320,16 @@ impl History {
     fn has_shown(&self, table: &TableName, here: Here<'_>) -> bool {
         let entry = self.now.get(&self.rules.names.key(table));
         entry.is_some_and(|entry| entry.now.is_shown_and_unused(here))
+    }
+
+    /// The captured tables that a statement has had for itself, and of which the catalogue, read later, shows what it has left.
+    pub fn excluded(&self, words: &Words<'_>, here: Here<'_>) -> Vec<TableName> {
+        let tables = words.excludes().into_iter().flat_map(|table| self.captured_as(&table));
+        let dropped = words.effects().into_iter().flat_map(|effect| match effect {
+            Effect::DroppedDatabase(database) => self.known_in(&database),
+            _ => Vec::new(),
+        });
+        tables.chain(dropped).filter(|table| self.has_shown(table, here)).collect()
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.
