@@ -698,3 +698,60 @@ fn rows_older_than_the_load_need_not_be_understood() {
         assert_eq!(arrived, there, "{before:?}");
     }
 }
+
+/// As gh-ost and pt-online-schema-change do it: another table is made, altered and filled beside it under a name that is not selected,
+/// and takes its place.
+#[test]
+fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "--binlog-row-metadata=MINIMAL");
+    for mysql in [private.mysql(), private.mysql_nogtid()] {
+        for (made, loads) in [
+            ("CREATE TABLE _t_gho LIKE t", "full_load: {}"),
+            ("CREATE TABLE _t_gho (id INT PRIMARY KEY, n INT NOT NULL) CHARSET latin1", "full_load: false"),
+        ] {
+            let mut world = World::new("swapped", mysql, &servers.kafka);
+            world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL)");
+            world.begin_binlog_file();
+            let mut task = world.task();
+            task.tables = format!("[{0}.t, {0}.marker]", world.database);
+            task.more = loads.to_owned();
+            let mut reader = world.reader(["t"]);
+            let mut arrived = Vec::new();
+            let mut take = |message: Message| {
+                if message.table == "t" {
+                    arrived.push(format!("{:?} {:?}", message.kind, message.data));
+                }
+            };
+            let mut engine = Tidegate::run(&task);
+            world.until_marker(&mut engine, &mut reader, &mut take);
+            for statement in [
+                "INSERT INTO t VALUES (1, 10)",
+                made,
+                "ALTER TABLE _t_gho ADD m INT NOT NULL DEFAULT 5 AFTER id",
+                "INSERT INTO _t_gho (id, n) SELECT id, n FROM t",
+            ] {
+                world.mysql.run(statement);
+            }
+            world.until_marker(&mut engine, &mut reader, &mut take);
+            engine.kill_9();
+            for statement in [
+                "RENAME TABLE t TO _t_del, _t_gho TO t",
+                "INSERT INTO _t_del VALUES (8, 8)",
+                "INSERT INTO t VALUES (2, 21, 20)",
+                "DROP TABLE _t_del",
+                "UPDATE t SET n = 11 WHERE id = 1",
+            ] {
+                world.mysql.run(statement);
+            }
+            world.finish(Tidegate::run(&task), &mut reader, take);
+            // What was sent before the kill may come again.
+            arrived.dedup();
+            assert_eq!(
+                arrived,
+                ["Insert id=\"1\" n=\"10\"", "Insert id=\"2\" m=\"21\" n=\"20\"", "Update id=\"1\" m=\"5\" n=\"11\"",],
+                "{mysql} {made}"
+            );
+        }
+    }
+}

@@ -40,6 +40,8 @@
 //! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
 //! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
 //!
+//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`].
+//!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
 //!
@@ -48,13 +50,14 @@
 //!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
+mod bystanders;
 mod error;
 mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -63,6 +66,7 @@ pub use self::error::HistoryError;
 pub(crate) use self::stored::is_behind;
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record};
 
+use self::bystanders::Bystanders;
 use super::binlog::type_text_of_map;
 use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
@@ -182,6 +186,7 @@ pub struct History {
     now: BTreeMap<TableName, Entry>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
     met: BTreeSet<TableName>,
+    bystanders: Bystanders,
     /// What statements that were read made of databases.
     databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
@@ -236,6 +241,7 @@ impl History {
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
         let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
+        let mut bystanders = Bystanders::default();
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
@@ -251,6 +257,16 @@ impl History {
                     }
                     continue;
                 }
+                // Of a table that the task has come to select since then, nothing was sent that this could be about.
+                SchemaState::Bystander { defined } => {
+                    let defined = defined.as_ref().filter(|_| entry.is_in_force(position));
+                    match defined.filter(|_| !captured(&entry.table.database, &entry.table.table)) {
+                        Some(defined) => drop(bystanders.insert(key, Definition::of(&defined.table()))),
+                        None => drop(bystanders.remove(&key)),
+                    }
+                    continue;
+                }
+                SchemaState::Gone { .. } if bystanders.remove(&key).is_some() => continue,
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -281,6 +297,7 @@ impl History {
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
             met: BTreeSet::new(),
+            bystanders,
             databases,
             record,
         }

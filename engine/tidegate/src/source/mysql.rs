@@ -330,7 +330,8 @@ impl MysqlSource {
             // The last entry of a table is what is known of it.
             for (name, entries) in checkpoint.schemas.iter() {
                 match entries.last().map(|entry| &entry.state) {
-                    Some(SchemaState::Gone { .. } | SchemaState::Database { .. }) | None => known.remove(&key(name)),
+                    Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
+                    | None => known.remove(&key(name)),
                     Some(_) => known.insert(key(name)),
                 };
             }
