@@ -24,6 +24,10 @@ use tidegate_model::status::Status;
 
 /// What a message takes besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and the vectors of a batch.
 pub const MESSAGE_BYTES: usize = 240;
+/// What the list of a message's headers takes: librdkafka's `rd_kafka_headers_t`, and its allocation,
+pub const HEADERS_BYTES: usize = 160;
+/// and each of them besides name and value.
+pub const HEADER_BYTES: usize = 80;
 /// What a window takes that has nothing in it.
 const WINDOW_BYTES: usize = 4 << 10;
 /// librdkafka copies smaller values into its requests, of which there are few; of a larger one, it has what it compressed.
@@ -184,7 +188,14 @@ fn message_bytes(batch: &MessageBatch) -> usize {
         true => batch.values.iter().map(<[u8]>::len).filter(|&bytes| bytes > COPIED_BYTES_MAX).sum(),
         false => 0,
     };
-    batch.values.bytes.capacity() + batch.values.len() * MESSAGE_BYTES + compressed
+    // librdkafka copies keys and headers, each header by itself.
+    let keys = batch.keys.as_ref().map_or(0, |keys| keys.bytes.capacity() + keys.bytes.len() + 8 * keys.len());
+    let headers = batch.headers.as_ref().map_or(0, |headers| {
+        let of_sets: Vec<usize> =
+            headers.sets().map(|set| set.map(|(name, value)| HEADER_BYTES + name.len() + value.len()).sum()).collect();
+        (0..headers.len()).map(|message| HEADERS_BYTES + of_sets[headers.set_of(message)]).sum()
+    });
+    batch.values.bytes.capacity() + batch.values.len() * MESSAGE_BYTES + compressed + keys + headers
 }
 
 #[cfg(test)]

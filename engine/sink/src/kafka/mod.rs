@@ -17,6 +17,10 @@
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
 //! up; but [`SLOW`] brokers are not away.
 //!
+//! **Keys** are copied by librdkafka, so that only values must live. **Headers** are lists of librdkafka's own, made once for all
+//! messages of an event that share them, and copied for each. `rd_kafka_produce_batch` knows none: a window with headers is handed
+//! over message by message.
+//!
 //! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
 //! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
 //!
@@ -47,15 +51,15 @@ use rdkafka::types::RDKafkaErrorCode;
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
-pub use topics::{BrokerInfo, check};
+pub use topics::{BrokerInfo, check, compacts};
 use watch::Watch;
 
 use lull::{Lull, Order};
 use outstanding::{Outstanding, WindowId};
-use producer::{Event, EventKind, Messages, Producer, Topic};
+use producer::{Event, EventKind, HeaderList, Messages, Producer, Topic};
 
 use crate::{Delivery, Sink, SinkError, Topics, order};
-use tidegate_model::message::{MessageBatch, MessageWindow};
+use tidegate_model::message::{Headers, MessageBatch, MessageWindow};
 use tidegate_model::status::Retrying;
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
@@ -79,7 +83,8 @@ pub struct KafkaSink {
     producer: Arc<Producer>,
     reports: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    value_bytes_max: usize,
+    /// Of value, key and headers together.
+    message_bytes_max: usize,
 }
 
 impl KafkaSink {
@@ -123,18 +128,25 @@ impl KafkaSink {
             producer,
             reports: Some(reports),
             stop,
-            value_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
+            message_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
         })
     }
 
     /// librdkafka aborts the process over a message between its own two ideas of what is too large, so it gets none.
     fn check_sizes(&self, batches: &[MessageBatch]) -> Result<(), SinkError> {
-        for batch in batches.iter().filter(|batch| batch.values.bytes.len() > self.value_bytes_max) {
-            if let Some(value) = batch.values.iter().find(|value| value.len() > self.value_bytes_max) {
+        let may_be_larger = |batch: &&MessageBatch| {
+            let keys = batch.keys.as_ref().map_or(0, |keys| keys.bytes.len());
+            let headers =
+                batch.headers.as_ref().map_or(0, |headers| headers.sets().map(Headers::set_bytes).max().unwrap_or(0));
+            batch.values.bytes.len() + keys + headers > self.message_bytes_max
+        };
+        for batch in batches.iter().filter(may_be_larger) {
+            let bytes = (0..batch.values.len()).map(|index| batch.message_bytes(index));
+            if let Some(bytes) = bytes.into_iter().find(|&bytes| bytes > self.message_bytes_max) {
                 return Err(SinkError::TooLarge {
                     topic: batch.topic.to_string(),
-                    bytes: value.len(),
-                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.value_bytes_max),
+                    bytes,
+                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.message_bytes_max),
                 });
             }
         }
@@ -150,6 +162,11 @@ impl KafkaSink {
                 self.handles.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
             }
             let topic = &self.handles[name];
+            if same_topic.iter().any(|batch| batch.headers.is_some()) {
+                // SAFETY: `send` put this window's batches into `outstanding` under this number.
+                unsafe { produce_with_headers(topic, same_topic, window) }?;
+                continue;
+            }
             let partition_count =
                 same_topic.iter().flat_map(|batch| &batch.partitions).max().map_or(0, |&last| last + 1);
             let lists = &mut self.lists;
@@ -160,7 +177,7 @@ impl KafkaSink {
                 for index in run {
                     let partition = batch.partitions[index];
                     let messages = &mut lists[partition as usize];
-                    messages.push(batch.values.get(index), window);
+                    messages.push(batch.values.get(index), batch.keys.as_ref().map(|keys| keys.get(index)), window);
                     if messages.len() == MESSAGES_PER_CALL && result.is_ok() {
                         // SAFETY: `send` put this window's batches into `outstanding` under this number.
                         result = unsafe { topic.produce(partition, messages) };
@@ -177,11 +194,42 @@ impl KafkaSink {
     }
 }
 
+/// Hands over all messages of a topic, in the order of the window.
+///
+/// # Safety
+/// The window is in `outstanding` and holds the batches.
+unsafe fn produce_with_headers(topic: &Topic, batches: &[&MessageBatch], window: WindowId) -> Result<(), SinkError> {
+    // Of the batch at hand: a window has few, in long runs.
+    let mut lists: HashMap<*const MessageBatch, Vec<HeaderList>> = HashMap::new();
+    let mut result = Ok(());
+    order::each_run(batches, |batch, run| {
+        let lists = lists
+            .entry(batch)
+            .or_insert_with(|| batch.headers.iter().flat_map(Headers::sets).map(HeaderList::new).collect());
+        for index in run {
+            if result.is_err() {
+                return;
+            }
+            let message = producer::Message {
+                partition: batch.partitions[index],
+                value: batch.values.get(index),
+                key: batch.keys.as_ref().map(|keys| keys.get(index)),
+                headers: batch.headers.as_ref().map(|headers| &lists[headers.set_of(index)]),
+            };
+            // SAFETY: the caller's promise.
+            result = unsafe { topic.produce_one(&message, window) };
+        }
+    });
+    result
+}
+
 impl Sink for KafkaSink {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError> {
         debug_assert!(window.batches.iter().all(|batch| {
             batch.partitions.len() == batch.values.len()
                 && batch.sequence.len() == batch.values.len()
+                && batch.keys.as_ref().is_none_or(|keys| keys.len() == batch.values.len())
+                && batch.headers.as_ref().is_none_or(|headers| headers.len() == batch.values.len())
                 && batch.partitions.iter().all(|&partition| partition >= 0)
         }));
         self.check_sizes(&window.batches)?;

@@ -38,6 +38,7 @@ fn options(brokers: &str) -> KafkaOptions {
         client_id: "tidegate-test".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS as u32), ..CreateTopics::default() }),
         options: BTreeMap::new(),
+        has_keys: false,
         retry: Duration::from_secs(120),
     }
 }
@@ -109,7 +110,8 @@ impl Numbering {
 
 fn one_message(topic: &str, value: Vec<u8>) -> MessageWindow {
     let values = Values { ends: vec![value.len()], bytes: value };
-    let batch = MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0] };
+    let batch =
+        MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0], ..MessageBatch::default() };
     MessageWindow { batches: vec![batch], progress: None }
 }
 
@@ -503,7 +505,9 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         }
         let count = values.ends.len();
         let sequence = (0..count as u32).collect();
-        let batch = MessageBatch { topic: topic.as_str().into(), values, partitions: vec![0; count], sequence };
+        let partitions = vec![0; count];
+        let batch =
+            MessageBatch { topic: topic.as_str().into(), values, partitions, sequence, ..MessageBatch::default() };
         let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
         let error = delivery.blocking_recv().unwrap().unwrap_err();
         assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");
