@@ -69,7 +69,7 @@ const TABLES: [(&str, &str, &[&str]); 9] = [
     // What is equal to the server is not to a key; here no two are.
     ("folded", "id VARCHAR(20) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY", &["'a'", "'É'", "'🌊'", "'ß '"]),
     ("by_unique", "a INT, id INT NOT NULL, UNIQUE KEY (id)", &["NULL, 1", "7, 2", "7, -3"]),
-    ("long", "id VARBINARY(700) PRIMARY KEY", &["REPEAT(X'00', 700)", "REPEAT(X'ff', 699)", "''"]),
+    ("wide", "id VARBINARY(700) PRIMARY KEY", &["REPEAT(X'00', 700)", "REPEAT(X'ff', 699)", "''"]),
     (
         "moments",
         "id DATETIME(3) PRIMARY KEY",
@@ -208,6 +208,7 @@ fn keys_have_the_form_that_is_asked_for() {
     for part in [
         "key {\"r\":\"de,\\\\at\",\"id\":\"7\"}\n".to_owned(),
         r#"key "de\\,\\\\at,7""#.to_owned(),
+        "key {\"id\":7,\"region\":\"de,\\\\at\"}\n".to_owned(),
         format!("headers op=read database={database} table=as_json source_time="),
     ] {
         assert!(peek.contains(&part), "{part:?} is not in\n{peek}");

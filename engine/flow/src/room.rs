@@ -202,7 +202,7 @@ fn message_bytes(batch: &MessageBatch) -> usize {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tidegate_model::message::Values;
+    use tidegate_model::message::{Headers, Values};
 
     const MIB: usize = 1 << 20;
 
@@ -287,6 +287,25 @@ mod tests {
             room.take(MIB).unwrap().settle(&window(MIB / 2));
         }
         assert_eq!(room.lock().error, 1 << 10);
+    }
+
+    #[test]
+    fn keys_and_headers_count() {
+        let mut plain = window(1 << 10);
+        let mut values = std::mem::take(&mut plain.batches[0].values);
+        values.bytes.shrink_to_fit();
+        let batch = |values| MessageBatch { values, ..MessageBatch::default() };
+        let bytes = |batch: &MessageBatch| message_bytes(batch);
+        let without = bytes(&batch(Values { bytes: values.bytes.clone(), ends: values.ends.clone() }));
+        let mut with = batch(values);
+        with.keys = Some(Values { bytes: vec![b'k'; 100], ends: vec![100] });
+        assert_eq!(bytes(&with), without + 200 + 8);
+        let mut headers = Headers::default();
+        headers.push("op", |out| out.extend_from_slice(b"insert"));
+        let set = headers.end_set();
+        headers.append(set);
+        with.headers = Some(headers);
+        assert_eq!(bytes(&with), without + 200 + 8 + HEADERS_BYTES + HEADER_BYTES + 8);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 
 use std::borrow::Cow;
 
+use apache_avro::Schema;
 use serde_json::json;
 use tidegate_model::message::Values;
 use tidegate_model::{ChangeBatch, ChangeKind, Column, SqlType, Table, TableName};
@@ -182,6 +183,19 @@ impl KeyEncoder {
         1 + self.columns.iter().map(width).sum::<usize>()
     }
 
+    /// A key of these as text, for people: Avro as `apache-avro` reads it.
+    pub fn readable(&self, mut key: &[u8]) -> String {
+        if self.form != KeyForm::Avro {
+            return shown(self.form, key);
+        }
+        let mut read = || -> apache_avro::AvroResult<serde_json::Value> {
+            let schema = Schema::parse_str(&self.avro_schema())?;
+            let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build()?;
+            reader.read_value(&mut key)?.try_into()
+        };
+        read().map_or_else(|error| format!("not a datum of the schema: {error}"), |value| value.to_string())
+    }
+
     /// The Avro schema of the keys: integers are long, byte strings bytes, all else text.
     pub fn avro_schema(&self) -> String {
         let fields = self.columns.iter().map(|KeyColumn { column, .. }| {
@@ -313,7 +327,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use apache_avro::Schema;
     use apache_avro::types::Value;
     use arrow::array::RecordBatch;
     use tidegate_model::pretty::{parse, table};
@@ -397,6 +410,7 @@ mod tests {
         };
         assert_eq!(read(&mut keys.get(0)), expected(-7, "18446744073709551615", "é"));
         assert_eq!(read(&mut keys.get(1)), expected(i64::MAX, "0", "x"));
+        assert_eq!(encoder.readable(keys.get(0)), r#"{"big":"18446744073709551615","id":-7,"name":"é"}"#);
     }
 
     #[test]

@@ -273,10 +273,12 @@ pub fn partition_of_statement(
 }
 
 fn partition_of_table(table: &TableName, hash: PartitionHash, count: i32) -> i32 {
+    // As it is, not as it is shown.
+    let name = || format!("{}.{}", table.database, table.table);
     match hash {
         PartitionHash::Canal => canal_remainder(java_hash(0, table.table.as_bytes()), count),
-        PartitionHash::Dts => java_hash(0, table.to_string().as_bytes()).rem_euclid(count),
-        PartitionHash::Murmur2 => murmur2(table.to_string().as_bytes()) % count,
+        PartitionHash::Dts => java_hash(0, name().as_bytes()).rem_euclid(count),
+        PartitionHash::Murmur2 => murmur2(name().as_bytes()) % count,
     }
 }
 

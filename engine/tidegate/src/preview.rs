@@ -16,7 +16,7 @@ use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
-use tidegate_format::key::{KeyForm, shown};
+use tidegate_format::key::{KeyEncoder, KeyForm};
 use tidegate_model::Stop;
 use tidegate_model::message::MessageBatch;
 use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
@@ -123,13 +123,15 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
             }
         };
         let shown = shown.entry(table.name().clone()).or_default();
-        let form = task.tables.matches(&table.name().database, &table.name().table).and_then(|rule| rule.key.as_ref());
+        // It has been planned for the route.
+        let keys = plan_transform(&task.tables, &table).ok();
+        let keys = keys.and_then(|transform| plan_keys(&task, &table, &transform).ok().flatten());
         for (batch, index) in window.batches.iter().flat_map(|batch| (0..batch.values.len()).map(move |i| (batch, i))) {
             let value = batch.values.get(index);
             if shown.count == count {
                 break;
             }
-            shown.add_key_and_headers(batch, index, form.map(|policy| policy.form));
+            shown.add_key_and_headers(batch, index, keys.as_ref());
             // A tombstone is no message of its own to whoever counts.
             if value.is_empty() {
                 shown.text += "no value: a tombstone\n";
@@ -165,10 +167,9 @@ struct Shown {
 }
 
 impl Shown {
-    fn add_key_and_headers(&mut self, batch: &MessageBatch, index: usize, form: Option<KeyForm>) {
-        if let Some(form) = form {
-            let key = batch.keys.as_ref().map(|keys| shown(form, keys.get(index)));
-            self.text += &format!("key {}\n", key.as_deref().unwrap_or("null"));
+    fn add_key_and_headers(&mut self, batch: &MessageBatch, index: usize, encoder: Option<&KeyEncoder>) {
+        if let Some((keys, encoder)) = batch.keys.as_ref().zip(encoder) {
+            self.text += &format!("key {}\n", encoder.readable(keys.get(index)));
         }
         if let Some(headers) = &batch.headers {
             let headers = headers.get(index).map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));

@@ -417,7 +417,7 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         // Purged after a failure that is known already.
         (_, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
         (Some(SinkError::TooLarge { bytes, .. }), RDKafkaErrorCode::MessageSizeTooLarge) => {
-            *bytes = report.value_bytes().max(*bytes);
+            *bytes = report.bytes().max(*bytes);
         }
         // Says more than that another message of the same request was refused.
         (failure @ Some(SinkError::Delivery { .. }), RDKafkaErrorCode::InvalidRecord) => {
@@ -425,11 +425,8 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         }
         (Some(_), _) => {}
         (failure, RDKafkaErrorCode::MessageSizeTooLarge) => {
-            *failure = Some(SinkError::TooLarge {
-                topic: report.topic(),
-                bytes: report.value_bytes(),
-                reason: report.reason(),
-            });
+            *failure =
+                Some(SinkError::TooLarge { topic: report.topic(), bytes: report.bytes(), reason: report.reason() });
         }
         (failure, RDKafkaErrorCode::MessageTimedOut) => {
             *failure = Some(SinkError::Unreachable { brokers: brokers.into(), reason: report.reason() });
