@@ -317,6 +317,10 @@ fn messages_without_a_key_are_refused_where_they_cannot_be() {
     refused(&json, "[{table: DB.t, select: [v]}]", "", &[left_out, "select it"]);
     let nullable = "[{table: DB.t, key: {columns: [note], form: text}}]";
     refused(&json, nullable, "", &["column note may be NULL", "form: json"]);
+    let scattered = "table DB.t: `partition` goes by column v, which is not in the key of its messages";
+    let by_v = "[{table: DB.t, partition: {columns: [v]}}]";
+    refused(&tombstones, by_v, "", &[scattered, "a tombstone takes", "murmur2"]);
+    refused(&to_log, by_v, "", &[scattered, "cleanup.policy=compact keeps one of each"]);
     let unknown = "[{table: DB.t, key: {columns: [nope]}}]";
     refused(&json, unknown, "", &["no column \"nope\", which its `key` names"]);
 

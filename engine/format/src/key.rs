@@ -168,6 +168,19 @@ impl KeyEncoder {
         Ok(())
     }
 
+    /// Whether the same rows have the same keys: by name only where names are in the key.
+    pub fn has_keys_of(&self, other: &KeyEncoder) -> bool {
+        let same = |(a, b): (&KeyColumn, &KeyColumn)| {
+            let (one, another) = (&a.column.sql_type, &b.column.sql_type);
+            has_texts_of(one, another)
+                && (self.form != KeyForm::Avro || AvroType::of(one) == AvroType::of(another))
+                && (self.form != KeyForm::Json || a.column.name == b.column.name)
+        };
+        self.form == other.form
+            && self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(same)
+    }
+
     /// The names of its columns, as they leave.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|key| key.column.name.as_str())
@@ -232,6 +245,17 @@ impl AvroType {
             AvroType::Bytes => "bytes",
             AvroType::String => "string",
         }
+    }
+}
+
+/// Whether a value of one type that becomes one of the other keeps its text.
+fn has_texts_of(one: &SqlType, other: &SqlType) -> bool {
+    let is_text = |sql_type: &SqlType| matches!(sql_type, SqlType::Char | SqlType::VarChar | SqlType::Text);
+    match (one, other) {
+        (SqlType::Int { .. }, SqlType::Int { .. })
+        | (SqlType::Enum { .. }, SqlType::Enum { .. })
+        | (SqlType::Set { .. }, SqlType::Set { .. }) => true,
+        (one, other) => one == other || is_text(one) && is_text(other),
     }
 }
 
@@ -446,6 +470,20 @@ mod tests {
         parts.unique_keys.clear();
         let keyless = Table::from(parts);
         assert!(KeyEncoder::plan(&policy(KeyForm::Json, &[]), &keyless, &keyless, Some, TEXT).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_altered_column_may_give_rows_other_keys() {
+        let encoder = |form, header: &str| {
+            let table = table(header);
+            KeyEncoder::plan(&policy(form, &[]), &table, &table, Some, TEXT).unwrap().unwrap()
+        };
+        let same = |form, a: &str, b: &str| encoder(form, a).has_keys_of(&encoder(form, b));
+        assert!(same(KeyForm::Json, "id:int name:text", "id:int more:int"));
+        assert!(!same(KeyForm::Json, "id:int", "uid:int") && same(KeyForm::Text, "id:int", "uid:int"));
+        assert!(same(KeyForm::Text, "id:int", "id:uint") && !same(KeyForm::Text, "id:int", "id:double"));
+        // A long is no string.
+        assert!(!same(KeyForm::Avro, "id:int", "id:uint"));
     }
 
     #[test]

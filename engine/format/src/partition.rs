@@ -174,6 +174,13 @@ impl Partitioner {
         matches!(self.rule, Rule::Key)
     }
 
+    /// A column that decides about the partition of messages and is not in their key: those of one key may be in several partitions,
+    /// where nobody can tell which of them is the last.
+    pub fn scatters_keys(&self) -> Option<&str> {
+        let beside = self.columns.iter().find(|column| !self.key.contains(column)).filter(|_| !self.key.is_empty())?;
+        matches!(self.rule, Rule::Joined | Rule::Xor(_)).then(|| self.table.columns()[*beside].name.as_str())
+    }
+
     /// Appends the partition of each key.
     pub fn partitions_of_keys(&self, keys: &Values, out: &mut Vec<i32>) {
         out.extend(keys.iter().map(|key| murmur2(key) % self.count));
@@ -508,6 +515,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_in_one_partition_if_it_decides() {
+        let table = tidegate_model::pretty::table("id:int name:text");
+        let scatters = |policy, hash, key: &[usize]| {
+            let partitioner = Partitioner::new(policy, hash, &table, 3).unwrap().with_key(key.to_vec());
+            partitioner.scatters_keys().map(str::to_owned)
+        };
+        let by_name = || PartitionPolicy::Columns(vec!["name".into()]);
+        for hash in [PartitionHash::Dts, PartitionHash::Canal] {
+            assert_eq!(scatters(PartitionPolicy::PrimaryKey, hash, &[0]), None);
+            assert_eq!(scatters(PartitionPolicy::Zero, hash, &[1]), None);
+            assert_eq!(scatters(PartitionPolicy::Table, hash, &[1]), None);
+            assert_eq!(scatters(PartitionPolicy::PrimaryKey, hash, &[1]), Some("id".to_owned()));
+            assert_eq!(scatters(by_name(), hash, &[0]), Some("name".to_owned()));
+            assert_eq!(scatters(by_name(), hash, &[0, 1]), None);
+            assert_eq!(scatters(by_name(), hash, &[]), None);
+        }
+        assert_eq!(scatters(PartitionPolicy::PrimaryKey, PartitionHash::Murmur2, &[1]), None);
+    }
+
+    #[test]
     fn rows_without_a_key_are_spread_by_their_values() {
         let batch = named(parse("id:int name:text", "+I 1 a\n+I 1 a\n-U 1 a\n+U 2 _"), "shop", "log");
         let keyed = partitions(PartitionPolicy::Row, PartitionHash::Dts, &batch, 12);
@@ -590,7 +617,7 @@ mod tests {
                 1 | 2 => Some(nasty[rng.usize(..nasty.len())].to_owned()),
                 3 => Some(rng.i64(..).to_string()),
                 _ => Some(
-                    (0..rng.usize(..20)).map(|_| if rng.bool() { rng.char('a'..'z') } else { rng.char(..) }).collect(),
+                    (0..rng.usize(..20)).map(|_| if rng.bool() { rng.char('a'..='z') } else { rng.char(..) }).collect(),
                 ),
             }
         };

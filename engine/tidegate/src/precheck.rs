@@ -10,7 +10,10 @@ use std::sync::Arc;
 use crate::checkpoint::{self, Checkpoint, SourceIdentity};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::{Keyless, RouteError, check_compacted, check_table, ddl_topic_of_table, topic_of_table};
+use crate::pipeline::route::{
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, plan_partitioner,
+    topic_of_table,
+};
 use crate::remembered::{self, Accept, Difference};
 use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
@@ -150,11 +153,12 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
 }
 
 /// What keys do not do for a table that can be sent.
-fn key_findings(task: &Task, table: &Table) -> Option<Finding> {
+fn key_findings(task: &Task, table: &Arc<Table>) -> Option<Finding> {
     let name = table.name();
     let policy = task.tables.matches(&name.database, &name.table)?.key.as_ref()?;
     // It has been planned.
     let columns = key_columns(policy, table).ok()?;
+    let partitioner = plan_partitioner(task, table, 1).ok()?;
     let (found, expected, hint) = if columns.is_empty() {
         let found =
             format!("table {name} has no primary key and no unique key of NOT NULL columns: its messages have no key");
@@ -167,6 +171,12 @@ fn key_findings(task: &Task, table: &Table) -> Option<Finding> {
         );
         let hint = "a topic that is compacted keeps one of them, and a tombstone takes all; name all columns of a key of the table";
         (found, "columns that tell rows apart", hint)
+    } else if let Some(column) = partitioner.scatters_keys() {
+        let found = format!(
+            "table {name}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+             several partitions"
+        );
+        (found, "columns of the key", SCATTERED_HINT)
     } else {
         return None;
     };

@@ -66,6 +66,11 @@ pub enum RouteError {
         "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and {what} have none"
     )]
     Compacted { topic: String, policy: String, what: Keyless },
+    #[error(
+        "table {table}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+         several partitions, and {why}"
+    )]
+    Scattered { table: TableName, column: String, why: String },
     #[error(transparent)]
     Encode(#[from] EncodeError),
     #[error(transparent)]
@@ -116,6 +121,7 @@ impl RouteError {
                         .to_owned()
                 }
             },
+            RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
             _ => return None,
         })
     }
@@ -130,18 +136,23 @@ impl Route {
         topic: &str,
         partitions: u32,
     ) -> Result<Route, RouteError> {
-        let rule = rule_of(task, table.name());
         let transform = plan_transform(&task.tables, table)?;
         let keys = plan_keys(task, table, &transform)?;
-        let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
-        let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
-            .with_time_zone(text_options(&task.format).time_zone_offset_s)
-            .with_key(key);
+        let partitioner = plan_partitioner(task, table, partitions)?;
         let zero_dates = plan_zero_dates(&task.format, transform.output());
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
         let (tombstones, headers) = (task.tombstones, task.headers.clone());
         Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic: topic.into() })
+    }
+
+    /// Whether the same rows have the same keys.
+    fn has_keys_of(&self, other: &Route) -> bool {
+        match (&self.keys, &other.keys) {
+            (Some(keys), Some(others)) => keys.has_keys_of(others),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
@@ -192,7 +203,7 @@ fn repeat_deletes<T: Copy>(batch: &ChangeBatch, of_changes: &mut Vec<T>) {
 pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     let rule = rule_of(task, table.name());
     plan_keys(task, table, &plan_transform(&task.tables, table)?)?;
-    Partitioner::new(rule.partition.clone(), task.partition_hash, table, 1)?;
+    plan_partitioner(task, table, 1)?;
     match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
         Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
         None => Ok(()),
@@ -234,6 +245,25 @@ pub fn plan_keys(task: &Task, table: &Arc<Table>, transform: &Transform) -> Resu
     }
 }
 
+/// How a table's messages are spread over the partitions of a topic.
+pub fn plan_partitioner(task: &Task, table: &Arc<Table>, partitions: u32) -> Result<Partitioner, RouteError> {
+    let rule = rule_of(task, table.name());
+    let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
+    let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
+        .with_time_zone(text_options(&task.format).time_zone_offset_s)
+        .with_key(key);
+    match partitioner.scatters_keys().filter(|_| task.tombstones) {
+        Some(column) => {
+            let (table, column) = (table.name().clone(), column.to_owned());
+            Err(RouteError::Scattered { table, column, why: "a tombstone takes what is in its own".to_owned() })
+        }
+        None => Ok(partitioner),
+    }
+}
+
+/// What to do where messages of one key may be in several partitions.
+pub const SCATTERED_HINT: &str = "partition by columns of the key, or by the key itself: partition_hash: murmur2";
+
 /// Whether all messages of a table, and those that go where its rows go, may be in a topic that is compacted.
 pub fn check_compacted(task: &Task, table: &Arc<Table>, topic: &str, policy: &str) -> Result<(), RouteError> {
     let refused = |what| Err(RouteError::Compacted { topic: topic.to_owned(), policy: policy.to_owned(), what });
@@ -242,6 +272,10 @@ pub fn check_compacted(task: &Task, table: &Arc<Table>, topic: &str, policy: &st
     }
     if plan_keys(task, table, &plan_transform(&task.tables, table)?)?.is_none() {
         return refused(Keyless::Table(table.name().clone()));
+    }
+    if let Some(column) = plan_partitioner(task, table, 1)?.scatters_keys() {
+        let why = format!("topic {topic} with cleanup.policy={policy} keeps one of each");
+        return Err(RouteError::Scattered { table: table.name().clone(), column: column.to_owned(), why });
     }
     let forwards = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
     let marks = match &task.format {
@@ -392,6 +426,18 @@ impl Router {
             check_compacted(&self.task, table, &topic, &policy)?;
         }
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
+        if let Some((_, before)) = known.front().filter(|(_, before)| !before.has_keys_of(&route)) {
+            let names = |route: &Route| match &route.keys {
+                Some(keys) => format!("({})", keys.names().collect::<Vec<_>>().join(", ")),
+                None => "none".to_owned(),
+            };
+            tracing::warn!(
+                "messages of {} have other keys from here on ({} before, {} now): rows that were sent stay under the old ones",
+                table.name(),
+                names(before),
+                names(&route)
+            );
+        }
         if let Some(tracker) = &self.memory {
             // What was there at the start has been taken up with its load: this one came to be in the binlog.
             let rule = rule_of(&self.task, table.name());
