@@ -98,9 +98,9 @@ fn a_compacted_topic_is_the_table() {
         }
         // The server's own key, which no SELECT shows.
         world.mysql.run("SET SESSION sql_generate_invisible_primary_key = ON");
-        world.mysql.run("CREATE TABLE generated (v INT NOT NULL)");
-        world.mysql.run(format!("INSERT INTO generated VALUES ({}), ({})", next(), next()));
-        create_compacted(&servers.kafka, &world.topic("generated"));
+        world.mysql.run("CREATE TABLE hidden (v INT NOT NULL)");
+        world.mysql.run(format!("INSERT INTO hidden VALUES ({}), ({})", next(), next()));
+        create_compacted(&servers.kafka, &world.topic("hidden"));
 
         let mut task = world.task();
         task.sink = kafka_sink(&world.kafka, &format!(", key: json, tombstones: true, partition_hash: {hash}"));
@@ -127,13 +127,13 @@ fn a_compacted_topic_is_the_table() {
                     "UPDATE folded SET id = 'A' WHERE id = 'a'",
                     "UPDATE by_unique SET id = id + 10",
                     "UPDATE composite SET e = 'a' WHERE e = 'b'",
-                    "UPDATE moments SET id = id + INTERVAL 1 MICROSECOND * 1000 WHERE id < '9000-01-01'",
+                    "UPDATE moments SET id = id + INTERVAL 1000 MICROSECOND WHERE id < '9000-01-01'",
                 ];
                 for statement in moved {
                     world.mysql.run(statement);
                 }
-                world.mysql.run("DELETE FROM generated LIMIT 1");
-                world.mysql.run(format!("INSERT INTO generated VALUES ({})", next()));
+                world.mysql.run("DELETE FROM hidden LIMIT 1");
+                world.mysql.run(format!("INSERT INTO hidden VALUES ({})", next()));
             };
             // Behind the first run, what was done before it comes by the binlog.
             if before {
@@ -144,7 +144,7 @@ fn a_compacted_topic_is_the_table() {
 
         let mut tombstones = 0;
         let mut names: Vec<&str> = TABLES.iter().map(|(name, ..)| *name).collect();
-        names.push("generated");
+        names.push("hidden");
         for name in names {
             let (messages, partitions) = read_messages(&world.kafka, &world.topic(name));
             assert_eq!(partitions, 3);

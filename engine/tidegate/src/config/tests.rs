@@ -226,7 +226,7 @@ t.yaml:2:1: format: is missing, must be canal_json or dts_avro
 t.yaml:2:7: task = My Shop: must be made of a-z, 0-9, _ and -, because it names a folder and a Kafka client
 t.yaml:5:3: source.pasword: no such key, did you mean `password`?
 t.yaml:8:5: tables[0].selct: no such key, did you mean `select`?
-t.yaml:11:14: sink.partition = random: must be zero, table, primary_key or {columns: [...]}
+t.yaml:11:14: sink.partition = random: must be zero, table, primary_key, row or {columns: [...]}
 t.yaml:12:9: memory = 512: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
 t.yaml:13:1: retrys: no such key, did you mean `retry`?
 ",
@@ -270,7 +270,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, non_empty_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
