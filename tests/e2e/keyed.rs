@@ -125,9 +125,9 @@ fn a_compacted_topic_is_the_table() {
                 let moved = [
                     "UPDATE big SET id = id - 1 WHERE id > 0 ORDER BY id",
                     "UPDATE folded SET id = 'A' WHERE id = 'a'",
-                    "UPDATE by_unique SET id = id + 10",
+                    "UPDATE by_unique SET id = id + 10 ORDER BY id DESC",
                     "UPDATE composite SET e = 'a' WHERE e = 'b'",
-                    "UPDATE moments SET id = id + INTERVAL 1000 MICROSECOND WHERE id < '9000-01-01'",
+                    "UPDATE moments SET id = id + INTERVAL 1000 MICROSECOND WHERE id < '9000-01-01' ORDER BY id DESC",
                 ];
                 for statement in moved {
                     world.mysql.run(statement);
