@@ -67,8 +67,7 @@ pub trait Topics: Send + Sync {
 
     /// The `cleanup.policy` of a topic that is prepared, if it keeps the last message of each key: brokers refuse messages without
     /// one there.
-    fn compacted(&self, topic: &str) -> Option<String> {
-        _ = topic;
+    fn compacted(&self, _topic: &str) -> Option<String> {
         None
     }
 

@@ -17,9 +17,8 @@
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
 //! up; but [`SLOW`] brokers are not away.
 //!
-//! **Keys** are copied by librdkafka, so that only values must live. **Headers** are lists of librdkafka's own, made once for all
-//! messages of an event that share them, and copied for each. `rd_kafka_produce_batch` knows none: a window with headers is handed
-//! over message by message.
+//! **Keys** are copied by librdkafka, so that only values must live. **Headers** are lists of librdkafka's own, one for each
+//! message. `rd_kafka_produce_batch` knows none: a window with headers is handed over message by message.
 //!
 //! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
 //! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
@@ -141,8 +140,8 @@ impl KafkaSink {
             batch.values.bytes.len() + keys + headers > self.message_bytes_max
         };
         for batch in batches.iter().filter(may_be_larger) {
-            let bytes = (0..batch.values.len()).map(|index| batch.message_bytes(index));
-            if let Some(bytes) = bytes.into_iter().find(|&bytes| bytes > self.message_bytes_max) {
+            let mut bytes = (0..batch.values.len()).map(|index| batch.message_bytes(index));
+            if let Some(bytes) = bytes.find(|&bytes| bytes > self.message_bytes_max) {
                 return Err(SinkError::TooLarge {
                     topic: batch.topic.to_string(),
                     bytes,
@@ -199,22 +198,25 @@ impl KafkaSink {
 /// # Safety
 /// The window is in `outstanding` and holds the batches.
 unsafe fn produce_with_headers(topic: &Topic, batches: &[&MessageBatch], window: WindowId) -> Result<(), SinkError> {
-    // Of the batch at hand: a window has few, in long runs.
-    let mut lists: HashMap<*const MessageBatch, Vec<HeaderList>> = HashMap::new();
     let mut result = Ok(());
     order::each_run(batches, |batch, run| {
-        let lists = lists
-            .entry(batch)
-            .or_insert_with(|| batch.headers.iter().flat_map(Headers::sets).map(HeaderList::new).collect());
+        // Messages of one event mostly stand side by side.
+        let mut last: Option<(usize, HeaderList)> = None;
         for index in run {
             if result.is_err() {
                 return;
+            }
+            if let Some(headers) = &batch.headers {
+                let set = headers.set_of(index);
+                if last.as_ref().is_none_or(|(last, _)| *last != set) {
+                    last = Some((set, HeaderList::new(headers.get(index))));
+                }
             }
             let message = producer::Message {
                 partition: batch.partitions[index],
                 value: batch.values.get(index),
                 key: batch.keys.as_ref().map(|keys| keys.get(index)),
-                headers: batch.headers.as_ref().map(|headers| &lists[headers.set_of(index)]),
+                headers: last.as_ref().map(|(_, list)| list),
             };
             // SAFETY: the caller's promise.
             result = unsafe { topic.produce_one(&message, window) };
