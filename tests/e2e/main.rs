@@ -27,6 +27,7 @@ mod expressions;
 mod failover;
 mod faults;
 mod histories;
+mod keyed;
 mod mariadb;
 mod memory;
 mod new_tables;

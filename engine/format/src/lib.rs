@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! ChangeBatch ──► transform ──► encode ─────► MessageBatch
-//!                 filter,       Canal JSON,   value, partition,
-//!                 projection    DTS Avro      sequence number
+//!                 filter,       Canal JSON,   value, key, headers,
+//!                 projection    DTS Avro      partition,
+//!                               key, headers  sequence number
 //!                               partition
 //! ```
 //!
@@ -11,5 +12,7 @@
 //! how messages are sent.
 
 pub mod encode;
+pub mod headers;
+pub mod key;
 pub mod partition;
 pub mod transform;

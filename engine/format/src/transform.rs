@@ -112,6 +112,12 @@ impl Transform {
         Ok(Transform { view: input.schema, filter, projection, output })
     }
 
+    /// Where a column of the table stands in what comes out, as it is.
+    pub fn output_of(&self, column: usize) -> Option<usize> {
+        let Some(projection) = &self.projection else { return Some(column) };
+        projection.outputs().iter().position(|out| matches!(out.output, Output::Column(index) if index == column))
+    }
+
     /// The table that comes out.
     pub fn output(&self) -> &Arc<Table> {
         &self.output

@@ -74,7 +74,7 @@ impl Error {
         match self {
             Error::Source(error) => error.hint(),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
-            Error::Route(RouteError::Transform(error)) => error.hint().map(str::to_owned),
+            Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
