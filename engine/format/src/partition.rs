@@ -86,11 +86,13 @@ enum Rule {
 
 impl Partitioner {
     /// `table` is the table as the source has it: batches are given to [`Partitioner::partitions`] before columns are
-    /// dropped or renamed.
+    /// dropped or renamed. `target` is what it is called where it goes: what consumers read is what they can hash, and rows of tables
+    /// that share a name share its order.
     pub fn new(
         policy: PartitionPolicy,
         hash: PartitionHash,
         table: &Table,
+        target: &TableName,
         partition_count: u32,
     ) -> Result<Partitioner, PartitionError> {
         let count = match i32::try_from(partition_count) {
@@ -118,8 +120,8 @@ impl Partitioner {
         };
         let rule = match (policy, hash) {
             (PartitionPolicy::Zero, _) => Rule::Always(0),
-            (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(name, hash, count)),
-            (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, name.database.as_bytes())),
+            (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(target, hash, count)),
+            (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, target.database.as_bytes())),
             (_, PartitionHash::Dts) if key.is_empty() => Rule::Always(0),
             (_, PartitionHash::Dts) => Rule::Joined,
         };
@@ -203,7 +205,8 @@ impl Partitioner {
     }
 }
 
-/// Where a statement about a table goes: with its rows if they are all in one partition, else to partition 0.
+/// Where a statement about a table goes, by what the table is called there: with its rows if they are all in one partition, else to
+/// partition 0.
 pub fn partition_of_statement(
     policy: &PartitionPolicy,
     hash: PartitionHash,
@@ -306,7 +309,10 @@ mod tests {
 
     fn partitions(policy: PartitionPolicy, hash: PartitionHash, batch: &ChangeBatch, count: u32) -> Vec<i32> {
         let mut out = Vec::new();
-        Partitioner::new(policy, hash, batch.table(), count).unwrap().partitions(batch, &mut out).unwrap();
+        Partitioner::new(policy, hash, batch.table(), batch.table().name(), count)
+            .unwrap()
+            .partitions(batch, &mut out)
+            .unwrap();
         out
     }
 
@@ -389,10 +395,12 @@ mod tests {
             +U 1 a y",
         );
         let by_name = PartitionPolicy::Columns(vec!["name".into()]);
-        let by_name = Partitioner::new(by_name, PartitionHash::Dts, batch.table(), 4).unwrap();
+        let by_name = Partitioner::new(by_name, PartitionHash::Dts, batch.table(), batch.table().name(), 4).unwrap();
         let split = batch.clone().split_updates(by_name.key_changed());
         assert_eq!(draw(&split), "-D 1 a x\n+I 2 a x\n-D 1 a x\n+I 1 _ x\n-U 1 a x\n+U 1 a y\n");
-        let by_table = Partitioner::new(PartitionPolicy::Table, PartitionHash::Dts, batch.table(), 4).unwrap();
+        let by_table =
+            Partitioner::new(PartitionPolicy::Table, PartitionHash::Dts, batch.table(), batch.table().name(), 4)
+                .unwrap();
         let split = batch.split_updates(by_table.key_changed());
         assert_eq!(draw(&split), "-D 1 a x\n+I 2 a x\n-U 1 a x\n+U 1 _ x\n-U 1 a x\n+U 1 a y\n");
     }
@@ -401,10 +409,11 @@ mod tests {
     fn a_wrong_setting_is_refused() {
         let table = tidegate_model::pretty::table("id:int");
         let unknown = PartitionPolicy::Columns(vec!["nmae".into()]);
-        let error = Partitioner::new(unknown, PartitionHash::Canal, &table, 1).unwrap_err();
+        let error = Partitioner::new(unknown, PartitionHash::Canal, &table, table.name(), 1).unwrap_err();
         assert_eq!(error.to_string(), "table db.t has no column \"nmae\" to partition by");
         for count in [0, 1 << 31] {
-            let error = Partitioner::new(PartitionPolicy::Zero, PartitionHash::Dts, &table, count).unwrap_err();
+            let error =
+                Partitioner::new(PartitionPolicy::Zero, PartitionHash::Dts, &table, table.name(), count).unwrap_err();
             assert_eq!(error, PartitionError::Count { count });
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    RouteError, Routed, Router, canal_options, encode_window, plan_transform, topic_of_table,
+    Routed, Router, canal_options, encode_window, plan_transform, target_of_table, topic_of_table,
 };
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -36,19 +36,24 @@ pub fn schema(task: Task) -> Result<String, Error> {
     let source = Source::open(&task, &runtime()?, None)?;
     let mut out = String::new();
     for table in source.tables() {
-        let transform = plan_transform(&task.tables, table).map_err(RouteError::from)?;
+        let transform = plan_transform(&task.tables, table)?;
         let output = transform.output();
         let names =
             |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
         let topic = topic_of_table(&task, table.name())?;
-        out += &format!("{} -> topic {topic}, key {key}\n", table.name());
+        out += &format!("{} -> topic {topic}, key {key}\n", with_target(table.name(), output.name()));
         write_columns(&task.format, output, &mut out);
         if let Some(predicate) = transform.mysql_predicate() {
             out += &format!("  the server filters by: {predicate}\n");
         }
     }
     Ok(out)
+}
+
+/// `shop_1.orders as shop.orders`, or one name if both are the same.
+pub(crate) fn with_target(source: &TableName, target: &TableName) -> String {
+    if source == target { source.to_string() } else { format!("{source} as {target}") }
 }
 
 fn write_columns(format: &Format, table: &Table, out: &mut String) {
@@ -126,8 +131,8 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     }
     let mut out = String::new();
     for (name, shown) in &shown {
-        let topic = topic_of_table(&task, name)?;
-        out += &format!("{name} -> topic {topic}\n");
+        let (topic, target) = (topic_of_table(&task, name)?, target_of_table(&task.tables, name)?);
+        out += &format!("{} -> topic {topic}\n", with_target(name, &target));
         if shown.count == 0 {
             out +=
                 &format!("no message: none of the first {ROWS_SEARCHED} rows passes the filter, or there is no row\n");

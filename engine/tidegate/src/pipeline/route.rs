@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use tracing::warn;
 
 use crate::checkpoint::Tracker;
 use crate::config::{self, Format, TableSelection, Task};
-use crate::remembered::LoadState;
+use crate::remembered::{LoadState, RememberedTable};
+use crate::shards::{self, Mismatch};
 use tidegate_flow::room::MESSAGE_BYTES;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
@@ -29,6 +31,8 @@ pub struct Route {
     zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
+    /// What the source calls the table.
+    source: TableName,
 }
 
 /// Where a mark goes, once per topic.
@@ -36,7 +40,7 @@ pub struct Route {
 pub struct MarkRoute {
     /// Index among the marks of the window.
     mark: usize,
-    /// The table that the message is about; none of marks that are about all.
+    /// What the table is called that the message is about; none of marks that are about all.
     table: Option<TableName>,
     topic: Arc<str>,
     partition: i32,
@@ -55,8 +59,10 @@ pub enum RouteError {
     Sink(#[from] SinkError),
     #[error("table {table} has no column \"{column}\", which its chunk_by names")]
     ChunkBy { table: TableName, column: String },
+    #[error(transparent)]
+    Shards(#[from] shards::Differ),
     #[error("table {table}: {error}")]
-    Topic { table: TableName, error: config::TopicNameError },
+    Name { table: TableName, error: config::NameError },
 }
 
 impl Route {
@@ -70,12 +76,14 @@ impl Route {
     ) -> Result<Route, RouteError> {
         let rule = rule_of(task, table.name());
         let transform = plan_transform(&task.tables, table)?;
-        let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
+        let target = transform.output().name();
+        let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, target, partitions)?
             .with_time_zone(time_zone_offset_s(&task.format));
         let zero_dates = plan_zero_dates(&task.format, transform.output());
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
-        Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into() })
+        let source = table.name().clone();
+        Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into(), source })
     }
 
     /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
@@ -91,7 +99,9 @@ impl Route {
             batch = zero_dates.apply(batch);
         }
         let mut values = Values::default();
-        self.encoder.encode(&batch, first_id, &mut values)?;
+        // Of a table that has another name there, the one by which it can be found.
+        let named = |error: EncodeError| EncodeError { table: self.source.clone(), ..error };
+        self.encoder.encode(&batch, first_id, &mut values).map_err(named)?;
         Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
     }
 }
@@ -99,8 +109,8 @@ impl Route {
 /// What stands against sending a table, whatever its topic is like.
 pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     let rule = rule_of(task, table.name());
-    plan_transform(&task.tables, table)?;
-    Partitioner::new(rule.partition.clone(), task.partition_hash, table, 1)?;
+    let transform = plan_transform(&task.tables, table)?;
+    Partitioner::new(rule.partition.clone(), task.partition_hash, table, transform.output().name(), 1)?;
     match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
         Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
         None => Ok(()),
@@ -118,11 +128,16 @@ pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize
     plan_encoder(&task.format, output, server_version).row_bytes() + columns.sum::<usize>() + MESSAGE_BYTES
 }
 
-/// Filter and projection of a table as its rule says.
-pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, TransformError> {
-    let name = table.name();
-    let rule = selection.matches(&name.database, &name.table).expect("only captured tables have transforms");
-    Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), name.clone())
+/// Filter, projection and name of a table as its rule says.
+pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, RouteError> {
+    let selected = selected(selection, table.name());
+    let rule = selected.rule;
+    let target = selected.target().map_err(name_error(table.name()))?;
+    let transform = Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), target)?;
+    Ok(match &rule.columns {
+        Some(columns) => transform.with_columns(table, columns)?,
+        None => transform,
+    })
 }
 
 /// The encoder of a table as the task's format says.
@@ -193,6 +208,8 @@ pub struct Router {
     memory: Option<Arc<Tracker>>,
     /// A topic was remembered, which may not be on the disk yet.
     has_new_topic: AtomicBool,
+    /// By the name that tables have where they go, what comes out of each of them.
+    shards: Mutex<HashMap<TableName, Vec<(TableName, Arc<Table>)>>>,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -218,6 +235,7 @@ impl Router {
             partitions,
             memory: None,
             has_new_topic,
+            shards: Mutex::default(),
         }
     }
 
@@ -250,12 +268,31 @@ impl Router {
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
         if let Some(tracker) = &self.memory {
             // What was there at the start has been taken up with its load: this one came to be in the binlog.
-            let rule = rule_of(&self.task, table.name());
-            tracker.update(|memory| memory.take_up(table.name(), rule, &topic, LoadState::NotWanted));
+            let remembered = RememberedTable::of(&self.task, table.name(), LoadState::NotWanted)?;
+            tracker.update(|memory| memory.take_up(remembered));
         }
+        self.compare_shards(table.name(), route.transform.output());
         known.truncate(DEFINITIONS_MAX - 1);
         known.push_front((table.clone(), route.clone()));
         Ok(route)
+    }
+
+    /// Says in what a table differs from others that have its name where they go.
+    fn compare_shards(&self, table: &TableName, output: &Arc<Table>) {
+        if !self.task.tables.gives_names() {
+            return;
+        }
+        let mut shards = self.shards.lock().expect("nobody panics while comparing");
+        let known = shards.entry(output.name().clone()).or_default();
+        known.retain(|(name, _)| name != table);
+        if let Some(tracker) = &self.memory {
+            tracker.read(|memory| known.retain(|(name, _)| memory.remembered_table(name).is_some()));
+        }
+        let differs = |(other, known): &(TableName, Arc<Table>)| Mismatch::of([other, table], [known, output]);
+        if let Some(mismatch) = known.iter().find_map(differs) {
+            warn!("{mismatch}; each message has the columns of its own row");
+        }
+        known.push((table.clone(), output.clone()));
     }
 
     /// Where a window's marks go, in their order.
@@ -279,16 +316,20 @@ impl Router {
             };
             for table in &statement.tables {
                 let rule = rule_of(&self.task, table);
-                let topic = topic_of(self.task.ddl_topic.as_ref().unwrap_or(&rule.topic), table)?;
+                let topic = match ddl_topic_of_table(&self.task, table)? {
+                    Some(topic) => topic,
+                    None => topic_of_table(&self.task, table)?,
+                };
                 if routes.iter().rev().take_while(|route| route.mark == mark).any(|route| *route.topic == topic) {
                     continue;
                 }
                 let partitions = self.prepare_topic(&topic)?;
+                let target = target_of_table(&self.task.tables, table)?;
                 let partition = match self.task.ddl_topic {
                     Some(_) => 0,
-                    None => partition_of_statement(&rule.partition, self.task.partition_hash, table, partitions),
+                    None => partition_of_statement(&rule.partition, self.task.partition_hash, &target, partitions),
                 };
-                routes.push(MarkRoute { mark, table: Some(table.clone()), topic: topic.into(), partition });
+                routes.push(MarkRoute { mark, table: Some(target), topic: topic.into(), partition });
             }
         }
         Ok(routes)
@@ -343,23 +384,34 @@ impl Router {
     }
 }
 
-fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
-    task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
+/// What the task file says of a captured table.
+pub fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
+    selected(&task.tables, table).rule
+}
+
+fn selected<'a>(selection: &'a TableSelection, table: &TableName) -> config::Selected<'a> {
+    selection.selected(table).expect("only captured tables have routes")
+}
+
+fn name_error(table: &TableName) -> impl Fn(config::NameError) -> RouteError {
+    move |error| RouteError::Name { table: table.clone(), error }
+}
+
+/// What a table is called where it goes.
+pub fn target_of_table(selection: &TableSelection, table: &TableName) -> Result<TableName, RouteError> {
+    selected(selection, table).target().map_err(name_error(table))
 }
 
 /// Where a table's rows go.
 pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
-    topic_of(&rule_of(task, table).topic, table)
+    selected(&task.tables, table).topic().map_err(name_error(table))
 }
 
 /// Where statements that touch a table go, if not to its topic.
 pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
-    task.ddl_topic.as_ref().map(|template| topic_of(template, table)).transpose()
-}
-
-fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {
-    let topic = template.render(&table.database, &table.table);
-    topic.map_err(|error| RouteError::Topic { table: table.clone(), error })
+    let Some(template) = &task.ddl_topic else { return Ok(None) };
+    let target = target_of_table(&task.tables, table)?;
+    template.render(&target).map(Some).map_err(name_error(table))
 }
 
 /// A window and the ways of all that is in it.
