@@ -134,7 +134,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             check: "tables",
             found: format!("under one name: {shared}"),
             expected: "a name for each".to_owned(),
-            hint: shards::SAME_KEYS.to_owned(),
+            hint: shards::meaning(task),
         });
     }
     let sink_answers = match task::check_sink(task, &Vec::from_iter(topics)) {

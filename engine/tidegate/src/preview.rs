@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    Routed, Router, canal_options, encode_window, plan_transform, target_of_table, topic_of_table,
+    Routed, Router, canal_options, encode_window, plan_transform, target_of_table, topic_of_table, with_target,
 };
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -49,11 +49,6 @@ pub fn schema(task: Task) -> Result<String, Error> {
         }
     }
     Ok(out)
-}
-
-/// `shop_1.orders as shop.orders`, or one name if both are the same.
-pub(crate) fn with_target(source: &TableName, target: &TableName) -> String {
-    if source == target { source.to_string() } else { format!("{source} as {target}") }
 }
 
 fn write_columns(format: &Format, table: &Table, out: &mut String) {

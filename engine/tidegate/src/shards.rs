@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
-use crate::config::Task;
+use crate::config::{DdlPolicy, Task};
 use crate::pipeline::route::{plan_transform, target_of_table};
 use tidegate_model::{Column, Table, TableName};
 use tidegate_mysql::check::list_names;
@@ -148,8 +148,13 @@ pub fn shared_names(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
 }
 
 /// What follows from [`shared_names`].
-pub const SAME_KEYS: &str = "a row of one and a row of another with the same key are one row to consumers: keys must be unique over all \
-                             of them";
+pub fn meaning(task: &Task) -> String {
+    let keys = "a row of one and a row of another with the same key are one row to consumers, so keys must be unique over all of them";
+    match task.incremental.as_ref().map(|options| options.ddl) {
+        Some(DdlPolicy::Forward) => format!("{keys}; and a TRUNCATE or DROP of one of them looks like one of all"),
+        _ => keys.to_owned(),
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,8 +19,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::config::Task;
 use crate::error::Error;
-use crate::pipeline::route::{RouteError, target_of_table};
-use crate::preview::with_target;
+use crate::pipeline::route::{RouteError, target_of_table, with_target};
 use crate::source::{Source, SourceError};
 use crate::task::runtime;
 use tidegate_format::transform::Transform;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::Task;
 use crate::demo::grouped;
-use crate::preview::with_target;
+use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
 use tidegate_model::TableName;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};

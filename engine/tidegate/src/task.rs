@@ -218,7 +218,7 @@ fn compare_and_plan(
     shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
     if !checkpoint.has_begun() {
         for shared in shards::shared_names(task, tables) {
-            warn!("{shared}: {}", shards::SAME_KEYS);
+            warn!("{shared}: {}", shards::meaning(task));
         }
     }
     remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;

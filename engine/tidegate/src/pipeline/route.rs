@@ -402,6 +402,11 @@ pub fn target_of_table(selection: &TableSelection, table: &TableName) -> Result<
     selected(selection, table).target().map_err(name_error(table))
 }
 
+/// `shop_1.orders as shop.orders`, or one name if both are the same.
+pub fn with_target(source: &TableName, target: &TableName) -> String {
+    if source == target { source.to_string() } else { format!("{source} as {target}") }
+}
+
 /// Where a table's rows go.
 pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
     selected(&task.tables, table).topic().map_err(name_error(table))
