@@ -282,6 +282,9 @@ fn what_does_not_fit_is_refused_at_the_start() {
     assert!(messages.is_empty());
     let (code, checked) = said(&["check"], &task);
     assert_eq!(code, 0, "{checked}");
+    // No statement makes a difference that the task file makes.
+    let task = TaskFile { tables: shards.entries("\n    as: crm.orders"), accept: "select", ..task };
+    assert_says(&Tidegate::fails(&task), &[&shards.text("<0>.orders and <1>.orders are both sent as crm.orders")]);
 }
 
 /// A column that stays at home may get another name, which nobody has excluded: the task stops before it leaves.
@@ -340,6 +343,8 @@ fn another_name_is_accepted_or_put_back() {
         world.mysql.run(format!("INSERT INTO t VALUES ({id})"));
         world.finish(Tidegate::run(&task), &mut reader, |message| messages.push(message));
     }
+    let of_sql = format!("{}.t as we.ird.it's \u{1f600}$-: id is int", world.database);
+    assert_says(&said(&["sql", "we.ird.it's \u{1f600}$-", "id"], &task).1, &[&of_sql]);
     let names: Vec<String> = messages.iter().map(|message| format!("{}|{}", message.database, message.table)).collect();
     let odd = "we.ird|it's \u{1f600}$-".to_owned();
     assert_eq!(names, [format!("{}|t", world.database), odd.clone(), odd.clone(), odd]);

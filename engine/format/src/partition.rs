@@ -406,6 +406,29 @@ mod tests {
     }
 
     #[test]
+    fn the_name_where_rows_go_is_hashed() {
+        let batch = parse("id:int name:text", "+I 7 a");
+        let partitions = |policy: &PartitionPolicy, hash, source: &str| {
+            let (batch, target) = (named(batch.clone(), source, "orders"), TableName::new("crm", "sales"));
+            let partitioner = Partitioner::new(policy.clone(), hash, batch.table(), &target, 1000).unwrap();
+            let mut out = vec![partition_of_statement(policy, hash, &target, 1000)];
+            partitioner.partitions(&batch, &mut out).unwrap();
+            out
+        };
+        for hash in [PartitionHash::Dts, PartitionHash::Canal] {
+            for policy in [PartitionPolicy::Table, PartitionPolicy::Columns(vec!["name".into()])] {
+                assert_eq!(
+                    partitions(&policy, hash, "shop_0"),
+                    partitions(&policy, hash, "shop_1"),
+                    "{policy:?} {hash:?}"
+                );
+            }
+            let of_table = partitions(&PartitionPolicy::Table, hash, "shop_0");
+            assert_eq!(of_table, [partition_of_table(&TableName::new("crm", "sales"), hash, 1000); 2]);
+        }
+    }
+
+    #[test]
     fn a_wrong_setting_is_refused() {
         let table = tidegate_model::pretty::table("id:int");
         let unknown = PartitionPolicy::Columns(vec!["nmae".into()]);

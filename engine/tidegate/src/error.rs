@@ -76,6 +76,9 @@ impl Error {
             Error::Source(error) => error.hint(),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
             Error::Route(RouteError::Transform(error)) => error.hint().map(str::to_owned),
+            Error::Route(RouteError::Name { table, .. }) => Some(format!(
+                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
+            )),
             Error::Route(RouteError::Shards(_)) => Some(shards::HINT.to_owned()),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),

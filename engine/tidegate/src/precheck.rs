@@ -118,7 +118,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     }
     if let Ok(stored) = &stored {
         for mismatch in shards::mismatches(task, &tables) {
-            let is_refused = shards::is_refused(&mismatch, stored);
+            let is_refused = shards::is_refused(&mismatch, task, stored);
             found.findings.push(Finding {
                 severity: if is_refused { Severity::Error } else { Severity::Warning },
                 check: "tables",

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! That it is meant, the task file says: by one pattern, or by a name that is written twice. What hardly ever is meant are tables that
-//! differ, so a start refuses those, by name, as long as nothing has been sent under their name. Later they may differ for a while,
-//! for a statement that alters all of them reaches one after the other. Then nothing stops: both formats say with each row
-//! which columns it has, and the log says which tables differ, and in what.
+//! differ, so the first start refuses those, by name, and so does one whose task file says something else of them. Later they may differ
+//! for a while, for a statement that alters all of them reaches one after the other. Then nothing stops: both formats say with each
+//! row which columns it has, and the log says which tables differ, and in what.
 //!
 //! The same key in two of them is one row to whoever keys by it. Which keys there are, nobody knows without reading all of them:
 //! `check` and a first start say it of each such name.
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DdlPolicy, Task};
 use crate::pipeline::route::{plan_transform, target_of_table};
+use crate::remembered::RememberedTable;
 use tidegate_model::{Column, Table, TableName};
 use tidegate_mysql::check::list_names;
 
@@ -121,17 +122,21 @@ pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
     found
 }
 
-/// Whether nothing has been sent yet of one of the two under this name, so that a start refuses them.
-pub fn is_refused(mismatch: &Mismatch, stored: &Checkpoint) -> bool {
-    let was_another =
-        |name: &TableName| stored.remembered_table(name).is_some_and(|table| *table.target() != mismatch.target);
+/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of the two was sent otherwise. So a
+/// start refuses it.
+pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool {
+    let was_another = |name: &TableName| {
+        let Some(was) = stored.remembered_table(name) else { return false };
+        let is = RememberedTable::of(task, name, was.load);
+        is.is_ok_and(|is| (&was.target, &was.select, &was.columns) != (&is.target, &is.select, &is.columns))
+    };
     !stored.has_begun() || mismatch.tables.iter().any(was_another)
 }
 
-/// Refuses tables that differ under a name that is new to one of them.
+/// Refuses tables that differ by what the task file says of them now.
 pub fn refuse(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint) -> Result<(), Differ> {
     let mut found = mismatches(task, tables);
-    found.retain(|mismatch| is_refused(mismatch, stored));
+    found.retain(|mismatch| is_refused(mismatch, task, stored));
     if found.is_empty() { Ok(()) } else { Err(Differ(found)) }
 }
 

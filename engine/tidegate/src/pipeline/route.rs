@@ -189,6 +189,9 @@ fn avro_options(options: &config::AvroOptions) -> AvroOptions {
 /// Definitions of a table, each with its route, the latest first.
 type KnownRoutes = VecDeque<(Arc<Table>, Arc<Route>)>;
 
+/// A table, and what comes out of it.
+type Shard = (TableName, Arc<Table>);
+
 /// Routes by table version, planned when first needed.
 pub struct Router {
     task: Arc<Task>,
@@ -209,7 +212,7 @@ pub struct Router {
     /// A topic was remembered, which may not be on the disk yet.
     has_new_topic: AtomicBool,
     /// By the name that tables have where they go, what comes out of each of them.
-    shards: Mutex<HashMap<TableName, Vec<(TableName, Arc<Table>)>>>,
+    shards: Mutex<HashMap<TableName, Vec<Shard>>>,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -288,7 +291,7 @@ impl Router {
         if let Some(tracker) = &self.memory {
             tracker.read(|memory| known.retain(|(name, _)| memory.remembered_table(name).is_some()));
         }
-        let differs = |(other, known): &(TableName, Arc<Table>)| Mismatch::of([other, table], [known, output]);
+        let differs = |(other, known): &Shard| Mismatch::of([other, table], [known, output]);
         if let Some(mismatch) = known.iter().find_map(differs) {
             warn!("{mismatch}; each message has the columns of its own row");
         }
