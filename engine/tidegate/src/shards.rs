@@ -28,10 +28,10 @@ use tidegate_mysql::check::list_names;
 /// What to do about tables that differ.
 pub const HINT: &str = "`columns` or `select` can make them the same, another `as` keeps them apart, and an ALTER TABLE mends the table that is wrong";
 
-/// Two tables that differ, and have one name where they go.
+/// Tables of two kinds that have one name where they go. Of each kind, the first speaks for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    tables: [TableName; 2],
+    tables: [Vec<TableName>; 2],
     target: TableName,
     what: String,
 }
@@ -39,11 +39,26 @@ pub struct Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [one, other] = &self.tables;
-        write!(f, "tables {one} and {other} are both sent as {}, and differ: {}", self.target, self.what)
+        write!(f, "tables {} and {} are both sent as {}, and differ: {}", one[0], other[0], self.target, self.what)?;
+        match other.len() {
+            1 => Ok(()),
+            count => write!(f, "; and {} more like {}", count - 1, other[0]),
+        }
     }
 }
 
-/// Tables of which nothing has been sent yet under a name that others have, too.
+/// What comes out of tables of one kind, and which those are.
+pub type Kind = (Arc<Table>, Vec<TableName>);
+
+/// Enters a table with those of its kind.
+pub fn enter(kinds: &mut Vec<Kind>, table: TableName, output: &Arc<Table>) {
+    match kinds.iter_mut().find(|(kind, _)| kind.is_defined_as(output)) {
+        Some((_, tables)) => tables.push(table),
+        None => kinds.push((output.clone(), vec![table])),
+    }
+}
+
+/// Tables that the task file gives one name, and that are not of one kind.
 #[derive(Debug, thiserror::Error)]
 #[error("tables that are sent under one name must have the same columns and keys:{}", list(.0))]
 pub struct Differ(Vec<Mismatch>);
@@ -56,8 +71,8 @@ impl Mismatch {
     /// The first difference that a consumer sees of what comes out of two tables.
     ///
     /// Not the order of columns, which have names in each message; nor what keys are called, nor NOT NULL, which no message says.
-    pub fn of(names: [&TableName; 2], outputs: [&Table; 2]) -> Option<Mismatch> {
-        let [a, b] = outputs;
+    pub fn of(tables: [&[TableName]; 2], outputs: [&Table; 2]) -> Option<Mismatch> {
+        let ([a, b], names) = (outputs, tables.map(|tables| &tables[0]));
         let missing = |of: usize, from: usize| {
             let known = |column: &Column| outputs[from].columns().iter().any(|other| other.name == column.name);
             let column = outputs[of].columns().iter().find(|column| !known(column))?;
@@ -83,7 +98,7 @@ impl Mismatch {
             Some(format!("only {} has a unique key {only}", names[usize::from(unique[1].contains(only))]))
         };
         let what = missing(0, 1).or_else(|| missing(1, 0)).or_else(another_type).or_else(another_key)?;
-        Some(Mismatch { tables: names.map(Clone::clone), target: a.name().clone(), what })
+        Some(Mismatch { tables: tables.map(<[TableName]>::to_vec), target: a.name().clone(), what })
     }
 }
 
@@ -108,21 +123,25 @@ fn groups<'a>(task: &Task, tables: &'a [Arc<Table>]) -> BTreeMap<TableName, Vec<
     groups
 }
 
-/// What each table differs in from the first that has its name.
+/// What tables differ in from most others that have their name.
 pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
     let mut found = Vec::new();
     for tables in groups(task, tables).values() {
-        let output = |table: &Arc<Table>| {
-            plan_transform(&task.tables, table).ok().map(|transform| (table.name().clone(), transform.output().clone()))
-        };
-        let mut outputs = tables.iter().filter_map(|table| output(table));
-        let Some((name, first)) = outputs.next() else { continue };
-        found.extend(outputs.filter_map(|(other, output)| Mismatch::of([&name, &other], [&first, &output])));
+        let mut kinds = Vec::new();
+        for table in tables {
+            if let Ok(transform) = plan_transform(&task.tables, table) {
+                enter(&mut kinds, table.name().clone(), transform.output());
+            }
+        }
+        kinds.sort_by_key(|(_, tables)| std::cmp::Reverse(tables.len()));
+        if let Some(((most, of_most), others)) = kinds.split_first() {
+            found.extend(others.iter().filter_map(|(kind, tables)| Mismatch::of([of_most, tables], [most, kind])));
+        }
     }
     found
 }
 
-/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of the two was sent otherwise. So a
+/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them was sent otherwise. So a
 /// start refuses it.
 pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool {
     let was_another = |name: &TableName| {
@@ -130,7 +149,7 @@ pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool
         let is = RememberedTable::of(task, name, was.load);
         is.is_ok_and(|is| (&was.target, &was.select, &was.columns) != (&is.target, &is.select, &is.columns))
     };
-    !stored.has_begun() || mismatch.tables.iter().any(was_another)
+    !stored.has_begun() || mismatch.tables.iter().flatten().any(was_another)
 }
 
 /// Refuses tables that differ by what the task file says of them now.
@@ -193,14 +212,36 @@ mod tests {
             ("id:int name:text", &[("PRIMARY", &[0]), ("u", &[1])], Some("only shop.b has a unique key (name)")),
         ] {
             let other = named("b", header, keys);
-            let found = Mismatch::of([one.name(), other.name()], [&one, &other]);
+            let found = Mismatch::of([&[one.name().clone()], &[other.name().clone()]], [&one, &other]);
             assert_eq!(found.as_ref().map(|found| found.what.as_str()), expected, "{header} {keys:?}");
         }
+    }
+
+    /// Of many databases, the few that are behind are named.
+    #[test]
+    fn most_tables_are_right() {
+        let task = "task: t\nsource: {mysql: mysql://a@b}\nsink: {null: {}}\nformat: canal_json\ntables: [{table: 'shop.*', as: crm.t}]";
+        let task = crate::config::parse("t.yaml", task).unwrap();
+        let tables = ["a", "b", "c", "d", "e"].map(|name| {
+            let header = if ["a", "d"].contains(&name) { "id:int" } else { "id:int note:text" };
+            Arc::new(named(name, header, &[("PRIMARY", &[0])]))
+        });
+        let found: Vec<String> = mismatches(&task, &tables).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "tables shop.b and shop.a are both sent as crm.t, and differ: shop.a has no column note; and 1 more like shop.a"
+            ]
+        );
+        let fresh = Checkpoint::new("t", crate::checkpoint::SourceIdentity::GtidDomain);
+        assert!(refuse(&task, &tables, &fresh).is_err());
+        assert_eq!(shared_names(&task, &tables), ["crm.t is the name of shop.a, shop.b, shop.c, shop.d, shop.e"]);
+        assert!(refuse(&task, &tables[1..3], &fresh).is_ok());
     }
 
     #[test]
     fn what_keys_are_called_is_none() {
         let [one, other] = ["u", "v"].map(|key| named(key, "id:int", &[(key, &[0])]));
-        assert_eq!(Mismatch::of([one.name(), other.name()], [&one, &other]), None);
+        assert_eq!(Mismatch::of([&[one.name().clone()], &[other.name().clone()]], [&one, &other]), None);
     }
 }

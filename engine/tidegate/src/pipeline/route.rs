@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::checkpoint::Tracker;
 use crate::config::{self, Format, TableSelection, Task};
 use crate::remembered::{LoadState, RememberedTable};
-use crate::shards::{self, Mismatch};
+use crate::shards::{self, Kind, Mismatch};
 use tidegate_flow::room::MESSAGE_BYTES;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
@@ -189,9 +189,6 @@ fn avro_options(options: &config::AvroOptions) -> AvroOptions {
 /// Definitions of a table, each with its route, the latest first.
 type KnownRoutes = VecDeque<(Arc<Table>, Arc<Route>)>;
 
-/// A table, and what comes out of it.
-type Shard = (TableName, Arc<Table>);
-
 /// Routes by table version, planned when first needed.
 pub struct Router {
     task: Arc<Task>,
@@ -212,7 +209,7 @@ pub struct Router {
     /// A topic was remembered, which may not be on the disk yet.
     has_new_topic: AtomicBool,
     /// By the name that tables have where they go, what comes out of each of them.
-    shards: Mutex<HashMap<TableName, Vec<Shard>>>,
+    shards: Mutex<HashMap<TableName, Vec<Kind>>>,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -286,16 +283,20 @@ impl Router {
             return;
         }
         let mut shards = self.shards.lock().expect("nobody panics while comparing");
-        let known = shards.entry(output.name().clone()).or_default();
-        known.retain(|(name, _)| name != table);
-        if let Some(tracker) = &self.memory {
-            tracker.read(|memory| known.retain(|(name, _)| memory.remembered_table(name).is_some()));
-        }
-        let differs = |(other, known): &Shard| Mismatch::of([other, table], [known, output]);
-        if let Some(mismatch) = known.iter().find_map(differs) {
+        let kinds = shards.entry(output.name().clone()).or_default();
+        kinds.iter_mut().for_each(|(_, tables)| tables.retain(|name| name != table));
+        let is_there = |name: &&TableName| {
+            self.memory.as_ref().is_none_or(|tracker| tracker.read(|memory| memory.remembered_table(name).is_some()))
+        };
+        let differs = |(kind, tables): &Kind| {
+            let other = tables.iter().find(is_there)?.clone();
+            Mismatch::of([&[other], std::slice::from_ref(table)], [kind, output])
+        };
+        if let Some(mismatch) = kinds.iter().find_map(differs) {
             warn!("{mismatch}; each message has the columns of its own row");
         }
-        known.push((table.clone(), output.clone()));
+        kinds.retain(|(_, tables)| !tables.is_empty());
+        shards::enter(kinds, table.clone(), output);
     }
 
     /// Where a window's marks go, in their order.
