@@ -523,7 +523,7 @@ fn altered_at_random(mysql_url: &str, kafka: &str, may_stop: bool, rng: &mut Rng
         assert!(may_stop && ended.status.code() == Some(1), "{}\n{log:#?}\n{}", ended.status, ended.output);
         assert!(ended.output.contains("error: ") && ended.output.contains("hint: "), "{}", ended.output);
         let reason = |line: &&str| line.starts_with("error: ");
-        println!("altered: {:?} after {log:#?}", ended.output.lines().find(reason));
+        println!("altered: {:?} after {log:#?}\n{}", ended.output.lines().find(reason), ended.output);
         stops += 1;
         if stops == 2 {
             break None;
@@ -615,5 +615,144 @@ fn statements_older_than_the_first_view_are_no_news() {
         let words: Vec<String> =
             messages.iter().map(|message| format!("{:?} {:?}", message.kind, message.data)).collect();
         assert_eq!(words, [format!("Insert {expected}")], "{more}");
+    }
+}
+
+/// Without names in table maps and without GTIDs, reading begins at the start of a file, where columns may have been others than those
+/// that the catalogue shows: rows that are older than all that was loaded are passed over, and nothing stops.
+#[test]
+fn rows_older_than_the_load_need_not_be_understood() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-nogtid"], "--binlog-row-metadata=MINIMAL");
+    let more = ["INSERT INTO t (id, n, m) VALUES (7, 7, 7)", "UPDATE t SET n = n + 1", "DELETE FROM t WHERE id = 2"];
+    for before in [
+        // Other columns, then others of the same types under exchanged names.
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, gone VARCHAR(9), n INT NOT NULL, m INT)",
+            "INSERT INTO t VALUES (1, 'x', 1, 5), (2, 'y', 2, 5), (3, 'z', 3, 5)",
+            "DELETE FROM t WHERE id = 3",
+            "ALTER TABLE t DROP gone, ADD late INT FIRST",
+            "UPDATE t SET n = n + 10",
+            "ALTER TABLE t RENAME COLUMN n TO m, RENAME COLUMN m TO n",
+            "UPDATE t SET n = n + 10",
+        ][..],
+        // Another table comes to the name.
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL, m INT)",
+            "INSERT INTO t VALUES (1, 1, 2), (2, 3, 4)",
+            "CREATE TABLE other (id INT PRIMARY KEY, m INT, n INT NOT NULL)",
+            "INSERT INTO other SELECT id, m, n FROM t",
+            "RENAME TABLE t TO before_that, other TO t",
+            "UPDATE t SET n = n + 10",
+        ],
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL, m INT)",
+            "INSERT INTO t VALUES (1, 1, 2), (3, 3, 4)",
+            "DROP TABLE t",
+            "CREATE TABLE t (id INT PRIMARY KEY, m INT, n INT NOT NULL)",
+            "INSERT INTO t VALUES (1, 8, 9), (2, 8, 9)",
+        ],
+    ] {
+        let mut world = World::new("older", private.mysql_nogtid(), &servers.kafka);
+        world.begin_binlog_file();
+        for statement in before {
+            world.mysql.run(statement);
+        }
+        let mut task = world.task();
+        task.tables = format!("[{0}.t, {0}.marker]", world.database);
+        let mut reader = world.reader(["t"]);
+        let mut engine = Tidegate::run(&task);
+        let mut rows = BTreeMap::new();
+        let names = world.mysql.query::<String>(
+            "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 't'",
+        );
+        let names = BTreeSet::from_iter(names);
+        let mut take = |message: Message| {
+            assert_eq!(
+                message.data.names().into_iter().map(str::to_owned).collect::<BTreeSet<_>>(),
+                names,
+                "{message:?}"
+            );
+            let id = message.data.get("id").cloned().expect("a row has its key");
+            match message.kind {
+                Kind::Delete => drop(rows.remove(&id)),
+                _ => drop(rows.insert(id, message.data)),
+            }
+        };
+        // What was passed over is passed over again by the next run.
+        world.until_marker(&mut engine, &mut reader, |message| {
+            if message.table == "t" {
+                take(message);
+            }
+        });
+        engine.kill_9();
+        for statement in more {
+            world.mysql.run(statement);
+        }
+        world.finish(Tidegate::run(&task), &mut reader, take);
+        let there: Vec<(String, String, Option<String>)> = world.mysql.query("SELECT id, n, m FROM t ORDER BY id");
+        let arrived: Vec<(String, String, Option<String>)> = rows
+            .into_iter()
+            .map(|(id, row)| (id, row.get("n").cloned().expect("n is NOT NULL"), row.get("m").cloned()))
+            .collect();
+        assert_eq!(arrived, there, "{before:?}");
+    }
+}
+
+/// As gh-ost and pt-online-schema-change do it: another table is made, altered and filled beside it under a name that is not selected,
+/// and takes its place.
+#[test]
+fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "--binlog-row-metadata=MINIMAL");
+    for mysql in [private.mysql(), private.mysql_nogtid()] {
+        for (made, loads) in [
+            ("CREATE TABLE _t_gho LIKE t", "full_load: {}"),
+            ("CREATE TABLE _t_gho (id INT PRIMARY KEY, n INT NOT NULL) CHARSET latin1", "full_load: false"),
+        ] {
+            let mut world = World::new("swapped", mysql, &servers.kafka);
+            world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL)");
+            world.begin_binlog_file();
+            let mut task = world.task();
+            task.tables = format!("[{0}.t, {0}.marker]", world.database);
+            task.more = loads.to_owned();
+            let mut reader = world.reader(["t"]);
+            let mut arrived = Vec::new();
+            let mut take = |message: Message| {
+                if message.table == "t" {
+                    arrived.push(format!("{:?} {:?}", message.kind, message.data));
+                }
+            };
+            let mut engine = Tidegate::run(&task);
+            world.until_marker(&mut engine, &mut reader, &mut take);
+            for statement in [
+                "INSERT INTO t VALUES (1, 10)",
+                made,
+                "ALTER TABLE _t_gho ADD m INT NOT NULL DEFAULT 5 AFTER id",
+                "INSERT INTO _t_gho (id, n) SELECT id, n FROM t",
+            ] {
+                world.mysql.run(statement);
+            }
+            world.until_marker(&mut engine, &mut reader, &mut take);
+            engine.kill_9();
+            for statement in [
+                "RENAME TABLE t TO _t_del, _t_gho TO t",
+                "INSERT INTO _t_del VALUES (8, 8)",
+                "INSERT INTO t VALUES (2, 21, 20)",
+                "DROP TABLE _t_del",
+                "UPDATE t SET n = 11 WHERE id = 1",
+            ] {
+                world.mysql.run(statement);
+            }
+            world.finish(Tidegate::run(&task), &mut reader, take);
+            // What was sent before the kill may come again, and each key has its own partition.
+            arrived.sort();
+            arrived.dedup();
+            assert_eq!(
+                arrived,
+                ["Insert id=\"1\" n=\"10\"", "Insert id=\"2\" m=\"21\" n=\"20\"", "Update id=\"1\" m=\"5\" n=\"11\"",],
+                "{mysql} {made}"
+            );
+        }
     }
 }

@@ -28,6 +28,8 @@ pub struct Clauses {
     columns_renamed: Vec<(String, String)>,
     adds_primary_key: bool,
     has_unknown: bool,
+    /// One at least surely makes a change.
+    pub(super) has_change: bool,
     /// It has a clause of which nobody knows what it does: no option with a value.
     pub(super) has_unclear: bool,
     /// ALTER IGNORE: rows that a new unique key forbids are gone.
@@ -91,6 +93,26 @@ const WITHOUT_EFFECT: [&str; 53] = [
     "WITHOUT",
 ];
 
+/// First words of clauses for which a server makes the table anew, or changes what it has stored about it.
+const CHANGES: [&str; 16] = [
+    "ADD",
+    "ALTER",
+    "AUTO_INCREMENT",
+    "CHANGE",
+    "CHARACTER",
+    "CHARSET",
+    "COLLATE",
+    "COMMENT",
+    "CONVERT",
+    "DEFAULT",
+    "DROP",
+    "ENGINE",
+    "FORCE",
+    "MODIFY",
+    "RENAME",
+    "ROW_FORMAT",
+];
+
 impl Clauses {
     /// Reads what stands behind the table's name; also tells where the name stands under which the table is known from then
     /// on, if there is one.
@@ -119,6 +141,9 @@ impl Clauses {
     /// `None` if the clause breaks off.
     fn read_one(&mut self, clause: &mut Clause<'_>) -> Option<Meaning> {
         let names_primary = clause.tokens.iter().any(|token| token.is("PRIMARY"));
+        let is = |word: &&&str| clause.tokens.first().is_some_and(|first| first.is(word));
+        // With IF, it may be about nothing.
+        self.has_change |= CHANGES.iter().any(|word| is(&word)) && !clause.tokens.iter().any(|token| token.is("IF"));
         if clause.skip("ADD") {
             self.adds_primary_key |= names_primary;
         } else if clause.skip("DROP") {

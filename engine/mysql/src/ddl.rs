@@ -173,6 +173,26 @@ impl<'a> Words<'a> {
         effects
     }
 
+    /// The tables that the statement has had for itself: it waited until every transaction that had changed them was over, and let
+    /// none begin before it was done. All of a dropped database have been so, too ([`Effect::DroppedDatabase`]).
+    ///
+    /// Only where that is certain: a statement that was logged though it found nothing to do has waited for nobody. And only of MySQL.
+    pub fn excludes(&self) -> Vec<TableName> {
+        if self.session.server.is_mariadb {
+            return Vec::new();
+        }
+        let is_conditional = self.tokens.iter().flatten().any(|token| token.is("IF"));
+        let excluded = |effect| match effect {
+            Effect::Created { table, if_not_exists: false, .. } => vec![table],
+            Effect::Altered { table, clauses } if clauses.has_change => vec![table],
+            Effect::Indexed { table, .. } if !is_conditional => vec![table],
+            Effect::Dropped(table) => vec![table],
+            Effect::Renamed { from, to, .. } => vec![from, to],
+            _ => Vec::new(),
+        };
+        self.effects().into_iter().flat_map(excluded).collect()
+    }
+
     /// What the statement makes of definitions.
     pub fn ddl(&self) -> Result<Ddl, NotUnderstood> {
         Ddl::of(self.tokens.as_ref().map_err(NotUnderstood::clone)?, self.default_database, self.session)
@@ -654,6 +674,37 @@ mod tests {
         check("CREATE VIEW i AS SELECT 1", "");
         check("CREATE DEFINER=`root`@`%` VIEW v AS SELECT 1", "");
         check("GRANT SELECT ON shop.* TO u", "");
+    }
+
+    #[test]
+    fn tables_that_a_statement_has_for_itself() {
+        let excluded = |sql: &str, session: &Session| {
+            let tables = Words::of(sql, "shop", session).excludes();
+            tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let mysql = Session::of_version(90_704);
+        for (sql, expected) in [
+            ("CREATE TABLE a (id INT)", "shop.a"),
+            ("CREATE TABLE IF NOT EXISTS a (id INT)", ""),
+            ("CREATE TEMPORARY TABLE a (id INT)", ""),
+            ("ALTER TABLE a ADD b INT, ALGORITHM=INSTANT", "shop.a"),
+            ("ALTER TABLE a LOCK=NONE, COMMENT='IF'", "shop.a"),
+            // Nothing to do: it waits for nobody.
+            ("ALTER TABLE a", ""),
+            ("ALTER TABLE a ALGORITHM=INPLACE, LOCK=NONE", ""),
+            ("ALTER TABLE a ADD COLUMN IF NOT EXISTS b INT", ""),
+            ("ALTER TABLE a RENAME TO b", "shop.a shop.a shop.b"),
+            ("RENAME TABLE a TO b, c TO a", "shop.a shop.b shop.c shop.a"),
+            ("DROP TABLE IF EXISTS a, x.b", "shop.a x.b"),
+            ("CREATE INDEX i ON a (b)", "shop.a"),
+            ("CREATE TRIGGER g BEFORE INSERT ON a FOR EACH ROW SET @a = 1", ""),
+            ("ANALYZE TABLE a", ""),
+        ] {
+            assert_eq!(excluded(sql, &mysql), expected, "{sql}");
+        }
+        let mut mariadb = Session::of_version(101_118);
+        mariadb.server.is_mariadb = true;
+        assert_eq!(excluded("ALTER TABLE a ADD b INT", &mariadb), "");
     }
 
     #[test]

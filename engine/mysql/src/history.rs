@@ -30,7 +30,8 @@
 //! *Statements that the catalogue shows already.* The position at which reading begins lies before the moment at which the
 //! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
 //! it in it: it changes nothing, provided that no row before it was decoded with that schema by a table map without names. If one
-//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know.
+//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know. What a
+//! full load makes of such rows is found by [looking ahead](super::look_ahead): most are older than all that it has read.
 //!
 //! *Tables that come to be.* A table is known from its CREATE TABLE on, and all its rows stand behind it. One that is met without it,
 //! or after a CREATE TABLE IF NOT EXISTS, may have rows that nobody has seen: it was made or restored without a binlog, or had a
@@ -38,6 +39,8 @@
 //! goes on. The same at the first row of a new table whose columns nobody has said yet ([`Turn::LoadMade`]): the load finds them.
 //! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
 //! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
+//!
+//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`].
 //!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
@@ -47,13 +50,14 @@
 //!
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
+mod bystanders;
 mod error;
 mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -62,6 +66,7 @@ pub use self::error::HistoryError;
 pub(crate) use self::stored::is_behind;
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record};
 
+use self::bystanders::Bystanders;
 use super::binlog::type_text_of_map;
 use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
@@ -137,6 +142,9 @@ pub enum Turn {
     Load,
     /// The same of a table of which the CREATE TABLE was read, but no row.
     LoadMade,
+    /// What is known of the table is from further on: whoever reads looks ahead for what the load makes of that
+    /// ([`look_ahead`](super::look_ahead)).
+    LookAhead,
 }
 
 /// Tells what the full load has to do with a statement.
@@ -172,10 +180,13 @@ pub struct History {
     /// Statements before it have been judged by an earlier run, too, where a position goes back behind what is delivered.
     judged_until: Option<Delivered>,
     shows: Shows,
+    /// Whether reading stops for [`Turn::LookAhead`].
+    looks_ahead: bool,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
     met: BTreeSet<TableName>,
+    bystanders: Bystanders,
     /// What statements that were read made of databases.
     databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
@@ -230,6 +241,7 @@ impl History {
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
         let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
+        let mut bystanders = Bystanders::default();
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
@@ -245,6 +257,16 @@ impl History {
                     }
                     continue;
                 }
+                // Of a table that the task has come to select since then, nothing was sent that this could be about.
+                SchemaState::Bystander { defined } => {
+                    let defined = defined.as_ref().filter(|_| entry.is_in_force(position));
+                    match defined.filter(|_| !captured(&entry.table.database, &entry.table.table)) {
+                        Some(defined) => drop(bystanders.insert(key, Definition::of(&defined.table()))),
+                        None => drop(bystanders.remove(&key)),
+                    }
+                    continue;
+                }
+                SchemaState::Gone { .. } if bystanders.remove(&key).is_some() => continue,
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -270,10 +292,12 @@ impl History {
             rules,
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
+            looks_ahead: false,
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
             met: BTreeSet::new(),
+            bystanders,
             databases,
             record,
         }
@@ -292,6 +316,25 @@ impl History {
     /// Of what `shows` is true, no change is read.
     pub fn with_shows(self, shows: Shows) -> History {
         History { shows, ..self }
+    }
+
+    /// Stops before the first rows of a table of which no table map says what they are and only a later time is known, and before
+    /// a statement that moves rows of such a table without row events: that may be older than all that was loaded.
+    pub fn looking_ahead(self, looks_ahead: bool) -> History {
+        History { looks_ahead, ..self }
+    }
+
+    /// Up to where the catalogue has shown what no row was decoded with yet.
+    pub fn foreseen_until(&self) -> Vec<Watermark> {
+        let mut out: Vec<Watermark> = Vec::new();
+        for entry in self.now.values() {
+            if let Now::Known { shown_until: Some(shown_until), is_used: false, .. } = &entry.now
+                && !out.contains(shown_until)
+            {
+                out.push(shown_until.clone());
+            }
+        }
+        out
     }
 
     /// Whether the load has shown all that the table's changes in this transaction say.
@@ -323,6 +366,10 @@ impl History {
         }
         let mut differs = None;
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
+            if self.looks_ahead && described.is_none() && !*is_used && here.is_covered_by(shown_until) {
+                let statement = "its first rows".to_owned();
+                return Err(HistoryError::Turn { table: name, statement, turn: Turn::LookAhead });
+            }
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());

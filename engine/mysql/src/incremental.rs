@@ -27,28 +27,32 @@
 //!
 //! Whatever else ends a dump because of files is asked about in the same way, for the true reason.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, BinlogError, Flow, RowBytes, WindowOptions};
+use super::binlog::{BinlogDecoder, BinlogError, Flow, MarkOptions, RowBytes, Schemas, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
 use super::history::{History, Turn, is_behind};
 use super::ledger::Ledger;
+use super::look_ahead::{Excluded, LookAhead};
 use super::same_history::Server;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::source::{End, Mark, now_us};
 use tidegate_model::status::{self, Phase, Status};
-use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
+use tidegate_model::{Coordinate, Gtid, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
 const STOP_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at whether reading ahead has come far enough: sets of GTIDs are compared.
+const EVENTS_PER_LOOK: u64 = 256;
 
 /// How changes are read.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,8 @@ pub struct Follower<'a> {
     pub until: Option<Watermark>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
+    /// Told of a table of which everything before a watermark is shown, before anything is passed over for it.
+    pub shown: &'a dyn Fn(&TableName, &Watermark),
     pub retry: Duration,
     pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
@@ -116,6 +122,7 @@ impl Follower<'_> {
         history: impl Fn(&Position) -> History,
     ) -> Result<Followed, MysqlError> {
         let mut outage = None;
+        let mut looks_ahead = self.ledger.is_some();
         loop {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
@@ -131,12 +138,16 @@ impl Follower<'_> {
                 }
             }
             info!(position = %position.place(), "incremental: reading the binlog");
-            let mut decoder = BinlogDecoder::new(position.clone(), Box::new(history(&position)), self.windows)
-                .passing(self.pass)
-                .with_folder(self.folder.to_owned())
-                .with_event_bytes_max(self.connect.max_packet_bytes)
-                .with_row_bytes(self.row_bytes.clone());
-            let error = match self.follow(&mut decoder, &mut position, &mut outage) {
+            let mut decoder = self.decoder(&position, history(&position).looking_ahead(looks_ahead), self.windows);
+            let mut ended = self.follow(&mut decoder, &mut position, &mut outage);
+            if let Ok(Some(Break::Due(_, Turn::LookAhead, _))) = ended {
+                ended = self.look_ahead(&position, history(&position)).map(|()| None);
+                if ended.is_ok() && !self.stop.is_stopped() {
+                    looks_ahead = false;
+                    continue;
+                }
+            }
+            let error = match ended {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some(Break::Paused)) => continue,
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
@@ -158,6 +169,60 @@ impl Follower<'_> {
                 return Ok(Followed::Stopped);
             }
         }
+    }
+
+    fn decoder(&self, position: &Position, schemas: impl Schemas + 'static, windows: WindowOptions) -> BinlogDecoder {
+        BinlogDecoder::new(position.clone(), Box::new(schemas), windows)
+            .passing(self.pass)
+            .with_folder(self.folder.to_owned())
+            .with_event_bytes_max(self.connect.max_packet_bytes)
+            .with_row_bytes(self.row_bytes.clone())
+    }
+
+    /// Reads on for statements alone, to where the catalogue has been, and enters in the ledger what they say of the load.
+    fn look_ahead(&mut self, position: &Position, history: History) -> Result<(), MysqlError> {
+        let until = history.foreseen_until();
+        info!(position = %position.place(), "looking ahead: columns of rows from here on are known from further on");
+        let (schemas, found) = LookAhead::new(history);
+        let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
+        let mut decoder = self.decoder(position, schemas, windows);
+        let mut packets = self.connect(position, &mut decoder)?;
+        let mut shown: HashMap<TableName, Watermark> = HashMap::new();
+        let mut events_read = 0_u64;
+        while !self.stop.is_stopped() {
+            let packet = packets.next(STOP_INTERVAL).map_err(|error| self.dump_error(error, decoder.coordinate()))?;
+            // Nothing more is there: also where the catalogue was asked on another server.
+            let mut is_at_end = false;
+            let mut is_due = true;
+            if let Packet::Event(event) = packet {
+                is_at_end = is_heartbeat(event);
+                let mut fed = decoder.feed(event);
+                while let Ok(Flow::WindowFull) = fed {
+                    fed = decoder.take_window().and_then(|_| decoder.resume(event));
+                }
+                // Whoever reads this for its rows stops here, and says why.
+                if fed.is_err() {
+                    break;
+                }
+                for Excluded { table, at, gtid } in found.take() {
+                    if self.ledger.as_ref().is_some_and(|ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at)) {
+                        shown.insert(table, behind(&decoder, gtid.as_ref()));
+                    }
+                }
+                events_read += 1;
+                is_due = events_read.is_multiple_of(EVENTS_PER_LOOK);
+            }
+            if is_at_end || is_due && until.iter().all(|until| decoder.has_read(until)) {
+                break;
+            }
+        }
+        for (table, until) in shown {
+            if self.ledger.as_mut().is_some_and(|ledger| ledger.show_before(&table, until.clone())) {
+                info!(table = %table, until = %until, "changes from before are shown by the full load, whatever its columns were then");
+                (self.shown)(&table, &until);
+            }
+        }
+        Ok(())
     }
 
     /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends
@@ -382,6 +447,17 @@ impl Follower<'_> {
             Ok(error) => MysqlError::Dump(error),
             Err(error) => MysqlError::Wire(error),
         }
+    }
+}
+
+/// Everything before what the decoder has just read, and that.
+fn behind(decoder: &BinlogDecoder, gtid: Option<&Gtid>) -> Watermark {
+    match decoder.position().gtids {
+        Some(mut gtids) => {
+            gtid.into_iter().for_each(|gtid| gtids.insert(gtid));
+            Watermark::Gtids(gtids)
+        }
+        None => Watermark::Coordinate(decoder.coordinate().clone()),
     }
 }
 

@@ -119,6 +119,9 @@ pub struct TableChunks {
     pub first_high: Option<Mark>,
     /// The `low` of all chunks, if rows of chunks that are forgotten may be out: that of the first of those.
     pub floor: Option<Mark>,
+    /// Everything of the table from before it is shown by all chunks, whatever their `low`: no transaction was half done when the
+    /// statement that stands there took effect, and every view was opened behind it.
+    pub shown_before: Option<Mark>,
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     pub since: Option<Coordinate>,
     pub unsure: Unsure,
@@ -179,6 +182,7 @@ impl TableChunks {
             gone: None,
             first_high: None,
             floor: None,
+            shown_before: None,
             since: None,
             unsure: Unsure::default(),
             left: 0,
@@ -375,13 +379,30 @@ impl Ledger {
         self.table_mut(name).gone = Some(at);
     }
 
-    /// Whether what is known of a table that was entered while following covers all its changes in this transaction: none of them
-    /// leaves, so that nobody need know its columns then.
-    pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        let Some(table) = self.table(name).filter(|table| table.since.is_some() && !table.replayed) else {
+    /// A statement has had the table for itself, and all rows that were sent are from behind it: what lies before `until` is shown.
+    /// True if that is news. See [`look_ahead`](super::look_ahead).
+    pub fn show_before(&mut self, name: &TableName, until: Watermark) -> bool {
+        if !self.table(name).is_some_and(|table| !table.replayed && table.is_done()) {
             return false;
-        };
+        }
+        let until = self.mark(until);
+        let table = self.table_mut(name);
+        let is_news = table.shown_before.as_ref() != Some(&until);
+        table.shown_before = Some(until);
+        is_news
+    }
+
+    /// Whether no change of the table in this transaction leaves, so that nobody need know its columns then: a statement tells so
+    /// ([`Ledger::show_before`]), or it was entered while following and its chunks have shown all of them.
+    pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
         let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
+        let Some(table) = self.table(name).filter(|table| !table.replayed) else { return false };
+        if covers(&table.shown_before) {
+            return true;
+        }
+        if table.since.is_none() {
+            return false;
+        }
         match &table.gone {
             Some(_) => covers(&table.gone),
             None => table.planned && !table.chunks.is_empty() && table.chunks.iter().all(|chunk| covers(&chunk.low)),
@@ -404,7 +425,8 @@ impl Ledger {
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
         let covers = |low: &Option<Mark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
         self.table(name).is_none_or(|table| {
-            let is_dropped = !table.replayed && table.chunks.iter().all(|chunk| covers(&chunk.low));
+            let is_shown = table.shown_before.as_ref().is_some_and(|until| until.covers(gtid, at));
+            let is_dropped = !table.replayed && (is_shown || table.chunks.iter().all(|chunk| covers(&chunk.low)));
             is_dropped || table.since.as_ref() == Some(at)
         })
     }

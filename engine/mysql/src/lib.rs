@@ -33,6 +33,7 @@ pub mod history;
 pub mod incremental;
 pub mod jsonb;
 pub mod ledger;
+mod look_ahead;
 pub mod result_rows;
 pub mod rows;
 pub mod run_lock;

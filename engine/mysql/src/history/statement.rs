@@ -32,6 +32,12 @@ impl History {
             }
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
+        let unlogged_rows = self.unlogged_rows(&effects);
+        if self.looks_ahead
+            && let Some((table, _)) = unlogged_rows.iter().find(|(table, _)| self.has_shown(table, here))
+        {
+            return Err(HistoryError::Turn { table: table.clone(), statement: by, turn: Turn::LookAhead });
+        }
         // Before anything else: a task that stops here stops here again.
         for table in self.unseen_tables(&effects, here) {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
@@ -39,7 +45,7 @@ impl History {
             }
         }
         let mut shown = Vec::new();
-        for (table, rows) in self.unlogged_rows(&effects) {
+        for (table, rows) in unlogged_rows {
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => {
                     shown.push(table);
@@ -62,11 +68,29 @@ impl History {
             self.database(ddl, here);
         }
         let understood = || ddl.as_ref().map_err(NotUnderstood::clone);
-        // Definitions under names that are not captured, and no longer than the statement lasts.
-        let mut passing: HashMap<TableName, Option<Definition>> = HashMap::new();
         let mut touched: Vec<TableName> = Vec::new();
         for effect in &effects {
             match effect {
+                // One that may have been there before is as it was, if that is known.
+                Effect::Created { table, if_not_exists, .. } if self.is_beside_captured(table) => {
+                    if !if_not_exists {
+                        let text = self.database_text(&table.database, here);
+                        let created = |ddl: &Ddl| {
+                            let like = ddl.like().and_then(|like| self.definition_of(like, here));
+                            ddl.created(text, like.as_ref())
+                        };
+                        let defined = ddl.as_ref().ok().and_then(|ddl| created(ddl).ok());
+                        self.stands_by(table, defined, here);
+                    }
+                }
+                Effect::Altered { table, .. } | Effect::Indexed { table, .. }
+                    if self.bystanders.get(&self.rules.names.key(table)).is_some() =>
+                {
+                    let before = self.definition_of(table, here);
+                    let altered = |ddl: &Ddl| ddl.altered(before.as_ref()?).ok();
+                    let defined = ddl.as_ref().ok().and_then(altered);
+                    self.stands_by(table, defined, here);
+                }
                 Effect::Created { table, if_not_exists, .. } => {
                     for table in self.captured_as(table) {
                         // The server logs IF NOT EXISTS for a table that exists, where it changed nothing.
@@ -78,8 +102,8 @@ impl History {
                         } else {
                             let text = self.database_text(&table.database, here);
                             let defined = understood().and_then(|ddl| {
-                                let like = ddl.like().and_then(|like| self.captured_as(like).into_iter().next());
-                                ddl.created(text, like.and_then(|like| self.definition(&like, here)).as_ref())
+                                let like = ddl.like().and_then(|like| self.definition_of(like, here));
+                                ddl.created(text, like.as_ref())
                             });
                             touched.extend(self.mark_changed(&table, &by, here, &|_| None, defined)?);
                         }
@@ -99,24 +123,22 @@ impl History {
                     }
                 }
                 Effect::Dropped(table) => {
+                    self.stands_by(table, None, here);
                     for table in self.captured_as(table) {
                         touched.extend(self.mark_gone(&table, &by, here)?);
                     }
                 }
                 Effect::Renamed { from, to, .. } => {
                     let kept = self.kept_of(from, here);
-                    let source = self.captured_as(from).into_iter().next();
-                    let definition = match &source {
-                        Some(source) => self.definition(source, here),
-                        None => passing.remove(&self.rules.names.key(from)).flatten(),
-                    };
+                    let definition = self.definition_of(from, here);
+                    self.stands_by(from, None, here);
                     let mut renamed = Vec::new();
                     for table in self.captured_as(from) {
                         renamed.extend(self.mark_gone(&table, &by, here)?);
                     }
                     let onto = self.captured_as(to);
                     if onto.is_empty() {
-                        passing.insert(self.rules.names.key(to), definition.clone());
+                        self.stands_by(to, definition.clone(), here);
                     }
                     for table in onto {
                         let mut defined = definition.clone().ok_or_else(NotUnderstood::before);
@@ -131,6 +153,8 @@ impl History {
                     if !understood().is_ok_and(|ddl| ddl.database().is_some()) {
                         self.record_database(dropped, Database { is_there: false, text: TextDefault::default() }, here);
                     }
+                    let names = self.rules.names;
+                    self.forget_bystanders(here, |table| names.can_mean(dropped, &table.database));
                     for table in self.known_in(dropped) {
                         touched.extend(self.mark_gone(&table, &by, here)?);
                     }
@@ -151,6 +175,8 @@ impl History {
                     }
                 }
                 Effect::Unclear => {
+                    let names = self.rules.names;
+                    self.forget_bystanders(here, |table| words.mention(table, names));
                     for table in &named {
                         let reason = Err(NotUnderstood::new("the statement"));
                         touched.extend(self.mark_changed(table, &by, here, &|_| None, reason)?);
@@ -283,7 +309,7 @@ impl History {
     }
 
     /// The captured tables that a name in a statement can mean.
-    fn captured_as(&self, written: &TableName) -> Vec<TableName> {
+    pub(super) fn captured_as(&self, written: &TableName) -> Vec<TableName> {
         let names = self.rules.names;
         let key = names.key(written);
         let mut tables: Vec<TableName> = match names {
@@ -314,6 +340,16 @@ impl History {
     fn has_shown(&self, table: &TableName, here: Here<'_>) -> bool {
         let entry = self.now.get(&self.rules.names.key(table));
         entry.is_some_and(|entry| entry.now.is_shown_and_unused(here))
+    }
+
+    /// The captured tables that a statement has had for itself, and of which the catalogue, read later, shows what it has left.
+    pub fn excluded(&self, words: &Words<'_>, here: Here<'_>) -> Vec<TableName> {
+        let tables = words.excludes().into_iter().flat_map(|table| self.captured_as(&table));
+        let dropped = words.effects().into_iter().flat_map(|effect| match effect {
+            Effect::DroppedDatabase(database) => self.known_in(&database),
+            _ => Vec::new(),
+        });
+        tables.chain(dropped).filter(|table| self.has_shown(table, here)).collect()
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.
@@ -470,7 +506,7 @@ impl History {
     }
 
     /// What statements build on; none if it is not known, or only how the table will be.
-    fn definition(&self, table: &TableName, here: Here<'_>) -> Option<Definition> {
+    pub(super) fn definition(&self, table: &TableName, here: Here<'_>) -> Option<Definition> {
         match self.known_here(table, here)? {
             Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => Some(Definition::of(table)),
             Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
@@ -510,6 +546,8 @@ impl History {
         let may_be_there = before.is_none_or(|database| database.is_there);
         let text = if is_conditional && may_be_there { known } else { text.clone() };
         self.record_database(database, Database { is_there: true, text: text.clone() }, here);
+        let names = self.rules.names;
+        self.forget_bystanders(here, |table| names.can_mean(database, &table.database));
         for entry in self.now.values_mut() {
             if !self.rules.names.can_mean(database, &entry.name.database) {
                 continue;

@@ -53,6 +53,8 @@ pub enum SchemaState {
     },
     /// It was dropped, or has another name: of the next table of this name nothing is known.
     Gone { last_version: u32 },
+    /// It is not selected, and this is what statements have made of it.
+    Bystander { defined: Option<Defined> },
     /// What a statement has made of a database: the entry's table has no name.
     Database {
         is_there: bool,
@@ -161,7 +163,10 @@ pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
         SchemaState::Known { shown_until, .. } => {
             shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
         }
-        SchemaState::Changed { .. } | SchemaState::Gone { .. } | SchemaState::Database { .. } => false,
+        SchemaState::Changed { .. }
+        | SchemaState::Gone { .. }
+        | SchemaState::Bystander { .. }
+        | SchemaState::Database { .. } => false,
     };
     let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
     // The first holds until one behind it does.

@@ -58,8 +58,13 @@ fn fits(_: &Table) -> Result<(), String> {
 struct Task {
     schemas: Arc<Mutex<Vec<StoredSchema>>>,
     rules: Rules,
+    captured: fn(&str, &str) -> bool,
     history: History,
     position: Position,
+}
+
+fn whole_database(database: &str, _: &str) -> bool {
+    database == "db"
 }
 
 impl Task {
@@ -71,20 +76,24 @@ impl Task {
     fn with_rules(position: Position, catalogue: SchemaState, rules: Rules) -> Task {
         let stored = StoredSchema { table: name(), since: position.coordinate.clone(), gtid: None, state: catalogue };
         let schemas = Arc::new(Mutex::new(vec![stored]));
-        let history = Task::history(&schemas, &position, rules);
-        Task { schemas, rules, history, position }
+        let history = Task::history(&schemas, &position, rules, whole_database);
+        Task { schemas, rules, captured: whole_database, history, position }
     }
 
-    fn history(schemas: &Arc<Mutex<Vec<StoredSchema>>>, position: &Position, rules: Rules) -> History {
+    fn capturing(self, captured: fn(&str, &str) -> bool) -> Task {
+        let history = Task::history(&self.schemas, &self.position, self.rules, captured);
+        Task { captured, history, ..self }
+    }
+
+    fn history(
+        schemas: &Arc<Mutex<Vec<StoredSchema>>>,
+        position: &Position,
+        rules: Rules,
+        captured: fn(&str, &str) -> bool,
+    ) -> History {
         let recorder = schemas.clone();
         let record = Box::new(move |entry| super::record(&mut recorder.lock().unwrap(), entry));
-        History::new(
-            &schemas.lock().unwrap().clone(),
-            position,
-            Box::new(|database, _| database == "db"),
-            rules,
-            record,
-        )
+        History::new(&schemas.lock().unwrap().clone(), position, Box::new(captured), rules, record)
     }
 
     /// Goes on from another position, by what is in the checkpoint.
@@ -94,7 +103,7 @@ impl Task {
         *schemas = serde_json::from_str(&serde_json::to_string(&*schemas).unwrap()).unwrap();
         prune(&mut schemas, &position, |_| false);
         drop(schemas);
-        self.history = Task::history(&self.schemas, &position, self.rules);
+        self.history = Task::history(&self.schemas, &position, self.rules, self.captured);
         self.position = position;
     }
 
@@ -239,6 +248,27 @@ fn a_statement_that_the_catalogue_shows_already_changes_nothing_unless_rows_came
         assert_eq!(begun_in_between.statement(alter).unwrap(), None);
         assert_eq!(begun_in_between.rows().unwrap(), 1);
     }
+}
+
+#[test]
+fn whoever_reads_looks_ahead_before_rows_that_only_a_later_time_explains() {
+    let shown_until = Watermark::Coordinate(at(204));
+    let mut task = Task::begin(without_gtids(4), known(parts("id:int", 1), Some(shown_until.clone())));
+    let excluded = |history: &History, sql: &str, offset| {
+        let here = Here { at: &at(offset), gtid: None };
+        history.excluded(&Words::of(sql, "db", &session()), here)
+    };
+    let history = Task::history(&task.schemas, &task.position, RULES, whole_database).looking_ahead(true);
+    assert_eq!(history.foreseen_until(), [shown_until]);
+    assert_eq!(excluded(&history, "ALTER TABLE t ADD x INT", 104), [name()]);
+    assert_eq!(excluded(&history, "DROP DATABASE db", 104), [name()]);
+    assert_eq!(excluded(&history, "ALTER TABLE t ADD x INT", 204), [], "behind the catalogue");
+    task.history = history;
+    for error in [task.rows().unwrap_err(), task.statement("TRUNCATE t").unwrap_err()] {
+        assert!(matches!(error, HistoryError::Turn { turn: Turn::LookAhead, .. }), "{error}");
+    }
+    // A map that says what its rows are needs nobody who does.
+    assert_eq!(task.described_rows(parts("id:int", 0)).version(), 1);
 }
 
 /// What a catalogue showed is dated by transactions: a server with other files knows which.
@@ -771,7 +801,10 @@ fn whole() -> SchemaState {
 
 /// What a table is after these statements, with a restart behind each: name and type of each column, then the keys.
 fn stated(statements: &[&str]) -> String {
-    let mut task = Task::begin(with_gtids(at(4), 5), whole());
+    stated_of(Task::begin(with_gtids(at(4), 5), whole()), statements)
+}
+
+fn stated_of(mut task: Task, statements: &[&str]) -> String {
     for statement in statements {
         task.statement(statement).unwrap();
         task.restart(task.position.clone());
@@ -822,6 +855,73 @@ fn what_a_statement_makes_of_a_table_is_known_without_names_in_the_binlog() {
     ] {
         assert_eq!(stated(statements), expected, "{statements:?}");
     }
+}
+
+#[test]
+fn a_table_that_is_not_selected_may_take_the_place_of_one_that_is() {
+    let unknown = "columns of table db.t are unknown since binlog.000001:4, where `RENAME TABLE";
+    for (statements, expected) in [
+        (
+            &[
+                "CREATE /* gh-ost */ TABLE `db`.`_t_gho` LIKE `db`.`t`",
+                "ALTER /* gh-ost */ TABLE `db`.`_t_gho` DROP x, ADD z CHAR(3) FIRST",
+                "RENAME /* gh-ost */ TABLE `db`.`t` TO `db`.`_t_del`, `db`.`_t_gho` TO `db`.`t`",
+            ][..],
+            "z char(3) latin1, id bigint, y bigint, PRIMARY[1]",
+        ),
+        (
+            &[
+                "CREATE TABLE `db`.`_t_new` (id BIGINT NOT NULL PRIMARY KEY, y BIGINT) DEFAULT CHARSET=latin1",
+                "ALTER TABLE `db`.`_t_new` ADD UNIQUE u (id)",
+                "CREATE INDEX i ON _t_new (y)",
+                "RENAME TABLE `db`.`t` TO `db`.`_t_old`, `db`.`_t_new` TO `db`.`t`",
+                "DROP TABLE IF EXISTS _t_old",
+            ],
+            "id bigint, y bigint, PRIMARY[0], u[0]",
+        ),
+        (
+            &["RENAME TABLE t TO u", "ALTER TABLE u DROP x, RENAME TO other.v", "RENAME TABLE other.v TO t"],
+            "id bigint, y bigint, PRIMARY[0]",
+        ),
+        // What is not certain is not known.
+        (&["CREATE TABLE IF NOT EXISTS u LIKE t", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE u LIKE w", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE other.u LIKE t", "RENAME TABLE t TO v, other.u TO t"], unknown),
+        (&["CREATE TABLE u LIKE t", "ALTER TABLE u SOMETHING NEW", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE u LIKE t", "DROP TABLE u", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE u LIKE t", "RENAME TABLE u TO w", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE u LIKE t", "ALTER DATABASE db CHARSET gbk", "RENAME TABLE t TO v, u TO t"], unknown),
+        (&["CREATE TABLE other.u LIKE t", "DROP DATABASE other", "RENAME TABLE t TO v, other.u TO t"], unknown),
+    ] {
+        let task =
+            Task::begin(with_gtids(at(4), 5), whole()).capturing(|database, table| (database, table) == ("db", "t"));
+        let stated = stated_of(task, statements);
+        assert!(
+            stated == expected || expected == unknown && stated.starts_with("columns of table db.t are unknown"),
+            "{stated} {statements:?}"
+        );
+    }
+    // A restart before the statement that made it meets it again; a task that has come to select it knows nothing of it.
+    let mut task = Task::begin(with_gtids(at(4), 5), whole()).capturing(|_, table| table == "t");
+    let before = task.position.clone();
+    task.statement("CREATE TABLE u LIKE t").unwrap();
+    assert!(task.history.bystanders.get(&TableName::new("db", "u")).is_some());
+    task.restart(before);
+    assert!(task.history.bystanders.get(&TableName::new("db", "u")).is_none());
+    task.statement("CREATE TABLE u LIKE t").unwrap();
+    let mut task = task.capturing(whole_database);
+    let of_u = |history: &mut History, here: Here<'_>| history.resolve(&TableName::new("db", "u"), None, fits, here);
+    assert!(matches!(task.step(of_u), Err(HistoryError::Unknown { .. })));
+}
+
+#[test]
+fn so_many_tables_are_followed_beside_those_that_are_selected() {
+    let mut task = Task::begin(with_gtids(at(4), 5), whole()).capturing(|_, table| table == "t");
+    for number in 0..bystanders::COUNT_MAX + 1 {
+        task.statement(&format!("CREATE TABLE u{number} LIKE t")).unwrap();
+    }
+    let is_known = |number: usize| task.history.bystanders.get(&TableName::new("db", &format!("u{number}"))).is_some();
+    assert!(!is_known(0) && is_known(1) && is_known(bystanders::COUNT_MAX));
 }
 
 /// What the catalogue shows of a later time is not what a statement before it was carried out on.

@@ -39,6 +39,8 @@ struct StoredTable {
     gone: Option<u32>,
     first_high: Option<u32>,
     floor: Option<u32>,
+    #[serde(default)]
+    shown_before: Option<u32>,
     since: Option<Coordinate>,
     unsure: bool,
 }
@@ -107,7 +109,8 @@ impl Ledger {
     }
 
     fn marks_in_use(&self) -> Vec<Mark> {
-        let of_tables = self.tables.iter().flat_map(|table| [&table.gone, &table.first_high, &table.floor]);
+        let of_tables =
+            self.tables.iter().flat_map(|table| [&table.gone, &table.first_high, &table.floor, &table.shown_before]);
         let chunks = self.tables.iter().flat_map(|table| &table.chunks);
         let marks = of_tables.chain(chunks.flat_map(|chunk| [&chunk.low, &chunk.high])).flatten();
         let mut marks: Vec<Mark> = marks.cloned().collect();
@@ -178,6 +181,7 @@ impl TableChunks {
             gone: number(&self.gone),
             first_high: number(&self.first_high),
             floor: number(&self.floor),
+            shown_before: number(&self.shown_before),
             since: self.since.clone(),
             unsure: self.unsure.is_raised(),
         }
@@ -219,6 +223,7 @@ impl StoredTable {
             gone: mark(self.gone)?,
             first_high: mark(self.first_high)?,
             floor: mark(self.floor)?,
+            shown_before: mark(self.shown_before)?,
             since: self.since,
             unsure: Unsure::new(self.unsure),
             ..table

@@ -90,6 +90,26 @@ fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
 }
 
 #[test]
+fn what_lies_before_a_statement_that_had_the_table_for_itself_is_shown() {
+    let at = |offset| Coordinate::new("binlog.000001", offset);
+    let coordinate = |offset| Watermark::Coordinate(at(offset));
+    let shows = |ledger: &Ledger, offset| ledger.shows_all(&name(), None, &at(offset));
+    let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![coordinate(4), coordinate(4)]);
+    ledger.begin(&name(), &[0, 1], coordinate(4), Some(coordinate(90)));
+    assert!(!ledger.show_before(&name(), coordinate(70)), "chunks are being read");
+    ledger.chunk_acknowledged(&name(), 0, 1, true);
+    ledger.chunk_acknowledged(&name(), 1, 1, true);
+    assert!(!shows(&ledger, 50) && !ledger.is_clean_before(&name(), None, &at(50)));
+    assert!(ledger.show_before(&name(), coordinate(70)) && !ledger.show_before(&name(), coordinate(70)));
+    assert!(shows(&ledger, 69) && !shows(&ledger, 70));
+    assert!(ledger.is_clean_before(&name(), None, &at(50)) && !ledger.is_clean_before(&name(), None, &at(80)));
+    assert!(shows(&restored(&mut ledger), 69));
+    // Whoever carries out a statement of before wants all changes from it on.
+    ledger.replay(&name());
+    assert!(!shows(&ledger, 50) && !ledger.show_before(&name(), coordinate(80)));
+}
+
+#[test]
 fn the_ledger_lives_until_statements_need_it_no_more() {
     let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
     let at = |last: u64| position(Some(&format!("{SERVER}:1-{last}")), 4);

@@ -146,6 +146,15 @@ impl Producer {
         Ok(metadata)
     }
 
+    /// Whether there is a connection to a broker now; if not, librdkafka tries to make one, at its own pace.
+    pub(super) fn is_connected(&self, topic: &str) -> bool {
+        // A question that is given up at once: without a connection it is not even sent.
+        !matches!(
+            self.client.fetch_metadata(Some(topic), Duration::ZERO),
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure))
+        )
+    }
+
     /// The first or the next offset of each partition of some topics, each with how many it has.
     pub(super) fn offsets(
         &self,

@@ -309,6 +309,31 @@ fn brokers_that_are_away_are_asked_about_a_topic_again() {
     });
 }
 
+/// A question that is out makes librdkafka connect without pause.
+#[test]
+fn nothing_is_asked_while_no_broker_can_be_reached() {
+    let (cluster, brokers) = mock();
+    let sink = KafkaSink::new(options(&brokers)).unwrap();
+    sink.topics().prepare("shop", RUNNING).unwrap();
+    let (mut watch, mut now) = (Watch::new(Arc::clone(&sink.topics)), Instant::now());
+    assert!(sink.producer.is_connected("shop"));
+    cluster.broker_down(-1).unwrap();
+    while sink.producer.is_connected("shop") {
+        std::thread::yield_now();
+    }
+    for _ in 0..3 {
+        now += Duration::from_secs(60);
+        assert!(watch.look(true, now).is_none());
+        assert!(!watch.is_asking());
+    }
+    cluster.broker_up(-1).unwrap();
+    while !watch.is_asking() {
+        now += Duration::from_secs(60);
+        assert!(watch.look(true, now).is_none());
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
     let (cluster, brokers) = mock();

@@ -4,7 +4,9 @@
 //! have not heard of it yet; and a topic that was deleted and created anew gets the rest of the messages as if it held the
 //! others. Partitions that are added are not used before the next start, and that is worth a word. So the sink asks by itself: rarely while messages get through, often while they do not.
 //!
-//! The questions take no thread: they are sent, and their answers are fetched at one of the next looks.
+//! The questions take no thread: they are sent, and their answers are fetched at one of the next looks. While no broker can be
+//! reached none is out: librdkafka would look after it at each attempt to connect, and each look makes the next attempt at once
+//! (`rd_kafka_broker_find_by_nodeid0` in 2.12): thousands a second, half a core.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::{SinkError, TopicIdentity};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// and while they do not.
 const INTERVAL_IN_TROUBLE: Duration = Duration::from_secs(2);
+/// How long a question may be out.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A topic that brokers do not know for so long is gone. One that has just started may not know all at once.
 const GONE_AFTER: Duration = Duration::from_secs(10);
 
@@ -33,6 +37,11 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(topics: Arc<KafkaTopics>) -> Watch {
         Watch { topics, found: Found::default(), asked: None, request: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_asking(&self) -> bool {
+        self.request.is_some()
     }
 
     /// Asks, or judges an answer, if it is time. `in_trouble`: messages do not get through.
@@ -58,9 +67,11 @@ impl Watch {
         };
         if self.asked.is_none_or(|asked| now - asked >= interval) {
             let names = self.topics.names();
-            if !names.is_empty() {
-                self.request = Some(self.topics.producer.ask_about(&names, INTERVAL));
+            if let Some(first) = names.first() {
                 self.asked = Some(now);
+                if self.topics.producer.is_connected(first) {
+                    self.request = Some(self.topics.producer.ask_about(&names, ANSWER_TIMEOUT));
+                }
             }
         }
         None

@@ -330,7 +330,8 @@ impl MysqlSource {
             // The last entry of a table is what is known of it.
             for (name, entries) in checkpoint.schemas.iter() {
                 match entries.last().map(|entry| &entry.state) {
-                    Some(SchemaState::Gone { .. } | SchemaState::Database { .. }) | None => known.remove(&key(name)),
+                    Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
+                    | None => known.remove(&key(name)),
                     Some(_) => known.insert(key(name)),
                 };
             }
@@ -553,7 +554,7 @@ impl MysqlSource {
                 // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
                 (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
                 (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
-                (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
+                (_, Turn::LoadAgain | Turn::Replay | Turn::LookAhead) => ledger.load_again(name, key, definition, at),
             }
             match (&planned, is_new) {
                 (Some(_), _) => {}
@@ -828,6 +829,11 @@ impl MysqlSource {
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
         };
+        let shown = |table: &TableName, until: &Watermark| {
+            context.tracker.update(|checkpoint| {
+                checkpoint.ledger.as_mut().map(|ledger| ledger.show_before(table, until.clone()));
+            });
+        };
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
@@ -843,6 +849,7 @@ impl MysqlSource {
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
             replayed: &replayed,
+            shown: &shown,
             retry: context.task.retry.connection,
             emit: &|window| context.emitter.emit(window),
             status: context.status,
