@@ -196,8 +196,8 @@ fn lower_first(message: &str) -> String {
     }
 }
 
-/// The candidate that is written most similarly, unless none is similar.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that is written most similarly, unless none is similar: for "did you mean".
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let allowed = (name.chars().count() / 3).max(1);
     candidates

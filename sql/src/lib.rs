@@ -80,7 +80,7 @@ use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
-pub use error::SqlError;
+pub use error::{SqlError, nearest};
 pub use functions::functions;
 
 use error::Refusal;
@@ -284,6 +284,15 @@ impl Projection {
             plan.add(text, &ast, alias, input)?;
         }
         plan.finish(input)
+    }
+
+    /// Columns as they are, by index, each under a name of its own.
+    pub fn of_columns(columns: &[(usize, String)], input: &Input) -> Projection {
+        let output = |(index, name): &(usize, String)| OutputColumn {
+            field: Arc::new(input.schema.field(*index).clone().with_name(name)),
+            output: Output::Column(*index),
+        };
+        Projection { outputs: columns.iter().map(output).collect(), columns: Vec::new(), computed: Vec::new() }
     }
 
     /// The output columns in order.

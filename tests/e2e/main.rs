@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod histories;
 mod keyed;
+mod mapped;
 mod mariadb;
 mod memory;
 mod new_tables;

@@ -47,7 +47,8 @@ fn main() {
     measure_encoder("dts_avro", &dts_avro, rounds, &batch);
     measure_apache_avro(&dts_avro, rounds, &batch);
 
-    let by_key = Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, batch.table(), 12);
+    let by_key =
+        Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, batch.table(), batch.table().name(), 12);
     let by_key = by_key.expect("the table has a key");
     let mut partitions = Vec::new();
     measure("partition by primary key", rounds, 0, || {

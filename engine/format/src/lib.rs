@@ -11,6 +11,7 @@
 //! Everything here is planned once per table version and bound once per batch. Nothing here knows where changes come from, or
 //! how messages are sent.
 
+pub mod columns;
 pub mod encode;
 pub mod headers;
 pub mod key;

@@ -104,11 +104,13 @@ enum Rule {
 
 impl Partitioner {
     /// `table` is the table as the source has it: batches are given to [`Partitioner::partitions`] before columns are
-    /// dropped or renamed.
+    /// dropped or renamed. `target` is what it is called where it goes: what consumers read is what they can hash, and rows of tables
+    /// that share a name share its order.
     pub fn new(
         policy: PartitionPolicy,
         hash: PartitionHash,
         table: &Table,
+        target: &TableName,
         partition_count: u32,
     ) -> Result<Partitioner, PartitionError> {
         let count = match i32::try_from(partition_count) {
@@ -141,8 +143,8 @@ impl Partitioner {
         };
         let rule = match (policy, hash) {
             (PartitionPolicy::Zero, _) => Rule::Always(0),
-            (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(name, hash, count)),
-            (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, name.database.as_bytes())),
+            (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(target, hash, count)),
+            (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, target.database.as_bytes())),
             (_, PartitionHash::Dts | PartitionHash::Murmur2) if key.is_empty() => Rule::Always(0),
             (_, PartitionHash::Dts | PartitionHash::Murmur2) => Rule::Joined,
         };
@@ -263,7 +265,8 @@ impl Partitioner {
     }
 }
 
-/// Where a statement about a table goes: with its rows if they are all in one partition, else to partition 0.
+/// Where a statement about a table goes, by what the table is called there: with its rows if they are all in one partition, else to
+/// partition 0.
 pub fn partition_of_statement(
     policy: &PartitionPolicy,
     hash: PartitionHash,
@@ -393,7 +396,10 @@ mod tests {
 
     fn partitions(policy: PartitionPolicy, hash: PartitionHash, batch: &ChangeBatch, count: u32) -> Vec<i32> {
         let mut out = Vec::new();
-        Partitioner::new(policy, hash, batch.table(), count).unwrap().partitions(batch, &mut out).unwrap();
+        Partitioner::new(policy, hash, batch.table(), batch.table().name(), count)
+            .unwrap()
+            .partitions(batch, &mut out)
+            .unwrap();
         out
     }
 
@@ -476,10 +482,12 @@ mod tests {
             +U 1 a y",
         );
         let by_name = PartitionPolicy::Columns(vec!["name".into()]);
-        let by_name = Partitioner::new(by_name, PartitionHash::Dts, batch.table(), 4).unwrap();
+        let by_name = Partitioner::new(by_name, PartitionHash::Dts, batch.table(), batch.table().name(), 4).unwrap();
         let split = batch.clone().split_updates(by_name.key_changed());
         assert_eq!(draw(&split), "-D 1 a x\n+I 2 a x\n-D 1 a x\n+I 1 _ x\n-U 1 a x\n+U 1 a y\n");
-        let by_table = Partitioner::new(PartitionPolicy::Table, PartitionHash::Dts, batch.table(), 4).unwrap();
+        let by_table =
+            Partitioner::new(PartitionPolicy::Table, PartitionHash::Dts, batch.table(), batch.table().name(), 4)
+                .unwrap();
         let split = batch.split_updates(by_table.key_changed());
         assert_eq!(draw(&split), "-D 1 a x\n+I 2 a x\n-U 1 a x\n+U 1 _ x\n-U 1 a x\n+U 1 a y\n");
     }
@@ -498,7 +506,14 @@ mod tests {
             assert_eq!(murmur2(key.as_bytes()), hash & 0x7fff_ffff, "{key}");
         }
         let batch = named(parse("id:int name:text", "+I 1 a\n-U 1 a\n+U 1 b"), "shop", "orders");
-        let by_key = Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Murmur2, batch.table(), 7).unwrap();
+        let by_key = Partitioner::new(
+            PartitionPolicy::PrimaryKey,
+            PartitionHash::Murmur2,
+            batch.table(),
+            batch.table().name(),
+            7,
+        )
+        .unwrap();
         // Without a key in the message.
         assert_eq!(
             (by_key.hashes_keys(), partitions(PartitionPolicy::PrimaryKey, PartitionHash::Murmur2, &batch, 7)),
@@ -518,7 +533,7 @@ mod tests {
     fn a_key_is_in_one_partition_if_it_decides() {
         let table = tidegate_model::pretty::table("id:int name:text");
         let scatters = |policy, hash, key: &[usize]| {
-            let partitioner = Partitioner::new(policy, hash, &table, 3).unwrap().with_key(key.to_vec());
+            let partitioner = Partitioner::new(policy, hash, &table, table.name(), 3).unwrap().with_key(key.to_vec());
             partitioner.scatters_keys().map(str::to_owned)
         };
         let by_name = || PartitionPolicy::Columns(vec!["name".into()]);
@@ -554,18 +569,44 @@ mod tests {
         let canal = [hash("1") ^ hash("a"), hash("1") ^ hash("a"), hash("2")];
         let canal = canal.map(|values| canal_remainder(hash("shop") ^ values, 12));
         assert_eq!(partitions(PartitionPolicy::Row, PartitionHash::Canal, &batch, 12), canal);
-        let by_row = Partitioner::new(PartitionPolicy::Row, PartitionHash::Dts, batch.table(), 12).unwrap();
+        let by_row =
+            Partitioner::new(PartitionPolicy::Row, PartitionHash::Dts, batch.table(), batch.table().name(), 12)
+                .unwrap();
         assert_eq!(draw(&batch.split_updates(by_row.key_changed())), "+I 1 a\n+I 1 a\n-D 1 a\n+I 2 _\n");
+    }
+
+    #[test]
+    fn the_name_where_rows_go_is_hashed() {
+        let batch = parse("id:int name:text", "+I 7 a");
+        let partitions = |policy: &PartitionPolicy, hash, source: &str| {
+            let (batch, target) = (named(batch.clone(), source, "orders"), TableName::new("crm", "sales"));
+            let partitioner = Partitioner::new(policy.clone(), hash, batch.table(), &target, 1000).unwrap();
+            let mut out = vec![partition_of_statement(policy, hash, &target, 1000)];
+            partitioner.partitions(&batch, &mut out).unwrap();
+            out
+        };
+        for hash in [PartitionHash::Dts, PartitionHash::Canal] {
+            for policy in [PartitionPolicy::Table, PartitionPolicy::Columns(vec!["name".into()])] {
+                assert_eq!(
+                    partitions(&policy, hash, "shop_0"),
+                    partitions(&policy, hash, "shop_1"),
+                    "{policy:?} {hash:?}"
+                );
+            }
+            let of_table = partitions(&PartitionPolicy::Table, hash, "shop_0");
+            assert_eq!(of_table, [partition_of_table(&TableName::new("crm", "sales"), hash, 1000); 2]);
+        }
     }
 
     #[test]
     fn a_wrong_setting_is_refused() {
         let table = tidegate_model::pretty::table("id:int");
         let unknown = PartitionPolicy::Columns(vec!["nmae".into()]);
-        let error = Partitioner::new(unknown, PartitionHash::Canal, &table, 1).unwrap_err();
+        let error = Partitioner::new(unknown, PartitionHash::Canal, &table, table.name(), 1).unwrap_err();
         assert_eq!(error.to_string(), "table db.t has no column \"nmae\" to partition by");
         for count in [0, 1 << 31] {
-            let error = Partitioner::new(PartitionPolicy::Zero, PartitionHash::Dts, &table, count).unwrap_err();
+            let error =
+                Partitioner::new(PartitionPolicy::Zero, PartitionHash::Dts, &table, table.name(), count).unwrap_err();
             assert_eq!(error, PartitionError::Count { count });
         }
     }
@@ -657,8 +698,14 @@ mod tests {
                         ask(of_values, partitions(columns, hash, &batch, count)[0], &texts);
                         ask(of_values, partitions(PartitionPolicy::Row, hash, &batch, count)[0], &texts);
                     }
-                    let kafka =
-                        Partitioner::new(PartitionPolicy::Row, PartitionHash::Murmur2, batch.table(), count).unwrap();
+                    let kafka = Partitioner::new(
+                        PartitionPolicy::Row,
+                        PartitionHash::Murmur2,
+                        batch.table(),
+                        batch.table().name(),
+                        count,
+                    )
+                    .unwrap();
                     if batch.table().key().is_empty() {
                         let mut partition = Vec::new();
                         kafka.partitions(&batch, &mut partition).unwrap();

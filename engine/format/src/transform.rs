@@ -16,6 +16,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::columns::{ColumnList, ColumnsError};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
@@ -38,6 +39,8 @@ pub struct Transform {
 pub enum TransformError {
     #[error("table {table}, {clause}: {error}")]
     Sql { table: TableName, clause: &'static str, error: Box<SqlError> },
+    #[error(transparent)]
+    Columns(#[from] ColumnsError),
     #[error("{place}: table {table}, {clause}: {error}")]
     Row { table: TableName, clause: &'static str, place: Place, error: Box<SqlError> },
     #[error(
@@ -51,6 +54,10 @@ impl TransformError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             TransformError::Sql { .. } => None,
+            TransformError::Columns(ColumnsError::Unknown { .. }) => Some(
+                "names are those of the source; where the table has changed, a list of columns that it had before and has now goes on",
+            ),
+            TransformError::Columns(_) => None,
             TransformError::Row { .. } => Some(
                 "another expression goes on from here: TRY_CAST gives NULL where CAST fails, a wider CAST keeps results in range",
             ),
@@ -116,6 +123,13 @@ impl Transform {
     pub fn output_of(&self, column: usize) -> Option<usize> {
         let Some(projection) = &self.projection else { return Some(column) };
         projection.outputs().iter().position(|out| matches!(out.output, Output::Column(index) if index == column))
+    }
+
+    /// With these columns, in the place of a `select`.
+    pub fn with_columns(self, table: &Table, columns: &ColumnList) -> Result<Transform, TransformError> {
+        let projection = Projection::of_columns(&columns.plan(table)?, &sql_input(table));
+        let output = Arc::new(output_table(table, &projection, self.output.name().clone()));
+        Ok(Transform { projection: Some(projection), output, ..self })
     }
 
     /// The table that comes out.

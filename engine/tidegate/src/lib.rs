@@ -14,6 +14,7 @@
 pub mod checkpoint;
 pub mod pipeline;
 pub mod remembered;
+pub mod shards;
 pub mod source;
 
 pub mod cli;

@@ -15,6 +15,7 @@ use crate::pipeline::route::{
     topic_of_table,
 };
 use crate::remembered::{self, Accept, Difference};
+use crate::shards;
 use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use tidegate_format::key::key_columns;
@@ -102,17 +103,11 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
             Err(error) => found.fail("tables", &error.into()),
             Ok(()) => found.findings.extend(key_findings(task, table)),
         }
-        let name = table.name();
-        let rule = task.tables.matches(&name.database, &name.table).expect("the source has captured tables only");
-        for template in [Some(&rule.topic), task.ddl_topic.as_ref()].into_iter().flatten() {
-            match template.render(&name.database, &name.table) {
-                Ok(topic) => {
-                    topics.insert(topic);
-                }
-                Err(error) => {
-                    let error = crate::pipeline::route::RouteError::Topic { table: name.clone(), error };
-                    found.fail("tables", &error.into());
-                }
+        let row_topic = topic_of_table(task, table.name()).map(Some);
+        for topic in [row_topic, ddl_topic_of_table(task, table.name())] {
+            match topic {
+                Ok(topic) => topics.extend(topic),
+                Err(error) => found.fail("tables", &error.into()),
             }
         }
     }
@@ -125,6 +120,27 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     if let Ok(stored) = &stored {
         // What this refuses has been said above, or is about a table that is not there now.
         topics.extend(remembered::topics_in_use(stored, task, &tables).unwrap_or_default());
+    }
+    if let Ok(stored) = &stored {
+        for mismatch in shards::mismatches(task, &tables) {
+            let is_refused = shards::is_refused(&mismatch, task, stored);
+            found.findings.push(Finding {
+                severity: if is_refused { Severity::Error } else { Severity::Warning },
+                check: "tables",
+                found: format!("not of one kind: {mismatch}"),
+                expected: "the same columns and keys under one name".to_owned(),
+                hint: shards::HINT.to_owned(),
+            });
+        }
+    }
+    for shared in shards::shared_names(task, &tables) {
+        found.findings.push(Finding {
+            severity: Severity::Warning,
+            check: "tables",
+            found: format!("under one name: {shared}"),
+            expected: "a name for each".to_owned(),
+            hint: shards::meaning(task),
+        });
     }
     let sink_answers = match task::check_sink(task, &Vec::from_iter(topics)) {
         Ok(Some((brokers, problems))) => {

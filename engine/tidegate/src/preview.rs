@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    RouteError, Routed, Router, canal_options, encode_window, plan_keys, plan_transform, topic_of_table,
+    Routed, Router, canal_options, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table,
+    with_target,
 };
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -38,13 +39,13 @@ pub fn schema(task: Task) -> Result<String, Error> {
     let source = Source::open(&task, &runtime()?, None)?;
     let mut out = String::new();
     for table in source.tables() {
-        let transform = plan_transform(&task.tables, table).map_err(RouteError::from)?;
+        let transform = plan_transform(&task.tables, table)?;
         let output = transform.output();
         let names =
             |indexes: &[usize]| -> Vec<&str> { indexes.iter().map(|&i| output.columns()[i].name.as_str()).collect() };
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
         let topic = topic_of_table(&task, table.name())?;
-        out += &format!("{} -> topic {topic}, key {key}\n", table.name());
+        out += &format!("{} -> topic {topic}, key {key}\n", with_target(table.name(), output.name()));
         if let Some(keys) = plan_keys(&task, table, &transform)? {
             out += &match keys.form() {
                 KeyForm::Avro => format!("  messages have the key {}\n", keys.avro_schema()),
@@ -148,8 +149,8 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     }
     let mut out = String::new();
     for (name, shown) in &shown {
-        let topic = topic_of_table(&task, name)?;
-        out += &format!("{name} -> topic {topic}\n");
+        let (topic, target) = (topic_of_table(&task, name)?, target_of_table(&task.tables, name)?);
+        out += &format!("{} -> topic {topic}\n", with_target(name, &target));
         if shown.count == 0 {
             out +=
                 &format!("no message: none of the first {ROWS_SEARCHED} rows passes the filter, or there is no row\n");

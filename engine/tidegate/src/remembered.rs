@@ -23,10 +23,8 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{
-    AvroOptions, CanalOptions, Format, NonEmptyTopics, Profile, SourceOptions, TableRule, TableSelection, Task,
-};
-use crate::pipeline::route::{RouteError, ddl_topic_of_table, topic_of_table};
+use crate::config::{AvroOptions, CanalOptions, Format, NonEmptyTopics, Profile, SourceOptions, TableSelection, Task};
+use crate::pipeline::route::{RouteError, ddl_topic_of_table, rule_of, target_of_table, topic_of_table};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
@@ -42,10 +40,16 @@ use tidegate_sink::{TopicIdentity, TopicLook};
 pub struct RememberedTable {
     pub name: TableName,
     pub load: LoadState,
+    /// What it is called where it goes, if that is another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TableName>,
     /// `where`, as it is written.
     pub filter: Option<String>,
     /// `select`, as it is written.
     pub select: Option<Vec<String>>,
+    /// `columns`, as it could be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<String>,
     /// An entry of [`Checkpoint::topics`].
     pub topic: String,
     /// `partition`, as a task file has it.
@@ -61,16 +65,25 @@ fn no_key() -> String {
 }
 
 impl RememberedTable {
-    fn of(name: &TableName, rule: &TableRule, topic: &str, load: LoadState) -> RememberedTable {
-        RememberedTable {
+    /// As the task file has it.
+    pub fn of(task: &Task, name: &TableName, load: LoadState) -> Result<RememberedTable, RouteError> {
+        let rule = rule_of(task, name);
+        Ok(RememberedTable {
             name: name.clone(),
             load,
+            target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
             filter: rule.filter.clone(),
             select: rule.select.clone(),
-            topic: topic.to_owned(),
+            columns: rule.columns.as_ref().map(ToString::to_string),
+            topic: topic_of_table(task, name)?,
             partition: policy_text(&rule.partition),
             key: key_text(rule.key.as_ref()),
-        }
+        })
+    }
+
+    /// What the table is called where it goes.
+    pub fn target(&self) -> &TableName {
+        self.target.as_ref().unwrap_or(&self.name)
     }
 }
 
@@ -142,7 +155,9 @@ impl RememberedTask {
 pub enum Accept {
     /// Another `where`: it counts for changes from now on, and no row is sent or taken back because of it.
     Filter,
-    /// Another `select`: rows that were sent keep their columns until they change.
+    /// Another name of a table where it goes: rows that were sent keep the old one.
+    As,
+    /// Another `select` or `columns`: rows that were sent keep their columns until they change.
     Select,
     /// Another `format`, or options of it that change messages.
     Format,
@@ -376,14 +391,22 @@ const KEYS_MOVE: &str =
 
 fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Result<(), RouteError> {
     let name = &was.name;
-    let Some(rule) = task.tables.matches(&name.database, &name.table) else {
+    if !is_selected(task, name) {
         let means = "its rows stay with the consumers as they are; if it is taken up again, it counts as added";
         found.add_named(Some(Accept::Tables), "table ", name, "is no longer selected", means);
         return Ok(());
-    };
-    let is = RememberedTable::of(name, rule, &topic_of_table(task, name)?, was.load);
+    }
+    let is = RememberedTable::of(task, name, was.load)?;
     let list = |items: &Option<Vec<String>>| items.as_ref().map(|items| format!("[{}]", items.join(", ")));
+    const OLD_COLUMNS: &str = "rows that were sent keep the old columns until they change";
     let options = [
+        (
+            Accept::As,
+            "name of ",
+            (Some(was.target().to_string()), Some(is.target().to_string())),
+            "rows that were sent keep the old name, and consumers take changes under the new one for rows of another table, which \
+             they never had",
+        ),
         (
             Accept::Filter,
             "where of ",
@@ -391,12 +414,8 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
             "rows that pass only now are not sent until they change, and then as an update of a row that nobody has; \
              rows that pass no longer stay with the consumers, who hear neither of their changes nor of their deletion",
         ),
-        (
-            Accept::Select,
-            "select of ",
-            (list(&was.select), list(&is.select)),
-            "rows that were sent keep the old columns until they change",
-        ),
+        (Accept::Select, "select of ", (list(&was.select), list(&is.select)), OLD_COLUMNS),
+        (Accept::Select, "columns of ", (was.columns.clone(), is.columns.clone()), OLD_COLUMNS),
         (
             Accept::Topic,
             "topic of ",
@@ -566,9 +585,8 @@ pub fn take_up_all(
     let left_out: BTreeSet<String> = left_out.map(|table| table.topic.clone()).collect();
     checkpoint.tables.retain(|name, _| is_selected(task, name));
     for name in tables.iter().map(|table| table.name()) {
-        let rule = task.tables.matches(&name.database, &name.table).expect("a source has captured tables only");
         let load = load(checkpoint, name);
-        checkpoint.take_up(name, rule, &topic_of_table(task, name)?, load);
+        checkpoint.take_up(RememberedTable::of(task, name, load)?);
     }
     let without_memory = begun && checkpoint.remembered.is_none();
     // A topic that is missing is made again. One of a table that was dropped may be needed again: that this task has written to it
@@ -609,10 +627,10 @@ impl Checkpoint {
         self.tables.get(name)
     }
 
-    /// Remembers how a table's rows leave from now on; `load` is for one that was not known.
-    pub fn take_up(&mut self, name: &TableName, rule: &TableRule, topic: &str, load: LoadState) {
-        let load = self.tables.get(name).map_or(load, |table| table.load);
-        self.tables.insert(name.clone(), RememberedTable::of(name, rule, topic, load));
+    /// Remembers how a table's rows leave from now on; its `load` is for one that was not known.
+    pub fn take_up(&mut self, table: RememberedTable) {
+        let load = self.tables.get(&table.name).map_or(table.load, |known| known.load);
+        self.tables.insert(table.name.clone(), RememberedTable { load, ..table });
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
@@ -859,6 +877,40 @@ format: {dts_avro: {enum: index}}";
         )
         .unwrap();
         assert_eq!(table.key, "none");
+    }
+
+    /// A name is compared as it comes out, however the task file makes it.
+    #[test]
+    fn names_where_tables_go_are_compared() {
+        let named = task("tables: [{table: 'shop.*', as: 'crm.{table}', columns: ['!x']}]");
+        let stored = checkpoint(&named, &["a", "b"]);
+        let same = "tables: [{table: shop.a, as: crm.a, columns: ['!x']}, {table: shop.b, as: crm.b, columns: ['!x']}]";
+        assert_eq!(differences(&stored, &task(same), &["a", "b"], Some(WRITTEN)), [""; 0]);
+        let sink = "sink: {kafka: b, topic: 'crm.{table}', non_empty_topics: accept}";
+        for (text, expected) in [
+            (
+                "tables: [{table: 'shop.*', columns: ['!x']}]",
+                &["as: name of shop.a was crm.a, is shop.a", "as: name of shop.b was crm.b, is shop.b"][..],
+            ),
+            (
+                "tables: [{table: 'shop.*', as: 'crm.{table}', columns: ['!x', '!y']}]",
+                &["select: columns of shop.a, shop.b was [!x], is [!x, !y]"],
+            ),
+        ] {
+            let found = differences(&stored, &task(&format!("{text}\n{sink}")), &["a", "b"], Some(WRITTEN));
+            assert_eq!(found, expected, "{text}");
+        }
+        // What an earlier version has left had the source's names.
+        let mut old = checkpoint(&task(TABLES), &["a", "b"]);
+        let json = serde_json::to_value(old.remembered_table(&TableName::new("shop", "a"))).unwrap();
+        assert!(json.get("target").is_none() && json.get("columns").is_none(), "{json}");
+        // Once accepted, the new one is what counts.
+        let is = task(&format!("tables: [{{table: 'shop.*', as: 'crm.{{table}}'}}]\n{sink}"));
+        let tables = [table("a"), table("b")];
+        let topics = topics(&old, &is, &tables, Some(WRITTEN));
+        take_up_all(&mut old, &is, &tables, &topics).unwrap();
+        topics.keys().for_each(|topic| old.topic_spread(topic, 3, Some((7, 1))));
+        assert_eq!(differences(&old, &is, &["a", "b"], Some(WRITTEN)), [""; 0]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::config::Task;
 use crate::error::Error;
-use crate::pipeline::route::RouteError;
+use crate::pipeline::route::{RouteError, target_of_table, with_target};
 use crate::source::{Source, SourceError};
 use crate::task::runtime;
 use tidegate_format::transform::Transform;
@@ -35,10 +35,16 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
     // Kept: the server is asked through it.
     let runtime = runtime()?;
     let source = Source::open(&task, &runtime, None)?;
-    let table = selected(&source, name)?;
+    let table = selected(&source, &task, name)?;
+    let target = target_of_table(&task.tables, table.name())?;
     let select = [format!("{expression} AS {COLUMN}")];
     let transform = Transform::compile(&table, None, Some(&select), table.name().clone()).map_err(RouteError::from)?;
-    let mut out = format!("{}: {} is {}\n", table.name(), expression.trim(), transform.output().columns()[0].type_text);
+    let mut out = format!(
+        "{}: {} is {}\n",
+        with_target(table.name(), &target),
+        expression.trim(),
+        transform.output().columns()[0].type_text
+    );
     let Some(batch) = first_rows(&source, &task, &table, rows)? else {
         return Ok(out + "  there is no row\n");
     };
@@ -70,10 +76,19 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
     Ok(out)
 }
 
-fn selected(source: &Source, name: &str) -> Result<Arc<Table>, Error> {
-    let found = source.tables().iter().find(|table| table.name().to_string() == name);
-    let table = found.ok_or_else(|| SourceError::NotSelected { name: name.to_owned() })?;
-    Ok(table.clone())
+/// By its name in the source, or else by what it is called where it goes, if that is the name of no other.
+fn selected(source: &Source, task: &Task, name: &str) -> Result<Arc<Table>, Error> {
+    let tables = source.tables();
+    if let Some(table) = tables.iter().find(|table| table.name().to_string() == name) {
+        return Ok(table.clone());
+    }
+    let goes_as = |table: &&Arc<Table>| {
+        target_of_table(&task.tables, table.name()).is_ok_and(|target| target.to_string() == name)
+    };
+    match tables.iter().filter(goes_as).collect::<Vec<_>>()[..] {
+        [table] => Ok(table.clone()),
+        _ => Err(SourceError::NotSelected { name: name.to_owned() }.into()),
+    }
 }
 
 fn first_rows(

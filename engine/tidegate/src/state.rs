@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::Task;
 use crate::demo::grouped;
+use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
 use tidegate_model::TableName;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};
@@ -122,5 +123,5 @@ fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [
         Some(topic) if topic.partitions > 0 => format!("{} ({} partitions)", table.topic, topic.partitions),
         _ => table.topic.clone(),
     };
-    [name.to_string(), load.to_owned(), done, rows, topic]
+    [with_target(name, table.target()), load.to_owned(), done, rows, topic]
 }

@@ -9,9 +9,10 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
 use crate::config::{self, SinkOptions, Task};
 use crate::display::{Display, Screen};
 use crate::error::Error;
-use crate::pipeline::route::{self, Router};
+use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::remembered::{self, Accept, Topics};
+use crate::shards;
 use crate::source::{Context, Source};
 use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
@@ -214,8 +215,14 @@ fn compare_and_plan(
     if checkpoint.has_begun() && checkpoint.remembered.is_none() {
         info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
     }
-    remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
     tables.iter().try_for_each(|table| route::check_table(task, table))?;
+    shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
+    if !checkpoint.has_begun() {
+        for shared in shards::shared_names(task, tables) {
+            warn!("{shared}: {}", shards::meaning(task));
+        }
+    }
+    remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
     let names = tables.iter().map(|table| route::topic_of_table(task, table.name()));
     let names = names.collect::<Result<BTreeSet<String>, _>>()?;
     if let Some(policy) = created_compacted(task) {

@@ -93,7 +93,8 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         names.as_array().into_iter().flatten().map(|name| name.as_str().expect("a name").to_owned()).collect()
     });
     let name = text(field("objectName"));
-    let table = name.rsplit('.').next().expect("a split has a last part").replace("\\u002E", ".");
+    let (database, table) = name.split_once('.').expect("database and table");
+    let [database, table] = [database, table].map(|part| part.replace("\\u002E", "."));
     let numbers = |write: &dyn Fn(i32) -> String| {
         Pairs(columns.iter().map(|(name, number)| (name.clone(), write(*number))).collect())
     };
@@ -101,6 +102,7 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         partition,
         offset,
         kind,
+        database,
         table,
         data,
         old,

@@ -84,8 +84,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Envelope {
     data: Option<Vec<Row>>,
-    #[serde(rename = "database")]
-    _database: String,
+    database: String,
     es: u64,
     #[serde(rename = "gtid")]
     _gtid: String,
@@ -122,6 +121,7 @@ pub(crate) struct Message {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) kind: Kind,
+    pub(crate) database: String,
     pub(crate) table: String,
     pub(crate) data: Row,
     pub(crate) old: Option<Row>,
@@ -154,6 +154,7 @@ impl Message {
             partition,
             offset,
             kind,
+            database: String::new(),
             table,
             data: Pairs(Vec::new()),
             old: None,
@@ -169,7 +170,8 @@ impl Message {
             return avro::parse(value, partition, offset);
         }
         let envelope: Envelope = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-        let Envelope { data, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } = envelope;
+        let Envelope { data, database, es, is_ddl, mysql_type, old, pk_names, sql, sql_type, table, ts, kind, .. } =
+            envelope;
         if is_ddl {
             let rows = (&data, &old, &mysql_type, &sql_type, &pk_names);
             if !matches!(rows, (None, None, None, None, None)) {
@@ -177,6 +179,7 @@ impl Message {
             }
             return Ok(Message {
                 statement: Some((kind, sql)),
+                database,
                 ..Message::without_row(Kind::Statement, table, partition, offset)
             });
         }
@@ -202,6 +205,7 @@ impl Message {
             partition,
             offset,
             kind,
+            database,
             table,
             data: data.and_then(one).ok_or("data is not one row")?,
             old: match old {

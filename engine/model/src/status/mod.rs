@@ -52,6 +52,8 @@ pub const STATE: &str = "state";
 #[derive(Clone, Debug)]
 pub struct TableProgress {
     pub table: TableName,
+    /// What it is called where it goes.
+    pub target: TableName,
     /// Rows that the server's statistics expect: may be off by half.
     pub estimated_rows: u64,
     pub rows: u64,

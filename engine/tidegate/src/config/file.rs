@@ -12,6 +12,7 @@ use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile};
 use super::yaml::Node;
+use tidegate_format::columns::ColumnList;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
@@ -63,8 +64,10 @@ pub(super) struct MysqlTlsFile {
 
 pub(super) struct TableFile {
     pub(super) table: Field<TableText>,
+    pub(super) target: Field<String>,
     pub(super) filter: Field<String>,
     pub(super) select: Field<Listed<String>>,
+    pub(super) columns: Field<ColumnList>,
     pub(super) topic: Field<String>,
     pub(super) key: Field<Option<KeyPolicy>>,
     pub(super) partition: Field<PartitionPolicy>,
@@ -234,8 +237,10 @@ fn table(value: Value<'_>) -> Option<TableFile> {
         let name = table_text(value)?;
         return Some(TableFile {
             table: Field::Given(name, place.clone()),
+            target: Field::Absent(place.clone()),
             filter: Field::Absent(place.clone()),
             select: Field::Absent(place.clone()),
+            columns: Field::Absent(place.clone()),
             topic: Field::Absent(place.clone()),
             key: Field::Absent(place.clone()),
             partition: Field::Absent(place.clone()),
@@ -244,8 +249,10 @@ fn table(value: Value<'_>) -> Option<TableFile> {
     }
     value.section(|s| TableFile {
         table: s.field("table", table_text),
+        target: s.field("as", Value::text),
         filter: s.field("where", Value::text),
         select: s.field("select", |v| v.list(select_item)),
+        columns: s.field("columns", column_list),
         topic: s.field("topic", Value::text),
         key: s.field("key", key),
         partition: s.field("partition", partition),
@@ -279,6 +286,26 @@ fn select_item(value: Value<'_>) -> Option<String> {
         return value.refuse("must be a whole column or expression, put one that holds a comma between double quotes");
     }
     value.text()
+}
+
+/// Each item is read alone, so that all that is wrong is told with its place.
+fn column_list(value: Value<'_>) -> Option<ColumnList> {
+    let (place, report) = value.place_and_report();
+    let mut columns = ColumnList::default();
+    value.list(|v| {
+        let text = v.scalar().unwrap_or_default();
+        match columns.add(text) {
+            Ok(()) => v.text().map(drop),
+            Err(constraint) => v.refuse(constraint),
+        }
+    })?;
+    match columns.check() {
+        Ok(()) => Some(columns),
+        Err(constraint) => {
+            report.add(&place, constraint);
+            None
+        }
+    }
 }
 
 fn sink(s: &Section<'_>) -> SinkFile {

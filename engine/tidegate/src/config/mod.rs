@@ -17,6 +17,7 @@ mod reader;
 mod secret;
 mod tables;
 mod task;
+mod template;
 mod yaml;
 
 #[cfg(test)]
@@ -26,13 +27,13 @@ use std::path::{Path, PathBuf};
 
 pub use reader::Problem;
 pub use secret::{Secret, SecretError};
-pub use tables::{TableRule, TableSelection};
+pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
     Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
     NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions, Task,
-    TopicNameError, TopicTemplate,
 };
+pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;
 
 /// Every option with its default and meaning, for `tidegate` to print.

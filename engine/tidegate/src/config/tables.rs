@@ -11,14 +11,20 @@
 //! ([`TableSelection::fold_names`]).
 //!
 //! The server's own databases hold no user data, so a pattern selects their tables only if it names the database.
+//!
+//! What stars and groups of a pattern stand for can be used in the names that its entry gives ([`template`](super::template)). A star
+//! takes as little as it can, the last one the rest: in `shop_a_b`, the stars of `*_*` are `shop` and `a_b`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::iter::Peekable;
+use std::str::Chars;
 use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
-use super::task::TopicTemplate;
+use super::template::{CaptureNames, Captures, NameError, NameTemplate, TopicTemplate};
 use super::yaml::Location;
+use tidegate_format::columns::ColumnList;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::names::fold;
@@ -30,11 +36,15 @@ pub struct TableRule {
     pub name: String,
     /// Where the entry stands in the task file, for messages about its SQL and columns.
     pub at: Location,
+    /// `as`: what the tables are called where they go. Default: as in the source.
+    pub target: Option<NameTemplate>,
     /// `where`: a DataFusion expression on the source columns; only rows for which it is true leave. Default: all rows.
     pub filter: Option<String>,
     /// `select`: columns and expressions (`upper(city) AS city`) that leave, in this order. Default: all columns, also
     /// those which are added while the task runs.
     pub select: Option<Vec<String>>,
+    /// `columns`: the same by names alone, without expressions. Not beside `select`.
+    pub columns: Option<ColumnList>,
     /// `topic`: where the table's messages go. Default: `sink.topic`.
     pub topic: TopicTemplate,
     /// `key`: the key of its messages; none for messages without. Default: `sink.key`.
@@ -45,6 +55,29 @@ pub struct TableRule {
     /// without them such a table is read as one stream. Default: none, because a guess could order by a column without
     /// an index.
     pub chunk_by: Vec<String>,
+}
+
+/// A selected table, and what its rule makes of its name.
+#[derive(Debug)]
+pub struct Selected<'a> {
+    pub rule: &'a TableRule,
+    source: tidegate_model::TableName,
+    captures: Captures,
+}
+
+impl Selected<'_> {
+    /// What the table is called where it goes.
+    pub fn target(&self) -> Result<tidegate_model::TableName, NameError> {
+        match &self.rule.target {
+            Some(template) => template.render(&self.source, &self.captures),
+            None => Ok(self.source.clone()),
+        }
+    }
+
+    /// Where its rows go.
+    pub fn topic(&self) -> Result<String, NameError> {
+        self.rule.topic.render_with(&self.target()?, &self.captures)
+    }
 }
 
 /// All of `tables`: from a table's name to its rule; `()` where only names are known.
@@ -119,21 +152,31 @@ impl<Rule> TableSelection<Rule> {
     /// The rule for a table, or `None` if it is not selected. Costs a walk over the patterns: ask once per table, not
     /// per event.
     pub fn matches(&self, database: &str, table: &str) -> Option<&Rule> {
-        if let Some(rule) = self.exact.get(database).and_then(|tables| tables.get(table)) {
-            return Some(rule);
+        self.find(database, table).map(|(rule, _)| rule)
+    }
+
+    /// The rule, and what its pattern captures, if it has one.
+    fn find(&self, database: &str, table: &str) -> Option<(&Rule, Captures)> {
+        let exact = |database: &str, table: &str| {
+            let rule = self.exact.get(database).and_then(|tables| tables.get(table));
+            rule.map(|rule| (rule, Captures::new()))
+        };
+        if let Some(found) = exact(database, table) {
+            return Some(found);
         }
-        let Some(exact) = self.folded.get() else { return self.matching_pattern(database, table, false) };
+        let Some(folded) = self.folded.get() else { return self.matching_pattern(database, table, false) };
         let name = TableName { database: database.to_owned(), table: table.to_owned() }.folded();
-        if let Some(TableName { database, table }) = exact.get(&name) {
-            return self.exact.get(database).and_then(|tables| tables.get(table));
+        if let Some(TableName { database, table }) = folded.get(&name) {
+            return exact(database, table);
         }
         self.matching_pattern(&name.database, &name.table, true)
     }
 
-    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<&Rule> {
-        let (_, rule) = self.patterns.iter().find(|(pattern, _)| pattern.matches(database, table, folded))?;
-        let excluded = self.excludes.iter().any(|pattern| pattern.matches(database, table, folded));
-        (!excluded).then_some(rule)
+    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<(&Rule, Captures)> {
+        let mut matching = self.patterns.iter();
+        let found = matching.find_map(|(pattern, rule)| Some((rule, pattern.captures(database, table, folded)?)))?;
+        let excluded = self.excludes.iter().any(|pattern| pattern.captures(database, table, folded).is_some());
+        (!excluded).then_some(found)
     }
 
     /// The databases that can hold selected tables, if all entries name theirs: so the catalogue of a server with many
@@ -162,6 +205,19 @@ impl<Rule> TableSelection<Rule> {
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         let exact = self.exact.values().flat_map(HashMap::values);
         exact.chain(self.patterns.iter().map(|(_, rule)| rule))
+    }
+}
+
+impl TableSelection {
+    /// Whether any entry has `as`.
+    pub fn gives_names(&self) -> bool {
+        self.rules().any(|rule| rule.target.is_some())
+    }
+
+    /// As [`TableSelection::matches`], with what the rule makes of the table's name.
+    pub fn selected(&self, name: &tidegate_model::TableName) -> Option<Selected<'_>> {
+        let (rule, captures) = self.find(&name.database, &name.table)?;
+        Some(Selected { rule, source: name.clone(), captures })
     }
 }
 
@@ -242,17 +298,7 @@ fn parse_names(text: &str) -> Result<Tables, String> {
         match c {
             '.' => parts.push(Starred::literal(String::new())),
             '*' => part.literals.push(String::new()),
-            '`' => loop {
-                match chars.next() {
-                    Some('`') if chars.peek() == Some(&'`') => {
-                        chars.next();
-                        part.push('`');
-                    }
-                    Some('`') => break,
-                    Some(c) => part.push(c),
-                    None => return Err("a back-tick must have its counterpart".into()),
-                }
-            },
+            '`' => read_quoted(&mut chars)?.chars().for_each(|c| part.push(c)),
             c if c.is_alphanumeric() || matches!(c, '_' | '$' | '-') => part.push(c),
             c => return Err(format!("{SHAPE}, a name that holds {c:?} goes between back-ticks")),
         }
@@ -274,7 +320,32 @@ fn parse_names(text: &str) -> Result<Tables, String> {
     })
 }
 
+/// Reads on behind a back-tick, up to its counterpart; two of them in a row are one.
+pub(super) fn read_quoted(chars: &mut Peekable<Chars<'_>>) -> Result<String, &'static str> {
+    let mut name = String::new();
+    loop {
+        match chars.next() {
+            Some('`') if chars.peek() == Some(&'`') => name.extend(chars.next()),
+            Some('`') => return Ok(name),
+            Some(c) => name.push(c),
+            None => return Err("a back-tick must have its counterpart"),
+        }
+    }
+}
+
 impl Tables {
+    /// What can be captured of a name.
+    pub(super) fn captures(&self) -> CaptureNames {
+        match self {
+            Tables::Exact(_) => CaptureNames::new(),
+            Tables::Pattern(TablePattern::Stars { database, table }) => vec![None; database.stars() + table.stars()],
+            // The first is the whole name.
+            Tables::Pattern(TablePattern::Regex(regex, _)) => {
+                regex.capture_names().skip(1).map(|name| name.map(str::to_owned)).collect()
+            }
+        }
+    }
+
     pub(super) fn into_pattern(self) -> TablePattern {
         match self {
             Tables::Pattern(pattern) => pattern,
@@ -286,19 +357,24 @@ impl Tables {
 }
 
 impl TablePattern {
-    /// With `folded`, the name is a folded one.
-    fn matches(&self, database: &str, table: &str, folded: bool) -> bool {
+    /// What stars and groups stand for, if the name matches. With `folded`, it is a folded one.
+    fn captures(&self, database: &str, table: &str, folded: bool) -> Option<Captures> {
         const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
         if self.database().is_none() && SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(database)) {
-            return false;
+            return None;
         }
         match self {
             TablePattern::Stars { database: databases, table: tables } => {
-                databases.matches(database, folded) && tables.matches(table, folded)
+                let mut captures = databases.captures(database, folded)?;
+                captures.extend(tables.captures(table, folded)?);
+                Some(captures)
             }
             TablePattern::Regex(exact, ignoring_case) => {
                 let regex = if folded { ignoring_case } else { exact };
-                regex.is_match(&format!("{database}.{table}"))
+                let name = format!("{database}.{table}");
+                let found = regex.captures(&name)?;
+                let text = |group: Option<regex::Match<'_>>| group.map_or("", |group| group.as_str()).to_owned();
+                Some(found.iter().skip(1).map(text).collect())
             }
         }
     }
@@ -337,20 +413,29 @@ impl Starred {
         }
     }
 
+    fn stars(&self) -> usize {
+        self.literals.len() - 1
+    }
+
+    /// What the stars stand for, if the name matches.
+    ///
     /// Taking the first place for each inner literal is enough: a later one leaves less for the others.
-    fn matches(&self, name: &str, folded: bool) -> bool {
+    fn captures(&self, name: &str, folded: bool) -> Option<Captures> {
         if folded {
             let literals = self.literals.iter().map(|literal| fold(literal)).collect();
-            return Starred { literals }.matches(name, false);
+            return Starred { literals }.captures(name, false);
         }
         let [first, inner @ .., last] = self.literals.as_slice() else {
-            return self.literals[0] == name;
+            return (self.literals[0] == name).then(Captures::new);
         };
-        let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
+        let mut captures = Captures::with_capacity(self.stars());
+        let mut rest = name.strip_prefix(first.as_str())?;
         for literal in inner {
-            let Some(at) = rest.find(literal.as_str()) else { return false };
-            rest = &rest[at + literal.len()..];
+            let (star, behind) = rest.split_once(literal.as_str())?;
+            captures.push(star.to_owned());
+            rest = behind;
         }
-        rest.ends_with(last.as_str())
+        captures.push(rest.strip_suffix(last.as_str())?.to_owned());
+        Some(captures)
     }
 }

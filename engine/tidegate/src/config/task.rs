@@ -18,6 +18,7 @@ use super::file::{
 use super::reader::{Field, Place, Report};
 use super::secret::Secret;
 use super::tables::{TableName, TablePattern, TableRule, TableSelection, Tables};
+use super::template::{CaptureNames, NameTemplate, TopicTemplate};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
@@ -200,92 +201,6 @@ pub struct CreateTopics {
     pub replication: Option<u16>,
     /// `config`: settings of the topic, such as `retention.ms`. Default none.
     pub config: BTreeMap<String, String>,
-}
-
-/// `topic`: text with `{database}`, `{table}` and `{task}` in it. Default `{database}.{table}`, which is never
-/// ambiguous for names without dots and groups by database when sorted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicTemplate(Vec<TopicPart>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum TopicPart {
-    Literal(String),
-    Database,
-    Table,
-}
-
-/// Why a table's topic name cannot be one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TopicNameError {
-    #[error("topic name {0:?} holds {1:?}, Kafka allows letters, digits, dot, underscore and hyphen")]
-    Character(String, char),
-    #[error("topic name {0:?} has {len} characters, Kafka allows 249", len = .0.len())]
-    Length(String),
-    #[error("topic name {0:?} is not possible in Kafka")]
-    Dots(String),
-}
-
-const TOPIC: &str = "{database}.{table}";
-
-impl TopicTemplate {
-    /// An error is the constraint that is broken.
-    fn parse(text: &str, task: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (literal, tail) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
-            if let Some(c) = literal.chars().find(|c| !allowed_in_topic(*c)) {
-                return Err(format!("must not hold {c:?}, Kafka allows letters, digits, dot, underscore and hyphen"));
-            }
-            if !literal.is_empty() {
-                parts.push(TopicPart::Literal(literal.to_owned()));
-            }
-            let Some(tail) = tail.strip_prefix('{') else { break };
-            let (name, tail) = tail.split_once('}').ok_or("must have a } for each {")?;
-            parts.push(match name {
-                "database" => TopicPart::Database,
-                "table" => TopicPart::Table,
-                "task" => TopicPart::Literal(task.to_owned()),
-                _ => return Err("must name no other places than {database}, {table} and {task}".into()),
-            });
-            rest = tail;
-        }
-        Ok(TopicTemplate(parts))
-    }
-
-    /// The topic, if it is the same for all tables.
-    pub fn constant(&self) -> Option<String> {
-        let literal = |part: &TopicPart| match part {
-            TopicPart::Literal(text) => Some(text.clone()),
-            TopicPart::Database | TopicPart::Table => None,
-        };
-        self.0.iter().map(literal).collect()
-    }
-
-    /// The topic of one table.
-    pub fn render(&self, database: &str, table: &str) -> Result<String, TopicNameError> {
-        let name: String = self
-            .0
-            .iter()
-            .map(|part| match part {
-                TopicPart::Literal(text) => text.as_str(),
-                TopicPart::Database => database,
-                TopicPart::Table => table,
-            })
-            .collect();
-        if let Some(c) = name.chars().find(|c| !allowed_in_topic(*c)) {
-            return Err(TopicNameError::Character(name, c));
-        }
-        match name.as_str() {
-            "" | "." | ".." => Err(TopicNameError::Dots(name)),
-            _ if name.len() > 249 => Err(TopicNameError::Length(name)),
-            _ => Ok(name),
-        }
-    }
-}
-
-fn allowed_in_topic(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 /// `sink.non_empty_topics`: what becomes of a start without a state, or with a new table, if the topics hold messages
@@ -683,11 +598,13 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
     let create_topics = create_topics_options(create_topics);
     let options = librdkafka_options(options, report);
     let topic = match topic {
-        Field::Absent(_) => Some(TopicTemplate::parse(TOPIC, task).expect("a constant")),
-        field => topic_template(field, task, report),
+        Field::Absent(_) => {
+            Some(TopicTemplate::parse(TopicTemplate::DEFAULT, task, &CaptureNames::new()).expect("a constant"))
+        }
+        field => topic_template(field, task, &CaptureNames::new(), report),
     };
     let ddl_place = ddl_topic.as_given().map(|(_, place)| place.clone());
-    let ddl_topic = topic_template(ddl_topic, task, report).zip(ddl_place);
+    let ddl_topic = topic_template(ddl_topic, task, &CaptureNames::new(), report).zip(ddl_place);
 
     let options = if let Some(brokers) = kafka.given() {
         SinkOptions::Kafka(KafkaOptions { brokers, sasl, tls, create_topics, options })
@@ -829,15 +746,14 @@ fn librdkafka_options(field: Field<Named<String>>, report: &Report) -> BTreeMap<
     options
 }
 
-fn topic_template(field: Field<String>, task: &str, report: &Report) -> Option<TopicTemplate> {
+fn topic_template(field: Field<String>, task: &str, captures: &CaptureNames, report: &Report) -> Option<TopicTemplate> {
+    parsed(field, report, |text| TopicTemplate::parse(text, task, captures))
+}
+
+/// What a text means; a constraint that it breaks is reported.
+fn parsed<T>(field: Field<String>, report: &Report, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
     let Field::Given(text, place) = field else { return None };
-    match TopicTemplate::parse(&text, task) {
-        Ok(template) => Some(template),
-        Err(constraint) => {
-            report.add_value(&place, &text, constraint);
-            None
-        }
-    }
+    parse(&text).map_err(|constraint| report.add_value(&place, &text, constraint)).ok()
 }
 
 /// `None` if an entry was refused, or if the sink, whose topic, key and partition are the defaults, was.
@@ -858,7 +774,7 @@ fn table_selection(
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
-        let TableFile { table, filter, select, topic, key, partition, chunk_by } = entry;
+        let TableFile { table, target, filter, select, columns, topic, key, partition, chunk_by } = entry;
         let table_place = table.as_given().map(|(_, place)| place.clone());
         let (Some(name), Some(table_place)) = (table.required(report, "an entry must name its tables"), table_place)
         else {
@@ -880,8 +796,10 @@ fn table_selection(
         }
         if name.matcher.exclude {
             const WHY: &str = "has no meaning for tables that are excluded";
+            target.refuse(report, WHY);
             filter.refuse(report, WHY);
             select.refuse(report, WHY);
+            columns.refuse(report, WHY);
             topic.refuse(report, WHY);
             key.refuse(report, WHY);
             partition.refuse(report, WHY);
@@ -893,9 +811,14 @@ fn table_selection(
         if matches!(source, Some(SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_))) {
             chunk_by.refuse(report, "has no meaning without source.mysql, nothing else is cut into chunks");
         }
+        if !select.is_absent() {
+            columns.refuse(report, "has no meaning beside `select`, which says all columns");
+        }
+        let captures = name.matcher.tables.captures();
+        let target = parsed(target, report, |text| NameTemplate::parse(text, task, &captures));
         let topic = match topic {
             Field::Absent(_) => sink.map(|sink| sink.topic.clone()),
-            field => topic_template(field, task, report),
+            field => topic_template(field, task, &captures, report),
         };
         let partition = partition.given().or_else(|| sink.map(|sink| sink.partition.clone()));
         let key = key.given().unwrap_or_else(|| sink.and_then(|sink| sink.key.clone()));
@@ -903,7 +826,9 @@ fn table_selection(
         let rule = TableRule {
             name: name.text,
             at: place.at,
+            target,
             filter: filter.given(),
+            columns: columns.given(),
             select: select.given().map(|items| items.into_iter().map(|(item, _)| item).collect()),
             topic,
             key,

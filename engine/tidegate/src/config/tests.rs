@@ -3,6 +3,7 @@
 use tidegate_format::headers::Header;
 use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_model::TableName;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::SaslMechanism;
@@ -79,7 +80,7 @@ format: canal_json",
     assert_eq!(task.memory_bytes, 512 * 1024 * 1024);
     assert!(task.full_load.is_some() && task.incremental.is_some());
     let rule = task.tables.matches("shop", "orders").unwrap();
-    assert_eq!(rule.topic.render("shop", "orders").unwrap(), "shop.orders");
+    assert_eq!(rule.topic.render(&TableName::new("shop", "orders")).unwrap(), "shop.orders");
     assert_eq!(rule.partition, PartitionPolicy::PrimaryKey);
     let source = mysql(task);
     assert_eq!((source.user.as_str(), source.host.as_str(), source.port), ("tide", "db.internal", 3306));
@@ -119,7 +120,7 @@ state: state/shop
     let customers = task.tables.matches("shop", "customers").unwrap();
     assert_eq!(customers.filter.as_deref(), Some("country IN ('DE', 'AT') AND deleted_at IS NULL"));
     assert_eq!(customers.select.as_deref().unwrap(), ["id", "name", "upper(city) AS city"]);
-    assert_eq!(customers.topic.render("shop", "customers").unwrap(), "crm.customers");
+    assert_eq!(customers.topic.constant().as_deref(), Some("crm.customers"));
     assert_eq!(customers.at, Location { line: 9, column: 5 });
     let tls = mysql(task.clone()).tls;
     assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some(PathBuf::from("ca.pem"))));
@@ -739,8 +740,8 @@ t.yaml:1:80: sink.security.tls.verify = yes: must be true or false
 fn topics_are_templates() {
     let render = |template: &str, database: &str, table: &str| {
         let task = accepted(&with(&format!("sink: {{kafka: b1, topic: '{template}'}}\ntables: ['*.*']\n")));
-        let rule = task.tables.matches(database, table).unwrap();
-        rule.topic.render(database, table).map_err(|error| error.to_string())
+        let selected = task.tables.selected(&TableName::new(database, table)).unwrap();
+        selected.topic().map_err(|error| error.to_string())
     };
     assert_eq!(render("{task}.{database}-{table}_x", "crm", "t").unwrap(), "shop.crm-t_x");
     assert_eq!(render("all", "crm", "t").unwrap(), "all");
@@ -763,6 +764,130 @@ t.yaml:1:26: sink.topic = crm/{table}: must not hold '/', Kafka allows letters, 
 t.yaml:2:30: tables[0].topic = {schema}: must name no other places than {database}, {table} and {task}
 t.yaml:2:63: tables[1].topic = a{b: must have a } for each {
 ",
+    );
+}
+
+/// `crm.orders in topic`, of a task with these entries.
+#[track_caller]
+fn sent_as(entries: &str, database: &str, table: &str) -> String {
+    let tables = accepted(&with(&format!("tables: {entries}\n"))).tables;
+    let selected = tables.selected(&TableName::new(database, table)).unwrap();
+    match (selected.target(), selected.topic()) {
+        (Ok(target), Ok(topic)) => format!("{target} in {topic}"),
+        (Ok(target), Err(error)) => format!("{target}: {error}"),
+        (Err(error), _) => error.to_string(),
+    }
+}
+
+#[test]
+fn tables_get_other_names() {
+    for (entries, database, table, expected) in [
+        ("[shop.orders]", "shop", "orders", "shop.orders in shop.orders"),
+        ("[{table: shop.orders, as: crm.sales}]", "shop", "orders", "crm.sales in crm.sales"),
+        ("[{table: shop.orders, as: '{database}.sales'}]", "shop", "orders", "shop.sales in shop.sales"),
+        ("[{table: 'shop.*', as: 'crm.{table}'}]", "shop", "orders", "crm.orders in crm.orders"),
+        ("[{table: '*.*', as: 'crm.{database}_{table}_{task}'}]", "a", "b", "crm.a_b_shop in crm.a_b_shop"),
+        // What a pattern captures, by number and by name.
+        (r"[{table: '/shop_(\d+)\.(.*)/', as: 'shop.{2}'}]", "shop_07", "orders", "shop.orders in shop.orders"),
+        (r"[{table: '/(?<at>\w+)\.u/', as: crm.u, topic: 'u.{at}'}]", "eu", "u", "crm.u in u.eu"),
+        (r"[{table: '/(?<at>\w+)\.u/', as: 'crm.{1}'}]", "eu", "u", "crm.eu in crm.eu"),
+        // Topics have the new name, and may have the old one by its captures.
+        ("[{table: 'shop_*.log_*', as: 'shop.{2}', topic: 'log.{1}.{table}'}]", "shop_7", "log_x", "shop.x in log.7.x"),
+        // A star takes as little as it can, the last one the rest; what is empty is nothing.
+        ("[{table: 's.*_*', as: '{1}.{2}'}]", "s", "a_b_c", "a.b_c in a.b_c"),
+        ("[{table: 's.a*b*', as: 's.x{1}y{2}'}]", "s", "ab", "s.xy in s.xy"),
+        (r"[{table: '/shop(_\d+)?\.(a)/', as: 'x{1}.a'}]", "shop", "a", "x.a in x.a"),
+        // Names that must be quoted, there and here.
+        ("[{table: '`a.b`.`c d`', as: '`x.y`.`{table}`{table}', topic: t}]", "a.b", "c d", "x.y.{table}c d in t"),
+        ("[{table: shop.orders, as: 'shop.`a``b`', topic: t}]", "shop", "orders", "shop.a`b in t"),
+        ("[{table: 'shop.*', as: 'crm.$-{table}', topic: t}]", "shop", "ä\u{1f600}", "crm.$-ä\u{1f600} in t"),
+        (
+            "[{table: 'shop.*', as: 'crm.ä{table}'}]",
+            "shop",
+            "a",
+            "crm.äa: topic name \"crm.äa\" holds 'ä', Kafka allows letters, digits, dot, underscore and hyphen",
+        ),
+        (r"[{table: '/shop(_\d+)?\.a/', as: '{1}.a'}]", "shop", "a", "`as` leaves the name of its database empty"),
+        ("[{table: 'shop.a*', as: 'shop.{1}'}]", "shop", "a", "`as` leaves the name of its table empty"),
+    ] {
+        assert_eq!(sent_as(entries, database, table), expected, "{entries}");
+    }
+}
+
+#[test]
+fn names_that_tables_cannot_get() {
+    refused(
+        &with(
+            r"tables:
+- {table: a.b, as: c}
+- {table: a.c, as: 'c.{1}'}
+- {table: '/(x)(?<y>.)\.d/', as: 'c.{3}', topic: 't{z}'}
+- {table: 'a.*', as: 'c.{2'}
+- {table: 'b.*', as: 'c.a b'}
+- {table: 'c.*', as: a.b.c}
+- {table: 'd.*', as: '.x'}
+- {table: '!e.*', as: c.d, columns: [x]}
+",
+        ),
+        r#"
+t.yaml:2:20: tables[0].as = c: must be database.table; "{database}.name" and "name.{table}" change one of both
+t.yaml:3:20: tables[1].as = c.{1}: must name no other places than {database}, {table} and {task}
+t.yaml:4:34: tables[2].as = c.{3}: must name no other places than {database}, {table}, {task}, {1} and {y}
+t.yaml:4:50: tables[2].topic = t{z}: must name no other places than {database}, {table}, {task}, {1} and {y}
+t.yaml:5:22: tables[3].as = c.{2: must have a } for each {
+t.yaml:6:22: tables[4].as = c.a b: must be database.table, a name that holds ' ' goes between back-ticks
+t.yaml:7:22: tables[5].as = a.b.c: must be database.table, a name that holds a dot goes between back-ticks
+t.yaml:8:22: tables[6].as = .x: must be database.table, both not empty
+t.yaml:9:23: tables[7].as: has no meaning for tables that are excluded
+t.yaml:9:37: tables[7].columns: has no meaning for tables that are excluded
+"#,
+    );
+    refused(
+        &with("tables: [{table: '*.*', as: 'x.{1}'}]\nsink: {kafka: b, topic: 't.{1}'}\n"),
+        "t.yaml:2:25: sink.topic = t.{1}: must name no other places than {database}, {table} and {task}",
+    );
+}
+
+/// On a server that folds names, captures are folded as the names are; what a task file writes is not.
+#[test]
+fn captures_of_folded_names() {
+    let entries = r"[{table: '/SHOP_(.*)\.ORDERS/', as: 'Shop.{1}'}, {table: 'Log_*.T', as: 'log.x_{1}'}]";
+    let tables = accepted(&with(&format!("tables: {entries}\n"))).tables;
+    tables.fold_names().unwrap();
+    let target = |database: &str, table: &str| {
+        tables.selected(&TableName::new(database, table)).unwrap().target().unwrap().to_string()
+    };
+    assert_eq!(target("shop_a", "orders"), "Shop.a");
+    assert_eq!(target("Shop_A", "Orders"), "Shop.a");
+    assert_eq!(target("log_ÄB", "t"), "log.x_äb");
+}
+
+#[test]
+fn columns_are_a_list_of_names() {
+    let columns = |items: &str| with(&format!("tables: [{{table: a.b, columns: {items}}}]\n"));
+    let shown = |items: &str| {
+        let task = accepted(&columns(items));
+        task.tables.matches("a", "b").unwrap().columns.as_ref().unwrap().to_string()
+    };
+    assert_eq!(shown("[id, name as customer]"), "[id, name AS customer]");
+    assert_eq!(shown("['!password', '*']"), "[*, !password]");
+    refused(
+        &columns("[id, '!name', ID, '`x', [a]]"),
+        "
+t.yaml:1:32: tables[0].columns: names id, and all others by !: must hold the columns that stay, or those that do not
+t.yaml:1:46: tables[0].columns[2] = ID: must be named once
+t.yaml:1:50: tables[0].columns[3] = `x: a back-tick must have its counterpart
+t.yaml:1:56: tables[0].columns[4]: is a list, must be one of: name; name AS other; !name; *; with back-ticks around a name that holds blanks, !, * or `
+",
+    );
+    refused(
+        &columns("[id, '!name']"),
+        "t.yaml:1:32: tables[0].columns: names id, and all others by !: must hold the columns that stay, or those that do not",
+    );
+    refused(&columns("[]"), "t.yaml:1:32: tables[0].columns: must not be empty");
+    refused(
+        &with("tables: [{table: a.b, select: [id], columns: [id]}]\n"),
+        "t.yaml:1:46: tables[0].columns: has no meaning beside `select`, which says all columns",
     );
 }
 
@@ -886,7 +1011,7 @@ fn statements_are_ignored_unless_they_are_to_be_forwarded() {
     assert_eq!(accepted(&with("")).incremental.unwrap().ddl, DdlPolicy::Ignore);
     let task = accepted(&with("incremental: {ddl: forward}\nsink: {kafka: b, ddl_topic: \"{task}.ddl\"}\n"));
     assert_eq!(task.incremental.unwrap().ddl, DdlPolicy::Forward);
-    assert_eq!(task.ddl_topic.unwrap().render("shop", "orders").unwrap(), "shop.ddl");
+    assert_eq!(task.ddl_topic.unwrap().render(&TableName::new("shop", "orders")).unwrap(), "shop.ddl");
     refused(
         &with("sink: {kafka: b, ddl_topic: ddl}\n"),
         "t.yaml:1:29: sink.ddl_topic: has no meaning without incremental.ddl = forward",

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use tracing::warn;
 
 use crate::checkpoint::Tracker;
 use crate::config::{self, Format, TableSelection, Task};
-use crate::remembered::LoadState;
+use crate::remembered::{LoadState, RememberedTable};
+use crate::shards::{self, Kind, Mismatch};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
@@ -36,6 +38,8 @@ pub struct Route {
     zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
+    /// What the source calls the table.
+    source: TableName,
 }
 
 /// Where a mark goes, once per topic.
@@ -43,7 +47,7 @@ pub struct Route {
 pub struct MarkRoute {
     /// Index among the marks of the window.
     mark: usize,
-    /// The table that the message is about; none of marks that are about all.
+    /// What the table is called that the message is about; none of marks that are about all.
     table: Option<TableName>,
     topic: Arc<str>,
     partition: i32,
@@ -77,8 +81,10 @@ pub enum RouteError {
     Sink(#[from] SinkError),
     #[error("table {table} has no column \"{column}\", which its chunk_by names")]
     ChunkBy { table: TableName, column: String },
+    #[error(transparent)]
+    Shards(#[from] shards::Differ),
     #[error("table {table}: {error}")]
-    Topic { table: TableName, error: config::TopicNameError },
+    Name { table: TableName, error: config::NameError },
 }
 
 /// Messages that have no key.
@@ -122,6 +128,10 @@ impl RouteError {
                 }
             },
             RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
+            RouteError::Name { table, .. } => format!(
+                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
+            ),
+            RouteError::Shards(_) => shards::HINT.to_owned(),
             _ => return None,
         })
     }
@@ -143,7 +153,8 @@ impl Route {
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
         let (tombstones, headers) = (task.tombstones, task.headers.clone());
-        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic: topic.into() })
+        let (topic, source) = (topic.into(), table.name().clone());
+        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source })
     }
 
     /// Whether the same rows have the same keys.
@@ -173,7 +184,9 @@ impl Route {
             batch = zero_dates.apply(batch);
         }
         let mut values = Values::default();
-        self.encoder.encode(&batch, first_id, &mut values)?;
+        // Of a table that has another name there, the one by which it can be found.
+        let named = |error: EncodeError| EncodeError { table: self.source.clone(), ..error };
+        self.encoder.encode(&batch, first_id, &mut values).map_err(named)?;
         let table = self.transform.output().name();
         let headers = match self.headers.as_slice() {
             [] => None,
@@ -249,7 +262,8 @@ pub fn plan_keys(task: &Task, table: &Arc<Table>, transform: &Transform) -> Resu
 pub fn plan_partitioner(task: &Task, table: &Arc<Table>, partitions: u32) -> Result<Partitioner, RouteError> {
     let rule = rule_of(task, table.name());
     let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
-    let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, partitions)?
+    let target = target_of_table(&task.tables, table.name())?;
+    let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, &target, partitions)?
         .with_time_zone(text_options(&task.format).time_zone_offset_s)
         .with_key(key);
     match partitioner.scatters_keys().filter(|_| task.tombstones) {
@@ -288,11 +302,16 @@ pub fn check_compacted(task: &Task, table: &Arc<Table>, topic: &str, policy: &st
     Ok(())
 }
 
-/// Filter and projection of a table as its rule says.
-pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, TransformError> {
-    let name = table.name();
-    let rule = selection.matches(&name.database, &name.table).expect("only captured tables have transforms");
-    Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), name.clone())
+/// Filter, projection and name of a table as its rule says.
+pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, RouteError> {
+    let selected = selected(selection, table.name());
+    let rule = selected.rule;
+    let target = selected.target().map_err(name_error(table.name()))?;
+    let transform = Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), target)?;
+    Ok(match &rule.columns {
+        Some(columns) => transform.with_columns(table, columns)?,
+        None => transform,
+    })
 }
 
 /// The encoder of a table as the task's format says.
@@ -368,6 +387,8 @@ pub struct Router {
     memory: Option<Arc<Tracker>>,
     /// A topic was remembered, which may not be on the disk yet.
     has_new_topic: AtomicBool,
+    /// By the name that tables have where they go, what comes out of each of them.
+    shards: Mutex<HashMap<TableName, Vec<Kind>>>,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -393,6 +414,7 @@ impl Router {
             partitions,
             memory: None,
             has_new_topic,
+            shards: Mutex::default(),
         }
     }
 
@@ -440,12 +462,35 @@ impl Router {
         }
         if let Some(tracker) = &self.memory {
             // What was there at the start has been taken up with its load: this one came to be in the binlog.
-            let rule = rule_of(&self.task, table.name());
-            tracker.update(|memory| memory.take_up(table.name(), rule, &topic, LoadState::NotWanted));
+            let remembered = RememberedTable::of(&self.task, table.name(), LoadState::NotWanted)?;
+            tracker.update(|memory| memory.take_up(remembered));
         }
+        self.compare_shards(table.name(), route.transform.output());
         known.truncate(DEFINITIONS_MAX - 1);
         known.push_front((table.clone(), route.clone()));
         Ok(route)
+    }
+
+    /// Says in what a table differs from others that have its name where they go.
+    fn compare_shards(&self, table: &TableName, output: &Arc<Table>) {
+        if !self.task.tables.gives_names() {
+            return;
+        }
+        let mut shards = self.shards.lock().expect("nobody panics while comparing");
+        let kinds = shards.entry(output.name().clone()).or_default();
+        kinds.iter_mut().for_each(|(_, tables)| tables.retain(|name| name != table));
+        let is_there = |name: &&TableName| {
+            self.memory.as_ref().is_none_or(|tracker| tracker.read(|memory| memory.remembered_table(name).is_some()))
+        };
+        let differs = |(kind, tables): &Kind| {
+            let other = tables.iter().find(is_there)?.clone();
+            Mismatch::of([&[other], std::slice::from_ref(table)], [kind, output])
+        };
+        if let Some(mismatch) = kinds.iter().find_map(differs) {
+            warn!("{mismatch}; each message has the columns of its own row");
+        }
+        kinds.retain(|(_, tables)| !tables.is_empty());
+        shards::enter(kinds, table.clone(), output);
     }
 
     /// Where a window's marks go, in their order.
@@ -469,7 +514,10 @@ impl Router {
             };
             for table in &statement.tables {
                 let rule = rule_of(&self.task, table);
-                let topic = topic_of(self.task.ddl_topic.as_ref().unwrap_or(&rule.topic), table)?;
+                let topic = match ddl_topic_of_table(&self.task, table)? {
+                    Some(topic) => topic,
+                    None => topic_of_table(&self.task, table)?,
+                };
                 if routes.iter().rev().take_while(|route| route.mark == mark).any(|route| *route.topic == topic) {
                     continue;
                 }
@@ -477,11 +525,12 @@ impl Router {
                 if let Some(policy) = self.topics.compacted(&topic) {
                     return Err(RouteError::Compacted { topic, policy, what: Keyless::Marks });
                 }
+                let target = target_of_table(&self.task.tables, table)?;
                 let partition = match self.task.ddl_topic {
                     Some(_) => 0,
-                    None => partition_of_statement(&rule.partition, self.task.partition_hash, table, partitions),
+                    None => partition_of_statement(&rule.partition, self.task.partition_hash, &target, partitions),
                 };
-                routes.push(MarkRoute { mark, table: Some(table.clone()), topic: topic.into(), partition });
+                routes.push(MarkRoute { mark, table: Some(target), topic: topic.into(), partition });
             }
         }
         Ok(routes)
@@ -540,23 +589,39 @@ impl Router {
     }
 }
 
-fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
-    task.tables.matches(&table.database, &table.table).expect("only captured tables have routes")
+/// What the task file says of a captured table.
+pub fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
+    selected(&task.tables, table).rule
+}
+
+fn selected<'a>(selection: &'a TableSelection, table: &TableName) -> config::Selected<'a> {
+    selection.selected(table).expect("only captured tables have routes")
+}
+
+fn name_error(table: &TableName) -> impl Fn(config::NameError) -> RouteError {
+    move |error| RouteError::Name { table: table.clone(), error }
+}
+
+/// What a table is called where it goes.
+pub fn target_of_table(selection: &TableSelection, table: &TableName) -> Result<TableName, RouteError> {
+    selected(selection, table).target().map_err(name_error(table))
+}
+
+/// `shop_1.orders as shop.orders`, or one name if both are the same.
+pub fn with_target(source: &TableName, target: &TableName) -> String {
+    if source == target { source.to_string() } else { format!("{source} as {target}") }
 }
 
 /// Where a table's rows go.
 pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
-    topic_of(&rule_of(task, table).topic, table)
+    selected(&task.tables, table).topic().map_err(name_error(table))
 }
 
 /// Where statements that touch a table go, if not to its topic.
 pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
-    task.ddl_topic.as_ref().map(|template| topic_of(template, table)).transpose()
-}
-
-fn topic_of(template: &config::TopicTemplate, table: &TableName) -> Result<String, RouteError> {
-    let topic = template.render(&table.database, &table.table);
-    topic.map_err(|error| RouteError::Topic { table: table.clone(), error })
+    let Some(template) = &task.ddl_topic else { return Ok(None) };
+    let target = target_of_table(&task.tables, table)?;
+    template.render(&target).map(Some).map_err(name_error(table))
 }
 
 /// A window and the ways of all that is in it.

@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
-use crate::pipeline::route::row_bytes;
+use crate::pipeline::route::{row_bytes, target_of_table};
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use tidegate_mysql::MysqlError;
@@ -200,6 +200,8 @@ impl ParquetSource {
                 .iter()
                 .map(|data_set| TableProgress {
                     table: data_set.table().name().clone(),
+                    target: target_of_table(&context.task.tables, data_set.table().name())
+                        .unwrap_or_else(|_| data_set.table().name().clone()),
                     estimated_rows: data_set.rows(),
                     rows: 0,
                     chunks_left: Some(

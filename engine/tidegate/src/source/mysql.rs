@@ -34,8 +34,8 @@ use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
-use crate::pipeline::route::{plan_transform, row_bytes, topic_of_table};
-use crate::remembered::LoadState;
+use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
+use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
@@ -541,10 +541,9 @@ impl MysqlSource {
             }
             None => None,
         };
-        let topic = topic_of_table(context.task, name).map_err(Error::from)?;
-        let rule = context.task.tables.matches(&name.database, &name.table).expect("only captured tables take turns");
+        let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         context.tracker.update_durably(|checkpoint| {
-            let was_written = checkpoint.remembered_topic(&topic).is_some_and(|topic| topic.written);
+            let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
             checkpoint.position.get_or_insert_with(|| position.clone());
             let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             let (key, definition) = match &planned {
@@ -563,7 +562,7 @@ impl MysqlSource {
                 (None, false) => ledger.gone(name, now.clone()),
             }
             if planned.is_some() {
-                checkpoint.take_up(name, rule, &topic, LoadState::Wanted);
+                checkpoint.take_up(remembered);
                 checkpoint.load_wanted(name);
             }
             match &planned {
@@ -718,12 +717,15 @@ impl MysqlSource {
         // Others were loaded before.
         tables.retain(|table| ledger.table(table.table.name()).is_some());
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
+        let target = |name: &TableName| target_of_table(&context.task.tables, name);
         context.status.set_tables(
             self.look
                 .tables
                 .iter()
                 .map(|table| TableProgress {
                     table: table.table.name().clone(),
+                    // One that cannot have it has been refused.
+                    target: target(table.table.name()).unwrap_or_else(|_| table.table.name().clone()),
                     estimated_rows: table.estimated_rows,
                     rows: delivered(table.table.name()),
                     chunks_left: None,
@@ -773,7 +775,7 @@ impl MysqlSource {
     fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
-        let transform = plan_transform(&task.tables, table).map_err(crate::pipeline::route::RouteError::from)?;
+        let transform = plan_transform(&task.tables, table)?;
         Ok(LoadTable {
             chunk_column: rule.chunk_by.first().cloned(),
             condition: transform.mysql_predicate().map(str::to_owned),

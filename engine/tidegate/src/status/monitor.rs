@@ -396,6 +396,7 @@ fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -
             .take(TABLES_MAX)
             .map(|table| Table {
                 table: table.table.to_string(),
+                target: (table.target != table.table).then(|| table.target.to_string()),
                 rows: table.rows,
                 estimated_rows: table.estimated_rows,
                 done: table.done,
@@ -427,7 +428,8 @@ mod tests {
     }
 
     fn progress(table: &str, rows: u64, estimated_rows: u64, done: bool) -> TableProgress {
-        TableProgress { table: TableName::new("shop", table), rows, estimated_rows, chunks_left: None, done }
+        let table = TableName::new("shop", table);
+        TableProgress { target: table.clone(), table, rows, estimated_rows, chunks_left: None, done }
     }
 
     #[test]

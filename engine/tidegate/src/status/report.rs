@@ -98,6 +98,9 @@ pub struct FullLoad {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     pub table: String,
+    /// What it is called where it goes, if that is another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     pub rows: u64,
     pub estimated_rows: u64,
     pub done: bool,

@@ -118,14 +118,18 @@ pub fn page(report: &Report) -> String {
         && let Some(load) = &report.full_load
     {
         let loading: Vec<_> = load.tables.iter().filter(|table| !table.done).collect();
-        let width = loading.iter().map(|table| table.table.chars().count()).max().unwrap_or(0);
+        let name = |table: &&super::report::Table| match &table.target {
+            Some(target) => format!("{} as {target}", table.table),
+            None => table.table.clone(),
+        };
+        let width = loading.iter().map(|table| name(table).chars().count()).max().unwrap_or(0);
         for table in &loading {
             let share = table.rows as f64 / table.estimated_rows.max(table.rows).max(1) as f64;
             let left = table.seconds_left.map_or(String::new(), |left| format!(", about {} left", duration(left)));
             _ = writeln!(
                 out,
                 "  {:width$}  {}  {} of about {} rows, {} rows/s{left}",
-                table.table,
+                name(table),
                 bar(share, 20),
                 count(table.rows),
                 count(table.estimated_rows.max(table.rows)),
@@ -358,6 +362,7 @@ pub(super) mod tests {
         }
         let table = Table {
             table: "shop.orders".to_owned(),
+            target: Some("crm.orders".to_owned()),
             rows: 500,
             estimated_rows: 1000,
             done: false,
@@ -377,7 +382,7 @@ pub(super) mod tests {
         let text = page(&report);
         for part in [
             "full load: 1 of 12 tables, 500 rows, 0 rows/s, 0 B/s, about 10 s left",
-            "shop.orders  ██████████░░░░░░░░░░  500 of about 1000 rows, 50 rows/s, about 10 s left",
+            "shop.orders as crm.orders  ██████████░░░░░░░░░░  500 of about 1000 rows, 50 rows/s, about 10 s left",
             "and 10 more tables",
             "the others wait for it",
         ] {

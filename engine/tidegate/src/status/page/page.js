@@ -208,7 +208,7 @@ function tables(load, isLoading) {
   if (!load) return;
   $("tables").replaceChildren(...load.tables.map((table) => {
     const row = make("tr");
-    const name = make("th", table.table);
+    const name = make("th", table.target ? `${table.table} as ${table.target}` : table.table);
     name.scope = "row";
     const all = Math.max(table.rows, table.estimated_rows, 1);
     const progress = make("td");

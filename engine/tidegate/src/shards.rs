@@ -1,0 +1,247 @@
+//! Tables that have one name where they go: the same table of several databases, which nobody behind this program tells apart.
+//!
+//! ```text
+//! shop_0.orders ─┐
+//! shop_1.orders ─┼─ as: shop.orders ──► one topic, one name; each message has the columns of its own row
+//! shop_2.orders ─┘
+//! ```
+//!
+//! That it is meant, the task file says: by one pattern, or by a name that is written twice. What hardly ever is meant are tables that
+//! differ, so the first start refuses those, by name, and so does one whose task file says something else of them. Later they may differ
+//! for a while, for a statement that alters all of them reaches one after the other. Then nothing stops: both formats say with each
+//! row which columns it has, and the log says which tables differ, and in what.
+//!
+//! The same key in two of them is one row to whoever keys by it. Which keys there are, nobody knows without reading all of them:
+//! `check` and a first start say it of each such name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{DdlPolicy, Task};
+use crate::pipeline::route::{plan_transform, target_of_table};
+use crate::remembered::RememberedTable;
+use tidegate_model::{Column, Table, TableName};
+use tidegate_mysql::check::list_names;
+
+/// What to do about tables that differ.
+pub const HINT: &str = "`columns` or `select` can make them the same, another `as` keeps them apart, and an ALTER TABLE mends the table that is wrong";
+
+/// Tables of two kinds that have one name where they go. Of each kind, the first speaks for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    tables: [Vec<TableName>; 2],
+    target: TableName,
+    what: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [one, other] = &self.tables;
+        write!(f, "tables {} and {} are both sent as {}, and differ: {}", one[0], other[0], self.target, self.what)?;
+        match other.len() {
+            1 => Ok(()),
+            count => write!(f, "; and {} more like {}", count - 1, other[0]),
+        }
+    }
+}
+
+/// What comes out of tables of one kind, and which those are.
+pub type Kind = (Arc<Table>, Vec<TableName>);
+
+/// Enters a table with those of its kind.
+pub fn enter(kinds: &mut Vec<Kind>, table: TableName, output: &Arc<Table>) {
+    match kinds.iter_mut().find(|(kind, _)| kind.is_defined_as(output)) {
+        Some((_, tables)) => tables.push(table),
+        None => kinds.push((output.clone(), vec![table])),
+    }
+}
+
+/// Tables that the task file gives one name, and that are not of one kind.
+#[derive(Debug, thiserror::Error)]
+#[error("tables that are sent under one name must have the same columns and keys:{}", list(.0))]
+pub struct Differ(Vec<Mismatch>);
+
+fn list(mismatches: &[Mismatch]) -> String {
+    mismatches.iter().map(|mismatch| format!("\n  {mismatch}")).collect()
+}
+
+impl Mismatch {
+    /// The first difference that a consumer sees of what comes out of two tables.
+    ///
+    /// Not the order of columns, which have names in each message; nor what keys are called, nor NOT NULL, which no message says.
+    pub fn of(tables: [&[TableName]; 2], outputs: [&Table; 2]) -> Option<Mismatch> {
+        let ([a, b], names) = (outputs, tables.map(|tables| &tables[0]));
+        let missing = |of: usize, from: usize| {
+            let known = |column: &Column| outputs[from].columns().iter().any(|other| other.name == column.name);
+            let column = outputs[of].columns().iter().find(|column| !known(column))?;
+            Some(format!("{} has no column {}", names[from], column.name))
+        };
+        let another_type = || {
+            a.columns().iter().find_map(|column| {
+                let other = b.columns().iter().find(|other| other.name == column.name)?;
+                let is_same = (&column.type_text, &column.sql_type) == (&other.type_text, &other.sql_type);
+                (!is_same).then(|| format!("column {} is {}, and {}", column.name, column.type_text, other.type_text))
+            })
+        };
+        let another_key = || {
+            let primary = outputs.map(|table| table.primary_key().map(|key| key_text(table, key)));
+            if primary[0] != primary[1] {
+                let [a, b] = primary.map(|key| key.unwrap_or_else(|| "none".to_owned()));
+                return Some(format!("the primary key is {a}, and {b}"));
+            }
+            let unique = outputs.map(|table| -> BTreeSet<String> {
+                table.unique_keys().iter().map(|key| key_text(table, &key.columns)).collect()
+            });
+            let only = unique[0].symmetric_difference(&unique[1]).next()?;
+            Some(format!("only {} has a unique key {only}", names[usize::from(unique[1].contains(only))]))
+        };
+        let what = missing(0, 1).or_else(|| missing(1, 0)).or_else(another_type).or_else(another_key)?;
+        Some(Mismatch { tables: tables.map(<[TableName]>::to_vec), target: a.name().clone(), what })
+    }
+}
+
+/// `(id, at)`
+fn key_text(table: &Table, key: &[usize]) -> String {
+    let names: Vec<&str> = key.iter().map(|&column| table.columns()[column].name.as_str()).collect();
+    format!("({})", names.join(", "))
+}
+
+/// Tables by the name that they share. What cannot be sent is refused elsewhere, and left out here.
+fn groups<'a>(task: &Task, tables: &'a [Arc<Table>]) -> BTreeMap<TableName, Vec<&'a Arc<Table>>> {
+    let mut groups: BTreeMap<TableName, Vec<&Arc<Table>>> = BTreeMap::new();
+    if task.tables.gives_names() {
+        for table in tables {
+            if let Ok(target) = target_of_table(&task.tables, table.name()) {
+                groups.entry(target).or_default().push(table);
+            }
+        }
+    }
+    groups.retain(|_, tables| tables.len() > 1);
+    groups.values_mut().for_each(|tables| tables.sort_by(|a, b| a.name().cmp(b.name())));
+    groups
+}
+
+/// What tables differ in from most others that have their name.
+pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    for tables in groups(task, tables).values() {
+        let mut kinds = Vec::new();
+        for table in tables {
+            if let Ok(transform) = plan_transform(&task.tables, table) {
+                enter(&mut kinds, table.name().clone(), transform.output());
+            }
+        }
+        kinds.sort_by_key(|(_, tables)| std::cmp::Reverse(tables.len()));
+        if let Some(((most, of_most), others)) = kinds.split_first() {
+            found.extend(others.iter().filter_map(|(kind, tables)| Mismatch::of([of_most, tables], [most, kind])));
+        }
+    }
+    found
+}
+
+/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them was sent otherwise. So a
+/// start refuses it.
+pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool {
+    let was_another = |name: &TableName| {
+        let Some(was) = stored.remembered_table(name) else { return false };
+        let is = RememberedTable::of(task, name, was.load);
+        is.is_ok_and(|is| (&was.target, &was.select, &was.columns) != (&is.target, &is.select, &is.columns))
+    };
+    !stored.has_begun() || mismatch.tables.iter().flatten().any(was_another)
+}
+
+/// Refuses tables that differ by what the task file says of them now.
+pub fn refuse(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint) -> Result<(), Differ> {
+    let mut found = mismatches(task, tables);
+    found.retain(|mismatch| is_refused(mismatch, task, stored));
+    if found.is_empty() { Ok(()) } else { Err(Differ(found)) }
+}
+
+/// Of each name that several tables with keys have: `shop.orders is the name of shop_0.orders, shop_1.orders`.
+pub fn shared_names(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
+    let groups = groups(task, tables);
+    let keyed = groups.iter().filter(|(_, tables)| tables.iter().any(|table| !table.key().is_empty()));
+    keyed
+        .map(|(target, tables)| {
+            let names: Vec<&TableName> = tables.iter().map(|table| table.name()).collect();
+            format!("{target} is the name of {}", list_names(&names))
+        })
+        .collect()
+}
+
+/// What follows from [`shared_names`].
+pub fn meaning(task: &Task) -> String {
+    let keys = "a row of one and a row of another with the same key are one row to consumers, so keys must be unique over all of them";
+    match task.incremental.as_ref().map(|options| options.ddl) {
+        Some(DdlPolicy::Forward) => format!("{keys}; and a TRUNCATE or DROP of one of them looks like one of all"),
+        _ => keys.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_model::TableParts;
+    use tidegate_model::pretty::table;
+
+    fn named(name: &str, header: &str, keys: &[(&str, &[usize])]) -> Table {
+        let mut parts = TableParts::from(Table::clone(&table(header)));
+        parts.name = TableName::new("shop", name);
+        parts.unique_keys = keys
+            .iter()
+            .map(|(name, columns)| tidegate_model::UniqueKey { name: (*name).to_owned(), columns: columns.to_vec() })
+            .collect();
+        Table::from(parts)
+    }
+
+    #[test]
+    fn what_consumers_would_see_is_a_difference() {
+        let primary: &[(&str, &[usize])] = &[("PRIMARY", &[0])];
+        let one = named("a", "id:int name:text", primary);
+        for (header, keys, expected) in [
+            ("id:int name:text", primary, None),
+            ("name:text id:int", &[("PRIMARY", &[1][..])][..], None),
+            ("id:int name:text note:text", primary, Some("shop.a has no column note")),
+            ("id:int", primary, Some("shop.b has no column name")),
+            ("id:int Name:text", primary, Some("shop.b has no column name")),
+            ("id:text name:text", primary, Some("column id is bigint, and varchar(20)")),
+            ("id:int name:text", &[], Some("the primary key is (id), and none")),
+            ("id:int name:text", &[("PRIMARY", &[0, 1])], Some("the primary key is (id), and (id, name)")),
+            ("id:int name:text", &[("PRIMARY", &[0]), ("u", &[1])], Some("only shop.b has a unique key (name)")),
+        ] {
+            let other = named("b", header, keys);
+            let found = Mismatch::of([&[one.name().clone()], &[other.name().clone()]], [&one, &other]);
+            assert_eq!(found.as_ref().map(|found| found.what.as_str()), expected, "{header} {keys:?}");
+        }
+    }
+
+    /// Of many databases, the few that are behind are named.
+    #[test]
+    fn most_tables_are_right() {
+        let task = "task: t\nsource: {mysql: mysql://a@b}\nsink: {null: {}}\nformat: canal_json\ntables: [{table: 'shop.*', as: crm.t}]";
+        let task = crate::config::parse("t.yaml", task).unwrap();
+        let tables = ["a", "b", "c", "d", "e"].map(|name| {
+            let header = if ["a", "d"].contains(&name) { "id:int" } else { "id:int note:text" };
+            Arc::new(named(name, header, &[("PRIMARY", &[0])]))
+        });
+        let found: Vec<String> = mismatches(&task, &tables).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "tables shop.b and shop.a are both sent as crm.t, and differ: shop.a has no column note; and 1 more like shop.a"
+            ]
+        );
+        let fresh = Checkpoint::new("t", crate::checkpoint::SourceIdentity::GtidDomain);
+        assert!(refuse(&task, &tables, &fresh).is_err());
+        assert_eq!(shared_names(&task, &tables), ["crm.t is the name of shop.a, shop.b, shop.c, shop.d, shop.e"]);
+        assert!(refuse(&task, &tables[1..3], &fresh).is_ok());
+    }
+
+    #[test]
+    fn what_keys_are_called_is_none() {
+        let [one, other] = ["u", "v"].map(|key| named(key, "id:int", &[(key, &[0])]));
+        assert_eq!(Mismatch::of([&[one.name().clone()], &[other.name().clone()]], [&one, &other]), None);
+    }
+}
