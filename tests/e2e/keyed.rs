@@ -189,12 +189,14 @@ fn keys_have_the_form_that_is_asked_for() {
         world.mysql.run(format!("INSERT INTO {name} VALUES (7, 'de,\\\\at', NULL, '0000-00-00', 1)"));
     }
     world.mysql.run("ALTER TABLE one DROP PRIMARY KEY, ADD PRIMARY KEY (region)");
+    world.mysql.run("CREATE TABLE plain (v INT)");
+    world.mysql.run("INSERT INTO plain VALUES (1)");
     let mut task = world.task();
     task.tables = format!(
         "[{database}.marker, {{table: {database}.as_json, as: 'crm_{{database}}.json', columns: ['*', region AS r]}}, \
          {{table: {database}.as_text, key: text, select: [v, region AS r, id]}}, \
          {{table: {database}.as_avro, key: avro}}, {{table: {database}.by_columns, key: {{columns: [D, n]}}}}, \
-         {{table: {database}.one, key: text}}]"
+         {{table: {database}.one, key: text}}, {{table: {database}.plain, key: none}}]"
     );
     task.sink = kafka_sink(
         &world.kafka,
@@ -230,6 +232,7 @@ fn keys_have_the_form_that_is_asked_for() {
             world.mysql.run(format!("UPDATE {name} SET region = '', n = 5, v = 3"));
             world.mysql.run(format!("DELETE FROM {name}"));
         }
+        world.mysql.run("DELETE FROM plain");
     });
     let crm = format!("crm_{database}");
     let expect = |database: &str, name: &str, old: &str, new: &str| {
@@ -266,6 +269,9 @@ fn keys_have_the_form_that_is_asked_for() {
     assert!(text(&messages[0].value).contains(r#""d":"1970-01-01""#), "{}", text(&messages[0].value));
     let messages = expect(&database, "one", r"de,\at", "");
     assert_eq!(messages[4].key, Some(Vec::new()), "a key that is empty is one");
+
+    let (messages, _) = read_messages(&world.kafka, &world.topic("plain"));
+    assert_eq!(drawn(&messages), ["insert null 1", "delete null 1"]);
 
     // A file shows the same.
     let path = world.path("messages");
