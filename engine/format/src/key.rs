@@ -62,7 +62,9 @@ pub struct KeyPolicy {
 pub enum KeyError {
     #[error("table {table} has no column \"{column}\", which its `key` names")]
     UnknownColumn { table: TableName, column: String },
-    #[error("table {table}: column {column} is a part of the key of its messages, and `select` leaves it out")]
+    #[error(
+        "table {table}: column {column} is a part of the key of its messages, and does not leave (`select`, `columns`)"
+    )]
     NotSelected { table: TableName, column: String },
     #[error("table {table}: column {column} may be NULL, which has no text for a key")]
     Nullable { table: TableName, column: String },
@@ -74,7 +76,7 @@ impl KeyError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select`",
+            KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select` and `columns`",
             KeyError::NotSelected { .. } => {
                 "select it, under another name if need be, or name other columns: key: {columns: [...]}"
             }
@@ -460,7 +462,7 @@ mod tests {
         let error = plan(&policy(KeyForm::Json, &[]), &|_| None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "table db.t: column id is a part of the key of its messages, and `select` leaves it out"
+            "table db.t: column id is a part of the key of its messages, and does not leave (`select`, `columns`)"
         );
         let mut parts = TableParts::from(Table::clone(&table));
         parts.columns[0].name = "größe".into();
