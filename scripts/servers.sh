@@ -21,7 +21,8 @@
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
 # CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro as
-# TIDEGATE_TEST_PYTHON for read_avro.py (all in tests/oracles).
+# TIDEGATE_TEST_PYTHON for read_avro.py (all in tests/oracles). Partitions.java needs no more than Kafka's own jars, which
+# TIDEGATE_TEST_KAFKA_JARS names.
 #
 # Folders:
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
@@ -716,6 +717,7 @@ env_() {
         echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"
         echo "export TIDEGATE_TEST_KAFKA_SASL=127.0.0.1:$(port kafka 2)"
     fi
+    if [ -d "$KAFKA_HOME/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$KAFKA_HOME/jars"; fi
     if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi
     if [ -d "$(oracle_home flink)" ]; then printf 'export TIDEGATE_TEST_FLINK=%q\n' "$(oracle_classpath flink)"; fi
     if [ -e "$PYTHON_HOME/complete" ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi

@@ -744,14 +744,15 @@ fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
             ] {
                 world.mysql.run(statement);
             }
-            world.finish(Tidegate::run(&task), &mut reader, take);
+            let ended = world.finish(Tidegate::run(&task), &mut reader, take);
             // What was sent before the kill may come again, and each key has its own partition.
             arrived.sort();
             arrived.dedup();
             assert_eq!(
                 arrived,
                 ["Insert id=\"1\" n=\"10\"", "Insert id=\"2\" m=\"21\" n=\"20\"", "Update id=\"1\" m=\"5\" n=\"11\"",],
-                "{mysql} {made}"
+                "{made}, {loads}\n{}",
+                ended.output
             );
         }
     }

@@ -27,6 +27,7 @@ mod expressions;
 mod failover;
 mod faults;
 mod histories;
+mod keyed;
 mod mapped;
 mod mariadb;
 mod memory;

@@ -24,6 +24,10 @@ use tidegate_model::status::Status;
 
 /// What a message takes besides its value: librdkafka's `rd_kafka_msg_t` with its allocation, and the vectors of a batch.
 pub const MESSAGE_BYTES: usize = 240;
+/// What the list of a message's headers takes: librdkafka's `rd_kafka_headers_t`, and its allocation,
+pub const HEADERS_BYTES: usize = 160;
+/// and each of them besides name and value.
+pub const HEADER_BYTES: usize = 80;
 /// What a window takes that has nothing in it.
 const WINDOW_BYTES: usize = 4 << 10;
 /// librdkafka copies smaller values into its requests, of which there are few; of a larger one, it has what it compressed.
@@ -184,14 +188,21 @@ fn message_bytes(batch: &MessageBatch) -> usize {
         true => batch.values.iter().map(<[u8]>::len).filter(|&bytes| bytes > COPIED_BYTES_MAX).sum(),
         false => 0,
     };
-    batch.values.bytes.capacity() + batch.values.len() * MESSAGE_BYTES + compressed
+    // librdkafka copies keys and headers, each header by itself.
+    let keys = batch.keys.as_ref().map_or(0, |keys| keys.bytes.capacity() + keys.bytes.len() + 8 * keys.len());
+    let headers = batch.headers.as_ref().map_or(0, |headers| {
+        let of_sets: Vec<usize> =
+            headers.sets().map(|set| set.map(|(name, value)| HEADER_BYTES + name.len() + value.len()).sum()).collect();
+        (0..headers.len()).map(|message| HEADERS_BYTES + of_sets[headers.set_of(message)]).sum()
+    });
+    batch.values.bytes.capacity() + batch.values.len() * MESSAGE_BYTES + compressed + keys + headers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tidegate_model::message::Values;
+    use tidegate_model::message::{Headers, Values};
 
     const MIB: usize = 1 << 20;
 
@@ -276,6 +287,25 @@ mod tests {
             room.take(MIB).unwrap().settle(&window(MIB / 2));
         }
         assert_eq!(room.lock().error, 1 << 10);
+    }
+
+    #[test]
+    fn keys_and_headers_count() {
+        let mut plain = window(1 << 10);
+        let mut values = std::mem::take(&mut plain.batches[0].values);
+        values.bytes.shrink_to_fit();
+        let batch = |values| MessageBatch { values, ..MessageBatch::default() };
+        let bytes = |batch: &MessageBatch| message_bytes(batch);
+        let without = bytes(&batch(Values { bytes: values.bytes.clone(), ends: values.ends.clone() }));
+        let mut with = batch(values);
+        with.keys = Some(Values { bytes: vec![b'k'; 100], ends: vec![100] });
+        assert_eq!(bytes(&with), without + 200 + 8);
+        let mut headers = Headers::default();
+        headers.push("op", |out| out.extend_from_slice(b"insert"));
+        let set = headers.end_set();
+        headers.append(set);
+        with.headers = Some(headers);
+        assert_eq!(bytes(&with), without + 200 + 8 + HEADERS_BYTES + HEADER_BYTES + 8);
     }
 
     #[test]

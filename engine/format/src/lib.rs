@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! ChangeBatch ──► transform ──► encode ─────► MessageBatch
-//!                 filter,       Canal JSON,   value, partition,
-//!                 projection    DTS Avro      sequence number
+//!                 filter,       Canal JSON,   value, key, headers,
+//!                 projection    DTS Avro      partition,
+//!                               key, headers  sequence number
 //!                               partition
 //! ```
 //!
@@ -12,5 +13,7 @@
 
 pub mod columns;
 pub mod encode;
+pub mod headers;
+pub mod key;
 pub mod partition;
 pub mod transform;

@@ -1,14 +1,15 @@
 //! Which Kafka partition does a change go to?
 //!
-//! Two families of rules, both built on Java's `String.hashCode`, so that a topic can be taken over from the tool that
-//! filled it before:
+//! Two families of rules built on Java's `String.hashCode`, so that a topic can be taken over from the tool that filled it
+//! before, and Kafka's own:
 //!
 //! ```text
-//!               Canal                                            DTS
-//! Zero          0                                                0
-//! Table         |hash(table)| mod n                              hash(database "." table) mod n
-//! PrimaryKey    |hash(database) ^ hash(value) ^ …| mod n         hash(value "," value …) mod n
-//! Columns       the same over the columns named                  the same over the columns named
+//!               Canal                                     DTS                             murmur2
+//! Zero          0                                         0                               0
+//! Table         |hash(table)| mod n                       hash(database "." table) mod n
+//! PrimaryKey    |hash(database) ^ hash(value) ^ …| mod n  hash(value "," value …) mod n   murmur2(key of the message) mod n
+//! Row           as PrimaryKey; without a key, the same over the whole row
+//! Columns       the same over the columns named           the same over the columns named
 //! ```
 //!
 //! NULL counts as the empty string. Canal takes the absolute value once before and once after the remainder, since the
@@ -17,7 +18,11 @@
 //! choice.
 //!
 //! Without a primary key, DTS's rule falls back to the first unique key of NOT NULL columns, then to partition 0; Canal's
-//! puts all rows of the table where the hash of the database says.
+//! puts all rows of the table where the hash of the database says. murmur2 is what Java's producer does with a key: where a message
+//! has none, `PrimaryKey` is partition 0, and `Row` hashes the values' texts joined by commas.
+//!
+//! Rows of a table without any key, spread by `Row`, are their values: an update that changes one is a delete and an insert, and
+//! rows that are equal keep their order.
 //!
 //! A value's text is what [`text`](crate::encode::text) says: for Canal with ENUM and SET as numbers, for DTS with labels,
 //! whatever the messages themselves hold. TIMESTAMP is in UTC unless [`Partitioner::with_time_zone`] says otherwise.
@@ -29,6 +34,7 @@ use arrow::array::RecordBatch;
 
 use crate::encode::EncodeError;
 use crate::encode::text::{EnumText, SetText, TextColumn, TextOptions};
+use tidegate_model::message::Values;
 use tidegate_model::{ChangeBatch, Table, TableName};
 
 /// What decides about the partition.
@@ -40,6 +46,8 @@ pub enum PartitionPolicy {
     Table,
     /// Rows with the same primary key go to one partition.
     PrimaryKey,
+    /// Rows with the same key go to one partition; of a table without any, rows that are equal.
+    Row,
     /// Rows with the same values in these columns go to one partition.
     Columns(Vec<String>),
 }
@@ -49,11 +57,14 @@ pub enum PartitionPolicy {
 pub enum PartitionHash {
     Dts,
     Canal,
+    /// Of the key of the message, as Java's producer does it.
+    Murmur2,
 }
 
 impl PartitionHash {
     /// As a task file has them.
-    pub const WORDS: &[(&str, Self)] = &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal)];
+    pub const WORDS: &[(&str, Self)] =
+        &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal), ("murmur2", PartitionHash::Murmur2)];
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +82,11 @@ pub struct Partitioner {
     rule: Rule,
     /// Columns that are hashed, by index.
     columns: Vec<usize>,
+    /// Those that make the key of the message.
+    key: Vec<usize>,
+    hash: PartitionHash,
+    /// Where the message has a key, that is hashed.
+    by_key: bool,
     text: TextOptions,
     count: i32,
 }
@@ -82,6 +98,8 @@ enum Rule {
     Joined,
     /// The values' hashes and this one, combined by XOR.
     Xor(i32),
+    /// The key of the message.
+    Key,
 }
 
 impl Partitioner {
@@ -100,6 +118,8 @@ impl Partitioner {
             _ => return Err(PartitionError::Count { count: partition_count }),
         };
         let name = table.name();
+        let by_key =
+            hash == PartitionHash::Murmur2 && matches!(policy, PartitionPolicy::PrimaryKey | PartitionPolicy::Row);
         let key = match (&policy, hash) {
             (PartitionPolicy::Columns(names), _) => {
                 let mut columns = Vec::with_capacity(names.len());
@@ -116,21 +136,33 @@ impl Partitioner {
             }
             (PartitionPolicy::PrimaryKey, PartitionHash::Dts) => table.key().to_vec(),
             (PartitionPolicy::PrimaryKey, PartitionHash::Canal) => table.primary_key().unwrap_or_default().to_vec(),
+            (PartitionPolicy::PrimaryKey, PartitionHash::Murmur2) => Vec::new(),
+            (PartitionPolicy::Row, _) if table.key().is_empty() => (0..table.columns().len()).collect(),
+            (PartitionPolicy::Row, _) => table.key().to_vec(),
             (PartitionPolicy::Zero | PartitionPolicy::Table, _) => Vec::new(),
         };
         let rule = match (policy, hash) {
             (PartitionPolicy::Zero, _) => Rule::Always(0),
             (PartitionPolicy::Table, _) => Rule::Always(partition_of_table(target, hash, count)),
             (_, PartitionHash::Canal) => Rule::Xor(java_hash(0, target.database.as_bytes())),
-            (_, PartitionHash::Dts) if key.is_empty() => Rule::Always(0),
-            (_, PartitionHash::Dts) => Rule::Joined,
+            (_, PartitionHash::Dts | PartitionHash::Murmur2) if key.is_empty() => Rule::Always(0),
+            (_, PartitionHash::Dts | PartitionHash::Murmur2) => Rule::Joined,
         };
         let (enum_as, set_as) = match hash {
             PartitionHash::Canal => (EnumText::Index, SetText::Bits),
-            PartitionHash::Dts => (EnumText::Label, SetText::Labels),
+            PartitionHash::Dts | PartitionHash::Murmur2 => (EnumText::Label, SetText::Labels),
         };
         let text = TextOptions { enum_as, set_as, time_zone_offset_s: 0 };
-        Ok(Partitioner { table: table.clone(), rule, columns: key, text, count })
+        Ok(Partitioner { table: table.clone(), rule, columns: key, key: Vec::new(), hash, by_key, text, count })
+    }
+
+    /// These columns make the key of the message: an update that changes one of them is split.
+    pub fn with_key(mut self, columns: Vec<usize>) -> Partitioner {
+        if self.by_key && !columns.is_empty() {
+            self.rule = Rule::Key;
+        }
+        self.key = columns;
+        self
     }
 
     /// Hashes TIMESTAMP text in this time zone, in seconds east of UTC. Canal takes that of its own machine.
@@ -139,18 +171,39 @@ impl Partitioner {
         self
     }
 
-    /// Appends one partition per change of `batch`, in the order of [`ChangeBatch::changes`].
+    /// Whether keys decide, for [`Partitioner::partitions_of_keys`].
+    pub fn hashes_keys(&self) -> bool {
+        matches!(self.rule, Rule::Key)
+    }
+
+    /// A column that decides about the partition of messages and is not in their key: those of one key may be in several partitions,
+    /// where nobody can tell which of them is the last.
+    pub fn scatters_keys(&self) -> Option<&str> {
+        let beside = self.columns.iter().find(|column| !self.key.contains(column)).filter(|_| !self.key.is_empty())?;
+        matches!(self.rule, Rule::Joined | Rule::Xor(_)).then(|| self.table.columns()[*beside].name.as_str())
+    }
+
+    /// Appends the partition of each key.
+    pub fn partitions_of_keys(&self, keys: &Values, out: &mut Vec<i32>) {
+        out.extend(keys.iter().map(|key| murmur2(key) % self.count));
+    }
+
+    /// Appends one partition per change of `batch`, in the order of [`ChangeBatch::changes`]; none where keys decide.
     pub fn partitions(&self, batch: &ChangeBatch, out: &mut Vec<i32>) -> Result<(), EncodeError> {
-        if let Rule::Always(partition) = self.rule {
-            out.extend(batch.changes().map(|_| partition));
-            return Ok(());
+        match self.rule {
+            Rule::Always(partition) => {
+                out.extend(batch.changes().map(|_| partition));
+                return Ok(());
+            }
+            Rule::Key => return Ok(()),
+            Rule::Joined | Rule::Xor(_) => {}
         }
         let columns = self.bind(batch.rows())?;
         out.reserve(batch.kinds().len());
         let mut text = Vec::new();
         for change in batch.changes() {
             out.push(match self.rule {
-                Rule::Always(partition) => partition,
+                Rule::Always(_) | Rule::Key => unreachable!("they read no columns"),
                 Rule::Joined => {
                     text.clear();
                     for (index, column) in columns.iter().enumerate() {
@@ -159,7 +212,10 @@ impl Partitioner {
                         }
                         write_value(column, change.row, &mut text);
                     }
-                    java_hash(0, &text).rem_euclid(self.count)
+                    match self.hash {
+                        PartitionHash::Murmur2 => murmur2(&text) % self.count,
+                        PartitionHash::Dts | PartitionHash::Canal => java_hash(0, &text).rem_euclid(self.count),
+                    }
                 }
                 Rule::Xor(start) => {
                     let mut hash = start;
@@ -187,11 +243,15 @@ impl Partitioner {
         self.columns.iter().map(bind).collect()
     }
 
-    /// Whether an update, given by the row of its image before, changes a column that is hashed or that identifies the
-    /// row. For [`ChangeBatch::split_updates`].
+    /// Whether an update, given by the row of its image before, changes a column that is hashed, that identifies the row, or that is
+    /// in the key of its message. For [`ChangeBatch::split_updates`].
     pub fn key_changed(&self) -> impl Fn(&RecordBatch, usize) -> bool {
         let mut columns = self.columns.clone();
-        columns.extend(self.table.key().iter().filter(|column| !self.columns.contains(column)));
+        for &column in self.table.key().iter().chain(&self.key) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
         move |rows, row| {
             columns.iter().any(|&index| {
                 let column = &self.table.columns()[index];
@@ -218,14 +278,17 @@ pub fn partition_of_statement(
             let count = i32::try_from(partition_count).unwrap_or(i32::MAX).max(1);
             partition_of_table(table, hash, count)
         }
-        PartitionPolicy::Zero | PartitionPolicy::PrimaryKey | PartitionPolicy::Columns(_) => 0,
+        PartitionPolicy::Zero | PartitionPolicy::PrimaryKey | PartitionPolicy::Row | PartitionPolicy::Columns(_) => 0,
     }
 }
 
 fn partition_of_table(table: &TableName, hash: PartitionHash, count: i32) -> i32 {
+    // As it is, not as it is shown.
+    let name = || format!("{}.{}", table.database, table.table);
     match hash {
         PartitionHash::Canal => canal_remainder(java_hash(0, table.table.as_bytes()), count),
-        PartitionHash::Dts => java_hash(0, table.to_string().as_bytes()).rem_euclid(count),
+        PartitionHash::Dts => java_hash(0, name().as_bytes()).rem_euclid(count),
+        PartitionHash::Murmur2 => murmur2(name().as_bytes()) % count,
     }
 }
 
@@ -238,6 +301,27 @@ fn write_value(column: &TextColumn, row: usize, out: &mut Vec<u8>) {
 /// Canal's remainder: `abs(abs(hash) % count)` in Java's wrapping arithmetic.
 fn canal_remainder(hash: i32, count: i32) -> i32 {
     (hash.wrapping_abs() % count).abs()
+}
+
+/// Kafka's `Utils.toPositive(Utils.murmur2(key))`: Austin Appleby's MurmurHash2 of 32 bits with Kafka's seed, without its sign.
+fn murmur2(key: &[u8]) -> i32 {
+    const SEED: u32 = 0x9747_b28c;
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = SEED ^ key.len() as u32;
+    let (blocks, rest) = key.as_chunks::<4>();
+    for block in blocks {
+        let mut k = u32::from_le_bytes(*block).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        let tail = rest.iter().rev().fold(0, |tail, &byte| tail << 8 | u32::from(byte));
+        hash = (hash ^ tail).wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^= hash >> 15;
+    (hash & 0x7fff_ffff) as i32
 }
 
 /// Goes on with Java's `String.hashCode` from the hash of what came before: 31·h + u over the units of UTF-16.
@@ -270,6 +354,9 @@ fn java_hash(mut hash: i32, utf8: &[u8]) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
     use super::*;
     use tidegate_model::pretty::{draw, parse};
     use tidegate_model::{SqlType, TableParts};
@@ -405,6 +492,89 @@ mod tests {
         assert_eq!(draw(&split), "-D 1 a x\n+I 2 a x\n-U 1 a x\n+U 1 _ x\n-U 1 a x\n+U 1 a y\n");
     }
 
+    /// What `org.apache.kafka.common.utils.Utils` says; many more are asked for by `tests/e2e/keyed.rs`.
+    #[test]
+    fn keys_are_hashed_as_by_javas_producer() {
+        for (key, hash) in [
+            ("21", -973932308_i32),
+            ("foobar", -790332482),
+            ("a-little-bit-long-string", -985981536),
+            ("a-little-bit-longer-string", -1486304829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+            ("abc", 479470107),
+        ] {
+            assert_eq!(murmur2(key.as_bytes()), hash & 0x7fff_ffff, "{key}");
+        }
+        let batch = named(parse("id:int name:text", "+I 1 a\n-U 1 a\n+U 1 b"), "shop", "orders");
+        let by_key = Partitioner::new(
+            PartitionPolicy::PrimaryKey,
+            PartitionHash::Murmur2,
+            batch.table(),
+            batch.table().name(),
+            7,
+        )
+        .unwrap();
+        // Without a key in the message.
+        assert_eq!(
+            (by_key.hashes_keys(), partitions(PartitionPolicy::PrimaryKey, PartitionHash::Murmur2, &batch, 7)),
+            (false, vec![0, 0])
+        );
+        let by_key = by_key.with_key(vec![1]);
+        let keys = Values { bytes: b"21foobar".to_vec(), ends: vec![2, 8] };
+        let mut out = Vec::new();
+        by_key.partitions(&batch, &mut out).unwrap();
+        by_key.partitions_of_keys(&keys, &mut out);
+        assert_eq!(out, [(-973932308 & i32::MAX) % 7, (-790332482 & i32::MAX) % 7]);
+        // Whatever is in the key moves the row.
+        assert_eq!(draw(&batch.split_updates(by_key.key_changed())), "+I 1 a\n-D 1 a\n+I 1 b\n");
+    }
+
+    #[test]
+    fn a_key_is_in_one_partition_if_it_decides() {
+        let table = tidegate_model::pretty::table("id:int name:text");
+        let scatters = |policy, hash, key: &[usize]| {
+            let partitioner = Partitioner::new(policy, hash, &table, table.name(), 3).unwrap().with_key(key.to_vec());
+            partitioner.scatters_keys().map(str::to_owned)
+        };
+        let by_name = || PartitionPolicy::Columns(vec!["name".into()]);
+        for hash in [PartitionHash::Dts, PartitionHash::Canal] {
+            assert_eq!(scatters(PartitionPolicy::PrimaryKey, hash, &[0]), None);
+            assert_eq!(scatters(PartitionPolicy::Zero, hash, &[1]), None);
+            assert_eq!(scatters(PartitionPolicy::Table, hash, &[1]), None);
+            assert_eq!(scatters(PartitionPolicy::PrimaryKey, hash, &[1]), Some("id".to_owned()));
+            assert_eq!(scatters(by_name(), hash, &[0]), Some("name".to_owned()));
+            assert_eq!(scatters(by_name(), hash, &[0, 1]), None);
+            assert_eq!(scatters(by_name(), hash, &[]), None);
+        }
+        assert_eq!(scatters(PartitionPolicy::PrimaryKey, PartitionHash::Murmur2, &[1]), None);
+    }
+
+    #[test]
+    fn rows_without_a_key_are_spread_by_their_values() {
+        let batch = named(parse("id:int name:text", "+I 1 a\n+I 1 a\n-U 1 a\n+U 2 _"), "shop", "log");
+        let keyed = partitions(PartitionPolicy::Row, PartitionHash::Dts, &batch, 12);
+        assert_eq!(keyed, partitions(PartitionPolicy::PrimaryKey, PartitionHash::Dts, &batch, 12));
+        let mut parts = TableParts::from(Table::clone(batch.table()));
+        parts.unique_keys.clear();
+        let rows = batch.rows().clone();
+        let batch = batch.with_rows(Table::from(parts).into(), rows);
+        let dts = |text: &str| java_hash(0, text.as_bytes()).rem_euclid(12);
+        assert_eq!(partitions(PartitionPolicy::Row, PartitionHash::Dts, &batch, 12), ["1,a", "1,a", "2,"].map(dts));
+        let kafka = |text: &str| murmur2(text.as_bytes()) % 12;
+        assert_eq!(
+            partitions(PartitionPolicy::Row, PartitionHash::Murmur2, &batch, 12),
+            ["1,a", "1,a", "2,"].map(kafka)
+        );
+        let hash = |text: &str| java_hash(0, text.as_bytes());
+        let canal = [hash("1") ^ hash("a"), hash("1") ^ hash("a"), hash("2")];
+        let canal = canal.map(|values| canal_remainder(hash("shop") ^ values, 12));
+        assert_eq!(partitions(PartitionPolicy::Row, PartitionHash::Canal, &batch, 12), canal);
+        let by_row =
+            Partitioner::new(PartitionPolicy::Row, PartitionHash::Dts, batch.table(), batch.table().name(), 12)
+                .unwrap();
+        assert_eq!(draw(&batch.split_updates(by_row.key_changed())), "+I 1 a\n+I 1 a\n-D 1 a\n+I 2 _\n");
+    }
+
     #[test]
     fn the_name_where_rows_go_is_hashed() {
         let batch = parse("id:int name:text", "+I 7 a");
@@ -458,5 +628,125 @@ mod tests {
         let by_key = |hash| partitions(PartitionPolicy::PrimaryKey, hash, &batch, 1000);
         assert_eq!(by_key(PartitionHash::Dts), [java_hash(0, b"blue").rem_euclid(1000)]);
         assert_eq!(by_key(PartitionHash::Canal), [canal_remainder(java_hash(0, b"db") ^ java_hash(0, b"2"), 1000)]);
+    }
+
+    /// Java itself, and Kafka's own classes, over random and over nasty values: `tests/oracles/Partitions.java`.
+    #[test]
+    fn java_finds_the_same_partitions() {
+        let Some(jars) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA_JARS") else { return };
+        // Hash codes of the first three are Integer.MIN_VALUE; the next two have the same.
+        let nasty = [
+            "polygenelubricants",
+            "GydZG_",
+            "DESIGNING WORKHOUSES",
+            "Aa",
+            "BB",
+            "",
+            ",",
+            "\\",
+            "0",
+            "-1",
+            "\u{0}",
+            "😀 é",
+        ];
+        let mut rng = fastrand::Rng::new();
+        let seed = rng.get_seed();
+        println!("seed {seed}");
+        let value = |rng: &mut fastrand::Rng| -> Option<String> {
+            match rng.u8(..8) {
+                0 => None,
+                1 | 2 => Some(nasty[rng.usize(..nasty.len())].to_owned()),
+                3 => Some(rng.i64(..).to_string()),
+                _ => Some(
+                    (0..rng.usize(..20)).map(|_| if rng.bool() { rng.char('a'..='z') } else { rng.char(..) }).collect(),
+                ),
+            }
+        };
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (mut questions, mut ours, mut row) = (String::new(), Vec::new(), 0);
+        for count in [1, 2, 3, 5, 7, 12, 16, 64, 100, 1000, 4096, i32::MAX as u32] {
+            for columns in 1..4 {
+                let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+                let header = names.iter().map(|name| format!("{name}:text")).collect::<Vec<_>>().join(" ");
+                for _ in 0..30 {
+                    row += 1;
+                    let name = value(&mut rng).unwrap_or_default();
+                    let values: Vec<Option<String>> = (0..columns).map(|_| value(&mut rng)).collect();
+                    let mut parts = TableParts::from(Table::clone(&tidegate_model::pretty::table(&header)));
+                    parts.name = TableName::new("shop", &name);
+                    if row % 2 == 0 {
+                        parts.unique_keys.clear();
+                    } else {
+                        parts.unique_keys[0].columns = (0..columns).collect();
+                    }
+                    let batch = one_row(Table::from(parts), &values);
+                    let texts: Vec<String> = values
+                        .iter()
+                        .map(|value| value.as_ref().map_or(".".into(), |text| hex(text.as_bytes())))
+                        .collect();
+                    let mut ask = |rule: &str, partition: i32, values: &[String]| {
+                        let database = hex(b"shop");
+                        questions +=
+                            &format!("{rule}\t{count}\t{database}\t{}\t{}\n", hex(name.as_bytes()), values.join("\t"));
+                        ours.push(partition);
+                    };
+                    for (hash, of_table, of_values) in
+                        [(PartitionHash::Dts, "dts table", "dts"), (PartitionHash::Canal, "canal table", "canal")]
+                    {
+                        ask(of_table, partitions(PartitionPolicy::Table, hash, &batch, count)[0], &texts);
+                        let columns = PartitionPolicy::Columns(names.clone());
+                        ask(of_values, partitions(columns, hash, &batch, count)[0], &texts);
+                        ask(of_values, partitions(PartitionPolicy::Row, hash, &batch, count)[0], &texts);
+                    }
+                    let kafka = Partitioner::new(
+                        PartitionPolicy::Row,
+                        PartitionHash::Murmur2,
+                        batch.table(),
+                        batch.table().name(),
+                        count,
+                    )
+                    .unwrap();
+                    if batch.table().key().is_empty() {
+                        let mut partition = Vec::new();
+                        kafka.partitions(&batch, &mut partition).unwrap();
+                        ask("murmur2 row", partition[0], &texts);
+                    }
+                    let key = values.iter().flatten().map(String::as_str).collect::<Vec<_>>().concat().into_bytes();
+                    let keys = Values { ends: vec![key.len()], bytes: key };
+                    let mut partition = Vec::new();
+                    kafka.with_key(vec![0]).partitions_of_keys(&keys, &mut partition);
+                    ask("murmur2", partition[0], &[hex(keys.get(0))]);
+                }
+            }
+        }
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracles/Partitions.java");
+        let mut java = Command::new("java")
+            .args(["-cp", &format!("{jars}/*"), program])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a JDK");
+        java.stdin.take().expect("a pipe").write_all(questions.as_bytes()).expect("it listens");
+        let output = java.wait_with_output().expect("it ends");
+        let answers = String::from_utf8(output.stdout).expect("digits");
+        assert_eq!(answers.lines().count(), ours.len());
+        for ((question, answer), ours) in questions.lines().zip(answers.lines()).zip(ours) {
+            assert_eq!(ours.to_string(), answer, "{question}");
+        }
+    }
+
+    fn one_row(table: Table, values: &[Option<String>]) -> ChangeBatch {
+        let mut builder = tidegate_model::RowsBuilder::new(&table);
+        for (column, value) in builder.columns.iter_mut().zip(values) {
+            let Some(value) = value else {
+                column.append_null();
+                continue;
+            };
+            let tidegate_model::Values::Bytes { data, offsets } = &mut column.values else { panic!("text is bytes") };
+            tidegate_model::builder::push_bytes(data, offsets, value.as_bytes());
+            column.append_valid();
+        }
+        let rows = RecordBatch::try_new(table.schema().clone(), builder.finish().unwrap()).unwrap();
+        parse("a:text", "+I x").with_rows(table.into(), rows)
     }
 }

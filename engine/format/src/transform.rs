@@ -119,6 +119,12 @@ impl Transform {
         Ok(Transform { view: input.schema, filter, projection, output })
     }
 
+    /// Where a column of the table stands in what comes out, as it is.
+    pub fn output_of(&self, column: usize) -> Option<usize> {
+        let Some(projection) = &self.projection else { return Some(column) };
+        projection.outputs().iter().position(|out| matches!(out.output, Output::Column(index) if index == column))
+    }
+
     /// With these columns, in the place of a `select`.
     pub fn with_columns(self, table: &Table, columns: &ColumnList) -> Result<Transform, TransformError> {
         let projection = Projection::of_columns(&columns.plan(table)?, &sql_input(table));

@@ -257,16 +257,20 @@ impl History {
                     }
                     continue;
                 }
-                // Of a table that the task has come to select since then, nothing was sent that this could be about.
-                SchemaState::Bystander { defined } => {
-                    let defined = defined.as_ref().filter(|_| entry.is_in_force(position));
-                    match defined.filter(|_| !captured(&entry.table.database, &entry.table.table)) {
-                        Some(defined) => drop(bystanders.insert(key, Definition::of(&defined.table()))),
-                        None => drop(bystanders.remove(&key)),
+                SchemaState::Bystander { .. } | SchemaState::Gone { .. }
+                    if !captured(&entry.table.database, &entry.table.table) =>
+                {
+                    match &entry.state {
+                        _ if !entry.is_in_force(position) => {}
+                        SchemaState::Bystander { defined: Some(defined) } => {
+                            bystanders.insert(key, Definition::of(&defined.table()));
+                        }
+                        _ => drop(bystanders.remove(&key)),
                     }
                     continue;
                 }
-                SchemaState::Gone { .. } if bystanders.remove(&key).is_some() => continue,
+                // The task has come to select it since: nothing that was sent is about it.
+                SchemaState::Bystander { .. } => continue,
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),

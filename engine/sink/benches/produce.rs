@@ -43,6 +43,7 @@ fn main() {
         client_id: "tidegate-bench".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS), ..CreateTopics::default() }),
         options,
+        has_keys: false,
         retry: Duration::from_secs(60),
     })
     .unwrap();
@@ -130,6 +131,7 @@ fn copy(batch: &MessageBatch) -> MessageBatch {
         values: Values { bytes: batch.values.bytes.clone(), ends: batch.values.ends.clone() },
         partitions: batch.partitions.clone(),
         sequence: batch.sequence.clone(),
+        ..MessageBatch::default()
     }
 }
 

@@ -9,6 +9,13 @@
 //! that are text without line breaks, which Canal JSON is, stand as they are, others as hexadecimal digits. A file that exists is
 //! continued.
 //!
+//! Where a task has keys or headers, they stand before the value; what is null in Kafka is `null`:
+//!
+//! ```text
+//! shop.orders <tab> 3 <tab> {"id":"7"} <tab> op=delete table=orders <tab> null <newline>
+//!                           key              headers                      a tombstone
+//! ```
+//!
 //! A window counts as delivered once its lines are on the disk, or whoever loses power would find a checkpoint that is ahead of
 //! the file. A thread synchronises, and what was written while it did waits for the next time:
 //!
@@ -40,10 +47,25 @@ pub enum Written {
     Hex,
 }
 
+/// What a line holds, and how.
+#[derive(Clone, Copy)]
+pub struct Shown {
+    pub values: Written,
+    /// How a key stands in a line; none where the task has none.
+    pub key: Option<fn(&[u8]) -> String>,
+    pub headers: bool,
+}
+
+impl From<Written> for Shown {
+    fn from(values: Written) -> Shown {
+        Shown { values, key: None, headers: false }
+    }
+}
+
 pub struct FileSink {
     path: String,
     out: BufWriter<Output>,
-    values: Written,
+    shown: Shown,
     partitions: u32,
     /// What is written and not yet on the disk; none of standard output, which has none.
     unsynced: Option<Sender<Done>>,
@@ -59,12 +81,13 @@ enum Output {
 
 impl FileSink {
     /// `path` is a file or `-` for standard output. Every topic pretends to have `partitions`.
-    pub fn new(path: &Path, partitions: u32, values: Written) -> Result<FileSink, SinkError> {
+    pub fn new(path: &Path, partitions: u32, shown: impl Into<Shown>) -> Result<FileSink, SinkError> {
+        let shown = shown.into();
         let name = path.display().to_string();
         let failed = |error| SinkError::Io { path: path.display().to_string(), error: Arc::new(error) };
         if name == "-" {
             let out = BufWriter::with_capacity(BUFFER_BYTES, Output::Stdout(io::stdout()));
-            return Ok(FileSink { path: name, out, values, partitions, unsynced: None, syncer: None });
+            return Ok(FileSink { path: name, out, shown, partitions, unsynced: None, syncer: None });
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
         // A pipe or a device has nothing to synchronise.
@@ -79,24 +102,26 @@ impl FileSink {
         });
         let out = BufWriter::with_capacity(BUFFER_BYTES, Output::File(file));
         let syncer = Some(syncer.map_err(failed)?);
-        Ok(FileSink { path: name, out, values, partitions, unsynced: Some(unsynced), syncer })
+        Ok(FileSink { path: name, out, shown, partitions, unsynced: Some(unsynced), syncer })
     }
 
     fn write(&mut self, batches: &[MessageBatch]) -> io::Result<()> {
         let mut result = Ok(());
         let batches: Vec<&MessageBatch> = batches.iter().collect();
-        let (out, written) = (&mut self.out, self.values);
+        let (out, shown) = (&mut self.out, self.shown);
         order::each_run(&batches, |batch, run| {
             for index in run {
                 let value = batch.values.get(index);
                 debug_assert!(
-                    written == Written::Hex || !value.contains(&b'\n'),
+                    shown.values == Written::Hex || !value.contains(&b'\n'),
                     "a value of {} has a line break",
                     batch.topic
                 );
                 if result.is_ok() {
                     result = write!(out, "{}\t{}\t", batch.topic, batch.partitions[index])
-                        .and_then(|()| match written {
+                        .and_then(|()| write_key_and_headers(batch, index, shown, out))
+                        .and_then(|()| match shown.values {
+                            _ if value.is_empty() => out.write_all(b"null"),
                             Written::Text => out.write_all(value),
                             Written::Hex => value.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
                         })
@@ -106,6 +131,21 @@ impl FileSink {
         });
         result.and_then(|()| self.out.flush())
     }
+}
+
+fn write_key_and_headers(batch: &MessageBatch, index: usize, shown: Shown, out: &mut impl Write) -> io::Result<()> {
+    if let Some(show) = shown.key {
+        let key = batch.keys.as_ref().map(|keys| show(keys.get(index)));
+        write!(out, "{}\t", key.as_deref().unwrap_or("null"))?;
+    }
+    if shown.headers {
+        for (number, (name, value)) in batch.headers.iter().flat_map(|headers| headers.get(index)).enumerate() {
+            let space = if number == 0 { "" } else { " " };
+            write!(out, "{space}{name}={}", String::from_utf8_lossy(value))?;
+        }
+        out.write_all(b"\t")?;
+    }
+    Ok(())
 }
 
 /// Synchronises as long as something is written. After a failure nobody knows what is on the disk: nothing is delivered any more.
@@ -195,7 +235,7 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::message::Values;
+    use tidegate_model::message::{Headers, Values};
 
     fn batch(topic: &str, messages: &[(u32, i32, &str)]) -> MessageBatch {
         let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };
@@ -229,6 +269,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_headers_and_tombstones_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("messages");
+        let key: fn(&[u8]) -> String = |key| String::from_utf8_lossy(key).into_owned();
+        let mut sink = FileSink::new(&path, 1, Shown { values: Written::Text, key: Some(key), headers: true }).unwrap();
+        let mut keyed = batch("t", &[(0, 0, "a"), (0, 0, "")]);
+        keyed.keys = Some(Values { bytes: b"77".to_vec(), ends: vec![1, 2] });
+        let mut headers = Headers::default();
+        headers.push("op", |out| out.extend_from_slice(b"delete"));
+        headers.push("table", |out| out.extend_from_slice(b"t"));
+        let set = headers.end_set();
+        headers.append(set);
+        headers.append(set);
+        keyed.headers = Some(headers);
+        let batches = vec![keyed, batch("t", &[(1, 0, "b")])];
+        sink.send(MessageWindow { batches, progress: None }).unwrap().blocking_recv().unwrap().unwrap();
+        let expected = "t\t0\t7\top=delete table=t\ta\nt\t0\t7\top=delete table=t\tnull\nt\t0\tnull\t\tb\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
     fn a_file_that_cannot_be_opened_is_named() {
         let error = FileSink::new(Path::new("missing-folder/messages"), 1, Written::Text).err().unwrap();
         assert!(error.to_string().starts_with("could not write missing-folder/messages: "), "{error}");
@@ -241,7 +302,7 @@ mod tests {
         let mut sink = FileSink::new(&path, 1, Written::Hex).unwrap();
         let batches = vec![batch("shop", &[(0, 0, "\n\0\tz"), (1, 0, "")])];
         sink.send(MessageWindow { batches, progress: None }).unwrap().blocking_recv().unwrap().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "shop\t0\t0a00097a\nshop\t0\t\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "shop\t0\t0a00097a\nshop\t0\tnull\n");
     }
 
     #[test]

@@ -65,6 +65,12 @@ pub trait Topics: Send + Sync {
         None
     }
 
+    /// The `cleanup.policy` of a topic that is prepared, if it keeps the last message of each key: brokers refuse messages without
+    /// one there.
+    fn compacted(&self, _topic: &str) -> Option<String> {
+        None
+    }
+
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
 
@@ -161,8 +167,8 @@ impl SinkError {
                  tidegate run --accept deleted_topics"
             }
             SinkError::Compacted { .. } => {
-                "set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be created), or choose \
-                 another one with sink.topic"
+                "give messages a key (sink.key), set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be \
+                 created), or choose another one with sink.topic"
             }
             SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {

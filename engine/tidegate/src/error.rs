@@ -7,7 +7,6 @@ use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
-use crate::shards;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
 use tidegate_flow::pipeline::Fault;
@@ -75,11 +74,7 @@ impl Error {
         match self {
             Error::Source(error) => error.hint(),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
-            Error::Route(RouteError::Transform(error)) => error.hint().map(str::to_owned),
-            Error::Route(RouteError::Name { table, .. }) => Some(format!(
-                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
-            )),
-            Error::Route(RouteError::Shards(_)) => Some(shards::HINT.to_owned()),
+            Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),

@@ -3,18 +3,22 @@
 //! Every check is made, whatever the ones before it found, so that one look shows all there is to do. What would stop the
 //! task is an error; what has a consequence that somebody should know is a warning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint, SourceIdentity};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::error::Error;
-use crate::pipeline::route::{check_table, ddl_topic_of_table, topic_of_table};
+use crate::pipeline::route::{
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, plan_partitioner,
+    topic_of_table,
+};
 use crate::remembered::{self, Accept, Difference};
 use crate::shards;
 use crate::source::{Source, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
+use tidegate_format::key::key_columns;
 use tidegate_model::Table;
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::check::{Finding, Severity};
@@ -95,8 +99,9 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     };
     let mut topics = BTreeSet::new();
     for table in &tables {
-        if let Err(error) = check_table(task, table) {
-            found.fail("tables", &error.into());
+        match check_table(task, table) {
+            Err(error) => found.fail("tables", &error.into()),
+            Ok(()) => found.findings.extend(key_findings(task, table)),
         }
         let row_topic = topic_of_table(task, table.name()).map(Some);
         for topic in [row_topic, ddl_topic_of_table(task, table.name())] {
@@ -141,6 +146,7 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
         Ok(Some((brokers, problems))) => {
             found.passed.push(format!("sink: {} brokers answer", brokers.brokers.len()));
             problems.into_iter().for_each(|problem| found.fail("topics", &problem.into()));
+            found.check_compacted(task, &tables, &brokers.compacted);
             true
         }
         Ok(None) => true,
@@ -164,7 +170,60 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
     Ok(found)
 }
 
+/// What keys do not do for a table that can be sent.
+fn key_findings(task: &Task, table: &Arc<Table>) -> Option<Finding> {
+    let name = table.name();
+    let policy = task.tables.matches(&name.database, &name.table)?.key.as_ref()?;
+    // It has been planned.
+    let columns = key_columns(policy, table).ok()?;
+    let partitioner = plan_partitioner(task, table, 1).ok()?;
+    let (found, expected, hint) = if columns.is_empty() {
+        let found =
+            format!("table {name} has no primary key and no unique key of NOT NULL columns: its messages have no key");
+        (found, "a key", "name columns that tell its rows apart, key: {columns: [...]}, or give the table a key")
+    } else if policy.columns.is_some()
+        && !table.unique_keys().iter().any(|key| key.columns.iter().all(|column| columns.contains(column)))
+    {
+        let found = format!(
+            "table {name}: rows may share the key of their messages, which holds no primary key and no unique key"
+        );
+        let hint = "a topic that is compacted keeps one of them, and a tombstone takes all; name all columns of a key of the table";
+        (found, "columns that tell rows apart", hint)
+    } else if let Some(column) = partitioner.scatters_keys() {
+        let found = format!(
+            "table {name}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+             several partitions"
+        );
+        (found, "columns of the key", SCATTERED_HINT)
+    } else {
+        return None;
+    };
+    let (expected, hint) = (expected.to_owned(), hint.to_owned());
+    Some(Finding { severity: Severity::Warning, check: "key", found, expected, hint })
+}
+
 impl Findings {
+    /// Messages without a key, where brokers would refuse them.
+    fn check_compacted(&mut self, task: &Task, tables: &[Arc<Table>], compacted: &BTreeMap<String, String>) {
+        for table in tables {
+            let Ok(topic) = topic_of_table(task, table.name()) else { continue };
+            let Some(policy) = compacted.get(&topic) else { continue };
+            if let Err(error) = check_compacted(task, table, &topic, policy) {
+                self.fail("topics", &error.into());
+            }
+        }
+        let mut ddl_topics: Vec<String> =
+            tables.iter().filter_map(|table| ddl_topic_of_table(task, table.name()).ok().flatten()).collect();
+        ddl_topics.sort();
+        ddl_topics.dedup();
+        for topic in ddl_topics {
+            if let Some(policy) = compacted.get(&topic) {
+                let error = RouteError::Compacted { topic, policy: policy.clone(), what: Keyless::Marks };
+                self.fail("topics", &error.into());
+            }
+        }
+    }
+
     /// What the task would be refused for that has left this state.
     fn compare(&mut self, stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
         let topics = match &task.sink {

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use crate::config::{CanalOptions, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    Routed, Router, canal_options, encode_window, plan_transform, target_of_table, topic_of_table, with_target,
+    Routed, Router, canal_options, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table,
+    with_target,
 };
 use crate::source::Source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
+use tidegate_format::key::{KeyEncoder, KeyForm};
 use tidegate_model::Stop;
+use tidegate_model::message::MessageBatch;
 use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
 use tidegate_sink::PretendedTopics;
 
@@ -43,6 +46,16 @@ pub fn schema(task: Task) -> Result<String, Error> {
         let key = if output.key().is_empty() { "none".to_owned() } else { names(output.key()).join(", ") };
         let topic = topic_of_table(&task, table.name())?;
         out += &format!("{} -> topic {topic}, key {key}\n", with_target(table.name(), output.name()));
+        if let Some(keys) = plan_keys(&task, table, &transform)? {
+            out += &match keys.form() {
+                KeyForm::Avro => format!("  messages have the key {}\n", keys.avro_schema()),
+                form => format!(
+                    "  messages have the key ({}) as {}\n",
+                    keys.names().collect::<Vec<_>>().join(", "),
+                    form.word()
+                ),
+            };
+        }
         write_columns(&task.format, output, &mut out);
         if let Some(predicate) = transform.mysql_predicate() {
             out += &format!("  the server filters by: {predicate}\n");
@@ -111,9 +124,19 @@ pub fn peek(task: Task, count: usize) -> Result<String, Error> {
             }
         };
         let shown = shown.entry(table.name().clone()).or_default();
-        for value in window.batches.iter().flat_map(|batch| batch.values.iter()) {
+        // It has been planned for the route.
+        let keys = plan_transform(&task.tables, &table).ok();
+        let keys = keys.and_then(|transform| plan_keys(&task, &table, &transform).ok().flatten());
+        for (batch, index) in window.batches.iter().flat_map(|batch| (0..batch.values.len()).map(move |i| (batch, i))) {
+            let value = batch.values.get(index);
             if shown.count == count {
                 break;
+            }
+            shown.add_key_and_headers(batch, index, keys.as_ref());
+            // A tombstone is no message of its own to whoever counts.
+            if value.is_empty() {
+                shown.text += "no value: a tombstone\n";
+                continue;
             }
             shown.count += 1;
             shown.add(&task.format, &reader, value);
@@ -145,6 +168,16 @@ struct Shown {
 }
 
 impl Shown {
+    fn add_key_and_headers(&mut self, batch: &MessageBatch, index: usize, encoder: Option<&KeyEncoder>) {
+        if let Some((keys, encoder)) = batch.keys.as_ref().zip(encoder) {
+            self.text += &format!("key {}\n", encoder.readable(keys.get(index)));
+        }
+        if let Some(headers) = &batch.headers {
+            let headers = headers.get(index).map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
+            self.text += &format!("headers {}\n", headers.collect::<Vec<_>>().join(" "));
+        }
+    }
+
     fn add(&mut self, format: &Format, reader: &Reader, value: &[u8]) {
         self.text += &match format {
             Format::CanalJson(_) => String::from_utf8_lossy(value).into_owned(),

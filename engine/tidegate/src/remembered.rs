@@ -28,6 +28,7 @@ use crate::pipeline::route::{RouteError, ddl_topic_of_table, rule_of, target_of_
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::check::list_names;
@@ -53,6 +54,14 @@ pub struct RememberedTable {
     pub topic: String,
     /// `partition`, as a task file has it.
     pub partition: String,
+    /// `key`, as a task file has it.
+    #[serde(default = "no_key")]
+    pub key: String,
+}
+
+/// What messages had for a key before there were any.
+fn no_key() -> String {
+    key_text(None)
 }
 
 impl RememberedTable {
@@ -68,6 +77,7 @@ impl RememberedTable {
             columns: rule.columns.as_ref().map(ToString::to_string),
             topic: topic_of_table(task, name)?,
             partition: policy_text(&rule.partition),
+            key: key_text(rule.key.as_ref()),
         })
     }
 
@@ -107,6 +117,10 @@ pub struct RememberedTask {
     /// Paths of the task file and their values: the format, then its options.
     pub format: Vec<(String, String)>,
     pub partition_hash: String,
+    #[serde(default)]
+    pub tombstones: bool,
+    #[serde(default)]
+    pub headers: Vec<String>,
     pub full_load: bool,
     /// The entries of `tables`, as they are written.
     pub entries: Vec<String>,
@@ -117,6 +131,8 @@ impl RememberedTask {
         RememberedTask {
             format: format_options(&task.format),
             partition_hash: word(PartitionHash::WORDS, task.partition_hash),
+            tombstones: task.tombstones,
+            headers: task.headers.iter().map(|header| header.name().to_owned()).collect(),
             full_load: task.full_load.is_some(),
             entries: task.tables.entries().to_vec(),
         }
@@ -145,6 +161,8 @@ pub enum Accept {
     Select,
     /// Another `format`, or options of it that change messages.
     Format,
+    /// Another `key`, or tombstones: rows that were sent stay under their old keys.
+    Key,
     /// Another topic of a table: it gets changes of rows that it never had.
     Topic,
     /// Keys that move to other partitions: another `partition`, `partition_hash` or number of partitions.
@@ -334,6 +352,23 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
         let what = format!("sink.partition_hash was {}, is {}", was.partition_hash, is.partition_hash);
         found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
     }
+    if was.tombstones != is.tombstones {
+        let what = format!("sink.tombstones was {}, is {}", was.tombstones, is.tombstones);
+        let means = match is.tombstones {
+            true => {
+                "rows that were deleted before leave none: a topic that is compacted keeps the messages of their deletion"
+            }
+            false => {
+                "deleted rows leave none from now on: a topic that is compacted keeps the messages of their deletion"
+            }
+        };
+        found.add(Some(Accept::Key), &what, means);
+    }
+    if was.headers != is.headers {
+        let list = |headers: &[String]| format!("[{}]", headers.join(", "));
+        let what = format!("sink.headers was {}, is {}", list(&was.headers), list(&is.headers));
+        found.add(Some(Accept::Format), &what, "messages that were sent keep the headers that they have");
+    }
     match (was.full_load, is.full_load) {
         (false, true) => {
             found.add(
@@ -387,8 +422,25 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
             (Some(was.topic.clone()), Some(is.topic.clone())),
             "rows that were sent stay in the old topic, and the new one gets changes of rows that it never had",
         ),
+        (
+            Accept::Key,
+            "key of ",
+            (Some(was.key.clone()), Some(is.key.clone())),
+            "rows that were sent stay under their old keys, where a topic that is compacted keeps them for ever, and consumers who look \
+             rows up by key find two",
+        ),
         (Accept::Partitions, "partition of ", (Some(was.partition.clone()), Some(is.partition.clone())), KEYS_MOVE),
     ];
+    // Keys that are hashed move with it.
+    if was.key != is.key && task.partition_hash == PartitionHash::Murmur2 {
+        found.add_named(
+            Some(Accept::Partitions),
+            "key of ",
+            name,
+            &format!("was {}, is {}", was.key, is.key),
+            KEYS_MOVE,
+        );
+    }
     for (accept, option, (was, is), means) in options {
         if was != is {
             let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
@@ -625,7 +677,19 @@ fn policy_text(policy: &PartitionPolicy) -> String {
         PartitionPolicy::Zero => "zero".to_owned(),
         PartitionPolicy::Table => "table".to_owned(),
         PartitionPolicy::PrimaryKey => "primary_key".to_owned(),
+        PartitionPolicy::Row => "row".to_owned(),
         PartitionPolicy::Columns(names) => format!("{{columns: [{}]}}", names.join(", ")),
+    }
+}
+
+/// `none`, `json`, `{columns: [a, b], form: json}`.
+fn key_text(policy: Option<&KeyPolicy>) -> String {
+    match policy {
+        None => "none".to_owned(),
+        Some(KeyPolicy { form, columns: None }) => form.word().to_owned(),
+        Some(KeyPolicy { form, columns: Some(names) }) => {
+            format!("{{columns: [{}], form: {}}}", names.join(", "), form.word())
+        }
     }
 }
 
@@ -772,6 +836,20 @@ format: {dts_avro: {enum: index}}";
                 ],
             ),
             (
+                "tables: [{table: shop.a, key: {columns: [c, d], form: text}}, shop.b]",
+                &["key: key of shop.a was none, is {columns: [c, d], form: text}"],
+            ),
+            (
+                "tables: ['shop.*']\nsink: {kafka: b, key: json, tombstones: true, headers: [op, gtid], partition_hash: murmur2}",
+                &[
+                    "partitions: sink.partition_hash was dts, is murmur2",
+                    "key: sink.tombstones was false, is true",
+                    "format: sink.headers was [], is [op, gtid]",
+                    "partitions: key of shop.a, shop.b was none, is json",
+                    "key: key of shop.a, shop.b was none, is json",
+                ],
+            ),
+            (
                 "tables: [shop.a, shop.b]\nsink: {kafka: b, partition_hash: canal, non_empty_topics: accept}",
                 &["partitions: sink.partition_hash was dts, is canal"],
             ),
@@ -788,6 +866,17 @@ format: {dts_avro: {enum: index}}";
         ] {
             assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), expected, "{text}");
         }
+    }
+
+    /// One that was written before there were keys.
+    #[test]
+    fn an_old_checkpoint_had_no_keys() {
+        let table: RememberedTable = serde_json::from_str(
+            r#"{"name": {"database": "shop", "table": "a"}, "load": "done", "filter": null, "select": null,
+                "topic": "shop.a", "partition": "primary_key"}"#,
+        )
+        .unwrap();
+        assert_eq!(table.key, "none");
     }
 
     /// A name is compared as it comes out, however the task file makes it.

@@ -19,13 +19,14 @@ use crate::status::problems::Problems;
 use crate::status::server::Server;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
+use tidegate_format::key::{self, KeyForm};
 use tidegate_model::Stop;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::run_lock::RunLock;
-use tidegate_sink::file::{FileSink, Written};
+use tidegate_sink::file::{FileSink, Shown, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
 use tidegate_sink::{NullSink, Sink, SinkError};
 
@@ -224,6 +225,14 @@ fn compare_and_plan(
     remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
     let names = tables.iter().map(|table| route::topic_of_table(task, table.name()));
     let names = names.collect::<Result<BTreeSet<String>, _>>()?;
+    if let Some(policy) = created_compacted(task) {
+        for table in tables {
+            let topic = route::topic_of_table(task, table.name())?;
+            if topics.get(&topic).is_some_and(Option::is_none) {
+                route::check_compacted(task, table, &topic, policy)?;
+            }
+        }
+    }
     sink.topics().prepare_all(&names.iter().map(String::as_str).collect::<Vec<_>>(), &is_stopped)?;
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
     let router = Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone());
@@ -232,6 +241,12 @@ fn compare_and_plan(
         router.route(table)?;
     }
     Ok((tracker, router))
+}
+
+/// The `cleanup.policy` of topics that the task makes, where it has them compacted.
+fn created_compacted(task: &Task) -> Option<&str> {
+    let SinkOptions::Kafka(config::KafkaOptions { create_topics: Some(create), .. }) = &task.sink else { return None };
+    kafka::compacts(&create.config)
 }
 
 /// The topics of a task as they are.
@@ -260,9 +275,21 @@ pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
                 config::Format::CanalJson(_) => Written::Text,
                 config::Format::DtsAvro(_) => Written::Hex,
             };
-            Box::new(FileSink::new(path, PRETENDED_PARTITIONS, values)?)
+            let shown = Shown { values, key: shown_key(task), headers: !task.headers.is_empty() };
+            Box::new(FileSink::new(path, PRETENDED_PARTITIONS, shown)?)
         }
         SinkOptions::Null => Box::new(NullSink { partitions: PRETENDED_PARTITIONS }),
+    })
+}
+
+/// How keys stand in a line. Where tables have different forms, as bytes.
+fn shown_key(task: &Task) -> Option<fn(&[u8]) -> String> {
+    let mut forms = task.tables.rules().filter_map(|rule| Some(rule.key.as_ref()?.form));
+    let first = forms.next()?;
+    Some(match if forms.all(|form| form == first) { first } else { KeyForm::Avro } {
+        KeyForm::Json => |key| key::shown(KeyForm::Json, key),
+        KeyForm::Text => |key| key::shown(KeyForm::Text, key),
+        KeyForm::Avro => |key| key::shown(KeyForm::Avro, key),
     })
 }
 
@@ -297,6 +324,7 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
             config: create.config.clone(),
         }),
         options: options.options.clone(),
+        has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
         retry: task.retry.connection,
     })
 }

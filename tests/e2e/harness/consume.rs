@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{Header, Headers as _, Message as _};
 use rdkafka::metadata::Metadata;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
@@ -245,6 +245,8 @@ pub(crate) struct Reader {
     missing: BTreeSet<String>,
     /// The next offset of each partition.
     next: BTreeMap<(String, i32), i64>,
+    /// Messages have keys.
+    keyed: bool,
 }
 
 /// All values of a partition, as they are.
@@ -262,6 +264,48 @@ pub(crate) fn read_values(brokers: &str, topic: &str, partition: i32) -> Vec<Vec
         (values.len() as i64 >= end).then_some(())
     });
     values
+}
+
+/// A message as it is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RawMessage {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    /// `op=insert table=orders`
+    pub(crate) headers: String,
+}
+
+/// All messages of a topic, partition by partition, and how many partitions there are.
+pub(crate) fn read_messages(brokers: &str, topic: &str) -> (Vec<RawMessage>, i32) {
+    let consumer = consumer(brokers);
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("a broker answers");
+    let partitions = metadata.topics()[0].partitions().len() as i32;
+    let mut messages = Vec::new();
+    for partition in 0..partitions {
+        let (_, end) = wait_for("the end of the topic", || consumer.fetch_watermarks(topic, partition, TIMEOUT).ok());
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Beginning).expect("a valid offset");
+        consumer.assign(&list).expect("a valid list");
+        let mut next = 0;
+        wait_for("all messages", || {
+            while let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
+                let text = |header: Header<&[u8]>| {
+                    format!("{}={}", header.key, String::from_utf8_lossy(header.value.unwrap_or_default()))
+                };
+                let headers = message.headers().iter().flat_map(|headers| headers.iter().map(text)).collect::<Vec<_>>();
+                next = message.offset() + 1;
+                messages.push(RawMessage {
+                    partition,
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    headers: headers.join(" "),
+                });
+            }
+            (next >= end).then_some(())
+        });
+    }
+    (messages, partitions)
 }
 
 /// How many messages a topic has.
@@ -304,7 +348,14 @@ impl Reader {
             errors: Vec::new(),
             missing: topics.into_iter().collect(),
             next: BTreeMap::new(),
+            keyed: false,
         }
+    }
+
+    /// Of topics whose messages have keys.
+    pub(crate) fn keyed(mut self) -> Reader {
+        self.keyed = true;
+        self
     }
 
     /// Takes messages until `enough` says so; the engine must be running.
@@ -347,7 +398,7 @@ impl Reader {
             let next = self.next.get_mut(&(topic.to_owned(), partition)).expect("assigned");
             assert!(offset >= *next, "partition {partition} of {topic} went back to {offset}");
             *next = offset + 1;
-            assert!(message.key().is_none(), "a message of Canal JSON has no key");
+            assert!(message.key().is_some() == self.keyed, "a message has a key if the task says so");
             let value = message.payload().unwrap_or_default();
             let message = Message::parse(value, partition, offset)
                 .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(value)));

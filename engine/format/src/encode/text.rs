@@ -290,6 +290,23 @@ impl<'a> TextColumn<'a> {
         }
     }
 
+    /// The value of an integer that is not NULL.
+    ///
+    /// # Panics
+    /// If the column is none, or one of unsigned BIGINT.
+    pub fn integer(&self, row: usize) -> i64 {
+        match &self.cells {
+            Cells::I8(values) => values[row].into(),
+            Cells::I16(values) => values[row].into(),
+            Cells::I32(values) => values[row].into(),
+            Cells::I64(values) => values[row],
+            Cells::U8(values) => values[row].into(),
+            Cells::U16(values) => values[row].into(),
+            Cells::U32(values) => values[row].into(),
+            other => panic!("not a column of integers that an i64 holds: {other:?}"),
+        }
+    }
+
     /// The value of an unsigned integer that is not NULL.
     ///
     /// # Panics

@@ -909,6 +909,13 @@ fn a_table_that_is_not_selected_may_take_the_place_of_one_that_is() {
     task.restart(before);
     assert!(task.history.bystanders.get(&TableName::new("db", "u")).is_none());
     task.statement("CREATE TABLE u LIKE t").unwrap();
+    let made = task.position.clone();
+    task.statement("ALTER TABLE u DROP x").unwrap();
+    task.restart(made);
+    let columns = |task: &Task| {
+        task.history.bystanders.get(&TableName::new("db", "u")).map(|known| known.table(name(), 1).columns().len())
+    };
+    assert_eq!(columns(&task), Some(3), "as it was between the two");
     let mut task = task.capturing(whole_database);
     let of_u = |history: &mut History, here: Here<'_>| history.resolve(&TableName::new("db", "u"), None, fits, here);
     assert!(matches!(task.step(of_u), Err(HistoryError::Unknown { .. })));

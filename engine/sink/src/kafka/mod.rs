@@ -17,6 +17,9 @@
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
 //! up; but [`SLOW`] brokers are not away.
 //!
+//! **Keys** are copied by librdkafka, so that only values must live. **Headers** are lists of librdkafka's own, one for each
+//! message. `rd_kafka_produce_batch` knows none: a window with headers is handed over message by message.
+//!
 //! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
 //! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
 //!
@@ -47,15 +50,15 @@ use rdkafka::types::RDKafkaErrorCode;
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
-pub use topics::{BrokerInfo, check};
+pub use topics::{BrokerInfo, check, compacts};
 use watch::Watch;
 
 use lull::{Lull, Order};
 use outstanding::{Outstanding, WindowId};
-use producer::{Event, EventKind, Messages, Producer, Topic};
+use producer::{Event, EventKind, HeaderList, Messages, Producer, Topic};
 
 use crate::{Delivery, Sink, SinkError, Topics, order};
-use tidegate_model::message::{MessageBatch, MessageWindow};
+use tidegate_model::message::{Headers, MessageBatch, MessageWindow};
 use tidegate_model::status::Retrying;
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
@@ -79,7 +82,8 @@ pub struct KafkaSink {
     producer: Arc<Producer>,
     reports: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    value_bytes_max: usize,
+    /// Of value, key and headers together.
+    message_bytes_max: usize,
 }
 
 impl KafkaSink {
@@ -123,18 +127,25 @@ impl KafkaSink {
             producer,
             reports: Some(reports),
             stop,
-            value_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
+            message_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
         })
     }
 
     /// librdkafka aborts the process over a message between its own two ideas of what is too large, so it gets none.
     fn check_sizes(&self, batches: &[MessageBatch]) -> Result<(), SinkError> {
-        for batch in batches.iter().filter(|batch| batch.values.bytes.len() > self.value_bytes_max) {
-            if let Some(value) = batch.values.iter().find(|value| value.len() > self.value_bytes_max) {
+        let may_be_larger = |batch: &&MessageBatch| {
+            let keys = batch.keys.as_ref().map_or(0, |keys| keys.bytes.len());
+            let headers =
+                batch.headers.as_ref().map_or(0, |headers| headers.sets().map(Headers::set_bytes).max().unwrap_or(0));
+            batch.values.bytes.len() + keys + headers > self.message_bytes_max
+        };
+        for batch in batches.iter().filter(may_be_larger) {
+            let mut bytes = (0..batch.values.len()).map(|index| batch.message_bytes(index));
+            if let Some(bytes) = bytes.find(|&bytes| bytes > self.message_bytes_max) {
                 return Err(SinkError::TooLarge {
                     topic: batch.topic.to_string(),
-                    bytes: value.len(),
-                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.value_bytes_max),
+                    bytes,
+                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.message_bytes_max),
                 });
             }
         }
@@ -150,6 +161,11 @@ impl KafkaSink {
                 self.handles.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
             }
             let topic = &self.handles[name];
+            if same_topic.iter().any(|batch| batch.headers.is_some()) {
+                // SAFETY: `send` put this window's batches into `outstanding` under this number.
+                unsafe { produce_with_headers(topic, same_topic, window) }?;
+                continue;
+            }
             let partition_count =
                 same_topic.iter().flat_map(|batch| &batch.partitions).max().map_or(0, |&last| last + 1);
             let lists = &mut self.lists;
@@ -160,7 +176,7 @@ impl KafkaSink {
                 for index in run {
                     let partition = batch.partitions[index];
                     let messages = &mut lists[partition as usize];
-                    messages.push(batch.values.get(index), window);
+                    messages.push(batch.values.get(index), batch.keys.as_ref().map(|keys| keys.get(index)), window);
                     if messages.len() == MESSAGES_PER_CALL && result.is_ok() {
                         // SAFETY: `send` put this window's batches into `outstanding` under this number.
                         result = unsafe { topic.produce(partition, messages) };
@@ -177,11 +193,45 @@ impl KafkaSink {
     }
 }
 
+/// Hands over all messages of a topic, in the order of the window.
+///
+/// # Safety
+/// The window is in `outstanding` and holds the batches.
+unsafe fn produce_with_headers(topic: &Topic, batches: &[&MessageBatch], window: WindowId) -> Result<(), SinkError> {
+    let mut result = Ok(());
+    order::each_run(batches, |batch, run| {
+        // Messages of one event mostly stand side by side.
+        let mut last: Option<(usize, HeaderList)> = None;
+        for index in run {
+            if result.is_err() {
+                return;
+            }
+            if let Some(headers) = &batch.headers {
+                let set = headers.set_of(index);
+                if last.as_ref().is_none_or(|(last, _)| *last != set) {
+                    last = Some((set, HeaderList::new(headers.get(index))));
+                }
+            }
+            let message = producer::Message {
+                partition: batch.partitions[index],
+                value: batch.values.get(index),
+                key: batch.keys.as_ref().map(|keys| keys.get(index)),
+                headers: last.as_ref().map(|(_, list)| list),
+            };
+            // SAFETY: the caller's promise.
+            result = unsafe { topic.produce_one(&message, window) };
+        }
+    });
+    result
+}
+
 impl Sink for KafkaSink {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError> {
         debug_assert!(window.batches.iter().all(|batch| {
             batch.partitions.len() == batch.values.len()
                 && batch.sequence.len() == batch.values.len()
+                && batch.keys.as_ref().is_none_or(|keys| keys.len() == batch.values.len())
+                && batch.headers.as_ref().is_none_or(|headers| headers.len() == batch.values.len())
                 && batch.partitions.iter().all(|&partition| partition >= 0)
         }));
         self.check_sizes(&window.batches)?;
@@ -369,7 +419,7 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         // Purged after a failure that is known already.
         (_, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
         (Some(SinkError::TooLarge { bytes, .. }), RDKafkaErrorCode::MessageSizeTooLarge) => {
-            *bytes = report.value_bytes().max(*bytes);
+            *bytes = report.bytes().max(*bytes);
         }
         // Says more than that another message of the same request was refused.
         (failure @ Some(SinkError::Delivery { .. }), RDKafkaErrorCode::InvalidRecord) => {
@@ -377,11 +427,8 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
         }
         (Some(_), _) => {}
         (failure, RDKafkaErrorCode::MessageSizeTooLarge) => {
-            *failure = Some(SinkError::TooLarge {
-                topic: report.topic(),
-                bytes: report.value_bytes(),
-                reason: report.reason(),
-            });
+            *failure =
+                Some(SinkError::TooLarge { topic: report.topic(), bytes: report.bytes(), reason: report.reason() });
         }
         (failure, RDKafkaErrorCode::MessageTimedOut) => {
             *failure = Some(SinkError::Unreachable { brokers: brokers.into(), reason: report.reason() });

@@ -22,6 +22,9 @@ pub struct KafkaOptions {
     pub create_topics: Option<CreateTopics>,
     /// Handed to librdkafka as they are, after everything that this module sets.
     pub options: BTreeMap<String, String>,
+    /// Whether messages may have keys: then a topic that is compacted is for whoever knows whether all that go there do (see
+    /// [`Topics::compacted`](crate::Topics::compacted)).
+    pub has_keys: bool,
     /// How long messages may wait without any of them getting through, before the sink gives up.
     pub retry: Duration,
 }

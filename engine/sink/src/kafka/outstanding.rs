@@ -161,6 +161,7 @@ mod tests {
             values: Values { bytes: vec![b'x'; message_count], ends: (1..=message_count).collect() },
             partitions: vec![0; message_count],
             sequence: (0..message_count as u32).collect(),
+            ..MessageBatch::default()
         }])
     }
 

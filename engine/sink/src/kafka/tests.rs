@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers as _, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
@@ -38,6 +38,7 @@ fn options(brokers: &str) -> KafkaOptions {
         client_id: "tidegate-test".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS as u32), ..CreateTopics::default() }),
         options: BTreeMap::new(),
+        has_keys: false,
         retry: Duration::from_secs(120),
     }
 }
@@ -109,7 +110,8 @@ impl Numbering {
 
 fn one_message(topic: &str, value: Vec<u8>) -> MessageWindow {
     let values = Values { ends: vec![value.len()], bytes: value };
-    let batch = MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0] };
+    let batch =
+        MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0], ..MessageBatch::default() };
     MessageWindow { batches: vec![batch], progress: None }
 }
 
@@ -222,6 +224,90 @@ fn what_is_of_use_grows_with_brokers_and_partitions() {
     assert_eq!(topics.appetite(), expected);
     topics.prepare("wide", RUNNING).unwrap();
     assert_eq!(topics.appetite(), Appetite { messages: 2 * (PARTITIONS as usize + 40) * 100_000, ..expected });
+}
+
+/// `value key headers` of what arrives in a partition, in its order.
+fn arrived(brokers: &str, topic: &str, partition: i32, count: usize) -> Vec<String> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "arrived").create().unwrap();
+    let mut positions = TopicPartitionList::new();
+    positions.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    consumer.assign(&positions).unwrap();
+    let text = |bytes: Option<&[u8]>| bytes.map_or("null".into(), |bytes| String::from_utf8_lossy(bytes).into_owned());
+    let mut found = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while found.len() < count {
+        assert!(Instant::now() < deadline, "arrived {found:?}");
+        let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
+        let message = message.unwrap();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers: Vec<String> = headers.map(|header| format!("{}={}", header.key, text(header.value))).collect();
+        found.push(
+            format!("{} {} {}", text(message.payload()), text(message.key()), headers.join(",")).trim().to_owned(),
+        );
+    }
+    found
+}
+
+/// Deletes with their tombstones among rows, of two tables that share the topic.
+fn keyed_window(topic: &str, with_headers: bool) -> MessageWindow {
+    let batch = |messages: &[(u32, &str, &str)]| {
+        let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };
+        let (mut keys, mut headers) = (Values::default(), Headers::default());
+        for (sequence, key, value) in messages {
+            for (out, text) in [(&mut keys, key), (&mut batch.values, value)] {
+                out.bytes.extend_from_slice(text.as_bytes());
+                out.ends.push(out.bytes.len());
+            }
+            headers.push("op", |out| out.extend_from_slice(key.as_bytes()));
+            headers.push("n", |out| out.extend_from_slice(b""));
+            let set = headers.end_set();
+            headers.append(set);
+            batch.partitions.push(1);
+            batch.sequence.push(*sequence);
+        }
+        batch.keys = Some(keys);
+        batch.headers = with_headers.then_some(headers);
+        batch
+    };
+    let batches = vec![
+        batch(&[(0, "a", "A"), (2, "a", "B"), (2, "a", ""), (5, "", "C")]),
+        batch(&[(1, "x", "X"), (3, "y", "Y")]),
+    ];
+    MessageWindow { batches, progress: None }
+}
+
+#[test]
+fn keys_tombstones_and_headers_arrive_in_order() {
+    let (_cluster, brokers) = mock();
+    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    send_all(&mut sink, [keyed_window("shop", false), keyed_window("shop", true)]);
+    let plain = ["A a", "X x", "B a", "null a", "Y y", "C"];
+    let with_headers = ["A a op=a,n=", "X x op=x,n=", "B a op=a,n=", "null a op=a,n=", "Y y op=y,n=", "C  op=,n="];
+    let expected: Vec<&str> = plain.into_iter().chain(with_headers).collect();
+    assert_eq!(arrived(&brokers, "shop", 1, 12), expected);
+}
+
+#[test]
+fn keys_and_headers_count_where_a_message_is_too_large() {
+    let (_cluster, brokers) = mock();
+    for part in ["value", "key", "header"] {
+        let mut sink = KafkaSink::new(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
+        let sized = |bytes: usize| {
+            let size = |of: &str| if of == part { bytes } else { 100 };
+            let mut window = one_message("shop", vec![b'x'; size("value")]);
+            window.batches[0].keys = Some(Values { bytes: vec![b'k'; size("key")], ends: vec![size("key")] });
+            let mut headers = Headers::default();
+            headers.push("op", |out| out.extend(vec![b'h'; size("header")]));
+            let set = headers.end_set();
+            headers.append(set);
+            window.batches[0].headers = Some(headers);
+            window
+        };
+        send_all(&mut sink, [sized(1_200)]);
+        let error = sink.send(sized(1_300)).unwrap_err();
+        assert!(matches!(&error, SinkError::TooLarge { bytes: 1_512, .. }), "{error:?}");
+    }
 }
 
 #[test]
@@ -528,7 +614,9 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         }
         let count = values.ends.len();
         let sequence = (0..count as u32).collect();
-        let batch = MessageBatch { topic: topic.as_str().into(), values, partitions: vec![0; count], sequence };
+        let partitions = vec![0; count];
+        let batch =
+            MessageBatch { topic: topic.as_str().into(), values, partitions, sequence, ..MessageBatch::default() };
         let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
         let error = delivery.blocking_recv().unwrap().unwrap_err();
         assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");

@@ -1,6 +1,6 @@
 //! Reaching the brokers: which topics are there, and making the ones that are not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub struct BrokerInfo {
     pub cluster_id: Option<String>,
     /// Topics that we may see.
     pub topic_count: usize,
+    /// Those that are compacted, or would be once they are made, with their `cleanup.policy`; where messages may have keys.
+    pub compacted: BTreeMap<String, String>,
 }
 
 /// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
@@ -42,10 +44,11 @@ pub struct BrokerInfo {
 pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
     let sink = KafkaSink::new(options)?;
     let metadata = sink.topics.metadata(None, &|| false)?;
-    let info = BrokerInfo {
+    let mut info = BrokerInfo {
         brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
         cluster_id: sink.producer.cluster_id(ANSWER_TIMEOUT),
         topic_count: metadata.topics().len(),
+        compacted: BTreeMap::new(),
     };
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();
@@ -60,9 +63,13 @@ pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Ve
     let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
     for (index, topic) in missing.iter().enumerate() {
         let creation = sink.topics.check_creation(topic).err();
+        if let Some(policy) = sink.topics.create.as_ref().and_then(|create| compacts(&create.config)) {
+            info.compacted.insert((*topic).to_owned(), policy.to_owned());
+        }
         problems.extend(creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))));
     }
     problems.extend(sink.topics.check_settings(&there, &|| false)?);
+    info.compacted.extend(there.iter().filter_map(|topic| Some(((*topic).to_owned(), sink.topics.compacted(topic)?))));
     Ok((info, problems))
 }
 
@@ -95,6 +102,9 @@ pub(super) struct KafkaTopics {
     #[cfg(test)]
     pub(super) asked_again: AtomicBool,
     prepared: Mutex<HashMap<Arc<str>, Prepared>>,
+    has_keys: bool,
+    /// By topic, the policies of those that are compacted.
+    compacted: Mutex<HashMap<Arc<str>, String>>,
     /// Of all that are prepared.
     partition_count: AtomicUsize,
     /// See [`Topics::outage`].
@@ -163,6 +173,10 @@ impl Topics for KafkaTopics {
         }
     }
 
+    fn compacted(&self, topic: &str) -> Option<String> {
+        self.compacted.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
+    }
+
     fn identity(&self, topic: &str) -> Option<TopicIdentity> {
         self.lock().get(topic)?.identity
     }
@@ -199,6 +213,8 @@ impl KafkaTopics {
             #[cfg(test)]
             asked_again: AtomicBool::new(false),
             prepared: Mutex::default(),
+            has_keys: options.has_keys,
+            compacted: Mutex::default(),
             partition_count: AtomicUsize::new(0),
             outage: Mutex::default(),
             in_flight: 0,
@@ -368,7 +384,7 @@ impl KafkaTopics {
     /// How a topic that is missing would be created, if that would do.
     fn check_creation(&self, topic: &str) -> Result<&CreateTopics, SinkError> {
         let create = self.create.as_ref().ok_or_else(|| SinkError::MissingTopic { topic: topic.into() })?;
-        check_policy(topic, create.config.get("cleanup.policy").map(String::as_str))?;
+        self.check_policy(topic, create.config.get("cleanup.policy").map(String::as_str))?;
         Ok(create)
     }
 
@@ -383,10 +399,19 @@ impl KafkaTopics {
                 if policy.is_none() {
                     tracing::debug!(topic, "brokers don't tell the settings of the topic");
                 }
-                problems.extend(check_policy(topic, policy.map(String::as_str)).err());
+                problems.extend(self.check_policy(topic, policy.map(String::as_str)).err());
             }
         }
         Ok(problems)
+    }
+
+    fn check_policy(&self, topic: &str, policy: Option<&str>) -> Result<(), SinkError> {
+        let Some(policy) = policy.filter(|policy| is_compacted(policy)) else { return Ok(()) };
+        if !self.has_keys {
+            return Err(SinkError::Compacted { topic: topic.into(), policy: policy.into() });
+        }
+        self.compacted.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.into(), policy.into());
+        Ok(())
     }
 
     /// Asks until a broker answers, which takes a few attempts while connections are being made. At the start, gives up
@@ -427,13 +452,13 @@ impl KafkaTopics {
     }
 }
 
-fn check_policy(topic: &str, policy: Option<&str>) -> Result<(), SinkError> {
-    match policy {
-        Some(policy) if policy.split(',').any(|policy| policy.trim() == "compact") => {
-            Err(SinkError::Compacted { topic: topic.into(), policy: policy.into() })
-        }
-        _ => Ok(()),
-    }
+fn is_compacted(policy: &str) -> bool {
+    policy.split(',').any(|policy| policy.trim() == "compact")
+}
+
+/// The `cleanup.policy` among a topic's settings, if it keeps the last message of each key.
+pub fn compacts(settings: &BTreeMap<String, String>) -> Option<&str> {
+    settings.get("cleanup.policy").map(String::as_str).filter(|policy| is_compacted(policy))
 }
 
 fn is_no_answer(code: RDKafkaErrorCode) -> bool {

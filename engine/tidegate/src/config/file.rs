@@ -16,6 +16,8 @@ use tidegate_format::columns::ColumnList;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::headers::Header;
+use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
@@ -67,6 +69,7 @@ pub(super) struct TableFile {
     pub(super) select: Field<Listed<String>>,
     pub(super) columns: Field<ColumnList>,
     pub(super) topic: Field<String>,
+    pub(super) key: Field<Option<KeyPolicy>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) chunk_by: Field<Vec<String>>,
 }
@@ -84,6 +87,9 @@ pub(super) struct SinkFile {
     pub(super) security: Field<SecurityFile>,
     pub(super) topic: Field<String>,
     pub(super) ddl_topic: Field<String>,
+    pub(super) key: Field<Option<KeyPolicy>>,
+    pub(super) tombstones: Field<bool>,
+    pub(super) headers: Field<Vec<Header>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
@@ -236,6 +242,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
             select: Field::Absent(place.clone()),
             columns: Field::Absent(place.clone()),
             topic: Field::Absent(place.clone()),
+            key: Field::Absent(place.clone()),
             partition: Field::Absent(place.clone()),
             chunk_by: Field::Absent(place),
         });
@@ -247,6 +254,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
         select: s.field("select", |v| v.list(select_item)),
         columns: s.field("columns", column_list),
         topic: s.field("topic", Value::text),
+        key: s.field("key", key),
         partition: s.field("partition", partition),
         chunk_by: s.field("chunk_by", columns),
     })
@@ -308,6 +316,9 @@ fn sink(s: &Section<'_>) -> SinkFile {
         security: s.field("security", |v| v.section(security)),
         topic: s.field("topic", Value::text),
         ddl_topic: s.field("ddl_topic", Value::text),
+        key: s.field("key", key),
+        tombstones: s.field("tombstones", Value::flag),
+        headers: s.field("headers", headers),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
@@ -511,8 +522,44 @@ fn partition(value: Value<'_>) -> Option<PartitionPolicy> {
         Some("zero") => Some(PartitionPolicy::Zero),
         Some("table") => Some(PartitionPolicy::Table),
         Some("primary_key") => Some(PartitionPolicy::PrimaryKey),
-        _ => value.refuse("must be zero, table, primary_key or {columns: [...]}"),
+        Some("row") => Some(PartitionPolicy::Row),
+        _ => value.refuse("must be zero, table, primary_key, row or {columns: [...]}"),
     }
+}
+
+/// A word, or `{columns: [a, b], form: json}`.
+fn key(value: Value<'_>) -> Option<Option<KeyPolicy>> {
+    if value.has_keys() {
+        let (place, report) = value.place_and_report();
+        let (form, columns) =
+            value.keys(|s| (s.field("form", |v| v.word(KeyForm::WORDS)), s.field("columns", columns)));
+        let form = if form.is_absent() { Some(KeyForm::Json) } else { form.given() };
+        if columns.is_absent() {
+            report.add(&place, "must name columns, or be a word alone: json, text or avro");
+        }
+        return Some(Some(KeyPolicy { form: form?, columns: Some(columns.given()?) }));
+    }
+    match value.scalar() {
+        Some("none") => Some(None),
+        Some(word) if KeyForm::WORDS.iter().any(|(known, _)| *known == word) => {
+            Some(Some(KeyPolicy { form: value.word(KeyForm::WORDS)?, columns: None }))
+        }
+        _ => value.refuse("must be none, json, text, avro or {columns: [...], form: json}"),
+    }
+}
+
+/// Words, each once.
+fn headers(value: Value<'_>) -> Option<Vec<Header>> {
+    let mut seen: Vec<&str> = Vec::new();
+    let headers = value.list(|v| {
+        let word = v.scalar().unwrap_or_default();
+        if seen.contains(&word) {
+            return v.refuse("must be named once");
+        }
+        seen.push(word);
+        v.word(Header::WORDS)
+    })?;
+    Some(headers.into_iter().map(|(header, _)| header).collect())
 }
 
 /// Column names, each once.

@@ -25,6 +25,7 @@ use regex::{Regex, RegexBuilder};
 use super::template::{CaptureNames, Captures, NameError, NameTemplate, TopicTemplate};
 use super::yaml::Location;
 use tidegate_format::columns::ColumnList;
+use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::names::fold;
 
@@ -46,6 +47,8 @@ pub struct TableRule {
     pub columns: Option<ColumnList>,
     /// `topic`: where the table's messages go. Default: `sink.topic`.
     pub topic: TopicTemplate,
+    /// `key`: the key of its messages; none for messages without. Default: `sink.key`.
+    pub key: Option<KeyPolicy>,
     /// `partition`: which partition of it. Default: `sink.partition`.
     pub partition: PartitionPolicy,
     /// `chunk_by`: indexed columns by which the full load cuts a table that has no primary key and no unique key;

@@ -22,6 +22,8 @@ use super::template::{CaptureNames, NameTemplate, TopicTemplate};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
+use tidegate_format::headers::Header;
+use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
@@ -38,6 +40,11 @@ pub struct Task {
     pub tables: TableSelection,
     /// `sink`. No default.
     pub sink: SinkOptions,
+    /// `sink.tombstones`: behind each delete, a message with its key and without a value. Default off: who reads values only is not
+    /// used to messages without.
+    pub tombstones: bool,
+    /// `sink.headers`: default none.
+    pub headers: Vec<Header>,
     /// `sink.partition_hash`: default `dts`, whose topics most users of this program replace.
     pub partition_hash: PartitionHash,
     /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
@@ -413,10 +420,11 @@ impl TaskFile {
         let sink = required_section(self.sink, report, "must hold one of kafka, file and null");
         let sink = sink.and_then(|(file, place)| sink_options(file, &place, &name_or_empty, report));
         let tables = self.tables.required(report, "must list at least one database.table");
-        let tables = tables.and_then(|entries| {
-            let defaults = sink.as_ref().map(|sink| (sink.topic.clone(), sink.partition.clone()));
-            table_selection(entries, defaults, source.as_ref(), &name_or_empty, report)
-        });
+        let tables =
+            tables.and_then(|entries| table_selection(entries, sink.as_ref(), source.as_ref(), &name_or_empty, report));
+        if let (Some(sink), Some(tables)) = (&sink, &tables) {
+            check_keys(sink, tables, report);
+        }
         let format = required_section(self.format, report, "must be canal_json or dts_avro")
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
@@ -435,6 +443,8 @@ impl TaskFile {
             source: source?,
             tables: tables?,
             sink: sink.options,
+            tombstones: sink.tombstones.is_some(),
+            headers: sink.headers,
             partition_hash: sink.hash,
             ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
             non_empty_topics: sink.non_empty_topics,
@@ -547,8 +557,13 @@ struct BuiltSink {
     options: SinkOptions,
     topic: TopicTemplate,
     ddl_topic: Option<(TopicTemplate, Place)>,
+    key: Option<KeyPolicy>,
+    /// Where they are asked for.
+    tombstones: Option<Place>,
+    headers: Vec<Header>,
     partition: PartitionPolicy,
     hash: PartitionHash,
+    hash_place: Option<Place>,
     non_empty_topics: NonEmptyTopics,
 }
 
@@ -560,6 +575,9 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         security,
         topic,
         ddl_topic,
+        key,
+        tombstones,
+        headers,
         partition,
         partition_hash,
         create_topics,
@@ -596,14 +614,45 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         null.given()?;
         SinkOptions::Null
     };
+    let hash_place = partition_hash.as_given().map(|(_, place)| place.clone());
     Some(BuiltSink {
         options,
         topic: topic?,
         ddl_topic,
+        key: key.given().flatten(),
+        tombstones: tombstones.as_given().filter(|(on, _)| **on).map(|(_, place)| place.clone()),
+        headers: headers.given().unwrap_or_default(),
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
+        hash_place,
         non_empty_topics: non_empty_topics.given().unwrap_or(NonEmptyTopics::Refuse),
     })
+}
+
+/// What has a meaning only together with keys.
+fn check_keys(sink: &BuiltSink, tables: &TableSelection, report: &Report) {
+    let without_key = tables.rules().find(|rule| rule.key.is_none());
+    if let (Some(place), Some(rule)) = (&sink.tombstones, without_key) {
+        let name = &rule.name;
+        report.add(place, format_args!("has no meaning without keys, and {name} has key: none: set sink.key to json"));
+    }
+    let Some(place) = sink.hash_place.as_ref().filter(|_| sink.hash == PartitionHash::Murmur2) else { return };
+    if let Some(TableRule { name, .. }) = without_key {
+        report.add(
+            place,
+            format_args!(
+                "must not be murmur2 without keys, which it hashes, and {name} has key: none: set sink.key to json"
+            ),
+        );
+    }
+    let by_other = |rule: &&TableRule| matches!(rule.partition, PartitionPolicy::Table | PartitionPolicy::Columns(_));
+    if let Some(TableRule { name, .. }) = tables.rules().find(by_other) {
+        report.add(
+            place,
+            format_args!("must not be murmur2 where something else than the key decides, as `partition` of {name} says: choose the \
+                key's columns with `key` instead"),
+        );
+    }
 }
 
 fn security_options(field: Field<SecurityFile>, report: &Report) -> (Option<SaslOptions>, Option<KafkaTlsOptions>) {
@@ -707,10 +756,10 @@ fn parsed<T>(field: Field<String>, report: &Report, parse: impl Fn(&str) -> Resu
     parse(&text).map_err(|constraint| report.add_value(&place, &text, constraint)).ok()
 }
 
-/// `None` if an entry was refused, or if the sink, whose topic and partition are the defaults, was.
+/// `None` if an entry was refused, or if the sink, whose topic, key and partition are the defaults, was.
 fn table_selection(
     entries: Listed<TableFile>,
-    defaults: Option<(TopicTemplate, PartitionPolicy)>,
+    sink: Option<&BuiltSink>,
     source: Option<&SourceOptions>,
     task: &str,
     report: &Report,
@@ -725,7 +774,7 @@ fn table_selection(
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
-        let TableFile { table, target, filter, select, columns, topic, partition, chunk_by } = entry;
+        let TableFile { table, target, filter, select, columns, topic, key, partition, chunk_by } = entry;
         let table_place = table.as_given().map(|(_, place)| place.clone());
         let (Some(name), Some(table_place)) = (table.required(report, "an entry must name its tables"), table_place)
         else {
@@ -752,6 +801,7 @@ fn table_selection(
             select.refuse(report, WHY);
             columns.refuse(report, WHY);
             topic.refuse(report, WHY);
+            key.refuse(report, WHY);
             partition.refuse(report, WHY);
             chunk_by.refuse(report, WHY);
             excludes.push(name.matcher.tables.into_pattern());
@@ -767,10 +817,11 @@ fn table_selection(
         let captures = name.matcher.tables.captures();
         let target = parsed(target, report, |text| NameTemplate::parse(text, task, &captures));
         let topic = match topic {
-            Field::Absent(_) => defaults.as_ref().map(|(topic, _)| topic.clone()),
+            Field::Absent(_) => sink.map(|sink| sink.topic.clone()),
             field => topic_template(field, task, &captures, report),
         };
-        let partition = partition.given().or_else(|| defaults.as_ref().map(|(_, partition)| partition.clone()));
+        let partition = partition.given().or_else(|| sink.map(|sink| sink.partition.clone()));
+        let key = key.given().unwrap_or_else(|| sink.and_then(|sink| sink.key.clone()));
         let (Some(topic), Some(partition)) = (topic, partition) else { continue };
         let rule = TableRule {
             name: name.text,
@@ -780,6 +831,7 @@ fn table_selection(
             columns: columns.given(),
             select: select.given().map(|items| items.into_iter().map(|(item, _)| item).collect()),
             topic,
+            key,
             partition,
             chunk_by: chunk_by.given().unwrap_or_default(),
         };

@@ -1,6 +1,8 @@
 //! A task file in, what it means or all its errors out.
 
-use tidegate_format::partition::PartitionPolicy;
+use tidegate_format::headers::Header;
+use tidegate_format::key::{KeyForm, KeyPolicy};
+use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::TableName;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
@@ -152,7 +154,8 @@ format: canal_json
     // Maps of rules have no order.
     let shown = |task: &Task| {
         let rules = ["orders", "customers"].map(|table| task.tables.matches("shop", table).cloned().unwrap());
-        let rest = (&task.name, &task.source, &task.sink, task.partition_hash, &task.format, &task.full_load);
+        let keys = (task.tombstones, &task.headers);
+        let rest = (&task.name, &task.source, &task.sink, keys, task.partition_hash, &task.format, &task.full_load);
         let last = (
             &task.incremental,
             task.delivery,
@@ -224,7 +227,7 @@ t.yaml:2:1: format: is missing, must be canal_json or dts_avro
 t.yaml:2:7: task = My Shop: must be made of a-z, 0-9, _ and -, because it names a folder and a Kafka client
 t.yaml:5:3: source.pasword: no such key, did you mean `password`?
 t.yaml:8:5: tables[0].selct: no such key, did you mean `select`?
-t.yaml:11:14: sink.partition = random: must be zero, table, primary_key or {columns: [...]}
+t.yaml:11:14: sink.partition = random: must be zero, table, primary_key, row or {columns: [...]}
 t.yaml:12:9: memory = 512: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
 t.yaml:13:1: retrys: no such key, did you mean `retry`?
 ",
@@ -268,7 +271,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, partition, partition_hash, create_topics, non_empty_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -281,6 +284,56 @@ t.yaml:1:36: format.canal_json.zone: no such key, there are profile, time_zone, 
     refused(
         &with("source: {mysql: mysql://a@b, password: {envv: X}}\n"),
         "t.yaml:1:41: source.password.envv: no such key, did you mean `env`?",
+    );
+}
+
+#[test]
+fn keys_and_what_needs_them() {
+    let key = |task: &Task, table: &str| task.tables.matches("shop", table).unwrap().key.clone();
+    let of = |form, columns: Option<&[&str]>| {
+        let columns = columns.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        Some(KeyPolicy { form, columns })
+    };
+    assert_eq!(key(&accepted(&with("")), "orders"), None);
+    let task = accepted(&with(
+        "tables: [shop.a, {table: shop.b, key: none}, {table: shop.c, key: {columns: [x, y]}}, {table: shop.d, key: {form: text, columns: [x]}}]
+sink: {kafka: b, key: avro, headers: [source_time, op]}\n",
+    ));
+    let keys = ["a", "b", "c", "d"].map(|table| key(&task, table));
+    let expected =
+        [of(KeyForm::Avro, None), None, of(KeyForm::Json, Some(&["x", "y"])), of(KeyForm::Text, Some(&["x"]))];
+    assert_eq!(keys, expected);
+    assert_eq!(task.headers, [Header::SourceTime, Header::Op]);
+    let task =
+        accepted(&with("sink: {kafka: b, key: json, tombstones: true, partition: row, partition_hash: murmur2}\n"));
+    assert!(task.tombstones && task.partition_hash == PartitionHash::Murmur2);
+
+    refused(
+        &with("sink: {kafka: b, key: jason, headers: [op, op, ip], tombstones: 1}\n"),
+        "
+t.yaml:1:23: sink.key = jason: must be none, json, text, avro or {columns: [...], form: json}
+t.yaml:1:44: sink.headers[1] = op: must be named once
+t.yaml:1:48: sink.headers[2] = ip: must be one of op, database, table, gtid, position, source_time
+t.yaml:1:65: sink.tombstones = 1: must be true or false
+",
+    );
+    refused(
+        &with("sink: {kafka: b, key: {form: text}}\n"),
+        "t.yaml:1:23: sink.key: must name columns, or be a word alone: json, text or avro",
+    );
+    refused(
+        &with("tables: [{table: shop.a, key: none}, '!shop.b']\nsink: {kafka: b, key: json, tombstones: true, partition_hash: murmur2}\n"),
+        "
+t.yaml:2:41: sink.tombstones: has no meaning without keys, and shop.a has key: none: set sink.key to json
+t.yaml:2:63: sink.partition_hash: must not be murmur2 without keys, which it hashes, and shop.a has key: none: set sink.key to json
+",
+    );
+    refused(
+        &with(
+            "tables: [{table: shop.a, partition: {columns: [x]}}]\nsink: {kafka: b, key: json, partition_hash: murmur2}\n",
+        ),
+        "t.yaml:2:45: sink.partition_hash: must not be murmur2 where something else than the key decides, as `partition` of shop.a \
+         says: choose the key's columns with `key` instead",
     );
 }
 

@@ -11,23 +11,30 @@ use crate::checkpoint::Tracker;
 use crate::config::{self, Format, TableSelection, Task};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Kind, Mismatch};
-use tidegate_flow::room::MESSAGE_BYTES;
+use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
+use tidegate_format::encode::text::TextOptions;
 use tidegate_format::encode::zero_dates::ZeroDates;
 use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
+use tidegate_format::headers::{Header, append_mark, headers_of};
+use tidegate_format::key::{KeyEncoder, KeyError, key_columns};
 use tidegate_format::partition::{PartitionError, Partitioner, partition_of_statement};
 use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
-use tidegate_model::message::{MessageBatch, MessageWindow, Values};
-use tidegate_model::{ChangeBatch, Mark, MarkKind, Table, TableName, Window};
+use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
+use tidegate_model::{ChangeBatch, ChangeKind, Mark, MarkKind, Table, TableName, Window};
 use tidegate_sink::{SinkError, Topics};
 
-/// Filter, partitions, projection and encoding of one table version.
+/// Filter, partitions, projection, keys and encoding of one table version.
 pub struct Route {
     transform: Transform,
     partitioner: Partitioner,
+    keys: Option<KeyEncoder>,
+    /// Behind each delete.
+    tombstones: bool,
+    headers: Vec<Header>,
     zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
@@ -54,6 +61,21 @@ pub enum RouteError {
     #[error(transparent)]
     Partition(#[from] PartitionError),
     #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(
+        "table {table} has no primary key and no unique key of NOT NULL columns: its messages have no key, and `tombstones` needs one"
+    )]
+    NoTombstones { table: TableName },
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and {what} have none"
+    )]
+    Compacted { topic: String, policy: String, what: Keyless },
+    #[error(
+        "table {table}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+         several partitions, and {why}"
+    )]
+    Scattered { table: TableName, column: String, why: String },
+    #[error(transparent)]
     Encode(#[from] EncodeError),
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -65,6 +87,56 @@ pub enum RouteError {
     Name { table: TableName, error: config::NameError },
 }
 
+/// Messages that have no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// Its `key` is none.
+    NotAsked(TableName),
+    /// It has no key.
+    Table(TableName),
+    /// About statements, transactions or nothing.
+    Marks,
+}
+
+impl std::fmt::Display for Keyless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Keyless::NotAsked(table) => write!(f, "those of {table}, whose `key` is none,"),
+            Keyless::Table(table) => write!(f, "those of {table}, a table without primary key and unique key,"),
+            Keyless::Marks => f.write_str("those about statements and transactions"),
+        }
+    }
+}
+
+impl RouteError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        const ANOTHER: &str = "send them to a topic with cleanup.policy=delete (`topic`)";
+        const COLUMNS: &str = "name columns that tell its rows apart, key: {columns: [...]}";
+        Some(match self {
+            RouteError::Transform(error) => error.hint()?.to_owned(),
+            RouteError::Sink(error) => error.hint()?.to_owned(),
+            RouteError::Key(error) => error.hint().to_owned(),
+            RouteError::NoTombstones { .. } => format!("{COLUMNS}, or give the table a key"),
+            RouteError::Compacted { what, .. } => match what {
+                Keyless::NotAsked(_) => format!("set key: json, or {ANOTHER}"),
+                Keyless::Table(_) => format!("{COLUMNS}, or {ANOTHER}"),
+                Keyless::Marks => {
+                    "send statements to a topic of their own with cleanup.policy=delete (sink.ddl_topic); leave \
+                    format.dts_avro.transactions and heartbeats off"
+                        .to_owned()
+                }
+            },
+            RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
+            RouteError::Name { table, .. } => format!(
+                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
+            ),
+            RouteError::Shards(_) => shards::HINT.to_owned(),
+            _ => return None,
+        })
+    }
+}
+
 impl Route {
     /// `partitions` is how many the topic has.
     fn plan(
@@ -74,16 +146,24 @@ impl Route {
         topic: &str,
         partitions: u32,
     ) -> Result<Route, RouteError> {
-        let rule = rule_of(task, table.name());
         let transform = plan_transform(&task.tables, table)?;
-        let target = transform.output().name();
-        let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, target, partitions)?
-            .with_time_zone(time_zone_offset_s(&task.format));
+        let keys = plan_keys(task, table, &transform)?;
+        let partitioner = plan_partitioner(task, table, partitions)?;
         let zero_dates = plan_zero_dates(&task.format, transform.output());
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
-        let source = table.name().clone();
-        Ok(Route { transform, partitioner, zero_dates, encoder, topic: topic.into(), source })
+        let (tombstones, headers) = (task.tombstones, task.headers.clone());
+        let (topic, source) = (topic.into(), table.name().clone());
+        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source })
+    }
+
+    /// Whether the same rows have the same keys.
+    fn has_keys_of(&self, other: &Route) -> bool {
+        match (&self.keys, &other.keys) {
+            (Some(keys), Some(others)) => keys.has_keys_of(others),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
@@ -93,8 +173,13 @@ impl Route {
         let batch = self.transform.filter(batch)?;
         let mut partitions = Vec::with_capacity(batch.kinds().len());
         self.partitioner.partitions(&batch, &mut partitions)?;
-        let sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
+        let mut sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
         let mut batch = self.transform.project(batch)?;
+        let keys = self.keys.as_ref().map(|keys| {
+            let mut out = Values::default();
+            keys.encode(&batch, self.tombstones, &mut out).map(|()| out)
+        });
+        let keys = keys.transpose()?;
         if let Some(zero_dates) = &self.zero_dates {
             batch = zero_dates.apply(batch);
         }
@@ -102,15 +187,36 @@ impl Route {
         // Of a table that has another name there, the one by which it can be found.
         let named = |error: EncodeError| EncodeError { table: self.source.clone(), ..error };
         self.encoder.encode(&batch, first_id, &mut values).map_err(named)?;
-        Ok(MessageBatch { topic: self.topic.clone(), values, partitions, sequence })
+        let table = self.transform.output().name();
+        let headers = match self.headers.as_slice() {
+            [] => None,
+            wanted => Some(headers_of(wanted, table, &batch, self.tombstones)),
+        };
+        if self.tombstones && batch.changes().any(|change| change.kind == ChangeKind::Delete) {
+            // Where a value ends once more, an empty one does.
+            repeat_deletes(&batch, &mut values.ends);
+            repeat_deletes(&batch, &mut sequence);
+            repeat_deletes(&batch, &mut partitions);
+        }
+        if let Some(keys) = keys.as_ref().filter(|_| self.partitioner.hashes_keys()) {
+            self.partitioner.partitions_of_keys(keys, &mut partitions);
+        }
+        Ok(MessageBatch { topic: self.topic.clone(), values, keys, headers, partitions, sequence })
     }
+}
+
+/// What is told of each change, with that of each delete once more.
+fn repeat_deletes<T: Copy>(batch: &ChangeBatch, of_changes: &mut Vec<T>) {
+    let once_or_twice = |change: tidegate_model::Change| if change.kind == ChangeKind::Delete { 2 } else { 1 };
+    let repeated = batch.changes().zip(&*of_changes);
+    *of_changes = repeated.flat_map(|(change, &item)| std::iter::repeat_n(item, once_or_twice(change))).collect();
 }
 
 /// What stands against sending a table, whatever its topic is like.
 pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     let rule = rule_of(task, table.name());
-    let transform = plan_transform(&task.tables, table)?;
-    Partitioner::new(rule.partition.clone(), task.partition_hash, table, transform.output().name(), 1)?;
+    plan_keys(task, table, &plan_transform(&task.tables, table)?)?;
+    plan_partitioner(task, table, 1)?;
     match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
         Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
         None => Ok(()),
@@ -125,7 +231,75 @@ pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize
     let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
     // A NULL has no bytes of its own and takes a column's width all the same; buffers grow by doubling.
     let columns = table.columns().iter().map(|column| 2 * column.sql_type.arrow().primitive_width().unwrap_or(4));
-    plan_encoder(&task.format, output, server_version).row_bytes() + columns.sum::<usize>() + MESSAGE_BYTES
+    // librdkafka copies keys and headers.
+    let keys = plan_keys(task, table, &transform).ok().flatten().map_or(0, |keys| 2 * keys.row_bytes());
+    let headers = match task.headers.len() {
+        0 => 0,
+        headers => HEADERS_BYTES + headers * (HEADER_BYTES + HEADER_TEXT_BYTES),
+    };
+    plan_encoder(&task.format, output, server_version).row_bytes()
+        + columns.sum::<usize>()
+        + keys
+        + headers
+        + MESSAGE_BYTES
+}
+
+/// A guess for name and text of a header.
+const HEADER_TEXT_BYTES: usize = 40;
+
+/// The keys of a table's messages as its rule says; none if it says none, or if the table has none.
+pub fn plan_keys(task: &Task, table: &Arc<Table>, transform: &Transform) -> Result<Option<KeyEncoder>, RouteError> {
+    let Some(policy) = &rule_of(task, table.name()).key else { return Ok(None) };
+    let output_of = |column| transform.output_of(column);
+    let keys = KeyEncoder::plan(policy, table, transform.output(), output_of, text_options(&task.format))?;
+    match keys {
+        None if task.tombstones => Err(RouteError::NoTombstones { table: table.name().clone() }),
+        keys => Ok(keys),
+    }
+}
+
+/// How a table's messages are spread over the partitions of a topic.
+pub fn plan_partitioner(task: &Task, table: &Arc<Table>, partitions: u32) -> Result<Partitioner, RouteError> {
+    let rule = rule_of(task, table.name());
+    let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
+    let target = target_of_table(&task.tables, table.name())?;
+    let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, &target, partitions)?
+        .with_time_zone(text_options(&task.format).time_zone_offset_s)
+        .with_key(key);
+    match partitioner.scatters_keys().filter(|_| task.tombstones) {
+        Some(column) => {
+            let (table, column) = (table.name().clone(), column.to_owned());
+            Err(RouteError::Scattered { table, column, why: "a tombstone takes what is in its own".to_owned() })
+        }
+        None => Ok(partitioner),
+    }
+}
+
+/// What to do where messages of one key may be in several partitions.
+pub const SCATTERED_HINT: &str = "partition by columns of the key, or by the key itself: partition_hash: murmur2";
+
+/// Whether all messages of a table, and those that go where its rows go, may be in a topic that is compacted.
+pub fn check_compacted(task: &Task, table: &Arc<Table>, topic: &str, policy: &str) -> Result<(), RouteError> {
+    let refused = |what| Err(RouteError::Compacted { topic: topic.to_owned(), policy: policy.to_owned(), what });
+    if rule_of(task, table.name()).key.is_none() {
+        return refused(Keyless::NotAsked(table.name().clone()));
+    }
+    if plan_keys(task, table, &plan_transform(&task.tables, table)?)?.is_none() {
+        return refused(Keyless::Table(table.name().clone()));
+    }
+    if let Some(column) = plan_partitioner(task, table, 1)?.scatters_keys() {
+        let why = format!("topic {topic} with cleanup.policy={policy} keeps one of each");
+        return Err(RouteError::Scattered { table: table.name().clone(), column: column.to_owned(), why });
+    }
+    let forwards = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
+    let marks = match &task.format {
+        Format::DtsAvro(options) => options.transactions || options.heartbeats,
+        Format::CanalJson(_) => false,
+    };
+    if marks || forwards && task.ddl_topic.is_none() {
+        return refused(Keyless::Marks);
+    }
+    Ok(())
 }
 
 /// Filter, projection and name of a table as its rule says.
@@ -160,10 +334,15 @@ fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
     format.zero_date().and_then(|substitute| ZeroDates::plan(output, substitute))
 }
 
-fn time_zone_offset_s(format: &Format) -> i32 {
+/// How values look as text, in keys too.
+fn text_options(format: &Format) -> TextOptions {
     match format {
-        Format::CanalJson(options) => options.time_zone_offset_s,
-        Format::DtsAvro(_) => 0,
+        Format::CanalJson(config::CanalOptions { enums, sets, time_zone_offset_s, .. }) => {
+            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: *time_zone_offset_s }
+        }
+        Format::DtsAvro(config::AvroOptions { enums, sets, .. }) => {
+            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: 0 }
+        }
     }
 }
 
@@ -265,7 +444,22 @@ impl Router {
         }
         let topic = topic_of_table(&self.task, table.name())?;
         let partitions = self.prepare_topic(&topic)?;
+        if let Some(policy) = self.topics.compacted(&topic) {
+            check_compacted(&self.task, table, &topic, &policy)?;
+        }
         let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
+        if let Some((_, before)) = known.front().filter(|(_, before)| !before.has_keys_of(&route)) {
+            let names = |route: &Route| match &route.keys {
+                Some(keys) => format!("({})", keys.names().collect::<Vec<_>>().join(", ")),
+                None => "none".to_owned(),
+            };
+            tracing::warn!(
+                "messages of {} have other keys from here on ({} before, {} now): rows that were sent stay under the old ones",
+                table.name(),
+                names(before),
+                names(&route)
+            );
+        }
         if let Some(tracker) = &self.memory {
             // What was there at the start has been taken up with its load: this one came to be in the binlog.
             let remembered = RememberedTable::of(&self.task, table.name(), LoadState::NotWanted)?;
@@ -328,6 +522,9 @@ impl Router {
                     continue;
                 }
                 let partitions = self.prepare_topic(&topic)?;
+                if let Some(policy) = self.topics.compacted(&topic) {
+                    return Err(RouteError::Compacted { topic, policy, what: Keyless::Marks });
+                }
                 let target = target_of_table(&self.task.tables, table)?;
                 let partition = match self.task.ddl_topic {
                     Some(_) => 0,
@@ -368,13 +565,17 @@ impl Router {
         let mut batches: Vec<MessageBatch> = Vec::new();
         for route in routes {
             let index = batches.iter().position(|batch| batch.topic == route.topic).unwrap_or_else(|| {
-                batches.push(MessageBatch { topic: route.topic.clone(), ..MessageBatch::default() });
+                let headers = (!self.task.headers.is_empty()).then(Headers::default);
+                batches.push(MessageBatch { topic: route.topic.clone(), headers, ..MessageBatch::default() });
                 batches.len() - 1
             });
             let (mark, batch) = (&marks[route.mark], &mut batches[index]);
             let id = first_id + 2 * u64::from(mark.sequence);
             self.marks.encode(mark, route.table.as_ref(), id, &mut batch.values);
             // A mark for which the format has no message adds none.
+            if let Some(headers) = batch.headers.as_mut().filter(|_| batch.values.len() > batch.partitions.len()) {
+                append_mark(&self.task.headers, mark, route.table.as_ref(), headers);
+            }
             batch.partitions.resize(batch.values.len(), route.partition);
             batch.sequence.resize(batch.values.len(), mark.sequence);
         }

@@ -330,7 +330,7 @@ impl Encoder for CanalJson {
 const EVENT_BYTES: usize = 160;
 
 /// As `Gtid` prints itself, without its formatter: small transactions have one per message.
-fn write_gtid(gtid: &Gtid, out: &mut Vec<u8>) {
+pub(crate) fn write_gtid(gtid: &Gtid, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let (uuid, tag) = match &gtid.source {
         GtidSource::Server { uuid, tag } => (uuid, tag),

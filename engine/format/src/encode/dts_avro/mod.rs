@@ -281,7 +281,7 @@ fn write_tag(key: &str, value: &str, out: &mut Vec<u8>) {
 
 /// A zigzag varint: Avro's int and long.
 #[inline]
-fn write_long(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_long(value: i64, out: &mut Vec<u8>) {
     let mut rest = (value << 1 ^ value >> 63) as u64;
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
@@ -304,7 +304,7 @@ fn write_enum(symbol: u8, out: &mut Vec<u8>) {
 
 /// Avro's string and bytes.
 #[inline]
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     write_long(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
 }
@@ -315,7 +315,7 @@ fn write_str(text: &str, out: &mut Vec<u8>) {
 
 /// A string whose length is known once it is written. Below 64 bytes its length takes one byte.
 #[inline]
-fn write_with_length(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn write_with_length(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     out.push(0);
     write(out);

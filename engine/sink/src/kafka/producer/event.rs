@@ -266,7 +266,8 @@ impl Report<'_> {
         self.message.partition
     }
 
-    pub(in super::super) fn value_bytes(&self) -> usize {
-        self.message.len
+    /// Of value and key.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.message.len + self.message.key_len
     }
 }
