@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
+use super::harness::consume::read_messages;
 use super::harness::source_state::Format;
 use super::harness::world::kafka_sink;
 use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
@@ -114,7 +115,10 @@ fn go_into_one_topic(servers: &Servers, format: Format) {
     let mut task = shards.world.task();
     task.tables = shards.entries("\n    as: crm.{2}\n    columns: [\"!secret\", name AS customer]");
     // By this hash a key's partition is also the database's.
-    task.sink = kafka_sink(&servers.kafka, &format!(", topic: \"{database}.{{table}}\", partition_hash: canal"));
+    task.sink = kafka_sink(
+        &servers.kafka,
+        &format!(", topic: \"{database}.{{table}}\", partition_hash: canal, headers: [source_database, table]"),
+    );
     task.format = format.yaml();
     let mut reader = shards.world.reader(["orders"]);
     let mut engine = Tidegate::run(&task);
@@ -164,6 +168,13 @@ fn go_into_one_topic(servers: &Servers, format: Format) {
     let of_0 = messages.iter().filter(|message| message.data.get("id") == Some(&"0".to_owned()));
     let of_0: BTreeSet<i32> = of_0.map(|message| message.partition).collect();
     assert_eq!(of_0.len(), 1, "equal keys of two databases");
+
+    // Whoever has to, can tell where a message is from.
+    let (raw, _) = read_messages(&servers.kafka, &format!("{database}.orders"));
+    let from: BTreeSet<String> = raw.into_iter().map(|message| message.headers).collect();
+    let all: Vec<String> =
+        (0..6).map(|number| shards.text(&format!("source_database=<{number}> table=orders"))).collect();
+    assert_eq!(from.into_iter().collect::<Vec<_>>(), all);
 
     // Both names are shown wherever they differ.
     let as_crm = shards.text("<0>.orders as crm.orders");
