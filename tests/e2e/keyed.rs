@@ -327,8 +327,8 @@ fn messages_without_a_key_are_refused_where_they_cannot_be() {
     refused(&made, "[DB.log]", "", &["topic made.DB has cleanup.policy=compact", no_key]);
     let tombstones = with(", key: json, tombstones: true");
     refused(&tombstones, "[DB.log]", "", &["`tombstones` needs one", "key: {columns: [...]}"]);
-    let left_out = "table DB.t: column id is a part of the key of its messages, and does not leave";
-    refused(&json, "[{table: DB.t, select: [v]}]", "", &[left_out, "select it"]);
+    let left_out = "table DB.t: column id is a part of the key of its messages, and is left out";
+    refused(&json, "[{table: DB.t, select: [v]}]", "", &[left_out, "may give it another name"]);
     let nullable = "[{table: DB.t, key: {columns: [note], form: text}}]";
     refused(&json, nullable, "", &["column note may be NULL", "form: json"]);
     let scattered = "table DB.t: `partition` goes by column v, which is not in the key of its messages";

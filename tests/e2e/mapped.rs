@@ -1,9 +1,10 @@
 //! Names that tables have where they go, and columns that stay at home: in every message, on both paths, and for tables of several
 //! databases that become one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
+use super::harness::consume::read_messages;
 use super::harness::source_state::Format;
 use super::harness::world::kafka_sink;
 use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
@@ -37,7 +38,10 @@ impl Shards {
     }
 
     fn text(&self, text: &str) -> String {
-        text.replace('<', &format!("{}_", self.world.database)).replace('>', "")
+        let text = text.to_owned();
+        (0..10).fold(text, |text, number| {
+            text.replace(&format!("<{number}>"), &format!("{}_{number}", self.world.database))
+        })
     }
 
     /// The marker, and all databases as one with these options; all in one partition of one topic.
@@ -111,7 +115,10 @@ fn go_into_one_topic(servers: &Servers, format: Format) {
     let mut task = shards.world.task();
     task.tables = shards.entries("\n    as: crm.{2}\n    columns: [\"!secret\", name AS customer]");
     // By this hash a key's partition is also the database's.
-    task.sink = kafka_sink(&servers.kafka, &format!(", topic: \"{database}.{{table}}\", partition_hash: canal"));
+    task.sink = kafka_sink(
+        &servers.kafka,
+        &format!(", topic: \"{database}.{{table}}\", partition_hash: canal, headers: [source_database, table]"),
+    );
     task.format = format.yaml();
     let mut reader = shards.world.reader(["orders"]);
     let mut engine = Tidegate::run(&task);
@@ -161,6 +168,13 @@ fn go_into_one_topic(servers: &Servers, format: Format) {
     let of_0 = messages.iter().filter(|message| message.data.get("id") == Some(&"0".to_owned()));
     let of_0: BTreeSet<i32> = of_0.map(|message| message.partition).collect();
     assert_eq!(of_0.len(), 1, "equal keys of two databases");
+
+    // Whoever has to, can tell where a message is from.
+    let (raw, _) = read_messages(&servers.kafka, &format!("{database}.orders"));
+    let from: BTreeSet<String> = raw.into_iter().map(|message| message.headers).collect();
+    let all: Vec<String> =
+        (0..6).map(|number| shards.text(&format!("source_database=<{number}> table=orders"))).collect();
+    assert_eq!(from.into_iter().collect::<Vec<_>>(), all);
 
     // Both names are shown wherever they differ.
     let as_crm = shards.text("<0>.orders as crm.orders");
@@ -243,6 +257,52 @@ fn a_statement_reaches_one_database_after_the_other() {
         ];
         assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected, "{format:?}");
     }
+}
+
+/// Loaded side by side while they are written to, and killed meanwhile: each key has its own table's last row.
+#[test]
+fn a_load_of_several_databases_under_changes() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut shards = Shards::new("load", &servers.mysql, &servers, 3, "id INT PRIMARY KEY, a INT");
+    let rows = "WITH RECURSIVE s AS (SELECT 1 AS s UNION ALL SELECT s + 1 FROM s WHERE s < 900) SELECT 10 * s";
+    for number in 0..3 {
+        shards.run(&format!("INSERT INTO <{number}>.orders {rows} + {number}, 0 FROM s"));
+    }
+    let mut task = shards.task("\n    as: crm.orders");
+    task.more = "full_load: {parallel: 2, chunk_rows: 50}".to_owned();
+    let mut reader = Reader::new(&servers.kafka, vec![shards.world.database.clone()]);
+    let mut held: BTreeMap<u64, String> = BTreeMap::new();
+    let mut take = |message: Message| {
+        let id = message.data.get("id").expect("a key").parse().expect("a number");
+        match (message.kind, message.data.get("a")) {
+            _ if message.table == "marker" => {}
+            (Kind::Delete, _) => drop(held.remove(&id)),
+            (_, a) => drop(held.insert(id, format!("{a:?}"))),
+        }
+    };
+    for round in 1..=2 {
+        let mut engine = Tidegate::run(&task);
+        let mut count = 0;
+        reader.until(&mut engine, "some rows", |message| {
+            take(message);
+            count += 1;
+            count > 200 * round
+        });
+        for number in 0..3 {
+            shards.run(&format!("UPDATE <{number}>.orders SET a = a + {round} WHERE id % 4 < 2"));
+            shards.run(&format!("DELETE FROM <{number}>.orders WHERE id % 70 = {number} AND id > 300 * {round}"));
+            shards.run(&format!("INSERT INTO <{number}>.orders VALUES ({}, 9)", 100_000 + 10 * round + number));
+        }
+        engine.kill_9();
+    }
+    shards.world.finish(Tidegate::run(&task), &mut reader, &mut take);
+    let mut expected = BTreeMap::new();
+    for number in 0..3 {
+        let query = shards.text(&format!("SELECT id, CAST(a AS CHAR) FROM <{number}>.orders"));
+        let rows: Vec<(u64, Option<String>)> = shards.world.mysql.query(&query);
+        expected.extend(rows.into_iter().map(|(id, a)| (id, format!("{:?}", a.as_ref()))));
+    }
+    assert_eq!(held, expected);
 }
 
 /// Tables that differ are no shards of one, and columns that are none are not left out: a first start says so, by name.

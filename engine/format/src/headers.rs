@@ -20,8 +20,12 @@ use crate::encode::text::write_integer;
 pub enum Header {
     /// `read` (a row of the full load), `insert`, `update`, `delete`, `ddl`, `begin`, `commit`, `heartbeat`.
     Op,
+    /// As the message names it.
     Database,
     Table,
+    /// As the source names it: of tables that share a name where they go, which one it is.
+    SourceDatabase,
+    SourceTable,
     /// The transaction's own.
     Gtid,
     /// Of the event in the binlog, `binlog.000007:1234`; of a row of the full load, where its view was opened.
@@ -36,6 +40,8 @@ impl Header {
         ("op", Header::Op),
         ("database", Header::Database),
         ("table", Header::Table),
+        ("source_database", Header::SourceDatabase),
+        ("source_table", Header::SourceTable),
         ("gtid", Header::Gtid),
         ("position", Header::Position),
         ("source_time", Header::SourceTime),
@@ -46,6 +52,8 @@ impl Header {
             Header::Op => "op",
             Header::Database => "database",
             Header::Table => "table",
+            Header::SourceDatabase => "source_database",
+            Header::SourceTable => "source_table",
             Header::Gtid => "gtid",
             Header::Position => "position",
             Header::SourceTime => "source_time",
@@ -53,8 +61,16 @@ impl Header {
     }
 }
 
-/// The headers of each change of a batch, and, with `tombstones`, those of each delete once more. `table` as it leaves.
-pub fn headers_of(wanted: &[Header], table: &TableName, batch: &ChangeBatch, tombstones: bool) -> Headers {
+/// The table that a message is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// As it leaves.
+    pub target: &'a TableName,
+    pub source: &'a TableName,
+}
+
+/// The headers of each change of a batch, and, with `tombstones`, those of each delete once more.
+pub fn headers_of(wanted: &[Header], table: About<'_>, batch: &ChangeBatch, tombstones: bool) -> Headers {
     let mut headers = Headers::default();
     let mut event_of: Option<&EventMeta> = None;
     // Of the event at hand, by operation.
@@ -79,7 +95,7 @@ pub fn headers_of(wanted: &[Header], table: &TableName, batch: &ChangeBatch, tom
 }
 
 /// Appends the headers of a mark that is about `table`.
-pub fn append_mark(wanted: &[Header], mark: &Mark, table: Option<&TableName>, headers: &mut Headers) {
+pub fn append_mark(wanted: &[Header], mark: &Mark, table: Option<About<'_>>, headers: &mut Headers) {
     let op = match &mark.kind {
         MarkKind::Begin => "begin",
         MarkKind::Commit => "commit",
@@ -90,19 +106,20 @@ pub fn append_mark(wanted: &[Header], mark: &Mark, table: Option<&TableName>, he
     headers.append(set);
 }
 
-fn make_set(wanted: &[Header], op: &str, table: Option<&TableName>, meta: &EventMeta, headers: &mut Headers) -> u32 {
+fn make_set(wanted: &[Header], op: &str, table: Option<About<'_>>, meta: &EventMeta, headers: &mut Headers) -> u32 {
     for header in wanted {
         let name = header.name();
+        let mut push_name = |part: fn(About<'_>) -> &str| {
+            if let Some(table) = table {
+                headers.push(name, |out| out.extend_from_slice(part(table).as_bytes()));
+            }
+        };
         match header {
             Header::Op => headers.push(name, |out| out.extend_from_slice(op.as_bytes())),
-            Header::Database => {
-                let Some(table) = table else { continue };
-                headers.push(name, |out| out.extend_from_slice(table.database.as_bytes()));
-            }
-            Header::Table => {
-                let Some(table) = table else { continue };
-                headers.push(name, |out| out.extend_from_slice(table.table.as_bytes()));
-            }
+            Header::Database => push_name(|table| &table.target.database),
+            Header::Table => push_name(|table| &table.target.table),
+            Header::SourceDatabase => push_name(|table| &table.source.database),
+            Header::SourceTable => push_name(|table| &table.source.table),
             Header::Gtid => {
                 let Some(gtid) = &meta.gtid else { continue };
                 headers.push(name, |out| write_gtid(gtid, out));
@@ -136,15 +153,17 @@ mod tests {
     #[test]
     fn each_message_has_those_that_are_asked_for() {
         let batch = parse("id:int", "** 1\n+I 2\n-U 2\n+U 3\n-D 3\n+I 4");
-        let table = batch.table().name().clone();
-        let headers = headers_of(&[Header::Op, Header::Table], &table, &batch, true);
+        let (target, source) = (batch.table().name().clone(), TableName::new("db_1", "t1"));
+        let table = About { target: &target, source: &source };
+        let headers = headers_of(&[Header::Op, Header::Table], table, &batch, true);
         let of = |op| format!("op={op} table=t");
         assert_eq!(drawn(&headers), ["read", "insert", "update", "delete", "delete", "insert"].map(of));
         // Those of one event stand once.
         assert_eq!(headers.sets().count(), 4);
         let all: Vec<Header> = Header::WORDS.iter().map(|(_, header)| *header).collect();
-        let headers = headers_of(&all, &table, &parse("id:int", "+I 1"), false);
-        let expected = "op=insert database=db table=t position=binlog.000001:4 source_time=1700000000000";
+        let headers = headers_of(&all, table, &parse("id:int", "+I 1"), false);
+        let expected = "op=insert database=db table=t source_database=db_1 source_table=t1 position=binlog.000001:4 \
+                        source_time=1700000000000";
         assert_eq!(drawn(&headers), [expected]);
         assert_eq!(headers.message_bytes(0), 5 * 10 + 37 + expected.len() - 37 - 9);
     }

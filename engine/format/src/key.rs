@@ -62,9 +62,7 @@ pub struct KeyPolicy {
 pub enum KeyError {
     #[error("table {table} has no column \"{column}\", which its `key` names")]
     UnknownColumn { table: TableName, column: String },
-    #[error(
-        "table {table}: column {column} is a part of the key of its messages, and does not leave (`select`, `columns`)"
-    )]
+    #[error("table {table}: column {column} is a part of the key of its messages, and is left out")]
     NotSelected { table: TableName, column: String },
     #[error("table {table}: column {column} may be NULL, which has no text for a key")]
     Nullable { table: TableName, column: String },
@@ -78,7 +76,7 @@ impl KeyError {
         match self {
             KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select` and `columns`",
             KeyError::NotSelected { .. } => {
-                "select it, under another name if need be, or name other columns: key: {columns: [...]}"
+                "`select` and `columns` may give it another name, or the key other columns: key: {columns: [...]}"
             }
             KeyError::Nullable { .. } => "key: {form: json, columns: [...]} writes null, and so does avro",
             KeyError::AvroName { .. } => "rename it in `select` to letters, digits and underscores, or take key: json",
@@ -460,10 +458,7 @@ mod tests {
         let error = plan(&policy(KeyForm::Json, &["nmae"]), &Some).unwrap_err();
         assert_eq!(error.to_string(), "table db.t has no column \"nmae\", which its `key` names");
         let error = plan(&policy(KeyForm::Json, &[]), &|_| None).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "table db.t: column id is a part of the key of its messages, and does not leave (`select`, `columns`)"
-        );
+        assert_eq!(error.to_string(), "table db.t: column id is a part of the key of its messages, and is left out");
         let mut parts = TableParts::from(Table::clone(&table));
         parts.columns[0].name = "größe".into();
         let odd = Table::from(parts.clone());

@@ -421,6 +421,28 @@ mod tests {
         check("", &["name AS who", "amount * 2 AS twice", "id"], "** 1 5 a\n+I 2 _ b", "** a 10 1\n+I b _ 2");
     }
 
+    /// Images stay side by side, and a key goes with its columns, under their names.
+    #[test]
+    fn columns_by_name_are_a_projection() {
+        let with = |items: &[&str]| {
+            let header = "id:int amount:int name:text";
+            let mut columns = ColumnList::default();
+            items.iter().for_each(|item| columns.add(item).unwrap());
+            let transform =
+                Transform::compile(&table(header), Some("amount > 1"), None, TableName::new("crm", "c")).unwrap();
+            let transform = transform.with_columns(&table(header), &columns).unwrap();
+            let changes = parse(header, "** 1 5 a\n-U 2 5 b\n+U 2 1 c\n-U 3 5 d\n+U 4 6 e");
+            let batch = transform.project(transform.filter(changes).unwrap()).unwrap();
+            let names: Vec<&str> = batch.table().columns().iter().map(|column| column.name.as_str()).collect();
+            (names.join(" "), batch.table().primary_key().map(<[usize]>::to_vec), draw(&batch))
+        };
+        // What is filtered by need not leave.
+        let expected = "** 1 a\n-D 2 b\n-U 3 d\n+U 4 e\n".to_owned();
+        assert_eq!(with(&["!amount", "id AS number"]), ("number name".to_owned(), Some(vec![0]), expected));
+        let expected = "** a 5\n-D b 5\n-U d 5\n+U e 6\n".to_owned();
+        assert_eq!(with(&["name", "amount"]), ("name amount".to_owned(), None, expected));
+    }
+
     #[test]
     fn a_key_survives_only_whole() {
         let table = table("id:int amount:int");

@@ -164,6 +164,8 @@ pub fn check(task: &Task) -> Result<Findings, Error> {
         Ok(_) => {}
         Err(error) => found.fail("state", &error.into()),
     }
+    // A name that cannot be made is in the way of rows, topic and statements alike.
+    found.findings.dedup();
     found.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(found)
 }

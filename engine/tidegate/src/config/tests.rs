@@ -317,7 +317,7 @@ sink: {kafka: b, key: avro, headers: [source_time, op]}\n",
         "
 t.yaml:1:23: sink.key = jason: must be none, json, text, avro or {columns: [...], form: json}
 t.yaml:1:44: sink.headers[1] = op: must be named once
-t.yaml:1:48: sink.headers[2] = ip: must be one of op, database, table, gtid, position, source_time
+t.yaml:1:48: sink.headers[2] = ip: must be one of op, database, table, source_database, source_table, gtid, position, source_time
 t.yaml:1:65: sink.tombstones = 1: must be true or false
 ",
     );

@@ -18,7 +18,7 @@ use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use tidegate_format::encode::text::TextOptions;
 use tidegate_format::encode::zero_dates::ZeroDates;
 use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
-use tidegate_format::headers::{Header, append_mark, headers_of};
+use tidegate_format::headers::{About, Header, append_mark, headers_of};
 use tidegate_format::key::{KeyEncoder, KeyError, key_columns};
 use tidegate_format::partition::{PartitionError, Partitioner, partition_of_statement};
 use tidegate_format::transform::{Transform, TransformError};
@@ -49,6 +49,8 @@ pub struct MarkRoute {
     mark: usize,
     /// What the table is called that the message is about; none of marks that are about all.
     table: Option<TableName>,
+    /// What the source calls it.
+    source: Option<TableName>,
     topic: Arc<str>,
     partition: i32,
 }
@@ -187,7 +189,7 @@ impl Route {
         // Of a table that has another name there, the one by which it can be found.
         let named = |error: EncodeError| EncodeError { table: self.source.clone(), ..error };
         self.encoder.encode(&batch, first_id, &mut values).map_err(named)?;
-        let table = self.transform.output().name();
+        let table = About { target: self.transform.output().name(), source: &self.source };
         let headers = match self.headers.as_slice() {
             [] => None,
             wanted => Some(headers_of(wanted, table, &batch, self.tombstones)),
@@ -509,7 +511,7 @@ impl Router {
                         topic_of_all.insert(topic).clone()
                     }
                 };
-                routes.push(MarkRoute { mark, table: None, topic, partition: 0 });
+                routes.push(MarkRoute { mark, table: None, source: None, topic, partition: 0 });
                 continue;
             };
             for table in &statement.tables {
@@ -530,7 +532,8 @@ impl Router {
                     Some(_) => 0,
                     None => partition_of_statement(&rule.partition, self.task.partition_hash, &target, partitions),
                 };
-                routes.push(MarkRoute { mark, table: Some(target), topic: topic.into(), partition });
+                let source = Some(table.clone());
+                routes.push(MarkRoute { mark, table: Some(target), source, topic: topic.into(), partition });
             }
         }
         Ok(routes)
@@ -574,7 +577,9 @@ impl Router {
             self.marks.encode(mark, route.table.as_ref(), id, &mut batch.values);
             // A mark for which the format has no message adds none.
             if let Some(headers) = batch.headers.as_mut().filter(|_| batch.values.len() > batch.partitions.len()) {
-                append_mark(&self.task.headers, mark, route.table.as_ref(), headers);
+                let table = route.table.as_ref().zip(route.source.as_ref());
+                let table = table.map(|(target, source)| About { target, source });
+                append_mark(&self.task.headers, mark, table, headers);
             }
             batch.partitions.resize(batch.values.len(), route.partition);
             batch.sequence.resize(batch.values.len(), mark.sequence);
