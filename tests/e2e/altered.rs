@@ -652,6 +652,31 @@ fn rows_older_than_the_load_need_not_be_understood() {
             "CREATE TABLE t (id INT PRIMARY KEY, m INT, n INT NOT NULL)",
             "INSERT INTO t VALUES (1, 8, 9), (2, 8, 9)",
         ],
+        // Those of an XA transaction are decoded, and those of maps with names could be: they are dropped as the others are.
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL, m INT)",
+            "INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)",
+            "XA START 'a'",
+            "UPDATE t SET n = 1",
+            "INSERT INTO t VALUES (4, 0, 0)",
+            "XA END 'a'",
+            "XA PREPARE 'a'",
+            "XA COMMIT 'a'",
+            "CREATE TABLE other (id INT PRIMARY KEY)",
+            "UPDATE t SET n = 2",
+            "DELETE FROM t WHERE id > 2",
+            "CREATE INDEX i ON t (n)",
+        ],
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL, m INT)",
+            "INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)",
+            "SET GLOBAL binlog_row_metadata = 'FULL'",
+            "UPDATE t SET n = 1",
+            "SET GLOBAL binlog_row_metadata = 'MINIMAL'",
+            "UPDATE t SET n = 2",
+            "DELETE FROM t WHERE id > 2",
+            "CREATE INDEX i ON t (n)",
+        ],
     ] {
         let mut world = World::new("older", private.mysql_nogtid(), &servers.kafka);
         world.begin_binlog_file();

@@ -93,24 +93,26 @@ const WITHOUT_EFFECT: [&str; 53] = [
     "WITHOUT",
 ];
 
-/// First words of clauses for which a server makes the table anew, or changes what it has stored about it.
-const CHANGES: [&str; 16] = [
-    "ADD",
-    "ALTER",
-    "AUTO_INCREMENT",
-    "CHANGE",
-    "CHARACTER",
-    "CHARSET",
-    "COLLATE",
-    "COMMENT",
-    "CONVERT",
-    "DEFAULT",
-    "DROP",
-    "ENGINE",
-    "FORCE",
-    "MODIFY",
-    "RENAME",
-    "ROW_FORMAT",
+/// First words of clauses that a server carries out with the table for itself whatever it was before; ADD and DROP of columns are, too.
+/// Others it logs without waiting for anybody where they change nothing: an index that is dropped and added, the table's own name, the
+/// character set that it has. Measured on 5.6.24 and 9.7.4.
+const CHANGES: [&str; 6] = ["AUTO_INCREMENT", "CHANGE", "COMMENT", "ENGINE", "FORCE", "MODIFY"];
+
+/// What ADD adds that is no column.
+const NO_COLUMNS: [&str; 13] = [
+    "CHECK",
+    "CONSTRAINT",
+    "FOREIGN",
+    "FULLTEXT",
+    "INDEX",
+    "KEY",
+    "PARTITION",
+    "PERIOD",
+    "PRIMARY",
+    "SPATIAL",
+    "SYSTEM",
+    "UNIQUE",
+    "VECTOR",
 ];
 
 impl Clauses {
@@ -141,9 +143,13 @@ impl Clauses {
     /// `None` if the clause breaks off.
     fn read_one(&mut self, clause: &mut Clause<'_>) -> Option<Meaning> {
         let names_primary = clause.tokens.iter().any(|token| token.is("PRIMARY"));
-        let is = |word: &&&str| clause.tokens.first().is_some_and(|first| first.is(word));
+        let is_one_of = |at: usize, words: &[&str]| {
+            clause.tokens.get(at).is_some_and(|token| words.iter().any(|word| token.is(word)))
+        };
+        let (first_words, adds) = (is_one_of(0, &CHANGES), is_one_of(0, &["ADD"]) && !is_one_of(1, &NO_COLUMNS));
         // With IF, it may be about nothing.
-        self.has_change |= CHANGES.iter().any(|word| is(&word)) && !clause.tokens.iter().any(|token| token.is("IF"));
+        let is_certain = !clause.tokens.iter().any(|token| token.is("IF"));
+        self.has_change |= is_certain && (first_words || adds);
         if clause.skip("ADD") {
             self.adds_primary_key |= names_primary;
         } else if clause.skip("DROP") {
@@ -156,6 +162,7 @@ impl Clauses {
                 clause.skip("COLUMN");
                 clause.skip_if_exists();
                 self.columns_dropped.push(clause.name()?);
+                self.has_change |= is_certain;
             }
         } else if clause.skip("MODIFY") {
             clause.skip("COLUMN");

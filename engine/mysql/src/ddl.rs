@@ -29,6 +29,7 @@
 
 use super::alter::Clauses;
 use super::definition::{Cursor, Ddl, NotUnderstood, Session, Token, words};
+use tidegate_model::names::fold;
 use tidegate_model::{NameCase, StatementKind, TableName};
 
 /// What a statement does to one table, or to an unknown number of them.
@@ -187,7 +188,8 @@ impl<'a> Words<'a> {
             Effect::Altered { table, clauses } if clauses.has_change => vec![table],
             Effect::Indexed { table, .. } if !is_conditional => vec![table],
             Effect::Dropped(table) => vec![table],
-            Effect::Renamed { from, to, .. } => vec![from, to],
+            // To its own name, in whatever case, a table goes without waiting.
+            Effect::Renamed { from, to, .. } if fold(&from.to_string()) != fold(&to.to_string()) => vec![from, to],
             _ => Vec::new(),
         };
         self.effects().into_iter().flat_map(excluded).collect()
@@ -689,11 +691,19 @@ mod tests {
             ("CREATE TEMPORARY TABLE a (id INT)", ""),
             ("ALTER TABLE a ADD b INT, ALGORITHM=INSTANT", "shop.a"),
             ("ALTER TABLE a LOCK=NONE, COMMENT='IF'", "shop.a"),
+            ("ALTER TABLE a ADD (b INT, c INT), ADD INDEX (b)", "shop.a"),
+            ("ALTER TABLE a DROP b, DROP KEY i, ADD KEY i (c)", "shop.a"),
             // Nothing to do: it waits for nobody.
             ("ALTER TABLE a", ""),
             ("ALTER TABLE a ALGORITHM=INPLACE, LOCK=NONE", ""),
             ("ALTER TABLE a ADD COLUMN IF NOT EXISTS b INT", ""),
-            ("ALTER TABLE a RENAME TO b", "shop.a shop.a shop.b"),
+            ("ALTER TABLE a DROP KEY i, ADD KEY i (n)", ""),
+            ("ALTER TABLE a DROP PRIMARY KEY, ADD PRIMARY KEY (id)", ""),
+            ("ALTER TABLE a ADD CONSTRAINT c CHECK (b > 1)", ""),
+            ("ALTER TABLE a ALTER CHECK c ENFORCED", ""),
+            ("ALTER TABLE a CONVERT TO CHARACTER SET utf8mb4", ""),
+            ("ALTER TABLE a RENAME TO shop.A", ""),
+            ("ALTER TABLE a RENAME TO b", "shop.a shop.b"),
             ("RENAME TABLE a TO b, c TO a", "shop.a shop.b shop.c shop.a"),
             ("DROP TABLE IF EXISTS a, x.b", "shop.a x.b"),
             ("CREATE INDEX i ON a (b)", "shop.a"),

@@ -38,6 +38,9 @@ pub enum MysqlError {
     Gtids(tidegate_model::position::InvalidGtidSet),
     #[error("binlog position {at} lies beyond 4 GiB, where a dump without GTIDs cannot begin")]
     OffsetBeyondProtocol { at: Coordinate },
+    /// Whoever keeps the state could not.
+    #[error("{0}")]
+    Record(Box<dyn std::error::Error + Send + Sync>),
     /// Whoever takes windows wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),

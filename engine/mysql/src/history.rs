@@ -142,9 +142,6 @@ pub enum Turn {
     Load,
     /// The same of a table of which the CREATE TABLE was read, but no row.
     LoadMade,
-    /// What is known of the table is from further on: whoever reads looks ahead for what the load makes of that
-    /// ([`look_ahead`](super::look_ahead)).
-    LookAhead,
 }
 
 /// Tells what the full load has to do with a statement.
@@ -180,8 +177,7 @@ pub struct History {
     /// Statements before it have been judged by an earlier run, too, where a position goes back behind what is delivered.
     judged_until: Option<Delivered>,
     shows: Shows,
-    /// Whether reading stops for [`Turn::LookAhead`].
-    looks_ahead: bool,
+    shows_before: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
@@ -296,7 +292,7 @@ impl History {
             rules,
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
-            looks_ahead: false,
+            shows_before: Box::new(|_, _| false),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
@@ -322,16 +318,15 @@ impl History {
         History { shows, ..self }
     }
 
-    /// Stops before the first rows of a table of which no table map says what they are and only a later time is known, and before
-    /// a statement that moves rows of such a table without row events: that may be older than all that was loaded.
-    pub fn looking_ahead(self, looks_ahead: bool) -> History {
-        History { looks_ahead, ..self }
+    /// Nor of what `shows_before` is true, because of a statement behind it: see [`look_ahead`](super::look_ahead).
+    pub fn with_shows_before(self, shows_before: Shows) -> History {
+        History { shows_before, ..self }
     }
 
-    /// Up to where the catalogue has shown what no row was decoded with yet.
-    pub fn foreseen_until(&self) -> Vec<Watermark> {
+    /// Up to where the catalogue has shown what no row was decoded with yet, of some tables.
+    pub fn foreseen_until(&self, is_meant: impl Fn(&TableName) -> bool) -> Vec<Watermark> {
         let mut out: Vec<Watermark> = Vec::new();
-        for entry in self.now.values() {
+        for entry in self.now.values().filter(|entry| is_meant(&entry.name)) {
             if let Now::Known { shown_until: Some(shown_until), is_used: false, .. } = &entry.now
                 && !out.contains(shown_until)
             {
@@ -344,7 +339,8 @@ impl History {
     /// Whether the load has shown all that the table's changes in this transaction say.
     pub fn is_shown(&self, name: &TableName, here: Here<'_>) -> bool {
         let entry = self.now.get(&self.rules.names.key(name));
-        (self.shows)(entry.map_or(name, |entry| &entry.name), here)
+        let name = entry.map_or(name, |entry| &entry.name);
+        (self.shows)(name, here) || (self.shows_before)(name, here)
     }
 
     fn is_captured(&self, name: &TableName) -> bool {
@@ -370,10 +366,6 @@ impl History {
         }
         let mut differs = None;
         if let Some(Entry { now: Now::Known { table, is_used, shown_until }, .. }) = self.now.get_mut(&key) {
-            if self.looks_ahead && described.is_none() && !*is_used && here.is_covered_by(shown_until) {
-                let statement = "its first rows".to_owned();
-                return Err(HistoryError::Turn { table: name, statement, turn: Turn::LookAhead });
-            }
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());

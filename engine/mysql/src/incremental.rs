@@ -82,8 +82,10 @@ pub struct Follower<'a> {
     pub until: Option<Watermark>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
-    /// Told of a table of which everything before a watermark is shown, before anything is passed over for it.
-    pub shown: &'a dyn Fn(&TableName, &Watermark),
+    /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
+    pub looks_ahead: bool,
+    /// Told of tables and of what is shown of each before a watermark. Must be on disk before the first change leaves.
+    pub shown: &'a dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
     pub retry: Duration,
     pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
@@ -122,7 +124,6 @@ impl Follower<'_> {
         history: impl Fn(&Position) -> History,
     ) -> Result<Followed, MysqlError> {
         let mut outage = None;
-        let mut looks_ahead = self.ledger.is_some();
         loop {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
@@ -138,15 +139,15 @@ impl Follower<'_> {
                 }
             }
             info!(position = %position.place(), "incremental: reading the binlog");
-            let mut decoder = self.decoder(&position, history(&position).looking_ahead(looks_ahead), self.windows);
-            let mut ended = self.follow(&mut decoder, &mut position, &mut outage);
-            if let Ok(Some(Break::Due(_, Turn::LookAhead, _))) = ended {
-                ended = self.look_ahead(&position, history(&position)).map(|()| None);
-                if ended.is_ok() && !self.stop.is_stopped() {
-                    looks_ahead = false;
-                    continue;
+            let ended = match self.look_ahead(&position, &history) {
+                Ok(true) => {
+                    let mut decoder = self.decoder(&position, history(&position), self.windows);
+                    self.follow(&mut decoder, &mut position, &mut outage)
                 }
-            }
+                Ok(false) if self.stop.is_stopped() => Ok(None),
+                Ok(false) => Ok(Some(Break::Paused)),
+                Err(error) => Err(error),
+            };
             let error = match ended {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some(Break::Paused)) => continue,
@@ -179,23 +180,67 @@ impl Follower<'_> {
             .with_row_bytes(self.row_bytes.clone())
     }
 
-    /// Reads on for statements alone, to where the catalogue has been, and enters in the ledger what they say of the load.
-    fn look_ahead(&mut self, position: &Position, history: History) -> Result<(), MysqlError> {
-        let until = history.foreseen_until();
-        info!(position = %position.place(), "looking ahead: columns of rows from here on are known from further on");
-        let (schemas, found) = LookAhead::new(history);
+    /// Before the first change behind a load leaves: reads on for statements alone, to where the catalogue has been, and enters in the
+    /// ledger what they say of the load. False if that was given up for a pause or a stop.
+    fn look_ahead(&mut self, position: &Position, history: &impl Fn(&Position) -> History) -> Result<bool, MysqlError> {
+        let Some(ledger) = &self.ledger else { return Ok(true) };
+        let fresh: Vec<TableName> =
+            ledger.tables().iter().map(|table| &table.name).filter(|name| ledger.is_fresh(name)).cloned().collect();
+        if fresh.is_empty() {
+            return Ok(true);
+        }
+        let found = match self.looks_ahead {
+            true => self.find_excluded(position, history(position), &fresh)?,
+            false => Some(HashMap::new()),
+        };
+        let Some(mut found) = found else { return Ok(false) };
+        for (table, (statement, until)) in &found {
+            info!(table = %table, statement = %statement, until = %until, "what lies before it is in the full load, whatever the columns were then");
+        }
+        // Also that there is nothing: what has been found must not be another thing once changes have left.
+        let start = match &position.gtids {
+            Some(gtids) => Watermark::Gtids(gtids.clone()),
+            None => Watermark::Coordinate(position.coordinate.clone()),
+        };
+        let until = |table: TableName| {
+            let until = found.remove(&table).map_or_else(|| start.clone(), |(_, until)| until);
+            (table, until)
+        };
+        let shown: Vec<(TableName, Watermark)> = fresh.into_iter().map(until).collect();
+        (self.shown)(&shown).map_err(MysqlError::Record)?;
+        if let Some(ledger) = &mut self.ledger {
+            shown.into_iter().for_each(|(table, until)| ledger.show_before(&table, until));
+        }
+        Ok(true)
+    }
+
+    /// The last statement that each of these tables was had for by itself, in front of all its rows, and what lies before it. None if it
+    /// was given up.
+    fn find_excluded(
+        &self,
+        position: &Position,
+        history: History,
+        tables: &[TableName],
+    ) -> Result<Option<HashMap<TableName, (Coordinate, Watermark)>>, MysqlError> {
+        let mut found: HashMap<TableName, (Coordinate, Watermark)> = HashMap::new();
+        let until = history.foreseen_until(|table| tables.contains(table));
+        if until.is_empty() {
+            return Ok(Some(found));
+        }
+        info!(position = %position.place(), "looking ahead for statements that the full load lies behind");
+        let (schemas, statements) = LookAhead::new(history);
         let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
         let mut decoder = self.decoder(position, schemas, windows);
         let mut packets = self.connect(position, &mut decoder)?;
-        let mut shown: HashMap<TableName, Watermark> = HashMap::new();
+        let end = binlog_end(&mut Connection::connect(self.connect)?)?;
         let mut events_read = 0_u64;
-        while !self.stop.is_stopped() {
+        loop {
+            if self.stop.is_stopped() || self.stop.is_paused() {
+                return Ok(None);
+            }
             let packet = packets.next(STOP_INTERVAL).map_err(|error| self.dump_error(error, decoder.coordinate()))?;
-            // Nothing more is there: also where the catalogue was asked on another server.
-            let mut is_at_end = false;
             let mut is_due = true;
             if let Packet::Event(event) = packet {
-                is_at_end = is_heartbeat(event);
                 let mut fed = decoder.feed(event);
                 while let Ok(Flow::WindowFull) = fed {
                     fed = decoder.take_window().and_then(|_| decoder.resume(event));
@@ -204,25 +249,22 @@ impl Follower<'_> {
                 if fed.is_err() {
                     break;
                 }
-                for Excluded { table, at, gtid } in found.take() {
-                    if self.ledger.as_ref().is_some_and(|ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at)) {
-                        shown.insert(table, behind(&decoder, gtid.as_ref()));
+                for Excluded { table, at, gtid } in statements.take() {
+                    let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
+                    if tables.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
+                        let until = behind(&decoder, gtid.as_ref());
+                        found.insert(table, (at, until));
                     }
                 }
                 events_read += 1;
                 is_due = events_read.is_multiple_of(EVENTS_PER_LOOK);
             }
-            if is_at_end || is_due && until.iter().all(|until| decoder.has_read(until)) {
+            // At the end nothing more is there: also where the catalogue was asked on another server.
+            if is_due && (until.iter().all(|until| decoder.has_read(until)) || *decoder.coordinate() >= end) {
                 break;
             }
         }
-        for (table, until) in shown {
-            if self.ledger.as_mut().is_some_and(|ledger| ledger.show_before(&table, until.clone())) {
-                info!(table = %table, until = %until, "changes from before are shown by the full load, whatever its columns were then");
-                (self.shown)(&table, &until);
-            }
-        }
-        Ok(())
+        Ok(Some(found))
     }
 
     /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends
@@ -239,6 +281,8 @@ impl Follower<'_> {
         let mut opened: Option<Instant> = None;
         // When the server said that it has no more.
         let mut at_end_us: Option<u64> = None;
+        // By GTIDs, a server that has passed over what is known says so by a heartbeat before it sends the rest.
+        let mut has_begun = position.gtids.is_none();
         while !self.stop.is_stopped() {
             // What has been read is sent first, so that it is not read again. The connection ends here.
             if self.stop.is_paused() {
@@ -258,7 +302,8 @@ impl Follower<'_> {
             })?;
             let ends = match packet {
                 Packet::Event(event) => {
-                    let is_heartbeat = is_heartbeat(event);
+                    let is_heartbeat = is_heartbeat(event) && has_begun;
+                    has_begun |= !is_heading(event);
                     if is_heartbeat {
                         self.is_over(outage);
                         at_end_us = Some(now_us());
@@ -474,6 +519,21 @@ fn may_pass(error: &MysqlError) -> bool {
 fn is_heartbeat(event: &[u8]) -> bool {
     const KIND_AT: usize = 4;
     matches!(event.get(KIND_AT), Some(&(kind::HEARTBEAT | kind::HEARTBEAT_V2)))
+}
+
+/// What stands at the begin of every file, and of every dump.
+fn is_heading(event: &[u8]) -> bool {
+    const KIND_AT: usize = 4;
+    let Some(kind) = event.get(KIND_AT) else { return true };
+    matches!(
+        *kind,
+        kind::ROTATE
+            | kind::FORMAT_DESCRIPTION
+            | kind::PREVIOUS_GTIDS
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_BINLOG_CHECKPOINT
+            | kind::MARIADB_START_ENCRYPTION
+    )
 }
 
 /// Where the server's binlog ends.

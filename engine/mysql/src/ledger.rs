@@ -115,7 +115,7 @@ pub struct TableChunks {
     pub replayed: bool,
     /// The table was not there any more at this position: there is nothing to read of it.
     pub gone: Option<Mark>,
-    /// Where the first view of the table that ever was open had come to: what is older is older than every row that was sent.
+    /// What every view of the table that ever was open had come to: what is older is older than every row that was sent.
     pub first_high: Option<Mark>,
     /// The `low` of all chunks, if rows of chunks that are forgotten may be out: that of the first of those.
     pub floor: Option<Mark>,
@@ -196,6 +196,10 @@ impl TableChunks {
     /// Chunks with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &Chunk)> {
         (self.first_chunk..).zip(&self.chunks)
+    }
+
+    fn is_shown_before(&self, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        self.shown_before.as_ref().is_some_and(|until| until.covers(gtid, transaction))
     }
 
     pub fn rows(&self) -> u64 {
@@ -379,27 +383,31 @@ impl Ledger {
         self.table_mut(name).gone = Some(at);
     }
 
-    /// A statement has had the table for itself, and all rows that were sent are from behind it: what lies before `until` is shown.
-    /// True if that is news. See [`look_ahead`](super::look_ahead).
-    pub fn show_before(&mut self, name: &TableName, until: Watermark) -> bool {
-        if !self.table(name).is_some_and(|table| !table.replayed && table.is_done()) {
-            return false;
-        }
-        let until = self.mark(until);
-        let table = self.table_mut(name);
-        let is_news = table.shown_before.as_ref() != Some(&until);
-        table.shown_before = Some(until);
-        is_news
+    /// Whether no change of the table has left since it was loaded, and none has been judged: [`Ledger::show_before`] may tell which need not.
+    pub fn is_fresh(&self, name: &TableName) -> bool {
+        let is_fresh = |table: &TableChunks| table.shown_before.is_none() && !table.replayed && table.is_done();
+        self.table(name).is_some_and(is_fresh)
     }
 
-    /// Whether no change of the table in this transaction leaves, so that nobody need know its columns then: a statement tells so
-    /// ([`Ledger::show_before`]), or it was entered while following and its chunks have shown all of them.
+    /// All rows of the table that were sent are from behind `until`, and everything of it that lies before is shown. Once, before the first
+    /// change leaves: see [`look_ahead`](super::look_ahead).
+    pub fn show_before(&mut self, name: &TableName, until: Watermark) {
+        if self.is_fresh(name) {
+            let until = self.mark(until);
+            self.table_mut(name).shown_before = Some(until);
+        }
+    }
+
+    /// Whether a statement behind this transaction has told that no change of the table in it leaves.
+    pub fn is_shown_before(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        self.table(name).filter(|table| !table.replayed).is_some_and(|table| table.is_shown_before(gtid, transaction))
+    }
+
+    /// Whether the table was entered while following, and its chunks have shown all its changes in this transaction: none of them
+    /// leaves, so that nobody need know its columns then.
     pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
         let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
         let Some(table) = self.table(name).filter(|table| !table.replayed) else { return false };
-        if covers(&table.shown_before) {
-            return true;
-        }
         if table.since.is_none() {
             return false;
         }
@@ -425,7 +433,7 @@ impl Ledger {
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
         let covers = |low: &Option<Mark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
         self.table(name).is_none_or(|table| {
-            let is_shown = table.shown_before.as_ref().is_some_and(|until| until.covers(gtid, at));
+            let is_shown = table.is_shown_before(gtid, at);
             let is_dropped = !table.replayed && (is_shown || table.chunks.iter().all(|chunk| covers(&chunk.low)));
             is_dropped || table.since.as_ref() == Some(at)
         })
@@ -486,8 +494,15 @@ impl Ledger {
     /// A view of these chunks is open and their rows are about to leave. Must be on disk before the first one does.
     pub fn begin(&mut self, name: &TableName, chunks: &[u32], low: Watermark, high: Option<Watermark>) {
         let (low, high) = (self.mark(low), high.map(|high| self.mark(high)));
-        if let (None, Some(high)) = (&self.find_mut(name).first_high, &high) {
-            self.table_mut(name).first_high = Some(high.clone());
+        if let Some(high) = &high {
+            let seen = match self.find_mut(name).first_high.take() {
+                None => high.clone(),
+                Some(before) => match both_cover(&before, high) {
+                    Some(both) => self.mark(both),
+                    None => before,
+                },
+            };
+            self.table_mut(name).first_high = Some(seen);
         }
         let low = self.find_mut(name).floor.clone().unwrap_or(low);
         for &chunk in chunks {
@@ -581,6 +596,10 @@ impl Ledger {
         let mut keep = Vec::with_capacity(batch.kinds().len());
         let (keys, fits) = (exact_keys(table, &batch), self.fits(batch.table()));
         for run in batch.events() {
+            if table.is_shown_before(run.meta.gtid.as_ref(), &run.meta.transaction) {
+                keep.resize(run.end, false);
+                continue;
+            }
             verdicts.begin_run(&run.meta);
             for row in keep.len()..run.end {
                 let exact = keys.as_ref().filter(|_| fits && !table.unsure.is_raised());
@@ -606,6 +625,23 @@ impl Ledger {
             }
         }
         batch.retain(&BooleanArray::from(keep))
+    }
+}
+
+/// What two watermarks cover both, unless that is what the first covers: a load may go on at another server, which is behind.
+fn both_cover(before: &Watermark, next: &Watermark) -> Option<Watermark> {
+    match (before, next) {
+        (Watermark::Gtids(before), Watermark::Gtids(next)) => {
+            let lacks = before.without(next);
+            (!lacks.is_empty()).then(|| Watermark::Gtids(before.without(&lacks)))
+        }
+        (Watermark::Coordinate(before), Watermark::Coordinate(next)) => {
+            (next < before).then(|| Watermark::Coordinate(next.clone()))
+        }
+        // Of another kind: nothing can be told.
+        (Watermark::Gtids(_), Watermark::Coordinate(_)) | (Watermark::Coordinate(_), Watermark::Gtids(_)) => {
+            Some(Watermark::Gtids(GtidSet::default()))
+        }
     }
 }
 

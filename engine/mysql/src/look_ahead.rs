@@ -13,12 +13,19 @@
 //! Those rows leave nothing behind that is not in the load. Such a statement takes the table for itself: it begins when every transaction
 //! that has changed the table is over, in the engine too, and a session has its change in the binlog before it lets go of the table. So what
 //! stands before it in the binlog was committed when it took effect; and a view that was opened behind it shows all of it. If *every* view
-//! was, that of the first attempt at the first chunk included, the statement is a `low` for the whole table: no change from before it leaves,
-//! and nobody asks what its columns were.
+//! was, also those of attempts that failed and of another server, the statement is a `low` for the whole table: no change from before it
+//! leaves, and nobody asks what its columns were.
 //!
-//! So before the first of such rows, reading stops, and the binlog is read from there to where the catalogue has been, for its statements alone.
-//! That is at most a file, once, and only where table maps have no names. What is prepared (XA) counts where it is committed; its rows are
-//! not passed over.
+//! *Which statements.* Not every one that is logged has waited: one that changes nothing need not ([`excludes`](super::ddl::Words::excludes)). A wrong
+//! one loses rows: those that are in the binlog and not yet in the engine while the load's views open.
+//!
+//! *When.* For each key there is one point up to which its changes are dropped. So this is decided once, for good, before the first change
+//! behind the load leaves: the binlog is read for its statements alone, from there to where the catalogue has been, and what is found is on disk
+//! before reading begins; also that there was nothing. An XA transaction counts where it is committed. That its rows were read by columns of
+//! a later time stops reading at the statement all the same.
+//!
+//! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins, and only where table maps have no names.
+//! Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -32,12 +32,6 @@ impl History {
             }
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
-        let unlogged_rows = self.unlogged_rows(&effects);
-        if self.looks_ahead
-            && let Some((table, _)) = unlogged_rows.iter().find(|(table, _)| self.has_shown(table, here))
-        {
-            return Err(HistoryError::Turn { table: table.clone(), statement: by, turn: Turn::LookAhead });
-        }
         // Before anything else: a task that stops here stops here again.
         for table in self.unseen_tables(&effects, here) {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
@@ -45,7 +39,7 @@ impl History {
             }
         }
         let mut shown = Vec::new();
-        for (table, rows) in unlogged_rows {
+        for (table, rows) in self.unlogged_rows(&effects) {
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => {
                     shown.push(table);

@@ -93,20 +93,55 @@ fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
 fn what_lies_before_a_statement_that_had_the_table_for_itself_is_shown() {
     let at = |offset| Coordinate::new("binlog.000001", offset);
     let coordinate = |offset| Watermark::Coordinate(at(offset));
-    let shows = |ledger: &Ledger, offset| ledger.shows_all(&name(), None, &at(offset));
+    let shows = |ledger: &Ledger, offset| ledger.is_shown_before(&name(), None, &at(offset));
     let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![coordinate(4), coordinate(4)]);
     ledger.begin(&name(), &[0, 1], coordinate(4), Some(coordinate(90)));
-    assert!(!ledger.show_before(&name(), coordinate(70)), "chunks are being read");
+    assert!(!ledger.is_fresh(&name()), "chunks are being read");
     ledger.chunk_acknowledged(&name(), 0, 1, true);
     ledger.chunk_acknowledged(&name(), 1, 1, true);
-    assert!(!shows(&ledger, 50) && !ledger.is_clean_before(&name(), None, &at(50)));
-    assert!(ledger.show_before(&name(), coordinate(70)) && !ledger.show_before(&name(), coordinate(70)));
-    assert!(shows(&ledger, 69) && !shows(&ledger, 70));
+    assert!(ledger.is_fresh(&name()) && !shows(&ledger, 50) && !ledger.is_clean_before(&name(), None, &at(50)));
+    ledger.show_before(&name(), coordinate(70));
+    // Once: changes may have left since.
+    ledger.show_before(&name(), coordinate(80));
+    assert!(shows(&ledger, 69) && !shows(&ledger, 70) && !ledger.is_fresh(&name()));
+    assert!(!ledger.shows_all(&name(), None, &at(50)), "that is about tables which came while following");
     assert!(ledger.is_clean_before(&name(), None, &at(50)) && !ledger.is_clean_before(&name(), None, &at(80)));
     assert!(shows(&restored(&mut ledger), 69));
     // Whoever carries out a statement of before wants all changes from it on.
     ledger.replay(&name());
-    assert!(!shows(&ledger, 50) && !ledger.show_before(&name(), coordinate(80)));
+    assert!(!shows(&ledger, 50));
+}
+
+/// A load that goes on at a server which is behind, or a chunk that is read again there.
+#[test]
+fn what_is_older_than_all_rows_is_what_every_view_had_come_to() {
+    let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![executed(3), executed(3)]);
+    let is_before = |ledger: &Ledger, number| {
+        ledger.is_before_rows(
+            &name(),
+            only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number).as_ref(),
+            &Coordinate::new("b.1", 4),
+        )
+    };
+    ledger.begin(&name(), &[0], executed(3), Some(executed(9)));
+    assert!(is_before(&ledger, 9));
+    ledger.begin(&name(), &[1], executed(3), Some(executed(6)));
+    ledger.begin(&name(), &[1], executed(3), Some(executed(12)));
+    assert!(is_before(&ledger, 6) && !is_before(&ledger, 7));
+    ledger.begin(&name(), &[1], executed(3), Some(Watermark::Coordinate(Coordinate::new("b.1", 90))));
+    assert!(!is_before(&ledger, 1), "of another kind");
+}
+
+/// Whatever way its changes come: those of XA transactions are decoded.
+#[test]
+fn changes_from_before_the_statement_are_dropped() {
+    let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(3)]);
+    let drawn = || transactions("id:int v:int", "+I 3 0 @5\n-D 3 0 @8");
+    assert_eq!(ledger.filter(drawn()).kinds().len(), 2);
+    ledger.begin(&name(), &[0], executed(3), Some(executed(9)));
+    ledger.chunk_acknowledged(&name(), 0, 1, true);
+    ledger.show_before(&name(), executed(6));
+    assert_eq!(ledger.filter(drawn()).kinds().len(), 1);
 }
 
 #[test]

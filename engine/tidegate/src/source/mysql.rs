@@ -554,7 +554,7 @@ impl MysqlSource {
                 // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
                 (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
                 (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
-                (_, Turn::LoadAgain | Turn::Replay | Turn::LookAhead) => ledger.load_again(name, key, definition, at),
+                (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
             }
             match (&planned, is_new) {
                 (Some(_), _) => {}
@@ -812,6 +812,14 @@ impl MysqlSource {
                 })
             })
         };
+        let shows_before = || -> history::Shows {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, here| {
+                tracker.read(|checkpoint| {
+                    checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.is_shown_before(table, here.gtid, here.at))
+                })
+            })
+        };
         let history = |position: &Position| {
             let selection = selection.clone();
             let recorder = tracker.clone();
@@ -825,15 +833,19 @@ impl MysqlSource {
             .passing(context.pass)
             .with_judge(judge())
             .with_shows(shows())
+            .with_shows_before(shows_before())
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
         };
-        let shown = |table: &TableName, until: &Watermark| {
-            context.tracker.update(|checkpoint| {
-                checkpoint.ledger.as_mut().map(|ledger| ledger.show_before(table, until.clone()));
-            });
+        let shown = |tables: &[(TableName, Watermark)]| {
+            let show = |checkpoint: &mut Checkpoint| {
+                let Some(ledger) = &mut checkpoint.ledger else { return };
+                tables.iter().for_each(|(table, until)| ledger.show_before(table, until.clone()));
+            };
+            context.tracker.update_durably(show).map_err(Into::into)
         };
+        let has_names = self.look.facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL");
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
@@ -849,6 +861,8 @@ impl MysqlSource {
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
             replayed: &replayed,
+            // Who carries out statements from before has no use for a load behind them alone.
+            looks_ahead: !has_names && !rules.forwards && !self.look.facts.version.is_mariadb,
             shown: &shown,
             retry: context.task.retry.connection,
             emit: &|window| context.emitter.emit(window),
