@@ -749,6 +749,8 @@ fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
                 }
             };
             let mut engine = Tidegate::run(&task);
+            // Without a load, what is older is not sent.
+            engine.wait_for_line("incremental: reading the binlog");
             world.until_marker(&mut engine, &mut reader, &mut take);
             for statement in [
                 "INSERT INTO t VALUES (1, 10)",

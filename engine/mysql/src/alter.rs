@@ -180,7 +180,9 @@ impl Clauses {
             if clause.skip("COLUMN") {
                 let from = clause.name()?;
                 clause.skip("TO");
-                self.columns_renamed.push((from, clause.name()?));
+                let to = clause.name()?;
+                self.has_change |= is_certain && from != to;
+                self.columns_renamed.push((from, to));
             } else if clause.skip("INDEX") || clause.skip("KEY") {
                 let from = clause.name()?;
                 clause.skip("TO");

@@ -693,6 +693,8 @@ mod tests {
             ("ALTER TABLE a LOCK=NONE, COMMENT='IF'", "shop.a"),
             ("ALTER TABLE a ADD (b INT, c INT), ADD INDEX (b)", "shop.a"),
             ("ALTER TABLE a DROP b, DROP KEY i, ADD KEY i (c)", "shop.a"),
+            ("ALTER TABLE a RENAME COLUMN b TO c, RENAME COLUMN c TO b", "shop.a"),
+            ("ALTER TABLE a RENAME COLUMN b TO b", ""),
             // Nothing to do: it waits for nobody.
             ("ALTER TABLE a", ""),
             ("ALTER TABLE a ALGORITHM=INPLACE, LOCK=NONE", ""),
