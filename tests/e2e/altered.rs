@@ -734,7 +734,7 @@ fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
                 world.mysql.run(statement);
             }
             world.until_marker(&mut engine, &mut reader, &mut take);
-            engine.kill_9();
+            engine.terminate(libc::SIGTERM);
             for statement in [
                 "RENAME TABLE t TO _t_del, _t_gho TO t",
                 "INSERT INTO _t_del VALUES (8, 8)",
@@ -745,9 +745,8 @@ fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
                 world.mysql.run(statement);
             }
             let ended = world.finish(Tidegate::run(&task), &mut reader, take);
-            // What was sent before the kill may come again, and each key has its own partition.
+            // Each key has its own partition.
             arrived.sort();
-            arrived.dedup();
             assert_eq!(
                 arrived,
                 ["Insert id=\"1\" n=\"10\"", "Insert id=\"2\" m=\"21\" n=\"20\"", "Update id=\"1\" m=\"5\" n=\"11\"",],

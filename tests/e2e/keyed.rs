@@ -189,11 +189,14 @@ fn keys_have_the_form_that_is_asked_for() {
         world.mysql.run(format!("INSERT INTO {name} VALUES (7, 'de,\\\\at', NULL, '0000-00-00', 1)"));
     }
     world.mysql.run("ALTER TABLE one DROP PRIMARY KEY, ADD PRIMARY KEY (region)");
+    world.mysql.run("CREATE TABLE plain (v INT)");
+    world.mysql.run("INSERT INTO plain VALUES (1)");
     let mut task = world.task();
     task.tables = format!(
-        "[{database}.marker, {{table: {database}.as_json, select: [v, region AS r, id]}}, {{table: {database}.as_text, key: text}}, \
+        "[{database}.marker, {{table: {database}.as_json, as: 'crm_{{database}}.json', columns: ['*', region AS r]}}, \
+         {{table: {database}.as_text, key: text, select: [v, region AS r, id]}}, \
          {{table: {database}.as_avro, key: avro}}, {{table: {database}.by_columns, key: {{columns: [D, n]}}}}, \
-         {{table: {database}.one, key: text}}]"
+         {{table: {database}.one, key: text}}, {{table: {database}.plain, key: none}}]"
     );
     task.sink = kafka_sink(
         &world.kafka,
@@ -204,7 +207,7 @@ fn keys_have_the_form_that_is_asked_for() {
     let schema = said("schema", &task);
     for part in [
         "messages have the key (r, id) as json\n",
-        "messages have the key (region, id) as text\n",
+        "messages have the key (r, id) as text\n",
         r#"messages have the key {"fields":[{"name":"region","type":"string"},{"name":"id","type":"long"}],"name":"Key","type":"record"}"#,
         "messages have the key (d, n) as json\n",
     ] {
@@ -215,7 +218,7 @@ fn keys_have_the_form_that_is_asked_for() {
         "key {\"r\":\"de,\\\\at\",\"id\":\"7\"}\n".to_owned(),
         r#"key "de\\,\\\\at,7""#.to_owned(),
         "key {\"id\":7,\"region\":\"de,\\\\at\"}\n".to_owned(),
-        format!("headers op=read database={database} table=as_json source_time="),
+        format!("headers op=read database=crm_{database} table=json source_time="),
     ] {
         assert!(peek.contains(&part), "{part:?} is not in\n{peek}");
     }
@@ -229,9 +232,11 @@ fn keys_have_the_form_that_is_asked_for() {
             world.mysql.run(format!("UPDATE {name} SET region = '', n = 5, v = 3"));
             world.mysql.run(format!("DELETE FROM {name}"));
         }
+        world.mysql.run("DELETE FROM plain");
     });
-    let expect = |name: &str, old: &str, new: &str| {
-        let (messages, _) = read_messages(&world.kafka, &world.topic(name));
+    let crm = format!("crm_{database}");
+    let expect = |database: &str, name: &str, old: &str, new: &str| {
+        let (messages, _) = read_messages(&world.kafka, &format!("{database}.{name}"));
         let drawn = drawn(&messages);
         let expected = [
             format!("insert {old} 1"),
@@ -256,14 +261,17 @@ fn keys_have_the_form_that_is_asked_for() {
         }
         messages
     };
-    expect("as_json", r#"{"r":"de,\\at","id":"7"}"#, r#"{"r":"","id":"7"}"#);
-    expect("as_text", r"de\,\\at,7", ",7");
-    expect("as_avro", "\u{c}de,\\at\u{e}", "\0\u{e}");
+    expect(&crm, "json", r#"{"r":"de,\\at","id":"7"}"#, r#"{"r":"","id":"7"}"#);
+    expect(&database, "as_text", r"de\,\\at,7", ",7");
+    expect(&database, "as_avro", "\u{c}de,\\at\u{e}", "\0\u{e}");
     // As it is, whatever zero_date makes of it in the value.
-    let messages = expect("by_columns", r#"{"d":"0000-00-00","n":null}"#, r#"{"d":"0000-00-00","n":"5"}"#);
+    let messages = expect(&database, "by_columns", r#"{"d":"0000-00-00","n":null}"#, r#"{"d":"0000-00-00","n":"5"}"#);
     assert!(text(&messages[0].value).contains(r#""d":"1970-01-01""#), "{}", text(&messages[0].value));
-    let messages = expect("one", r"de,\at", "");
+    let messages = expect(&database, "one", r"de,\at", "");
     assert_eq!(messages[4].key, Some(Vec::new()), "a key that is empty is one");
+
+    let (messages, _) = read_messages(&world.kafka, &world.topic("plain"));
+    assert_eq!(drawn(&messages), ["insert null 1", "delete null 1"]);
 
     // A file shows the same.
     let path = world.path("messages");

@@ -74,7 +74,7 @@ impl KeyError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select`",
+            KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select` and `columns`",
             KeyError::NotSelected { .. } => {
                 "`select` and `columns` may give it another name, or the key other columns: key: {columns: [...]}"
             }

@@ -629,9 +629,9 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
     })
 }
 
-/// What has a meaning only together with keys.
+/// What has a meaning only together with keys. Where the task has some, a table may say that it has none.
 fn check_keys(sink: &BuiltSink, tables: &TableSelection, report: &Report) {
-    let without_key = tables.rules().find(|rule| rule.key.is_none());
+    let without_key = tables.rules().find(|rule| rule.key.is_none() && sink.key.is_none());
     if let (Some(place), Some(rule)) = (&sink.tombstones, without_key) {
         let name = &rule.name;
         report.add(place, format_args!("has no meaning without keys, and {name} has key: none: set sink.key to json"));

@@ -307,6 +307,10 @@ sink: {kafka: b, key: avro, headers: [source_time, op]}\n",
     let task =
         accepted(&with("sink: {kafka: b, key: json, tombstones: true, partition: row, partition_hash: murmur2}\n"));
     assert!(task.tombstones && task.partition_hash == PartitionHash::Murmur2);
+    // Where the task has keys, a table may say that it has none.
+    accepted(&with(
+        "tables: [{table: shop.a, key: none}, shop.b]\nsink: {kafka: b, key: json, tombstones: true, partition_hash: murmur2}\n",
+    ));
 
     refused(
         &with("sink: {kafka: b, key: jason, headers: [op, op, ip], tombstones: 1}\n"),
@@ -322,10 +326,10 @@ t.yaml:1:65: sink.tombstones = 1: must be true or false
         "t.yaml:1:23: sink.key: must name columns, or be a word alone: json, text or avro",
     );
     refused(
-        &with("tables: [{table: shop.a, key: none}, '!shop.b']\nsink: {kafka: b, key: json, tombstones: true, partition_hash: murmur2}\n"),
+        &with("tables: [{table: shop.a, key: json}, shop.b]\nsink: {kafka: b, tombstones: true, partition_hash: murmur2}\n"),
         "
-t.yaml:2:41: sink.tombstones: has no meaning without keys, and shop.a has key: none: set sink.key to json
-t.yaml:2:63: sink.partition_hash: must not be murmur2 without keys, which it hashes, and shop.a has key: none: set sink.key to json
+t.yaml:2:30: sink.tombstones: has no meaning without keys, and shop.b has key: none: set sink.key to json
+t.yaml:2:52: sink.partition_hash: must not be murmur2 without keys, which it hashes, and shop.b has key: none: set sink.key to json
 ",
     );
     refused(

@@ -154,7 +154,7 @@ impl Route {
         let zero_dates = plan_zero_dates(&task.format, transform.output());
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
-        let (tombstones, headers) = (task.tombstones, task.headers.clone());
+        let (tombstones, headers) = (task.tombstones && keys.is_some(), task.headers.clone());
         let (topic, source) = (topic.into(), table.name().clone());
         Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source })
     }
