@@ -441,9 +441,28 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
             KEYS_MOVE,
         );
     }
+    // And what is hashed together with the name.
+    let hashes_name =
+        task.partition_hash == PartitionHash::Canal || is.partition == policy_text(&PartitionPolicy::Table);
+    if was.target() != is.target() && hashes_name && is.partition != policy_text(&PartitionPolicy::Zero) {
+        let what = format!("was {}, is {}", was.target(), is.target());
+        found.add_named(Some(Accept::Partitions), "name of ", name, &what, KEYS_MOVE);
+    }
+    let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+    // Names stand in keys.
+    let renames =
+        |columns: &Option<String>| columns.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(" as "));
+    for (was_columns, is_columns) in [(list(&was.select), list(&is.select)), (was.columns.clone(), is.columns.clone())]
+    {
+        let may_rename = is.key != no_key() && (renames(&was_columns) || renames(&is_columns));
+        if was_columns != is_columns && was.key == is.key && may_rename {
+            let what = format!("was {}, is {}", text(was_columns), text(is_columns));
+            let means = "if a column of the key has another name by it, all keys are others: rows that were sent stay under their old ones";
+            found.add_named(Some(Accept::Key), "names of columns of ", name, &what, means);
+        }
+    }
     for (accept, option, (was, is), means) in options {
         if was != is {
-            let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
             found.add_named(Some(accept), option, name, &format!("was {}, is {}", text(was), text(is)), means);
         }
     }
@@ -840,6 +859,14 @@ format: {dts_avro: {enum: index}}";
                 &["key: key of shop.a was none, is {columns: [c, d], form: text}"],
             ),
             (
+                "tables: [{table: shop.a, as: x.a, topic: shop.a, partition: table}, shop.b]",
+                &[
+                    "partitions: name of shop.a was shop.a, is x.a",
+                    "as: name of shop.a was shop.a, is x.a",
+                    "partitions: partition of shop.a was primary_key, is table",
+                ],
+            ),
+            (
                 "tables: ['shop.*']\nsink: {kafka: b, key: json, tombstones: true, headers: [op, gtid], partition_hash: murmur2}",
                 &[
                     "partitions: sink.partition_hash was dts, is murmur2",
@@ -866,6 +893,23 @@ format: {dts_avro: {enum: index}}";
         ] {
             assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_columns_are_in_keys() {
+        let with = |more: &str| task(&format!("tables: [{{table: shop.a{more}}}]\nsink: {{kafka: b, key: json}}"));
+        let stored = checkpoint(&with(""), &["a"]);
+        assert_eq!(
+            differences(&stored, &with(", columns: ['*', a AS z]"), &["a"], Some(WRITTEN)),
+            [
+                "key: names of columns of shop.a was not set, is [*, a AS z]",
+                "select: columns of shop.a was not set, is [*, a AS z]"
+            ]
+        );
+        assert_eq!(
+            differences(&stored, &with(", columns: ['!c']"), &["a"], Some(WRITTEN)),
+            ["select: columns of shop.a was not set, is [!c]"]
+        );
     }
 
     /// One that was written before there were keys.
