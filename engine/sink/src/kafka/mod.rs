@@ -47,7 +47,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
-pub use topics::{BrokerInfo, check};
+pub use topics::{BrokerInfo, TopicFacts, check};
 use watch::Watch;
 
 use lull::{Lull, Order};
@@ -336,8 +336,9 @@ impl ReportService {
             EventKind::Log { level, facility, text } => {
                 // That settings of ours are "experimental" is no news to whoever runs a task.
                 let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));
-                // What failed comes as an event besides.
-                if level <= SYSLOG_WARNING && !is_ours && facility != "FAIL" {
+                // What failed comes as an event besides; that no producer's number is to be had says nothing more.
+                let is_said = facility == "FAIL" || facility == "GETPID";
+                if level <= SYSLOG_WARNING && !is_ours && !is_said {
                     tracing::warn!(target: "librdkafka", "{facility}: {text}");
                 } else {
                     tracing::debug!(target: "librdkafka", "{facility}: {text}");
@@ -510,7 +511,9 @@ impl Journal {
 
     fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.as_ref().map_or(reason, |(_, text)| text).to_string();
+        let reason = last.as_ref().map_or(reason, |(_, text)| text);
+        // How often it was tried within which time says nothing to whoever reads why.
+        let reason = reason.split_once(" (after ").map_or(reason, |(reason, _)| reason).to_owned();
         SinkError::Unreachable { brokers: brokers.into(), reason }
     }
 }
