@@ -33,6 +33,7 @@ mod new_tables;
 mod oracles;
 mod outages;
 mod passed;
+mod prechecks;
 mod preview;
 mod resume;
 mod security;

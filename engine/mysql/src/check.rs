@@ -394,12 +394,33 @@ const NAMES_LISTED_MAX: usize = 10;
 /// Everything that is wrong or remarkable for a task that follows the binlog, or else ends with the full load.
 pub fn check(facts: &ServerFacts, tables: &[CatalogTable], follows: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
+    check_version(facts, &mut findings);
     check_binlog(facts, follows, &mut findings);
     check_grants(facts, tables, follows, &mut findings);
     check_tables(tables, &mut findings);
     check_chunks(facts, tables, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+/// The oldest server of MySQL's that a test has read.
+const MYSQL_READ_SINCE: (u32, u32, u32) = (5, 6, 0);
+
+/// Servers that speak MySQL's protocol, and have no binlog of its kind.
+const OTHER_FAMILIES: [&str; 3] = ["TiDB", "OceanBase", "Vitess"];
+
+fn check_version(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+    let version = &facts.version;
+    let other = OTHER_FAMILIES.iter().any(|family| version.text.to_lowercase().contains(&family.to_lowercase()));
+    if other || !version.is_mariadb && version.number < MYSQL_READ_SINCE {
+        findings.push(Finding {
+            severity: Severity::Error,
+            item: "server_version",
+            found: format!("the server calls itself {}", version.text),
+            wanted: "MySQL from 5.6 on (8.0 and later are tested most), or MariaDB from 10.5 on".into(),
+            hint: "copy from another server: a replica of this one, of a version that is read".into(),
+        });
+    }
 }
 
 fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>) {
@@ -779,6 +800,102 @@ mod tests {
         let facts = facts_of(version, variables, &[REPLICATION]);
         let findings = check_gaps(&facts, &[table("shop", "orders"), table("crm", "notes")], gaps);
         findings.iter().map(|finding| (finding.severity, format!("{finding}: {}", finding.hint))).collect()
+    }
+
+    #[test]
+    fn what_an_account_lacks_comes_with_each_way_to_it() {
+        let orders = [table("shop", "orders")];
+        let found = |grants: &[&str], has_active_role| {
+            let mut facts = facts(&[], grants);
+            facts.has_active_role = has_active_role;
+            let findings = check(&facts, &orders, true).into_iter().filter(|finding| finding.item == "privileges");
+            findings.map(|finding| (finding.found, finding.hint)).collect::<Vec<_>>()
+        };
+        let replication = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `tide`@`%`";
+        let [(what, to_do)] = &found(&[replication, "GRANT SELECT (`id`) ON `shop`.`orders` TO `tide`@`%`"], true)[..]
+        else {
+            panic!()
+        };
+        assert_eq!(what, "'tide'@'%' lacks SELECT on shop.orders: it is granted on some of the columns");
+        assert_eq!(to_do, "GRANT SELECT ON `shop`.`orders` TO 'tide'@'%';");
+        let [(what, to_do)] = &found(&[REPLICATION, "REVOKE SELECT ON `shop`.* FROM `tide`@`%`"], true)[..] else {
+            panic!()
+        };
+        assert_eq!(what, "'tide'@'%' lacks SELECT on shop.orders, by a partial revoke");
+        assert_eq!(to_do, "GRANT SELECT ON `shop`.* TO 'tide'@'%';");
+        let [(_, to_do)] = &found(&[replication, "GRANT `reader`@`%` TO `tide`@`%`"], false)[..] else { panic!() };
+        assert!(
+            to_do.contains("the role `reader`@`%`") && to_do.ends_with("SET DEFAULT ROLE ALL TO 'tide'@'%';"),
+            "{to_do}"
+        );
+        assert_eq!(found(&[REPLICATION, "GRANT `reader`@`%` TO `tide`@`%`"], false), []);
+    }
+
+    #[test]
+    fn servers_that_are_not_read_are_named() {
+        let found = |version| {
+            let findings = check(&facts_of(version, &[], &[REPLICATION]), &[], true);
+            findings.into_iter().map(|finding| finding.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found("8.0.11-TiDB-v7.5.0"),
+            [
+                "the server calls itself 8.0.11-TiDB-v7.5.0; wanted: MySQL from 5.6 on (8.0 and later are tested most), or MariaDB from \
+              10.5 on"
+            ]
+        );
+        assert_eq!(found("5.5.62").len(), 1);
+        assert_eq!(found("5.6.51"), Vec::<String>::new());
+        assert_eq!(found("8.0.36-28"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tables_whose_rows_are_elsewhere_are_not_followed() {
+        let merged = CatalogTable { engine: Some("MRG_MYISAM".into()), ..table("shop", "all_orders") };
+        let remote = CatalogTable { engine: Some("FEDERATED".into()), ..table("shop", "remote") };
+        let found = check_gaps(&facts(&[], &[REPLICATION]), &[merged, remote], &BinlogGaps::default());
+        let found: Vec<String> =
+            found.iter().map(|finding| format!("{:?} {}", finding.severity, finding.found)).collect();
+        assert_eq!(
+            found,
+            [
+                "Error the storage engine is FEDERATED in shop.remote",
+                "Error the storage engine is MRG_MYISAM in shop.all_orders"
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_by_which_mariadb_does_not_find_each_row_are_told_of_large_tables() {
+        let of = |rows, collation: &str| {
+            let column = Column {
+                name: "id".into(),
+                sql_type: SqlType::Char,
+                type_text: "char(8)".into(),
+                nullable: false,
+                charset: Some("utf8mb4".into()),
+                collation: Some(collation.into()),
+            };
+            let key = tidegate_model::UniqueKey { name: "PRIMARY".into(), columns: vec![0] };
+            let name = TableName::new("shop", "codes");
+            let parts = TableParts { name, version: 1, columns: vec![column], unique_keys: vec![key] };
+            CatalogTable { table: Table::from(parts), estimated_rows: rows, ..table("shop", "codes") }
+        };
+        let found = |version, table| {
+            let findings = check(&facts_of(version, &[("gtid_strict_mode", "ON")], &[REPLICATION]), &[table], true);
+            findings
+                .into_iter()
+                .filter(|finding| finding.item == "chunks")
+                .map(|finding| finding.found)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found("10.11.14-MariaDB", of(200_000, "utf8mb4_nopad_bin")),
+            ["the key has a CHAR column by a NO PAD collation in shop.codes"]
+        );
+        assert!(found("10.11.14-MariaDB", of(200_000, "utf8mb4_general_ci")).is_empty());
+        assert!(found("10.11.14-MariaDB", of(2_000, "utf8mb4_nopad_bin")).is_empty());
+        assert!(found("9.7.0", of(200_000, "utf8mb4_nopad_bin")).is_empty());
     }
 
     #[test]

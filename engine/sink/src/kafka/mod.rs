@@ -511,9 +511,20 @@ impl Journal {
 
     fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.as_ref().map_or(reason, |(_, text)| text);
-        // How often it was tried within which time says nothing to whoever reads why.
-        let reason = reason.split_once(" (after ").map_or(reason, |(reason, _)| reason).to_owned();
+        let reason = last.as_ref().map_or_else(|| reason.to_owned(), |(code, text)| in_words(*code, text));
         SinkError::Unreachable { brokers: brokers.into(), reason }
     }
+}
+
+/// What librdkafka says about a connection, for people.
+fn in_words(code: RDKafkaErrorCode, text: &str) -> String {
+    // All that it says where each broker takes the connection, and hangs up.
+    if code == RDKafkaErrorCode::AllBrokersDown {
+        return "each of them hangs up, as brokers do that want SASL or TLS, or that are ending".to_owned();
+    }
+    if text.contains("Invalid response size") {
+        return "what answers there does not speak as a Kafka broker does".to_owned();
+    }
+    // How often it was tried within which time says nothing to whoever reads why.
+    text.split_once(" (after ").map_or(text, |(reason, _)| reason).to_owned()
 }

@@ -39,11 +39,12 @@ const ITEMS: &[(&str, &str, &str)] = &[
     ),
     ("disk_space", "room on the disk of the state folder", "make room, or point `state` to another disk"),
     ("other_run", "no other run of the task", "end the other run, or give this task its own name and state folder"),
-    ("changed_task", "the task that began", "put back what was, or accept the consequence by its name"),
+    ("changed_task", "the task that began", "put back what was"),
     (
         "non_empty_topics",
         "topics that nobody has written to",
-        "point `state` to the folder that the task had, or delete the topics",
+        "point `state` to the folder that the task had, or delete the topics to begin anew; where other tasks write to them, \
+         `non_empty_topics: accept` under `sink` says so",
     ),
     (
         "history",

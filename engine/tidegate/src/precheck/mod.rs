@@ -82,7 +82,12 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     let brokers = look_at_sink(task, topics, &seen, &mut report);
     if let (Some(stored), Some(brokers), true) = (&stored, &brokers, seen.identity.is_some()) {
         if let Err(error) = compare(stored, task, &seen.tables, is_running, &mut report) {
-            report.fail("sink", task.places.place("sink"), &error);
+            // Of a topic that cannot be used, it says once more what is known.
+            let is_said = matches!(&error, Error::Sink(error) if error.of_topic().is_some())
+                && report.found.iter().any(|found| found.finding.item == "topics");
+            if !is_said {
+                report.fail("sink", task.places.place("sink"), &error);
+            }
         }
         look_at_rows(task, &seen, brokers.as_ref(), &mut report);
     }
@@ -338,7 +343,7 @@ fn say_problems(task: &Task, problems: Vec<SinkError>, seen: &Seen, report: &mut
             Severity::Error,
             "topics",
             task.places.place(path),
-            format!("{topics} {} {what}", list_names(&names)),
+            format!("{topics} {}{what}", list_names(&names)),
             items::wanted("topics"),
             problems[0].hint().unwrap_or(items::to_do("topics")),
         );
@@ -377,7 +382,7 @@ fn compare(
             &match accept {
                 Some(name) => {
                     format!(
-                        "{}; else {means}: `tidegate run --accept {}` goes on nevertheless",
+                        "{}; or go on with `tidegate run --accept {}`, and then: {means}",
                         items::to_do(item),
                         name.name()
                     )
@@ -427,7 +432,14 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
             None,
             format!("the task would stop when it reads on from {place}: {error}"),
             items::wanted("history"),
-            &error.hint().unwrap_or_else(|| items::to_do("history").to_owned()),
+            &match &error {
+                Error::Route(RouteError::Transform(_)) => {
+                    "write `where` and `select` so that they fit the table as it was there, and \
+                    accept what follows (`tidegate run --accept filter,select`); or begin again with a full load"
+                        .to_owned()
+                }
+                error => error.hint().unwrap_or_else(|| items::to_do("history").to_owned()),
+            },
         ),
         Err(error) => report.fail("history", None, &error),
     }
