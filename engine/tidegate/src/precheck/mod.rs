@@ -82,9 +82,13 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     let brokers = look_at_sink(task, topics, &seen, &mut report);
     if let (Some(stored), Some(brokers), true) = (&stored, &brokers, seen.identity.is_some()) {
         if let Err(error) = compare(stored, task, &seen.tables, is_running, &mut report) {
-            // Of a topic that cannot be used, it says once more what is known.
-            let is_said = matches!(&error, Error::Sink(error) if error.of_topic().is_some())
-                && report.found.iter().any(|found| found.finding.item == "topics");
+            // Of a table or a topic that cannot be used, it says once more what is known.
+            let is_of_topic = match &error {
+                Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.of_topic().is_some(),
+                error => matches!(error, Error::Route(_)),
+            };
+            let is_known = |found: &Found| matches!(found.finding.item, "topics" | "tables");
+            let is_said = is_of_topic && report.found.iter().any(is_known);
             if !is_said {
                 report.fail("sink", task.places.place("sink"), &error);
             }
