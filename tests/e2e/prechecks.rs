@@ -246,7 +246,8 @@ fn what_a_task_would_meet_is_found_before_it_goes_on() {
     world.mysql.run("ALTER TABLE orders ADD COLUMN name VARCHAR(20)");
     let [stuck] = findings(&task, &[]).try_into().expect("one");
     let start = "error history: the task would stop when it reads on from ";
-    let end = format!(": table {}.orders, select: no column \"name\" in this table\n | name\n | ^", world.database);
+    let end =
+        format!(": table {}.orders, select: no column \"name\" in this table\n  | name\n  | ^^^^", world.database);
     assert!(stuck.starts_with(start) && stuck.trim_end().ends_with(&end), "{stuck}");
     assert!(Tidegate::fails(&task).contains("no column \"name\""));
     // Nothing was kept of the trial.

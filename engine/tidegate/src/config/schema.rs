@@ -78,7 +78,13 @@ impl Reference {
 
     /// Of a value that the reference shows.
     fn schema(&self, path: &str, node: &Node) -> Value {
-        let schema = match &node.content {
+        let shown = self.shown(path, node);
+        form_of(path, &shown).unwrap_or(shown)
+    }
+
+    /// What the reference alone tells: keys, and of a list the keys of its entries.
+    fn shown(&self, path: &str, node: &Node) -> Value {
+        match &node.content {
             Content::Map(entries) if !is_open(path) => {
                 let mut properties = Map::new();
                 for entry in entries {
@@ -101,11 +107,10 @@ impl Reference {
             // Of tables, the entry that shows all keys.
             Content::List(items) => {
                 let shown = items.iter().find(|item| matches!(item.content, Content::Map(_)));
-                shown.map_or_else(|| json!({}), |item| self.schema(path, item))
+                shown.map_or_else(|| json!({}), |item| self.shown(path, item))
             }
             _ => json!({}),
-        };
-        form_of(path, &schema).unwrap_or(schema)
+        }
     }
 }
 

@@ -231,7 +231,7 @@ d: |
         .collect();
     assert_eq!(
         texts,
-        [("a", "db.internal:3306"), ("b", "8"), ("${N}", "${HOST} ${ HOST} $HOST ${"), ("d", "one 8\n\n")]
+        [("a", "db.internal:3306"), ("b", "8"), ("${N}", "${HOST} ${ HOST} $HOST ${"), ("d", "one 8\n${ALSO}\n")]
     );
     let unset: Vec<_> = unset.iter().map(|error| (error.at.line, error.at.column, &*error.message)).collect();
     let message = |name: &str| {
@@ -239,7 +239,7 @@ d: |
             "environment variable {name} is not set, which this value names (a text ${{{name}}} is written $${{{name}}})"
         )
     };
-    assert_eq!(unset, [(4, 10, &*message("NOPE")), (7, 3, &*message("ALSO"))]);
+    assert_eq!(unset, [(4, 11, &*message("NOPE")), (7, 3, &*message("ALSO"))]);
 
     // All that is wrong comes at once.
     refused(

@@ -174,6 +174,8 @@ impl Tree<'_> {
                     );
                     let place = place_within(at, written, &format!("${{{name}}}"));
                     self.unset.push(Unset { value_at: at, at: place, message });
+                    // The value is not nothing: it is not known.
+                    text += &format!("${{{name}}}");
                 }
             }
         }

@@ -89,12 +89,13 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     check_keys(task, &seen.tables, brokers.as_ref().and_then(Option::as_ref), &mut report);
     if let (Some(stored), Some(brokers), true) = (&stored, &brokers, seen.identity.is_some()) {
         if let Err(error) = compare(stored, task, &seen.tables, is_running, &mut report) {
-            // Of a topic that cannot be used, and of a name that cannot be made, it says once more what is known.
-            let is_said = match &error {
-                Error::Sink(error) if error.of_topic().is_some() => report.has("topics"),
-                Error::Route(RouteError::Name { .. }) => report.has("topics") || report.has("tables"),
-                _ => false,
+            // Of a table or a topic that cannot be used, it says once more what is known.
+            let is_of_topic = match &error {
+                Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.of_topic().is_some(),
+                error => matches!(error, Error::Route(_)),
             };
+            let is_known = |found: &Found| matches!(found.finding.item, "topics" | "tables");
+            let is_said = is_of_topic && report.found.iter().any(is_known);
             if !is_said {
                 report.fail("sink", task.places.place("sink"), &error);
             }
@@ -548,10 +549,6 @@ impl Report {
             report.say(Severity::Error, "task_file", place, message, wanted, to_do);
         }
         report
-    }
-
-    fn has(&self, item: &str) -> bool {
-        self.found.iter().any(|found| found.finding.item == item)
     }
 
     fn say(

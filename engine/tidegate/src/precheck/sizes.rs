@@ -165,7 +165,7 @@ mod tests {
             found(&[("a", "varchar(10000)"), ("b", "varchar(6000)")], 100_000),
             [
                 "Warning rows can be larger than a message may be, before it is compressed: shop.notes (up to 126 KiB, and notes takes 97 \
-              KiB); wanted: max.message.bytes and message.max.bytes of 129154 at least"
+              KiB); wanted: max.message.bytes and message.max.bytes of 129156 at least"
             ]
         );
         assert_eq!(
