@@ -20,9 +20,9 @@
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
-# CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro as
-# TIDEGATE_TEST_PYTHON for read_avro.py (all in tests/oracles). Partitions.java needs no more than Kafka's own jars, which
-# TIDEGATE_TEST_KAFKA_JARS names.
+# CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro
+# and jsonschema as TIDEGATE_TEST_PYTHON for read_avro.py and check_schema.py (all in tests/oracles). Partitions.java needs
+# no more than Kafka's own jars, which TIDEGATE_TEST_KAFKA_JARS names.
 #
 # Folders:
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
@@ -55,8 +55,8 @@ MARIADB_11_HOME=$CACHE/mariadb-11-1
 
 # Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` names as
 # TIDEGATE_TEST_PYTHON.
-PYTHON_PACKAGES=(fastavro==1.13.1)
-PYTHON_HOME=$CACHE/python-2
+PYTHON_PACKAGES=(fastavro==1.13.1 jsonschema==4.26.0 PyYAML==6.0.3)
+PYTHON_HOME=$CACHE/python-3
 
 # The sources of the oracles in Java, a folder each with what Maven is to fetch for it.
 ORACLES=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/oracles" && pwd -P)

@@ -115,7 +115,14 @@ fn what_a_run_refuses_is_found_by_a_check() {
     }
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("reading the binlog");
-    refuse(&task, &["is in use by another run"]);
+    // To `check` that is a fact.
+    let check = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+    assert!(
+        check.status.success() && check.output.contains("info     other_run: a run of the task"),
+        "{}",
+        check.output
+    );
+    assert!(Tidegate::fails(&task).contains("is in use by another run"));
     engine.terminate(libc::SIGTERM);
 }
 

@@ -35,6 +35,7 @@ mod new_tables;
 mod oracles;
 mod outages;
 mod passed;
+mod prechecks;
 mod preview;
 mod resume;
 mod security;

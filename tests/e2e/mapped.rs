@@ -220,7 +220,7 @@ fn a_statement_reaches_one_database_after_the_other() {
         // In the midst of it, the task goes on, and `check` does not stand in its way.
         let (code, checked) = said(&["check"], &task);
         assert_eq!(code, 0, "{checked}");
-        assert_says(&checked, &["warning  tables is not of one kind: tables ", "are both sent as CRM.orders"]);
+        assert_says(&checked, &["warning  shards: tables ", "are both sent as CRM.orders"]);
         let mut engine = Tidegate::run(&task);
         shards.world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
         shards.run("ALTER TABLE <1>.orders ADD COLUMN b INT, DROP COLUMN a");

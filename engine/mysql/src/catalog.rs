@@ -12,6 +12,7 @@ use std::sync::Arc;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use super::check::list_names;
 use super::connection::quote_text;
 use super::wire::{self, WireError};
 use tidegate_model::names::fold;
@@ -55,39 +56,92 @@ pub enum CatalogError {
     Query(#[from] mysql_async::Error),
     #[error("column \"{column}\" of table {table} has type {type_text}, which is not supported")]
     UnknownType { table: TableName, column: String, type_text: String },
-    #[error("table {0} does not exist")]
-    Missing(TableName),
+    #[error("table {name} does not exist, or the account has no right on it")]
+    Missing { name: TableName, seen: Vec<TableName> },
+    #[error(
+        "{0} is a view, and a view is no table: what changes in it stands in the binlog under the names of its tables"
+    )]
+    View(TableName),
+}
+
+impl CatalogError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            CatalogError::Query(_) => None,
+            CatalogError::UnknownType { .. } => {
+                Some("leave the table out of `tables`, or convert the column at the server".to_owned())
+            }
+            CatalogError::Missing { name, seen } => Some(match seen.as_slice() {
+                [] => format!(
+                    "the account sees no table in database {}: GRANT SELECT on what is to be copied, or correct the name",
+                    name.database
+                ),
+                seen => {
+                    format!("the account sees {}: correct the name, or GRANT SELECT on the table", list_names(seen))
+                }
+            }),
+            CatalogError::View(_) => Some("name the tables that the view selects from instead".to_owned()),
+        }
+    }
+}
+
+/// What is there of a selection, and why the rest is not.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Ordered by name.
+    pub tables: Vec<CatalogTable>,
+    pub errors: Vec<CatalogError>,
 }
 
 /// The selected tables, ordered by name. The session has the settings of [`ServerFacts`](super::connection::ServerFacts).
 pub async fn read_tables(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<CatalogTable>, CatalogError> {
-    let names = select_names(connection, selection).await?;
-    let mut tables = Vec::with_capacity(names.len());
+    let Found { tables, errors } = find_tables(connection, selection).await?;
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(tables),
+    }
+}
+
+/// As [`read_tables`], with all that is wrong.
+pub async fn find_tables(connection: &mut Conn, selection: &Selection<'_>) -> Result<Found, mysql_async::Error> {
+    let mut found = Found::default();
+    let names = select_names(connection, selection, &mut found.errors).await?;
     for (database, names) in by_database(names) {
         for names in names.chunks(TABLES_PER_QUERY) {
-            tables.extend(read_definitions(connection, &database, names).await?);
+            read_definitions(connection, &database, names, &mut found).await?;
         }
     }
-    tables.sort_by(|a, b| a.table.name().cmp(b.table.name()));
-    Ok(tables)
+    found.tables.sort_by(|a, b| a.table.name().cmp(b.table.name()));
+    Ok(found)
 }
 
 /// Names as the server stores them.
-async fn select_names(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<TableName>, CatalogError> {
+async fn select_names(
+    connection: &mut Conn,
+    selection: &Selection<'_>,
+    errors: &mut Vec<CatalogError>,
+) -> Result<Vec<TableName>, mysql_async::Error> {
     const IS_TABLE: &str = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
     let mut selected = Vec::new();
     for name in selection.named {
         let sql = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND {IS_TABLE}"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, {IS_TABLE} FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY 1, 2"
         );
-        let found: Vec<(String, String)> = connection.exec(sql, (&*name.database, &*name.table)).await?;
+        let found: Vec<(String, String, bool)> = connection.exec(sql, (&*name.database, &*name.table)).await?;
         // Where the server folds names, its catalogue compares them by a collation to which accents are equal as well.
-        let is_it = |(database, table): &(String, String)| {
+        let is_it = |(database, table, _): &(String, String, bool)| {
             fold(database) == fold(&name.database) && fold(table) == fold(&name.table)
         };
-        let (database, table) = found.into_iter().find(is_it).ok_or_else(|| CatalogError::Missing(name.clone()))?;
-        selected.push(TableName::new(&database, &table));
+        match found.into_iter().find(is_it) {
+            Some((database, table, true)) => selected.push(TableName::new(&database, &table)),
+            Some((.., false)) => errors.push(CatalogError::View(name.clone())),
+            None => {
+                let seen = seen_instead(connection, name, IS_TABLE).await?;
+                errors.push(CatalogError::Missing { name: name.clone(), seen });
+            }
+        }
     }
     if let Some(matches) = selection.matches {
         let sql = format!(
@@ -104,6 +158,24 @@ async fn select_names(connection: &mut Conn, selection: &Selection<'_>) -> Resul
     Ok(selected)
 }
 
+/// What may have been meant by a name: tables of that database, else tables of that name.
+async fn seen_instead(
+    connection: &mut Conn,
+    name: &TableName,
+    is_table: &str,
+) -> Result<Vec<TableName>, mysql_async::Error> {
+    for (column, value) in [("TABLE_SCHEMA", &name.database), ("TABLE_NAME", &name.table)] {
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE {column} = ? AND {is_table} ORDER BY 1, 2"
+        );
+        let seen: Vec<(String, String)> = connection.exec(sql, (&**value,)).await?;
+        if !seen.is_empty() {
+            return Ok(seen.iter().map(|(database, table)| TableName::new(database, table)).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
 fn by_database(names: Vec<TableName>) -> BTreeMap<String, Vec<TableName>> {
     let mut databases: BTreeMap<String, Vec<TableName>> = BTreeMap::new();
     for name in names {
@@ -116,7 +188,8 @@ async fn read_definitions(
     connection: &mut Conn,
     database: &str,
     names: &[TableName],
-) -> Result<Vec<CatalogTable>, CatalogError> {
+    found: &mut Found,
+) -> Result<(), mysql_async::Error> {
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
@@ -125,10 +198,15 @@ async fn read_definitions(
         format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
     let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
 
-    let mut definitions = Vec::with_capacity(tables.len());
     let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
     for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
-        let table = define(TableName::new(database, &table), 1, &columns, &keys, &charsets)?;
+        let table = match define(TableName::new(database, &table), 1, &columns, &keys, &charsets) {
+            Ok(table) => table,
+            Err(error) => {
+                found.errors.push(error);
+                continue;
+            }
+        };
         let (estimated_rows, is_versioned) = (estimated_rows.unwrap_or(0), table_type == "SYSTEM VERSIONED");
         // MEMORY tables have such keys for themselves.
         let is_hashed = |(of, ..): &&KeyRow| *of == *table.name().table && engine.as_deref() != Some("MEMORY");
@@ -138,9 +216,9 @@ async fn read_definitions(
             row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
         };
         let has_generated = columns.iter().any(is_generated);
-        definitions.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key, has_generated });
+        found.tables.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key, has_generated });
     }
-    Ok(definitions)
+    Ok(())
 }
 
 /// One table's definition, read over a connection of the data plane, in whatever transaction it is. A table that does not

@@ -3,6 +3,8 @@
 //! [`check`] says everything at once, each with the statement that puts it right: whoever has to ask a database administrator
 //! for a change asks once.
 
+mod surroundings;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -11,7 +13,12 @@ use mysql_async::{Conn, Row};
 
 use super::catalog::CatalogTable;
 use super::connection::{ServerFacts, ServerVersion, quote_identifier, quote_table};
+use super::snapshot::is_cut_as_ordered;
+pub use surroundings::{Demands, Surroundings, check_surroundings};
 use tidegate_model::{Column, SqlType, TableName};
+
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+const REFUSED: u16 = 1227;
 
 /// What keeps changes of the tables out of the server's binlog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,8 +90,6 @@ impl BinlogGaps {
 
 /// The row, if there is one; nothing if the account may not see it: [`check`] names the privilege.
 async fn first_row(connection: &mut Conn, statement: &str) -> Result<Option<Option<Row>>, mysql_async::Error> {
-    /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
-    const REFUSED: u16 = 1227;
     match connection.query_first(statement).await {
         Err(mysql_async::Error::Server(error)) if error.code == REFUSED => Ok(None),
         other => other.map(Some),
@@ -97,12 +102,13 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     if facts.version.is_mariadb && facts.version.number < MARIADB_FOLLOWED_SINCE {
         findings.push(Finding {
             severity: Severity::Error,
-            check: "server",
-            found: format!("MariaDB {}", facts.version.text),
-            expected: "MariaDB 10.5 or later".into(),
+            item: "server_version",
+            found: format!("the server is MariaDB {}, whose binlog is not read", facts.version.text),
+            wanted: "MariaDB 10.5 or later".into(),
             hint: "Changes of older servers are not followed. A full load works: incremental: false.".into(),
         });
     }
+    check_engines(tables, &mut findings);
     check_versioned(tables, &mut findings);
     check_hash_keys(facts, tables, &mut findings);
     check_generated(facts, tables, &mut findings);
@@ -115,9 +121,9 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     {
         findings.push(Finding {
             severity: Severity::Error,
-            check,
-            found: format!("{} on a replica", facts.variable(check)),
-            expected: "ON".into(),
+            item: "log_replica_updates",
+            found: format!("{check} is {} on a replica", facts.variable(check)),
+            wanted: "ON".into(),
             hint: format!(
                 "What this server replicates does not reach its own binlog: restart it with {check} = ON, or copy from its \
                  source. A server that replicates no more is told so by RESET REPLICA ALL;"
@@ -129,9 +135,9 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     {
         findings.push(Finding {
             severity: Severity::Warning,
-            check,
-            found: format!("{}, and whether this is a replica is not shown", facts.variable(check)),
-            expected: "ON".into(),
+            item: "log_replica_updates",
+            found: format!("{check} is {}, and the account may not see whether this is a replica", facts.variable(check)),
+            wanted: "ON".into(),
             hint: format!(
                 "What a replica replicates reaches its own binlog only with {check} = ON. GRANT SLAVE MONITOR ON *.* TO {}; lets \
                  the task see whether it is one.",
@@ -151,9 +157,12 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         };
         findings.push(Finding {
             severity: Severity::Warning,
-            check: "foreign keys",
-            found: format!("ON DELETE or ON UPDATE with CASCADE or SET NULL in {}", list_names(&tables.into_iter().collect::<Vec<_>>())),
-            expected: "RESTRICT or NO ACTION".into(),
+            item: "foreign_keys",
+            found: format!(
+                "a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL in {}",
+                list_names(&tables.into_iter().collect::<Vec<_>>())
+            ),
+            wanted: "RESTRICT or NO ACTION".into(),
             hint: format!(
                 "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
                  not get to know: {server}; or let the application change them, and take such keys away, as by {drop}"
@@ -178,11 +187,37 @@ pub fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     if !versioned.is_empty() {
         findings.push(Finding {
             severity: Severity::Error,
-            check: "system-versioned tables",
-            found: list_names(&versioned),
-            expected: "none".into(),
+            item: "versioned_tables",
+            found: format!("these tables keep a history of their rows: {}", list_names(&versioned)),
+            wanted: "no system-versioned table".into(),
             hint: "The binlog shows what such a table keeps of its past as rows, and a delete as an update: changes of it cannot be \
                    followed. Leave it out of `tables`, or copy it by a full load alone (incremental: false)."
+                .into(),
+        });
+    }
+}
+
+/// Storage engines of tables whose rows are elsewhere: in another server, in another table, or nowhere.
+const ENGINES_WITHOUT_ROWS: [&str; 7] =
+    ["FEDERATED", "MRG_MYISAM", "SPIDER", "CONNECT", "BLACKHOLE", "PERFORMANCE_SCHEMA", "SEQUENCE"];
+
+fn check_engines(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let mut by_engine: BTreeMap<&str, Vec<&TableName>> = BTreeMap::new();
+    for table in tables {
+        let engine = table.engine.as_deref().unwrap_or_default();
+        if ENGINES_WITHOUT_ROWS.iter().any(|known| engine.eq_ignore_ascii_case(known)) {
+            by_engine.entry(engine).or_default().push(table.table.name());
+        }
+    }
+    for (engine, names) in by_engine {
+        findings.push(Finding {
+            severity: Severity::Error,
+            item: "storage_engine",
+            found: format!("the storage engine is {engine} in {}", list_names(&names)),
+            wanted: "an engine that keeps its rows itself, such as InnoDB".into(),
+            hint: "Rows of such a table are changed elsewhere, and this server's binlog does not get to know: leave the table out of \
+                   `tables` (\"!database.table\" for one that a pattern selects), select the table that has the rows, or copy it by a \
+                   full load alone (incremental: false)."
                 .into(),
         });
     }
@@ -194,9 +229,9 @@ fn check_hash_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
     if facts.version.is_mariadb && !hashed.is_empty() && facts.variable("binlog_row_metadata") != "FULL" {
         findings.push(Finding {
             severity: Severity::Error,
-            check: "UNIQUE keys over long columns",
-            found: list_names(&hashed),
-            expected: "binlog_row_metadata FULL".into(),
+            item: "hash_keys",
+            found: format!("a UNIQUE key covers a long column in {}", list_names(&hashed)),
+            wanted: "binlog_row_metadata = FULL".into(),
             hint: "The server adds a column to such a table that it does not show: SET GLOBAL binlog_row_metadata = 'FULL'; tells it \
                    from the others in the binlog."
                 .into(),
@@ -218,9 +253,9 @@ fn check_generated(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
     let is_certain = version >= GENERATED_LEFT_OUT_SINCE;
     findings.push(Finding {
         severity: if is_certain { Severity::Error } else { Severity::Warning },
-        check: "generated columns",
-        found: list_names(&generated),
-        expected: "none".into(),
+        item: "generated_columns",
+        found: format!("there are generated columns in {}", list_names(&generated)),
+        wanted: "no generated column".into(),
         hint: format!(
             "{} generated columns out of what it logs of updates and deletes, so that their values are not to be had: leave the tables \
              out, or copy them by a full load alone (incremental: false).",
@@ -245,25 +280,25 @@ fn check_database_filters(
     findings.push(match left_out.is_empty() {
         false => Finding {
             severity: Severity::Error,
-            check,
-            found: format!("{found}, which leaves out {}", list_names(&left_out)),
-            expected: "every selected database logged".into(),
+            item: "binlog_databases",
+            found: format!("{check} is {found}, which leaves out {}", list_names(&left_out)),
+            wanted: "the binlog of every selected database".into(),
             hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
         },
         true if facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL") => Finding {
             severity: Severity::Warning,
-            check,
-            found,
-            expected: "empty".into(),
+            item: "binlog_databases",
+            found: format!("{check} is {found}"),
+            wanted: "no such filter".into(),
             hint: "Rows of the selected tables are logged, and describe themselves; a statement such as TRUNCATE TABLE is logged \
                    only where the session's default database is, so that one from elsewhere is missed."
                 .into(),
         },
         true => Finding {
             severity: Severity::Error,
-            check,
-            found,
-            expected: "empty, or binlog_row_metadata=FULL".into(),
+            item: "binlog_databases",
+            found: format!("{check} is {found}"),
+            wanted: "no such filter, or binlog_row_metadata = FULL".into(),
             hint: "Rows of the selected tables are logged; a statement such as ALTER TABLE is logged only where the session's \
                    default database is. One from elsewhere would be missed, and rows behind it taken for other columns: SET GLOBAL \
                    binlog_row_metadata = FULL makes rows describe themselves."
@@ -283,9 +318,9 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
     }
     Some(Finding {
         severity: Severity::Warning,
-        check: "prepared XA transactions",
-        found,
-        expected: "none".into(),
+        item: "prepared_xa",
+        found: format!("XA transactions are prepared: {found}"),
+        wanted: "none when a task begins".into(),
         hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
                some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
                each before its first start."
@@ -293,8 +328,39 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
     })
 }
 
+/// What is looked at, under names that do not change, and what is wanted of each.
+pub const ITEMS: &[(&str, &str)] = &[
+    ("server_version", "a server whose binlog can be read: MySQL from 5.6, MariaDB from 10.5"),
+    ("log_bin", "a server that writes a binlog"),
+    ("binlog_format", "row events"),
+    ("binlog_row_image", "images of whole rows"),
+    ("binlog_row_metadata", "row events that say what their columns are"),
+    ("binlog_row_value_options", "documents that are logged as a whole"),
+    ("binlog_databases", "a binlog that leaves none of the databases out"),
+    ("binlog_retention", "a binlog that is kept for long enough"),
+    ("log_replica_updates", "a replica that logs what it replicates"),
+    ("gtid_mode", "GTIDs"),
+    ("gtid_strict_mode", "GTIDs that grow (MariaDB)"),
+    ("server_id", "a number of the server, and one of the task that nobody else uses"),
+    ("privileges", "an account that may read tables and binlog"),
+    ("connections", "as many connections as the task makes"),
+    ("clock", "a clock of the server that goes as this machine's"),
+    ("prepared_xa", "no XA transaction that is prepared when a task begins"),
+    ("keys", "keys that tell rows apart"),
+    ("chunks", "keys by which tables can be cut into chunks"),
+    ("storage_engine", "tables whose changes are all logged"),
+    ("transactions", "tables that show one state while they are read"),
+    ("foreign_keys", "no foreign key that changes rows without a row event"),
+    ("versioned_tables", "no table that keeps its past (MariaDB)"),
+    ("hash_keys", "no key of a hidden column that cannot be told from others (MariaDB)"),
+    ("generated_columns", "no column that is left out of the binlog (MariaDB)"),
+    ("labels", "labels of ENUM and SET that the catalogue shows as they are"),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// A fact that somebody may want to know.
+    Info,
     /// Works, with a consequence that the hint names.
     Warning,
     /// Does not work.
@@ -305,17 +371,20 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub severity: Severity,
-    /// What was looked at, e.g. `binlog_format`.
-    pub check: &'static str,
+    /// What was looked at: one of [`ITEMS`], or of those of whoever else looks.
+    pub item: &'static str,
+    /// A clause that can stand alone.
     pub found: String,
-    pub expected: String,
+    /// What would be in order.
+    pub wanted: String,
     /// What to do, or what follows if nothing is done.
     pub hint: String,
 }
 
 impl fmt::Display for Finding {
+    /// As a line of a log has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, expected {}", self.check, self.found, self.expected)
+        write!(f, "{}; wanted: {}", self.found, self.wanted)
     }
 }
 
@@ -325,20 +394,42 @@ const NAMES_LISTED_MAX: usize = 10;
 /// Everything that is wrong or remarkable for a task that follows the binlog, or else ends with the full load.
 pub fn check(facts: &ServerFacts, tables: &[CatalogTable], follows: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
+    check_version(facts, &mut findings);
     check_binlog(facts, follows, &mut findings);
     check_grants(facts, tables, follows, &mut findings);
     check_tables(tables, &mut findings);
+    check_chunks(facts, tables, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
 
+/// The oldest server of MySQL's that a test has read.
+const MYSQL_READ_SINCE: (u32, u32, u32) = (5, 6, 0);
+
+/// Servers that speak MySQL's protocol, and have no binlog of its kind.
+const OTHER_FAMILIES: [&str; 3] = ["TiDB", "OceanBase", "Vitess"];
+
+fn check_version(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+    let version = &facts.version;
+    let other = OTHER_FAMILIES.iter().any(|family| version.text.to_lowercase().contains(&family.to_lowercase()));
+    if other || !version.is_mariadb && version.number < MYSQL_READ_SINCE {
+        findings.push(Finding {
+            severity: Severity::Error,
+            item: "server_version",
+            found: format!("the server calls itself {}", version.text),
+            wanted: "MySQL from 5.6 on (8.0 and later are tested most), or MariaDB from 10.5 on".into(),
+            hint: "copy from another server: a replica of this one, of a version that is read".into(),
+        });
+    }
+}
+
 fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>) {
-    let mut setting = |severity, name: &'static str, expected: &str, hint: &str| {
+    let mut setting = |severity, name: &'static str, wanted: &str, hint: &str| {
         let found = facts.variable(name);
-        if !found.eq_ignore_ascii_case(expected) {
+        if !found.eq_ignore_ascii_case(wanted) {
             let found = if found.is_empty() { "not known to this server" } else { found };
-            let (found, expected, hint) = (found.to_owned(), expected.to_owned(), hint.to_owned());
-            findings.push(Finding { severity, check: name, found, expected, hint });
+            let (found, wanted, hint) = (format!("{name} is {found}"), wanted.to_owned(), hint.to_owned());
+            findings.push(Finding { severity, item: name, found, wanted, hint });
         }
     };
     // MariaDB dates a view by its place in the binlog.
@@ -380,18 +471,18 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
     if facts.server_id() == 0 {
         findings.push(Finding {
             severity: Severity::Error,
-            check: "server_id",
-            found: "0".into(),
-            expected: "a number above 0".into(),
+            item: "server_id",
+            found: "server_id of the server is 0".into(),
+            wanted: "a number above 0".into(),
             hint: "Set server_id: a server without one refuses replicas.".into(),
         });
     }
     if facts.version.is_mariadb && !facts.variable("gtid_strict_mode").eq_ignore_ascii_case("ON") {
         findings.push(Finding {
             severity: Severity::Warning,
-            check: "gtid_strict_mode",
-            found: facts.variable("gtid_strict_mode").to_owned(),
-            expected: "ON".into(),
+            item: "gtid_strict_mode",
+            found: format!("gtid_strict_mode is {}", facts.variable("gtid_strict_mode")),
+            wanted: "ON".into(),
             hint: "SET GLOBAL gtid_strict_mode = ON; without it the server lets transactions into its binlog whose number does not \
                    grow in its domain, and a task stops at such a one."
                 .into(),
@@ -400,14 +491,12 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
     if !facts.has_gtids() {
         findings.push(Finding {
             severity: Severity::Warning,
-            check: "gtid_mode",
-            found: if facts.variable("gtid_mode").is_empty() {
-                "not known to this server"
-            } else {
-                facts.variable("gtid_mode")
-            }
-            .to_owned(),
-            expected: "ON".into(),
+            item: "gtid_mode",
+            found: match facts.variable("gtid_mode") {
+                "" => "gtid_mode is not known to this server".to_owned(),
+                mode => format!("gtid_mode is {mode}"),
+            },
+            wanted: "ON".into(),
             hint: "Without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
                    server needs a new full load."
                 .into(),
@@ -420,10 +509,12 @@ fn setting_is_empty(facts: &ServerFacts, findings: &mut Vec<Finding>) {
     if !found.is_empty() {
         findings.push(Finding {
             severity: Severity::Warning,
-            check: "binlog_row_value_options",
-            found: found.to_owned(),
-            expected: "empty".into(),
-            hint: "Partial updates of JSON documents are applied to the image before, which costs time.".into(),
+            item: "binlog_row_value_options",
+            found: format!("binlog_row_value_options is {found}"),
+            wanted: "no option, binlog_row_value_options = ''".into(),
+            hint: "it may stay so: partial updates of JSON documents are applied to the image before, which costs time. SET GLOBAL \
+                   binlog_row_value_options = ''; saves it."
+                .into(),
         });
     }
 }
@@ -437,10 +528,11 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
             &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"],
         ),
     ];
+    let is_needed = |name: &str| follows || name != "REPLICATION SLAVE";
     // SUPER does not include REPLICATION SLAVE.
     let missing: Vec<&str> = global
         .iter()
-        .filter(|(name, _)| follows || *name != "REPLICATION SLAVE")
+        .filter(|(name, _)| is_needed(name))
         .filter(|(name, accepted)| {
             let accepted = if *name == "REPLICATION SLAVE" { &accepted[..2] } else { *accepted };
             !facts.grants.has_global(accepted)
@@ -450,10 +542,15 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
     if !missing.is_empty() {
         findings.push(Finding {
             severity: Severity::Error,
-            check: "privileges",
-            found: format!("{} missing for {}", missing.join(" and "), facts.account),
-            expected: if follows { "REPLICATION SLAVE and REPLICATION CLIENT" } else { "REPLICATION CLIENT" }.into(),
-            hint: format!("GRANT {} ON *.* TO {};", missing.join(", "), facts.account),
+            item: "privileges",
+            found: format!("{} lacks {}", facts.account, missing.join(" and ")),
+            wanted: global
+                .iter()
+                .filter(|(name, _)| is_needed(name))
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(" and "),
+            hint: format!("GRANT {} ON *.* TO {};{}", missing.join(", "), facts.account, idle_roles(facts)),
         });
     }
     let mut unreadable: BTreeMap<&str, Vec<&TableName>> = BTreeMap::new();
@@ -461,25 +558,45 @@ fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, fin
         unreadable.entry(&name.database).or_default().push(name);
     }
     for (database, names) in unreadable {
+        // A privilege that was taken from a database is given back to the database.
+        let is_revoked = facts.grants.is_revoked_in(database);
         let scope = match names.as_slice() {
-            [only] => quote_table(only),
+            [only] if !is_revoked => quote_table(only),
             _ => format!("{}.*", quote_identifier(database)),
+        };
+        let why = match names.iter().any(|name| facts.grants.selects_columns(name)) {
+            _ if is_revoked => ", by a partial revoke",
+            true => ": it is granted on some of the columns",
+            false => "",
         };
         findings.push(Finding {
             severity: Severity::Error,
-            check: "privileges",
-            found: format!("SELECT missing for {} on {}", facts.account, list_names(&names)),
-            expected: "SELECT on every selected table".into(),
-            hint: format!("GRANT SELECT ON {scope} TO {};", facts.account),
+            item: "privileges",
+            found: format!("{} lacks SELECT on {}{}", facts.account, list_names(&names), why),
+            wanted: "SELECT on every selected table, of all its columns".into(),
+            hint: format!("GRANT SELECT ON {scope} TO {};{}", facts.account, idle_roles(facts)),
         });
     }
 }
 
+/// The other way to a privilege: a role that the account has, and that no session of it begins with.
+fn idle_roles(facts: &ServerFacts) -> String {
+    let Some(role) = facts.grants.roles().first().filter(|_| !facts.has_active_role) else { return String::new() };
+    let default = match facts.version.is_mariadb {
+        true => format!("SET DEFAULT ROLE {role} FOR {};", facts.account),
+        false => format!("SET DEFAULT ROLE ALL TO {};", facts.account),
+    };
+    let roles = facts.grants.roles().join(", ");
+    format!(
+        " Or, if it comes with the role {roles}, which the account has and its sessions do not begin with: {default}"
+    )
+}
+
 fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
-    let mut about = |found: Vec<&TableName>, check, expected: &str, hint: &str| {
+    let mut about = |found: Vec<&TableName>, item, what: &str, wanted: &str, hint: &str| {
         if !found.is_empty() {
-            let (found, expected, hint) = (list_names(&found), expected.to_owned(), hint.to_owned());
-            findings.push(Finding { severity: Severity::Warning, check, found, expected, hint });
+            let (found, wanted, hint) = (format!("{what} {}", list_names(&found)), wanted.to_owned(), hint.to_owned());
+            findings.push(Finding { severity: Severity::Warning, item, found, wanted, hint });
         }
     };
     let named = |wanted: &dyn Fn(&CatalogTable) -> bool| -> Vec<&TableName> {
@@ -487,25 +604,51 @@ fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     };
     about(
         named(&|table| table.table.key().is_empty()),
-        "tables without a key",
-        "a primary key or a unique key of NOT NULL columns",
-        "A table without a key is read by one connection, its messages have no key, and a consumer cannot recognise a \
-         row that comes twice.",
+        "keys",
+        "no key tells the rows apart in",
+        "a primary key, or a unique key of NOT NULL columns",
+        "it may stay so: such a table is read by one connection, its messages have a key only if the task names columns, \
+         key: {columns: [...]}, and a consumer cannot recognise a row that comes twice. ALTER TABLE … ADD PRIMARY KEY gives it \
+         one; `chunk_by` lets several connections read it.",
     );
     about(
         named(&|table| table.engine.as_deref().is_some_and(|engine| !is_transactional(engine))),
-        "tables without transactions",
+        "transactions",
+        "the storage engine knows no transactions in",
         "InnoDB",
         "Such an engine shows changes while it is read: stop writing to these tables during the full load, or convert \
          them with ALTER TABLE … ENGINE = InnoDB.",
     );
     about(
         named(&|table| table.table.columns().iter().any(has_doubtful_label)),
-        "tables with ? in a label",
-        "labels without it",
+        "labels",
+        "a label of ENUM or SET has a ? in it in",
+        "labels without ?",
         "MySQL's catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and nobody can tell it from \
-         a real one. Written as index and as bits, such values are right.",
+         a real one. Written as index and as bits (`enum` and `set` under `format`), such values are right.",
     );
+}
+
+/// What the default of `chunk_rows` reads in one go anyway.
+const ONE_CHUNK_ROWS: u64 = 100_000;
+
+fn check_chunks(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let is_whole = |table: &&CatalogTable| {
+        let key = table.table.key().iter().map(|&index| &table.table.columns()[index]);
+        table.estimated_rows > ONE_CHUNK_ROWS && !is_cut_as_ordered(&facts.version, key)
+    };
+    let whole: Vec<&TableName> = tables.iter().filter(is_whole).map(|table| table.table.name()).collect();
+    if !whole.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            item: "chunks",
+            found: format!("the key has a CHAR column by a NO PAD collation in {}", list_names(&whole)),
+            wanted: "a key by which MariaDB finds each row in one of two ranges that meet".into(),
+            hint: "it may stay so: such a table is read as one chunk by one connection, and from its begin after a crash. A column of VARCHAR, \
+                   or of a collation that pads, lets it be cut."
+                .into(),
+        });
+    }
 }
 
 fn has_doubtful_label(column: &Column) -> bool {
@@ -576,7 +719,7 @@ mod tests {
         assert_eq!(xid(9, 2, b"zbb"), "X'7a62',X'62',9");
         assert_eq!(xid(1, 1, b"a"), "X'61',X'',1");
         let finding = check_prepared(&[xid(1, 1, b"a")]).unwrap();
-        assert_eq!(finding.to_string(), "prepared XA transactions is X'61',X'',1, expected none");
+        assert_eq!(finding.to_string(), "XA transactions are prepared: X'61',X'',1; wanted: none when a task begins");
         assert_eq!(check_prepared(&[]), None);
     }
 
@@ -618,7 +761,7 @@ mod tests {
             &["GRANT USAGE ON *.* TO `tide`@`%`"],
         );
         let findings = check(&facts, &[], true);
-        let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
+        let checks: Vec<&str> = findings.iter().map(|finding| finding.item).collect();
         assert_eq!(
             checks,
             [
@@ -633,7 +776,7 @@ mod tests {
             ]
         );
         assert_eq!(findings[4].hint, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'tide'@'%';");
-        assert_eq!(findings[1].to_string(), "binlog_format is MIXED, expected ROW");
+        assert_eq!(findings[1].to_string(), "binlog_format is MIXED; wanted: ROW");
         // A task that ends with the full load does not read the binlog.
         let findings = check(&facts, &[], false);
         assert_eq!(findings.len(), 1);
@@ -658,6 +801,102 @@ mod tests {
         let facts = facts_of(version, variables, &[REPLICATION]);
         let findings = check_gaps(&facts, &[table("shop", "orders"), table("crm", "notes")], gaps);
         findings.iter().map(|finding| (finding.severity, format!("{finding}: {}", finding.hint))).collect()
+    }
+
+    #[test]
+    fn what_an_account_lacks_comes_with_each_way_to_it() {
+        let orders = [table("shop", "orders")];
+        let found = |grants: &[&str], has_active_role| {
+            let mut facts = facts(&[], grants);
+            facts.has_active_role = has_active_role;
+            let findings = check(&facts, &orders, true).into_iter().filter(|finding| finding.item == "privileges");
+            findings.map(|finding| (finding.found, finding.hint)).collect::<Vec<_>>()
+        };
+        let replication = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `tide`@`%`";
+        let [(what, to_do)] = &found(&[replication, "GRANT SELECT (`id`) ON `shop`.`orders` TO `tide`@`%`"], true)[..]
+        else {
+            panic!()
+        };
+        assert_eq!(what, "'tide'@'%' lacks SELECT on shop.orders: it is granted on some of the columns");
+        assert_eq!(to_do, "GRANT SELECT ON `shop`.`orders` TO 'tide'@'%';");
+        let [(what, to_do)] = &found(&[REPLICATION, "REVOKE SELECT ON `shop`.* FROM `tide`@`%`"], true)[..] else {
+            panic!()
+        };
+        assert_eq!(what, "'tide'@'%' lacks SELECT on shop.orders, by a partial revoke");
+        assert_eq!(to_do, "GRANT SELECT ON `shop`.* TO 'tide'@'%';");
+        let [(_, to_do)] = &found(&[replication, "GRANT `reader`@`%` TO `tide`@`%`"], false)[..] else { panic!() };
+        assert!(
+            to_do.contains("the role `reader`@`%`") && to_do.ends_with("SET DEFAULT ROLE ALL TO 'tide'@'%';"),
+            "{to_do}"
+        );
+        assert_eq!(found(&[REPLICATION, "GRANT `reader`@`%` TO `tide`@`%`"], false), []);
+    }
+
+    #[test]
+    fn servers_that_are_not_read_are_named() {
+        let found = |version| {
+            let findings = check(&facts_of(version, &[], &[REPLICATION]), &[], true);
+            findings.into_iter().map(|finding| finding.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found("8.0.11-TiDB-v7.5.0"),
+            [
+                "the server calls itself 8.0.11-TiDB-v7.5.0; wanted: MySQL from 5.6 on (8.0 and later are tested most), or MariaDB from \
+              10.5 on"
+            ]
+        );
+        assert_eq!(found("5.5.62").len(), 1);
+        assert_eq!(found("5.6.51"), Vec::<String>::new());
+        assert_eq!(found("8.0.36-28"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tables_whose_rows_are_elsewhere_are_not_followed() {
+        let merged = CatalogTable { engine: Some("MRG_MYISAM".into()), ..table("shop", "all_orders") };
+        let remote = CatalogTable { engine: Some("FEDERATED".into()), ..table("shop", "remote") };
+        let found = check_gaps(&facts(&[], &[REPLICATION]), &[merged, remote], &BinlogGaps::default());
+        let found: Vec<String> =
+            found.iter().map(|finding| format!("{:?} {}", finding.severity, finding.found)).collect();
+        assert_eq!(
+            found,
+            [
+                "Error the storage engine is FEDERATED in shop.remote",
+                "Error the storage engine is MRG_MYISAM in shop.all_orders"
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_by_which_mariadb_does_not_find_each_row_are_told_of_large_tables() {
+        let of = |rows, collation: &str| {
+            let column = Column {
+                name: "id".into(),
+                sql_type: SqlType::Char,
+                type_text: "char(8)".into(),
+                nullable: false,
+                charset: Some("utf8mb4".into()),
+                collation: Some(collation.into()),
+            };
+            let key = tidegate_model::UniqueKey { name: "PRIMARY".into(), columns: vec![0] };
+            let name = TableName::new("shop", "codes");
+            let parts = TableParts { name, version: 1, columns: vec![column], unique_keys: vec![key] };
+            CatalogTable { table: Table::from(parts), estimated_rows: rows, ..table("shop", "codes") }
+        };
+        let found = |version, table| {
+            let findings = check(&facts_of(version, &[("gtid_strict_mode", "ON")], &[REPLICATION]), &[table], true);
+            findings
+                .into_iter()
+                .filter(|finding| finding.item == "chunks")
+                .map(|finding| finding.found)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found("10.11.14-MariaDB", of(200_000, "utf8mb4_nopad_bin")),
+            ["the key has a CHAR column by a NO PAD collation in shop.codes"]
+        );
+        assert!(found("10.11.14-MariaDB", of(200_000, "utf8mb4_general_ci")).is_empty());
+        assert!(found("10.11.14-MariaDB", of(2_000, "utf8mb4_nopad_bin")).is_empty());
+        assert!(found("9.7.0", of(200_000, "utf8mb4_nopad_bin")).is_empty());
     }
 
     #[test]
@@ -693,7 +932,7 @@ mod tests {
         for name in ["log_slave_updates", "log_replica_updates"] {
             let found = gaps("8.0.36", &[(name, "OFF")], &replica);
             let [(Severity::Error, text)] = found.as_slice() else { panic!("{found:?}") };
-            assert!(text.starts_with(&format!("{name} is OFF on a replica, expected ON")), "{text}");
+            assert!(text.starts_with(&format!("{name} is OFF on a replica; wanted: ON")), "{text}");
         }
     }
 
@@ -731,7 +970,10 @@ mod tests {
             (facts(&[], &[REPLICATION]), CatalogTable { is_versioned: true, ..table("shop", "orders") });
         let found = check_gaps(&facts, &[table], &BinlogGaps::default());
         let [finding] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!(finding.to_string(), "system-versioned tables is shop.orders, expected none");
+        assert_eq!(
+            finding.to_string(),
+            "these tables keep a history of their rows: shop.orders; wanted: no system-versioned table"
+        );
         assert_eq!(finding.severity, Severity::Error);
     }
 }

@@ -213,6 +213,8 @@ pub struct ServerFacts {
     /// As `SHOW GRANTS` needs no name but `GRANT` does: `'user'@'host'`.
     pub account: String,
     pub grants: Grants,
+    /// Whether sessions of the account have a role; true also of a server without roles.
+    pub has_active_role: bool,
     /// Global variables by name; those that this server does not know are missing.
     variables: HashMap<String, String>,
     /// A SET statement for each session: of [`SESSION_VARIABLES`], those that this server knows.
@@ -220,7 +222,7 @@ pub struct ServerFacts {
 }
 
 /// Variables that decide whether and how a server can be copied from.
-const VARIABLES: [&str; 18] = [
+const VARIABLES: [&str; 19] = [
     "server_id",
     "server_uuid",
     "log_bin",
@@ -238,6 +240,7 @@ const VARIABLES: [&str; 18] = [
     "system_time_zone",
     "max_allowed_packet",
     "binlog_expire_logs_seconds",
+    "binlog_expire_logs_auto_purge",
     "expire_logs_days",
 ];
 
@@ -252,6 +255,7 @@ impl ServerFacts {
             version: ServerVersion::parse(version),
             account: "'tide'@'%'".into(),
             grants,
+            has_active_role: true,
             variables: variables.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             session_settings: String::new(),
         }
@@ -274,11 +278,19 @@ impl ServerFacts {
             let name: Option<String> = connection.query_first(server_name_statement(true)).await?;
             variables.insert("server_uuid".to_owned(), name.unwrap_or_default());
         }
+        // NULL or NONE; in one session all roles that there are may be active.
+        let has_roles = version.is_mysql_since(8, 0, 0) || version.is_mariadb;
+        let role: Option<String> = match has_roles {
+            true => connection.query_first::<Option<String>, _>("SELECT CURRENT_ROLE()").await?.flatten(),
+            false => None,
+        };
+        let has_active_role = !has_roles || role.is_some_and(|role| role != "NONE");
         let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
         Ok(ServerFacts {
             version,
             account: format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")),
             grants: Grants::parse(grants.iter().map(String::as_str)),
+            has_active_role,
             variables,
             session_settings,
         })
@@ -346,7 +358,9 @@ impl ServerFacts {
     pub fn binlog_retention_s(&self) -> Option<u64> {
         let seconds: u64 = self.number("binlog_expire_logs_seconds");
         let days: f64 = self.number("expire_logs_days");
-        Some(if seconds > 0 { seconds } else { (days * 86_400.0) as u64 }).filter(|&seconds| seconds > 0)
+        let is_purged = !self.variable("binlog_expire_logs_auto_purge").eq_ignore_ascii_case("OFF");
+        let seconds = if seconds > 0 { seconds } else { (days * 86_400.0) as u64 };
+        (is_purged && seconds > 0).then_some(seconds)
     }
 }
 

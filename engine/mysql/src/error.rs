@@ -64,6 +64,7 @@ impl MysqlError {
     pub fn hint(&self) -> Option<String> {
         match self {
             MysqlError::Load(error) => error.hint(),
+            MysqlError::Catalog(error) => error.hint(),
             MysqlError::RunLock(error) => error.hint().map(str::to_owned),
             MysqlError::Wire(error) | MysqlError::EventTooLarge { error, .. } => error.hint().map(str::to_owned),
             MysqlError::Binlog(error) => error.hint(),

@@ -10,11 +10,15 @@ pub struct Grants {
     grants: Vec<Grant>,
     /// `partial_revokes`: privileges taken from a database although they are granted globally.
     revokes: Vec<Grant>,
+    /// As GRANT takes them, whether they are active or not.
+    roles: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
     privileges: HashSet<String>,
+    /// Those that are held on some columns only.
+    on_columns: HashSet<String>,
     scope: Scope,
 }
 
@@ -34,6 +38,8 @@ impl Grants {
                 grants.grants.push(grant);
             } else if let Some(revoke) = line.strip_prefix("REVOKE ").and_then(|rest| Grant::parse(rest, " FROM ")) {
                 grants.revokes.push(revoke);
+            } else if let Some((roles, _)) = line.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" TO ")) {
+                grants.roles.extend(roles.split(',').map(|role| role.trim().to_owned()));
             }
         }
         grants
@@ -44,15 +50,30 @@ impl Grants {
         self.grants.iter().any(|grant| grant.scope == Scope::Global && grant.holds(names))
     }
 
+    /// Roles that the account has.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    /// Whether SELECT was taken from a database although it is granted globally.
+    pub fn is_revoked_in(&self, database: &str) -> bool {
+        let scope = Scope::Database(database.to_owned());
+        self.revokes.iter().any(|revoke| revoke.holds(&["SELECT"]) && revoke.scope == scope)
+    }
+
+    /// Whether some columns of the table can be read by a grant of their own.
+    pub fn selects_columns(&self, table: &TableName) -> bool {
+        let scope = Scope::Table(table.database.to_string(), table.table.to_string());
+        self.grants.iter().any(|grant| grant.on_columns.contains("SELECT") && grant.scope == scope)
+    }
+
     /// Whether all columns of the table can be read.
     pub fn can_select(&self, table: &TableName) -> bool {
         let select = &["SELECT"];
         self.grants.iter().any(|grant| {
             grant.holds(select)
                 && match &grant.scope {
-                    Scope::Global => !self.revokes.iter().any(|revoke| {
-                        revoke.holds(select) && revoke.scope == Scope::Database(table.database.to_string())
-                    }),
+                    Scope::Global => !self.is_revoked_in(&table.database),
                     Scope::Database(pattern) => matches_pattern(pattern, &table.database),
                     Scope::Table(database, name) => **database == *table.database && **name == *table.table,
                 }
@@ -72,15 +93,17 @@ impl Grant {
             (database, table) => Scope::Table(database, table),
         };
         // A privilege on columns reads `SELECT (a, b)`: it is not the privilege, so that it must not be found as such.
-        let mut names = HashSet::new();
+        let (mut names, mut on_columns) = (HashSet::new(), HashSet::new());
         let mut depth = 0;
         for part in privileges.split(',') {
             if depth == 0 && !part.contains('(') {
                 names.insert(part.trim().to_ascii_uppercase());
+            } else if let Some((name, _)) = part.split_once('(').filter(|_| depth == 0) {
+                on_columns.insert(name.trim().to_ascii_uppercase());
             }
             depth += part.matches('(').count() as i32 - part.matches(')').count() as i32;
         }
-        Some(Grant { privileges: names, scope })
+        Some(Grant { privileges: names, on_columns, scope })
     }
 
     fn holds(&self, names: &[&str]) -> bool {

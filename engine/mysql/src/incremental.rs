@@ -54,6 +54,12 @@ const STOP_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at whether reading ahead has come far enough: sets of GTIDs are compared.
 const EVENTS_PER_LOOK: u64 = 256;
 
+/// By table, a statement and what lies before it.
+type LastStatements = HashMap<TableName, (Coordinate, Watermark)>;
+
+/// Takes tables and what is shown of each, and keeps it.
+type Record<'a> = dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
 /// How changes are read.
 #[derive(Clone, Copy, Debug)]
 pub struct FollowOptions {
@@ -85,7 +91,7 @@ pub struct Follower<'a> {
     /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
     pub looks_ahead: bool,
     /// Told of tables and of what is shown of each before a watermark. Must be on disk before the first change leaves.
-    pub shown: &'a dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
+    pub shown: &'a Record<'a>,
     pub retry: Duration,
     pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
@@ -221,8 +227,8 @@ impl Follower<'_> {
         position: &Position,
         history: History,
         tables: &[TableName],
-    ) -> Result<Option<HashMap<TableName, (Coordinate, Watermark)>>, MysqlError> {
-        let mut found: HashMap<TableName, (Coordinate, Watermark)> = HashMap::new();
+    ) -> Result<Option<LastStatements>, MysqlError> {
+        let mut found = LastStatements::new();
         let until = history.foreseen_until(|table| tables.contains(table));
         if until.is_empty() {
             return Ok(Some(found));

@@ -178,6 +178,23 @@ impl SinkError {
         })
     }
 
+    /// The topic that cannot be used, and what is wrong with it, which may be wrong with others in the same words: it goes on behind
+    /// their names.
+    pub fn of_topic(&self) -> Option<(&str, String)> {
+        match self {
+            SinkError::MissingTopic { topic } => Some((topic, " does not exist and create_topics is off".to_owned())),
+            SinkError::CreateTopic { topic, reason, .. } => Some((topic, format!(" could not be created: {reason}"))),
+            SinkError::Compacted { topic, policy } => Some((
+                topic,
+                format!(
+                    " has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
+                ),
+            )),
+            SinkError::Topic { topic, reason, .. } => Some((topic, format!(": {reason}"))),
+            _ => None,
+        }
+    }
+
     /// Whether the same thing may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, SinkError::Unreachable { .. })

@@ -10,6 +10,7 @@ use crate::demo::DemoError;
 use crate::display::Screen;
 use crate::error::Error;
 use crate::log::{self, LogFormat};
+use crate::precheck::{Report, items};
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
@@ -53,8 +54,16 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "FILE:OFFSET")]
         pass: Vec<Coordinate>,
     },
-    /// Checks a task file, the source, the tables and the sink, and prints all findings.
-    Check { task: PathBuf },
+    /// Checks a task file, the source, the tables and the sink, and prints all findings; also while the task runs.
+    Check {
+        task: PathBuf,
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Let warnings of these items count for nothing, besides those of `precheck.ignore`.
+        #[arg(long, value_delimiter = ',', value_name = "ITEM", value_parser = items::named)]
+        ignore: Vec<&'static str>,
+    },
     /// Prints what will come out of each table: topic, key, and what its columns become in each format.
     Schema {
         task: PathBuf,
@@ -107,7 +116,11 @@ enum Command {
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
-    Reference,
+    Reference {
+        /// Print a JSON Schema (2020-12) of task files instead, for editors.
+        #[arg(long)]
+        json_schema: bool,
+    },
 }
 
 /// How a command ended that did not fail.
@@ -121,8 +134,13 @@ pub enum Outcome {
 /// Runs the command; what it has to say goes to standard output, its log to standard error.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let screen = Screen::stderr();
-    // The demo says itself what happens.
-    let levels = if matches!(arguments.command, Command::Demo) { "warn" } else { "info,mysql_async=warn" };
+    let levels = match arguments.command {
+        // The demo says itself what happens.
+        Command::Demo => "warn",
+        // What stands in the way is a finding, with what to do about it.
+        Command::Check { .. } => "off",
+        _ => "info,mysql_async=warn",
+    };
     let problems = log::begin(arguments.log_format, arguments.log.as_deref(), levels, screen.clone())?;
     match &arguments.command {
         Command::Run { task, accept, pass } => {
@@ -134,17 +152,24 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             }
             Ok(Outcome::Done)
         }
-        Command::Check { task } => {
+        Command::Check { task, json, ignore } => {
             let task = match config::load(task) {
+                Err(ConfigError::Refused { file, problems }) if *json => {
+                    say(&format!("{:#}\n", Report::of_file(&file, problems).json()));
+                    return Ok(Outcome::Findings);
+                }
                 Err(error @ ConfigError::Refused { .. }) => {
                     say(&format!("{error}\n"));
                     return Ok(Outcome::Findings);
                 }
                 task => task?,
             };
-            let findings = precheck::check(&task)?;
-            say(&findings.to_string());
-            Ok(if findings.has_errors() { Outcome::Findings } else { Outcome::Done })
+            let report = precheck::check(&task, ignore)?;
+            say(&match json {
+                true => format!("{:#}\n", report.json()),
+                false => report.to_string(),
+            });
+            Ok(if report.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
         Command::Schema { task, json: false } => {
             say(&preview::schema(config::load(task)?)?);
@@ -188,8 +213,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
         }
-        Command::Reference => {
-            say(config::REFERENCE);
+        Command::Reference { json_schema } => {
+            match json_schema {
+                true => say(&format!("{:#}\n", config::json_schema())),
+                false => say(config::REFERENCE),
+            }
             Ok(Outcome::Done)
         }
     }

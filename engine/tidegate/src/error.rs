@@ -73,6 +73,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Source(error) => error.hint(),
+            Error::Secret(error) => Some(error.hint().to_owned()),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
             Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),

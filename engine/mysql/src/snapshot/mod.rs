@@ -96,6 +96,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use self::queue::Run;
+pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;
 pub use self::view::definition_text;
 use self::view::{BINLOG_START, View, ViewRule, code};

@@ -20,7 +20,7 @@ use crate::connection::ServerVersion;
 use crate::ledger::ChunkState;
 use crate::wire::Interrupter;
 use tidegate_collation::Collation;
-use tidegate_model::{SqlType, TableName, Watermark};
+use tidegate_model::{Column, SqlType, TableName, Watermark};
 
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(20);
@@ -49,18 +49,21 @@ impl Plan {
         self.table.table.name()
     }
 
-    /// Whether the server finds each row in one of two ranges that meet.
-    ///
-    /// MariaDB does not for CHAR by a NO PAD collation: by an index, `'a\t'` is neither `<= 'a'` nor `> 'a'`.
     pub(super) fn is_cut_as_ordered(&self, version: &ServerVersion) -> bool {
         let table = &self.table.table;
-        let is_unpadded = |collation: &str| Collation::named(collation).is_none_or(|collation| !collation.pads());
-        let mut columns =
-            self.key.columns.iter().filter_map(|key| Some(&table.columns()[table.column_index(&key.name)?]));
-        !version.is_mariadb
-            || !columns
-                .any(|column| column.sql_type == SqlType::Char && column.collation.as_deref().is_none_or(is_unpadded))
+        let columns = self.key.columns.iter().filter_map(|key| Some(&table.columns()[table.column_index(&key.name)?]));
+        is_cut_as_ordered(version, columns)
     }
+}
+
+/// Whether the server finds each row in one of two ranges of a key that meet.
+///
+/// MariaDB does not for CHAR by a NO PAD collation: by an index, `'a\t'` is neither `<= 'a'` nor `> 'a'`.
+pub(crate) fn is_cut_as_ordered<'a>(version: &ServerVersion, key: impl IntoIterator<Item = &'a Column>) -> bool {
+    let is_unpadded = |collation: &str| Collation::named(collation).is_none_or(|collation| !collation.pads());
+    let is_char =
+        |column: &Column| column.sql_type == SqlType::Char && column.collation.as_deref().is_none_or(is_unpadded);
+    !version.is_mariadb || !key.into_iter().any(is_char)
 }
 
 pub(super) struct Run<'a> {

@@ -463,9 +463,9 @@ fn tables_without_key_or_rows_are_one_chunk() {
     assert_eq!(loaded.ledger.tables().iter().map(TableChunks::rows).collect::<Vec<_>>(), [1, 4, 0]);
     assert_eq!(loaded.windows.len(), 3, "an empty table is done by a window without changes");
     let findings = check(&database.facts, &database.catalog(&["keyless", "no_rows", "half_key"]), true);
-    let keyless = findings.iter().find(|finding| finding.check == "tables without a key").unwrap();
+    let keyless = findings.iter().find(|finding| finding.item == "keys").unwrap();
     assert_eq!(keyless.severity, Severity::Warning);
-    assert_eq!(keyless.found, format!("{0}.half_key, {0}.keyless", database.name));
+    assert_eq!(keyless.found, format!("no key tells the rows apart in {0}.half_key, {0}.keyless", database.name));
 }
 
 /// Characters of Big5 that Unicode does not have are all sent as the same `?`.
@@ -533,7 +533,7 @@ fn all_columns_of_the_row_image_are_loaded() {
     let named = [TableName::new(&database.name, "v")];
     let selection = Selection { named: &named, matches: None };
     let view = control(&database.options, async |conn| read_tables(conn, &selection).await);
-    assert!(matches!(view, Err(CatalogError::Missing(_))));
+    assert!(matches!(view, Err(CatalogError::View(_))));
     let named = [TableName::new("mysql", "user")];
     let selection = Selection { named: &named, matches: Some(&|database, _| database == "mysql") };
     let tables = control(&database.options, async |conn| read_tables(conn, &selection).await.unwrap());
@@ -582,12 +582,12 @@ fn missing_privileges_come_with_the_statement_that_grants_them() {
     let facts = control(&options, async |conn| ServerFacts::read(conn).await.unwrap());
     let hints: Vec<String> = check(&facts, &tables, true)
         .into_iter()
-        .filter(|finding| finding.check == "privileges")
+        .filter(|finding| finding.item == "privileges")
         .map(|finding| finding.hint)
         .collect();
     database.run(&hints.join(" "));
     let facts = control(&options, async |conn| ServerFacts::read(conn).await.unwrap());
-    let left = check(&facts, &tables, true).into_iter().filter(|finding| finding.check == "privileges").count();
+    let left = check(&facts, &tables, true).into_iter().filter(|finding| finding.item == "privileges").count();
     database.run(&format!("DROP USER {user}"));
     assert_eq!((hints.len(), left), (2, 0));
     assert_eq!(hints[1], format!("GRANT SELECT ON `{}`.`unseen` TO '{user}'@'%';", database.name));

@@ -318,6 +318,11 @@ fn dump_command(request: &DumpRequest, is_mariadb: bool) -> Vec<u8> {
     }
 }
 
+/// Whether a replica that shows this UUID is this program, for whichever task.
+pub(crate) fn is_ours(uuid: &str) -> bool {
+    uuid.get(..24) == replica_uuid(0).get(..24)
+}
+
 /// Stands for this program in a replica's UUID.
 const REPLICA: [u8; 12] = *b"tidegate\x80\0\0\0";
 
@@ -447,6 +452,7 @@ mod tests {
     #[test]
     fn a_server_id_has_one_uuid() {
         assert_eq!(replica_uuid(7), "74696465-6761-7465-8000-000000000007");
+        assert!(is_ours(&replica_uuid(8)) && !is_ours("40fe9c37-eab7-11f1-8674-02fc00000001") && !is_ours(""));
     }
 
     #[test]

@@ -45,6 +45,7 @@ use packet::Packets;
 use rows::Prepared;
 use tls::Stream;
 
+pub(crate) use binlog::is_ours;
 pub use binlog::{BinlogPackets, DumpRequest, DumpStart, Packet};
 pub use error::WireError;
 pub use rows::{BinaryRows, ColumnInfo, Param, TextResult};

@@ -50,7 +50,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
-pub use topics::{BrokerInfo, check, compacts};
+pub use topics::{BrokerInfo, TopicFacts, check, compacts};
 use watch::Watch;
 
 use lull::{Lull, Order};
@@ -386,8 +386,9 @@ impl ReportService {
             EventKind::Log { level, facility, text } => {
                 // That settings of ours are "experimental" is no news to whoever runs a task.
                 let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));
-                // What failed comes as an event besides.
-                if level <= SYSLOG_WARNING && !is_ours && facility != "FAIL" {
+                // What failed comes as an event besides; that no producer's number is to be had says nothing more.
+                let is_said = facility == "FAIL" || facility == "GETPID";
+                if level <= SYSLOG_WARNING && !is_ours && !is_said {
                     tracing::warn!(target: "librdkafka", "{facility}: {text}");
                 } else {
                     tracing::debug!(target: "librdkafka", "{facility}: {text}");
@@ -557,7 +558,20 @@ impl Journal {
 
     fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.as_ref().map_or(reason, |(_, text)| text).to_string();
+        let reason = last.as_ref().map_or_else(|| reason.to_owned(), |(code, text)| in_words(*code, text));
         SinkError::Unreachable { brokers: brokers.into(), reason }
     }
+}
+
+/// What librdkafka says about a connection, for people.
+fn in_words(code: RDKafkaErrorCode, text: &str) -> String {
+    // All that it says where each broker takes the connection, and hangs up.
+    if code == RDKafkaErrorCode::AllBrokersDown {
+        return "each of them hangs up, as brokers do that want SASL or TLS, or that are ending".to_owned();
+    }
+    if text.contains("Invalid response size") {
+        return "what answers there does not speak as a Kafka broker does".to_owned();
+    }
+    // How often it was tried within which time says nothing to whoever reads why.
+    text.split_once(" (after ").map_or(text, |(reason, _)| reason).to_owned()
 }

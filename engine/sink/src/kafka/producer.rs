@@ -203,7 +203,8 @@ impl Producer {
         self.client.fetch_cluster_id(timeout)
     }
 
-    /// Creates topics that are all alike; `-1` partitions or replicas are the broker's default.
+    /// Creates topics that are all alike; `-1` partitions or replicas are the broker's default. In a `trial` brokers only say
+    /// whether they would.
     pub(super) fn create_topics(
         self: &Arc<Self>,
         names: &[&str],
@@ -211,6 +212,7 @@ impl Producer {
         replication: i32,
         config: &BTreeMap<String, String>,
         timeout: Duration,
+        trial: bool,
     ) -> Result<Request, (RDKafkaErrorCode, String)> {
         let invalid = |reason: &str| (RDKafkaErrorCode::InvalidArgument, reason.to_string());
         let text = |text: &str| CString::new(text).map_err(|_| invalid("a name or setting contains a zero byte"));
@@ -243,6 +245,14 @@ impl Producer {
                 None => {
                     let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
                     Ok(self.request(operation, NO_BROKER, timeout, |client, options, answers| {
+                        if trial {
+                            sys::rd_kafka_AdminOptions_set_validate_only(
+                                options.cast_mut(),
+                                1,
+                                reason.as_mut_ptr(),
+                                reason.len(),
+                            );
+                        }
                         sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), topics.len(), options, answers);
                     }))
                 }
@@ -271,17 +281,38 @@ impl Producer {
         }
     }
 
+    /// Asks for the settings of the broker that answers, which has defaults for topics.
+    pub(super) fn broker_settings(self: &Arc<Self>, timeout: Duration) -> Request {
+        let name = CString::new(self.leader().to_string()).expect("a number has no zero byte");
+        // SAFETY: as in `topic_settings`.
+        unsafe {
+            let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER;
+            let mut resources = [sys::rd_kafka_ConfigResource_new(kind, name.as_ptr())];
+            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+            let request = self.request(operation, self.leader(), timeout, |client, options, answers| {
+                sys::rd_kafka_DescribeConfigs(client, resources.as_mut_ptr(), resources.len(), options, answers);
+            });
+            sys::rd_kafka_ConfigResource_destroy_array(resources.as_mut_ptr(), resources.len());
+            request
+        }
+    }
+
     /// Asks about topics: see [`Event::topics`].
     pub(super) fn describe_topics(self: &Arc<Self>, topics: &[&str], timeout: Duration) -> Request {
-        self.describe(topics, self.leader(), timeout)
+        self.describe(topics, self.leader(), timeout, false)
+    }
+
+    /// As [`Producer::describe_topics`], and what we may do with them.
+    pub(super) fn describe_rights(self: &Arc<Self>, topics: &[&str], timeout: Duration) -> Request {
+        self.describe(topics, self.leader(), timeout, true)
     }
 
     /// As [`Producer::describe_topics`], of the controller, which waits for one.
     pub(super) fn ask_about(self: &Arc<Self>, topics: &[Arc<str>], timeout: Duration) -> Request {
-        self.describe(&topics.iter().map(|topic| &**topic).collect::<Vec<_>>(), NO_BROKER, timeout)
+        self.describe(&topics.iter().map(|topic| &**topic).collect::<Vec<_>>(), NO_BROKER, timeout, false)
     }
 
-    fn describe(self: &Arc<Self>, topics: &[&str], broker: i32, timeout: Duration) -> Request {
+    fn describe(self: &Arc<Self>, topics: &[&str], broker: i32, timeout: Duration, rights: bool) -> Request {
         let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the names live until the end of this function and are copied by librdkafka. The collection is destroyed
@@ -290,6 +321,12 @@ impl Producer {
             let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
             let request = self.request(operation, broker, timeout, |client, options, answers| {
+                if rights {
+                    let error = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.cast_mut(), 1);
+                    if !error.is_null() {
+                        sys::rd_kafka_error_destroy(error);
+                    }
+                }
                 sys::rd_kafka_DescribeTopics(client, topics, options, answers);
             });
             sys::rd_kafka_TopicCollection_destroy(topics);
@@ -359,6 +396,8 @@ pub(super) struct Description {
     pub(super) partitions: u32,
     /// Each partition has a leader, and there is one at least.
     pub(super) is_complete: bool,
+    /// Whether we may write to it, if that was asked for and the brokers tell.
+    pub(super) may_write: Option<bool>,
 }
 
 /// What brokers say about a topic, or why they cannot say.

@@ -26,6 +26,19 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
+/// What is there of a topic, or would be if it were made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFacts {
+    pub name: String,
+    pub exists: bool,
+    /// None if nobody tells.
+    pub partitions: Option<u32>,
+    /// Of a request, compressed; none if nobody tells.
+    pub request_bytes_max: Option<u64>,
+    /// Its `cleanup.policy` if it is compacted, where messages may have keys.
+    pub compacted: Option<String>,
+}
+
 /// What answers at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerInfo {
@@ -35,41 +48,57 @@ pub struct BrokerInfo {
     pub cluster_id: Option<String>,
     /// Topics that we may see.
     pub topic_count: usize,
-    /// Those that are compacted, or would be once they are made, with their `cleanup.policy`; where messages may have keys.
-    pub compacted: BTreeMap<String, String>,
+    /// Those that were asked about and can be told of.
+    pub topics: Vec<TopicFacts>,
+    /// What this client lets through, uncompressed.
+    pub message_bytes_max: usize,
 }
 
 /// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
 /// to `topics`.
 pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
     let sink = KafkaSink::new(options)?;
+    let never = || false;
     let metadata = sink.topics.metadata(None, &|| false)?;
     let mut info = BrokerInfo {
         brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
         cluster_id: sink.producer.cluster_id(ANSWER_TIMEOUT),
         topic_count: metadata.topics().len(),
-        compacted: BTreeMap::new(),
+        topics: Vec::new(),
+        message_bytes_max: sink.message_bytes_max,
     };
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();
     let (mut missing, mut there) = (Vec::new(), Vec::new());
-    for (&topic, state) in names.iter().zip(sink.topics.describe(&names, &|| false)?) {
+    for (&topic, state) in names.iter().zip(sink.topics.describe_with(&names, true, &never)?) {
         match state {
             Ok(TopicState::Missing) => missing.push(topic),
-            Ok(_) => there.push(topic),
+            Ok(TopicState::Complete(Prepared { may_write: Some(false), .. })) => {
+                let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+                problems.push(SinkError::Topic {
+                    topic: topic.into(),
+                    reason: "the user may not write to it".into(),
+                    hint: hint_of(code),
+                });
+            }
+            Ok(TopicState::Complete(prepared)) => there.push((topic, Some(prepared.partitions))),
+            Ok(TopicState::Incomplete) => there.push((topic, None)),
             Err(error) => problems.push(error),
         }
     }
     let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+    let mut creatable = Vec::new();
     for (index, topic) in missing.iter().enumerate() {
         let creation = sink.topics.check_creation(topic).err();
-        if let Some(policy) = sink.topics.create.as_ref().and_then(|create| compacts(&create.config)) {
-            info.compacted.insert((*topic).to_owned(), policy.to_owned());
+        match creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))) {
+            Some(error) => problems.push(error),
+            None => creatable.push(*topic),
         }
-        problems.extend(creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))));
     }
-    problems.extend(sink.topics.check_settings(&there, &|| false)?);
-    info.compacted.extend(there.iter().filter_map(|topic| Some(((*topic).to_owned(), sink.topics.compacted(topic)?))));
+    for topics in creatable.chunks(TOPICS_PER_QUESTION) {
+        problems.extend(sink.topics.try_creation(topics, &never)?);
+    }
+    info.topics = sink.topics.facts(&there, &missing, &mut problems, &never)?;
     Ok((info, problems))
 }
 
@@ -118,6 +147,7 @@ pub(super) struct KafkaTopics {
 struct Prepared {
     partitions: u32,
     identity: Option<TopicIdentity>,
+    may_write: Option<bool>,
 }
 
 impl Topics for KafkaTopics {
@@ -316,6 +346,22 @@ impl KafkaTopics {
     }
 
     fn create(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
+        let mut errors = self.ask_to_create(topics, false, stopped)?.into_iter();
+        errors.next().map_or(Ok(()), Err)
+    }
+
+    /// What brokers would say if these were created, which they are not. Brokers before 0.10.2 cannot say.
+    fn try_creation(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<SinkError>, SinkError> {
+        self.ask_to_create(topics, true, stopped)
+    }
+
+    /// What brokers say about each topic that cannot be created.
+    fn ask_to_create(
+        &self,
+        topics: &[&str],
+        trial: bool,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<SinkError>, SinkError> {
         let create = self.check_creation(topics[0])?;
         let partitions = create.partitions.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
         let replication = create.replication.map_or(-1, i32::from);
@@ -323,19 +369,64 @@ impl KafkaTopics {
             true => self.unreachable(&reason),
             false => SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) },
         };
-        let request = self.producer.create_topics(topics, partitions, replication, &create.config, ANSWER_TIMEOUT);
+        let request =
+            self.producer.create_topics(topics, partitions, replication, &create.config, ANSWER_TIMEOUT, trial);
         let request = request.map_err(|error| failed(topics[0], error))?;
-        let answers = self.answer(&request, stopped)?.created_topics().map_err(|error| failed(topics[0], error))?;
-        let mut result = Ok(());
+        let answers = match self.answer(&request, stopped)?.created_topics() {
+            Err((RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion, _)) if trial => {
+                return Ok(Vec::new());
+            }
+            answers => answers.map_err(|error| failed(topics[0], error))?,
+        };
+        let mut errors = Vec::new();
         for (topic, answer) in answers {
             match answer {
+                Ok(()) if trial => {}
                 Ok(()) => tracing::info!(topic, "topic created"),
                 // Somebody was quicker.
                 Err((RDKafkaErrorCode::TopicAlreadyExists, _)) => {}
-                Err(error) => result = result.and(Err(failed(&topic, error))),
+                Err(error) => errors.push(failed(&topic, error)),
             }
         }
-        result
+        Ok(errors)
+    }
+
+    /// What is known of topics that are there, with their partitions, and of those that are not. What stands against those that
+    /// are there is added to `problems`.
+    fn facts(
+        &self,
+        there: &[(&str, Option<u32>)],
+        missing: &[&str],
+        problems: &mut Vec<SinkError>,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<TopicFacts>, SinkError> {
+        let mut facts = Vec::with_capacity(there.len() + missing.len());
+        for topics in there.chunks(TOPICS_PER_QUESTION) {
+            let names: Vec<&str> = topics.iter().map(|(topic, _)| *topic).collect();
+            let event = self.answer(&self.producer.topic_settings(&names, ANSWER_TIMEOUT), stopped)?;
+            let (policies, sizes) = (event.settings(c"cleanup.policy"), event.settings(c"max.message.bytes"));
+            for &(topic, partitions) in topics {
+                problems.extend(self.check_policy(topic, policies.get(topic).map(String::as_str)).err());
+                let request_bytes_max = sizes.get(topic).and_then(|size| size.parse().ok());
+                let (name, compacted) = (topic.to_owned(), self.compacted(topic));
+                facts.push(TopicFacts { name, exists: true, partitions, request_bytes_max, compacted });
+            }
+        }
+        let Some(create) = self.create.as_ref().filter(|_| !missing.is_empty()) else { return Ok(facts) };
+        let event = self.answer(&self.producer.broker_settings(ANSWER_TIMEOUT), stopped)?;
+        let default = |name| event.settings(name).into_values().next().and_then(|value| value.parse::<u64>().ok());
+        let partitions = create.partitions.or(default(c"num.partitions").and_then(|count| u32::try_from(count).ok()));
+        let written = create.config.get("max.message.bytes").and_then(|size| size.parse().ok());
+        let request_bytes_max = written.or(default(c"message.max.bytes"));
+        let compacted = compacts(&create.config).filter(|_| self.has_keys);
+        facts.extend(missing.iter().map(|topic| TopicFacts {
+            name: (*topic).into(),
+            exists: false,
+            partitions,
+            request_bytes_max,
+            compacted: compacted.map(str::to_owned),
+        }));
+        Ok(facts)
     }
 
     /// Waits for an answer as long as brokers may take.
@@ -357,20 +448,35 @@ impl KafkaTopics {
         topics: &[&str],
         stopped: &dyn Fn() -> bool,
     ) -> Result<Vec<Result<TopicState, SinkError>>, SinkError> {
+        self.describe_with(topics, false, stopped)
+    }
+
+    /// With `rights`, also what we may do with them.
+    fn describe_with(
+        &self,
+        topics: &[&str],
+        rights: bool,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<Result<TopicState, SinkError>>, SinkError> {
         let Some(first) = topics.first() else { return Ok(Vec::new()) };
         // Which waits for a connection, says why there is none, and finds out whom to ask.
         self.metadata(Some(first), stopped)?;
         let mut known: HashMap<String, Result<Description, RDKafkaErrorCode>> = HashMap::new();
         for topics in topics.chunks(TOPICS_PER_QUESTION) {
-            let event = self.answer(&self.producer.describe_topics(topics, ANSWER_TIMEOUT), stopped)?;
+            let request = match rights {
+                true => self.producer.describe_rights(topics, ANSWER_TIMEOUT),
+                false => self.producer.describe_topics(topics, ANSWER_TIMEOUT),
+            };
+            let event = self.answer(&request, stopped)?;
             known.extend(event.topics().map_err(|(code, reason)| match is_no_answer(code) {
                 true => self.unreachable(&reason),
                 false => SinkError::Client(format!("a question about topics: {reason}")),
             })?);
         }
         let state = |topic: &&str| match known.get(*topic) {
-            Some(Ok(Description { is_complete: true, partitions, identity })) => {
-                Ok(TopicState::Complete(Prepared { partitions: *partitions, identity: *identity }))
+            Some(Ok(Description { is_complete: true, partitions, identity, may_write })) => {
+                let (partitions, identity, may_write) = (*partitions, *identity, *may_write);
+                Ok(TopicState::Complete(Prepared { partitions, identity, may_write }))
             }
             Some(Ok(_) | Err(RDKafkaErrorCode::LeaderNotAvailable)) => Ok(TopicState::Incomplete),
             Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) | None => Ok(TopicState::Missing),

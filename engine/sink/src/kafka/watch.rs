@@ -141,7 +141,8 @@ mod tests {
     fn judge(answers: &[(u64, Answer)]) -> Option<String> {
         let (mut found, start) = (Found::default(), Instant::now());
         let judge = |&(second, state): &(u64, Answer)| {
-            let state = state.map(|identity| Description { identity, partitions: 1, is_complete: true });
+            let state =
+                state.map(|identity| Description { identity, partitions: 1, is_complete: true, may_write: None });
             found.judge(vec![("shop".to_owned(), state)], start + Duration::from_secs(second))
         };
         answers.iter().find_map(judge).map(|error| error.to_string())
@@ -169,7 +170,7 @@ mod tests {
     fn partitions_that_are_added_are_told_once() {
         let mut found = Found::default();
         let mut told = |partitions| {
-            let description = Description { identity: None, partitions, is_complete: true };
+            let description = Description { identity: None, partitions, is_complete: true, may_write: None };
             let answers = [("shop".to_owned(), Ok(description)), ("gone".to_owned(), Err(RDKafkaErrorCode::Fail))];
             found.grown(&answers, |topic| (topic == "shop").then_some(3))
         };

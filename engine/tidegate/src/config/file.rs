@@ -12,6 +12,7 @@ use super::secret::Secret;
 use super::tables::TableMatcher;
 use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile};
 use super::yaml::Node;
+use crate::precheck::items;
 use tidegate_format::columns::ColumnList;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
@@ -43,6 +44,7 @@ pub(super) struct TaskFile {
     pub(super) state: Field<PathBuf>,
     pub(super) retry: Field<RetryFile>,
     pub(super) http: Field<HttpFile>,
+    pub(super) precheck: Field<PrecheckFile>,
 }
 
 pub(super) struct SourceFile {
@@ -161,6 +163,10 @@ pub(super) struct HttpFile {
     pub(super) token: Field<Secret>,
 }
 
+pub(super) struct PrecheckFile {
+    pub(super) ignore: Field<Listed<&'static str>>,
+}
+
 pub(super) struct RetryFile {
     pub(super) connection: Field<Duration>,
     pub(super) other: Field<Duration>,
@@ -202,6 +208,7 @@ impl TaskFile {
             state: s.field("state", path),
             retry: s.field("retry", |v| v.section(retry)),
             http: s.field("http", http),
+            precheck: s.field("precheck", |v| v.section(precheck)),
         })
     }
 }
@@ -458,6 +465,15 @@ fn http(value: Value<'_>) -> Option<HttpFile> {
     Some(HttpFile { listen, token: Field::Absent(place) })
 }
 
+fn precheck(s: &Section<'_>) -> PrecheckFile {
+    let item = |value: Value<'_>| match value.scalar().map(items::named) {
+        Some(Ok(item)) => Some(item),
+        Some(Err(constraint)) => value.refuse(constraint),
+        None => value.refuse("must be the name of an item of `tidegate check`"),
+    };
+    PrecheckFile { ignore: s.field("ignore", |v| v.list(item)) }
+}
+
 fn address(value: Value<'_>) -> Option<SocketAddr> {
     match value.scalar().and_then(|text| text.parse().ok()) {
         Some(address) => Some(address),
@@ -494,16 +510,17 @@ fn path(value: Value<'_>) -> Option<PathBuf> {
 /// `{env: NAME}`, `{file: path}` or the secret itself.
 fn secret(value: Value<'_>) -> Option<Secret> {
     const FORMS: &str = "must be {env: NAME}, {file: path} or the text itself";
+    let (place, report) = value.place_and_report();
+    let shown = format!("{place} in line {}, column {}", place.at.line, place.at.column);
     if let Some(text) = value.scalar() {
-        return Some(Secret::from_text(text.to_owned()));
+        return Some(Secret::from_text(text.to_owned()).at(shown));
     }
     if !value.has_keys() {
         return value.refuse(FORMS);
     }
-    let (place, report) = value.place_and_report();
     match value.keys(|s| (s.field("env", Value::text), s.field("file", path))) {
-        (Field::Given(name, _), Field::Absent(_)) => Some(Secret::from_variable(name)),
-        (Field::Absent(_), Field::Given(path, _)) => Some(Secret::from_file(path)),
+        (Field::Given(name, _), Field::Absent(_)) => Some(Secret::from_variable(name).at(shown)),
+        (Field::Absent(_), Field::Given(path, _)) => Some(Secret::from_file(path).at(shown)),
         (Field::Given(..), Field::Given(..)) => {
             report.add(&place, FORMS);
             None

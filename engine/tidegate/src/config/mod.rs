@@ -8,12 +8,16 @@
 //! No step stops at its first error: all that is wrong with a file is told at once, each with `file:line:column`, the
 //! dotted path of the key, what was found and what would be right. Keys that do not exist are errors, never ignored.
 //!
+//! `${NAME}` in a value is the environment's variable of that name, put in before anything is read; `$${NAME}` is the text itself.
+//!
 //! Relative paths in a task file are relative to the folder in which the program is started, except for `state`, which is
 //! relative to the task file's own: a task must find its state again wherever it is started. Whether the values fit the
 //! world (hosts answer, files and tables exist) is the precheck's question.
 
 mod file;
+mod places;
 mod reader;
+mod schema;
 mod secret;
 mod tables;
 mod task;
@@ -25,7 +29,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use places::Places;
 pub use reader::Problem;
+pub(crate) use reader::nearest;
+pub use schema::json_schema;
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
@@ -61,7 +68,7 @@ pub fn load(path: &Path) -> Result<Task, ConfigError> {
 /// Checks the text of a task file. `file` is its name in errors.
 pub fn parse(file: &str, text: &str) -> Result<Task, ConfigError> {
     let report = reader::Report::default();
-    let task = read(text, &report);
+    let task = read(file, text, &report);
     let problems = report.into_problems();
     match task {
         Some(task) if problems.is_empty() => Ok(task),
@@ -69,9 +76,16 @@ pub fn parse(file: &str, text: &str) -> Result<Task, ConfigError> {
     }
 }
 
-fn read(text: &str, report: &reader::Report) -> Option<Task> {
-    match yaml::parse(text) {
-        Ok(root) => file::TaskFile::read(&root, report)?.validate_and_build(report),
+fn read(file: &str, text: &str, report: &reader::Report) -> Option<Task> {
+    match yaml::parse(text, &|name| std::env::var(name).ok()) {
+        Ok((root, unset)) => {
+            for yaml::Unset { value_at, at, message } in unset {
+                report.add_plain(Problem { at, message });
+                report.say_nothing_at(value_at);
+            }
+            let task = file::TaskFile::read(&root, report)?.validate_and_build(report)?;
+            Some(Task { places: Places::of(file, &root), ..task })
+        }
         Err(yaml::SyntaxError { at, message }) => {
             report.add_plain(Problem { at, message });
             None

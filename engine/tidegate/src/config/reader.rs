@@ -34,6 +34,8 @@ pub struct Problem {
 #[derive(Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
+    /// Values that are not known.
+    unknown: RefCell<Vec<Location>>,
     /// Every path that was asked for: what `reference.yaml` must explain.
     #[cfg(test)]
     pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
@@ -41,16 +43,25 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn add(&self, place: &Place, message: impl fmt::Display) {
-        let message = format!("{place}: {message}");
-        self.problems.borrow_mut().push(Problem { at: place.at, message });
+        self.push(place, format!("{place}: {message}"));
+    }
+
+    /// A value that is not known is neither right nor wrong.
+    pub(super) fn say_nothing_at(&self, value: Location) {
+        self.unknown.borrow_mut().push(value);
+    }
+
+    fn push(&self, place: &Place, message: String) {
+        if !self.unknown.borrow().contains(&place.at) {
+            self.problems.borrow_mut().push(Problem { at: place.at, message });
+        }
     }
 
     /// Like [`Report::add`], with the value that breaks the constraint.
     pub(super) fn add_value(&self, place: &Place, value: &str, constraint: impl fmt::Display) {
         let shown: String = value.chars().take(60).flat_map(char::escape_debug).collect();
         let dots = if value.chars().count() > 60 { "…" } else { "" };
-        let message = format!("{place} = {shown}{dots}: {constraint}");
-        self.problems.borrow_mut().push(Problem { at: place.at, message });
+        self.push(place, format!("{place} = {shown}{dots}: {constraint}"));
     }
 
     /// A problem of the text itself, which has no path.
@@ -397,7 +408,7 @@ fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// The known key that `written` most likely was meant to be, if any is close.
-fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let written = written.to_lowercase().replace('-', "_");
     let (distance, key) = known.iter().map(|key| (distance(&written, key), *key)).min()?;
     (distance <= (key.len() / 3).max(1)).then_some(key)

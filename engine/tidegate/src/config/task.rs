@@ -15,6 +15,7 @@ use super::file::{
     AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile, Listed,
     MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
 };
+use super::places::Places;
 use super::reader::{Field, Place, Report};
 use super::secret::Secret;
 use super::tables::{TableName, TablePattern, TableRule, TableSelection, Tables};
@@ -71,6 +72,10 @@ pub struct Task {
     pub retry: RetryOptions,
     /// `http`: where the task shows itself. Default: nowhere but on the socket in its state folder.
     pub http: Option<HttpOptions>,
+    /// `precheck.ignore`: items whose warnings are known and accepted. Default none.
+    pub ignored_items: Vec<&'static str>,
+    /// Where all that stands in the file.
+    pub places: Places,
 }
 
 const MEMORY_BYTES: u64 = 512 << 20;
@@ -430,6 +435,7 @@ impl TaskFile {
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
+        let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
         if let Some((_, place)) = sink.as_ref().and_then(|sink| sink.ddl_topic.as_ref())
             && incremental.as_ref().is_none_or(|options| options.ddl == DdlPolicy::Ignore)
         {
@@ -456,6 +462,8 @@ impl TaskFile {
             threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
             retry,
             http,
+            ignored_items: ignored.into_iter().map(|(item, _)| item).collect(),
+            places: Places::default(),
         })
     }
 }
@@ -986,6 +994,9 @@ fn http_options(field: Field<HttpFile>, report: &Report) -> Option<HttpOptions> 
             place,
             format_args!("can be reached from other machines at {address}: set http.token, or listen on 127.0.0.1"),
         );
+    }
+    if let Some((_, place)) = token.as_given().filter(|(token, _)| token.is_empty_text()) {
+        report.add(place, "is empty: nobody could log in; write {env: NAME} or {file: path}, or leave the key out");
     }
     let address = listen.required(report, "must be an address with a port, such as 127.0.0.1:8083")?;
     Some(HttpOptions { address, token: token.given() })

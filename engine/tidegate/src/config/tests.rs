@@ -175,7 +175,7 @@ format: canal_json
 fn the_reference_has_every_option() {
     let text = reference_with_all_options();
     let report = Report::default();
-    let root = yaml::parse(&text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    let (root, _) = yaml::parse(&text, &|_| None).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     file::TaskFile::read(&root, &report).unwrap();
     let mut shown = BTreeSet::new();
     collect_paths(&root, "", &mut shown);
@@ -203,6 +203,85 @@ fn collect_paths(node: &Node, path: &str, paths: &mut BTreeSet<String>) {
             }
         }
     }
+}
+
+#[test]
+fn variables_of_the_environment_are_put_into_values() {
+    let variables = |name: &str| match name {
+        "HOST" => Some("db.internal".to_owned()),
+        "N" => Some("8".to_owned()),
+        _ => None,
+    };
+    let text = "a: ${HOST}:3306
+b: ${N}
+${N}: '$${HOST} ${ HOST} $HOST ${'
+c: [x, \"é ${NOPE} ${N}\"]
+d: |
+  one ${N}
+  ${ALSO}
+";
+    let (root, unset) = yaml::parse(text, &variables).unwrap();
+    let Content::Map(entries) = &root.content else { panic!() };
+    let texts: Vec<(&str, &str)> = entries
+        .iter()
+        .filter_map(|entry| match &entry.value.content {
+            Content::Scalar { text, .. } => Some((&*entry.key, &**text)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        texts,
+        [("a", "db.internal:3306"), ("b", "8"), ("${N}", "${HOST} ${ HOST} $HOST ${"), ("d", "one 8\n${ALSO}\n")]
+    );
+    let unset: Vec<_> = unset.iter().map(|error| (error.at.line, error.at.column, &*error.message)).collect();
+    let message = |name: &str| {
+        format!(
+            "environment variable {name} is not set, which this value names (a text ${{{name}}} is written $${{{name}}})"
+        )
+    };
+    assert_eq!(unset, [(4, 11, &*message("NOPE")), (7, 3, &*message("ALSO"))]);
+
+    // All that is wrong comes at once.
+    refused(
+        &with("\nmemory: ${TIDEGATE_TEST_NOT_SET}\nthreads: no\n"),
+        "t.yaml:2:9: environment variable TIDEGATE_TEST_NOT_SET is not set, which this value names (a text ${TIDEGATE_TEST_NOT_SET} is \
+         written $${TIDEGATE_TEST_NOT_SET})
+t.yaml:3:10: threads = no: must be auto or a whole number from 1 to 1024",
+    );
+}
+
+#[test]
+fn what_is_ignored_has_a_name() {
+    let task = accepted(&with("\nprecheck: {ignore: [foreign_keys, labels]}\n"));
+    assert_eq!(task.ignored_items, ["foreign_keys", "labels"]);
+    refused(
+        &with("\nprecheck: {ignore: [foreign_keyes]}\n"),
+        "t.yaml:2:21: precheck.ignore[0] = foreign_keyes: no such item of `tidegate check`, did you mean `foreign_keys`?",
+    );
+}
+
+#[test]
+fn places_of_keys_are_known_afterwards() {
+    let task = accepted(&with("\ntables:\n  - shop.orders\n  - table: shop.customers\n    where: id > 1\n"));
+    let rule = task.tables.matches("shop", "customers").unwrap();
+    assert_eq!(task.places.place_in_entry(rule.at, "where").unwrap(), "t.yaml:5:5 (tables[1].where)");
+    assert_eq!(task.places.place_in_entry(rule.at, "select").unwrap(), "t.yaml:4:5 (tables[1])");
+    assert_eq!(task.places.place("sink.create_topics.replication").unwrap(), "t.yaml:8:1 (sink)");
+    assert_eq!(task.places.place("http.token"), None);
+}
+
+#[test]
+fn secrets_that_cannot_be_read_say_where_they_stand() {
+    let task = accepted(&with("\nhttp: {listen: '127.0.0.1:1', token: {env: TIDEGATE_TEST_NOT_SET}}\n"));
+    let error = task.http.unwrap().token.unwrap().resolve_some().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "environment variable TIDEGATE_TEST_NOT_SET is not set: http.token in line 2, column 38"
+    );
+    refused(
+        &with("\nhttp: {listen: '127.0.0.1:1', token: ''}\n"),
+        "t.yaml:2:38: http.token: is empty: nobody could log in; write {env: NAME} or {file: path}, or leave the key out",
+    );
 }
 
 #[test]

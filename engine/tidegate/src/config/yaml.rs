@@ -48,6 +48,15 @@ pub(super) struct Entry {
     pub(super) value: Rc<Node>,
 }
 
+/// A variable that a value names and that is not set.
+#[derive(Debug)]
+pub(super) struct Unset {
+    /// Where the value stands, of which nothing else can be said.
+    pub(super) value_at: Location,
+    pub(super) at: Location,
+    pub(super) message: String,
+}
+
 /// What makes the text unreadable as one YAML document.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
@@ -62,23 +71,29 @@ impl Node {
     }
 }
 
-/// Reads the one document of `text`. Anchors and aliases work and share their node, so a file cannot grow by them.
-pub(super) fn parse(text: &str) -> Result<Rc<Node>, SyntaxError> {
-    let mut tree = Tree::default();
+/// Variables by name; none if it is not set.
+pub(super) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
+
+/// Reads the one document of `text`, with the `variables` that its values name, and tells those that are not set. Anchors and
+/// aliases work and share their node, so a file cannot grow by them.
+pub(super) fn parse(text: &str, variables: Variables<'_>) -> Result<(Rc<Node>, Vec<Unset>), SyntaxError> {
+    let mut tree = Tree { variables, open: Vec::new(), anchors: HashMap::new(), root: None, unset: Vec::new() };
     for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
         let (event, span) = event.map_err(syntax_error)?;
         tree.accept(event, span, text)?;
     }
     let start = Location { line: 1, column: 1 };
-    tree.root.ok_or_else(|| SyntaxError { at: start, message: "the file is empty".into() })
+    let root = tree.root.ok_or_else(|| SyntaxError { at: start, message: "the file is empty".into() })?;
+    Ok((root, tree.unset))
 }
 
 /// The nodes that have begun and not ended, outermost first.
-#[derive(Default)]
-struct Tree {
+struct Tree<'v> {
+    variables: Variables<'v>,
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
+    unset: Vec<Unset>,
 }
 
 struct Open {
@@ -92,12 +107,14 @@ enum OpenContent {
     Map { entries: Vec<Entry>, key: Option<(String, Location)> },
 }
 
-impl Tree {
+impl Tree<'_> {
     fn accept(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), SyntaxError> {
         let at = Location::from(&span.start);
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let value = if tag.is_some() { tag_as_text(&value, &span, text)? } else { value.into_owned() };
+                let is_key = matches!(self.open.last(), Some(Open { content: OpenContent::Map { key: None, .. }, .. }));
+                let value = if is_key { value } else { self.put_in_variables(value, at, span.slice(text)) };
                 let content = Content::Scalar { text: value, plain: style == ScalarStyle::Plain };
                 self.finish(Node { content, at }, anchor)
             }
@@ -128,6 +145,41 @@ impl Tree {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Of a value that stands at a place, as it is written.
+    fn put_in_variables(&mut self, value: String, at: Location, written: Option<&str>) -> String {
+        if !value.contains("${") {
+            return value;
+        }
+        let (mut text, mut rest) = (String::with_capacity(value.len()), &*value);
+        while let Some(begin) = rest.find("${") {
+            let (before, tail) = rest.split_at(begin);
+            let Some(name) = tail[2..].split_once('}').map(|(name, _)| name).filter(|name| is_variable(name)) else {
+                text += &rest[..begin + 2];
+                rest = &tail[2..];
+                continue;
+            };
+            rest = &tail[name.len() + 3..];
+            if let Some(before) = before.strip_suffix('$') {
+                text += &format!("{before}${{{name}}}");
+                continue;
+            }
+            text += before;
+            match (self.variables)(name) {
+                Some(variable) => text += &variable,
+                None => {
+                    let message = format!(
+                        "environment variable {name} is not set, which this value names (a text ${{{name}}} is written $${{{name}}})"
+                    );
+                    let place = place_within(at, written, &format!("${{{name}}}"));
+                    self.unset.push(Unset { value_at: at, at: place, message });
+                    // The value is not nothing: it is not known.
+                    text += &format!("${{{name}}}");
+                }
+            }
+        }
+        text + rest
     }
 
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
@@ -162,6 +214,22 @@ impl Tree {
             },
         }
         Ok(())
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
+}
+
+/// Of a part of a value that begins at `at` and is written so.
+fn place_within(at: Location, written: Option<&str>, part: &str) -> Location {
+    let Some(before) = written.and_then(|written| Some(&written[..written.find(part)?])) else { return at };
+    match before.rsplit_once('\n') {
+        Some((lines, last)) => {
+            Location { line: at.line + lines.matches('\n').count() + 1, column: last.chars().count() + 1 }
+        }
+        None => Location { line: at.line, column: at.column + before.chars().count() },
     }
 }
 

@@ -21,7 +21,6 @@ use tidegate_model::Stop;
 use tidegate_model::status::Status;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
-use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::check::Finding;
 use tidegate_mysql::run_lock::RunLock;
 
@@ -171,9 +170,9 @@ impl SourceError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            SourceError::Mysql(MysqlError::Catalog(CatalogError::Missing(_))) | SourceError::NoTables => Some(
-                "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no SELECT is not seen; \
-                     `tidegate check` shows what it may see"
+            SourceError::NoTables => Some(
+                "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no \
+                 right is not seen: correct `tables`, or GRANT SELECT on what is to be copied"
                     .to_owned(),
             ),
             SourceError::Mysql(error) => error.hint(),

@@ -41,8 +41,8 @@ use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
-use tidegate_mysql::catalog::{CatalogTable, Selection};
-use tidegate_mysql::check::{self, BinlogGaps, Finding, Severity};
+use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
+use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::ddl::UnloggedRows;
@@ -75,6 +75,10 @@ pub struct Look {
     connect: ConnectOptions,
     facts: ServerFacts,
     tables: Vec<CatalogTable>,
+    /// Why tables that are selected cannot be had.
+    errors: Vec<CatalogError>,
+    around: Surroundings,
+    demands: Demands,
     /// `None` for a task that does not read the binlog.
     gaps: Option<BinlogGaps>,
     /// `None` if the account may not see them.
@@ -84,40 +88,62 @@ pub struct Look {
 }
 
 /// Connects and reads variables, privileges and the selected tables' definitions.
-pub fn look(task: &Task, options: &MysqlOptions, runtime: &tokio::runtime::Runtime) -> Result<Look, Error> {
+pub fn look(
+    task: &Task,
+    options: &MysqlOptions,
+    runtime: &tokio::runtime::Runtime,
+    has_begun: bool,
+) -> Result<Look, Error> {
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
-    let (facts, tables, gaps, prepared_xids, other_run) = runtime.block_on(async {
+    let (facts, found, gaps, prepared_xids, other_run, around) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
         if facts.name_case() == NameCase::Folded {
             task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
         }
-        let tables = read_tables(&mut connection, task).await;
+        let found = find_tables(&mut connection, task).await?;
         let gaps = match &task.incremental {
             Some(_) => {
-                let tables = tables.as_deref().unwrap_or_default();
-                let gaps = BinlogGaps::read(&mut connection, &facts.version, tables).await;
+                let gaps = BinlogGaps::read(&mut connection, &facts.version, &found.tables).await;
                 Some(gaps.map_err(MysqlError::Query)?)
             }
             None => None,
         };
+        let around = Surroundings::read(&mut connection, &facts).await.map_err(MysqlError::Query)?;
         let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
         let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok::<_, SourceError>((facts, tables?, gaps, xids, other_run))
+        Ok::<_, SourceError>((facts, found, gaps, xids, other_run, around))
     })?;
-    Ok(Look { connect, facts, tables, gaps, prepared_xids, other_run })
+    let demands = Demands {
+        server_id: options.server_id,
+        // Besides the readers: the run's lock, the binlog, where it ends, and a question now and then.
+        connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + 4,
+        loads: task.full_load.is_some(),
+        follows: task.incremental.is_some(),
+        has_begun,
+    };
+    let catalog::Found { tables, errors } = found;
+    Ok(Look { connect, facts, tables, errors, around, demands, gaps, prepared_xids, other_run })
 }
 
 async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
+    let catalog::Found { tables, errors } = find_tables(connection, task).await?;
+    match errors.into_iter().next() {
+        Some(error) => Err(MysqlError::Catalog(error).into()),
+        None => Ok(tables),
+    }
+}
+
+async fn find_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<catalog::Found, SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    Ok(catalog::read_tables(connection, &selection).await.map_err(MysqlError::Catalog)?)
+    Ok(catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?)
 }
 
 /// The tables' own words; none if the server has not those of all.
@@ -164,7 +190,23 @@ impl Look {
         let mut findings = check::check(&self.facts, &self.tables, self.gaps.is_some());
         findings.extend(self.gaps.iter().flat_map(|gaps| check::check_gaps(&self.facts, &self.tables, gaps)));
         findings.extend(self.prepared_xids.as_deref().and_then(check::check_prepared));
+        // A run that is at work reads under the number itself, and has its connections.
+        let around = match self.other_run {
+            Some(_) => Surroundings { replicas: Vec::new(), connections: 0, ..self.around.clone() },
+            None => self.around.clone(),
+        };
+        findings.extend(check::check_surroundings(&self.facts, &self.tables, &around, self.demands));
         findings
+    }
+
+    /// Why tables that are selected cannot be had.
+    pub fn errors(&self) -> &[CatalogError] {
+        &self.errors
+    }
+
+    /// Selected tables as the catalogue has them.
+    pub fn catalog_tables(&self) -> &[CatalogTable] {
+        &self.tables
     }
 
     /// Another run of the task that is at work.
@@ -183,12 +225,19 @@ impl Look {
         }
     }
 
-    /// What could not be looked at, and why.
-    pub fn unseen(&self) -> Option<&'static str> {
-        self.prepared_xids.is_none().then_some(
-            "prepared XA transactions cannot be seen without XA_RECOVER_ADMIN, and not waited for; a task stops at the XA COMMIT of \
-             one that was prepared before it began",
-        )
+    /// What could not be looked at.
+    pub fn unseen(&self) -> Option<Finding> {
+        self.prepared_xids.is_none().then(|| Finding {
+            severity: Severity::Info,
+            item: "prepared_xa",
+            found: format!("{} may not see XA transactions that are prepared", self.facts.account),
+            wanted: "XA_RECOVER_ADMIN, where applications use XA".to_owned(),
+            hint: format!(
+                "GRANT XA_RECOVER_ADMIN ON *.* TO {}; without it they are not waited for, and a task stops at the XA COMMIT of one \
+                 that was prepared before it began",
+                self.facts.account
+            ),
+        })
     }
 }
 
@@ -212,7 +261,7 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let look = look(task, options, runtime)?;
+        let mut look = look(task, options, runtime, stored.is_some_and(Checkpoint::has_begun))?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -220,9 +269,16 @@ impl MysqlSource {
         }
         // A task that goes on has said all this before.
         if stored.is_none() {
-            for finding in &warnings {
-                warn!(hint = finding.hint, "{finding}");
+            let is_ignored = |finding: &&Finding| task.ignored_items.contains(&finding.item);
+            for finding in warnings.iter().filter(|finding| !is_ignored(finding)) {
+                match finding.severity {
+                    Severity::Info => info!(hint = finding.hint, "{finding}"),
+                    _ => warn!(hint = finding.hint, "{finding}"),
+                }
             }
+        }
+        if let Some(error) = look.errors.pop() {
+            return Err(MysqlError::Catalog(error).into());
         }
         if look.tables.is_empty() {
             return Err(SourceError::NoTables.into());
@@ -311,6 +367,16 @@ impl MysqlSource {
                 }
             }
         }
+    }
+
+    /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded; for a look at what
+    /// a run would meet.
+    pub fn read_on(&self, context: &Context<'_>) -> Result<(), Error> {
+        let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(()) };
+        let until = self.now(context)?;
+        self.follow(context, options, position, Some(until))?;
+        Ok(())
     }
 
     /// Where the server stands.
@@ -621,7 +687,7 @@ impl MysqlSource {
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
-            Err(catalog::CatalogError::Missing(_)) => Vec::new(),
+            Err(catalog::CatalogError::Missing { .. }) => Vec::new(),
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;

@@ -106,7 +106,7 @@ impl Server {
                 .and_then(TcpListener::from_std);
             let listener = bound.map_err(|source| Error::Listen { address: http.address, source })?;
             let access = match &http.token {
-                Some(token) => Access::Token(token.resolve()?.into()),
+                Some(token) => Access::Token(token.resolve_some()?.into()),
                 None => Access::Local,
             };
             // Port 0 is any that is free.

@@ -221,6 +221,7 @@ impl Event {
                         identity: id.filter(|&id| id != (0, 0)),
                         partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
                         is_complete: !partitions.is_empty() && partitions.iter().all(has_leader),
+                        may_write: may_write(topic),
                     }),
                     code => Err(code),
                 };
@@ -228,6 +229,24 @@ impl Event {
             };
             Ok(std::slice::from_raw_parts(topics, count).iter().map(answer).collect())
         }
+    }
+}
+
+/// Whether a description that was asked for rights has that to write; none if the brokers do not tell, as those without rights.
+///
+/// # Safety
+///
+/// The description is alive.
+unsafe fn may_write(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<bool> {
+    let mut count = 0;
+    // SAFETY: the array of `count` operations belongs to the description; it is null if they were not asked for.
+    unsafe {
+        let operations = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
+        if operations.is_null() {
+            return None;
+        }
+        let operations = std::slice::from_raw_parts(operations, count);
+        Some(operations.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE))
     }
 }
 

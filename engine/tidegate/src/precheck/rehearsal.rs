@@ -1,0 +1,101 @@
+//! Would a task that has begun go on? It is tried, without sending anything or keeping what is read.
+//!
+//! Much of what stops a run stands in the binlog, behind where the task was: a statement that is not followed, a column that is gone
+//! while `select` names it, a collation that is not known, a file that was purged, another history. So the binlog is read on from the
+//! stored position to its end, through filters and encoders, by the code that a run has; only the sink takes nothing, and the state
+//! is a copy in a folder of its own.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Tracker};
+use crate::config::{SourceOptions, Task};
+use crate::error::Error;
+use crate::pipeline::route::Router;
+use crate::pipeline::{self, TaskStages};
+use crate::source::Context;
+use crate::source::mysql::MysqlSource;
+use crate::task::PRETENDED_PARTITIONS;
+use tidegate_flow::pipeline::{Pipeline, StageError};
+use tidegate_flow::store::StateFolder;
+use tidegate_model::Stop;
+use tidegate_model::status::Status;
+use tidegate_mysql::ledger::Ledger;
+use tidegate_sink::{NullSink, PretendedTopics};
+
+/// What is found later than that, the run finds.
+const TIME: Duration = Duration::from_secs(5);
+
+/// How it went.
+pub(super) enum Ended {
+    /// Nothing stands in the way up to there.
+    At(String),
+    /// A run would stop behind that place.
+    Stopped(String, Error),
+    /// There is nothing to read on from, or rows are to be loaded first.
+    NotTried,
+}
+
+pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime) -> Result<Ended, Error> {
+    let SourceOptions::Mysql(options) = &task.source else { return Ok(Ended::NotTried) };
+    let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
+    if task.incremental.is_none() || !is_loaded || stored.position.is_none() {
+        return Ok(Ended::NotTried);
+    }
+    let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
+    let mut task = task.clone();
+    task.state = folder.0.clone();
+    (task.retry.connection, task.retry.other) = (Duration::ZERO, Duration::ZERO);
+    let source = MysqlSource::open(&task, options, runtime, Some(stored))?;
+    let task = Arc::new(task);
+    let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
+    let (stop, status) = (Stop::default(), Arc::new(Status::default()));
+    let tracker = Arc::new(Tracker::new(stored.clone(), Duration::ZERO));
+    let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
+    let router = Arc::new(Router::new(task.clone(), source.server_version().to_owned(), topics, stop.clone()));
+    let stages = TaskStages::new(router, Box::new(NullSink { partitions: PRETENDED_PARTITIONS }));
+    let (encode_threads, shares) = (task.threads.get(), pipeline::shares(&task));
+    let pipeline = Pipeline { stages, tracker, status, stop: stop.clone(), encode_threads, shares };
+    let timer = runtime.spawn(async move {
+        tokio::time::sleep(TIME).await;
+        stop.stop();
+    });
+    let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
+        let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
+        let context = Context { task: &task, pass: &[], emitter, tracker, status, stop };
+        source.read_on(&context).map_err(|error| match error {
+            Error::Stopped => StageError::Stopped,
+            error => StageError::Failed(error),
+        })
+    });
+    timer.abort();
+    let place = pipeline.tracker.read(|checkpoint| {
+        checkpoint.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
+    });
+    Ok(match result.map_err(Error::from) {
+        Err(error) => Ended::Stopped(place, error),
+        Ok(()) => Ended::At(place),
+    })
+}
+
+/// A folder that is gone when this is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(task: &str) -> Result<Folder, tidegate_flow::store::StoreError> {
+        let path = std::env::temp_dir().join(format!("tidegate-check-{task}-{}", std::process::id()));
+        // Rows may be written there that wait for an XA COMMIT.
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(Folder(path)),
+            Err(error) => Err(tidegate_flow::store::StoreError::Io { action: "create", path, error }),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}

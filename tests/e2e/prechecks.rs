@@ -1,0 +1,339 @@
+//! What `check` finds, each by one thing that is broken, and that it finds nothing where nothing is.
+
+use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::harness::world::{kafka_sink, mysql_source};
+use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+
+/// What `check` prints, and its exit code.
+fn check(task: &TaskFile, more: &[&str]) -> (Option<i32>, String) {
+    let file = task.write();
+    let arguments = [OsStr::new("check"), file.as_os_str()].into_iter().chain(more.iter().map(OsStr::new));
+    let ended = Tidegate::spawn(arguments).wait();
+    (ended.status.code(), ended.output)
+}
+
+/// Level, item and what was found of each finding, in its order. That all of the output is JSON shows that nothing else was said.
+#[track_caller]
+fn findings(task: &TaskFile, more: &[&str]) -> Vec<String> {
+    let (code, output) = check(task, &[more, &["--json"]].concat());
+    let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let findings = report["findings"].as_array().expect("a list");
+    let is_complete = |finding: &Value| {
+        ["item", "level", "found", "wanted", "to_do"]
+            .iter()
+            .all(|key| finding[key].as_str().is_some_and(|text| !text.is_empty()))
+    };
+    assert!(findings.iter().all(is_complete), "{output}");
+    let has_errors = findings.iter().any(|finding| finding["level"] == "error");
+    assert_eq!(code, Some(if has_errors { 2 } else { 0 }), "{output}");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    findings
+        .iter()
+        .filter(|finding| finding["ignored"] == false)
+        .map(|finding| format!("{} {}: {}", text(&finding["level"]), text(&finding["item"]), text(&finding["found"])))
+        .collect()
+}
+
+/// Where the task file of a test has a value, as findings name it.
+fn place(task: &TaskFile, line_and_key: &str) -> String {
+    format!("{}:{line_and_key}", task.path.display())
+}
+
+#[test]
+fn a_server_in_order_and_what_an_account_lacks() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL --partial-revokes=ON");
+    let mut world = World::new("in_order", private.mysql(), &servers.kafka);
+    let database = world.database.clone();
+    world.mysql.run("GRANT XA_RECOVER_ADMIN ON *.* TO tide");
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(20))");
+    world.mysql.run("INSERT INTO orders VALUES (1, 'a'), (2, 'b')");
+    world.mysql.run("ANALYZE TABLE orders, marker");
+    let mut task = world.task();
+    let address = world.mysql_url.rsplit('@').next().expect("a URL has an address").to_owned();
+    let version: String = world.mysql.query_one("SELECT VERSION()");
+    let (code, output) = check(&task, &[]);
+    let wide = |text: &str| format!("{text:width$}", width = database.len() + 7);
+    let marker = format!("{database}.marker");
+    let expected = format!(
+        "\
+ok       source: MySQL {version} answers at {address}
+ok       tables: 2 tables selected
+ok       sink: 1 broker answers
+
+{}  key  rows     {}  partitions
+{}  id   about 0  {}  3, to be made
+{database}.orders  id   about 2  {database}.orders  3, to be made
+
+nothing stands in the way
+",
+        wide("table"),
+        wide("topic"),
+        wide(&marker),
+        wide(&marker),
+    );
+    assert_eq!((code, output.trim_end()), (Some(0), expected.trim_end()));
+
+    // A role that no session begins with, a grant on a column, a privilege that was taken from a database.
+    world.mysql.run(format!(
+        "CREATE ROLE readers; GRANT SELECT ON {database}.* TO readers; CREATE USER low IDENTIFIED BY 'low'; GRANT readers TO low; \
+         GRANT REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN ON *.* TO low; GRANT SELECT (id) ON {database}.orders TO low"
+    ));
+    task.source = mysql_source(&world.mysql_url, "low", "low");
+    task.tables = format!("[{database}.orders]");
+    let lacks = format!("error privileges: 'low'@'%' lacks SELECT on {database}.orders");
+    assert_eq!(findings(&task, &[]), [format!("{lacks}: it is granted on some of the columns")]);
+    let (_, output) = check(&task, &[]);
+    assert!(output.contains("SET DEFAULT ROLE ALL TO 'low'@'%';"), "{output}");
+    assert!(Tidegate::fails(&task).contains(&lacks["error privileges: ".len()..]));
+    world.mysql.run(format!("GRANT SELECT ON *.* TO low; REVOKE SELECT ON {database}.* FROM low"));
+    assert_eq!(findings(&task, &[]), [format!("{lacks}, by a partial revoke")]);
+    world.mysql.run("SET DEFAULT ROLE ALL TO low");
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+    world.mysql.run("ALTER USER low WITH MAX_USER_CONNECTIONS 3");
+    let few = "connections: 'low'@'%' may have 3 connections at a time, and the task makes up to 8";
+    assert_eq!(findings(&task, &[]), [format!("error {few}")]);
+
+    // Settings of the server, as somebody may change them.
+    task.source = mysql_source(&world.mysql_url, "tide", "tide");
+    world.mysql.run("SET GLOBAL binlog_expire_logs_seconds = 600");
+    let kept = "warning binlog_retention: the server keeps its binlog for 10 min".to_owned();
+    assert_eq!(findings(&task, &[]), [kept]);
+    assert_eq!(findings(&task, &["--ignore", "binlog_retention"]), Vec::<String>::new());
+    world.mysql.run("SET GLOBAL binlog_expire_logs_seconds = 0");
+    task.source = task.source.replace('}', ", server_id: 4001}");
+    let server_id: u32 = world.mysql.query_one("SELECT @@server_id");
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+    task.source = task.source.replace("4001", &server_id.to_string());
+    let own = format!("warning server_id: the task's server_id {server_id} is the server's own");
+    assert_eq!(findings(&task, &[]), [own]);
+}
+
+/// One look tells all of it.
+#[test]
+fn what_a_start_would_refuse_is_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("refused", &servers.mysql, &servers.kafka);
+    let database = world.database.clone();
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(20))");
+    world.mysql.run("CREATE TABLE notes (a INT, doc JSON)");
+    world.mysql.run("CREATE TABLE both_parts (id INT PRIMARY KEY) ENGINE = MERGE");
+    world.mysql.run("CREATE VIEW v AS SELECT 1 AS one");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it is bound").port();
+    let ignored = ["--ignore", "prepared_xa,binlog_row_metadata"];
+    let task = TaskFile {
+        tables: format!(
+            "\n  - {{table: {database}.orders, select: [name]}}\n  - {{table: {database}.notes, where: dok = 1}}\n  - {database}.v\n  \
+             - {database}.ordesr\n  - {database}.both_parts\n  - \"{database}.none_*\""
+        ),
+        sink: format!("{{kafka: \"{}\", create_topics: {{replication: 3}}}}", servers.kafka),
+        more: format!("http: {{listen: \"127.0.0.1:{port}\", token: {{env: TIDEGATE_TEST_NOT_SET}}}}"),
+        state: PathBuf::from("/proc/none"),
+        ..world.task()
+    };
+    let found = findings(&task, &ignored);
+    let in_file = |line: &str| place(&task, line);
+    let expected = [
+        "error state: could not create /proc/none: No such file or directory (os error 2)".to_owned(),
+        format!("error http: could not listen on 127.0.0.1:{port}: Address already in use (os error 98)"),
+        "error http: environment variable TIDEGATE_TEST_NOT_SET is not set: http.token in line 13, column ".to_owned(),
+        format!("error storage_engine: the storage engine is MRG_MYISAM in {database}.both_parts"),
+        format!("error tables: table {database}.ordesr does not exist, or the account has no right on it"),
+        format!(
+            "error tables: {database}.v is a view, and a view is no table: what changes in it stands in the binlog under the names of its \
+             tables"
+        ),
+        format!("error tables: table {database}.notes, where: no column \"dok\" in this table"),
+        format!(
+            "error topics: topics {database}.both_parts, {database}.notes, {database}.orders could not be created: Unable to replicate the \
+             partition 3 time(s)"
+        ),
+        format!("warning keys: no key tells the rows apart in {database}.notes"),
+        format!("warning transactions: the storage engine knows no transactions in {database}.both_parts"),
+        format!("warning tables: the pattern {database}.none_* selects no table"),
+        format!("warning key_left_out: `select` leaves out columns of the key of {database}.orders, which is id"),
+    ];
+    for expected in &expected {
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{expected:?} is not in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+    let (_, output) = check(&task, &ignored);
+    for place in
+        [in_file("4:"), in_file("5:"), in_file("6:5 (tables[2])"), in_file("9:"), in_file("10:"), in_file("12:")]
+    {
+        assert!(output.contains(&place), "{place:?} is not in\n{output}");
+    }
+    assert!(output.contains(&format!("the account sees {database}.both_parts, {database}.marker")), "{output}");
+    assert!(output.ends_with("8 errors, 4 warnings: the task would not run"), "{output}");
+
+    // Names of topics over all tables at once.
+    world.mysql.run("CREATE TABLE `a.b` (id INT PRIMARY KEY); CREATE TABLE `a_b` (id INT PRIMARY KEY)");
+    world.mysql.run("CREATE TABLE `ä` (id INT PRIMARY KEY)");
+    let task = TaskFile { tables: format!("[\"{database}.a*\", \"{database}.ä\"]"), ..world.task() };
+    let found = findings(&task, &ignored);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with(&format!("error topics: table {database}.ä: topic name ")), "{found:?}");
+    assert!(found[1].contains("cannot be created beside topic"), "{found:?}");
+    let (_, output) = check(&task, &ignored);
+    assert!(output.contains(&format!("{{table: \"{database}.a_b\", topic: {database}-a_b}}")), "{output}");
+    assert!(output.contains(&format!("{{table: \"{database}.ä\", topic: {database}.-}}")), "{output}");
+
+    // What nothing selects, and who does not answer.
+    let task = TaskFile { tables: "[\"none_*.*\"]".to_owned(), ..world.task() };
+    assert_eq!(
+        findings(&task, &ignored),
+        ["error tables: no table is selected: nothing on the server matches `tables`"]
+    );
+    let task = TaskFile { sink: kafka_sink("127.0.0.1:1", ""), ..world.task() };
+    let task = TaskFile { tables: format!("[{database}.orders]"), ..task };
+    assert_eq!(
+        findings(&task, &ignored),
+        [
+            "error sink: could not reach the brokers 127.0.0.1:1: 127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection \
+          refused"
+        ]
+    );
+    let task = TaskFile { sink: format!("{{kafka: \"{}\", create_topics: false}}", servers.kafka), ..task };
+    let missing = format!("error topics: topic {database}.orders does not exist and create_topics is off");
+    assert_eq!(findings(&task, &ignored), [missing]);
+
+    // Names of items, in both places.
+    let (code, output) = check(&task, &["--ignore", "foreign_key"]);
+    assert!(code == Some(1) && output.contains("did you mean `foreign_keys`?"), "{output}");
+    let task = TaskFile { more: "precheck: {ignore: [prepard_xa]}".to_owned(), ..world.task() };
+    let (code, output) = check(&task, &[]);
+    assert!(code == Some(2) && output.contains("did you mean `prepared_xa`?"), "{output}");
+    let task = TaskFile { tables: format!("[{database}.notes]"), ..world.task() };
+    let task = TaskFile {
+        more: "precheck: {ignore: [prepared_xa, binlog_row_metadata, keys, message_size]}".to_owned(),
+        ..task
+    };
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+}
+
+/// A task that was stopped, and what has become of its tables meanwhile.
+#[test]
+fn what_a_task_would_meet_is_found_before_it_goes_on() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    let mut world = World::new("ahead", private.mysql(), &servers.kafka);
+    world.mysql.run("GRANT XA_RECOVER_ADMIN ON *.* TO tide");
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(20))");
+    world.mysql.run("INSERT INTO orders VALUES (1, 'a')");
+    let mut task = world.task();
+    task.tables = format!("[{{table: {}.orders, select: [id, name]}}]", world.database);
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    let [running] = findings(&task, &[]).try_into().expect("one");
+    assert!(
+        running.starts_with("info other_run: a run of the task is at work, and has the state folder "),
+        "{running}"
+    );
+    assert!(engine.terminate(libc::SIGTERM).status.success());
+    let before = std::fs::read(task.checkpoint()).expect("a state");
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+
+    // The column is there again: only the binlog knows.
+    world.mysql.run("ALTER TABLE orders DROP COLUMN name");
+    world.mysql.run("INSERT INTO orders VALUES (2)");
+    world.mysql.run("ALTER TABLE orders ADD COLUMN name VARCHAR(20)");
+    let [stuck] = findings(&task, &[]).try_into().expect("one");
+    let start = "error history: the task would stop when it reads on from ";
+    let end =
+        format!(": table {}.orders, select: no column \"name\" in this table\n  | name\n  | ^^^^", world.database);
+    assert!(stuck.starts_with(start) && stuck.trim_end().ends_with(&end), "{stuck}");
+    assert!(Tidegate::fails(&task).contains("no column \"name\""));
+    // Nothing was kept of the trial.
+    assert!(std::fs::read(task.checkpoint()).is_ok_and(|after| !before.is_empty() && !after.is_empty()));
+
+    // Another filter is another task.
+    task.tables = format!("[{{table: {}.orders, select: [id, name], where: id > 0}}]", world.database);
+    let found = findings(&task, &[]);
+    assert!(found[0].starts_with("error changed_task: ") && found[0].contains("where"), "{found:?}");
+    // The binlog that the task had not read.
+    world.purge_binlog();
+    task.tables = format!("[{{table: {}.orders, select: [id, name]}}]", world.database);
+    let [purged] = findings(&task, &[]).try_into().expect("one");
+    assert!(purged.starts_with(start), "{purged}");
+}
+
+/// By another's validator: each example passes, and a key that is none does not.
+#[test]
+fn the_schema_takes_every_example() {
+    let Some(_) = Servers::with_oracles() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed = |arguments: &[&str]| Tidegate::spawn(arguments).wait().output;
+    let schema = folder.path().join("schema.json");
+    std::fs::write(&schema, printed(&["reference", "--json-schema"])).expect("written");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
+    let mut examples = vec![printed(&["reference"])];
+    for block in readme.split("```yaml\n").skip(1) {
+        let (block, _) = block.split_once("```").expect("a block ends");
+        examples.extend(whole_files(block));
+    }
+    assert!(examples.len() >= 5, "{examples:?}");
+    examples
+        .push(whole_files("threads: ${N}\nmemory: ${M}\ndelivery: ${D}\nfull_load: {parallel: \"${P}\"}\n").remove(0));
+    let good = examples.len();
+    for wrong in [
+        "tabels: [shop.orders]",
+        "full_load: {paralel: 4}",
+        "full_load: {parallel: 400}",
+        "delivery: exactly_once",
+        "precheck: {ignore: [foreign_key]}",
+        "sink: {kafka: b1, file: x}",
+        "retry: {connection: 5}",
+    ] {
+        examples.push(whole_files(&format!("{wrong}\n")).remove(0));
+    }
+    let paths: Vec<OsString> = (0..examples.len())
+        .map(|index| {
+            let path = folder.path().join(format!("{index}.yaml"));
+            std::fs::write(&path, &examples[index]).expect("written");
+            path.into_os_string()
+        })
+        .collect();
+    let mut python = Command::new(std::env::var("TIDEGATE_TEST_PYTHON").expect("see Servers::with_oracles"));
+    python.arg(root.join("tests/oracles/check_schema.py")).arg(&schema).args(paths);
+    let output = python.output().expect("Python runs");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines.len(), examples.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (line, example) in lines.iter().zip(&examples).take(good) {
+        assert_eq!(*line, "ok", "{example}");
+    }
+    let wrong = &lines[good..];
+    assert!(wrong.iter().all(|line| *line != "ok"), "{wrong:?}");
+    assert!(wrong[0].contains("tabels") && wrong[1].contains("paralel"), "{wrong:?}");
+}
+
+/// Files of an example: with what it leaves out, and one for each line where it shows a key twice.
+fn whole_files(example: &str) -> Vec<String> {
+    const REST: [(&str, &str); 5] = [
+        ("task", "task: shop\n"),
+        ("source", "source: {mysql: mysql://tide@db}\n"),
+        ("tables", "tables: [shop.orders]\n"),
+        ("sink", "sink: {kafka: b1}\n"),
+        ("format", "format: canal_json\n"),
+    ];
+    let keys: Vec<&str> = example.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key).collect();
+    let is_twice =
+        keys.iter().any(|key| !key.starts_with([' ', '#']) && keys.iter().filter(|other| *other == key).count() > 1);
+    let parts: Vec<String> = match is_twice {
+        true => example.lines().map(|line| format!("{line}\n")).collect(),
+        false => vec![example.to_owned()],
+    };
+    let rest = |part: &str| -> String {
+        let has = |key: &str| part.lines().any(|line| line.starts_with(&format!("{key}:")));
+        REST.iter().filter(|(key, _)| !has(key)).map(|(_, line)| *line).collect()
+    };
+    parts.iter().map(|part| part.clone() + &rest(part)).collect()
+}
