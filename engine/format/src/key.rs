@@ -173,7 +173,8 @@ impl KeyEncoder {
         let same = |(a, b): (&KeyColumn, &KeyColumn)| {
             let (one, another) = (&a.column.sql_type, &b.column.sql_type);
             has_texts_of(one, another)
-                && (self.form != KeyForm::Avro || AvroType::of(one) == AvroType::of(another))
+                && (self.form != KeyForm::Avro
+                    || AvroType::of(one) == AvroType::of(another) && a.column.nullable == b.column.nullable)
                 && (self.form != KeyForm::Json || a.column.name == b.column.name)
         };
         self.form == other.form
@@ -252,9 +253,12 @@ impl AvroType {
 fn has_texts_of(one: &SqlType, other: &SqlType) -> bool {
     let is_text = |sql_type: &SqlType| matches!(sql_type, SqlType::Char | SqlType::VarChar | SqlType::Text);
     match (one, other) {
-        (SqlType::Int { .. }, SqlType::Int { .. })
-        | (SqlType::Enum { .. }, SqlType::Enum { .. })
-        | (SqlType::Set { .. }, SqlType::Set { .. }) => true,
+        (SqlType::Int { .. }, SqlType::Int { .. }) => true,
+        // A label that comes in front of others gives them other numbers.
+        (SqlType::Enum { labels: one }, SqlType::Enum { labels: other })
+        | (SqlType::Set { labels: one, .. }, SqlType::Set { labels: other, .. }) => {
+            one.iter().zip(other.iter()).all(|(one, other)| one == other)
+        }
         (one, other) => one == other || is_text(one) && is_text(other),
     }
 }

@@ -179,6 +179,10 @@ impl History {
                 Effect::Rows => {}
             }
         }
+        // MariaDB logs RENAME of temporary tables as it does of others: what is beside captured tables is known within a statement only.
+        if session.server.is_mariadb {
+            self.forget_bystanders(here, |_| true);
+        }
         // An ALTER that renames touches a table twice; a rename to a name that is not captured is about the old one.
         let mut tables: Vec<TableName> = Vec::new();
         let renamed = effects.iter().filter_map(|effect| match effect {

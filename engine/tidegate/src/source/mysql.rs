@@ -37,6 +37,7 @@ use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
+use tidegate_model::names::fold;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
 use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
@@ -478,6 +479,35 @@ impl MysqlSource {
         Ok(())
     }
 
+    /// What chunks have shown is dropped by the key of one table, so that of each key there is one point up to which changes are dropped.
+    /// Where consumers know rows by another key, or find those of several tables under one name, a row may come to a key whose last
+    /// change of before is not dropped: all changes of such tables are sent.
+    fn drop_nothing_of_shared_keys(&self, context: &Context<'_>) -> Result<(), Error> {
+        let task = context.task;
+        let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.ledger.clone()) else { return Ok(()) };
+        let is_selected = |name: &&TableName| task.tables.matches(&name.database, &name.table).is_some();
+        let mut targets: HashMap<TableName, u32> = HashMap::new();
+        let loaded = ledger.tables().iter().map(|table| &table.name).filter(is_selected);
+        let names: BTreeSet<&TableName> = self.tables.iter().map(|table| table.name()).chain(loaded).collect();
+        for name in names {
+            *targets.entry(target_of_table(&task.tables, name)?).or_default() += 1;
+        }
+        for table in ledger.tables().iter().filter(|table| !table.replayed && is_selected(&&table.name)) {
+            let name = &table.name;
+            let rule = task.tables.matches(&name.database, &name.table).expect("it is selected");
+            let shares_name = targets.get(&target_of_table(&task.tables, name)?).is_some_and(|count| *count > 1)
+                || rule.target.is_some() && rule.name.starts_with('/');
+            let key = rule.key.as_ref().and_then(|key| key.columns.as_ref());
+            let is_within = |columns: &Vec<String>| {
+                table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))
+            };
+            if shares_name || key.is_some_and(|columns| !is_within(columns)) {
+                context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(name)));
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the ledger of an earlier run in line with the tables that there are: one that was never loaded is loaded, one that
     /// the task no longer has is forgotten.
     ///
@@ -857,6 +887,7 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
     ) -> Result<Followed, Error> {
+        self.drop_nothing_of_shared_keys(context)?;
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
         let rules = JudgeRules {
