@@ -293,6 +293,18 @@ fn a_load_of_several_databases_under_changes() {
             shards.run(&format!("DELETE FROM <{number}>.orders WHERE id % 70 = {number} AND id > 300 * {round}"));
             shards.run(&format!("INSERT INTO <{number}>.orders VALUES ({}, 9)", 100_000 + 10 * round + number));
         }
+        // A row goes from one that is loaded early to one that is loaded late, and back: its key has one order.
+        for (number, (from, to)) in (2 * round..).zip([(0, 2), (2, 0)]) {
+            let id = 4000 + 10 * number + from;
+            for statement in [
+                "BEGIN".to_owned(),
+                format!("DELETE FROM <{from}>.orders WHERE id = {id}"),
+                format!("INSERT INTO <{to}>.orders VALUES ({id}, 7)"),
+                "COMMIT".to_owned(),
+            ] {
+                shards.run(&statement);
+            }
+        }
         engine.kill_9();
     }
     shards.world.finish(Tidegate::run(&task), &mut reader, &mut take);
