@@ -58,10 +58,9 @@ pub enum CatalogError {
     UnknownType { table: TableName, column: String, type_text: String },
     #[error("table {name} does not exist, or the account has no right on it")]
     Missing { name: TableName, seen: Vec<TableName> },
-    #[error(
-        "{0} is a view, and a view is no table: what changes in it stands in the binlog under the names of its tables"
-    )]
-    View(TableName),
+    /// `kind` is the server's word for it.
+    #[error("{name} is a {kind} and no table")]
+    NoTable { name: TableName, kind: String },
 }
 
 impl CatalogError {
@@ -81,7 +80,11 @@ impl CatalogError {
                     format!("the account sees {}: correct the name, or GRANT SELECT on the table", list_names(seen))
                 }
             }),
-            CatalogError::View(_) => Some("name the tables that the view selects from instead".to_owned()),
+            CatalogError::NoTable { kind, .. } if kind == "view" => Some(
+                "name the tables that the view selects from instead: what changes in it stands in the binlog under their names"
+                    .to_owned(),
+            ),
+            CatalogError::NoTable { .. } => Some("take it out of `tables`".to_owned()),
         }
     }
 }
@@ -126,17 +129,18 @@ async fn select_names(
     let mut selected = Vec::new();
     for name in selection.named {
         let sql = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, {IS_TABLE} FROM information_schema.TABLES \
+            "SELECT TABLE_SCHEMA, TABLE_NAME, IF({IS_TABLE}, NULL, LOWER(TABLE_TYPE)) FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY 1, 2"
         );
-        let found: Vec<(String, String, bool)> = connection.exec(sql, (&*name.database, &*name.table)).await?;
+        let found: Vec<(String, String, Option<String>)> =
+            connection.exec(sql, (&*name.database, &*name.table)).await?;
         // Where the server folds names, its catalogue compares them by a collation to which accents are equal as well.
-        let is_it = |(database, table, _): &(String, String, bool)| {
+        let is_it = |(database, table, _): &(String, String, Option<String>)| {
             fold(database) == fold(&name.database) && fold(table) == fold(&name.table)
         };
         match found.into_iter().find(is_it) {
-            Some((database, table, true)) => selected.push(TableName::new(&database, &table)),
-            Some((.., false)) => errors.push(CatalogError::View(name.clone())),
+            Some((database, table, None)) => selected.push(TableName::new(&database, &table)),
+            Some((.., Some(kind))) => errors.push(CatalogError::NoTable { name: name.clone(), kind }),
             None => {
                 let seen = seen_instead(connection, name, IS_TABLE).await?;
                 errors.push(CatalogError::Missing { name: name.clone(), seen });

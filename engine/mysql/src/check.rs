@@ -497,8 +497,8 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
                 mode => format!("gtid_mode is {mode}"),
             },
             wanted: "ON".into(),
-            hint: "Without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
-                   server needs a new full load."
+            hint: "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
+                   server needs a new full load. gtid_mode is turned on step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON."
                 .into(),
         });
     }

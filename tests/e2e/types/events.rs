@@ -171,7 +171,7 @@ fn xa_prepared_before_the_start_is_reported() {
     assert!(!blind.contains(&listed) && blind.contains("XA_RECOVER_ADMIN"), "{blind}");
     task.source = mysql_source(private.mysql(), "admin", "admin");
     let seen = check(&task);
-    assert!(seen.contains("prepared XA transactions") && seen.contains(&listed), "{seen}");
+    assert!(seen.contains("XA transactions are prepared") && seen.contains(&listed), "{seen}");
     // It is a warning: the task starts, and says so as well.
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line(&listed);

@@ -533,7 +533,7 @@ fn all_columns_of_the_row_image_are_loaded() {
     let named = [TableName::new(&database.name, "v")];
     let selection = Selection { named: &named, matches: None };
     let view = control(&database.options, async |conn| read_tables(conn, &selection).await);
-    assert!(matches!(view, Err(CatalogError::View(_))));
+    assert!(matches!(view, Err(CatalogError::NoTable { .. })));
     let named = [TableName::new("mysql", "user")];
     let selection = Selection { named: &named, matches: Some(&|database, _| database == "mysql") };
     let tables = control(&database.options, async |conn| read_tables(conn, &selection).await.unwrap());

@@ -172,7 +172,7 @@ fn look_at_source(
     }
     for error in look.errors() {
         let name = match error {
-            CatalogError::Missing { name, .. } | CatalogError::View(name) => Some(name),
+            CatalogError::Missing { name, .. } | CatalogError::NoTable { name, .. } => Some(name),
             CatalogError::UnknownType { table, .. } => Some(table),
             CatalogError::Query(_) => None,
         };

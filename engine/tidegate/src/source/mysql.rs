@@ -717,7 +717,8 @@ impl MysqlSource {
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
-            Err(catalog::CatalogError::Missing { .. }) => Vec::new(),
+            // What has the name may be a view or a sequence by now.
+            Err(CatalogError::Missing { .. } | CatalogError::NoTable { .. }) => Vec::new(),
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
