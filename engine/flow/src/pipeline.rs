@@ -220,18 +220,18 @@ pub fn run<S: Stages>(
         let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped()).map_err(Fault::from)?);
         let Some(saver) = start(scope, "save", failure, save) else { return };
         let threads = [
-            start(scope, "dispatch", failure, || {
+            start(scope, DISPATCH, failure, || {
                 let _ends = Closes(room);
                 dispatch(windows, order_in, pipeline, room, &pool)
             }),
-            start(scope, "send", failure, || {
+            start(scope, SEND, failure, || {
                 let _ends = Closes(room);
                 send(order, pending_in, pipeline)
             }),
             // Without it, whoever waits for room in the sink would wait for ever.
-            start(scope, "acknowledge", failure, || {
+            start(scope, ACKNOWLEDGE, failure, || {
                 let _ends = Closes(room);
-                caught("acknowledge", || acknowledge(pending, pipeline)).inspect_err(|_| stages.abort())
+                caught(ACKNOWLEDGE, || acknowledge(pending, pipeline)).inspect_err(|_| stages.abort())
             }),
         ];
         let emitter = Emitter { windows: windows_in, room: room.clone(), status: pipeline.status.clone() };
@@ -262,6 +262,11 @@ fn count_places<S: Stages>(pipeline: &Pipeline<S>) {
 }
 
 const SOURCE: &str = "source";
+const DISPATCH: &str = "dispatch";
+const SEND: &str = "send";
+const ACKNOWLEDGE: &str = "acknowledge";
+/// As windows pass them.
+const STAGES: [&str; 4] = [SOURCE, DISPATCH, SEND, ACKNOWLEDGE];
 
 /// Starts a stage. One that cannot be started drops its ends of the queues, as one that has failed does.
 fn start<'scope, E: Send>(
@@ -297,7 +302,8 @@ struct Failure<E> {
 
 struct Noted<E> {
     first: Option<RunError<E>>,
-    /// A stage that ended because another one had.
+    /// The last of the stages that ended because another one had, or by themselves: those before it notice that it has gone, and may say so
+    /// sooner.
     ended: Option<&'static str>,
 }
 
@@ -315,7 +321,10 @@ impl<E> Failure<E> {
                 // The source ends so when it is told to stop.
                 End::Stopped if stage == SOURCE => {}
                 // It merely noticed that its neighbour has gone, which is to say why.
-                End::Stopped => _ = noted.ended.get_or_insert(stage),
+                End::Stopped => {
+                    let place = |stage: &str| STAGES.iter().position(|other| *other == stage);
+                    noted.ended = noted.ended.into_iter().chain([stage]).max_by_key(|stage| place(stage));
+                }
                 End::Failed(error) => _ = noted.first.get_or_insert(error),
             }
             self.stop.stop();

@@ -691,7 +691,7 @@ impl Checkpoint {
 }
 
 /// `primary_key`, `{columns: [a, b]}`.
-fn policy_text(policy: &PartitionPolicy) -> String {
+pub fn policy_text(policy: &PartitionPolicy) -> String {
     match policy {
         PartitionPolicy::Zero => "zero".to_owned(),
         PartitionPolicy::Table => "table".to_owned(),

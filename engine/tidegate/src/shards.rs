@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{DdlPolicy, Task};
-use crate::pipeline::route::{plan_transform, target_of_table};
-use crate::remembered::RememberedTable;
+use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
+use crate::remembered::{RememberedTable, policy_text};
+use tidegate_format::key::KeyForm;
 use tidegate_model::{Column, Table, TableName};
 use tidegate_mysql::check::list_names;
 
@@ -137,8 +138,64 @@ pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
         if let Some(((most, of_most), others)) = kinds.split_first() {
             found.extend(others.iter().filter_map(|(kind, tables)| Mismatch::of([of_most, tables], [most, kind])));
         }
+        found.extend(other_settings(task, tables));
     }
     found
+}
+
+/// What decides where a key's messages are found, by the option of the task file.
+const SETTINGS: [&str; 3] = ["topic", "partition", "key"];
+
+/// Tables of one name of which the task file says something else than of most: messages of one key would be in several places.
+fn other_settings(task: &Task, tables: &[&Arc<Table>]) -> Vec<Mismatch> {
+    let mut groups: Vec<([String; 3], Vec<TableName>)> = Vec::new();
+    for table in tables {
+        let Ok(settings) = settings(task, table) else { continue };
+        match groups.iter_mut().find(|(others, _)| *others == settings) {
+            Some((_, tables)) => tables.push(table.name().clone()),
+            None => groups.push((settings, vec![table.name().clone()])),
+        }
+    }
+    groups.sort_by_key(|(_, tables)| std::cmp::Reverse(tables.len()));
+    let Some(((most, of_most), others)) = groups.split_first() else { return Vec::new() };
+    let other = |(settings, tables): &([String; 3], Vec<TableName>)| {
+        let at = (0..SETTINGS.len()).find(|&at| settings[at] != most[at])?;
+        let what = format!("`{}` is {}, and {}", SETTINGS[at], most[at], settings[at]);
+        let target = target_of_table(&task.tables, &tables[0]).ok()?;
+        Some(Mismatch { tables: [of_most.clone(), tables.clone()], target, what })
+    };
+    others.iter().filter_map(other).collect()
+}
+
+fn settings(task: &Task, table: &Arc<Table>) -> Result<[String; 3], RouteError> {
+    let rule = rule_of(task, table.name());
+    let keys = plan_keys(task, table, &plan_transform(&task.tables, table)?)?;
+    let key = keys.map(|keys| match keys.form() {
+        // Which also says whether a column may be NULL.
+        KeyForm::Avro => keys.avro_schema(),
+        form => format!("({}) as {}", keys.names().collect::<Vec<_>>().join(", "), form.word()),
+    });
+    let key = key.unwrap_or_else(|| "none".to_owned());
+    Ok([topic_of_table(task, table.name())?, policy_text(&rule.partition), key])
+}
+
+/// Of each topic in which several tables have keys that look alike: `topic all has alike keys of shop.a and shop.b`. Those that share a
+/// name are told of otherwise.
+pub fn shared_topics(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
+    let mut topics: BTreeMap<[String; 2], BTreeMap<TableName, TableName>> = BTreeMap::new();
+    for table in tables {
+        if let (Ok([topic, _, key]), Ok(target)) = (settings(task, table), target_of_table(&task.tables, table.name()))
+            && key != "none"
+        {
+            topics.entry([topic, key]).or_default().entry(target).or_insert_with(|| table.name().clone());
+        }
+    }
+    let shared = topics.iter().filter(|(_, tables)| tables.len() > 1);
+    shared
+        .map(|([topic, _], tables)| {
+            format!("topic {topic} has keys of the same form from {}", list_names(&tables.values().collect::<Vec<_>>()))
+        })
+        .collect()
 }
 
 /// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them was sent otherwise. So a
@@ -147,7 +204,11 @@ pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool
     let was_another = |name: &TableName| {
         let Some(was) = stored.remembered_table(name) else { return false };
         let is = RememberedTable::of(task, name, was.load);
-        is.is_ok_and(|is| (&was.target, &was.select, &was.columns) != (&is.target, &is.select, &is.columns))
+        let texts = |table: &RememberedTable| {
+            let (target, select, columns) = (table.target.clone(), table.select.clone(), table.columns.clone());
+            (target, select, columns, table.topic.clone(), table.partition.clone(), table.key.clone())
+        };
+        is.is_ok_and(|is| texts(was) != texts(&is))
     };
     !stored.has_begun() || mismatch.tables.iter().flatten().any(was_another)
 }
@@ -237,6 +298,33 @@ mod tests {
         assert!(refuse(&task, &tables, &fresh).is_err());
         assert_eq!(shared_names(&task, &tables), ["crm.t is the name of shop.a, shop.b, shop.c, shop.d, shop.e"]);
         assert!(refuse(&task, &tables[1..3], &fresh).is_ok());
+    }
+
+    /// By names that are written twice, and by a topic that two tables have.
+    #[test]
+    fn keys_of_one_name_are_found_in_one_place() {
+        let task = |tables: &str| {
+            let text =
+                "task: t\nsource: {mysql: mysql://a@b}\nsink: {null: {}, key: json}\nformat: canal_json\ntables: ";
+            crate::config::parse("t.yaml", &format!("{text}{tables}")).unwrap()
+        };
+        let tables = ["a", "b"].map(|name| Arc::new(named(name, "id:int note:text", &[("PRIMARY", &[0])])));
+        for (more, expected) in [
+            ("", None),
+            (", topic: x", Some("`topic` is crm.t, and x")),
+            (", partition: table", Some("`partition` is primary_key, and table")),
+            (", key: text", Some("`key` is (id) as json, and (id) as text")),
+            (", key: {columns: [note]}", Some("`key` is (id) as json, and (note) as json")),
+        ] {
+            let task = task(&format!("[{{table: shop.a, as: crm.t}}, {{table: shop.b, as: crm.t{more}}}]"));
+            let found = mismatches(&task, &tables);
+            assert_eq!(found.first().map(|found| found.what.as_str()), expected, "{more}");
+            assert_eq!(shared_topics(&task, &tables), [""; 0], "they share a name");
+        }
+        let shared = shared_topics(&task("[{table: shop.a, topic: x}, {table: shop.b, topic: x}]"), &tables);
+        assert_eq!(shared, ["topic x has keys of the same form from shop.a, shop.b"]);
+        let apart = task("[{table: shop.a, topic: x}, {table: shop.b, topic: x, key: {columns: [note]}}]");
+        assert_eq!(shared_topics(&apart, &tables), [""; 0]);
     }
 
     #[test]

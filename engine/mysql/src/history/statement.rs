@@ -125,6 +125,12 @@ impl History {
                 Effect::Renamed { from, to, .. } => {
                     let kept = self.kept_of(from, here);
                     let definition = self.definition_of(from, here);
+                    if self.captured_as(from).is_empty() && definition.is_some() && !self.captured_as(to).is_empty() {
+                        info!(
+                            table = %to, at = %here.at, from = %from,
+                            "a table that was made beside it takes its place, as an online ALTER ends: its columns are known"
+                        );
+                    }
                     self.stands_by(from, None, here);
                     let mut renamed = Vec::new();
                     for table in self.captured_as(from) {

@@ -29,6 +29,11 @@ const ITEMS: &[(&str, &str, &str)] = &[
     ),
     ("shared_names", "a name for each table, or keys that no two of a name share", "another `as` keeps them apart"),
     (
+        "shared_topics",
+        "a topic for each table, or keys that tell tables apart",
+        "another `topic` keeps them apart: where keys are the same, a compacted topic keeps one row, and a tombstone takes it",
+    ),
+    (
         "sink",
         "a sink that answers and lets the task in",
         "correct `sink` of the task file, or let the user in at the brokers",

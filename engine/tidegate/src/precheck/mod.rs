@@ -285,6 +285,10 @@ fn check_shards(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint, report:
         let to_do = shards::meaning(task);
         report.say(Severity::Warning, "shared_names", place(), shared, items::wanted("shared_names"), &to_do);
     }
+    for shared in shards::shared_topics(task, tables) {
+        let (wanted, to_do) = (items::wanted("shared_topics"), items::to_do("shared_topics"));
+        report.say(Severity::Warning, "shared_topics", place(), shared, wanted, to_do);
+    }
 }
 
 /// What keys do not do for tables that can be sent, the worst of each.
