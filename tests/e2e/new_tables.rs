@@ -294,7 +294,10 @@ fn made_without_a_full_load(case: &Case<'_>, servers: &Servers) {
 /// How many versions of tables, and how many tables, the state holds.
 fn entries(task: &TaskFile) -> [usize; 2] {
     let stored = task.stored();
-    ["schemas", "tables"].map(|key| stored[key].as_array().map_or(0, Vec::len))
+    // What statements make of databases is known of those of other tests, too.
+    let is_of_table = |entry: &&serde_json::Value| entry["state"]["database"].is_null();
+    ["schemas", "tables"]
+        .map(|key| stored[key].as_array().map_or(0, |entries| entries.iter().filter(is_of_table).count()))
 }
 
 /// Tools that alter tables make ones with new names every night; what was dropped leaves nothing behind.
@@ -341,7 +344,7 @@ fn a_dropped_table_may_come_again() {
     world.until_marker(&mut engine, &mut reader, &mut take);
     world.mysql.run("DROP TABLE v");
     world.finish(engine, &mut reader, &mut take);
-    assert_eq!(entries(&task), [1, 1]);
+    assert_eq!(entries(&task), [1, 1], "{}", task.stored());
     world.mysql.run("CREATE TABLE v (a INT, id INT PRIMARY KEY)");
     world.mysql.run("INSERT INTO v VALUES (7, 2)");
     let mut engine = Tidegate::run(&task);
