@@ -49,7 +49,7 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     // Small chunks, each of which is on disk before it is read: a load that lasts long enough to be killed in.
-    task.more = "full_load: {parallel: 2, chunk_rows: 500}".to_owned();
+    task.more = "full_load: {parallel: 2, chunk_rows: 200}".to_owned();
     let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
     let mut reader = world.reader(names());
     let mut taken =
@@ -63,7 +63,8 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
         // After some messages, or (which may be before the first) after some looks at the topics.
         // Looks take their time, in which a load may be over: kills in it come first, and by messages.
         let by_messages = in_full_load < in_full_load_min || rng.bool();
-        let mut messages_left = if by_messages { rng.u64(1..6000) } else { u64::MAX };
+        let first_messages = if in_full_load < in_full_load_min { 600 } else { 6000 };
+        let mut messages_left = if by_messages { rng.u64(1..first_messages) } else { u64::MAX };
         let mut looks_left = if messages_left == u64::MAX { rng.u32(1..80) } else { u32::MAX };
         let before = (taken.full_load_rows, taken.changes);
         wait_for("a moment to kill", || {
