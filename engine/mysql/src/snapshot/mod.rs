@@ -164,13 +164,6 @@ impl Default for LoadOptions {
     }
 }
 
-impl LoadOptions {
-    /// How many chunks a window takes, about.
-    fn chunks_at_once(&self) -> usize {
-        usize::try_from(self.window_rows as u64 / self.chunk_rows.max(1)).map_or(1, |chunks| chunks.max(1))
-    }
-}
-
 /// Where the load writes down what a restart must know: the caller's [`Ledger`].
 pub trait LoadRecord: Sync {
     /// `definition` stands for the definition under which it is cut.

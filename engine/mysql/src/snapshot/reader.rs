@@ -3,8 +3,8 @@
 //! A view and its place on disk cost the same for a chunk of ten rows as for one of a million. So chunks that are read in no time share
 //! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving. Once that is over the others get a view of their
 //! own: while one is open, the server keeps old versions of rows, and a statement that alters the table waits, with all behind it.
-//! Of those in one view, as many as a window takes are read by one statement where they lie side by side; their rows are counted as the
-//! first one's, and they are done together.
+//! Of those in one view, as many as fit into what is left of a window are read by one statement where they lie side by side; their rows
+//! are counted as the first one's, and they are done together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -348,20 +348,21 @@ impl<'a> Reader<'a> {
             rows: 0,
             bytes: 0,
             parts: Vec::new(),
-            largest: (0, 0),
+            chunk_rows: load.options.chunk_rows as usize,
+            row_bytes: 0,
+            at_once: 0,
             has_emitted: false,
             done: 0,
         };
-        let chunks_at_once = load.options.chunks_at_once();
         let mut params = Vec::new();
         let mut read = Ok(());
         let mut left = job.chunks.make_contiguous() as &[_];
-        while let Some((chunks, range)) = adjacent(&mut left, chunks_at_once) {
+        while let Some((chunks, range)) = adjacent(&mut left, window.room_for_chunks().max(1)) {
             params.clear();
             let sql = select_statement(&plan.table, &plan.key, &range, index, u64::MAX, &mut params);
             read = window.read(connection, &sql, &params, chunks, run, self.slot);
             let is_over = opened.elapsed() >= VIEW_TIME;
-            if read.is_ok() && (is_over || !window.has_room_for_as_much()) {
+            if read.is_ok() && (is_over || window.room_for_chunks() == 0) {
                 read = run.waiting(self.slot, || window.emit());
                 read = read.and_then(|()| if run.is_stopped() { Err(Failure::Stopped) } else { Ok(()) });
             }
@@ -424,8 +425,11 @@ struct WindowBuilder<'a> {
     bytes: usize,
     /// What the rows are of.
     parts: Vec<ChunkPart>,
-    /// Rows and bytes of the most that was read at once so far.
-    largest: (usize, usize),
+    /// Of the largest chunk so far, and of its rows; of several that were read at once, each has an equal share. At first as they were cut.
+    chunk_rows: usize,
+    row_bytes: usize,
+    /// The most chunks that were read by one statement so far.
+    at_once: usize,
     /// Rows have been sent off.
     has_emitted: bool,
     /// Chunks of which all rows have been.
@@ -444,7 +448,7 @@ impl WindowBuilder<'_> {
     ) -> Result<(), Failure> {
         let [(chunk, _), others @ ..] = chunks else { return Ok(()) };
         let begun = ChunkPart { chunk: *chunk, rows: 0, done: false };
-        let (rows_before, bytes_before) = (self.rows, self.bytes);
+        let (mut rows_read, mut bytes_read) = (0, 0);
         let mut rows = connection.execute(sql, params)?;
         let decoder = RowDecoder::new(&self.plan.table.table, rows.columns())
             .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
@@ -452,8 +456,9 @@ impl WindowBuilder<'_> {
         while let Some(row) = rows.next()? {
             let decoded = decoder.decode(row, &mut self.builder.columns);
             decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
-            self.rows += 1;
-            self.bytes += row.len() * ROW_COPIES + self.plan.table.row_bytes;
+            let bytes = row.len() * ROW_COPIES + self.plan.table.row_bytes;
+            (rows_read, bytes_read) = (rows_read + 1, bytes_read + bytes);
+            (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
             if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
                 self.count_part(false);
                 run.waiting(slot, || self.emit())?;
@@ -465,16 +470,20 @@ impl WindowBuilder<'_> {
         }
         self.count_part(true);
         self.parts.extend(others.iter().map(|(chunk, _)| ChunkPart { chunk: *chunk, rows: 0, done: true }));
-        // Of one that is larger than a window, what is left of it is no measure.
-        let (rows, bytes) = (self.rows.saturating_sub(rows_before), self.bytes.saturating_sub(bytes_before));
-        self.largest = (self.largest.0.max(rows), self.largest.1.max(bytes));
+        self.chunk_rows = self.chunk_rows.max(usize::div_ceil(rows_read, chunks.len()));
+        self.row_bytes = self.row_bytes.max(usize::div_ceil(bytes_read, rows_read.max(1)));
+        self.at_once = self.at_once.max(chunks.len());
         Ok(())
     }
 
-    /// Whether as much as was read at once will probably fit: who stops between windows has then no chunk of which a part is out.
-    fn has_room_for_as_much(&self) -> bool {
+    /// How many chunks like those before will fit into what is left of the window, with a quarter to spare and from few on: who stops
+    /// between windows has then no chunk of which a part is out.
+    fn room_for_chunks(&self) -> usize {
         let options = self.load.options;
-        self.rows + self.largest.0 < options.window_rows && self.bytes + self.largest.1 < options.window_bytes
+        let fit = |max: usize, used: usize, each: usize| (max - max / 4).saturating_sub(used) / each.max(1);
+        let rows = fit(options.window_rows, self.rows, self.chunk_rows);
+        let bytes = fit(options.window_bytes, self.bytes, self.chunk_rows.saturating_mul(self.row_bytes));
+        rows.min(bytes).min((4 * self.at_once).max(1))
     }
 
     /// The rows since the last part are of this one.

@@ -785,6 +785,43 @@ fn a_stopped_load_ends_soon_and_goes_on_with_what_is_left() {
     assert!(error.to_string().contains("no_such_column"), "{error}");
 }
 
+/// Who stops between windows repeats nothing as long as each chunk fits into one. Rows that get larger, and gaps that a stop has left,
+/// make the chunks that are read at once more or fewer.
+#[test]
+fn a_chunk_that_fits_into_a_window_is_not_torn() {
+    let Some(database) = Database::new(GTID, "whole") else { return };
+    database.run(
+        "CREATE TABLE t (id INT PRIMARY KEY, filler VARCHAR(400));
+         INSERT INTO t WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 49999)
+         SELECT n, REPEAT('x', n % 13 * IF(n > 25000, 30, 1)) FROM n;
+         ANALYZE TABLE t",
+    );
+    let tables = [database.load_table("t")];
+    let options = LoadOptions { chunk_rows: 20, window_rows: 700, window_bytes: 300_000, ..LoadOptions::default() };
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    // Of what the first run read, some never arrives: that is read in pieces again.
+    for share in [3, 1] {
+        let (windows, several) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let emit = |window: Window| {
+            let (table, parts) = parts(&window);
+            assert!(parts.iter().all(|part| part.done), "{parts:?}");
+            several.fetch_add(usize::from(parts.len() > 10), Ordering::Relaxed);
+            let arrives = |part: &&ChunkPart| share == 1 || (part.chunk / 7).is_multiple_of(share);
+            if windows.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) || share == 1 {
+                let mut ledger = lock(&ledger);
+                parts
+                    .iter()
+                    .filter(arrives)
+                    .for_each(|part| ledger.chunk_acknowledged(table, part.chunk, part.rows, true));
+            }
+            Ok(())
+        };
+        database.run_load(&tables, &options, &ledger, &emit, &AtomicBool::new(false)).unwrap();
+        assert!(several.into_inner() > 20, "chunks share windows");
+    }
+    assert!(lock(&ledger).all_done());
+}
+
 /// A statement with its transaction, as the binlog tells it.
 struct Logged {
     statement: String,
