@@ -24,6 +24,7 @@ mod time;
 use std::io::Write;
 use std::sync::Arc;
 
+pub(crate) use self::decimal::packed_bytes;
 use self::decimal::{Decimal, decimal64, decimal128, decimal256};
 use self::mariadb::{padded, unpack_value, write_inet6};
 use self::time::{

@@ -8,8 +8,8 @@ use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
 use super::create::{Elements, not_null, period};
 use super::cursor::{Cursor, Read};
-use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit};
-use super::session::Session;
+use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit, succeed};
+use super::session::{Server, Session};
 use super::{Definition, NotUnderstood};
 use tidegate_model::names::fold;
 use tidegate_model::{Column, Index, IndexPart};
@@ -378,7 +378,7 @@ impl Alter {
             return Err(NotUnderstood::new("the character set of a database that is not the session's"));
         }
         let (mut columns, origins) = self.columns(before, &text, session)?;
-        let mut indexes = self.indexes_kept(before, &columns, &origins)?;
+        let mut indexes = self.indexes_kept(before, &columns, &origins, &session.server)?;
         let is_primary = |index: &&Index| index.name == PRIMARY;
         for part in indexes.iter().filter(is_primary).flat_map(|index| &index.parts) {
             let found = columns.iter_mut().find(|column| Some(&column.name) == part.column.as_ref());
@@ -487,7 +487,13 @@ impl Alter {
     }
 
     /// What becomes of the indexes that there were.
-    fn indexes_kept(&self, before: &Definition, columns: &[Column], origins: &[Option<usize>]) -> Read<Vec<Index>> {
+    fn indexes_kept(
+        &self,
+        before: &Definition,
+        columns: &[Column],
+        origins: &[Option<usize>],
+        server: &Server,
+    ) -> Read<Vec<Index>> {
         let named = |name: &str| before.indexes.iter().position(|index| fold(&index.name) == fold(name));
         let all = self.indexes_dropped.iter().map(|dropped| (&dropped.name, dropped.if_exists));
         for (name, if_exists) in
@@ -505,17 +511,17 @@ impl Alter {
         let part_after = |part: &IndexPart| {
             let Some(name) = &part.column else { return Some(part.clone()) };
             let old = before.column(name)?;
-            match origins.iter().position(|origin| *origin == Some(old)) {
-                Some(new) => Some(refit(part, &before.columns[old], &columns[new])),
-                // A column that is dropped and added again under its name stays in the key.
-                None => {
-                    let is_new = |(column, origin): (&Column, &Option<usize>)| {
-                        origin.is_none() && fold(&column.name) == fold(name)
-                    };
-                    let new = columns.iter().zip(origins).position(is_new)?;
-                    Some(refit(part, &before.columns[old], &columns[new]))
-                }
-            }
+            // The first that is it or has its name: a new column may have the name of one that is renamed.
+            let is_it = |(column, origin): (&Column, &Option<usize>)| match origin {
+                Some(origin) => *origin == old,
+                None => fold(&column.name) == fold(name),
+            };
+            let new = columns.iter().zip(origins).position(is_it)?;
+            let (before, after) = (&before.columns[old], &columns[new]);
+            Some(match origins[new] {
+                Some(_) => refit(part, before, after, server),
+                None => succeed(part, before, after),
+            })
         };
         let mut out = Vec::new();
         for index in before.indexes.iter().filter(|index| !is_dropped(index)) {

@@ -1,11 +1,15 @@
 //! Indexes: how they are written, what they are called if nobody says, and what a new definition of their columns makes of them.
 
+use super::super::binlog::bytes_per_character;
 use super::NotUnderstood;
 use super::column::{prefix_max, references};
 use super::cursor::{Cursor, Read};
+use super::session::Server;
 use super::tokens::Token;
+use crate::charset::Charset;
+use crate::rows::packed_bytes;
 use tidegate_model::names::fold;
-use tidegate_model::{Column, Index, IndexPart};
+use tidegate_model::{Column, Index, IndexPart, SqlType};
 
 pub(super) const PRIMARY: &str = "PRIMARY";
 
@@ -230,11 +234,70 @@ fn is_long(column: &Column) -> bool {
     column.type_text.ends_with("text") || column.type_text.ends_with("blob")
 }
 
-/// What a key's part becomes as its column is another than before.
-pub(super) fn refit(part: &IndexPart, before: &Column, after: &Column) -> IndexPart {
-    let fits = |prefix: &u64| {
-        prefix_max(before).is_some()
-            && prefix_max(after).is_some_and(|max| *prefix < max || (is_long(after) && *prefix == max))
+/// What a key's part becomes when its column is another than before.
+pub(super) fn refit(part: &IndexPart, before: &Column, after: &Column, server: &Server) -> IndexPart {
+    let whole = match &before.sql_type {
+        // MySQL takes labels for text when they become some; whole is what has as many bytes as text that holds the labels.
+        SqlType::Enum { .. } | SqlType::Set { .. } if !server.is_mariadb => {
+            let (width, each) = (width(before), bytes_of_character(before));
+            let text = characters_of_labels(before).map(|characters| characters * each);
+            width.filter(|width| text != Some(*width)).map(|width| width / each)
+        }
+        _ => None,
     };
-    IndexPart { column: Some(after.name.clone()), prefix: part.prefix.filter(fits) }
+    let prefix = part.prefix.filter(|_| prefix_max(before).is_some()).or(whole);
+    part_of(after, prefix)
+}
+
+/// What a key's part becomes when its column goes and another comes under its name: that one stays in the key, as wide as the one before.
+pub(super) fn succeed(part: &IndexPart, before: &Column, after: &Column) -> IndexPart {
+    let prefix = part.prefix.or_else(|| match prefix_max(before) {
+        Some(characters) => Some(characters),
+        None => width(before).map(|bytes| bytes / bytes_of_character(before)),
+    });
+    part_of(after, prefix)
+}
+
+fn part_of(column: &Column, prefix: Option<u64>) -> IndexPart {
+    let fits = |prefix: &u64| {
+        *prefix > 0 && prefix_max(column).is_some_and(|max| *prefix < max || (is_long(column) && *prefix == max))
+    };
+    IndexPart { column: Some(column.name.clone()), prefix: prefix.filter(fits) }
+}
+
+fn bytes_of_character(column: &Column) -> u64 {
+    column.charset.as_deref().and_then(Charset::from_name).map_or(1, |charset| bytes_per_character(charset).into())
+}
+
+/// Bytes of a value that is no text, as a key has it.
+fn width(column: &Column) -> Option<u64> {
+    let of_fraction = |fraction: &u8| u64::from(fraction.div_ceil(2));
+    Some(match &column.sql_type {
+        SqlType::Int { bytes, .. } => (*bytes).into(),
+        SqlType::Float => 4,
+        SqlType::Double => 8,
+        SqlType::Decimal { precision, scale } => packed_bytes(*precision, *scale).into(),
+        SqlType::Bit { width } => width.div_ceil(8).into(),
+        SqlType::Year => 1,
+        SqlType::Date => 3,
+        SqlType::Time { fraction } => 3 + of_fraction(fraction),
+        SqlType::DateTime { fraction } => 5 + of_fraction(fraction),
+        SqlType::Timestamp { fraction } => 4 + of_fraction(fraction),
+        SqlType::Enum { labels } => 1 + u64::from(labels.len() > 255),
+        SqlType::Set { labels } => match labels.len().div_ceil(8) as u64 {
+            bytes @ 0..=4 => bytes,
+            _ => 8,
+        },
+        _ => return None,
+    })
+}
+
+/// Of the longest value.
+fn characters_of_labels(column: &Column) -> Option<u64> {
+    let lengths = |labels: &[String]| labels.iter().map(|label| label.chars().count() as u64).collect::<Vec<_>>();
+    match &column.sql_type {
+        SqlType::Enum { labels } => lengths(labels).into_iter().max(),
+        SqlType::Set { labels } => Some(lengths(labels).iter().sum::<u64>() + (labels.len() as u64).saturating_sub(1)),
+        _ => None,
+    }
 }

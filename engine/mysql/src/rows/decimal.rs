@@ -23,6 +23,11 @@ pub(super) const BYTES_OF_DIGITS: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 pub(super) const POWERS_OF_TEN: [u32; 10] =
     [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
+/// Bytes of a packed decimal.
+pub(crate) fn packed_bytes(precision: u8, scale: u8) -> u8 {
+    Decimal::new(precision, scale).bytes
+}
+
 impl Decimal {
     pub(super) fn new(precision: u8, scale: u8) -> Decimal {
         let whole = precision - scale;
