@@ -10,6 +10,7 @@
 //! such as the GTID of a server without any, is left out.
 
 use tidegate_model::message::Headers;
+use tidegate_model::words::word_of;
 use tidegate_model::{ChangeBatch, ChangeKind, EventMeta, Mark, MarkKind, TableName};
 
 use crate::encode::canal_json::write_gtid;
@@ -48,16 +49,7 @@ impl Header {
     ];
 
     pub fn name(self) -> &'static str {
-        match self {
-            Header::Op => "op",
-            Header::Database => "database",
-            Header::Table => "table",
-            Header::SourceDatabase => "source_database",
-            Header::SourceTable => "source_table",
-            Header::Gtid => "gtid",
-            Header::Position => "position",
-            Header::SourceTime => "source_time",
-        }
+        word_of(Header::WORDS, self)
     }
 }
 

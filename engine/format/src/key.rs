@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use apache_avro::Schema;
 use serde_json::json;
 use tidegate_model::message::Values;
+use tidegate_model::words::word_of;
 use tidegate_model::{ChangeBatch, ChangeKind, Column, SqlType, Table, TableName};
 
 use arrow::array::{Array, AsArray};
@@ -41,11 +42,7 @@ impl KeyForm {
     pub const WORDS: &[(&str, Self)] = &[("json", KeyForm::Json), ("text", KeyForm::Text), ("avro", KeyForm::Avro)];
 
     pub fn word(self) -> &'static str {
-        match self {
-            KeyForm::Json => "json",
-            KeyForm::Text => "text",
-            KeyForm::Avro => "avro",
-        }
+        word_of(KeyForm::WORDS, self)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod status;
 pub mod stop;
 pub mod table;
 pub mod types;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -194,7 +194,7 @@ impl fmt::Display for Place<'_> {
         match &self.0.gtids {
             None => write!(f, "{}", self.0.coordinate),
             Some(gtids) if gtids.is_empty() => f.write_str("the first transaction"),
-            Some(gtids) => f.write_str(&gtids.shortened(GtidSet::CHARACTERS_IN_LINE)),
+            Some(gtids) => f.write_str(&gtids.in_line()),
         }
     }
 }

@@ -97,13 +97,19 @@ pub struct Found {
     pub errors: Vec<CatalogError>,
 }
 
+impl Found {
+    /// The tables, if all that is selected is there.
+    pub fn whole(self) -> Result<Vec<CatalogTable>, CatalogError> {
+        match self.errors.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.tables),
+        }
+    }
+}
+
 /// The selected tables, ordered by name. The session has the settings of [`ServerFacts`](super::connection::ServerFacts).
 pub async fn read_tables(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<CatalogTable>, CatalogError> {
-    let Found { tables, errors } = find_tables(connection, selection).await?;
-    match errors.into_iter().next() {
-        Some(error) => Err(error),
-        None => Ok(tables),
-    }
+    find_tables(connection, selection).await?.whole()
 }
 
 /// As [`read_tables`], with all that is wrong.

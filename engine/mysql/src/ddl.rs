@@ -175,10 +175,10 @@ impl<'a> Words<'a> {
     }
 
     /// The tables that the statement has had for itself: it waited until every transaction that had changed them was over, and let
-    /// none begin before it was done. All of a dropped database have been so, too ([`Effect::DroppedDatabase`]).
+    /// none begin before it was done. Those of a dropped database are what `tables_of` says.
     ///
     /// Only where that is certain: a statement that was logged though it found nothing to do has waited for nobody. And only of MySQL.
-    pub fn excludes(&self) -> Vec<TableName> {
+    pub fn excludes(&self, tables_of: impl Fn(&str) -> Vec<TableName>) -> Vec<TableName> {
         if self.session.server.is_mariadb {
             return Vec::new();
         }
@@ -188,6 +188,7 @@ impl<'a> Words<'a> {
             Effect::Altered { table, clauses } if clauses.has_change => vec![table],
             Effect::Indexed { table, .. } if !is_conditional => vec![table],
             Effect::Dropped(table) => vec![table],
+            Effect::DroppedDatabase(database) => tables_of(&database),
             // To its own name, in whatever case, a table goes without waiting.
             Effect::Renamed { from, to, .. } if fold(&from.to_string()) != fold(&to.to_string()) => vec![from, to],
             _ => Vec::new(),
@@ -681,7 +682,7 @@ mod tests {
     #[test]
     fn tables_that_a_statement_has_for_itself() {
         let excluded = |sql: &str, session: &Session| {
-            let tables = Words::of(sql, "shop", session).excludes();
+            let tables = Words::of(sql, "shop", session).excludes(|database| vec![TableName::new(database, "all")]);
             tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         let mysql = Session::of_version(90_704);
@@ -708,6 +709,7 @@ mod tests {
             ("ALTER TABLE a RENAME TO b", "shop.a shop.b"),
             ("RENAME TABLE a TO b, c TO a", "shop.a shop.b shop.c shop.a"),
             ("DROP TABLE IF EXISTS a, x.b", "shop.a x.b"),
+            ("DROP DATABASE x", "x.all"),
             ("CREATE INDEX i ON a (b)", "shop.a"),
             ("CREATE TRIGGER g BEFORE INSERT ON a FOR EACH ROW SET @a = 1", ""),
             ("ANALYZE TABLE a", ""),

@@ -258,7 +258,7 @@ impl History {
                 {
                     match &entry.state {
                         _ if !entry.is_in_force(position) => {}
-                        SchemaState::Bystander { defined: Some(defined) } => {
+                        SchemaState::Bystander { defined } => {
                             bystanders.insert(key, Definition::of(&defined.table()));
                         }
                         _ => drop(bystanders.remove(&key)),

@@ -27,8 +27,9 @@
 //!
 //! Whatever else ends a dump because of files is asked about in the same way, for the true reason.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -190,7 +191,7 @@ impl Follower<'_> {
     /// ledger what they say of the load. False if that was given up for a pause or a stop.
     fn look_ahead(&mut self, position: &Position, history: &impl Fn(&Position) -> History) -> Result<bool, MysqlError> {
         let Some(ledger) = &self.ledger else { return Ok(true) };
-        let fresh: Vec<TableName> =
+        let fresh: BTreeSet<TableName> =
             ledger.tables().iter().map(|table| &table.name).filter(|name| ledger.is_fresh(name)).cloned().collect();
         if fresh.is_empty() {
             return Ok(true);
@@ -226,7 +227,7 @@ impl Follower<'_> {
         &self,
         position: &Position,
         history: History,
-        tables: &[TableName],
+        tables: &BTreeSet<TableName>,
     ) -> Result<Option<LastStatements>, MysqlError> {
         let mut found = LastStatements::new();
         let until = history.foreseen_until(|table| tables.contains(table));
@@ -234,9 +235,9 @@ impl Follower<'_> {
             return Ok(Some(found));
         }
         info!(position = %position.place(), "looking ahead for statements that the full load lies behind");
-        let (schemas, statements) = LookAhead::new(history);
+        let (found_in, statements) = mpsc::channel();
         let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
-        let mut decoder = self.decoder(position, schemas, windows);
+        let mut decoder = self.decoder(position, LookAhead { history, found: found_in }, windows);
         let mut packets = self.connect(position, &mut decoder)?;
         let end = binlog_end(&mut Connection::connect(self.connect)?)?;
         let mut events_read = 0_u64;
@@ -255,7 +256,7 @@ impl Follower<'_> {
                 if fed.is_err() {
                     break;
                 }
-                for Excluded { table, at, gtid } in statements.take() {
+                for Excluded { table, at, gtid } in statements.try_iter() {
                     let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
                     if tables.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
                         let until = behind(&decoder, gtid.as_ref());

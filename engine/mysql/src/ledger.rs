@@ -116,7 +116,7 @@ pub struct TableChunks {
     /// The table was not there any more at this position: there is nothing to read of it.
     pub gone: Option<Mark>,
     /// What every view of the table that ever was open had come to: what is older is older than every row that was sent.
-    pub first_high: Option<Mark>,
+    pub least_high: Option<Mark>,
     /// The `low` of all chunks, if rows of chunks that are forgotten may be out: that of the first of those.
     pub floor: Option<Mark>,
     /// Everything of the table from before it is shown by all chunks, whatever their `low`: no transaction was half done when the
@@ -180,7 +180,7 @@ impl TableChunks {
             definition,
             replayed: false,
             gone: None,
-            first_high: None,
+            least_high: None,
             floor: None,
             shown_before: None,
             since: None,
@@ -199,7 +199,7 @@ impl TableChunks {
     }
 
     fn is_shown_before(&self, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        self.shown_before.as_ref().is_some_and(|until| until.covers(gtid, transaction))
+        !self.replayed && self.shown_before.as_ref().is_some_and(|until| until.covers(gtid, transaction))
     }
 
     pub fn rows(&self) -> u64 {
@@ -339,9 +339,9 @@ impl Ledger {
         // Views are opened one after the other: the chunk that was begun first has the smallest.
         let lows = table.chunks.iter().filter_map(|chunk| chunk.low.as_ref());
         let floor = table.floor.clone().or_else(|| smallest(lows).cloned());
-        let (since, first_high, replayed) = (table.since.take(), table.first_high.take(), table.replayed);
+        let (since, least_high, replayed) = (table.since.take(), table.least_high.take(), table.replayed);
         let new = TableChunks::new(name.clone(), key, definition);
-        *table = TableChunks { first_chunk, floor, since, first_high, replayed, ..new };
+        *table = TableChunks { first_chunk, floor, since, least_high, replayed, ..new };
         self.forget_chunks(name);
         first_chunk
     }
@@ -400,17 +400,16 @@ impl Ledger {
 
     /// Whether a statement behind this transaction has told that no change of the table in it leaves.
     pub fn is_shown_before(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        self.table(name).filter(|table| !table.replayed).is_some_and(|table| table.is_shown_before(gtid, transaction))
+        self.table(name).is_some_and(|table| table.is_shown_before(gtid, transaction))
     }
 
     /// Whether the table was entered while following, and its chunks have shown all its changes in this transaction: none of them
     /// leaves, so that nobody need know its columns then.
     pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
-        let Some(table) = self.table(name).filter(|table| !table.replayed) else { return false };
-        if table.since.is_none() {
+        let Some(table) = self.table(name).filter(|table| table.since.is_some() && !table.replayed) else {
             return false;
-        }
+        };
+        let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
         match &table.gone {
             Some(_) => covers(&table.gone),
             None => table.planned && !table.chunks.is_empty() && table.chunks.iter().all(|chunk| covers(&chunk.low)),
@@ -433,16 +432,15 @@ impl Ledger {
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
         let covers = |low: &Option<Mark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
         self.table(name).is_none_or(|table| {
-            let is_shown = table.is_shown_before(gtid, at);
-            let is_dropped = !table.replayed && (is_shown || table.chunks.iter().all(|chunk| covers(&chunk.low)));
-            is_dropped || table.since.as_ref() == Some(at)
+            let is_dropped = !table.replayed && table.chunks.iter().all(|chunk| covers(&chunk.low));
+            is_dropped || table.is_shown_before(gtid, at) || table.since.as_ref() == Some(at)
         })
     }
 
     /// Whether a statement on the table is older than every row of it that was sent.
     pub fn is_before_rows(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
-        let first = self.table(name).and_then(|table| table.first_high.as_ref());
-        first.is_some_and(|first| first.covers(gtid, at))
+        let seen = self.table(name).and_then(|table| table.least_high.as_ref());
+        seen.is_some_and(|seen| seen.covers(gtid, at))
     }
 
     /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.
@@ -494,15 +492,13 @@ impl Ledger {
     /// A view of these chunks is open and their rows are about to leave. Must be on disk before the first one does.
     pub fn begin(&mut self, name: &TableName, chunks: &[u32], low: Watermark, high: Option<Watermark>) {
         let (low, high) = (self.mark(low), high.map(|high| self.mark(high)));
-        if let Some(high) = &high {
-            let seen = match self.find_mut(name).first_high.take() {
-                None => high.clone(),
-                Some(before) => match both_cover(&before, high) {
-                    Some(both) => self.mark(both),
-                    None => before,
-                },
-            };
-            self.table_mut(name).first_high = Some(seen);
+        let least = high.as_ref().and_then(|high| match &self.find_mut(name).least_high {
+            None => Some(Watermark::clone(high)),
+            Some(before) => both_cover(before, high),
+        });
+        if let Some(least) = least {
+            let least = self.mark(least);
+            self.table_mut(name).least_high = Some(least);
         }
         let low = self.find_mut(name).floor.clone().unwrap_or(low);
         for &chunk in chunks {

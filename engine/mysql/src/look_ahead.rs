@@ -27,7 +27,8 @@
 //! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins, and only where table maps have no names.
 //! Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use super::binlog::{Fault, Schemas, TableMap};
 use super::ddl::Words;
@@ -43,27 +44,10 @@ pub(crate) struct Excluded {
     pub(crate) gtid: Option<Gtid>,
 }
 
-/// What has been found since it was last taken.
-#[derive(Clone, Default)]
-pub(crate) struct Found(Arc<Mutex<Vec<Excluded>>>);
-
-impl Found {
-    pub(crate) fn take(&self) -> Vec<Excluded> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Has a decoder pass over all rows and gather statements.
+/// Has a decoder pass over all rows, and tells of statements.
 pub(crate) struct LookAhead {
-    history: History,
-    found: Found,
-}
-
-impl LookAhead {
-    pub(crate) fn new(history: History) -> (LookAhead, Found) {
-        let found = Found::default();
-        (LookAhead { history, found: found.clone() }, found)
-    }
+    pub(crate) history: History,
+    pub(crate) found: Sender<Excluded>,
 }
 
 impl Schemas for LookAhead {
@@ -78,9 +62,10 @@ impl Schemas for LookAhead {
         session: &Session,
         here: Here<'_>,
     ) -> Result<Option<Statement>, Fault> {
-        let tables = self.history.excluded(&Words::of(sql, default_database, session), here);
-        let excluded = |table| Excluded { table, at: here.at.clone(), gtid: here.gtid.cloned() };
-        self.found.0.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(excluded));
+        for table in self.history.excluded(&Words::of(sql, default_database, session), here) {
+            // Nobody may want to hear of it any more.
+            _ = self.found.send(Excluded { table, at: here.at.clone(), gtid: here.gtid.cloned() });
+        }
         Ok(None)
     }
 }

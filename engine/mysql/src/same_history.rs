@@ -160,10 +160,7 @@ impl<'a> Server<'a> {
         }
         let reason = match ours.is_empty() {
             true => format!("{reason}; so something must be purged, and nothing is"),
-            false => format!(
-                "{reason}; so all that was read must be purged, and {} is not",
-                unpurged.shortened(GtidSet::CHARACTERS_IN_LINE)
-            ),
+            false => format!("{reason}; so all that was read must be purged, and {} is not", unpurged.in_line()),
         };
         Err(DumpError::OtherHistory { at, reason }.into())
     }
@@ -175,20 +172,16 @@ impl<'a> Server<'a> {
         let lacking = ours.without(&gtids.executed);
         let lost = lacking.without(&gtids.owned).numbered_by(&self.uuid);
         if !lost.is_empty() {
-            let reason = format!(
-                "{} does not have {}, which it has numbered itself",
-                self.uuid,
-                lost.shortened(GtidSet::CHARACTERS_IN_LINE)
-            );
+            let reason = format!("{} does not have {}, which it has numbered itself", self.uuid, lost.in_line());
             return Err(DumpError::OtherHistory { at, reason }.into());
         }
         if !lacking.is_empty() {
-            let reason = format!("{} has not executed {}", self.uuid, lacking.shortened(GtidSet::CHARACTERS_IN_LINE));
+            let reason = format!("{} has not executed {}", self.uuid, lacking.in_line());
             return Err(DumpError::Behind { at, reason }.into());
         }
         let purged = self.purged()?.without(ours);
         if !purged.is_empty() {
-            let reason = format!("{} has purged {}", self.uuid, purged.shortened(GtidSet::CHARACTERS_IN_LINE));
+            let reason = format!("{} has purged {}", self.uuid, purged.in_line());
             return Err(DumpError::Gone { at, reason }.into());
         }
         Ok(())

@@ -30,6 +30,7 @@ use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_model::words::word_of;
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::{Ledger, TableChunks};
@@ -130,7 +131,7 @@ impl RememberedTask {
     pub fn of(task: &Task) -> RememberedTask {
         RememberedTask {
             format: format_options(&task.format),
-            partition_hash: word(PartitionHash::WORDS, task.partition_hash),
+            partition_hash: word_of(PartitionHash::WORDS, task.partition_hash).to_owned(),
             tombstones: task.tombstones,
             headers: task.headers.iter().map(|header| header.name().to_owned()).collect(),
             full_load: task.full_load.is_some(),
@@ -399,11 +400,37 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
     let is = RememberedTable::of(task, name, was.load)?;
     let list = |items: &Option<Vec<String>>| items.as_ref().map(|items| format!("[{}]", items.join(", ")));
     const OLD_COLUMNS: &str = "rows that were sent keep the old columns until they change";
-    let options = [
+    const OTHER_KEYS: &str = "rows that were sent stay under their old keys, where a topic that is compacted keeps them for ever, and \
+                              consumers who look rows up by key find two";
+    let one = |was: &str, is: &str| (Some(was.to_owned()), Some(is.to_owned()));
+    let target = one(&was.target().to_string(), &is.target().to_string());
+    let (select, columns) = ((list(&was.select), list(&is.select)), (was.columns.clone(), is.columns.clone()));
+    let key = one(&was.key, &is.key);
+    let mut options = Vec::new();
+    // Keys that are hashed move with it.
+    if task.partition_hash == PartitionHash::Murmur2 {
+        options.push((Accept::Partitions, "key of ", key.clone(), KEYS_MOVE));
+    }
+    // And what is hashed together with the name.
+    let hashes_name =
+        task.partition_hash == PartitionHash::Canal || is.partition == policy_text(&PartitionPolicy::Table);
+    if hashes_name && is.partition != policy_text(&PartitionPolicy::Zero) {
+        options.push((Accept::Partitions, "name of ", target.clone(), KEYS_MOVE));
+    }
+    // Names stand in keys.
+    let renames =
+        |columns: &Option<String>| columns.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(" as "));
+    for columns in [&select, &columns] {
+        if was.key == is.key && is.key != no_key() && (renames(&columns.0) || renames(&columns.1)) {
+            let means = "if a column of the key has another name by it, all keys are others: rows that were sent stay under their old ones";
+            options.push((Accept::Key, "names of columns of ", columns.clone(), means));
+        }
+    }
+    options.extend([
         (
             Accept::As,
             "name of ",
-            (Some(was.target().to_string()), Some(is.target().to_string())),
+            target,
             "rows that were sent keep the old name, and consumers take changes under the new one for rows of another table, which \
              they never had",
         ),
@@ -414,55 +441,20 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
             "rows that pass only now are not sent until they change, and then as an update of a row that nobody has; \
              rows that pass no longer stay with the consumers, who hear neither of their changes nor of their deletion",
         ),
-        (Accept::Select, "select of ", (list(&was.select), list(&is.select)), OLD_COLUMNS),
-        (Accept::Select, "columns of ", (was.columns.clone(), is.columns.clone()), OLD_COLUMNS),
+        (Accept::Select, "select of ", select, OLD_COLUMNS),
+        (Accept::Select, "columns of ", columns, OLD_COLUMNS),
         (
             Accept::Topic,
             "topic of ",
-            (Some(was.topic.clone()), Some(is.topic.clone())),
+            one(&was.topic, &is.topic),
             "rows that were sent stay in the old topic, and the new one gets changes of rows that it never had",
         ),
-        (
-            Accept::Key,
-            "key of ",
-            (Some(was.key.clone()), Some(is.key.clone())),
-            "rows that were sent stay under their old keys, where a topic that is compacted keeps them for ever, and consumers who look \
-             rows up by key find two",
-        ),
-        (Accept::Partitions, "partition of ", (Some(was.partition.clone()), Some(is.partition.clone())), KEYS_MOVE),
-    ];
-    // Keys that are hashed move with it.
-    if was.key != is.key && task.partition_hash == PartitionHash::Murmur2 {
-        found.add_named(
-            Some(Accept::Partitions),
-            "key of ",
-            name,
-            &format!("was {}, is {}", was.key, is.key),
-            KEYS_MOVE,
-        );
-    }
-    // And what is hashed together with the name.
-    let hashes_name =
-        task.partition_hash == PartitionHash::Canal || is.partition == policy_text(&PartitionPolicy::Table);
-    if was.target() != is.target() && hashes_name && is.partition != policy_text(&PartitionPolicy::Zero) {
-        let what = format!("was {}, is {}", was.target(), is.target());
-        found.add_named(Some(Accept::Partitions), "name of ", name, &what, KEYS_MOVE);
-    }
-    let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-    // Names stand in keys.
-    let renames =
-        |columns: &Option<String>| columns.as_ref().is_some_and(|text| text.to_ascii_lowercase().contains(" as "));
-    for (was_columns, is_columns) in [(list(&was.select), list(&is.select)), (was.columns.clone(), is.columns.clone())]
-    {
-        let may_rename = is.key != no_key() && (renames(&was_columns) || renames(&is_columns));
-        if was_columns != is_columns && was.key == is.key && may_rename {
-            let what = format!("was {}, is {}", text(was_columns), text(is_columns));
-            let means = "if a column of the key has another name by it, all keys are others: rows that were sent stay under their old ones";
-            found.add_named(Some(Accept::Key), "names of columns of ", name, &what, means);
-        }
-    }
+        (Accept::Key, "key of ", key, OTHER_KEYS),
+        (Accept::Partitions, "partition of ", one(&was.partition, &is.partition), KEYS_MOVE),
+    ]);
     for (accept, option, (was, is), means) in options {
         if was != is {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
             found.add_named(Some(accept), option, name, &format!("was {}, is {}", text(was), text(is)), means);
         }
     }
@@ -727,22 +719,22 @@ fn format_options(format: &Format) -> Vec<(String, String)> {
         }) => (
             "canal_json",
             vec![
-                ("profile", word(Profile::WORDS, *profile)),
+                ("profile", word_of(Profile::WORDS, *profile).to_owned()),
                 ("time_zone", offset_text(*time_zone_offset_s)),
-                ("enum", word(EnumText::WORDS, *enums)),
-                ("set", word(SetText::WORDS, *sets)),
-                ("mysql_type", word(MysqlType::WORDS, *mysql_type)),
-                ("old", word(OldColumns::WORDS, *old)),
-                ("ddl_type", word(StatementType::WORDS, *ddl_type)),
-                ("zero_date", word(Substitute::WORDS, *zero_date)),
+                ("enum", word_of(EnumText::WORDS, *enums).to_owned()),
+                ("set", word_of(SetText::WORDS, *sets).to_owned()),
+                ("mysql_type", word_of(MysqlType::WORDS, *mysql_type).to_owned()),
+                ("old", word_of(OldColumns::WORDS, *old).to_owned()),
+                ("ddl_type", word_of(StatementType::WORDS, *ddl_type).to_owned()),
+                ("zero_date", word_of(Substitute::WORDS, *zero_date).to_owned()),
             ],
         ),
         Format::DtsAvro(AvroOptions { enums, sets, zero_date, transactions, heartbeats }) => (
             "dts_avro",
             vec![
-                ("enum", word(EnumText::WORDS, *enums)),
-                ("set", word(SetText::WORDS, *sets)),
-                ("zero_date", word(Substitute::WORDS, *zero_date)),
+                ("enum", word_of(EnumText::WORDS, *enums).to_owned()),
+                ("set", word_of(SetText::WORDS, *sets).to_owned()),
+                ("zero_date", word_of(Substitute::WORDS, *zero_date).to_owned()),
                 ("transactions", transactions.to_string()),
                 ("heartbeats", heartbeats.to_string()),
             ],
@@ -750,12 +742,6 @@ fn format_options(format: &Format) -> Vec<(String, String)> {
     };
     let options = options.into_iter().map(|(option, value)| (format!("format.{name}.{option}"), value));
     std::iter::once(("format".to_owned(), name.to_owned())).chain(options).collect()
-}
-
-/// The word by which a task file calls a value.
-fn word<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
-    let found = words.iter().find(|(_, meaning)| *meaning == value);
-    found.map(|(word, _)| (*word).to_owned()).expect("every value has its word")
 }
 
 /// `+08:00`.

@@ -19,12 +19,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
-use crate::config::{DdlPolicy, Task};
+use crate::config::{DdlPolicy, TableRule, Task};
 use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
 use crate::remembered::{RememberedTable, policy_text};
 use tidegate_format::key::KeyForm;
+use tidegate_format::transform::Transform;
+use tidegate_model::names::fold;
 use tidegate_model::{Column, Table, TableName};
 use tidegate_mysql::check::list_names;
+use tidegate_mysql::ledger::Ledger;
 
 /// What to do about tables that differ.
 pub const HINT: &str = "`columns` or `select` can make them the same, another `as` keeps them apart, and an ALTER TABLE mends the table that is wrong";
@@ -127,18 +130,20 @@ fn groups<'a>(task: &Task, tables: &'a [Arc<Table>]) -> BTreeMap<TableName, Vec<
 /// What tables differ in from most others that have their name.
 pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
     let mut found = Vec::new();
-    for tables in groups(task, tables).values() {
-        let mut kinds = Vec::new();
+    for (target, tables) in groups(task, tables) {
+        let (mut kinds, mut settings) = (Vec::new(), Vec::new());
         for table in tables {
-            if let Ok(transform) = plan_transform(&task.tables, table) {
-                enter(&mut kinds, table.name().clone(), transform.output());
+            let Ok(transform) = plan_transform(&task.tables, table) else { continue };
+            enter(&mut kinds, table.name().clone(), transform.output());
+            if let Ok(of_table) = settings_of(task, table, &transform) {
+                enter_settings(&mut settings, table.name().clone(), of_table);
             }
         }
         kinds.sort_by_key(|(_, tables)| std::cmp::Reverse(tables.len()));
         if let Some(((most, of_most), others)) = kinds.split_first() {
             found.extend(others.iter().filter_map(|(kind, tables)| Mismatch::of([of_most, tables], [most, kind])));
         }
-        found.extend(other_settings(task, tables));
+        found.extend(other_settings(&target, settings));
     }
     found
 }
@@ -146,36 +151,40 @@ pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
 /// What decides where a key's messages are found, by the option of the task file.
 const SETTINGS: [&str; 3] = ["topic", "partition", "key"];
 
-/// Tables of one name of which the task file says something else than of most: messages of one key would be in several places.
-fn other_settings(task: &Task, tables: &[&Arc<Table>]) -> Vec<Mismatch> {
-    let mut groups: Vec<([String; 3], Vec<TableName>)> = Vec::new();
-    for table in tables {
-        let Ok(settings) = settings(task, table) else { continue };
-        match groups.iter_mut().find(|(others, _)| *others == settings) {
-            Some((_, tables)) => tables.push(table.name().clone()),
-            None => groups.push((settings, vec![table.name().clone()])),
-        }
+/// Of messages without a key.
+const NO_KEY: &str = "none";
+
+/// What the task file says of tables, and of which.
+type Settings = ([String; 3], Vec<TableName>);
+
+fn enter_settings(groups: &mut Vec<Settings>, table: TableName, settings: [String; 3]) {
+    match groups.iter_mut().find(|(others, _)| *others == settings) {
+        Some((_, tables)) => tables.push(table),
+        None => groups.push((settings, vec![table])),
     }
+}
+
+/// Tables of one name of which the task file says something else than of most: messages of one key would be in several places.
+fn other_settings(target: &TableName, mut groups: Vec<Settings>) -> Vec<Mismatch> {
     groups.sort_by_key(|(_, tables)| std::cmp::Reverse(tables.len()));
     let Some(((most, of_most), others)) = groups.split_first() else { return Vec::new() };
-    let other = |(settings, tables): &([String; 3], Vec<TableName>)| {
+    let other = |(settings, tables): &Settings| {
         let at = (0..SETTINGS.len()).find(|&at| settings[at] != most[at])?;
         let what = format!("`{}` is {}, and {}", SETTINGS[at], most[at], settings[at]);
-        let target = target_of_table(&task.tables, &tables[0]).ok()?;
-        Some(Mismatch { tables: [of_most.clone(), tables.clone()], target, what })
+        Some(Mismatch { tables: [of_most.clone(), tables.clone()], target: target.clone(), what })
     };
     others.iter().filter_map(other).collect()
 }
 
-fn settings(task: &Task, table: &Arc<Table>) -> Result<[String; 3], RouteError> {
+fn settings_of(task: &Task, table: &Arc<Table>, transform: &Transform) -> Result<[String; 3], RouteError> {
     let rule = rule_of(task, table.name());
-    let keys = plan_keys(task, table, &plan_transform(&task.tables, table)?)?;
+    let keys = plan_keys(task, table, transform)?;
     let key = keys.map(|keys| match keys.form() {
         // Which also says whether a column may be NULL.
         KeyForm::Avro => keys.avro_schema(),
         form => format!("({}) as {}", keys.names().collect::<Vec<_>>().join(", "), form.word()),
     });
-    let key = key.unwrap_or_else(|| "none".to_owned());
+    let key = key.unwrap_or_else(|| NO_KEY.to_owned());
     Ok([topic_of_table(task, table.name())?, policy_text(&rule.partition), key])
 }
 
@@ -183,10 +192,13 @@ fn settings(task: &Task, table: &Arc<Table>) -> Result<[String; 3], RouteError> 
 /// name are told of otherwise.
 pub fn shared_topics(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
     let mut topics: BTreeMap<[String; 2], BTreeMap<TableName, TableName>> = BTreeMap::new();
-    for table in tables {
-        if let (Ok([topic, _, key]), Ok(target)) = (settings(task, table), target_of_table(&task.tables, table.name()))
-            && key != "none"
+    for table in tables.iter().filter(|table| rule_of(task, table.name()).key.is_some()) {
+        // What cannot be sent is refused elsewhere.
+        let Ok(transform) = plan_transform(&task.tables, table) else { continue };
+        if let Ok([topic, _, key]) = settings_of(task, table, &transform)
+            && key != NO_KEY
         {
+            let target = transform.output().name().clone();
             topics.entry([topic, key]).or_default().entry(target).or_insert_with(|| table.name().clone());
         }
     }
@@ -218,6 +230,35 @@ pub fn refuse(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint) -> Result
     let mut found = mismatches(task, tables);
     found.retain(|mismatch| is_refused(mismatch, task, stored));
     if found.is_empty() { Ok(()) } else { Err(Differ(found)) }
+}
+
+/// What chunks have shown is dropped by the key of one table, so that of each key there is one point up to which changes are dropped.
+/// Where consumers know rows by another key, or find those of several tables under one name, a row may come to a key whose last
+/// change of before is not dropped: all changes of such tables are sent.
+pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &mut Ledger) -> Result<(), RouteError> {
+    let mut names: BTreeSet<&TableName> = tables.iter().copied().collect();
+    names.extend(ledger.tables().iter().map(|table| &table.name));
+    let mut by_target: BTreeMap<TableName, Vec<(&TableName, &TableRule)>> = BTreeMap::new();
+    for name in names {
+        // One that the task no longer has is none of its tables.
+        let Some(rule) = task.tables.matches(&name.database, &name.table) else { continue };
+        by_target.entry(target_of_table(&task.tables, name)?).or_default().push((name, rule));
+    }
+    let mut shared = Vec::new();
+    for tables in by_target.values() {
+        for (name, rule) in tables {
+            let Some(table) = ledger.table(name) else { continue };
+            let key = rule.key.as_ref().and_then(|key| key.columns.as_ref());
+            let is_within = |columns: &Vec<String>| {
+                table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))
+            };
+            if tables.len() > 1 || rule.joins_tables || key.is_some_and(|columns| !is_within(columns)) {
+                shared.push(TableName::clone(name));
+            }
+        }
+    }
+    shared.iter().for_each(|name| _ = ledger.replay(name));
+    Ok(())
 }
 
 /// Of each name that several tables with keys have: `shop.orders is the name of shop_0.orders, shop_1.orders`.

@@ -187,8 +187,10 @@ impl GtidSet {
         other.domains.iter().for_each(|(domain, last)| self.insert_last(*domain, *last));
     }
 
-    /// How much of a set stands in a line for people.
-    pub const CHARACTERS_IN_LINE: usize = 300;
+    /// As much of the set as stands in a line for people.
+    pub fn in_line(&self) -> String {
+        self.shortened(300)
+    }
 
     /// The beginning of a set that may be long.
     pub fn shortened(&self, characters_max: usize) -> String {

@@ -9,6 +9,7 @@ use super::{Finding, REFUSED, Severity};
 use crate::catalog::CatalogTable;
 use crate::connection::ServerFacts;
 use crate::wire::is_ours;
+use tidegate_model::words::duration;
 
 /// Rows that a full load sends in a second, if it is slow: a sixth of what a small machine was measured to load into Kafka.
 const SLOW_LOAD_ROWS: u64 = 50_000;
@@ -157,7 +158,7 @@ fn check_retention(facts: &ServerFacts, tables: &[CatalogTable], loads: bool, fi
         0 => String::new(),
         _ => format!(
             ", and a full load of about {rows} rows may take {}, at {SLOW_LOAD_ROWS} rows a second",
-            in_words(load_s)
+            duration(load_s)
         ),
     };
     let setting = match facts.variable("binlog_expire_logs_seconds") {
@@ -167,8 +168,8 @@ fn check_retention(facts: &ServerFacts, tables: &[CatalogTable], loads: bool, fi
     findings.push(Finding {
         severity: Severity::Warning,
         item: "binlog_retention",
-        found: format!("the server keeps its binlog for {}{load}", in_words(kept_s)),
-        wanted: format!("{} at least", in_words(least_s)),
+        found: format!("the server keeps its binlog for {}{load}", duration(kept_s)),
+        wanted: format!("{} at least", duration(least_s)),
         hint: format!(
             "SET GLOBAL {setting}; changes are read once the full load is done, and a task that is stopped for longer than the \
              binlog is kept has to begin again with a full load."
@@ -202,15 +203,6 @@ fn check_connections(facts: &ServerFacts, around: &Surroundings, wanted: u64, fi
             wanted: format!("{wanted} that are free"),
             hint: format!("{hint} max_connections of the server"),
         });
-    }
-}
-
-fn in_words(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -60,7 +60,7 @@ impl History {
         let key = self.rules.names.key(table);
         let forgotten = match definition {
             Some(definition) => {
-                let defined = Defined::of(&definition.table(key.clone(), 1));
+                let defined = Defined::of(&definition.table(key.clone(), 1)).expect("a definition has its groundwork");
                 (self.record)(here.entry(&key, SchemaState::Bystander { defined }));
                 self.bystanders.insert(key, definition)
             }
@@ -77,6 +77,10 @@ impl History {
         for name in meant {
             self.stands_by(&name, None, here);
         }
+    }
+
+    pub(super) fn is_bystander(&self, written: &TableName) -> bool {
+        self.bystanders.get(&self.rules.names.key(written)).is_some()
     }
 
     /// Whether the table is not captured, and may become one that is.

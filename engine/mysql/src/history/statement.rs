@@ -68,22 +68,12 @@ impl History {
                 // One that may have been there before is as it was, if that is known.
                 Effect::Created { table, if_not_exists, .. } if self.is_beside_captured(table) => {
                     if !if_not_exists {
-                        let text = self.database_text(&table.database, here);
-                        let created = |ddl: &Ddl| {
-                            let like = ddl.like().and_then(|like| self.definition_of(like, here));
-                            ddl.created(text, like.as_ref())
-                        };
-                        let defined = ddl.as_ref().ok().and_then(|ddl| created(ddl).ok());
-                        self.stands_by(table, defined, here);
+                        self.stands_by(table, self.created(understood(), &table.database, here).ok(), here);
                     }
                 }
-                Effect::Altered { table, .. } | Effect::Indexed { table, .. }
-                    if self.bystanders.get(&self.rules.names.key(table)).is_some() =>
-                {
+                Effect::Altered { table, .. } | Effect::Indexed { table, .. } if self.is_bystander(table) => {
                     let before = self.definition_of(table, here);
-                    let altered = |ddl: &Ddl| ddl.altered(before.as_ref()?).ok();
-                    let defined = ddl.as_ref().ok().and_then(altered);
-                    self.stands_by(table, defined, here);
+                    self.stands_by(table, altered(understood(), before).ok(), here);
                 }
                 Effect::Created { table, if_not_exists, .. } => {
                     for table in self.captured_as(table) {
@@ -94,19 +84,14 @@ impl History {
                         if *if_not_exists && (self.knows(&table) || may_have_been()) {
                             touched.push(table);
                         } else {
-                            let text = self.database_text(&table.database, here);
-                            let defined = understood().and_then(|ddl| {
-                                let like = ddl.like().and_then(|like| self.definition_of(like, here));
-                                ddl.created(text, like.as_ref())
-                            });
+                            let defined = self.created(understood(), &table.database, here);
                             touched.extend(self.mark_changed(&table, &by, here, &|_| None, defined)?);
                         }
                     }
                 }
                 Effect::Altered { table, clauses } => {
                     for table in self.captured_as(table) {
-                        let before = self.definition(&table, here).ok_or_else(NotUnderstood::before);
-                        let defined = before.and_then(|before| understood()?.altered(&before));
+                        let defined = altered(understood(), self.definition(&table, here));
                         touched.extend(self.mark_changed(
                             &table,
                             &by,
@@ -125,7 +110,8 @@ impl History {
                 Effect::Renamed { from, to, .. } => {
                     let kept = self.kept_of(from, here);
                     let definition = self.definition_of(from, here);
-                    if self.captured_as(from).is_empty() && definition.is_some() && !self.captured_as(to).is_empty() {
+                    let (sources, onto) = (self.captured_as(from), self.captured_as(to));
+                    if sources.is_empty() && definition.is_some() && !onto.is_empty() {
                         info!(
                             table = %to, at = %here.at, from = %from,
                             "a table that was made beside it takes its place, as an online ALTER ends: its columns are known"
@@ -133,10 +119,9 @@ impl History {
                     }
                     self.stands_by(from, None, here);
                     let mut renamed = Vec::new();
-                    for table in self.captured_as(from) {
+                    for table in sources {
                         renamed.extend(self.mark_gone(&table, &by, here)?);
                     }
-                    let onto = self.captured_as(to);
                     if onto.is_empty() {
                         self.stands_by(to, definition.clone(), here);
                     }
@@ -165,8 +150,7 @@ impl History {
                 }
                 Effect::Indexed { table, dropped } => {
                     for table in self.captured_as(table) {
-                        let before = self.definition(&table, here).ok_or_else(NotUnderstood::before);
-                        match (before.and_then(|before| understood()?.altered(&before)), dropped) {
+                        match (altered(understood(), self.definition(&table, here)), dropped) {
                             (Ok(defined), _) => self.index(&table, &defined, here),
                             (Err(_), Some(index)) => self.drop_key(&table, index, here),
                             (Err(_), None) => {}
@@ -348,12 +332,9 @@ impl History {
 
     /// The captured tables that a statement has had for itself, and of which the catalogue, read later, shows what it has left.
     pub fn excluded(&self, words: &Words<'_>, here: Here<'_>) -> Vec<TableName> {
-        let tables = words.excludes().into_iter().flat_map(|table| self.captured_as(&table));
-        let dropped = words.effects().into_iter().flat_map(|effect| match effect {
-            Effect::DroppedDatabase(database) => self.known_in(&database),
-            _ => Vec::new(),
-        });
-        tables.chain(dropped).filter(|table| self.has_shown(table, here)).collect()
+        let written = words.excludes(|database| self.known_in(database));
+        let tables = written.iter().flat_map(|table| self.captured_as(table));
+        tables.filter(|table| self.has_shown(table, here)).collect()
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.
@@ -509,6 +490,18 @@ impl History {
         (self.record)(here.entry(name, entry.now.state(here)));
     }
 
+    /// What a CREATE TABLE makes in a database.
+    fn created(
+        &self,
+        ddl: Result<&Ddl, NotUnderstood>,
+        database: &str,
+        here: Here<'_>,
+    ) -> Result<Definition, NotUnderstood> {
+        let ddl = ddl?;
+        let like = ddl.like().and_then(|like| self.definition_of(like, here));
+        ddl.created(self.database_text(database, here), like.as_ref())
+    }
+
     /// What statements build on; none if it is not known, or only how the table will be.
     pub(super) fn definition(&self, table: &TableName, here: Here<'_>) -> Option<Definition> {
         match self.known_here(table, here)? {
@@ -584,6 +577,12 @@ impl History {
             Now::Gone { .. } => None,
         }
     }
+}
+
+/// What a statement makes of a table that was so before.
+fn altered(ddl: Result<&Ddl, NotUnderstood>, before: Option<Definition>) -> Result<Definition, NotUnderstood> {
+    let before = before.ok_or_else(NotUnderstood::before)?;
+    ddl?.altered(&before)
 }
 
 /// Whether a statement, by its first words, begins with this one.

@@ -54,7 +54,7 @@ pub enum SchemaState {
     /// It was dropped, or has another name: of the next table of this name nothing is known.
     Gone { last_version: u32 },
     /// It is not selected, and this is what statements have made of it.
-    Bystander { defined: Option<Defined> },
+    Bystander { defined: Defined },
     /// What a statement has made of a database: the entry's table has no name.
     Database {
         is_there: bool,

@@ -37,7 +37,8 @@ struct StoredTable {
     definition: Option<u32>,
     replayed: bool,
     gone: Option<u32>,
-    first_high: Option<u32>,
+    #[serde(rename = "first_high")]
+    least_high: Option<u32>,
     floor: Option<u32>,
     #[serde(default)]
     shown_before: Option<u32>,
@@ -110,7 +111,7 @@ impl Ledger {
 
     fn marks_in_use(&self) -> Vec<Mark> {
         let of_tables =
-            self.tables.iter().flat_map(|table| [&table.gone, &table.first_high, &table.floor, &table.shown_before]);
+            self.tables.iter().flat_map(|table| [&table.gone, &table.least_high, &table.floor, &table.shown_before]);
         let chunks = self.tables.iter().flat_map(|table| &table.chunks);
         let marks = of_tables.chain(chunks.flat_map(|chunk| [&chunk.low, &chunk.high])).flatten();
         let mut marks: Vec<Mark> = marks.cloned().collect();
@@ -179,7 +180,7 @@ impl TableChunks {
             definition: self.definition,
             replayed: self.replayed,
             gone: number(&self.gone),
-            first_high: number(&self.first_high),
+            least_high: number(&self.least_high),
             floor: number(&self.floor),
             shown_before: number(&self.shown_before),
             since: self.since.clone(),
@@ -221,7 +222,7 @@ impl StoredTable {
             first_chunk: self.first_chunk,
             replayed: self.replayed,
             gone: mark(self.gone)?,
-            first_high: mark(self.first_high)?,
+            least_high: mark(self.least_high)?,
             floor: mark(self.floor)?,
             shown_before: mark(self.shown_before)?,
             since: self.since,
@@ -253,7 +254,8 @@ struct OldTable {
     #[serde(default)]
     gone: Option<Watermark>,
     #[serde(default)]
-    first_high: Option<Watermark>,
+    #[serde(rename = "first_high")]
+    least_high: Option<Watermark>,
     #[serde(default)]
     floor: Option<Watermark>,
     #[serde(default)]
@@ -281,7 +283,7 @@ impl From<OldLedger> for Ledger {
                 first_chunk: old.first_chunk,
                 replayed: old.replayed,
                 gone: mark(old.gone),
-                first_high: mark(old.first_high),
+                least_high: mark(old.least_high),
                 floor: mark(old.floor),
                 since: old.since,
                 unsure: Unsure::new(old.unsure),

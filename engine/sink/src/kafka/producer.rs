@@ -570,7 +570,6 @@ impl HeaderList {
         unsafe {
             let list = NonNull::new(sys::rd_kafka_headers_new(8)).expect("memory for a list");
             for (name, value) in headers {
-                let (name, value) = (name.as_bytes(), value);
                 sys::rd_kafka_header_add(
                     list.as_ptr(),
                     name.as_ptr().cast(),

@@ -302,7 +302,7 @@ impl KafkaTopics {
             missing.chunks(TOPICS_PER_QUESTION).try_for_each(|topics| self.create(topics, stopped))?;
         }
         let found = self.wait_for_leaders(topics, stopped)?;
-        match self.check_settings(topics, stopped)?.into_iter().next() {
+        match self.check_settings(topics, stopped, |_, _| {})?.into_iter().next() {
             Some(error) => Err(error),
             None => Ok(found),
         }
@@ -401,17 +401,13 @@ impl KafkaTopics {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Vec<TopicFacts>, SinkError> {
         let mut facts = Vec::with_capacity(there.len() + missing.len());
-        for topics in there.chunks(TOPICS_PER_QUESTION) {
-            let names: Vec<&str> = topics.iter().map(|(topic, _)| *topic).collect();
-            let event = self.answer(&self.producer.topic_settings(&names, ANSWER_TIMEOUT), stopped)?;
-            let (policies, sizes) = (event.settings(c"cleanup.policy"), event.settings(c"max.message.bytes"));
-            for &(topic, partitions) in topics {
-                problems.extend(self.check_policy(topic, policies.get(topic).map(String::as_str)).err());
-                let request_bytes_max = sizes.get(topic).and_then(|size| size.parse().ok());
-                let (name, compacted) = (topic.to_owned(), self.compacted(topic));
-                facts.push(TopicFacts { name, exists: true, partitions, request_bytes_max, compacted });
-            }
-        }
+        let names: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
+        let mut partitions = there.iter().map(|(_, partitions)| *partitions);
+        problems.extend(self.check_settings(&names, stopped, |topic, request_bytes_max| {
+            let (name, compacted) = (topic.to_owned(), self.compacted(topic));
+            let partitions = partitions.next().flatten();
+            facts.push(TopicFacts { name, exists: true, partitions, request_bytes_max, compacted });
+        })?);
         let Some(create) = self.create.as_ref().filter(|_| !missing.is_empty()) else { return Ok(facts) };
         let event = self.answer(&self.producer.broker_settings(ANSWER_TIMEOUT), stopped)?;
         let default = |name| event.settings(name).into_values().next().and_then(|value| value.parse::<u64>().ok());
@@ -494,18 +490,25 @@ impl KafkaTopics {
         Ok(create)
     }
 
-    /// Topics that would refuse our messages. One whose settings we may not see passes.
-    fn check_settings(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<SinkError>, SinkError> {
+    /// Topics that would refuse our messages. One whose settings we may not see passes. `take` gets each topic, in their order, with its
+    /// `max.message.bytes`.
+    fn check_settings(
+        &self,
+        topics: &[&str],
+        stopped: &dyn Fn() -> bool,
+        mut take: impl FnMut(&str, Option<u64>),
+    ) -> Result<Vec<SinkError>, SinkError> {
         let mut problems = Vec::new();
         for topics in topics.chunks(TOPICS_PER_QUESTION) {
             let event = self.answer(&self.producer.topic_settings(topics, ANSWER_TIMEOUT), stopped)?;
-            let policies = event.settings(c"cleanup.policy");
+            let (policies, sizes) = (event.settings(c"cleanup.policy"), event.settings(c"max.message.bytes"));
             for &topic in topics {
                 let policy = policies.get(topic);
                 if policy.is_none() {
                     tracing::debug!(topic, "brokers don't tell the settings of the topic");
                 }
                 problems.extend(self.check_policy(topic, policy.map(String::as_str)).err());
+                take(topic, sizes.get(topic).and_then(|size| size.parse().ok()));
             }
         }
         Ok(problems)

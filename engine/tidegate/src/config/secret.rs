@@ -71,7 +71,7 @@ impl Secret {
     ///
     /// Line ends at the end of a file are not part of the secret: editors and `echo` leave one.
     pub fn resolve(&self) -> Result<String, SecretError> {
-        let place = || self.place.as_ref().map_or_else(String::new, |place| format!(": {place}"));
+        let place = || self.place_text();
         match &self.origin {
             Origin::Text(text) => Ok(text.clone()),
             Origin::Variable(name) => std::env::var(name).map_err(|error| match error {
@@ -98,10 +98,12 @@ impl Secret {
             Origin::Variable(name) => format!("environment variable {name}"),
             Origin::File(path) => format!("the secret in file {}", path.display()),
         };
-        Err(SecretError::Empty {
-            what,
-            place: self.place.as_ref().map_or_else(String::new, |place| format!(": {place}")),
-        })
+        Err(SecretError::Empty { what, place: self.place_text() })
+    }
+
+    /// What an error says of where it stands.
+    fn place_text(&self) -> String {
+        self.place.as_ref().map_or_else(String::new, |place| format!(": {place}"))
     }
 }
 

@@ -17,6 +17,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
+use std::ops::Range;
 use std::str::Chars;
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +39,8 @@ pub struct TableRule {
     pub at: Location,
     /// `as`: what the tables are called where they go. Default: as in the source.
     pub target: Option<NameTemplate>,
+    /// It may give several tables one name.
+    pub joins_tables: bool,
     /// `where`: a DataFusion expression on the source columns; only rows for which it is true leave. Default: all rows.
     pub filter: Option<String>,
     /// `select`: columns and expressions (`upper(city) AS city`) that leave, in this order. Default: all columns, also
@@ -290,28 +293,13 @@ fn parse_regex(rest: &str) -> Result<(Regex, Regex), String> {
 }
 
 fn parse_names(text: &str) -> Result<Tables, String> {
-    const SHAPE: &str = "must be database.table";
-    let mut parts = vec![Starred::literal(String::new())];
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let part = parts.last_mut().expect("begins with one part");
-        match c {
-            '.' => parts.push(Starred::literal(String::new())),
-            '*' => part.literals.push(String::new()),
-            '`' => read_quoted(&mut chars)?.chars().for_each(|c| part.push(c)),
-            c if c.is_alphanumeric() || matches!(c, '_' | '$' | '-') => part.push(c),
-            c => return Err(format!("{SHAPE}, a name that holds {c:?} goes between back-ticks")),
+    let [database, table] = read_names(text, "", |part: &mut Starred, c, _| {
+        let is_star = c == '*';
+        if is_star {
+            part.literals.push(String::new());
         }
-    }
-    if parts.len() > 2 {
-        return Err(format!("{SHAPE}, a name that holds a dot goes between back-ticks"));
-    }
-    let Ok([database, table]) = <[Starred; 2]>::try_from(parts) else {
-        return Err(SHAPE.into());
-    };
-    if database.is_empty() || table.is_empty() {
-        return Err(format!("{SHAPE}, both not empty"));
-    }
+        Ok(is_star)
+    })?;
     Ok(match (database.as_literal(), table.as_literal()) {
         (Some(database), Some(table)) => {
             Tables::Exact(TableName { database: database.to_owned(), table: table.to_owned() })
@@ -320,8 +308,46 @@ fn parse_names(text: &str) -> Result<Tables, String> {
     })
 }
 
+/// A name that may hold more than characters.
+pub(super) trait NamePart: Default {
+    fn push(&mut self, c: char);
+    fn is_empty(&self) -> bool;
+}
+
+/// Reads `database.table`, where characters that are no letter of a name go between back-ticks. `special` reads on behind a character that
+/// stands for something else, and tells whether it does; `with_one` is said where there is no dot.
+pub(super) fn read_names<Part: NamePart>(
+    text: &str,
+    with_one: &str,
+    mut special: impl FnMut(&mut Part, char, &mut Peekable<Chars<'_>>) -> Result<bool, String>,
+) -> Result<[Part; 2], String> {
+    const SHAPE: &str = "must be database.table";
+    let mut parts = vec![Part::default()];
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let part = parts.last_mut().expect("begins with one part");
+        if special(part, c, &mut chars)? {
+            continue;
+        }
+        match c {
+            '.' => parts.push(Part::default()),
+            '`' => read_quoted(&mut chars)?.chars().for_each(|c| part.push(c)),
+            c if c.is_alphanumeric() || matches!(c, '_' | '$' | '-') => part.push(c),
+            c => return Err(format!("{SHAPE}, a name that holds {c:?} goes between back-ticks")),
+        }
+    }
+    if parts.len() > 2 {
+        return Err(format!("{SHAPE}, a name that holds a dot goes between back-ticks"));
+    }
+    let parts = <[Part; 2]>::try_from(parts).map_err(|_| format!("{SHAPE}{with_one}"))?;
+    match parts.iter().any(Part::is_empty) {
+        true => Err(format!("{SHAPE}, both not empty")),
+        false => Ok(parts),
+    }
+}
+
 /// Reads on behind a back-tick, up to its counterpart; two of them in a row are one.
-pub(super) fn read_quoted(chars: &mut Peekable<Chars<'_>>) -> Result<String, &'static str> {
+fn read_quoted(chars: &mut Peekable<Chars<'_>>) -> Result<String, &'static str> {
     let mut name = String::new();
     loop {
         match chars.next() {
@@ -343,6 +369,20 @@ impl Tables {
             Tables::Pattern(TablePattern::Regex(regex, _)) => {
                 regex.capture_names().skip(1).map(|name| name.map(str::to_owned)).collect()
             }
+        }
+    }
+
+    /// Whether all that a pattern leaves open of a name is in the name that comes out. Otherwise other tables may get the same one.
+    pub(super) fn are_told_apart_by(&self, target: &NameTemplate) -> bool {
+        match self {
+            Tables::Exact(_) => true,
+            Tables::Pattern(TablePattern::Stars { database, table }) => {
+                let (of_database, of_table) = (database.stars(), table.stars());
+                let has_all = |mut stars: Range<usize>| stars.all(|star| target.has_capture(star));
+                (target.has_database() || has_all(0..of_database))
+                    && (target.has_table() || has_all(of_database..of_database + of_table))
+            }
+            Tables::Pattern(TablePattern::Regex(..)) => target.has_database() && target.has_table(),
         }
     }
 
@@ -393,17 +433,25 @@ pub(super) struct Starred {
     literals: Vec<String>,
 }
 
-impl Starred {
-    fn literal(name: String) -> Self {
-        Starred { literals: vec![name] }
+impl Default for Starred {
+    fn default() -> Self {
+        Starred::literal(String::new())
     }
+}
 
+impl NamePart for Starred {
     fn push(&mut self, c: char) {
         self.literals.last_mut().expect("never empty").push(c);
     }
 
     fn is_empty(&self) -> bool {
         self.as_literal() == Some("")
+    }
+}
+
+impl Starred {
+    fn literal(name: String) -> Self {
+        Starred { literals: vec![name] }
     }
 
     fn as_literal(&self) -> Option<&str> {

@@ -831,10 +831,12 @@ fn table_selection(
         let partition = partition.given().or_else(|| sink.map(|sink| sink.partition.clone()));
         let key = key.given().unwrap_or_else(|| sink.and_then(|sink| sink.key.clone()));
         let (Some(topic), Some(partition)) = (topic, partition) else { continue };
+        let joins_tables = target.as_ref().is_some_and(|target| !name.matcher.tables.are_told_apart_by(target));
         let rule = TableRule {
             name: name.text,
             at: place.at,
             target,
+            joins_tables,
             filter: filter.given(),
             columns: columns.given(),
             select: select.given().map(|items| items.into_iter().map(|(item, _)| item).collect()),

@@ -14,7 +14,7 @@ use std::str::Chars;
 
 use tidegate_model::TableName;
 
-use super::tables::read_quoted;
+use super::tables::{NamePart, read_names};
 
 /// What the groups or stars of an entry's pattern are called, in their order; most have a number only.
 pub(super) type CaptureNames = Vec<Option<String>>;
@@ -48,7 +48,7 @@ pub enum NameError {
     Empty(&'static str),
 }
 
-impl Template {
+impl NamePart for Template {
     fn push(&mut self, c: char) {
         match self.0.last_mut() {
             Some(Part::Literal(text)) => text.push(c),
@@ -56,6 +56,12 @@ impl Template {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Template {
     /// Reads on behind a `{`. An error is the constraint that is broken.
     fn push_place(
         &mut self,
@@ -127,29 +133,28 @@ pub struct NameTemplate {
 impl NameTemplate {
     /// An error is the constraint that is broken.
     pub(super) fn parse(text: &str, task: &str, captures: &CaptureNames) -> Result<Self, String> {
-        const SHAPE: &str = "must be database.table";
-        let mut parts = vec![Template::default()];
-        let mut chars = text.chars().peekable();
-        while let Some(c) = chars.next() {
-            let part = parts.last_mut().expect("begins with one part");
-            match c {
-                '.' => parts.push(Template::default()),
-                '{' => part.push_place(&mut chars, task, captures)?,
-                '`' => read_quoted(&mut chars)?.chars().for_each(|c| part.push(c)),
-                c if c.is_alphanumeric() || matches!(c, '_' | '$' | '-') => part.push(c),
-                c => return Err(format!("{SHAPE}, a name that holds {c:?} goes between back-ticks")),
-            }
-        }
-        if parts.len() > 2 {
-            return Err(format!("{SHAPE}, a name that holds a dot goes between back-ticks"));
-        }
-        let Ok([database, table]) = <[Template; 2]>::try_from(parts) else {
-            return Err(format!("{SHAPE}; \"{{database}}.name\" and \"name.{{table}}\" change one of both"));
-        };
-        if database.0.is_empty() || table.0.is_empty() {
-            return Err(format!("{SHAPE}, both not empty"));
-        }
+        const WITH_ONE: &str = "; \"{database}.name\" and \"name.{table}\" change one of both";
+        let [database, table] = read_names(text, WITH_ONE, |part: &mut Template, c, chars| match c {
+            '{' => part.push_place(chars, task, captures).map(|()| true),
+            _ => Ok(false),
+        })?;
         Ok(NameTemplate { database, table })
+    }
+
+    pub(super) fn has_database(&self) -> bool {
+        self.has(&Part::Database)
+    }
+
+    pub(super) fn has_table(&self) -> bool {
+        self.has(&Part::Table)
+    }
+
+    pub(super) fn has_capture(&self, index: usize) -> bool {
+        self.has(&Part::Capture(index))
+    }
+
+    fn has(&self, part: &Part) -> bool {
+        [&self.database, &self.table].into_iter().any(|template| template.0.contains(part))
     }
 
     /// What a table is called where it goes.

@@ -897,6 +897,29 @@ fn tables_get_other_names() {
     }
 }
 
+/// Whatever tables there are now: one that comes later may get the name of another.
+#[test]
+fn an_entry_may_give_several_tables_one_name() {
+    for (pattern, target, joins) in [
+        ("shop.orders", "crm.sales", false),
+        ("shop.*", "crm.{table}", false),
+        ("shop.*", "crm.all", true),
+        ("shop_*.orders", "shop.orders", true),
+        ("shop_*.orders", "shop.orders_{1}", false),
+        ("shop_*.log_*", "shop.log_{2}", true),
+        ("shop_*.log_*", "shop_{1}.log_{2}", false),
+        ("shop_*.*", "{database}.{2}", false),
+        (r"/shop_(\d+)\.orders/", "shop.orders_{1}", true),
+        (r"/shop_(\d+)\.orders/", "{database}.{table}", false),
+    ] {
+        let tables = format!("tables: [{{table: '{pattern}', as: '{target}'}}]");
+        let text =
+            format!("task: t\nsource: {{mysql: mysql://a@b}}\nsink: {{null: {{}}}}\nformat: canal_json\n{tables}");
+        let task = parse("t.yaml", &text).unwrap();
+        assert_eq!(task.tables.rules().next().unwrap().joins_tables, joins, "{tables}");
+    }
+}
+
 #[test]
 fn names_that_tables_cannot_get() {
     refused(

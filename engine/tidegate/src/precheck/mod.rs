@@ -45,6 +45,7 @@ use tidegate_model::{Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::check::{Finding, Severity, list_names};
+use tidegate_mysql::connection::quote_identifier;
 use tidegate_sink::kafka::BrokerInfo;
 use tidegate_sink::{PretendedTopics, SinkError};
 
@@ -268,7 +269,7 @@ fn entry_with_topic(table: &TableName, between: char) -> String {
     let topic: String = name.chars().map(allowed).take(200).collect();
     let quoted = |name: &str| match name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-')) {
         true => name.to_owned(),
-        false => format!("`{}`", name.replace('`', "``")),
+        false => quote_identifier(name),
     };
     format!("{{table: \"{}.{}\", topic: {topic}}}", quoted(&table.database), quoted(&table.table))
 }

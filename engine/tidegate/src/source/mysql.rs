@@ -36,11 +36,11 @@ use crate::error::Error;
 use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use crate::remembered::{LoadState, RememberedTable};
+use crate::shards;
 use crate::source::{Context, SourceError};
-use tidegate_model::names::fold;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
+use tidegate_model::{ChangeBatch, Coordinate, Gtid, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
@@ -132,11 +132,7 @@ pub fn look(
 }
 
 async fn read_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<Vec<CatalogTable>, SourceError> {
-    let catalog::Found { tables, errors } = find_tables(connection, task).await?;
-    match errors.into_iter().next() {
-        Some(error) => Err(MysqlError::Catalog(error).into()),
-        None => Ok(tables),
-    }
+    Ok(find_tables(connection, task).await?.whole().map_err(MysqlError::Catalog)?)
 }
 
 async fn find_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<catalog::Found, SourceError> {
@@ -475,35 +471,6 @@ impl MysqlSource {
             // A column to cut by that is none stops the load, with its name.
             let key = planned.key().unwrap_or_default();
             ledger.add_table(table.name(), key, planned.fingerprint());
-        }
-        Ok(())
-    }
-
-    /// What chunks have shown is dropped by the key of one table, so that of each key there is one point up to which changes are dropped.
-    /// Where consumers know rows by another key, or find those of several tables under one name, a row may come to a key whose last
-    /// change of before is not dropped: all changes of such tables are sent.
-    fn drop_nothing_of_shared_keys(&self, context: &Context<'_>) -> Result<(), Error> {
-        let task = context.task;
-        let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.ledger.clone()) else { return Ok(()) };
-        let is_selected = |name: &&TableName| task.tables.matches(&name.database, &name.table).is_some();
-        let mut targets: HashMap<TableName, u32> = HashMap::new();
-        let loaded = ledger.tables().iter().map(|table| &table.name).filter(is_selected);
-        let names: BTreeSet<&TableName> = self.tables.iter().map(|table| table.name()).chain(loaded).collect();
-        for name in names {
-            *targets.entry(target_of_table(&task.tables, name)?).or_default() += 1;
-        }
-        for table in ledger.tables().iter().filter(|table| !table.replayed && is_selected(&&table.name)) {
-            let name = &table.name;
-            let rule = task.tables.matches(&name.database, &name.table).expect("it is selected");
-            let shares_name = targets.get(&target_of_table(&task.tables, name)?).is_some_and(|count| *count > 1)
-                || rule.target.is_some() && rule.name.starts_with('/');
-            let key = rule.key.as_ref().and_then(|key| key.columns.as_ref());
-            let is_within = |columns: &Vec<String>| {
-                table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))
-            };
-            if shares_name || key.is_some_and(|columns| !is_within(columns)) {
-                context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(name)));
-            }
         }
         Ok(())
     }
@@ -888,7 +855,11 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
     ) -> Result<Followed, Error> {
-        self.drop_nothing_of_shared_keys(context)?;
+        let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
+        context.tracker.update(|checkpoint| match &mut checkpoint.ledger {
+            Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
+            None => Ok(()),
+        })?;
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
         let rules = JudgeRules {
@@ -902,20 +873,11 @@ impl MysqlSource {
                 tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
             })
         };
-        let shows = || -> history::Shows {
+        let asking = |of_ledger: fn(&Ledger, &TableName, Option<&Gtid>, &Coordinate) -> bool| -> history::Shows {
             let tracker = context.tracker.clone();
             Box::new(move |table, here| {
-                tracker.read(|checkpoint| {
-                    checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.shows_all(table, here.gtid, here.at))
-                })
-            })
-        };
-        let shows_before = || -> history::Shows {
-            let tracker = context.tracker.clone();
-            Box::new(move |table, here| {
-                tracker.read(|checkpoint| {
-                    checkpoint.ledger.as_ref().is_some_and(|ledger| ledger.is_shown_before(table, here.gtid, here.at))
-                })
+                let shows = |ledger: &Ledger| of_ledger(ledger, table, here.gtid, here.at);
+                tracker.read(|checkpoint| checkpoint.ledger.as_ref().is_some_and(shows))
             })
         };
         let history = |position: &Position| {
@@ -930,8 +892,8 @@ impl MysqlSource {
             )
             .passing(context.pass)
             .with_judge(judge())
-            .with_shows(shows())
-            .with_shows_before(shows_before())
+            .with_shows(asking(Ledger::shows_all))
+            .with_shows_before(asking(Ledger::is_shown_before))
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));

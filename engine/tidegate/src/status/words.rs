@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use super::report::{Incremental, Pace, Phase, Report, Retry};
 use tidegate_model::status::{self, bytes_text};
+use tidegate_model::words::duration;
 
 /// What happens, in one line.
 pub fn line(report: &Report) -> String {
@@ -221,15 +222,6 @@ fn millis(millis: u64) -> String {
         0..1000 => format!("{millis} ms"),
         1000..120_000 => format!("{:.1} s", millis as f64 / 1e3),
         _ => duration(millis / 1000),
-    }
-}
-
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 
