@@ -37,6 +37,7 @@ mod outages;
 mod passed;
 mod prechecks;
 mod preview;
+mod purged;
 mod resume;
 mod security;
 mod snapshot;

@@ -10,6 +10,7 @@
 //! ["table","shop","orders"]   every table that the task has taken up, and how its rows leave (see `remembered`)
 //! ["topic","shop.orders"]     where they go
 //! ["remembered"]              what is the same for all tables
+//! ["gaps"]                    changes that were purged before they were read, and left out (see `gap`)
 //! ```
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::gap::Gap;
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
@@ -49,6 +51,8 @@ pub struct Checkpoint {
     pub topics: Keyed<String, RememberedTopic>,
     /// `None` if the checkpoint comes from a version that remembered nothing.
     pub remembered: Option<RememberedTask>,
+    /// What was left out, the first first.
+    pub gaps: Vec<Gap>,
     told: Told,
 }
 
@@ -58,6 +62,7 @@ struct Told {
     has_ledger: bool,
     position: Option<Position>,
     remembered: Option<RememberedTask>,
+    gaps: Vec<Gap>,
 }
 
 /// It says nothing about the task.
@@ -80,6 +85,7 @@ impl Checkpoint {
             tables: Keyed::default(),
             topics: Keyed::default(),
             remembered: None,
+            gaps: Vec::new(),
             told: Told::default(),
         }
     }
@@ -111,6 +117,13 @@ impl Checkpoint {
         }
     }
 
+    /// Forgets where the task was: it begins anew, with what it has promised its consumers.
+    pub fn begin_anew(&mut self) {
+        (self.ledger, self.position) = (None, None);
+        let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
+        names.iter().for_each(|name| self.schemas.remove(name));
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
         history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
@@ -134,6 +147,7 @@ impl Checkpoint {
         checkpoint.ledger = Ledger::of_entries(entries)?;
         checkpoint.position = entries.get(&("position",))?;
         checkpoint.remembered = entries.get(&("remembered",))?;
+        checkpoint.gaps = entries.get(&("gaps",))?.unwrap_or_default();
         for (key, row_groups) in entries.under(&("row_groups",))? {
             checkpoint.row_groups.insert(of_tables(key), row_groups);
         }
@@ -204,6 +218,10 @@ impl State for Checkpoint {
         self.told.has_ledger = self.ledger.is_some();
         tell_whole("position", &self.position, &mut self.told.position, all, changes);
         tell_whole("remembered", &self.remembered, &mut self.told.remembered, all, changes);
+        if (all && !self.gaps.is_empty()) || self.gaps != self.told.gaps {
+            changes.put(&("gaps",), &self.gaps);
+            self.told.gaps.clone_from(&self.gaps);
+        }
         tell_tables("row_groups", &mut self.row_groups, all, changes);
         tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
@@ -309,7 +327,8 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
+    const KNOWN: [&str; 9] =
+        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "gaps"];
     let path = folder.join(CHECKPOINT);
     let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {

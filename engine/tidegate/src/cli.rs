@@ -9,6 +9,7 @@ use crate::config::{self, ConfigError};
 use crate::demo::DemoError;
 use crate::display::Screen;
 use crate::error::Error;
+use crate::gap::AfterGap;
 use crate::log::{self, LogFormat};
 use crate::precheck::{Report, items};
 use crate::remembered::Accept;
@@ -53,6 +54,10 @@ enum Command {
         /// not sent.
         #[arg(long, value_delimiter = ',', value_name = "FILE:OFFSET")]
         pass: Vec<Coordinate>,
+        /// Go on although the server has purged changes that were not read: `load` loads all tables again, names of tables only those,
+        /// `leave` none. Rows that were deleted meanwhile stay with consumers. Without such a gap it means nothing.
+        #[arg(long, value_name = "load|leave|TABLES")]
+        accept_gap: Option<AfterGap>,
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings; also while the task runs.
     Check {
@@ -143,8 +148,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     };
     let problems = log::begin(arguments.log_format, arguments.log.as_deref(), levels, screen.clone())?;
     match &arguments.command {
-        Command::Run { task, accept, pass } => {
-            let consent = Consent { accept: accept.clone(), pass: pass.clone() };
+        Command::Run { task, accept, pass, accept_gap } => {
+            let consent = Consent { accept: accept.clone(), pass: pass.clone(), after_gap: accept_gap.clone() };
             let summary = task::run(config::load(task)?, &consent, screen, problems)?;
             match arguments.log_format {
                 LogFormat::Text => eprintln!("{summary}"),

@@ -9,6 +9,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
 use crate::config::{self, SinkOptions, Task};
 use crate::display::{Display, Screen};
 use crate::error::Error;
+use crate::gap::AfterGap;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::remembered::{self, Accept, Topics};
@@ -40,6 +41,8 @@ pub struct Consent {
     pub accept: Vec<Accept>,
     /// Where in the binlog rows are lost, by a statement or an XA COMMIT at which a run has stopped.
     pub pass: Vec<Coordinate>,
+    /// What is to become of the tables if the server has purged changes that were not read.
+    pub after_gap: Option<AfterGap>,
 }
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
@@ -95,7 +98,8 @@ fn run_watched<T>(
             // What the task promises is on disk before the first row leaves.
             pipeline.tracker.update_durably(|_| ()).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
-            let context = Context { task, pass: &consent.pass, emitter, tracker, status, stop };
+            let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
+            let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
             source.run(&context).map_err(|error| match error {
                 Error::Stopped => StageError::Stopped,
                 error => StageError::Failed(error),

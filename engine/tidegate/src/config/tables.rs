@@ -98,6 +98,14 @@ pub struct TableSelection<Rule = TableRule> {
 }
 
 impl TableSelection<()> {
+    /// What these entries select; the error is the constraint that one of them breaks.
+    pub fn parse(entries: &[String]) -> Result<Self, String> {
+        for entry in entries {
+            TableMatcher::parse(entry).map_err(|broken| format!("{entry:?} {broken}"))?;
+        }
+        Ok(TableSelection::of_entries(entries))
+    }
+
     /// What entries with these names select, as [`TableSelection::entries`] gave them.
     pub fn of_entries(entries: &[String]) -> Self {
         let (mut exact, mut patterns, mut excludes) = (Vec::new(), Vec::new(), Vec::new());

@@ -64,7 +64,7 @@ pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime
     });
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
-        let context = Context { task: &task, pass: &[], emitter, tracker, status, stop };
+        let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
         source.read_on(&context).map_err(|error| match error {
             Error::Stopped => StageError::Stopped,
             error => StageError::Failed(error),

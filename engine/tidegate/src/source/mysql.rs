@@ -25,7 +25,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
@@ -33,14 +33,18 @@ use tracing::{info, warn};
 use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
+use crate::gap::{AfterGap, Gap};
 use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards;
 use crate::source::{Context, SourceError};
+use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, Gtid, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
+use tidegate_model::{
+    ChangeBatch, Coordinate, Gtid, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark, now_s,
+};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
@@ -246,6 +250,8 @@ pub struct MysqlSource {
     definitions: Definitions,
     server_id: u32,
     runtime: tokio::runtime::Handle,
+    /// When an earlier run wrote its state last.
+    stored_at: Option<SystemTime>,
 }
 
 type Definitions = HashMap<TableName, String>;
@@ -288,6 +294,7 @@ impl MysqlSource {
             definitions: HashMap::new(),
             server_id: options.server_id,
             runtime: runtime.handle().clone(),
+            stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
         })
     }
 
@@ -427,9 +434,27 @@ impl MysqlSource {
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
+            if let Some(reason) = self.purged(context, &position)? {
+                return self.begin_behind_gap(context, &position, reason);
+            }
             info!(position = %position.place(), "going on where the last run ended");
             return self.begin_added(context, &position);
         }
+        let (start, schemas) = self.begin_here(context)?;
+        let mut ledger = Ledger::new(start.clone());
+        self.enter(&mut ledger, context.task, &self.tables)?;
+        context.tracker.update_durably(|checkpoint| {
+            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            match context.task.full_load {
+                Some(_) => checkpoint.ledger = Some(ledger),
+                None => checkpoint.position = Some(start.clone()),
+            }
+        })?;
+        Ok(start)
+    }
+
+    /// A position from which changes can be read now, and the tables as they are known from there on.
+    fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
         let (start, shown_until) = self.take_start(context.task)?;
         let start = match &context.task.incremental {
             Some(_) => {
@@ -440,15 +465,98 @@ impl MysqlSource {
             None => start,
         };
         let shown = |table: &Arc<Table>| StoredSchema::shown(table, &start.coordinate, shown_until.clone());
-        let schemas = self.tables.iter().map(shown);
-        let mut ledger = Ledger::new(start.clone());
-        self.enter(&mut ledger, context.task, &self.tables)?;
-        context.tracker.update_durably(|checkpoint| {
-            schemas.for_each(|schema| checkpoint.begin_schema(schema));
-            match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(ledger),
-                None => checkpoint.position = Some(start.clone()),
+        let schemas = self.tables.iter().map(shown).collect();
+        Ok((start, schemas))
+    }
+
+    /// Why changes behind the position cannot be had any more, if so. Whatever else stands against reading on there, reading will find.
+    fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, Error> {
+        if context.task.incremental.is_none() {
+            return Ok(None);
+        }
+        match same_history::check(&self.look.connect, self.look.facts.server_uuid(), position) {
+            Err(MysqlError::Dump(DumpError::Gone { reason, .. })) if context.after_gap.is_some() => Ok(Some(reason)),
+            Err(MysqlError::Dump(error @ DumpError::Gone { .. })) => {
+                Err(self.refused_dump(error, position, self.stored_at))
             }
+            Ok(()) if context.after_gap.is_some() => {
+                info!("--accept-gap: the server still has every change behind the task's position, so there is no gap");
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The error, told with what the task knows.
+    fn refused_dump(&self, error: DumpError, position: &Position, stored_at: Option<SystemTime>) -> Error {
+        match error {
+            DumpError::Gone { reason, .. } => SourceError::Purged {
+                at: position.place().to_string(),
+                reason,
+                kept_s: self.look.facts.binlog_retention_s(),
+                away_s: stored_at.and_then(|at| at.elapsed().ok()).map(|away| away.as_secs()),
+            }
+            .into(),
+            error => MysqlError::Dump(error).into(),
+        }
+    }
+
+    /// Begins at the present, behind changes that were purged. Tables are loaded again of which the user says so, or of which not
+    /// every row had been sent.
+    fn begin_behind_gap(&mut self, context: &Context<'_>, from: &Position, reason: String) -> Result<Position, Error> {
+        let task = context.task;
+        let after_gap = context.after_gap.cloned().expect("it was accepted").on_server_of(task);
+        if task.full_load.is_none() && !matches!(after_gap, AfterGap::Leave) {
+            return Err(SourceError::NoLoad.into());
+        }
+        let (start, schemas) = patiently(context, || self.begin_here(context))?;
+        let stored = context.tracker.read(Checkpoint::clone);
+        let is_sent = |name: &TableName| {
+            let in_ledger = stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+            match stored.remembered_table(name).map(|table| table.load) {
+                // It may have been made in the gap: then its rows are as unknown as those of others.
+                Some(LoadState::NotWanted) => stored.schemas.get(name).is_some(),
+                Some(LoadState::Done) => in_ledger.is_none_or(ledger::TableChunks::is_done),
+                Some(LoadState::Wanted) | None => false,
+            }
+        };
+        let is_loaded =
+            |table: &&Arc<Table>| task.full_load.is_some() && (after_gap.loads(table.name()) || !is_sent(table.name()));
+        let (loaded, left): (Vec<_>, Vec<_>) = self.tables.iter().partition(is_loaded);
+        if let AfterGap::LoadSome(tables) = &after_gap
+            && !loaded.iter().any(|table| after_gap.loads(table.name()))
+        {
+            return Err(SourceError::NotSelected { name: tables.entries().join(",") }.into());
+        }
+        let mut ledger = Ledger::new(start.clone());
+        for table in &loaded {
+            let planned = self.load_table(task, table)?;
+            // Consumers have rows of it: nothing that becomes of them may be taken for shown.
+            let key = planned.key().unwrap_or_default();
+            ledger.load_again(table.name(), key, planned.fingerprint(), &start.coordinate);
+        }
+        let names = |tables: &[&Arc<Table>]| tables.iter().map(|table| table.name().clone()).collect::<Vec<_>>();
+        let gap = Gap {
+            from: from.place().to_string(),
+            to: start.place().to_string(),
+            accepted_s: now_s(),
+            left: names(&left),
+            loaded: names(&loaded),
+        };
+        warn!(
+            from = gap.from,
+            to = gap.to,
+            loaded_again = gap.loaded.len(),
+            left = gap.left.len(),
+            "changes between both are left out, since the server has purged some of them: {reason}"
+        );
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.begin_anew();
+            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            gap.loaded.iter().for_each(|name| checkpoint.load_wanted(name));
+            checkpoint.ledger = (!gap.loaded.is_empty()).then_some(ledger);
+            checkpoint.position = Some(start.clone());
+            checkpoint.gaps.push(gap);
         })?;
         Ok(start)
     }
@@ -855,6 +963,7 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
     ) -> Result<Followed, Error> {
+        let begun = position.clone();
         let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
         context.tracker.update(|checkpoint| match &mut checkpoint.ledger {
             Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
@@ -929,7 +1038,13 @@ impl MysqlSource {
             status: context.status,
             stop: context.stop,
         };
-        Ok(follower.run(position, history)?)
+        follower.run(position, history).map_err(|error| match error {
+            MysqlError::Dump(error @ DumpError::Gone { .. }) => {
+                let position = context.tracker.read(|checkpoint| checkpoint.position.clone());
+                self.refused_dump(error, &position.unwrap_or(begun), None)
+            }
+            error => error.into(),
+        })
     }
 }
 
