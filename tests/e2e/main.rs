@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod histories;
 mod keyed;
+mod limits;
 mod mapped;
 mod mariadb;
 mod memory;

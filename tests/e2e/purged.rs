@@ -51,6 +51,7 @@ fn behind_a_gap(test: &str, mysql_url: &str, servers: &Servers, more: &str) -> (
         world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY, v VARCHAR(9))"));
         world.mysql.run(format!("INSERT INTO {table} VALUES (1, 'x'), (2, 'x'), (3, 'x')"));
     }
+    world.mysql.run("CREATE TABLE d (id INT PRIMARY KEY)");
     world.begin_binlog_file();
     let mut task = world.task();
     task.more = more.to_owned();
@@ -76,9 +77,16 @@ fn behind_a_gap(test: &str, mysql_url: &str, servers: &Servers, more: &str) -> (
         world.mysql.run(format!("ALTER TABLE {table} ADD w INT FIRST"));
         world.mysql.run(format!("INSERT INTO {table} VALUES (0, 4, 'gap')"));
     }
+    world.mysql.run("DROP TABLE d");
     world.mysql.run("CREATE TABLE c (id INT PRIMARY KEY, v VARCHAR(9))");
     world.mysql.run("INSERT INTO c VALUES (1, 'gap')");
     world.purge_binlog();
+    // In the file from whose start a server without GTIDs is read: other columns at the places of those that there are now.
+    for table in ["a", "b"] {
+        world.mysql.run(format!("UPDATE {table} SET v = 'file' WHERE id = 2"));
+        world.mysql.run(format!("ALTER TABLE {table} MODIFY w INT AFTER id"));
+        world.mysql.run(format!("UPDATE {table} SET w = 7 WHERE id = 3"));
+    }
     topics.messages();
     (world, task, reader, topics)
 }
@@ -88,7 +96,7 @@ fn change(world: &mut World) {
     for table in ["a", "b"] {
         world.mysql.run(format!("UPDATE {table} SET v = 'z' WHERE id = 3"));
         world.mysql.run(format!("DELETE FROM {table} WHERE id = 4"));
-        world.mysql.run(format!("INSERT INTO {table} VALUES (1, 5, 'new')"));
+        world.mysql.run(format!("INSERT INTO {table} (id, v) VALUES (5, 'new')"));
     }
     world.mysql.run("INSERT INTO c VALUES (2, 'new')");
 }
@@ -99,13 +107,14 @@ fn a_gap_is_gone_behind_as_the_user_says() {
     let private = Private::up(&["mysql"], "");
     for (kind, url) in [("gtid", private.mysql()), ("nogtid", private.mysql_nogtid())] {
         // Of what was deleted nothing tells; all else is as it is in the tables.
-        let loaded = "1=x 2=gap 3=z 5=new";
+        let loaded = "1=x 2=file 3=z 5=new";
         let left = "1=x 2=x 3=z 5=new";
         for (after, a, b) in [("load", loaded, loaded), ("leave", left, left), ("SOME", loaded, left)] {
             let test = format!("gap_{kind}_{}", after.to_lowercase());
             let (mut world, task, mut reader, mut topics) = behind_a_gap(&test, url, &servers, "");
             let refused = Tidegate::fails(&task);
-            for words in ["are no longer on the server", "the task was last at work", "--accept-gap load", "leave"] {
+            for words in ["are no longer on the server", "the task wrote its state last", "--accept-gap load", "leave"]
+            {
                 assert!(refused.contains(words), "{words}: {refused}");
             }
             // It is a word of a start, and nothing was changed by the one that was refused.
@@ -122,11 +131,12 @@ fn a_gap_is_gone_behind_as_the_user_says() {
             let state = Tidegate::spawn(["state".as_ref(), task.write().as_os_str()]).wait().output;
             let told = state.lines().find(|line| line.starts_with("left out: changes from ")).unwrap_or_default();
             let expected = match &*after {
-                "load" => format!("loaded again: {0}.a, {0}.b, {0}.c, {0}.marker", world.database),
-                "leave" => format!("{0}.c; left as they were: {0}.a, {0}.b, {0}.marker", world.database),
-                _ => format!("{0}.a, {0}.c; left as they were: {0}.b, {0}.marker", world.database),
+                "load" => "loaded again: DB.a, DB.b, DB.c, DB.marker; gone: DB.d",
+                "leave" => "loaded again: DB.c; left as they were: DB.a, DB.b, DB.marker; gone: DB.d",
+                _ => "loaded again: DB.a, DB.c; left as they were: DB.b, DB.marker; gone: DB.d",
             };
-            assert!(told.ends_with(&expected), "{state}");
+            assert!(told.ends_with(&expected.replace("DB", &world.database)), "{state}");
+            assert!(!state.contains(".d  "), "what is gone is forgotten: {state}");
             topics.messages();
             let mut engine = run(&task, &after);
             engine.wait_for_line("so there is no gap");
@@ -170,6 +180,10 @@ fn a_gap_in_the_middle_of_a_load_and_without_one() {
         update(1).iter().for_each(|statement| world.mysql.run(statement));
         world.purge_binlog();
         assert!(Tidegate::fails(&task).contains("are no longer on the server"));
+        let checked = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+        assert!(checked.output.contains("are no longer on the server"), "{}", checked.output);
+        let wrong = run(&task, &format!("{0}.a,{0}.aa", world.database)).wait();
+        assert!(wrong.output.contains(&format!("selects no table {}.aa", world.database)), "{}", wrong.output);
         let mut engine = run_behind_gap(&task, "leave");
         update(2).iter().for_each(|statement| world.mysql.run(statement));
         world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));

@@ -49,20 +49,35 @@ pub struct Emitter {
     windows: Sender<(Window, Held)>,
     room: Arc<Room>,
     status: Arc<Status>,
+    stop: Stop,
 }
 
 impl Emitter {
+    /// As [`Emitter::emit`], of rows of a full load.
+    pub fn emit_loaded(&self, window: Window) -> Result<(), Stopped> {
+        let ((changes, bytes), limits) = (measure(&window), &self.status.limits);
+        limits.full_load.pass(changes, bytes, &self.stop, &limits.held);
+        self.emit(window)
+    }
+
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
-        let changes = window.change_count() as u64;
-        let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
+        let (changes, bytes) = measure(&window);
+        let limits = &self.status.limits;
+        limits.all.pass(changes, bytes, &self.stop, &limits.held);
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
         // Before it goes: no stage may seem to have had more than came to it.
-        self.status.stages.read.passed(changes, bytes as u64);
+        self.status.stages.read.passed(changes, bytes);
         self.windows.send((window, held)).map_err(|_| Stopped)?;
         drop(waiting);
         Ok(())
     }
+}
+
+/// Changes of a window, and bytes of their columns.
+fn measure(window: &Window) -> (u64, u64) {
+    let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
+    (window.change_count() as u64, bytes as u64)
 }
 
 /// What becomes of a window, which the pipeline does not know.
@@ -234,7 +249,8 @@ pub fn run<S: Stages>(
                 caught(ACKNOWLEDGE, || acknowledge(pending, pipeline)).inspect_err(|_| stages.abort())
             }),
         ];
-        let emitter = Emitter { windows: windows_in, room: room.clone(), status: pipeline.status.clone() };
+        let (status, stop) = (pipeline.status.clone(), pipeline.stop.clone());
+        let emitter = Emitter { windows: windows_in, room: room.clone(), status, stop };
         if threads.iter().all(Option::is_some) {
             failure.note(SOURCE, caught(SOURCE, || Ok(source(&emitter)?)));
         }

@@ -19,6 +19,7 @@ pub mod message;
 pub mod names;
 pub mod position;
 pub mod pretty;
+pub mod rate;
 pub mod retry;
 pub mod state;
 pub mod status;

@@ -123,7 +123,8 @@ fn became(gap: &Gap) -> String {
         _ => Some(format!("loaded again: {}", list_names(&gap.loaded))),
     };
     let left = (!gap.left.is_empty()).then(|| format!("left as they were: {}", list_names(&gap.left)));
-    loaded.into_iter().chain(left).collect::<Vec<_>>().join("; ")
+    let gone = (!gap.gone.is_empty()).then(|| format!("gone: {}", list_names(&gap.gone)));
+    loaded.into_iter().chain(left).chain(gone).collect::<Vec<_>>().join("; ")
 }
 
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {

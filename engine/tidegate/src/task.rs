@@ -80,9 +80,11 @@ fn run_watched<T>(
     serve: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Summary, Error> {
     let status = monitor.status().clone();
+    status.limits.all.set(task.limits.all);
+    status.limits.full_load.set(task.limits.full_load);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
-    let Some(start) = start_when_possible(task, &consent.accept, runtime, &state, &status, &stop)? else {
+    let Some(start) = start_when_possible(task, consent, runtime, &state, &status, &stop)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
@@ -133,7 +135,7 @@ struct Start {
 /// than in twelve hours.
 fn start_when_possible(
     task: &Arc<Task>,
-    accept: &[Accept],
+    consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
     status: &Status,
@@ -146,7 +148,7 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let error = match start(task, accept, runtime, state, stored.clone(), status, stop) {
+        let error = match start(task, consent, runtime, state, stored.clone(), status, stop) {
             Err(error) if error.is_transient() => error,
             result => {
                 [SOURCE, SINK].into_iter().for_each(|of| status.recovered(of));
@@ -167,7 +169,7 @@ fn start_when_possible(
 
 fn start(
     task: &Arc<Task>,
-    accept: &[Accept],
+    consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
     stored: Option<Checkpoint>,
@@ -181,6 +183,8 @@ fn start(
         Some(checkpoint) => source.check_stored(checkpoint, state)?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
+    // Before anything else is agreed to.
+    source.check_position(task, &checkpoint, consent.after_gap.as_ref())?;
     let sink = open_sink(task)?;
     awaits("another run of the task to end");
     let (abort, other_run) = (sink.aborter(), stop.clone());
@@ -190,7 +194,7 @@ fn start(
         abort();
     })?;
     awaits("the brokers");
-    match compare_and_plan(task, accept, checkpoint, &source, &*sink, stop) {
+    match compare_and_plan(task, &consent.accept, checkpoint, &source, &*sink, stop) {
         Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
         Err(error) => {
             if let Some(lock) = lock {

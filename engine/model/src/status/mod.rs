@@ -11,6 +11,7 @@ use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::TableName;
+use crate::rate::Limits;
 use crate::retry::Retry;
 use source::Following;
 use stages::{Memory, Stages};
@@ -72,6 +73,7 @@ pub struct Status {
     pub stages: Stages,
     pub memory: Memory,
     pub following: Following,
+    pub limits: Limits,
 }
 
 impl Default for Status {
@@ -84,6 +86,7 @@ impl Default for Status {
             stages: Stages::default(),
             memory: Memory::default(),
             following: Following::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) struct TaskFile {
     pub(super) memory: Field<u64>,
     pub(super) threads: Field<Threads>,
     pub(super) state: Field<PathBuf>,
+    pub(super) limits: Field<LimitsFile>,
     pub(super) retry: Field<RetryFile>,
     pub(super) http: Field<HttpFile>,
     pub(super) precheck: Field<PrecheckFile>,
@@ -167,6 +168,16 @@ pub(super) struct PrecheckFile {
     pub(super) ignore: Field<Listed<&'static str>>,
 }
 
+pub(super) struct LimitsFile {
+    pub(super) all: LimitFile,
+    pub(super) full_load: Field<LimitFile>,
+}
+
+pub(super) struct LimitFile {
+    pub(super) rows_per_second: Field<u64>,
+    pub(super) bytes_per_second: Field<u64>,
+}
+
 pub(super) struct RetryFile {
     pub(super) connection: Field<Duration>,
     pub(super) other: Field<Duration>,
@@ -206,6 +217,7 @@ impl TaskFile {
             memory: s.field("memory", |v| v.size(64 << 20)),
             threads: s.field("threads", threads),
             state: s.field("state", path),
+            limits: s.field("limits", |v| v.section(limits)),
             retry: s.field("retry", |v| v.section(retry)),
             http: s.field("http", http),
             precheck: s.field("precheck", |v| v.section(precheck)),
@@ -478,6 +490,17 @@ fn address(value: Value<'_>) -> Option<SocketAddr> {
     match value.scalar().and_then(|text| text.parse().ok()) {
         Some(address) => Some(address),
         None => value.refuse("must be an address with a port, such as 127.0.0.1:8083 or [::1]:8083"),
+    }
+}
+
+fn limits(s: &Section<'_>) -> LimitsFile {
+    LimitsFile { all: limit(s), full_load: s.field("full_load", |v| v.section(limit)) }
+}
+
+fn limit(s: &Section<'_>) -> LimitFile {
+    LimitFile {
+        rows_per_second: s.field("rows_per_second", |v| v.integer(1..=1_000_000_000_000)),
+        bytes_per_second: s.field("bytes_per_second", |v| v.size(1 << 10)),
     }
 }
 

@@ -210,6 +210,8 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "incremental.ddl" => words(DdlPolicy::WORDS),
         "incremental.unlogged_rows" => words(UnloggedRowsPolicy::WORDS),
         "delivery" => words(Delivery::WORDS),
+        "limits.rows_per_second" | "limits.full_load.rows_per_second" => integer(1, 1_000_000_000_000),
+        "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "memory" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "threads" => json!({ "anyOf": [words(&[("auto", ())]), integer(1, 1024)] }),
         "http" => json!({ "anyOf": [text(), section] }),

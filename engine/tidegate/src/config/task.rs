@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile, Listed,
-    MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
+    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile,
+    LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile,
+    Switch, TableFile, TaskFile, Threads,
 };
 use super::places::Places;
 use super::reader::{Field, Place, Report};
@@ -26,6 +27,7 @@ use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::Header;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::SaslMechanism;
@@ -68,6 +70,8 @@ pub struct Task {
     pub threads: NonZeroUsize,
     /// `state`: the folder of the checkpoint, its lock, and rows that wait for an XA COMMIT. Default `state/<task>`.
     pub state: PathBuf,
+    /// `limits`: how much is read a second. Default: as much as goes.
+    pub limits: LimitOptions,
     /// `retry`.
     pub retry: RetryOptions,
     /// `http`: where the task shows itself. Default: nowhere but on the socket in its state folder.
@@ -399,6 +403,13 @@ pub struct HttpOptions {
     pub token: Option<Secret>,
 }
 
+/// `limits`: rows and bytes a second, of the whole task and, within that, of its full load.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitOptions {
+    pub all: Limit,
+    pub full_load: Limit,
+}
+
 /// `retry`: for how long a failure is retried before the task ends, with everything safe on disk. `0s` is not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOptions {
@@ -433,6 +444,7 @@ impl TaskFile {
         let format = required_section(self.format, report, "must be canal_json or dts_avro")
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
+        let limits = limit_options(self.limits);
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
         let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
@@ -460,6 +472,7 @@ impl TaskFile {
             delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
             memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
             threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
+            limits,
             retry,
             http,
             ignored_items: ignored.into_iter().map(|(item, _)| item).collect(),
@@ -974,6 +987,15 @@ fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOpti
 
 /// Other failures are retried within the time for connections, so a short time for those shortens the default for the
 /// rest.
+fn limit_options(field: Field<LimitsFile>) -> LimitOptions {
+    let limit = |file: LimitFile| Limit {
+        rows_per_second: file.rows_per_second.given(),
+        bytes_per_second: file.bytes_per_second.given(),
+    };
+    let Some(LimitsFile { all, full_load }) = field.given() else { return LimitOptions::default() };
+    LimitOptions { all: limit(all), full_load: full_load.given().map(limit).unwrap_or_default() }
+}
+
 fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
     let Some(RetryFile { connection, other }) = field.given() else {
         return RetryOptions { connection: RETRY_CONNECTION, other: RETRY_OTHER };

@@ -1178,6 +1178,17 @@ fn sizes_times_and_numbers_have_units_and_bounds() {
     assert_eq!((task.retry.connection.as_secs(), task.retry.other.as_secs()), (300, 300));
     assert_eq!(accepted(&with("memory: 800MB\n")).memory_bytes, 800_000_000);
     assert_eq!(accepted(&with("retry: {other: 2h}\n")).retry.other.as_secs(), 7200);
+    let limits = accepted(&with("limits: {rows_per_second: 5, full_load: {bytes_per_second: 20MiB}}\n")).limits;
+    assert_eq!((limits.all.rows_per_second, limits.all.bytes_per_second), (Some(5), None));
+    assert_eq!((limits.full_load.rows_per_second, limits.full_load.bytes_per_second), (None, Some(20 << 20)));
+    refused(
+        &with("limits: {rows_per_second: 0, bytes_per_second: 1000, full_load: {bytes_per_second: 0.1KiB}}\n"),
+        "
+t.yaml:1:27: limits.rows_per_second = 0: must be a whole number from 1 to 1000000000000
+t.yaml:1:48: limits.bytes_per_second = 1000: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
+t.yaml:1:84: limits.full_load.bytes_per_second = 0.1KiB: must be at least 1KiB
+",
+    );
     refused(
         &with("memory: 32MiB\nthreads: many\nretry: {connection: 10, other: -5m}\ndelivery: exactly_once\n"),
         "

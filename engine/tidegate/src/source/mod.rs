@@ -118,6 +118,15 @@ impl Source {
         }
     }
 
+    /// Refuses a start that could not read on from where the task was, unless the user has said how it is to go on behind a gap.
+    pub fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        match self {
+            Source::Mysql(source) => source.check_position(task, stored, after_gap),
+            Source::BinlogFiles(_) | Source::Parquet(_) if after_gap.is_some() => Err(SourceError::NoServer.into()),
+            Source::BinlogFiles(_) | Source::Parquet(_) => Ok(()),
+        }
+    }
+
     /// The server's answer to a statement that gives one text.
     pub fn ask(&self, statement: &str) -> Result<String, Error> {
         match self {
@@ -159,6 +168,10 @@ pub enum SourceError {
         kept_s: Option<u64>,
         /// How long ago the task was last at work; `None` if it was a moment ago.
         away_s: Option<u64>,
+        /// Whether the task has a full load.
+        loads: bool,
+        /// Whether the next start goes on behind the gap as it is.
+        accepted: bool,
     },
     #[error("the task has no full load, so that no table can be loaded behind the gap")]
     NoLoad,
@@ -193,12 +206,25 @@ impl SourceError {
                     .to_owned(),
             ),
             SourceError::Mysql(error) => error.hint(),
-            SourceError::Purged { .. } => Some(
-                "go on with the gap: `tidegate run --accept-gap load` loads all tables again, `--accept-gap shop.orders,crm.*` some of \
-                 them, and `--accept-gap leave` none; rows that were deleted meanwhile stay with consumers. Or begin again with a full load: move the \
-                 state folder away and delete the topics. And let the server keep its binlog longer (binlog_expire_logs_seconds)"
+            SourceError::Purged { accepted: true, .. } => Some(
+                "start it again as it is: with --accept-gap, a start goes on behind the gap; and let the server keep its binlog longer \
+                 (binlog_expire_logs_seconds)"
                     .to_owned(),
             ),
+            SourceError::Purged { loads, .. } => {
+                let leave = "`tidegate run --accept-gap leave` sends changes from now on";
+                let ways = match loads {
+                    true => format!(
+                        "`tidegate run --accept-gap load` loads all tables again, `--accept-gap shop.orders,crm.*` some of them, and {leave}, \
+                         with a load only of what was not loaded to its end; rows that were deleted meanwhile stay with consumers"
+                    ),
+                    false => leave.to_owned(),
+                };
+                Some(format!(
+                    "go on with the gap: {ways}. Or begin again with a full load: move the state folder away and delete the topics. And let the \
+                     server keep its binlog longer (binlog_expire_logs_seconds)"
+                ))
+            }
             SourceError::NoLoad => Some(
                 "`--accept-gap leave` goes on without what changed in the gap; with `full_load` in the task file, tables can be loaded"
                     .to_owned(),
@@ -222,7 +248,7 @@ fn kept_text(kept_s: Option<u64>) -> String {
 }
 
 fn away_text(away_s: Option<u64>) -> String {
-    away_s.map_or(String::new(), |seconds| format!("; the task was last at work {} ago", duration(seconds)))
+    away_s.map_or(String::new(), |seconds| format!("; the task wrote its state last {} ago", duration(seconds)))
 }
 
 fn list_findings(findings: &[Finding]) -> String {

@@ -7,7 +7,9 @@
 
 use std::fmt::Write;
 
-use super::report::{Incremental, Pace, Phase, Report, Retry};
+use super::monitor::LIMITS;
+use super::report::{Incremental, Limits, Pace, Phase, Report, Retry};
+use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
 use tidegate_model::words::duration;
 
@@ -165,6 +167,10 @@ pub fn page(report: &Report) -> String {
             bytes_text(memory.resident_bytes as f64)
         );
     }
+    if let Some(limits) = limits_text(&report.limits) {
+        let held = if report.bottleneck.as_deref() == Some(LIMITS) { ", which hold the task back" } else { "" };
+        _ = writeln!(out, "limits: {limits}{held}");
+    }
     for retry in &report.retries {
         _ = writeln!(out, "{}", retrying(retry, report.time_ms));
         if let Some(hint) = &retry.hint {
@@ -180,6 +186,19 @@ pub fn page(report: &Report) -> String {
         }
     }
     out
+}
+
+/// `20 K rows/s and 10 MiB/s; of the full load 10 K rows/s`; none if nothing is limited.
+pub fn limits_text(limits: &Limits) -> Option<String> {
+    let one = |limit: &Limit| {
+        let rows = limit.rows_per_second.map(|rows| format!("{} rows/s", count(rows)));
+        let bytes = limit.bytes_per_second.map(|bytes| format!("{}/s", bytes_text(bytes as f64)));
+        let both: Vec<String> = rows.into_iter().chain(bytes).collect();
+        (!both.is_empty()).then(|| both.join(" and "))
+    };
+    let full_load = one(&limits.full_load).map(|limit| format!("of the full load {limit}"));
+    let all: Vec<String> = one(&limits.all).into_iter().chain(full_load).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn position(out: &mut String, incremental: &Incremental) {
@@ -228,7 +247,7 @@ fn millis(millis: u64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::status::report::{FullLoad, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
+    use crate::status::report::{FullLoad, Limits, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
 
     /// A task that is idle.
     pub(in super::super) fn report() -> Report {
@@ -269,6 +288,7 @@ pub(super) mod tests {
             stages: ["read", "encode", "send", "deliver"].map(stage).into(),
             bottleneck: None,
             retries: Vec::new(),
+            limits: Limits::default(),
             problems: vec![Problem {
                 time_ms: 1_800_000_590_000,
                 level: "warn".to_owned(),

@@ -121,7 +121,7 @@ const WORDS = {
 };
 const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
-const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers" };
+const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers", limits: "the limits that were set" };
 
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
