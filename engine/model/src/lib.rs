@@ -237,6 +237,23 @@ impl ChangeBatch {
         self
     }
 
+    /// One of the changes alone.
+    pub fn only(&self, change: Change<'_>) -> ChangeBatch {
+        let first = match change.kind {
+            ChangeKind::Update { before } => before,
+            ChangeKind::Initial | ChangeKind::Insert | ChangeKind::Delete => change.row,
+        };
+        let rows = first..change.row + 1;
+        let meta = Arc::new(change.meta.clone());
+        ChangeBatch::new(
+            self.table.clone(),
+            self.rows.slice(first, rows.len()),
+            self.kinds[rows.clone()].to_vec(),
+            self.sequence[rows.clone()].to_vec(),
+            vec![EventRun { end: rows.len(), meta }],
+        )
+    }
+
     /// The same changes of a derived table: other columns, same rows.
     pub fn with_rows(self, table: Arc<Table>, rows: RecordBatch) -> ChangeBatch {
         ChangeBatch::new(table, rows, self.kinds, self.sequence, self.events)

@@ -10,6 +10,7 @@
 //! ["table","shop","orders"]   every table that the task has taken up, and how its rows leave (see `remembered`)
 //! ["topic","shop.orders"]     where they go
 //! ["remembered"]              what is the same for all tables
+//! ["too_large","s","orders"]  how many messages of a table were too large for their topic
 //! ```
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
+use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
@@ -49,6 +51,8 @@ pub struct Checkpoint {
     pub topics: Keyed<String, RememberedTopic>,
     /// `None` if the checkpoint comes from a version that remembered nothing.
     pub remembered: Option<RememberedTask>,
+    /// How many messages of a table were too large for their topic, since the task began.
+    pub too_large: Keyed<TableName, TooLarge>,
     told: Told,
 }
 
@@ -80,6 +84,7 @@ impl Checkpoint {
             tables: Keyed::default(),
             topics: Keyed::default(),
             remembered: None,
+            too_large: Keyed::default(),
             told: Told::default(),
         }
     }
@@ -143,6 +148,9 @@ impl Checkpoint {
         for (key, table) in entries.under(&("table",))? {
             checkpoint.tables.insert(of_tables(key), table);
         }
+        for (key, counts) in entries.under(&("too_large",))? {
+            checkpoint.too_large.insert(of_tables(key), counts);
+        }
         for ((_, name), topic) in entries.under::<(String, String), _>(&("topic",))? {
             checkpoint.topics.insert(name, topic);
         }
@@ -183,6 +191,12 @@ impl State for Checkpoint {
         }
     }
 
+    fn too_large(&mut self, counts: &[(TableName, TooLarge)]) {
+        for (table, more) in counts {
+            *self.too_large.get_or_insert_with(table, TooLarge::default) += *more;
+        }
+    }
+
     fn written(&mut self, topic: &str) {
         self.topic_written(topic);
     }
@@ -207,6 +221,7 @@ impl State for Checkpoint {
         tell_tables("row_groups", &mut self.row_groups, all, changes);
         tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
+        tell_tables("too_large", &mut self.too_large, all, changes);
         self.topics.take_changed(all, |name, topic| match topic {
             Some(topic) => changes.put(&("topic", name), topic),
             None => changes.remove(&("topic", name)),
@@ -309,7 +324,8 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
+    const KNOWN: [&str; 9] =
+        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "too_large"];
     let path = folder.join(CHECKPOINT);
     let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {
@@ -452,6 +468,10 @@ mod tests {
         checkpoint.delivered(Progress::Chunks { table: name("a"), parts });
         checkpoint.topic_written("a\t\"b");
         assert_eq!(told(&mut checkpoint, false), 2);
+        let one = TooLarge { skipped: 1, ..TooLarge::default() };
+        checkpoint.too_large(&[(name("a"), one), (name("b"), one), (name("a"), one)]);
+        assert_eq!(told(&mut checkpoint, false), 2);
+        assert_eq!(checkpoint.too_large.get(&name("a")).unwrap().skipped, 2);
         told(&mut checkpoint, true);
     }
 

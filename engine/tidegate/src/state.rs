@@ -18,6 +18,7 @@ use crate::config::Task;
 use crate::demo::grouped;
 use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
+use crate::status::words;
 use tidegate_model::TableName;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};
 
@@ -45,6 +46,8 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
     });
     let row_groups: Vec<Value> =
         checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    let too_large: Vec<Value> =
+        checkpoint.too_large.iter().map(|(table, counts)| json!({ "table": table, "counts": counts })).collect();
     json!({
         "task": checkpoint.task,
         "source": checkpoint.source,
@@ -54,6 +57,7 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
         "schemas": checkpoint.schemas(),
         "tables": checkpoint.tables.values().collect::<Vec<_>>(),
         "topics": checkpoint.topics.values().collect::<Vec<_>>(),
+        "too_large": too_large,
         "remembered": checkpoint.remembered,
     })
 }
@@ -85,6 +89,9 @@ fn describe(checkpoint: &Checkpoint) -> String {
         let done = ledger.tables().iter().filter(|table| table.is_done()).count();
         let rows = ledger.tables().iter().map(TableChunks::rows).sum();
         _ = writeln!(out, "full load: {done} of {} tables, {} rows delivered", ledger.tables().len(), grouped(rows));
+    }
+    for (table, counts) in checkpoint.too_large.iter() {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", words::too_large(counts));
     }
     let lines: Vec<[String; 5]> = checkpoint.tables.iter().map(|(name, table)| line(checkpoint, name, table)).collect();
     if lines.is_empty() {

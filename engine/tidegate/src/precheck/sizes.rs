@@ -2,12 +2,12 @@
 //!
 //! A message of an update holds both images. What a type bounds is counted in full, as text; a column without a bound to speak of
 //! (JSON, MEDIUMTEXT) tells nothing about its rows, and is only named. Brokers count what is compressed, so that a message may be larger
-//! than what they allow.
+//! than what they allow. What would become of one that is too large is the task's to say (`too_large`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use crate::config::Task;
+use crate::config::{Task, TooLargePolicy};
 use tidegate_model::{Column, SqlType, Table};
 use tidegate_mysql::check::{Severity, list_names};
 use tidegate_sink::kafka::BrokerInfo;
@@ -20,6 +20,7 @@ const COLUMN_BYTES: u64 = 32;
 pub(super) struct Sent<'a> {
     pub(super) output: &'a Table,
     pub(super) topic: &'a str,
+    pub(super) too_large: &'a TooLargePolicy,
 }
 
 pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report: &mut Report) {
@@ -30,22 +31,28 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
         .collect();
     let (mut wide, mut open) = (Vec::new(), Vec::new());
     let (mut widest, mut least) = (0, u64::MAX);
-    for Sent { output, topic } in sent {
+    // What becomes of their rows.
+    let mut outcomes: BTreeSet<&str> = BTreeSet::new();
+    for Sent { output, topic, too_large } in sent {
         let Some(&limit) = limits.get(topic) else { continue };
         let width = message_bytes(output.columns());
         if width > limit {
             wide.push(format!("{} (up to {}, and {topic} takes {})", output.name(), in_words(width), in_words(limit)));
             widest = widest.max(width);
+            outcomes.insert(outcome(too_large));
             continue;
         }
         for column in output.columns().iter().filter(|column| value_bytes(column).is_none()) {
             open.push(format!("{}.{} ({})", output.name(), column.name, column.type_text));
             least = least.min(limit);
+            outcomes.insert(outcome(too_large));
         }
     }
-    const TO_DO: &str = "leave the large column out with `select`, or raise max.message.bytes of the topic \
-                         (sink.create_topics.config for one that is to be made) and message.max.bytes in sink.options; a row that \
-                         does not get through stops the task";
+    let to_do = format!(
+        "leave the large column out with `select`, or raise max.message.bytes of the topic (sink.create_topics.config for one that is to \
+         be made) and message.max.bytes in sink.options; a row that does not get through {}, as `too_large` says",
+        Vec::from_iter(outcomes).join(", or ")
+    );
     let place = || task.places.place("tables");
     if !wide.is_empty() {
         report.say(
@@ -54,7 +61,7 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
             place(),
             format!("rows can be larger than a message may be, before it is compressed: {}", list_names(&wide)),
             &format!("max.message.bytes and message.max.bytes of {widest} at least"),
-            TO_DO,
+            &to_do,
         );
     }
     if !open.is_empty() {
@@ -64,8 +71,18 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
             place(),
             format!("a value can be larger than the {} of a message in {}", in_words(least), list_names(&open)),
             "no such value, or room for it",
-            TO_DO,
+            &to_do,
         );
+    }
+}
+
+/// What becomes of a row that does not get through.
+fn outcome(policy: &TooLargePolicy) -> &'static str {
+    match policy {
+        TooLargePolicy::Fail => "stops the task",
+        TooLargePolicy::Skip => "is left out and counted",
+        TooLargePolicy::DeadLetter(_) => "goes to the topic of dead letters",
+        TooLargePolicy::Truncate(_) => "is sent with columns cut, or stops the task if that is not enough",
     }
 }
 
@@ -123,6 +140,10 @@ mod tests {
     use tidegate_sink::kafka::TopicFacts;
 
     fn found(columns: &[(&str, &str)], request_bytes_max: u64) -> Vec<String> {
+        found_with(columns, request_bytes_max, &TooLargePolicy::Fail)
+    }
+
+    fn found_with(columns: &[(&str, &str)], request_bytes_max: u64, too_large: &TooLargePolicy) -> Vec<String> {
         let columns = columns.iter().map(|(name, type_text)| Column {
             name: (*name).to_owned(),
             sql_type: parse_type(type_text).expect("a type"),
@@ -151,7 +172,11 @@ mod tests {
             "task: t\nsource: {mysql: mysql://u@h}\ntables: [shop.notes]\nsink: {kafka: b}\nformat: canal_json\n";
         let task = crate::config::parse("t.yaml", text).expect("a task");
         let mut report = Report::new(&task, &[]);
-        check(&task, &[Sent { output: &output, topic }], &brokers, &mut report);
+        check(&task, &[Sent { output: &output, topic, too_large }], &brokers, &mut report);
+        for found in &report.found {
+            let does = outcome(too_large);
+            assert!(found.finding.hint.ends_with(&format!("does not get through {does}, as `too_large` says")));
+        }
         report.found.iter().map(|found| format!("{:?} {}", found.finding.severity, found.finding)).collect()
     }
 
@@ -168,6 +193,7 @@ mod tests {
               KiB); wanted: max.message.bytes and message.max.bytes of 129156 at least"
             ]
         );
+        assert_eq!(found_with(&[("doc", "json")], 1_048_588, &TooLargePolicy::Skip).len(), 1);
         assert_eq!(
             found(&[("id", "int"), ("doc", "json"), ("pic", "mediumblob")], 1_048_588),
             [

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::lag::{Counts, Lag};
 use super::problems::Problems;
-use super::report::{FullLoad, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, Total, VERSION};
+use super::report::{
+    FullLoad, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
+};
 use crate::checkpoint::Tracker;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
@@ -232,7 +234,13 @@ impl Monitor {
             retries: self.retries(),
             problems: self.problems.list(),
             memory: self.memory(),
+            too_large: self.too_large(),
         }
+    }
+
+    fn too_large(&self) -> Vec<TooLarge> {
+        let tables = self.status.too_large().into_iter().take(TABLES_MAX);
+        tables.map(|(table, counts)| TooLarge { table: table.to_string(), counts }).collect()
     }
 
     fn total(&self, seen: &Seen) -> Total {

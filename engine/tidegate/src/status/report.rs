@@ -34,6 +34,17 @@ pub struct Report {
     /// Warnings and errors of the log, the newest last.
     pub problems: Vec<Problem>,
     pub memory: Memory,
+    /// Messages that were too large for their topic, since the task began; of at most [`TABLES_MAX`] tables.
+    #[serde(default)]
+    pub too_large: Vec<TooLarge>,
+}
+
+/// Of one table, by what became of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TooLarge {
+    pub table: String,
+    #[serde(flatten)]
+    pub counts: tidegate_model::message::TooLarge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

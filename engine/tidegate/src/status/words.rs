@@ -7,7 +7,8 @@
 
 use std::fmt::Write;
 
-use super::report::{Incremental, Pace, Phase, Report, Retry};
+use super::report::{Incremental, Pace, Phase, Report, Retry, TooLarge};
+use tidegate_model::message::TooLarge as Counts;
 use tidegate_model::status::{self, bytes_text};
 use tidegate_model::words::duration;
 
@@ -115,6 +116,9 @@ pub fn page(report: &Report) -> String {
         count(total.messages),
         bytes_text(total.bytes as f64)
     );
+    for TooLarge { table, counts } in &report.too_large {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", too_large(counts));
+    }
     if report.phase == Phase::FullLoad
         && let Some(load) = &report.full_load
     {
@@ -180,6 +184,14 @@ pub fn page(report: &Report) -> String {
         }
     }
     out
+}
+
+/// What became of them: `3 left out, 1 cut`.
+pub fn too_large(counts: &Counts) -> String {
+    let all = [(counts.skipped, "left out"), (counts.dead_letters, "sent as dead letters"), (counts.truncated, "cut")];
+    let said: Vec<String> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
+    said.join(", ")
 }
 
 fn position(out: &mut String, incremental: &Incremental) {
@@ -277,6 +289,10 @@ pub(super) mod tests {
                 count: 3,
             }],
             memory: Memory { used_bytes: 480, room_bytes: 1000, budget_bytes: 512 << 20, resident_bytes: 80_000_000 },
+            too_large: vec![TooLarge {
+                table: "shop.notes".to_owned(),
+                counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
+            }],
         }
     }
 
@@ -345,6 +361,7 @@ pub(super) mod tests {
             "task shop: running for 10 min (process 4711)",
             "position: binlog.000007:4321",
             "480 B delivered",
+            "too large for their topic, of shop.notes: 3 left out, 1 cut",
             "the source has 12.4 MB of binlog from before it",
             "the source's clock is 60 min behind ours",
             "warn 10 s ago, 3 times: lost the source\n  hint: look",
