@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use super::harness::consume::{RawMessage, count_of, read_messages};
 use super::harness::http::Http;
 use super::harness::world::kafka_sink;
-use super::harness::{Message, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Message, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 
 const FORMATS: [&str; 2] = ["canal_json", "dts_avro"];
 
@@ -19,17 +19,19 @@ const FORMATS: [&str; 2] = ["canal_json", "dts_avro"];
 const FLAT: &str = "REPEAT('ä', 6000000)";
 const NOISE: &str = "(SELECT n FROM noise)";
 
-/// A table `notes` and what is put into it. `more` is of the sink's options.
-fn world(servers: &Servers, format: &str, more: &str) -> (World, TaskFile) {
+/// A table `notes` and what is put into it: so many megabytes of noise. `more` is of the sink's options.
+fn world(servers: &Servers, format: &str, more: &str, megabytes: u32) -> (World, TaskFile) {
     let mut world = World::new("large", &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE notes (id INT PRIMARY KEY, v INT NOT NULL, n LONGTEXT, doc JSON, b LONGBLOB)");
     // Not selected: random bytes as text, from one that is short.
     world.mysql.run("CREATE TABLE noise (n LONGTEXT)");
     world.mysql.run("SET SESSION group_concat_max_len = 64000000, SESSION cte_max_recursion_depth = 100000");
-    world.mysql.run(
-        "INSERT INTO noise WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 8800) \
-         SELECT GROUP_CONCAT(REPLACE(TO_BASE64(RANDOM_BYTES(1023)), '\n', '') SEPARATOR '') FROM s",
-    );
+    // 1,364 characters each.
+    let pieces = megabytes * 733;
+    world.mysql.run(format!(
+        "INSERT INTO noise WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {pieces}) \
+         SELECT GROUP_CONCAT(REPLACE(TO_BASE64(RANDOM_BYTES(1023)), '\n', '') SEPARATOR '') FROM s"
+    ));
     let mut task = world.task();
     task.tables = format!("[\"{0}.*\", \"!{0}.noise*\"]", world.database);
     task.sink = kafka_sink(&world.kafka, &format!(", key: json, tombstones: true{more}"));
@@ -79,7 +81,7 @@ fn run(world: &mut World, task: &TaskFile, before: impl FnOnce(&mut World), behi
 #[test]
 fn a_message_that_is_too_large_stops_the_task_unless_it_says_otherwise() {
     let Some(servers) = Servers::from_env() else { return };
-    let (mut world, mut task) = world(&servers, "canal_json", "");
+    let (mut world, mut task) = world(&servers, "canal_json", "", 12);
     put(&mut world, 7, 1, NOISE);
     let said = Tidegate::fails(&task);
     let named = format!("table {}.notes, read at ", world.database);
@@ -103,7 +105,7 @@ fn a_message_that_is_too_large_stops_the_task_unless_it_says_otherwise() {
 fn what_is_left_out_is_counted_and_nothing_else_is_missing() {
     let Some(servers) = Servers::from_env() else { return };
     for format in FORMATS {
-        let (mut world, task) = world(&servers, format, ", too_large: skip, headers: [op]");
+        let (mut world, task) = world(&servers, format, ", too_large: skip, headers: [op]", 12);
         for (id, n) in [(1, "'a'"), (2, FLAT), (3, NOISE), (4, "'b'")] {
             put(&mut world, id, id, n);
         }
@@ -152,7 +154,7 @@ fn dead_letters_hold_what_was_too_large() {
     let Some(servers) = Servers::from_env() else { return };
     for format in FORMATS {
         let more = ", too_large: {dead_letter: {topic: \"{task}.letters\"}}, headers: [op, table]";
-        let (mut world, task) = world(&servers, format, more);
+        let (mut world, task) = world(&servers, format, more, 12);
         for (id, n) in [(1, "'a'"), (2, FLAT), (3, NOISE)] {
             put(&mut world, id, id, n);
         }
@@ -160,6 +162,8 @@ fn dead_letters_hold_what_was_too_large() {
         let before = |world: &mut World| {
             put(world, 4, 4, "'b'");
             world.mysql.run(format!("UPDATE notes SET v = 40, n = {NOISE} WHERE id = 4"));
+            // As small as it gets for brokers, and too large for the client, which compares what is plain: both images.
+            world.mysql.run("UPDATE notes SET v = 20, n = REPEAT('u', 12000000) WHERE id = 2");
         };
         let behind = |world: &mut World| world.mysql.run("DELETE FROM notes WHERE id = 3");
         run(&mut world, &task, before, behind);
@@ -187,17 +191,20 @@ fn dead_letters_hold_what_was_too_large() {
             assert_eq!(*partition, said["partition"].as_i64().unwrap() as i32, "as many partitions as the other topic");
             assert_eq!((&said["database"], &said["table"]), (&world.database.as_str().into(), &"notes".into()));
             assert_eq!(said["topic"], world.topic("notes").as_str());
-            assert_eq!((said["format"].as_str(), said["limit_of"].as_str()), (Some(format), Some("max.message.bytes")));
-            assert!(said["bytes"].as_u64() > said["limit"].as_u64() && said["limit"] == 1_048_588, "{said}");
+            assert_eq!(said["format"], format);
+            let limit =
+                if id == "2" { ("message.max.bytes", (16 << 20) - 512) } else { ("max.message.bytes", 1_048_588) };
+            assert_eq!((said["limit_of"].as_str(), said["limit"].as_u64()), (Some(limit.0), Some(limit.1)));
+            assert!(said["bytes"].as_u64() > said["limit"].as_u64(), "{said}");
             assert_eq!(said["gtid"].is_null(), op == "read", "{said}");
             assert!(said["position"].as_str().unwrap().contains(':') && said["reason"] == "too_large");
-            assert!(row.data.get("n") == Some(&noise), "{op} {id}");
+            assert!(id == "2" || row.data.get("n") == Some(&noise), "{op} {id}");
             seen.insert(format!("{op} {id}"), row.data.get("v").cloned().unwrap());
         }
-        let expected = [("read 3", "3"), ("update 4", "40"), ("delete 3", "3")];
+        let expected = [("read 3", "3"), ("update 4", "40"), ("update 2", "20"), ("delete 3", "3")];
         let expected = expected.map(|(what, v)| (what.to_owned(), v.to_owned()));
         assert_eq!(seen, BTreeMap::from(expected), "{format}");
-        assert!(task.stored()["too_large"][0]["counts"]["dead_letters"].as_u64() == Some(3), "{}", task.stored());
+        assert!(task.stored()["too_large"][0]["counts"]["dead_letters"].as_u64() == Some(4), "{}", task.stored());
     }
 }
 
@@ -227,7 +234,7 @@ fn joined(parts: &[RawMessage]) -> Vec<Letter> {
         value.extend(STANDARD.decode(said["value"].take().as_str().unwrap()).unwrap());
         if number == count {
             assert_eq!(said["value_bytes"].as_u64(), Some(value.len() as u64));
-            let key = String::from_utf8(part.key.clone().unwrap()).unwrap();
+            let key = String::from_utf8(part.key.clone().unwrap_or_default()).unwrap();
             let (headers, partition) = (part.headers.clone(), part.partition);
             letters.push(Letter { said, value: std::mem::take(&mut value), key, headers, partition });
         }
@@ -241,7 +248,7 @@ fn what_is_cut_is_sent_with_the_names_of_its_columns() {
     let Some(servers) = Servers::from_env() else { return };
     for format in FORMATS {
         let more = ", too_large: {truncate: {bytes: 1kB}}, headers: [op]";
-        let (mut world, mut task) = world(&servers, format, more);
+        let (mut world, mut task) = world(&servers, format, more, 3);
         put(&mut world, 1, 1, "'a'");
         put(&mut world, 2, 2, FLAT);
         // The last character would be half.
@@ -330,9 +337,9 @@ fn what_is_cut_is_sent_with_the_names_of_its_columns() {
 
 /// And what was too large is told of while the task runs.
 #[test]
-fn a_limit_that_is_raised_is_noticed_by_a_running_task() {
+fn a_limit_that_is_raised_is_noticed_and_one_that_is_lowered_by_the_next_run() {
     let Some(servers) = Servers::from_env() else { return };
-    let (mut world, mut task) = world(&servers, "canal_json", ", too_large: skip");
+    let (mut world, mut task) = world(&servers, "canal_json", ", too_large: skip", 3);
     task.more = "http: 127.0.0.1:0".to_owned();
     let mut reader = world.reader([]).keyed();
     let mut engine = Tidegate::run(&task);
@@ -350,11 +357,13 @@ fn a_limit_that_is_raised_is_noticed_by_a_running_task() {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &world.kafka).create().expect("a client needs no broker yet");
     let topic = world.topic("notes");
-    let raised = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "16000000");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(admin.alter_configs([&raised], &AdminOptions::new())).expect("a broker")[0]
-        .as_ref()
-        .expect("a topic");
+    let set_limit = |bytes: &str| {
+        let changed = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", bytes);
+        let results = runtime.block_on(admin.alter_configs([&changed], &AdminOptions::new())).expect("a broker");
+        results[0].as_ref().expect("a topic");
+    };
+    set_limit("16000000");
     let mut id = 1;
     wait_for("a message passes", || {
         id += 1;
@@ -362,8 +371,61 @@ fn a_limit_that_is_raised_is_noticed_by_a_running_task() {
         world.until_marker(&mut engine, &mut reader, |_| ());
         (count_of(&world.kafka, &topic) > 0).then_some(())
     });
+    // One that is lowered is not: the task stops at what brokers refuse, and the next run knows.
+    set_limit("1048588");
+    wait_for("a message is refused", || {
+        put(&mut world, 1000, 1, NOISE);
+        engine.has_ended().then_some(())
+    });
+    let ended = engine.wait();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    assert!(ended.output.contains(&format!("topic {topic} refused a message of ")), "{}", ended.output);
+    let engine = Tidegate::run(&task);
     world.finish(engine, &mut reader, |_| ());
     let (messages, _) = read_messages(&world.kafka, &topic);
-    let last = format!("insert {{\"id\":\"{id}\"}} {id}");
-    assert_eq!(messages.iter().map(drawn).collect::<Vec<_>>(), [last]);
+    let passed: Vec<String> = messages.iter().map(drawn).collect();
+    assert_eq!(passed[0], format!("insert {{\"id\":\"{id}\"}} {id}"));
+    let stored = task.stored();
+    assert!(stored["too_large"][0]["counts"]["skipped"].as_u64() > Some(u64::from(id) - 1), "{stored}");
+}
+
+/// Tables that are called otherwise where they go, transactions with their marks, and one order of all.
+#[test]
+fn names_marks_and_the_order_of_all_stay() {
+    let Some(servers) = Servers::from_env() else { return };
+    let more = ", too_large: {dead_letter: {topic: \"{database}.{table}.letters\"}}";
+    let (mut world, mut task) = world(&servers, "{dts_avro: {transactions: true}}", "", 3);
+    let database = world.database.clone();
+    task.sink = kafka_sink(&world.kafka, &format!(", topic: \"{{task}}\", partition: zero{more}"));
+    task.tables =
+        format!("[{database}.marker, {{table: {database}.notes, as: {database}.memos, columns: [\"*\", id AS no]}}]");
+    let mut reader = Reader::new(&world.kafka, vec![database.clone()]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let transaction = [
+        "BEGIN",
+        "INSERT INTO notes (id, v) VALUES (1, 1)",
+        &format!("INSERT INTO notes (id, v, n) VALUES (2, 2, {NOISE})"),
+        "UPDATE notes SET v = 10 WHERE id = 1",
+        // A delete that is too large, and an insert that is not.
+        "UPDATE notes SET id = 3, n = NULL WHERE id = 2",
+        "COMMIT",
+    ];
+    transaction.iter().for_each(|statement| world.mysql.run(statement));
+    let mut seen = Vec::new();
+    world.finish(engine, &mut reader, |message| {
+        seen.push(format!("{:?} {}", message.kind, message.data.get("no").cloned().unwrap_or_default()));
+    });
+    let first = seen.iter().position(|message| message == "Insert 1").expect("the first row");
+    assert_eq!(seen[first - 1..first + 4], ["Begin ", "Insert 1", "Update 1", "Insert 3", "Commit "], "{seen:?}");
+    let (parts, _) = read_messages(&world.kafka, &format!("{database}.memos.letters"));
+    let letters = joined(&parts);
+    let told = letters.iter().map(|letter| {
+        let said = &letter.said;
+        let names = ["database", "table", "source_table", "op"].map(|name| said[name].as_str().unwrap());
+        assert!(letter.partition == 0 && said["gtid"] == letters[0].said["gtid"] && letter.key.is_empty());
+        format!("{} {}", names.join(" "), said["key"])
+    });
+    let expected = ["insert", "delete"].map(|op| format!("{database} memos notes {op} {{\"no\":\"2\"}}"));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }

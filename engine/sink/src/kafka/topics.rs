@@ -55,6 +55,8 @@ pub struct BrokerInfo {
     pub topics: Vec<TopicFacts>,
     /// What this client lets through, uncompressed.
     pub message_bytes_max: usize,
+    /// Up to here it puts messages together (`batch.size`), uncompressed.
+    pub request_bytes: usize,
 }
 
 /// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
@@ -74,6 +76,7 @@ pub fn check(
         topic_count: metadata.topics().len(),
         topics: Vec::new(),
         message_bytes_max: sink.message_bytes_max,
+        request_bytes: sink.topics.request_bytes,
     };
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();

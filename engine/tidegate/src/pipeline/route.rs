@@ -31,6 +31,7 @@ use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
 use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
 use tidegate_model::{ChangeBatch, ChangeKind, Mark, MarkKind, Table, TableName, Window};
+use tidegate_sink::kafka::Limit;
 use tidegate_sink::{SinkError, Topics};
 
 /// Filter, partitions, projection, keys and encoding of one table version.
@@ -481,6 +482,14 @@ impl Router {
         let letters = letters.transpose()?;
         let letters = letters.as_ref().map(|(topic, partitions)| (topic.as_str(), *partitions));
         let route = Route::plan(&self.task, &self.server_version, table, (&topic, partitions), letters)?;
+        let is_told = |limit: Limit| limit.of_topic().is_some();
+        if !route.too_large.is_fail() && self.topics.limit(&topic).is_some_and(|limit| !is_told(limit)) {
+            warn!(
+                "brokers do not tell how large a message of topic {topic} may be: one of {} that they refuse stops the task, whatever \
+                 `too_large` says",
+                table.name()
+            );
+        }
         let route = Arc::new(route);
         if let Some((_, before)) = known.front().filter(|(_, before)| !before.has_keys_of(&route)) {
             let names = |route: &Route| match &route.keys {

@@ -24,6 +24,7 @@ pub(super) struct Sent<'a> {
 }
 
 pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report: &mut Report) {
+    check_limits(task, sent, brokers, report);
     let limits: BTreeMap<&str, u64> = brokers
         .topics
         .iter()
@@ -86,6 +87,45 @@ fn outcome(policy: &TooLargePolicy) -> &'static str {
     }
 }
 
+/// Topics that refuse together what they take one by one, and those that nobody can judge for.
+fn check_limits(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report: &mut Report) {
+    let is_small = |limit: u64| limit < brokers.request_bytes as u64;
+    let small = brokers.topics.iter().filter_map(|topic| Some((&*topic.name, topic.request_bytes_max?)));
+    let small: Vec<(&str, u64)> = small.filter(|(_, limit)| is_small(*limit)).collect();
+    if let Some(least) = small.iter().map(|(_, limit)| *limit).min() {
+        let names: Vec<String> = small.iter().map(|(name, limit)| format!("{name} ({limit} bytes)")).collect();
+        report.say(
+            Severity::Warning,
+            "message_size",
+            task.places.place("sink.options"),
+            format!(
+                "the client puts messages together up to {} bytes, before they are compressed, which may be more than these topics take: {}",
+                brokers.request_bytes,
+                list_names(&names)
+            ),
+            "requests that topics take",
+            &format!("set batch.size in sink.options to at most {least}, or raise max.message.bytes of the topics"),
+        );
+    }
+    let is_judged =
+        |topic: &str| brokers.topics.iter().any(|facts| facts.name == topic && facts.request_bytes_max.is_some());
+    let unknown = sent.iter().filter(|sent| *sent.too_large != TooLargePolicy::Fail && !is_judged(sent.topic));
+    let unknown: BTreeSet<String> = unknown.map(|sent| sent.topic.to_owned()).collect();
+    if !unknown.is_empty() {
+        report.say(
+            Severity::Warning,
+            "message_size",
+            task.places.place("tables"),
+            format!(
+                "brokers do not tell how large a message may be in {}: one that they refuse stops the task, whatever `too_large` says",
+                list_names(&Vec::from_iter(unknown))
+            ),
+            "limits that the task can see",
+            "grant the user DESCRIBE_CONFIGS on the topics",
+        );
+    }
+}
+
 /// Of an update that changes all that has a bound.
 fn message_bytes(columns: &[Column]) -> u64 {
     let column = |column: &Column| COLUMN_BYTES + column.name.len() as u64 + value_bytes(column).unwrap_or(0);
@@ -140,10 +180,10 @@ mod tests {
     use tidegate_sink::kafka::TopicFacts;
 
     fn found(columns: &[(&str, &str)], request_bytes_max: u64) -> Vec<String> {
-        found_with(columns, request_bytes_max, &TooLargePolicy::Fail)
+        found_with(columns, Some(request_bytes_max), &TooLargePolicy::Fail)
     }
 
-    fn found_with(columns: &[(&str, &str)], request_bytes_max: u64, too_large: &TooLargePolicy) -> Vec<String> {
+    fn found_with(columns: &[(&str, &str)], request_bytes_max: Option<u64>, too_large: &TooLargePolicy) -> Vec<String> {
         let columns = columns.iter().map(|(name, type_text)| Column {
             name: (*name).to_owned(),
             sql_type: parse_type(type_text).expect("a type"),
@@ -163,17 +203,18 @@ mod tests {
                 name: topic.to_owned(),
                 exists: true,
                 partitions: Some(1),
-                request_bytes_max: Some(request_bytes_max),
+                request_bytes_max,
                 compacted: None,
             }],
             message_bytes_max: 16 << 20,
+            request_bytes: 1_000_000,
         };
         let text =
             "task: t\nsource: {mysql: mysql://u@h}\ntables: [shop.notes]\nsink: {kafka: b}\nformat: canal_json\n";
         let task = crate::config::parse("t.yaml", text).expect("a task");
         let mut report = Report::new(&task, &[]);
         check(&task, &[Sent { output: &output, topic, too_large }], &brokers, &mut report);
-        for found in &report.found {
+        for found in report.found.iter().filter(|found| found.finding.hint.contains("get through")) {
             let does = outcome(too_large);
             assert!(found.finding.hint.ends_with(&format!("does not get through {does}, as `too_large` says")));
         }
@@ -189,11 +230,21 @@ mod tests {
         assert_eq!(
             found(&[("a", "varchar(10000)"), ("b", "varchar(6000)")], 100_000),
             [
+                "Warning the client puts messages together up to 1000000 bytes, before they are compressed, which may be more than these \
+                 topics take: notes (100000 bytes); wanted: requests that topics take",
                 "Warning rows can be larger than a message may be, before it is compressed: shop.notes (up to 126 KiB, and notes takes 97 \
               KiB); wanted: max.message.bytes and message.max.bytes of 129156 at least"
             ]
         );
-        assert_eq!(found_with(&[("doc", "json")], 1_048_588, &TooLargePolicy::Skip).len(), 1);
+        assert_eq!(found_with(&[("doc", "json")], Some(1_048_588), &TooLargePolicy::Skip).len(), 1);
+        assert_eq!(found_with(&[("id", "int")], None, &TooLargePolicy::Fail), Vec::<String>::new());
+        assert_eq!(
+            found_with(&[("id", "int")], None, &TooLargePolicy::Skip),
+            [
+                "Warning brokers do not tell how large a message may be in notes: one that they refuse stops the task, whatever `too_large` \
+                 says; wanted: limits that the task can see"
+            ]
+        );
         assert_eq!(
             found(&[("id", "int"), ("doc", "json"), ("pic", "mediumblob")], 1_048_588),
             [

@@ -35,7 +35,7 @@ use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::message::TooLarge;
 use tidegate_model::{Change, Progress};
-use tidegate_sink::kafka::{Excess, Limit};
+use tidegate_sink::kafka::Excess;
 
 /// The header of a message whose columns were cut: their names, with commas between them.
 const TRUNCATED: &str = "truncated";
@@ -88,6 +88,10 @@ impl Plan {
         };
         let key = table.key().iter().map(|&index| table.columns()[index].name.clone()).collect();
         Ok(Plan { policy, key })
+    }
+
+    pub(super) fn is_fail(&self) -> bool {
+        matches!(self.policy, Policy::Fail)
     }
 
     /// Whether a letter tells keys as they are before dates are substituted.
