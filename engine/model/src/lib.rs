@@ -364,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn a_change_alone_is_what_it_was() {
+        let batch = parse("id:int amount:int", "+I 1 1\n-U 2 20\n+U 2 5\n-D 3 3");
+        let alone: Vec<_> = batch.changes().map(|change| draw(&batch.only(change))).collect();
+        let expected = ["+I 1 1", "-U 2 20\n+U 2 5", "-D 3 3"];
+        assert_eq!(alone, expected.map(|rows| draw(&parse("id:int amount:int", rows))));
+        let update = batch.only(batch.changes().nth(1).unwrap());
+        assert_eq!(update.sequence(), &batch.sequence()[1..3]);
+    }
+
+    #[test]
     fn an_update_across_the_filter_is_a_delete_or_an_insert() {
         let yes = Some(true);
         check_retain("-U 1 20\n+U 1 5", &[yes, Some(false)], "-D 1 20");

@@ -119,27 +119,32 @@ impl Limit {
 
 /// A message as the only record of a batch.
 fn record(batch: &MessageBatch, index: usize) -> Vec<u8> {
-    let mut body = Vec::with_capacity(batch.message_bytes(index) + RECORD_FRAMING_BYTES_MAX);
-    // Attributes, and how much later and further it is than the first of the batch.
-    body.extend_from_slice(&[0, 0, 0]);
-    let or_null = |bytes: Option<&[u8]>, body: &mut Vec<u8>| match bytes {
-        Some(bytes) => {
-            write_varint(bytes.len() as i64, body);
-            body.extend_from_slice(bytes);
-        }
-        None => write_varint(-1, body),
+    let write = |bytes: &[u8], out: &mut Vec<u8>| {
+        write_varint(bytes.len() as i64, out);
+        out.extend_from_slice(bytes);
     };
-    or_null(batch.keys.as_ref().map(|keys| keys.get(index)), &mut body);
-    or_null(Some(batch.values.get(index)).filter(|value| !value.is_empty()), &mut body);
-    let headers: Vec<_> = batch.headers.iter().flat_map(|headers| headers.get(index)).collect();
-    write_varint(headers.len() as i64, &mut body);
-    for (name, value) in headers {
-        or_null(Some(name.as_bytes()), &mut body);
-        or_null(Some(value), &mut body);
+    let value = batch.values.get(index);
+    // Attributes, and how much later and further it is than the first of the batch.
+    let mut before = vec![0, 0, 0];
+    match &batch.keys {
+        Some(keys) => write(keys.get(index), &mut before),
+        None => write_varint(-1, &mut before),
     }
-    let mut record = Vec::with_capacity(body.len() + 5);
-    write_varint(body.len() as i64, &mut record);
-    record.append(&mut body);
+    // An empty value is Kafka's null.
+    write_varint(if value.is_empty() { -1 } else { value.len() as i64 }, &mut before);
+    let mut behind = Vec::new();
+    let headers: Vec<_> = batch.headers.iter().flat_map(|headers| headers.get(index)).collect();
+    write_varint(headers.len() as i64, &mut behind);
+    for (name, value) in headers {
+        write(name.as_bytes(), &mut behind);
+        write(value, &mut behind);
+    }
+    let len = before.len() + value.len() + behind.len();
+    let mut record = Vec::with_capacity(len + 5);
+    write_varint(len as i64, &mut record);
+    record.extend_from_slice(&before);
+    record.extend_from_slice(value);
+    record.extend_from_slice(&behind);
     record
 }
 

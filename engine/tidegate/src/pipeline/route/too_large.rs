@@ -355,7 +355,11 @@ impl Route {
             topic: self.topic.to_string(),
             message_bytes: messages.message_bytes(found.message),
             excess: found.excess,
-            was_cut: matches!(self.too_large.policy, Policy::Truncate(_)),
+            why: match self.too_large.policy {
+                Policy::Truncate(_) => Why::Cut,
+                Policy::DeadLetter { .. } => Why::Letter,
+                Policy::Fail | Policy::Skip => Why::Policy,
+            },
         }))
     }
 
@@ -439,9 +443,8 @@ impl Letters {
 /// A message that is larger than its topic takes, and stops the task.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "table {table}, {place}: the message of a row has {message_bytes} bytes{}, which make {} for topic {topic}, and it takes {} ({})",
-    if *was_cut { " after its columns were cut, or without any to cut" } else { "" },
-    excess.bytes, excess.limit, excess.setting
+    "table {table}, {place}: the message of a row has {message_bytes} bytes, which make {} for topic {topic}, and it takes {} ({}){}",
+    excess.bytes, excess.limit, excess.setting, why.words()
 )]
 pub struct TooLargeError {
     table: TableName,
@@ -449,20 +452,39 @@ pub struct TooLargeError {
     topic: String,
     message_bytes: usize,
     excess: Excess,
-    was_cut: bool,
+    why: Why,
+}
+
+/// Why nothing else becomes of it.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    Policy,
+    Cut,
+    Letter,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Why::Policy => "",
+            Why::Cut => "; with its columns cut it is still too large, or there are none to cut",
+            Why::Letter => "; its key and headers leave no room for it in the topic of dead letters",
+        }
+    }
 }
 
 impl TooLargeError {
     pub(super) fn hint(&self) -> &'static str {
-        match self.was_cut {
-            true => {
-                "leave less of each value (too_large: {truncate: {bytes: ...}}), cut more columns, raise max.message.bytes of the topic and \
-                 sink.options message.max.bytes, or take too_large: dead_letter or skip"
-            }
-            false => {
+        match self.why {
+            Why::Policy => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
                  what becomes of such messages with too_large: skip, dead_letter or truncate"
             }
+            Why::Cut => {
+                "leave less of each value (too_large: {truncate: {bytes: ...}}), cut more columns, raise max.message.bytes of the topic and \
+                 sink.options message.max.bytes, or take too_large: dead_letter or skip"
+            }
+            Why::Letter => "raise max.message.bytes of the topic of dead letters, or take too_large: skip",
         }
     }
 }
