@@ -44,6 +44,7 @@ mod security;
 mod snapshot;
 mod statements;
 mod status;
+mod too_large;
 mod topics;
 mod transform;
 mod types;

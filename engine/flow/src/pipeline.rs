@@ -31,9 +31,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::room::{Held, Room, Shares};
 use crate::store::{StateFolder, StoreError};
 use crate::tracker::{State, Tracker};
-use tidegate_model::message::{Appetite, MessageWindow};
+use tidegate_model::message::{Appetite, MessageWindow, TooLarge};
 use tidegate_model::status::{Phase, Status};
-use tidegate_model::{Progress, Window};
+use tidegate_model::{Progress, TableName, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// Windows that wait between the source and the cores.
@@ -207,6 +207,7 @@ struct Pending<E> {
     topics: Vec<Arc<str>>,
     messages: u64,
     bytes: u64,
+    too_large: Vec<(TableName, TooLarge)>,
 }
 
 /// Runs `source` on this thread until it ends, everything that it emitted is delivered and the state on disk says so.
@@ -401,13 +402,13 @@ fn send<S: Stages>(
     for slot in order {
         let Ready { mut window, held, committed_us } = slot.recv().map_err(|_| End::Stopped)??;
         let (messages, bytes) = (window.message_count() as u64, window.byte_size() as u64);
-        let progress = window.progress.take();
+        let (progress, too_large) = (window.progress.take(), std::mem::take(&mut window.too_large));
         let topics =
             window.batches.iter().filter(|batch| !batch.values.is_empty()).map(|batch| batch.topic.clone()).collect();
         let busy = counts.busy.begin();
         let delivery = pipeline.stages.send(window)?;
         drop(busy);
-        let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes };
+        let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes, too_large };
         counts.passed(messages, bytes);
         pending.send(window).map_err(|_| End::Stopped)?;
     }
@@ -418,7 +419,7 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Fault::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
     let counts = &pipeline.status.stages.deliver;
-    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes } in pending {
+    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes, too_large } in pending {
         let busy = counts.busy.begin();
         runtime.block_on(async {
             let undrained = async {
@@ -438,8 +439,13 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
                 written.insert(topic);
             }
         }
+        pipeline.status.were_too_large(&too_large);
         if let Some(progress) = &progress {
-            pipeline.tracker.delivered(progress.clone());
+            // Both or neither: what a crash repeats is counted once.
+            pipeline.tracker.update(|state| {
+                state.too_large(&too_large);
+                state.delivered(progress.clone());
+            });
         }
         // Behind the position, so that whoever sees the window sees where it ends.
         if committed_us > 0 {

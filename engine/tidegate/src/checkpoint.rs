@@ -11,6 +11,7 @@
 //! ["topic","shop.orders"]     where they go
 //! ["remembered"]              what is the same for all tables
 //! ["gaps"]                    changes that were purged before they were read, and left out (see `gap`)
+//! ["too_large","s","orders"]  how many messages of a table were too large for their topic
 //! ```
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
@@ -23,6 +24,7 @@ use crate::gap::Gap;
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
+use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
@@ -53,6 +55,8 @@ pub struct Checkpoint {
     pub remembered: Option<RememberedTask>,
     /// What was left out, the first first.
     pub gaps: Vec<Gap>,
+    /// How many messages of a table were too large for their topic, since the task began.
+    pub too_large: Keyed<TableName, TooLarge>,
     told: Told,
 }
 
@@ -86,6 +90,7 @@ impl Checkpoint {
             topics: Keyed::default(),
             remembered: None,
             gaps: Vec::new(),
+            too_large: Keyed::default(),
             told: Told::default(),
         }
     }
@@ -157,6 +162,9 @@ impl Checkpoint {
         for (key, table) in entries.under(&("table",))? {
             checkpoint.tables.insert(of_tables(key), table);
         }
+        for (key, counts) in entries.under(&("too_large",))? {
+            checkpoint.too_large.insert(of_tables(key), counts);
+        }
         for ((_, name), topic) in entries.under::<(String, String), _>(&("topic",))? {
             checkpoint.topics.insert(name, topic);
         }
@@ -197,6 +205,12 @@ impl State for Checkpoint {
         }
     }
 
+    fn too_large(&mut self, counts: &[(TableName, TooLarge)]) {
+        for (table, more) in counts {
+            *self.too_large.get_or_insert_with(table, TooLarge::default) += *more;
+        }
+    }
+
     fn written(&mut self, topic: &str) {
         self.topic_written(topic);
     }
@@ -225,6 +239,7 @@ impl State for Checkpoint {
         tell_tables("row_groups", &mut self.row_groups, all, changes);
         tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
+        tell_tables("too_large", &mut self.too_large, all, changes);
         self.topics.take_changed(all, |name, topic| match topic {
             Some(topic) => changes.put(&("topic", name), topic),
             None => changes.remove(&("topic", name)),
@@ -327,8 +342,8 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    const KNOWN: [&str; 9] =
-        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "gaps"];
+    const KNOWN: [&str; 10] =
+        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "gaps", "too_large"];
     let path = folder.join(CHECKPOINT);
     let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {
@@ -471,6 +486,10 @@ mod tests {
         checkpoint.delivered(Progress::Chunks { table: name("a"), parts });
         checkpoint.topic_written("a\t\"b");
         assert_eq!(told(&mut checkpoint, false), 2);
+        let one = TooLarge { skipped: 1, ..TooLarge::default() };
+        checkpoint.too_large(&[(name("a"), one), (name("b"), one), (name("a"), one)]);
+        assert_eq!(told(&mut checkpoint, false), 2);
+        assert_eq!(checkpoint.too_large.get(&name("a")).unwrap().skipped, 2);
         told(&mut checkpoint, true);
     }
 

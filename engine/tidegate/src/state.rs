@@ -20,6 +20,7 @@ use crate::demo::grouped;
 use crate::gap::Gap;
 use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
+use crate::status::words;
 use tidegate_model::TableName;
 use tidegate_model::words::time_text;
 use tidegate_mysql::check::list_names;
@@ -49,6 +50,8 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
     });
     let row_groups: Vec<Value> =
         checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    let too_large: Vec<Value> =
+        checkpoint.too_large.iter().map(|(table, counts)| json!({ "table": table, "counts": counts })).collect();
     json!({
         "task": checkpoint.task,
         "source": checkpoint.source,
@@ -58,6 +61,7 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
         "schemas": checkpoint.schemas(),
         "tables": checkpoint.tables.values().collect::<Vec<_>>(),
         "topics": checkpoint.topics.values().collect::<Vec<_>>(),
+        "too_large": too_large,
         "remembered": checkpoint.remembered,
         "gaps": checkpoint.gaps,
     })
@@ -100,6 +104,9 @@ fn describe(checkpoint: &Checkpoint) -> String {
             time_text(gap.accepted_s),
             became(gap)
         );
+    }
+    for (table, counts) in checkpoint.too_large.iter() {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", words::too_large(counts));
     }
     let lines: Vec<[String; 5]> = checkpoint.tables.iter().map(|(name, table)| line(checkpoint, name, table)).collect();
     if lines.is_empty() {

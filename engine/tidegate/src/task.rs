@@ -89,6 +89,9 @@ fn run_watched<T>(
         return Ok(status.summary());
     };
     let Start { source, sink, lock, tracker, router } = start;
+    let too_large: Vec<_> =
+        tracker.read(|state| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect());
+    status.were_too_large(&too_large);
     monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics() });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
@@ -302,9 +305,14 @@ fn shown_key(task: &Task) -> Option<fn(&[u8]) -> String> {
 }
 
 /// Tries to reach and enter what the task sends to, and tells what stands against sending to `topics`.
-pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
+/// Of `whole` among them, all messages are to stay.
+pub fn check_sink(
+    task: &Task,
+    topics: &[String],
+    whole: &[String],
+) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
     match &task.sink {
-        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics)?)),
+        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics, whole)?)),
         SinkOptions::File(_) | SinkOptions::Null => Ok(None),
     }
 }

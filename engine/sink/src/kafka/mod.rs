@@ -30,6 +30,7 @@
 //! **Dropping** the sink stops at once: windows that are not delivered resolve with [`SinkError::Stopped`]. Await the
 //! deliveries first.
 
+mod limit;
 mod lull;
 mod options;
 mod outstanding;
@@ -47,6 +48,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
+pub use limit::{Excess, Limit};
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
@@ -103,7 +105,7 @@ impl KafkaSink {
         let journal = Arc::new(Journal::default());
         let stop = Arc::new(AtomicBool::new(false));
         let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
-        let topics = Arc::new(topics.with_requests(in_flight, request_bytes));
+        let topics = Arc::new(topics.with_requests(in_flight, request_bytes).with_client_limit(message_bytes_max));
         let service = ReportService {
             producer: Arc::clone(&producer),
             journal,

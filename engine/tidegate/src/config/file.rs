@@ -74,6 +74,7 @@ pub(super) struct TableFile {
     pub(super) topic: Field<String>,
     pub(super) key: Field<Option<KeyPolicy>>,
     pub(super) partition: Field<PartitionPolicy>,
+    pub(super) too_large: Field<TooLargeFile>,
     pub(super) chunk_by: Field<Vec<String>>,
 }
 
@@ -95,9 +96,31 @@ pub(super) struct SinkFile {
     pub(super) headers: Field<Vec<Header>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
+    pub(super) too_large: Field<TooLargeFile>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
     pub(super) non_empty_topics: Field<NonEmptyTopics>,
     pub(super) options: Field<Named<String>>,
+}
+
+/// A word, or one of the two others.
+pub(super) struct TooLargeFile {
+    pub(super) word: Option<TooLargeWord>,
+    pub(super) dead_letter: Field<DeadLetterFile>,
+    pub(super) truncate: Field<TruncateFile>,
+}
+
+pub(super) enum TooLargeWord {
+    Fail,
+    Skip,
+}
+
+pub(super) struct DeadLetterFile {
+    pub(super) topic: Field<String>,
+}
+
+pub(super) struct TruncateFile {
+    pub(super) columns: Field<Vec<String>>,
+    pub(super) bytes: Field<u64>,
 }
 
 pub(super) struct SecurityFile {
@@ -263,6 +286,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
             topic: Field::Absent(place.clone()),
             key: Field::Absent(place.clone()),
             partition: Field::Absent(place.clone()),
+            too_large: Field::Absent(place.clone()),
             chunk_by: Field::Absent(place),
         });
     }
@@ -275,6 +299,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
         topic: s.field("topic", Value::text),
         key: s.field("key", key),
         partition: s.field("partition", partition),
+        too_large: s.field("too_large", too_large),
         chunk_by: s.field("chunk_by", columns),
     })
 }
@@ -340,6 +365,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         headers: s.field("headers", headers),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
+        too_large: s.field("too_large", too_large),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
         non_empty_topics: s.field("non_empty_topics", |v| v.word(NonEmptyTopics::WORDS)),
         options: s.field("options", |v| v.entries(Value::text)),
@@ -564,6 +590,37 @@ fn partition(value: Value<'_>) -> Option<PartitionPolicy> {
         Some("primary_key") => Some(PartitionPolicy::PrimaryKey),
         Some("row") => Some(PartitionPolicy::Row),
         _ => value.refuse("must be zero, table, primary_key, row or {columns: [...]}"),
+    }
+}
+
+/// A word, or one of `dead_letter` and `truncate` with its keys.
+fn too_large(value: Value<'_>) -> Option<TooLargeFile> {
+    let (place, _) = value.place_and_report();
+    let of_word = |word| TooLargeFile {
+        word: Some(word),
+        dead_letter: Field::Absent(place.clone()),
+        truncate: Field::Absent(place.clone()),
+    };
+    match value.scalar() {
+        Some("fail") => Some(of_word(TooLargeWord::Fail)),
+        Some("skip") => Some(of_word(TooLargeWord::Skip)),
+        Some("dead_letter") => {
+            let letters = DeadLetterFile { topic: Field::Absent(place.clone()) };
+            let truncate = Field::Absent(place.clone());
+            Some(TooLargeFile { word: None, dead_letter: Field::Given(letters, place), truncate })
+        }
+        None if value.has_keys() => Some(value.keys(|s| TooLargeFile {
+            word: None,
+            dead_letter:
+                s.field("dead_letter", |v| v.section(|s| DeadLetterFile { topic: s.field("topic", Value::text) })),
+            truncate: s.field("truncate", |v| {
+                v.section(|s| TruncateFile {
+                    columns: s.field("columns", columns),
+                    bytes: s.field("bytes", |v| v.size(0)),
+                })
+            }),
+        })),
+        _ => value.refuse("must be fail, skip, dead_letter, {dead_letter: {topic: ...}} or {truncate: {bytes: ...}}"),
     }
 }
 

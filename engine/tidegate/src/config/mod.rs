@@ -39,7 +39,7 @@ pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
     Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LimitOptions, LoadOptions, MysqlOptions,
     MysqlTlsOptions, NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions,
-    Task,
+    Task, TooLargePolicy, Truncation,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

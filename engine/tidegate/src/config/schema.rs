@@ -179,6 +179,22 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
             words(&[("zero", ()), ("table", ()), ("primary_key", ()), ("row", ())]),
             { "type": "object", "properties": { "columns": columns() }, "required": ["columns"], "additionalProperties": false },
         ] }),
+        "tables.too_large" | "sink.too_large" => {
+            let map = |key: &str, properties: Value, required: Value| {
+                let section = json!({
+                    "type": "object",
+                    "properties": properties,
+                    "required": required,
+                    "additionalProperties": false,
+                });
+                json!({ "type": "object", "properties": { key: section }, "required": [key], "additionalProperties": false })
+            };
+            json!({ "anyOf": [
+                words(&[("fail", ()), ("skip", ()), ("dead_letter", ())]),
+                map("dead_letter", json!({ "topic": text() }), json!([])),
+                map("truncate", json!({ "columns": columns(), "bytes": amount("KiB|MiB|GiB|kB|MB|GB") }), json!(["bytes"])),
+            ] })
+        }
         "sink.null" => json!({ "type": ["object", "null"], "additionalProperties": false }),
         "sink.security.sasl" => words(SaslMechanism::WORDS),
         "sink.partition_hash" => words(PartitionHash::WORDS),

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile,
-    LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile,
-    Switch, TableFile, TaskFile, Threads,
+    AvroFile, CanalFile, CreateTopicsFile, DeadLetterFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile,
+    KafkaTlsFile, LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile,
+    SourceFile, Switch, TableFile, TaskFile, Threads, TooLargeFile, TooLargeWord, TruncateFile,
 };
 use super::places::Places;
 use super::reader::{Field, Place, Report};
@@ -220,6 +220,31 @@ pub enum NonEmptyTopics {
     /// Others write to the topics too.
     Accept,
 }
+
+/// `too_large`: what becomes of a message that is larger than its topic takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TooLargePolicy {
+    /// The task stops. The default: nobody has said that anything may be missing.
+    Fail,
+    /// It is left out and counted.
+    Skip,
+    /// `dead_letter.topic`: it goes there, in parts. Default `{task}.dead_letter`.
+    DeadLetter(TopicTemplate),
+    Truncate(Truncation),
+}
+
+/// `too_large.truncate`: columns are cut, and the row is sent with what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truncation {
+    /// `columns`: as they are called where they go; `None` for all of text and bytes that may be cut.
+    pub columns: Option<Vec<String>>,
+    /// `bytes`: what is left of a value at most. No default.
+    pub bytes: usize,
+    /// It stands under `sink`, so that not every table has all of the columns.
+    pub of_all_tables: bool,
+}
+
+const DEAD_LETTER_TOPIC: &str = "{task}.dead_letter";
 
 impl NonEmptyTopics {
     pub(super) const WORDS: &[(&str, Self)] = &[("refuse", NonEmptyTopics::Refuse), ("accept", NonEmptyTopics::Accept)];
@@ -585,6 +610,7 @@ struct BuiltSink {
     partition: PartitionPolicy,
     hash: PartitionHash,
     hash_place: Option<Place>,
+    too_large: TooLargePolicy,
     non_empty_topics: NonEmptyTopics,
 }
 
@@ -601,6 +627,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         headers,
         partition,
         partition_hash,
+        too_large,
         create_topics,
         non_empty_topics,
         options,
@@ -611,6 +638,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
     if kafka.is_absent() {
         const WHY: &str = "has no meaning without sink.kafka";
         security.refuse(report, WHY);
+        too_large.refuse(report, WHY);
         create_topics.refuse(report, WHY);
         non_empty_topics.refuse(report, WHY);
         options.refuse(report, WHY);
@@ -624,6 +652,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         }
         field => topic_template(field, task, &CaptureNames::new(), report),
     };
+    let too_large = too_large_policy(too_large, task, &CaptureNames::new(), report);
     let ddl_place = ddl_topic.as_given().map(|(_, place)| place.clone());
     let ddl_topic = topic_template(ddl_topic, task, &CaptureNames::new(), report).zip(ddl_place);
 
@@ -646,8 +675,46 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
         hash_place,
+        too_large: match too_large {
+            Some(TooLargePolicy::Truncate(truncation)) => {
+                TooLargePolicy::Truncate(Truncation { of_all_tables: true, ..truncation })
+            }
+            other => other.unwrap_or(TooLargePolicy::Fail),
+        },
         non_empty_topics: non_empty_topics.given().unwrap_or(NonEmptyTopics::Refuse),
     })
+}
+
+/// `None` if it is not written, or was refused.
+fn too_large_policy(
+    field: Field<TooLargeFile>,
+    task: &str,
+    captures: &CaptureNames,
+    report: &Report,
+) -> Option<TooLargePolicy> {
+    let Field::Given(TooLargeFile { word, dead_letter, truncate }, place) = field else { return None };
+    match word {
+        Some(TooLargeWord::Fail) => return Some(TooLargePolicy::Fail),
+        Some(TooLargeWord::Skip) => return Some(TooLargePolicy::Skip),
+        None => {
+            let alternatives = [("dead_letter", !dead_letter.is_absent()), ("truncate", !truncate.is_absent())];
+            check_exactly_one(&alternatives, &place, report);
+        }
+    }
+    if let Some(DeadLetterFile { topic }) = dead_letter.given() {
+        return Some(TooLargePolicy::DeadLetter(match topic {
+            Field::Absent(_) => TopicTemplate::parse(DEAD_LETTER_TOPIC, task, captures).expect("a constant"),
+            field => topic_template(field, task, captures, report)?,
+        }));
+    }
+    let TruncateFile { columns, bytes } = truncate.given()?;
+    let bytes = bytes.required(report, "must say how much of a value is left, such as 64KiB");
+    let columns = match columns {
+        Field::Absent(_) => None,
+        columns => Some(columns.given()?),
+    };
+    let bytes = usize::try_from(bytes?).unwrap_or(usize::MAX);
+    Some(TooLargePolicy::Truncate(Truncation { columns, bytes, of_all_tables: false }))
 }
 
 /// What has a meaning only together with keys. Where the task has some, a table may say that it has none.
@@ -795,7 +862,7 @@ fn table_selection(
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
-        let TableFile { table, target, filter, select, columns, topic, key, partition, chunk_by } = entry;
+        let TableFile { table, target, filter, select, columns, topic, key, partition, too_large, chunk_by } = entry;
         let table_place = table.as_given().map(|(_, place)| place.clone());
         let (Some(name), Some(table_place)) = (table.required(report, "an entry must name its tables"), table_place)
         else {
@@ -824,6 +891,7 @@ fn table_selection(
             topic.refuse(report, WHY);
             key.refuse(report, WHY);
             partition.refuse(report, WHY);
+            too_large.refuse(report, WHY);
             chunk_by.refuse(report, WHY);
             excludes.push(name.matcher.tables.into_pattern());
             continue;
@@ -831,6 +899,9 @@ fn table_selection(
         selects_any = true;
         if matches!(source, Some(SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_))) {
             chunk_by.refuse(report, "has no meaning without source.mysql, nothing else is cut into chunks");
+        }
+        if sink.is_some_and(|sink| !matches!(sink.options, SinkOptions::Kafka(_))) {
+            too_large.refuse(report, "has no meaning without sink.kafka");
         }
         if !select.is_absent() {
             columns.refuse(report, "has no meaning beside `select`, which says all columns");
@@ -842,6 +913,9 @@ fn table_selection(
             field => topic_template(field, task, &captures, report),
         };
         let partition = partition.given().or_else(|| sink.map(|sink| sink.partition.clone()));
+        let too_large = too_large_policy(too_large, task, &captures, report)
+            .or_else(|| sink.map(|sink| sink.too_large.clone()))
+            .unwrap_or(TooLargePolicy::Fail);
         let key = key.given().unwrap_or_else(|| sink.and_then(|sink| sink.key.clone()));
         let (Some(topic), Some(partition)) = (topic, partition) else { continue };
         let joins_tables = target.as_ref().is_some_and(|target| !name.matcher.tables.are_told_apart_by(target));
@@ -856,6 +930,7 @@ fn table_selection(
             topic,
             key,
             partition,
+            too_large,
             chunk_by: chunk_by.given().unwrap_or_default(),
         };
         match name.matcher.tables {

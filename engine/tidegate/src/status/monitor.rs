@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::lag::{Counts, Lag};
 use super::problems::Problems;
 use super::report::{
-    FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, Total, VERSION,
+    FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
 };
 use crate::checkpoint::Tracker;
 use tidegate_model::status::source::now_us;
@@ -239,7 +239,13 @@ impl Monitor {
             problems: self.problems.list(),
             memory: self.memory(),
             limits: Limits::of(&self.status.limits),
+            too_large: self.too_large(),
         }
+    }
+
+    fn too_large(&self) -> Vec<TooLarge> {
+        let tables = self.status.too_large().into_iter().take(TABLES_MAX);
+        tables.map(|(table, counts)| TooLarge { table: table.to_string(), counts }).collect()
     }
 
     fn total(&self, seen: &Seen) -> Total {

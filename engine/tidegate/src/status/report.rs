@@ -37,6 +37,9 @@ pub struct Report {
     pub memory: Memory,
     #[serde(default)]
     pub limits: Limits,
+    /// Messages that were too large for their topic, since the task began; of at most [`TABLES_MAX`] tables.
+    #[serde(default)]
+    pub too_large: Vec<TooLarge>,
 }
 
 /// What the source is held to.
@@ -50,6 +53,14 @@ impl Limits {
     pub fn of(limits: &rate::Limits) -> Limits {
         Limits { all: limits.all.limit(), full_load: limits.full_load.limit() }
     }
+}
+
+/// Of one table, by what became of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TooLarge {
+    pub table: String,
+    #[serde(flatten)]
+    pub counts: tidegate_model::message::TooLarge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@
 use std::fmt::Write;
 
 use super::monitor::LIMITS;
-use super::report::{Incremental, Limits, Pace, Phase, Report, Retry};
+use super::report::{Incremental, Limits, Pace, Phase, Report, Retry, TooLarge};
+use tidegate_model::message::TooLarge as Counts;
 use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
 use tidegate_model::words::duration;
@@ -117,6 +118,9 @@ pub fn page(report: &Report) -> String {
         count(total.messages),
         bytes_text(total.bytes as f64)
     );
+    for TooLarge { table, counts } in &report.too_large {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", too_large(counts));
+    }
     if report.phase == Phase::FullLoad
         && let Some(load) = &report.full_load
     {
@@ -199,6 +203,14 @@ pub fn limits_text(limits: &Limits) -> Option<String> {
     let full_load = one(&limits.full_load).map(|limit| format!("of the full load {limit}"));
     let all: Vec<String> = one(&limits.all).into_iter().chain(full_load).collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// What became of them: `3 left out, 1 cut`.
+pub fn too_large(counts: &Counts) -> String {
+    let all = [(counts.skipped, "left out"), (counts.dead_letters, "sent as dead letters"), (counts.truncated, "cut")];
+    let said: Vec<String> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
+    said.join(", ")
 }
 
 fn position(out: &mut String, incremental: &Incremental) {
@@ -297,6 +309,10 @@ pub(super) mod tests {
                 count: 3,
             }],
             memory: Memory { used_bytes: 480, room_bytes: 1000, budget_bytes: 512 << 20, resident_bytes: 80_000_000 },
+            too_large: vec![TooLarge {
+                table: "shop.notes".to_owned(),
+                counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
+            }],
         }
     }
 
@@ -365,6 +381,7 @@ pub(super) mod tests {
             "task shop: running for 10 min (process 4711)",
             "position: binlog.000007:4321",
             "480 B delivered",
+            "too large for their topic, of shop.notes: 3 left out, 1 cut",
             "the source has 12.4 MB of binlog from before it",
             "the source's clock is 60 min behind ours",
             "warn 10 s ago, 3 times: lost the source\n  hint: look",

@@ -240,6 +240,10 @@ function details(report) {
     if (purge && purge.seconds !== null) list.push(["What comes next may be purged in", duration(1000 * purge.seconds)]);
     if (ahead !== null) list.push(["The source's clock", Math.abs(ahead) < 1000 ? "as ours" : `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} ours`]);
   }
+  for (const { table, skipped, dead_letters: letters, truncated } of report.too_large) {
+    const counts = [[skipped, "left out"], [letters, "sent as dead letters"], [truncated, "cut"]].filter(([n]) => n > 0);
+    list.push([`Too large for their topic, of ${table}`, counts.map(([n, what]) => `${count(n)} ${what}`).join(", ")]);
+  }
   const made = list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]);
   const element = $("details");
   if (made.map((one) => one.textContent).join() !== [...element.children].map((one) => one.textContent).join()) element.replaceChildren(...made);
