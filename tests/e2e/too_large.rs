@@ -70,6 +70,8 @@ fn run(world: &mut World, task: &TaskFile, before: impl FnOnce(&mut World), behi
     let mut reader = world.reader([]).keyed();
     let mut engine = Tidegate::run(task);
     world.until_loaded(&mut engine, &mut reader, |_| ());
+    // A chunk that is read once more counts once more.
+    wait_for("the end of the load is stored", || task.stored()["full_load"].is_null().then_some(()));
     before(world);
     let said = engine.output();
     engine.kill_9();

@@ -198,6 +198,17 @@ impl TableChunks {
         (self.first_chunk..).zip(&self.chunks)
     }
 
+    /// Entered by [`Ledger::take_as_read`]; one that was loaded as empty looks alike, and is.
+    pub fn is_taken_as_read(&self) -> bool {
+        self.since.is_some() && !self.replayed && self.chunks.len() == 1 && self.is_done() && self.rows() == 0
+    }
+
+    /// Whether the table was entered when the task began, or was added to it, and no row of it is known to have come yet.
+    pub fn is_untouched(&self) -> bool {
+        let is_first = self.since.is_none() && !self.replayed && self.first_chunk == 0;
+        is_first && !self.is_done() && self.rows() == 0
+    }
+
     fn is_shown_before(&self, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
         !self.replayed && self.shown_before.as_ref().is_some_and(|until| until.covers(gtid, transaction))
     }

@@ -247,7 +247,8 @@ pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &m
     let mut shared = Vec::new();
     for tables in by_target.values() {
         for (name, rule) in tables {
-            let Some(table) = ledger.table(name) else { continue };
+            // Of one that was left behind a gap, none of the changes before its end is wanted.
+            let Some(table) = ledger.table(name).filter(|table| !table.is_taken_as_read()) else { continue };
             let key = rule.key.as_ref().and_then(|key| key.columns.as_ref());
             let is_within = |columns: &Vec<String>| {
                 table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))

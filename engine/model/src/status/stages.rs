@@ -96,6 +96,11 @@ impl Busy {
         Begun(self, now)
     }
 
+    /// Whether somebody is at it now.
+    pub fn is_under_way(&self) -> bool {
+        !self.lock().begun.is_empty()
+    }
+
     pub fn total(&self) -> Duration {
         let spent = self.lock();
         let now = Instant::now();

@@ -193,6 +193,11 @@ pub trait LoadRecord: Sync {
     /// It is there again.
     fn recovered(&self) {}
 
+    /// Whether readers wait because they are told to, and not for the sink.
+    fn is_held(&self) -> bool {
+        false
+    }
+
     /// Whether no further chunk is to be read for now.
     fn is_paused(&self) -> bool {
         false
@@ -393,6 +398,11 @@ fn view_meta(view: &View, facts: &ServerFacts, timestamp_s: u32) -> EventMeta {
         transaction: view.coordinate.clone(),
         gtid: None,
     }
+}
+
+/// Whether [`start_position`] is the present, so that nothing is read from before it.
+pub fn starts_at_present(facts: &ServerFacts) -> bool {
+    matches!(ViewRule::of(facts), ViewRule::Gtids | ViewRule::MariadbSnapshot)
 }
 
 /// Where incremental reading starts, and where the binlog ended at that moment. Taken before the first chunk.

@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
             for slot in &self.readers {
                 let waiting =
                     lock(&slot.waiting_since).is_some_and(|at| at.elapsed() >= self.load.options.view_patience);
-                if (queue.stopped || waiting)
+                if (queue.stopped || (waiting && !self.load.record.is_held()))
                     && let Some(interrupter) = &*lock(&slot.interrupter)
                 {
                     interrupter.interrupt();

@@ -75,6 +75,8 @@ const VIEW_PATIENCE: Duration = Duration::from_secs(600);
 const VIEW_SECONDS: u64 = 5;
 /// Smaller windows and chunks than these cost more than the pauses between them are worth.
 const MIN_ROWS_HELD: u64 = 100;
+/// Gaps that a task's state tells of.
+const GAPS_KEPT: usize = 20;
 /// How often the start is taken again because a table was altered meanwhile.
 const START_TRIES: u32 = 20;
 /// How often a table is loaded again at once, for one statement after the other.
@@ -555,7 +557,8 @@ impl MysqlSource {
         let stored = context.tracker.read(Checkpoint::clone);
         let is_sent = |name: &TableName| {
             // Until reading has passed its load, changes from within that are to come.
-            let is_passed = stored.ledger.as_ref().is_none_or(|ledger| ledger.table(name).is_none());
+            let in_ledger = stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+            let is_passed = in_ledger.is_none_or(ledger::TableChunks::is_taken_as_read);
             match stored.remembered_table(name).map(|table| table.load) {
                 // It may have been made in the gap: then its rows are as unknown as those of others.
                 Some(LoadState::NotWanted) => is_passed && stored.schemas.get(name).is_some(),
@@ -567,15 +570,18 @@ impl MysqlSource {
             |table: &&Arc<Table>| task.full_load.is_some() && (after_gap.loads(table.name()) || !is_sent(table.name()));
         let (loaded, left): (Vec<_>, Vec<_>) = self.tables.iter().partition(is_loaded);
         let has_names = self.look.facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL");
+        let is_readable = has_names || snapshot::starts_at_present(&self.look.facts);
         let mut ledger = Ledger::new(start.clone());
         for table in &loaded {
             let planned = self.load_table(task, table)?;
             let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
-            match start.gtids.is_some() || has_names {
+            match stored.remembered_table(table.name()).filter(|_| stored.schemas.get(table.name()).is_some()) {
+                // Nothing of it was ever sent.
+                None => ledger.add_table(table.name(), key, definition),
                 // Consumers have rows of it: nothing that becomes of them may be taken for shown.
-                true => ledger.load_again(table.name(), key, definition, &start.coordinate),
+                Some(_) if is_readable => ledger.load_again(table.name(), key, definition, &start.coordinate),
                 // What the file has from before the gap's end, nobody can read: its columns are not known. It is shown by the load.
-                false => ledger.add_table(table.name(), key, definition),
+                Some(_) => ledger.load_new(table.name(), key, definition, &start.coordinate),
             }
         }
         for table in &left {
@@ -612,6 +618,8 @@ impl MysqlSource {
             checkpoint.ledger = Some(ledger);
             checkpoint.position = Some(start.clone());
             checkpoint.gaps.push(gap);
+            let too_many = checkpoint.gaps.len().saturating_sub(GAPS_KEPT);
+            checkpoint.gaps.drain(..too_many);
         })?;
         Ok(start)
     }
@@ -645,7 +653,8 @@ impl MysqlSource {
     /// between both are met again, and change nothing unless rows came before them.
     fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
         let stored = context.tracker.read(Checkpoint::clone);
-        let is_in_ledger = |name: &TableName| stored.ledger.as_ref().is_some_and(|ledger| ledger.table(name).is_some());
+        let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let is_in_ledger = |name: &TableName| in_ledger(name).is_some_and(|table| !table.is_taken_as_read());
         let is_wanted = |name: &TableName| {
             let remembered = stored.remembered_table(name);
             context.task.full_load.is_some() && remembered.is_some_and(|table| table.load == LoadState::Wanted)
@@ -687,6 +696,7 @@ impl MysqlSource {
             let (tables, definitions, executed) =
                 patiently(context, || Ok(self.runtime.block_on(self.read_definitions(context.task))?))?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
+            let mut again: Vec<TableName> = Vec::new();
             self.look.tables = tables;
             self.tables = self.look.tables();
             self.definitions = definitions.unwrap_or_default();
@@ -696,6 +706,12 @@ impl MysqlSource {
                 .filter(|table| added.iter().any(|one| one.name() == table.name()))
                 .cloned()
                 .collect();
+            // One that was left behind a gap is loaded after all.
+            added
+                .iter()
+                .filter(|table| ledger.table(table.name()).is_some())
+                .for_each(|table| again.push(table.name().clone()));
+            again.iter().for_each(|name| ledger.forget(name));
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
@@ -993,8 +1009,8 @@ impl MysqlSource {
         load.run().map_err(|error| MysqlError::Load(error).into())
     }
 
-    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it is at `start`. Once more after a crash
-    /// before the first of its rows was delivered; not for a table that is loaded again, which consumers have.
+    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it was when the task began; if the run ended
+    /// before any of its rows was delivered, once more, as it is then. Not for a table that is loaded again, which consumers have.
     fn announce(
         &self,
         context: &Context<'_>,
@@ -1002,10 +1018,7 @@ impl MysqlSource {
         tables: &[LoadTable],
         start: &Coordinate,
     ) -> Result<(), Error> {
-        let is_new = |name: &TableName| {
-            let has_come = |chunks: &ledger::TableChunks| chunks.rows() > 0 || chunks.is_done() || chunks.replayed;
-            ledger.table(name).is_some_and(|chunks| !has_come(chunks))
-        };
+        let is_new = |name: &TableName| ledger.table(name).is_some_and(ledger::TableChunks::is_untouched);
         let mut definitions = HashMap::new();
         let names = tables.iter().map(|table| table.table.name()).filter(|name| is_new(name));
         let (known, unknown): (Vec<_>, Vec<_>) = names.partition(|name| self.definitions.contains_key(name));
@@ -1017,7 +1030,16 @@ impl MysqlSource {
                 connection.disconnect().await.map_err(MysqlError::Query)?;
                 Ok(shown)
             };
-            definitions = patiently(context, || Ok(self.runtime.block_on(ask())?))?.unwrap_or_default();
+            definitions = match patiently(context, || Ok(self.runtime.block_on(ask())?))? {
+                Some(definitions) => definitions,
+                None => {
+                    warn!(
+                        "the server does not tell the CREATE TABLE of each table: {} come without",
+                        list_names(&unknown)
+                    );
+                    HashMap::new()
+                }
+            };
         }
         definitions.extend(known.into_iter().map(|name| (name.clone(), self.definitions[name].clone())));
         let mut definitions: Vec<(TableName, String)> = definitions.into_iter().collect();
@@ -1345,6 +1367,10 @@ impl LoadRecord for Record<'_> {
 
     fn recovered(&self) {
         self.status.recovered(status::SOURCE);
+    }
+
+    fn is_held(&self) -> bool {
+        self.status.limits.held.is_under_way()
     }
 
     fn is_paused(&self) -> bool {
