@@ -417,6 +417,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
 security.inter.broker.protocol=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 log.dirs=$4
+num.partitions=2
 auto.create.topics.enable=$5
 log.retention.ms=-1
 log.retention.bytes=-1

@@ -11,6 +11,7 @@ use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
+use crate::precheck;
 use crate::remembered::{self, Accept, Topics};
 use crate::shards;
 use crate::source::{Context, Source};
@@ -25,6 +26,7 @@ use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
+use tidegate_mysql::check::Severity;
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_sink::file::{FileSink, Shown, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
@@ -177,7 +179,13 @@ fn start(
         Some(checkpoint) => source.check_stored(checkpoint, state)?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
+    awaits("the brokers");
     let sink = open_sink(task)?;
+    for finding in sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers) {
+        if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {
+            warn!(hint = finding.hint, "{finding}");
+        }
+    }
     awaits("another run of the task to end");
     let (abort, other_run) = (sink.aborter(), stop.clone());
     let lock = source.lock(task, move || {
@@ -269,7 +277,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 
 pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     Ok(match &task.sink {
-        SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
+        SinkOptions::Kafka(options) => Box::new(KafkaSink::connect(kafka_options(task, options)?)?),
         SinkOptions::File(path) => {
             let values = match task.format {
                 config::Format::CanalJson(_) => Written::Text,
@@ -325,6 +333,7 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
         }),
         options: options.options.clone(),
         has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
+        has_headers: !task.headers.is_empty(),
         retry: task.retry.connection,
     })
 }

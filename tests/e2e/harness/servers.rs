@@ -47,7 +47,7 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka.
+    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka, kafka-0.10, …
     pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
         Private::up_in_zone(names, mysqld_options, "UTC")
     }
@@ -94,6 +94,12 @@ impl Private {
 
     pub(crate) fn kafka(&self) -> &str {
         &self.variables["TIDEGATE_TEST_KAFKA"]
+    }
+
+    /// Without and with SASL, of the Kafka called `name`: kafka-0.10, kafka-0.11, kafka-2.7 or kafka-3.
+    pub(crate) fn kafka_named(&self, name: &str) -> (&str, &str) {
+        let variable = format!("TIDEGATE_TEST_{}", name.to_uppercase().replace(['-', '.'], "_"));
+        (&self.variables[&variable], &self.variables[&format!("{variable}_SASL")])
     }
 
     /// The data folder of the server called `name`: mysql, mysql-nogtid or kafka.

@@ -130,6 +130,13 @@ impl Producer {
         unsafe { sys::rd_kafka_flush(self.client.native_ptr(), 0) };
     }
 
+    /// Has librdkafka send what it has, and waits until all of it is done with, at most for so long.
+    pub(super) fn flush(&self, timeout: Duration) {
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the client is alive. Reports are events: the flush waits until another thread has taken them.
+        unsafe { sys::rd_kafka_flush(self.client.native_ptr(), timeout_ms) };
+    }
+
     /// Asks a broker about one topic, or about all.
     pub(super) fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Metadata, RDKafkaErrorCode> {
         let metadata = self.client.fetch_metadata(topic, timeout).map_err(|error| match error {

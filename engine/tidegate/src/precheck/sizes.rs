@@ -146,6 +146,8 @@ mod tests {
                 compacted: None,
             }],
             message_bytes_max: 16 << 20,
+            old: None,
+            release: Some("4"),
         };
         let text =
             "task: t\nsource: {mysql: mysql://u@h}\ntables: [shop.notes]\nsink: {kafka: b}\nformat: canal_json\n";
