@@ -311,7 +311,9 @@ pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::Broke
 
 fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
     let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
-        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
+        let (password, secret) = (sasl.password.resolve()?, sasl.password.clone());
+        let read_again: kafka::ReadPassword = Arc::new(move || secret.resolve().ok());
+        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password, read_again: Some(read_again) })
     });
     let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
         Ok(kafka::Tls {

@@ -55,7 +55,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use abilities::Needs;
 pub use abilities::{Ability, Lack};
 use options::SETTINGS;
-pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
+pub use options::{CreateTopics, KafkaOptions, ReadPassword, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
 pub use topics::{BrokerInfo, OldBrokers, TopicFacts, check, compacts};
 use watch::Watch;
@@ -136,6 +136,7 @@ impl KafkaSink {
         let producer = Arc::new(Producer::new(&config, Outstanding::default())?);
         let journal = Arc::new(Journal::default());
         let stop = Arc::new(AtomicBool::new(false));
+        let login = options.security.sasl.clone();
         let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
         let topics = Arc::new(topics.with_requests(in_flight, request_bytes));
         let service = ReportService {
@@ -150,6 +151,7 @@ impl KafkaSink {
             counts: Vec::new(),
             told: None,
             needs,
+            login,
         };
         let reports = std::thread::Builder::new()
             .name("kafka-reports".into())
@@ -331,6 +333,7 @@ struct ReportService {
     /// When a broken connection was last told of.
     told: Option<Instant>,
     needs: Needs,
+    login: Option<Sasl>,
 }
 
 impl ReportService {
@@ -432,6 +435,9 @@ impl ReportService {
                         false => tracing::debug!(reason = %text, "Kafka connection"),
                     }
                     self.journal.note(code, text);
+                    if code == RDKafkaErrorCode::Authentication {
+                        self.read_password_again();
+                    }
                 }
             }
             EventKind::Log { level, facility, text } => {
@@ -453,6 +459,22 @@ impl ReportService {
                 }
             }
             EventKind::Other => {}
+        }
+    }
+}
+
+impl ReportService {
+    /// A password that was changed at the brokers is soon changed where it is read from, too.
+    fn read_password_again(&mut self) {
+        let Some(login) = &mut self.login else { return };
+        let Some(password) = login.read_again.as_ref().and_then(|read| read()) else { return };
+        if password != login.password {
+            tracing::info!(
+                user = login.user,
+                "the password has changed where it is read from, and is used from now on"
+            );
+            self.producer.set_credentials(&login.user, &password);
+            login.password = password;
         }
     }
 }

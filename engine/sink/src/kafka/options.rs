@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -43,7 +44,12 @@ pub struct Sasl {
     pub mechanism: SaslMechanism,
     pub user: String,
     pub password: String,
+    /// Where it may have changed: asked when brokers refuse the one that was read last.
+    pub read_again: Option<ReadPassword>,
 }
+
+/// Reads a password; none if there is none to be read now.
+pub type ReadPassword = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {

@@ -560,7 +560,8 @@ fn a_certificate_that_is_not_there_is_named() {
 #[test]
 fn passwords_are_not_shown() {
     let mut options = with_options(options("localhost:1"), &[("ssl.key.password", "secret")]);
-    let sasl = Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into() };
+    let sasl =
+        Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into(), read_again: None };
     let tls = Tls { ca: None, cert: None, key: None, key_password: Some("secret".into()), verify: true };
     options.security = Security { sasl: Some(sasl), tls: Some(tls) };
     let shown = format!("{options:?}");
@@ -850,7 +851,7 @@ fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
 
 fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOptions {
     let mut options = options(brokers);
-    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into() });
+    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into(), read_again: None });
     options
 }
 
