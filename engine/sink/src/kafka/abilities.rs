@@ -181,12 +181,8 @@ impl Abilities {
             None => requests,
             Some(met) => common(&met, &requests),
         });
-        lacks
-    }
-
-    /// Lets those who wait know, once what follows of a line that was noted is done.
-    pub(super) fn tell(&self) {
         self.known.notify_all();
+        lacks
     }
 
     /// Whether a broker was met, at the latest after so long.
@@ -197,6 +193,10 @@ impl Abilities {
 
     pub(super) fn can(&self, ability: Ability) -> bool {
         self.lock().met.as_ref().is_none_or(|met| can(met, ability))
+    }
+
+    pub(super) fn lacks(&self, needs: Needs) -> Vec<Lack> {
+        self.lock().met.as_ref().map_or_else(Vec::new, |met| lacks(met, needs))
     }
 
     /// As which release of Kafka the oldest broker speaks.

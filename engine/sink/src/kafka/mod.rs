@@ -107,11 +107,13 @@ impl KafkaSink {
 
     /// A client as the brokers can have one, and what they lack that nothing stands in for.
     fn meet(options: KafkaOptions) -> Result<(KafkaSink, Vec<Lack>), SinkError> {
-        let sink = KafkaSink::prepare(options.clone(), options.needs())?;
-        let mut lacks = match sink.topics.meet_brokers(sink.rounds.is_none()) {
-            Err(SinkError::Lacking { lacks, .. }) => lacks,
-            met => return met.map(|()| (sink, Vec::new())),
-        };
+        let needs = options.needs();
+        let sink = KafkaSink::prepare(options.clone(), needs)?;
+        let met = sink.topics.meet_brokers(true);
+        let mut lacks = sink.topics.abilities.lacks(needs);
+        if lacks.is_empty() {
+            return met.map(|()| (sink, lacks));
+        }
         drop(sink);
         // Of this one, nothing is needed that would keep it from asking questions.
         let sink = KafkaSink::prepare(options, Needs::default())?;
@@ -127,10 +129,7 @@ impl KafkaSink {
             config.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
         let number = |name| config.get(name).and_then(|value| value.parse::<usize>().ok());
         let in_flight = number("max.in.flight.requests.per.connection").or(number("max.in.flight"));
-        let in_flight = match config.get("enable.idempotence") {
-            Some("false") => in_flight.unwrap_or(1),
-            _ => in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX),
-        };
+        let in_flight = in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         let request_bytes = number("batch.size").unwrap_or(message_bytes_max).min(message_bytes_max);
         let rounds = rounds::Limit { bytes: request_bytes, messages: number("batch.num.messages").unwrap_or(1) };
         let producer = Arc::new(Producer::new(&config, Outstanding::default())?);
@@ -446,7 +445,6 @@ impl ReportService {
                     if !lacks.is_empty() {
                         self.producer.fail(self.topics.lacking(lacks));
                     }
-                    self.topics.abilities.tell();
                 }
                 // That settings of ours are "experimental" is no news to whoever runs a task.
                 let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));

@@ -154,7 +154,8 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
 /// Further settings of a client without idempotence (see [`rounds`](super::rounds)), which `options` do not change.
 const IN_ROUNDS: &[(&str, &str)] = &[
     ("enable.idempotence", "false"),
-    ("max.in.flight.requests.per.connection", "1"),
+    // Of different partitions: of each there is one.
+    ("max.in.flight.requests.per.connection", "5"),
     // Longer than a thread is ever held up while it hands over the messages of a request, which is sent once it is whole.
     ("linger.ms", "5000"),
 ];

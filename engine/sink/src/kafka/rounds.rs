@@ -1,9 +1,9 @@
 //! How do messages stay in order where brokers do not number them?
 //!
 //! A request whose answer does not come is sent again, and without idempotence nobody sees that it was written already, or that a later one
-//! was. librdkafka has one request of a connection in flight at most then, which is not enough: when a partition gets another leader, it
-//! sends the next messages there while the request to the old one is still out, and that one again behind them. So there is nothing behind
-//! it: of a partition, what one request holds is handed over, and the next when it is acknowledged.
+//! was. That librdkafka has one request of a connection in flight at most is not enough: while one that was refused waits to be sent again,
+//! the next messages of the partition go out, and when the partition gets another leader, they go there while the request to the old one is
+//! still out. So there is nothing behind it: of a partition, what one request holds is handed over, and the next when it is acknowledged.
 //!
 //! ```text
 //! partition 0   ███ ─┐        ██ ─┐          a round: one request of each partition that has something left
@@ -27,8 +27,10 @@ use tidegate_model::message::{Headers, MessageBatch};
 
 /// How soon it is seen that everything has failed.
 const LOOK: Duration = Duration::from_millis(50);
-/// Most that a message takes in a request beside its own bytes, in any format of Kafka.
+/// Most that a message takes in a request beside its own bytes, in any format of Kafka,
 const FRAMING_BYTES: usize = 100;
+/// and the request beside its messages: names of the topic and the client.
+const REQUEST_BYTES: usize = 2048;
 
 /// What one request holds.
 #[derive(Clone, Copy)]
@@ -49,7 +51,7 @@ impl<'b> Lane<'b> {
     /// Takes what fits into one request.
     fn next(&mut self, limit: Limit) -> &[(&'b MessageBatch, usize)] {
         let rest = &self.messages[self.done..];
-        let mut bytes = 0;
+        let mut bytes = REQUEST_BYTES;
         let fits = |&&(batch, index): &&(&MessageBatch, usize)| {
             bytes += batch.message_bytes(index) + FRAMING_BYTES;
             bytes <= limit.bytes

@@ -258,9 +258,15 @@ fn in_rounds_nothing_overtakes_what_is_sent_again() {
 
 #[test]
 fn in_rounds_errors_of_brokers_lose_and_reorder_nothing() {
+    in_rounds_errors(("batch.num.messages", "200"), 1);
+    // Requests that are full of a few large messages.
+    in_rounds_errors(("batch.size", "10000"), 950);
+}
+
+fn in_rounds_errors(limit: (&str, &str), padding: usize) {
     let (cluster, brokers) = old_mock();
-    let mut sink = KafkaSink::connect(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
-    let mut numbering = Numbering::new(1);
+    let mut sink = KafkaSink::connect(with_options(options(&brokers), &[limit])).unwrap();
+    let mut numbering = Numbering::new(padding);
     use RDKafkaRespErr::*;
     for error in [
         RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -269,7 +275,7 @@ fn in_rounds_errors_of_brokers_lose_and_reorder_nothing() {
         RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
     ] {
         cluster.request_errors(RDKafkaApiKey::Produce, &[error, error, error]);
-        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 1_000)).collect();
+        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 400)).collect();
         send_all(&mut sink, windows);
     }
     numbering.check_arrived(&brokers, "shop");

@@ -292,9 +292,10 @@ impl KafkaTopics {
         // A client with idempotence connects by itself. Where nothing answers, a question finds out why.
         if !is_idempotent || !self.abilities.wait_until_known(MEETING_TIMEOUT) {
             self.metadata(None, &|| false)?;
-            self.abilities.wait_until_known(MEETING_TIMEOUT);
+            // Who has answered has said before what it can do, and librdkafka has written it down.
+            self.abilities.wait_until_known(ANSWER_TIMEOUT);
         }
-        self.producer.outstanding.failure().map_or(Ok(()), Err)
+        Ok(())
     }
 
     pub(super) fn lacking(&self, lacks: Vec<Lack>) -> SinkError {
