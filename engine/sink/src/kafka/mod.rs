@@ -150,6 +150,7 @@ impl KafkaSink {
             counts: Vec::new(),
             told: None,
             needs,
+            invalid: 0,
             login,
         };
         let reports = std::thread::Builder::new()
@@ -332,6 +333,8 @@ struct ReportService {
     /// When a broken connection was last told of.
     told: Option<Instant>,
     needs: Needs,
+    /// How often messages were found invalid since some were acknowledged.
+    invalid: u32,
     login: Option<Sasl>,
 }
 
@@ -392,17 +395,30 @@ impl ReportService {
                 let mut failure = None;
                 let mut delivered_any = false;
                 self.counts.clear();
+                let has_failed = self.producer.outstanding.failure().is_some();
+                let mut undelivered = Vec::new();
                 event.each_report(&self.producer, |report| {
-                    match self.counts.last_mut() {
+                    let counts = match report.is_delivered() {
+                        true => {
+                            delivered_any = true;
+                            &mut self.counts
+                        }
+                        false => {
+                            note_failure(&mut failure, &report, &self.brokers);
+                            &mut undelivered
+                        }
+                    };
+                    match counts.last_mut() {
                         Some((window, count)) if *window == report.window() => *count += 1,
-                        _ => self.counts.push((report.window(), 1)),
-                    }
-                    match report.is_delivered() {
-                        true => delivered_any = true,
-                        false => note_failure(&mut failure, &report, &self.brokers),
+                        _ => counts.push((report.window(), 1)),
                     }
                 });
+                // Until it is known why, a message that was not delivered is one that is missing.
+                if has_failed || failure.is_some() {
+                    self.counts.append(&mut undelivered);
+                }
                 if delivered_any {
+                    self.invalid = 0;
                     self.journal.clear();
                 }
                 // Before anything is counted, so that a window with a message that failed can't pass for delivered.
@@ -444,6 +460,13 @@ impl ReportService {
                     let lacks = self.topics.abilities.note(&text, self.needs);
                     if !lacks.is_empty() {
                         self.producer.fail(self.topics.lacking(lacks));
+                    }
+                }
+                if let Some((topic, partition)) = rounds::invalid(&text).filter(|_| facility == "MSGSET") {
+                    self.invalid += 1;
+                    if self.invalid == rounds::INVALID_MAX {
+                        let code = RDKafkaErrorCode::InvalidMessage;
+                        self.producer.fail(refused(code, topic.to_owned(), partition, producer::reason_of(code)));
                     }
                 }
                 // That settings of ours are "experimental" is no news to whoever runs a task.
@@ -546,6 +569,10 @@ fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
         RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidDifferentRecord => {
             "the topic's settings demand something that these messages do not have, such as a key (cleanup.policy=compact) or a \
              time close to the broker's: change them, or send to another topic"
+        }
+        RDKafkaErrorCode::InvalidMessage => {
+            "brokers before 0.11 say so of messages without a key where the topic is compacted: give messages a key (sink.key), set \
+             cleanup.policy=delete for the topic, or send to another one"
         }
         RDKafkaErrorCode::InvalidTimestamp => {
             "the clocks of this machine and of the brokers differ by more than message.timestamp.*.max.ms of the topic allows"

@@ -146,6 +146,9 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("message.max.bytes", "16777216"),
     // Partitions and settings of a topic are ours to choose, not a side effect of asking for it.
     ("allow.auto.create.topics", "false"),
+    // A broker that has just started may not know its topics yet, and librdkafka takes its word for it at once if it has known a topic
+    // for longer than this, which it counts in microseconds and in 32 bits. Whether topics are gone, `watch` finds out sooner.
+    ("topic.metadata.propagation.max.ms", "2000000"),
     // Brokers that come back are found within seconds.
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
@@ -193,7 +196,11 @@ impl KafkaOptions {
             }
         }
         // Tells what brokers can do: see `abilities`.
-        let debug = self.option(&["debug"]).map_or("feature".to_owned(), |debug| format!("{debug},feature"));
+        let mut debug = self.option(&["debug"]).map_or("feature".to_owned(), |debug| format!("{debug},feature"));
+        if !idempotent {
+            // Tells of messages that are refused, where librdkafka does not: see `rounds`.
+            debug.push_str(",msg");
+        }
         config.set("debug", debug).set("log_level", (RDKafkaLogLevel::Debug as i32).to_string());
         config.set_log_level(RDKafkaLogLevel::Debug);
         Ok(config)

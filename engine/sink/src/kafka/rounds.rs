@@ -12,6 +12,9 @@
 //!                    ▼ all        ▼ all      1 2 3 1 2 3 4 5, and never 1 2 4 5 3
 //! ```
 //!
+//! What such brokers find wrong with a message (one without a key in a topic that is compacted), they call invalid, as they do with one that
+//! was damaged on its way, and librdkafka sends it again without end and without a word, except in its log.
+//!
 //! librdkafka makes one request of what it was handed if it finds all of it there. It would not look before `linger.ms`, and is told to
 //! when the round is complete.
 
@@ -31,6 +34,17 @@ const LOOK: Duration = Duration::from_millis(50);
 const FRAMING_BYTES: usize = 100;
 /// and the request beside its messages: names of the topic and the client.
 const REQUEST_BYTES: usize = 2048;
+
+/// How often messages are found invalid until it is believed.
+pub(super) const INVALID_MAX: u32 = 5;
+
+/// Topic and partition, if the line of librdkafka's log tells that messages were found invalid.
+pub(super) fn invalid(line: &str) -> Option<(&str, i32)> {
+    let (place, what) = line.split_once("]: MessageSet with ")?;
+    let (place, partition) = place.rsplit_once(" [")?;
+    let (_, topic) = place.rsplit_once(' ')?;
+    what.contains("encountered error: Broker: Invalid message ").then_some((topic, partition.parse().ok()?))
+}
 
 /// What one request holds.
 #[derive(Clone, Copy)]

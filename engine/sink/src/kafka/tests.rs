@@ -281,6 +281,18 @@ fn in_rounds_errors(limit: (&str, &str), padding: usize) {
     numbering.check_arrived(&brokers, "shop");
 }
 
+/// As brokers before 0.11 do with those without a key in a topic that is compacted.
+#[test]
+fn in_rounds_messages_that_are_found_invalid_are_told_of() {
+    let (cluster, brokers) = old_mock();
+    let mut sink = KafkaSink::connect(options(&brokers)).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_MSG; 20]);
+    let error = sink.send(one_message("shop", vec![b'x'])).unwrap_err();
+    assert_eq!(error.to_string(), "topic shop, partition 0: Broker: Invalid message");
+    assert!(error.hint().is_some_and(|hint| hint.contains("sink.key")), "{error:?}");
+    drop_quickly(sink);
+}
+
 #[test]
 fn in_rounds_nothing_goes_out_behind_a_message_that_was_refused() {
     let (cluster, brokers) = old_mock();
