@@ -8,6 +8,7 @@ use super::harness::tables;
 use super::harness::world::{MARKER, mysql_source};
 use super::harness::writers::Writers;
 use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded};
+use super::purged::run_behind_gap;
 use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
 
@@ -453,6 +454,9 @@ fn another_history_of_mariadb_is_noticed() {
     world.write_marker();
     world.purge_binlog();
     assert_refused(&task, &["the changes after", "are no longer on the server", "begin again with a full load"]);
+    let mut engine = run_behind_gap(&task, "load");
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
 
     // Numbers come again.
     let fresh =

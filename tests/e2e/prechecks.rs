@@ -287,6 +287,7 @@ fn the_schema_takes_every_example() {
         "delivery: exactly_once",
         "precheck: {ignore: [foreign_key]}",
         "sink: {kafka: b1, file: x}",
+        "sink: {kafka: b1, too_large: {truncate: {columns: [a]}}}",
         "retry: {connection: 5}",
     ] {
         examples.push(whole_files(&format!("{wrong}\n")).remove(0));

@@ -95,6 +95,42 @@ fn ddl_stands_between_its_rows() {
     assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected);
 }
 
+/// Of a table that is loaded, too, in the server's own words: before its first row, and once.
+#[test]
+fn the_statement_that_makes_a_table_comes_before_its_rows() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (format, made) in [("canal_json", "CREATE t: "), ("dts_avro", "DDL DATABASE: ")] {
+        let mut world = World::new("made", &servers.mysql, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT COMMENT 'it''s') CHARSET latin1");
+        world.mysql.run("INSERT INTO t (a) VALUES (10)");
+        world.begin_binlog_file();
+        let mut task = world.task_of_one_topic("");
+        task.format = format.to_owned();
+        task.more = "incremental: {ddl: forward}".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages = Vec::new();
+        for (id, change) in [(1, "INSERT INTO t (a) VALUES (20)"), (2, "ALTER TABLE t ADD b INT")] {
+            let mut engine = Tidegate::run(&task);
+            world.until_loaded(&mut engine, &mut reader, |message| messages.push(message));
+            world.mysql.run(change);
+            world.finish(engine, &mut reader, |message| messages.push(message));
+            // What a run finds that goes on has been made before.
+            assert_eq!(messages.len(), 2 + id + usize::from(format == "dts_avro"), "{format}: {messages:?}");
+        }
+        let shown: Vec<String> = messages.iter().map(shown).collect();
+        let made = made.replace("DATABASE", &world.database);
+        let of_t =
+            shown.iter().position(|text| text.starts_with(&format!("{made}CREATE TABLE `t` (\n"))).expect("made");
+        let text = &shown[of_t];
+        assert!(
+            text.contains("`a` int DEFAULT NULL COMMENT 'it''s'") && text.ends_with("DEFAULT CHARSET=latin1"),
+            "{text}"
+        );
+        let row = shown.iter().position(|text| text.ends_with(" t id=\"1\" a=\"10\"")).expect("the row");
+        assert!(of_t < row, "{shown:?}");
+    }
+}
+
 /// Whoever does not ask for it sees none, and rows are as right as with it.
 #[test]
 fn ddl_is_ignored_by_default_and_may_have_its_own_topic() {
@@ -113,7 +149,8 @@ fn ddl_is_ignored_by_default_and_may_have_its_own_topic() {
     assert!(messages.iter().all(|message| message.kind == Kind::Insert), "{messages:?}");
     let mut statements = Vec::new();
     Reader::new(&world.kafka, vec![format!("{}.ddl", world.database)]).read_to_end(|message| statements.push(message));
-    assert_eq!(statements.len(), 10, "{statements:?}");
+    // Two of them made the tables that were loaded.
+    assert_eq!(statements.len(), 12, "{statements:?}");
     assert!(statements.iter().all(|message| message.kind == Kind::Statement && message.partition == 0));
 }
 

@@ -31,9 +31,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::room::{Held, Room, Shares};
 use crate::store::{StateFolder, StoreError};
 use crate::tracker::{State, Tracker};
-use tidegate_model::message::{Appetite, MessageWindow};
+use tidegate_model::message::{Appetite, MessageWindow, TooLarge};
 use tidegate_model::status::{Phase, Status};
-use tidegate_model::{Progress, Window};
+use tidegate_model::{Progress, TableName, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// Windows that wait between the source and the cores.
@@ -49,20 +49,35 @@ pub struct Emitter {
     windows: Sender<(Window, Held)>,
     room: Arc<Room>,
     status: Arc<Status>,
+    stop: Stop,
 }
 
 impl Emitter {
+    /// As [`Emitter::emit`], of rows of a full load.
+    pub fn emit_loaded(&self, window: Window) -> Result<(), Stopped> {
+        let ((changes, bytes), limits) = (measure(&window), &self.status.limits);
+        limits.full_load.pass(changes, bytes, &self.stop, &limits.held);
+        self.emit(window)
+    }
+
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
-        let changes = window.change_count() as u64;
-        let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
+        let (changes, bytes) = measure(&window);
+        let limits = &self.status.limits;
+        limits.all.pass(changes, bytes, &self.stop, &limits.held);
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
         // Before it goes: no stage may seem to have had more than came to it.
-        self.status.stages.read.passed(changes, bytes as u64);
+        self.status.stages.read.passed(changes, bytes);
         self.windows.send((window, held)).map_err(|_| Stopped)?;
         drop(waiting);
         Ok(())
     }
+}
+
+/// Changes of a window, and bytes of their columns.
+fn measure(window: &Window) -> (u64, u64) {
+    let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
+    (window.change_count() as u64, bytes as u64)
 }
 
 /// What becomes of a window, which the pipeline does not know.
@@ -192,6 +207,7 @@ struct Pending<E> {
     topics: Vec<Arc<str>>,
     messages: u64,
     bytes: u64,
+    too_large: Vec<(TableName, TooLarge)>,
 }
 
 /// Runs `source` on this thread until it ends, everything that it emitted is delivered and the state on disk says so.
@@ -234,7 +250,8 @@ pub fn run<S: Stages>(
                 caught(ACKNOWLEDGE, || acknowledge(pending, pipeline)).inspect_err(|_| stages.abort())
             }),
         ];
-        let emitter = Emitter { windows: windows_in, room: room.clone(), status: pipeline.status.clone() };
+        let (status, stop) = (pipeline.status.clone(), pipeline.stop.clone());
+        let emitter = Emitter { windows: windows_in, room: room.clone(), status, stop };
         if threads.iter().all(Option::is_some) {
             failure.note(SOURCE, caught(SOURCE, || Ok(source(&emitter)?)));
         }
@@ -385,13 +402,13 @@ fn send<S: Stages>(
     for slot in order {
         let Ready { mut window, held, committed_us } = slot.recv().map_err(|_| End::Stopped)??;
         let (messages, bytes) = (window.message_count() as u64, window.byte_size() as u64);
-        let progress = window.progress.take();
+        let (progress, too_large) = (window.progress.take(), std::mem::take(&mut window.too_large));
         let topics =
             window.batches.iter().filter(|batch| !batch.values.is_empty()).map(|batch| batch.topic.clone()).collect();
         let busy = counts.busy.begin();
         let delivery = pipeline.stages.send(window)?;
         drop(busy);
-        let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes };
+        let window = Pending { delivery, held, committed_us, progress, topics, messages, bytes, too_large };
         counts.passed(messages, bytes);
         pending.send(window).map_err(|_| End::Stopped)?;
     }
@@ -402,7 +419,7 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Fault::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
     let counts = &pipeline.status.stages.deliver;
-    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes } in pending {
+    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes, too_large } in pending {
         let busy = counts.busy.begin();
         runtime.block_on(async {
             let undrained = async {
@@ -422,8 +439,13 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
                 written.insert(topic);
             }
         }
+        pipeline.status.were_too_large(&too_large);
         if let Some(progress) = &progress {
-            pipeline.tracker.delivered(progress.clone());
+            // Both or neither: what a crash repeats is counted once.
+            pipeline.tracker.update(|state| {
+                state.too_large(&too_large);
+                state.delivered(progress.clone());
+            });
         }
         // Behind the position, so that whoever sees the window sees where it ends.
         if committed_us > 0 {

@@ -220,7 +220,7 @@ mod tests {
     fn window(capacity: usize) -> MessageWindow {
         let values =
             Values { bytes: vec![b'x'; capacity], ends: (1..=capacity / 1000).map(|end| end * 1000).collect() };
-        MessageWindow { batches: vec![MessageBatch { values, ..MessageBatch::default() }], progress: None }
+        MessageWindow { batches: vec![MessageBatch { values, ..MessageBatch::default() }], ..MessageWindow::default() }
     }
 
     /// Returns once the window that a thread wants is waiting.

@@ -66,7 +66,7 @@ impl Stages for OddStages {
         let fails = is_second && matches!(self.odd, Odd::EncodeFails);
         Ok(Box::new(move || match fails {
             true => Err("encode"),
-            false => Ok(MessageWindow { batches: Vec::new(), progress: window.progress }),
+            false => Ok(MessageWindow { batches: Vec::new(), progress: window.progress, ..MessageWindow::default() }),
         }))
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use tidegate_model::message::TooLarge;
 use tidegate_model::retry::Retry;
 use tidegate_model::state::Changes;
 use tidegate_model::status::Retrying;
@@ -23,6 +24,9 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 pub trait State {
     /// A window with this progress, and every window before it, has been delivered.
     fn delivered(&mut self, progress: Progress);
+
+    /// So many messages of a window that is delivered were too large for their topic: for a state that counts them.
+    fn too_large(&mut self, _counts: &[(TableName, TooLarge)]) {}
 
     /// A message of this run is in the topic.
     fn written(&mut self, topic: &str);

@@ -71,12 +71,13 @@ pub fn headers_of(wanted: &[Header], table: About<'_>, batch: &ChangeBatch, tomb
         if !event_of.is_some_and(|meta| std::ptr::eq(meta, change.meta)) {
             (event_of, sets) = (Some(change.meta), [None; 4]);
         }
-        let (op, slot) = match change.kind {
-            ChangeKind::Initial => ("read", 0),
-            ChangeKind::Insert => ("insert", 1),
-            ChangeKind::Update { .. } => ("update", 2),
-            ChangeKind::Delete => ("delete", 3),
+        let slot = match change.kind {
+            ChangeKind::Initial => 0,
+            ChangeKind::Insert => 1,
+            ChangeKind::Update { .. } => 2,
+            ChangeKind::Delete => 3,
         };
+        let op = op_of(change.kind);
         let set = *sets[slot].get_or_insert_with(|| make_set(wanted, op, Some(table), change.meta, &mut headers));
         headers.append(set);
         if tombstones && change.kind == ChangeKind::Delete {
@@ -84,6 +85,16 @@ pub fn headers_of(wanted: &[Header], table: About<'_>, batch: &ChangeBatch, tomb
         }
     }
     headers
+}
+
+/// What a change is called.
+pub(crate) fn op_of(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Initial => "read",
+        ChangeKind::Insert => "insert",
+        ChangeKind::Update { .. } => "update",
+        ChangeKind::Delete => "delete",
+    }
 }
 
 /// Appends the headers of a mark that is about `table`.

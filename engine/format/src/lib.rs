@@ -12,6 +12,8 @@
 //! how messages are sent.
 
 pub mod columns;
+pub mod cut;
+pub mod dead_letter;
 pub mod encode;
 pub mod headers;
 pub mod key;

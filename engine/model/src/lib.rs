@@ -19,6 +19,7 @@ pub mod message;
 pub mod names;
 pub mod position;
 pub mod pretty;
+pub mod rate;
 pub mod retry;
 pub mod state;
 pub mod status;
@@ -237,6 +238,23 @@ impl ChangeBatch {
         self
     }
 
+    /// One of the changes alone.
+    pub fn only(&self, change: Change<'_>) -> ChangeBatch {
+        let first = match change.kind {
+            ChangeKind::Update { before } => before,
+            ChangeKind::Initial | ChangeKind::Insert | ChangeKind::Delete => change.row,
+        };
+        let rows = first..change.row + 1;
+        let meta = Arc::new(change.meta.clone());
+        ChangeBatch::new(
+            self.table.clone(),
+            self.rows.slice(first, rows.len()),
+            self.kinds[rows.clone()].to_vec(),
+            self.sequence[rows.clone()].to_vec(),
+            vec![EventRun { end: rows.len(), meta }],
+        )
+    }
+
     /// The same changes of a derived table: other columns, same rows.
     pub fn with_rows(self, table: Arc<Table>, rows: RecordBatch) -> ChangeBatch {
         ChangeBatch::new(table, rows, self.kinds, self.sequence, self.events)
@@ -344,6 +362,16 @@ mod tests {
         let batch = parse("id:int amount:int", before);
         let kept = batch.retain(&BooleanArray::from(keep.to_vec()));
         assert_eq!(draw(&kept), draw(&parse("id:int amount:int", after)));
+    }
+
+    #[test]
+    fn a_change_alone_is_what_it_was() {
+        let batch = parse("id:int amount:int", "+I 1 1\n-U 2 20\n+U 2 5\n-D 3 3");
+        let alone: Vec<_> = batch.changes().map(|change| draw(&batch.only(change))).collect();
+        let expected = ["+I 1 1", "-U 2 20\n+U 2 5", "-D 3 3"];
+        assert_eq!(alone, expected.map(|rows| draw(&parse("id:int amount:int", rows))));
+        let update = batch.only(batch.changes().nth(1).unwrap());
+        assert_eq!(update.sequence(), &batch.sequence()[1..3]);
     }
 
     #[test]

@@ -14,7 +14,9 @@
 
 use std::sync::Arc;
 
-use crate::Progress;
+use serde::{Deserialize, Serialize};
+
+use crate::{Progress, TableName};
 
 /// Values for one topic.
 #[derive(Debug, Default)]
@@ -42,6 +44,55 @@ impl MessageBatch {
     }
 }
 
+impl MessageBatch {
+    /// The messages that take more than so many bytes: where none does, for a comparison a message, or one for all.
+    pub fn beyond(&self, bytes: usize) -> Vec<usize> {
+        let beside = match &self.headers {
+            Some(headers) => headers.sets().map(Headers::set_bytes).max().unwrap_or(0),
+            None => 0,
+        };
+        let keys = self.keys.as_ref().map_or(0, |keys| keys.bytes.len());
+        if self.values.bytes.len() + keys + beside <= bytes {
+            return Vec::new();
+        }
+        // No value has more beside it than the longest key and the most headers.
+        let longest_key = self.keys.as_ref().map_or(0, Values::longest);
+        if self.values.longest() + longest_key + beside <= bytes {
+            return Vec::new();
+        }
+        (0..self.values.len()).filter(|&index| self.message_bytes(index) > bytes).collect()
+    }
+
+    /// Gives some messages, named in ascending order, another value, which is not longer, or leaves them out.
+    pub fn rewrite(&mut self, changed: &[(usize, Option<Vec<u8>>)]) {
+        let is_left_out = |index: usize| {
+            let found = changed.binary_search_by_key(&index, |(index, _)| *index);
+            found.is_ok_and(|found| changed[found].1.is_none())
+        };
+        self.values.rewrite(changed);
+        let left_out: Vec<_> = changed.iter().filter(|(_, value)| value.is_none()).cloned().collect();
+        if left_out.is_empty() {
+            return;
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.rewrite(&left_out);
+        }
+        if let Some(headers) = &mut self.headers {
+            retain(&mut headers.of, is_left_out);
+        }
+        retain(&mut self.partitions, is_left_out);
+        retain(&mut self.sequence, is_left_out);
+    }
+}
+
+fn retain<T>(items: &mut Vec<T>, is_left_out: impl Fn(usize) -> bool) {
+    let mut index = 0;
+    items.retain(|_| {
+        index += 1;
+        !is_left_out(index - 1)
+    });
+}
+
 /// Byte strings in one buffer.
 #[derive(Debug, Default)]
 pub struct Values {
@@ -59,6 +110,13 @@ impl Values {
         self.ends.is_empty()
     }
 
+    /// Bytes of the longest.
+    pub fn longest(&self) -> usize {
+        let mut start = 0;
+        let lengths = self.ends.iter().map(|&end| end - std::mem::replace(&mut start, end));
+        lengths.max().unwrap_or(0)
+    }
+
     pub fn get(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]
@@ -66,6 +124,33 @@ impl Values {
 
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// As [`MessageBatch::rewrite`].
+    fn rewrite(&mut self, changed: &[(usize, Option<Vec<u8>>)]) {
+        let mut changed = changed.iter().peekable();
+        let (mut from, mut to, mut kept) = (0, 0, 0);
+        for index in 0..self.ends.len() {
+            let value = from..self.ends[index];
+            from = value.end;
+            match changed.next_if(|(other, _)| *other == index) {
+                Some((_, None)) => continue,
+                Some((_, Some(other))) => {
+                    assert!(to + other.len() <= value.end, "a longer value would be written over those behind it");
+                    self.bytes[to..to + other.len()].copy_from_slice(other);
+                    to += other.len();
+                }
+                None => {
+                    let len = value.len();
+                    self.bytes.copy_within(value, to);
+                    to += len;
+                }
+            }
+            self.ends[kept] = to;
+            kept += 1;
+        }
+        self.ends.truncate(kept);
+        self.bytes.truncate(to);
     }
 
     /// Drops everything after the first `len` values: what an encoder does when it fails half way.
@@ -147,9 +232,43 @@ impl Headers {
         set.map(|(name, value)| HEADER_BYTES + name.len() + value.len()).sum()
     }
 
+    /// Gives a message the headers that it has and one more, of which no other message knows.
+    pub fn add(&mut self, message: usize, name: &'static str, value: &[u8]) {
+        let had: Vec<(&'static str, Vec<u8>)> = self.get(message).map(|(name, value)| (name, value.to_vec())).collect();
+        for (name, value) in had {
+            self.push(name, |out| out.extend_from_slice(&value));
+        }
+        self.push(name, |out| out.extend_from_slice(value));
+        self.of[message] = self.end_set();
+    }
+
+    /// Of messages that have none.
+    pub fn none(messages: usize) -> Headers {
+        Headers { of: vec![0; messages], sets: vec![0], ..Headers::default() }
+    }
+
     fn set(&self, set: usize) -> impl Iterator<Item = (&'static str, &[u8])> {
         let start = if set == 0 { 0 } else { self.sets[set - 1] };
         (start..self.sets[set]).map(|index| (self.names[index], self.values.get(index)))
+    }
+}
+
+/// How many messages of a table were larger than their topic takes, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooLarge {
+    /// Left out.
+    pub skipped: u64,
+    /// Sent to another topic, in parts.
+    pub dead_letters: u64,
+    /// Sent with columns cut.
+    pub truncated: u64,
+}
+
+impl std::ops::AddAssign for TooLarge {
+    fn add_assign(&mut self, more: TooLarge) {
+        self.skipped += more.skipped;
+        self.dead_letters += more.dead_letters;
+        self.truncated += more.truncated;
     }
 }
 
@@ -158,6 +277,8 @@ impl Headers {
 pub struct MessageWindow {
     pub batches: Vec<MessageBatch>,
     pub progress: Option<Progress>,
+    /// By the source's name of their table, those that are not here as they were made.
+    pub too_large: Vec<(TableName, TooLarge)>,
 }
 
 impl MessageWindow {
@@ -179,4 +300,57 @@ pub struct Appetite {
     pub messages: usize,
     /// Bytes that its client takes besides them at most. Never more than twice as much as there are messages.
     pub copies: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(texts: &[&str]) -> Values {
+        let mut values = Values::default();
+        for text in texts {
+            values.bytes.extend_from_slice(text.as_bytes());
+            values.ends.push(values.bytes.len());
+        }
+        values
+    }
+
+    fn texts(values: &Values) -> Vec<&str> {
+        values.iter().map(|value| str::from_utf8(value).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_largest_are_found() {
+        let mut batch = MessageBatch { values: values(&["zero", "one", "", "three"]), ..MessageBatch::default() };
+        let found = |batch: &MessageBatch| [16, 12, 11, 5, 4, 3].map(|bytes| batch.beyond(bytes));
+        assert_eq!(found(&batch), [vec![], vec![], vec![], vec![], vec![3], vec![0, 3]]);
+        batch.keys = Some(values(&["12345678", "", "", ""]));
+        assert_eq!(found(&batch), [vec![], vec![], vec![0], vec![0], vec![0, 3], vec![0, 3]]);
+        let mut headers = Headers::none(4);
+        headers.add(1, "a", b"");
+        batch.headers = Some(headers);
+        assert_eq!(found(&batch), [vec![], vec![1], vec![0, 1], vec![0, 1], vec![0, 1, 3], vec![0, 1, 3]]);
+    }
+
+    #[test]
+    fn messages_are_left_out_or_get_another_value() {
+        let mut batch = MessageBatch {
+            values: values(&["zero", "one", "two", "", "four"]),
+            keys: Some(values(&["0", "1", "2", "2", "4"])),
+            headers: Some(Headers::none(5)),
+            partitions: vec![0, 1, 2, 2, 4],
+            sequence: vec![10, 11, 12, 12, 14],
+            ..MessageBatch::default()
+        };
+        batch.headers.as_mut().unwrap().add(4, "truncated", b"a");
+        batch.rewrite(&[(0, Some(b"0".to_vec())), (2, None), (4, Some(b"IV".to_vec()))]);
+        assert_eq!(texts(&batch.values), ["0", "one", "", "IV"]);
+        assert_eq!(texts(batch.keys.as_ref().unwrap()), ["0", "1", "2", "4"]);
+        assert_eq!((&*batch.partitions, &*batch.sequence), (&[0, 1, 2, 4][..], &[10, 11, 12, 14][..]));
+        let headers = batch.headers.as_ref().unwrap();
+        assert_eq!((headers.len(), headers.get(0).count()), (4, 0));
+        assert_eq!(headers.get(3).collect::<Vec<_>>(), [("truncated", &b"a"[..])]);
+        batch.rewrite(&[(0, None), (1, None), (2, None), (3, None)]);
+        assert!(batch.values.is_empty() && batch.values.bytes.is_empty() && batch.partitions.is_empty());
+    }
 }

@@ -1,5 +1,7 @@
 //! Words for people, and those of task files.
 
+use crate::types::date_parts;
+
 /// The word by which a task file calls a value. `words` has one for each.
 pub fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     let found = words.iter().find(|(_, meaning)| *meaning == value);
@@ -13,5 +15,23 @@ pub fn duration(seconds: u64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `2026-11-27 12:05:54 UTC`.
+pub fn time_text(unix_s: u32) -> String {
+    const DAY_S: u32 = 86_400;
+    let (year, month, day) = date_parts((unix_s / DAY_S) as i32);
+    let second = unix_s % DAY_S;
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_as_people_write_it() {
+        assert_eq!(time_text(1_795_781_154), "2026-11-27 12:05:54 UTC");
     }
 }

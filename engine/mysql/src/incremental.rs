@@ -452,10 +452,7 @@ impl Follower<'_> {
 
     /// Refuses a server on which `position` means nothing, or that cannot go on from there. Gives its UUID.
     fn check_server(&self, position: &Position, connection: &mut Connection) -> Result<String, MysqlError> {
-        let mut server = Server::ask(connection, self.connect, self.server_uuid, position)?;
-        server.check_files(position)?;
-        server.check_gtids(position)?;
-        Ok(server.uuid)
+        Server::ask(connection, self.connect, self.server_uuid, position)?.check(position)
     }
 
     /// Whether the file that was left at `position` is still the server's, and what follows is what follows it.

@@ -377,6 +377,15 @@ impl Ledger {
         self.table_mut(name).since = Some(since.clone());
     }
 
+    /// Enters a table of which nothing is to be read, as one that has been read at `end`: what is older is shown.
+    pub fn take_as_read(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>, end: &Watermark) {
+        let start = self.start.coordinate.clone();
+        self.load_new(name, key, definition, &start);
+        let chunk = self.add_chunk(name, KeyRange { lower: None, upper: None });
+        self.begin(name, &[chunk], end.clone(), Some(end.clone()));
+        self.chunk_acknowledged(name, chunk, 0, true);
+    }
+
     /// The table, just entered, is not there any more at `at`: what it was until then is as if it had been read as empty.
     pub fn absent(&mut self, name: &TableName, at: Watermark) {
         let at = self.mark(at);

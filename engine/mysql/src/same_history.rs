@@ -43,7 +43,7 @@ use super::dump_error::DumpError;
 use super::wire::{ConnectOptions, Connection, TextResult};
 use crate::MysqlError;
 use tidegate_model::position::file_number;
-use tidegate_model::types::date_parts;
+use tidegate_model::words::time_text;
 use tidegate_model::{BinlogFile, Coordinate, GtidSet, Position};
 
 /// A server as it is now.
@@ -98,6 +98,13 @@ impl<'a> Server<'a> {
         executed.extend(&set(next())?);
         let gtids = Gtids { owned, executed };
         Ok(Server { connection, connect, uuid, gtids: Some(gtids) })
+    }
+
+    /// Refuses a server on which `position` means nothing, or that cannot go on from there. Gives its UUID.
+    pub(super) fn check(mut self, position: &Position) -> Result<String, MysqlError> {
+        self.check_files(position)?;
+        self.check_gtids(position)?;
+        Ok(self.uuid)
     }
 
     /// Refuses a server whose files are not those that the position was read from.
@@ -166,7 +173,7 @@ impl<'a> Server<'a> {
     }
 
     /// Refuses a server that does not have what was read, or not any more what comes next.
-    pub(super) fn check_gtids(&mut self, position: &Position) -> Result<(), MysqlError> {
+    fn check_gtids(&mut self, position: &Position) -> Result<(), MysqlError> {
         let (Some(ours), Some(gtids)) = (&position.gtids, &self.gtids) else { return Ok(()) };
         let at = position.coordinate.clone();
         let lacking = ours.without(&gtids.executed);
@@ -186,6 +193,14 @@ impl<'a> Server<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses a server on which `position` means nothing, or that cannot go on from there. `server_uuid` as for a dump: that of the server whose
+/// files positions without GTIDs name.
+pub fn check(connect: &ConnectOptions, server_uuid: &str, position: &Position) -> Result<(), MysqlError> {
+    let mut connection = Connection::connect(connect)?;
+    Server::ask(&mut connection, connect, server_uuid, position)?.check(position)?;
+    Ok(())
 }
 
 /// Which file `at` is in, on the server of this UUID.
@@ -248,14 +263,6 @@ fn without_threads(owned: &str) -> String {
     owned.chars().filter(keep).collect()
 }
 
-/// `2026-11-27 12:05:54 UTC`.
-fn time_text(unix_s: u32) -> String {
-    const DAY_S: u32 = 86_400;
-    let (year, month, day) = date_parts((unix_s / DAY_S) as i32);
-    let second = unix_s % DAY_S;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,11 +276,6 @@ mod tests {
         let set: GtidSet = without_threads(owned).parse().unwrap();
         let expected = "3e11fa47-71ca-11e1-9e33-c80aa9429562:23-24,4e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:1";
         assert_eq!(set.to_string(), expected);
-    }
-
-    #[test]
-    fn a_time_is_shown_as_people_write_it() {
-        assert_eq!(time_text(1_795_781_154), "2026-11-27 12:05:54 UTC");
     }
 
     /// Files 2 and 3, of 1000 and 500 bytes.

@@ -68,7 +68,7 @@ fn main() {
         }
         // What an encoder would have made: not counted.
         let start = cpu(libc::CLOCK_THREAD_CPUTIME_ID);
-        let window = MessageWindow { batches: vec![copy(&batch)], progress: None };
+        let window = MessageWindow { batches: vec![copy(&batch)], ..MessageWindow::default() };
         let copied = cpu(libc::CLOCK_THREAD_CPUTIME_ID);
         deliveries.push_back((Instant::now(), sink.send(window).unwrap()));
         copying += copied - start;

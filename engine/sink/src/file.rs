@@ -254,7 +254,7 @@ mod tests {
     fn lines_stand_in_the_order_of_the_changes_and_a_file_is_continued() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("messages");
-        let window = |batches| MessageWindow { batches, progress: None };
+        let window = |batches| MessageWindow { batches, ..MessageWindow::default() };
         for _ in 0..2 {
             let mut sink = FileSink::new(&path, 3, Written::Text).unwrap();
             assert_eq!(sink.topics().prepare("shop.orders", &|| false).unwrap(), 3);
@@ -284,7 +284,7 @@ mod tests {
         headers.append(set);
         keyed.headers = Some(headers);
         let batches = vec![keyed, batch("t", &[(1, 0, "b")])];
-        sink.send(MessageWindow { batches, progress: None }).unwrap().blocking_recv().unwrap().unwrap();
+        sink.send(MessageWindow { batches, ..MessageWindow::default() }).unwrap().blocking_recv().unwrap().unwrap();
         let expected = "t\t0\t7\top=delete table=t\ta\nt\t0\t7\top=delete table=t\tnull\nt\t0\tnull\t\tb\n";
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
@@ -301,7 +301,7 @@ mod tests {
         let path = folder.path().join("messages");
         let mut sink = FileSink::new(&path, 1, Written::Hex).unwrap();
         let batches = vec![batch("shop", &[(0, 0, "\n\0\tz"), (1, 0, "")])];
-        sink.send(MessageWindow { batches, progress: None }).unwrap().blocking_recv().unwrap().unwrap();
+        sink.send(MessageWindow { batches, ..MessageWindow::default() }).unwrap().blocking_recv().unwrap().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "shop\t0\t0a00097a\nshop\t0\tnull\n");
     }
 

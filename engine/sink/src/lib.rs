@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use kafka::Limit;
 use kafka::{Lack, OldBrokers};
 use tidegate_model::message::{Appetite, MessageWindow};
 use tidegate_model::status::Retrying;
@@ -77,6 +78,20 @@ pub trait Topics: Send + Sync {
         None
     }
 
+    /// What a topic that is prepared takes of a message; none where nothing is too large.
+    fn limit(&self, _topic: &str) -> Option<Limit> {
+        None
+    }
+
+    /// The same, asked anew unless it was a moment ago: somebody may have changed it.
+    fn limit_now(&self, topic: &str, _stopped: &dyn Fn() -> bool) -> Option<Limit> {
+        self.limit(topic)
+    }
+
+    /// All messages of this topic must stay, also those of one key: it is made so when it is prepared, and refused if it is
+    /// compacted.
+    fn keep_whole(&self, _topic: &str) {}
+
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
 
@@ -144,6 +159,10 @@ pub enum SinkError {
         "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
     )]
     Compacted { topic: String, policy: String },
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: of the parts of a message, which share its key, it would keep one"
+    )]
+    KeepsOne { topic: String, policy: String },
     #[error("topic {topic}: {reason}")]
     Topic { topic: String, reason: String, hint: Option<&'static str> },
     #[error("Kafka client: {0}")]
@@ -179,9 +198,13 @@ impl SinkError {
                 "give messages a key (sink.key), set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be \
                  created), or choose another one with sink.topic"
             }
+            SinkError::KeepsOne { .. } => {
+                "set cleanup.policy=delete for the topic, or choose another one: too_large: {dead_letter: {topic: ...}}"
+            }
             SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
-                "raise max.message.bytes of the topic and sink.options message.max.bytes, or leave the large column out with select"
+                "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
+                 what becomes of such messages: too_large: skip, dead_letter or truncate"
             }
             _ => return None,
         })
@@ -197,6 +220,12 @@ impl SinkError {
                 topic,
                 format!(
                     " has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
+                ),
+            )),
+            SinkError::KeepsOne { topic, policy } => Some((
+                topic,
+                format!(
+                    " has cleanup.policy={policy}: of the parts of a message, which share its key, it would keep one"
                 ),
             )),
             SinkError::Topic { topic, reason, .. } => Some((topic, format!(": {reason}"))),

@@ -10,6 +10,8 @@
 //! ["table","shop","orders"]   every table that the task has taken up, and how its rows leave (see `remembered`)
 //! ["topic","shop.orders"]     where they go
 //! ["remembered"]              what is the same for all tables
+//! ["gaps"]                    changes that were purged before they were read, and left out (see `gap`)
+//! ["too_large","s","orders"]  how many messages of a table were too large for their topic
 //! ```
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
@@ -18,9 +20,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::gap::Gap;
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
+use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
@@ -49,6 +53,10 @@ pub struct Checkpoint {
     pub topics: Keyed<String, RememberedTopic>,
     /// `None` if the checkpoint comes from a version that remembered nothing.
     pub remembered: Option<RememberedTask>,
+    /// What was left out, the first first.
+    pub gaps: Vec<Gap>,
+    /// How many messages of a table were too large for their topic, since the task began.
+    pub too_large: Keyed<TableName, TooLarge>,
     told: Told,
 }
 
@@ -58,6 +66,7 @@ struct Told {
     has_ledger: bool,
     position: Option<Position>,
     remembered: Option<RememberedTask>,
+    gaps: Vec<Gap>,
 }
 
 /// It says nothing about the task.
@@ -80,6 +89,8 @@ impl Checkpoint {
             tables: Keyed::default(),
             topics: Keyed::default(),
             remembered: None,
+            gaps: Vec::new(),
+            too_large: Keyed::default(),
             told: Told::default(),
         }
     }
@@ -111,6 +122,13 @@ impl Checkpoint {
         }
     }
 
+    /// Forgets where the task was: it begins anew, with what it has promised its consumers.
+    pub fn begin_anew(&mut self) {
+        (self.ledger, self.position) = (None, None);
+        let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
+        names.iter().for_each(|name| self.schemas.remove(name));
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
         history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
@@ -134,6 +152,7 @@ impl Checkpoint {
         checkpoint.ledger = Ledger::of_entries(entries)?;
         checkpoint.position = entries.get(&("position",))?;
         checkpoint.remembered = entries.get(&("remembered",))?;
+        checkpoint.gaps = entries.get(&("gaps",))?.unwrap_or_default();
         for (key, row_groups) in entries.under(&("row_groups",))? {
             checkpoint.row_groups.insert(of_tables(key), row_groups);
         }
@@ -142,6 +161,9 @@ impl Checkpoint {
         }
         for (key, table) in entries.under(&("table",))? {
             checkpoint.tables.insert(of_tables(key), table);
+        }
+        for (key, counts) in entries.under(&("too_large",))? {
+            checkpoint.too_large.insert(of_tables(key), counts);
         }
         for ((_, name), topic) in entries.under::<(String, String), _>(&("topic",))? {
             checkpoint.topics.insert(name, topic);
@@ -183,6 +205,12 @@ impl State for Checkpoint {
         }
     }
 
+    fn too_large(&mut self, counts: &[(TableName, TooLarge)]) {
+        for (table, more) in counts {
+            *self.too_large.get_or_insert_with(table, TooLarge::default) += *more;
+        }
+    }
+
     fn written(&mut self, topic: &str) {
         self.topic_written(topic);
     }
@@ -204,9 +232,14 @@ impl State for Checkpoint {
         self.told.has_ledger = self.ledger.is_some();
         tell_whole("position", &self.position, &mut self.told.position, all, changes);
         tell_whole("remembered", &self.remembered, &mut self.told.remembered, all, changes);
+        if (all && !self.gaps.is_empty()) || self.gaps != self.told.gaps {
+            changes.put(&("gaps",), &self.gaps);
+            self.told.gaps.clone_from(&self.gaps);
+        }
         tell_tables("row_groups", &mut self.row_groups, all, changes);
         tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
+        tell_tables("too_large", &mut self.too_large, all, changes);
         self.topics.take_changed(all, |name, topic| match topic {
             Some(topic) => changes.put(&("topic", name), topic),
             None => changes.remove(&("topic", name)),
@@ -309,7 +342,8 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    const KNOWN: [&str; 8] = ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered"];
+    const KNOWN: [&str; 10] =
+        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "gaps", "too_large"];
     let path = folder.join(CHECKPOINT);
     let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {
@@ -452,6 +486,10 @@ mod tests {
         checkpoint.delivered(Progress::Chunks { table: name("a"), parts });
         checkpoint.topic_written("a\t\"b");
         assert_eq!(told(&mut checkpoint, false), 2);
+        let one = TooLarge { skipped: 1, ..TooLarge::default() };
+        checkpoint.too_large(&[(name("a"), one), (name("b"), one), (name("a"), one)]);
+        assert_eq!(told(&mut checkpoint, false), 2);
+        assert_eq!(checkpoint.too_large.get(&name("a")).unwrap().skipped, 2);
         told(&mut checkpoint, true);
     }
 

@@ -9,6 +9,7 @@ use crate::config::{self, ConfigError};
 use crate::demo::DemoError;
 use crate::display::Screen;
 use crate::error::Error;
+use crate::gap::AfterGap;
 use crate::log::{self, LogFormat};
 use crate::precheck::{Report, items};
 use crate::remembered::Accept;
@@ -53,6 +54,10 @@ enum Command {
         /// not sent.
         #[arg(long, value_delimiter = ',', value_name = "FILE:OFFSET")]
         pass: Vec<Coordinate>,
+        /// Go on although the server has purged changes that were not read: `load` loads all tables again, names of tables only those,
+        /// `leave` none. Rows that were deleted meanwhile stay with consumers. Without such a gap it means nothing.
+        #[arg(long, value_name = "load|leave|TABLES")]
+        accept_gap: Option<AfterGap>,
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings; also while the task runs.
     Check {
@@ -113,6 +118,19 @@ enum Command {
     Pause { task: PathBuf },
     /// Tells a run that is paused to go on.
     Resume { task: PathBuf },
+    /// Tells a run how much it may read a second, until it ends; without a limit, shows those that it has.
+    Limit {
+        task: PathBuf,
+        /// Rows of the full load, and changes; `none` for as many as go.
+        #[arg(long, value_name = "ROWS|none", value_parser = rows_or_none)]
+        rows_per_second: Option<String>,
+        /// Bytes of columns, such as 20MiB; `none` for as many as go.
+        #[arg(long, value_name = "SIZE|none", value_parser = bytes_or_none)]
+        bytes_per_second: Option<String>,
+        /// Of the full load alone.
+        #[arg(long)]
+        full_load: bool,
+    },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -143,8 +161,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     };
     let problems = log::begin(arguments.log_format, arguments.log.as_deref(), levels, screen.clone())?;
     match &arguments.command {
-        Command::Run { task, accept, pass } => {
-            let consent = Consent { accept: accept.clone(), pass: pass.clone() };
+        Command::Run { task, accept, pass, accept_gap } => {
+            let consent = Consent { accept: accept.clone(), pass: pass.clone(), after_gap: accept_gap.clone() };
             let summary = task::run(config::load(task)?, &consent, screen, problems)?;
             match arguments.log_format {
                 LogFormat::Text => eprintln!("{summary}"),
@@ -207,8 +225,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             }
             Ok(Outcome::Findings)
         }
-        Command::Pause { task } => tell(task, true),
-        Command::Resume { task } => tell(task, false),
+        Command::Pause { task } => tell(task, "/pause"),
+        Command::Resume { task } => tell(task, "/resume"),
+        Command::Limit { task, rows_per_second, bytes_per_second, full_load } => {
+            let of = if *full_load { "full_load." } else { "" };
+            let rows = rows_per_second.as_ref().map(|rows| format!("{of}rows_per_second={rows}"));
+            let bytes = bytes_per_second.as_ref().map(|bytes| format!("{of}bytes_per_second={bytes}"));
+            let changes: Vec<String> = rows.into_iter().chain(bytes).collect();
+            tell(task, &format!("/limits?{}", changes.join("&")))
+        }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
@@ -223,9 +248,23 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     }
 }
 
-fn tell(task: &Path, is_pause: bool) -> Result<Outcome, Error> {
+const NONE: &str = "none";
+
+fn rows_or_none(text: &str) -> Result<String, String> {
+    let is_number = text.parse::<u64>().is_ok_and(|rows| rows > 0);
+    (text == NONE || is_number).then(|| text.to_owned()).ok_or_else(|| "must be a number from 1 up, or none".to_owned())
+}
+
+/// In bytes.
+fn bytes_or_none(text: &str) -> Result<String, String> {
+    let bytes = config::size_of(text).filter(|bytes| *bytes > 0).map(|bytes| bytes.to_string());
+    let none = (text == NONE).then(|| NONE.to_owned());
+    none.or(bytes).ok_or_else(|| "must be a size with a unit, such as 20MiB, or none".to_owned())
+}
+
+fn tell(task: &Path, path: &str) -> Result<Outcome, Error> {
     let task = config::load(task)?;
-    let told = task::runtime()?.block_on(client::tell(&task, is_pause))?;
+    let told = task::runtime()?.block_on(client::tell(&task, path))?;
     match &told {
         Some(answer) => say(&format!("task {}: {}", task.name, String::from_utf8_lossy(answer))),
         None => say(&format!("task {} is not running\n", task.name)),

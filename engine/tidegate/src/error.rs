@@ -65,7 +65,9 @@ impl Error {
         self.is_transient()
             || matches!(
                 self,
-                Error::NotSaved(_) | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. })
+                Error::Source(SourceError::Purged { accepted: true, .. })
+                    | Error::NotSaved(_)
+                    | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. })
             )
     }
 

@@ -8,10 +8,11 @@
 //!               └──────── position, schema ───────────────────┴──► checkpoint
 //! ```
 //!
-//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`), how
+//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`, `gap`), how
 //! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
 
 pub mod checkpoint;
+pub mod gap;
 pub mod pipeline;
 pub mod remembered;
 pub mod shards;

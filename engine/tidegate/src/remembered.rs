@@ -24,7 +24,9 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{AvroOptions, CanalOptions, Format, NonEmptyTopics, Profile, SourceOptions, TableSelection, Task};
-use crate::pipeline::route::{RouteError, ddl_topic_of_table, rule_of, target_of_table, topic_of_table};
+use crate::pipeline::route::{
+    RouteError, ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table,
+};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
@@ -245,6 +247,7 @@ pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) ->
     for name in names_in_use(stored, task, tables) {
         topics.insert(topic_of_table(task, &name)?);
         topics.extend(ddl_topic_of_table(task, &name)?);
+        topics.extend(dead_letter_topic_of_table(task, &name)?);
     }
     Ok(topics)
 }

@@ -4,6 +4,7 @@
 //! task shop: a server with GTIDs
 //! position: binlog.000007:4321 (executed 3e11fa47-…:1-20)
 //! full load: 1 of 2 tables, 48,000 rows delivered
+//! left out: changes from binlog.000002:157 to binlog.000007:4, accepted 2026-11-27 12:05:54 UTC; loaded again: shop.orders
 //!   table                load        chunks       rows   topic
 //!   shop.orders          loading      12/48     48,000   shop.orders (3 partitions)
 //!   shop.items           done                            shop.items (3 partitions)
@@ -16,9 +17,13 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::Task;
 use crate::demo::grouped;
+use crate::gap::Gap;
 use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
+use crate::status::words;
 use tidegate_model::TableName;
+use tidegate_model::words::time_text;
+use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};
 
 /// What is stored, or that nothing is.
@@ -45,6 +50,8 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
     });
     let row_groups: Vec<Value> =
         checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    let too_large: Vec<Value> =
+        checkpoint.too_large.iter().map(|(table, counts)| json!({ "table": table, "counts": counts })).collect();
     json!({
         "task": checkpoint.task,
         "source": checkpoint.source,
@@ -54,7 +61,9 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
         "schemas": checkpoint.schemas(),
         "tables": checkpoint.tables.values().collect::<Vec<_>>(),
         "topics": checkpoint.topics.values().collect::<Vec<_>>(),
+        "too_large": too_large,
         "remembered": checkpoint.remembered,
+        "gaps": checkpoint.gaps,
     })
 }
 
@@ -86,6 +95,19 @@ fn describe(checkpoint: &Checkpoint) -> String {
         let rows = ledger.tables().iter().map(TableChunks::rows).sum();
         _ = writeln!(out, "full load: {done} of {} tables, {} rows delivered", ledger.tables().len(), grouped(rows));
     }
+    for gap in &checkpoint.gaps {
+        _ = writeln!(
+            out,
+            "left out: changes from {} to {}, accepted {}; {}",
+            gap.from,
+            gap.to,
+            time_text(gap.accepted_s),
+            became(gap)
+        );
+    }
+    for (table, counts) in checkpoint.too_large.iter() {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", words::too_large(counts));
+    }
     let lines: Vec<[String; 5]> = checkpoint.tables.iter().map(|(name, table)| line(checkpoint, name, table)).collect();
     if lines.is_empty() {
         return out;
@@ -99,6 +121,17 @@ fn describe(checkpoint: &Checkpoint) -> String {
         _ = writeln!(out, "  {table:a$}  {load:b$}  {chunks:>c$}  {rows:>d$}  {topic}");
     }
     out
+}
+
+/// What became of the tables behind a gap.
+fn became(gap: &Gap) -> String {
+    let loaded = match gap.loaded.len() {
+        0 => None,
+        _ => Some(format!("loaded again: {}", list_names(&gap.loaded))),
+    };
+    let left = (!gap.left.is_empty()).then(|| format!("left as they were: {}", list_names(&gap.left)));
+    let gone = (!gap.gone.is_empty()).then(|| format!("gone: {}", list_names(&gap.gone)));
+    loaded.into_iter().chain(left).chain(gone).collect::<Vec<_>>().join("; ")
 }
 
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
-use crate::config::{self, SinkOptions, Task};
+use crate::config::{self, SinkOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
+use crate::gap::AfterGap;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
@@ -42,6 +43,8 @@ pub struct Consent {
     pub accept: Vec<Accept>,
     /// Where in the binlog rows are lost, by a statement or an XA COMMIT at which a run has stopped.
     pub pass: Vec<Coordinate>,
+    /// What is to become of the tables if the server has purged changes that were not read.
+    pub after_gap: Option<AfterGap>,
 }
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
@@ -79,13 +82,18 @@ fn run_watched<T>(
     serve: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Summary, Error> {
     let status = monitor.status().clone();
+    status.limits.all.set(task.limits.all);
+    status.limits.full_load.set(task.limits.full_load);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
-    let Some(start) = start_when_possible(task, &consent.accept, runtime, &state, &status, &stop)? else {
+    let Some(start) = start_when_possible(task, consent, runtime, &state, &status, &stop)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
     let Start { source, sink, lock, tracker, router } = start;
+    let too_large: Vec<_> =
+        tracker.read(|state| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect());
+    status.were_too_large(&too_large);
     monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics() });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
@@ -97,7 +105,8 @@ fn run_watched<T>(
             // What the task promises is on disk before the first row leaves.
             pipeline.tracker.update_durably(|_| ()).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
-            let context = Context { task, pass: &consent.pass, emitter, tracker, status, stop };
+            let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
+            let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
             source.run(&context).map_err(|error| match error {
                 Error::Stopped => StageError::Stopped,
                 error => StageError::Failed(error),
@@ -131,7 +140,7 @@ struct Start {
 /// than in twelve hours.
 fn start_when_possible(
     task: &Arc<Task>,
-    accept: &[Accept],
+    consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
     status: &Status,
@@ -144,7 +153,7 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let error = match start(task, accept, runtime, state, stored.clone(), status, stop) {
+        let error = match start(task, consent, runtime, state, stored.clone(), status, stop) {
             Err(error) if error.is_transient() => error,
             result => {
                 [SOURCE, SINK].into_iter().for_each(|of| status.recovered(of));
@@ -165,7 +174,7 @@ fn start_when_possible(
 
 fn start(
     task: &Arc<Task>,
-    accept: &[Accept],
+    consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
     stored: Option<Checkpoint>,
@@ -180,6 +189,8 @@ fn start(
         None => Checkpoint::new(&task.name, source.identity()),
     };
     awaits("the brokers");
+    // Before anything else is agreed to.
+    source.check_position(task, &checkpoint, consent.after_gap.as_ref())?;
     let sink = open_sink(task)?;
     for finding in sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers) {
         if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {
@@ -194,7 +205,7 @@ fn start(
         abort();
     })?;
     awaits("the brokers");
-    match compare_and_plan(task, accept, checkpoint, &source, &*sink, stop) {
+    match compare_and_plan(task, &consent.accept, checkpoint, &source, &*sink, stop) {
         Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
         Err(error) => {
             if let Some(lock) = lock {
@@ -302,9 +313,14 @@ fn shown_key(task: &Task) -> Option<fn(&[u8]) -> String> {
 }
 
 /// Tries to reach and enter what the task sends to, and tells what stands against sending to `topics`.
-pub fn check_sink(task: &Task, topics: &[String]) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
+/// Of `whole` among them, all messages are to stay.
+pub fn check_sink(
+    task: &Task,
+    topics: &[String],
+    whole: &[String],
+) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
     match &task.sink {
-        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics)?)),
+        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics, whole)?)),
         SinkOptions::File(_) | SinkOptions::Null => Ok(None),
     }
 }
@@ -324,6 +340,8 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
             verify: tls.verify,
         })
     });
+    // What is cut has a header that says so.
+    let cuts = task.tables.rules().any(|rule| matches!(rule.too_large, TooLargePolicy::Truncate(_)));
     Ok(kafka::KafkaOptions {
         brokers: options.brokers.join(","),
         security: kafka::Security { sasl: sasl.transpose()?, tls: tls.transpose()? },
@@ -335,7 +353,7 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
         }),
         options: options.options.clone(),
         has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
-        has_headers: !task.headers.is_empty(),
+        has_headers: !task.headers.is_empty() || cuts,
         retry: task.retry.connection,
     })
 }

@@ -11,6 +11,8 @@ use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::TableName;
+use crate::message::TooLarge;
+use crate::rate::Limits;
 use crate::retry::Retry;
 use source::Following;
 use stages::{Memory, Stages};
@@ -69,9 +71,11 @@ pub struct Status {
     phase: RwLock<Phase>,
     tables: Mutex<Vec<TableProgress>>,
     retries: Mutex<BTreeMap<&'static str, Retrying>>,
+    too_large: Mutex<BTreeMap<TableName, TooLarge>>,
     pub stages: Stages,
     pub memory: Memory,
     pub following: Following,
+    pub limits: Limits,
 }
 
 impl Default for Status {
@@ -81,9 +85,11 @@ impl Default for Status {
             phase: RwLock::new(Phase::Starting { awaits: "the state folder" }),
             tables: Mutex::default(),
             retries: Mutex::default(),
+            too_large: Mutex::default(),
             stages: Stages::default(),
             memory: Memory::default(),
             following: Following::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -118,6 +124,22 @@ impl Status {
 
     pub fn retries(&self) -> BTreeMap<&'static str, Retrying> {
         self.retries.lock().expect("nobody panics while noting").clone()
+    }
+
+    /// Messages were too large for their topic.
+    pub fn were_too_large(&self, counts: &[(TableName, TooLarge)]) {
+        if counts.is_empty() {
+            return;
+        }
+        let mut too_large = self.too_large.lock().expect("nobody panics while counting");
+        for (table, more) in counts {
+            *too_large.entry(table.clone()).or_default() += *more;
+        }
+    }
+
+    /// How many were, since the task began, by the source's name of their table.
+    pub fn too_large(&self) -> BTreeMap<TableName, TooLarge> {
+        self.too_large.lock().expect("nobody panics while counting").clone()
     }
 
     pub fn elapsed(&self) -> Duration {

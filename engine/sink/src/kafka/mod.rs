@@ -34,6 +34,7 @@
 //! deliveries first.
 
 mod abilities;
+mod limit;
 mod lull;
 mod options;
 mod outstanding;
@@ -54,6 +55,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use abilities::Needs;
 pub use abilities::{Ability, Lack};
+pub use limit::{Excess, Limit};
 use options::SETTINGS;
 pub use options::{CreateTopics, KafkaOptions, ReadPassword, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
@@ -137,7 +139,7 @@ impl KafkaSink {
         let stop = Arc::new(AtomicBool::new(false));
         let login = options.security.sasl.clone();
         let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
-        let topics = Arc::new(topics.with_requests(in_flight, request_bytes));
+        let topics = Arc::new(topics.with_requests(in_flight, request_bytes).with_client_limit(message_bytes_max));
         let service = ReportService {
             producer: Arc::clone(&producer),
             journal,

@@ -13,6 +13,7 @@
 //!   we could keep: [`Words`] takes them where they are still there.
 
 mod event;
+mod packed;
 mod words;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,9 @@ use rdkafka_sys as sys;
 
 use self::event::Queue;
 pub(super) use self::event::{Event, EventKind, Report};
+pub(super) use self::packed::Codec;
 use self::words::Words;
+use super::limit::Packing;
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
 use crate::{SinkError, TopicIdentity};
@@ -50,6 +53,8 @@ pub(super) struct Producer {
     leader: AtomicI32,
     /// How many brokers there were then.
     brokers: AtomicUsize,
+    /// How it compresses.
+    pub(super) packing: Packing,
     /// How often partitions were paused.
     #[cfg(test)]
     pub(super) pauses: AtomicUsize,
@@ -61,6 +66,11 @@ impl Producer {
         let native = config.create_native_config().map_err(client_error)?;
         // SAFETY: the configuration is alive, and only a number is stored in it.
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
+        // The codec that it is, under whichever of its names it was set.
+        let packing = Packing {
+            codec: native.get("compression.type").ok().and_then(|word| Codec::named(&word)),
+            level: native.get("compression.level").ok().and_then(|level| level.parse().ok()).unwrap_or(-1),
+        };
         let words = Arc::<Words>::default();
         words.listen(&native)?;
         let client =
@@ -74,6 +84,7 @@ impl Producer {
             words,
             leader: AtomicI32::new(NO_BROKER),
             brokers: AtomicUsize::new(1),
+            packing,
             #[cfg(test)]
             pauses: AtomicUsize::new(0),
         })

@@ -83,7 +83,7 @@ impl Numbering {
             batch.sequence.push(sequence);
             self.sent[partition] += 1;
         }
-        MessageWindow { batches, progress: None }
+        MessageWindow { batches, ..MessageWindow::default() }
     }
 
     /// All of it arrived exactly once and in order.
@@ -119,7 +119,7 @@ fn one_message(topic: &str, value: Vec<u8>) -> MessageWindow {
     let values = Values { ends: vec![value.len()], bytes: value };
     let batch =
         MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0], ..MessageBatch::default() };
-    MessageWindow { batches: vec![batch], progress: None }
+    MessageWindow { batches: vec![batch], ..MessageWindow::default() }
 }
 
 fn send_all(sink: &mut KafkaSink, windows: impl IntoIterator<Item = MessageWindow>) {
@@ -202,7 +202,7 @@ fn old_mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext
 #[test]
 fn what_brokers_lack_is_known_from_the_start() {
     let (_new, brokers) = mock();
-    let (info, problems) = check(options(&brokers), &["shop".to_owned()]).unwrap();
+    let (info, problems) = check(options(&brokers), &["shop".to_owned()], &[]).unwrap();
     assert_eq!((info.release, problems.len()), (Some("3.1 to 3.9"), 0));
     assert_eq!(info.old.map(|old| old.lack), Some(vec![Ability::Settings]));
 
@@ -210,7 +210,7 @@ fn what_brokers_lack_is_known_from_the_start() {
     old.apiversion(RDKafkaApiKey::Produce, Some(0), Some(2)).unwrap();
     let zstd = with_options(options(&brokers), &[("compression.type", "zstd")]);
     let zstd_and_headers = KafkaOptions { has_headers: true, ..zstd.clone() };
-    let (info, problems) = check(zstd_and_headers.clone(), &["shop".to_owned()]).unwrap();
+    let (info, problems) = check(zstd_and_headers.clone(), &["shop".to_owned()], &[]).unwrap();
     assert!(info.old.is_some_and(|old| old.lack.contains(&Ability::Idempotence)));
     let [SinkError::Lacking { lacks, .. }] = &problems[..] else { panic!("{problems:?}") };
     assert_eq!(lacks, &[Lack::Headers, Lack::Zstd]);
@@ -305,7 +305,7 @@ fn in_rounds_nothing_goes_out_behind_a_message_that_was_refused() {
         batch.partitions.push(0);
         batch.sequence.push(number);
     }
-    let error = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap_err();
+    let error = sink.send(MessageWindow { batches: vec![batch], ..MessageWindow::default() }).unwrap_err();
     assert!(matches!(error, SinkError::TooLarge { .. }), "{error:?}");
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     assert_eq!(consumer.fetch_watermarks("shop", 0, Duration::from_secs(30)).unwrap(), (0, 0));
@@ -390,7 +390,7 @@ fn keyed_window(topic: &str, with_headers: bool) -> MessageWindow {
         batch(&[(0, "a", "A"), (2, "a", "B"), (2, "a", ""), (5, "", "C")]),
         batch(&[(1, "x", "X"), (3, "y", "Y")]),
     ];
-    MessageWindow { batches, progress: None }
+    MessageWindow { batches, ..MessageWindow::default() }
 }
 
 #[test]
@@ -681,13 +681,13 @@ fn topics_that_are_one_to_metrics_are_both_named_before_one_is_made() {
         assert!(error.hint().is_some());
     };
     both_named(prepare(&[&one, &other]).unwrap_err());
-    let (_, problems) = check(options(&brokers), &[one.clone(), other.clone()]).unwrap();
+    let (_, problems) = check(options(&brokers), &[one.clone(), other.clone()], &[]).unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");
     problems.into_iter().for_each(&both_named);
     // Nor beside one that others have made.
     prepare(&[&one]).unwrap();
     both_named(prepare(&[&other]).unwrap_err());
-    both_named(check(options(&brokers), std::slice::from_ref(&other)).unwrap().1.remove(0));
+    both_named(check(options(&brokers), std::slice::from_ref(&other), &[]).unwrap().1.remove(0));
     delete_topic(&brokers, &one);
 }
 
@@ -707,6 +707,86 @@ fn a_message_beyond_the_topics_limit_is_named() {
     assert!(*named == topic && !reason.is_empty());
     drop_quickly(sink);
     delete_topic(&brokers, &topic);
+}
+
+/// To the byte, with each codec, key and headers: what is judged to fit is taken, and what is one byte larger is refused.
+#[test]
+fn a_message_is_judged_as_brokers_judge_it() {
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let mut random = fastrand::Rng::with_seed(11);
+    // Neither noise nor all the same: each codec makes something else of it.
+    let value: Vec<u8> = (0..60_000).flat_map(|_| format!("\"{}\",", random.u32(..5_000)).into_bytes()).collect();
+    let mut key = Values::default();
+    key.bytes.extend_from_slice(b"{\"id\":\"7\"}");
+    key.ends.push(key.bytes.len());
+    let message = |topic: &str| {
+        let mut window = one_message(topic, value.clone());
+        let batch = &mut window.batches[0];
+        batch.keys = Some(Values { bytes: key.bytes.clone(), ends: key.ends.clone() });
+        batch.headers.insert(Headers::none(1)).add(0, "table", b"notes");
+        window
+    };
+    let mut sizes = Vec::new();
+    for (codec, level, kept) in [
+        ("none", "-1", "producer"),
+        ("lz4", "-1", "producer"),
+        ("lz4", "9", "producer"),
+        ("gzip", "-1", "producer"),
+        ("snappy", "-1", "producer"),
+        ("zstd", "-1", "producer"),
+        ("zstd", "12", "producer"),
+        ("lz4", "-1", "uncompressed"),
+    ] {
+        let sink_of = |limit: usize| {
+            let packing = [("compression.type", codec), ("compression.level", level)];
+            let mut options = with_options(with_setting(&brokers, "compression.type", kept), &packing);
+            let config = &mut options.create_topics.as_mut().unwrap().config;
+            config.insert("max.message.bytes".into(), limit.to_string());
+            let topic = own_topic(&format!("judged-{codec}"));
+            let sink = new_sink(options).unwrap();
+            sink.topics().prepare(&topic, RUNNING).unwrap();
+            (sink, topic)
+        };
+        let (sink, topic) = sink_of(10);
+        let excess = sink.topics().limit(&topic).unwrap().excess(&message(&topic).batches[0], 0).unwrap();
+        assert_eq!((excess.limit, excess.setting), (10, "max.message.bytes"));
+        println!("{codec} {level} {kept}: {} of {} bytes", excess.bytes, value.len());
+        sizes.push(excess.bytes);
+        delete_topic(&brokers, &topic);
+        for (limit, is_taken) in [(excess.bytes, true), (excess.bytes - 1, false)] {
+            let (mut sink, topic) = sink_of(limit);
+            let judged = sink.topics().limit_now(&topic, RUNNING).unwrap().excess(&message(&topic).batches[0], 0);
+            assert_eq!(judged.is_none(), is_taken, "{codec}");
+            let delivery = sink.send(message(&topic)).unwrap();
+            let delivered = delivery.blocking_recv().unwrap();
+            assert_eq!(delivered.is_ok(), is_taken, "{codec} {level} {kept}: {delivered:?}");
+            drop(sink);
+            delete_topic(&brokers, &topic);
+        }
+    }
+    assert!(sizes[1..7].iter().all(|size| *size < sizes[0]), "{sizes:?}");
+}
+
+/// Of a topic whose messages are all to stay, also where others are compacted.
+#[test]
+fn a_topic_that_is_to_keep_all_is_made_so_or_refused() {
+    let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
+    let (rows, letters) = (own_topic("rows"), own_topic("letters"));
+    let mut options = with_setting(&brokers, "cleanup.policy", "compact");
+    options.has_keys = true;
+    let sink = new_sink(options.clone()).unwrap();
+    sink.topics().keep_whole(&letters);
+    sink.topics().prepare_all(&[&letters, &rows], RUNNING).unwrap();
+    assert!(sink.topics().compacted(&rows).is_some() && sink.topics().compacted(&letters).is_none());
+    // That of the rows is one that is there and compacted.
+    let sink = new_sink(options.clone()).unwrap();
+    sink.topics().keep_whole(&rows);
+    let error = sink.topics().prepare(&rows, RUNNING).unwrap_err();
+    assert!(matches!(&error, SinkError::KeepsOne { topic, .. } if *topic == rows), "{error:?}");
+    let (_, problems) = check(options, std::slice::from_ref(&rows), std::slice::from_ref(&rows)).unwrap();
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [error.to_string()]);
+    delete_topic(&brokers, &rows);
+    delete_topic(&brokers, &letters);
 }
 
 /// Each message is a request of its own, and several are in flight when one of them is refused for good.
@@ -732,7 +812,7 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         let partitions = vec![0; count];
         let batch =
             MessageBatch { topic: topic.as_str().into(), values, partitions, sequence, ..MessageBatch::default() };
-        let delivery = sink.send(MessageWindow { batches: vec![batch], progress: None }).unwrap();
+        let delivery = sink.send(MessageWindow { batches: vec![batch], ..MessageWindow::default() }).unwrap();
         let error = delivery.blocking_recv().unwrap().unwrap_err();
         assert!(matches!(&error, SinkError::TooLarge { bytes: 3_000_000, .. }), "{error:?}");
         // The client is alive for as long as its task needs to end. Either it can't go on, or what was in flight is sent again.
@@ -760,7 +840,7 @@ fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
     let topic = own_topic("compacted");
     let error = |options: KafkaOptions| {
         let prepared = new_sink(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
-        let (_, problems) = check(options, std::slice::from_ref(&topic)).unwrap();
+        let (_, problems) = check(options, std::slice::from_ref(&topic), &[]).unwrap();
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [prepared.to_string()]);
         assert!(prepared.hint().is_some());
         prepared
@@ -877,12 +957,12 @@ fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOp
 fn users_are_authenticated_and_refused() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA_SASL") else { return };
     for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
-        let info = check(with_sasl(&brokers, mechanism, "secret"), &[]).unwrap().0;
+        let info = check(with_sasl(&brokers, mechanism, "secret"), &[], &[]).unwrap().0;
         assert_eq!(info.brokers, [brokers.as_str()]);
         assert!(info.cluster_id.is_some());
 
         let start = Instant::now();
-        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[]).unwrap_err();
+        let error = check(with_sasl(&brokers, mechanism, "wrong"), &[], &[]).unwrap_err();
         assert!(!error.is_transient() && error.hint().is_some(), "{error:?}");
         let error = error.to_string();
         println!("{error}");
@@ -894,14 +974,14 @@ fn users_are_authenticated_and_refused() {
 
 #[test]
 fn brokers_that_are_not_there_or_speak_otherwise_are_told_apart() {
-    let error = check(options("127.0.0.1:1"), &[]).unwrap_err();
+    let error = check(options("127.0.0.1:1"), &[], &[]).unwrap_err();
     println!("{error}");
     assert!(error.is_transient() && error.to_string().contains("Connection refused"), "{error}");
 
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let mut options = options(&brokers);
     options.security.tls = Some(Tls { ca: None, cert: None, key: None, key_password: None, verify: true });
-    let error = check(options, &[]).unwrap_err().to_string();
+    let error = check(options, &[], &[]).unwrap_err().to_string();
     println!("{error}");
     assert!(error.contains("SSL"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Reaching the brokers: which topics are there, and making the ones that are not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::abilities::{Abilities, Ability, Lack};
+use super::limit::{Kept, Limit};
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
 use crate::{SinkError, TopicIdentity, TopicLook, Topics};
@@ -26,6 +27,8 @@ const TOPICS_PER_QUESTION: usize = 100;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long a first connection may take before it is asked why there is none.
 const MEETING_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long what brokers said of a topic's limit is believed when a message is beyond it.
+const LIMIT_AGE: Duration = Duration::from_secs(1);
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
@@ -55,6 +58,8 @@ pub struct BrokerInfo {
     pub topics: Vec<TopicFacts>,
     /// What this client lets through, uncompressed.
     pub message_bytes_max: usize,
+    /// Up to here it puts messages together (`batch.size`), uncompressed.
+    pub request_bytes: usize,
     pub old: Option<OldBrokers>,
     /// As which release of Kafka the oldest of them speaks.
     pub release: Option<&'static str>,
@@ -69,9 +74,14 @@ pub struct OldBrokers {
 }
 
 /// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
-/// to `topics`.
-pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
+/// to `topics`, of which all messages of `whole` are to stay.
+pub fn check(
+    options: KafkaOptions,
+    topics: &[String],
+    whole: &[String],
+) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
     let (sink, lacks) = KafkaSink::meet(options)?;
+    whole.iter().for_each(|topic| sink.topics.keep_whole(topic));
     let never = || false;
     let metadata = sink.topics.metadata(None, &|| false)?;
     let mut info = BrokerInfo {
@@ -82,6 +92,7 @@ pub fn check(options: KafkaOptions, topics: &[String]) -> Result<(BrokerInfo, Ve
         message_bytes_max: sink.message_bytes_max,
         old: sink.topics.old_brokers(),
         release: sink.topics.abilities.release(),
+        request_bytes: sink.topics.request_bytes,
     };
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();
@@ -165,6 +176,20 @@ pub(super) struct KafkaTopics {
     /// Requests that a connection has at a time, and what one holds.
     in_flight: usize,
     request_bytes: usize,
+    /// `message.max.bytes` of the client.
+    message_bytes: usize,
+    /// By topic, what brokers told last of what they take.
+    taken: Mutex<HashMap<Arc<str>, Taken>>,
+    /// Those of which all messages must stay.
+    kept_whole: Mutex<HashSet<String>>,
+}
+
+/// What a topic takes of a message.
+#[derive(Clone, Copy)]
+struct Taken {
+    bytes: Option<usize>,
+    kept: Kept,
+    asked: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -237,6 +262,26 @@ impl Topics for KafkaTopics {
         self.compacted.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
 
+    fn limit(&self, topic: &str) -> Option<Limit> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()?;
+        Some(Limit::new(self.message_bytes, taken.bytes, self.producer.packing, taken.kept))
+    }
+
+    fn limit_now(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Option<Limit> {
+        let asked = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(topic).map(|taken| taken.asked);
+        if asked.is_none_or(|asked| asked.elapsed() >= LIMIT_AGE)
+            && let Err(error) = self.check_settings(&[topic], stopped, |_, _| {})
+        {
+            // What is known is as good as what was known a moment ago; and nothing can be sent now.
+            tracing::debug!(topic, %error, "brokers don't say what the topic takes");
+        }
+        self.limit(topic)
+    }
+
+    fn keep_whole(&self, topic: &str) {
+        self.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned());
+    }
+
     fn identity(&self, topic: &str) -> Option<TopicIdentity> {
         self.lock().get(topic)?.identity
     }
@@ -280,7 +325,14 @@ impl KafkaTopics {
             outage: Mutex::default(),
             in_flight: 0,
             request_bytes: 0,
+            message_bytes: usize::MAX,
+            taken: Mutex::default(),
+            kept_whole: Mutex::default(),
         }
+    }
+
+    pub(super) fn with_client_limit(self, message_bytes: usize) -> KafkaTopics {
+        KafkaTopics { message_bytes, ..self }
     }
 
     pub(super) fn with_requests(self, in_flight: usize, request_bytes: usize) -> KafkaTopics {
@@ -392,6 +444,10 @@ impl KafkaTopics {
         }
     }
 
+    fn is_kept_whole(&self, topic: &str) -> bool {
+        self.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    }
+
     fn create(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
         let mut errors = self.ask_to_create(topics, false, stopped)?.into_iter();
         errors.next().map_or(Ok(()), Err)
@@ -409,6 +465,12 @@ impl KafkaTopics {
         trial: bool,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Vec<SinkError>, SinkError> {
+        let (whole, others): (Vec<&str>, Vec<&str>) = topics.iter().partition(|topic| self.is_kept_whole(topic));
+        if !whole.is_empty() && !others.is_empty() {
+            let mut errors = self.ask_to_create(&others, trial, stopped)?;
+            errors.append(&mut self.ask_to_create(&whole, trial, stopped)?);
+            return Ok(errors);
+        }
         if trial && !self.abilities.can(Ability::Trial) {
             return Ok(Vec::new());
         }
@@ -427,12 +489,15 @@ impl KafkaTopics {
                 return Ok(topics.iter().map(error).collect());
             }
         };
+        let mut config = create.config.clone();
+        if !whole.is_empty() {
+            config.insert("cleanup.policy".to_owned(), "delete".to_owned());
+        }
         let failed = |topic: &str, (code, reason): (RDKafkaErrorCode, String)| match is_no_answer(code) {
             true => self.unreachable(&reason),
             false => SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) },
         };
-        let request =
-            self.producer.create_topics(topics, partitions, replication, &create.config, ANSWER_TIMEOUT, trial);
+        let request = self.producer.create_topics(topics, partitions, replication, &config, ANSWER_TIMEOUT, trial);
         let request = request.map_err(|error| failed(topics[0], error))?;
         let answers = match self.answer(&request, stopped)?.created_topics() {
             Err((RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion, _)) if trial => {
@@ -498,7 +563,7 @@ impl KafkaTopics {
             exists: false,
             partitions,
             request_bytes_max,
-            compacted: compacted.map(str::to_owned),
+            compacted: compacted.filter(|_| !self.is_kept_whole(topic)).map(str::to_owned),
         }));
         Ok(facts)
     }
@@ -601,7 +666,9 @@ impl KafkaTopics {
     /// How a topic that is missing would be created, if that would do.
     fn check_creation(&self, topic: &str) -> Result<&CreateTopics, SinkError> {
         let create = self.create.as_ref().ok_or_else(|| SinkError::MissingTopic { topic: topic.into() })?;
-        self.check_policy(topic, create.config.get("cleanup.policy").map(String::as_str))?;
+        if !self.is_kept_whole(topic) {
+            self.check_policy(topic, create.config.get("cleanup.policy").map(String::as_str))?;
+        }
         Ok(create)
     }
 
@@ -617,13 +684,21 @@ impl KafkaTopics {
         for topics in topics.chunks(TOPICS_PER_QUESTION) {
             let event = self.answer(&self.producer.topic_settings(topics, ANSWER_TIMEOUT), stopped)?;
             let (policies, sizes) = (event.settings(c"cleanup.policy"), event.settings(c"max.message.bytes"));
+            let codecs = event.settings(c"compression.type");
             for &topic in topics {
                 let policy = policies.get(topic);
                 if policy.is_none() {
                     tracing::debug!(topic, "brokers don't tell the settings of the topic");
                 }
                 problems.extend(self.check_policy(topic, policy.map(String::as_str)).err());
-                take(topic, sizes.get(topic).and_then(|size| size.parse().ok()));
+                let bytes: Option<u64> = sizes.get(topic).and_then(|size| size.parse().ok());
+                let taken = Taken {
+                    bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()),
+                    kept: codecs.get(topic).map_or(Kept::default(), |word| Kept::named(word)),
+                    asked: Instant::now(),
+                };
+                self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.into(), taken);
+                take(topic, bytes);
             }
         }
         Ok(problems)
@@ -631,6 +706,9 @@ impl KafkaTopics {
 
     fn check_policy(&self, topic: &str, policy: Option<&str>) -> Result<(), SinkError> {
         let Some(policy) = policy.filter(|policy| is_compacted(policy)) else { return Ok(()) };
+        if self.is_kept_whole(topic) {
+            return Err(SinkError::KeepsOne { topic: topic.into(), policy: policy.into() });
+        }
         if !self.has_keys {
             return Err(SinkError::Compacted { topic: topic.into(), policy: policy.into() });
         }

@@ -42,6 +42,7 @@ pub(super) struct TaskFile {
     pub(super) memory: Field<u64>,
     pub(super) threads: Field<Threads>,
     pub(super) state: Field<PathBuf>,
+    pub(super) limits: Field<LimitsFile>,
     pub(super) retry: Field<RetryFile>,
     pub(super) http: Field<HttpFile>,
     pub(super) precheck: Field<PrecheckFile>,
@@ -73,6 +74,7 @@ pub(super) struct TableFile {
     pub(super) topic: Field<String>,
     pub(super) key: Field<Option<KeyPolicy>>,
     pub(super) partition: Field<PartitionPolicy>,
+    pub(super) too_large: Field<TooLargeFile>,
     pub(super) chunk_by: Field<Vec<String>>,
 }
 
@@ -94,9 +96,31 @@ pub(super) struct SinkFile {
     pub(super) headers: Field<Vec<Header>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
+    pub(super) too_large: Field<TooLargeFile>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
     pub(super) non_empty_topics: Field<NonEmptyTopics>,
     pub(super) options: Field<Named<String>>,
+}
+
+/// A word, or one of the two others.
+pub(super) struct TooLargeFile {
+    pub(super) word: Option<TooLargeWord>,
+    pub(super) dead_letter: Field<DeadLetterFile>,
+    pub(super) truncate: Field<TruncateFile>,
+}
+
+pub(super) enum TooLargeWord {
+    Fail,
+    Skip,
+}
+
+pub(super) struct DeadLetterFile {
+    pub(super) topic: Field<String>,
+}
+
+pub(super) struct TruncateFile {
+    pub(super) columns: Field<Vec<String>>,
+    pub(super) bytes: Field<u64>,
 }
 
 pub(super) struct SecurityFile {
@@ -167,6 +191,16 @@ pub(super) struct PrecheckFile {
     pub(super) ignore: Field<Listed<&'static str>>,
 }
 
+pub(super) struct LimitsFile {
+    pub(super) all: LimitFile,
+    pub(super) full_load: Field<LimitFile>,
+}
+
+pub(super) struct LimitFile {
+    pub(super) rows_per_second: Field<u64>,
+    pub(super) bytes_per_second: Field<u64>,
+}
+
 pub(super) struct RetryFile {
     pub(super) connection: Field<Duration>,
     pub(super) other: Field<Duration>,
@@ -206,6 +240,7 @@ impl TaskFile {
             memory: s.field("memory", |v| v.size(64 << 20)),
             threads: s.field("threads", threads),
             state: s.field("state", path),
+            limits: s.field("limits", |v| v.section(limits)),
             retry: s.field("retry", |v| v.section(retry)),
             http: s.field("http", http),
             precheck: s.field("precheck", |v| v.section(precheck)),
@@ -251,6 +286,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
             topic: Field::Absent(place.clone()),
             key: Field::Absent(place.clone()),
             partition: Field::Absent(place.clone()),
+            too_large: Field::Absent(place.clone()),
             chunk_by: Field::Absent(place),
         });
     }
@@ -263,6 +299,7 @@ fn table(value: Value<'_>) -> Option<TableFile> {
         topic: s.field("topic", Value::text),
         key: s.field("key", key),
         partition: s.field("partition", partition),
+        too_large: s.field("too_large", too_large),
         chunk_by: s.field("chunk_by", columns),
     })
 }
@@ -328,6 +365,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         headers: s.field("headers", headers),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
+        too_large: s.field("too_large", too_large),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
         non_empty_topics: s.field("non_empty_topics", |v| v.word(NonEmptyTopics::WORDS)),
         options: s.field("options", |v| v.entries(Value::text)),
@@ -481,6 +519,17 @@ fn address(value: Value<'_>) -> Option<SocketAddr> {
     }
 }
 
+fn limits(s: &Section<'_>) -> LimitsFile {
+    LimitsFile { all: limit(s), full_load: s.field("full_load", |v| v.section(limit)) }
+}
+
+fn limit(s: &Section<'_>) -> LimitFile {
+    LimitFile {
+        rows_per_second: s.field("rows_per_second", |v| v.integer(1..=1_000_000_000_000)),
+        bytes_per_second: s.field("bytes_per_second", |v| v.size(1 << 10)),
+    }
+}
+
 fn retry(s: &Section<'_>) -> RetryFile {
     RetryFile { connection: s.field("connection", Value::duration), other: s.field("other", Value::duration) }
 }
@@ -541,6 +590,37 @@ fn partition(value: Value<'_>) -> Option<PartitionPolicy> {
         Some("primary_key") => Some(PartitionPolicy::PrimaryKey),
         Some("row") => Some(PartitionPolicy::Row),
         _ => value.refuse("must be zero, table, primary_key, row or {columns: [...]}"),
+    }
+}
+
+/// A word, or one of `dead_letter` and `truncate` with its keys.
+fn too_large(value: Value<'_>) -> Option<TooLargeFile> {
+    let (place, _) = value.place_and_report();
+    let of_word = |word| TooLargeFile {
+        word: Some(word),
+        dead_letter: Field::Absent(place.clone()),
+        truncate: Field::Absent(place.clone()),
+    };
+    match value.scalar() {
+        Some("fail") => Some(of_word(TooLargeWord::Fail)),
+        Some("skip") => Some(of_word(TooLargeWord::Skip)),
+        Some("dead_letter") => {
+            let letters = DeadLetterFile { topic: Field::Absent(place.clone()) };
+            let truncate = Field::Absent(place.clone());
+            Some(TooLargeFile { word: None, dead_letter: Field::Given(letters, place), truncate })
+        }
+        None if value.has_keys() => Some(value.keys(|s| TooLargeFile {
+            word: None,
+            dead_letter:
+                s.field("dead_letter", |v| v.section(|s| DeadLetterFile { topic: s.field("topic", Value::text) })),
+            truncate: s.field("truncate", |v| {
+                v.section(|s| TruncateFile {
+                    columns: s.field("columns", columns),
+                    bytes: s.field("bytes", |v| v.size(0)),
+                })
+            }),
+        })),
+        _ => value.refuse("must be fail, skip, dead_letter, {dead_letter: {topic: ...}} or {truncate: {bytes: ...}}"),
     }
 }
 

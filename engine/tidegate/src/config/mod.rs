@@ -31,14 +31,15 @@ use std::path::{Path, PathBuf};
 
 pub use places::Places;
 pub use reader::Problem;
-pub(crate) use reader::nearest;
+pub(crate) use reader::{nearest, size_of};
 pub use schema::json_schema;
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
-    Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
-    NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions, Task,
+    Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LimitOptions, LoadOptions, MysqlOptions,
+    MysqlTlsOptions, NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions,
+    Task, TooLargePolicy, Truncation,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

@@ -309,21 +309,14 @@ impl<'a> Value<'a> {
 
     /// A number of bytes with its unit.
     pub(super) fn size(self, least: u64) -> Option<u64> {
-        const UNITS: [(&str, u64); 8] = [
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("TiB", 1 << 40),
-            ("kB", 1_000),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-            ("TB", 1_000_000_000_000),
-        ];
-        let Some(bytes) = self.scalar().and_then(|text| amount(text, &UNITS)) else {
+        let Some(bytes) = self.scalar().and_then(size_of) else {
             return self.refuse("must be a size with a unit, such as 512MiB, 1.5GiB or 800MB");
         };
         if bytes < least {
-            return self.refuse(format_args!("must be at least {}MiB", least >> 20));
+            return self.refuse(match least >> 20 {
+                0 => format!("must be at least {}KiB", least >> 10),
+                mebibytes => format!("must be at least {mebibytes}MiB"),
+            });
         }
         Some(bytes)
     }
@@ -392,6 +385,21 @@ impl<'a> Value<'a> {
 /// Reads the document `root` as a section.
 pub(super) fn read_document<T>(root: &Rc<Node>, report: &Report, read: impl FnOnce(&Section<'_>) -> T) -> Option<T> {
     Value { node: root, place: Place::root(root.at), report }.section(read)
+}
+
+/// Bytes of a size with its unit, such as `20MiB`.
+pub(crate) fn size_of(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    amount(text, &UNITS)
 }
 
 /// `1.5GiB` in units of one: a decimal number directly followed by a unit. Rounded down.

@@ -179,6 +179,22 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
             words(&[("zero", ()), ("table", ()), ("primary_key", ()), ("row", ())]),
             { "type": "object", "properties": { "columns": columns() }, "required": ["columns"], "additionalProperties": false },
         ] }),
+        "tables.too_large" | "sink.too_large" => {
+            let map = |key: &str, properties: Value, required: Value| {
+                let section = json!({
+                    "type": "object",
+                    "properties": properties,
+                    "required": required,
+                    "additionalProperties": false,
+                });
+                json!({ "type": "object", "properties": { key: section }, "required": [key], "additionalProperties": false })
+            };
+            json!({ "anyOf": [
+                words(&[("fail", ()), ("skip", ()), ("dead_letter", ())]),
+                map("dead_letter", json!({ "topic": text() }), json!([])),
+                map("truncate", json!({ "columns": columns(), "bytes": amount("KiB|MiB|GiB|kB|MB|GB") }), json!(["bytes"])),
+            ] })
+        }
         "sink.null" => json!({ "type": ["object", "null"], "additionalProperties": false }),
         "sink.security.sasl" => words(SaslMechanism::WORDS),
         "sink.partition_hash" => words(PartitionHash::WORDS),
@@ -210,6 +226,8 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "incremental.ddl" => words(DdlPolicy::WORDS),
         "incremental.unlogged_rows" => words(UnloggedRowsPolicy::WORDS),
         "delivery" => words(Delivery::WORDS),
+        "limits.rows_per_second" | "limits.full_load.rows_per_second" => integer(1, 1_000_000_000_000),
+        "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "memory" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "threads" => json!({ "anyOf": [words(&[("auto", ())]), integer(1, 1024)] }),
         "http" => json!({ "anyOf": [text(), section] }),

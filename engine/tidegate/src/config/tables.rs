@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
+use super::task::TooLargePolicy;
 use super::template::{CaptureNames, Captures, NameError, NameTemplate, TopicTemplate};
 use super::yaml::Location;
 use tidegate_format::columns::ColumnList;
@@ -54,6 +55,8 @@ pub struct TableRule {
     pub key: Option<KeyPolicy>,
     /// `partition`: which partition of it. Default: `sink.partition`.
     pub partition: PartitionPolicy,
+    /// `too_large`: what becomes of a message that is larger than its topic takes. Default: `sink.too_large`.
+    pub too_large: TooLargePolicy,
     /// `chunk_by`: indexed columns by which the full load cuts a table that has no primary key and no unique key;
     /// without them such a table is read as one stream. Default: none, because a guess could order by a column without
     /// an index.
@@ -81,6 +84,12 @@ impl Selected<'_> {
     pub fn topic(&self) -> Result<String, NameError> {
         self.rule.topic.render_with(&self.target()?, &self.captures)
     }
+
+    /// Where those go that are larger than that topic takes, if they go anywhere.
+    pub fn dead_letter_topic(&self) -> Result<Option<String>, NameError> {
+        let TooLargePolicy::DeadLetter(topic) = &self.rule.too_large else { return Ok(None) };
+        topic.render_with(&self.target()?, &self.captures).map(Some)
+    }
 }
 
 /// All of `tables`: from a table's name to its rule; `()` where only names are known.
@@ -98,6 +107,14 @@ pub struct TableSelection<Rule = TableRule> {
 }
 
 impl TableSelection<()> {
+    /// What these entries select; the error is the constraint that one of them breaks.
+    pub fn parse(entries: &[String]) -> Result<Self, String> {
+        for entry in entries {
+            TableMatcher::parse(entry).map_err(|broken| format!("{entry:?} {broken}"))?;
+        }
+        Ok(TableSelection::of_entries(entries))
+    }
+
     /// What entries with these names select, as [`TableSelection::entries`] gave them.
     pub fn of_entries(entries: &[String]) -> Self {
         let (mut exact, mut patterns, mut excludes) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{
-    AvroFile, CanalFile, CreateTopicsFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, KafkaTlsFile, Listed,
-    MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile, SourceFile, Switch, TableFile, TaskFile, Threads,
+    AvroFile, CanalFile, CreateTopicsFile, DeadLetterFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile,
+    KafkaTlsFile, LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile,
+    SourceFile, Switch, TableFile, TaskFile, Threads, TooLargeFile, TooLargeWord, TruncateFile,
 };
 use super::places::Places;
 use super::reader::{Field, Place, Report};
@@ -26,6 +27,7 @@ use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::Header;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::SaslMechanism;
@@ -68,6 +70,8 @@ pub struct Task {
     pub threads: NonZeroUsize,
     /// `state`: the folder of the checkpoint, its lock, and rows that wait for an XA COMMIT. Default `state/<task>`.
     pub state: PathBuf,
+    /// `limits`: how much is read a second. Default: as much as goes.
+    pub limits: LimitOptions,
     /// `retry`.
     pub retry: RetryOptions,
     /// `http`: where the task shows itself. Default: nowhere but on the socket in its state folder.
@@ -216,6 +220,31 @@ pub enum NonEmptyTopics {
     /// Others write to the topics too.
     Accept,
 }
+
+/// `too_large`: what becomes of a message that is larger than its topic takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TooLargePolicy {
+    /// The task stops. The default: nobody has said that anything may be missing.
+    Fail,
+    /// It is left out and counted.
+    Skip,
+    /// `dead_letter.topic`: it goes there, in parts. Default `{task}.dead_letter`.
+    DeadLetter(TopicTemplate),
+    Truncate(Truncation),
+}
+
+/// `too_large.truncate`: columns are cut, and the row is sent with what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truncation {
+    /// `columns`: as they are called where they go; `None` for all of text and bytes that may be cut.
+    pub columns: Option<Vec<String>>,
+    /// `bytes`: what is left of a value at most. No default.
+    pub bytes: usize,
+    /// It stands under `sink`, so that not every table has all of the columns.
+    pub of_all_tables: bool,
+}
+
+const DEAD_LETTER_TOPIC: &str = "{task}.dead_letter";
 
 impl NonEmptyTopics {
     pub(super) const WORDS: &[(&str, Self)] = &[("refuse", NonEmptyTopics::Refuse), ("accept", NonEmptyTopics::Accept)];
@@ -399,6 +428,13 @@ pub struct HttpOptions {
     pub token: Option<Secret>,
 }
 
+/// `limits`: rows and bytes a second, of the whole task and, within that, of its full load.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitOptions {
+    pub all: Limit,
+    pub full_load: Limit,
+}
+
 /// `retry`: for how long a failure is retried before the task ends, with everything safe on disk. `0s` is not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOptions {
@@ -433,6 +469,7 @@ impl TaskFile {
         let format = required_section(self.format, report, "must be canal_json or dts_avro")
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
+        let limits = limit_options(self.limits);
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
         let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
@@ -460,6 +497,7 @@ impl TaskFile {
             delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
             memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
             threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
+            limits,
             retry,
             http,
             ignored_items: ignored.into_iter().map(|(item, _)| item).collect(),
@@ -572,6 +610,7 @@ struct BuiltSink {
     partition: PartitionPolicy,
     hash: PartitionHash,
     hash_place: Option<Place>,
+    too_large: TooLargePolicy,
     non_empty_topics: NonEmptyTopics,
 }
 
@@ -588,6 +627,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         headers,
         partition,
         partition_hash,
+        too_large,
         create_topics,
         non_empty_topics,
         options,
@@ -598,6 +638,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
     if kafka.is_absent() {
         const WHY: &str = "has no meaning without sink.kafka";
         security.refuse(report, WHY);
+        too_large.refuse(report, WHY);
         create_topics.refuse(report, WHY);
         non_empty_topics.refuse(report, WHY);
         options.refuse(report, WHY);
@@ -611,6 +652,7 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         }
         field => topic_template(field, task, &CaptureNames::new(), report),
     };
+    let too_large = too_large_policy(too_large, task, &CaptureNames::new(), report);
     let ddl_place = ddl_topic.as_given().map(|(_, place)| place.clone());
     let ddl_topic = topic_template(ddl_topic, task, &CaptureNames::new(), report).zip(ddl_place);
 
@@ -633,8 +675,46 @@ fn sink_options(file: SinkFile, place: &Place, task: &str, report: &Report) -> O
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
         hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
         hash_place,
+        too_large: match too_large {
+            Some(TooLargePolicy::Truncate(truncation)) => {
+                TooLargePolicy::Truncate(Truncation { of_all_tables: true, ..truncation })
+            }
+            other => other.unwrap_or(TooLargePolicy::Fail),
+        },
         non_empty_topics: non_empty_topics.given().unwrap_or(NonEmptyTopics::Refuse),
     })
+}
+
+/// `None` if it is not written, or was refused.
+fn too_large_policy(
+    field: Field<TooLargeFile>,
+    task: &str,
+    captures: &CaptureNames,
+    report: &Report,
+) -> Option<TooLargePolicy> {
+    let Field::Given(TooLargeFile { word, dead_letter, truncate }, place) = field else { return None };
+    match word {
+        Some(TooLargeWord::Fail) => return Some(TooLargePolicy::Fail),
+        Some(TooLargeWord::Skip) => return Some(TooLargePolicy::Skip),
+        None => {
+            let alternatives = [("dead_letter", !dead_letter.is_absent()), ("truncate", !truncate.is_absent())];
+            check_exactly_one(&alternatives, &place, report);
+        }
+    }
+    if let Some(DeadLetterFile { topic }) = dead_letter.given() {
+        return Some(TooLargePolicy::DeadLetter(match topic {
+            Field::Absent(_) => TopicTemplate::parse(DEAD_LETTER_TOPIC, task, captures).expect("a constant"),
+            field => topic_template(field, task, captures, report)?,
+        }));
+    }
+    let TruncateFile { columns, bytes } = truncate.given()?;
+    let bytes = bytes.required(report, "must say how much of a value is left, such as 64KiB");
+    let columns = match columns {
+        Field::Absent(_) => None,
+        columns => Some(columns.given()?),
+    };
+    let bytes = usize::try_from(bytes?).unwrap_or(usize::MAX);
+    Some(TooLargePolicy::Truncate(Truncation { columns, bytes, of_all_tables: false }))
 }
 
 /// What has a meaning only together with keys. Where the task has some, a table may say that it has none.
@@ -782,7 +862,7 @@ fn table_selection(
     let first_place = entries[0].1.clone();
 
     for (entry, place) in entries {
-        let TableFile { table, target, filter, select, columns, topic, key, partition, chunk_by } = entry;
+        let TableFile { table, target, filter, select, columns, topic, key, partition, too_large, chunk_by } = entry;
         let table_place = table.as_given().map(|(_, place)| place.clone());
         let (Some(name), Some(table_place)) = (table.required(report, "an entry must name its tables"), table_place)
         else {
@@ -811,6 +891,7 @@ fn table_selection(
             topic.refuse(report, WHY);
             key.refuse(report, WHY);
             partition.refuse(report, WHY);
+            too_large.refuse(report, WHY);
             chunk_by.refuse(report, WHY);
             excludes.push(name.matcher.tables.into_pattern());
             continue;
@@ -818,6 +899,9 @@ fn table_selection(
         selects_any = true;
         if matches!(source, Some(SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_))) {
             chunk_by.refuse(report, "has no meaning without source.mysql, nothing else is cut into chunks");
+        }
+        if sink.is_some_and(|sink| !matches!(sink.options, SinkOptions::Kafka(_))) {
+            too_large.refuse(report, "has no meaning without sink.kafka");
         }
         if !select.is_absent() {
             columns.refuse(report, "has no meaning beside `select`, which says all columns");
@@ -829,6 +913,9 @@ fn table_selection(
             field => topic_template(field, task, &captures, report),
         };
         let partition = partition.given().or_else(|| sink.map(|sink| sink.partition.clone()));
+        let too_large = too_large_policy(too_large, task, &captures, report)
+            .or_else(|| sink.map(|sink| sink.too_large.clone()))
+            .unwrap_or(TooLargePolicy::Fail);
         let key = key.given().unwrap_or_else(|| sink.and_then(|sink| sink.key.clone()));
         let (Some(topic), Some(partition)) = (topic, partition) else { continue };
         let joins_tables = target.as_ref().is_some_and(|target| !name.matcher.tables.are_told_apart_by(target));
@@ -843,6 +930,7 @@ fn table_selection(
             topic,
             key,
             partition,
+            too_large,
             chunk_by: chunk_by.given().unwrap_or_default(),
         };
         match name.matcher.tables {
@@ -974,6 +1062,15 @@ fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOpti
 
 /// Other failures are retried within the time for connections, so a short time for those shortens the default for the
 /// rest.
+fn limit_options(field: Field<LimitsFile>) -> LimitOptions {
+    let limit = |file: LimitFile| Limit {
+        rows_per_second: file.rows_per_second.given(),
+        bytes_per_second: file.bytes_per_second.given(),
+    };
+    let Some(LimitsFile { all, full_load }) = field.given() else { return LimitOptions::default() };
+    LimitOptions { all: limit(all), full_load: full_load.given().map(limit).unwrap_or_default() }
+}
+
 fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
     let Some(RetryFile { connection, other }) = field.given() else {
         return RetryOptions { connection: RETRY_CONNECTION, other: RETRY_OTHER };

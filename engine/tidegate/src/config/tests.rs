@@ -350,7 +350,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, create_topics, non_empty_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, too_large, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -1178,6 +1178,17 @@ fn sizes_times_and_numbers_have_units_and_bounds() {
     assert_eq!((task.retry.connection.as_secs(), task.retry.other.as_secs()), (300, 300));
     assert_eq!(accepted(&with("memory: 800MB\n")).memory_bytes, 800_000_000);
     assert_eq!(accepted(&with("retry: {other: 2h}\n")).retry.other.as_secs(), 7200);
+    let limits = accepted(&with("limits: {rows_per_second: 5, full_load: {bytes_per_second: 20MiB}}\n")).limits;
+    assert_eq!((limits.all.rows_per_second, limits.all.bytes_per_second), (Some(5), None));
+    assert_eq!((limits.full_load.rows_per_second, limits.full_load.bytes_per_second), (None, Some(20 << 20)));
+    refused(
+        &with("limits: {rows_per_second: 0, bytes_per_second: 1000, full_load: {bytes_per_second: 0.1KiB}}\n"),
+        "
+t.yaml:1:27: limits.rows_per_second = 0: must be a whole number from 1 to 1000000000000
+t.yaml:1:48: limits.bytes_per_second = 1000: must be a size with a unit, such as 512MiB, 1.5GiB or 800MB
+t.yaml:1:84: limits.full_load.bytes_per_second = 0.1KiB: must be at least 1KiB
+",
+    );
     refused(
         &with("memory: 32MiB\nthreads: many\nretry: {connection: 10, other: -5m}\ndelivery: exactly_once\n"),
         "
@@ -1230,4 +1241,43 @@ fn state_is_relative_to_the_task_file() {
     );
     let task = accepted(&with("sink: {kafka: b, non_empty_topics: accept}\n"));
     assert_eq!(task.non_empty_topics, NonEmptyTopics::Accept);
+}
+
+#[test]
+fn what_is_too_large_has_one_policy_and_a_table_its_own() {
+    let policies = |sink: &str, table: &str| {
+        let task = accepted(&format!(
+            "task: t\nsource: {{mysql: 'mysql://u@h'}}\ntables: [shop.a, {{table: shop.b{table}}}]\nsink: {{kafka: b{sink}}}\nformat: canal_json\n"
+        ));
+        ["a", "b"].map(|table| format!("{:?}", task.tables.matches("shop", table).unwrap().too_large))
+    };
+    assert_eq!(policies("", ""), ["Fail", "Fail"]);
+    assert_eq!(policies(", too_large: skip", ", too_large: fail"), ["Skip", "Fail"]);
+    let letters = |[_, of_b]: [String; 2]| of_b.contains("t.dead_letter");
+    assert!(
+        letters(policies("", ", too_large: dead_letter")) && letters(policies("", ", too_large: {dead_letter: {}}"))
+    );
+    assert!(policies("", ", too_large: {dead_letter: {topic: x}}")[1].contains("\"x\""));
+    let cut = |columns: &str, of_all: bool| {
+        format!("Truncate(Truncation {{ columns: {columns}, bytes: 2048, of_all_tables: {of_all} }})")
+    };
+    assert_eq!(policies("", ", too_large: {truncate: {bytes: 2KiB}}")[1], cut("None", false));
+    assert_eq!(policies(", too_large: {truncate: {columns: [n], bytes: 2KiB}}", "")[1], cut("Some([\"n\"])", true));
+    let policy = "must be fail, skip, dead_letter, {dead_letter: {topic: ...}} or {truncate: {bytes: ...}}";
+    for (written, at, said) in [
+        ("kafka: b, too_large: drop", 29, format!("sink.too_large = drop: {policy}")),
+        (
+            "kafka: b, too_large: {dead_letter: {}, truncate: {bytes: 1KiB}}",
+            29,
+            "sink.too_large: holds dead_letter, truncate, must hold exactly one of dead_letter, truncate".to_owned(),
+        ),
+        (
+            "kafka: b, too_large: {truncate: {}}",
+            40,
+            "sink.too_large.truncate.bytes: is missing, must say how much of a value is left, such as 64KiB".to_owned(),
+        ),
+        ("file: x, too_large: skip", 28, "sink.too_large: has no meaning without sink.kafka".to_owned()),
+    ] {
+        refused(&with(&format!("sink: {{{written}}}\n")), &format!("t.yaml:1:{at}: {said}"));
+    }
 }

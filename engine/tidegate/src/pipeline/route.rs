@@ -1,5 +1,7 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
+mod too_large;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -13,6 +15,10 @@ use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Kind, Mismatch};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
+use too_large::Encoded;
+pub use too_large::TooLargeError;
+
+use tidegate_format::cut::CutError;
 use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use tidegate_format::encode::text::TextOptions;
@@ -25,6 +31,7 @@ use tidegate_format::transform::{Transform, TransformError};
 use tidegate_model::Stop;
 use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
 use tidegate_model::{ChangeBatch, ChangeKind, Mark, MarkKind, Table, TableName, Window};
+use tidegate_sink::kafka::Limit;
 use tidegate_sink::{SinkError, Topics};
 
 /// Filter, partitions, projection, keys and encoding of one table version.
@@ -40,6 +47,8 @@ pub struct Route {
     topic: Arc<str>,
     /// What the source calls the table.
     source: TableName,
+    /// What becomes of messages that are larger than the topic takes.
+    too_large: too_large::Plan,
 }
 
 /// Where a mark goes, once per topic.
@@ -77,6 +86,12 @@ pub enum RouteError {
          several partitions, and {why}"
     )]
     Scattered { table: TableName, column: String, why: String },
+    #[error(transparent)]
+    Cut(#[from] CutError),
+    #[error("table {table}: what is too large for topic {topic} cannot go there in parts, among its rows")]
+    LettersAmongRows { table: TableName, topic: String },
+    #[error(transparent)]
+    TooLarge(Box<TooLargeError>),
     #[error(transparent)]
     Encode(#[from] EncodeError),
     #[error(transparent)]
@@ -119,6 +134,9 @@ impl RouteError {
             RouteError::Transform(error) => error.hint()?.to_owned(),
             RouteError::Sink(error) => error.hint()?.to_owned(),
             RouteError::Key(error) => error.hint().to_owned(),
+            RouteError::Cut(error) => error.hint().to_owned(),
+            RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),
+            RouteError::TooLarge(error) => error.hint().to_owned(),
             RouteError::NoTombstones { .. } => format!("{COLUMNS}, or give the table a key"),
             RouteError::Compacted { what, .. } => match what {
                 Keyless::NotAsked(_) => format!("set key: json, or {ANOTHER}"),
@@ -140,13 +158,13 @@ impl RouteError {
 }
 
 impl Route {
-    /// `partitions` is how many the topic has.
+    /// `topic` comes with how many partitions it has, as do `letters`, where messages go that are too large, if they go anywhere.
     fn plan(
         task: &Task,
         server_version: &str,
         table: &Arc<Table>,
-        topic: &str,
-        partitions: u32,
+        (topic, partitions): (&str, u32),
+        letters: Option<(&str, u32)>,
     ) -> Result<Route, RouteError> {
         let transform = plan_transform(&task.tables, table)?;
         let keys = plan_keys(task, table, &transform)?;
@@ -155,8 +173,9 @@ impl Route {
         let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
         let encoder = plan_encoder(&task.format, output, server_version);
         let (tombstones, headers) = (task.tombstones && keys.is_some(), task.headers.clone());
+        let too_large = too_large::Plan::new(task, table, &transform, letters)?;
         let (topic, source) = (topic.into(), table.name().clone());
-        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source })
+        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source, too_large })
     }
 
     /// Whether the same rows have the same keys.
@@ -169,7 +188,7 @@ impl Route {
     }
 
     /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
-    fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<MessageBatch, RouteError> {
+    fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<Encoded, RouteError> {
         let key_changed = self.partitioner.key_changed();
         let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
         let batch = self.transform.filter(batch)?;
@@ -182,6 +201,7 @@ impl Route {
             keys.encode(&batch, self.tombstones, &mut out).map(|()| out)
         });
         let keys = keys.transpose()?;
+        let keyed = (self.zero_dates.is_some() && self.too_large.tells_keys()).then(|| batch.clone());
         if let Some(zero_dates) = &self.zero_dates {
             batch = zero_dates.apply(batch);
         }
@@ -203,7 +223,8 @@ impl Route {
         if let Some(keys) = keys.as_ref().filter(|_| self.partitioner.hashes_keys()) {
             self.partitioner.partitions_of_keys(keys, &mut partitions);
         }
-        Ok(MessageBatch { topic: self.topic.clone(), values, keys, headers, partitions, sequence })
+        let messages = MessageBatch { topic: self.topic.clone(), values, keys, headers, partitions, sequence };
+        Ok(Encoded { messages, changes: batch, keyed })
     }
 }
 
@@ -217,8 +238,10 @@ fn repeat_deletes<T: Copy>(batch: &ChangeBatch, of_changes: &mut Vec<T>) {
 /// What stands against sending a table, whatever its topic is like.
 pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     let rule = rule_of(task, table.name());
-    plan_keys(task, table, &plan_transform(&task.tables, table)?)?;
+    let transform = plan_transform(&task.tables, table)?;
+    plan_keys(task, table, &transform)?;
     plan_partitioner(task, table, 1)?;
+    too_large::check(task, table, &transform)?;
     match rule.chunk_by.iter().find(|column| table.column_index(column).is_none()) {
         Some(column) => Err(RouteError::ChunkBy { table: table.name().clone(), column: column.clone() }),
         None => Ok(()),
@@ -391,6 +414,7 @@ pub struct Router {
     has_new_topic: AtomicBool,
     /// By the name that tables have where they go, what comes out of each of them.
     shards: Mutex<HashMap<TableName, Vec<Kind>>>,
+    too_large_log: too_large::Log,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -417,6 +441,7 @@ impl Router {
             memory: None,
             has_new_topic,
             shards: Mutex::default(),
+            too_large_log: too_large::Log::default(),
         }
     }
 
@@ -449,7 +474,23 @@ impl Router {
         if let Some(policy) = self.topics.compacted(&topic) {
             check_compacted(&self.task, table, &topic, &policy)?;
         }
-        let route = Arc::new(Route::plan(&self.task, &self.server_version, table, &topic, partitions)?);
+        let letters = dead_letter_topic_of_table(&self.task, table.name())?;
+        let letters = letters.map(|topic| {
+            self.topics.keep_whole(&topic);
+            self.prepare_topic(&topic).map(|partitions| (topic, partitions))
+        });
+        let letters = letters.transpose()?;
+        let letters = letters.as_ref().map(|(topic, partitions)| (topic.as_str(), *partitions));
+        let route = Route::plan(&self.task, &self.server_version, table, (&topic, partitions), letters)?;
+        let is_told = |limit: Limit| limit.of_topic().is_some();
+        if !route.too_large.is_fail() && self.topics.limit(&topic).is_some_and(|limit| !is_told(limit)) {
+            warn!(
+                "brokers do not tell how large a message of topic {topic} may be: one of {} that they refuse stops the task, whatever \
+                 `too_large` says",
+                table.name()
+            );
+        }
+        let route = Arc::new(route);
         if let Some((_, before)) = known.front().filter(|(_, before)| !before.has_keys_of(&route)) {
             let names = |route: &Route| match &route.keys {
                 Some(keys) => format!("({})", keys.names().collect::<Vec<_>>().join(", ")),
@@ -629,6 +670,11 @@ pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<Strin
     template.render(&target).map(Some).map_err(name_error(table))
 }
 
+/// Where messages of a table go that are too large for its topic, if they go anywhere.
+pub fn dead_letter_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
+    selected(&task.tables, table).dead_letter_topic().map_err(name_error(table))
+}
+
 /// A window and the ways of all that is in it.
 pub struct Routed {
     pub window: Window,
@@ -642,12 +688,10 @@ pub struct Routed {
 pub fn encode_window(router: &Router, routed: Routed) -> Result<MessageWindow, RouteError> {
     let Routed { window, routes, mark_routes, first_id } = routed;
     let marks = router.mark_messages(&window.marks, &mark_routes, first_id);
-    let mut batches = window
-        .changes
-        .into_iter()
-        .zip(&routes)
-        .map(|(batch, route)| route.messages(batch, first_id))
-        .collect::<Result<Vec<_>, _>>()?;
-    batches.extend(marks);
-    Ok(MessageWindow { batches, progress: window.progress })
+    let mut messages = MessageWindow { progress: window.progress, ..MessageWindow::default() };
+    for (batch, route) in window.changes.into_iter().zip(&routes) {
+        router.take(route, route.messages(batch, first_id)?, first_id, &mut messages)?;
+    }
+    messages.batches.extend(marks);
+    Ok(messages)
 }

@@ -28,8 +28,8 @@ use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{Location, NameError, Problem, SinkOptions, SourceOptions, TableRule, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, plan_partitioner,
-    plan_transform, rule_of, topic_of_table,
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
+    plan_partitioner, plan_transform, rule_of, topic_of_table,
 };
 use crate::remembered::{self, Accept, Difference};
 use crate::shards;
@@ -242,6 +242,7 @@ fn look_at_tables(task: &Task, seen: &Seen, report: &mut Report) -> BTreeSet<Str
                 RouteError::Key(_) | RouteError::NoTombstones { .. } => "key",
                 RouteError::Name { .. } => "as",
                 RouteError::ChunkBy { .. } => "chunk_by",
+                RouteError::Cut(_) | RouteError::LettersAmongRows { .. } => "too_large",
                 _ => "table",
             };
             report.fail("tables", place_of_table(task, name, key), &error.into());
@@ -257,6 +258,12 @@ fn look_at_tables(task: &Task, seen: &Seen, report: &mut Report) -> BTreeSet<Str
         };
         let to_do = format!("write a topic for the table: {}", entry_with_topic(name, '.'));
         take(topic_of_table(task, name).map(Some), place_of_table(task, name, "topic"), &to_do);
+        let place = place_of_table(task, name, "too_large");
+        take(
+            dead_letter_topic_of_table(task, name),
+            place,
+            "write another topic: too_large: {dead_letter: {topic: ...}}",
+        );
         take(ddl_topic_of_table(task, name), task.places.place("sink.ddl_topic"), "write another sink.ddl_topic");
     }
     topics
@@ -385,7 +392,9 @@ fn check_key_inside(task: &Task, table: &Arc<Table>, rule: &TableRule, report: &
 /// The brokers, if there are any and they answer; `None` if the sink cannot be used.
 fn look_at_sink(task: &Task, topics: BTreeSet<String>, seen: &Seen, report: &mut Report) -> Option<Option<BrokerInfo>> {
     own::check_file(task, report);
-    match task::check_sink(task, &Vec::from_iter(topics)) {
+    let letters = seen.tables.iter().filter_map(|table| dead_letter_topic_of_table(task, table.name()).ok().flatten());
+    let letters: BTreeSet<String> = letters.collect();
+    match task::check_sink(task, &Vec::from_iter(topics), &Vec::from_iter(letters)) {
         Ok(Some((brokers, problems))) => {
             let verb = if brokers.brokers.len() == 1 { "answers" } else { "answer" };
             let release = brokers.release.map_or_else(String::new, |release| format!(" as Kafka {release}"));
@@ -550,10 +559,11 @@ fn look_at_rows(task: &Task, seen: &Seen, brokers: Option<&BrokerInfo>, report: 
             topic_exists: brokers.is_none() || facts.is_some_and(|facts| facts.exists),
             topic: topic.clone(),
         });
-        outputs.push((output, topic));
+        outputs.push((output, topic, &rule_of(task, table.name()).too_large));
     }
     if let Some(brokers) = brokers {
-        let sent: Vec<sizes::Sent<'_>> = outputs.iter().map(|(output, topic)| sizes::Sent { output, topic }).collect();
+        let sent = outputs.iter().map(|(output, topic, too_large)| sizes::Sent { output, topic, too_large });
+        let sent: Vec<sizes::Sent<'_>> = sent.collect();
         sizes::check(task, &sent, brokers, report);
     }
 }

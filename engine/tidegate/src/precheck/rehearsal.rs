@@ -40,15 +40,22 @@ pub(super) enum Ended {
 
 pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime) -> Result<Ended, Error> {
     let SourceOptions::Mysql(options) = &task.source else { return Ok(Ended::NotTried) };
+    if task.incremental.is_none() {
+        return Ok(Ended::NotTried);
+    }
+    let source = MysqlSource::open(task, options, runtime, Some(stored))?;
+    let begin = stored.position.as_ref().or_else(|| stored.ledger.as_ref().map(Ledger::start));
+    if let Err(error) = source.check_position(task, stored, None) {
+        return Ok(Ended::Stopped(begin.map_or_else(String::new, |position| position.place().to_string()), error));
+    }
     let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
-    if task.incremental.is_none() || !is_loaded || stored.position.is_none() {
+    if !is_loaded || stored.position.is_none() {
         return Ok(Ended::NotTried);
     }
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
     let mut task = task.clone();
     task.state = folder.0.clone();
     (task.retry.connection, task.retry.other) = (Duration::ZERO, Duration::ZERO);
-    let source = MysqlSource::open(&task, options, runtime, Some(stored))?;
     let task = Arc::new(task);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let (stop, status) = (Stop::default(), Arc::new(Status::default()));
@@ -64,7 +71,7 @@ pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime
     });
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
-        let context = Context { task: &task, pass: &[], emitter, tracker, status, stop };
+        let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
         source.read_on(&context).map_err(|error| match error {
             Error::Stopped => StageError::Stopped,
             error => StageError::Failed(error),

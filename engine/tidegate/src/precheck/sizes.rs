@@ -2,12 +2,12 @@
 //!
 //! A message of an update holds both images. What a type bounds is counted in full, as text; a column without a bound to speak of
 //! (JSON, MEDIUMTEXT) tells nothing about its rows, and is only named. Brokers count what is compressed, so that a message may be larger
-//! than what they allow.
+//! than what they allow. What would become of one that is too large is the task's to say (`too_large`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use crate::config::Task;
+use crate::config::{Task, TooLargePolicy};
 use tidegate_model::{Column, SqlType, Table};
 use tidegate_mysql::check::{Severity, list_names};
 use tidegate_sink::kafka::BrokerInfo;
@@ -20,9 +20,11 @@ const COLUMN_BYTES: u64 = 32;
 pub(super) struct Sent<'a> {
     pub(super) output: &'a Table,
     pub(super) topic: &'a str,
+    pub(super) too_large: &'a TooLargePolicy,
 }
 
 pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report: &mut Report) {
+    check_limits(task, sent, brokers, report);
     let limits: BTreeMap<&str, u64> = brokers
         .topics
         .iter()
@@ -30,22 +32,28 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
         .collect();
     let (mut wide, mut open) = (Vec::new(), Vec::new());
     let (mut widest, mut least) = (0, u64::MAX);
-    for Sent { output, topic } in sent {
+    // What becomes of their rows.
+    let mut outcomes: BTreeSet<&str> = BTreeSet::new();
+    for Sent { output, topic, too_large } in sent {
         let Some(&limit) = limits.get(topic) else { continue };
         let width = message_bytes(output.columns());
         if width > limit {
             wide.push(format!("{} (up to {}, and {topic} takes {})", output.name(), in_words(width), in_words(limit)));
             widest = widest.max(width);
+            outcomes.insert(outcome(too_large));
             continue;
         }
         for column in output.columns().iter().filter(|column| value_bytes(column).is_none()) {
             open.push(format!("{}.{} ({})", output.name(), column.name, column.type_text));
             least = least.min(limit);
+            outcomes.insert(outcome(too_large));
         }
     }
-    const TO_DO: &str = "leave the large column out with `select`, or raise max.message.bytes of the topic \
-                         (sink.create_topics.config for one that is to be made) and message.max.bytes in sink.options; a row that \
-                         does not get through stops the task";
+    let to_do = format!(
+        "leave the large column out with `select`, or raise max.message.bytes of the topic (sink.create_topics.config for one that is to \
+         be made) and message.max.bytes in sink.options; a row that does not get through {}, as `too_large` says",
+        Vec::from_iter(outcomes).join(", or ")
+    );
     let place = || task.places.place("tables");
     if !wide.is_empty() {
         report.say(
@@ -54,7 +62,7 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
             place(),
             format!("rows can be larger than a message may be, before it is compressed: {}", list_names(&wide)),
             &format!("max.message.bytes and message.max.bytes of {widest} at least"),
-            TO_DO,
+            &to_do,
         );
     }
     if !open.is_empty() {
@@ -64,7 +72,56 @@ pub(super) fn check(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report
             place(),
             format!("a value can be larger than the {} of a message in {}", in_words(least), list_names(&open)),
             "no such value, or room for it",
-            TO_DO,
+            &to_do,
+        );
+    }
+}
+
+/// What becomes of a row that does not get through.
+fn outcome(policy: &TooLargePolicy) -> &'static str {
+    match policy {
+        TooLargePolicy::Fail => "stops the task",
+        TooLargePolicy::Skip => "is left out and counted",
+        TooLargePolicy::DeadLetter(_) => "goes to the topic of dead letters",
+        TooLargePolicy::Truncate(_) => "is sent with columns cut, or stops the task if that is not enough",
+    }
+}
+
+/// Topics that refuse together what they take one by one, and those that nobody can judge for.
+fn check_limits(task: &Task, sent: &[Sent<'_>], brokers: &BrokerInfo, report: &mut Report) {
+    let is_small = |limit: u64| limit < brokers.request_bytes as u64;
+    let small = brokers.topics.iter().filter_map(|topic| Some((&*topic.name, topic.request_bytes_max?)));
+    let small: Vec<(&str, u64)> = small.filter(|(_, limit)| is_small(*limit)).collect();
+    if let Some(least) = small.iter().map(|(_, limit)| *limit).min() {
+        let names: Vec<String> = small.iter().map(|(name, limit)| format!("{name} ({limit} bytes)")).collect();
+        report.say(
+            Severity::Warning,
+            "message_size",
+            task.places.place("sink.options"),
+            format!(
+                "the client puts messages together up to {} bytes, before they are compressed, which may be more than these topics take: {}",
+                brokers.request_bytes,
+                list_names(&names)
+            ),
+            "requests that topics take",
+            &format!("set batch.size in sink.options to at most {least}, or raise max.message.bytes of the topics"),
+        );
+    }
+    let is_judged =
+        |topic: &str| brokers.topics.iter().any(|facts| facts.name == topic && facts.request_bytes_max.is_some());
+    let unknown = sent.iter().filter(|sent| *sent.too_large != TooLargePolicy::Fail && !is_judged(sent.topic));
+    let unknown: BTreeSet<String> = unknown.map(|sent| sent.topic.to_owned()).collect();
+    if !unknown.is_empty() {
+        report.say(
+            Severity::Warning,
+            "message_size",
+            task.places.place("tables"),
+            format!(
+                "brokers do not tell how large a message may be in {}: one that they refuse stops the task, whatever `too_large` says",
+                list_names(&Vec::from_iter(unknown))
+            ),
+            "limits that the task can see",
+            "grant the user DESCRIBE_CONFIGS on the topics",
         );
     }
 }
@@ -123,6 +180,10 @@ mod tests {
     use tidegate_sink::kafka::TopicFacts;
 
     fn found(columns: &[(&str, &str)], request_bytes_max: u64) -> Vec<String> {
+        found_with(columns, Some(request_bytes_max), &TooLargePolicy::Fail)
+    }
+
+    fn found_with(columns: &[(&str, &str)], request_bytes_max: Option<u64>, too_large: &TooLargePolicy) -> Vec<String> {
         let columns = columns.iter().map(|(name, type_text)| Column {
             name: (*name).to_owned(),
             sql_type: parse_type(type_text).expect("a type"),
@@ -142,18 +203,23 @@ mod tests {
                 name: topic.to_owned(),
                 exists: true,
                 partitions: Some(1),
-                request_bytes_max: Some(request_bytes_max),
+                request_bytes_max,
                 compacted: None,
             }],
             message_bytes_max: 16 << 20,
             old: None,
             release: Some("4"),
+            request_bytes: 1_000_000,
         };
         let text =
             "task: t\nsource: {mysql: mysql://u@h}\ntables: [shop.notes]\nsink: {kafka: b}\nformat: canal_json\n";
         let task = crate::config::parse("t.yaml", text).expect("a task");
         let mut report = Report::new(&task, &[]);
-        check(&task, &[Sent { output: &output, topic }], &brokers, &mut report);
+        check(&task, &[Sent { output: &output, topic, too_large }], &brokers, &mut report);
+        for found in report.found.iter().filter(|found| found.finding.hint.contains("get through")) {
+            let does = outcome(too_large);
+            assert!(found.finding.hint.ends_with(&format!("does not get through {does}, as `too_large` says")));
+        }
         report.found.iter().map(|found| format!("{:?} {}", found.finding.severity, found.finding)).collect()
     }
 
@@ -166,8 +232,19 @@ mod tests {
         assert_eq!(
             found(&[("a", "varchar(10000)"), ("b", "varchar(6000)")], 100_000),
             [
+                "Warning the client puts messages together up to 1000000 bytes, before they are compressed, which may be more than these \
+                 topics take: notes (100000 bytes); wanted: requests that topics take",
                 "Warning rows can be larger than a message may be, before it is compressed: shop.notes (up to 126 KiB, and notes takes 97 \
               KiB); wanted: max.message.bytes and message.max.bytes of 129156 at least"
+            ]
+        );
+        assert_eq!(found_with(&[("doc", "json")], Some(1_048_588), &TooLargePolicy::Skip).len(), 1);
+        assert_eq!(found_with(&[("id", "int")], None, &TooLargePolicy::Fail), Vec::<String>::new());
+        assert_eq!(
+            found_with(&[("id", "int")], None, &TooLargePolicy::Skip),
+            [
+                "Warning brokers do not tell how large a message may be in notes: one that they refuse stops the task, whatever `too_large` \
+                 says; wanted: limits that the task can see"
             ]
         );
         assert_eq!(

@@ -31,7 +31,11 @@ fn emit(context: &Context<'_>, window: Window, phase: Phase) -> ControlFlow<()> 
         context.stop.wait_while_paused();
         context.status.set_phase(phase);
     }
-    match context.stop.is_stopped() || context.emitter.emit(window).is_err() {
+    let emit = |window| match phase {
+        Phase::FullLoad => context.emitter.emit_loaded(window),
+        _ => context.emitter.emit(window),
+    };
+    match context.stop.is_stopped() || emit(window).is_err() {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     }

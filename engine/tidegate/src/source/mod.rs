@@ -13,12 +13,14 @@ use std::sync::Arc;
 use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
+use crate::gap::AfterGap;
 use crate::pipeline::Emitter;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
+use tidegate_model::words::duration;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::check::Finding;
@@ -29,6 +31,8 @@ pub struct Context<'a> {
     pub task: &'a Task,
     /// See [`Consent::pass`](crate::task::Consent::pass).
     pub pass: &'a [Coordinate],
+    /// See [`Consent::after_gap`](crate::task::Consent::after_gap).
+    pub after_gap: Option<&'a AfterGap>,
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<Tracker>,
     pub status: &'a Arc<Status>,
@@ -114,6 +118,15 @@ impl Source {
         }
     }
 
+    /// Refuses a start that could not read on from where the task was, unless the user has said how it is to go on behind a gap.
+    pub fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        match self {
+            Source::Mysql(source) => source.check_position(task, stored, after_gap),
+            Source::BinlogFiles(_) | Source::Parquet(_) if after_gap.is_some() => Err(SourceError::NoServer.into()),
+            Source::BinlogFiles(_) | Source::Parquet(_) => Ok(()),
+        }
+    }
+
     /// The server's answer to a statement that gives one text.
     pub fn ask(&self, statement: &str) -> Result<String, Error> {
         match self {
@@ -145,6 +158,23 @@ pub enum SourceError {
     NamedTwice { names: [String; 2] },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
+    #[error(
+        "the changes after {at} are no longer on the server{}{}: {reason}", kept_text(*.kept_s), away_text(*.away_s)
+    )]
+    Purged {
+        at: String,
+        reason: String,
+        /// How long the server keeps its binlog; `None`: until somebody removes it.
+        kept_s: Option<u64>,
+        /// How long ago the task was last at work; `None` if it was a moment ago.
+        away_s: Option<u64>,
+        /// Whether the task has a full load.
+        loads: bool,
+        /// Whether the next start goes on behind the gap as it is.
+        accepted: bool,
+    },
+    #[error("the task has no full load, so that no table can be loaded behind the gap")]
+    NoLoad,
     #[error("the task selects no table {name}")]
     NotSelected { name: String },
     #[error("table {table} has no key of numbers, text or dates by which the server could be asked for a row")]
@@ -176,6 +206,29 @@ impl SourceError {
                     .to_owned(),
             ),
             SourceError::Mysql(error) => error.hint(),
+            SourceError::Purged { accepted: true, .. } => Some(
+                "start it again as it is: with --accept-gap, a start goes on behind the gap; and let the server keep its binlog longer \
+                 (binlog_expire_logs_seconds)"
+                    .to_owned(),
+            ),
+            SourceError::Purged { loads, .. } => {
+                let leave = "`tidegate run --accept-gap leave` sends changes from now on";
+                let ways = match loads {
+                    true => format!(
+                        "`tidegate run --accept-gap load` loads all tables again, `--accept-gap shop.orders,crm.*` some of them, and {leave}, \
+                         with a load only of what was not loaded to its end; rows that were deleted meanwhile stay with consumers"
+                    ),
+                    false => leave.to_owned(),
+                };
+                Some(format!(
+                    "go on with the gap: {ways}. Or begin again with a full load: move the state folder away and delete the topics. And let the \
+                     server keep its binlog longer (binlog_expire_logs_seconds)"
+                ))
+            }
+            SourceError::NoLoad => Some(
+                "`--accept-gap leave` goes on without what changed in the gap; with `full_load` in the task file, tables can be loaded"
+                    .to_owned(),
+            ),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
@@ -188,6 +241,14 @@ impl SourceError {
             _ => None,
         }
     }
+}
+
+fn kept_text(kept_s: Option<u64>) -> String {
+    kept_s.map_or(String::new(), |seconds| format!(", which keeps its binlog for {}", duration(seconds)))
+}
+
+fn away_text(away_s: Option<u64>) -> String {
+    away_s.map_or(String::new(), |seconds| format!("; the task wrote its state last {} ago", duration(seconds)))
 }
 
 fn list_findings(findings: &[Finding]) -> String {

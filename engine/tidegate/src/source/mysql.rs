@@ -25,7 +25,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
@@ -33,17 +33,22 @@ use tracing::{info, warn};
 use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{self, LoadOptions, MysqlOptions, Task};
 use crate::error::Error;
+use crate::gap::{AfterGap, Gap};
 use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards;
 use crate::source::{Context, SourceError};
+use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, Gtid, GtidSet, NameCase, Position, Stop, Table, TableName, Watermark};
+use tidegate_model::{
+    ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Mark, MarkKind, NameCase, Position, Statement, StatementKind,
+    Stop, Stopped, Table, TableName, Watermark, Window, now_s,
+};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
-use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
+use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings, list_names};
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::ddl::UnloggedRows;
@@ -66,6 +71,10 @@ const CHUNKS_PER_VIEW: usize = 256;
 const VIEW_TRIES: u32 = 10;
 /// How long a view may stay open while the sink takes nothing.
 const VIEW_PATIENCE: Duration = Duration::from_secs(600);
+/// Under a limit of rows, for about how long a chunk of the full load keeps its view.
+const VIEW_SECONDS: u64 = 5;
+/// Smaller windows and chunks than these cost more than the pauses between them are worth.
+const MIN_ROWS_HELD: u64 = 100;
 /// How often the start is taken again because a table was altered meanwhile.
 const START_TRIES: u32 = 20;
 /// How often a table is loaded again at once, for one statement after the other.
@@ -246,6 +255,8 @@ pub struct MysqlSource {
     definitions: Definitions,
     server_id: u32,
     runtime: tokio::runtime::Handle,
+    /// When an earlier run wrote its state last.
+    stored_at: Option<SystemTime>,
 }
 
 type Definitions = HashMap<TableName, String>;
@@ -288,6 +299,7 @@ impl MysqlSource {
             definitions: HashMap::new(),
             server_id: options.server_id,
             runtime: runtime.handle().clone(),
+            stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
         })
     }
 
@@ -427,9 +439,27 @@ impl MysqlSource {
             .tracker
             .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
         if let Some(position) = stored {
+            if let Some(reason) = self.purged(context, &position)? {
+                return self.begin_behind_gap(context, &position, reason);
+            }
             info!(position = %position.place(), "going on where the last run ended");
             return self.begin_added(context, &position);
         }
+        let (start, schemas) = self.begin_here(context)?;
+        let mut ledger = Ledger::new(start.clone());
+        self.enter(&mut ledger, context.task, &self.tables)?;
+        context.tracker.update_durably(|checkpoint| {
+            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            match context.task.full_load {
+                Some(_) => checkpoint.ledger = Some(ledger),
+                None => checkpoint.position = Some(start.clone()),
+            }
+        })?;
+        Ok(start)
+    }
+
+    /// A position from which changes can be read now, and the tables as they are known from there on.
+    fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
         let (start, shown_until) = self.take_start(context.task)?;
         let start = match &context.task.incremental {
             Some(_) => {
@@ -440,15 +470,148 @@ impl MysqlSource {
             None => start,
         };
         let shown = |table: &Arc<Table>| StoredSchema::shown(table, &start.coordinate, shown_until.clone());
-        let schemas = self.tables.iter().map(shown);
-        let mut ledger = Ledger::new(start.clone());
-        self.enter(&mut ledger, context.task, &self.tables)?;
-        context.tracker.update_durably(|checkpoint| {
-            schemas.for_each(|schema| checkpoint.begin_schema(schema));
-            match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(ledger),
-                None => checkpoint.position = Some(start.clone()),
+        let schemas = self.tables.iter().map(shown).collect();
+        Ok((start, schemas))
+    }
+
+    /// As [`Source::check_position`](crate::source::Source::check_position).
+    pub fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        if let Some(after_gap) = after_gap {
+            if task.full_load.is_none() && !matches!(after_gap, AfterGap::Leave) {
+                return Err(SourceError::NoLoad.into());
             }
+            let after_gap = after_gap.clone().on_server_of(task);
+            if let Some(name) = after_gap.without_table(self.tables.iter().map(|table| table.name())) {
+                return Err(SourceError::NotSelected { name: name.to_owned() }.into());
+            }
+        }
+        let position = stored.position.as_ref().or_else(|| stored.ledger.as_ref().map(Ledger::start));
+        let Some(position) = position else { return Ok(()) };
+        match self.lost(task, position)? {
+            Some(DumpError::Gone { .. }) if after_gap.is_some() => Ok(()),
+            Some(error) => Err(self.refused_dump(task, error, position, self.stored_at, false)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why reading cannot go on at the position, if that is for good; for a server that is behind, reading waits.
+    fn lost(&self, task: &Task, position: &Position) -> Result<Option<DumpError>, MysqlError> {
+        if task.incremental.is_none() {
+            return Ok(None);
+        }
+        match same_history::check(&self.look.connect, self.look.facts.server_uuid(), position) {
+            Ok(()) => Ok(None),
+            Err(MysqlError::Dump(error)) => Ok(Some(error).filter(|error| !error.may_pass())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why changes behind the position cannot be had any more, if so and the user has agreed to it.
+    fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, Error> {
+        if context.after_gap.is_none() {
+            return Ok(None);
+        }
+        match patiently(context, || Ok(self.lost(context.task, position)?))? {
+            Some(DumpError::Gone { reason, .. }) => Ok(Some(reason)),
+            Some(_) => Ok(None),
+            None => {
+                info!("--accept-gap: the server still has every change behind the task's position, so there is no gap");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The error, told with what the task knows. `accepted`: the next start goes on as it is.
+    fn refused_dump(
+        &self,
+        task: &Task,
+        error: DumpError,
+        position: &Position,
+        stored_at: Option<SystemTime>,
+        accepted: bool,
+    ) -> Error {
+        match error {
+            DumpError::Gone { reason, .. } => SourceError::Purged {
+                at: position.place().to_string(),
+                reason,
+                kept_s: self.look.facts.binlog_retention_s(),
+                away_s: stored_at.and_then(|at| at.elapsed().ok()).map(|away| away.as_secs()),
+                loads: task.full_load.is_some(),
+                accepted,
+            }
+            .into(),
+            error => MysqlError::Dump(error).into(),
+        }
+    }
+
+    /// Begins at the present, behind changes that were purged. Tables are loaded again of which the user says so, or of which not
+    /// every row had been sent.
+    fn begin_behind_gap(&mut self, context: &Context<'_>, from: &Position, reason: String) -> Result<Position, Error> {
+        let task = context.task;
+        let after_gap = context.after_gap.cloned().expect("it was accepted").on_server_of(task);
+        let (start, schemas) = patiently(context, || self.begin_here(context))?;
+        // XA transactions that were waited for are in the gap, too.
+        let end = self.now(context)?;
+        let stored = context.tracker.read(Checkpoint::clone);
+        let is_sent = |name: &TableName| {
+            // Until reading has passed its load, changes from within that are to come.
+            let is_passed = stored.ledger.as_ref().is_none_or(|ledger| ledger.table(name).is_none());
+            match stored.remembered_table(name).map(|table| table.load) {
+                // It may have been made in the gap: then its rows are as unknown as those of others.
+                Some(LoadState::NotWanted) => is_passed && stored.schemas.get(name).is_some(),
+                Some(LoadState::Done) => is_passed,
+                Some(LoadState::Wanted) | None => false,
+            }
+        };
+        let is_loaded =
+            |table: &&Arc<Table>| task.full_load.is_some() && (after_gap.loads(table.name()) || !is_sent(table.name()));
+        let (loaded, left): (Vec<_>, Vec<_>) = self.tables.iter().partition(is_loaded);
+        let has_names = self.look.facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL");
+        let mut ledger = Ledger::new(start.clone());
+        for table in &loaded {
+            let planned = self.load_table(task, table)?;
+            let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
+            match start.gtids.is_some() || has_names {
+                // Consumers have rows of it: nothing that becomes of them may be taken for shown.
+                true => ledger.load_again(table.name(), key, definition, &start.coordinate),
+                // What the file has from before the gap's end, nobody can read: its columns are not known. It is shown by the load.
+                false => ledger.add_table(table.name(), key, definition),
+            }
+        }
+        for table in &left {
+            let planned = self.load_table(task, table)?;
+            ledger.take_as_read(table.name(), planned.key().unwrap_or_default(), planned.fingerprint(), &end);
+        }
+        let names = |tables: &[&Arc<Table>]| tables.iter().map(|table| table.name().clone()).collect::<Vec<_>>();
+        let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let gap = Gap {
+            from: from.place().to_string(),
+            to: match &end {
+                Watermark::Gtids(set) => set.in_line().to_string(),
+                Watermark::Coordinate(coordinate) => coordinate.to_string(),
+            },
+            accepted_s: now_s(),
+            left: names(&left),
+            loaded: names(&loaded),
+            gone: stored.tables.iter().map(|(name, _)| name).filter(|name| !has(name)).cloned().collect(),
+        };
+        warn!(
+            from = gap.from,
+            to = gap.to,
+            loaded_again = list_names(&gap.loaded),
+            left = list_names(&gap.left),
+            gone = list_names(&gap.gone),
+            "changes between both are left out, since the server has purged some of them: {reason}"
+        );
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.begin_anew();
+            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            gap.loaded.iter().for_each(|name| checkpoint.load_wanted(name));
+            // What comes under its name is another table.
+            gap.gone.iter().for_each(|name| checkpoint.tables.remove(name));
+            checkpoint.ledger = Some(ledger);
+            checkpoint.position = Some(start.clone());
+            checkpoint.gaps.push(gap);
         })?;
         Ok(start)
     }
@@ -798,10 +961,12 @@ impl MysqlSource {
                 .collect(),
         );
         context.status.set_phase(Phase::FullLoad);
+        let limits = context.task.limits;
+        let limited = [limits.all, limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
         let load_options = snapshot::LoadOptions {
             readers: options.parallel.get(),
-            chunk_rows: options.chunk_rows,
-            window_rows: LOAD_WINDOW_ROWS,
+            chunk_rows: options.chunk_rows.min(limited.map_or(u64::MAX, |rows| rows.max(MIN_ROWS_HELD) * VIEW_SECONDS)),
+            window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(context.task).window,
             chunks_per_view: CHUNKS_PER_VIEW,
             view_tries: VIEW_TRIES,
@@ -810,6 +975,9 @@ impl MysqlSource {
         };
         let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
         let start = start.unwrap_or_else(|| ledger.start().clone());
+        if context.task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward) {
+            self.announce(context, &ledger, &tables, &start.coordinate)?;
+        }
         let load = Load {
             connect: &self.look.connect,
             facts: &self.look.facts,
@@ -817,12 +985,60 @@ impl MysqlSource {
             options: &load_options,
             ledger: &ledger,
             record: &Record { tracker: context.tracker, status: context.status, stop: context.stop },
-            emit: &|window| context.emitter.emit(window),
+            emit: &|window| context.emitter.emit_loaded(window),
             start: &start,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| MysqlError::Load(error).into())
+    }
+
+    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it is at `start`. Once more after a crash
+    /// before the first of its rows was delivered; not for a table that is loaded again, which consumers have.
+    fn announce(
+        &self,
+        context: &Context<'_>,
+        ledger: &Ledger,
+        tables: &[LoadTable],
+        start: &Coordinate,
+    ) -> Result<(), Error> {
+        let is_new = |name: &TableName| {
+            let has_come = |chunks: &ledger::TableChunks| chunks.rows() > 0 || chunks.is_done() || chunks.replayed;
+            ledger.table(name).is_some_and(|chunks| !has_come(chunks))
+        };
+        let mut definitions = HashMap::new();
+        let names = tables.iter().map(|table| table.table.name()).filter(|name| is_new(name));
+        let (known, unknown): (Vec<_>, Vec<_>) = names.partition(|name| self.definitions.contains_key(name));
+        if !unknown.is_empty() {
+            let ask = async || -> Result<_, SourceError> {
+                let connection = connection::session(&self.look.connect, &self.look.facts).await;
+                let mut connection = connection.map_err(MysqlError::Connection)?;
+                let shown = show_create(&mut connection, unknown.iter().copied()).await?;
+                connection.disconnect().await.map_err(MysqlError::Query)?;
+                Ok(shown)
+            };
+            definitions = patiently(context, || Ok(self.runtime.block_on(ask())?))?.unwrap_or_default();
+        }
+        definitions.extend(known.into_iter().map(|name| (name.clone(), self.definitions[name].clone())));
+        let mut definitions: Vec<(TableName, String)> = definitions.into_iter().collect();
+        definitions.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let meta = Arc::new(EventMeta {
+            timestamp_s: now_s(),
+            server_id: self.look.facts.server_id(),
+            thread_id: 0,
+            coordinate: start.clone(),
+            transaction: start.clone(),
+            gtid: None,
+        });
+        for (name, sql) in definitions {
+            let bytes = sql.len();
+            let default_database = name.database.to_string();
+            let statement = Statement { kind: StatementKind::Create, tables: vec![name], sql, default_database };
+            let mark = Mark { kind: MarkKind::Statement(statement), sequence: 0, meta: meta.clone() };
+            let window = Window { marks: vec![mark], bytes, ..Window::default() };
+            context.emitter.emit_loaded(window).map_err(|Stopped| Error::Stopped)?;
+        }
+        Ok(())
     }
 
     /// The tables, as they are to be read.
@@ -855,6 +1071,7 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
     ) -> Result<Followed, Error> {
+        let begun = position.clone();
         let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
         context.tracker.update(|checkpoint| match &mut checkpoint.ledger {
             Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
@@ -914,7 +1131,10 @@ impl MysqlSource {
                 window: Duration::from_millis(options.window_ms),
                 heartbeat: Duration::from_secs(options.heartbeat_s),
             },
-            windows: window_options(context.task, options.window_rows as usize),
+            windows: window_options(
+                context.task,
+                held_window(options.window_rows as usize, context.task.limits.all.rows_per_second),
+            ),
             pass: context.pass,
             row_bytes: rows_of(context.task, self.server_version()),
             folder: &context.task.state,
@@ -929,7 +1149,13 @@ impl MysqlSource {
             status: context.status,
             stop: context.stop,
         };
-        Ok(follower.run(position, history)?)
+        follower.run(position, history).map_err(|error| match error {
+            MysqlError::Dump(error @ DumpError::Gone { .. }) => {
+                let position = context.tracker.read(|checkpoint| checkpoint.position.clone());
+                self.refused_dump(context.task, error, &position.unwrap_or(begun), None, context.after_gap.is_some())
+            }
+            error => error.into(),
+        })
     }
 }
 
@@ -1029,6 +1255,11 @@ fn judge(ledger: Option<&Ledger>, rules: JudgeRules, table: &TableName, rows: Un
         return Moved::Turn(Turn::Replay);
     }
     Moved::Unknown
+}
+
+/// Rows of a window: no more than may pass in a second, so that something passes each second.
+fn held_window(rows: usize, limited: Option<u64>) -> usize {
+    limited.map_or(rows, |limit| rows.min(limit.max(MIN_ROWS_HELD) as usize))
 }
 
 /// Windows of changes, with the marks that the task passes on.

@@ -42,9 +42,8 @@ pub async fn ask(task: &Task) -> Result<Option<Bytes>, StatusError> {
     request(task, Request::get("/status")).await
 }
 
-/// Tells a running task to pause, or to go on. What it says to that; `None` if it does not run.
-pub async fn tell(task: &Task, is_pause: bool) -> Result<Option<Bytes>, StatusError> {
-    let path = if is_pause { "/pause" } else { "/resume" };
+/// Tells a running task to do what stands behind `path`. What it says to that; `None` if it does not run.
+pub async fn tell(task: &Task, path: &str) -> Result<Option<Bytes>, StatusError> {
     request(task, Request::post(path).header(INTENT, "cli")).await
 }
 

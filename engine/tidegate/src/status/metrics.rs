@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::report::{Pace, Phase, Report};
+use super::report::{Pace, Phase, Report, TooLarge};
 
 /// What `/metrics` answers with.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,6 +65,14 @@ impl Collector for Told {
         out.counted("changes", "Rows of the full load, and changes, that were read.", None, total.changes)?;
         out.counted("messages", "Messages that the brokers have acknowledged.", None, total.messages)?;
         out.counted("message", "Bytes of these messages.", Some(Unit::Bytes), total.bytes)?;
+        let large = |of: fn(&TooLarge) -> u64| Kind::Counted(report.too_large.iter().map(of).sum());
+        let large = [
+            ([("outcome", "skipped")], large(|table| table.counts.skipped)),
+            ([("outcome", "dead_letter")], large(|table| table.counts.dead_letters)),
+            ([("outcome", "truncated")], large(|table| table.counts.truncated)),
+        ];
+        let help = "Messages that were too large for their topic, since the task began.";
+        out.family("too_large_messages", help, None, each(&large))?;
         if let Some(load) = &report.full_load {
             out.one("load_tables", "Tables of the full load.", None, load.tables_total as f64)?;
             out.one("load_tables_done", "Tables of which all rows are delivered.", None, load.tables_done as f64)?;

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::lag::{Counts, Lag};
 use super::problems::Problems;
-use super::report::{FullLoad, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, Total, VERSION};
+use super::report::{
+    FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
+};
 use crate::checkpoint::Tracker;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
@@ -65,6 +67,7 @@ struct Look {
     stages: [Count; 4],
     waiting: Duration,
     idle: Duration,
+    held: Duration,
     delay: Option<Duration>,
 }
 
@@ -77,6 +80,8 @@ struct Count {
 }
 
 const STAGES: [&str; 4] = ["read", "encode", "send", "deliver"];
+/// In place of the first stage, where it waits because it is told to.
+pub(super) const LIMITS: &str = "limits";
 const READ: usize = 0;
 const ENCODE: usize = 1;
 const SEND: usize = 2;
@@ -174,6 +179,7 @@ impl Monitor {
             stages: [read, encode, send, deliver],
             waiting: stages.waiting.total(),
             idle: stages.idle.total(),
+            held: self.status.limits.held.total(),
             delay: None,
         }
     }
@@ -232,7 +238,14 @@ impl Monitor {
             retries: self.retries(),
             problems: self.problems.list(),
             memory: self.memory(),
+            limits: Limits::of(&self.status.limits),
+            too_large: self.too_large(),
         }
+    }
+
+    fn too_large(&self) -> Vec<TooLarge> {
+        let tables = self.status.too_large().into_iter().take(TABLES_MAX);
+        tables.map(|(table, counts)| TooLarge { table: table.to_string(), counts }).collect()
     }
 
     fn total(&self, seen: &Seen) -> Total {
@@ -273,6 +286,7 @@ impl Monitor {
         };
         let waits = share(now.waiting, then.waiting, readers);
         let idles = share(now.idle, then.idle, 1.0);
+        let is_held = share(now.held, then.held, readers);
         // Then nobody reads, and nobody waits for one who does.
         let is_away = self.status.retries().contains_key(status::SOURCE);
         let works = phase_reads(phase) && !is_away;
@@ -284,7 +298,7 @@ impl Monitor {
                     stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows.saturating_sub(count.windows));
                 let busy = |threads| share(count.busy, before.busy, threads);
                 let (busy, fill) = match stage {
-                    READ => ((1.0 - waits - idles).max(0.0), 0.0),
+                    READ => ((1.0 - waits - idles - is_held).max(0.0), 0.0),
                     ENCODE => (busy(places(&counts.encode_threads)), inside as f64 / places(&counts.encode.capacity)),
                     SEND => (busy(1.0), inside as f64 / places(&counts.send.capacity)),
                     _ => (busy(1.0), memory.used_bytes as f64 / memory.room_bytes.max(1) as f64),
@@ -308,7 +322,8 @@ impl Monitor {
             () if has_work => Some(READ),
             () => None,
         };
-        (list, bottleneck.map(|stage| STAGES[stage].to_owned()))
+        let named = bottleneck.map(|stage| if stage == READ && is_held > WAITS { LIMITS } else { STAGES[stage] });
+        (list, named.map(str::to_owned))
     }
 
     fn retries(&self) -> Vec<Retry> {
@@ -476,6 +491,7 @@ mod tests {
                 stages: [count(0), count(encode), count(send), count(second)],
                 waiting: Duration::from_secs(waiting),
                 idle: Duration::ZERO,
+                held: Duration::ZERO,
                 delay: None,
             }
         };

@@ -4,6 +4,7 @@
 //! milliseconds since 1970, by the clock of this machine. Neither secrets nor values of rows are in it.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::rate::{self, Limit};
 
 /// Of the JSON.
 pub const VERSION: u32 = 1;
@@ -28,12 +29,38 @@ pub struct Report {
     pub full_load: Option<FullLoad>,
     pub incremental: Option<Incremental>,
     pub stages: Vec<Stage>,
-    /// The stage for which all others wait.
+    /// The stage for which all others wait, or `limits`.
     pub bottleneck: Option<String>,
     pub retries: Vec<Retry>,
     /// Warnings and errors of the log, the newest last.
     pub problems: Vec<Problem>,
     pub memory: Memory,
+    #[serde(default)]
+    pub limits: Limits,
+    /// Messages that were too large for their topic, since the task began; of at most [`TABLES_MAX`] tables.
+    #[serde(default)]
+    pub too_large: Vec<TooLarge>,
+}
+
+/// What the source is held to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub all: Limit,
+    pub full_load: Limit,
+}
+
+impl Limits {
+    pub fn of(limits: &rate::Limits) -> Limits {
+        Limits { all: limits.all.limit(), full_load: limits.full_load.limit() }
+    }
+}
+
+/// Of one table, by what became of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TooLarge {
+    pub table: String,
+    #[serde(flatten)]
+    pub counts: tidegate_model::message::TooLarge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

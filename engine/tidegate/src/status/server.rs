@@ -7,7 +7,7 @@
 //! /metrics    the report as OpenMetrics text
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
-//! POST /pause, /resume
+//! POST /pause, /resume, /limits?rows_per_second=…
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
@@ -43,10 +43,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::monitor::Monitor;
-use super::report::Phase;
+use super::report::{Limits, Phase};
+use super::words::limits_text;
 use super::{metrics, socket};
 use crate::config::Task;
 use crate::error::Error;
+use tidegate_model::status::Status;
 
 /// Connections at a time, of each listener. Others wait to be taken.
 const CONNECTIONS_MAX: usize = 32;
@@ -182,11 +184,14 @@ fn answer(
     if let Some(refused) = access.refuse(request.headers()).filter(|_| !is_probe) {
         return refused;
     }
-    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume") {
+    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits") {
         return act(request, monitor);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are known here, and POST of /pause and /resume\n");
+        return text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "GET and HEAD are known here, and POST of /pause, /resume and /limits\n",
+        );
     }
     match path {
         "/" => {
@@ -230,12 +235,50 @@ fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
             monitor.stop().pause();
             text(StatusCode::OK, "told to pause\n")
         }
+        "/limits" => match set_limits(request.uri().query().unwrap_or_default(), monitor.status()) {
+            Ok(said) => text(StatusCode::OK, &said),
+            Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
+        },
         _ => {
             info!("told to go on");
             monitor.stop().resume();
             text(StatusCode::OK, "told to go on\n")
         }
     }
+}
+
+/// `rows_per_second=1000&full_load.bytes_per_second=none`: changes those that are named.
+fn set_limits(query: &str, status: &Status) -> Result<String, String> {
+    let limits = &status.limits;
+    let (mut all, mut full_load) = (limits.all.limit(), limits.full_load.limit());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: must be a name and a value"))?;
+        let (of, name) = match name.strip_prefix("full_load.") {
+            Some(name) => (&mut full_load, name),
+            None => (&mut all, name),
+        };
+        let limit = match name {
+            "rows_per_second" => &mut of.rows_per_second,
+            "bytes_per_second" => &mut of.bytes_per_second,
+            _ => {
+                return Err(format!(
+                    "{pair}: there is rows_per_second and bytes_per_second, and both behind full_load."
+                ));
+            }
+        };
+        *limit = match value {
+            "none" => None,
+            value => {
+                let number = value.parse().ok().filter(|number| *number > 0);
+                Some(number.ok_or_else(|| format!("{pair}: must be a number from 1 up, or none"))?)
+            }
+        };
+    }
+    limits.all.set(all);
+    limits.full_load.set(full_load);
+    let said = limits_text(&Limits::of(limits)).unwrap_or_else(|| "none".to_owned());
+    info!("limits: {said}");
+    Ok(format!("limits: {said}\n"))
 }
 
 impl Access {

@@ -7,7 +7,10 @@
 
 use std::fmt::Write;
 
-use super::report::{Incremental, Pace, Phase, Report, Retry};
+use super::monitor::LIMITS;
+use super::report::{Incremental, Limits, Pace, Phase, Report, Retry, TooLarge};
+use tidegate_model::message::TooLarge as Counts;
+use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
 use tidegate_model::words::duration;
 
@@ -115,6 +118,9 @@ pub fn page(report: &Report) -> String {
         count(total.messages),
         bytes_text(total.bytes as f64)
     );
+    for TooLarge { table, counts } in &report.too_large {
+        _ = writeln!(out, "too large for their topic, of {table}: {}", too_large(counts));
+    }
     if report.phase == Phase::FullLoad
         && let Some(load) = &report.full_load
     {
@@ -165,6 +171,10 @@ pub fn page(report: &Report) -> String {
             bytes_text(memory.resident_bytes as f64)
         );
     }
+    if let Some(limits) = limits_text(&report.limits) {
+        let held = if report.bottleneck.as_deref() == Some(LIMITS) { ", which hold the task back" } else { "" };
+        _ = writeln!(out, "limits: {limits}{held}");
+    }
     for retry in &report.retries {
         _ = writeln!(out, "{}", retrying(retry, report.time_ms));
         if let Some(hint) = &retry.hint {
@@ -180,6 +190,27 @@ pub fn page(report: &Report) -> String {
         }
     }
     out
+}
+
+/// `20 K rows/s and 10 MiB/s; of the full load 10 K rows/s`; none if nothing is limited.
+pub fn limits_text(limits: &Limits) -> Option<String> {
+    let one = |limit: &Limit| {
+        let rows = limit.rows_per_second.map(|rows| format!("{} rows/s", count(rows)));
+        let bytes = limit.bytes_per_second.map(|bytes| format!("{}/s", bytes_text(bytes as f64)));
+        let both: Vec<String> = rows.into_iter().chain(bytes).collect();
+        (!both.is_empty()).then(|| both.join(" and "))
+    };
+    let full_load = one(&limits.full_load).map(|limit| format!("of the full load {limit}"));
+    let all: Vec<String> = one(&limits.all).into_iter().chain(full_load).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// What became of them: `3 left out, 1 cut`.
+pub fn too_large(counts: &Counts) -> String {
+    let all = [(counts.skipped, "left out"), (counts.dead_letters, "sent as dead letters"), (counts.truncated, "cut")];
+    let said: Vec<String> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
+    said.join(", ")
 }
 
 fn position(out: &mut String, incremental: &Incremental) {
@@ -228,7 +259,7 @@ fn millis(millis: u64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::status::report::{FullLoad, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
+    use crate::status::report::{FullLoad, Limits, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
 
     /// A task that is idle.
     pub(in super::super) fn report() -> Report {
@@ -269,6 +300,7 @@ pub(super) mod tests {
             stages: ["read", "encode", "send", "deliver"].map(stage).into(),
             bottleneck: None,
             retries: Vec::new(),
+            limits: Limits::default(),
             problems: vec![Problem {
                 time_ms: 1_800_000_590_000,
                 level: "warn".to_owned(),
@@ -277,6 +309,10 @@ pub(super) mod tests {
                 count: 3,
             }],
             memory: Memory { used_bytes: 480, room_bytes: 1000, budget_bytes: 512 << 20, resident_bytes: 80_000_000 },
+            too_large: vec![TooLarge {
+                table: "shop.notes".to_owned(),
+                counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
+            }],
         }
     }
 
@@ -345,6 +381,7 @@ pub(super) mod tests {
             "task shop: running for 10 min (process 4711)",
             "position: binlog.000007:4321",
             "480 B delivered",
+            "too large for their topic, of shop.notes: 3 left out, 1 cut",
             "the source has 12.4 MB of binlog from before it",
             "the source's clock is 60 min behind ours",
             "warn 10 s ago, 3 times: lost the source\n  hint: look",

@@ -121,7 +121,7 @@ const WORDS = {
 };
 const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
-const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers" };
+const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers", limits: "the limits that were set" };
 
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
@@ -239,6 +239,10 @@ function details(report) {
     if (purge) list.push(["Binlog kept before it", bytes(purge.bytes)]);
     if (purge && purge.seconds !== null) list.push(["What comes next may be purged in", duration(1000 * purge.seconds)]);
     if (ahead !== null) list.push(["The source's clock", Math.abs(ahead) < 1000 ? "as ours" : `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} ours`]);
+  }
+  for (const { table, skipped, dead_letters: letters, truncated } of report.too_large) {
+    const counts = [[skipped, "left out"], [letters, "sent as dead letters"], [truncated, "cut"]].filter(([n]) => n > 0);
+    list.push([`Too large for their topic, of ${table}`, counts.map(([n, what]) => `${count(n)} ${what}`).join(", ")]);
   }
   const made = list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]);
   const element = $("details");

@@ -1,0 +1,76 @@
+//! How much is read a second: from the task file, and changed in a run.
+
+use super::harness::http::Http;
+use super::harness::{Message, Servers, Tidegate, World};
+
+const ROWS: u64 = 20_000;
+
+#[test]
+fn a_limit_holds_a_task_back_until_it_is_lifted() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("limits", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
+    world.mysql.run("SET cte_max_recursion_depth = 100000");
+    world.mysql.run(format!(
+        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) SELECT n, 'x' FROM n"
+    ));
+    let mut task = world.task();
+    task.more = "limits: {bytes_per_second: 100GiB, full_load: {rows_per_second: 200}}\nhttp: 127.0.0.1:0".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut ids = Vec::new();
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    let report = http.until(&mut engine, "it is held back", |report| {
+        report["bottleneck"] == "limits" && report["total"]["messages"].as_u64() > Some(0)
+    });
+    assert!(report["full_load"]["rows"].as_u64() < Some(ROWS / 2), "{report}");
+    assert_eq!(report["limits"]["full_load"]["rows_per_second"], 200, "{report}");
+    let path = task.write();
+    let limit = |words: &[&str]| {
+        let arguments = ["limit".as_ref(), path.as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref));
+        Tidegate::spawn(arguments).wait()
+    };
+    // Told to stop, it sends what it has read, and waits for nothing.
+    engine.terminate(libc::SIGTERM);
+    task.more = "limits: {rows_per_second: 100}\nhttp: 127.0.0.1:0".to_owned();
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    http.until(&mut engine, "it is held back again", |report| report["bottleneck"] == "limits");
+    let told = Tidegate::spawn(["status".as_ref(), path.as_os_str()]).wait().output;
+    assert!(told.contains("limits: 100 rows/s, which hold the task back"), "{told}");
+    let wrong = limit(&["--rows-per-second", "0"]);
+    assert!(
+        !wrong.status.success() && wrong.output.contains("must be a number from 1 up, or none"),
+        "{}",
+        wrong.output
+    );
+    let intent = [("x-tidegate", "test")];
+    for (query, code) in [("rows_per_second=x", 400), ("rows=1", 400), ("full_load.bytes_per_second=1024", 200)] {
+        assert_eq!(http.ask("POST", &format!("/limits?{query}"), &intent).0, code, "{query}");
+    }
+    assert_eq!(http.ask("POST", "/limits?rows_per_second=none", &[]).0, 403);
+    assert_eq!(http.status()["limits"]["all"]["rows_per_second"], 100);
+    let shown = limit(&[]);
+    assert!(shown.output.contains("limits: 100 rows/s; of the full load 1.0 KB/s"), "{}", shown.output);
+    assert!(limit(&["--full-load", "--bytes-per-second", "none"]).status.success());
+    let lifted = limit(&["--rows-per-second", "none"]);
+    assert!(lifted.status.success() && lifted.output.contains("limits: none"), "{}", lifted.output);
+    let mut take =
+        |message: Message| ids.push(message.data.get("id").expect("a key").parse::<u64>().expect("a number"));
+    world.until_loaded(&mut engine, &mut reader, &mut take);
+
+    // Changes, too.
+    assert!(limit(&["--rows-per-second", "1"]).status.success());
+    // More than pass at once: a window has as many as pass in a second.
+    world.mysql.run(format!("INSERT INTO t SELECT id + {ROWS}, 'new' FROM t WHERE id <= 300"));
+    let is_held = |report: &serde_json::Value| {
+        report["bottleneck"] == "limits" && report["incremental"]["delay_ms"].as_u64() > Some(0)
+    };
+    http.until(&mut engine, "changes are held back", is_held);
+    assert!(limit(&["--rows-per-second", "none"]).status.success());
+    world.finish(engine, &mut reader, &mut take);
+    ids.sort_unstable();
+    // A chunk of which a part had been sent when the first run ended is read again.
+    ids.dedup();
+    assert_eq!(ids, (1..=ROWS + 300).collect::<Vec<_>>());
+}
