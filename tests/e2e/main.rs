@@ -20,6 +20,7 @@ mod harness;
 
 mod altered;
 mod borders;
+mod brokers;
 mod changed;
 mod collations;
 mod definitions;

@@ -65,7 +65,7 @@ fn a_server_in_order_and_what_an_account_lacks() {
         "\
 ok       source: MySQL {version} answers at {address}
 ok       tables: 2 tables selected
-ok       sink: 1 broker answers
+ok       sink: 1 broker answers as Kafka 4
 
 {}  key  rows     {}  partitions
 {}  id   about 0  {}  3, to be made

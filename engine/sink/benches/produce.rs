@@ -37,13 +37,14 @@ fn main() {
         pairs.iter().filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect();
 
     let topic = format!("bench-{:08x}", fastrand::u32(..));
-    let mut sink = KafkaSink::new(KafkaOptions {
+    let mut sink = KafkaSink::connect(KafkaOptions {
         brokers: brokers.clone(),
         security: Security::default(),
         client_id: "tidegate-bench".into(),
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS), ..CreateTopics::default() }),
         options,
         has_keys: false,
+        has_headers: false,
         retry: Duration::from_secs(60),
     })
     .unwrap();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use kafka::Limit;
+use kafka::{Lack, OldBrokers};
 use tidegate_model::message::{Appetite, MessageWindow};
 use tidegate_model::status::Retrying;
 
@@ -72,6 +73,11 @@ pub trait Topics: Send + Sync {
         None
     }
 
+    /// Brokers that lack something that can be done without.
+    fn old_brokers(&self) -> Option<OldBrokers> {
+        None
+    }
+
     /// What a topic that is prepared takes of a message; none where nothing is too large.
     fn limit(&self, _topic: &str) -> Option<Limit> {
         None
@@ -131,6 +137,8 @@ pub enum SinkError {
     /// Waiting does not mend that.
     #[error("the brokers {brokers} refused the task: {reason}")]
     Refused { brokers: String, reason: String },
+    #[error("the brokers {brokers} speak as Kafka {release}: they {}", lacks.iter().map(Lack::to_string).collect::<Vec<_>>().join("; they "))]
+    Lacking { brokers: String, release: &'static str, lacks: Vec<Lack> },
     #[error("topic {topic} does not exist and create_topics is off")]
     MissingTopic { topic: String },
     #[error("could not create topic {topic}: {reason}")]
@@ -173,6 +181,7 @@ impl SinkError {
                 "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
             }
             SinkError::Refused { .. } => "check sink.security, and that the brokers know the user",
+            SinkError::Lacking { lacks, .. } => return lacks.first().map(|lack| lack.hint()),
             SinkError::Collision { .. } => {
                 "give the tables of one of the two another `topic`, or all of them a pattern such as \
                  sink.topic: \"{database}-{table}\"; brokers that allow both take the topic if it is made by hand"

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
-use crate::config::{self, SinkOptions, Task};
+use crate::config::{self, SinkOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
+use crate::precheck;
 use crate::remembered::{self, Accept, Topics};
 use crate::shards;
 use crate::source::{Context, Source};
@@ -26,6 +27,7 @@ use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
+use tidegate_mysql::check::Severity;
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_sink::file::{FileSink, Shown, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
@@ -186,9 +188,15 @@ fn start(
         Some(checkpoint) => source.check_stored(checkpoint, state)?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
+    awaits("the brokers");
     // Before anything else is agreed to.
     source.check_position(task, &checkpoint, consent.after_gap.as_ref())?;
     let sink = open_sink(task)?;
+    for finding in sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers) {
+        if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {
+            warn!(hint = finding.hint, "{finding}");
+        }
+    }
     awaits("another run of the task to end");
     let (abort, other_run) = (sink.aborter(), stop.clone());
     let lock = source.lock(task, move || {
@@ -280,7 +288,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 
 pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
     Ok(match &task.sink {
-        SinkOptions::Kafka(options) => Box::new(KafkaSink::new(kafka_options(task, options)?)?),
+        SinkOptions::Kafka(options) => Box::new(KafkaSink::connect(kafka_options(task, options)?)?),
         SinkOptions::File(path) => {
             let values = match task.format {
                 config::Format::CanalJson(_) => Written::Text,
@@ -319,7 +327,9 @@ pub fn check_sink(
 
 fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
     let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
-        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password: sasl.password.resolve()? })
+        let (password, secret) = (sasl.password.resolve()?, sasl.password.clone());
+        let read_again: kafka::ReadPassword = Arc::new(move || secret.resolve().ok());
+        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password, read_again: Some(read_again) })
     });
     let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
         Ok(kafka::Tls {
@@ -330,6 +340,8 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
             verify: tls.verify,
         })
     });
+    // What is cut has a header that says so.
+    let cuts = task.tables.rules().any(|rule| matches!(rule.too_large, TooLargePolicy::Truncate(_)));
     Ok(kafka::KafkaOptions {
         brokers: options.brokers.join(","),
         security: kafka::Security { sasl: sasl.transpose()?, tls: tls.transpose()? },
@@ -341,6 +353,7 @@ fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::K
         }),
         options: options.options.clone(),
         has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
+        has_headers: !task.headers.is_empty() || cuts,
         retry: task.retry.connection,
     })
 }

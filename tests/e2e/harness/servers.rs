@@ -47,7 +47,7 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka.
+    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka, kafka-0.10, …
     pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
         Private::up_in_zone(names, mysqld_options, "UTC")
     }
@@ -94,6 +94,35 @@ impl Private {
 
     pub(crate) fn kafka(&self) -> &str {
         &self.variables["TIDEGATE_TEST_KAFKA"]
+    }
+
+    pub(crate) fn kafka_sasl(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_KAFKA_SASL"]
+    }
+
+    /// Gives the user `app` of the Kafka called `kafka` another password for SCRAM-SHA-256.
+    pub(crate) fn change_scram_password(&self, password: &str) {
+        let mut command = Command::new("java");
+        command
+            .args(["-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(format!("{}/*", self.variables["TIDEGATE_TEST_KAFKA_JARS"]));
+        command.args([
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            self.kafka(),
+            "--alter",
+            "--entity-type",
+            "users",
+        ]);
+        command.args(["--entity-name", "app", "--add-config"]).arg(format!("SCRAM-SHA-256=[password={password}]"));
+        let output = command.output().expect("java runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Without and with SASL, of the Kafka called `name`: kafka-0.10, kafka-0.11, kafka-2.7 or kafka-3.
+    pub(crate) fn kafka_named(&self, name: &str) -> (&str, &str) {
+        let variable = format!("TIDEGATE_TEST_{}", name.to_uppercase().replace(['-', '.'], "_"));
+        (&self.variables[&variable], &self.variables[&format!("{variable}_SASL")])
     }
 
     /// The data folder of the server called `name`: mysql, mysql-nogtid or kafka.

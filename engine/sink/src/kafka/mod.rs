@@ -11,7 +11,10 @@
 //!
 //! **Order.** One producer with idempotence: what was handed over first for a partition is written first, whatever has to
 //! be repeated, and behind a message that is refused for good nothing of its partition goes out. Where several batches of a
-//! window share a topic they are merged by sequence. Brokers before 0.11 know no idempotence and are refused.
+//! window share a topic they are merged by sequence. Brokers before 0.11 know no idempotence: to them, messages go in
+//! [`rounds`], in the same order, and those of a request whose connection breaks may come twice.
+//!
+//! **Brokers** are met before anything else, and asked what they can do ([`abilities`]).
 //!
 //! **Brokers that go away** are waited for inside librdkafka, without a time limit for the single message; what was
 //! handed over goes out in order when they return. When the oldest window has got no further for `retry`, the sink gives
@@ -30,11 +33,13 @@
 //! **Dropping** the sink stops at once: windows that are not delivered resolve with [`SinkError::Stopped`]. Await the
 //! deliveries first.
 
+mod abilities;
 mod limit;
 mod lull;
 mod options;
 mod outstanding;
 mod producer;
+mod rounds;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -48,11 +53,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use abilities::Needs;
+pub use abilities::{Ability, Lack};
 pub use limit::{Excess, Limit};
 use options::SETTINGS;
-pub use options::{CreateTopics, KafkaOptions, Sasl, SaslMechanism, Security, Tls};
+pub use options::{CreateTopics, KafkaOptions, ReadPassword, Sasl, SaslMechanism, Security, Tls};
 use topics::KafkaTopics;
-pub use topics::{BrokerInfo, TopicFacts, check, compacts};
+pub use topics::{BrokerInfo, OldBrokers, TopicFacts, check, compacts};
 use watch::Watch;
 
 use lull::{Lull, Order};
@@ -86,24 +93,51 @@ pub struct KafkaSink {
     stop: Arc<AtomicBool>,
     /// Of value, key and headers together.
     message_bytes_max: usize,
+    /// Without idempotence: what a request holds.
+    rounds: Option<rounds::Limit>,
 }
 
 impl KafkaSink {
-    /// Prepares a client; whether brokers can be reached shows later.
-    pub fn new(options: KafkaOptions) -> Result<KafkaSink, SinkError> {
-        let config = options.client_config()?;
+    /// Meets the brokers, and goes by what they can do: without idempotence where they know none. What else they lack of what is needed
+    /// is an error.
+    pub fn connect(options: KafkaOptions) -> Result<KafkaSink, SinkError> {
+        match KafkaSink::meet(options)? {
+            (sink, lacks) if lacks.is_empty() => Ok(sink),
+            (sink, lacks) => Err(sink.topics.lacking(lacks)),
+        }
+    }
+
+    /// A client as the brokers can have one, and what they lack that nothing stands in for.
+    fn meet(options: KafkaOptions) -> Result<(KafkaSink, Vec<Lack>), SinkError> {
+        let needs = options.needs();
+        let sink = KafkaSink::prepare(options.clone(), needs)?;
+        let met = sink.topics.meet_brokers(true);
+        let mut lacks = sink.topics.abilities.lacks(needs);
+        if lacks.is_empty() {
+            return met.map(|()| (sink, lacks));
+        }
+        drop(sink);
+        // Of this one, nothing is needed that would keep it from asking questions.
+        let sink = KafkaSink::prepare(options, Needs::default())?;
+        sink.topics.meet_brokers(false)?;
+        lacks.retain(|&lack| lack != Lack::Idempotence);
+        Ok((sink, lacks))
+    }
+
+    /// Prepares a client; whether brokers can be reached, and what they can do, shows later.
+    fn prepare(options: KafkaOptions, needs: Needs) -> Result<KafkaSink, SinkError> {
+        let config = options.client_config(needs.idempotence)?;
         let message_bytes_max: usize =
             config.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(usize::MAX);
         let number = |name| config.get(name).and_then(|value| value.parse::<usize>().ok());
         let in_flight = number("max.in.flight.requests.per.connection").or(number("max.in.flight"));
-        let in_flight = match config.get("enable.idempotence") {
-            Some("false") => in_flight.unwrap_or(1),
-            _ => in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX),
-        };
+        let in_flight = in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         let request_bytes = number("batch.size").unwrap_or(message_bytes_max).min(message_bytes_max);
+        let rounds = rounds::Limit { bytes: request_bytes, messages: number("batch.num.messages").unwrap_or(1) };
         let producer = Arc::new(Producer::new(&config, Outstanding::default())?);
         let journal = Arc::new(Journal::default());
         let stop = Arc::new(AtomicBool::new(false));
+        let login = options.security.sasl.clone();
         let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
         let topics = Arc::new(topics.with_requests(in_flight, request_bytes).with_client_limit(message_bytes_max));
         let service = ReportService {
@@ -117,6 +151,9 @@ impl KafkaSink {
             topics: Arc::clone(&topics),
             counts: Vec::new(),
             told: None,
+            needs,
+            invalid: 0,
+            login,
         };
         let reports = std::thread::Builder::new()
             .name("kafka-reports".into())
@@ -130,6 +167,7 @@ impl KafkaSink {
             reports: Some(reports),
             stop,
             message_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES_MAX),
+            rounds: (!needs.idempotence).then_some(rounds),
         })
     }
 
@@ -159,10 +197,7 @@ impl KafkaSink {
         by_topic.sort_by(|a, b| a.topic.cmp(&b.topic));
         for same_topic in by_topic.chunk_by(|a, b| a.topic == b.topic) {
             let name = &same_topic[0].topic;
-            if !self.handles.contains_key(name) {
-                self.handles.insert(Arc::clone(name), Topic::new(&self.producer, name)?);
-            }
-            let topic = &self.handles[name];
+            let topic = handle(&mut self.handles, &self.producer, name)?;
             if same_topic.iter().any(|batch| batch.headers.is_some()) {
                 // SAFETY: `send` put this window's batches into `outstanding` under this number.
                 unsafe { produce_with_headers(topic, same_topic, window) }?;
@@ -193,6 +228,17 @@ impl KafkaSink {
         }
         Ok(())
     }
+}
+
+fn handle<'h>(
+    handles: &'h mut HashMap<Arc<str>, Topic>,
+    producer: &Arc<Producer>,
+    name: &Arc<str>,
+) -> Result<&'h Topic, SinkError> {
+    if !handles.contains_key(name) {
+        handles.insert(Arc::clone(name), Topic::new(producer, name)?);
+    }
+    Ok(&handles[name])
 }
 
 /// Hands over all messages of a topic, in the order of the window.
@@ -239,7 +285,12 @@ impl Sink for KafkaSink {
         self.check_sizes(&window.batches)?;
         let batches = Arc::new(window.batches);
         let (id, delivery) = self.producer.outstanding.admit(Arc::clone(&batches))?;
-        if let Err(error) = self.produce(id, &batches) {
+        let produced = match self.rounds {
+            // SAFETY: the window holds the batches, and is in `outstanding` under this number.
+            Some(limit) => unsafe { rounds::send(&mut self.handles, &self.producer, id, &batches, limit) },
+            None => self.produce(id, &batches),
+        };
+        if let Err(error) = produced {
             self.producer.fail(error.clone());
             return Err(error);
         }
@@ -283,6 +334,10 @@ struct ReportService {
     counts: Vec<(WindowId, usize)>,
     /// When a broken connection was last told of.
     told: Option<Instant>,
+    needs: Needs,
+    /// How often messages were found invalid since some were acknowledged.
+    invalid: u32,
+    login: Option<Sasl>,
 }
 
 impl ReportService {
@@ -295,7 +350,8 @@ impl ReportService {
                 self.serve(event);
             }
             let (oldest, now) = (self.producer.outstanding.oldest(), Instant::now());
-            match self.lull.step(heard, oldest.is_some(), now) {
+            // In rounds, nothing waits behind what is on its way.
+            match self.lull.step(heard, oldest.is_some() && self.needs.idempotence, now) {
                 Some(Order::Pause) => self.producer.set_paused(&self.topics.partitions(), true),
                 Some(Order::Resume) => self.producer.set_paused(&self.topics.partitions(), false),
                 Some(Order::Wake) => self.producer.wake_brokers(),
@@ -341,17 +397,30 @@ impl ReportService {
                 let mut failure = None;
                 let mut delivered_any = false;
                 self.counts.clear();
+                let has_failed = self.producer.outstanding.failure().is_some();
+                let mut undelivered = Vec::new();
                 event.each_report(&self.producer, |report| {
-                    match self.counts.last_mut() {
+                    let counts = match report.is_delivered() {
+                        true => {
+                            delivered_any = true;
+                            &mut self.counts
+                        }
+                        false => {
+                            note_failure(&mut failure, &report, &self.brokers);
+                            &mut undelivered
+                        }
+                    };
+                    match counts.last_mut() {
                         Some((window, count)) if *window == report.window() => *count += 1,
-                        _ => self.counts.push((report.window(), 1)),
-                    }
-                    match report.is_delivered() {
-                        true => delivered_any = true,
-                        false => note_failure(&mut failure, &report, &self.brokers),
+                        _ => counts.push((report.window(), 1)),
                     }
                 });
+                // Until it is known why, a message that was not delivered is one that is missing.
+                if has_failed || failure.is_some() {
+                    self.counts.append(&mut undelivered);
+                }
                 if delivered_any {
+                    self.invalid = 0;
                     self.journal.clear();
                 }
                 // Before anything is counted, so that a window with a message that failed can't pass for delivered.
@@ -383,9 +452,25 @@ impl ReportService {
                         false => tracing::debug!(reason = %text, "Kafka connection"),
                     }
                     self.journal.note(code, text);
+                    if code == RDKafkaErrorCode::Authentication {
+                        self.read_password_again();
+                    }
                 }
             }
             EventKind::Log { level, facility, text } => {
+                if facility == "APIVERSION" {
+                    let lacks = self.topics.abilities.note(&text, self.needs);
+                    if !lacks.is_empty() {
+                        self.producer.fail(self.topics.lacking(lacks));
+                    }
+                }
+                if let Some((topic, partition)) = rounds::invalid(&text).filter(|_| facility == "MSGSET") {
+                    self.invalid += 1;
+                    if self.invalid == rounds::INVALID_MAX {
+                        let code = RDKafkaErrorCode::InvalidMessage;
+                        self.producer.fail(refused(code, topic.to_owned(), partition, producer::reason_of(code)));
+                    }
+                }
                 // That settings of ours are "experimental" is no news to whoever runs a task.
                 let is_ours = facility == "CONFWARN" && SETTINGS.iter().any(|(name, _)| text.contains(name));
                 // What failed comes as an event besides; that no producer's number is to be had says nothing more.
@@ -397,6 +482,22 @@ impl ReportService {
                 }
             }
             EventKind::Other => {}
+        }
+    }
+}
+
+impl ReportService {
+    /// A password that was changed at the brokers is soon changed where it is read from, too.
+    fn read_password_again(&mut self) {
+        let Some(login) = &mut self.login else { return };
+        let Some(password) = login.read_again.as_ref().and_then(|read| read()) else { return };
+        if password != login.password {
+            tracing::info!(
+                user = login.user,
+                "the password has changed where it is read from, and is used from now on"
+            );
+            self.producer.set_credentials(&login.user, &password);
+            login.password = password;
         }
     }
 }
@@ -471,12 +572,19 @@ fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
             "the topic's settings demand something that these messages do not have, such as a key (cleanup.policy=compact) or a \
              time close to the broker's: change them, or send to another topic"
         }
+        RDKafkaErrorCode::InvalidMessage => {
+            "brokers before 0.11 say so of messages without a key where the topic is compacted: give messages a key (sink.key), set \
+             cleanup.policy=delete for the topic, or send to another one"
+        }
         RDKafkaErrorCode::InvalidTimestamp => {
             "the clocks of this machine and of the brokers differ by more than message.timestamp.*.max.ms of the topic allows"
         }
         RDKafkaErrorCode::PolicyViolation => "a policy of the brokers forbids it: their operator knows which",
         RDKafkaErrorCode::InvalidReplicationFactor => {
             "set sink.create_topics.replication to at most the number of brokers"
+        }
+        RDKafkaErrorCode::UnsupportedForMessageFormat => {
+            "the topic's message.format.version is one from before 0.11: raise it, or send to another topic"
         }
         RDKafkaErrorCode::UnsupportedCompressionType => "set another compression.type in sink.options",
         RDKafkaErrorCode::UnknownPartition => "the topic has fewer partitions than it had: start the task again",

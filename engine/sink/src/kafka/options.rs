@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
+use super::abilities::Needs;
 use crate::SinkError;
 
 /// How [`KafkaSink`](super::KafkaSink) reaches the brokers and what it may do there.
@@ -25,6 +27,7 @@ pub struct KafkaOptions {
     /// Whether messages may have keys: then a topic that is compacted is for whoever knows whether all that go there do (see
     /// [`Topics::compacted`](crate::Topics::compacted)).
     pub has_keys: bool,
+    pub has_headers: bool,
     /// How long messages may wait without any of them getting through, before the sink gives up.
     pub retry: Duration,
 }
@@ -41,7 +44,12 @@ pub struct Sasl {
     pub mechanism: SaslMechanism,
     pub user: String,
     pub password: String,
+    /// Where it may have changed: asked when brokers refuse the one that was read last.
+    pub read_again: Option<ReadPassword>,
 }
+
+/// Reads a password; none if there is none to be read now.
+pub type ReadPassword = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {
@@ -74,9 +82,9 @@ pub struct Tls {
 /// What a topic looks like that the sink creates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateTopics {
-    /// `None`: the broker's default, which brokers tell since 2.4.
+    /// `None`: the broker's default, which brokers take themselves since 2.4, and tell since 0.11.
     pub partitions: Option<u32>,
-    /// `None`: the broker's default, which brokers tell since 2.4.
+    /// `None`: as above.
     pub replication: Option<u16>,
     /// Topic settings such as `retention.ms`.
     pub config: BTreeMap<String, String>,
@@ -116,7 +124,7 @@ impl fmt::Debug for Tls {
 /// librdkafka's settings where they differ from its own defaults; `options` may change each of them.
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     // Order per partition survives retries, nothing is written twice by a retry, and an acknowledged message is on all
-    // replicas that are in sync.
+    // replicas that are in sync. Without idempotence, see `IN_ROUNDS`.
     ("enable.idempotence", "true"),
     ("acks", "all"),
     // Behind a message that is refused for good, those in flight are refused too, as out of sequence; without this
@@ -138,10 +146,25 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("message.max.bytes", "16777216"),
     // Partitions and settings of a topic are ours to choose, not a side effect of asking for it.
     ("allow.auto.create.topics", "false"),
+    // A broker that has just started may not know its topics yet, and librdkafka takes its word for it at once if it has known a topic
+    // for longer than this, which it counts in microseconds and in 32 bits. Whether topics are gone, `watch` finds out sooner.
+    ("topic.metadata.propagation.max.ms", "2000000"),
     // Brokers that come back are found within seconds.
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
 ];
+
+/// Further settings of a client without idempotence (see [`rounds`](super::rounds)), which `options` do not change.
+const IN_ROUNDS: &[(&str, &str)] = &[
+    ("enable.idempotence", "false"),
+    // Of different partitions: of each there is one.
+    ("max.in.flight.requests.per.connection", "5"),
+    // Longer than a thread is ever held up while it hands over the messages of a request, which is sent once it is whole.
+    ("linger.ms", "5000"),
+];
+
+/// Only with idempotence.
+const GAPLESS: &str = "enable.gapless.guarantee";
 
 /// Settings with which deliveries would never be reported, or not as this sink understands them.
 const REFUSED: &[(&str, &str)] = &[
@@ -152,7 +175,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 impl KafkaOptions {
-    pub(super) fn client_config(&self) -> Result<ClientConfig, SinkError> {
+    pub(super) fn client_config(&self, idempotent: bool) -> Result<ClientConfig, SinkError> {
         let mut config = ClientConfig::new();
         for &(name, value) in SETTINGS {
             config.set(name, value);
@@ -166,12 +189,31 @@ impl KafkaOptions {
             }
             config.set(name, value);
         }
-        config.set_log_level(if self.options.contains_key("debug") {
-            RDKafkaLogLevel::Debug
-        } else {
-            RDKafkaLogLevel::Info
-        });
+        if !idempotent {
+            config.remove(GAPLESS);
+            for &(name, value) in IN_ROUNDS {
+                config.set(name, value);
+            }
+        }
+        // Tells what brokers can do: see `abilities`.
+        let mut debug = self.option(&["debug"]).map_or("feature".to_owned(), |debug| format!("{debug},feature"));
+        if !idempotent {
+            // Tells of messages that are refused, where librdkafka does not: see `rounds`.
+            debug.push_str(",msg");
+        }
+        config.set("debug", debug).set("log_level", (RDKafkaLogLevel::Debug as i32).to_string());
+        config.set_log_level(RDKafkaLogLevel::Debug);
         Ok(config)
+    }
+
+    /// One of `options` that has several names.
+    fn option(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.options.get(*name)).map(String::as_str)
+    }
+
+    pub(super) fn needs(&self) -> Needs {
+        let compression = self.option(&["compression.type", "compression.codec"]);
+        Needs { idempotence: true, headers: self.has_headers, zstd: compression == Some("zstd") }
     }
 }
 

@@ -141,6 +141,26 @@ impl Producer {
         unsafe { sys::rd_kafka_flush(self.client.native_ptr(), 0) };
     }
 
+    /// From the next connection on.
+    pub(super) fn set_credentials(&self, user: &str, password: &str) {
+        // Whoever reads a password hands none over that has a zero byte, and gave one without at first.
+        let (Ok(user), Ok(password)) = (CString::new(user), CString::new(password)) else { return };
+        // SAFETY: the client is alive and copies both. Nothing is wrong with them that this could say.
+        unsafe {
+            let error = sys::rd_kafka_sasl_set_credentials(self.client.native_ptr(), user.as_ptr(), password.as_ptr());
+            if !error.is_null() {
+                sys::rd_kafka_error_destroy(error);
+            }
+        }
+    }
+
+    /// Has librdkafka send what it has, and waits until all of it is done with, at most for so long.
+    pub(super) fn flush(&self, timeout: Duration) {
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the client is alive. Reports are events: the flush waits until another thread has taken them.
+        unsafe { sys::rd_kafka_flush(self.client.native_ptr(), timeout_ms) };
+    }
+
     /// Asks a broker about one topic, or about all.
     pub(super) fn metadata(&self, topic: Option<&str>, timeout: Duration) -> Result<Metadata, RDKafkaErrorCode> {
         let metadata = self.client.fetch_metadata(topic, timeout).map_err(|error| match error {

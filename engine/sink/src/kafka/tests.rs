@@ -39,6 +39,7 @@ fn options(brokers: &str) -> KafkaOptions {
         create_topics: Some(CreateTopics { partitions: Some(PARTITIONS as u32), ..CreateTopics::default() }),
         options: BTreeMap::new(),
         has_keys: false,
+        has_headers: false,
         retry: Duration::from_secs(120),
     }
 }
@@ -46,6 +47,12 @@ fn options(brokers: &str) -> KafkaOptions {
 fn with_options(mut options: KafkaOptions, pairs: &[(&str, &str)]) -> KafkaOptions {
     options.options.extend(pairs.iter().map(|&(name, value)| (name.to_string(), value.to_string())));
     options
+}
+
+/// Without meeting brokers first.
+fn new_sink(options: KafkaOptions) -> Result<KafkaSink, SinkError> {
+    let needs = options.needs();
+    KafkaSink::prepare(options, needs)
 }
 
 /// Numbers the messages of each partition from 0 in the order in which they must arrive.
@@ -144,7 +151,7 @@ fn mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, S
 #[test]
 fn messages_of_tables_that_share_a_topic_arrive_in_order() {
     let (_cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     assert_eq!(sink.topics().prepare("shop", RUNNING).unwrap(), PARTITIONS as u32);
     let mut numbering = Numbering::new(1);
     let mut windows: Vec<_> = (0..10).map(|_| numbering.window("shop", 3_000)).collect();
@@ -158,7 +165,7 @@ fn messages_of_tables_that_share_a_topic_arrive_in_order() {
 #[test]
 fn errors_of_brokers_lose_and_reorder_nothing() {
     let (cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
+    let mut sink = new_sink(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
     let mut numbering = Numbering::new(1);
     use RDKafkaRespErr::*;
     // Not a lost connection: mock brokers don't recognise what is repeated then. A real one is killed below.
@@ -179,28 +186,137 @@ fn errors_of_brokers_lose_and_reorder_nothing() {
 fn a_full_queue_of_the_client_is_waited_for() {
     let (_cluster, brokers) = mock();
     let small = with_options(options(&brokers), &[("queue.buffering.max.messages", "100"), ("linger.ms", "0")]);
-    let mut sink = KafkaSink::new(small).unwrap();
+    let mut sink = new_sink(small).unwrap();
     let mut numbering = Numbering::new(1);
     send_all(&mut sink, [numbering.window("shop", 2_000), numbering.window("shop", 2_000)]);
     numbering.check_arrived(&brokers, "shop");
 }
 
-#[test]
-fn brokers_without_idempotence_are_refused() {
+/// Mock brokers that know no idempotence.
+fn old_mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, String) {
     let (cluster, brokers) = mock();
     cluster.apiversion(RDKafkaApiKey::InitProducerId, None, None).unwrap();
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
-    let result = sink.send(one_message("shop", vec![b'x'])).map(|delivery| delivery.blocking_recv().unwrap());
-    let error = result.and_then(|result| result).unwrap_err().to_string();
-    println!("{error}");
-    assert!(error.contains("dempot"), "{error}");
+    (cluster, brokers)
+}
+
+#[test]
+fn what_brokers_lack_is_known_from_the_start() {
+    let (_new, brokers) = mock();
+    let (info, problems) = check(options(&brokers), &["shop".to_owned()], &[]).unwrap();
+    assert_eq!((info.release, problems.len()), (Some("3.1 to 3.9"), 0));
+    assert_eq!(info.old.map(|old| old.lack), Some(vec![Ability::Settings]));
+
+    let (old, brokers) = old_mock();
+    old.apiversion(RDKafkaApiKey::Produce, Some(0), Some(2)).unwrap();
+    let zstd = with_options(options(&brokers), &[("compression.type", "zstd")]);
+    let zstd_and_headers = KafkaOptions { has_headers: true, ..zstd.clone() };
+    let (info, problems) = check(zstd_and_headers.clone(), &["shop".to_owned()], &[]).unwrap();
+    assert!(info.old.is_some_and(|old| old.lack.contains(&Ability::Idempotence)));
+    let [SinkError::Lacking { lacks, .. }] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(lacks, &[Lack::Headers, Lack::Zstd]);
+    for options in [zstd, zstd_and_headers] {
+        let error = KafkaSink::connect(options).map(|_| ()).unwrap_err();
+        assert!(error.to_string().ends_with("they do not know zstd, which Kafka has had since 2.1"), "{error}");
+        assert!(!error.is_transient() && error.hint().is_some());
+    }
+    assert!(KafkaSink::connect(options(&brokers)).unwrap().rounds.is_some());
+}
+
+/// Of a partition, the first request is out at a broker that leads it no longer while the next messages could go to its successor.
+#[test]
+fn in_rounds_nothing_overtakes_what_is_sent_again() {
+    let (cluster, brokers) = old_mock();
+    let mut sink = KafkaSink::connect(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
+    let topics = sink.topics();
+    topics.prepare("shop", RUNNING).unwrap();
+    let mut numbering = Numbering::new(1);
+    send_all(&mut sink, [numbering.window("shop", 10)]);
+    let lead = |broker| {
+        (0..PARTITIONS).for_each(|partition| cluster.partition_leader("shop", partition, Some(broker)).unwrap())
+    };
+    let kafka_topics = Arc::clone(&sink.topics);
+    for round in 0..3 {
+        let (old, new) = (round % 3 + 1, (round + 1) % 3 + 1);
+        lead(old);
+        kafka_topics.metadata(None, RUNNING).unwrap();
+        cluster
+            .request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 2]);
+        cluster.broker_round_trip_time(old, Duration::from_millis(400)).unwrap();
+        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 1_000)).collect();
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| send_all(&mut sink, windows));
+            // The first requests are out, or will be: librdkafka hears of the new leader at any time.
+            std::thread::sleep(Duration::from_millis(100));
+            lead(new);
+            kafka_topics.metadata(None, RUNNING).unwrap();
+            sending.join().unwrap();
+        });
+        cluster.broker_round_trip_time(old, Duration::ZERO).unwrap();
+    }
+    numbering.check_arrived(&brokers, "shop");
+}
+
+#[test]
+fn in_rounds_errors_of_brokers_lose_and_reorder_nothing() {
+    in_rounds_errors(("batch.num.messages", "200"), 1);
+    // Requests that are full of a few large messages.
+    in_rounds_errors(("batch.size", "10000"), 950);
+}
+
+fn in_rounds_errors(limit: (&str, &str), padding: usize) {
+    let (cluster, brokers) = old_mock();
+    let mut sink = KafkaSink::connect(with_options(options(&brokers), &[limit])).unwrap();
+    let mut numbering = Numbering::new(padding);
+    use RDKafkaRespErr::*;
+    for error in [
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    ] {
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error, error, error]);
+        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 400)).collect();
+        send_all(&mut sink, windows);
+    }
+    numbering.check_arrived(&brokers, "shop");
+}
+
+/// As brokers before 0.11 do with those without a key in a topic that is compacted.
+#[test]
+fn in_rounds_messages_that_are_found_invalid_are_told_of() {
+    let (cluster, brokers) = old_mock();
+    let mut sink = KafkaSink::connect(options(&brokers)).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_MSG; 20]);
+    let error = sink.send(one_message("shop", vec![b'x'])).unwrap_err();
+    assert_eq!(error.to_string(), "topic shop, partition 0: Broker: Invalid message");
+    assert!(error.hint().is_some_and(|hint| hint.contains("sink.key")), "{error:?}");
+    drop_quickly(sink);
+}
+
+#[test]
+fn in_rounds_nothing_goes_out_behind_a_message_that_was_refused() {
+    let (cluster, brokers) = old_mock();
+    let mut sink = KafkaSink::connect(with_options(options(&brokers), &[("batch.num.messages", "10")])).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let mut batch = MessageBatch { topic: "shop".into(), ..MessageBatch::default() };
+    for number in 0..100 {
+        batch.values.bytes.push(b'x');
+        batch.values.ends.push(batch.values.bytes.len());
+        batch.partitions.push(0);
+        batch.sequence.push(number);
+    }
+    let error = sink.send(MessageWindow { batches: vec![batch], ..MessageWindow::default() }).unwrap_err();
+    assert!(matches!(error, SinkError::TooLarge { .. }), "{error:?}");
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    assert_eq!(consumer.fetch_watermarks("shop", 0, Duration::from_secs(30)).unwrap(), (0, 0));
+    drop_quickly(sink);
 }
 
 #[test]
 fn what_is_sent_while_brokers_are_away_arrives_when_they_are_back() {
     let (cluster, brokers) = mock();
     let mut numbering = Numbering::new(1);
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     send_all(&mut sink, [numbering.window("shop", 10)]);
     cluster.broker_down(-1).unwrap();
     let deliveries = [0; 2].map(|_| sink.send(numbering.window("shop", 1_000)).unwrap());
@@ -216,7 +332,7 @@ fn what_is_sent_while_brokers_are_away_arrives_when_they_are_back() {
 fn what_is_of_use_grows_with_brokers_and_partitions() {
     let (cluster, brokers) = mock();
     cluster.create_topic("wide", 40, 3).unwrap();
-    let sink = KafkaSink::new(with_options(options(&brokers), &[("batch.size", "100000")])).unwrap();
+    let sink = new_sink(with_options(options(&brokers), &[("batch.size", "100000")])).unwrap();
     let topics = sink.topics();
     topics.prepare("shop", RUNNING).unwrap();
     // Three brokers, five requests each.
@@ -280,7 +396,7 @@ fn keyed_window(topic: &str, with_headers: bool) -> MessageWindow {
 #[test]
 fn keys_tombstones_and_headers_arrive_in_order() {
     let (_cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     send_all(&mut sink, [keyed_window("shop", false), keyed_window("shop", true)]);
     let plain = ["A a", "X x", "B a", "null a", "Y y", "C"];
     let with_headers = ["A a op=a,n=", "X x op=x,n=", "B a op=a,n=", "null a op=a,n=", "Y y op=y,n=", "C  op=,n="];
@@ -292,7 +408,7 @@ fn keys_tombstones_and_headers_arrive_in_order() {
 fn keys_and_headers_count_where_a_message_is_too_large() {
     let (_cluster, brokers) = mock();
     for part in ["value", "key", "header"] {
-        let mut sink = KafkaSink::new(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
+        let mut sink = new_sink(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
         let sized = |bytes: usize| {
             let size = |of: &str| if of == part { bytes } else { 100 };
             let mut window = one_message("shop", vec![b'x'; size("value")]);
@@ -313,7 +429,7 @@ fn keys_and_headers_count_where_a_message_is_too_large() {
 #[test]
 fn a_message_beyond_the_clients_limit_is_named_before_anything_of_its_window_is_sent() {
     let (_cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
+    let mut sink = new_sink(with_options(options(&brokers), &[("message.max.bytes", "2000")])).unwrap();
     let error = sink.send(one_message("shop", vec![b'x'; 1_999])).unwrap_err();
     let SinkError::TooLarge { topic, bytes: 1_999, .. } = &error else { panic!("{error:?}") };
     assert_eq!(topic, "shop");
@@ -325,7 +441,7 @@ fn a_message_beyond_the_clients_limit_is_named_before_anything_of_its_window_is_
 #[test]
 fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
     let (cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(with_options(options(&brokers), &[("linger.ms", "1000")])).unwrap();
+    let mut sink = new_sink(with_options(options(&brokers), &[("linger.ms", "1000")])).unwrap();
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 10]);
     let first = sink.send(one_message("shop", vec![b'x'; 500])).unwrap();
     let second = sink.send(one_message("shop", vec![b'x'; 700])).unwrap();
@@ -342,7 +458,7 @@ fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
 #[test]
 fn a_partition_that_does_not_exist_is_an_error() {
     let (_cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut window = one_message("shop", vec![b'x']);
     window.batches[0].partitions[0] = PARTITIONS;
@@ -353,7 +469,7 @@ fn a_partition_that_does_not_exist_is_an_error() {
 #[test]
 fn when_nothing_gets_through_for_long_the_sink_gives_up() {
     let (cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(KafkaOptions { retry: Duration::from_secs(1), ..options(&brokers) }).unwrap();
+    let mut sink = new_sink(KafkaOptions { retry: Duration::from_secs(1), ..options(&brokers) }).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
@@ -367,7 +483,7 @@ fn when_nothing_gets_through_for_long_the_sink_gives_up() {
 #[test]
 fn without_retries_a_broker_may_still_take_its_time() {
     let (cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(KafkaOptions { retry: Duration::ZERO, ..options(&brokers) }).unwrap();
+    let mut sink = new_sink(KafkaOptions { retry: Duration::ZERO, ..options(&brokers) }).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     for broker in 1..=3 {
         cluster.broker_round_trip_time(broker, TICK * 2).unwrap();
@@ -380,7 +496,7 @@ fn without_retries_a_broker_may_still_take_its_time() {
 fn brokers_that_are_away_are_asked_about_a_topic_again() {
     let (cluster, brokers) = mock();
     cluster.create_topic("other", PARTITIONS, 3).unwrap();
-    let sink = KafkaSink::new(options(&brokers)).unwrap();
+    let sink = new_sink(options(&brokers)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let topics = &*sink.topics;
@@ -399,7 +515,7 @@ fn brokers_that_are_away_are_asked_about_a_topic_again() {
 #[test]
 fn nothing_is_asked_while_no_broker_can_be_reached() {
     let (cluster, brokers) = mock();
-    let sink = KafkaSink::new(options(&brokers)).unwrap();
+    let sink = new_sink(options(&brokers)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let (mut watch, mut now) = (Watch::new(Arc::clone(&sink.topics)), Instant::now());
     assert!(sink.producer.is_connected("shop"));
@@ -423,7 +539,7 @@ fn nothing_is_asked_while_no_broker_can_be_reached() {
 #[test]
 fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
     let (cluster, brokers) = mock();
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
@@ -434,14 +550,14 @@ fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
 #[test]
 fn a_missing_topic_is_named() {
     let (_cluster, brokers) = mock();
-    let sink = KafkaSink::new(KafkaOptions { create_topics: None, ..options(&brokers) }).unwrap();
+    let sink = new_sink(KafkaOptions { create_topics: None, ..options(&brokers) }).unwrap();
     let error = sink.topics().prepare("missing", RUNNING).unwrap_err().to_string();
     assert_eq!(error, "topic missing does not exist and create_topics is off");
 }
 
 #[test]
 fn options_that_make_no_sense_are_refused_by_name() {
-    let refused = |name, value| match KafkaSink::new(with_options(options("localhost:1"), &[(name, value)])) {
+    let refused = |name, value| match new_sink(with_options(options("localhost:1"), &[(name, value)])) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("{name} was accepted"),
     };
@@ -455,14 +571,15 @@ fn a_certificate_that_is_not_there_is_named() {
     let mut options = options("localhost:1");
     let ca = Some("missing/ca.pem".into());
     options.security.tls = Some(Tls { ca, cert: None, key: None, key_password: None, verify: true });
-    let error = KafkaSink::new(options).err().unwrap().to_string();
+    let error = new_sink(options).err().unwrap().to_string();
     assert!(error.contains("missing/ca.pem: No such file"), "{error}");
 }
 
 #[test]
 fn passwords_are_not_shown() {
     let mut options = with_options(options("localhost:1"), &[("ssl.key.password", "secret")]);
-    let sasl = Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into() };
+    let sasl =
+        Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into(), read_again: None };
     let tls = Tls { ca: None, cert: None, key: None, key_password: Some("secret".into()), verify: true };
     options.security = Security { sasl: Some(sasl), tls: Some(tls) };
     let shown = format!("{options:?}");
@@ -498,9 +615,7 @@ fn missing_topics_are_created_as_told() {
     // Two at once: one of them finds that the other was quicker.
     let counts = std::thread::scope(|scope| {
         [0; 2]
-            .map(|_| {
-                scope.spawn(|| KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap())
-            })
+            .map(|_| scope.spawn(|| new_sink(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap()))
             .map(|thread| thread.join().unwrap())
     });
     assert_eq!(counts, [7, 7]);
@@ -514,16 +629,16 @@ fn missing_topics_are_created_as_told() {
 
     let topic = own_topic("defaults");
     options.create_topics = Some(CreateTopics::default());
-    assert!(KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap() > 0);
+    assert!(new_sink(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap() > 0);
     delete_topic(&brokers, &topic);
 
     options.create_topics =
         Some(CreateTopics { config: BTreeMap::from([("retention.ms".into(), "soon".into())]), ..Default::default() });
-    let error = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
+    let error = new_sink(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
     assert!(matches!(&error, SinkError::CreateTopic { reason, .. } if reason.contains("retention.ms")), "{error}");
 
     options.create_topics = None;
-    let error = KafkaSink::new(options).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
+    let error = new_sink(options).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
     assert!(matches!(error, SinkError::MissingTopic { .. }), "{error}");
 }
 
@@ -536,7 +651,7 @@ fn many_topics_are_prepared_together() {
     let mut options = options(&brokers);
     options.create_topics = Some(CreateTopics { partitions: Some(2), ..CreateTopics::default() });
     let prepare = |topics: &[&str], options: &KafkaOptions| {
-        let sink = KafkaSink::new(options.clone()).unwrap();
+        let sink = new_sink(options.clone()).unwrap();
         let topics_of_sink = sink.topics();
         topics_of_sink
             .prepare_all(topics, RUNNING)
@@ -544,7 +659,7 @@ fn many_topics_are_prepared_together() {
     };
     assert_eq!(prepare(&names[..30], &options).unwrap(), [2; 30]);
     assert_eq!(prepare(&names[20..], &options).unwrap(), [2; 100]);
-    let looks = KafkaSink::new(options.clone()).unwrap().topics().look(&names, RUNNING).unwrap();
+    let looks = new_sink(options.clone()).unwrap().topics().look(&names, RUNNING).unwrap();
     assert!(looks.iter().all(|look| look.is_some_and(|look| look.partitions == 2 && !look.was_written)), "{looks:?}");
     // Of many, the one is named that stands in the way of all.
     let missing = own_topic("missing");
@@ -559,7 +674,7 @@ fn topics_that_are_one_to_metrics_are_both_named_before_one_is_made() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let one = own_topic("eu.orders");
     let other = one.replace("eu.orders", "eu_orders");
-    let prepare = |topics: &[&str]| KafkaSink::new(options(&brokers)).unwrap().topics().prepare_all(topics, RUNNING);
+    let prepare = |topics: &[&str]| new_sink(options(&brokers)).unwrap().topics().prepare_all(topics, RUNNING);
     let both_named = |error: SinkError| {
         let SinkError::Collision { topic, other: second } = &error else { panic!("{error:?}") };
         assert_eq!([topic, second].into_iter().collect::<std::collections::BTreeSet<_>>(), [&one, &other].into());
@@ -582,7 +697,7 @@ fn a_message_beyond_the_topics_limit_is_named() {
     let topic = own_topic("too-large");
     let mut options = with_options(options(&brokers), &[("compression.type", "none")]);
     options.create_topics = Some(CreateTopics { partitions: Some(1), ..CreateTopics::default() });
-    let mut sink = KafkaSink::new(options).unwrap();
+    let mut sink = new_sink(options).unwrap();
     sink.topics().prepare(&topic, RUNNING).unwrap();
     send_all(&mut sink, [one_message(&topic, vec![b'x'; 1_000_000])]);
     let delivery = sink.send(one_message(&topic, vec![b'x'; 2_000_000])).unwrap();
@@ -628,7 +743,7 @@ fn a_message_is_judged_as_brokers_judge_it() {
             let config = &mut options.create_topics.as_mut().unwrap().config;
             config.insert("max.message.bytes".into(), limit.to_string());
             let topic = own_topic(&format!("judged-{codec}"));
-            let sink = KafkaSink::new(options).unwrap();
+            let sink = new_sink(options).unwrap();
             sink.topics().prepare(&topic, RUNNING).unwrap();
             (sink, topic)
         };
@@ -659,12 +774,12 @@ fn a_topic_that_is_to_keep_all_is_made_so_or_refused() {
     let (rows, letters) = (own_topic("rows"), own_topic("letters"));
     let mut options = with_setting(&brokers, "cleanup.policy", "compact");
     options.has_keys = true;
-    let sink = KafkaSink::new(options.clone()).unwrap();
+    let sink = new_sink(options.clone()).unwrap();
     sink.topics().keep_whole(&letters);
     sink.topics().prepare_all(&[&letters, &rows], RUNNING).unwrap();
     assert!(sink.topics().compacted(&rows).is_some() && sink.topics().compacted(&letters).is_none());
     // That of the rows is one that is there and compacted.
-    let sink = KafkaSink::new(options.clone()).unwrap();
+    let sink = new_sink(options.clone()).unwrap();
     sink.topics().keep_whole(&rows);
     let error = sink.topics().prepare(&rows, RUNNING).unwrap_err();
     assert!(matches!(&error, SinkError::KeepsOne { topic, .. } if *topic == rows), "{error:?}");
@@ -683,7 +798,7 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         let one_by_one = [("compression.type", "none"), ("batch.num.messages", "1"), ("linger.ms", "0")];
         let mut options = with_options(with_setting(&brokers, "max.message.bytes", "2000000"), &one_by_one);
         options.client_id = format!("gapless-{round}");
-        let mut sink = KafkaSink::new(options).unwrap();
+        let mut sink = new_sink(options).unwrap();
         sink.topics().prepare(&topic, RUNNING).unwrap();
         send_all(&mut sink, [one_message(&topic, b"first".to_vec())]);
         let mut values = Values::default();
@@ -724,7 +839,7 @@ fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("compacted");
     let error = |options: KafkaOptions| {
-        let prepared = KafkaSink::new(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
+        let prepared = new_sink(options.clone()).unwrap().topics().prepare(&topic, RUNNING).unwrap_err();
         let (_, problems) = check(options, std::slice::from_ref(&topic), &[]).unwrap();
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [prepared.to_string()]);
         assert!(prepared.hint().is_some());
@@ -750,7 +865,7 @@ fn a_topic_that_would_refuse_messages_without_a_key_is_refused() {
 fn what_a_broker_says_about_a_message_is_what_is_reported() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("words");
-    let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
     sink.topics().prepare(&topic, RUNNING).unwrap();
     send_all(&mut sink, [one_message(&topic, vec![b'x'])]);
     let compact = std::collections::HashMap::from([("cleanup.policy", "compact")]);
@@ -777,10 +892,10 @@ fn what_a_broker_says_about_a_message_is_what_is_reported() {
 fn a_topic_that_is_made_again_is_seen_to_be_another_one() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     let topic = own_topic("again");
-    let look = || KafkaSink::new(options(&brokers)).unwrap().topics().look(&[&topic], RUNNING).unwrap().remove(0);
+    let look = || new_sink(options(&brokers)).unwrap().topics().look(&[&topic], RUNNING).unwrap().remove(0);
     assert_eq!(look(), None);
     let prepared = || {
-        let sink = KafkaSink::new(options(&brokers)).unwrap();
+        let sink = new_sink(options(&brokers)).unwrap();
         let topics = sink.topics();
         // The broker deletes it in the background.
         while topics.prepare(&topic, RUNNING).is_err() {}
@@ -803,12 +918,12 @@ fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA") else { return };
     for anew in [false, true] {
         let topic = own_topic("deleted");
-        let mut sink = KafkaSink::new(options(&brokers)).unwrap();
+        let mut sink = new_sink(options(&brokers)).unwrap();
         sink.topics().prepare(&topic, RUNNING).unwrap();
         send_all(&mut sink, [one_message(&topic, vec![b'x'])]);
         delete_topic(&brokers, &topic);
         if anew {
-            let other = KafkaSink::new(options(&brokers)).unwrap();
+            let other = new_sink(options(&brokers)).unwrap();
             // The broker deletes it in the background.
             while other.topics().prepare(&topic, RUNNING).is_err() {}
         }
@@ -834,7 +949,7 @@ fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
 
 fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOptions {
     let mut options = options(brokers);
-    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into() });
+    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into(), read_again: None });
     options
 }
 
@@ -917,7 +1032,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
         return;
     }
     let (broker, address) = OwnBroker::start();
-    let mut sink = KafkaSink::new(options(&address)).unwrap();
+    let mut sink = new_sink(options(&address)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
     let producer = Arc::clone(&sink.producer);
@@ -957,7 +1072,7 @@ fn a_broker_that_is_silent_for_a_while_loses_repeats_and_reorders_nothing() {
         return;
     }
     let (broker, address) = OwnBroker::start();
-    let mut sink = KafkaSink::new(options(&address)).unwrap();
+    let mut sink = new_sink(options(&address)).unwrap();
     sink.topics().prepare("shop", RUNNING).unwrap();
     let mut numbering = Numbering::new(100);
     let (producer, topics) = (Arc::clone(&sink.producer), sink.topics());

@@ -9,6 +9,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::abilities::{Abilities, Ability, Lack};
 use super::limit::{Kept, Limit};
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
@@ -24,6 +25,8 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 const TOPICS_PER_QUESTION: usize = 100;
 /// Between two attempts at the same.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a first connection may take before it is asked why there is none.
+const MEETING_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long what brokers said of a topic's limit is believed when a message is beyond it.
 const LIMIT_AGE: Duration = Duration::from_secs(1);
 /// How soon a raised stop flag is noticed.
@@ -57,6 +60,17 @@ pub struct BrokerInfo {
     pub message_bytes_max: usize,
     /// Up to here it puts messages together (`batch.size`), uncompressed.
     pub request_bytes: usize,
+    pub old: Option<OldBrokers>,
+    /// As which release of Kafka the oldest of them speaks.
+    pub release: Option<&'static str>,
+}
+
+/// Brokers that lack something that can be done without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldBrokers {
+    /// As which release of Kafka the oldest of them speaks.
+    pub release: &'static str,
+    pub lack: Vec<Ability>,
 }
 
 /// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
@@ -66,7 +80,7 @@ pub fn check(
     topics: &[String],
     whole: &[String],
 ) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
-    let sink = KafkaSink::new(options)?;
+    let (sink, lacks) = KafkaSink::meet(options)?;
     whole.iter().for_each(|topic| sink.topics.keep_whole(topic));
     let never = || false;
     let metadata = sink.topics.metadata(None, &|| false)?;
@@ -76,10 +90,19 @@ pub fn check(
         topic_count: metadata.topics().len(),
         topics: Vec::new(),
         message_bytes_max: sink.message_bytes_max,
+        old: sink.topics.old_brokers(),
+        release: sink.topics.abilities.release(),
         request_bytes: sink.topics.request_bytes,
     };
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();
+    if !lacks.is_empty() {
+        let is_all = lacks.contains(&Lack::Offsets);
+        problems.push(sink.topics.lacking(lacks));
+        if is_all {
+            return Ok((info, problems));
+        }
+    }
     let (mut missing, mut there) = (Vec::new(), Vec::new());
     for (&topic, state) in names.iter().zip(sink.topics.describe_with(&names, true, &never)?) {
         match state {
@@ -133,6 +156,7 @@ enum TopicState {
 pub(super) struct KafkaTopics {
     pub(super) producer: Arc<Producer>,
     pub(super) journal: Arc<Journal>,
+    pub(super) abilities: Abilities,
     pub(super) brokers: String,
     pub(super) create: Option<CreateTopics>,
     pub(super) retry: Duration,
@@ -228,6 +252,12 @@ impl Topics for KafkaTopics {
         }
     }
 
+    fn old_brokers(&self) -> Option<OldBrokers> {
+        let optional = [Ability::Idempotence, Ability::Settings, Ability::Identity];
+        let lack: Vec<Ability> = optional.into_iter().filter(|&ability| !self.abilities.can(ability)).collect();
+        Some(OldBrokers { release: self.abilities.release()?, lack }).filter(|old| !old.lack.is_empty())
+    }
+
     fn compacted(&self, topic: &str) -> Option<String> {
         self.compacted.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
@@ -281,6 +311,7 @@ impl KafkaTopics {
         KafkaTopics {
             producer,
             journal,
+            abilities: Abilities::default(),
             brokers: options.brokers,
             create: options.create_topics,
             retry: options.retry,
@@ -306,6 +337,22 @@ impl KafkaTopics {
 
     pub(super) fn with_requests(self, in_flight: usize, request_bytes: usize) -> KafkaTopics {
         KafkaTopics { in_flight, request_bytes, ..self }
+    }
+
+    /// Waits for a broker that says what it can do.
+    pub(super) fn meet_brokers(&self, is_idempotent: bool) -> Result<(), SinkError> {
+        // A client with idempotence connects by itself. Where nothing answers, a question finds out why.
+        if !is_idempotent || !self.abilities.wait_until_known(MEETING_TIMEOUT) {
+            self.metadata(None, &|| false)?;
+            // Who has answered has said before what it can do, and librdkafka has written it down.
+            self.abilities.wait_until_known(ANSWER_TIMEOUT);
+        }
+        Ok(())
+    }
+
+    pub(super) fn lacking(&self, lacks: Vec<Lack>) -> SinkError {
+        let release = self.abilities.release().unwrap_or_default();
+        SinkError::Lacking { brokers: self.brokers.clone(), release, lacks }
     }
 
     /// Names of the topics that are prepared.
@@ -406,7 +453,7 @@ impl KafkaTopics {
         errors.next().map_or(Ok(()), Err)
     }
 
-    /// What brokers would say if these were created, which they are not. Brokers before 0.10.2 cannot say.
+    /// What brokers would say if these were created, which they are not.
     fn try_creation(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<SinkError>, SinkError> {
         self.ask_to_create(topics, true, stopped)
     }
@@ -424,13 +471,28 @@ impl KafkaTopics {
             errors.append(&mut self.ask_to_create(&whole, trial, stopped)?);
             return Ok(errors);
         }
+        if trial && !self.abilities.can(Ability::Trial) {
+            return Ok(Vec::new());
+        }
         let create = self.check_creation(topics[0])?;
+        let (partitions, replication) = match self.counts(create, stopped)? {
+            Some(counts) => counts,
+            None => {
+                let release = self.abilities.release().unwrap_or_default();
+                let error = |topic: &&str| SinkError::CreateTopic {
+                    topic: (*topic).into(),
+                    reason: format!(
+                        "brokers of Kafka {release} do not tell how many partitions and replicas they give a topic"
+                    ),
+                    hint: Some("set sink.create_topics.partitions and sink.create_topics.replication"),
+                };
+                return Ok(topics.iter().map(error).collect());
+            }
+        };
         let mut config = create.config.clone();
         if !whole.is_empty() {
             config.insert("cleanup.policy".to_owned(), "delete".to_owned());
         }
-        let partitions = create.partitions.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
-        let replication = create.replication.map_or(-1, i32::from);
         let failed = |topic: &str, (code, reason): (RDKafkaErrorCode, String)| match is_no_answer(code) {
             true => self.unreachable(&reason),
             false => SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) },
@@ -454,6 +516,22 @@ impl KafkaTopics {
             }
         }
         Ok(errors)
+    }
+
+    /// How many partitions and replicas new topics get, where -1 leaves it to the brokers. None if nobody knows.
+    fn counts(&self, create: &CreateTopics, stopped: &dyn Fn() -> bool) -> Result<Option<(i32, i32)>, SinkError> {
+        let partitions = create.partitions.map(|count| i32::try_from(count).unwrap_or(i32::MAX));
+        let replication = create.replication.map(i32::from);
+        if self.abilities.can(Ability::DefaultCounts) || (partitions.is_some() && replication.is_some()) {
+            return Ok(Some((partitions.unwrap_or(-1), replication.unwrap_or(-1))));
+        }
+        if !self.abilities.can(Ability::Settings) {
+            return Ok(None);
+        }
+        let settings = self.answer(&self.producer.broker_settings(ANSWER_TIMEOUT), stopped)?;
+        let default = |name| settings.settings(name).into_values().next().and_then(|value| value.parse().ok());
+        let partitions = partitions.or_else(|| default(c"num.partitions"));
+        Ok(partitions.zip(replication.or_else(|| default(c"default.replication.factor"))))
     }
 
     /// What is known of topics that are there, with their partitions, and of those that are not. What stands against those that
@@ -520,6 +598,9 @@ impl KafkaTopics {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Vec<Result<TopicState, SinkError>>, SinkError> {
         let Some(first) = topics.first() else { return Ok(Vec::new()) };
+        if !self.abilities.can(Ability::Asking) {
+            return self.describe_from_list(topics, stopped);
+        }
         // Which waits for a connection, says why there is none, and finds out whom to ask.
         self.metadata(Some(first), stopped)?;
         let mut known: HashMap<String, Result<Description, RDKafkaErrorCode>> = HashMap::new();
@@ -544,6 +625,40 @@ impl KafkaTopics {
             Some(Err(code)) => {
                 Err(SinkError::Topic { topic: (*topic).into(), reason: reason_of(*code), hint: hint_of(*code) })
             }
+        };
+        Ok(topics.iter().map(state).collect())
+    }
+
+    /// As [`KafkaTopics::describe`], of brokers that may make the topics that they are asked about: from the list of all.
+    fn describe_from_list(
+        &self,
+        topics: &[&str],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<Result<TopicState, SinkError>>, SinkError> {
+        let metadata = self.metadata(None, stopped)?;
+        let state = |name: &&str| {
+            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == *name) else {
+                return Ok(TopicState::Missing);
+            };
+            match topic.error().map_or(RDKafkaErrorCode::NoError, RDKafkaErrorCode::from) {
+                RDKafkaErrorCode::NoError | RDKafkaErrorCode::LeaderNotAvailable => {}
+                code => {
+                    return Err(SinkError::Topic {
+                        topic: (*name).into(),
+                        reason: reason_of(code),
+                        hint: hint_of(code),
+                    });
+                }
+            }
+            let partitions = topic.partitions();
+            Ok(match !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0) {
+                true => TopicState::Complete(Prepared {
+                    partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+                    identity: None,
+                    may_write: None,
+                }),
+                false => TopicState::Incomplete,
+            })
         };
         Ok(topics.iter().map(state).collect())
     }
@@ -603,7 +718,7 @@ impl KafkaTopics {
 
     /// Asks until a broker answers, which takes a few attempts while connections are being made. At the start, gives up
     /// early when one has refused us: waiting doesn't mend a password or a certificate.
-    fn metadata(&self, topic: Option<&str>, stopped: &dyn Fn() -> bool) -> Result<Metadata, SinkError> {
+    pub(super) fn metadata(&self, topic: Option<&str>, stopped: &dyn Fn() -> bool) -> Result<Metadata, SinkError> {
         let started = Instant::now();
         let mut patience = Duration::from_millis(500);
         loop {

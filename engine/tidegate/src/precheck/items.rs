@@ -39,6 +39,26 @@ const ITEMS: &[(&str, &str, &str)] = &[
         "correct `sink` of the task file, or let the user in at the brokers",
     ),
     (
+        "broker_version",
+        "brokers that can do what the task file asks for",
+        "leave it out of the task file, or send to newer brokers",
+    ),
+    (
+        "idempotence",
+        "brokers that drop what a client sends again (Kafka 0.11)",
+        "it may stay so where consumers take a message twice, which comes behind itself in its partition, never behind a later one",
+    ),
+    (
+        "topic_settings",
+        "brokers that tell the settings of topics (Kafka 0.11)",
+        "look at the topics by hand: one that is compacted refuses messages without a key, and max.message.bytes bounds a message",
+    ),
+    (
+        "topic_identity",
+        "brokers that tell a topic from another one of its name (Kafka 2.8)",
+        "stop the task before a topic is deleted and made anew: it would go on in the new one",
+    ),
+    (
         "topics",
         "topics that exist or can be made, and that take these messages",
         "create the topics by hand, or correct `sink` of the task file",

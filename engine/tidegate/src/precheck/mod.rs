@@ -46,7 +46,7 @@ use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::check::{Finding, Severity, list_names};
 use tidegate_mysql::connection::quote_identifier;
-use tidegate_sink::kafka::BrokerInfo;
+use tidegate_sink::kafka::{Ability, BrokerInfo, Lack, OldBrokers};
 use tidegate_sink::{PretendedTopics, SinkError};
 
 /// Connects to both sides and looks at all that a run would need. Warnings of `ignored` items, and of those that the task file
@@ -397,7 +397,11 @@ fn look_at_sink(task: &Task, topics: BTreeSet<String>, seen: &Seen, report: &mut
     match task::check_sink(task, &Vec::from_iter(topics), &Vec::from_iter(letters)) {
         Ok(Some((brokers, problems))) => {
             let verb = if brokers.brokers.len() == 1 { "answers" } else { "answer" };
-            report.passed.push(("sink", format!("{} {verb}", counted(brokers.brokers.len(), "broker"))));
+            let release = brokers.release.map_or_else(String::new, |release| format!(" as Kafka {release}"));
+            report.passed.push(("sink", format!("{} {verb}{release}", counted(brokers.brokers.len(), "broker"))));
+            for finding in brokers.old.iter().flat_map(of_old_brokers) {
+                report.found.push(Found { finding, place: None });
+            }
             say_problems(task, problems, seen, report);
             Some(Some(brokers))
         }
@@ -413,11 +417,52 @@ fn look_at_sink(task: &Task, topics: BTreeSet<String>, seen: &Seen, report: &mut
     }
 }
 
+/// What comes of brokers that lack something that a task can do without.
+pub fn of_old_brokers(old: &OldBrokers) -> Vec<Finding> {
+    let release = old.release;
+    let finding = |ability: &Ability| {
+        let (severity, item, found) = match ability {
+            Ability::Idempotence => (
+                Severity::Warning,
+                "idempotence",
+                format!(
+                    "the brokers speak as Kafka {release} and know no idempotence: messages stay in order and none is lost, but those on \
+                     their way when a connection breaks may come twice"
+                ),
+            ),
+            Ability::Settings => {
+                (Severity::Info, "topic_settings", "the brokers do not tell the settings of topics".to_owned())
+            }
+            Ability::Identity => (
+                Severity::Info,
+                "topic_identity",
+                "the brokers do not tell a topic from another one that has its name".to_owned(),
+            ),
+            _ => return None,
+        };
+        let (wanted, hint) = (items::wanted(item).to_owned(), items::to_do(item).to_owned());
+        Some(Finding { severity, item, found, wanted, hint })
+    };
+    old.lack.iter().filter_map(finding).collect()
+}
+
 /// What stands against sending to topics: what is wrong with many of them in the same words is said once.
 fn say_problems(task: &Task, problems: Vec<SinkError>, seen: &Seen, report: &mut Report) {
     let mut alike: BTreeMap<String, Vec<SinkError>> = BTreeMap::new();
     for problem in problems {
         match &problem {
+            SinkError::Lacking { lacks, release, .. } => {
+                for &lack in lacks {
+                    let place = match lack {
+                        Lack::Headers => "sink.headers",
+                        Lack::Zstd => "sink.options",
+                        Lack::Offsets | Lack::Idempotence => "sink.kafka",
+                    };
+                    let found = format!("the brokers speak as Kafka {release}: they {lack}");
+                    let (place, wanted) = (task.places.place(place), items::wanted("broker_version"));
+                    report.say(Severity::Error, "broker_version", place, found, wanted, lack.hint());
+                }
+            }
             SinkError::Collision { topic, .. } => {
                 let is_it = |table: &&Arc<Table>| topic_of_table(task, table.name()).is_ok_and(|name| name == *topic);
                 let table = seen.tables.iter().find(is_it).map(|table| table.name());

@@ -207,6 +207,8 @@ mod tests {
                 compacted: None,
             }],
             message_bytes_max: 16 << 20,
+            old: None,
+            release: Some("4"),
             request_bytes: 1_000_000,
         };
         let text =
