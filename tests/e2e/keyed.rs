@@ -439,6 +439,7 @@ fn marks_have_headers_and_no_key() {
         .map(|message| format!("{} {}", message.headers, text(&message.key)))
         .collect();
     let expected = [
+        "op=ddl table=t null",
         "op=read table=t {\"id\":\"1\"}",
         "op=ddl table=t null",
         "op=begin null",
