@@ -69,7 +69,7 @@ fn a_stopped_task_notices_it(private: &Private, servers: &Servers) {
         catch_up(&mut world, 100);
         assert_refused(&task, &[OTHER_HISTORY, "its binlog.000001 was made at"]);
         // As if our file had been purged.
-        world.mysql.run("PURGE BINARY LOGS TO 'binlog.000002'");
+        world.purge_binlog();
         let gone = "are no longer on the server";
         assert_refused(&task, &[gone]);
         begin_anew(&mut world.mysql, "TO 7");
