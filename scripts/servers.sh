@@ -511,12 +511,17 @@ check_name() {
     esac
 }
 
-# The id of NAME's process, if it runs and is still the one that we started.
-pid_of() {
+# The id in file $1, if that process runs and works in folder $2: then it is still the one that we started.
+pid_in() {
     local pid
-    pid=$(cat "$RUN/$1/pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$RUN/$1/" || return 1
+    pid=$(cat "$1" 2>/dev/null) || return 1
+    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$2/" || return 1
     echo "$pid"
+}
+
+# The id of NAME's process.
+pid_of() {
+    pid_in "$RUN/$1/pid" "$RUN/$1"
 }
 
 # Is process $1 gone, its files and ports closed? A zombie that nobody has collected yet is gone too, once its last thread is.
@@ -692,10 +697,7 @@ launch_zookeeper() {
 }
 
 zookeeper_pid() {
-    local pid
-    pid=$(cat "$1/zookeeper.pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$1/" || return 1
-    echo "$pid"
+    pid_in "$1/zookeeper.pid" "$1"
 }
 
 # Does NAME answer a request?

@@ -64,6 +64,11 @@ fn by_key(messages: &[RawMessage]) -> BTreeMap<String, Vec<String>> {
     found
 }
 
+/// What a row of a full load is called.
+fn kind_of_load(format: &str) -> &'static str {
+    if format == "dts_avro" { "init" } else { "insert" }
+}
+
 /// Loads what is there, makes changes, kills the engine before or behind some of them, and ends the next run when all is delivered. What
 /// both have said.
 fn run(world: &mut World, task: &TaskFile, before: impl FnOnce(&mut World), behind: impl FnOnce(&mut World)) -> String {
@@ -124,7 +129,7 @@ fn what_is_left_out_is_counted_and_nothing_else_is_missing() {
         };
         let said = run(&mut world, &task, before, behind);
         let (messages, _) = read_messages(&world.kafka, &world.topic("notes"));
-        let read = if format == "dts_avro" { "init" } else { "insert" };
+        let read = kind_of_load(format);
         let expected = [
             (1, vec![format!("{read} {{\"id\":\"1\"}} 1")]),
             (2, vec![format!("{read} {{\"id\":\"2\"}} 2")]),
@@ -170,7 +175,7 @@ fn dead_letters_hold_what_was_too_large() {
         let behind = |world: &mut World| world.mysql.run("DELETE FROM notes WHERE id = 3");
         run(&mut world, &task, before, behind);
         let (messages, _) = read_messages(&world.kafka, &world.topic("notes"));
-        let read = if format == "dts_avro" { "init" } else { "insert" };
+        let read = kind_of_load(format);
         let expected = [
             (1, vec![format!("{read} {{\"id\":\"1\"}} 1")]),
             (2, vec![format!("{read} {{\"id\":\"2\"}} 2")]),
@@ -287,7 +292,7 @@ fn what_is_cut_is_sent_with_the_names_of_its_columns() {
         }
         let noise: String = world.mysql.query_one(NOISE);
         let first = noise.chars().next().unwrap();
-        let read = if format == "dts_avro" { "init" } else { "insert" };
+        let read = kind_of_load(format);
         let rest = |n: &str, doc: &str| format!("n:{n} doc:{doc} b:N*4");
         let expected = [
             (1, vec![format!("{read} {{\"id\":\"1\"}} 1 [op=read] {}", rest("a*1", "{*8"))]),

@@ -32,6 +32,7 @@ use crate::room::{Held, Room, Shares};
 use crate::store::{StateFolder, StoreError};
 use crate::tracker::{State, Tracker};
 use tidegate_model::message::{Appetite, MessageWindow, TooLarge};
+use tidegate_model::rate::Rate;
 use tidegate_model::status::{Phase, Status};
 use tidegate_model::{Progress, TableName, Window};
 use tidegate_model::{Stop, Stopped};
@@ -55,15 +56,18 @@ pub struct Emitter {
 impl Emitter {
     /// As [`Emitter::emit`], of rows of a full load.
     pub fn emit_loaded(&self, window: Window) -> Result<(), Stopped> {
-        let ((changes, bytes), limits) = (measure(&window), &self.status.limits);
-        limits.full_load.pass(changes, bytes, &self.stop, &limits.held);
-        self.emit(window)
+        let limits = &self.status.limits;
+        self.emit_within(&[&limits.full_load, &limits.all], window)
     }
 
     pub fn emit(&self, window: Window) -> Result<(), Stopped> {
-        let (changes, bytes) = measure(&window);
-        let limits = &self.status.limits;
-        limits.all.pass(changes, bytes, &self.stop, &limits.held);
+        self.emit_within(&[&self.status.limits.all], window)
+    }
+
+    fn emit_within(&self, rates: &[&Rate], window: Window) -> Result<(), Stopped> {
+        let changes = window.change_count() as u64;
+        let bytes = window.changes.iter().map(|batch| batch.rows().get_array_memory_size() as u64).sum();
+        rates.iter().for_each(|rate| rate.pass(changes, bytes, &self.stop, &self.status.limits.held));
         let waiting = self.status.stages.waiting.begin();
         let held = self.room.take(window.bytes)?;
         // Before it goes: no stage may seem to have had more than came to it.
@@ -72,12 +76,6 @@ impl Emitter {
         drop(waiting);
         Ok(())
     }
-}
-
-/// Changes of a window, and bytes of their columns.
-fn measure(window: &Window) -> (u64, u64) {
-    let bytes: usize = window.changes.iter().map(|batch| batch.rows().get_array_memory_size()).sum();
-    (window.change_count() as u64, bytes as u64)
 }
 
 /// What becomes of a window, which the pipeline does not know.

@@ -285,7 +285,7 @@ fn check_database_filters(
             wanted: "the binlog of every selected database".into(),
             hint: format!("Restart the server without {check}: changes of these tables do not reach the binlog."),
         },
-        true if facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL") => Finding {
+        true if facts.describes_tables() => Finding {
             severity: Severity::Warning,
             item: "binlog_databases",
             found: format!("{check} is {found}"),

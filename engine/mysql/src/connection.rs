@@ -354,6 +354,11 @@ impl ServerFacts {
         self.number("max_allowed_packet")
     }
 
+    /// Whether table maps in the binlog name and describe columns.
+    pub fn describes_tables(&self) -> bool {
+        self.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL")
+    }
+
     /// How long the server keeps binlogs; `None`: until somebody removes them.
     pub fn binlog_retention_s(&self) -> Option<u64> {
         let seconds: u64 = self.number("binlog_expire_logs_seconds");

@@ -122,6 +122,11 @@ impl Checkpoint {
         }
     }
 
+    /// From where a run would read: until reading has begun, from where the full load began.
+    pub fn reads_from(&self) -> Option<&Position> {
+        self.position.as_ref().or_else(|| self.ledger.as_ref().map(Ledger::start))
+    }
+
     /// Forgets where the task was: it begins anew, with what it has promised its consumers.
     pub fn begin_anew(&mut self) {
         (self.ledger, self.position) = (None, None);

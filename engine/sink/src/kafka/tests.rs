@@ -167,8 +167,19 @@ fn errors_of_brokers_lose_and_reorder_nothing() {
     let (cluster, brokers) = mock();
     let mut sink = new_sink(with_options(options(&brokers), &[("batch.num.messages", "200")])).unwrap();
     let mut numbering = Numbering::new(1);
+    send_through_errors(&cluster, &mut sink, &mut numbering, 1_000);
+    numbering.check_arrived(&brokers, "shop");
+}
+
+/// Windows of so many messages, each of whose requests is refused three times. Not by a lost connection: mock brokers don't recognise
+/// what is repeated then. A real one is killed below.
+fn send_through_errors(
+    cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    sink: &mut KafkaSink,
+    numbering: &mut Numbering,
+    count: u32,
+) {
     use RDKafkaRespErr::*;
-    // Not a lost connection: mock brokers don't recognise what is repeated then. A real one is killed below.
     for error in [
         RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
@@ -176,10 +187,9 @@ fn errors_of_brokers_lose_and_reorder_nothing() {
         RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
     ] {
         cluster.request_errors(RDKafkaApiKey::Produce, &[error, error, error]);
-        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 1_000)).collect();
-        send_all(&mut sink, windows);
+        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", count)).collect();
+        send_all(sink, windows);
     }
-    numbering.check_arrived(&brokers, "shop");
 }
 
 #[test]
@@ -267,17 +277,7 @@ fn in_rounds_errors(limit: (&str, &str), padding: usize) {
     let (cluster, brokers) = old_mock();
     let mut sink = KafkaSink::connect(with_options(options(&brokers), &[limit])).unwrap();
     let mut numbering = Numbering::new(padding);
-    use RDKafkaRespErr::*;
-    for error in [
-        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
-        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
-        RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
-    ] {
-        cluster.request_errors(RDKafkaApiKey::Produce, &[error, error, error]);
-        let windows: Vec<_> = (0..3).map(|_| numbering.window("shop", 400)).collect();
-        send_all(&mut sink, windows);
-    }
+    send_through_errors(&cluster, &mut sink, &mut numbering, 400);
     numbering.check_arrived(&brokers, "shop");
 }
 

@@ -44,9 +44,11 @@ pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime
         return Ok(Ended::NotTried);
     }
     let source = MysqlSource::open(task, options, runtime, Some(stored))?;
-    let begin = stored.position.as_ref().or_else(|| stored.ledger.as_ref().map(Ledger::start));
     if let Err(error) = source.check_position(task, stored, None) {
-        return Ok(Ended::Stopped(begin.map_or_else(String::new, |position| position.place().to_string()), error));
+        return Ok(Ended::Stopped(
+            stored.reads_from().map_or_else(String::new, |position| position.place().to_string()),
+            error,
+        ));
     }
     let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
     if !is_loaded || stored.position.is_none() {

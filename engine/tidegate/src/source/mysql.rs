@@ -437,9 +437,7 @@ impl MysqlSource {
 
     /// The position from which changes are read; taken and stored by the first run.
     fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
-        let stored = context
-            .tracker
-            .read(|c| c.position.clone().or_else(|| c.ledger.as_ref().map(|ledger| ledger.start().clone())));
+        let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
         if let Some(position) = stored {
             if let Some(reason) = self.purged(context, &position)? {
                 return self.begin_behind_gap(context, &position, reason);
@@ -487,8 +485,7 @@ impl MysqlSource {
                 return Err(SourceError::NotSelected { name: name.to_owned() }.into());
             }
         }
-        let position = stored.position.as_ref().or_else(|| stored.ledger.as_ref().map(Ledger::start));
-        let Some(position) = position else { return Ok(()) };
+        let Some(position) = stored.reads_from() else { return Ok(()) };
         match self.lost(task, position)? {
             Some(DumpError::Gone { .. }) if after_gap.is_some() => Ok(()),
             Some(error) => Err(self.refused_dump(task, error, position, self.stored_at, false)),
@@ -569,7 +566,7 @@ impl MysqlSource {
         let is_loaded =
             |table: &&Arc<Table>| task.full_load.is_some() && (after_gap.loads(table.name()) || !is_sent(table.name()));
         let (loaded, left): (Vec<_>, Vec<_>) = self.tables.iter().partition(is_loaded);
-        let has_names = self.look.facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL");
+        let has_names = self.look.facts.describes_tables();
         let is_readable = has_names || snapshot::starts_at_present(&self.look.facts);
         let mut ledger = Ledger::new(start.clone());
         for table in &loaded {
@@ -841,10 +838,7 @@ impl MysqlSource {
 
     /// Waits until everything before the position is delivered. False if the task is told to stop.
     fn is_delivered(&self, context: &Context<'_>, position: &Position) -> bool {
-        let delivered = |checkpoint: &Checkpoint| {
-            let start = || checkpoint.ledger.as_ref().map(Ledger::start);
-            checkpoint.position.as_ref().or_else(start) == Some(position)
-        };
+        let delivered = |checkpoint: &Checkpoint| checkpoint.reads_from() == Some(position);
         context.tracker.wait_for(delivered, || context.stop.is_stopped())
     }
 
@@ -1144,7 +1138,7 @@ impl MysqlSource {
             };
             context.tracker.update_durably(show).map_err(Into::into)
         };
-        let has_names = self.look.facts.variable("binlog_row_metadata").eq_ignore_ascii_case("FULL");
+        let has_names = self.look.facts.describes_tables();
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
