@@ -1,0 +1,149 @@
+//! Reading the binlog, with what the ledger knows of rows that the load has shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::MysqlSource;
+use super::turns::{JudgeRules, judge};
+use crate::checkpoint::Checkpoint;
+use crate::config::{self, Task};
+use crate::error::Error;
+use crate::pipeline::route::row_bytes;
+use crate::source::Context;
+use crate::{pipeline, shards};
+use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
+use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
+use tidegate_mysql::dump_error::DumpError;
+use tidegate_mysql::history::{History, Rules, UnloggedRowsPolicy};
+use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
+use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::{MysqlError, history};
+
+/// Smaller windows and chunks than these cost more than the pauses between them are worth.
+pub(super) const MIN_ROWS_HELD: u64 = 100;
+
+impl MysqlSource {
+    pub(super) fn follow(
+        &self,
+        context: &Context<'_>,
+        options: &config::IncrementalOptions,
+        position: Position,
+        until: Option<Watermark>,
+    ) -> Result<Followed, Error> {
+        let begun = position.clone();
+        let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
+        context.tracker.update(|checkpoint| match &mut checkpoint.ledger {
+            Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
+            None => Ok(()),
+        })?;
+        let selection = context.task.tables.clone();
+        let tracker = context.tracker.clone();
+        let rules = JudgeRules {
+            may_load: context.task.full_load.is_some(),
+            reloads: options.unlogged_rows == UnloggedRowsPolicy::Reload,
+            forwards: options.ddl == config::DdlPolicy::Forward,
+        };
+        let judge = || -> history::Judge {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, rows, here| {
+                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
+            })
+        };
+        let asking = |of_ledger: fn(&Ledger, &TableName, Option<&Gtid>, &Coordinate) -> bool| -> history::Shows {
+            let tracker = context.tracker.clone();
+            Box::new(move |table, here| {
+                let shows = |ledger: &Ledger| of_ledger(ledger, table, here.gtid, here.at);
+                tracker.read(|checkpoint| checkpoint.ledger.as_ref().is_some_and(shows))
+            })
+        };
+        let history = |position: &Position| {
+            let selection = selection.clone();
+            let recorder = tracker.clone();
+            History::new(
+                &tracker.read(Checkpoint::schemas),
+                position,
+                Box::new(move |database, table| selection.matches(database, table).is_some()),
+                Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
+                Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+            )
+            .passing(context.pass)
+            .with_judge(judge())
+            .with_shows(asking(Ledger::shows_all))
+            .with_shows_before(asking(Ledger::is_shown_before))
+        };
+        let replayed = |table: &TableName| {
+            context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
+        };
+        let shown = |tables: &[(TableName, Watermark)]| {
+            let show = |checkpoint: &mut Checkpoint| {
+                let Some(ledger) = &mut checkpoint.ledger else { return };
+                tables.iter().for_each(|(table, until)| ledger.show_before(table, until.clone()));
+            };
+            context.tracker.update_durably(show).map_err(Into::into)
+        };
+        let has_names = self.look.facts.describes_tables();
+        let mut follower = Follower {
+            connect: &self.look.connect,
+            server_id: self.server_id,
+            server_uuid: self.look.facts.server_uuid(),
+            options: FollowOptions {
+                window: Duration::from_millis(options.window_ms),
+                heartbeat: Duration::from_secs(options.heartbeat_s),
+            },
+            windows: window_options(
+                context.task,
+                held_window(options.window_rows as usize, context.task.limits.all.rows_per_second),
+            ),
+            pass: context.pass,
+            row_bytes: rows_of(context.task, self.server_version()),
+            folder: &context.task.state,
+            ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
+            until,
+            replayed: &replayed,
+            // Who carries out statements from before has no use for a load behind them alone.
+            looks_ahead: !has_names && !rules.forwards && !self.look.facts.version.is_mariadb,
+            shown: &shown,
+            retry: context.task.retry.connection,
+            emit: &|window| context.emitter.emit(window),
+            status: context.status,
+            stop: context.stop,
+        };
+        follower.run(position, history).map_err(|error| match error {
+            MysqlError::Dump(error @ DumpError::Gone { .. }) => {
+                let position = context.tracker.read(|checkpoint| checkpoint.position.clone());
+                self.refused_dump(context.task, error, &position.unwrap_or(begun), None, context.after_gap.is_some())
+            }
+            error => error.into(),
+        })
+    }
+}
+
+/// Rows of a window: no more than may pass in a second, so that something passes each second.
+pub(super) fn held_window(rows: usize, limited: Option<u64>) -> usize {
+    limited.map_or(rows, |limit| rows.min(limit.max(MIN_ROWS_HELD) as usize))
+}
+
+/// Windows of changes, with the marks that the task passes on.
+pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
+    let statements = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
+    let (transactions, heartbeats) = match &task.format {
+        config::Format::DtsAvro(options) => (options.transactions, options.heartbeats),
+        config::Format::CanalJson(_) => (false, false),
+    };
+    WindowOptions {
+        rows,
+        bytes: pipeline::shares(task).window,
+        marks: MarkOptions { statements, transactions, heartbeats },
+    }
+}
+
+/// Tells a reader of binlogs what becomes of a table's rows.
+pub(crate) fn rows_of(task: &Task, server_version: &str) -> RowBytes {
+    let (task, server_version) = (task.clone(), server_version.to_owned());
+    Arc::new(move |table| row_bytes(&task, table, &server_version))
+}
+
+/// A row larger than half of the budget could not be encoded within it.
+pub(crate) fn event_bytes_max(task: &Task) -> usize {
+    usize::try_from(task.memory_bytes / 2).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,270 @@
+//! The full load of the tables that the ledger has, and what is sent before their rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::follow::{MIN_ROWS_HELD, held_window};
+use super::look::show_create;
+use super::{MysqlSource, patiently};
+use crate::checkpoint::{Checkpoint, Tracker};
+use crate::config::{self, LoadOptions, Task};
+use crate::error::Error;
+use crate::pipeline;
+use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
+use crate::source::{Context, SourceError};
+use tidegate_model::retry::Retry;
+use tidegate_model::status::{self, Phase, Status, TableProgress};
+use tidegate_model::{
+    Coordinate, EventMeta, Mark, MarkKind, Statement, StatementKind, Stop, Stopped, Table, TableName, Watermark,
+    Window, now_s,
+};
+use tidegate_mysql::check::list_names;
+use tidegate_mysql::chunks::{ChunkKey, KeyRange};
+use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
+use tidegate_mysql::{MysqlError, connection, ledger, snapshot};
+
+/// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
+const LOAD_WINDOW_ROWS: usize = 8192;
+/// How many chunks that are read in no time share a view and its place on disk.
+const CHUNKS_PER_VIEW: usize = 256;
+/// How often a view is opened again because something was committed while it opened.
+const VIEW_TRIES: u32 = 10;
+/// How long a view may stay open while the sink takes nothing.
+const VIEW_PATIENCE: Duration = Duration::from_secs(600);
+/// Under a limit of rows, for about how long a chunk of the full load keeps its view.
+const VIEW_SECONDS: u64 = 5;
+
+impl MysqlSource {
+    /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
+    pub(super) fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, Error> {
+        // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
+        let loaded = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
+        let Some(options) = &context.task.full_load else { return Ok(LoadEnd::Complete) };
+        if context.tracker.read(loaded) {
+            return Ok(LoadEnd::Complete);
+        }
+        if self.load(context, options)? == LoadEnd::Stopped {
+            return Ok(LoadEnd::Stopped);
+        }
+        // Rows of the full load are delivered before the first change is sent.
+        if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
+            return Ok(LoadEnd::Stopped);
+        }
+        info!("full load complete");
+        Ok(LoadEnd::Complete)
+    }
+
+    pub(super) fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
+        let ledger = context
+            .tracker
+            .read(|checkpoint| checkpoint.ledger.clone())
+            .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
+        let mut tables = self.load_tables(context.task)?;
+        // Others were loaded before.
+        tables.retain(|table| ledger.table(table.table.name()).is_some());
+        let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
+        let target = |name: &TableName| target_of_table(&context.task.tables, name);
+        context.status.set_tables(
+            self.look
+                .tables
+                .iter()
+                .map(|table| TableProgress {
+                    table: table.table.name().clone(),
+                    // One that cannot have it has been refused.
+                    target: target(table.table.name()).unwrap_or_else(|_| table.table.name().clone()),
+                    estimated_rows: table.estimated_rows,
+                    rows: delivered(table.table.name()),
+                    chunks_left: None,
+                    done: ledger.table(table.table.name()).is_some_and(ledger::TableChunks::is_done),
+                })
+                .collect(),
+        );
+        context.status.set_phase(Phase::FullLoad);
+        let limits = context.task.limits;
+        let limited = [limits.all, limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
+        let load_options = snapshot::LoadOptions {
+            readers: options.parallel.get(),
+            chunk_rows: options.chunk_rows.min(limited.map_or(u64::MAX, |rows| rows.max(MIN_ROWS_HELD) * VIEW_SECONDS)),
+            window_rows: held_window(LOAD_WINDOW_ROWS, limited),
+            window_bytes: pipeline::shares(context.task).window,
+            chunks_per_view: CHUNKS_PER_VIEW,
+            view_tries: VIEW_TRIES,
+            retry_for: context.task.retry.connection,
+            view_patience: VIEW_PATIENCE,
+        };
+        let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let start = start.unwrap_or_else(|| ledger.start().clone());
+        if context.task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward) {
+            self.announce(context, &ledger, &tables, &start.coordinate)?;
+        }
+        let load = Load {
+            connect: &self.look.connect,
+            facts: &self.look.facts,
+            tables: &tables,
+            options: &load_options,
+            ledger: &ledger,
+            record: &Record { tracker: context.tracker, status: context.status, stop: context.stop },
+            emit: &|window| context.emitter.emit_loaded(window),
+            start: &start,
+            plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
+            stop: context.stop.flag(),
+        };
+        load.run().map_err(|error| MysqlError::Load(error).into())
+    }
+
+    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it was when the task began; if the run ended
+    /// before any of its rows was delivered, once more, as it is then. Not for a table that is loaded again, which consumers have.
+    fn announce(
+        &self,
+        context: &Context<'_>,
+        ledger: &Ledger,
+        tables: &[LoadTable],
+        start: &Coordinate,
+    ) -> Result<(), Error> {
+        let is_new = |name: &TableName| ledger.table(name).is_some_and(ledger::TableChunks::is_untouched);
+        let mut definitions = HashMap::new();
+        let names = tables.iter().map(|table| table.table.name()).filter(|name| is_new(name));
+        let (known, unknown): (Vec<_>, Vec<_>) = names.partition(|name| self.definitions.contains_key(name));
+        if !unknown.is_empty() {
+            let ask = async || -> Result<_, SourceError> {
+                let connection = connection::session(&self.look.connect, &self.look.facts).await;
+                let mut connection = connection.map_err(MysqlError::Connection)?;
+                let shown = show_create(&mut connection, unknown.iter().copied()).await?;
+                connection.disconnect().await.map_err(MysqlError::Query)?;
+                Ok(shown)
+            };
+            definitions = match patiently(context, || Ok(self.runtime.block_on(ask())?))? {
+                Some(definitions) => definitions,
+                None => {
+                    warn!(
+                        "the server does not tell the CREATE TABLE of each table: {} come without",
+                        list_names(&unknown)
+                    );
+                    HashMap::new()
+                }
+            };
+        }
+        definitions.extend(known.into_iter().map(|name| (name.clone(), self.definitions[name].clone())));
+        let mut definitions: Vec<(TableName, String)> = definitions.into_iter().collect();
+        definitions.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let meta = Arc::new(EventMeta {
+            timestamp_s: now_s(),
+            server_id: self.look.facts.server_id(),
+            thread_id: 0,
+            coordinate: start.clone(),
+            transaction: start.clone(),
+            gtid: None,
+        });
+        for (name, sql) in definitions {
+            let bytes = sql.len();
+            let default_database = name.database.to_string();
+            let statement = Statement { kind: StatementKind::Create, tables: vec![name], sql, default_database };
+            let mark = Mark { kind: MarkKind::Statement(statement), sequence: 0, meta: meta.clone() };
+            let window = Window { marks: vec![mark], bytes, ..Window::default() };
+            context.emitter.emit_loaded(window).map_err(|Stopped| Error::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// The tables, as they are to be read.
+    pub(super) fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
+        self.tables.iter().map(|table| self.load_table(task, table)).collect()
+    }
+
+    pub(super) fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+        let definition = self.definitions.get(table.name()).cloned();
+        self.plan_table(task, table).map(|planned| LoadTable { definition, ..planned })
+    }
+
+    /// What to read of a table: all rows for which the server can tell that they pass the filter.
+    fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+        let name = table.name();
+        let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
+        let transform = plan_transform(&task.tables, table)?;
+        Ok(LoadTable {
+            chunk_column: rule.chunk_by.first().cloned(),
+            condition: transform.mysql_predicate().map(str::to_owned),
+            row_bytes: row_bytes(task, table, self.server_version()),
+            ..LoadTable::whole(table.clone())
+        })
+    }
+}
+
+/// The checkpoint's ledger is what a load writes down in.
+struct Record<'a> {
+    tracker: &'a Tracker,
+    status: &'a Status,
+    stop: &'a Stop,
+}
+
+impl LoadRecord for Record<'_> {
+    fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
+        self.tracker.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.add_table(table, key.clone(), definition);
+        });
+    }
+
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
+        self.tracker.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.add_chunk(table, range)
+        })
+    }
+
+    fn begin(
+        &self,
+        table: &TableName,
+        chunks: &[u32],
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.tracker
+            .update_durably(|checkpoint| {
+                let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+                ledger.begin(table, chunks, low, Some(high));
+            })
+            .map_err(Into::into)
+    }
+
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+        self.tracker.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.begin_again(table, key.clone(), definition)
+        })
+    }
+
+    fn gone(&self, table: &TableName, at: Watermark) {
+        self.tracker.update(|checkpoint| {
+            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
+            ledger.gone(table, at);
+            checkpoint.table_loaded(table);
+        });
+    }
+
+    fn retrying(&self, reason: String, pause: Duration, retry: &Retry) {
+        self.status.retrying(status::SOURCE, reason, None, pause, retry);
+    }
+
+    fn recovered(&self) {
+        self.status.recovered(status::SOURCE);
+    }
+
+    fn is_held(&self) -> bool {
+        self.status.limits.held.is_under_way()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.stop.is_paused()
+    }
+
+    fn wait_while_paused(&self) {
+        self.status.set_phase(Phase::Paused);
+        self.stop.wait_while_paused();
+        self.status.set_phase(Phase::FullLoad);
+    }
+}

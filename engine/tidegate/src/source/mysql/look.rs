@@ -1,0 +1,213 @@
+//! A first look at the server: variables, privileges, the catalogue; findings before anything is read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+
+use super::follow::event_bytes_max;
+use crate::checkpoint::SourceIdentity;
+use crate::config::{MysqlOptions, Task};
+use crate::error::Error;
+use crate::source::SourceError;
+use tidegate_model::{NameCase, Table, TableName};
+use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
+use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
+use tidegate_mysql::connection::ServerFacts;
+use tidegate_mysql::run_lock::RunLockError;
+use tidegate_mysql::wire::{ConnectOptions, TlsOptions};
+use tidegate_mysql::{MysqlError, catalog, connection, run_lock, snapshot, wire};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a first look at the server shows.
+pub struct Look {
+    pub(super) connect: ConnectOptions,
+    pub(super) facts: ServerFacts,
+    pub(super) tables: Vec<CatalogTable>,
+    /// Why tables that are selected cannot be had.
+    pub(super) errors: Vec<CatalogError>,
+    around: Surroundings,
+    demands: Demands,
+    /// `None` for a task that does not read the binlog.
+    gaps: Option<BinlogGaps>,
+    /// `None` if the account may not see them.
+    prepared_xids: Option<Vec<String>>,
+    /// The connection that holds the lock of this task's runs.
+    other_run: Option<u64>,
+}
+
+/// Connects and reads variables, privileges and the selected tables' definitions.
+pub fn look(
+    task: &Task,
+    options: &MysqlOptions,
+    runtime: &tokio::runtime::Runtime,
+    has_begun: bool,
+) -> Result<Look, Error> {
+    let connect = connect_options(task, options)?;
+    // The data plane's client logs in first: if it cannot, its errors say best why.
+    drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
+    let (facts, found, gaps, prepared_xids, other_run, around) = runtime.block_on(async {
+        let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
+        let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
+        if facts.name_case() == NameCase::Folded {
+            task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
+        }
+        let found = find_tables(&mut connection, task).await?;
+        let gaps = match &task.incremental {
+            Some(_) => {
+                let gaps = BinlogGaps::read(&mut connection, &facts.version, &found.tables).await;
+                Some(gaps.map_err(MysqlError::Query)?)
+            }
+            None => None,
+        };
+        let around = Surroundings::read(&mut connection, &facts).await.map_err(MysqlError::Query)?;
+        let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
+        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
+        // A connection that is not closed politely leaves a warning in the server's log.
+        connection.disconnect().await.map_err(MysqlError::Query)?;
+        Ok::<_, SourceError>((facts, found, gaps, xids, other_run, around))
+    })?;
+    let demands = Demands {
+        server_id: options.server_id,
+        // Besides the readers: the run's lock, the binlog, where it ends, and a question now and then.
+        connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + 4,
+        loads: task.full_load.is_some(),
+        follows: task.incremental.is_some(),
+        has_begun,
+    };
+    let catalog::Found { tables, errors } = found;
+    Ok(Look { connect, facts, tables, errors, around, demands, gaps, prepared_xids, other_run })
+}
+
+impl Look {
+    pub fn server(&self) -> String {
+        format!("{} {}", if self.facts.version.is_mariadb { "MariaDB" } else { "MySQL" }, self.facts.version.text)
+    }
+
+    pub fn tables(&self) -> Vec<Arc<Table>> {
+        self.tables.iter().map(|table| Arc::new(table.table.clone())).collect()
+    }
+
+    /// Everything remarkable about server and tables.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = check::check(&self.facts, &self.tables, self.gaps.is_some());
+        findings.extend(self.gaps.iter().flat_map(|gaps| check::check_gaps(&self.facts, &self.tables, gaps)));
+        findings.extend(self.prepared_xids.as_deref().and_then(check::check_prepared));
+        // A run that is at work reads under the number itself, and has its connections.
+        let around = match self.other_run {
+            Some(_) => Surroundings { replicas: Vec::new(), connections: 0, ..self.around.clone() },
+            None => self.around.clone(),
+        };
+        findings.extend(check::check_surroundings(&self.facts, &self.tables, &around, self.demands));
+        findings
+    }
+
+    /// Why tables that are selected cannot be had.
+    pub fn errors(&self) -> &[CatalogError] {
+        &self.errors
+    }
+
+    /// Selected tables as the catalogue has them.
+    pub fn catalog_tables(&self) -> &[CatalogTable] {
+        &self.tables
+    }
+
+    /// Another run of the task that is at work.
+    pub fn other_run(&self, task: &Task) -> Option<RunLockError> {
+        self.other_run.map(|holder| RunLockError::held(&task.name, holder))
+    }
+
+    /// As [`Source::identity`](crate::source::Source::identity).
+    pub fn identity(&self) -> SourceIdentity {
+        if self.facts.gtid_mode_on() {
+            SourceIdentity::GtidDomain
+        } else if self.facts.version.is_mariadb {
+            SourceIdentity::MariadbDomains
+        } else {
+            SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
+        }
+    }
+
+    /// What could not be looked at.
+    pub fn unseen(&self) -> Option<Finding> {
+        self.prepared_xids.is_none().then(|| Finding {
+            severity: Severity::Info,
+            item: "prepared_xa",
+            found: format!("{} may not see XA transactions that are prepared", self.facts.account),
+            wanted: "XA_RECOVER_ADMIN, where applications use XA".to_owned(),
+            hint: format!(
+                "GRANT XA_RECOVER_ADMIN ON *.* TO {}; without it they are not waited for, and a task stops at the XA COMMIT of one \
+                 that was prepared before it began",
+                self.facts.account
+            ),
+        })
+    }
+}
+
+pub(super) async fn read_tables(
+    connection: &mut mysql_async::Conn,
+    task: &Task,
+) -> Result<Vec<CatalogTable>, SourceError> {
+    Ok(find_tables(connection, task).await?.whole().map_err(MysqlError::Catalog)?)
+}
+
+async fn find_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<catalog::Found, SourceError> {
+    let named: Vec<TableName> =
+        task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
+    let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
+    let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
+    Ok(catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?)
+}
+
+pub(super) type Definitions = HashMap<TableName, String>;
+
+/// The tables' own words; none if the server has not those of all.
+pub(super) async fn show_create<'a>(
+    connection: &mut mysql_async::Conn,
+    names: impl IntoIterator<Item = &'a TableName>,
+) -> Result<Option<Definitions>, SourceError> {
+    /// Of one round trip.
+    const TABLES_AT_ONCE: usize = 100;
+    let names: Vec<&TableName> = names.into_iter().collect();
+    let mut definitions = HashMap::with_capacity(names.len());
+    for names in names.chunks(TABLES_AT_ONCE) {
+        let show = |name: &&TableName| format!("SHOW CREATE TABLE {}", connection::quote_table(name));
+        let statements: Vec<String> = names.iter().map(show).collect();
+        let is_missing = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
+        let mut shown = match connection.query_iter(statements.join("; ")).await {
+            Err(error) if is_missing(&error) => return Ok(None),
+            result => result.map_err(MysqlError::Query)?,
+        };
+        for &name in names {
+            let rows: Vec<mysql_async::Row> = match shown.collect().await {
+                Err(error) if is_missing(&error) => return Ok(None),
+                rows => rows.map_err(MysqlError::Query)?,
+            };
+            let text = rows.into_iter().next().and_then(|row| row.get_opt::<String, _>(1)?.ok());
+            let Some(text) = text else { return Ok(None) };
+            definitions.insert(name.clone(), snapshot::definition_text(&text));
+        }
+    }
+    Ok(Some(definitions))
+}
+
+fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, Error> {
+    let client = options.tls.client.as_ref();
+    Ok(ConnectOptions {
+        host: options.host.clone(),
+        port: options.port,
+        user: options.user.clone(),
+        password: options.password.as_ref().map(|password| password.resolve()).transpose()?,
+        tls: TlsOptions {
+            mode: options.tls.mode,
+            ca: options.tls.ca.clone(),
+            cert: client.map(|client| client.cert.clone()),
+            key: client.map(|client| client.key.clone()),
+        },
+        connect_timeout: CONNECT_TIMEOUT,
+        max_packet_bytes: event_bytes_max(task),
+        program_name: "tidegate".to_owned(),
+    })
+}

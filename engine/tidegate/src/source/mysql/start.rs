@@ -1,0 +1,224 @@
+//! Where reading begins: at the present for a task that has none of it yet, else where the last run was.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::look::{Definitions, read_tables, show_create};
+use super::{MysqlSource, patiently};
+use crate::checkpoint::Checkpoint;
+use crate::config::Task;
+use crate::error::Error;
+use crate::remembered::LoadState;
+use crate::source::{Context, SourceError};
+use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
+use tidegate_mysql::catalog::CatalogTable;
+use tidegate_mysql::dump_error::DumpError;
+use tidegate_mysql::history::StoredSchema;
+use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::{MysqlError, connection, same_history, snapshot, xa};
+
+/// How often the start is taken again because a table was altered meanwhile.
+const START_TRIES: u32 = 20;
+
+impl MysqlSource {
+    /// The position from which changes are read; taken and stored by the first run.
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
+        let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
+        if let Some(position) = stored {
+            if let Some(reason) = self.purged(context, &position)? {
+                return self.begin_behind_gap(context, &position, reason);
+            }
+            info!(position = %position.place(), "going on where the last run ended");
+            return self.begin_added(context, &position);
+        }
+        let (start, schemas) = self.begin_here(context)?;
+        let mut ledger = Ledger::new(start.clone());
+        self.enter(&mut ledger, context.task, &self.tables)?;
+        context.tracker.update_durably(|checkpoint| {
+            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            match context.task.full_load {
+                Some(_) => checkpoint.ledger = Some(ledger),
+                None => checkpoint.position = Some(start.clone()),
+            }
+        })?;
+        Ok(start)
+    }
+
+    /// A position from which changes can be read now, and the tables as they are known from there on.
+    pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
+        let (start, shown_until) = self.take_start(context.task)?;
+        let start = match &context.task.incremental {
+            Some(_) => {
+                let start = self.with_file(start)?;
+                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+            }
+            None => start,
+        };
+        let shown = |table: &Arc<Table>| StoredSchema::shown(table, &start.coordinate, shown_until.clone());
+        let schemas = self.tables.iter().map(shown).collect();
+        Ok((start, schemas))
+    }
+
+    /// A position, and what had been executed when the tables were as they are known.
+    ///
+    /// The catalogue is read again once the start is known: what it shows then includes every statement before that. If it is
+    /// not what was known, a statement came between: the next start lies behind it.
+    fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
+        for _ in 0..START_TRIES {
+            let (start, binlog_end) =
+                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+            let end = Watermark::Coordinate(binlog_end);
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
+            let is_same = |(now, before): (&CatalogTable, &CatalogTable)| {
+                now.table == before.table && now.table.has_collations_of(&before.table)
+            };
+            let is_same = definitions.is_some()
+                && tables.len() == self.look.tables.len()
+                && tables.iter().zip(&self.look.tables).all(is_same);
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            if self.tables.is_empty() {
+                return Err(SourceError::NoTables);
+            }
+            if let Some(definitions) = definitions.filter(|_| is_same) {
+                self.definitions = definitions;
+                let shown_until = start.gtids.as_ref().and(executed).map_or(end, Watermark::Gtids);
+                return Ok((start, shown_until));
+            }
+        }
+        Err(SourceError::SchemaMoved { table: self.tables[0].name().clone() })
+    }
+
+    /// The position, with what tells its file from others of the same name.
+    fn with_file(&self, position: Position) -> Result<Position, SourceError> {
+        let uuid = self.look.facts.server_uuid();
+        match same_history::binlog_file(&self.look.connect, uuid, &position.coordinate) {
+            Ok(file) => Ok(Position { file: Some(file), ..position }),
+            // Of several servers behind an address, GTIDs alone count until one is read.
+            Err(MysqlError::Dump(DumpError::Spread { .. })) if position.gtids.is_some() => Ok(position),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Enters tables of which all rows are to be read.
+    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+        for table in tables {
+            let planned = self.load_table(task, table)?;
+            // A column to cut by that is none stops the load, with its name.
+            let key = planned.key().unwrap_or_default();
+            ledger.add_table(table.name(), key, planned.fingerprint());
+        }
+        Ok(())
+    }
+
+    /// Brings the ledger of an earlier run in line with the tables that there are: one that was never loaded is loaded, one that
+    /// the task no longer has is forgotten.
+    ///
+    /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
+    /// between both are met again, and change nothing unless rows came before them.
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
+        let stored = context.tracker.read(Checkpoint::clone);
+        let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let is_in_ledger = |name: &TableName| in_ledger(name).is_some_and(|table| !table.is_taken_as_read());
+        let is_wanted = |name: &TableName| {
+            let remembered = stored.remembered_table(name);
+            context.task.full_load.is_some() && remembered.is_some_and(|table| table.load == LoadState::Wanted)
+        };
+        let added: Vec<Arc<Table>> = self
+            .tables
+            .iter()
+            .filter(|table| is_wanted(table.name()) && !is_in_ledger(table.name()))
+            .cloned()
+            .collect();
+        let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
+        let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let removed: Vec<TableName> =
+            ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
+        if added.is_empty() && removed.is_empty() {
+            return Ok(position.clone());
+        }
+        for name in &removed {
+            let is_selected = context.task.tables.matches(&name.database, &name.table).is_some();
+            let known = ledger.table(name).expect("it is one of the ledger's");
+            if is_selected && known.gone.is_some() {
+                continue;
+            }
+            if is_selected && !known.is_done() {
+                // Its rows may have another name now, under which they are to be read.
+                info!(table = %name, "it is not there any more: its full load ends without it");
+                ledger.gone(name, self.now(context)?);
+                continue;
+            }
+            info!(table = %name, "no longer a table of the task: its full load is forgotten");
+            ledger.forget(name);
+        }
+        // What is known of a table that was left out has not moved with it.
+        let mut schemas = stored.schemas;
+        schemas.retain(|name, _| context.task.tables.matches(&name.database, &name.table).is_some());
+        let mut position = position.clone();
+        if !added.is_empty() {
+            let end = self.now(context)?;
+            let (tables, definitions, executed) =
+                patiently(context, || Ok(self.runtime.block_on(self.read_definitions(context.task))?))?;
+            let shown_until = executed.map_or(end, Watermark::Gtids);
+            let mut again: Vec<TableName> = Vec::new();
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+            self.definitions = definitions.unwrap_or_default();
+            let added: Vec<Arc<Table>> = self
+                .tables
+                .iter()
+                .filter(|table| added.iter().any(|one| one.name() == table.name()))
+                .cloned()
+                .collect();
+            // One that was left behind a gap is loaded after all.
+            added
+                .iter()
+                .filter(|table| ledger.table(table.name()).is_some())
+                .for_each(|table| again.push(table.name().clone()));
+            again.iter().for_each(|name| ledger.forget(name));
+            self.enter(&mut ledger, context.task, &added)?;
+            for table in &added {
+                info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
+                let schema = StoredSchema::shown(table, &position.coordinate, shown_until.clone());
+                schemas.insert(table.name().clone(), vec![schema]);
+            }
+            // A prepared XA transaction without rows of the tables that there were may have some of these.
+            if context.task.incremental.is_some() {
+                let began =
+                    || Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?);
+                let began = patiently(context, began)?;
+                position = position.with_beginning(Some(began.ok_or(Error::Stopped)?));
+            }
+        }
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.schemas = schemas;
+            checkpoint.position = Some(position.clone());
+            checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+            removed.iter().for_each(|name| checkpoint.table_loaded(name));
+        })?;
+        Ok(position)
+    }
+
+    /// The catalogue, and before it the tables' own words (none if one of them is no longer there) and the executed GTIDs.
+    ///
+    /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
+    /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them.
+    async fn read_definitions(
+        &self,
+        task: &Task,
+    ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+        let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
+        let executed = match self.look.facts.has_gtids() {
+            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
+            false => None,
+        };
+        let tables = read_tables(&mut connection, task).await;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
+        Ok((tables?, definitions, executed))
+    }
+}

@@ -1,0 +1,272 @@
+//! Tables that take a turn: in the midst of reading the binlog, all their rows are read.
+//!
+//! *A table that the task has never met* is there at a start, and `tables` has selected it all along: it was made meanwhile. If its
+//! CREATE TABLE stands behind the position, reading meets it, and there is nothing to load. Nobody knows before the reader has come
+//! to where the binlog ended when the catalogue was read. If it meets a row of the table before its CREATE TABLE, or gets there without
+//! having met it ([`Followed::Arrived`](tidegate_mysql::incremental::Followed::Arrived)), the table is loaded then. That no row of it
+//! was sent before is certain: what a run that was killed had sent behind its last checkpoint is met again, and in the same order. So
+//! its chunks may drop what they have shown, unless its topic holds messages of this task: a table of this name may have been there
+//! before, been renamed away, and come back.
+//!
+//! *A table that is swapped again and again* (RENAME onto its name) while it loads is loaded again for each statement that lies
+//! behind the begin of its load: chunks before and behind the statement are of two tables, and changes from before it would
+//! follow rows from behind it. After [`RELOADS_AT_ONCE`] loads for statements of the past it is loaded no more for each of them, but
+//! once, when reading has come to the end that the binlog has then; meanwhile its changes are sent as they come. That ends,
+//! however many statements there were. No bound can end it where the table is swapped during every load: each holds rows of two
+//! tables then. The task goes on with it, since all other tables depend on it, and says each time how often it was.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::look::show_create;
+use super::{MysqlSource, patiently};
+use crate::error::Error;
+use crate::remembered::{LoadState, RememberedTable};
+use crate::source::{Context, SourceError};
+use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
+use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
+use tidegate_mysql::check;
+use tidegate_mysql::chunks::ChunkKey;
+use tidegate_mysql::ddl::UnloggedRows;
+use tidegate_mysql::history::{Here, Moved, SchemaState, StoredSchema, Turn};
+use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::{MysqlError, catalog, connection};
+
+/// How often a table is loaded again at once, for one statement after the other.
+const RELOADS_AT_ONCE: u32 = 3;
+
+impl MysqlSource {
+    /// Tables that were there when the task was started, and of which it has neither read nor loaded anything.
+    pub(super) fn unseen(&self, context: &Context<'_>) -> Vec<TableName> {
+        if context.task.full_load.is_none() || context.task.incremental.is_none() {
+            return Vec::new();
+        }
+        let names = self.tables.iter().map(|table| table.name());
+        context.tracker.read(|checkpoint| {
+            let key = |name: &TableName| self.look.facts.name_case().key(name);
+            let mut known = HashSet::new();
+            // The last entry of a table is what is known of it.
+            for (name, entries) in checkpoint.schemas.iter() {
+                match entries.last().map(|entry| &entry.state) {
+                    Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
+                    | None => known.remove(&key(name)),
+                    Some(_) => known.insert(key(name)),
+                };
+            }
+            names.filter(|name| !known.contains(&key(name))).cloned().collect()
+        })
+    }
+
+    /// The event `at`, before which reading stopped, shows that all rows that the table has are to be read. False if the task is told
+    /// to stop.
+    ///
+    /// What was read before is delivered first. Otherwise a crash would send changes from before it behind the rows that are read
+    /// now.
+    pub(super) fn begin_again(
+        &mut self,
+        context: &Context<'_>,
+        name: &TableName,
+        turn: Turn,
+        at: &Coordinate,
+        position: &Position,
+    ) -> Result<bool, Error> {
+        if !self.is_delivered(context, position) {
+            return Ok(false);
+        }
+        let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
+        let now = self.now(context)?;
+        let (found, definition, executed) =
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
+        let planned = match found {
+            Some(found) => {
+                let mut findings = Vec::new();
+                check::check_versioned(std::slice::from_ref(&found), &mut findings);
+                if !findings.is_empty() {
+                    return Err(SourceError::Findings(findings).into());
+                }
+                match is_new {
+                    true => {
+                        info!(table = %name, "it has rows that were never sent: it is loaded, and changes wait for it")
+                    }
+                    false => {
+                        info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
+                    }
+                }
+                let table = Arc::new(found.table.clone());
+                self.look.tables.retain(|table| table.table.name() != name);
+                self.look.tables.push(found);
+                self.tables.retain(|table| table.name() != name);
+                self.tables.push(table.clone());
+                self.definitions.remove(name);
+                if let Some(definition) = definition {
+                    self.definitions.insert(name.clone(), definition);
+                }
+                Some((self.load_table(context.task, &table)?, table))
+            }
+            None => None,
+        };
+        let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
+        context.tracker.update_durably(|checkpoint| {
+            let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            let (key, definition) = match &planned {
+                Some((planned, _)) => (planned.key().unwrap_or_default(), planned.fingerprint()),
+                None => (ChunkKey::default(), None),
+            };
+            match (&planned, turn) {
+                // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
+                (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
+                (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
+                (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
+            }
+            match (&planned, is_new) {
+                (Some(_), _) => {}
+                (None, true) => ledger.absent(name, now.clone()),
+                (None, false) => ledger.gone(name, now.clone()),
+            }
+            if planned.is_some() {
+                checkpoint.take_up(remembered);
+                checkpoint.load_wanted(name);
+            }
+            match &planned {
+                Some((_, table)) if is_new => {
+                    // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
+                    let shown_until = executed.clone().map_or(now.clone(), Watermark::Gtids);
+                    checkpoint.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
+                }
+                Some(_) => {}
+                None => checkpoint.table_loaded(name),
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
+    pub(super) fn load_later(
+        &self,
+        context: &Context<'_>,
+        name: &TableName,
+        at: &Coordinate,
+        position: &Position,
+    ) -> Result<bool, Error> {
+        if !self.is_delivered(context, position) {
+            return Ok(false);
+        }
+        context.tracker.update_durably(|checkpoint| {
+            checkpoint.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            ledger.load_again(name, ChunkKey::default(), None, at);
+        })?;
+        Ok(true)
+    }
+
+    /// One table and its own words, if it is there, and what had been executed before it was looked at.
+    async fn read_definition(
+        &self,
+        name: &TableName,
+    ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+        let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
+        let executed = match self.look.facts.has_gtids() {
+            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
+            false => None,
+        };
+        let named = [name.clone()];
+        let selection = Selection { named: &named, matches: None };
+        let tables = match catalog::read_tables(&mut connection, &selection).await {
+            // What has the name may be a view or a sequence by now.
+            Err(CatalogError::Missing { .. } | CatalogError::NoTable { .. }) => Vec::new(),
+            other => other.map_err(MysqlError::Catalog)?,
+        };
+        connection.disconnect().await.map_err(MysqlError::Query)?;
+        Ok((tables.into_iter().next(), definition, executed))
+    }
+}
+
+/// Tables that are loaded again for statements by which rows came without row events.
+#[derive(Default)]
+pub(super) struct Reloads {
+    /// How often in one full load.
+    counts: HashMap<TableName, u32>,
+    /// Those that wait until reading has come to the end.
+    waiting: BTreeSet<TableName>,
+}
+
+impl Reloads {
+    /// Whether the table is loaded again at once. Otherwise it waits.
+    pub(super) fn may_load(&mut self, table: &TableName, context: &Context<'_>) -> bool {
+        if context.tracker.read(|checkpoint| checkpoint.ledger.is_none()) {
+            self.counts.clear();
+        }
+        let count = self.counts.entry(table.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            warn!(table = %table, count, "it was swapped or filled without row events again and again: it is loaded once more");
+        }
+        if *count <= RELOADS_AT_ONCE {
+            return true;
+        }
+        info!(table = %table, "it is loaded when reading has come to where the binlog ends now");
+        self.waiting.insert(table.clone());
+        false
+    }
+
+    pub(super) fn take_waiting(&mut self) -> BTreeSet<TableName> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// What the load has to do with rows that a statement moves without row events.
+///
+/// A statement from before the end of the load is part of it: what came by it was to be read. From behind it, the task says
+/// whether a table is loaded for it.
+#[derive(Clone, Copy)]
+pub(super) struct JudgeRules {
+    pub(super) may_load: bool,
+    /// `unlogged_rows: reload`.
+    pub(super) reloads: bool,
+    /// `ddl: forward`.
+    pub(super) forwards: bool,
+}
+
+pub(super) fn judge(
+    ledger: Option<&Ledger>,
+    rules: JudgeRules,
+    table: &TableName,
+    rows: UnloggedRows,
+    here: Here<'_>,
+) -> Moved {
+    if ledger.is_some_and(|ledger| ledger.waits(table)) {
+        return Moved::Covered;
+    }
+    let was_gone = ledger.is_some_and(|ledger| ledger.was_gone(table, here.gtid, here.at));
+    if rows == UnloggedRows::Unseen {
+        return if rules.may_load && !was_gone { Moved::Turn(Turn::Load) } else { Moved::NotLoaded };
+    }
+    // Nothing is left to be read; what was sent of it is told of.
+    if was_gone && (rows.adds() || ledger.and_then(|ledger| ledger.table(table)).is_some_and(|table| !table.replayed)) {
+        return Moved::Covered;
+    }
+    let has_seen = ledger.is_some_and(|ledger| ledger.has_seen(table, here.gtid, here.at));
+    let is_in_load = ledger.is_some_and(|ledger| ledger.ended_behind(here.gtid, here.at));
+    let is_clean = ledger.is_none_or(|ledger| ledger.is_clean_before(table, here.gtid, here.at));
+    let is_asked_for = rules.reloads && rows != UnloggedRows::Rewritten;
+    if rules.may_load && rows.adds() && !(has_seen && is_clean) && (is_in_load || is_asked_for) {
+        return Moved::Turn(Turn::LoadAgain);
+    }
+    let Some((ledger, known)) = ledger.and_then(|ledger| Some((ledger, ledger.table(table)?))) else {
+        return Moved::NotLoaded;
+    };
+    if is_clean && ledger.is_before_rows(table, here.gtid, here.at) {
+        return Moved::Shown;
+    }
+    // A consumer that carries the statement out loses rows that chunks have read behind it.
+    if rules.forwards && !known.replayed {
+        return Moved::Turn(Turn::Replay);
+    }
+    Moved::Unknown
+}
