@@ -13,7 +13,7 @@ use crate::pipeline::route::{
     Routed, Router, canal_options, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table,
     with_target,
 };
-use crate::source::Source;
+use crate::source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
@@ -36,7 +36,7 @@ const ROWS_SEARCHED: u64 = 100_000;
 /// ```
 pub fn schema(task: Task) -> Result<String, Error> {
     let task = Arc::new(task);
-    let source = Source::open(&task, &runtime()?, None)?;
+    let source = source::open(&task, &runtime()?, None)?;
     let mut out = String::new();
     for table in source.tables() {
         let transform = plan_transform(&task.tables, table)?;
@@ -91,7 +91,7 @@ fn write_columns(format: &Format, table: &Table, out: &mut String) {
 
 /// The source's tables as JSON: the file that `source.schema` names.
 pub fn schema_json(task: Task) -> Result<String, Error> {
-    let source = Source::open(&Arc::new(task), &runtime()?, None)?;
+    let source = source::open(&task, &runtime()?, None)?;
     let tables: Vec<TableParts> = source.tables().iter().map(|table| Table::clone(table).into()).collect();
     Ok(serde_json::to_string_pretty(&tables).expect("tables have string keys only"))
 }
@@ -99,9 +99,9 @@ pub fn schema_json(task: Task) -> Result<String, Error> {
 /// The first `count` messages of each table, as text.
 pub fn peek(task: Task, count: usize) -> Result<String, Error> {
     let task = Arc::new(task);
-    let source = Source::open(&task, &runtime()?, None)?;
+    let source = source::open(&task, &runtime()?, None)?;
     let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
-    let router = Router::new(task.clone(), source.server_version(), topics, Stop::default());
+    let router = Router::new(task.clone(), source.server_version().to_owned(), topics, Stop::default());
     let mut shown: BTreeMap<TableName, Shown> = BTreeMap::new();
     for table in source.tables() {
         shown.insert(table.name().clone(), Shown::default());

@@ -20,7 +20,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::config::Task;
 use crate::error::Error;
 use crate::pipeline::route::{RouteError, target_of_table, with_target};
-use crate::source::{Source, SourceError};
+use crate::source::{self, Source, SourceError};
 use crate::task::runtime;
 use tidegate_format::transform::Transform;
 use tidegate_model::{ChangeBatch, Table};
@@ -34,8 +34,8 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
     let task = Arc::new(task);
     // Kept: the server is asked through it.
     let runtime = runtime()?;
-    let source = Source::open(&task, &runtime, None)?;
-    let table = selected(&source, &task, name)?;
+    let source = source::open(&task, &runtime, None)?;
+    let table = selected(&*source, &task, name)?;
     let target = target_of_table(&task.tables, table.name())?;
     let select = [format!("{expression} AS {COLUMN}")];
     let transform = Transform::compile(&table, None, Some(&select), table.name().clone()).map_err(RouteError::from)?;
@@ -45,7 +45,7 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
         expression.trim(),
         transform.output().columns()[0].type_text
     );
-    let Some(batch) = first_rows(&source, &task, &table, rows)? else {
+    let Some(batch) = first_rows(&*source, &task, &table, rows)? else {
         return Ok(out + "  there is no row\n");
     };
     let keys: Vec<usize> = table.key().to_vec();
@@ -62,7 +62,7 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
         let mut line: Vec<String> = key_values.iter().map(|values| shown(values, row)).collect();
         line.push(shown(&values, row));
         if compare {
-            line.push(ask(&source, &table, &key_values, row, expression, values.data_type())?);
+            line.push(ask(&*source, &table, &key_values, row, expression, values.data_type())?);
         }
         lines.push(line);
     }
@@ -77,7 +77,7 @@ pub fn evaluate(task: Task, name: &str, expression: &str, rows: usize, compare: 
 }
 
 /// By its name in the source, or else by what it is called where it goes, if that is the name of no other.
-fn selected(source: &Source, task: &Task, name: &str) -> Result<Arc<Table>, Error> {
+fn selected(source: &dyn Source, task: &Task, name: &str) -> Result<Arc<Table>, Error> {
     let tables = source.tables();
     if let Some(table) = tables.iter().find(|table| table.name().to_string() == name) {
         return Ok(table.clone());
@@ -92,7 +92,7 @@ fn selected(source: &Source, task: &Task, name: &str) -> Result<Arc<Table>, Erro
 }
 
 fn first_rows(
-    source: &Source,
+    source: &dyn Source,
     task: &Arc<Task>,
     table: &Arc<Table>,
     rows: usize,
@@ -109,7 +109,7 @@ fn first_rows(
 
 /// The server's answer for one row.
 fn ask(
-    source: &Source,
+    source: &dyn Source,
     table: &Table,
     key_values: &[ArrayRef],
     row: usize,

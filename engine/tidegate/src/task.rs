@@ -15,7 +15,7 @@ use crate::pipeline::{self, TaskStages};
 use crate::precheck;
 use crate::remembered::{self, Accept, Topics};
 use crate::shards;
-use crate::source::{Context, Source};
+use crate::source::{self, Context, Source};
 use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
 use crate::status::server::Server;
@@ -126,7 +126,7 @@ fn run_watched<T>(
 
 /// What a run works with: opened, found in order, and the same as before.
 struct Start {
-    source: Source,
+    source: Box<dyn Source>,
     sink: Box<dyn Sink>,
     lock: Option<RunLock>,
     tracker: Arc<Tracker>,
@@ -183,9 +183,9 @@ fn start(
 ) -> Result<Start, Error> {
     let awaits = |awaits| status.set_phase(Phase::Starting { awaits });
     awaits("the source");
-    let source = Source::open(task, runtime, stored.as_ref())?;
+    let source = source::open(task, runtime, stored.as_ref())?;
     let checkpoint = match stored {
-        Some(checkpoint) => source.check_stored(checkpoint, state)?,
+        Some(checkpoint) => checkpoint.of_source(&source.identity(), state.folder())?,
         None => Checkpoint::new(&task.name, source.identity()),
     };
     awaits("the brokers");
@@ -199,13 +199,14 @@ fn start(
     }
     awaits("another run of the task to end");
     let (abort, other_run) = (sink.aborter(), stop.clone());
-    let lock = source.lock(task, move || {
+    let on_lost = move || {
         // Nothing may be sent beside another run, not even what is on its way.
         other_run.stop();
         abort();
-    })?;
+    };
+    let lock = source.lock(task, Box::new(on_lost))?;
     awaits("the brokers");
-    match compare_and_plan(task, &consent.accept, checkpoint, &source, &*sink, stop) {
+    match compare_and_plan(task, &consent.accept, checkpoint, &*source, &*sink, stop) {
         Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
         Err(error) => {
             if let Some(lock) = lock {
@@ -222,7 +223,7 @@ fn compare_and_plan(
     task: &Arc<Task>,
     accept: &[Accept],
     mut checkpoint: Checkpoint,
-    source: &Source,
+    source: &dyn Source,
     sink: &dyn Sink,
     stop: &Stop,
 ) -> Result<(Arc<Tracker>, Arc<Router>), Error> {
@@ -254,7 +255,7 @@ fn compare_and_plan(
     }
     sink.topics().prepare_all(&names.iter().map(String::as_str).collect::<Vec<_>>(), &is_stopped)?;
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
-    let router = Router::new(task.clone(), source.server_version(), sink.topics(), stop.clone());
+    let router = Router::new(task.clone(), source.server_version().to_owned(), sink.topics(), stop.clone());
     let router = Arc::new(router.remembering(tracker.clone()));
     for table in tables {
         router.route(table)?;

@@ -33,7 +33,7 @@ use crate::pipeline::route::{
 };
 use crate::remembered::{self, Accept, Difference};
 use crate::shards;
-use crate::source::{Source, SourceError, mysql};
+use crate::source::{self, SourceError, mysql};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use own::State;
 use rehearsal::Ended;
@@ -131,7 +131,7 @@ fn look_at_source(
     let options = match &task.source {
         SourceOptions::Mysql(options) => options,
         SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_) => {
-            return match Source::open(&Arc::new(task.clone()), runtime, None) {
+            return match source::open(task, runtime, None) {
                 Ok(source) => {
                     report.passed.push(("source", "the files can be read".to_owned()));
                     let (tables, identity) = (source.tables().to_vec(), Some(source.identity()));

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use tracing::info;
 
 use super::mysql::{event_bytes_max, rows_of, window_options};
-use super::{Context, SourceError};
+use super::{Context, Source, SourceError, Take, UNKNOWN};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
 use crate::pipeline::route::{row_bytes, target_of_table};
 use tidegate_model::status::{Phase, TableProgress};
-use tidegate_model::{ChangeBatch, Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
+use tidegate_model::{Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::binlog::BinlogDecoder;
 use tidegate_mysql::binlog_file::BinlogFiles;
@@ -44,6 +44,8 @@ fn emit(context: &Context<'_>, window: Window, phase: Phase) -> ControlFlow<()> 
 /// Binlog files that a server has written.
 pub struct ArchiveSource {
     files: BinlogFiles,
+    /// Of the server that wrote the first of them.
+    server_version: String,
     start: Coordinate,
     /// From the schema file: for binlogs that do not describe their tables.
     tables: Vec<TableParts>,
@@ -62,41 +64,8 @@ impl ArchiveSource {
                     .map_err(|error| SourceError::SchemaFile { path: path.clone(), reason: error.to_string() })?
             }
         };
-        Ok(ArchiveSource { files, start, tables })
-    }
-
-    pub fn server_version(&self) -> Option<String> {
-        self.files.server_version()
-    }
-
-    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
-        context.status.set_phase(Phase::Incremental);
-        let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
-            Some(position) => position,
-            None => self.begin(context)?,
-        };
-        info!(position = %position.coordinate, "reading binlog files");
-        let selection = context.task.tables.clone();
-        let recorder = context.tracker.clone();
-        let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
-        let history = History::new(
-            &context.tracker.read(Checkpoint::schemas),
-            &position,
-            Box::new(move |database, table| selection.matches(database, table).is_some()),
-            Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
-            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
-        )
-        .passing(context.pass);
-        let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
-        let windows = window_options(context.task, rows);
-        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
-            .passing(context.pass)
-            .with_folder(context.task.state.clone())
-            .with_event_bytes_max(event_bytes_max(context.task))
-            .with_row_bytes(rows_of(context.task, &self.server_version().unwrap_or_default()));
-        let mut deliver = |window| emit(context, window, Phase::Incremental);
-        self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
-        Ok(())
+        let server_version = files.server_version().unwrap_or_else(|| UNKNOWN.to_owned());
+        Ok(ArchiveSource { files, server_version, start, tables })
     }
 
     fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
@@ -120,9 +89,19 @@ impl ArchiveSource {
         };
         self.tables.iter().map(schema).collect()
     }
+}
+
+impl Source for ArchiveSource {
+    fn identity(&self) -> SourceIdentity {
+        SourceIdentity::BinlogFiles
+    }
+
+    fn server_version(&self) -> &str {
+        &self.server_version
+    }
 
     /// All changes from the first file's start on, until `take` has enough.
-    pub fn sample(&self, task: &Task, take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>) -> Result<(), Error> {
+    fn sample(&self, task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
         let selection = task.tables.clone();
         let history = History::new(
             &self.first_schemas(),
@@ -135,6 +114,36 @@ impl ArchiveSource {
         let mut decoder = BinlogDecoder::new(self.start_position(), Box::new(history), windows)
             .with_event_bytes_max(event_bytes_max(task));
         let mut deliver = |window: Window| window.changes.into_iter().try_for_each(&mut *take);
+        self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
+        Ok(())
+    }
+
+    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
+        context.status.set_phase(Phase::Incremental);
+        let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
+            Some(position) => position,
+            None => self.begin(context)?,
+        };
+        info!(position = %position.coordinate, "reading binlog files");
+        let selection = context.task.tables.clone();
+        let recorder = context.tracker.clone();
+        let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
+        let history = History::new(
+            &context.tracker.read(Checkpoint::schemas),
+            &position,
+            Box::new(move |database, table| selection.matches(database, table).is_some()),
+            Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
+            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+        )
+        .passing(context.pass);
+        let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
+        let windows = window_options(context.task, rows);
+        let mut decoder = BinlogDecoder::new(position, Box::new(history), windows)
+            .passing(context.pass)
+            .with_folder(context.task.state.clone())
+            .with_event_bytes_max(event_bytes_max(context.task))
+            .with_row_bytes(rows_of(context.task, &self.server_version));
+        let mut deliver = |window| emit(context, window, Phase::Incremental);
         self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
         Ok(())
     }
@@ -170,17 +179,19 @@ impl ParquetSource {
         let identity = SourceIdentity::Parquet { folder: options.folder.display().to_string(), fingerprints };
         Ok(ParquetSource { identity, data_sets, tables })
     }
+}
 
-    pub fn tables(&self) -> &[Arc<Table>] {
+impl Source for ParquetSource {
+    fn tables(&self) -> &[Arc<Table>] {
         &self.tables
     }
 
-    pub fn identity(&self) -> SourceIdentity {
+    fn identity(&self) -> SourceIdentity {
         self.identity.clone()
     }
 
     /// Rows of each table in the order of the files, until `take` has enough of it.
-    pub fn sample(&self, take: &mut (dyn FnMut(ChangeBatch) -> ControlFlow<()> + Send)) -> Result<(), Error> {
+    fn sample(&self, _task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
         let take = Mutex::new(take);
         let emit = |window: Window| {
             let mut take = take.lock().expect("no reader panics while it gives a batch");
@@ -193,7 +204,7 @@ impl ParquetSource {
         Ok(())
     }
 
-    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
         for data_set in &mut self.data_sets {
             data_set.set_row_bytes(row_bytes(context.task, data_set.table(), ""));
         }

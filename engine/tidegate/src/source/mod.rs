@@ -17,7 +17,6 @@ use crate::gap::AfterGap;
 use crate::pipeline::Emitter;
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
-use tidegate_flow::store::StateFolder;
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
 use tidegate_model::words::duration;
@@ -39,110 +38,62 @@ pub struct Context<'a> {
     pub stop: &'a Stop,
 }
 
-/// An opened source.
-#[expect(clippy::large_enum_variant, reason = "there is one per task")]
-pub enum Source {
-    Mysql(MysqlSource),
-    BinlogFiles(ArchiveSource),
-    Parquet(ParquetSource),
-}
+/// A server's version where nobody knows it.
+const UNKNOWN: &str = "unknown";
 
-impl Source {
-    /// Connects and looks: servers answer, tables exist. `stored` is the checkpoint of an earlier run.
-    pub fn open(
-        task: &Arc<Task>,
-        runtime: &tokio::runtime::Runtime,
-        stored: Option<&Checkpoint>,
-    ) -> Result<Source, Error> {
-        Ok(match &task.source {
-            SourceOptions::Mysql(options) => Source::Mysql(MysqlSource::open(task, options, runtime, stored)?),
-            SourceOptions::BinlogFiles(options) => Source::BinlogFiles(ArchiveSource::open(options)?),
-            SourceOptions::Parquet(options) => Source::Parquet(ParquetSource::open(task, options)?),
-        })
-    }
-
+/// A source that is opened: it has connected, looked, and refused what it cannot read. Files have no more of it than the defaults.
+pub trait Source {
     /// Tables known before anything is read. Archived binlogs show theirs later.
-    pub fn tables(&self) -> &[Arc<Table>] {
-        match self {
-            Source::Mysql(source) => source.tables(),
-            Source::BinlogFiles(_) => &[],
-            Source::Parquet(source) => source.tables(),
-        }
+    fn tables(&self) -> &[Arc<Table>] {
+        &[]
     }
 
     /// Whose history this source's positions are points of.
-    pub fn identity(&self) -> SourceIdentity {
-        match self {
-            Source::Mysql(source) => source.identity(),
-            Source::BinlogFiles(_) => SourceIdentity::BinlogFiles,
-            Source::Parquet(source) => source.identity(),
-        }
+    fn identity(&self) -> SourceIdentity;
+
+    /// What the server calls itself that has, or had, the rows; data sets do not say where they come from.
+    fn server_version(&self) -> &str {
+        UNKNOWN
     }
 
-    /// Keeps other runs of the task away from a server; of files, the state folder's lock is enough.
-    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<Option<RunLock>, Error> {
-        Ok(match self {
-            Source::Mysql(source) => Some(source.lock(task, on_lost)?),
-            Source::BinlogFiles(_) | Source::Parquet(_) => None,
-        })
-    }
-
-    /// What the server calls itself that has, or had, the rows.
-    pub fn server_version(&self) -> String {
-        let known = match self {
-            Source::Mysql(source) => Some(source.server_version().to_owned()),
-            Source::BinlogFiles(source) => source.server_version(),
-            // A data set does not say where it comes from.
-            Source::Parquet(_) => None,
-        };
-        known.unwrap_or_else(|| "unknown".to_owned())
-    }
-
-    /// The stored checkpoint, if its positions mean something here.
-    pub fn check_stored(&self, stored: Checkpoint, state: &StateFolder) -> Result<Checkpoint, Error> {
-        Ok(stored.of_source(&self.identity(), state.folder())?)
+    /// Keeps other runs of the task away from a server; of files, the state folder's lock is enough. `on_lost` is called when one of
+    /// them has the lock nevertheless.
+    fn lock(&self, _task: &Task, _on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, Error> {
+        Ok(None)
     }
 
     /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
     /// it breaks off; of binlog files, changes until it breaks off.
-    pub fn sample(
-        &self,
-        task: &Task,
-        rows_max: u64,
-        take: &mut (dyn FnMut(ChangeBatch) -> ControlFlow<()> + Send),
-    ) -> Result<(), Error> {
-        match self {
-            Source::Mysql(source) => source.sample(task, rows_max, take),
-            Source::BinlogFiles(source) => source.sample(task, take),
-            Source::Parquet(source) => source.sample(take),
-        }
-    }
+    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error>;
 
     /// Refuses a start that could not read on from where the task was, unless the user has said how it is to go on behind a gap.
-    pub fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
-        match self {
-            Source::Mysql(source) => source.check_position(task, stored, after_gap),
-            Source::BinlogFiles(_) | Source::Parquet(_) if after_gap.is_some() => Err(SourceError::NoServer.into()),
-            Source::BinlogFiles(_) | Source::Parquet(_) => Ok(()),
-        }
+    fn check_position(&self, _task: &Task, _stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer.into()))
     }
 
-    /// The server's answer to a statement that gives one text.
-    pub fn ask(&self, statement: &str) -> Result<String, Error> {
-        match self {
-            Source::Mysql(source) => source.ask(statement),
-            Source::BinlogFiles(_) | Source::Parquet(_) => Err(SourceError::NoServer.into()),
-        }
+    /// The server's answer to a statement that gives one text, under its own SQL mode; its error if it has one.
+    fn ask(&self, _statement: &str) -> Result<String, Error> {
+        Err(SourceError::NoServer.into())
     }
 
     /// Emits everything until the source ends, which a server's does not, or is told to stop.
-    pub fn run(self, context: &Context<'_>) -> Result<(), Error> {
-        match self {
-            Source::Mysql(source) => source.run(context),
-            Source::BinlogFiles(source) => source.run(context),
-            Source::Parquet(source) => source.run(context),
-        }
-    }
+    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), Error>;
+}
+
+/// Has batches until it has enough of them.
+pub type Take<'a> = dyn FnMut(ChangeBatch) -> ControlFlow<()> + Send + 'a;
+
+/// Connects and looks: servers answer, tables exist. `stored` is the checkpoint of an earlier run.
+pub fn open(
+    task: &Task,
+    runtime: &tokio::runtime::Runtime,
+    stored: Option<&Checkpoint>,
+) -> Result<Box<dyn Source>, Error> {
+    Ok(match &task.source {
+        SourceOptions::Mysql(options) => Box::new(MysqlSource::open(task, options, runtime, stored)?),
+        SourceOptions::BinlogFiles(options) => Box::new(ArchiveSource::open(options)?),
+        SourceOptions::Parquet(options) => Box::new(ParquetSource::open(task, options)?),
+    })
 }
 
 /// Why a source cannot be read, or not any further.

@@ -19,7 +19,6 @@ mod start;
 mod turns;
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,12 +28,13 @@ use tracing::{info, warn};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, Task};
 use crate::error::Error;
-use crate::source::{Context, SourceError};
+use crate::gap::AfterGap;
+use crate::source::{Context, Source, SourceError, Take};
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status;
-use tidegate_model::{ChangeBatch, Position, Table, Watermark};
+use tidegate_model::{Position, Table, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
@@ -101,25 +101,79 @@ impl MysqlSource {
         })
     }
 
-    pub fn tables(&self) -> &[Arc<Table>] {
+    /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded; for a look at what
+    /// a run would meet.
+    pub fn read_on(&self, context: &Context<'_>) -> Result<(), Error> {
+        let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(()) };
+        let until = self.now(context)?;
+        self.follow(context, options, position, Some(until))?;
+        Ok(())
+    }
+
+    /// Where the server stands.
+    fn now(&self, context: &Context<'_>) -> Result<Watermark, Error> {
+        patiently(context, || Ok(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?))
+    }
+
+    /// Waits until everything before the position is delivered. False if the task is told to stop.
+    fn is_delivered(&self, context: &Context<'_>, position: &Position) -> bool {
+        let delivered = |checkpoint: &Checkpoint| checkpoint.reads_from() == Some(position);
+        context.tracker.wait_for(delivered, || context.stop.is_stopped())
+    }
+}
+
+impl Source for MysqlSource {
+    fn tables(&self) -> &[Arc<Table>] {
         &self.tables
     }
 
-    /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
-    pub fn lock(&self, task: &Task, on_lost: impl Fn() + Send + 'static) -> Result<RunLock, MysqlError> {
-        RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(MysqlError::RunLock)
-    }
-
-    pub fn server_version(&self) -> &str {
-        &self.look.facts.version.text
-    }
-
-    pub fn identity(&self) -> SourceIdentity {
+    fn identity(&self) -> SourceIdentity {
         self.look.identity()
     }
 
+    fn server_version(&self) -> &str {
+        &self.look.facts.version.text
+    }
+
+    /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
+    fn lock(&self, task: &Task, on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, Error> {
+        let lock =
+            RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(MysqlError::RunLock)?;
+        Ok(Some(lock))
+    }
+
+    /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
+    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
+        for table in self.load_tables(task)? {
+            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take).map_err(MysqlError::Load)?;
+        }
+        Ok(())
+    }
+
+    /// The one text that a statement gives, under the server's own SQL mode; its error if it has one.
+    fn ask(&self, statement: &str) -> Result<String, Error> {
+        self.runtime.block_on(async {
+            let mut connection =
+                connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+            connection.query_drop("SET sql_mode = @@GLOBAL.sql_mode").await.map_err(MysqlError::Query)?;
+            let answer = connection.query_first::<Option<String>, _>(statement).await;
+            connection.disconnect().await.map_err(MysqlError::Query)?;
+            Ok(match answer {
+                Ok(Some(text)) => text.unwrap_or_else(|| "NULL".to_owned()),
+                Ok(None) => "(the row is gone)".to_owned(),
+                Err(mysql_async::Error::Server(error)) => format!("error: {}", error.message),
+                Err(error) => return Err(MysqlError::Query(error).into()),
+            })
+        })
+    }
+
+    fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        self.refuse_gap(task, stored, after_gap)
+    }
+
     /// Full load, then changes; and again, where a table has to be loaded behind that.
-    pub fn run(mut self, context: &Context<'_>) -> Result<(), Error> {
+    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
         let went_on = context.tracker.read(Checkpoint::has_begun);
         let _watch = context.task.incremental.as_ref().map(|_| {
             let (connect, status) = (self.look.connect.clone(), context.status.clone());
@@ -174,57 +228,6 @@ impl MysqlSource {
                 }
             }
         }
-    }
-
-    /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded; for a look at what
-    /// a run would meet.
-    pub fn read_on(&self, context: &Context<'_>) -> Result<(), Error> {
-        let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
-        let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(()) };
-        let until = self.now(context)?;
-        self.follow(context, options, position, Some(until))?;
-        Ok(())
-    }
-
-    /// Where the server stands.
-    fn now(&self, context: &Context<'_>) -> Result<Watermark, Error> {
-        patiently(context, || Ok(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?))
-    }
-
-    /// Waits until everything before the position is delivered. False if the task is told to stop.
-    fn is_delivered(&self, context: &Context<'_>, position: &Position) -> bool {
-        let delivered = |checkpoint: &Checkpoint| checkpoint.reads_from() == Some(position);
-        context.tracker.wait_for(delivered, || context.stop.is_stopped())
-    }
-
-    /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
-    pub fn sample(
-        &self,
-        task: &Task,
-        rows_max: u64,
-        take: &mut dyn FnMut(ChangeBatch) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        for table in self.load_tables(task)? {
-            snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take).map_err(MysqlError::Load)?;
-        }
-        Ok(())
-    }
-
-    /// The one text that a statement gives, under the server's own SQL mode; its error if it has one.
-    pub fn ask(&self, statement: &str) -> Result<String, Error> {
-        self.runtime.block_on(async {
-            let mut connection =
-                connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
-            connection.query_drop("SET sql_mode = @@GLOBAL.sql_mode").await.map_err(MysqlError::Query)?;
-            let answer = connection.query_first::<Option<String>, _>(statement).await;
-            connection.disconnect().await.map_err(MysqlError::Query)?;
-            Ok(match answer {
-                Ok(Some(text)) => text.unwrap_or_else(|| "NULL".to_owned()),
-                Ok(None) => "(the row is gone)".to_owned(),
-                Err(mysql_async::Error::Server(error)) => format!("error: {}", error.message),
-                Err(error) => return Err(MysqlError::Query(error).into()),
-            })
-        })
     }
 }
 

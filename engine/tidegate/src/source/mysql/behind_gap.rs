@@ -22,8 +22,13 @@ use tidegate_mysql::{MysqlError, ledger, same_history, snapshot};
 const GAPS_KEPT: usize = 20;
 
 impl MysqlSource {
-    /// As [`Source::check_position`](crate::source::Source::check_position).
-    pub fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+    /// Refuses a position behind which changes are gone, unless the user has said how to go on.
+    pub(super) fn refuse_gap(
+        &self,
+        task: &Task,
+        stored: &Checkpoint,
+        after_gap: Option<&AfterGap>,
+    ) -> Result<(), Error> {
         if let Some(after_gap) = after_gap {
             if task.full_load.is_none() && !matches!(after_gap, AfterGap::Leave) {
                 return Err(SourceError::NoLoad.into());

@@ -95,7 +95,7 @@ impl MysqlSource {
                 held_window(options.window_rows as usize, context.task.limits.all.rows_per_second),
             ),
             pass: context.pass,
-            row_bytes: rows_of(context.task, self.server_version()),
+            row_bytes: rows_of(context.task, &self.look.facts.version.text),
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,

@@ -188,7 +188,7 @@ impl MysqlSource {
         Ok(LoadTable {
             chunk_column: rule.chunk_by.first().cloned(),
             condition: transform.mysql_predicate().map(str::to_owned),
-            row_bytes: row_bytes(task, table, self.server_version()),
+            row_bytes: row_bytes(task, table, &self.look.facts.version.text),
             ..LoadTable::whole(table.clone())
         })
     }
