@@ -41,6 +41,7 @@ mod prechecks;
 mod preview;
 mod purged;
 mod resume;
+mod schema_fix;
 mod security;
 mod snapshot;
 mod statements;

@@ -15,7 +15,7 @@ use crate::precheck::{Report, items};
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
-use crate::{demo, precheck, preview, sql, state, task};
+use crate::{demo, precheck, preview, schema_fix, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -103,6 +103,19 @@ enum Command {
         /// Print it as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Tells the columns of a table where a run has stopped because nobody knew them; the next run goes on from where the task was.
+    #[command(group(clap::ArgGroup::new("who").required(true)))]
+    SchemaFix {
+        task: PathBuf,
+        /// The table that the run has named, as database.table.
+        table: String,
+        /// They are what the server has now: refused if a statement behind that place has altered the table again.
+        #[arg(long, group = "who")]
+        from_catalogue: bool,
+        /// A file with its CREATE TABLE as it was there.
+        #[arg(long, group = "who", value_name = "FILE")]
+        from: Option<PathBuf>,
     },
     /// Tells how a task goes that runs on this machine: how far, how late, and what it waits for.
     Status {
@@ -211,6 +224,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::State { task, json: true } => {
             say(&format!("{:#}\n", state::json(&config::load(task)?)?));
+            Ok(Outcome::Done)
+        }
+        Command::SchemaFix { task, table, from, .. } => {
+            let from = from.clone().map_or(schema_fix::From::Catalogue, schema_fix::From::File);
+            say(&schema_fix::fix(&config::load(task)?, table, &from)?);
             Ok(Outcome::Done)
         }
         Command::Status { task, json, watch } => {

@@ -14,7 +14,9 @@
 pub mod checkpoint;
 pub mod gap;
 pub mod pipeline;
+pub mod rehearsal;
 pub mod remembered;
+pub mod schema_fix;
 pub mod shards;
 pub mod source;
 
