@@ -40,6 +40,7 @@ mod passed;
 mod prechecks;
 mod preview;
 mod purged;
+mod reload;
 mod resume;
 mod schema_fix;
 mod security;

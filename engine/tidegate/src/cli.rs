@@ -15,7 +15,7 @@ use crate::precheck::{Report, items};
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
-use crate::{demo, precheck, preview, schema_fix, sql, state, task};
+use crate::{demo, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -144,6 +144,13 @@ enum Command {
         #[arg(long)]
         full_load: bool,
     },
+    /// Loads tables again, between changes: every row that they have, then what changes.
+    Reload {
+        task: PathBuf,
+        /// As the source calls them: database.table.
+        #[arg(required = true, value_name = "TABLE")]
+        tables: Vec<String>,
+    },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -251,6 +258,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             let bytes = bytes_per_second.as_ref().map(|bytes| format!("{of}bytes_per_second={bytes}"));
             let changes: Vec<String> = rows.into_iter().chain(bytes).collect();
             tell(task, &format!("/limits?{}", changes.join("&")))
+        }
+        Command::Reload { task, tables } => {
+            say(&reload::reload(&config::load(task)?, tables)?);
+            Ok(Outcome::Done)
         }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;

@@ -45,6 +45,9 @@ use tidegate_sink::TopicIdentity;
 pub struct RememberedTable {
     pub name: TableName,
     pub load: LoadState,
+    /// Somebody has asked for all of its rows once more, and reading has not stopped for that yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_asked_for: bool,
     /// What it is called where it goes, if that is another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TableName>,
@@ -76,6 +79,7 @@ impl RememberedTable {
         Ok(RememberedTable {
             name: name.clone(),
             load,
+            is_asked_for: false,
             target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
             filter: rule.filter.clone(),
             select: rule.select.clone(),
@@ -262,13 +266,29 @@ impl Checkpoint {
 
     /// Remembers how a table's rows leave from now on; its `load` is for one that was not known.
     pub fn take_up(&mut self, table: RememberedTable) {
-        let load = self.tables.get(&table.name).map_or(table.load, |known| known.load);
-        self.tables.insert(table.name.clone(), RememberedTable { load, ..table });
+        let known = self.tables.get(&table.name).unwrap_or(&table);
+        let (load, is_asked_for) = (known.load, known.is_asked_for);
+        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, ..table });
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
     pub fn load_wanted(&mut self, name: &TableName) {
         self.set_load(name, LoadState::Wanted);
+        self.ask_for(name, false);
+    }
+
+    /// All rows of the table are, or are not, to be sent once more, once reading can stop for it.
+    pub fn ask_for(&mut self, name: &TableName, is_asked_for: bool) {
+        if self.tables.get(name).is_some_and(|table| table.is_asked_for != is_asked_for)
+            && let Some(table) = self.tables.get_mut(name)
+        {
+            table.is_asked_for = is_asked_for;
+        }
+    }
+
+    /// Tables whose rows are asked for.
+    pub fn asked_for(&self) -> Vec<TableName> {
+        self.tables.values().filter(|table| table.is_asked_for).map(|table| table.name.clone()).collect()
     }
 
     /// Every row that was there is delivered.
