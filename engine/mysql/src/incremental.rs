@@ -88,7 +88,7 @@ pub struct Follower<'a> {
     pub ledger: Option<Ledger>,
     /// Reading ends once it has come there, whatever waits for an XA COMMIT: the load has something to do that had to wait for it.
     pub until: Option<Watermark>,
-    /// Reading ends where it is: the load has something to do that somebody has asked for.
+    /// Reading ends at the next end of a transaction: the load has something to do that somebody has asked for.
     pub asked: &'a AtomicBool,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
@@ -303,7 +303,10 @@ impl Follower<'_> {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Paused));
             }
-            if self.asked.load(Ordering::Relaxed) {
+            // Between transactions, so that none has rows of the load within it.
+            let is_between =
+                || !decoder.is_in_transaction() && position.delivered.as_ref().is_none_or(|half| half.events == 0);
+            if self.asked.load(Ordering::Relaxed) && is_between() {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Asked));
             }
