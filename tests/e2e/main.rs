@@ -23,6 +23,7 @@ mod borders;
 mod brokers;
 mod changed;
 mod collations;
+mod columns;
 mod definitions;
 mod expressions;
 mod failover;

@@ -352,14 +352,15 @@ fn define(
     Ok(table.with_groundwork(groundwork))
 }
 
-/// All indexes. Parts of one come together and in order.
+/// All indexes. Parts of one come in order, and mixed with those of another where the catalogue's collation takes both names for one:
+/// MariaDB has `a` beside `ä`.
 fn indexes(keys: &[&KeyRow]) -> Vec<Index> {
     let mut indexes: Vec<Index> = Vec::new();
     for (_, name, column, prefix, _, non_unique, _) in keys {
         let part = IndexPart { column: column.clone(), prefix: *prefix };
-        match indexes.last_mut() {
-            Some(index) if index.name == *name => index.parts.push(part),
-            _ => {
+        match indexes.iter_mut().find(|index| index.name == *name) {
+            Some(index) => index.parts.push(part),
+            None => {
                 let (name, unique) = (name.clone(), *non_unique == 0);
                 indexes.push(Index { name, unique, parts: vec![part], for_foreign_key: None });
             }
@@ -400,7 +401,7 @@ struct KeyPart<'a> {
     column: Option<&'a str>,
 }
 
-/// The keys that identify a row, the primary key first, the others by name. Parts of a key come together and in order.
+/// The keys that identify a row, the primary key first, the others by name. Parts of a key come in order.
 fn unique_keys<'a>(columns: &[Column], parts: impl IntoIterator<Item = KeyPart<'a>>) -> Vec<UniqueKey> {
     let mut keys: BTreeMap<(bool, &str), Option<Vec<usize>>> = BTreeMap::new();
     for part in parts {

@@ -28,6 +28,8 @@ pub(super) struct Alter {
     text: Option<Choice>,
     /// CONVERT TO: of all columns.
     converts: bool,
+    /// MariaDB: of text to come, where CONVERT TO says `text` of what is there.
+    text_to_come: Option<Choice>,
     is_of_default_database: bool,
 }
 
@@ -199,6 +201,8 @@ impl Alter {
                 return Ok(());
             }
             cursor.expect("TO")?;
+            let before = self.text.take().filter(|_| cursor.session.server.is_mariadb);
+            self.text_to_come = self.text_to_come.take().or(before);
             match cursor.table_charset()? {
                 Some(charset) => self.text = Some(charset),
                 None => return Err(cursor.not_understood()),
@@ -225,7 +229,7 @@ impl Alter {
             cursor.rest();
             Ok(())
         } else if let Some(charset) = cursor.table_charset()? {
-            self.text = Choice::then(self.text.take(), charset, cursor.session);
+            self.say(charset, cursor);
             Ok(())
         } else if WITHOUT_EFFECT.iter().any(|word| cursor.skip(word)) {
             self.option(cursor)
@@ -235,6 +239,13 @@ impl Alter {
     }
 
     /// What follows an option's name; other options may follow it without a comma.
+    /// An option of the table, apart from CONVERT TO.
+    fn say(&mut self, charset: Choice, cursor: &Cursor<'_>) {
+        let is_to_come = self.converts && cursor.session.server.is_mariadb;
+        let text = if is_to_come { &mut self.text_to_come } else { &mut self.text };
+        *text = Choice::then(text.take(), charset, cursor.session);
+    }
+
     fn option(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
         cursor.skip_all(&["DIRECTORY"]);
         cursor.skip_other('=');
@@ -246,7 +257,7 @@ impl Alter {
             {
                 break;
             } else if let Some(charset) = cursor.table_charset()? {
-                self.text = Choice::then(self.text.take(), charset, cursor.session);
+                self.say(charset, cursor);
             } else if cursor.is_other('(') {
                 cursor.parentheses()?;
             } else {
@@ -377,6 +388,11 @@ impl Alter {
         if self.text == Some(Choice::Inherited) && self.converts && !self.is_of_default_database {
             return Err(NotUnderstood::new("the character set of a database that is not the session's"));
         }
+        let to_come =
+            self.text_to_come.as_ref().map(|choice| before.text.with(Some(choice), &before.database, session));
+        if to_come.as_ref().is_some_and(|text| text.charset.is_none()) {
+            return Err(NotUnderstood::new("the character set of a database, which nobody has told"));
+        }
         let (mut columns, origins) = self.columns(before, &text, session)?;
         let mut indexes = self.indexes_kept(before, &columns, &origins, &session.server)?;
         let is_primary = |index: &&Index| index.name == PRIMARY;
@@ -389,7 +405,7 @@ impl Alter {
         not_null(&mut columns, &self.of_period)?;
         Ok(Definition {
             columns,
-            text,
+            text: to_come.unwrap_or(text),
             database: before.database.clone(),
             indexes,
             knows_indexes: before.knows_indexes,

@@ -111,6 +111,10 @@ pub(super) fn column(cursor: &mut Cursor<'_>, indexes: &mut Vec<IndexSpec>) -> R
     column.attributes(cursor, &mut own)?;
     own.sort();
     own.dedup();
+    if cursor.session.server.is_mariadb && own.contains(&IndexKind::Primary) {
+        // One key of the column's own is enough there.
+        own.retain(|kind| *kind != IndexKind::Unique);
+    }
     let part = IndexPart { column: Some(column.name.clone()), prefix: None };
     indexes.extend(own.into_iter().map(|kind| IndexSpec {
         name: None,

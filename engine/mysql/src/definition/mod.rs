@@ -167,8 +167,8 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
         if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
             let is_conditional = cursor.if_not_exists();
             let name = cursor.name()?;
-            let text = database_text(cursor)?.unwrap_or(Choice::Inherited);
-            return Ok(database(name, &text, is_conditional, cursor.session));
+            let text = database_text(cursor)?;
+            return Ok(database(name, text.as_ref(), is_conditional, cursor.session));
         }
         if cursor.skip("TABLE") {
             return create::table(cursor);
@@ -186,7 +186,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
                 false => cursor.name()?,
             };
             return Ok(match database_text(cursor)? {
-                Some(text) => database(name, &text, false, cursor.session),
+                Some(text) => database(name, Some(&text), false, cursor.session),
                 None => Kind::Nothing,
             });
         }
@@ -213,12 +213,17 @@ fn database_text(cursor: &mut Cursor<'_>) -> Result<Option<Choice>, NotUnderstoo
     Ok(found)
 }
 
-fn database(name: String, text: &Choice, is_conditional: bool, session: &Session) -> Kind {
+/// With `text` if it says any.
+fn database(name: String, text: Option<&Choice>, is_conditional: bool, session: &Session) -> Kind {
     let of_server = TextDefault { charset: session.server_charset, collation: session.server_collation.clone() };
-    // Of a collation alone that fits several sets, which it is was decided before.
     let text = match text {
-        Choice::Ordered(_) => TextDefault { charset: of_server.charset, collation: None },
-        text => of_server.with(Some(text), &of_server, session),
+        None => of_server,
+        // Of a collation alone that fits several sets, which it is was decided before. By DEFAULT, MariaDB has the set's own collation.
+        Some(Choice::Ordered(_)) => TextDefault { charset: of_server.charset, collation: None },
+        Some(Choice::Inherited) if session.server.is_mariadb => {
+            TextDefault { charset: of_server.charset, collation: None }
+        }
+        Some(text) => of_server.with(Some(text), &of_server, session),
     };
     Kind::Database { name, text, is_conditional }
 }

@@ -54,6 +54,9 @@ impl Session {
     /// Other types under the same names: those of Oracle and of MaxDB.
     const OTHER_TYPES: u64 = 0x200 | 0x1000;
     pub const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
+    /// Among MariaDB's flags of a statement; earlier versions write none, whatever the variable was. Seen in 10.11 and 11.8.
+    const EXPLICIT_TIMESTAMPS: u32 = 1 << 24;
+    const MARIADB_TELLS_TIMESTAMPS: u32 = 101_100;
 
     /// Without what a status variable would say.
     #[cfg(test)]
@@ -73,7 +76,15 @@ impl Session {
         while !input.is_empty() {
             let code = input.u8().ok()?;
             match code {
-                0 | 3 => _ = input.u32().ok()?, // flags, auto_increment_*
+                0 => {
+                    let is_explicit = input.u32().ok()? & Session::EXPLICIT_TIMESTAMPS != 0;
+                    if self.server.is_mariadb
+                        && (is_explicit || self.server.version >= Session::MARIADB_TELLS_TIMESTAMPS)
+                    {
+                        self.explicit_timestamps = Some(is_explicit);
+                    }
+                }
+                3 => _ = input.u32().ok()?, // auto_increment_*
                 1 => self.sql_mode = input.u64().ok()?,
                 2 => {
                     let length = input.u8().ok()?;

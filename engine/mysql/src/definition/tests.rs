@@ -107,6 +107,14 @@ fn drawn(definition: &Definition) -> String {
     )
 }
 
+/// MariaDB cuts an index over what becomes text at the longest that it can have. None of these tells rows apart.
+fn without_prefixes(definition: &Definition) -> Definition {
+    let mut definition = definition.clone();
+    let indexes = definition.indexes.iter_mut().filter(|index| !index.unique);
+    indexes.flat_map(|index| &mut index.parts).for_each(|part| part.prefix = None);
+    definition
+}
+
 /// A collation that is another on the server; what nobody has told is none.
 fn wrong_collation(ours: &Definition, theirs: &Definition) -> Option<String> {
     let columns = ours.columns.iter().zip(&theirs.columns);
@@ -168,7 +176,11 @@ fn position(connection: &mut Connection) -> Position {
     let sql = ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"].into_iter().find(|sql| connection.query(sql).is_ok());
     let sql = sql.unwrap();
     let coordinate = Coordinate::new(text(connection, sql, 0), text(connection, sql, 1).parse().unwrap());
-    Position::new(coordinate, Some(text(connection, sql, 4).parse().unwrap()))
+    let gtids = match connection.is_mariadb() {
+        true => text(connection, "SELECT @@gtid_binlog_pos", 0),
+        false => text(connection, sql, 4),
+    };
+    Position::new(coordinate, Some(gtids.parse().unwrap()))
 }
 
 /// What the statements in the binlog make of tables, from there to its end.
@@ -184,9 +196,13 @@ fn followed(options: &ConnectOptions, start: &Position, databases: &[(String, Ch
     );
     let windows = WindowOptions { rows: 1000, bytes: 1 << 20, marks: MarkOptions::default() };
     let mut decoder = BinlogDecoder::new(start.clone(), Box::new(follower.clone()), windows);
+    let gtids = start.gtids.as_ref().unwrap();
     let request = DumpRequest {
         server_id: 910_000_000 + std::process::id() % 1_000_000,
-        start: DumpStart::Gtids(start.gtids.as_ref().unwrap().encode()),
+        start: match packets.is_mariadb() {
+            true => DumpStart::Domains(gtids.to_string()),
+            false => DumpStart::Gtids(gtids.encode()),
+        },
         heartbeat: Duration::from_secs(5),
         non_blocking: true,
     };
@@ -212,11 +228,12 @@ const CORPUS: &str = include_str!("corpus.txt");
 const SESSIONS: usize = 4;
 
 /// What one of the sessions runs, with the lines in which it stands.
-fn statements(session: usize, is_old: bool, database: &str, other: &str) -> Vec<(usize, String)> {
+fn statements(session: usize, server: &Server, is_old: bool, database: &str, other: &str) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     let mut base = None;
     for (number, line) in (1..).zip(CORPUS.lines()) {
-        if line.is_empty() || line.starts_with('#') || (is_old && line.starts_with("9 ")) {
+        let is_for_others = (is_old && line.starts_with("9 ")) || (!server.is_mariadb && line.starts_with("M "));
+        if line.is_empty() || line.starts_with('#') || is_for_others {
             continue;
         }
         if let Some(statement) = line.strip_prefix("! ") {
@@ -224,7 +241,7 @@ fn statements(session: usize, is_old: bool, database: &str, other: &str) -> Vec<
         } else if let Some(statement) = line.strip_prefix('=') {
             base = Some(statement.trim()).filter(|statement| !statement.is_empty());
         } else if number % SESSIONS == session {
-            let statements = line.trim_start_matches("? ").trim_start_matches("9 ");
+            let statements = ["? ", "9 ", "M "].iter().fold(line, |line, mark| line.trim_start_matches(mark));
             for statement in base.into_iter().chain(statements.split(" ;; ")) {
                 let statement = statement
                     .replace("%t", &format!("c{number}"))
@@ -247,19 +264,20 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
     let (database, other) = (format!("ddl_{id}"), format!("ddl_{id}_other"));
     let mut connection = Connection::connect(options).unwrap();
     let start = position(&mut connection);
-    println!("{:?}", Server::of(&text(&mut connection, "SELECT VERSION()", 0)));
+    let server = Server::of(&text(&mut connection, "SELECT VERSION()", 0));
+    println!("{server:?}");
     connection.query(&format!("CREATE DATABASE {database} CHARSET utf8mb4")).unwrap();
     connection.query(&format!("CREATE DATABASE {other} CHARSET latin1")).unwrap();
     // Several sessions: each runs all that is for the session, and its part of the cases.
     let outcome = Mutex::new((0, Vec::new()));
     std::thread::scope(|scope| {
         for session in 0..SESSIONS {
-            let (database, other, outcome) = (&database, &other, &outcome);
+            let (database, other, server, outcome) = (&database, &other, &server, &outcome);
             scope.spawn(move || {
                 let mut connection = Connection::connect(options).unwrap();
                 connection.query("SET NAMES utf8mb4").unwrap();
                 connection.query(&format!("USE {database}")).unwrap();
-                for (number, statement) in statements(session, is_old, database, other) {
+                for (number, statement) in statements(session, server, is_old, database, other) {
                     match connection.query(&statement) {
                         Ok(_) => outcome.lock().unwrap().0 += 1,
                         Err(error) => outcome.lock().unwrap().1.push(format!("{number}: {error}: {statement}")),
@@ -278,6 +296,10 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
     let expected = catalogue(options, &|name| name.starts_with(&database));
     let mut wrong = Vec::new();
     let mut not_understood = 0;
+    let drawn = |definition: &Definition| match connection.is_mariadb() {
+        true => drawn(&without_prefixes(definition)),
+        false => drawn(definition),
+    };
     for (name, expected) in &expected {
         if let Some(Ok(definition)) = tables.by_name.get(name)
             && drawn(definition) == drawn(expected)
@@ -306,6 +328,7 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
             wrong.push(format!("{name}: {case}\n  server {expected}\n  we     {found}"));
         }
     }
+    let mut connection = Connection::connect(options).unwrap();
     for database in connection.query(&format!("SHOW DATABASES LIKE '{database}%'")).unwrap()[0].rows.iter() {
         let name = String::from_utf8(database[0].clone().unwrap()).unwrap();
         connection.query(&format!("DROP DATABASE `{name}`")).unwrap();
@@ -325,6 +348,15 @@ fn definitions_are_those_of_the_server() {
     let Some(options) = test_server::options("TIDEGATE_TEST_MYSQL") else { return };
     let (done, refused) = judged_by(&options, false);
     assert!(done >= 1300 && refused.len() <= 40, "{done} done, {} refused:\n{}", refused.len(), refused.join("\n"));
+}
+
+#[test]
+fn definitions_are_those_of_mariadb() {
+    for name in ["TIDEGATE_TEST_MARIADB", "TIDEGATE_TEST_MARIADB_11"] {
+        let Some(options) = test_server::options(name) else { return };
+        let (done, refused) = judged_by(&options, true);
+        assert!(done >= 800, "{done} done, {} refused:\n{}", refused.len(), refused.join("\n"));
+    }
 }
 
 /// As far as it knows them.
