@@ -51,4 +51,5 @@ mod transform;
 mod types;
 mod values;
 mod variables;
+mod verify;
 mod xa;
