@@ -41,6 +41,8 @@ pub(super) struct Topics {
     config: ClientConfig,
     threads: usize,
     partitions: Vec<Partition>,
+    /// Those that are not at work: it takes one some time to get to know the brokers.
+    consumers: Mutex<Vec<BaseConsumer>>,
 }
 
 pub(super) struct Partition {
@@ -67,6 +69,8 @@ impl Topics {
         config.set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "earliest").set("allow.auto.create.topics", "false");
         config.set("queued.max.messages.kbytes", FETCHED_KIB.to_string());
+        // Who waits for the end of a partition waits no longer than that for it.
+        config.set("fetch.wait.max.ms", "20").set("fetch.error.backoff.ms", "20").set("fetch.queue.backoff.ms", "20");
         let consumer: BaseConsumer = config.create().map_err(|error| failed("", &error))?;
         let mut partitions = Vec::new();
         for name in names {
@@ -75,7 +79,7 @@ impl Topics {
             let numbers = found.into_iter().flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()));
             partitions.extend(numbers.map(|number| Partition { topic: name.clone(), number }));
         }
-        Ok(Topics { config, threads, partitions })
+        Ok(Topics { config, threads, partitions, consumers: Mutex::new(vec![consumer]) })
     }
 
     pub(super) fn partitions(&self) -> &[Partition] {
@@ -84,12 +88,23 @@ impl Topics {
 
     /// Of each partition.
     pub(super) fn extents(&self) -> Result<Vec<Extent>, VerifyError> {
-        let consumer: BaseConsumer = self.config.create().map_err(|error| failed("", &error))?;
+        let consumer = self.consumer()?;
         let extent = |partition: &Partition| {
             let extent = consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER);
             extent.map(|(begin, end)| Extent { begin, end }).map_err(|error| failed(&partition.topic, &error))
         };
-        self.partitions.iter().map(extent).collect()
+        let extents = self.partitions.iter().map(extent).collect();
+        self.give_back(consumer);
+        extents
+    }
+
+    fn consumer(&self) -> Result<BaseConsumer, VerifyError> {
+        let known = self.consumers.lock().expect("nobody panics with it").pop();
+        known.map_or_else(|| self.config.create().map_err(|error| failed("", &error)), Ok)
+    }
+
+    fn give_back(&self, consumer: BaseConsumer) {
+        self.consumers.lock().expect("nobody panics with it").push(consumer);
     }
 
     /// Gives what stands in each partition between two offsets to `take`, with the index of the partition.
@@ -109,10 +124,11 @@ impl Topics {
         let jobs = Mutex::new(jobs);
         let next = || jobs.lock().expect("nobody panics with it").pop_front();
         let work = || -> Result<(), Error> {
-            let consumer: BaseConsumer = self.config.create().map_err(|error| failed("", &error))?;
+            let consumer = self.consumer()?;
             while let Some(job) = next() {
                 self.read_some(&consumer, &job, from, to, stop, take)?;
             }
+            self.give_back(consumer);
             Ok(())
         };
         std::thread::scope(|scope| {
@@ -182,10 +198,9 @@ impl Topics {
                 }
             };
             heard = Instant::now();
-            if let Some(index) = done.filter(|index| left.remove(index)) {
-                let mut ended = TopicPartitionList::new();
-                ended.add_partition(topic, self.partitions[index].number);
-                consumer.pause(&ended).map_err(failed)?;
+            // What comes of a partition behind its end is passed over: there is little of it.
+            if let Some(index) = done {
+                left.remove(&index);
             }
         }
         consumer.unassign().map_err(failed)?;

@@ -283,7 +283,7 @@ fn a_datum_is_read_in_place() {
     let data = encode(&LABELS, &batch);
     for datum in &data {
         let read = Datum::read(datum).expect("a datum");
-        assert_eq!(read.operation, Operation::Init);
+        assert_eq!(read.operation, Operation::Insert);
         assert_eq!(read.object, object_name(batch.table().name()));
         let names: Vec<&str> = batch.table().columns().iter().map(|column| column.name.as_str()).collect();
         assert_eq!(read.columns, names);
@@ -292,7 +292,8 @@ fn a_datum_is_read_in_place() {
         assert!(datum.windows(images.len()).any(|window| window == images));
         assert!((0..datum.len()).all(|end| Datum::read(&datum[..end]).is_none()));
     }
-    let update = encode(&LABELS, &parse("id:int v:text", "-U 7 a\n+U 7 b\n-D 8 _"));
+    let update = encode(&LABELS, &parse("id:int v:text", "-U 7 a\n+U 7 b\n-D 8 _\n** 9 c"));
+    assert_eq!(Datum::read(&update[2]).unwrap().operation, Operation::Init);
     let read = Datum::read(&update[0]).unwrap();
     let texts =
         |images: Option<Vec<&[u8]>>| images.map(|images| images.into_iter().map(image_text).collect::<Vec<_>>());
