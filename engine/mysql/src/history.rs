@@ -62,7 +62,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-pub use self::error::HistoryError;
+pub use self::error::{ColumnsFault, HistoryError};
 pub(crate) use self::stored::is_behind;
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record};
 
@@ -162,6 +162,10 @@ impl Here<'_> {
         shown_until.as_ref().is_some_and(|shown_until| shown_until.covers(self.gtid, self.at))
     }
 
+    pub(crate) fn columns(&self, table: TableName, fault: ColumnsFault) -> HistoryError {
+        HistoryError::Columns { table, at: self.at.clone(), gtid: self.gtid.cloned(), fault }
+    }
+
     fn entry(&self, table: &TableName, state: SchemaState) -> StoredSchema {
         StoredSchema { table: table.clone(), since: self.at.clone(), gtid: self.gtid.cloned(), state }
     }
@@ -180,6 +184,8 @@ pub struct History {
     shows_before: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
+    /// What people have said of tables at places where nobody else knew.
+    given: Vec<StoredSchema>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
     met: BTreeSet<TableName>,
     bystanders: Bystanders,
@@ -238,6 +244,7 @@ impl History {
     ) -> History {
         let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
         let mut bystanders = Bystanders::default();
+        let (given, stored): (Vec<_>, Vec<_>) = stored.iter().partition(|entry| entry.state.is_given());
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
@@ -266,7 +273,7 @@ impl History {
                     continue;
                 }
                 // The task has come to select it since: nothing that was sent is about it.
-                SchemaState::Bystander { .. } => continue,
+                SchemaState::Bystander { .. } | SchemaState::Given { .. } => continue,
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -296,6 +303,7 @@ impl History {
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
+            given: given.into_iter().cloned().collect(),
             met: BTreeSet::new(),
             bystanders,
             databases,
@@ -358,6 +366,33 @@ impl History {
         fits: impl Fn(&Table) -> Result<(), String>,
         here: Here<'_>,
     ) -> Result<Option<Arc<Table>>, HistoryError> {
+        let error = match self.resolve_by_history(name, described, &fits, here) {
+            Err(error) => error,
+            resolved => return resolved,
+        };
+        let key = self.rules.names.key(name);
+        let HistoryError::Columns { table: name, .. } = &error else { return Err(error) };
+        let given = self.given.iter().find(|given| self.rules.names.key(&given.table) == key && given.is_at(here));
+        let Some(SchemaState::Given { defined }) = given.map(|given| &given.state) else { return Err(error) };
+        let last_version = self.now.get(&key).map_or(0, |entry| entry.now.last_version());
+        let table = defined.table().of_version(last_version + 1);
+        match fits(&table) {
+            Ok(()) => Ok(Some(self.adopt(key, name.clone(), table, here))),
+            Err(reason) => {
+                let reason = format!("what was said to be its columns here does not fit: {reason}");
+                Err(here.columns(name.clone(), ColumnsFault::Mismatch { reason }))
+            }
+        }
+    }
+
+    /// The same by what statements and maps have told alone.
+    fn resolve_by_history(
+        &mut self,
+        name: &TableName,
+        described: Option<TableParts>,
+        fits: &impl Fn(&Table) -> Result<(), String>,
+        here: Here<'_>,
+    ) -> Result<Option<Arc<Table>>, HistoryError> {
         let key = self.rules.names.key(name);
         // A table map may not have the case that the catalogue has.
         let name = self.now.get(&key).map_or_else(|| name.clone(), |entry| entry.name.clone());
@@ -371,7 +406,7 @@ impl History {
                     self.met.insert(key.clone());
                     // A collation that the map names is the one by which the server compares from here on.
                     if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
-                        let other = Arc::new(other.of_version(table.version() + 1));
+                        let other = other.of_version(table.version() + 1);
                         return Ok(Some(self.adopt(key, name, other, here)));
                     }
                     // Of a map that describes its table, rows are what it says, whatever a statement behind them did.
@@ -382,7 +417,7 @@ impl History {
                     }
                     return Ok(Some(table.clone()));
                 }
-                (Err(reason), None) => return Err(HistoryError::Mismatch { table: name, reason }),
+                (Err(reason), None) => return Err(here.columns(name, ColumnsFault::Mismatch { reason })),
                 (Err(reason), Some(_)) => differs = Some(reason),
             }
         }
@@ -427,19 +462,17 @@ impl History {
             return Ok(Some(self.adopt(key, name, other.map_or(table, Arc::new), here)));
         }
         let Some(mut parts) = described else {
-            return Err(match known {
-                Some(Now::Changed { defined: Some(_), by, at, .. }) => HistoryError::Mismatch {
+            let fault = match known {
+                Some(Now::Changed { defined: Some(_), by, at, .. }) => ColumnsFault::Mismatch {
                     reason: format!(
                         "since `{by}` at {at}, by which we take it for other columns: {}",
                         differs.unwrap_or_default()
                     ),
-                    table: name,
                 },
-                Some(Now::Changed { by, at, .. }) => {
-                    HistoryError::Changed { table: name, at: at.clone(), statement: by.clone() }
-                }
-                _ => HistoryError::Unknown { table: name },
-            });
+                Some(Now::Changed { by, at, .. }) => ColumnsFault::Changed { at: at.clone(), statement: by.clone() },
+                _ => ColumnsFault::Unknown,
+            };
+            return Err(here.columns(name, fault));
         };
         let (kept, last_version) = match known {
             // Whatever changed it was not seen, and may have touched anything.
@@ -454,7 +487,7 @@ impl History {
             inherit(&mut parts, kept);
         }
         let table = Arc::new(Table::from(parts.clone()));
-        fits(&table).map_err(|reason| HistoryError::Mismatch { table: name.clone(), reason })?;
+        fits(&table).map_err(|reason| here.columns(name.clone(), ColumnsFault::Mismatch { reason }))?;
         match (differs, known) {
             (Some(reason), Some(Now::Changed { by, .. })) => {
                 warn!(table = %name, at = %here.at, statement = by, reason, "the binlog describes the table other than its statement");
@@ -471,7 +504,8 @@ impl History {
     }
 
     /// The table is this from here on.
-    fn adopt(&mut self, key: TableName, name: TableName, table: Arc<Table>, here: Here<'_>) -> Arc<Table> {
+    fn adopt(&mut self, key: TableName, name: TableName, table: impl Into<Arc<Table>>, here: Here<'_>) -> Arc<Table> {
+        let table = table.into();
         let keys: Vec<&str> = table.unique_keys().iter().map(|key| key.name.as_str()).collect();
         info!(
             table = %name,
@@ -493,6 +527,13 @@ impl Now {
     /// Whether it is what the catalogue shows of a later time.
     fn is_foreseen(&self, here: Here<'_>) -> bool {
         matches!(self, Now::Known { shown_until, .. } if here.is_covered_by(shown_until))
+    }
+
+    fn last_version(&self) -> u32 {
+        match self {
+            Now::Known { table, .. } => table.version(),
+            Now::Changed { last_version, .. } | Now::Gone { last_version } => *last_version,
+        }
     }
 
     fn is_shown_and_unused(&self, here: Here<'_>) -> bool {

@@ -29,6 +29,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,8 @@ pub struct Follower<'a> {
     pub ledger: Option<Ledger>,
     /// Reading ends once it has come there, whatever waits for an XA COMMIT: the load has something to do that had to wait for it.
     pub until: Option<Watermark>,
+    /// Reading ends at the next end of a transaction: the load has something to do that somebody has asked for.
+    pub asked: &'a AtomicBool,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
     /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
@@ -112,6 +115,8 @@ pub enum Followed {
     },
     /// At [`Follower::until`], or behind it.
     Arrived(Position),
+    /// By [`Follower::asked`].
+    Asked(Position),
 }
 
 /// Why reading ended other than by a stop.
@@ -120,6 +125,7 @@ enum Break {
     Due(TableName, Turn, Coordinate),
     Paused,
     Arrived,
+    Asked,
 }
 
 impl Follower<'_> {
@@ -159,6 +165,7 @@ impl Follower<'_> {
                 Ok(None) => return Ok(Followed::Stopped),
                 Ok(Some(Break::Paused)) => continue,
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
+                Ok(Some(Break::Asked)) => return Ok(Followed::Asked(position)),
                 Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
@@ -295,6 +302,13 @@ impl Follower<'_> {
             if self.stop.is_paused() {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Paused));
+            }
+            // Between transactions, so that none has rows of the load within it.
+            let is_between =
+                || !decoder.is_in_transaction() && position.delivered.as_ref().is_none_or(|half| half.events == 0);
+            if self.asked.load(Ordering::Relaxed) && is_between() {
+                self.emit(decoder, position)?;
+                return Ok(Some(Break::Asked));
             }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             // One that is there already is not waited for.

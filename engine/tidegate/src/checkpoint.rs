@@ -134,6 +134,13 @@ impl Checkpoint {
         names.iter().for_each(|name| self.schemas.remove(name));
     }
 
+    /// Writes it, outside of a run.
+    pub fn save(&mut self, state: &StateFolder) -> Result<(), CheckpointError> {
+        let mut changes = Changes::default();
+        self.tell(true, &mut changes);
+        Ok(state.journal().save(&changes)?)
+    }
+
     /// Adds an entry to the history of schemas, unless an earlier run has found it already.
     pub fn record_schema(&mut self, entry: StoredSchema) {
         history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);

@@ -16,7 +16,7 @@ use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::verify::{self, VerifyError};
-use crate::{demo, precheck, preview, sql, state, task};
+use crate::{demo, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -106,6 +106,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tells the columns of a table where a run has stopped because nobody knew them; the next run goes on from where the task was.
+    #[command(group(clap::ArgGroup::new("who").required(true)))]
+    SchemaFix {
+        task: PathBuf,
+        /// The table that the run has named, as database.table.
+        table: String,
+        /// They are what the server has now: refused if a statement behind that place has altered the table again.
+        #[arg(long, group = "who")]
+        from_catalogue: bool,
+        /// A file with its CREATE TABLE as it was there.
+        #[arg(long, group = "who", value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
     /// Tells how a task goes that runs on this machine: how far, how late, and what it waits for.
     Status {
         task: PathBuf,
@@ -150,6 +163,13 @@ enum Command {
         /// Keep what was read meanwhile in this folder, and not in the state folder.
         #[arg(long, value_name = "FOLDER")]
         spill: Option<PathBuf>,
+    },
+    /// Loads tables again, between changes: every row that they have, then what changes.
+    Reload {
+        task: PathBuf,
+        /// As the source calls them: database.table.
+        #[arg(required = true, value_name = "TABLE")]
+        tables: Vec<String>,
     },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
@@ -233,6 +253,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             say(&format!("{:#}\n", state::json(&config::load(task)?)?));
             Ok(Outcome::Done)
         }
+        Command::SchemaFix { task, table, from, .. } => {
+            let from = from.clone().map_or(schema_fix::From::Catalogue, schema_fix::From::File);
+            say(&schema_fix::fix(&config::load(task)?, table, &from)?);
+            Ok(Outcome::Done)
+        }
         Command::Status { task, json, watch } => {
             let (task, view) = (config::load(task)?, View { json: *json, watch: *watch });
             if task::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
@@ -267,6 +292,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
                 false => report.to_string(),
             });
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
+        }
+        Command::Reload { task, tables } => {
+            say(&reload::reload(&config::load(task)?, tables)?);
+            Ok(Outcome::Done)
         }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;

@@ -7,6 +7,7 @@ use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
+use crate::schema_fix::FixError;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
 use crate::verify::VerifyError;
@@ -42,6 +43,8 @@ pub enum Error {
     Status(#[from] StatusError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Fix(#[from] FixError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("{0}")]
@@ -86,6 +89,7 @@ impl Error {
             Error::Demo(DemoError::Task(error)) => error.hint(),
             Error::Status(error) => error.hint().map(str::to_owned),
             Error::Verify(error) => error.hint().map(str::to_owned),
+            Error::Fix(error) => error.hint(),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),
             ),

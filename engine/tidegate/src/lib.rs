@@ -14,7 +14,10 @@
 pub mod checkpoint;
 pub mod gap;
 pub mod pipeline;
+pub mod rehearsal;
+pub mod reload;
 pub mod remembered;
+pub mod schema_fix;
 pub mod shards;
 pub mod source;
 

@@ -137,6 +137,7 @@ fn became(gap: &Gap) -> String {
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {
     let chunks = checkpoint.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
     let load = match (table.load, chunks) {
+        _ if table.is_asked_for => "asked for",
         (_, Some(chunks)) if chunks.gone.is_some() => "gone",
         (LoadState::NotWanted, _) => "changes only",
         (LoadState::Done, _) => "done",

@@ -13,6 +13,7 @@ use crate::gap::AfterGap;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
+use crate::reload;
 use crate::remembered::{self, Accept, Topics};
 use crate::shards;
 use crate::source::{self, Context, Source};
@@ -94,7 +95,8 @@ fn run_watched<T>(
     let too_large: Vec<_> =
         tracker.read(|state| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect());
     status.were_too_large(&too_large);
-    monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics() });
+    let may_reload = reload::is_possible(task);
+    monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics(), may_reload });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
     let pipeline = Pipeline { stages, tracker, status: status.clone(), stop, encode_threads, shares };

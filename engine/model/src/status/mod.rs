@@ -7,6 +7,7 @@ pub mod source;
 pub mod stages;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ pub struct Status {
     pub memory: Memory,
     pub following: Following,
     pub limits: Limits,
+    /// Somebody asks for something that the source does between changes: what, the state says.
+    pub asked: AtomicBool,
 }
 
 impl Default for Status {
@@ -90,6 +93,7 @@ impl Default for Status {
             memory: Memory::default(),
             following: Following::default(),
             limits: Limits::default(),
+            asked: AtomicBool::default(),
         }
     }
 }

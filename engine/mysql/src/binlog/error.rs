@@ -29,6 +29,14 @@ impl BinlogError {
         }
     }
 
+    /// The table whose columns are not known, and where its rows stand, if that is why reading ended.
+    pub fn unknown_columns(&self) -> Option<(&TableName, &Coordinate, Option<&Gtid>)> {
+        match &*self.fault {
+            Fault::Schema(HistoryError::Columns { table, at, gtid, .. }) => Some((table, at, gtid.as_ref())),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = self.fault.hint()?;

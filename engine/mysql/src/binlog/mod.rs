@@ -59,7 +59,7 @@ use self::payload::Unpacker;
 use self::place::{Committing, Done, HeartbeatEnd, Left, Place};
 use self::window::{Slot, WindowBuilder};
 use super::definition::{Server, Session};
-use super::history::{Here, History, HistoryError};
+use super::history::{ColumnsFault, Here, History};
 use super::rows::RowPlan;
 use tidegate_model::{
     Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Watermark, Window, now_s,

@@ -43,7 +43,7 @@ impl Schemas for History {
         // What cannot be read matters only for captured tables.
         match (self.resolve(&name, described, fits, here), fault) {
             (Ok(None), _) => Ok(None),
-            (_, Some(fault)) => Err(HistoryError::Mismatch { table: name, reason: fault.to_string() }.into()),
+            (_, Some(fault)) => Err(here.columns(name, ColumnsFault::Mismatch { reason: fault.to_string() }).into()),
             (resolved, None) => Ok(resolved?),
         }
     }

@@ -554,9 +554,9 @@ impl Schemas for StopsAtTruncate {
         self.0.table(map, here)
     }
 
-    fn statement(&mut self, _: &str, sql: &str, _: &Session, _: Here<'_>) -> Result<Option<Statement>, Fault> {
+    fn statement(&mut self, _: &str, sql: &str, _: &Session, here: Here<'_>) -> Result<Option<Statement>, Fault> {
         match sql.starts_with("TRUNCATE") {
-            true => Err(HistoryError::Unknown { table: TableName::new("golden", "simple") }.into()),
+            true => Err(here.columns(TableName::new("golden", "simple"), ColumnsFault::Unknown).into()),
             false => Ok(None),
         }
     }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::{Finding, REFUSED, Severity};
+use super::gaps::REFUSED;
+use super::{Finding, Severity};
 use crate::catalog::CatalogTable;
 use crate::connection::ServerFacts;
 use crate::wire::is_ours;

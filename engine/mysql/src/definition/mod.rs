@@ -32,6 +32,7 @@ mod tokens;
 mod tests;
 
 use super::charset::Charset;
+use super::ddl::{Effect, Words};
 use tidegate_model::names::fold;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
@@ -129,6 +130,19 @@ impl Ddl {
             _ => Err(NotUnderstood::new("a statement that alters no table")),
         }
     }
+}
+
+/// The table that a CREATE TABLE makes which says everything itself, as SHOW CREATE TABLE prints it. `name` is what it is to be called:
+/// the statement names the same table, in whatever database.
+pub fn table_of(sql: &str, name: &TableName, server: Server) -> Result<Table, NotUnderstood> {
+    let session = Session { server, explicit_timestamps: Some(true), ..Session::default() };
+    let words = Words::of(sql, &name.database, &session);
+    match words.effects().as_slice() {
+        [Effect::Created { table, .. }] if fold(&table.table) == fold(&name.table) => {}
+        [Effect::Created { table, .. }] => return Err(NotUnderstood::new(&format!("a statement that makes {table}"))),
+        _ => return Err(NotUnderstood::new("a text that is not one CREATE TABLE")),
+    }
+    Ok(words.ddl()?.created(TextDefault::default(), None)?.table(name.clone(), 1))
 }
 
 /// A statement's words, without MariaDB's SET STATEMENT before them: variables that hold for this statement alone.

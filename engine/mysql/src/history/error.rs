@@ -2,21 +2,18 @@
 
 use super::Turn;
 use crate::ddl::UnloggedRows;
-use tidegate_model::{Coordinate, TableName};
+use tidegate_model::{Coordinate, Gtid, TableName};
 
 /// The binlog and what is known of a table do not fit together.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    #[error("columns of table {table} are unknown since {at}, where `{statement}` changed them")]
-    Changed { table: TableName, at: Coordinate, statement: String },
+    /// Here stand rows of which the columns are not known. [`SchemaState::Given`](super::SchemaState::Given) tells them.
+    #[error("{}", .fault.text(.table))]
+    Columns { table: TableName, at: Coordinate, gtid: Option<Gtid>, fault: ColumnsFault },
     #[error(
         "rows of table {table} stand in the binlog before `{statement}` at {at}, which happened before this task began"
     )]
     RowsBefore { table: TableName, at: Coordinate, statement: String },
-    #[error("table {table} is in the binlog, but the catalogue did not have it when this task began")]
-    Unknown { table: TableName },
-    #[error("table {table}: {reason}")]
-    Mismatch { table: TableName, reason: String },
     #[error("`{statement}` may have changed rows of {} in statement format, without row events", list(.tables))]
     StatementFormat {
         /// Those that it names; it may have changed others.
@@ -32,6 +29,31 @@ pub enum HistoryError {
     UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
 }
 
+/// Why the columns of a table are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnsFault {
+    /// A statement has changed them, and nobody says to what.
+    Changed { at: Coordinate, statement: String },
+    /// Nothing was ever known of it.
+    Unknown,
+    /// They are not those that are known.
+    Mismatch { reason: String },
+}
+
+impl ColumnsFault {
+    fn text(&self, table: &TableName) -> String {
+        match self {
+            ColumnsFault::Changed { at, statement } => {
+                format!("columns of table {table} are unknown since {at}, where `{statement}` changed them")
+            }
+            ColumnsFault::Unknown => {
+                format!("table {table} is in the binlog, but the catalogue did not have it when this task began")
+            }
+            ColumnsFault::Mismatch { reason } => format!("table {table}: {reason}"),
+        }
+    }
+}
+
 pub(super) fn list(tables: &[TableName]) -> String {
     match tables {
         [] => "captured tables".to_owned(),
@@ -43,8 +65,8 @@ pub(super) fn list(tables: &[TableName]) -> String {
 impl HistoryError {
     pub fn hint(&self) -> &'static str {
         match self {
-            HistoryError::Changed { .. } | HistoryError::Unknown { .. } | HistoryError::Mismatch { .. } => {
-                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            HistoryError::Columns { .. } => {
+                "`tidegate schema-fix TASK.yaml TABLE --from-catalogue` tells what they are if nothing has altered the table since, with --from FILE its CREATE TABLE as it was there; then the task goes on. SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on"
             }
             HistoryError::RowsBefore { .. } => {
                 "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Here;
 use tidegate_model::{Coordinate, Groundwork, Gtid, Position, Table, TableName, TableParts, Watermark};
 
 /// One entry of the history, as the checkpoint keeps it.
@@ -53,6 +54,8 @@ pub enum SchemaState {
     },
     /// It was dropped, or has another name: of the next table of this name nothing is known.
     Gone { last_version: u32 },
+    /// What somebody says that it is there, where nobody else knows: rows stand there. What follows from it is an entry of its own.
+    Given { defined: Defined },
     /// It is not selected, and this is what statements have made of it.
     Bystander { defined: Defined },
     /// What a statement has made of a database: the entry's table has no name.
@@ -73,7 +76,8 @@ pub struct Defined {
 }
 
 impl Defined {
-    pub(super) fn of(table: &Table) -> Option<Defined> {
+    /// `None` of a table that nobody could alter by a statement, since only a table map has told of it.
+    pub fn of(table: &Table) -> Option<Defined> {
         Some(Defined { parts: table.clone().into(), groundwork: table.groundwork()?.clone() })
     }
 
@@ -83,6 +87,10 @@ impl Defined {
 }
 
 impl SchemaState {
+    pub(super) fn is_given(&self) -> bool {
+        matches!(self, SchemaState::Given { .. })
+    }
+
     pub(super) fn known(table: &Table, shown_until: Option<Watermark>, is_used: bool) -> SchemaState {
         let (parts, groundwork) = (TableParts::from(table.clone()), table.groundwork().cloned());
         SchemaState::Known { parts, groundwork, shown_until, is_used }
@@ -139,6 +147,21 @@ impl StoredSchema {
         }
     }
 
+    /// Whether it was given for rows that stand before the position.
+    fn is_over(&self, position: &Position) -> bool {
+        let is_behind = self.gtid.is_some() || self.since < position.coordinate;
+        self.state.is_given() && is_behind && self.is_in_force(position)
+    }
+
+    /// Whether it is about the rows that stand there: within a transaction, a table is one.
+    pub(super) fn is_at(&self, here: Here<'_>) -> bool {
+        match (&self.gtid, here.gtid) {
+            (Some(gtid), Some(here)) => gtid == here,
+            (None, None) => self.since == *here.at,
+            _ => false,
+        }
+    }
+
     /// Whether it was found at the same place of history, and says the same.
     fn is_same(&self, other: &StoredSchema) -> bool {
         let same_place = match (&self.gtid, &other.gtid) {
@@ -165,12 +188,13 @@ pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
         }
         SchemaState::Changed { .. }
         | SchemaState::Gone { .. }
+        | SchemaState::Given { .. }
         | SchemaState::Bystander { .. }
         | SchemaState::Database { .. } => false,
     };
     let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);
     // The first holds until one behind it does.
-    entries.iter().any(|entry| is_shown(entry) || is_gone(entry))
+    entries.iter().any(|entry| is_shown(entry) || is_gone(entry) || entry.is_over(position))
         || entries.iter().skip(1).any(|entry| entry.is_in_force(position))
 }
 
@@ -185,6 +209,11 @@ pub fn prune(
     let mut superseded = vec![false; entries.len()];
     // Entries stand in the order in which they came to be.
     for (index, entry) in entries.iter().enumerate() {
+        if entry.state.is_given() {
+            // What it was needed for has been read.
+            superseded[index] = entry.is_over(position);
+            continue;
+        }
         match in_force.get_mut(&entry.table) {
             Some(before) if entry.is_in_force(position) => {
                 superseded[*before] = true;

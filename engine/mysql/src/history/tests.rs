@@ -199,7 +199,7 @@ fn a_map_that_does_not_fit_stops_unless_it_has_names() {
     let mut task = simple();
     let wider = |table: &Table| (table.columns().len() == 2).then_some(()).ok_or("2 columns, not 1".to_owned());
     let error = task.step(|history, here| history.resolve(&name(), None, wider, here).unwrap_err());
-    assert!(matches!(error, HistoryError::Mismatch { .. }), "{error}");
+    assert!(matches!(error, HistoryError::Columns { fault: ColumnsFault::Mismatch { .. }, .. }), "{error}");
     let described = Some(parts("id:int name:text", 0));
     let table = task.step(|history, here| history.resolve(&name(), described, wider, here).unwrap().unwrap());
     assert_eq!(table.version(), 2);
@@ -279,7 +279,42 @@ fn what_the_catalogue_shows_is_known_after_a_failover() {
     // This one is news, although the new server's files have lower numbers than the old one's.
     task.reconnect("relay.000002");
     task.statement("ALTER TABLE t ADD y TEXT").unwrap().unwrap();
-    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+    assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
+}
+
+/// What people say is at one transaction: before it and behind it, statements and table maps have the word.
+#[test]
+fn columns_that_are_given_hold_where_nobody_else_knows() {
+    for start in [without_gtids(4), with_gtids(at(4), 5)] {
+        let mut task = Task::begin(start, known(parts("id:int", 1), None));
+        assert_eq!(task.rows().unwrap(), 1);
+        task.statement("ALTER TABLE t ADD x TEXT").unwrap();
+        let stopped = task.position.clone();
+        let Err(HistoryError::Columns { table, at, gtid, .. }) = task.rows() else { panic!("the columns are known") };
+        let groundwork = Groundwork {
+            charset: None,
+            database_charset: None,
+            collation: None,
+            database_collation: None,
+            indexes: None,
+        };
+        let given = Table::from(parts("id:int x:int", 1)).with_groundwork(groundwork);
+        let state = SchemaState::Given { defined: Defined::of(&given).unwrap() };
+        // On the server that the task has by then, the same transaction stands in another file; without GTIDs there is no other.
+        let since = if gtid.is_some() { Coordinate::new("relay.000900", 1) } else { at };
+        record(&mut task.schemas.lock().unwrap(), StoredSchema { table, since, gtid, state });
+        for _ in 0..2 {
+            task.restart(stopped.clone());
+            assert_eq!(task.names().unwrap(), "2 id x");
+            task.statement("ALTER TABLE t ADD y INT FIRST").unwrap();
+            assert_eq!(task.names().unwrap(), "3 y id x");
+        }
+        // Behind it, it is needed no more, and says nothing of what comes.
+        task.restart(task.position.clone());
+        assert_eq!(task.entries(), 1);
+        task.statement("ALTER TABLE t ADD z TEXT").unwrap();
+        assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
+    }
 }
 
 #[test]
@@ -299,7 +334,7 @@ fn a_restart_between_a_statement_and_the_next_row_remembers_the_statement() {
         assert_eq!(task.rows().unwrap(), 1);
         task.statement("ALTER TABLE t ADD x TEXT").unwrap();
         task.restart(task.position.clone());
-        assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+        assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
 
         let mut again = task;
         again.restart(again.position.clone());
@@ -337,9 +372,9 @@ fn a_failover_to_lower_file_numbers_keeps_the_version_and_refuses_nothing() {
     task.reconnect("other.000003");
     assert_eq!(task.rows().unwrap(), 2);
     task.statement("ALTER TABLE t ADD y TEXT").unwrap().unwrap();
-    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+    assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
     task.reconnect("third.000001");
-    assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })));
+    assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
     assert_eq!(task.described_rows(parts("id:int x:int y:text", 0)).version(), 3);
     task.reconnect("third.000001");
     assert_eq!(task.rows().unwrap(), 3);
@@ -384,7 +419,7 @@ fn checkpoints_of_older_versions_still_load() {
     let place = at(100);
     let here = Here { at: &place, gtid: Some(&gtid(6)) };
     let error = history(&stored).resolve(&name(), None, fits, here).unwrap_err();
-    assert!(matches!(error, HistoryError::Changed { .. }), "{error}");
+    assert!(matches!(error, HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. }), "{error}");
     let mut first = history(&stored[..1]);
     assert!(first.statement("db", "ALTER TABLE t ADD x INT", &session(), here).unwrap().is_some());
 }
@@ -914,7 +949,7 @@ fn a_table_that_is_not_selected_may_take_the_place_of_one_that_is() {
     assert_eq!(columns(&task), Some(3), "as it was between the two");
     let mut task = task.capturing(whole_database);
     let of_u = |history: &mut History, here: Here<'_>| history.resolve(&TableName::new("db", "u"), None, fits, here);
-    assert!(matches!(task.step(of_u), Err(HistoryError::Unknown { .. })));
+    assert!(matches!(task.step(of_u), Err(HistoryError::Columns { fault: ColumnsFault::Unknown, .. })));
 }
 
 #[test]
@@ -939,7 +974,10 @@ fn what_a_table_will_be_is_no_source_of_another() {
         task.statement(statement).unwrap();
         let of_u =
             |history: &mut History, here: Here<'_>| history.resolve(&TableName::new("db", "u"), None, fits, here);
-        assert!(matches!(task.step(of_u), Err(HistoryError::Changed { .. })), "{statement}");
+        assert!(
+            matches!(task.step(of_u), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })),
+            "{statement}"
+        );
         assert_eq!(task.names().unwrap(), "1 id x y");
     }
 }
@@ -972,7 +1010,7 @@ fn what_is_unclear_stops_and_leaves_columns_unknown() {
         let mut task = Task::begin(with_gtids(at(4), 5), whole());
         task.history.pass.push(at(4));
         task.statement(sql).unwrap();
-        assert!(matches!(task.rows(), Err(HistoryError::Changed { .. })), "{sql}");
+        assert!(matches!(task.rows(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })), "{sql}");
         let described = task.described_rows(parts("id:int z:int", 0));
         assert_eq!(described.version(), 2, "{sql}");
     }
@@ -1000,7 +1038,7 @@ fn a_rename_onto_a_table_that_is_there_is_none_of_it() {
     }
     let mut task = begin();
     task.statement("RENAME TABLE IF EXISTS t TO other.u, other.v TO u, u TO t").unwrap();
-    assert!(matches!(task.names(), Err(HistoryError::Changed { .. })));
+    assert!(matches!(task.names(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
 }
 
 /// A temporary table hides the one of its name from its thread, and changes nothing of it.
@@ -1090,7 +1128,7 @@ fn a_table_in_the_place_of_another_is_loaded_if_nobody_says_what_it_is() {
         }
         match (task.rows(), turn) {
             (Err(HistoryError::Turn { turn: found, .. }), Some(turn)) => assert_eq!(found, turn, "{statements:?}"),
-            (Err(HistoryError::Changed { .. }), None) => {}
+            (Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. }), None) => {}
             (other, _) => panic!("{statements:?}: {other:?}"),
         }
     }

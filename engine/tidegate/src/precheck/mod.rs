@@ -17,12 +17,12 @@
 
 pub mod items;
 mod own;
-mod rehearsal;
 mod report;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{Location, NameError, Problem, SinkOptions, SourceOptions, TableRule, Task};
@@ -31,12 +31,13 @@ use crate::pipeline::route::{
     Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
     plan_partitioner, plan_transform, rule_of, topic_of_table,
 };
+use crate::rehearsal::{self, Ended};
 use crate::remembered::{self, Accept, Difference};
 use crate::shards;
-use crate::source::{self, SourceError, mysql};
+use crate::source::mysql::{self, MysqlSource};
+use crate::source::{self, SourceError};
 use crate::task::{self, PRETENDED_PARTITIONS};
 use own::State;
-use rehearsal::Ended;
 pub use report::Report;
 use report::{Found, TableLine, counted};
 use tidegate_format::key::key_columns;
@@ -569,7 +570,12 @@ fn look_at_rows(task: &Task, seen: &Seen, brokers: Option<&BrokerInfo>, report: 
 }
 
 fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, report: &mut Report) {
-    match rehearsal::read_on(task, stored, runtime) {
+    /// What is found later than that, the run finds.
+    const TIME: Duration = Duration::from_secs(5);
+    let SourceOptions::Mysql(options) = &task.source else { return };
+    let ended = MysqlSource::open(task, options, runtime, Some(stored))
+        .and_then(|source| rehearsal::read_on(&source, task, stored, runtime, Some(TIME)));
+    match ended.map(|(ended, _)| ended) {
         Ok(Ended::NotTried) => {}
         Ok(Ended::At(place)) => {
             report.passed.push(("history", format!("the binlog can be read on, which was tried up to {place}")));

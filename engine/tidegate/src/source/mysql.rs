@@ -21,6 +21,7 @@ mod turns;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use mysql_async::prelude::Queryable;
@@ -213,6 +214,8 @@ impl Source for MysqlSource {
             Watch::start(connect, &self.look.facts, status, &self.runtime)
         });
         let mut position = self.begin(context)?;
+        let is_asked = context.tracker.read(|checkpoint| !checkpoint.asked_for().is_empty());
+        context.status.asked.fetch_or(is_asked && context.task.full_load.is_some(), Ordering::Relaxed);
         let mut reloads = Reloads::default();
         // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
         let mut until = match context.task.full_load.is_some() && context.task.incremental.is_some() && went_on {
@@ -242,6 +245,12 @@ impl Source for MysqlSource {
                     // A load takes along what waits for one.
                     let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
                     (waiting.chain([(table, turn)]).collect::<Vec<_>>(), at)
+                }
+                Followed::Asked(reached) => {
+                    position = reached;
+                    context.status.asked.store(false, Ordering::Relaxed);
+                    let asked = context.tracker.read(Checkpoint::asked_for).into_iter();
+                    (asked.map(|table| (table, Turn::LoadAgain)).collect(), position.coordinate.clone())
                 }
                 Followed::Arrived(arrived) => {
                     until = None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use super::report::{Report, VERSION};
@@ -22,6 +22,8 @@ pub enum StatusError {
     Socket { folder: String, error: std::io::Error },
     #[error("the run of the task does not answer: {0}")]
     Silent(String),
+    #[error("the run of the task refuses: {0}")]
+    Refused(String),
     #[error("the run of the task answers in another way than this program understands: {0}")]
     Other(String),
 }
@@ -31,7 +33,7 @@ impl StatusError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             StatusError::Socket { .. } => Some("the socket belongs to the user who runs the task: ask as that one"),
-            StatusError::Silent(_) => None,
+            StatusError::Silent(_) | StatusError::Refused(_) => None,
             StatusError::Other(_) => Some("ask with the version of tidegate that runs the task"),
         }
     }
@@ -64,6 +66,10 @@ async fn request(task: &Task, request: hyper::http::request::Builder) -> Result<
             let body = response.into_body().collect().await.map_err(silent)?.to_bytes();
             match code.is_success() {
                 true => Ok(body),
+                // What it says to that is a line for people.
+                false if code.is_client_error() && code != StatusCode::NOT_FOUND => {
+                    Err(StatusError::Refused(String::from_utf8_lossy(&body).trim_end().to_owned()))
+                }
                 false => Err(StatusError::Other(code.to_string())),
             }
         };

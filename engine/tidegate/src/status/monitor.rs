@@ -48,6 +48,8 @@ pub struct Monitor {
 pub struct Parts {
     pub tracker: Arc<Tracker>,
     pub topics: Arc<dyn Topics>,
+    /// Whether tables can be loaded again between changes.
+    pub may_reload: bool,
 }
 
 #[derive(Default)]
@@ -113,6 +115,10 @@ impl Monitor {
     }
 
     /// The task has started with these.
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
     pub fn started_with(&self, parts: Parts) {
         // A task starts once.
         let _ = self.parts.set(parts);
@@ -328,7 +334,7 @@ impl Monitor {
 
     fn retries(&self) -> Vec<Retry> {
         let mut retries = self.status.retries();
-        if let Some(Parts { tracker, topics }) = self.parts.get() {
+        if let Some(Parts { tracker, topics, .. }) = self.parts.get() {
             retries.extend(topics.outage().map(|outage| (status::SINK, outage)));
             retries.extend(tracker.outage().map(|outage| (status::STATE, outage)));
         }

@@ -7,7 +7,7 @@
 //! /metrics    the report as OpenMetrics text
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
-//! POST /pause, /resume, /limits?rows_per_second=…
+//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
@@ -23,6 +23,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine;
@@ -48,6 +49,7 @@ use super::words::limits_text;
 use super::{metrics, socket};
 use crate::config::Task;
 use crate::error::Error;
+use crate::reload;
 use tidegate_model::status::Status;
 
 /// Connections at a time, of each listener. Others wait to be taken.
@@ -184,13 +186,13 @@ fn answer(
     if let Some(refused) = access.refuse(request.headers()).filter(|_| !is_probe) {
         return refused;
     }
-    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits") {
+    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits" | "/reload") {
         return act(request, monitor);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(
             StatusCode::METHOD_NOT_ALLOWED,
-            "GET and HEAD are known here, and POST of /pause, /resume and /limits\n",
+            "GET and HEAD are known here, and POST of /pause, /resume, /limits and /reload\n",
         );
     }
     match path {
@@ -239,12 +241,33 @@ fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
             Ok(said) => text(StatusCode::OK, &said),
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
+        "/reload" => match load_again(request.uri().query().unwrap_or_default(), monitor) {
+            Ok(said) => text(StatusCode::OK, &said),
+            Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
+        },
         _ => {
             info!("told to go on");
             monitor.stop().resume();
             text(StatusCode::OK, "told to go on\n")
         }
     }
+}
+
+/// `table=shop.orders&table=shop.items`: as they are called on the server.
+fn load_again(query: &str, monitor: &Monitor) -> Result<String, String> {
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(key, value)| match &*key {
+        "table" => Ok(value.into_owned()),
+        _ => Err(format!("{key}: there is table")),
+    });
+    let names = names.collect::<Result<Vec<String>, String>>()?;
+    let Some(parts) = monitor.parts() else { return Err("the task has not begun to read: ask again".to_owned()) };
+    if !parts.may_reload {
+        return Err(reload::NOT_POSSIBLE.to_owned());
+    }
+    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names))?;
+    monitor.status().asked.store(true, Ordering::Relaxed);
+    info!("told to load again: {}", names.join(", "));
+    Ok(said)
 }
 
 /// `rows_per_second=1000&full_load.bytes_per_second=none`: changes those that are named.

@@ -21,6 +21,7 @@ use tidegate_model::{
     Coordinate, EventMeta, Mark, MarkKind, Statement, StatementKind, Stop, Stopped, Table, TableName, Watermark,
     Window, now_s,
 };
+use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::ledger::Ledger;
@@ -68,10 +69,12 @@ impl MysqlSource {
         tables.retain(|table| ledger.table(table.table.name()).is_some());
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         let target = |name: &TableName| target_of_table(&context.task.tables, name);
+        let is_loaded = |table: &&CatalogTable| ledger.table(table.table.name()).is_some();
         context.status.set_tables(
             self.look
                 .tables
                 .iter()
+                .filter(is_loaded)
                 .map(|table| TableProgress {
                     table: table.table.name().clone(),
                     // One that cannot have it has been refused.

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::look::show_create;
 use super::{MysqlSource, patiently};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
@@ -76,6 +77,8 @@ impl MysqlSource {
             return Ok(false);
         }
         let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
+        let remembered = |checkpoint: &Checkpoint| checkpoint.remembered_table(name).cloned();
+        let is_asked_for = context.tracker.read(remembered).is_some_and(|table| table.is_asked_for);
         let now = self.now(context)?;
         let (found, definition, executed) =
             patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
@@ -86,14 +89,12 @@ impl MysqlSource {
                 if !findings.is_empty() {
                     return Err(SourceError::Findings(findings).into());
                 }
-                match is_new {
-                    true => {
-                        info!(table = %name, "it has rows that were never sent: it is loaded, and changes wait for it")
-                    }
-                    false => {
-                        info!(table = %name, "rows came without row events: it is loaded from its begin, and changes wait for it");
-                    }
-                }
+                let why = match is_new {
+                    _ if is_asked_for => "it is loaded again, as asked for",
+                    true => "it has rows that were never sent: it is loaded",
+                    false => "rows came without row events: it is loaded from its begin",
+                };
+                info!(table = %name, "{why}, and changes wait for it");
                 let table = Arc::new(found.table.clone());
                 self.look.tables.retain(|table| table.table.name() != name);
                 self.look.tables.push(found);
@@ -138,7 +139,10 @@ impl MysqlSource {
                     checkpoint.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
                 }
                 Some(_) => {}
-                None => checkpoint.table_loaded(name),
+                None => {
+                    checkpoint.table_loaded(name);
+                    checkpoint.ask_for(name, false);
+                }
             }
         })?;
         Ok(true)

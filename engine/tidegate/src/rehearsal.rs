@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Tracker};
-use crate::config::{SourceOptions, Task};
+use crate::config::Task;
 use crate::error::Error;
 use crate::pipeline::route::Router;
 use crate::pipeline::{self, TaskStages};
@@ -25,11 +25,8 @@ use tidegate_model::status::Status;
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::{NullSink, PretendedTopics};
 
-/// What is found later than that, the run finds.
-const TIME: Duration = Duration::from_secs(5);
-
 /// How it went.
-pub(super) enum Ended {
+pub enum Ended {
     /// Nothing stands in the way up to there.
     At(String),
     /// A run would stop behind that place.
@@ -38,21 +35,24 @@ pub(super) enum Ended {
     NotTried,
 }
 
-pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime) -> Result<Ended, Error> {
-    let SourceOptions::Mysql(options) = &task.source else { return Ok(Ended::NotTried) };
+/// Reads on from where `stored` is, for at most so long, and gives back what the state would be.
+pub fn read_on(
+    source: &MysqlSource,
+    task: &Task,
+    stored: &Checkpoint,
+    runtime: &tokio::runtime::Runtime,
+    time: Option<Duration>,
+) -> Result<(Ended, Checkpoint), Error> {
     if task.incremental.is_none() {
-        return Ok(Ended::NotTried);
+        return Ok((Ended::NotTried, stored.clone()));
     }
-    let source = MysqlSource::open(task, options, runtime, Some(stored))?;
     if let Err(error) = source.check_position(task, stored, None) {
-        return Ok(Ended::Stopped(
-            stored.reads_from().map_or_else(String::new, |position| position.place().to_string()),
-            error,
-        ));
+        let place = stored.reads_from().map_or_else(String::new, |position| position.place().to_string());
+        return Ok((Ended::Stopped(place, error), stored.clone()));
     }
     let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
     if !is_loaded || stored.position.is_none() {
-        return Ok(Ended::NotTried);
+        return Ok((Ended::NotTried, stored.clone()));
     }
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
     let mut task = task.clone();
@@ -68,8 +68,10 @@ pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(&task));
     let pipeline = Pipeline { stages, tracker, status, stop: stop.clone(), encode_threads, shares };
     let timer = runtime.spawn(async move {
-        tokio::time::sleep(TIME).await;
-        stop.stop();
+        if let Some(time) = time {
+            tokio::time::sleep(time).await;
+            stop.stop();
+        }
     });
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
@@ -83,10 +85,11 @@ pub(super) fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime
     let place = pipeline.tracker.read(|checkpoint| {
         checkpoint.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
     });
-    Ok(match result.map_err(Error::from) {
+    let ended = match result.map_err(Error::from) {
         Err(error) => Ended::Stopped(place, error),
         Ok(()) => Ended::At(place),
-    })
+    };
+    Ok((ended, pipeline.tracker.read(Checkpoint::clone)))
 }
 
 /// A folder that is gone when this is dropped.

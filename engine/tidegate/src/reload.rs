@@ -1,0 +1,64 @@
+//! A table is loaded again, because somebody asks for it: `tidegate reload`.
+//!
+//! ```text
+//! asked for ─► in the state ─► reading stops behind a change, what was read is delivered ─► load ─► reading goes on there
+//! ```
+//!
+//! Consumers get every row that the table has, then its changes from where reading stopped, of which some may be in these rows already: the
+//! last message of a key is right. Nothing is dropped as shown, since consumers have rows from before. A row that they have and the
+//! table has not, for whatever reason, stays with them.
+//!
+//! What is asked for is part of the state: a run that is killed, or not at work, begins with it.
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::config::{SourceOptions, Task};
+use crate::error::Error;
+use crate::status::client::{self, StatusError};
+use crate::task::runtime;
+use tidegate_flow::store::StateFolder;
+use tidegate_model::TableName;
+use tidegate_mysql::check::list_names;
+
+pub const NOT_POSSIBLE: &str = "a table can be loaded again by a task that loads a server's tables and follows their changes (`full_load`, `incremental`)";
+
+/// Whether tables of the task can be loaded again between changes.
+pub fn is_possible(task: &Task) -> bool {
+    matches!(task.source, SourceOptions::Mysql(_)) && task.full_load.is_some() && task.incremental.is_some()
+}
+
+/// Asks a run of the task, or leaves it to the next one. Gives back what the user reads.
+pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
+    let refused = |reason: String| Error::from(StatusError::Refused(reason));
+    if !is_possible(task) {
+        return Err(refused(NOT_POSSIBLE.to_owned()));
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    tables.iter().for_each(|table| _ = query.append_pair("table", table));
+    if let Some(said) = runtime()?.block_on(client::tell(task, &format!("/reload?{}", query.finish())))? {
+        return Ok(String::from_utf8_lossy(&said).into_owned());
+    }
+    let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
+    let stored = checkpoint::load(&state, &task.name)?;
+    let mut stored = stored.ok_or_else(|| refused("it has not begun: its first run loads all tables".to_owned()))?;
+    let said = ask_for(&mut stored, tables).map_err(refused)?;
+    stored.save(&state)?;
+    Ok(format!("the task is not running: its next run begins with it\n{said}"))
+}
+
+/// Enters what is asked for, of all tables or of none.
+pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String]) -> Result<String, String> {
+    let mut names: Vec<TableName> = Vec::with_capacity(tables.len());
+    for table in tables {
+        let known = checkpoint.tables.values().find(|known| known.name.to_string() == *table);
+        names.push(known.ok_or_else(|| format!("the task has no table {table}"))?.name.clone());
+    }
+    if names.is_empty() {
+        return Err("no table is named".to_owned());
+    }
+    names.iter().for_each(|name| checkpoint.ask_for(name, true));
+    Ok(format!(
+        "loaded again once what was read is delivered, while changes wait: {}; rows that consumers have and the table has not stay with \
+         them, and of a table without a key each row comes once more\n",
+        list_names(&names)
+    ))
+}

@@ -1,0 +1,177 @@
+//! Columns that neither the binlog nor any statement in it tells, said by somebody who knows: `tidegate schema-fix`.
+//!
+//! Where reading stops because nobody knows the columns of rows that stand there, they can be known to people: from the catalogue, if
+//! nothing has altered the table since, or from a CREATE TABLE of that time. What they say becomes an entry of the history
+//! ([`SchemaState::Given`]) for the transaction of these rows, and is compared with their table map like everything else.
+//!
+//! ```text
+//! rehearse   the binlog is read on from where the task is, without sending anything, up to where it stops
+//! find       the definition, in the catalogue or in a file
+//! rehearse   once more, with it: is that place passed, and does a statement behind it alter the table again? Then the catalogue
+//!            shows what became of it later
+//! store      the run goes on from where it was, and meets the same
+//! ```
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::config::{SourceOptions, Task};
+use crate::error::Error;
+use crate::rehearsal::{self, Ended};
+use crate::source::mysql::MysqlSource;
+use crate::source::{Source, SourceError};
+use crate::task::runtime;
+use tidegate_flow::store::StateFolder;
+use tidegate_model::{Column, Coordinate, Gtid, Table, TableName};
+use tidegate_mysql::MysqlError;
+use tidegate_mysql::definition::{self, NotUnderstood, Server};
+use tidegate_mysql::history::{Defined, SchemaState, StoredSchema};
+
+/// Who says what the columns are.
+#[derive(Clone, Debug)]
+pub enum From {
+    /// What the server has now.
+    Catalogue,
+    /// A file with the table's CREATE TABLE.
+    File(PathBuf),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FixError {
+    #[error("the task reads no server's binlog")]
+    NoServer,
+    #[error("the task has not begun: there is no state in {}", .0.display())]
+    NotBegun(PathBuf),
+    #[error("its full load is not over, or one has to come first: nothing is read from the binlog yet")]
+    NotReading,
+    #[error("nothing is to be mended: the binlog can be read on up to {0}")]
+    NotNeeded(String),
+    #[error("reading stops for another reason, behind {place}: {error}")]
+    Another { place: String, error: Box<Error> },
+    #[error("reading stops at {found}, whose columns are not known, before any such row of {table}")]
+    OtherTable { table: String, found: TableName },
+    #[error("the catalogue has no table {0} that the task selects")]
+    NotThere(TableName),
+    #[error("the catalogue shows {table} as it is after {until}, and statements have altered it again behind {at}")]
+    AlteredSince { table: TableName, at: Coordinate, until: Coordinate },
+    #[error("nobody knows whether {table} was altered again, since reading stops behind {place}: {error}")]
+    NotSeenToTheEnd { table: TableName, place: String, error: Box<Error> },
+    #[error("file {} cannot be read: {error}", path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("file {}: {error}", path.display())]
+    Statement { path: PathBuf, error: NotUnderstood },
+    #[error("these are not its columns at {at}: {error}")]
+    DoesNotFit { at: Coordinate, error: Box<Error> },
+}
+
+impl FixError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        const FILE: &str = "--from FILE takes its CREATE TABLE as it was there: from a backup, a migration, or SHOW CREATE TABLE of another server";
+        match self {
+            FixError::Another { error, .. } => error.hint(),
+            FixError::OtherTable { found, .. } => Some(format!("begin with {found}")),
+            FixError::NotThere(_) | FixError::AlteredSince { .. } | FixError::NotSeenToTheEnd { .. } => {
+                Some(FILE.to_owned())
+            }
+            FixError::Statement { .. } => Some(
+                "the file holds one statement, as SHOW CREATE TABLE prints it, with the character set of the table"
+                    .to_owned(),
+            ),
+            FixError::DoesNotFit { .. } => Some(FILE.to_owned()),
+            FixError::NotReading => Some("start the task: it loads first".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Where reading stops for want of a table's columns.
+struct Place {
+    table: TableName,
+    at: Coordinate,
+    gtid: Option<Gtid>,
+}
+
+/// Finds out what is to be said, tries it, and stores it. Gives back what a user reads.
+pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
+    let SourceOptions::Mysql(options) = &task.source else { return Err(FixError::NoServer.into()) };
+    let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
+    let stored = checkpoint::load(&state, &task.name)?;
+    let stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
+    let runtime = runtime()?;
+    let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
+    let read_on = |stored: &Checkpoint| rehearsal::read_on(&source, task, stored, &runtime, None);
+
+    let place = match read_on(&stored)?.0 {
+        Ended::NotTried => return Err(FixError::NotReading.into()),
+        Ended::At(place) => return Err(FixError::NotNeeded(place).into()),
+        Ended::Stopped(place, error) => match stopped_at(&error) {
+            Some(place) => place,
+            None => return Err(FixError::Another { place, error: Box::new(error) }.into()),
+        },
+    };
+    if !place.table.to_string().eq_ignore_ascii_case(table) {
+        return Err(FixError::OtherTable { table: table.to_owned(), found: place.table }.into());
+    }
+
+    let given = match from {
+        From::Catalogue => {
+            let found = source.tables().iter().find(|table| *table.name() == place.table);
+            found.cloned().ok_or_else(|| FixError::NotThere(place.table.clone()))?
+        }
+        From::File(path) => {
+            let sql = std::fs::read_to_string(path).map_err(|error| FixError::File { path: path.clone(), error })?;
+            let table = definition::table_of(&sql, &place.table, Server::of(source.server_version()));
+            Arc::new(table.map_err(|error| FixError::Statement { path: path.clone(), error })?)
+        }
+    };
+    let defined = Defined::of(&given).expect("catalogue and statements tell what the next statement builds on");
+    let mut fixed = stored;
+    fixed.record_schema(StoredSchema {
+        table: place.table.clone(),
+        since: place.at.clone(),
+        gtid: place.gtid.clone(),
+        state: SchemaState::Given { defined },
+    });
+
+    let (ended, then) = read_on(&fixed)?;
+    let further = match ended {
+        Ended::NotTried => return Err(FixError::NotReading.into()),
+        Ended::At(place) => format!("the binlog can be read on up to {place}"),
+        Ended::Stopped(behind, error) => {
+            if stopped_at(&error).is_some_and(|stopped| stopped.table == place.table && stopped.at == place.at) {
+                return Err(FixError::DoesNotFit { at: place.at, error: Box::new(error) }.into());
+            }
+            if matches!(from, From::Catalogue) {
+                let (table, error) = (place.table, Box::new(error));
+                return Err(FixError::NotSeenToTheEnd { table, place: behind, error }.into());
+            }
+            format!("the next stop lies behind {behind}: {error}")
+        }
+    };
+    if let From::Catalogue = from
+        && let Some(last) = then.schemas.get(&place.table).and_then(|entries| entries.last())
+        && !(last.since == place.at && last.gtid == place.gtid)
+    {
+        let (table, until) = (place.table, last.since.clone());
+        return Err(FixError::AlteredSince { table, at: place.at, until }.into());
+    }
+    fixed.save(&state)?;
+    Ok(describe(&place, &given, &further))
+}
+
+fn stopped_at(error: &Error) -> Option<Place> {
+    let Error::Source(SourceError::Mysql(MysqlError::Binlog(error))) = error else { return None };
+    let (table, at, gtid) = error.unknown_columns()?;
+    Some(Place { table: table.clone(), at: at.clone(), gtid: gtid.cloned() })
+}
+
+fn describe(place: &Place, given: &Table, further: &str) -> String {
+    let mut text = format!("{} from {} on:\n", place.table, place.at);
+    for Column { name, type_text, .. } in given.columns() {
+        writeln!(text, "  {name} {type_text}").expect("a text takes all");
+    }
+    text + &format!("stored; {further}\n")
+}

@@ -1,0 +1,128 @@
+//! Tables are loaded again between changes, because somebody asks for it.
+
+use std::ffi::OsStr;
+
+use super::harness::source_state::Format;
+use super::harness::state::State;
+use super::harness::tables;
+use super::harness::writers::Writers;
+use super::harness::{Kind, Message, Reader, Servers, TaskFile, Tidegate, World, seeded};
+use super::snapshot::{assert_equals_source, fill_all, names};
+
+fn reload<'a>(world: &World, task: &TaskFile, tables: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    let tables: Vec<String> = tables.into_iter().map(|table| world.topic(table)).collect();
+    let arguments = [OsStr::new("reload"), task.path.as_os_str()].into_iter();
+    let ended = Tidegate::spawn(arguments.chain(tables.iter().map(OsStr::new))).wait();
+    if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
+}
+
+/// Consumers end with what the source has, whatever is written, deleted and killed meanwhile.
+fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
+    let mut rng = seeded(test);
+    let mut world = World::new(test, mysql_url, kafka);
+    let targets = fill_all(&mut world, &mut rng, 10_000);
+    let mut task = world.task();
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    task.more = "full_load: {parallel: 2, chunk_rows: 1000}".to_owned();
+    let writers = Writers::start(4, mysql_url, &world.database, &targets, &mut rng);
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("full load complete");
+    for interrupted_by in ["a kill", "a stop", "nothing"] {
+        writers.allow(2000);
+        let mut left = rng.u32(1..8000);
+        if interrupted_by == "a stop" {
+            let ended = engine.terminate(libc::SIGTERM);
+            assert!(ended.status.success(), "{}", ended.output);
+            let said = reload(&world, &task, names()).unwrap();
+            assert!(said.contains("its next run begins with it"), "{said}");
+            engine = Tidegate::run(&task);
+        } else {
+            reload(&world, &task, names()).unwrap();
+        }
+        engine.wait_for_line("it is loaded again, as asked for");
+        reader.until(&mut engine, "rows that come again", |message| {
+            state.apply(&message);
+            left = left.saturating_sub(u32::from(message.kind == Kind::Init));
+            left == 0
+        });
+        if interrupted_by == "a kill" {
+            engine.kill_9();
+            engine = Tidegate::run(&task);
+            engine.wait_for_line("going on where the last run ended");
+        }
+    }
+    writers.allow(1000);
+    writers.let_commit(500);
+    let committed = writers.stop();
+    world.finish(engine, &mut reader, |message| state.apply(&message));
+    println!("{test}: {} messages, {committed} transactions", reader.count());
+    assert_equals_source(&mut world, &state, Format::Dts);
+}
+
+#[test]
+fn tables_are_loaded_again_while_they_change() {
+    let Some(servers) = Servers::from_env() else { return };
+    loaded_again_under_writers("reload", &servers.mysql, &servers.kafka);
+}
+
+#[test]
+fn tables_are_loaded_again_without_gtids() {
+    let Some(servers) = Servers::from_env() else { return };
+    loaded_again_under_writers("reload_nogtid", &servers.mysql_nogtid, &servers.kafka);
+}
+
+#[test]
+fn tables_of_mariadb_are_loaded_again() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    loaded_again_under_writers("reload_mariadb", &mariadb, &servers.kafka);
+}
+
+/// Each row once, then what changes; nothing of other tables, and nothing that nobody asked for.
+#[test]
+fn only_what_is_asked_for_comes_again() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("reload_one", &servers.mysql, &servers.kafka);
+    for table in ["one", "other"] {
+        world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY, v VARCHAR(10))"));
+        world.mysql.run(format!("INSERT INTO {table} VALUES (1, 'a'), (2, 'b'), (3, 'c')"));
+    }
+    let mut task = world.task_of_one_topic("");
+    let database = world.database.clone();
+    task.tables =
+        format!("[{{table: {database}.one, as: shop.first, where: \"id <> 3\"}}, {database}.other, {database}.marker]");
+    task.write();
+    let refused = reload(&world, &task, ["one"]).unwrap_err();
+    assert!(refused.contains("it has not begun"), "{refused}");
+    let mut reader = Reader::new(&world.kafka, vec![database.clone()]);
+    let mut engine = Tidegate::run(&task);
+    let mut messages = Vec::new();
+    let shown = |message: &Message| format!("{} {:?} {:?}", message.table, message.kind, message.data).to_lowercase();
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    for (tables, words) in [(vec!["one", "nobody"], "the task has no table"), (vec!["on"], "the task has no table")] {
+        let refused = reload(&world, &task, tables).unwrap_err();
+        assert!(refused.contains(words), "{refused}");
+    }
+    let said = reload(&world, &task, ["one"]).unwrap();
+    assert!(said.contains("loaded again once what was read is delivered"), "{said}");
+    // Changes wait for it.
+    engine.wait_for_line("it is loaded again, as asked for");
+    world.until_marker(&mut engine, &mut reader, |message| messages.push(shown(&message)));
+    world.mysql.run("DELETE FROM one WHERE id = 1");
+    world.finish(engine, &mut reader, |message| messages.push(shown(&message)));
+    assert_eq!(
+        messages,
+        [r#"first insert id="1" v="a""#, r#"first insert id="2" v="b""#, r#"first delete id="1" v="a""#,]
+    );
+    // That was all: the next run has nothing to do.
+    let engine = Tidegate::run(&task);
+    let ended = world.finish(engine, &mut reader, |message| panic!("{message:?}"));
+    assert!(!ended.output.contains("as asked for"), "{}", ended.output);
+
+    task.more = "incremental: false".to_owned();
+    task.state = world.path("once");
+    task.write();
+    let refused = reload(&world, &task, ["one"]).unwrap_err();
+    assert!(refused.contains("`full_load`, `incremental`"), "{refused}");
+}

@@ -1,0 +1,131 @@
+//! A run that has stopped because nobody knew a table's columns is told them, and goes on from where it was.
+
+use std::ffi::OsStr;
+use std::fs;
+
+use super::harness::{Message, Reader, Servers, TaskFile, Tidegate, World};
+
+fn schema_fix(world: &World, task: &TaskFile, table: &str, from: &[&OsStr]) -> Result<String, String> {
+    let table = world.topic(table);
+    let mut arguments = vec![OsStr::new("schema-fix"), task.path.as_os_str(), OsStr::new(&table)];
+    arguments.extend(from);
+    let ended = Tidegate::spawn(arguments).wait();
+    if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
+}
+
+fn row(message: &Message) -> String {
+    format!("{:?} {:?}", message.kind, message.data).to_lowercase()
+}
+
+/// What nobody understands: which of its bytes labels that are no ASCII keep.
+const NOT_UNDERSTOOD: &str = "ALTER TABLE t CONVERT TO CHARACTER SET latin1, ADD x INT FIRST";
+const CATALOGUE: &str = "--from-catalogue";
+
+#[test]
+fn columns_are_told_from_the_catalogue_or_a_file() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (test, url) in [("fix", &servers.mysql), ("fix_nogtid", &servers.mysql_nogtid), ("fix_mariadb", &mariadb)] {
+        let mut world = World::new(test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a', 'ü')) CHARACTER SET utf8mb4");
+        world.mysql.run("CREATE TABLE u (id INT PRIMARY KEY)");
+        world.mysql.run("INSERT INTO t VALUES (1, 'a')");
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone(), world.topic("marker")]);
+        let task = world.task_of_one_topic("");
+        let from_catalogue = [OsStr::new(CATALOGUE)];
+        task.write();
+        let refused = schema_fix(&world, &task, "t", &from_catalogue).unwrap_err();
+        assert!(refused.contains("the task has not begun"), "{refused}");
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        let refused = schema_fix(&world, &task, "t", &from_catalogue).unwrap_err();
+        assert!(refused.contains("in use"), "{refused}");
+
+        world.mysql.run(NOT_UNDERSTOOD);
+        world.mysql.run("INSERT INTO t VALUES (10, 2, 'a')");
+        world.mysql.run("INSERT INTO u VALUES (1)");
+        let ended = engine.wait();
+        let words = "tidegate schema-fix TASK.yaml TABLE --from-catalogue";
+        assert!(!ended.status.success() && ended.output.contains(words), "{}", ended.output);
+        let refused = schema_fix(&world, &task, "u", &from_catalogue).unwrap_err();
+        assert!(refused.contains("before any such row of"), "{refused}");
+        let told = schema_fix(&world, &task, "t", &from_catalogue).unwrap();
+        for words in ["  x int", "  id int", "  e enum('a',", "the binlog can be read on up to"] {
+            assert!(told.contains(words), "{words:?} is not in\n{told}");
+        }
+        let refused = schema_fix(&world, &task, "t", &from_catalogue).unwrap_err();
+        assert!(refused.contains("nothing is to be mended"), "{refused}");
+
+        // A run that is killed meets the place again.
+        let mut rows = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |message| rows.push(row(&message)));
+        engine.kill_9();
+        let mut engine = Tidegate::run(&task);
+        // What a later statement says builds on it.
+        world.mysql.run("ALTER TABLE t ADD y INT");
+        world.mysql.run("INSERT INTO t VALUES (10, 3, 'a', 30)");
+        world.until_marker(&mut engine, &mut reader, |message| rows.push(row(&message)));
+        rows.sort();
+        rows.dedup();
+        assert_eq!(
+            rows,
+            [r#"insert id="1""#, r#"insert x="10" id="2" e="1""#, r#"insert x="10" id="3" e="1" y="30""#],
+            "{test}"
+        );
+
+        // Altered twice: the catalogue shows what became of it.
+        world.mysql.run("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4, DROP x");
+        let definition: (String, String) = world.mysql.query_one("SHOW CREATE TABLE t");
+        world.mysql.run("INSERT INTO t VALUES (4, 'a', 40)");
+        world.mysql.run("ALTER TABLE t ADD z INT FIRST");
+        world.mysql.run("INSERT INTO t VALUES (50, 5, 'a', 51)");
+        assert!(!engine.wait().status.success());
+        let refused = schema_fix(&world, &task, "t", &from_catalogue).unwrap_err();
+        assert!(
+            refused.contains("have altered it again") || refused.contains("these are not its columns"),
+            "{refused}"
+        );
+        let from = |text: &str| {
+            let path = world.path("definition.sql");
+            fs::write(&path, text).unwrap();
+            let from = [OsStr::new("--from"), path.as_os_str()];
+            schema_fix(&world, &task, "t", &from)
+        };
+        let refused = from("CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a', 'ü')) CHARACTER SET utf8mb4").unwrap_err();
+        assert!(refused.contains("these are not its columns"), "{refused}");
+        let refused = from("CREATE TABLE other (id INT PRIMARY KEY)").unwrap_err();
+        assert!(refused.contains("a statement that makes"), "{refused}");
+        from(&definition.1).unwrap();
+        let mut rows = Vec::new();
+        world.finish(Tidegate::run(&task), &mut reader, |message| rows.push(row(&message)));
+        assert_eq!(rows, [r#"insert id="4" e="1" y="40""#, r#"insert z="50" id="5" e="1" y="51""#], "{test}");
+    }
+}
+
+/// A statement that left no trace in the binlog.
+#[test]
+fn columns_that_were_altered_without_a_trace_are_told() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (test, url) in [("untraced", &servers.mysql), ("untraced_nogtid", &servers.mysql_nogtid)] {
+        let mut world = World::new(test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone(), world.topic("marker")]);
+        let task = world.task_of_one_topic("");
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        world.mysql.run("BEGIN");
+        world.mysql.run("INSERT INTO t VALUES (1)");
+        world.mysql.run("COMMIT");
+        world.mysql.run("SET SESSION sql_log_bin = 0");
+        world.mysql.run("ALTER TABLE t ADD a VARCHAR(10)");
+        world.mysql.run("SET SESSION sql_log_bin = 1");
+        world.mysql.run("INSERT INTO t VALUES (2, 'b')");
+        assert!(!engine.wait().status.success());
+        schema_fix(&world, &task, "t", &[OsStr::new(CATALOGUE)]).unwrap();
+        let mut rows = Vec::new();
+        world.finish(Tidegate::run(&task), &mut reader, |message| rows.push(row(&message)));
+        rows.sort();
+        rows.dedup();
+        assert_eq!(rows, [r#"insert id="1""#, r#"insert id="2" a="b""#], "{test}");
+    }
+}
