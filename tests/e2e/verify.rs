@@ -148,8 +148,9 @@ fn a_moving_pair_is_equal() {
         }
         writers.stop();
         world.finish(engine, &mut world.reader([]), |_| ());
-        // One that does not run has delivered everything all the same.
-        assert_equal(&report(&task, &[]));
+        // Without the task, of which nobody can say that it has delivered what other tests write to the same server.
+        let stopped = report(&task, &[]);
+        assert!(stopped["equal"] == true, "{stopped:#}");
     }
 }
 
