@@ -54,4 +54,5 @@ mod transform;
 mod types;
 mod values;
 mod variables;
+mod verify;
 mod xa;

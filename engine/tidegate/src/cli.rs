@@ -15,6 +15,7 @@ use crate::precheck::{Report, items};
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
+use crate::verify::{self, VerifyError};
 use crate::{demo, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_model::Coordinate;
 
@@ -37,7 +38,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
     0  done: a run has come to its end, or was told to stop and has delivered and stored all that it had read
     1  somebody has to do something: the error and its hint say what
-    2  findings: `check` found what would stop the task, or `status`, `pause`, `resume` no run of it
+    2  findings: `check` found what would stop the task, `verify` that a topic does not hold what the source holds, or
+       `status`, `pause`, `resume` no run of it
    75  to be tried again as it is: servers, brokers or the disk were away for longer than the task waits
   130  interrupted: a second signal ended it at once; the next run goes on from what is stored";
 
@@ -144,6 +146,24 @@ enum Command {
         #[arg(long)]
         full_load: bool,
     },
+    /// Proves that the topics hold what the source holds, while both move; names keys that are missing, extra or different.
+    Verify {
+        task: PathBuf,
+        /// These alone, as database.table, by their names in the source or where they go.
+        tables: Vec<String>,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+        /// How many keys of each kind are told of each table.
+        #[arg(long, default_value_t = 20)]
+        keys: usize,
+        /// Of the source, and of topics, at most so many a second; by default, what `limits` says.
+        #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+        rows_per_second: Option<u64>,
+        /// Keep what was read meanwhile in this folder, and not in the state folder.
+        #[arg(long, value_name = "FOLDER")]
+        spill: Option<PathBuf>,
+    },
     /// Loads tables again, between changes: every row that they have, then what changes.
     Reload {
         task: PathBuf,
@@ -165,7 +185,7 @@ enum Command {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// `check` found something that would stop the task, or `status` no run of it: exit code 2.
+    /// `check` found something that would stop the task, `verify` a difference, or `status` no run of it: exit code 2.
     Findings,
 }
 
@@ -259,6 +279,20 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             let changes: Vec<String> = rows.into_iter().chain(bytes).collect();
             tell(task, &format!("/limits?{}", changes.join("&")))
         }
+        Command::Verify { task, tables, json, keys, rows_per_second, spill } => {
+            let options = verify::Options {
+                tables: tables.clone(),
+                rows_per_second: *rows_per_second,
+                folder: spill.clone(),
+                keys: *keys,
+            };
+            let report = verify::verify(config::load(task)?, &options, &screen)?;
+            say(&match json {
+                true => report.json() + "\n",
+                false => report.to_string(),
+            });
+            Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
+        }
         Command::Reload { task, tables } => {
             say(&reload::reload(&config::load(task)?, tables)?);
             Ok(Outcome::Done)
@@ -322,7 +356,7 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::Findings) => 2,
         Err(error) if error.may_pass() => TRY_AGAIN,
-        Err(Error::Demo(DemoError::Interrupted)) => 130,
+        Err(Error::Demo(DemoError::Interrupted) | Error::Verify(VerifyError::Interrupted)) => 130,
         Err(_) => 1,
     }
 }

@@ -94,6 +94,48 @@ impl Drop for Display {
     }
 }
 
+/// One line about what is under way, drawn anew until it is dropped.
+pub struct Line {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Line {
+    pub fn start(screen: Screen, text: impl Fn() -> String + Send + 'static) -> Line {
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new().name("display".to_owned());
+        let ending = ended.clone();
+        let draw = move || match screen.bars {
+            None => {
+                while wait(LINE_INTERVAL, &ending) {
+                    info!("{}", text());
+                }
+            }
+            Some(bars) => {
+                let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
+                let bar = bars.add(ProgressBar::new_spinner().with_style(style));
+                while wait(BAR_INTERVAL, &ending) {
+                    bar.set_message(text());
+                }
+                bar.finish_and_clear();
+            }
+        };
+        // Without a thread it goes on unseen.
+        Line { ended, thread: thread.spawn(draw).ok() }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // Nothing depends on the drawing; a panic in it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Waits for the next moment to draw; whether the run goes on.
 fn wait(interval: Duration, ended: &AtomicBool) -> bool {
     let until = Instant::now() + interval;

@@ -10,6 +10,7 @@ use crate::remembered::Refused;
 use crate::schema_fix::FixError;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
+use crate::verify::VerifyError;
 use tidegate_flow::pipeline::Fault;
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
@@ -41,6 +42,8 @@ pub enum Error {
     #[error(transparent)]
     Status(#[from] StatusError),
     #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
     Fix(#[from] FixError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
@@ -65,13 +68,13 @@ impl Error {
 
     /// Whether a run that has ended so may be started again as it is: somebody was away for longer than the task was told to wait.
     pub fn may_pass(&self) -> bool {
-        self.is_transient()
-            || matches!(
-                self,
-                Error::Source(SourceError::Purged { accepted: true, .. })
-                    | Error::NotSaved(_)
-                    | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. })
-            )
+        match self {
+            Error::Source(SourceError::Purged { accepted: true, .. })
+            | Error::NotSaved(_)
+            | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. }) => true,
+            Error::Verify(error) => error.may_pass(),
+            error => error.is_transient(),
+        }
     }
 
     /// What to do about it.
@@ -85,6 +88,7 @@ impl Error {
             Error::Refused(refused) => Some(refused.hint()),
             Error::Demo(DemoError::Task(error)) => error.hint(),
             Error::Status(error) => error.hint().map(str::to_owned),
+            Error::Verify(error) => error.hint().map(str::to_owned),
             Error::Fix(error) => error.hint(),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),

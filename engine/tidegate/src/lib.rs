@@ -33,3 +33,4 @@ pub mod sql;
 pub mod state;
 pub mod status;
 pub mod task;
+pub mod verify;

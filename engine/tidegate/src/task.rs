@@ -328,7 +328,7 @@ pub fn check_sink(
     }
 }
 
-fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
+pub(crate) fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
     let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
         let (password, secret) = (sasl.password.resolve()?, sasl.password.clone());
         let read_again: kafka::ReadPassword = Arc::new(move || secret.resolve().ok());

@@ -423,11 +423,16 @@ pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(
 
 /// What is executed now.
 pub fn now(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Watermark, LoadError> {
+    Ok(end(connect, facts)?.0)
+}
+
+/// The same, and where the binlog ends: behind all that any view has shown that was opened before.
+pub fn end(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Watermark, Coordinate), LoadError> {
     let view = || {
         let mut connection = open_session(connect, facts)?;
         View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)
     };
-    view().map(|view| view.high).map_err(Failure::of_session)
+    view().map(|view| (view.high, view.coordinate)).map_err(Failure::of_session)
 }
 
 /// A session whose variables are as the load needs them, on the server that the task knows.

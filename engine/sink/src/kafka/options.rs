@@ -206,6 +206,22 @@ impl KafkaOptions {
         Ok(config)
     }
 
+    /// For a consumer that reads what this client sends: brokers, security, and of `options` what says how brokers are reached.
+    pub fn consumer_config(&self) -> Result<ClientConfig, SinkError> {
+        const SHARED: &[&str] =
+            &["broker.", "client.", "metadata.", "reconnect.", "sasl.", "security.", "socket.", "ssl."];
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
+        self.security.check_files()?;
+        self.security.apply(&mut config);
+        for (name, value) in
+            self.options.iter().filter(|(name, _)| SHARED.iter().any(|shared| name.starts_with(shared)))
+        {
+            config.set(name, value);
+        }
+        Ok(config)
+    }
+
     /// One of `options` that has several names.
     fn option(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.options.get(*name)).map(String::as_str)

@@ -19,6 +19,7 @@ mod start;
 mod turns;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -31,11 +32,12 @@ use crate::config::{MysqlOptions, Task};
 use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::source::{Context, Source, SourceError, Take};
+use crate::status::lag::is_behind;
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status;
-use tidegate_model::{Position, Table, Watermark};
+use tidegate_model::{Coordinate, Position, Table, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
@@ -47,6 +49,31 @@ use turns::Reloads;
 
 pub(crate) use follow::{event_bytes_max, rows_of, window_options};
 pub use look::{Look, look};
+
+/// How far a server has come.
+#[derive(Clone, Debug)]
+pub struct End {
+    server: String,
+    end: Coordinate,
+    executed: Watermark,
+}
+
+impl End {
+    /// Whether a task at this position has delivered everything up to there.
+    pub fn is_before(&self, position: &Position) -> bool {
+        let executed = match &self.executed {
+            Watermark::Gtids(gtids) => Some(gtids),
+            Watermark::Coordinate(_) => None,
+        };
+        is_behind(position, &self.server, &self.end, executed)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.end.fmt(f)
+    }
+}
 
 /// An opened server.
 pub struct MysqlSource {
@@ -115,6 +142,12 @@ impl MysqlSource {
     /// Where the server stands.
     fn now(&self, context: &Context<'_>) -> Result<Watermark, Error> {
         patiently(context, || Ok(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?))
+    }
+
+    /// Whose binlog it is, where it ends, and what is executed.
+    pub fn end(&self) -> Result<End, Error> {
+        let (executed, end) = snapshot::end(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+        Ok(End { server: self.look.facts.server_uuid().to_owned(), end, executed })
     }
 
     /// Waits until everything before the position is delivered. False if the task is told to stop.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::report::{Incremental, Pace, Position, Purge};
 use tidegate_model::status::source::{End, Extent, Following, now_us};
-use tidegate_model::{self as model, Coordinate};
+use tidegate_model::{self as model, Coordinate, GtidSet};
 
 /// Whoever is less late is not behind.
 const CURRENT: Duration = Duration::from_secs(10);
@@ -70,11 +70,9 @@ impl Lag {
         }
         let is_passed = |end: &End| match end {
             End::Windows(windows) => counts.windows_delivered >= *windows,
-            End::Binlog { server, end, executed } => delivered.is_some_and(|position| {
-                let has_all =
-                    position.gtids.as_ref().zip(executed.as_deref()).is_some_and(|(ours, all)| ours.contains_set(all));
-                has_all || (is_of(position, server) && reached(position) >= end)
-            }),
+            End::Binlog { server, end, executed } => {
+                delivered.is_some_and(|position| is_behind(position, server, end, executed.as_deref()))
+            }
         };
         let (passed, is_more) = following.take_passed(is_passed);
         let passed_us = passed.map_or(0, |mark| self.theirs(mark.at_us));
@@ -163,6 +161,17 @@ impl Lag {
         let age_s = self.theirs(now_us()).saturating_sub(self.complete_us) / 1_000_000;
         Some(retention_s.saturating_sub(age_s)).filter(|_| self.complete_us > 0)
     }
+}
+
+/// Whether everything is delivered up to where a server's binlog ended, and what it had executed then.
+pub(crate) fn is_behind(
+    position: &model::Position,
+    server: &str,
+    end: &Coordinate,
+    executed: Option<&GtidSet>,
+) -> bool {
+    let has_all = position.gtids.as_ref().zip(executed).is_some_and(|(ours, all)| ours.contains_set(all));
+    has_all || (is_of(position, server) && reached(position) >= end)
 }
 
 /// Up to where all is delivered, whatever waits for an XA COMMIT.

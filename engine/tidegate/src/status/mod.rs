@@ -11,7 +11,7 @@
 //! the socket and, where the task says so, on a port; [`client`] is the other end of the socket.
 
 pub mod client;
-mod lag;
+pub(crate) mod lag;
 pub mod metrics;
 pub mod monitor;
 pub mod problems;

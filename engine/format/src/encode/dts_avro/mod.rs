@@ -35,6 +35,7 @@
 //! - `metaVersion` changes whenever `fields` or keys do, for readers that cache them by it. It is a checksum of both.
 //! - A value is always longer than 48 bytes; a shorter one is taken for a keep-alive and dropped.
 
+pub mod datum;
 mod image;
 mod marks;
 pub mod readable;
@@ -261,7 +262,7 @@ fn write_position(at: &Coordinate, out: &mut Vec<u8>) {
 }
 
 /// Dots part database and table; those within a name are written as an escape.
-fn object_name(name: &TableName) -> String {
+pub fn object_name(name: &TableName) -> String {
     [&name.database, &name.table].map(|part| part.replace('.', "\\u002E")).join(".")
 }
 

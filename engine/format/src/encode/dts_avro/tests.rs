@@ -274,3 +274,35 @@ fn a_failed_batch_leaves_the_output_as_it_was() {
     assert_eq!(error.to_string(), "table a\"b.c\\d, column g: a GEOMETRY is shorter than its SRID");
     assert_eq!((out.bytes, out.ends), (bytes, ends));
 }
+
+/// What the reader in place finds is what `apache-avro` finds, for every type, operation and mark; cut anywhere, it is no datum.
+#[test]
+fn a_datum_is_read_in_place() {
+    use super::datum::{Datum, Operation, image_text};
+    let batch = batch_of_every_type();
+    let data = encode(&LABELS, &batch);
+    for datum in &data {
+        let read = Datum::read(datum).expect("a datum");
+        assert_eq!(read.operation, Operation::Insert);
+        assert_eq!(read.object, object_name(batch.table().name()));
+        let names: Vec<&str> = batch.table().columns().iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(read.columns, names);
+        // The images, one behind the other, are what stands in the datum.
+        let images = read.after.expect("images").concat();
+        assert!(datum.windows(images.len()).any(|window| window == images));
+        assert!((0..datum.len()).all(|end| Datum::read(&datum[..end]).is_none()));
+    }
+    let update = encode(&LABELS, &parse("id:int v:text", "-U 7 a\n+U 7 b\n-D 8 _\n** 9 c"));
+    assert_eq!(Datum::read(&update[2]).unwrap().operation, Operation::Init);
+    let read = Datum::read(&update[0]).unwrap();
+    let texts =
+        |images: Option<Vec<&[u8]>>| images.map(|images| images.into_iter().map(image_text).collect::<Vec<_>>());
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!((read.operation, texts(read.before)), (Operation::Update, Some(vec![some("7"), some("a")])));
+    assert_eq!(texts(read.after), Some(vec![some("7"), some("b")]));
+    let read = Datum::read(&update[1]).unwrap();
+    assert_eq!(
+        (read.operation, texts(read.before), read.after),
+        (Operation::Delete, Some(vec![some("8"), None]), None)
+    );
+}

@@ -1,7 +1,7 @@
 //! The full load of the tables that the ledger has, and what is sent before their rows.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -91,13 +91,10 @@ impl MysqlSource {
         let limited = [limits.all, limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
         let load_options = snapshot::LoadOptions {
             readers: options.parallel.get(),
-            chunk_rows: options.chunk_rows.min(limited.map_or(u64::MAX, |rows| rows.max(MIN_ROWS_HELD) * VIEW_SECONDS)),
             window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(context.task).window,
-            chunks_per_view: CHUNKS_PER_VIEW,
-            view_tries: VIEW_TRIES,
             retry_for: context.task.retry.connection,
-            view_patience: VIEW_PATIENCE,
+            ..load_options(Some(options.chunk_rows), limited)
         };
         let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
         let start = start.unwrap_or_else(|| ledger.start().clone());
@@ -173,6 +170,55 @@ impl MysqlSource {
         Ok(())
     }
 
+    /// Reads all rows of some tables as a full load does, each chunk in a view of its own, for a look that nothing goes on from. Of a table
+    /// that has a condition, only rows for which the server says it is true. Tables are cut by their keys, so that a row which is there all the
+    /// time is in one view at least; without a key, all rows of a table are in one.
+    pub fn read_rows(
+        &self,
+        task: &Task,
+        wanted: &[(TableName, Option<String>)],
+        begun: &(dyn Fn(&TableName) + Sync),
+        gone: &(dyn Fn(&TableName) + Sync),
+        stop: &Stop,
+        emit: &(dyn Fn(Window) -> Result<(), Stopped> + Sync),
+    ) -> Result<LoadEnd, Error> {
+        let mut tables = self.load_tables(task)?;
+        let condition_of = |name: &TableName| wanted.iter().find(|(table, _)| table == name);
+        tables.retain(|table| condition_of(table.table.name()).is_some());
+        for table in &mut tables {
+            table.chunk_column = None;
+            let more = condition_of(table.table.name()).and_then(|(_, condition)| condition.clone());
+            table.condition = match (table.condition.take(), more) {
+                (Some(one), Some(other)) => Some(format!("({one}\n) AND ({other})")),
+                (one, other) => one.or(other),
+            };
+        }
+        let (start, _) = snapshot::start_position(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+        let limited = [task.limits.all, task.limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
+        let options = task.full_load.as_ref();
+        let load_options = snapshot::LoadOptions {
+            readers: options.map_or(1, |options| options.parallel.get()),
+            window_rows: held_window(LOAD_WINDOW_ROWS, limited),
+            window_bytes: pipeline::shares(task).window,
+            retry_for: task.retry.connection,
+            ..load_options(options.map(|options| options.chunk_rows), limited)
+        };
+        let ledger = Ledger::new(start.clone());
+        let load = Load {
+            connect: &self.look.connect,
+            facts: &self.look.facts,
+            tables: &tables,
+            options: &load_options,
+            ledger: &ledger,
+            record: &Passing { ledger: Mutex::new(ledger.clone()), begun, gone },
+            emit,
+            start: &start,
+            plan: &|table| self.plan_table(task, &table).map_err(Into::into),
+            stop: stop.flag(),
+        };
+        load.run().map_err(|error| MysqlError::Load(error).into())
+    }
+
     /// The tables, as they are to be read.
     pub(super) fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
         self.tables.iter().map(|table| self.load_table(task, table)).collect()
@@ -194,6 +240,56 @@ impl MysqlSource {
             row_bytes: row_bytes(task, table, &self.look.facts.version.text),
             ..LoadTable::whole(table.clone())
         })
+    }
+}
+
+/// What is the same for every load; a limit of rows keeps chunks short.
+fn load_options(chunk_rows: Option<u64>, limited: Option<u64>) -> snapshot::LoadOptions {
+    let defaults = snapshot::LoadOptions::default();
+    let chunk_rows = chunk_rows.unwrap_or(defaults.chunk_rows);
+    snapshot::LoadOptions {
+        chunk_rows: chunk_rows.min(limited.map_or(u64::MAX, |rows| rows.max(MIN_ROWS_HELD) * VIEW_SECONDS)),
+        chunks_per_view: CHUNKS_PER_VIEW,
+        view_tries: VIEW_TRIES,
+        view_patience: VIEW_PATIENCE,
+        ..defaults
+    }
+}
+
+/// A ledger in memory, and who is told of a table of which chunks begin, or that is gone.
+struct Passing<'a> {
+    ledger: Mutex<Ledger>,
+    begun: &'a (dyn Fn(&TableName) + Sync),
+    gone: &'a (dyn Fn(&TableName) + Sync),
+}
+
+impl LoadRecord for Passing<'_> {
+    fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
+        self.ledger.add_table(table, key, definition);
+    }
+
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
+        self.ledger.add_chunk(table, range)
+    }
+
+    fn begin(
+        &self,
+        table: &TableName,
+        chunks: &[u32],
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        (self.begun)(table);
+        LoadRecord::begin(&self.ledger, table, chunks, low, high)
+    }
+
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+        LoadRecord::begin_again(&self.ledger, table, key, definition)
+    }
+
+    fn gone(&self, table: &TableName, at: Watermark) {
+        (self.gone)(table);
+        LoadRecord::gone(&self.ledger, table, at);
     }
 }
 

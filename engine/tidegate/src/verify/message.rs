@@ -1,0 +1,257 @@
+//! What a message says of which rows, in both formats.
+//!
+//! Rows of the source are put through the task's own route and read from its messages by the same code, so that what is compared is what was sent
+//! with what would be sent now.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use tidegate_format::encode::dts_avro::datum::{Datum, Operation, image_text};
+use tidegate_format::encode::dts_avro::object_name;
+
+use super::target::{Image, Target};
+use crate::config::Format;
+
+/// What a message says.
+pub(super) enum Said {
+    /// Of rows of a target, by its index.
+    Rows(usize, Vec<Change>),
+    /// A statement of this text was carried out, about these targets.
+    Statement(Vec<usize>, String),
+    /// Nothing that concerns the tables that are compared.
+    Nothing,
+}
+
+pub(super) struct Change {
+    /// The row that was there before, if it has another key, or none.
+    pub(super) before: Option<Image>,
+    /// The row that is there, none after a delete.
+    pub(super) after: Option<Image>,
+}
+
+/// Reads messages of one format.
+pub(super) struct Reader {
+    is_avro: bool,
+    /// By database and table.
+    names: HashMap<String, HashMap<String, usize>>,
+    /// By what DTS calls a table.
+    objects: HashMap<String, usize>,
+}
+
+impl Reader {
+    pub(super) fn new(format: &Format, targets: &[Target]) -> Reader {
+        let mut names: HashMap<String, HashMap<String, usize>> = HashMap::new();
+        for (index, target) in targets.iter().enumerate() {
+            names.entry(target.name.database.to_string()).or_default().insert(target.name.table.to_string(), index);
+        }
+        let objects = targets.iter().enumerate().map(|(index, target)| (object_name(&target.name), index)).collect();
+        Reader { is_avro: matches!(format, Format::DtsAvro(_)), names, objects }
+    }
+
+    /// `None` if it is no message of the format.
+    pub(super) fn read(&self, targets: &[Target], value: &[u8]) -> Option<Said> {
+        match self.is_avro {
+            true => self.read_avro(targets, value),
+            false => self.read_canal(targets, value),
+        }
+    }
+
+    fn read_canal(&self, targets: &[Target], value: &[u8]) -> Option<Said> {
+        let message: Canal<'_> = serde_json::from_slice(value).ok()?;
+        let of_database = self.names.get(&*message.database);
+        let index = of_database.and_then(|tables| tables.get(&*message.table)).copied();
+        if message.is_ddl {
+            let all = of_database.into_iter().flat_map(HashMap::values).copied();
+            // A statement about a database names no table.
+            let about = if message.table.is_empty() { all.collect() } else { index.into_iter().collect() };
+            return Some(Said::Statement(about, message.sql.into_owned()));
+        }
+        let Some(index) = index else { return Some(Said::Nothing) };
+        let target = &targets[index];
+        let image = |cells: &Cells<'_>, instead: &Cells<'_>| {
+            let cells = cells.0.iter().map(|(name, value)| {
+                let value = instead.0.iter().find(|(other, _)| other == name).map_or(value, |(_, value)| value);
+                (&*name.0, value.as_ref().map(|value| value.0.as_bytes()))
+            });
+            target.image(cells, |value| String::from_utf8_lossy(value).into_owned())
+        };
+        let none = Cells(Vec::new());
+        let rows = message.data?;
+        let changes = rows.iter().enumerate().map(|(row, cells)| {
+            let image_now = image(cells, &none);
+            match &*message.kind {
+                "DELETE" => Change { before: Some(image_now), after: None },
+                _ => {
+                    let old = message.old.as_ref().and_then(|old| old.get(row));
+                    let names_key = |old: &&Cells<'_>| {
+                        !target.has_key() || target.key_names().any(|key| old.0.iter().any(|(name, _)| name.0 == key))
+                    };
+                    let before = old.filter(names_key).map(|old| image(cells, old));
+                    Change { before, after: Some(image_now) }
+                }
+            }
+        });
+        Some(Said::Rows(index, changes.collect()))
+    }
+
+    fn read_avro(&self, targets: &[Target], value: &[u8]) -> Option<Said> {
+        let datum = Datum::read(value)?;
+        if datum.operation == Operation::Ddl {
+            // The object is a database: the statement says which tables of it.
+            let text = datum.statement.unwrap_or_default();
+            let words = text.to_lowercase();
+            let is_about = |target: &&Target| {
+                datum.object == target.name.database.replace('.', "\\u002E")
+                    && (words.contains(&target.name.table.to_lowercase()) || words.contains("database"))
+            };
+            let about = targets.iter().enumerate().filter(|(_, target)| is_about(target)).map(|(index, _)| index);
+            return Some(Said::Statement(about.collect(), text.to_owned()));
+        }
+        let Some(&index) = self.objects.get(datum.object) else { return Some(Said::Nothing) };
+        if datum.operation == Operation::Other {
+            return Some(Said::Nothing);
+        }
+        let target = &targets[index];
+        let image = |images: &Vec<&[u8]>| {
+            let cells = datum.columns.iter().zip(images).map(|(name, image)| {
+                // The branch of NULL is 0.
+                (*name, Some(*image).filter(|image| *image != [0]))
+            });
+            target.image(cells, |value| image_text(value).unwrap_or_default())
+        };
+        let after = datum.after.as_ref().map(image);
+        let before = datum.before.as_ref().map(image);
+        Some(Said::Rows(index, vec![Change { before, after }]))
+    }
+}
+
+/// Whether rows go by it that have no messages.
+pub(super) fn empties(statement: &str) -> bool {
+    let mut words = statement.split_whitespace().map(str::to_ascii_uppercase);
+    match words.next().as_deref() {
+        Some("TRUNCATE") => true,
+        Some("DROP") => words.next().is_some_and(|what| ["TABLE", "DATABASE", "SCHEMA"].contains(&what.as_str())),
+        _ => false,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Canal<'a> {
+    #[serde(borrow)]
+    data: Option<Vec<Cells<'a>>>,
+    #[serde(borrow)]
+    database: Cow<'a, str>,
+    #[serde(default)]
+    is_ddl: bool,
+    #[serde(borrow, default)]
+    old: Option<Vec<Cells<'a>>>,
+    #[serde(borrow, default)]
+    sql: Cow<'a, str>,
+    #[serde(borrow)]
+    table: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+/// A text, in place unless it has escapes.
+#[derive(Deserialize, PartialEq, Eq)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Names and values of a row.
+struct Cells<'a>(Vec<(Text<'a>, Option<Text<'a>>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Cells<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cells<'a>, D::Error> {
+        struct InOrder<'a>(PhantomData<Cells<'a>>);
+        impl<'de: 'a, 'a> Visitor<'de> for InOrder<'a> {
+            type Value = Cells<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("columns and their values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells<'a>, A::Error> {
+                let mut cells = Vec::with_capacity(16);
+                while let Some(cell) = map.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Cells(cells))
+            }
+        }
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::config::{AvroOptions, CanalOptions, Profile};
+    use crate::pipeline::route::plan_encoder;
+    use tidegate_model::message::Values;
+    use tidegate_model::pretty::{parse, table};
+
+    fn formats() -> [Format; 2] {
+        let avro = AvroOptions {
+            enums: tidegate_format::encode::text::EnumText::Label,
+            sets: tidegate_format::encode::text::SetText::Labels,
+            zero_date: None,
+            transactions: false,
+            heartbeats: false,
+        };
+        [Format::CanalJson(CanalOptions::of(Profile::Canal)), Format::DtsAvro(avro)]
+    }
+
+    /// `-7 +8`: keys that go and come.
+    fn drawn(format: &Format, targets: &[Target], value: &[u8]) -> String {
+        let key = |image: &Image| String::from_utf8(image.key.clone().expect("a key")).unwrap();
+        match Reader::new(format, targets).read(targets, value) {
+            None => "unreadable".to_owned(),
+            Some(Said::Nothing) => "nothing".to_owned(),
+            Some(Said::Statement(about, sql)) => format!("{about:?} {sql}"),
+            Some(Said::Rows(_, changes)) => {
+                let texts = changes.iter().map(|change| {
+                    let before = change.before.as_ref().map(|image| format!("-{}", key(image)));
+                    let after = change.after.as_ref().map(|image| format!("+{}", key(image)));
+                    before.into_iter().chain(after).collect::<Vec<_>>().join(" ")
+                });
+                texts.collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    #[test]
+    fn both_formats_say_which_rows_go_and_come() {
+        let columns = "id:int v:text";
+        let targets = [Target::of(table(columns), &[0])];
+        for format in formats() {
+            let batch = parse(columns, "** 1 a\n+I 2 b\n-U 3 c\n+U 4 c\n-D 5 _");
+            let mut out = Values::default();
+            plan_encoder(&format, batch.table(), "9.7.0").encode(&batch, 1, &mut out).unwrap();
+            let found: Vec<String> = out.iter().map(|value| drawn(&format, &targets, value)).collect();
+            let id = |sign: char, id: u32| format!("{sign}{{\"id\":\"{id}\"}}");
+            assert_eq!(
+                found,
+                [id('+', 1), id('+', 2), format!("{} {}", id('-', 3), id('+', 4)), id('-', 5)],
+                "{format:?}"
+            );
+            assert_eq!(drawn(&format, &[], out.get(0)), "nothing");
+            assert_eq!(drawn(&format, &targets, &out.get(0)[..9]), "unreadable");
+        }
+    }
+
+    #[test]
+    fn statements_by_which_rows_go_are_known() {
+        for sql in ["TRUNCATE TABLE t", "truncate t", "DROP TABLE a, b", "drop  database x"] {
+            assert!(empties(sql), "{sql}");
+        }
+        for sql in ["ALTER TABLE t DROP COLUMN a", "DROP INDEX i ON t", "CREATE TABLE truncate_me (id INT)", ""] {
+            assert!(!empties(sql), "{sql}");
+        }
+    }
+}

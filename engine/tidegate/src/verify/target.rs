@@ -1,0 +1,266 @@
+//! What is compared: a table as it is called where it goes, the columns of it, and what rows become so that they can be compared.
+//!
+//! ```text
+//! shop_0.orders ─┐                 columns    id      amount   note       key {"id":"7"}
+//! shop_1.orders ─┴─► shop.orders   row        7        5.00    NULL
+//!                                  hashes     ▓▓▓▓  +  ▓▓▓▓  +  ▓▓▓▓   =  ▓▓▓▓ of all columns, its shape
+//! ```
+//!
+//! A row is the sum of a hash for each of its columns, so that the order of columns means nothing, and so that a row can be compared by some of
+//! them: a message that was sent before an ALTER TABLE has other columns than the row has now. Which of today's columns a message has is its
+//! *shape*. There are few: one for each definition under which rows were sent. A row of the source has a hash for each shape.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, RwLock};
+
+use tidegate_format::encode::text::write_json_string;
+use tidegate_model::{SqlType, Table, TableName};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::config::{Task, TooLargePolicy};
+use crate::error::Error;
+use crate::pipeline::route::{plan_transform, rule_of, topic_of_table};
+
+/// Of 128 bits: by chance, not one pair in 100 M rows is the same.
+pub(super) type Hash = u128;
+
+/// Columns of a target that a message has. The first has all of them.
+pub(super) type Shape = u16;
+
+pub(super) const ALL_COLUMNS: Shape = 0;
+
+/// More than a table has definitions.
+const SHAPES_MAX: usize = 1000;
+
+/// A table as it is called where it goes.
+pub(super) struct Target {
+    pub(super) name: TableName,
+    /// The source's tables that have this name there, each with the columns by which the server can be asked for some of its rows.
+    pub(super) sources: Vec<Source>,
+    pub(super) topics: BTreeSet<String>,
+    /// Those that rows of all sources have.
+    pub(super) columns: Vec<String>,
+    /// Indexes of the columns that tell rows apart; none of a table without a key.
+    pub(super) key: Vec<usize>,
+    /// Whether messages may have been left out, or cut, because they were too large.
+    pub(super) may_be_too_large: bool,
+    index: HashMap<String, usize>,
+    shapes: RwLock<Vec<Vec<bool>>>,
+}
+
+pub(super) struct Source {
+    pub(super) table: Arc<Table>,
+    /// The columns of the key, if all of them are integers.
+    pub(super) integers: Option<Vec<String>>,
+}
+
+impl Target {
+    /// All of the task's, by the tables that the source has.
+    pub(super) fn all(task: &Task, tables: &[Arc<Table>]) -> Result<Vec<Target>, Error> {
+        let mut targets: Vec<Target> = Vec::new();
+        for table in tables {
+            let transform = plan_transform(&task.tables, table)?;
+            let output = transform.output();
+            let topic = topic_of_table(task, table.name())?;
+            let key_columns = output.key().iter().map(|&column| {
+                let source = (0..table.columns().len()).find(|&of| transform.output_of(of) == Some(column))?;
+                let source = &table.columns()[source];
+                matches!(source.sql_type, SqlType::Int { .. }).then(|| source.name.clone())
+            });
+            let integers = key_columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
+            let source = Source { table: table.clone(), integers };
+            let may_be_too_large = rule_of(task, table.name()).too_large != TooLargePolicy::Fail;
+            let names: Vec<String> = output.columns().iter().map(|column| column.name.clone()).collect();
+            let key_names: Vec<&String> = output.key().iter().map(|&column| &names[column]).collect();
+            match targets.iter_mut().find(|target| target.name == *output.name()) {
+                Some(target) => {
+                    let target_key: Vec<&String> = target.key.iter().map(|&column| &target.columns[column]).collect();
+                    let key: Vec<String> = match target_key == key_names {
+                        true => key_names.into_iter().cloned().collect(),
+                        // What tells the rows of one apart does not tell those of the other.
+                        false => Vec::new(),
+                    };
+                    target.columns.retain(|column| names.contains(column));
+                    target.key = positions(&key, &target.columns);
+                    target.sources.push(source);
+                    target.topics.insert(topic);
+                    target.may_be_too_large |= may_be_too_large;
+                }
+                None => targets.push(Target {
+                    name: output.name().clone(),
+                    sources: vec![source],
+                    topics: BTreeSet::from([topic]),
+                    key: output.key().to_vec(),
+                    columns: names,
+                    may_be_too_large,
+                    index: HashMap::new(),
+                    shapes: RwLock::default(),
+                }),
+            }
+        }
+        for target in &mut targets {
+            target.index = target.columns.iter().cloned().zip(0..).collect();
+            target.shapes = RwLock::new(vec![vec![true; target.columns.len()]]);
+        }
+        Ok(targets)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(table: Arc<Table>, key: &[usize]) -> Target {
+        let columns: Vec<String> = table.columns().iter().map(|column| column.name.clone()).collect();
+        Target {
+            name: table.name().clone(),
+            topics: BTreeSet::from([table.name().to_string()]),
+            key: key.to_vec(),
+            may_be_too_large: false,
+            index: columns.iter().cloned().zip(0..).collect(),
+            shapes: RwLock::new(vec![vec![true; columns.len()]]),
+            columns,
+            sources: vec![Source { table, integers: None }],
+        }
+    }
+
+    pub(super) fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    pub(super) fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|&column| self.columns[column].as_str())
+    }
+
+    /// Reads a row: names and values, NULL as none. `text` makes a text of a value.
+    pub(super) fn image<'a>(
+        &self,
+        cells: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+        text: impl Fn(&[u8]) -> String,
+    ) -> Image {
+        let mut image = Image { hashes: vec![None; self.columns.len()], key: None };
+        let mut keys: Vec<Option<Option<String>>> = vec![None; self.key.len()];
+        for (at, (name, value)) in cells.enumerate() {
+            // Mostly, columns stand in a message as they do in the table.
+            let column = match self.columns.get(at) {
+                Some(column) if column == name => at,
+                _ => match self.index.get(name) {
+                    Some(&column) => column,
+                    None => continue,
+                },
+            };
+            let seed = column as u64 * 2;
+            image.hashes[column] = Some(match value {
+                Some(value) => xxh3_128_with_seed(value, seed),
+                None => xxh3_128_with_seed(&[], seed + 1),
+            });
+            if let Some(of_key) = self.key.iter().position(|&key| key == column) {
+                keys[of_key] = Some(value.map(&text));
+            }
+        }
+        let keys: Option<Vec<Option<String>>> = keys.into_iter().collect();
+        image.key = keys.map(|keys| self.key_json(&keys));
+        image
+    }
+
+    /// `{"region":"de","id":"7"}`
+    fn key_json(&self, values: &[Option<String>]) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        for (name, value) in self.key_names().zip(values) {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            write_json_string(name, &mut out);
+            out.push(b':');
+            match value {
+                Some(value) => write_json_string(value, &mut out),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// Which columns a message has, and their hash. None if it has ever been another table, with more definitions than one can have.
+    pub(super) fn shape_of(&self, image: &Image) -> Option<(Shape, Hash)> {
+        let hash = image.hashes.iter().flatten().fold(0, |sum: Hash, hash| sum.wrapping_add(*hash));
+        if image.hashes.iter().all(Option::is_some) {
+            return Some((ALL_COLUMNS, hash));
+        }
+        let has: Vec<bool> = image.hashes.iter().map(Option::is_some).collect();
+        let known = |shapes: &[Vec<bool>]| shapes.iter().position(|shape| *shape == has);
+        let mut shape = known(&self.shapes.read().expect("nobody panics with it"));
+        if shape.is_none() {
+            let mut shapes = self.shapes.write().expect("nobody panics with it");
+            // Another thread may have met it meanwhile.
+            shape = known(&shapes);
+            if shape.is_none() && shapes.len() < SHAPES_MAX {
+                shape = Some(shapes.len());
+                shapes.push(has);
+            }
+        }
+        Some((shape?.try_into().ok()?, hash))
+    }
+
+    /// The hash of a row for each shape that is known; none for those of which the row lacks a column.
+    pub(super) fn hashes_of(&self, image: &Image) -> Vec<Option<Hash>> {
+        let shapes = self.shapes.read().expect("nobody panics with it");
+        let of_shape = |shape: &Vec<bool>| {
+            let wanted = shape.iter().zip(&image.hashes).filter(|(is_wanted, _)| **is_wanted);
+            wanted.map(|(_, hash)| *hash).try_fold(0, |sum: Hash, hash| Some(sum.wrapping_add(hash?)))
+        };
+        shapes.iter().map(of_shape).collect()
+    }
+
+    /// Today's columns that some messages lack.
+    pub(super) fn lacking(&self) -> Vec<&str> {
+        let shapes = self.shapes.read().expect("nobody panics with it");
+        let lacks = |column: usize| shapes.iter().any(|shape| !shape[column]);
+        (0..self.columns.len()).filter(|&column| lacks(column)).map(|column| self.columns[column].as_str()).collect()
+    }
+}
+
+fn positions(names: &[String], columns: &[String]) -> Vec<usize> {
+    let found: Option<Vec<usize>> = names.iter().map(|name| columns.iter().position(|column| column == name)).collect();
+    found.unwrap_or_default()
+}
+
+/// A row, as far as it is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Image {
+    /// Of each of the target's columns.
+    hashes: Vec<Option<Hash>>,
+    /// As JSON; none if a column of the key is missing.
+    pub(super) key: Option<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_model::pretty::table;
+
+    fn image(target: &Target, row: &[(&'static str, Option<&'static str>)]) -> Image {
+        let cells = row.iter().map(|(name, value)| (*name, value.map(str::as_bytes)));
+        target.image(cells, |value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[test]
+    fn rows_are_equal_by_the_columns_that_a_message_has() {
+        let target = Target::of(table("id:int a:text b:text"), &[0]);
+        let now = image(&target, &[("id", Some("7")), ("a", Some("x")), ("b", None)]);
+        assert_eq!(now.key.as_deref(), Some(&b"{\"id\":\"7\"}"[..]));
+        let (shape, hash) = target.shape_of(&now).unwrap();
+        assert_eq!((shape, target.hashes_of(&now)), (ALL_COLUMNS, vec![Some(hash)]));
+        // In another order, and with a column that is gone.
+        let other = image(&target, &[("b", None), ("gone", Some("1")), ("a", Some("x")), ("id", Some("7"))]);
+        assert_eq!((target.shape_of(&other), other.key), (Some((ALL_COLUMNS, hash)), now.key.clone()));
+        // Before `b` was added.
+        let (before, less) = target.shape_of(&image(&target, &[("id", Some("7")), ("a", Some("x"))])).unwrap();
+        assert_eq!((before, target.hashes_of(&now)), (1, vec![Some(hash), Some(less)]));
+        assert_eq!(target.lacking(), ["b"]);
+        for row in [
+            [("id", Some("7")), ("a", None), ("b", Some("x"))],
+            [("id", Some("7")), ("a", Some("x")), ("b", Some(""))],
+            [("id", Some("8")), ("a", Some("x")), ("b", None)],
+        ] {
+            assert_ne!(target.shape_of(&image(&target, &row)).unwrap(), (ALL_COLUMNS, hash), "{row:?}");
+        }
+        assert_eq!(image(&target, &[("a", Some("x"))]).key, None);
+    }
+}

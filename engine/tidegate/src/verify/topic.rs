@@ -1,0 +1,230 @@
+//! The topics, read from where they begin, or on from an earlier look, to where they ended at a moment.
+//!
+//! By consumers that belong to no group and commit nothing: whoever else reads the topics is not concerned. Each thread has some partitions
+//! of a topic, each of which is read in its order.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message as _};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::VerifyError;
+use crate::error::Error;
+use tidegate_model::Stop;
+
+/// For what is asked of brokers.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Brokers that give nothing for so long are away.
+const SILENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+/// What a thread's consumer fetches ahead.
+const FETCHED_KIB: usize = 8 << 10;
+/// The header of a message that is not the whole row.
+const TRUNCATED: &str = "truncated";
+
+/// A message, as far as it matters.
+pub(super) struct Message<'a> {
+    pub(super) value: &'a [u8],
+    /// When it was written, in milliseconds since 1970.
+    pub(super) at_ms: i64,
+    /// Columns of it were cut.
+    pub(super) is_cut: bool,
+}
+
+/// Partitions of topics, one after the other.
+pub(super) struct Topics {
+    config: ClientConfig,
+    threads: usize,
+    partitions: Vec<Partition>,
+    /// Those that are not at work: it takes one some time to get to know the brokers.
+    consumers: Mutex<Vec<BaseConsumer>>,
+}
+
+pub(super) struct Partition {
+    pub(super) topic: String,
+    number: i32,
+}
+
+/// The first offset of a partition, and the one behind the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) begin: i64,
+    pub(super) end: i64,
+}
+
+impl Topics {
+    /// Asks which partitions there are.
+    pub(super) fn open(
+        mut config: ClientConfig,
+        names: &BTreeSet<String>,
+        threads: usize,
+    ) -> Result<Topics, VerifyError> {
+        // Without a group, librdkafka has no queue to poll; it is never joined.
+        config.set("group.id", "tidegate-verify").set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
+        config.set("auto.offset.reset", "earliest").set("allow.auto.create.topics", "false");
+        config.set("queued.max.messages.kbytes", FETCHED_KIB.to_string());
+        // Who waits for the end of a partition waits no longer than that for it.
+        config.set("fetch.wait.max.ms", "20").set("fetch.error.backoff.ms", "20").set("fetch.queue.backoff.ms", "20");
+        let consumer: BaseConsumer = config.create().map_err(|error| failed("", &error))?;
+        let mut partitions = Vec::new();
+        for name in names {
+            let metadata = consumer.fetch_metadata(Some(name), ANSWER).map_err(|error| failed(name, &error))?;
+            let found = metadata.topics().iter().find(|topic| topic.name() == name);
+            let numbers = found.into_iter().flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()));
+            partitions.extend(numbers.map(|number| Partition { topic: name.clone(), number }));
+        }
+        Ok(Topics { config, threads, partitions, consumers: Mutex::new(vec![consumer]) })
+    }
+
+    pub(super) fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    /// Of each partition.
+    pub(super) fn extents(&self) -> Result<Vec<Extent>, VerifyError> {
+        let consumer = self.consumer()?;
+        let extent = |partition: &Partition| {
+            let extent = consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER);
+            extent.map(|(begin, end)| Extent { begin, end }).map_err(|error| failed(&partition.topic, &error))
+        };
+        let extents = self.partitions.iter().map(extent).collect();
+        self.give_back(consumer);
+        extents
+    }
+
+    fn consumer(&self) -> Result<BaseConsumer, VerifyError> {
+        let known = self.consumers.lock().expect("nobody panics with it").pop();
+        known.map_or_else(|| self.config.create().map_err(|error| failed("", &error)), Ok)
+    }
+
+    fn give_back(&self, consumer: BaseConsumer) {
+        self.consumers.lock().expect("nobody panics with it").push(consumer);
+    }
+
+    /// Gives what stands in each partition between two offsets to `take`, with the index of the partition.
+    pub(super) fn read(
+        &self,
+        from: &[i64],
+        to: &[i64],
+        stop: &Stop,
+        take: &(dyn Fn(u32, Message<'_>) -> Result<(), Error> + Sync),
+    ) -> Result<(), Error> {
+        let wanted: Vec<usize> = (0..self.partitions.len()).filter(|&index| from[index] < to[index]).collect();
+        let mut jobs: VecDeque<Vec<usize>> = VecDeque::new();
+        for of_topic in wanted.chunk_by(|&one, &other| self.partitions[one].topic == self.partitions[other].topic) {
+            jobs.extend(of_topic.chunks(of_topic.len().div_ceil(self.threads)).map(<[usize]>::to_vec));
+        }
+        let threads = self.threads.min(jobs.len());
+        let jobs = Mutex::new(jobs);
+        let next = || jobs.lock().expect("nobody panics with it").pop_front();
+        let work = || -> Result<(), Error> {
+            let consumer = self.consumer()?;
+            while let Some(job) = next() {
+                self.read_some(&consumer, &job, from, to, stop, take)?;
+            }
+            self.give_back(consumer);
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let results = workers.into_iter().map(|worker| worker.join().expect("a reader of topics does not panic"));
+            // All of them, so that the first error is not one that another has caused.
+            results.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    /// Some partitions of one topic.
+    fn read_some(
+        &self,
+        consumer: &BaseConsumer,
+        job: &[usize],
+        from: &[i64],
+        to: &[i64],
+        stop: &Stop,
+        take: &(dyn Fn(u32, Message<'_>) -> Result<(), Error> + Sync),
+    ) -> Result<(), Error> {
+        let topic = &self.partitions[job[0]].topic;
+        let failed = |error: KafkaError| failed(topic, &error);
+        let mut assigned = TopicPartitionList::new();
+        for &index in job {
+            let partition = &self.partitions[index];
+            assigned.add_partition_offset(topic, partition.number, Offset::Offset(from[index])).map_err(failed)?;
+        }
+        consumer.assign(&assigned).map_err(failed)?;
+        let index_of = |number: i32| job.iter().copied().find(|&index| self.partitions[index].number == number);
+        let mut left: BTreeSet<usize> = job.iter().copied().collect();
+        let mut heard = Instant::now();
+        let mut last_error = None;
+        while !left.is_empty() {
+            if stop.is_stopped() {
+                return Err(VerifyError::Interrupted.into());
+            }
+            let done = match consumer.poll(POLL) {
+                None if heard.elapsed() > SILENCE => {
+                    let reason = last_error.unwrap_or_else(|| format!("nothing came for {} s", SILENCE.as_secs()));
+                    return Err(VerifyError::Kafka { topic: topic.clone(), reason }.into());
+                }
+                None => continue,
+                // What was there before the end has come, compacted or not.
+                Some(Err(KafkaError::PartitionEOF(number))) => index_of(number),
+                Some(Err(error)) => match error.rdkafka_error_code() {
+                    // It tries again by itself.
+                    Some(code) if may_pass(code) => {
+                        last_error = Some(error.to_string());
+                        continue;
+                    }
+                    _ => return Err(failed(error).into()),
+                },
+                Some(Ok(message)) => {
+                    let index = index_of(message.partition()).filter(|index| left.contains(index));
+                    let Some(index) = index else { continue };
+                    if message.offset() < to[index] {
+                        let is_cut = message
+                            .headers()
+                            .is_some_and(|headers| headers.iter().any(|header| header.key == TRUNCATED));
+                        let at_ms = message.timestamp().to_millis().unwrap_or(0);
+                        // One without a value is a tombstone, behind the delete that says the same.
+                        if let Some(value) = message.payload() {
+                            take(index as u32, Message { value, at_ms, is_cut })?;
+                        }
+                    }
+                    Some(index).filter(|&index| message.offset() + 1 >= to[index])
+                }
+            };
+            heard = Instant::now();
+            // What comes of a partition behind its end is passed over: there is little of it.
+            if let Some(index) = done {
+                left.remove(&index);
+            }
+        }
+        consumer.unassign().map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn may_pass(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        BrokerTransportFailure
+            | AllBrokersDown
+            | Resolve
+            | OperationTimedOut
+            | NotLeaderForPartition
+            | LeaderNotAvailable
+            | NotCoordinator
+            | CoordinatorNotAvailable
+            | CoordinatorLoadInProgress
+            | GroupAuthorizationFailed
+    )
+}
+
+fn failed(topic: &str, error: &KafkaError) -> VerifyError {
+    VerifyError::Kafka { topic: topic.to_owned(), reason: error.to_string() }
+}
