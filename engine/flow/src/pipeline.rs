@@ -41,8 +41,9 @@ use tidegate_model::{Stop, Stopped};
 const WINDOWS_QUEUED: usize = 2;
 /// Windows whose deliveries are awaited. Their bytes are bounded by the room; this bounds empty ones.
 const DELIVERIES_QUEUED: usize = 4096;
-/// How long a run that was told to stop waits for the next delivery.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long a run that was told to stop waits for deliveries, all of them together: below the 30 s after which orchestrators kill, with
+/// room for the last store of the state.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Takes windows from a source. Blocks while the pipeline is full.
 #[derive(Clone)]
@@ -417,12 +418,14 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Fault::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
     let counts = &pipeline.status.stages.deliver;
+    let mut drained_until = None;
     for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes, too_large } in pending {
         let busy = counts.busy.begin();
         runtime.block_on(async {
             let undrained = async {
                 pipeline.stop.stopped().await;
-                tokio::time::sleep(DRAIN).await;
+                let until = *drained_until.get_or_insert_with(|| tokio::time::Instant::now() + DRAIN);
+                tokio::time::sleep_until(until).await;
             };
             tokio::select! {
                 biased;
