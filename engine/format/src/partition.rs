@@ -171,6 +171,11 @@ impl Partitioner {
         self
     }
 
+    /// The columns that decide about the partition of a row, by index.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
     /// Whether keys decide, for [`Partitioner::partitions_of_keys`].
     pub fn hashes_keys(&self) -> bool {
         matches!(self.rule, Rule::Key)

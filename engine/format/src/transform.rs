@@ -13,6 +13,7 @@
 //! [impossible date](tidegate_model::types#impossible-dates) compares below every real one; a *computed* column over an
 //! impossible date is an error, because no calendar function has an answer for it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -123,6 +124,17 @@ impl Transform {
     pub fn output_of(&self, column: usize) -> Option<usize> {
         let Some(projection) = &self.projection else { return Some(column) };
         projection.outputs().iter().position(|out| matches!(out.output, Output::Column(index) if index == column))
+    }
+
+    /// The columns of the table that decide about what comes out, ascending: those of the filter and those of the output.
+    pub fn columns_read(&self) -> BTreeSet<usize> {
+        let Some(projection) = &self.projection else { return (0..self.view.fields().len()).collect() };
+        let as_they_are = projection.outputs().iter().filter_map(|column| match column.output {
+            Output::Column(index) => Some(index),
+            Output::Computed(_) => None,
+        });
+        let filter = self.filter.iter().flat_map(Filter::columns);
+        filter.chain(projection.columns()).copied().chain(as_they_are).collect()
     }
 
     /// With these columns, in the place of a `select`.

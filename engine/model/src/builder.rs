@@ -134,6 +134,30 @@ impl ColumnBuilder {
         self.nulls.append_null();
     }
 
+    /// Completes a column that nobody reads to so many values, of no meaning; not NULL, which its definition may forbid.
+    pub fn fill(&mut self, rows: usize) {
+        let missing = rows.saturating_sub(self.len());
+        match &mut self.values {
+            Values::I8(v) => v.resize(rows, 0),
+            Values::U8(v) => v.resize(rows, 0),
+            Values::I16(v) => v.resize(rows, 0),
+            Values::U16(v) => v.resize(rows, 0),
+            Values::I32(v) => v.resize(rows, 0),
+            Values::U32(v) => v.resize(rows, 0),
+            Values::F32(v) => v.resize(rows, 0.0),
+            Values::I64(v) => v.resize(rows, 0),
+            Values::U64(v) => v.resize(rows, 0),
+            Values::F64(v) => v.resize(rows, 0.0),
+            Values::I128(v) => v.resize(rows, 0),
+            Values::I256(v) => v.resize(rows, i256::ZERO),
+            Values::Bytes { offsets, .. } => {
+                let end = *offsets.last().expect("offsets start with 0");
+                offsets.resize(rows + 1, end);
+            }
+        }
+        self.nulls.append_n_non_nulls(missing);
+    }
+
     /// The finished column; the builder is empty again.
     pub fn finish(&mut self) -> Result<ArrayRef, BuildError> {
         let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(0)).finish();
@@ -268,6 +292,9 @@ mod tests {
             let array = builder.finish().unwrap();
             assert_eq!(array.data_type(), &column.sql_type.arrow());
             assert!(array.is_null(0) && builder.is_empty());
+            builder.fill(2);
+            let array = builder.finish().unwrap();
+            assert_eq!((array.data_type(), array.len(), array.null_count()), (&column.sql_type.arrow(), 2, 0));
         }
     }
 

@@ -23,9 +23,10 @@ use tidegate_model::builder::push_bytes;
 use tidegate_model::types::{date_from_parts, datetime_from_parts};
 use tidegate_model::{ColumnBuilder, SqlType, Table, Values};
 
-/// The columns of a table as [`RowDecoder`] wants to receive them. Named one by one: `*` would leave out invisible ones.
-pub fn select_list(table: &Table) -> String {
-    let columns = table.columns().iter().map(|column| {
+/// These columns of a table, by index, as [`RowDecoder`] wants to receive them. Named one by one: `*` would leave out invisible ones.
+pub fn select_list(table: &Table, columns: &[usize]) -> String {
+    let columns = columns.iter().map(|&index| {
+        let column = &table.columns()[index];
         let name = quote_identifier(&column.name);
         match column.sql_type {
             SqlType::Enum { .. } | SqlType::Set { .. } => format!("CAST({name} AS UNSIGNED)"),
@@ -91,33 +92,39 @@ enum Form {
 /// Decodes the rows of one result.
 #[derive(Debug)]
 pub struct RowDecoder {
-    forms: Vec<Form>,
+    /// Of each column that is sent: which of the table's it is, and how.
+    forms: Vec<(usize, Form)>,
     null_bytes: usize,
 }
 
 impl RowDecoder {
-    /// Resolves how each column is sent, and checks that it is sent so. `received` are the columns of [`select_list`].
-    pub fn new(table: &Table, received: &[ColumnInfo]) -> Result<RowDecoder, ColumnChanged> {
-        assert_eq!(table.columns().len(), received.len(), "every column was asked for");
-        let forms = table.columns().iter().zip(received).map(|(column, received)| {
-            form(&column.sql_type, received).ok_or_else(|| ColumnChanged {
+    /// Resolves how each column is sent, and checks that it is sent so. `received` are the columns of [`select_list`], asked with the
+    /// same `columns`.
+    pub fn new(table: &Table, columns: &[usize], received: &[ColumnInfo]) -> Result<RowDecoder, ColumnChanged> {
+        assert_eq!(columns.len(), received.len(), "every column that was asked for is sent");
+        let forms = columns.iter().zip(received).map(|(&index, received)| {
+            let column = &table.columns()[index];
+            let form = form(&column.sql_type, received).ok_or_else(|| ColumnChanged {
                 column: column.name.clone(),
                 expected: column.type_text.clone(),
                 found: format!("{:?}", received.column_type),
-            })
+            })?;
+            Ok((index, form))
         });
-        let forms = forms.collect::<Result<Vec<_>, _>>()?;
+        let forms = forms.collect::<Result<Vec<_>, ColumnChanged>>()?;
         Ok(RowDecoder { null_bytes: (forms.len() + 9) / 8, forms })
     }
 
-    /// Appends one row. After an error the builders hold half a row and are of no use.
+    /// Appends one row to the builders of the columns that are sent; `columns` are the builders of all. After an error they hold half
+    /// a row and are of no use.
     #[inline]
     pub fn decode(&self, row: &[u8], columns: &mut [ColumnBuilder]) -> Result<(), MalformedRow> {
         let Some((nulls, mut rest)) = row.split_at_checked(self.null_bytes) else {
             return Err(MalformedRow { column: 0 });
         };
-        for (index, (&form, column)) in self.forms.iter().zip(columns).enumerate() {
-            let bit = index + 2;
+        for (sent, &(index, form)) in self.forms.iter().enumerate() {
+            let column = &mut columns[index];
+            let bit = sent + 2;
             if nulls[bit / 8] & (1 << (bit % 8)) != 0 {
                 column.append_null();
                 continue;
@@ -127,7 +134,7 @@ impl RowDecoder {
             }
             column.append_valid();
         }
-        if rest.is_empty() { Ok(()) } else { Err(MalformedRow { column: self.forms.len() }) }
+        if rest.is_empty() { Ok(()) } else { Err(MalformedRow { column: columns.len() }) }
     }
 }
 
@@ -436,7 +443,7 @@ mod tests {
     #[test]
     fn a_row_that_is_cut_off_is_refused() {
         let table = tidegate_model::pretty::table("id:int name:text");
-        let decoder = RowDecoder { forms: vec![Form::I64, Form::Bytes], null_bytes: 1 };
+        let decoder = RowDecoder { forms: vec![(0, Form::I64), (1, Form::Bytes)], null_bytes: 1 };
         let row = [0u8, 7, 0, 0, 0, 0, 0, 0, 0, 2, b'a', b'b'];
         let decode = |row: &[u8]| {
             let mut builder = tidegate_model::RowsBuilder::new(&table);

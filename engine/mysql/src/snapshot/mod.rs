@@ -122,6 +122,8 @@ pub struct LoadTable {
     pub chunk_column: Option<String>,
     /// Only rows for which this MySQL expression is true.
     pub condition: Option<String>,
+    /// The columns that are read, by index. The others stay on the server; values in their places mean nothing.
+    pub columns: Vec<usize>,
     /// `SHOW CREATE TABLE`, of which `table` was read; none if that is to be asked of the server.
     pub definition: Option<String>,
     /// What a row takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
@@ -366,8 +368,8 @@ fn read_sample(
     let all = KeyRange { lower: None, upper: None };
     let select = select_statement(load_table, &ChunkKey::default(), &all, None, rows_max, &mut Vec::new());
     let mut rows = connection.execute(&select, &[])?;
-    let decoder =
-        RowDecoder::new(table, rows.columns()).map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
+    let decoder = RowDecoder::new(table, &load_table.columns, rows.columns())
+        .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
     let mut builder = RowsBuilder::new(table);
     let mut count = 0;
     loop {
@@ -501,9 +503,10 @@ impl Load<'_> {
 }
 
 impl LoadTable {
-    /// All rows of the table, by its key.
+    /// All rows and columns of the table, by its key.
     pub fn whole(table: Arc<Table>) -> LoadTable {
-        LoadTable { table, chunk_column: None, condition: None, definition: None, row_bytes: 0 }
+        let columns = (0..table.columns().len()).collect();
+        LoadTable { table, chunk_column: None, condition: None, columns, definition: None, row_bytes: 0 }
     }
 
     /// The columns by which the table is cut.
@@ -589,7 +592,8 @@ fn select_statement(
     params: &mut Vec<super::wire::Param>,
 ) -> String {
     let range = range.condition(&table.table, key, params);
-    let mut sql = format!("SELECT {} FROM {}", select_list(&table.table), quote_table(table.table.name()));
+    let mut sql =
+        format!("SELECT {} FROM {}", select_list(&table.table, &table.columns), quote_table(table.table.name()));
     if !range.is_empty() {
         sql += &format!(" {}", chunks::force_index(index));
     }
@@ -608,6 +612,8 @@ fn finish_batch(
     rows: usize,
     meta: &Arc<EventMeta>,
 ) -> Result<ChangeBatch, Failure> {
+    // Those that were not asked for have no values yet.
+    builder.columns.iter_mut().for_each(|column| column.fill(rows));
     let columns = builder.finish().map_err(|(index, source)| {
         let column = table.columns()[index].name.clone();
         Failure::Table(TableError::Value { column, source })

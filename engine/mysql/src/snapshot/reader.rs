@@ -450,7 +450,7 @@ impl WindowBuilder<'_> {
         let begun = ChunkPart { chunk: *chunk, rows: 0, done: false };
         let (mut rows_read, mut bytes_read) = (0, 0);
         let mut rows = connection.execute(sql, params)?;
-        let decoder = RowDecoder::new(&self.plan.table.table, rows.columns())
+        let decoder = RowDecoder::new(&self.plan.table.table, &self.plan.table.columns, rows.columns())
             .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
         self.parts.push(begun);
         while let Some(row) = rows.next()? {

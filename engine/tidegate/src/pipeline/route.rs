@@ -248,6 +248,23 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     }
 }
 
+/// The columns of a table, by index, that decide about the messages of its loaded rows: all others can stay where they are.
+///
+/// Those of the message's key are among the columns that come out; the table's own key is a row's name in every place where one is
+/// looked for.
+pub fn columns_read(task: &Task, table: &Arc<Table>, transform: &Transform) -> Vec<usize> {
+    // A table that cannot be sent ends the task elsewhere.
+    let Ok(partitioner) = plan_partitioner(task, table, 1) else { return (0..table.columns().len()).collect() };
+    let mut columns = transform.columns_read();
+    columns.extend(partitioner.columns());
+    columns.extend(table.key());
+    // A row without any column cannot be asked for.
+    if columns.is_empty() {
+        columns.insert(0);
+    }
+    columns.into_iter().collect()
+}
+
 /// What a row of a table takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
 pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize {
     // A table that cannot be sent ends the task elsewhere.

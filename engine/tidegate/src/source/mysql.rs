@@ -43,7 +43,7 @@ use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
 use tidegate_mysql::incremental::Followed;
 use tidegate_mysql::run_lock::RunLock;
-use tidegate_mysql::snapshot::LoadEnd;
+use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
 use tidegate_mysql::{MysqlError, connection, snapshot};
 use turns::Reloads;
 
@@ -180,6 +180,8 @@ impl Source for MysqlSource {
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
     fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
         for table in self.load_tables(task)? {
+            // An expression that is tried may name any column.
+            let table = LoadTable { columns: (0..table.table.columns().len()).collect(), ..table };
             snapshot::sample(&self.look.connect, &self.look.facts, &table, rows_max, take).map_err(MysqlError::Load)?;
         }
         Ok(())

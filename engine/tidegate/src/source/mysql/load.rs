@@ -13,7 +13,7 @@ use crate::checkpoint::{Checkpoint, Tracker};
 use crate::config::{self, LoadOptions, Task};
 use crate::error::Error;
 use crate::pipeline;
-use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
+use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_table};
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
@@ -229,7 +229,7 @@ impl MysqlSource {
         self.plan_table(task, table).map(|planned| LoadTable { definition, ..planned })
     }
 
-    /// What to read of a table: all rows for which the server can tell that they pass the filter.
+    /// What to read of a table: all rows for which the server can tell that they pass the filter, and of them what messages are made of.
     fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
@@ -237,6 +237,7 @@ impl MysqlSource {
         Ok(LoadTable {
             chunk_column: rule.chunk_by.first().cloned(),
             condition: transform.mysql_predicate().map(str::to_owned),
+            columns: columns_read(task, table, &transform),
             row_bytes: row_bytes(task, table, &self.look.facts.version.text),
             ..LoadTable::whole(table.clone())
         })
