@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::harness::http::Http;
 use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 
@@ -258,4 +259,34 @@ fn a_server_that_lacks_transactions_is_waited_for() {
     engine.wait_for_line("lacks transactions");
     replica.run("START REPLICA");
     world.finish(engine, &mut reader, |message| panic!("sent twice: {message:?}"));
+}
+
+/// Whoever stops a task whose brokers are away gets it back before orchestrators kill, and the next run sends what was not taken.
+#[test]
+fn a_stop_does_not_wait_for_brokers_that_are_away() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["kafka"], "");
+    let mut world = World::new("drain", &servers.mysql, private.kafka());
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut task = world.task();
+    task.more = "http: 127.0.0.1:0".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    reader.disconnect();
+    private.kill("kafka");
+    world.mysql.run("INSERT INTO t VALUES (1), (2), (3)");
+    let is_missed =
+        |report: &serde_json::Value| report["retries"].as_array().is_some_and(|retries| !retries.is_empty());
+    http.until(&mut engine, "the broker is missed", is_missed);
+    engine.signal(libc::SIGTERM);
+    let ended = engine.wait();
+    assert_eq!(ended.status.code(), Some(75), "{}", ended.output);
+    assert!(ended.output.contains("they will be sent again by the next run"), "{}", ended.output);
+    private.start("kafka");
+    let mut ids = Vec::new();
+    world.finish(Tidegate::run(&task), &mut reader, |message| ids.push(format!("{:?}", message.data)));
+    ids.sort();
+    assert_eq!(ids, [r#"id="1""#, r#"id="2""#, r#"id="3""#]);
 }

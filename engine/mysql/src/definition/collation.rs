@@ -29,6 +29,10 @@ impl TextDefault {
     pub(super) fn with(&self, choice: Option<&Choice>, inherited: &TextDefault, session: &Session) -> TextDefault {
         match choice {
             None => self.clone(),
+            // MariaDB's DEFAULT has the character set alone, with that set's own collation.
+            Some(Choice::Inherited) if session.server.is_mariadb => {
+                TextDefault { charset: inherited.charset, collation: None }
+            }
             Some(Choice::Inherited) => inherited.clone(),
             Some(Choice::Named(charset, collation)) => {
                 TextDefault { charset: Some(*charset), collation: collation.clone() }

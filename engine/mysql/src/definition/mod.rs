@@ -218,11 +218,8 @@ fn database(name: String, text: Option<&Choice>, is_conditional: bool, session: 
     let of_server = TextDefault { charset: session.server_charset, collation: session.server_collation.clone() };
     let text = match text {
         None => of_server,
-        // Of a collation alone that fits several sets, which it is was decided before. By DEFAULT, MariaDB has the set's own collation.
+        // Of a collation alone that fits several sets, which it is was decided before.
         Some(Choice::Ordered(_)) => TextDefault { charset: of_server.charset, collation: None },
-        Some(Choice::Inherited) if session.server.is_mariadb => {
-            TextDefault { charset: of_server.charset, collation: None }
-        }
         Some(text) => of_server.with(Some(text), &of_server, session),
     };
     Kind::Database { name, text, is_conditional }
