@@ -62,10 +62,12 @@ impl Rate {
         self.bytes.store(limit.bytes_per_second.unwrap_or(0), Relaxed);
     }
 
-    /// Waits until so much may pass. Who is told to stop passes at once: what was read is better sent than read again.
+    /// Waits until so much may pass. Who is told to stop or to pause passes at once: what was read is better sent than read again.
     pub fn pass(&self, rows: u64, bytes: u64, stop: &Stop, held: &Busy) {
         let mut waiting = None;
-        while let Some(pause) = self.owed(rows, bytes, Instant::now()).filter(|_| !stop.is_stopped()) {
+        while let Some(pause) =
+            self.owed(rows, bytes, Instant::now()).filter(|_| !stop.is_stopped() && !stop.is_paused())
+        {
             waiting.get_or_insert_with(|| held.begin());
             std::thread::sleep(pause.min(LOOK));
         }

@@ -204,7 +204,7 @@ impl SinkError {
             SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
-                 what becomes of such messages: too_large: skip, dead_letter or truncate"
+                 what becomes of such messages: too_large: skip, dead_letter or {truncate: {bytes: 64KiB}}"
             }
             _ => return None,
         })

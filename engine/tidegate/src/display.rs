@@ -17,7 +17,7 @@ use tracing::info;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::status::monitor::Monitor;
-use crate::status::report::Phase;
+use crate::status::report::{Pace, Phase};
 use crate::status::words;
 
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
@@ -150,8 +150,16 @@ fn wait(interval: Duration, ended: &AtomicBool) -> bool {
 }
 
 fn write_lines(monitor: &Monitor, ended: &AtomicBool) {
+    /// An hour's.
+    const LINES_IDLE: u32 = 360;
+    let mut idle: u32 = 0;
     while wait(LINE_INTERVAL, ended) {
-        info!("{}", words::line(&monitor.report()));
+        let report = monitor.report();
+        idle = if report.pace == Pace::Idle { idle.saturating_add(1) } else { 0 };
+        // Of a task that stays idle ever fewer: after twice the time each, and once an hour.
+        if idle < LINES_IDLE && (idle == 0 || idle.is_power_of_two()) || idle > 0 && idle.is_multiple_of(LINES_IDLE) {
+            info!("{}", words::line(&report));
+        }
     }
 }
 

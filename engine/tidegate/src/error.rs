@@ -51,6 +51,9 @@ pub enum Error {
     Log(String),
     #[error("could not start the runtime: {0}")]
     Runtime(std::io::Error),
+    /// The task has not begun: whether its addresses are right, nobody knows.
+    #[error(transparent)]
+    FirstStart(Box<Error>),
     /// A stage noticed that another one has ended; that one's error is the one to report.
     #[error("the pipeline has stopped")]
     Stopped,
@@ -80,6 +83,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Error::FirstStart(error) => error.hint(),
             Error::Source(error) => error.hint(),
             Error::Secret(error) => Some(error.hint().to_owned()),
             Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),

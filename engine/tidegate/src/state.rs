@@ -154,7 +154,8 @@ fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [
         (None, None) => (String::new(), String::new()),
     };
     let topic = match checkpoint.remembered_topic(&table.topic) {
-        Some(topic) if topic.partitions > 0 => format!("{} ({} partitions)", table.topic, topic.partitions),
+        Some(topic) if topic.partitions == 1 => format!("{} (1 partition)", table.topic),
+        Some(topic) if topic.partitions > 1 => format!("{} ({} partitions)", table.topic, topic.partitions),
         _ => table.topic.clone(),
     };
     [with_target(name, table.target()), load.to_owned(), done, rows, topic]

@@ -166,7 +166,10 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let Some(pause) = outage.next_pause().filter(|_| has_begun) else { return Err(error) };
+        if !has_begun {
+            return Err(Error::FirstStart(Box::new(error)));
+        }
+        let Some(pause) = outage.next_pause() else { return Err(error) };
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the task cannot go on yet");
         let of = if matches!(error, Error::Source(_)) { SOURCE } else { SINK };
         status.retrying(of, error.to_string(), error.hint(), pause, &outage);

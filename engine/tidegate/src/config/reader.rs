@@ -389,12 +389,13 @@ pub(super) fn read_document<T>(root: &Rc<Node>, report: &Report, read: impl FnOn
 
 /// Bytes of a size with its unit, such as `20MiB`.
 pub(crate) fn size_of(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 8] = [
+    const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
         ("TiB", 1 << 40),
         ("kB", 1_000),
+        ("KB", 1_000),
         ("MB", 1_000_000),
         ("GB", 1_000_000_000),
         ("TB", 1_000_000_000_000),

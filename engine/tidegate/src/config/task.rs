@@ -818,9 +818,19 @@ const DECIDED_ELSEWHERE: [(&str, &str); 23] = [
     ("queue.buffering.max.kbytes", "memory"),
 ];
 
+/// Other names of librdkafka's for options that are set here, too. Of two names for one, whichever comes last would win.
+const ALIASES: [(&str, &str); 2] = [("queue.buffering.max.ms", "linger.ms"), ("compression.codec", "compression.type")];
+
 fn librdkafka_options(field: Field<Named<String>>, report: &Report) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     for (name, value, place) in field.given().into_iter().flatten() {
+        let name = match ALIASES.iter().find(|(alias, _)| *alias == name) {
+            Some((_, own)) => (*own).to_owned(),
+            None => name,
+        };
+        if options.contains_key(&name) {
+            report.add(&place, format_args!("is {name}, which is given already"));
+        }
         let decided = DECIDED_ELSEWHERE
             .iter()
             .find(|(option, _)| *option == name || (option.ends_with('.') && name.starts_with(option)));

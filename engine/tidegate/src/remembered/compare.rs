@@ -35,6 +35,8 @@ pub struct Refused {
     /// Where its state was looked for.
     pub folder: PathBuf,
     pub differences: Vec<Difference>,
+    /// What has been accepted, and will have to be at the next start, too.
+    pub accepted: Vec<Accept>,
 }
 
 fn list(differences: &[Difference]) -> String {
@@ -61,6 +63,9 @@ impl Refused {
                  topics"
             ));
         }
+        names.extend(&self.accepted);
+        names.sort();
+        names.dedup();
         let names: Vec<String> = names.into_iter().map(Accept::name).collect();
         ways.push(format!("or go on with these consequences: tidegate run --accept {}", names.join(",")));
         ways.join("; ")
@@ -160,7 +165,12 @@ pub fn refuse(differences: Vec<Difference>, task: &Task, accept: &[Accept]) -> R
     let is_accepted = |difference: &Difference| difference.accept.is_none_or(|name| accept.contains(&name));
     let (accepted, open): (Vec<_>, Vec<_>) = differences.into_iter().partition(is_accepted);
     if !open.is_empty() {
-        return Err(Refused { task: task.name.clone(), folder: task.state.clone(), differences: open });
+        return Err(Refused {
+            task: task.name.clone(),
+            folder: task.state.clone(),
+            differences: open,
+            accepted: accept.to_vec(),
+        });
     }
     for Difference { accept, what, means } in accepted {
         match accept {

@@ -270,14 +270,19 @@ impl Monitor {
     }
 
     fn pace(&self, phase: status::Phase, lag: &Lag) -> Pace {
+        // Whoever set a limit wants it so.
+        let is_held = self.status.limits.held.is_under_way();
         match phase {
             status::Phase::Starting { .. } => Pace::Starting,
-            status::Phase::FullLoad if lag.is_stuck(true) => Pace::Stuck,
+            status::Phase::FullLoad if lag.is_stuck(true) && !is_held => Pace::Stuck,
             status::Phase::FullLoad => Pace::Loading,
             status::Phase::Paused => Pace::Paused,
             status::Phase::Draining if lag.is_stuck(true) => Pace::Stuck,
             status::Phase::Draining => Pace::Current,
-            status::Phase::Incremental => lag.pace(),
+            status::Phase::Incremental => match lag.pace() {
+                Pace::Stuck if is_held => Pace::Behind,
+                pace => pace,
+            },
         }
     }
 

@@ -40,7 +40,7 @@ use tidegate_sink::kafka::Excess;
 /// The header of a message whose columns were cut: their names, with commas between them.
 const TRUNCATED: &str = "truncated";
 /// What a message may take where brokers do not tell: less than any of Kafka's defaults.
-const UNTOLD_BYTES: usize = 1_000_000;
+const UNTOLD_BYTES: usize = 990_000;
 
 /// What is to be done for one table version.
 pub(super) struct Plan {
@@ -478,7 +478,7 @@ impl TooLargeError {
         match self.why {
             Why::Policy => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
-                 what becomes of such messages with too_large: skip, dead_letter or truncate"
+                 what becomes of such messages with too_large: skip, dead_letter or {truncate: {bytes: 64KiB}}"
             }
             Why::Cut => {
                 "leave less of each value (too_large: {truncate: {bytes: ...}}), cut more columns, raise max.message.bytes of the topic and \
