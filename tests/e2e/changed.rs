@@ -85,7 +85,7 @@ fn another_filter_select_or_format() {
     task.accept = "filter,format";
     let output = Tidegate::fails(&task);
     assert!(output.contains("select of") && !output.contains("where of"), "{output}");
-    assert!(output.contains("tidegate run --accept select"), "{output}");
+    assert!(output.contains("tidegate run --accept filter,select,format"), "{output}");
 
     // What was accepted is what the task is from now on.
     for accept in ["select,filter,format", ""] {
