@@ -52,8 +52,8 @@ fn columns_are_told_from_the_catalogue_or_a_file() {
         for words in ["  x int", "  id int", "  e enum('a',", "the binlog can be read on up to"] {
             assert!(told.contains(words), "{words:?} is not in\n{told}");
         }
-        let refused = schema_fix(&world, &task, "t", &from_catalogue).unwrap_err();
-        assert!(refused.contains("nothing is to be mended"), "{refused}");
+        // Before a run has met it, it may be told again.
+        schema_fix(&world, &task, "t", &from_catalogue).unwrap();
 
         // A run that is killed meets the place again.
         let mut rows = Vec::new();

@@ -20,8 +20,8 @@ use crate::source::{Context, Source};
 use crate::task::PRETENDED_PARTITIONS;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
-use tidegate_model::Stop;
 use tidegate_model::status::Status;
+use tidegate_model::{Stop, TableName};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::{NullSink, PretendedTopics};
 
@@ -29,6 +29,8 @@ use tidegate_sink::{NullSink, PretendedTopics};
 pub enum Ended {
     /// Nothing stands in the way up to there.
     At(String),
+    /// Up to there, too, where this table has to be loaded first.
+    Turn(String, TableName),
     /// A run would stop behind that place.
     Stopped(String, Error),
     /// There is nothing to read on from, or rows are to be loaded first.
@@ -73,13 +75,15 @@ pub fn read_on(
             stop.stop();
         }
     });
+    let mut turn = None;
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
         let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-        source.read_on(&context).map_err(|error| match error {
+        turn = source.read_on(&context).map_err(|error| match error {
             Error::Stopped => StageError::Stopped,
             error => StageError::Failed(error),
-        })
+        })?;
+        Ok(())
     });
     timer.abort();
     let place = pipeline.tracker.read(|checkpoint| {
@@ -87,7 +91,10 @@ pub fn read_on(
     });
     let ended = match result.map_err(Error::from) {
         Err(error) => Ended::Stopped(place, error),
-        Ok(()) => Ended::At(place),
+        Ok(()) => match turn {
+            Some(table) => Ended::Turn(place, table),
+            None => Ended::At(place),
+        },
     };
     Ok((ended, pipeline.tracker.read(Checkpoint::clone)))
 }

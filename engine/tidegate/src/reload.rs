@@ -8,7 +8,7 @@
 //! last message of a key is right. Nothing is dropped as shown, since consumers have rows from before. A row that they have and the
 //! table has not, for whatever reason, stays with them.
 //!
-//! What is asked for is part of the state: a run that is killed, or not at work, begins with it.
+//! What is asked for is part of the state, as soon as that is written next: a run that is killed then, or not at work, begins with it.
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};

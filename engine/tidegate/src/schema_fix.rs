@@ -58,6 +58,12 @@ pub enum FixError {
     AlteredSince { table: TableName, at: Coordinate, until: Coordinate },
     #[error("nobody knows whether {table} was altered again, since reading stops behind {place}: {error}")]
     NotSeenToTheEnd { table: TableName, place: String, error: Box<Error> },
+    #[error(
+        "nobody knows whether {table} was altered again: behind {place}, {loaded} has to be loaded before reading goes on"
+    )]
+    LoadComesFirst { table: TableName, place: String, loaded: TableName },
+    #[error("reading did not come to the rows at {at}, for which it was told: {outcome}")]
+    NotMet { at: Coordinate, outcome: String },
     #[error("file {} cannot be read: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
     #[error("file {}: {error}", path.display())]
@@ -73,14 +79,16 @@ impl FixError {
         match self {
             FixError::Another { error, .. } => error.hint(),
             FixError::OtherTable { found, .. } => Some(format!("begin with {found}")),
-            FixError::NotThere(_) | FixError::AlteredSince { .. } | FixError::NotSeenToTheEnd { .. } => {
-                Some(FILE.to_owned())
-            }
+            FixError::NotThere(_)
+            | FixError::AlteredSince { .. }
+            | FixError::LoadComesFirst { .. }
+            | FixError::NotSeenToTheEnd { .. } => Some(FILE.to_owned()),
             FixError::Statement { .. } => Some(
                 "the file holds one statement, as SHOW CREATE TABLE prints it, with the character set of the table"
                     .to_owned(),
             ),
             FixError::DoesNotFit { .. } => Some(FILE.to_owned()),
+            FixError::NotMet { .. } => Some("try it again".to_owned()),
             FixError::NotReading => Some("start the task: it loads first".to_owned()),
             _ => None,
         }
@@ -99,14 +107,22 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     let SourceOptions::Mysql(options) = &task.source else { return Err(FixError::NoServer.into()) };
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
-    let stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
+    let mut stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
+    // What was told before, and no run has met yet, can be told otherwise.
+    for name in stored.schemas.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+        if name.to_string().eq_ignore_ascii_case(table) {
+            let mut entries = stored.schemas.get(&name).cloned().unwrap_or_default();
+            entries.retain(|entry| !entry.state.is_given());
+            stored.schemas.insert(name, entries);
+        }
+    }
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
     let read_on = |stored: &Checkpoint| rehearsal::read_on(&source, task, stored, &runtime, None);
 
     let place = match read_on(&stored)?.0 {
         Ended::NotTried => return Err(FixError::NotReading.into()),
-        Ended::At(place) => return Err(FixError::NotNeeded(place).into()),
+        Ended::At(place) | Ended::Turn(place, _) => return Err(FixError::NotNeeded(place).into()),
         Ended::Stopped(place, error) => match stopped_at(&error) {
             Some(place) => place,
             None => return Err(FixError::Another { place, error: Box::new(error) }.into()),
@@ -140,6 +156,12 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     let further = match ended {
         Ended::NotTried => return Err(FixError::NotReading.into()),
         Ended::At(place) => format!("the binlog can be read on up to {place}"),
+        Ended::Turn(behind, loaded) if matches!(from, From::Catalogue) => {
+            return Err(FixError::LoadComesFirst { table: place.table, place: behind, loaded }.into());
+        }
+        Ended::Turn(behind, loaded) => {
+            format!("the binlog can be read on up to {behind}, where {loaded} is loaded first")
+        }
         Ended::Stopped(behind, error) => {
             if stopped_at(&error).is_some_and(|stopped| stopped.table == place.table && stopped.at == place.at) {
                 return Err(FixError::DoesNotFit { at: place.at, error: Box::new(error) }.into());
@@ -151,8 +173,16 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
             format!("the next stop lies behind {behind}: {error}")
         }
     };
+    let of_table = then.schemas.get(&place.table).map(Vec::as_slice).unwrap_or_default();
+    let is_at = |entry: &&StoredSchema| entry.since == place.at && entry.gtid == place.gtid;
+    let is_met = |entry: &StoredSchema| !entry.state.is_given();
+    // What is behind it has been forgotten.
+    let here: Vec<&StoredSchema> = of_table.iter().filter(is_at).collect();
+    if !here.is_empty() && !here.iter().any(|entry| is_met(entry)) {
+        return Err(FixError::NotMet { at: place.at, outcome: further }.into());
+    }
     if let From::Catalogue = from
-        && let Some(last) = then.schemas.get(&place.table).and_then(|entries| entries.last())
+        && let Some(last) = of_table.iter().rfind(|entry| is_met(entry))
         && !(last.since == place.at && last.gtid == place.gtid)
     {
         let (table, until) = (place.table, last.since.clone());

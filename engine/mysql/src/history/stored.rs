@@ -87,7 +87,7 @@ impl Defined {
 }
 
 impl SchemaState {
-    pub(super) fn is_given(&self) -> bool {
+    pub fn is_given(&self) -> bool {
         matches!(self, SchemaState::Given { .. })
     }
 

@@ -580,6 +580,12 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
         Ok(Ended::At(place)) => {
             report.passed.push(("history", format!("the binlog can be read on, which was tried up to {place}")));
         }
+        Ok(Ended::Turn(place, table)) => {
+            let passed = format!(
+                "the binlog can be read on, which was tried up to {place}, where table {table} is loaded first"
+            );
+            report.passed.push(("history", passed));
+        }
         Ok(Ended::Stopped(place, error)) => report.say(
             Severity::Error,
             "history",

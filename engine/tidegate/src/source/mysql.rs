@@ -18,7 +18,7 @@ mod look;
 mod start;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status;
-use tidegate_model::{Coordinate, Position, Table, Watermark};
+use tidegate_model::{Coordinate, Position, Table, TableName, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
@@ -129,14 +129,16 @@ impl MysqlSource {
         })
     }
 
-    /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded; for a look at what
-    /// a run would meet.
-    pub fn read_on(&self, context: &Context<'_>) -> Result<(), Error> {
+    /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded, which it gives back; for
+    /// a look at what a run would meet.
+    pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, Error> {
         let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
-        let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(()) };
+        let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
         let until = self.now(context)?;
-        self.follow(context, options, position, Some(until))?;
-        Ok(())
+        Ok(match self.follow(context, options, position, Some(until))? {
+            Followed::Due { table, .. } => Some(table),
+            Followed::Arrived(_) | Followed::Asked(_) | Followed::Stopped => None,
+        })
     }
 
     /// Where the server stands.
@@ -252,7 +254,9 @@ impl Source for MysqlSource {
                     position = reached;
                     context.status.asked.store(false, Ordering::Relaxed);
                     let asked = context.tracker.read(Checkpoint::asked_for).into_iter();
-                    (asked.map(|table| (table, Turn::LoadAgain)).collect(), position.coordinate.clone())
+                    let tables: BTreeSet<TableName> = reloads.take_waiting().into_iter().chain(asked).collect();
+                    let tables = tables.into_iter().map(|table| (table, Turn::LoadAgain));
+                    (tables.collect(), position.coordinate.clone())
                 }
                 Followed::Arrived(arrived) => {
                     until = None;

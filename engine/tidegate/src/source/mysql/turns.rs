@@ -106,7 +106,10 @@ impl MysqlSource {
                 }
                 Some((self.load_table(context.task, &table)?, table))
             }
-            None => None,
+            None => {
+                warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
+                None
+            }
         };
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         context.tracker.update_durably(|checkpoint| {
