@@ -238,7 +238,6 @@ impl Alter {
         }
     }
 
-    /// What follows an option's name; other options may follow it without a comma.
     /// An option of the table, apart from CONVERT TO.
     fn say(&mut self, charset: Choice, cursor: &Cursor<'_>) {
         let is_to_come = self.converts && cursor.session.server.is_mariadb;
@@ -246,6 +245,7 @@ impl Alter {
         *text = Choice::then(text.take(), charset, cursor.session);
     }
 
+    /// What follows an option's name; other options may follow it without a comma.
     fn option(&mut self, cursor: &mut Cursor<'_>) -> Read<()> {
         cursor.skip_all(&["DIRECTORY"]);
         cursor.skip_other('=');

@@ -107,12 +107,13 @@ fn drawn(definition: &Definition) -> String {
     )
 }
 
-/// MariaDB cuts an index over what becomes text at the longest that it can have. None of these tells rows apart.
-fn without_prefixes(definition: &Definition) -> Definition {
+/// As far as it can be compared. MariaDB cuts an index over what becomes text at the longest that it can have; none of these tells rows
+/// apart.
+fn drawn_of(definition: &Definition, is_mariadb: bool) -> String {
     let mut definition = definition.clone();
-    let indexes = definition.indexes.iter_mut().filter(|index| !index.unique);
-    indexes.flat_map(|index| &mut index.parts).for_each(|part| part.prefix = None);
-    definition
+    let cut = definition.indexes.iter_mut().filter(|index| is_mariadb && !index.unique);
+    cut.flat_map(|index| &mut index.parts).for_each(|part| part.prefix = None);
+    drawn(&definition)
 }
 
 /// A collation that is another on the server; what nobody has told is none.
@@ -296,10 +297,7 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
     let expected = catalogue(options, &|name| name.starts_with(&database));
     let mut wrong = Vec::new();
     let mut not_understood = 0;
-    let drawn = |definition: &Definition| match connection.is_mariadb() {
-        true => drawn(&without_prefixes(definition)),
-        false => drawn(definition),
-    };
+    let drawn = |definition: &Definition| drawn_of(definition, server.is_mariadb);
     for (name, expected) in &expected {
         if let Some(Ok(definition)) = tables.by_name.get(name)
             && drawn(definition) == drawn(expected)
@@ -328,7 +326,6 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
             wrong.push(format!("{name}: {case}\n  server {expected}\n  we     {found}"));
         }
     }
-    let mut connection = Connection::connect(options).unwrap();
     for database in connection.query(&format!("SHOW DATABASES LIKE '{database}%'")).unwrap()[0].rows.iter() {
         let name = String::from_utf8(database[0].clone().unwrap()).unwrap();
         connection.query(&format!("DROP DATABASE `{name}`")).unwrap();

@@ -114,11 +114,12 @@ impl Monitor {
         &self.stop
     }
 
-    /// The task has started with these.
+    /// What the task has started with, once it has.
     pub fn parts(&self) -> Option<&Parts> {
         self.parts.get()
     }
 
+    /// The task has started with these.
     pub fn started_with(&self, parts: Parts) {
         // A task starts once.
         let _ = self.parts.set(parts);

@@ -322,11 +322,7 @@ impl Judged {
                 *not_understood += 1;
                 continue;
             };
-            let is_mariadb = self.session.server.is_mariadb;
-            let drawn = |definition: &Definition| match is_mariadb {
-                true => drawn(&without_prefixes(definition)),
-                false => drawn(definition),
-            };
+            let drawn = |definition: &Definition| drawn_of(definition, self.session.server.is_mariadb);
             let expected = Definition::of(&expected);
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {

@@ -301,19 +301,20 @@ struct Record<'a> {
     stop: &'a Stop,
 }
 
+/// Changes the ledger, which a load has.
+fn with_ledger<T>(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut Ledger) -> T) -> T {
+    change(checkpoint.ledger.as_mut().expect("a load has a ledger"))
+}
+
 impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
         self.tracker.update(|checkpoint| {
-            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.add_table(table, key.clone(), definition);
+            with_ledger(checkpoint, |ledger| ledger.add_table(table, key.clone(), definition));
         });
     }
 
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.tracker.update(|checkpoint| {
-            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.add_chunk(table, range)
-        })
+        self.tracker.update(|checkpoint| with_ledger(checkpoint, |ledger| ledger.add_chunk(table, range)))
     }
 
     fn begin(
@@ -325,23 +326,19 @@ impl LoadRecord for Record<'_> {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.tracker
             .update_durably(|checkpoint| {
-                let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-                ledger.begin(table, chunks, low, Some(high));
+                with_ledger(checkpoint, |ledger| ledger.begin(table, chunks, low, Some(high)));
             })
             .map_err(Into::into)
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        self.tracker.update(|checkpoint| {
-            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.begin_again(table, key.clone(), definition)
-        })
+        self.tracker
+            .update(|checkpoint| with_ledger(checkpoint, |ledger| ledger.begin_again(table, key.clone(), definition)))
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {
         self.tracker.update(|checkpoint| {
-            let ledger = checkpoint.ledger.as_mut().expect("a load has a ledger");
-            ledger.gone(table, at);
+            with_ledger(checkpoint, |ledger| ledger.gone(table, at));
             checkpoint.table_loaded(table);
         });
     }

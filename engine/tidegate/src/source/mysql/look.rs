@@ -11,7 +11,7 @@ use crate::checkpoint::SourceIdentity;
 use crate::config::{MysqlOptions, Task};
 use crate::error::Error;
 use crate::source::SourceError;
-use tidegate_model::{NameCase, Table, TableName};
+use tidegate_model::{GtidSet, NameCase, Table, TableName};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
 use tidegate_mysql::connection::ServerFacts;
@@ -127,6 +127,14 @@ impl Look {
             SourceIdentity::MariadbDomains
         } else {
             SourceIdentity::Server { uuid: self.facts.server_uuid().to_owned() }
+        }
+    }
+
+    /// What the server has executed, where it has GTIDs.
+    pub(super) async fn executed(&self, connection: &mut mysql_async::Conn) -> Result<Option<GtidSet>, SourceError> {
+        match self.facts.has_gtids() {
+            true => Ok(Some(connection::executed(connection, &self.facts).await.map_err(MysqlError::Query)?)),
+            false => Ok(None),
         }
     }
 

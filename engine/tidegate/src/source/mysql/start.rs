@@ -213,10 +213,7 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
-        let executed = match self.look.facts.has_gtids() {
-            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
-            false => None,
-        };
+        let executed = self.look.executed(&mut connection).await?;
         let tables = read_tables(&mut connection, task).await;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables?, definitions, executed))

@@ -178,10 +178,7 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
-        let executed = match self.look.facts.has_gtids() {
-            true => Some(connection::executed(&mut connection, &self.look.facts).await.map_err(MysqlError::Query)?),
-            false => None,
-        };
+        let executed = self.look.executed(&mut connection).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
