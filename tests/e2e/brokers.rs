@@ -11,8 +11,12 @@
 //! On each of them a broker dies in the middle, and nothing is lost or out of order. What was on its way then may come twice where
 //! there is no idempotence: each partition goes back once at most for each connection that has broken, and never leaves a change out.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
 use super::harness::consume::read_messages;
@@ -22,7 +26,8 @@ use super::harness::state::State;
 use super::harness::tables::{self, Table};
 use super::harness::world::kafka_sink;
 use super::harness::writers::{Target, Writers};
-use super::harness::{Private, Servers, TaskFile, Tidegate, World, seeded};
+use super::harness::{Private, Servers, TaskFile, Tidegate, World, seeded, wait_for};
+use super::outages::stop_while_away;
 
 const TABLES: [&Table; 3] = [&tables::INT, &tables::COMPOSITE, &tables::KEYLESS];
 const KEYS: u64 = 600;
@@ -78,8 +83,7 @@ fn consumer(brokers: &str) -> BaseConsumer {
 
 /// How many partitions a topic has; 0 if there is none. Without asking for it by name, by which the oldest make it.
 fn partitions(brokers: &str, topic: &str) -> usize {
-    let metadata =
-        consumer(brokers).fetch_metadata(None, std::time::Duration::from_secs(10)).expect("a broker answers");
+    let metadata = consumer(brokers).fetch_metadata(None, Duration::from_secs(10)).expect("a broker answers");
     metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |topic| topic.partitions().len())
 }
 
@@ -170,6 +174,7 @@ fn kafka_0_10(servers: &Servers) {
     assert_eq!(partitions(brokers, &world.topic("orders")), 0);
 
     through_the_death_of_a_broker("kafka-0.10", servers, &private, 1);
+    stop_while_away("kafka-0.10", servers, &private);
 }
 
 fn kafka_0_11(servers: &Servers) {
@@ -210,13 +215,68 @@ fn newer(name: &str, release: &str, lacks: &[&str], servers: &Servers) {
     through_the_death_of_a_broker(name, servers, &private, 0);
 }
 
+/// A topic that is deleted and made anew, which these brokers do not tell from the one before, in the middle of a run and between runs:
+/// offsets tell.
+fn topics_that_are_others(servers: &Servers) {
+    let private = Private::up(&["kafka-2.7"], "");
+    let (brokers, _) = private.kafka_named("kafka-2.7");
+    let (mut world, one) = one_table("others", servers, brokers, ", create_topics: {partitions: 1, replication: 1}");
+    let mut task = TaskFile { tables: world.task().tables, more: String::new(), ..one };
+    let topic = world.topic("orders");
+    let mut reader = world.reader(["orders"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    make_anew(brokers, &topic);
+    world.mysql.run("INSERT INTO orders VALUES (3, 'three')");
+    let ended = engine.wait();
+    assert!(!ended.status.success(), "{}", ended.output);
+    let fallen = format!(
+        "topic {topic}, partition 0: a message was written at offset 0 though the one at 1 had been acknowledged before: the topic was \
+         deleted and created anew, or its brokers have lost what they had acknowledged"
+    );
+    assert!(ended.output.contains(&fallen), "{fallen:?} is not in\n{}", ended.output);
+    // Whatever starts it again does not get it to go on where rows are missing.
+    let lost = |was, is| format!("topic {topic} lost messages: partition 0 ended at offset {was}, and ends at {is}");
+    let output = Tidegate::fails(&task);
+    assert!(output.contains(&lost(2, 1)), "{output}");
+    task.accept = "deleted_topics";
+    let mut ids = Vec::new();
+    let mut reader = world.reader(["orders"]);
+    world.finish(Tidegate::run(&task), &mut reader, |message| ids.push(message.data.get("id").cloned()));
+    assert_eq!(ids, [Some("3".to_owned()), Some("3".to_owned())]);
+    task.accept = "";
+    make_anew(brokers, &topic);
+    let another: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client");
+    another.send(BaseRecord::<(), str>::to(&topic).payload("not empty")).expect("room for a message");
+    another.flush(Duration::from_secs(10)).expect("a broker");
+    let output = Tidegate::fails(&task);
+    assert!(output.contains(&lost(2, 1)), "{output}");
+}
+
+/// Deletes a topic and creates it with one partition.
+fn make_anew(brokers: &str, topic: &str) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let options = AdminOptions::new();
+    let deleted = runtime.block_on(admin.delete_topics(&[topic], &options)).expect("a broker");
+    deleted[0].as_ref().expect("it was there");
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    wait_for("the topic can be made anew", || {
+        let created = runtime.block_on(admin.create_topics([&new], &options)).expect("a broker");
+        created[0].is_ok().then_some(())
+    });
+}
+
 #[test]
 fn brokers_of_older_kafkas() {
     let Some(servers) = Servers::from_env() else { return };
     std::thread::scope(|scope| {
         scope.spawn(|| kafka_0_10(&servers));
         scope.spawn(|| kafka_0_11(&servers));
-        scope.spawn(|| newer("kafka-2.7", "2.4 to 2.7", &[NO_IDENTITY], &servers));
+        scope.spawn(|| {
+            newer("kafka-2.7", "2.4 to 2.7", &[NO_IDENTITY], &servers);
+            topics_that_are_others(&servers);
+        });
         scope.spawn(|| newer("kafka-3", "3.1 to 3.9", &[], &servers));
     });
 }

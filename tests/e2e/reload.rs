@@ -41,6 +41,8 @@ fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
         } else {
             reload(&world, &task, names()).unwrap();
         }
+        engine.wait_for_line("tables are asked for");
+        world.begin_binlog_file();
         engine.wait_for_line("it is loaded again, as asked for");
         reader.until(&mut engine, "rows that come again", |message| {
             state.apply(&message);

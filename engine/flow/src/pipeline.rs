@@ -24,9 +24,9 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::room::{Held, Room, Shares};
 use crate::store::{StateFolder, StoreError};
@@ -44,6 +44,8 @@ const DELIVERIES_QUEUED: usize = 4096;
 /// How long a run that was told to stop waits for deliveries, all of them together: below the 30 s after which orchestrators kill, with
 /// room for the last store of the state.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How soon it is seen that a stop waits for a sink that does not take what it is given.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Takes windows from a source. Blocks while the pipeline is full.
 #[derive(Clone)]
@@ -99,6 +101,9 @@ pub trait Stages: Sync {
 
     /// What the sink can make use of, with what was routed so far.
     fn appetite(&self) -> Appetite;
+
+    /// Nothing is under way any more; what there is to remember of that is saved behind this.
+    fn ended(&self) {}
 }
 
 pub type Delivery<E> = Pin<Box<dyn Future<Output = Result<(), StageError<E>>> + Send>>;
@@ -260,6 +265,7 @@ pub fn run<S: Stages>(
         for thread in threads.into_iter().flatten() {
             thread.join().expect("panics have been caught");
         }
+        stages.ended();
         pipeline.tracker.close();
         saver.join().expect("panics have been caught");
     });
@@ -419,18 +425,32 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
     let mut written: HashSet<Arc<str>> = HashSet::new();
     let counts = &pipeline.status.stages.deliver;
     let mut drained_until = None;
-    for Pending { mut delivery, held, committed_us, progress, topics, messages, bytes, too_large } in pending {
+    let mut drains_until = || *drained_until.get_or_insert_with(|| Instant::now() + DRAIN);
+    let not_drained = || End::from(Fault::NotDrained { seconds: DRAIN.as_secs() });
+    loop {
+        let next = match pending.recv_timeout(LOOK) {
+            Ok(next) => next,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            // A sink may wait for brokers while it takes a window, too.
+            Err(RecvTimeoutError::Timeout) => {
+                let waits = pipeline.stop.is_stopped() && pipeline.status.stages.send.busy.is_under_way();
+                if waits && Instant::now() >= drains_until() {
+                    return Err(not_drained());
+                }
+                continue;
+            }
+        };
+        let Pending { mut delivery, held, committed_us, progress, topics, messages, bytes, too_large } = next;
         let busy = counts.busy.begin();
         runtime.block_on(async {
             let undrained = async {
                 pipeline.stop.stopped().await;
-                let until = *drained_until.get_or_insert_with(|| tokio::time::Instant::now() + DRAIN);
-                tokio::time::sleep_until(until).await;
+                tokio::time::sleep_until(drains_until().into()).await;
             };
             tokio::select! {
                 biased;
                 delivered = &mut delivery => Ok(delivered?),
-                () = undrained => Err(End::from(Fault::NotDrained { seconds: DRAIN.as_secs() })),
+                () = undrained => Err(not_drained()),
             }
         })?;
         drop((held, busy));
@@ -461,5 +481,4 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
             pipeline.status.table_delivered(&table, rows, done, table_done);
         }
     }
-    Ok(())
 }

@@ -88,8 +88,10 @@ pub struct Follower<'a> {
     pub ledger: Option<Ledger>,
     /// Reading ends once it has come there, whatever waits for an XA COMMIT: the load has something to do that had to wait for it.
     pub until: Option<Watermark>,
-    /// Reading ends at the next end of a transaction: the load has something to do that somebody has asked for.
+    /// Reading ends at the next end of a transaction: somebody has asked for something.
     pub asked: &'a AtomicBool,
+    /// Reading ends where rows that somebody has asked for can be read.
+    pub ready: Option<&'a Ready>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
     /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
@@ -100,6 +102,17 @@ pub struct Follower<'a> {
     pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
     pub stop: &'a Stop,
+}
+
+/// Where all rows of a table can be read once more: what was delivered before is certain to be in them, or an old row could follow a new
+/// one for good; and what a load before has shown has been passed.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Behind all of it, XA transactions that were prepared before it included.
+    pub until: Watermark,
+    /// Where a file begins. Servers whose views have no place of their own begin a file when all that is in the one before is committed; of
+    /// what else is in the binlog, the engine may know nothing yet.
+    pub at_file: bool,
 }
 
 /// How following ended.
@@ -117,6 +130,8 @@ pub enum Followed {
     Arrived(Position),
     /// By [`Follower::asked`].
     Asked(Position),
+    /// At [`Follower::ready`].
+    Ready(Position),
 }
 
 /// Why reading ended other than by a stop.
@@ -126,6 +141,7 @@ enum Break {
     Paused,
     Arrived,
     Asked,
+    Ready,
 }
 
 impl Follower<'_> {
@@ -166,6 +182,7 @@ impl Follower<'_> {
                 Ok(Some(Break::Paused)) => continue,
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
                 Ok(Some(Break::Asked)) => return Ok(Followed::Asked(position)),
+                Ok(Some(Break::Ready)) => return Ok(Followed::Ready(position)),
                 Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
@@ -297,6 +314,8 @@ impl Follower<'_> {
         let mut at_end_us: Option<u64> = None;
         // By GTIDs, a server that has passed over what is known says so by a heartbeat before it sends the rest.
         let mut has_begun = position.gtids.is_none();
+        // Nothing of the file has been read but what stands at its begin.
+        let mut is_file_begin = false;
         while !self.stop.is_stopped() {
             // What has been read is sent first, so that it is not read again. The connection ends here.
             if self.stop.is_paused() {
@@ -309,6 +328,13 @@ impl Follower<'_> {
             if self.asked.load(Ordering::Relaxed) && is_between() {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Asked));
+            }
+            if self.ready.is_some_and(|ready| is_file_begin || (opened.is_none() && !ready.at_file)) && is_between() {
+                self.emit(decoder, position)?;
+                opened = None;
+                if self.is_ready(position) {
+                    return Ok(Some(Break::Ready));
+                }
             }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             // One that is there already is not waited for.
@@ -325,6 +351,7 @@ impl Follower<'_> {
                 Packet::Event(event) => {
                     let is_heartbeat = is_heartbeat(event) && has_begun;
                     has_begun |= !is_heading(event);
+                    is_file_begin &= is_heading(event);
                     if is_heartbeat {
                         self.is_over(outage);
                         at_end_us = Some(now_us());
@@ -333,6 +360,7 @@ impl Follower<'_> {
                     if fed.is_ok() {
                         if let Some((left, is_announced)) = decoder.take_left() {
                             self.check_left(&left, is_announced)?;
+                            is_file_begin = true;
                         }
                         if is_heartbeat {
                             self.check_end(decoder)?;
@@ -379,6 +407,13 @@ impl Follower<'_> {
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
         Ok(None)
+    }
+
+    /// Whether it is [`Ready`], as to everything but the file.
+    fn is_ready(&self, position: &Position) -> bool {
+        let is_settled = self.ledger.as_ref().is_none_or(|ledger| ledger.settled(position));
+        let is_there = self.ready.is_some_and(|ready| is_behind(position, &ready.until));
+        is_settled && is_there
     }
 
     fn is_over(&self, outage: &mut Option<Retry>) {

@@ -34,15 +34,22 @@ pub trait Sink: Send {
 }
 
 /// A topic as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicLook {
     pub partitions: u32,
     /// A consumer would find something in it.
     pub holds_messages: bool,
-    /// Something has been written to it since it was made, whether that is still there or not.
-    pub was_written: bool,
+    /// Of each partition, the offset that the next message gets; 0 where none has been written since it was made.
+    pub ends: Vec<i64>,
     /// The topic itself, where brokers tell: another one under the same name has another.
     pub identity: Option<TopicIdentity>,
+}
+
+impl TopicLook {
+    /// Something has been written to it since it was made, whether that is still there or not.
+    pub fn was_written(&self) -> bool {
+        self.ends.iter().any(|&end| end > 0)
+    }
 }
 
 /// Another one for each topic that is made, also under an old name.
@@ -95,6 +102,11 @@ pub trait Topics: Send + Sync {
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
 
+    /// By partition, the offset behind the last message of this run that was acknowledged; 0, or nothing, where none was.
+    fn acknowledged(&self, _topic: &str) -> Vec<i64> {
+        Vec::new()
+    }
+
     /// What is known of topics, without changing anything; `None` for one that does not exist. Asks once.
     fn look(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError>;
 }
@@ -120,9 +132,10 @@ impl Topics for PretendedTopics {
         None
     }
 
-    /// Each is there, empty, and nothing has happened to it.
+    /// Each is there, empty, and what was written to it is gone, which is as it should be.
     fn look(&self, topics: &[&str], _: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
-        let look = TopicLook { partitions: self.0, holds_messages: false, was_written: true, identity: None };
+        let ends = vec![1; self.0 as usize];
+        let look = TopicLook { partitions: self.0, holds_messages: false, ends, identity: None };
         Ok(vec![Some(look); topics.len()])
     }
 }
@@ -155,6 +168,13 @@ pub enum SinkError {
     Delivery { topic: String, partition: i32, reason: String, hint: Option<&'static str> },
     #[error("topic {topic} {what} after the task had begun to send to it: what it held is gone")]
     TopicGone { topic: String, what: &'static str },
+    /// `end` was the offset of the next message there.
+    #[error(
+        "topic {topic}, partition {partition}: a message was written at offset {now} though the one at {} had been acknowledged before: \
+         the topic was deleted and created anew, or its brokers have lost what they had acknowledged",
+        end - 1
+    )]
+    Fallen { topic: String, partition: i32, end: i64, now: i64 },
     #[error(
         "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and these have none"
     )]
@@ -190,7 +210,7 @@ impl SinkError {
             SinkError::CreateTopic { hint, .. } => {
                 hint.unwrap_or("correct sink.create_topics, or create the topic by hand")
             }
-            SinkError::TopicGone { .. } => {
+            SinkError::TopicGone { .. } | SinkError::Fallen { .. } => {
                 "begin again with a full load into an empty topic (move the state folder away); or go on without what is gone: \
                  tidegate run --accept deleted_topics"
             }

@@ -1,7 +1,7 @@
 //! A table is loaded again, because somebody asks for it: `tidegate reload`.
 //!
 //! ```text
-//! asked for ─► in the state ─► reading stops behind a change, what was read is delivered ─► load ─► reading goes on there
+//! asked for ─► in the state ─► reading comes to where views show all that was delivered ─► load ─► reading goes on there
 //! ```
 //!
 //! Consumers get every row that the table has, then its changes from where reading stopped, of which some may be in these rows already: the

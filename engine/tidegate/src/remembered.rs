@@ -38,7 +38,7 @@ use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::word_of;
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::ledger::TableChunks;
-use tidegate_sink::TopicIdentity;
+use tidegate_sink::{TopicIdentity, TopicLook};
 
 /// A table that the task has taken up, and what has become of its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +118,9 @@ pub struct RememberedTopic {
     /// The topic itself, where brokers tell.
     #[serde(default)]
     pub identity: Option<TopicIdentity>,
+    /// By partition, an offset that the next message cannot be before: what it was at the last start, and where a run has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<i64>,
 }
 
 /// What is the same for all tables.
@@ -235,11 +238,12 @@ pub fn take_up_all(
         None => !left_out.contains(name) || in_use.contains(name.as_str()),
     });
     for (name, look) in topics {
-        let was_written = look.is_some_and(|look| look.was_written);
+        let was_written = look.as_ref().is_some_and(TopicLook::was_written);
         if checkpoint.remembered_topic(name).is_some() || without_memory {
             let topic = checkpoint.topic_mut(name);
             topic.written = was_written && (topic.written || without_memory);
-            topic.identity = look.and_then(|look| look.identity).or(topic.identity);
+            topic.identity = look.as_ref().and_then(|look| look.identity).or(topic.identity);
+            topic.ends = look.as_ref().map_or_else(Vec::new, |look| look.ends.clone());
         }
     }
     checkpoint.remembered = Some(RememberedTask::of(task));
@@ -307,7 +311,13 @@ impl Checkpoint {
     }
 
     fn topic_mut(&mut self, name: &str) -> &mut RememberedTopic {
-        let new = || RememberedTopic { name: name.to_owned(), partitions: 0, written: false, identity: None };
+        let new = || RememberedTopic {
+            name: name.to_owned(),
+            partitions: 0,
+            written: false,
+            identity: None,
+            ends: Vec::new(),
+        };
         self.topics.get_or_insert_with(&name.to_owned(), new)
     }
 
@@ -316,6 +326,16 @@ impl Checkpoint {
         let topic = self.topic_mut(name);
         topic.partitions = partitions;
         topic.identity = identity.or(topic.identity);
+    }
+
+    /// So far, messages of this run are acknowledged, by partition.
+    pub fn topic_ends(&mut self, name: &str, ends: &[i64]) {
+        if ends.is_empty() {
+            return;
+        }
+        let known = &mut self.topic_mut(name).ends;
+        known.resize(known.len().max(ends.len()), 0);
+        known.iter_mut().zip(ends).for_each(|(known, end)| *known = (*known).max(*end));
     }
 
     /// A message of this task is in the topic.

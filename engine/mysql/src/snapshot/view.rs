@@ -104,7 +104,10 @@ impl View {
     pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
         let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
         match (executed, &start.gtids) {
-            (Watermark::Gtids(executed), Some(start)) => executed.contains_set(start),
+            (Watermark::Gtids(executed), Some(gtids)) => {
+                let beside = start.delivered.as_ref().and_then(|delivered| delivered.gtids.as_deref());
+                executed.contains_set(gtids) && beside.is_none_or(|gtids| executed.contains_set(gtids))
+            }
             (Watermark::Coordinate(_), _) => self.coordinate >= start.coordinate,
             // GTIDs were off when the load began.
             (Watermark::Gtids(_), None) => false,

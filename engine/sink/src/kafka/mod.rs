@@ -24,7 +24,8 @@
 //! message. `rd_kafka_produce_batch` knows none: a window with headers is handed over message by message.
 //!
 //! **Topics** are looked up and created by whoever plans to send to them, beside the thread that sends. Whether they are still
-//! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted.
+//! there is asked from time to time ([`watch`]): librdkafka itself would wait for a topic that was deleted. Whether they still hold what
+//! was acknowledged, each acknowledgement tells ([`marks`]).
 //!
 //! **A failure is final**: what librdkafka reports as failed it has already repeated as often as that may help. Then all
 //! windows fail with this one reason, nothing that waits is sent any more, and the sink takes no further window. Start
@@ -36,6 +37,7 @@
 mod abilities;
 mod limit;
 mod lull;
+mod marks;
 mod options;
 mod outstanding;
 mod producer;
@@ -63,6 +65,7 @@ pub use topics::{BrokerInfo, OldBrokers, TopicFacts, check, compacts};
 use watch::Watch;
 
 use lull::{Lull, Order};
+use marks::Acknowledged;
 use outstanding::{Outstanding, WindowId};
 use producer::{Event, EventKind, HeaderList, Messages, Producer, Topic};
 
@@ -150,6 +153,7 @@ impl KafkaSink {
             lull: Lull::new(Instant::now()),
             topics: Arc::clone(&topics),
             counts: Vec::new(),
+            acknowledged: Acknowledged::default(),
             told: None,
             needs,
             invalid: 0,
@@ -332,6 +336,8 @@ struct ReportService {
     topics: Arc<KafkaTopics>,
     /// Of the event at hand; kept for its memory.
     counts: Vec<(WindowId, usize)>,
+    /// The same.
+    acknowledged: Acknowledged,
     /// When a broken connection was last told of.
     told: Option<Instant>,
     needs: Needs,
@@ -403,6 +409,7 @@ impl ReportService {
                     let counts = match report.is_delivered() {
                         true => {
                             delivered_any = true;
+                            self.acknowledged.add(&report);
                             &mut self.counts
                         }
                         false => {
@@ -423,8 +430,9 @@ impl ReportService {
                     self.invalid = 0;
                     self.journal.clear();
                 }
+                let fallen = self.topics.marks.pass(&mut self.acknowledged).err();
                 // Before anything is counted, so that a window with a message that failed can't pass for delivered.
-                if let Some(error) = failure {
+                if let Some(error) = failure.or(fallen) {
                     self.producer.fail(error);
                 }
                 // librdkafka lets go of the messages first.

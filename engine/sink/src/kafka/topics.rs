@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::abilities::{Abilities, Ability, Lack};
 use super::limit::{Kept, Limit};
+use super::marks::Marks;
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
 use crate::{SinkError, TopicIdentity, TopicLook, Topics};
@@ -157,6 +158,7 @@ pub(super) struct KafkaTopics {
     pub(super) producer: Arc<Producer>,
     pub(super) journal: Arc<Journal>,
     pub(super) abilities: Abilities,
+    pub(super) marks: Marks,
     pub(super) brokers: String,
     pub(super) create: Option<CreateTopics>,
     pub(super) retry: Duration,
@@ -286,6 +288,10 @@ impl Topics for KafkaTopics {
         self.lock().get(topic)?.identity
     }
 
+    fn acknowledged(&self, topic: &str) -> Vec<i64> {
+        self.marks.of(topic)
+    }
+
     fn look(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
         let states = self.describe(topics, stopped)?.into_iter().collect::<Result<Vec<TopicState>, _>>()?;
         let exists: Vec<bool> = states.iter().map(|state| !matches!(state, TopicState::Missing)).collect();
@@ -296,10 +302,10 @@ impl Topics for KafkaTopics {
             there.iter().zip(&found).map(|(&topic, found)| (topic, found.partitions)).collect();
         let first = self.offsets(&partitions, Offset::Beginning)?;
         let end = self.offsets(&partitions, Offset::End)?;
-        let mut looks = found.iter().zip(first.iter().zip(&end)).map(|(found, (first, end))| TopicLook {
+        let mut looks = found.iter().zip(first.iter().zip(end)).map(|(found, (first, ends))| TopicLook {
             partitions: found.partitions,
-            holds_messages: first.iter().zip(end).any(|(first, end)| first < end),
-            was_written: end.iter().any(|&end| end > 0),
+            holds_messages: first.iter().zip(&ends).any(|(first, end)| first < end),
+            ends,
             identity: found.identity,
         });
         Ok(exists.into_iter().map(|exists| if exists { looks.next() } else { None }).collect())
@@ -312,6 +318,7 @@ impl KafkaTopics {
             producer,
             journal,
             abilities: Abilities::default(),
+            marks: Marks::default(),
             brokers: options.brokers,
             create: options.create_topics,
             retry: options.retry,

@@ -59,6 +59,10 @@ impl Stages for TaskStages {
         (self.abort)();
     }
 
+    fn ended(&self) {
+        self.router.remember_ends();
+    }
+
     fn appetite(&self) -> Appetite {
         self.topics.appetite()
     }

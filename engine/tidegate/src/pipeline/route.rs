@@ -612,6 +612,14 @@ impl Router {
         Ok(partitions)
     }
 
+    /// Remembers how far the topics were written: an offset before that is one of another topic.
+    pub fn remember_ends(&self) {
+        let Some(tracker) = &self.memory else { return };
+        let partitions = self.partitions.lock().expect("its holders do not panic");
+        let ends: Vec<_> = partitions.keys().map(|topic| (topic, self.topics.acknowledged(topic))).collect();
+        tracker.update(|memory| ends.iter().for_each(|(topic, ends)| memory.topic_ends(topic, ends)));
+    }
+
     /// Returns once the topics that were prepared are known on the disk: one with messages of which nobody knows would not be
     /// taken for the task's own.
     pub fn save_topics(&self) -> Result<(), NotSaved> {

@@ -144,7 +144,7 @@ pub fn compare(
         // Statements may share a topic with anybody's.
         for table in names_in_use(stored, task, tables) {
             let topic = topic_of_table(task, &table)?;
-            let look = topics.get(&topic).copied().flatten();
+            let look = topics.get(&topic).and_then(Option::as_ref);
             if stored.remembered_topic(&topic).is_none() && look.is_some_and(|look| look.holds_messages) {
                 found.add_named(
                     Some(Accept::NonEmptyTopics),
@@ -311,12 +311,20 @@ fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
     let in_use = topics.iter().filter_map(|(name, look)| stored.remembered_topic(name).map(|was| (name, was, look)));
     for (name, was, look) in in_use {
         const GONE: &str = "the rows that were in it are gone with it; a new one gets changes only";
+        const LOST: &str =
+            "it was deleted and made again, or its brokers lost what they had acknowledged; it gets changes only";
         match look {
             None => found.add_named(Some(Accept::DeletedTopics), "topic ", name, "does not exist any more", GONE),
-            Some(look) if (was.written && !look.was_written) || is_another(was.identity, look.identity) => {
+            Some(look) if (was.written && !look.was_written()) || is_another(was.identity, look.identity) => {
                 found.add_named(Some(Accept::DeletedTopics), "topic ", name, "was deleted and made again", GONE);
             }
-            Some(_) => {}
+            Some(look) => {
+                let mut ends = was.ends.iter().zip(&look.ends).enumerate();
+                if let Some((partition, (was, is))) = ends.find(|(_, (was, is))| is < was) {
+                    let what = format!("lost messages: partition {partition} ended at offset {was}, and ends at {is}");
+                    found.add_named(Some(Accept::DeletedTopics), "topic ", name, &what, LOST);
+                }
+            }
         }
         if let Some(look) = look
             && look.partitions != was.partitions

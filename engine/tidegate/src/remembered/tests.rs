@@ -20,10 +20,12 @@ fn table(name: &str) -> Arc<Table> {
 
 /// All topics in use, as one that has messages of the task.
 fn topics(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>], look: Option<TopicLook>) -> Topics {
-    topics_in_use(stored, task, tables).unwrap().into_iter().map(|topic| (topic, look)).collect()
+    topics_in_use(stored, task, tables).unwrap().into_iter().map(|topic| (topic, look.clone())).collect()
 }
 
-const WRITTEN: TopicLook = TopicLook { partitions: 3, holds_messages: true, was_written: true, identity: Some((7, 1)) };
+fn written() -> TopicLook {
+    TopicLook { partitions: 3, holds_messages: true, ends: vec![9, 0, 4], identity: Some((7, 1)) }
+}
 
 /// What such a task leaves after its full load.
 fn checkpoint(task: &Task, names: &[&str]) -> Checkpoint {
@@ -61,10 +63,10 @@ sink: {kafka: b, topic: x, ddl_topic: y}
 incremental: {ddl: forward}
 format: {dts_avro: {enum: index}}";
     let stored = checkpoint(&task(text), &["a", "b"]);
-    assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(written())), [""; 0]);
     // Nor does a table differ that was dropped meanwhile, or anything that does not concern rows.
     let text = format!("{text}\nmemory: 100MiB\nretry: {{connection: 5s}}\n");
-    assert_eq!(differences(&stored, &task(&text), &["a"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&stored, &task(&text), &["a"], Some(written())), [""; 0]);
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn what_decides_about_rows_and_bytes_is_compared() {
         ),
         ("tables: [shop.a, shop.b]\nformat: dts_avro", &["format: format was canal_json, is dts_avro"]),
     ] {
-        assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(WRITTEN)), expected, "{text}");
+        assert_eq!(differences(&stored, &task(text), &["a", "b"], Some(written())), expected, "{text}");
     }
 }
 
@@ -130,14 +132,14 @@ fn names_of_columns_are_in_keys() {
     let with = |more: &str| task(&format!("tables: [{{table: shop.a{more}}}]\nsink: {{kafka: b, key: json}}"));
     let stored = checkpoint(&with(""), &["a"]);
     assert_eq!(
-        differences(&stored, &with(", columns: ['*', a AS z]"), &["a"], Some(WRITTEN)),
+        differences(&stored, &with(", columns: ['*', a AS z]"), &["a"], Some(written())),
         [
             "key: names of columns of shop.a was not set, is [*, a AS z]",
             "select: columns of shop.a was not set, is [*, a AS z]"
         ]
     );
     assert_eq!(
-        differences(&stored, &with(", columns: ['!c']"), &["a"], Some(WRITTEN)),
+        differences(&stored, &with(", columns: ['!c']"), &["a"], Some(written())),
         ["select: columns of shop.a was not set, is [!c]"]
     );
 }
@@ -159,7 +161,7 @@ fn names_where_tables_go_are_compared() {
     let named = task("tables: [{table: 'shop.*', as: 'crm.{table}', columns: ['!x']}]");
     let stored = checkpoint(&named, &["a", "b"]);
     let same = "tables: [{table: shop.a, as: crm.a, columns: ['!x']}, {table: shop.b, as: crm.b, columns: ['!x']}]";
-    assert_eq!(differences(&stored, &task(same), &["a", "b"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&stored, &task(same), &["a", "b"], Some(written())), [""; 0]);
     let sink = "sink: {kafka: b, topic: 'crm.{table}', non_empty_topics: accept}";
     for (text, expected) in [
         (
@@ -171,7 +173,7 @@ fn names_where_tables_go_are_compared() {
             &["select: columns of shop.a, shop.b was [!x], is [!x, !y]"],
         ),
     ] {
-        let found = differences(&stored, &task(&format!("{text}\n{sink}")), &["a", "b"], Some(WRITTEN));
+        let found = differences(&stored, &task(&format!("{text}\n{sink}")), &["a", "b"], Some(written()));
         assert_eq!(found, expected, "{text}");
     }
     // What an earlier version has left had the source's names.
@@ -181,10 +183,10 @@ fn names_where_tables_go_are_compared() {
     // Once accepted, the new one is what counts.
     let is = task(&format!("tables: [{{table: 'shop.*', as: 'crm.{{table}}'}}]\n{sink}"));
     let tables = [table("a"), table("b")];
-    let topics = topics(&old, &is, &tables, Some(WRITTEN));
+    let topics = topics(&old, &is, &tables, Some(written()));
     take_up_all(&mut old, &is, &tables, &topics).unwrap();
     topics.keys().for_each(|topic| old.topic_spread(topic, 3, Some((7, 1))));
-    assert_eq!(differences(&old, &is, &["a", "b"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&old, &is, &["a", "b"], Some(written())), [""; 0]);
 }
 
 #[test]
@@ -193,23 +195,23 @@ fn tables_come_and_go() {
     let with_topics = "sink: {kafka: b, non_empty_topics: accept}";
     let added = task(&format!("tables: [shop.a, shop.b, shop.c]\n{with_topics}"));
     assert_eq!(
-        differences(&stored, &added, &["a", "b", "c"], Some(WRITTEN)),
+        differences(&stored, &added, &["a", "b", "c"], Some(written())),
         ["harmless: table shop.c has been added"]
     );
-    let removed = differences(&stored, &task("tables: [shop.a]"), &["a"], Some(WRITTEN));
+    let removed = differences(&stored, &task("tables: [shop.a]"), &["a"], Some(written()));
     assert_eq!(removed, ["tables: table shop.b is no longer selected"]);
     // A full load that has not ended takes the new table along.
     let mut loading = stored.clone();
     loading.ledger = Some(tidegate_mysql::ledger::Ledger::new(stored.position.clone().unwrap()));
-    let found = differences(&loading, &added, &["a", "b", "c"], Some(WRITTEN));
+    let found = differences(&loading, &added, &["a", "b", "c"], Some(written()));
     assert_eq!(found, ["harmless: table shop.c has been added"]);
     // One that the old patterns select has come to be since.
     let pattern = task(&format!("tables: ['shop.*', '!shop.d']\n{with_topics}"));
     let stored = checkpoint(&pattern, &["a", "b"]);
-    let found = differences(&stored, &pattern, &["a", "b", "c"], Some(WRITTEN));
+    let found = differences(&stored, &pattern, &["a", "b", "c"], Some(written()));
     assert_eq!(found, ["harmless: table shop.c has been added"]);
     let without = task(&format!("tables: ['shop.*']\n{with_topics}"));
-    let found = differences(&stored, &without, &["a", "b", "c", "d"], Some(WRITTEN));
+    let found = differences(&stored, &without, &["a", "b", "c", "d"], Some(written()));
     assert_eq!(found, ["harmless: table shop.c has been added", "harmless: table shop.d has been added"]);
 }
 
@@ -217,12 +219,12 @@ fn tables_come_and_go() {
 fn a_full_load_is_not_forgotten() {
     let off = format!("{TABLES}\nfull_load: false");
     let stored = checkpoint(&task(&off), &["a", "b"]);
-    let found = differences(&stored, &task(TABLES), &["a", "b"], Some(WRITTEN));
+    let found = differences(&stored, &task(TABLES), &["a", "b"], Some(written()));
     assert_eq!(found, ["harmless: full_load was false, and is switched on"]);
     let mut stored = checkpoint(&task(TABLES), &["a", "b"]);
-    assert_eq!(differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&stored, &task(&off), &["a", "b"], Some(written())), [""; 0]);
     stored.load_wanted(&TableName::new("shop", "a"));
-    let found = differences(&stored, &task(&off), &["a", "b"], Some(WRITTEN));
+    let found = differences(&stored, &task(&off), &["a", "b"], Some(written()));
     assert_eq!(found, ["full_load: full_load is switched off before the full load has ended"]);
 }
 
@@ -232,20 +234,28 @@ fn topics_are_what_they_were() {
     let stored = checkpoint(&one, &["a"]);
     let found = |look| differences(&stored, &one, &["a"], look);
     assert_eq!(found(None), ["deleted_topics: topic shop.a does not exist any more"]);
-    let new = TopicLook { partitions: 4, holds_messages: false, was_written: false, identity: None };
+    let new = TopicLook { partitions: 4, holds_messages: false, ends: vec![0; 4], identity: None };
     assert_eq!(
         found(Some(new)),
         ["deleted_topics: topic shop.a was deleted and made again", "partitions: topic shop.a had 3 partitions, has 4"]
     );
     // Messages may have expired.
-    assert_eq!(found(Some(TopicLook { holds_messages: false, ..WRITTEN })), [""; 0]);
-    assert_eq!(found(Some(TopicLook { identity: None, ..WRITTEN })), [""; 0]);
-    let another = TopicLook { identity: Some((7, 2)), ..WRITTEN };
-    assert_eq!(found(Some(another)), ["deleted_topics: topic shop.a was deleted and made again"]);
+    assert_eq!(found(Some(TopicLook { holds_messages: false, ..written() })), [""; 0]);
+    assert_eq!(found(Some(TopicLook { identity: None, ..written() })), [""; 0]);
+    let another = TopicLook { identity: Some((7, 2)), ..written() };
+    assert_eq!(found(Some(another.clone())), ["deleted_topics: topic shop.a was deleted and made again"]);
+    // Offsets only rise, whoever wrote last.
+    let mut ended = stored.clone();
+    ended.topic_ends("shop.a", &[7, 0, 5]);
+    let found = |look| differences(&ended, &one, &["a"], Some(look));
+    let lost = "deleted_topics: topic shop.a lost messages: partition 2 ended at offset 5, and ends at 4";
+    assert_eq!(found(written()), [lost]);
+    assert_eq!(found(TopicLook { ends: vec![7, 1, 5], ..written() }), [""; 0]);
+    assert_eq!(found(TopicLook { ends: vec![9, 0], ..written() }), [""; 0]);
     // Once accepted, it is the one that counts.
     let mut accepted = stored.clone();
     let tables = [table("a")];
-    take_up_all(&mut accepted, &one, &tables, &Topics::from([("shop.a".to_owned(), Some(another))])).unwrap();
+    take_up_all(&mut accepted, &one, &tables, &Topics::from([("shop.a".to_owned(), Some(another.clone()))])).unwrap();
     assert_eq!(differences(&accepted, &one, &["a"], Some(another)), [""; 0]);
 }
 
@@ -256,10 +266,10 @@ fn a_task_without_a_state_asks_about_messages() {
     let expected = |table| {
         format!("non_empty_topics: topic shop.{table} holds messages, and there is no state that says who wrote them")
     };
-    assert_eq!(found(TABLES, WRITTEN), [expected("a, shop.b")]);
-    assert_eq!(found(TABLES, TopicLook { holds_messages: false, ..WRITTEN }), [""; 0]);
+    assert_eq!(found(TABLES, written()), [expected("a, shop.b")]);
+    assert_eq!(found(TABLES, TopicLook { holds_messages: false, ..written() }), [""; 0]);
     let shared = format!("{TABLES}\nsink: {{kafka: b, non_empty_topics: accept}}");
-    assert_eq!(found(&shared, WRITTEN), [""; 0]);
+    assert_eq!(found(&shared, written()), [""; 0]);
 }
 
 #[test]
@@ -268,14 +278,14 @@ fn what_was_accepted_is_what_the_task_is() {
     let mut stored = checkpoint(&was, &["a", "b"]);
     let is = task("tables: [{table: shop.a, where: c > 1}, shop.c]\nformat: dts_avro");
     let tables = [table("a"), table("c")];
-    let mut topics = topics(&stored, &is, &tables, Some(WRITTEN));
+    let mut topics = topics(&stored, &is, &tables, Some(written()));
     topics.insert("shop.a".to_owned(), None);
     take_up_all(&mut stored, &is, &tables, &topics).unwrap();
     // As the router does.
     for topic in topics.keys() {
         stored.topic_spread(topic, 3, Some((7, 1)));
     }
-    let unwritten = TopicLook { was_written: false, ..WRITTEN };
+    let unwritten = TopicLook { ends: vec![0; 3], ..written() };
     assert_eq!(differences(&stored, &is, &["a", "c"], Some(unwritten)), [""; 0]);
     let names: Vec<String> = stored.tables.values().map(|table| format!("{} {:?}", table.name, table.load)).collect();
     assert_eq!(names, ["shop.a Done", "shop.c Wanted"]);
@@ -288,9 +298,9 @@ fn a_checkpoint_without_memory_is_given_one() {
     let is = task(TABLES);
     let mut stored = checkpoint(&is, &["a", "b"]);
     (stored.tables, stored.topics, stored.remembered) = (Keyed::default(), Keyed::default(), None);
-    assert_eq!(differences(&stored, &is, &["a", "b"], Some(WRITTEN)), [""; 0]);
+    assert_eq!(differences(&stored, &is, &["a", "b"], Some(written())), [""; 0]);
     let tables = [table("a"), table("b")];
-    let topics = topics(&stored, &is, &tables, Some(WRITTEN));
+    let topics = topics(&stored, &is, &tables, Some(written()));
     take_up_all(&mut stored, &is, &tables, &topics).unwrap();
     assert!(stored.tables.values().all(|table| table.load == LoadState::Done), "{:?}", stored.tables);
     assert!(stored.topics.values().all(|topic| topic.written), "{:?}", stored.topics);

@@ -41,7 +41,7 @@ use tidegate_model::{Coordinate, Position, Table, TableName, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
-use tidegate_mysql::incremental::Followed;
+use tidegate_mysql::incremental::{Followed, Ready};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
 use tidegate_mysql::{MysqlError, connection, snapshot};
@@ -135,10 +135,26 @@ impl MysqlSource {
         let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
         let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
         let until = self.now(context)?;
-        Ok(match self.follow(context, options, position, Some(until))? {
+        Ok(match self.follow(context, options, position, Some(until), None)? {
             Followed::Due { table, .. } => Some(table),
-            Followed::Arrived(_) | Followed::Asked(_) | Followed::Stopped => None,
+            Followed::Arrived(_) | Followed::Asked(_) | Followed::Ready(_) | Followed::Stopped => None,
         })
+    }
+
+    /// Where the tables that are asked for can be loaded.
+    fn ready(&self, context: &Context<'_>) -> Result<Ready, Error> {
+        let until = self.now(context)?;
+        let at_file = !snapshot::starts_at_present(&self.look.facts);
+        match at_file {
+            true => info!(
+                "tables are asked for: they are loaded when the server begins its next binlog file, for before that it does not tell which \
+                 changes its rows show; FLUSH BINARY LOGS begins one"
+            ),
+            false => {
+                info!(place = %until, "tables are asked for: they are loaded when reading has come to where the binlog ends now")
+            }
+        }
+        Ok(Ready { until, at_file })
     }
 
     /// Where the server stands.
@@ -226,6 +242,8 @@ impl Source for MysqlSource {
             true => Some(self.now(context)?),
             false => None,
         };
+        // Tables are asked for, and are loaded there.
+        let mut ready: Option<Ready> = None;
         // A table is to be loaded, and not yet.
         let mut waits = false;
         loop {
@@ -233,7 +251,7 @@ impl Source for MysqlSource {
                 return Ok(());
             }
             let Some(options) = &context.task.incremental else { return Ok(()) };
-            let (names, at) = match self.follow(context, options, position, until.clone())? {
+            let (names, at) = match self.follow(context, options, position, until.clone(), ready.as_ref())? {
                 Followed::Stopped => return Ok(()),
                 Followed::Due { table, turn, at, position: before } => {
                     position = before;
@@ -253,6 +271,13 @@ impl Source for MysqlSource {
                 Followed::Asked(reached) => {
                     position = reached;
                     context.status.asked.store(false, Ordering::Relaxed);
+                    ready = Some(self.ready(context)?);
+                    waits = true;
+                    continue;
+                }
+                Followed::Ready(reached) => {
+                    position = reached;
+                    ready = None;
                     let asked = context.tracker.read(Checkpoint::asked_for).into_iter();
                     let tables: BTreeSet<TableName> = reloads.take_waiting().into_iter().chain(asked).collect();
                     let tables = tables.into_iter().map(|table| (table, Turn::LoadAgain));

@@ -285,6 +285,11 @@ impl Report<'_> {
         self.message.partition
     }
 
+    /// The topic's handle, as a number, the partition, and the offset there; negative if the broker did not say which.
+    pub(in super::super) fn place(&self) -> (usize, i32, i64) {
+        (self.message.rkt as usize, self.message.partition, self.message.offset)
+    }
+
     /// Of value and key.
     pub(in super::super) fn bytes(&self) -> usize {
         self.message.len + self.message.key_len

@@ -15,7 +15,7 @@ use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::{History, Rules, UnloggedRowsPolicy};
-use tidegate_mysql::incremental::{FollowOptions, Followed, Follower};
+use tidegate_mysql::incremental::{FollowOptions, Followed, Follower, Ready};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::{MysqlError, history};
 
@@ -29,6 +29,7 @@ impl MysqlSource {
         options: &config::IncrementalOptions,
         position: Position,
         until: Option<Watermark>,
+        ready: Option<&Ready>,
     ) -> Result<Followed, Error> {
         let begun = position.clone();
         let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
@@ -100,6 +101,7 @@ impl MysqlSource {
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
             asked: &context.status.asked,
+            ready,
             replayed: &replayed,
             // Who carries out statements from before has no use for a load behind them alone.
             looks_ahead: !has_names && !rules.forwards && !self.look.facts.version.is_mariadb,
