@@ -11,7 +11,7 @@ use super::harness::consume::{RawMessage, read_messages};
 use super::harness::world::kafka_sink;
 use super::harness::{Message, Servers, TaskFile, Tidegate, World};
 
-fn create_compacted(brokers: &str, topic: &str) {
+pub(super) fn create_compacted(brokers: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet");
     let topic = NewTopic::new(topic, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");

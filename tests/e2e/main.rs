@@ -55,4 +55,5 @@ mod types;
 mod values;
 mod variables;
 mod verify;
+mod verify_attacked;
 mod xa;

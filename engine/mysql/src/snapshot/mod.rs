@@ -120,6 +120,8 @@ pub struct LoadTable {
     pub table: Arc<Table>,
     /// Cut by this column instead of by the key; useful only if an index begins with it.
     pub chunk_column: Option<String>,
+    /// Not cut at all: all rows are read in one view.
+    pub is_whole: bool,
     /// Only rows for which this MySQL expression is true.
     pub condition: Option<String>,
     /// The columns that are read, by index. The others stay on the server; values in their places mean nothing.
@@ -506,12 +508,21 @@ impl LoadTable {
     /// All rows and columns of the table, by its key.
     pub fn whole(table: Arc<Table>) -> LoadTable {
         let columns = (0..table.columns().len()).collect();
-        LoadTable { table, chunk_column: None, condition: None, columns, definition: None, row_bytes: 0 }
+        LoadTable {
+            table,
+            chunk_column: None,
+            is_whole: false,
+            condition: None,
+            columns,
+            definition: None,
+            row_bytes: 0,
+        }
     }
 
     /// The columns by which the table is cut.
     pub fn key(&self) -> Result<ChunkKey, TableError> {
         match &self.chunk_column {
+            _ if self.is_whole => Ok(ChunkKey::default()),
             None => Ok(ChunkKey::of(&self.table)),
             Some(name) => match self.table.column_index(name) {
                 Some(column) => Ok(ChunkKey::column(&self.table, column)),

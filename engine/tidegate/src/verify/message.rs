@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use tidegate_format::encode::dts_avro::datum::{Datum, Operation, image_text};
+use tidegate_format::encode::dts_avro::datum::{Datum, Operation, image_text, image_value};
 use tidegate_format::encode::dts_avro::object_name;
 
 use super::target::{Image, Target};
@@ -22,6 +22,8 @@ pub(super) enum Said {
     Rows(usize, Vec<Change>),
     /// A statement of this text was carried out, about these targets.
     Statement(Vec<usize>, String),
+    /// The same of rows of a target, in the other format than the task's.
+    Otherwise(usize),
     /// Nothing that concerns the tables that are compared.
     Nothing,
 }
@@ -52,12 +54,19 @@ impl Reader {
         Reader { is_avro: matches!(format, Format::DtsAvro(_)), names, objects }
     }
 
-    /// `None` if it is no message of the format.
+    /// `None` if it is no message of either format.
     pub(super) fn read(&self, targets: &[Target], value: &[u8]) -> Option<Said> {
-        match self.is_avro {
-            true => self.read_avro(targets, value),
-            false => self.read_canal(targets, value),
+        if let Some(said) = self.read_as(self.is_avro, targets, value) {
+            return Some(said);
         }
+        Some(match self.read_as(!self.is_avro, targets, value)? {
+            Said::Rows(index, _) => Said::Otherwise(index),
+            _ => Said::Nothing,
+        })
+    }
+
+    fn read_as(&self, is_avro: bool, targets: &[Target], value: &[u8]) -> Option<Said> {
+        if is_avro { self.read_avro(targets, value) } else { self.read_canal(targets, value) }
     }
 
     fn read_canal(&self, targets: &[Target], value: &[u8]) -> Option<Said> {
@@ -66,9 +75,10 @@ impl Reader {
         let index = of_database.and_then(|tables| tables.get(&*message.table)).copied();
         if message.is_ddl {
             let all = of_database.into_iter().flat_map(HashMap::values).copied();
-            // A statement about a database names no table.
-            let about = if message.table.is_empty() { all.collect() } else { index.into_iter().collect() };
-            return Some(Said::Statement(about, message.sql.into_owned()));
+            // A statement about several tables has a message about one of them, and one about a database names none.
+            let is_about =
+                |of: &usize| message.table.is_empty() || Some(*of) == index || is_named(&targets[*of], &message.sql);
+            return Some(Said::Statement(all.filter(is_about).collect(), message.sql.into_owned()));
         }
         let Some(index) = index else { return Some(Said::Nothing) };
         let target = &targets[index];
@@ -77,7 +87,7 @@ impl Reader {
                 let value = instead.0.iter().find(|(other, _)| other == name).map_or(value, |(_, value)| value);
                 (&*name.0, value.as_ref().map(|value| value.0.as_bytes()))
             });
-            target.image(cells, |value| String::from_utf8_lossy(value).into_owned())
+            target.image(cells, |value| value, |value| String::from_utf8_lossy(value).into_owned())
         };
         let none = Cells(Vec::new());
         let rows = message.data?;
@@ -103,10 +113,9 @@ impl Reader {
         if datum.operation == Operation::Ddl {
             // The object is a database: the statement says which tables of it.
             let text = datum.statement.unwrap_or_default();
-            let words = text.to_lowercase();
-            let is_about = |target: &&Target| {
+            let is_about = |target: &Target| {
                 datum.object == target.name.database.replace('.', "\\u002E")
-                    && (words.contains(&target.name.table.to_lowercase()) || words.contains("database"))
+                    && (is_named(target, text) || is_about_database(text))
             };
             let about = targets.iter().enumerate().filter(|(_, target)| is_about(target)).map(|(index, _)| index);
             return Some(Said::Statement(about.collect(), text.to_owned()));
@@ -121,7 +130,7 @@ impl Reader {
                 // The branch of NULL is 0.
                 (*name, Some(*image).filter(|image| *image != [0]))
             });
-            target.image(cells, |value| image_text(value).unwrap_or_default())
+            target.image(cells, image_value, |value| image_text(value).unwrap_or_default())
         };
         let after = datum.after.as_ref().map(image);
         let before = datum.before.as_ref().map(image);
@@ -131,12 +140,32 @@ impl Reader {
 
 /// Whether rows go by it that have no messages.
 pub(super) fn empties(statement: &str) -> bool {
-    let mut words = statement.split_whitespace().map(str::to_ascii_uppercase);
-    match words.next().as_deref() {
-        Some("TRUNCATE") => true,
-        Some("DROP") => words.next().is_some_and(|what| ["TABLE", "DATABASE", "SCHEMA"].contains(&what.as_str())),
-        _ => false,
-    }
+    let [first, second] = first_words(statement);
+    first == "TRUNCATE" || is_about_database(statement) || (first == "DROP" && second == "TABLE")
+}
+
+fn is_about_database(statement: &str) -> bool {
+    let [first, second] = first_words(statement);
+    first == "DROP" && ["DATABASE", "SCHEMA"].contains(&second.as_str())
+}
+
+fn first_words(statement: &str) -> [String; 2] {
+    let mut words = statement.split_whitespace();
+    std::array::from_fn(|_| words.next().unwrap_or_default().to_ascii_uppercase())
+}
+
+/// Whether a statement has a word that is the name of the table, here or where it goes.
+fn is_named(target: &Target, statement: &str) -> bool {
+    let statement = statement.to_lowercase();
+    let is_of_name = |character: char| character.is_alphanumeric() || "_$".contains(character);
+    let has = |name: &str| {
+        let name = name.to_lowercase();
+        statement.match_indices(&name).any(|(at, _)| {
+            let (before, behind) = (&statement[..at], &statement[at + name.len()..]);
+            !before.ends_with(is_of_name) && !behind.starts_with(is_of_name)
+        })
+    };
+    has(&target.name.table) || target.sources.iter().any(|source| has(&source.table.name().table))
 }
 
 #[derive(Deserialize)]
@@ -214,6 +243,7 @@ mod tests {
             None => "unreadable".to_owned(),
             Some(Said::Nothing) => "nothing".to_owned(),
             Some(Said::Statement(about, sql)) => format!("{about:?} {sql}"),
+            Some(Said::Otherwise(index)) => format!("{index} otherwise"),
             Some(Said::Rows(_, changes)) => {
                 let texts = changes.iter().map(|change| {
                     let before = change.before.as_ref().map(|image| format!("-{}", key(image)));
@@ -242,6 +272,9 @@ mod tests {
             );
             assert_eq!(drawn(&format, &[], out.get(0)), "nothing");
             assert_eq!(drawn(&format, &targets, &out.get(0)[..9]), "unreadable");
+            let other =
+                formats().into_iter().find(|other| std::mem::discriminant(other) != std::mem::discriminant(&format));
+            assert_eq!(drawn(&other.unwrap(), &targets, out.get(0)), "0 otherwise");
         }
     }
 
@@ -252,6 +285,14 @@ mod tests {
         }
         for sql in ["ALTER TABLE t DROP COLUMN a", "DROP INDEX i ON t", "CREATE TABLE truncate_me (id INT)", ""] {
             assert!(!empties(sql), "{sql}");
+        }
+        let target = Target::of(table("id:int"), &[0]);
+        let name = target.name.table.to_string();
+        for sql in [format!("TRUNCATE {name}"), format!("drop table x,`{name}`"), format!("TRUNCATE d.{name};")] {
+            assert!(is_named(&target, &sql), "{sql}");
+        }
+        for sql in [format!("TRUNCATE {name}_old"), format!("DROP TABLE x{name}"), "DROP DATABASE d".to_owned()] {
+            assert!(!is_named(&target, &sql), "{sql}");
         }
     }
 }

@@ -32,6 +32,34 @@ pub(super) const ALL_COLUMNS: Shape = 0;
 /// More than a table has definitions.
 const SHAPES_MAX: usize = 1000;
 
+/// What the columns of a shape say of a row of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Print {
+    pub(super) hash: Hash,
+    /// The other columns are NULL: a message without them says nothing less.
+    pub(super) is_all: bool,
+}
+
+/// What a task does with messages of a table that are too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OfLarge {
+    /// It stops.
+    Stops,
+    Cuts,
+    /// Its topic has nothing of them.
+    LeavesOut,
+}
+
+impl OfLarge {
+    fn of(policy: &TooLargePolicy) -> OfLarge {
+        match policy {
+            TooLargePolicy::Fail => OfLarge::Stops,
+            TooLargePolicy::Truncate(_) => OfLarge::Cuts,
+            TooLargePolicy::Skip | TooLargePolicy::DeadLetter(_) => OfLarge::LeavesOut,
+        }
+    }
+}
+
 /// A table as it is called where it goes.
 pub(super) struct Target {
     pub(super) name: TableName,
@@ -40,10 +68,11 @@ pub(super) struct Target {
     pub(super) topics: BTreeSet<String>,
     /// Those that rows of all sources have.
     pub(super) columns: Vec<String>,
+    /// Those that rows of some sources have.
+    pub(super) uncommon: BTreeSet<String>,
     /// Indexes of the columns that tell rows apart; none of a table without a key.
     pub(super) key: Vec<usize>,
-    /// Whether messages may have been left out, or cut, because they were too large.
-    pub(super) may_be_too_large: bool,
+    pub(super) of_large: OfLarge,
     index: HashMap<String, usize>,
     shapes: RwLock<Vec<Vec<bool>>>,
 }
@@ -69,7 +98,7 @@ impl Target {
             });
             let integers = key_columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
             let source = Source { table: table.clone(), integers };
-            let may_be_too_large = rule_of(task, table.name()).too_large != TooLargePolicy::Fail;
+            let of_large = OfLarge::of(&rule_of(task, table.name()).too_large);
             let names: Vec<String> = output.columns().iter().map(|column| column.name.clone()).collect();
             let key_names: Vec<&String> = output.key().iter().map(|&column| &names[column]).collect();
             match targets.iter_mut().find(|target| target.name == *output.name()) {
@@ -80,11 +109,15 @@ impl Target {
                         // What tells the rows of one apart does not tell those of the other.
                         false => Vec::new(),
                     };
+                    let both = |name: &&String| target.columns.contains(name) && names.contains(name);
+                    let uncommon = target.columns.iter().chain(&names).filter(|name| !both(name)).cloned();
+                    let uncommon: Vec<String> = uncommon.collect();
+                    target.uncommon.extend(uncommon);
                     target.columns.retain(|column| names.contains(column));
                     target.key = positions(&key, &target.columns);
                     target.sources.push(source);
                     target.topics.insert(topic);
-                    target.may_be_too_large |= may_be_too_large;
+                    target.of_large = target.of_large.max(of_large);
                 }
                 None => targets.push(Target {
                     name: output.name().clone(),
@@ -92,7 +125,8 @@ impl Target {
                     topics: BTreeSet::from([topic]),
                     key: output.key().to_vec(),
                     columns: names,
-                    may_be_too_large,
+                    uncommon: BTreeSet::new(),
+                    of_large,
                     index: HashMap::new(),
                     shapes: RwLock::default(),
                 }),
@@ -112,7 +146,8 @@ impl Target {
             name: table.name().clone(),
             topics: BTreeSet::from([table.name().to_string()]),
             key: key.to_vec(),
-            may_be_too_large: false,
+            uncommon: BTreeSet::new(),
+            of_large: OfLarge::Stops,
             index: columns.iter().cloned().zip(0..).collect(),
             shapes: RwLock::new(vec![vec![true; columns.len()]]),
             columns,
@@ -128,15 +163,22 @@ impl Target {
         self.key.iter().map(|&column| self.columns[column].as_str())
     }
 
-    /// Reads a row: names and values, NULL as none. `text` makes a text of a value.
+    /// Whether the rows of it are all read in one view: those of a table without a key are counted, which a row that moves from chunk to chunk
+    /// would be in both, or in none.
+    pub(super) fn is_read_whole(&self) -> bool {
+        !self.has_key()
+    }
+
+    /// Reads a row: names and values, NULL as none. `value` is what is compared of a value, and `text` makes a text of it.
     pub(super) fn image<'a>(
         &self,
         cells: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+        value: fn(&[u8]) -> &[u8],
         text: impl Fn(&[u8]) -> String,
     ) -> Image {
         let mut image = Image { hashes: vec![None; self.columns.len()], key: None };
         let mut keys: Vec<Option<Option<String>>> = vec![None; self.key.len()];
-        for (at, (name, value)) in cells.enumerate() {
+        for (at, (name, cell)) in cells.enumerate() {
             // Mostly, columns stand in a message as they do in the table.
             let column = match self.columns.get(at) {
                 Some(column) if column == name => at,
@@ -145,13 +187,12 @@ impl Target {
                     None => continue,
                 },
             };
-            let seed = column as u64 * 2;
-            image.hashes[column] = Some(match value {
-                Some(value) => xxh3_128_with_seed(value, seed),
-                None => xxh3_128_with_seed(&[], seed + 1),
+            image.hashes[column] = Some(match cell {
+                Some(cell) => xxh3_128_with_seed(value(cell), column as u64 * 2),
+                None => hash_of_null(column),
             });
             if let Some(of_key) = self.key.iter().position(|&key| key == column) {
-                keys[of_key] = Some(value.map(&text));
+                keys[of_key] = Some(cell.map(&text));
             }
         }
         let keys: Option<Vec<Option<String>>> = keys.into_iter().collect();
@@ -198,14 +239,27 @@ impl Target {
         Some((shape?.try_into().ok()?, hash))
     }
 
-    /// The hash of a row for each shape that is known; none for those of which the row lacks a column.
-    pub(super) fn hashes_of(&self, image: &Image) -> Vec<Option<Hash>> {
+    /// What a row says by each shape that is known; none for those of which the row lacks a column.
+    pub(super) fn prints_of(&self, image: &Image) -> Vec<Option<Print>> {
         let shapes = self.shapes.read().expect("nobody panics with it");
         let of_shape = |shape: &Vec<bool>| {
-            let wanted = shape.iter().zip(&image.hashes).filter(|(is_wanted, _)| **is_wanted);
-            wanted.map(|(_, hash)| *hash).try_fold(0, |sum: Hash, hash| Some(sum.wrapping_add(hash?)))
+            let mut print = Print { hash: 0, is_all: true };
+            for (column, (is_wanted, hash)) in shape.iter().zip(&image.hashes).enumerate() {
+                match is_wanted {
+                    true => print.hash = print.hash.wrapping_add((*hash)?),
+                    false => print.is_all &= *hash == Some(hash_of_null(column)),
+                }
+            }
+            Some(print)
         };
         shapes.iter().map(of_shape).collect()
+    }
+
+    /// A row without what was cut.
+    pub(super) fn without(&self, image: &Image, cut: &str) -> Image {
+        let mut image = image.clone();
+        cut.split(',').filter_map(|name| self.index.get(name)).for_each(|&column| image.hashes[column] = None);
+        image
     }
 
     /// Today's columns that some messages lack.
@@ -214,6 +268,10 @@ impl Target {
         let lacks = |column: usize| shapes.iter().any(|shape| !shape[column]);
         (0..self.columns.len()).filter(|&column| lacks(column)).map(|column| self.columns[column].as_str()).collect()
     }
+}
+
+fn hash_of_null(column: usize) -> Hash {
+    xxh3_128_with_seed(&[], column as u64 * 2 + 1)
 }
 
 fn positions(names: &[String], columns: &[String]) -> Vec<usize> {
@@ -237,7 +295,11 @@ mod tests {
 
     fn image(target: &Target, row: &[(&'static str, Option<&'static str>)]) -> Image {
         let cells = row.iter().map(|(name, value)| (*name, value.map(str::as_bytes)));
-        target.image(cells, |value| String::from_utf8_lossy(value).into_owned())
+        target.image(cells, |value| value, |value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    fn prints(target: &Target, image: &Image) -> Vec<Option<(Hash, bool)>> {
+        target.prints_of(image).into_iter().map(|print| print.map(|print| (print.hash, print.is_all))).collect()
     }
 
     #[test]
@@ -246,13 +308,16 @@ mod tests {
         let now = image(&target, &[("id", Some("7")), ("a", Some("x")), ("b", None)]);
         assert_eq!(now.key.as_deref(), Some(&b"{\"id\":\"7\"}"[..]));
         let (shape, hash) = target.shape_of(&now).unwrap();
-        assert_eq!((shape, target.hashes_of(&now)), (ALL_COLUMNS, vec![Some(hash)]));
+        assert_eq!((shape, prints(&target, &now)), (ALL_COLUMNS, vec![Some((hash, true))]));
         // In another order, and with a column that is gone.
         let other = image(&target, &[("b", None), ("gone", Some("1")), ("a", Some("x")), ("id", Some("7"))]);
         assert_eq!((target.shape_of(&other), other.key), (Some((ALL_COLUMNS, hash)), now.key.clone()));
         // Before `b` was added.
         let (before, less) = target.shape_of(&image(&target, &[("id", Some("7")), ("a", Some("x"))])).unwrap();
-        assert_eq!((before, target.hashes_of(&now)), (1, vec![Some(hash), Some(less)]));
+        assert_eq!((before, prints(&target, &now)), (1, vec![Some((hash, true)), Some((less, true))]));
+        let with_value = image(&target, &[("id", Some("7")), ("a", Some("x")), ("b", Some("y"))]);
+        assert_eq!(prints(&target, &with_value)[1], Some((less, false)));
+        assert_eq!(target.shape_of(&target.without(&with_value, "c,b")), Some((1, less)));
         assert_eq!(target.lacking(), ["b"]);
         for row in [
             [("id", Some("7")), ("a", None), ("b", Some("x"))],

@@ -32,8 +32,8 @@ pub(super) struct Message<'a> {
     pub(super) value: &'a [u8],
     /// When it was written, in milliseconds since 1970.
     pub(super) at_ms: i64,
-    /// Columns of it were cut.
-    pub(super) is_cut: bool,
+    /// Names of the columns of it that were cut, with commas between them.
+    pub(super) cut: Option<&'a str>,
 }
 
 /// Partitions of topics, one after the other.
@@ -76,7 +76,12 @@ impl Topics {
         for name in names {
             let metadata = consumer.fetch_metadata(Some(name), ANSWER).map_err(|error| failed(name, &error))?;
             let found = metadata.topics().iter().find(|topic| topic.name() == name);
-            let numbers = found.into_iter().flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()));
+            let found = found.filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
+            let found = found.ok_or_else(|| VerifyError::Kafka {
+                topic: name.clone(),
+                reason: "brokers do not tell its partitions".to_owned(),
+            })?;
+            let numbers = found.partitions().iter().map(|partition| partition.id());
             partitions.extend(numbers.map(|number| Partition { topic: name.clone(), number }));
         }
         Ok(Topics { config, threads, partitions, consumers: Mutex::new(vec![consumer]) })
@@ -165,14 +170,20 @@ impl Topics {
             if stop.is_stopped() {
                 return Err(VerifyError::Interrupted.into());
             }
+            // What comes of other partitions says nothing of those that are waited for.
+            if heard.elapsed() > SILENCE {
+                let reason = last_error.unwrap_or_else(|| format!("nothing came for {} s", SILENCE.as_secs()));
+                return Err(VerifyError::Kafka { topic: topic.clone(), reason }.into());
+            }
             let done = match consumer.poll(POLL) {
-                None if heard.elapsed() > SILENCE => {
-                    let reason = last_error.unwrap_or_else(|| format!("nothing came for {} s", SILENCE.as_secs()));
-                    return Err(VerifyError::Kafka { topic: topic.clone(), reason }.into());
-                }
                 None => continue,
                 // What was there before the end has come, compacted or not.
-                Some(Err(KafkaError::PartitionEOF(number))) => index_of(number),
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    match index_of(number).filter(|index| left.contains(index)) {
+                        None => continue,
+                        index => index,
+                    }
+                }
                 Some(Err(error)) => match error.rdkafka_error_code() {
                     // It tries again by itself.
                     Some(code) if may_pass(code) => {
@@ -184,14 +195,17 @@ impl Topics {
                 Some(Ok(message)) => {
                     let index = index_of(message.partition()).filter(|index| left.contains(index));
                     let Some(index) = index else { continue };
-                    if message.offset() < to[index] {
-                        let is_cut = message
-                            .headers()
-                            .is_some_and(|headers| headers.iter().any(|header| header.key == TRUNCATED));
+                    // Where a log has lost its end, brokers begin anew with what was read before.
+                    if (from[index]..to[index]).contains(&message.offset()) {
+                        let headers = message.headers();
+                        let header = headers.and_then(|headers| headers.iter().find(|header| header.key == TRUNCATED));
+                        let cut = header.map(|header| {
+                            header.value.and_then(|names| std::str::from_utf8(names).ok()).unwrap_or_default()
+                        });
                         let at_ms = message.timestamp().to_millis().unwrap_or(0);
                         // One without a value is a tombstone, behind the delete that says the same.
                         if let Some(value) = message.payload() {
-                            take(index as u32, Message { value, at_ms, is_cut })?;
+                            take(index as u32, Message { value, at_ms, cut })?;
                         }
                     }
                     Some(index).filter(|&index| message.offset() + 1 >= to[index])

@@ -88,6 +88,18 @@ impl<'a> Datum<'a> {
     }
 }
 
+/// The value of an image without what its type says beside it: a number that has become wider, or a VARBINARY that is a BLOB now, is the
+/// same value. Where nothing stands beside it, the image.
+pub fn image_value(image: &[u8]) -> &[u8] {
+    let mut rest = Cursor(image);
+    let is_value_left = match rest.long() {
+        Some(1) => rest.long().is_some(),
+        Some(2 | 10 | 11) => rest.bytes().is_some(),
+        _ => false,
+    };
+    if is_value_left { rest.0 } else { image }
+}
+
 /// The value of an image as text, the same only for what is the same: digits, text as it is, bytes as hexadecimal, the parts of a time with
 /// `-`, blanks and colons between them. `None` of NULL.
 pub fn image_text(image: &[u8]) -> Option<String> {

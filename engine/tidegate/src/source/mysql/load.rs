@@ -172,11 +172,12 @@ impl MysqlSource {
 
     /// Reads all rows of some tables as a full load does, each chunk in a view of its own, for a look that nothing goes on from. Of a table
     /// that has a condition, only rows for which the server says it is true. Tables are cut by their keys, so that a row which is there all the
-    /// time is in one view at least; without a key, all rows of a table are in one.
+    /// time is in one view at least; all rows of one without a key, or that `is_whole` names, are in one view.
     pub fn read_rows(
         &self,
         task: &Task,
         wanted: &[(TableName, Option<String>)],
+        is_whole: &(dyn Fn(&TableName) -> bool + Sync),
         begun: &(dyn Fn(&TableName) + Sync),
         gone: &(dyn Fn(&TableName) + Sync),
         stop: &Stop,
@@ -187,6 +188,7 @@ impl MysqlSource {
         tables.retain(|table| condition_of(table.table.name()).is_some());
         for table in &mut tables {
             table.chunk_column = None;
+            table.is_whole = is_whole(table.table.name());
             let more = condition_of(table.table.name()).and_then(|(_, condition)| condition.clone());
             table.condition = match (table.condition.take(), more) {
                 (Some(one), Some(other)) => Some(format!("({one}\n) AND ({other})")),
@@ -213,7 +215,10 @@ impl MysqlSource {
             record: &Passing { ledger: Mutex::new(ledger.clone()), begun, gone },
             emit,
             start: &start,
-            plan: &|table| self.plan_table(task, &table).map_err(Into::into),
+            plan: &|table| {
+                let is_whole = is_whole(table.name());
+                self.plan_table(task, &table).map(|planned| LoadTable { is_whole, ..planned }).map_err(Into::into)
+            },
             stop: stop.flag(),
         };
         load.run().map_err(|error| MysqlError::Load(error).into())
