@@ -26,6 +26,7 @@ need perl perl
 need javac default-jdk-headless
 need mvn maven
 need python3 python3
+need openssl openssl
 need apt-get apt
 need dpkg-deb dpkg
 need systemd-analyze systemd

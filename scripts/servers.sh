@@ -18,9 +18,10 @@
 #   mysql-5.6      MySQL 5.6 with GTIDs      same users; the oldest there is
 #   mariadb        MariaDB 10.11             same users, and ed/ed who logs in by ed25519
 #   mariadb-11     MariaDB 11                the same
-#   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512)
+#   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512); and
+#                                            SASL_PLAINTEXT that wants tokens (OAUTHBEARER), signed with a key that a test may have
 #   kafka-3        Kafka 3.9, KRaft          the same
-#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same; what is killed or stopped is the broker alone
+#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same without tokens; what is killed or stopped is the broker alone
 #   kafka-0.11     Kafka 0.11                the same
 #   kafka-0.10     Kafka 0.10.2              the same; makes topics that somebody asks for, as such brokers do
 #
@@ -342,7 +343,7 @@ XML
 }
 
 format_kafka() {
-    kafka_properties 1 2 3 "$1/template" > "$1/format.properties"
+    kafka_properties 1 2 3 4 "$1/template" > "$1/format.properties"
     if ! java -XX:TieredStopAtLevel=1 -cp "$1/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$1/format.properties" \
         --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$1/log" 2>&1; then
         cat "$1/log" >&2
@@ -431,22 +432,32 @@ log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
 }
 
-# kafka_properties PLAIN SASL CONTROLLER DATA: one broker that is its own controller.
+# kafka_properties PLAIN SASL CONTROLLER TOKENS DATA: one broker that is its own controller. Who logs in by a token is asked again often, and
+# when the token ends.
 kafka_properties() {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$3
-listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,TOKENS:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret";
-log.dirs=$4
+listener.name.tokens.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.tokens.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.tokens.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+# Of the listener, not of the mechanism: else Kafka 4.1 takes a validator that looks at no signature.
+listener.name.tokens.sasl.oauthbearer.jwt.validator.class=org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator
+listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://${5%/data}/tokens/jwks.json
+listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience=kafka
+listener.name.tokens.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0
+listener.name.tokens.oauthbearer.connections.max.reauth.ms=4000
+log.dirs=$5
 auto.create.topics.enable=false
 # Nothing a test wrote goes away by itself.
 log.retention.ms=-1
@@ -465,6 +476,21 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
+}
+
+# make_token_key FOLDER: a key for tokens (PEM), by which a broker knows them (JSON Web Key Set), and a certificate of that key for a server
+# on 127.0.0.1.
+make_token_key() {
+    need openssl openssl
+    mkdir "$1"
+    openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$1/key.pem"
+    openssl req -x509 -new -key "$1/key.pem" -days 3650 -subj /CN=tokens -addext subjectAltName=IP:127.0.0.1 \
+        -addext basicConstraints=critical,CA:FALSE -out "$1/cert.pem"
+    openssl rsa -in "$1/key.pem" -noout -modulus | python3 -c '
+import base64, json, sys
+modulus = bytes.fromhex(sys.stdin.read().strip().removeprefix("Modulus="))
+n = base64.urlsafe_b64encode(modulus).decode().rstrip("=")
+print(json.dumps({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "test", "n": n, "e": "AQAB"}]}))' > "$1/jwks.json"
 }
 
 # oracle_home NAME: another folder when a source or a version changes.
@@ -531,7 +557,7 @@ gone() {
     [ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; } || [ ! -d "/proc/$1" ]
 }
 
-# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, and controller or ZooKeeper's ports.
+# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, and tokens' ports.
 port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
 
 # free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
@@ -567,10 +593,11 @@ prepare() {
     TMP=$(mktemp -d "$RUN/.$name.XXXXXX")
     if [[ $name = kafka* ]]; then
         cp -r --sparse=always "$(kafka_home "$name")/template" "$TMP/data"
-        free_ports 3 > "$TMP/ports"
+        free_ports 4 > "$TMP/ports"
         local ports auto_create=false
         mapfile -t ports < "$TMP/ports"
         if has_zookeeper "$name"; then
+            unset 'ports[3]'
             [ "$name" != kafka-0.10 ] || auto_create=true
             zookeeper_broker_properties "${ports[@]}" "$folder/data/broker" "$auto_create" > "$TMP/server.properties"
             zookeeper_properties "${ports[2]}" "$folder/data/zookeeper" > "$TMP/zookeeper.properties"
@@ -588,6 +615,7 @@ KafkaServer {
 };
 JAAS
         else
+            make_token_key "$TMP/tokens"
             kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
         fi
     elif [ "$name" = mysql-5.6 ]; then
@@ -625,7 +653,9 @@ launch() {
     local name=$1 folder=$RUN/$1 command
     case $name in
         kafka*)
-            local jars options=(-Xmx512m)
+            # A broker reads keys of tokens only from where that is allowed.
+            local jars options=(-Xmx512m -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="file://$folder/tokens/jwks.json"
+                -Dorg.apache.kafka.sasl.oauthbearer.allowed.files="$folder/tokens/jwks.json")
             jars=$(kafka_home "$name")/jars
             if has_zookeeper "$name"; then
                 options=(-Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$folder/log4j.properties"
@@ -881,6 +911,8 @@ env_() {
         variable=TIDEGATE_TEST_${variable//[.-]/_}
         echo "export $variable=127.0.0.1:$(port "$name")"
         echo "export ${variable}_SASL=127.0.0.1:$(port "$name" 2)"
+        has_zookeeper "$name" || printf 'export %s_TOKENS=%q\n' "$variable" "127.0.0.1:$(port "$name" 4)"
+        has_zookeeper "$name" || printf 'export %s_TOKEN_KEY=%q\n' "$variable" "$RUN/$name/tokens"
     done
     if [ -d "$(kafka_home kafka)/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$(kafka_home kafka)/jars"; fi
     if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi

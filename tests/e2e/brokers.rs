@@ -24,6 +24,7 @@ use super::harness::order::Order;
 use super::harness::source_state::{Format, rows_of};
 use super::harness::state::State;
 use super::harness::tables::{self, Table};
+use super::harness::tokens::{self, SECRET, TokenListener, TokenServer};
 use super::harness::world::kafka_sink;
 use super::harness::writers::{Target, Writers};
 use super::harness::{Private, Servers, TaskFile, Tidegate, World, seeded, wait_for};
@@ -137,6 +138,28 @@ fn assert_refused(task: &TaskFile, found: &str, to_do: &str) {
     assert!(output.contains(said) && output.contains(to_do), "{said:?} or {to_do:?} is not in\n{output}");
 }
 
+/// Of brokers that know none, or of which this listener wants others.
+fn tokens_are_refused(name: &str, servers: &Servers, private: &Private) {
+    let Some(listener) = TokenListener::from_env() else { return };
+    let (server, (brokers, sasl)) = (TokenServer::start(&listener, 3600), private.kafka_named(name));
+    let security = tokens::security(&server.url, &format!("\"{SECRET}\""), "");
+    let (_world, mut task) = one_table("tokens", servers, brokers, "");
+    task.sink = format!("{{kafka: \"{sasl}\"{security}}}");
+    let output = Tidegate::fails(&task);
+    assert!(output.contains("refused the task") && output.contains("Unsupported SASL mechanism"), "{name}: {output}");
+    assert!(output.contains("broker's supported mechanisms: ") && output.contains("PLAIN"), "{name}: {output}");
+}
+
+/// A full load to brokers that want some.
+fn tokens_are_taken(name: &str, servers: &Servers, private: &Private) {
+    let listener = private.tokens_of(name);
+    let server = TokenServer::start(&listener, 3600);
+    let (world, mut task) = one_table("tokens", servers, private.kafka_named(name).0, "");
+    task.sink = listener.sink(&server, "");
+    Tidegate::finishes(&task);
+    assert_eq!(read_messages(private.kafka_named(name).0, &world.topic("orders")).0.len(), 2);
+}
+
 fn kafka_0_10(servers: &Servers) {
     let private = Private::up(&["kafka-0.10"], "");
     let (brokers, _) = private.kafka_named("kafka-0.10");
@@ -173,6 +196,7 @@ fn kafka_0_10(servers: &Servers) {
     );
     assert_eq!(partitions(brokers, &world.topic("orders")), 0);
 
+    tokens_are_refused("kafka-0.10", servers, &private);
     through_the_death_of_a_broker("kafka-0.10", servers, &private, 1);
     stop_while_away("kafka-0.10", servers, &private);
 }
@@ -197,6 +221,7 @@ fn kafka_0_11(servers: &Servers) {
     let output = Tidegate::fails(&task);
     assert!(output.contains("message.format.version is one from before 0.11: raise it"), "{output}");
 
+    tokens_are_refused("kafka-0.11", servers, &private);
     through_the_death_of_a_broker("kafka-0.11", servers, &private, 0);
 }
 
@@ -212,6 +237,10 @@ fn newer(name: &str, release: &str, lacks: &[&str], servers: &Servers) {
     let (messages, _) = read_messages(brokers, &world.topic("orders"));
     assert_eq!(messages.len(), 2);
 
+    match name {
+        "kafka-3" => tokens_are_taken(name, servers, &private),
+        _ => tokens_are_refused(name, servers, &private),
+    }
     through_the_death_of_a_broker(name, servers, &private, 0);
 }
 

@@ -35,6 +35,7 @@ mod mapped;
 mod mariadb;
 mod memory;
 mod new_tables;
+mod oauth;
 mod oracles;
 mod outages;
 mod passed;

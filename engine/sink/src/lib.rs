@@ -150,6 +150,12 @@ pub enum SinkError {
     /// Waiting does not mend that.
     #[error("the brokers {brokers} refused the task: {reason}")]
     Refused { brokers: String, reason: String },
+    /// Nobody who gives tokens for the brokers answers.
+    #[error("could not get a token for the brokers from {url}: {reason}")]
+    NoToken { url: String, reason: String },
+    /// Waiting does not mend that either.
+    #[error("{url} gives the task no token for the brokers: {reason}")]
+    TokenRefused { url: String, reason: String },
     #[error("the brokers {brokers} speak as Kafka {release}: they {}", lacks.iter().map(Lack::to_string).collect::<Vec<_>>().join("; they "))]
     Lacking { brokers: String, release: &'static str, lacks: Vec<Lack> },
     #[error("topic {topic} does not exist and create_topics is off")]
@@ -201,6 +207,10 @@ impl SinkError {
                 "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
             }
             SinkError::Refused { .. } => "check sink.security, and that the brokers know the user",
+            SinkError::NoToken { .. } => "check sink.security.oauth.token_url, and that it can be reached from here",
+            SinkError::TokenRefused { .. } => {
+                "check sink.security.oauth: token_url, client_id, client_secret and scope, as the authorization server knows them"
+            }
             SinkError::Lacking { lacks, .. } => return lacks.first().map(|lack| lack.hint()),
             SinkError::Collision { .. } => {
                 "give the tables of one of the two another `topic`, or all of them a pattern such as \
@@ -255,7 +265,7 @@ impl SinkError {
 
     /// Whether the same thing may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, SinkError::Unreachable { .. })
+        matches!(self, SinkError::Unreachable { .. } | SinkError::NoToken { .. })
     }
 }
 

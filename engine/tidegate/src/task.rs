@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
-use crate::config::{self, SinkOptions, Task, TooLargePolicy};
+use crate::config::{self, SaslOptions, Secret, SinkOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
@@ -332,10 +332,28 @@ pub fn check_sink(
 }
 
 pub(crate) fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
+    let read_again = |secret: &Secret| -> kafka::ReadPassword {
+        let secret = secret.clone();
+        Arc::new(move || secret.resolve().ok())
+    };
     let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
-        let (password, secret) = (sasl.password.resolve()?, sasl.password.clone());
-        let read_again: kafka::ReadPassword = Arc::new(move || secret.resolve().ok());
-        Ok(kafka::Sasl { mechanism: sasl.mechanism, user: sasl.user.clone(), password, read_again: Some(read_again) })
+        Ok(match sasl {
+            SaslOptions::Password { mechanism, user, password } => kafka::Sasl::Password(kafka::Password {
+                mechanism: *mechanism,
+                user: user.clone(),
+                password: password.resolve()?,
+                read_again: Some(read_again(password)),
+            }),
+            SaslOptions::OAuthBearer(oauth) => kafka::Sasl::OAuthBearer(kafka::OAuth {
+                token_url: oauth.token_url.clone(),
+                client_id: oauth.client_id.clone(),
+                client_secret: oauth.client_secret.resolve()?,
+                read_again: Some(read_again(&oauth.client_secret)),
+                scope: oauth.scope.clone(),
+                extensions: oauth.extensions.clone(),
+                ca: oauth.ca.clone(),
+            }),
+        })
     });
     let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
         Ok(kafka::Tls {

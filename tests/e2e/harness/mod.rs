@@ -11,6 +11,7 @@ pub(crate) mod servers;
 pub(crate) mod source_state;
 pub(crate) mod state;
 pub(crate) mod tables;
+pub(crate) mod tokens;
 pub(crate) mod world;
 pub(crate) mod writers;
 

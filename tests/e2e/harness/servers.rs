@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::tokens::TokenListener;
+
 /// The shared servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
@@ -123,6 +125,13 @@ impl Private {
     pub(crate) fn kafka_named(&self, name: &str) -> (&str, &str) {
         let variable = format!("TIDEGATE_TEST_{}", name.to_uppercase().replace(['-', '.'], "_"));
         (&self.variables[&variable], &self.variables[&format!("{variable}_SASL")])
+    }
+
+    /// The listener that wants tokens of the Kafka called `name`: kafka-3.
+    pub(crate) fn tokens_of(&self, name: &str) -> TokenListener {
+        let variable = format!("TIDEGATE_TEST_{}", name.to_uppercase().replace(['-', '.'], "_"));
+        let of_listener = |what: &str| &*self.variables[&format!("{variable}_{what}")];
+        TokenListener::new(of_listener("TOKENS"), of_listener("TOKEN_KEY"))
     }
 
     /// The data folder of the server called `name`: mysql, mysql-nogtid or kafka.

@@ -35,6 +35,7 @@
 //! deliveries first.
 
 mod abilities;
+mod consumer;
 mod limit;
 mod lull;
 mod marks;
@@ -44,12 +45,13 @@ mod producer;
 mod rounds;
 #[cfg(test)]
 mod tests;
+mod token;
 mod topics;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,9 +59,14 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use abilities::Needs;
 pub use abilities::{Ability, Lack};
+pub use consumer::{Consumers, KafkaConsumer};
 pub use limit::{Excess, Limit};
 use options::SETTINGS;
-pub use options::{CreateTopics, KafkaOptions, ReadPassword, Sasl, SaslMechanism, Security, Tls};
+pub use options::{
+    CreateTopics, KafkaOptions, Password, PasswordMechanism, ReadPassword, Sasl, SaslMechanism, Security, Tls,
+};
+use token::Tokens;
+pub use token::{OAuth, TokenUrl, check_extension};
 use topics::KafkaTopics;
 pub use topics::{BrokerInfo, OldBrokers, TopicFacts, check, compacts};
 use watch::Watch;
@@ -137,10 +144,14 @@ impl KafkaSink {
         let in_flight = in_flight.unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         let request_bytes = number("batch.size").unwrap_or(message_bytes_max).min(message_bytes_max);
         let rounds = rounds::Limit { bytes: request_bytes, messages: number("batch.num.messages").unwrap_or(1) };
-        let producer = Arc::new(Producer::new(&config, Outstanding::default())?);
-        let journal = Arc::new(Journal::default());
+        let tokens = options.security.tokens();
+        let producer = Arc::new(Producer::new(&config, tokens.clone(), Outstanding::default())?);
+        let journal = Arc::new(Journal { last: Mutex::default(), tokens });
         let stop = Arc::new(AtomicBool::new(false));
-        let login = options.security.sasl.clone();
+        let login = match &options.security.sasl {
+            Some(Sasl::Password(login)) => Some(login.clone()),
+            Some(Sasl::OAuthBearer(_)) | None => None,
+        };
         let topics = KafkaTopics::new(Arc::clone(&producer), Arc::clone(&journal), options);
         let topics = Arc::new(topics.with_requests(in_flight, request_bytes).with_client_limit(message_bytes_max));
         let service = ReportService {
@@ -343,7 +354,7 @@ struct ReportService {
     needs: Needs,
     /// How often messages were found invalid since some were acknowledged.
     invalid: u32,
-    login: Option<Sasl>,
+    login: Option<Password>,
 }
 
 impl ReportService {
@@ -462,6 +473,7 @@ impl ReportService {
                     self.journal.note(code, text);
                     if code == RDKafkaErrorCode::Authentication {
                         self.read_password_again();
+                        self.producer.renew_token();
                     }
                 }
             }
@@ -640,14 +652,22 @@ impl Patience {
     }
 }
 
-/// The last that librdkafka said about a connection.
-#[derive(Default)]
-struct Journal(Mutex<Option<(RDKafkaErrorCode, String)>>);
+/// Why brokers are not to be reached.
+struct Journal {
+    /// The last that librdkafka said about a connection.
+    last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// Without one, it is no matter what brokers say.
+    tokens: Option<Arc<Tokens>>,
+}
 
 impl Journal {
+    fn lock(&self) -> MutexGuard<'_, Option<(RDKafkaErrorCode, String)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, code: RDKafkaErrorCode, text: String) {
         // That all are down says less than why the last one is.
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.lock();
         if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
             *last = Some((code, text));
         }
@@ -655,28 +675,27 @@ impl Journal {
 
     /// A broker has answered: what was said before is no longer the matter.
     fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock() = None;
     }
 
     fn was_refused(&self) -> bool {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*last, Some((RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL, _)))
+        matches!(&*self.lock(), Some((RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL, _)))
     }
 
     fn is_authentication(&self) -> bool {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*last, Some((RDKafkaErrorCode::Authentication, _)))
+        matches!(&*self.lock(), Some((RDKafkaErrorCode::Authentication, _)))
     }
 
     fn refused(&self, brokers: &str) -> SinkError {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.as_ref().map_or_else(String::new, |(_, text)| text.clone());
+        let reason = self.lock().as_ref().map_or_else(String::new, |(_, text)| text.clone());
         SinkError::Refused { brokers: brokers.into(), reason }
     }
 
     fn unreachable(&self, brokers: &str, reason: &str) -> SinkError {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.as_ref().map_or_else(|| reason.to_owned(), |(code, text)| in_words(*code, text));
+        if let Some(lacking) = self.tokens.as_ref().and_then(|tokens| tokens.lacking()) {
+            return lacking;
+        }
+        let reason = self.lock().as_ref().map_or_else(|| reason.to_owned(), |(code, text)| in_words(*code, text));
         SinkError::Unreachable { brokers: brokers.into(), reason }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::abilities::Needs;
+use super::token::{OAuth, Tokens};
 use crate::SinkError;
 
 /// How [`KafkaSink`](super::KafkaSink) reaches the brokers and what it may do there.
@@ -39,9 +40,15 @@ pub struct Security {
     pub tls: Option<Tls>,
 }
 
+#[derive(Clone, Debug)]
+pub enum Sasl {
+    Password(Password),
+    OAuthBearer(OAuth),
+}
+
 #[derive(Clone)]
-pub struct Sasl {
-    pub mechanism: SaslMechanism,
+pub struct Password {
+    pub mechanism: PasswordMechanism,
     pub user: String,
     pub password: String,
     /// Where it may have changed: asked when brokers refuse the one that was read last.
@@ -51,19 +58,27 @@ pub struct Sasl {
 /// Reads a password; none if there is none to be read now.
 pub type ReadPassword = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
+/// How a password is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SaslMechanism {
+pub enum PasswordMechanism {
     Plain,
     ScramSha256,
     ScramSha512,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaslMechanism {
+    Password(PasswordMechanism),
+    OAuthBearer,
+}
+
 impl SaslMechanism {
     /// As a task file has them.
     pub const WORDS: &[(&str, Self)] = &[
-        ("plain", SaslMechanism::Plain),
-        ("scram_sha_256", SaslMechanism::ScramSha256),
-        ("scram_sha_512", SaslMechanism::ScramSha512),
+        ("plain", SaslMechanism::Password(PasswordMechanism::Plain)),
+        ("scram_sha_256", SaslMechanism::Password(PasswordMechanism::ScramSha256)),
+        ("scram_sha_512", SaslMechanism::Password(PasswordMechanism::ScramSha512)),
+        ("oauthbearer", SaslMechanism::OAuthBearer),
     ];
 }
 
@@ -104,9 +119,9 @@ impl fmt::Debug for KafkaOptions {
     }
 }
 
-impl fmt::Debug for Sasl {
+impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sasl").field("mechanism", &self.mechanism).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Password").field("mechanism", &self.mechanism).field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -206,8 +221,8 @@ impl KafkaOptions {
         Ok(config)
     }
 
-    /// For a consumer that reads what this client sends: brokers, security, and of `options` what says how brokers are reached.
-    pub fn consumer_config(&self) -> Result<ClientConfig, SinkError> {
+    /// For consumers that read what this client sends: brokers, security, and of `options` what says how brokers are reached.
+    pub(super) fn consumer_config(&self) -> Result<ClientConfig, SinkError> {
         const SHARED: &[&str] =
             &["broker.", "client.", "metadata.", "reconnect.", "sasl.", "security.", "socket.", "ssl."];
         let mut config = ClientConfig::new();
@@ -234,6 +249,13 @@ impl KafkaOptions {
 }
 
 impl Security {
+    pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
+        match &self.sasl {
+            Some(Sasl::OAuthBearer(login)) => Some(Arc::new(Tokens::new(login.clone()))),
+            Some(Sasl::Password(_)) | None => None,
+        }
+    }
+
     /// OpenSSL's words for a file that can't be read name neither the file nor the reason.
     fn check_files(&self) -> Result<(), SinkError> {
         let files = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
@@ -253,14 +275,20 @@ impl Security {
                 (Some(_), Some(_)) => "sasl_ssl",
             },
         );
-        if let Some(sasl) = &self.sasl {
-            let mechanism = match sasl.mechanism {
-                SaslMechanism::Plain => "PLAIN",
-                SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
-                SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
-            };
-            config.set("sasl.mechanism", mechanism);
-            config.set("sasl.username", &sasl.user).set("sasl.password", &sasl.password);
+        match &self.sasl {
+            None => {}
+            Some(Sasl::Password(Password { mechanism, user, password, .. })) => {
+                let mechanism = match mechanism {
+                    PasswordMechanism::Plain => "PLAIN",
+                    PasswordMechanism::ScramSha256 => "SCRAM-SHA-256",
+                    PasswordMechanism::ScramSha512 => "SCRAM-SHA-512",
+                };
+                config.set("sasl.mechanism", mechanism).set("sasl.username", user).set("sasl.password", password);
+            }
+            // Tokens are handed over: see `token`.
+            Some(Sasl::OAuthBearer(_)) => {
+                config.set("sasl.mechanism", "OAUTHBEARER");
+            }
         }
         if let Some(tls) = &self.tls {
             // OpenSSL is linked statically and doesn't know where this system keeps its certificates.

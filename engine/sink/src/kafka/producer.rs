@@ -2,7 +2,7 @@
 //!
 //! The `rdkafka` crate makes the client and its configuration. Its own producers copy every value and handle every
 //! message by itself, 250 to 500 ns each; `rd_kafka_produce_batch` and a loop over the events take half of that.
-//! All `unsafe` code of the sink is here and below. What makes it sound:
+//! The `unsafe` code of the sink is here and below, but for what hands clients their tokens. What makes it sound:
 //!
 //! - Values are read by librdkafka's threads until their delivery is reported or the client is gone. [`Outstanding`]
 //!   holds each window's values until all its messages are reported, and is dropped after the client.
@@ -38,12 +38,14 @@ use self::words::Words;
 use super::limit::Packing;
 use super::outstanding::{Outstanding, WindowId};
 use super::refused;
+use super::token::{Bearer, Tokens};
 use crate::{SinkError, TopicIdentity};
 
 const NO_BROKER: i32 = -1;
 
 pub(super) struct Producer {
     // Dropped in this order. The client's end joins all threads that read values.
+    bearer: Option<Bearer>,
     queue: Queue,
     client: Client,
     pub(super) outstanding: Outstanding,
@@ -61,8 +63,15 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(config: &ClientConfig, outstanding: Outstanding) -> Result<Producer, SinkError> {
+    /// With tokens, where brokers are shown some.
+    pub(super) fn new(
+        config: &ClientConfig,
+        tokens: Option<Arc<Tokens>>,
+        outstanding: Outstanding,
+    ) -> Result<Producer, SinkError> {
         keep_freed_memory();
+        // Without one, no broker would say anything, and nobody why.
+        let first = tokens.as_ref().map(|tokens| tokens.token()).transpose()?;
         let native = config.create_native_config().map_err(client_error)?;
         // SAFETY: the configuration is alive, and only a number is stored in it.
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR) };
@@ -77,7 +86,13 @@ impl Producer {
             Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map_err(client_error)?;
         // SAFETY: the client is alive; the reference to its main queue that this returns is ours to give back.
         let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
+        let bearer = match tokens.zip(first) {
+            None => None,
+            // SAFETY: dropped before the client, by the order of the fields.
+            Some((tokens, first)) => Some(unsafe { Bearer::new(client.native_ptr(), tokens, first) }?),
+        };
         Ok(Producer {
+            bearer,
             queue: Queue(NonNull::new(queue).expect("a client has a main queue")),
             client,
             outstanding,
@@ -151,6 +166,13 @@ impl Producer {
             if !error.is_null() {
                 sys::rd_kafka_error_destroy(error);
             }
+        }
+    }
+
+    /// Brokers have refused the token: has another one fetched, unless it is new.
+    pub(super) fn renew_token(&self) {
+        if let Some(bearer) = &self.bearer {
+            bearer.refused();
         }
     }
 
@@ -700,7 +722,7 @@ unsafe fn to_text(text: *const c_char) -> String {
     }
 }
 
-fn client_error(error: KafkaError) -> SinkError {
+pub(super) fn client_error(error: KafkaError) -> SinkError {
     SinkError::Client(match error {
         // Its own text would repeat the value, which may be a password.
         KafkaError::ClientConfig(_, reason, name, _) => format!("option {name}: {reason}"),

@@ -578,8 +578,7 @@ fn a_certificate_that_is_not_there_is_named() {
 #[test]
 fn passwords_are_not_shown() {
     let mut options = with_options(options("localhost:1"), &[("ssl.key.password", "secret")]);
-    let sasl =
-        Sasl { mechanism: SaslMechanism::Plain, user: "app".into(), password: "secret".into(), read_again: None };
+    let sasl = with_sasl("b1", PasswordMechanism::Plain, "secret").security.sasl.unwrap();
     let tls = Tls { ca: None, cert: None, key: None, key_password: Some("secret".into()), verify: true };
     options.security = Security { sasl: Some(sasl), tls: Some(tls) };
     let shown = format!("{options:?}");
@@ -947,16 +946,17 @@ fn a_topic_that_is_deleted_or_created_anew_ends_the_sink() {
     }
 }
 
-fn with_sasl(brokers: &str, mechanism: SaslMechanism, password: &str) -> KafkaOptions {
+fn with_sasl(brokers: &str, mechanism: PasswordMechanism, password: &str) -> KafkaOptions {
     let mut options = options(brokers);
-    options.security.sasl = Some(Sasl { mechanism, user: "app".into(), password: password.into(), read_again: None });
+    let login = Password { mechanism, user: "app".into(), password: password.into(), read_again: None };
+    options.security.sasl = Some(Sasl::Password(login));
     options
 }
 
 #[test]
 fn users_are_authenticated_and_refused() {
     let Some(brokers) = tidegate_tests::variable("TIDEGATE_TEST_KAFKA_SASL") else { return };
-    for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
+    for mechanism in [PasswordMechanism::Plain, PasswordMechanism::ScramSha256, PasswordMechanism::ScramSha512] {
         let info = check(with_sasl(&brokers, mechanism, "secret"), &[], &[]).unwrap().0;
         assert_eq!(info.brokers, [brokers.as_str()]);
         assert!(info.cluster_id.is_some());

@@ -22,7 +22,7 @@ use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
-use tidegate_sink::kafka::SaslMechanism;
+use tidegate_sink::kafka::{SaslMechanism, TokenUrl};
 
 /// A list as it is written: its items, each with its place.
 pub(super) type Listed<T> = Vec<(T, Place)>;
@@ -127,7 +127,17 @@ pub(super) struct SecurityFile {
     pub(super) sasl: Field<SaslMechanism>,
     pub(super) user: Field<String>,
     pub(super) password: Field<Secret>,
+    pub(super) oauth: Field<OAuthFile>,
     pub(super) tls: Field<Switch<KafkaTlsFile>>,
+}
+
+pub(super) struct OAuthFile {
+    pub(super) token_url: Field<TokenUrl>,
+    pub(super) client_id: Field<String>,
+    pub(super) client_secret: Field<Secret>,
+    pub(super) scope: Field<String>,
+    pub(super) extensions: Field<Named<String>>,
+    pub(super) ca: Field<PathBuf>,
 }
 
 pub(super) struct KafkaTlsFile {
@@ -383,10 +393,41 @@ fn null(value: Value<'_>) -> Option<()> {
 
 fn security(s: &Section<'_>) -> SecurityFile {
     SecurityFile {
-        sasl: s.field("sasl", |v| v.word(SaslMechanism::WORDS)),
+        sasl: s.field("sasl", sasl),
         user: s.field("user", Value::text),
         password: s.field("password", secret),
+        oauth: s.field("oauth", |v| v.section(oauth)),
         tls: s.field("tls", |v| switch(v, kafka_tls)),
+    }
+}
+
+/// What stands in the place of Kerberos.
+pub(super) const NO_KERBEROS: &str = "is Kerberos, which this build does not have: write oauthbearer, scram_sha_512, scram_sha_256 or \
+     plain for sink.security.sasl, or show the brokers a certificate (sink.security.tls.cert)";
+
+fn sasl(value: Value<'_>) -> Option<SaslMechanism> {
+    match value.scalar() {
+        Some(word) if is_kerberos(word) => value.refuse(NO_KERBEROS),
+        _ => value.word(SaslMechanism::WORDS),
+    }
+}
+
+pub(super) fn is_kerberos(word: &str) -> bool {
+    ["gssapi", "kerberos"].iter().any(|name| word.eq_ignore_ascii_case(name))
+}
+
+fn oauth(s: &Section<'_>) -> OAuthFile {
+    OAuthFile {
+        token_url: s.field("token_url", |v| match v.scalar().map(TokenUrl::parse) {
+            Some(Ok(url)) => Some(url),
+            Some(Err(constraint)) => v.refuse_unseen(constraint),
+            None => v.refuse("must be the address of a token endpoint"),
+        }),
+        client_id: s.field("client_id", Value::text),
+        client_secret: s.field("client_secret", secret),
+        scope: s.field("scope", Value::text),
+        extensions: s.field("extensions", |v| v.entries(Value::text)),
+        ca: s.field("ca", path),
     }
 }
 

@@ -14,6 +14,7 @@
 //! relative to the task file's own: a task must find its state again wherever it is started. Whether the values fit the
 //! world (hosts answer, files and tables exist) is the precheck's question.
 
+mod brokers;
 mod file;
 mod places;
 mod reader;
@@ -29,6 +30,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use brokers::{KafkaTlsOptions, OAuthOptions, SaslOptions};
 pub use places::Places;
 pub use reader::Problem;
 pub(crate) use reader::{nearest, size_of};
@@ -37,9 +39,9 @@ pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
-    Format, HttpOptions, IncrementalOptions, KafkaOptions, KafkaTlsOptions, LimitOptions, LoadOptions, MysqlOptions,
-    MysqlTlsOptions, NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SaslOptions, SinkOptions, SourceOptions,
-    Task, TooLargePolicy, Truncation,
+    Format, HttpOptions, IncrementalOptions, KafkaOptions, LimitOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
+    NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SinkOptions, SourceOptions, Task, TooLargePolicy,
+    Truncation,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

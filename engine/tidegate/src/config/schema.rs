@@ -127,7 +127,7 @@ fn default(text: &str, is_plain: bool) -> Value {
 
 /// Maps whose keys are not ours.
 fn is_open(path: &str) -> bool {
-    matches!(path, "sink.options" | "sink.create_topics.config")
+    matches!(path, "sink.options" | "sink.create_topics.config" | "sink.security.oauth.extensions")
 }
 
 /// What a value may be; `section` is the schema of the map that the reference shows there. None of a key of which only the reference
@@ -145,8 +145,18 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
             section["oneOf"] = alternatives.iter().map(|key| json!({ "required": [key] })).collect();
             section
         }
+        "sink.security.oauth" => {
+            let mut section = section.clone();
+            section["required"] = json!(["token_url", "client_id", "client_secret"]);
+            section
+        }
+        "sink.security.oauth.token_url" => json!({ "type": "string", "pattern": "^(https?://|\\$\\{)" }),
         "source.mysql" => json!({ "type": "string", "pattern": "^(mysql://|\\$\\{)" }),
-        "source.password" | "sink.security.password" | "sink.security.tls.key_password" | "http.token" => {
+        "source.password"
+        | "sink.security.password"
+        | "sink.security.oauth.client_secret"
+        | "sink.security.tls.key_password"
+        | "http.token" => {
             let place = |key: &str| json!({ "type": "object", "properties": { key: text() }, "required": [key], "additionalProperties": false });
             json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, place("env"), place("file")] })
         }
@@ -201,7 +211,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "sink.non_empty_topics" => words(NonEmptyTopics::WORDS),
         "sink.create_topics.partitions" => json!({ "anyOf": [words(&[("broker_default", ())]), integer(1, 100_000)] }),
         "sink.create_topics.replication" => json!({ "anyOf": [words(&[("broker_default", ())]), integer(1, 100)] }),
-        "sink.options" | "sink.create_topics.config" => {
+        "sink.options" | "sink.create_topics.config" | "sink.security.oauth.extensions" => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
         "sink.create_topics" | "sink.security.tls" | "full_load" | "incremental" => {
@@ -260,6 +270,9 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         | "sink.topic"
         | "sink.ddl_topic"
         | "sink.security.user"
+        | "sink.security.oauth.client_id"
+        | "sink.security.oauth.scope"
+        | "sink.security.oauth.ca"
         | "sink.security.tls.ca"
         | "sink.security.tls.cert"
         | "sink.security.tls.key"
@@ -319,8 +332,15 @@ mod tests {
         let mut keys = 0;
         each_key(&reference.root, "", &mut |path| {
             keys += 1;
-            let is_in_a_form =
-                ["sink.options.", "sink.create_topics.config.", ".env", ".file", ".columns", ".key.form"];
+            let is_in_a_form = [
+                "sink.options.",
+                "sink.create_topics.config.",
+                "sink.security.oauth.extensions.",
+                ".env",
+                ".file",
+                ".columns",
+                ".key.form",
+            ];
             assert!(at(&schema, path).is_some() || is_in_a_form.iter().any(|form| path.contains(form)), "{path}");
         });
         assert!(keys > 60, "{keys}");

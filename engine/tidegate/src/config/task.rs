@@ -11,10 +11,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::brokers::{KafkaTlsOptions, SaslOptions, librdkafka_options, security_options};
 use super::file::{
     AvroFile, CanalFile, CreateTopicsFile, DeadLetterFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile,
-    KafkaTlsFile, LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, Named, RetryFile, SecurityFile, SinkFile,
-    SourceFile, Switch, TableFile, TaskFile, Threads, TooLargeFile, TooLargeWord, TruncateFile,
+    LimitFile, LimitsFile, Listed, MysqlTlsFile, MysqlUrl, RetryFile, SinkFile, SourceFile, Switch, TableFile,
+    TaskFile, Threads, TooLargeFile, TooLargeWord, TruncateFile,
 };
 use super::places::Places;
 use super::reader::{Field, Place, Report};
@@ -30,7 +31,6 @@ use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
-use tidegate_sink::kafka::SaslMechanism;
 
 /// One task: from where, which tables, as what, to where.
 #[derive(Debug, Clone)]
@@ -175,29 +175,6 @@ pub struct KafkaOptions {
     pub create_topics: Option<CreateTopics>,
     /// `options`: for librdkafka as they are; none of those that other keys of the task decide. Default none.
     pub options: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct SaslOptions {
-    /// `sasl`.
-    pub mechanism: SaslMechanism,
-    /// `user`. No default.
-    pub user: String,
-    /// `password`. No default.
-    pub password: Secret,
-}
-
-/// `sink.security.tls`: `true` for all defaults.
-#[derive(Debug, Clone)]
-pub struct KafkaTlsOptions {
-    /// `ca`: PEM file of the authorities to trust. Default: the operating system's.
-    pub ca: Option<PathBuf>,
-    /// `cert` and `key`: PEM files that show the brokers who we are. Default none.
-    pub client: Option<ClientCertificate>,
-    /// `key_password`: for an encrypted key. Default none.
-    pub key_password: Option<Secret>,
-    /// `verify`: whether the brokers' certificates and names are checked. Default true; false is for trials.
-    pub verify: bool,
 }
 
 /// `sink.create_topics`: for topics that do not exist; others are left as they are.
@@ -582,7 +559,11 @@ fn mysql_tls(field: Field<MysqlTlsFile>, report: &Report) -> MysqlTlsOptions {
     MysqlTlsOptions { mode: written_mode, ca: ca.given(), client: client_certificate(cert, key, report) }
 }
 
-fn client_certificate(cert: Field<PathBuf>, key: Field<PathBuf>, report: &Report) -> Option<ClientCertificate> {
+pub(super) fn client_certificate(
+    cert: Field<PathBuf>,
+    key: Field<PathBuf>,
+    report: &Report,
+) -> Option<ClientCertificate> {
     if let (Field::Given(_, place), Field::Absent(_)) = (&cert, &key) {
         report.add(place, "has no meaning without its `key`");
     }
@@ -743,41 +724,6 @@ fn check_keys(sink: &BuiltSink, tables: &TableSelection, report: &Report) {
     }
 }
 
-fn security_options(field: Field<SecurityFile>, report: &Report) -> (Option<SaslOptions>, Option<KafkaTlsOptions>) {
-    let Some(SecurityFile { sasl, user, password, tls }) = field.given() else {
-        return (None, None);
-    };
-    let sasl = if sasl.is_absent() {
-        const WHY: &str = "has no meaning without sink.security.sasl";
-        user.refuse(report, WHY);
-        password.refuse(report, WHY);
-        None
-    } else {
-        let user = user.required(report, "sink.security.sasl needs it");
-        let password = password.required(report, "sink.security.sasl needs it");
-        sasl.given().zip(user).zip(password).map(|((mechanism, user), password)| SaslOptions {
-            mechanism,
-            user,
-            password,
-        })
-    };
-    let tls = match tls.given() {
-        Some(Switch::On(KafkaTlsFile { ca, cert, key, key_password, verify })) => {
-            if key.is_absent() {
-                key_password.refuse(report, "has no meaning without its `key`");
-            }
-            Some(KafkaTlsOptions {
-                ca: ca.given(),
-                client: client_certificate(cert, key, report),
-                key_password: key_password.given(),
-                verify: verify.given().unwrap_or(true),
-            })
-        }
-        Some(Switch::Off) | None => None,
-    };
-    (sasl, tls)
-}
-
 fn create_topics_options(field: Field<Switch<CreateTopicsFile>>) -> Option<CreateTopics> {
     match field.given() {
         Some(Switch::Off) => None,
@@ -788,60 +734,6 @@ fn create_topics_options(field: Field<Switch<CreateTopicsFile>>) -> Option<Creat
             config: config.given().into_iter().flatten().map(|(name, value, _)| (name, value)).collect(),
         }),
     }
-}
-
-/// librdkafka's options that another key decides, by name or by `prefix.`, and what decides them. With both, one would
-/// win silently, and several of these would break order or durability.
-const DECIDED_ELSEWHERE: [(&str, &str); 23] = [
-    ("bootstrap.servers", "sink.kafka"),
-    ("metadata.broker.list", "sink.kafka"),
-    ("security.", "sink.security"),
-    ("sasl.", "sink.security"),
-    ("ssl.", "sink.security.tls"),
-    ("enable.ssl.certificate.verification", "sink.security.tls.verify"),
-    ("enable.sasl.", "sink.security"),
-    ("partitioner", "sink.partition"),
-    ("enable.idempotence", "delivery"),
-    ("enable.gapless.guarantee", "delivery"),
-    ("acks", "delivery"),
-    ("request.required.acks", "delivery"),
-    ("max.in.flight", "delivery"),
-    ("max.in.flight.requests.per.connection", "delivery"),
-    ("queuing.strategy", "delivery"),
-    ("transactional.id", "delivery"),
-    ("transaction.timeout.ms", "delivery"),
-    ("retries", "retry"),
-    ("message.send.max.retries", "retry"),
-    ("message.timeout.ms", "retry"),
-    ("delivery.timeout.ms", "retry"),
-    ("queue.buffering.max.messages", "memory"),
-    ("queue.buffering.max.kbytes", "memory"),
-];
-
-/// Other names of librdkafka's for options that are set here, too. Of two names for one, whichever comes last would win.
-const ALIASES: [(&str, &str); 2] = [("queue.buffering.max.ms", "linger.ms"), ("compression.codec", "compression.type")];
-
-fn librdkafka_options(field: Field<Named<String>>, report: &Report) -> BTreeMap<String, String> {
-    let mut options = BTreeMap::new();
-    for (name, value, place) in field.given().into_iter().flatten() {
-        let name = match ALIASES.iter().find(|(alias, _)| *alias == name) {
-            Some((_, own)) => (*own).to_owned(),
-            None => name,
-        };
-        if options.contains_key(&name) {
-            report.add(&place, format_args!("is {name}, which is given already"));
-        }
-        let decided = DECIDED_ELSEWHERE
-            .iter()
-            .find(|(option, _)| *option == name || (option.ends_with('.') && name.starts_with(option)));
-        match decided {
-            Some((_, key)) => report.add(&place, format_args!("is decided by {key}, remove it here")),
-            None => {
-                options.insert(name, value);
-            }
-        }
-    }
-    options
 }
 
 fn topic_template(field: Field<String>, task: &str, captures: &CaptureNames, report: &Report) -> Option<TopicTemplate> {

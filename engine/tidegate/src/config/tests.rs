@@ -6,7 +6,7 @@ use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::TableName;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
-use tidegate_sink::kafka::SaslMechanism;
+use tidegate_sink::kafka::PasswordMechanism;
 
 use std::collections::BTreeSet;
 
@@ -126,7 +126,8 @@ state: state/shop
     assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some(PathBuf::from("ca.pem"))));
     let kafka = kafka(task);
     assert_eq!(kafka.brokers, ["broker1:9092", "broker2:9092"]);
-    assert_eq!(kafka.sasl.unwrap().mechanism, SaslMechanism::ScramSha256);
+    let Some(SaslOptions::Password { mechanism, user, .. }) = kafka.sasl else { panic!("{:?}", kafka.sasl) };
+    assert_eq!((mechanism, &*user), (PasswordMechanism::ScramSha256, "app"));
     assert_eq!(kafka.tls.unwrap().ca, Some(PathBuf::from("ca.pem")));
     assert_eq!(kafka.options["compression.type"], "zstd");
     let topics = CreateTopics { partitions: Some(12), replication: Some(3), ..CreateTopics::default() };
@@ -796,7 +797,7 @@ t.yaml:1:29: sink.security.user: is missing, sink.security.sasl needs it
     );
     refused(
         &security("{sasl: SCRAM-SHA-256, user: a, password: b}"),
-        "t.yaml:1:36: sink.security.sasl = SCRAM-SHA-256: must be one of plain, scram_sha_256, scram_sha_512",
+        "t.yaml:1:36: sink.security.sasl = SCRAM-SHA-256: must be one of plain, scram_sha_256, scram_sha_512, oauthbearer",
     );
     refused(
         &security("{user: a, password: b}"),
@@ -805,6 +806,15 @@ t.yaml:1:36: sink.security.user: has no meaning without sink.security.sasl
 t.yaml:1:49: sink.security.password: has no meaning without sink.security.sasl
 ",
     );
+    for word in ["gssapi", "GSSAPI", "kerberos"] {
+        refused(
+            &security(&format!("{{sasl: {word}, user: a, password: b}}")),
+            &format!(
+                "t.yaml:1:36: sink.security.sasl = {word}: is Kerberos, which this build does not have: write oauthbearer, scram_sha_512, \
+                 scram_sha_256 or plain for sink.security.sasl, or show the brokers a certificate (sink.security.tls.cert)"
+            ),
+        );
+    }
     refused(
         &security("{tls: {cert: c.pem, key_password: hunter2, verify: yes}}"),
         "
@@ -816,6 +826,101 @@ t.yaml:1:80: sink.security.tls.verify = yes: must be true or false
     refused(
         &security("{tls: required}"),
         "t.yaml:1:35: sink.security.tls = required: must be true, false or a map of keys and values",
+    );
+}
+
+#[test]
+fn tokens_for_the_brokers() {
+    let security = |text: &str| with(&format!("sink: {{kafka: b1, security: {text}}}\n"));
+    let sasl = kafka(accepted(&security(
+        "{sasl: oauthbearer, oauth: {token_url: 'https://login.internal/token', client_id: tide, client_secret: {env: SECRET}, \
+         scope: 'a b', extensions: {logicalCluster: lkc-1}, ca: ca.pem}}",
+    )));
+    let Some(SaslOptions::OAuthBearer(oauth)) = sasl.sasl else { panic!("{:?}", sasl.sasl) };
+    assert_eq!(oauth.token_url.to_string(), "https://login.internal/token");
+    assert_eq!((&*oauth.client_id, oauth.scope.as_deref()), ("tide", Some("a b")));
+    assert_eq!(oauth.client_secret, Secret::from_variable("SECRET".into()));
+    assert_eq!((&*oauth.extensions["logicalCluster"], oauth.ca), ("lkc-1", Some(PathBuf::from("ca.pem"))));
+    refused(
+        &security("{sasl: oauthbearer, user: a, password: b}"),
+        "
+t.yaml:1:29: sink.security.oauth: is missing, sasl: oauthbearer needs it, as {token_url: https://…, client_id: …, client_secret: …}
+t.yaml:1:55: sink.security.user: has no meaning with sasl: oauthbearer, which takes client_id and client_secret in sink.security.oauth
+t.yaml:1:68: sink.security.password: has no meaning with sasl: oauthbearer, which takes client_id and client_secret in sink.security.oauth
+",
+    );
+    let oauth = |text: &str| security(&format!("{{sasl: oauthbearer, oauth: {text}}}"));
+    refused(
+        &oauth("{}"),
+        "
+t.yaml:1:56: sink.security.oauth.client_id: is missing, sasl: oauthbearer needs it
+t.yaml:1:56: sink.security.oauth.client_secret: is missing, sasl: oauthbearer needs it
+t.yaml:1:56: sink.security.oauth.token_url: is missing, sasl: oauthbearer needs it
+",
+    );
+    refused(
+        &oauth(
+            "{token_url: 'http://b1/token', client_id: a, client_secret: b, ca: ca.pem, extensions: {auth: x, a-b: y, ok: ä}}",
+        ),
+        "
+t.yaml:1:123: sink.security.oauth.ca: has no meaning without https:// in token_url
+t.yaml:1:144: sink.security.oauth.extensions.auth: must not be called auth, which is the token's own
+t.yaml:1:153: sink.security.oauth.extensions.a-b: must have a name of letters alone, such as logicalCluster
+t.yaml:1:161: sink.security.oauth.extensions.ok: must be text of ASCII characters
+",
+    );
+    // Neither repeats what may be a password.
+    refused(
+        &oauth("{token_url: 'https://a:hunter2@b1/token', client_id: a, client_secret: b}"),
+        "t.yaml:1:68: sink.security.oauth.token_url: must not hold a user or password: they are client_id and client_secret",
+    );
+    refused(
+        &oauth("{token_url: b1/token, client_id: a, client_secret: b}"),
+        "t.yaml:1:68: sink.security.oauth.token_url: must be the address of a token endpoint, such as https://login.example.com/oauth2/token",
+    );
+    let section = "oauth: {token_url: 'https://b1/token', client_id: a, client_secret: b}";
+    refused(
+        &security(&format!("{{sasl: plain, user: a, password: b, {section}}}")),
+        "t.yaml:1:73: sink.security.oauth: has no meaning without sasl: oauthbearer; the mechanism here takes user and password",
+    );
+    refused(
+        &security(&format!("{{{section}}}")),
+        "t.yaml:1:37: sink.security.oauth: has no meaning without sasl: oauthbearer, write that beside it",
+    );
+}
+
+#[test]
+fn librdkafka_s_own_options_for_logins_are_refused_with_how_to_write_them() {
+    let options = "sink:
+  kafka: b1
+  options:
+    sasl.mechanism: OAUTHBEARER
+    sasl.mechanisms: GSSAPI
+    sasl.oauthbearer.method: oidc
+    sasl.oauthbearer.client.id: a
+    sasl.oauthbearer.client.secret: hunter2
+    sasl.oauthbearer.token.endpoint.url: https://b1/token
+    sasl.oauthbearer.scope: a
+    sasl.oauthbearer.extensions: a=b
+    sasl.kerberos.principal: a
+    https.ca.location: ca.pem
+    enable.sasl.oauthbearer.unsecure.jwt: true
+";
+    refused(
+        &with(options),
+        "
+t.yaml:4:5: sink.options.sasl.mechanism: is decided by sink.security, write `sasl: oauthbearer` there
+t.yaml:5:5: sink.options.sasl.mechanisms: is Kerberos, which this build does not have: write oauthbearer, scram_sha_512, scram_sha_256 or plain for sink.security.sasl, or show the brokers a certificate (sink.security.tls.cert)
+t.yaml:6:5: sink.options.sasl.oauthbearer.method: is decided by sink.security.oauth, remove it here
+t.yaml:7:5: sink.options.sasl.oauthbearer.client.id: is decided by sink.security.oauth.client_id, remove it here
+t.yaml:8:5: sink.options.sasl.oauthbearer.client.secret: is decided by sink.security.oauth.client_secret, remove it here
+t.yaml:9:5: sink.options.sasl.oauthbearer.token.endpoint.url: is decided by sink.security.oauth.token_url, remove it here
+t.yaml:10:5: sink.options.sasl.oauthbearer.scope: is decided by sink.security.oauth.scope, remove it here
+t.yaml:11:5: sink.options.sasl.oauthbearer.extensions: is decided by sink.security.oauth.extensions, remove it here
+t.yaml:12:5: sink.options.sasl.kerberos.principal: is Kerberos, which this build does not have: write oauthbearer, scram_sha_512, scram_sha_256 or plain for sink.security.sasl, or show the brokers a certificate (sink.security.tls.cert)
+t.yaml:13:5: sink.options.https.ca.location: is decided by sink.security.oauth.ca, remove it here
+t.yaml:14:5: sink.options.enable.sasl.oauthbearer.unsecure.jwt: is decided by sink.security, remove it here
+",
     );
 }
 
@@ -1018,7 +1123,7 @@ fn options_that_other_keys_decide_are_refused_with_both_names() {
         "
 t.yaml:4:5: sink.options.bootstrap.servers: is decided by sink.kafka, remove it here
 t.yaml:5:5: sink.options.ssl.ca.location: is decided by sink.security.tls, remove it here
-t.yaml:6:5: sink.options.sasl.password: is decided by sink.security, remove it here
+t.yaml:6:5: sink.options.sasl.password: is decided by sink.security.password, remove it here
 t.yaml:7:5: sink.options.acks: is decided by delivery, remove it here
 t.yaml:9:5: sink.options.partitioner: is decided by sink.partition, remove it here
 t.yaml:10:5: sink.options.transactional.id: is decided by delivery, remove it here

@@ -410,6 +410,7 @@ fn look_at_sink(task: &Task, topics: BTreeSet<String>, seen: &Seen, report: &mut
         Err(error) => {
             let path = match &error {
                 Error::Secret(_) | Error::Sink(SinkError::Refused { .. }) => "sink.security",
+                Error::Sink(SinkError::NoToken { .. } | SinkError::TokenRefused { .. }) => "sink.security.oauth",
                 _ => "sink.kafka",
             };
             report.fail("sink", task.places.place(path), &error);

@@ -152,10 +152,10 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Report, 
     let source = MysqlSource::open(&task, of_source, &runtime, Some(&stored))?;
     stored.of_source(&source.identity(), &task.state)?;
     let targets = wanted(Target::all(&task, source.tables())?, &options.tables)?;
-    let consumer = kafka_options(&task, of_sink)?.consumer_config()?;
+    let of_topics = kafka_options(&task, of_sink)?;
     let limits = message_limits(&task, of_sink.clone(), &targets, &stop)?;
     let names = targets.iter().flat_map(|target| target.topics.iter().cloned()).collect();
-    let topics = Topics::open(consumer, &names, task.threads.get())?;
+    let topics = Topics::open(&of_topics, &names, task.threads.get())?;
     let limit = limit_of(&task, options);
     let rates: [Rate; 2] = Default::default();
     rates.iter().for_each(|rate| rate.set(limit));

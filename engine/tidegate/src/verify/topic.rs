@@ -7,23 +7,38 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::VerifyError;
 use crate::error::Error;
 use tidegate_model::Stop;
+use tidegate_sink::kafka::{Consumers, KafkaConsumer, KafkaOptions};
 
 /// For what is asked of brokers.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Brokers that give nothing for so long are away.
 const SILENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
-/// What a thread's consumer fetches ahead.
-const FETCHED_KIB: usize = 8 << 10;
+/// Of librdkafka.
+const SETTINGS: &[(&str, &str)] = &[
+    // Without a group, it has no queue to poll; it is never joined.
+    ("group.id", "tidegate-verify"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "earliest"),
+    ("allow.auto.create.topics", "false"),
+    // What a thread's consumer fetches ahead.
+    ("queued.max.messages.kbytes", "8192"),
+    // Who waits for the end of a partition waits no longer than that for it.
+    ("fetch.wait.max.ms", "20"),
+    ("fetch.error.backoff.ms", "20"),
+    ("fetch.queue.backoff.ms", "20"),
+];
 /// The header of a message that is not the whole row.
 const TRUNCATED: &str = "truncated";
 
@@ -38,11 +53,11 @@ pub(super) struct Message<'a> {
 
 /// Partitions of topics, one after the other.
 pub(super) struct Topics {
-    config: ClientConfig,
+    consumers: Consumers,
     threads: usize,
     partitions: Vec<Partition>,
     /// Those that are not at work: it takes one some time to get to know the brokers.
-    consumers: Mutex<Vec<BaseConsumer>>,
+    idle: Mutex<Vec<KafkaConsumer>>,
 }
 
 pub(super) struct Partition {
@@ -59,19 +74,10 @@ pub(super) struct Extent {
 
 impl Topics {
     /// Asks which partitions there are.
-    pub(super) fn open(
-        mut config: ClientConfig,
-        names: &BTreeSet<String>,
-        threads: usize,
-    ) -> Result<Topics, VerifyError> {
-        // Without a group, librdkafka has no queue to poll; it is never joined.
-        config.set("group.id", "tidegate-verify").set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
-        config.set("auto.offset.reset", "earliest").set("allow.auto.create.topics", "false");
-        config.set("queued.max.messages.kbytes", FETCHED_KIB.to_string());
-        // Who waits for the end of a partition waits no longer than that for it.
-        config.set("fetch.wait.max.ms", "20").set("fetch.error.backoff.ms", "20").set("fetch.queue.backoff.ms", "20");
-        let consumer: BaseConsumer = config.create().map_err(|error| failed("", &error))?;
+    pub(super) fn open(sink: &KafkaOptions, names: &BTreeSet<String>, threads: usize) -> Result<Topics, Error> {
+        let consumers = Consumers::new(sink, SETTINGS)?;
+        let consumer = consumers.consumer()?;
+        let failed = |name: &str, error: &KafkaError| failed(&consumers, name, error);
         let mut partitions = Vec::new();
         for name in names {
             let metadata = consumer.fetch_metadata(Some(name), ANSWER).map_err(|error| failed(name, &error))?;
@@ -84,7 +90,7 @@ impl Topics {
             let numbers = found.partitions().iter().map(|partition| partition.id());
             partitions.extend(numbers.map(|number| Partition { topic: name.clone(), number }));
         }
-        Ok(Topics { config, threads, partitions, consumers: Mutex::new(vec![consumer]) })
+        Ok(Topics { threads, partitions, idle: Mutex::new(vec![consumer]), consumers })
     }
 
     pub(super) fn partitions(&self) -> &[Partition] {
@@ -92,24 +98,28 @@ impl Topics {
     }
 
     /// Of each partition.
-    pub(super) fn extents(&self) -> Result<Vec<Extent>, VerifyError> {
+    pub(super) fn extents(&self) -> Result<Vec<Extent>, Error> {
         let consumer = self.consumer()?;
         let extent = |partition: &Partition| {
             let extent = consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER);
-            extent.map(|(begin, end)| Extent { begin, end }).map_err(|error| failed(&partition.topic, &error))
+            extent.map(|(begin, end)| Extent { begin, end }).map_err(|error| self.failed(&partition.topic, &error))
         };
         let extents = self.partitions.iter().map(extent).collect();
         self.give_back(consumer);
         extents
     }
 
-    fn consumer(&self) -> Result<BaseConsumer, VerifyError> {
-        let known = self.consumers.lock().expect("nobody panics with it").pop();
-        known.map_or_else(|| self.config.create().map_err(|error| failed("", &error)), Ok)
+    fn consumer(&self) -> Result<KafkaConsumer, Error> {
+        let idle = self.idle.lock().expect("nobody panics with it").pop();
+        idle.map_or_else(|| Ok(self.consumers.consumer()?), Ok)
     }
 
-    fn give_back(&self, consumer: BaseConsumer) {
-        self.consumers.lock().expect("nobody panics with it").push(consumer);
+    fn give_back(&self, consumer: KafkaConsumer) {
+        self.idle.lock().expect("nobody panics with it").push(consumer);
+    }
+
+    fn failed(&self, topic: &str, error: &KafkaError) -> Error {
+        failed(&self.consumers, topic, error)
     }
 
     /// Gives what stands in each partition between two offsets to `take`, with the index of the partition.
@@ -147,7 +157,7 @@ impl Topics {
     /// Some partitions of one topic.
     fn read_some(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &KafkaConsumer,
         job: &[usize],
         from: &[i64],
         to: &[i64],
@@ -155,7 +165,7 @@ impl Topics {
         take: &(dyn Fn(u32, Message<'_>) -> Result<(), Error> + Sync),
     ) -> Result<(), Error> {
         let topic = &self.partitions[job[0]].topic;
-        let failed = |error: KafkaError| failed(topic, &error);
+        let failed = |error: KafkaError| self.failed(topic, &error);
         let mut assigned = TopicPartitionList::new();
         for &index in job {
             let partition = &self.partitions[index];
@@ -173,7 +183,8 @@ impl Topics {
             // What comes of other partitions says nothing of those that are waited for.
             if heard.elapsed() > SILENCE {
                 let reason = last_error.unwrap_or_else(|| format!("nothing came for {} s", SILENCE.as_secs()));
-                return Err(VerifyError::Kafka { topic: topic.clone(), reason }.into());
+                let silent = || VerifyError::Kafka { topic: topic.clone(), reason }.into();
+                return Err(self.consumers.lacking().map_or_else(silent, Error::from));
             }
             let done = match consumer.poll(POLL) {
                 None => continue,
@@ -190,7 +201,7 @@ impl Topics {
                         last_error = Some(error.to_string());
                         continue;
                     }
-                    _ => return Err(failed(error).into()),
+                    _ => return Err(failed(error)),
                 },
                 Some(Ok(message)) => {
                     let index = index_of(message.partition()).filter(|index| left.contains(index));
@@ -239,6 +250,10 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-fn failed(topic: &str, error: &KafkaError) -> VerifyError {
-    VerifyError::Kafka { topic: topic.to_owned(), reason: error.to_string() }
+/// For want of a token, brokers say nothing that would tell why.
+fn failed(consumers: &Consumers, topic: &str, error: &KafkaError) -> Error {
+    match consumers.lacking() {
+        Some(lacking) => lacking.into(),
+        None => VerifyError::Kafka { topic: topic.to_owned(), reason: error.to_string() }.into(),
+    }
 }
