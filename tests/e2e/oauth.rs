@@ -155,12 +155,9 @@ fn a_server_of_tokens_that_is_away_is_waited_for() {
             retry["reason"].as_str().is_some_and(|reason| reason.contains("could not get a token for the brokers"))
         })
     };
-    wait_for("the status says what the task waits for", || {
-        engine.assert_running();
-        world.write_marker();
-        is_said(&http.status()).then_some(())
-    });
+    engine.wait_for_line("Kafka connection");
     world.mysql.run("INSERT INTO t VALUES (2)");
+    http.until(&mut engine, "the status says what the task waits for", is_said);
     server.change(|manner| manner.is_away = false);
     let ended = finish(&mut world, engine, &mut reader);
     assert!(ended.output.contains("there are tokens again"), "{}", ended.output);
@@ -180,10 +177,8 @@ fn a_server_of_tokens_that_is_away_is_waited_for() {
     world.until_marker(&mut engine, &mut reader, |_| ());
     server.change(|manner| manner.is_away = true);
     engine.wait_for_line("no new token for the brokers, asking again");
-    wait_for("the task has waited", || {
-        world.write_marker();
-        engine.has_ended().then_some(())
-    });
+    engine.wait_for_line("Kafka connection");
+    world.mysql.run("INSERT INTO t VALUES (4)");
     let ended = engine.wait();
     assert!(!ended.status.success(), "{}", ended.output);
     let last = ended.output.lines().rev().find(|line| line.contains("could not get a token")).unwrap_or_default();

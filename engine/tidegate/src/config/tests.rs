@@ -181,7 +181,7 @@ fn the_reference_has_every_option() {
     let mut shown = BTreeSet::new();
     collect_paths(&root, "", &mut shown);
     // The forms of a secret exclude each other, so each password shows one of them.
-    let secret = regex::Regex::new(r"(password|token)\.(env|file)$").unwrap();
+    let secret = regex::Regex::new(r"(password|token|secret)\.(env|file)$").unwrap();
     let index = regex::Regex::new(r"\[\d+\]").unwrap();
     let asked: BTreeSet<String> =
         report.asked.borrow().iter().map(|path| index.replace_all(path, "").into_owned()).collect();
@@ -833,13 +833,14 @@ t.yaml:1:80: sink.security.tls.verify = yes: must be true or false
 fn tokens_for_the_brokers() {
     let security = |text: &str| with(&format!("sink: {{kafka: b1, security: {text}}}\n"));
     let sasl = kafka(accepted(&security(
-        "{sasl: oauthbearer, oauth: {token_url: 'https://login.internal/token', client_id: tide, client_secret: {env: SECRET}, \
+        "{sasl: oauthbearer, oauth: {token_url: 'https://login.internal/token', client_id: tide, client_secret: {env: TIDEGATE_NO_SECRET}, \
          scope: 'a b', extensions: {logicalCluster: lkc-1}, ca: ca.pem}}",
     )));
     let Some(SaslOptions::OAuthBearer(oauth)) = sasl.sasl else { panic!("{:?}", sasl.sasl) };
     assert_eq!(oauth.token_url.to_string(), "https://login.internal/token");
     assert_eq!((&*oauth.client_id, oauth.scope.as_deref()), ("tide", Some("a b")));
-    assert_eq!(oauth.client_secret, Secret::from_variable("SECRET".into()));
+    let error = oauth.client_secret.resolve().unwrap_err().to_string();
+    assert!(error.starts_with("environment variable TIDEGATE_NO_SECRET is not set"), "{error}");
     assert_eq!((&*oauth.extensions["logicalCluster"], oauth.ca), ("lkc-1", Some(PathBuf::from("ca.pem"))));
     refused(
         &security("{sasl: oauthbearer, user: a, password: b}"),
@@ -881,7 +882,7 @@ t.yaml:1:161: sink.security.oauth.extensions.ok: must be text of ASCII character
     let section = "oauth: {token_url: 'https://b1/token', client_id: a, client_secret: b}";
     refused(
         &security(&format!("{{sasl: plain, user: a, password: b, {section}}}")),
-        "t.yaml:1:73: sink.security.oauth: has no meaning without sasl: oauthbearer; the mechanism here takes user and password",
+        "t.yaml:1:72: sink.security.oauth: has no meaning without sasl: oauthbearer; the mechanism here takes user and password",
     );
     refused(
         &security(&format!("{{{section}}}")),
