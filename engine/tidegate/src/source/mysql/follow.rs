@@ -99,6 +99,7 @@ impl MysqlSource {
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
+            end: self.reading_end(context),
             asked: &context.status.asked,
             replayed: &replayed,
             // Who carries out statements from before has no use for a load behind them alone.
