@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
+use super::journal::history;
 
 /// What the topics say that the tables hold, by table and `id`, and how many messages came of each table.
 #[derive(Default)]
@@ -137,6 +138,9 @@ fn a_gap_is_gone_behind_as_the_user_says() {
             };
             assert!(told.ends_with(&expected.replace("DB", &world.database)), "{state}");
             assert!(!state.contains(".d  "), "what is gone is forgotten: {state}");
+            let history = history(&task, &[]);
+            assert!(history.contains("gap accepted      run      changes from"), "{history}");
+            assert!(history.contains(&format!("; --accept-gap {after}")), "{history}");
             topics.messages();
             let mut engine = run(&task, &after);
             engine.wait_for_line("so there is no gap");

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use super::harness::{Message, Reader, Servers, TaskFile, Tidegate, World};
+use super::journal::history;
 
 fn schema_fix(world: &World, task: &TaskFile, table: &str, from: &[&OsStr]) -> Result<String, String> {
     let table = world.topic(table);
@@ -127,5 +128,8 @@ fn columns_that_were_altered_without_a_trace_are_told() {
         rows.sort();
         rows.dedup();
         assert_eq!(rows, [r#"insert id="1""#, r#"insert id="2" a="b""#], "{test}");
+        let told = history(&task, &[]);
+        assert!(told.contains("schema-fix        command") && told.contains(", by the catalogue"), "{told}");
+        assert!(told.contains("failed            run"), "{told}");
     }
 }

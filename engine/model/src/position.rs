@@ -359,6 +359,15 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_exceeded_in_what_it_names() {
+        let is_exceeded = |ours: &str, theirs: &str| set(ours).is_exceeded_by(&set(theirs));
+        assert!(is_exceeded(&format!("{A}:1-5"), &format!("{A}:1-6,{B}:1")));
+        assert!(!is_exceeded(&format!("{A}:1-5"), &format!("{A}:1-5,{B}:1-9")));
+        assert!(!is_exceeded(&format!("{A}:1-5"), &format!("{A}:1-3,{A}:nightly:4")));
+        assert!(is_exceeded("0-1-5,7-2-9", "0-3-6") && !is_exceeded("0-1-5", "0-1-5,7-1-1"));
+    }
+
+    #[test]
     fn a_server_is_found_by_its_uuid_whatever_the_tag() {
         let all = set(&format!("{A}:1-3:nightly:7,{B}:5"));
         assert_eq!(all.numbered_by(A), set(&format!("{A}:1-3:nightly:7")));

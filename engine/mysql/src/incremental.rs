@@ -26,6 +26,8 @@
 //! ```
 //!
 //! Whatever else ends a dump because of files is asked about in the same way, for the true reason.
+//!
+//! *The end.* Reading may have one ([`until`](super::until)): then no event behind it is fed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -33,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::binlog::event::kind;
 use super::binlog::{BinlogDecoder, BinlogError, Flow, MarkOptions, RowBytes, Schemas, WindowOptions};
@@ -43,6 +45,7 @@ use super::history::{History, Turn, is_behind};
 use super::ledger::Ledger;
 use super::look_ahead::{Excluded, LookAhead};
 use super::same_history::Server;
+use super::until::End as Until;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
@@ -88,6 +91,8 @@ pub struct Follower<'a> {
     pub ledger: Option<Ledger>,
     /// Reading ends once it has come there, whatever waits for an XA COMMIT: the load has something to do that had to wait for it.
     pub until: Option<Watermark>,
+    /// Reading ends there, by itself.
+    pub end: Option<Until>,
     /// Reading ends at the next end of a transaction: somebody has asked for something.
     pub asked: &'a AtomicBool,
     /// Reading ends where rows that somebody has asked for can be read.
@@ -132,6 +137,8 @@ pub enum Followed {
     Asked(Position),
     /// At [`Follower::ready`].
     Ready(Position),
+    /// At [`Follower::end`].
+    Ended(Position),
 }
 
 /// Why reading ended other than by a stop.
@@ -142,6 +149,7 @@ enum Break {
     Arrived,
     Asked,
     Ready,
+    Ended,
 }
 
 impl Follower<'_> {
@@ -156,6 +164,16 @@ impl Follower<'_> {
         loop {
             if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
                 return Ok(Followed::Arrived(position));
+            }
+            if self.ready.is_some_and(|ready| !ready.at_file) && self.is_ready(&position) {
+                return Ok(Followed::Ready(position));
+            }
+            let is_asked = self.asked.load(Ordering::Relaxed);
+            if !is_asked && self.end.as_ref().is_some_and(|end| end.is_at(&position)) {
+                // Behind a load, that is told: it is passed.
+                let progress = Some(Progress::Position(position.clone()));
+                (self.emit)(Window { progress, ..Window::default() })?;
+                return Ok(Followed::Ended(position));
             }
             if self.stop.is_paused() {
                 self.status.set_phase(Phase::Paused);
@@ -183,6 +201,7 @@ impl Follower<'_> {
                 Ok(Some(Break::Arrived)) => return Ok(Followed::Arrived(position)),
                 Ok(Some(Break::Asked)) => return Ok(Followed::Asked(position)),
                 Ok(Some(Break::Ready)) => return Ok(Followed::Ready(position)),
+                Ok(Some(Break::Ended)) => return Ok(Followed::Ended(position)),
                 Ok(Some(Break::Due(table, Turn::Replay, _))) => {
                     self.replay(&table);
                     continue;
@@ -348,6 +367,10 @@ impl Follower<'_> {
                 error => self.dump_error(error, decoder.coordinate()),
             })?;
             let ends = match packet {
+                Packet::Event(event) if self.ends_before(event, decoder) => {
+                    self.emit(decoder, position)?;
+                    return Ok(Some(Break::Ended));
+                }
                 Packet::Event(event) => {
                     let is_heartbeat = is_heartbeat(event) && has_begun;
                     has_begun |= !is_heading(event);
@@ -403,6 +426,9 @@ impl Follower<'_> {
             if opened.is_none() && self.until.as_ref().is_some_and(|until| decoder.has_read(until)) {
                 return Ok(Some(Break::Arrived));
             }
+            if opened.is_none() && self.has_come_to_end(decoder) {
+                return Ok(Some(Break::Ended));
+            }
         }
         // What has been decoded is complete up to an event; the rest is read again by the next run.
         self.emit(decoder, position)?;
@@ -411,9 +437,28 @@ impl Follower<'_> {
 
     /// Whether it is [`Ready`], as to everything but the file.
     fn is_ready(&self, position: &Position) -> bool {
+        let is_whole = position.delivered.as_ref().is_none_or(|half| half.events == 0);
         let is_settled = self.ledger.as_ref().is_none_or(|ledger| ledger.settled(position));
         let is_there = self.ready.is_some_and(|ready| is_behind(position, &ready.until));
-        is_settled && is_there
+        is_whole && is_settled && is_there
+    }
+
+    /// Whether the event begins a transaction that lies behind the end.
+    fn ends_before(&self, event: &[u8], decoder: &BinlogDecoder) -> bool {
+        let Some(end) = &self.end else { return false };
+        decoder.beginning(event).is_some_and(|next| end.is_before(&next, decoder))
+    }
+
+    /// Whether nothing is left to be read before the end. Just emitted.
+    fn has_come_to_end(&mut self, decoder: &BinlogDecoder) -> bool {
+        let Some(end) = &mut self.end else { return false };
+        if end.is_to_be_asked()
+            && let Err(error) = end.ask(self.connect, decoder.position().gtids.is_some())
+        {
+            // Whether the server is away, the dump tells.
+            debug!(%error, "the source was asked for its clock, and did not say");
+        }
+        end.is_read(decoder)
     }
 
     fn is_over(&self, outage: &mut Option<Retry>) {
@@ -590,7 +635,7 @@ fn is_heading(event: &[u8]) -> bool {
 }
 
 /// Where the server's binlog ends.
-fn binlog_end(connection: &mut Connection) -> Result<Coordinate, MysqlError> {
+pub(crate) fn binlog_end(connection: &mut Connection) -> Result<Coordinate, MysqlError> {
     let statement = ServerVersion::parse(connection.server_version()).binlog_status_statement();
     let results = connection.query(statement)?;
     let text = |column: usize| {

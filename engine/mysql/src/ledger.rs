@@ -560,6 +560,12 @@ impl Ledger {
         gtids_passed && horizon.coordinate.as_ref().is_none_or(|horizon| *horizon <= position.coordinate)
     }
 
+    /// Up to where reading has to come for consumers to have one state of all tables: no chunk shows anything beyond.
+    pub fn end(&self) -> Option<Watermark> {
+        let Horizon { gtids, coordinate } = self.find_horizon();
+        gtids.map(Watermark::Gtids).or_else(|| coordinate.map(Watermark::Coordinate))
+    }
+
     fn find_horizon(&self) -> Horizon {
         let mut horizon = Horizon::default();
         // Statements are judged by `high`, and by where a table was gone.

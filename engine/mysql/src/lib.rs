@@ -41,6 +41,7 @@ pub mod same_history;
 pub mod snapshot;
 #[cfg(test)]
 mod test_server;
+pub mod until;
 pub mod wire;
 pub mod xa;
 

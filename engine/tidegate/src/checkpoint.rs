@@ -12,6 +12,7 @@
 //! ["remembered"]              what is the same for all tables
 //! ["gaps"]                    changes that were purged before they were read, and left out (see `gap`)
 //! ["too_large","s","orders"]  how many messages of a table were too large for their topic
+//! ["journal",41]              what was done to the task, for people (see `journal`)
 //! ```
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
@@ -20,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::demo::grouped;
 use crate::gap::Gap;
+use crate::journal::{By, Journal, TABLES_MAX, What};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
@@ -57,6 +60,7 @@ pub struct Checkpoint {
     pub gaps: Vec<Gap>,
     /// How many messages of a table were too large for their topic, since the task began.
     pub too_large: Keyed<TableName, TooLarge>,
+    pub journal: Journal,
     told: Told,
 }
 
@@ -91,6 +95,7 @@ impl Checkpoint {
             remembered: None,
             gaps: Vec::new(),
             too_large: Keyed::default(),
+            journal: Journal::default(),
             told: Told::default(),
         }
     }
@@ -165,6 +170,7 @@ impl Checkpoint {
         checkpoint.position = entries.get(&("position",))?;
         checkpoint.remembered = entries.get(&("remembered",))?;
         checkpoint.gaps = entries.get(&("gaps",))?.unwrap_or_default();
+        checkpoint.journal = Journal::of_entries(entries)?;
         for (key, row_groups) in entries.under(&("row_groups",))? {
             checkpoint.row_groups.insert(of_tables(key), row_groups);
         }
@@ -198,7 +204,12 @@ impl State for Checkpoint {
                     for ChunkPart { chunk, rows, done } in parts {
                         ledger.chunk_acknowledged(&table, chunk, rows, done);
                     }
-                    if ledger.table(&table).is_some_and(|chunks| chunks.is_done()) {
+                    let is_few = ledger.tables().len() <= TABLES_MAX;
+                    if let Some(chunks) = ledger.table(&table).filter(|chunks| chunks.is_done()) {
+                        if is_few {
+                            let rows = grouped(chunks.rows());
+                            self.journal.note(What::TableLoaded, By::Run, format!("{table}: {rows} rows"));
+                        }
                         self.table_loaded(&table);
                     }
                 } else {
@@ -252,6 +263,7 @@ impl State for Checkpoint {
         tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
         tell_tables("too_large", &mut self.too_large, all, changes);
+        self.journal.tell(all, changes);
         self.topics.take_changed(all, |name, topic| match topic {
             Some(topic) => changes.put(&("topic", name), topic),
             None => changes.remove(&("topic", name)),
@@ -354,8 +366,19 @@ pub fn read(folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointE
 }
 
 fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    const KNOWN: [&str; 10] =
-        ["task", "position", "schema", "load", "row_groups", "table", "topic", "remembered", "gaps", "too_large"];
+    const KNOWN: [&str; 11] = [
+        "task",
+        "position",
+        "schema",
+        "load",
+        "row_groups",
+        "table",
+        "topic",
+        "remembered",
+        "gaps",
+        "too_large",
+        "journal",
+    ];
     let path = folder.join(CHECKPOINT);
     let is_known = |key: &str| KNOWN.iter().any(|known| key.starts_with(&format!("[\"{known}\"")));
     let checkpoint = match stored {

@@ -15,8 +15,9 @@ use crate::precheck::{Report, items};
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
+use crate::until::Until;
 use crate::verify::{self, VerifyError};
-use crate::{demo, precheck, preview, reload, schema_fix, sql, state, task};
+use crate::{demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -60,6 +61,10 @@ enum Command {
         /// `leave` none. Rows that were deleted meanwhile stay with consumers. Without such a gap it means nothing.
         #[arg(long, value_name = "load|leave|TABLES")]
         accept_gap: Option<AfterGap>,
+        /// End by itself, with exit code 0, once everything that was committed until then is delivered, and send nothing behind it: `now`, a
+        /// time with its zone (2026-11-28T10:00:00Z), a place in the binlog (binlog.000042:1897), or a set of GTIDs.
+        #[arg(long, value_name = "WHERE")]
+        until: Option<Until>,
     },
     /// Checks a task file, the source, the tables and the sink, and prints all findings; also while the task runs.
     Check {
@@ -101,6 +106,13 @@ enum Command {
     },
     /// Prints what is stored of a task, also while it runs: position, progress of the full load, tables and topics.
     State {
+        task: PathBuf,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what was done to a task, when and by whom: the last 500 things, also while it runs.
+    History {
         task: PathBuf,
         /// Print it as JSON.
         #[arg(long)]
@@ -201,8 +213,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     };
     let problems = log::begin(arguments.log_format, arguments.log.as_deref(), levels, screen.clone())?;
     match &arguments.command {
-        Command::Run { task, accept, pass, accept_gap } => {
-            let consent = Consent { accept: accept.clone(), pass: pass.clone(), after_gap: accept_gap.clone() };
+        Command::Run { task, accept, pass, accept_gap, until } => {
+            let consent = Consent {
+                accept: accept.clone(),
+                pass: pass.clone(),
+                after_gap: accept_gap.clone(),
+                until: until.clone(),
+            };
             let summary = task::run(config::load(task)?, &consent, screen, problems)?;
             match arguments.log_format {
                 LogFormat::Text => eprintln!("{summary}"),
@@ -251,6 +268,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::State { task, json: true } => {
             say(&format!("{:#}\n", state::json(&config::load(task)?)?));
+            Ok(Outcome::Done)
+        }
+        Command::History { task, json: false } => {
+            say(&journal::text(&config::load(task)?)?);
+            Ok(Outcome::Done)
+        }
+        Command::History { task, json: true } => {
+            say(&format!("{:#}\n", journal::json(&config::load(task)?)?));
             Ok(Outcome::Done)
         }
         Command::SchemaFix { task, table, from, .. } => {

@@ -14,6 +14,7 @@
 //! are gone could tell. Without GTIDs, reading begins at the start of the present file, as it always does there. A table that is left has an entry in
 //! the ledger then, as if it had been read at the gap's end: what is older is dropped.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,19 @@ impl AfterGap {
             chosen.iter().for_each(|one| _ = one.tables.fold_names());
         }
         self
+    }
+}
+
+impl fmt::Display for AfterGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AfterGap::Load => f.write_str("load"),
+            AfterGap::Leave => f.write_str("leave"),
+            AfterGap::LoadSome(chosen) => {
+                let entries: Vec<&str> = chosen.iter().map(|one| one.entry.as_str()).collect();
+                f.write_str(&entries.join(","))
+            }
+        }
     }
 }
 

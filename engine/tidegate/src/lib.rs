@@ -8,11 +8,13 @@
 //!               └──────── position, schema ───────────────────┴──► checkpoint
 //! ```
 //!
-//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`, `gap`), how
+//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`, `gap`), what was
+//! done to a task (`journal`), how
 //! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
 
 pub mod checkpoint;
 pub mod gap;
+pub mod journal;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod reload;
@@ -33,4 +35,5 @@ pub mod sql;
 pub mod state;
 pub mod status;
 pub mod task;
+pub mod until;
 pub mod verify;

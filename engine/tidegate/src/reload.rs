@@ -13,6 +13,7 @@
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
+use crate::journal::{By, What, tables_text};
 use crate::status::client::{self, StatusError};
 use crate::task::runtime;
 use tidegate_flow::store::StateFolder;
@@ -40,13 +41,13 @@ pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let mut stored = stored.ok_or_else(|| refused("it has not begun: its first run loads all tables".to_owned()))?;
-    let said = ask_for(&mut stored, tables).map_err(refused)?;
+    let said = ask_for(&mut stored, tables, By::Command).map_err(refused)?;
     stored.save(&state)?;
     Ok(format!("the task is not running: its next run begins with it\n{said}"))
 }
 
 /// Enters what is asked for, of all tables or of none.
-pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String]) -> Result<String, String> {
+pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], by: By) -> Result<String, String> {
     let mut names: Vec<TableName> = Vec::with_capacity(tables.len());
     for table in tables {
         let known = checkpoint.tables.values().find(|known| known.name.to_string() == *table);
@@ -56,6 +57,7 @@ pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String]) -> Result<String,
         return Err("no table is named".to_owned());
     }
     names.iter().for_each(|name| checkpoint.ask_for(name, true));
+    checkpoint.journal.note(What::ReloadAsked, by, tables_text(&names));
     Ok(format!(
         "loaded again once what was read is delivered, while changes wait: {}; rows that consumers have and the table has not stay with \
          them, and of a table without a key each row comes once more\n",

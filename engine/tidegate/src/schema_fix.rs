@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
+use crate::journal::{By, What};
 use crate::rehearsal::{self, Ended};
 use crate::source::mysql::MysqlSource;
 use crate::source::{Source, SourceError};
@@ -188,6 +189,12 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
         let (table, until) = (place.table, last.since.clone());
         return Err(FixError::AlteredSince { table, at: place.at, until }.into());
     }
+    let by = match from {
+        From::Catalogue => "the catalogue".to_owned(),
+        From::File(path) => format!("{}", path.display()),
+    };
+    let details = format!("{} from {} on, by {by}", place.table, place.at);
+    fixed.journal.note(What::SchemaFix, By::Command, details);
     fixed.save(&state)?;
     Ok(describe(&place, &given, &further))
 }

@@ -4,6 +4,7 @@
 //! task shop: a server with GTIDs
 //! position: binlog.000007:4321 (executed 3e11fa47-…:1-20)
 //! full load: 1 of 2 tables, 48,000 rows delivered
+//! last of its history: 2026-11-27 12:07:01 UTC, stopped, signal, at 3e11fa47-…:1-20; `tidegate history` prints all of it
 //! left out: changes from binlog.000002:157 to binlog.000007:4, accepted 2026-11-27 12:05:54 UTC; loaded again: shop.orders
 //!   table                load        chunks       rows   topic
 //!   shop.orders          loading      12/48     48,000   shop.orders (3 partitions)
@@ -35,7 +36,7 @@ pub fn text(task: &Task) -> Result<String, CheckpointError> {
 }
 
 /// The same as a JSON object; `null` of a task that has not begun. Names are those of the file's entries; `full_load` has a table's
-/// chunks as numbers, and `schemas` all versions of all tables.
+/// chunks as numbers, `schemas` all versions of all tables, and `journal` the last of its entries.
 pub fn json(task: &Task) -> Result<Value, CheckpointError> {
     Ok(match checkpoint::read(&task.state, &task.name)? {
         Some(checkpoint) => to_json(&checkpoint),
@@ -64,6 +65,7 @@ fn to_json(checkpoint: &Checkpoint) -> Value {
         "too_large": too_large,
         "remembered": checkpoint.remembered,
         "gaps": checkpoint.gaps,
+        "journal": { "entries": checkpoint.journal.entries().count(), "last": checkpoint.journal.entries().last() },
     })
 }
 
@@ -104,6 +106,12 @@ fn describe(checkpoint: &Checkpoint) -> String {
             time_text(gap.accepted_s),
             became(gap)
         );
+    }
+    if let Some(last) = checkpoint.journal.entries().last() {
+        let first_line = last.to_string();
+        let first_line = first_line.lines().next().unwrap_or_default().trim_end();
+        let words: Vec<&str> = first_line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        _ = writeln!(out, "last of its history: {}; `tidegate history` prints all of it", words.join(", "));
     }
     for (table, counts) in checkpoint.too_large.iter() {
         _ = writeln!(out, "too large for their topic, of {table}: {}", words::too_large(counts));

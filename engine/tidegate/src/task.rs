@@ -10,6 +10,7 @@ use crate::config::{self, SaslOptions, Secret, SinkOptions, Task, TooLargePolicy
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
+use crate::journal;
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
@@ -20,6 +21,7 @@ use crate::source::{self, Context, Source};
 use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
 use crate::status::server::Server;
+use crate::until::Until;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
 use tidegate_format::key::{self, KeyForm};
@@ -46,6 +48,8 @@ pub struct Consent {
     pub pass: Vec<Coordinate>,
     /// What is to become of the tables if the server has purged changes that were not read.
     pub after_gap: Option<AfterGap>,
+    /// Where the run is to end by itself.
+    pub until: Option<Until>,
 }
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
@@ -87,7 +91,22 @@ fn run_watched<T>(
     status.limits.full_load.set(task.limits.full_load);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
-    let Some(start) = start_when_possible(task, consent, runtime, &state, &status, &stop)? else {
+    let result = run_in(task, consent, runtime, monitor, &stop, &state);
+    journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), stop.is_stopped());
+    result
+}
+
+/// A run in a state folder that is its own.
+fn run_in(
+    task: &Arc<Task>,
+    consent: &Consent,
+    runtime: &tokio::runtime::Runtime,
+    monitor: &Monitor,
+    stop: &Stop,
+    state: &StateFolder,
+) -> Result<Summary, Error> {
+    let status = monitor.status().clone();
+    let Some(start) = start_when_possible(task, consent, runtime, state, &status, stop)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
@@ -99,13 +118,18 @@ fn run_watched<T>(
     monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics(), may_reload });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
-    let pipeline = Pipeline { stages, tracker, status: status.clone(), stop, encode_threads, shares };
+    let (status_of, stop) = (status.clone(), stop.clone());
+    let pipeline = Pipeline { stages, tracker, status: status_of, stop, encode_threads, shares };
     // What the source waits for before it reads, such as XA transactions that are prepared.
     status.set_phase(Phase::Starting { awaits: "the source to begin" });
     let result = match pipeline.stop.begin_running() {
-        true => tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
+        true => tidegate_flow::pipeline::run(&pipeline, state, |emitter| {
             // What the task promises is on disk before the first row leaves.
-            pipeline.tracker.update_durably(|_| ()).map_err(Error::from)?;
+            let begun = |checkpoint: &mut Checkpoint| {
+                let from = checkpoint.reads_from().map(|position| position.place().to_string());
+                checkpoint.journal.note_start(from, consent);
+            };
+            pipeline.tracker.update_durably(begun).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
             let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
             let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
@@ -188,7 +212,7 @@ fn start(
 ) -> Result<Start, Error> {
     let awaits = |awaits| status.set_phase(Phase::Starting { awaits });
     awaits("the source");
-    let source = source::open(task, runtime, stored.as_ref())?;
+    let mut source = source::open(task, runtime, stored.as_ref())?;
     let checkpoint = match stored {
         Some(checkpoint) => checkpoint.of_source(&source.identity(), state.folder())?,
         None => Checkpoint::new(&task.name, source.identity()),
@@ -196,6 +220,9 @@ fn start(
     awaits("the brokers");
     // Before anything else is agreed to.
     source.check_position(task, &checkpoint, consent.after_gap.as_ref())?;
+    if let Some(until) = &consent.until {
+        source.end_at(task, until, &checkpoint)?;
+    }
     let sink = open_sink(task)?;
     for finding in sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers) {
         if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {

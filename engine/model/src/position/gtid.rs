@@ -168,6 +168,18 @@ impl GtidSet {
         rest
     }
 
+    /// Whether another set has, of a source or domain of this one, more than this one.
+    pub fn is_exceeded_by(&self, other: &GtidSet) -> bool {
+        let more = other.without(self);
+        more.intervals.keys().any(|source| self.intervals.contains_key(source))
+            || more.domains.keys().any(|domain| self.domains.contains_key(domain))
+    }
+
+    /// Whether all of it are MariaDB's.
+    pub fn is_of_domains(&self) -> bool {
+        self.intervals.is_empty()
+    }
+
     /// Those that the server of this name has numbered: a UUID, or a [`SERVER_ID`] of MariaDB.
     pub fn numbered_by(&self, server: &str) -> GtidSet {
         let mut theirs = self.clone();

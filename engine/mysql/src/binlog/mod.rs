@@ -29,6 +29,7 @@
 //! are no more than [`WAIT_BYTES_MAX`]. Those of a larger one are sent as they come, and a rollback behind them stops the task.
 
 mod apply;
+mod beginning;
 mod described;
 pub mod error;
 pub mod event;
@@ -65,6 +66,7 @@ use tidegate_model::{
     Coordinate, EventMeta, Gtid, MarkKind, Position, Progress, Statement, Table, Watermark, Window, now_s,
 };
 
+pub use self::beginning::Beginning;
 pub(crate) use self::described::{bytes_per_character, quoted};
 pub use self::described::{check_against, table_from_full_metadata, type_text_of_map};
 pub use self::error::{BinlogError, Fault, FileFault};
@@ -347,6 +349,11 @@ impl BinlogDecoder {
     /// Whether everything up to the watermark has been read, though it may wait for an XA COMMIT.
     pub fn has_read(&self, until: &Watermark) -> bool {
         self.place.has_read(until)
+    }
+
+    /// The server whose events these are, if somebody has said so.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.place.server()
     }
 
     /// Where the next event begins.

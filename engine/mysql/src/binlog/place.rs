@@ -221,6 +221,10 @@ impl Place {
         self.server = Some(uuid.into());
     }
 
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
     /// Goes on in another file, or says again where in this one. `is_announced` if the file that is left has said so itself.
     pub(super) fn enter(&mut self, file: &str, offset: u64, is_announced: bool) -> Result<(), Fault> {
         if *self.at.file == *file && self.at.offset == offset {

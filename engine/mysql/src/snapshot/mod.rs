@@ -98,8 +98,9 @@ use arrow::array::RecordBatch;
 use self::queue::Run;
 pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;
+pub(crate) use self::view::BINLOG_START;
 pub use self::view::definition_text;
-use self::view::{BINLOG_START, View, ViewRule, code};
+use self::view::{View, ViewRule, code};
 use super::catalog::CatalogError;
 use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
 use super::connection::{FIRST_SETTINGS, ServerFacts, quote_table};
@@ -110,8 +111,8 @@ use crate::error::MORE_THREADS;
 use tidegate_model::builder::BuildError;
 use tidegate_model::retry::Retry;
 use tidegate_model::{
-    ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Stopped, Table, TableName, Watermark,
-    Window, now_s,
+    ChangeBatch, Coordinate, EventMeta, EventRun, GtidSet, Position, RowKind, RowsBuilder, Stopped, Table, TableName,
+    Watermark, Window, now_s,
 };
 
 /// A table to load.
@@ -437,6 +438,16 @@ pub fn end(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Watermark, 
         View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)
     };
     view().map(|view| (view.high, view.coordinate)).map_err(Failure::of_session)
+}
+
+/// The GTIDs of all files before that of `at`.
+pub(crate) fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, LoadError> {
+    view::gtids_before_file(connection, at).map_err(Failure::of_session)
+}
+
+/// The GTIDs of all that stands before `at`, on MariaDB.
+pub(crate) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, LoadError> {
+    view::gtids_at(connection, at).map_err(Failure::of_session)
 }
 
 /// A session whose variables are as the load needs them, on the server that the task knows.

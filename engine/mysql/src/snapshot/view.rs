@@ -25,7 +25,7 @@ use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
 
 /// Offset of the first event of a binlog file, after its magic number.
-pub(super) const BINLOG_START: u64 = 4;
+pub(crate) const BINLOG_START: u64 = 4;
 
 /// By what a view is dated: see [the table](super#which-position-may-be-a-low).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ fn lock_and_show(table: Option<&TableName>) -> [String; 2] {
 }
 
 /// The GTIDs of all that stands before `at`, which MariaDB finds by reading the file up to there.
-fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
+pub(super) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
     let file = super::super::connection::quote_text(&at.file);
     let results = connection.query(&format!("SELECT BINLOG_GTID_POS({file}, {})", at.offset))?;
     // NULL if there is no such file.
@@ -236,7 +236,7 @@ fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Fai
 
 /// Every transaction of the files before this one: the server begins a file only when all that came before is committed, and
 /// writes their GTIDs at its head.
-fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
+pub(super) fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
     const STATEMENT: &str = "SHOW BINLOG EVENTS";
     let file = super::super::connection::quote_text(&at.file);
     let results = connection.query(&format!("{STATEMENT} IN {file} LIMIT 3"))?;

@@ -107,18 +107,8 @@ const FORMAT_DESCRIPTION: u8 = 15;
 
 impl Connection {
     /// When the server made a binlog file, in seconds since 1970: the time of its first event.
-    ///
-    /// Asked for as `mysqlbinlog` does, under no server id: the server ends no other dump for it.
-    pub fn binlog_file_made_s(mut self, file: &str) -> Result<u32, WireError> {
-        let request = DumpRequest {
-            server_id: 0,
-            start: DumpStart::File { file: file.as_bytes().to_vec(), position: FIRST_POSITION as u32 },
-            heartbeat: Duration::ZERO,
-            non_blocking: true,
-        };
-        self.set_up_checksum()?;
-        self.begin(&dump_command(&request, self.is_mariadb()))?;
-        let mut packets = self.into_dump(&request);
+    pub fn binlog_file_made_s(self, file: &str) -> Result<u32, WireError> {
+        let mut packets = self.binlog_file(file)?;
         loop {
             match packets.next(FIRST_EVENT_PATIENCE)? {
                 Packet::Event(event) if event[KIND_AT] == FORMAT_DESCRIPTION => {
@@ -132,6 +122,22 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Reads a file from its begin on, and those behind it, to where the binlog ends now.
+    ///
+    /// Asked for as `mysqlbinlog` does, under no server id: the server ends no other dump for it.
+    pub fn binlog_file(mut self, file: &str) -> Result<BinlogPackets, WireError> {
+        let request = DumpRequest {
+            server_id: 0,
+            start: DumpStart::File { file: file.as_bytes().to_vec(), position: FIRST_POSITION as u32 },
+            heartbeat: Duration::ZERO,
+            non_blocking: true,
+        };
+        self.set_up_checksum()?;
+        self.set_up_capability()?;
+        self.begin(&dump_command(&request, self.is_mariadb()))?;
+        Ok(self.into_dump(&request))
     }
 
     /// Turns the session into a dump.
@@ -166,6 +172,14 @@ impl Connection {
         Ok(())
     }
 
+    /// 4: understands MariaDB's GTID events; below, they would come rewritten into BEGIN statements.
+    fn set_up_capability(&mut self) -> Result<(), WireError> {
+        if self.is_mariadb() {
+            self.query("SET @mariadb_slave_capability = 4")?;
+        }
+        Ok(())
+    }
+
     /// Both names of everything: servers read the old or the new, and an unused user variable does no harm.
     fn set_up_dump(&mut self, request: &DumpRequest) -> Result<(), WireError> {
         self.set_up_checksum()?;
@@ -176,10 +190,7 @@ impl Connection {
              @slave_uuid = '{replica}', @replica_uuid = '{replica}', \
              net_write_timeout = {SERVER_WRITE_TIMEOUT_SECONDS}, net_read_timeout = {SERVER_WRITE_TIMEOUT_SECONDS}"
         ))?;
-        if self.is_mariadb() {
-            // 4: understands MariaDB's GTID events; below, they would come rewritten into BEGIN statements.
-            self.query("SET @mariadb_slave_capability = 4")?;
-        }
+        self.set_up_capability()?;
         if let DumpStart::Domains(last) = &request.start {
             // Strict: the last of each domain must be in the binlog itself, or what comes behind it may be another history.
             self.query(&format!(

@@ -10,6 +10,7 @@ use super::{Context, Source, SourceError, Take, UNKNOWN};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
+use crate::journal::{By, What, tables_text};
 use crate::pipeline;
 use crate::pipeline::route::{row_bytes, target_of_table};
 use tidegate_model::status::{Phase, TableProgress};
@@ -226,6 +227,8 @@ impl Source for ParquetSource {
                 })
                 .collect(),
         );
+        let names: Vec<TableName> = self.data_sets.iter().map(|data_set| data_set.table().name().clone()).collect();
+        context.tracker.update(|state| state.journal.note(What::LoadBegun, By::Run, tables_text(&names)));
         context.status.set_phase(Phase::FullLoad);
         let threads = context.task.full_load.as_ref().map_or(1, |options| options.parallel.get());
         let emit = |window| emit(context, window, Phase::FullLoad);

@@ -15,6 +15,7 @@ use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::pipeline::Emitter;
+use crate::until::{Until, UntilError};
 use files::{ArchiveSource, ParquetSource};
 use mysql::MysqlSource;
 use tidegate_model::Stop;
@@ -71,12 +72,17 @@ pub trait Source {
         after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer.into()))
     }
 
+    /// The run is to end there by itself.
+    fn end_at(&mut self, _task: &Task, until: &Until, _stored: &Checkpoint) -> Result<(), Error> {
+        Err(SourceError::from(UntilError::Files(until.clone())).into())
+    }
+
     /// The server's answer to a statement that gives one text, under its own SQL mode; its error if it has one.
     fn ask(&self, _statement: &str) -> Result<String, Error> {
         Err(SourceError::NoServer.into())
     }
 
-    /// Emits everything until the source ends, which a server's does not, or is told to stop.
+    /// Emits everything until the source ends, which a server's does not but by [`Source::end_at`], or is told to stop.
     fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), Error>;
 }
 
@@ -140,12 +146,18 @@ pub enum SourceError {
     NoDataSet { table: TableName, folder: PathBuf },
     #[error(transparent)]
     Parquet(tidegate_parquet::ParquetError),
+    #[error(transparent)]
+    Until(#[from] UntilError),
 }
 
 impl SourceError {
     /// Whether the same thing may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, SourceError::Mysql(error) if error.is_transient())
+        match self {
+            SourceError::Mysql(error) => error.is_transient(),
+            SourceError::Until(error) => error.is_transient(),
+            _ => false,
+        }
     }
 
     /// What to do about it.
@@ -181,6 +193,7 @@ impl SourceError {
                     .to_owned(),
             ),
             SourceError::Parquet(error) => error.hint().map(str::to_owned),
+            SourceError::Until(error) => error.hint(),
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())
             }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`look`](mod@look) is the first, [`start`] where reading begins, [`behind_gap`] where it begins if changes are lost, [`load`] and [`follow`]
-//! the two ways of reading, [`turns`] what brings the second back to the first.
+//! the two ways of reading, [`turns`] what brings the second back to the first, [`until`] where it ends by itself.
 
 mod behind_gap;
 mod follow;
@@ -17,6 +17,7 @@ mod load;
 mod look;
 mod start;
 mod turns;
+mod until;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -33,6 +34,7 @@ use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::source::{Context, Source, SourceError, Take};
 use crate::status::lag::is_behind;
+use crate::until::Until;
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
@@ -44,6 +46,7 @@ use tidegate_mysql::history::Turn;
 use tidegate_mysql::incremental::{Followed, Ready};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
+use tidegate_mysql::until::has_come_to;
 use tidegate_mysql::{MysqlError, connection, snapshot};
 use turns::Reloads;
 
@@ -85,6 +88,8 @@ pub struct MysqlSource {
     runtime: tokio::runtime::Handle,
     /// When an earlier run wrote its state last.
     stored_at: Option<SystemTime>,
+    /// Where the run ends by itself.
+    ending: Option<until::Ending>,
 }
 
 impl MysqlSource {
@@ -126,6 +131,7 @@ impl MysqlSource {
             server_id: options.server_id,
             runtime: runtime.handle().clone(),
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
+            ending: None,
         })
     }
 
@@ -137,7 +143,9 @@ impl MysqlSource {
         let until = self.now(context)?;
         Ok(match self.follow(context, options, position, Some(until), None)? {
             Followed::Due { table, .. } => Some(table),
-            Followed::Arrived(_) | Followed::Asked(_) | Followed::Ready(_) | Followed::Stopped => None,
+            Followed::Arrived(_) | Followed::Asked(_) | Followed::Ready(_) | Followed::Ended(_) | Followed::Stopped => {
+                None
+            }
         })
     }
 
@@ -226,6 +234,11 @@ impl Source for MysqlSource {
         self.refuse_gap(task, stored, after_gap)
     }
 
+    fn end_at(&mut self, task: &Task, until: &Until, stored: &Checkpoint) -> Result<(), Error> {
+        self.ending = Some(self.find_ending(task, until, stored)?);
+        Ok(())
+    }
+
     /// Full load, then changes; and again, where a table has to be loaded behind that.
     fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
         let went_on = context.tracker.read(Checkpoint::has_begun);
@@ -234,12 +247,13 @@ impl Source for MysqlSource {
             Watch::start(connect, &self.look.facts, status, &self.runtime)
         });
         let mut position = self.begin(context)?;
+        self.refuse_passed(context, &position, !went_on)?;
         let is_asked = context.tracker.read(|checkpoint| !checkpoint.asked_for().is_empty());
         context.status.asked.fetch_or(is_asked && context.task.full_load.is_some(), Ordering::Relaxed);
         let mut reloads = Reloads::default();
         // Also a table that is known may be dropped behind the position, and be there again without a trace in the binlog.
         let mut until = match context.task.full_load.is_some() && context.task.incremental.is_some() && went_on {
-            true => Some(self.now(context)?),
+            true => Some(self.present().map_or_else(|| self.now(context), Ok)?),
             false => None,
         };
         // Tables are asked for, and are loaded there.
@@ -283,7 +297,17 @@ impl Source for MysqlSource {
                     let tables = tables.into_iter().map(|table| (table, Turn::LoadAgain));
                     (tables.collect(), position.coordinate.clone())
                 }
-                Followed::Arrived(arrived) => {
+                Followed::Ended(ended)
+                    if !reloads.has_waiting() && !until.as_ref().is_some_and(|until| has_come_to(&ended, until)) =>
+                {
+                    info!(position = %ended.place(), "--until: everything up to there is read, and nothing behind it");
+                    if ready.is_some() {
+                        info!("the tables that are asked for are loaded by the next run");
+                    }
+                    return Ok(());
+                }
+                // Where the run ends, something may be left to load, too.
+                Followed::Arrived(arrived) | Followed::Ended(arrived) => {
                     until = None;
                     position = arrived;
                     if !self.is_delivered(context, &position) {

@@ -7,6 +7,7 @@
 //! /metrics    the report as OpenMetrics text
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
+//! /journal    what was done to the task, as JSON
 //! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders
 //! ```
 //!
@@ -49,6 +50,7 @@ use super::words::limits_text;
 use super::{metrics, socket};
 use crate::config::Task;
 use crate::error::Error;
+use crate::journal::{By, What};
 use crate::reload;
 use tidegate_model::status::Status;
 
@@ -187,7 +189,7 @@ fn answer(
         return refused;
     }
     if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits" | "/reload") {
-        return act(request, monitor);
+        return act(request, monitor, access.by());
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(
@@ -205,6 +207,7 @@ fn answer(
         "/page.js" => typed("text/javascript; charset=utf-8", PAGE_JS),
         "/status" => json(&monitor.report()),
         "/history" => json(&monitor.history()),
+        "/journal" => json(&monitor.parts().map(|parts| parts.tracker.read(|state| state.journal.json()))),
         "/events" => match followers.clone().try_acquire_owned() {
             Ok(place) => events(monitor, place),
             Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "too many follow the task already: ask for /status\n"),
@@ -220,32 +223,45 @@ fn answer(
             let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             text(code, if is_ready { "ready\n" } else { "not ready\n" })
         }
-        _ => text(StatusCode::NOT_FOUND, "there is / /status /history /events /metrics /health /ready\n"),
+        _ => text(StatusCode::NOT_FOUND, "there is / /status /history /journal /events /metrics /health /ready\n"),
     }
 }
 
 /// The header that only who means it can send.
 pub(super) const INTENT: &str = "x-tidegate";
 
-fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
+fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body> {
     if !request.headers().contains_key(INTENT) {
         return text(StatusCode::FORBIDDEN, "the header X-Tidegate is missing\n");
     }
+    // Before a task has begun, there is nothing to note it in.
+    let note = |what, details: &str| {
+        let Some(parts) = monitor.parts() else { return };
+        parts.tracker.update(|checkpoint| checkpoint.journal.note(what, by, details));
+    };
     match request.uri().path() {
         "/pause" => {
+            note(What::Paused, "");
             info!("told to pause: what was read is delivered, and nothing is read");
             monitor.stop().pause();
             text(StatusCode::OK, "told to pause\n")
         }
         "/limits" => match set_limits(request.uri().query().unwrap_or_default(), monitor.status()) {
-            Ok(said) => text(StatusCode::OK, &said),
+            Ok(said) => {
+                // Without a query, they are only shown.
+                if request.uri().query().is_some_and(|query| !query.is_empty()) {
+                    note(What::Limits, said.trim_end().trim_start_matches("limits: "));
+                }
+                text(StatusCode::OK, &said)
+            }
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
-        "/reload" => match load_again(request.uri().query().unwrap_or_default(), monitor) {
+        "/reload" => match load_again(request.uri().query().unwrap_or_default(), monitor, by) {
             Ok(said) => text(StatusCode::OK, &said),
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
         _ => {
+            note(What::Resumed, "");
             info!("told to go on");
             monitor.stop().resume();
             text(StatusCode::OK, "told to go on\n")
@@ -254,7 +270,7 @@ fn act(request: &Request<Incoming>, monitor: &Monitor) -> Response<Body> {
 }
 
 /// `table=shop.orders&table=shop.items`: as they are called on the server.
-fn load_again(query: &str, monitor: &Monitor) -> Result<String, String> {
+fn load_again(query: &str, monitor: &Monitor, by: By) -> Result<String, String> {
     let names = form_urlencoded::parse(query.as_bytes()).map(|(key, value)| match &*key {
         "table" => Ok(value.into_owned()),
         _ => Err(format!("{key}: there is table")),
@@ -264,7 +280,7 @@ fn load_again(query: &str, monitor: &Monitor) -> Result<String, String> {
     if !parts.may_reload {
         return Err(reload::NOT_POSSIBLE.to_owned());
     }
-    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names))?;
+    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names, by))?;
     monitor.status().asked.store(true, Ordering::Relaxed);
     info!("told to load again: {}", names.join(", "));
     Ok(said)
@@ -305,6 +321,13 @@ fn set_limits(query: &str, status: &Status) -> Result<String, String> {
 }
 
 impl Access {
+    fn by(&self) -> By {
+        match self {
+            Access::Owner => By::Socket,
+            Access::Local | Access::Token(_) => By::Http,
+        }
+    }
+
     /// The answer to a request that may not look.
     fn refuse(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         match self {

@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Task;
 use crate::error::Error;
 use crate::gap::{AfterGap, Gap};
+use crate::journal::{By, What};
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{Position, Table, TableName, Watermark, now_s};
@@ -172,6 +173,11 @@ impl MysqlSource {
             gap.gone.iter().for_each(|name| checkpoint.tables.remove(name));
             checkpoint.ledger = Some(ledger);
             checkpoint.position = Some(start.clone());
+            checkpoint.journal.note(
+                What::GapAccepted,
+                By::Run,
+                format!("changes from {} to {} are left out", gap.from, gap.to),
+            );
             checkpoint.gaps.push(gap);
             let too_many = checkpoint.gaps.len().saturating_sub(GAPS_KEPT);
             checkpoint.gaps.drain(..too_many);

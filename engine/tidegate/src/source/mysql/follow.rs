@@ -100,6 +100,7 @@ impl MysqlSource {
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
+            end: self.reading_end(context),
             asked: &context.status.asked,
             ready,
             replayed: &replayed,

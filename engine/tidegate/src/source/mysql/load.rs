@@ -11,7 +11,9 @@ use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, Tracker};
 use crate::config::{self, LoadOptions, Task};
+use crate::demo::grouped;
 use crate::error::Error;
+use crate::journal::{By, What, tables_text};
 use crate::pipeline;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_table};
 use crate::source::{Context, SourceError};
@@ -48,6 +50,16 @@ impl MysqlSource {
         if context.tracker.read(loaded) {
             return Ok(LoadEnd::Complete);
         }
+        let left = |checkpoint: &mut Checkpoint| {
+            let Some(ledger) = &checkpoint.ledger else { return };
+            let left = ledger.tables().iter().filter(|table| !table.is_done());
+            let names: Vec<TableName> = left.clone().map(|table| table.name.clone()).collect();
+            let rows = left.map(ledger::TableChunks::rows).sum();
+            let so_far =
+                if rows == 0 { String::new() } else { format!(", {} rows of which are delivered", grouped(rows)) };
+            checkpoint.journal.note(What::LoadBegun, By::Run, tables_text(&names) + &so_far);
+        };
+        context.tracker.update(left);
         if self.load(context, options)? == LoadEnd::Stopped {
             return Ok(LoadEnd::Stopped);
         }
@@ -55,6 +67,12 @@ impl MysqlSource {
         if !context.tracker.wait_for(loaded, || context.stop.is_stopped()) {
             return Ok(LoadEnd::Stopped);
         }
+        context.tracker.update(|checkpoint| {
+            let tables = checkpoint.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
+            let rows = tables.iter().map(ledger::TableChunks::rows).sum();
+            let details = format!("{} rows of {} tables", grouped(rows), tables.len());
+            checkpoint.journal.note(What::LoadEnded, By::Run, details);
+        });
         info!("full load complete");
         Ok(LoadEnd::Complete)
     }

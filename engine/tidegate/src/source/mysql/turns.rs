@@ -24,6 +24,7 @@ use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
+use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -111,9 +112,17 @@ impl MysqlSource {
                 None
             }
         };
+        let why = match is_new {
+            _ if is_asked_for => "as asked for",
+            true => "it has rows that were never sent",
+            false => "rows came without row events",
+        };
+        let gone = if planned.is_none() { ", but it is not there any more" } else { "" };
+        let note = format!("{name} at {at}: {why}{gone}");
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         context.tracker.update_durably(|checkpoint| {
             let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
+            checkpoint.journal.note(What::ReloadBegun, By::Run, note);
             checkpoint.position.get_or_insert_with(|| position.clone());
             let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             let (key, definition) = match &planned {
@@ -217,6 +226,10 @@ impl Reloads {
         info!(table = %table, "it is loaded when reading has come to where the binlog ends now");
         self.waiting.insert(table.clone());
         false
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     pub(super) fn take_waiting(&mut self) -> BTreeSet<TableName> {

@@ -1,0 +1,136 @@
+//! Where a run ends by itself on a server: what `--until` says, as the binlog has it.
+
+use tracing::{info, warn};
+
+use super::{MysqlSource, patiently};
+use crate::checkpoint::Checkpoint;
+use crate::config::Task;
+use crate::error::Error;
+use crate::source::{Context, SourceError};
+use crate::until::{Until, UntilError};
+use tidegate_model::words::time_text;
+use tidegate_model::{Position, Watermark};
+use tidegate_mysql::until::{self, End, LookUpError};
+use tidegate_mysql::{MysqlError, snapshot};
+
+/// What was asked for, and what that is on this server.
+pub(super) struct Ending {
+    asked: Until,
+    until: until::Until,
+    /// When the server was asked for its clock, it was past the time, or had more than the place has.
+    is_over: bool,
+}
+
+impl MysqlSource {
+    /// Finds out where the run is to end.
+    pub(super) fn find_ending(&self, task: &Task, asked: &Until, stored: &Checkpoint) -> Result<Ending, Error> {
+        if task.incremental.is_none() {
+            return Err(SourceError::from(UntilError::NoChanges(asked.clone())).into());
+        }
+        let facts = &self.look.facts;
+        let has_gtids = stored.reads_from().map_or(facts.has_gtids(), |position| position.gtids.is_some());
+        let (executed, end) = snapshot::end(&self.look.connect, facts).map_err(MysqlError::Load)?;
+        let now = if has_gtids { executed } else { Watermark::Coordinate(end) };
+        let place = match asked {
+            Until::Now => now.clone(),
+            Until::Time(time_s) => {
+                let is_over = until::clock_of(&self.look.connect)? > u64::from(*time_s);
+                return Ok(Ending { asked: asked.clone(), until: until::Until::Time(u64::from(*time_s)), is_over });
+            }
+            Until::Gtids(set) => {
+                let kept = match (has_gtids, facts.version.is_mariadb) {
+                    (false, _) => Some("files and offsets: the server has no GTIDs, or had none when the task began"),
+                    (true, true) if !set.is_of_domains() => Some("GTIDs of MariaDB (0-1-23)"),
+                    (true, false) if set.is_of_domains() => {
+                        Some("GTIDs of MySQL (3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20)")
+                    }
+                    _ => None,
+                };
+                if let Some(kept) = kept {
+                    return Err(SourceError::from(UntilError::OtherGtids { until: asked.clone(), kept }).into());
+                }
+                Watermark::Gtids(set.clone())
+            }
+            Until::Place(at) => {
+                let found = until::look_up(&self.look.connect, facts, at, has_gtids);
+                let found =
+                    found.map_err(|error| SourceError::from(UntilError::Place { until: asked.clone(), error }))?;
+                if found.at != *at {
+                    info!(asked = %at, end = %found.at, "--until: no transaction ends there; the last one that ends before it is the last one sent");
+                }
+                found.gtids.map_or(Watermark::Coordinate(found.at), Watermark::Gtids)
+            }
+        };
+        let is_over = *asked != Until::Now && is_within(&place, &now);
+        Ok(Ending { asked: asked.clone(), until: until::Until::Place(place), is_over })
+    }
+
+    /// Refuses an end that the task has gone past. While there is a load, it ends where that is consistent.
+    pub(super) fn refuse_passed(&self, context: &Context<'_>, position: &Position, is_new: bool) -> Result<(), Error> {
+        let Some(ending) = &self.ending else { return Ok(()) };
+        info!(until = %ending.asked, "the task ends there by itself");
+        if let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.ledger.clone()) {
+            if ending.is_over && !ledger.all_done() {
+                warn!(until = %ending.asked, "--until lies before what the full load will show: the task ends when its load is done, and is consistent");
+            }
+            return Ok(());
+        }
+        let passed =
+            |at: String| Err(SourceError::from(UntilError::Passed { until: ending.asked.to_string(), at }).into());
+        match &ending.until {
+            until::Until::Place(place) if ending.asked != Until::Now && until::is_past(position, place) => {
+                passed(position.place().to_string())
+            }
+            until::Until::Time(_) if is_new && ending.is_over => passed("the present, where it begins".to_owned()),
+            until::Until::Time(time_s) if !is_new => match self.last_commit(context, position)? {
+                Some(last_s) if last_s > *time_s => passed(time_text(last_s as u32)),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// When the last transaction was committed that the task has sent, as far as its file tells.
+    fn last_commit(&self, context: &Context<'_>, position: &Position) -> Result<Option<u64>, Error> {
+        let facts = &self.look.facts;
+        if position.file.as_ref().is_some_and(|file| *file.server != *facts.server_uuid()) {
+            return Ok(None);
+        }
+        patiently(context, || match until::look_up(&self.look.connect, facts, &position.coordinate, false) {
+            Ok(found) => Ok(found.committed_s),
+            Err(LookUpError::Server(error)) => Err(error.into()),
+            // It is purged, with all that was read.
+            Err(_) => Ok(None),
+        })
+    }
+
+    /// The end for a follower that begins now.
+    pub(super) fn reading_end(&self, context: &Context<'_>) -> Option<End> {
+        let ending = self.ending.as_ref()?;
+        let load = context.tracker.read(|checkpoint| checkpoint.ledger.as_ref()?.end());
+        if let (until::Until::Place(place), Some(load)) = (&ending.until, &load)
+            && !is_within(load, place)
+        {
+            info!(until = %ending.asked, "what was loaded shows changes behind --until: the task ends at {load}, where it is consistent");
+        }
+        Some(End::new(ending.until.clone(), load))
+    }
+
+    /// Up to where everything is to be read, if that is the present.
+    pub(super) fn present(&self) -> Option<Watermark> {
+        let ending = self.ending.as_ref().filter(|ending| ending.asked == Until::Now)?;
+        match &ending.until {
+            until::Until::Place(place) => Some(place.clone()),
+            until::Until::Time(_) => None,
+        }
+    }
+}
+
+/// Whether one watermark lies at or before the other.
+fn is_within(one: &Watermark, other: &Watermark) -> bool {
+    match (one, other) {
+        (Watermark::Gtids(one), Watermark::Gtids(other)) => other.contains_set(one),
+        (Watermark::Coordinate(one), Watermark::Coordinate(other)) => one <= other,
+        _ => true,
+    }
+}
