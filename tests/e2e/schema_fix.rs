@@ -133,3 +133,43 @@ fn columns_that_were_altered_without_a_trace_are_told() {
         assert!(told.contains("failed            run"), "{told}");
     }
 }
+
+/// Two places of one table, of which each is told its own columns; and a catalogue that knows another table of the name.
+#[test]
+fn each_place_is_told_its_own_columns() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("fix_places", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a', 'ü')) CHARACTER SET utf8mb4");
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone(), world.topic("marker")]);
+    let task = world.task_of_one_topic("");
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let mut definitions = Vec::new();
+    for (alter, row) in [("latin1, ADD p INT FIRST", "10, 1, 'a'"), ("utf8mb4, CHANGE p q INT", "20, 2, 'a'")] {
+        world.mysql.run(format!("ALTER TABLE t CONVERT TO CHARACTER SET {alter}"));
+        let (_, definition): (String, String) = world.mysql.query_one("SHOW CREATE TABLE t");
+        definitions.push(definition);
+        world.mysql.run(format!("INSERT INTO t VALUES ({row})"));
+    }
+    assert!(!engine.wait().status.success());
+    for (definition, said) in definitions.iter().zip(["the next stop lies behind", "the binlog can be read on up to"]) {
+        let path = world.path("definition.sql");
+        fs::write(&path, definition).unwrap();
+        let told = schema_fix(&world, &task, "t", &[OsStr::new("--from"), path.as_os_str()]).unwrap();
+        assert!(told.contains(said), "{said:?} is not in\n{told}");
+    }
+    let mut rows = Vec::new();
+    let mut engine = Tidegate::run(&task);
+    world.until_marker(&mut engine, &mut reader, |message| rows.push(row(&message)));
+    assert_eq!(rows, [r#"insert p="10" id="1" e="1""#, r#"insert q="20" id="2" e="1""#]);
+
+    world.mysql.run("ALTER TABLE t CONVERT TO CHARACTER SET latin1, ADD w INT FIRST");
+    world.mysql.run("INSERT INTO t VALUES (30, 31, 3, 'a')");
+    assert!(!engine.wait().status.success());
+    world.mysql.run("DROP TABLE IF EXISTS t");
+    world
+        .mysql
+        .run("CREATE TABLE IF NOT EXISTS t (q INT, w INT, id INT PRIMARY KEY, e ENUM('a', 'ü')) CHARACTER SET latin1");
+    let refused = schema_fix(&world, &task, "t", &[OsStr::new(CATALOGUE)]).unwrap_err();
+    assert!(refused.contains("dropped behind") || refused.contains("have altered it again"), "{refused}");
+}

@@ -22,6 +22,9 @@ use tidegate_mysql::check::list_names;
 
 pub const NOT_POSSIBLE: &str = "a table can be loaded again by a task that loads a server's tables and follows their changes (`full_load`, `incremental`)";
 
+/// What fits into the first line of a request.
+const QUERY_MAX: usize = 60_000;
+
 /// Whether tables of the task can be loaded again between changes.
 pub fn is_possible(task: &Task) -> bool {
     matches!(task.source, SourceOptions::Mysql(_)) && task.full_load.is_some() && task.incremental.is_some()
@@ -35,7 +38,11 @@ pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     tables.iter().for_each(|table| _ = query.append_pair("table", table));
-    if let Some(said) = runtime()?.block_on(client::tell(task, &format!("/reload?{}", query.finish())))? {
+    let query = query.finish();
+    if query.len() > QUERY_MAX {
+        return Err(refused("so many tables cannot be named at once: name them in several commands".to_owned()));
+    }
+    if let Some(said) = runtime()?.block_on(client::tell(task, &format!("/reload?{query}")))? {
         return Ok(String::from_utf8_lossy(&said).into_owned());
     }
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
@@ -50,7 +57,10 @@ pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
 pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], by: By) -> Result<String, String> {
     let mut names: Vec<TableName> = Vec::with_capacity(tables.len());
     for table in tables {
-        let known = checkpoint.tables.values().find(|known| known.name.to_string() == *table);
+        let known =
+            |is_it: &dyn Fn(&str) -> bool| checkpoint.tables.values().find(|known| is_it(&known.name.to_string()));
+        // A server that folds names knows it by another case.
+        let known = known(&|name| name == table).or_else(|| known(&|name| name.eq_ignore_ascii_case(table)));
         names.push(known.ok_or_else(|| format!("the task has no table {table}"))?.name.clone());
     }
     if names.is_empty() {

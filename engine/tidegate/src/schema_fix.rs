@@ -63,6 +63,8 @@ pub enum FixError {
         "nobody knows whether {table} was altered again: behind {place}, {loaded} has to be loaded before reading goes on"
     )]
     LoadComesFirst { table: TableName, place: String, loaded: TableName },
+    #[error("{table} was dropped behind {at}: what the catalogue has under its name is another table")]
+    DroppedSince { table: TableName, at: Coordinate },
     #[error("reading did not come to the rows at {at}, for which it was told: {outcome}")]
     NotMet { at: Coordinate, outcome: String },
     #[error("file {} cannot be read: {error}", path.display())]
@@ -82,6 +84,7 @@ impl FixError {
             FixError::OtherTable { found, .. } => Some(format!("begin with {found}")),
             FixError::NotThere(_)
             | FixError::AlteredSince { .. }
+            | FixError::DroppedSince { .. }
             | FixError::LoadComesFirst { .. }
             | FixError::NotSeenToTheEnd { .. } => Some(FILE.to_owned()),
             FixError::Statement { .. } => Some(
@@ -109,19 +112,17 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let mut stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
-    // What was told before, and no run has met yet, can be told otherwise.
-    for name in stored.schemas.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-        if name.to_string().eq_ignore_ascii_case(table) {
-            let mut entries = stored.schemas.get(&name).cloned().unwrap_or_default();
-            entries.retain(|entry| !entry.state.is_given());
-            stored.schemas.insert(name, entries);
-        }
-    }
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
     let read_on = |stored: &Checkpoint| rehearsal::read_on(&source, task, stored, &runtime, None);
 
-    let place = match read_on(&stored)?.0 {
+    // With what was told before, this may be the next place.
+    let mut first = read_on(&stored)?.0;
+    let is_next = |ended: &Ended| matches!(ended, Ended::Stopped(_, error) if stopped_at(error).is_some_and(|place| is_named(&place.table, table)));
+    if !is_next(&first) && forget_told(&mut stored, table) {
+        first = read_on(&stored)?.0;
+    }
+    let place = match first {
         Ended::NotTried => return Err(FixError::NotReading.into()),
         Ended::At(place) | Ended::Turn(place, _) => return Err(FixError::NotNeeded(place).into()),
         Ended::Stopped(place, error) => match stopped_at(&error) {
@@ -129,7 +130,7 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
             None => return Err(FixError::Another { place, error: Box::new(error) }.into()),
         },
     };
-    if !place.table.to_string().eq_ignore_ascii_case(table) {
+    if !is_named(&place.table, table) {
         return Err(FixError::OtherTable { table: table.to_owned(), found: place.table }.into());
     }
 
@@ -182,12 +183,16 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     if !here.is_empty() && !here.iter().any(|entry| is_met(entry)) {
         return Err(FixError::NotMet { at: place.at, outcome: further }.into());
     }
-    if let From::Catalogue = from
-        && let Some(last) = of_table.iter().rfind(|entry| is_met(entry))
-        && !(last.since == place.at && last.gtid == place.gtid)
-    {
-        let (table, until) = (place.table, last.since.clone());
-        return Err(FixError::AlteredSince { table, at: place.at, until }.into());
+    if let From::Catalogue = from {
+        match of_table.iter().rfind(|entry| is_met(entry)) {
+            Some(last) if last.since == place.at && last.gtid == place.gtid => {}
+            Some(last) => {
+                let (table, until) = (place.table, last.since.clone());
+                return Err(FixError::AlteredSince { table, at: place.at, until }.into());
+            }
+            // It was dropped, and what is known of it forgotten.
+            None => return Err(FixError::DroppedSince { table: place.table, at: place.at }.into()),
+        }
     }
     let by = match from {
         From::Catalogue => "the catalogue".to_owned(),
@@ -197,6 +202,25 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     fixed.journal.note(What::SchemaFix, By::Command, details);
     fixed.save(&state)?;
     Ok(describe(&place, &given, &further))
+}
+
+/// As it may be typed.
+fn is_named(table: &TableName, name: &str) -> bool {
+    table.to_string().eq_ignore_ascii_case(name)
+}
+
+/// What was told before, and no run has met yet, can be told otherwise. True if there was something.
+fn forget_told(stored: &mut Checkpoint, table: &str) -> bool {
+    let names = stored.schemas.iter().map(|(name, _)| name).filter(|name| is_named(name, table));
+    let mut had_some = false;
+    for name in names.cloned().collect::<Vec<_>>() {
+        let mut entries = stored.schemas.get(&name).cloned().unwrap_or_default();
+        let count = entries.len();
+        entries.retain(|entry| !entry.state.is_given());
+        had_some |= entries.len() < count;
+        stored.schemas.insert(name, entries);
+    }
+    had_some
 }
 
 fn stopped_at(error: &Error) -> Option<Place> {

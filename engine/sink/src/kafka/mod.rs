@@ -554,7 +554,9 @@ fn note_failure(failure: &mut Option<SinkError>, report: &producer::Report<'_>, 
             *failure =
                 Some(SinkError::TooLarge { topic: report.topic(), bytes: report.bytes(), reason: report.reason() });
         }
-        (failure, RDKafkaErrorCode::MessageTimedOut) => {
+        // Those that wait while brokers refuse to let the client stay are given up, and nothing may go out behind them. What they refuse
+        // may be another thing a moment later: a token, or a password that has changed.
+        (failure, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::Authentication) => {
             *failure = Some(SinkError::Unreachable { brokers: brokers.into(), reason: report.reason() });
         }
         (failure, _) => *failure = Some(refusal(report)),
