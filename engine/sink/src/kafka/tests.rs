@@ -659,7 +659,10 @@ fn many_topics_are_prepared_together() {
     assert_eq!(prepare(&names[..30], &options).unwrap(), [2; 30]);
     assert_eq!(prepare(&names[20..], &options).unwrap(), [2; 100]);
     let looks = new_sink(options.clone()).unwrap().topics().look(&names, RUNNING).unwrap();
-    assert!(looks.iter().all(|look| look.is_some_and(|look| look.partitions == 2 && !look.was_written)), "{looks:?}");
+    assert!(
+        looks.iter().all(|look| look.as_ref().is_some_and(|look| look.partitions == 2 && !look.was_written())),
+        "{looks:?}"
+    );
     // Of many, the one is named that stands in the way of all.
     let missing = own_topic("missing");
     options.create_topics = None;

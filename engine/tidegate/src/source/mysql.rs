@@ -51,6 +51,7 @@ use tidegate_mysql::{MysqlError, connection, snapshot};
 use turns::Reloads;
 
 pub(crate) use follow::{event_bytes_max, rows_of, window_options};
+pub use load::Wanted;
 pub use look::{Look, look};
 
 /// How far a server has come.

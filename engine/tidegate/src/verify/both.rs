@@ -10,14 +10,14 @@ use super::judge::Words;
 use super::message::{Change, Reader, Said, empties};
 use super::outcome::Outcome;
 use super::spill::{Size, Spill, State, Word};
-use super::target::{ALL_COLUMNS, OfLarge, Target};
+use super::target::{ALL_COLUMNS, OfLarge, Source, Target};
 use super::topic::{Message, Topics};
 use super::{Report, STILL, VerifyError};
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::Task;
 use crate::error::Error;
 use crate::pipeline::route::{Routed, Router, encode_window, topic_of_table};
-use crate::source::mysql::{End, MysqlSource};
+use crate::source::mysql::{End, MysqlSource, Wanted};
 use crate::status::client;
 use crate::status::report::Phase;
 use crate::status::words;
@@ -115,7 +115,11 @@ impl Both {
         self.counts.begin("reading topics");
         self.read_topics(&begin, &seen, false, folder, &put)?;
         self.counts.begin("reading the source");
-        let all = self.sources(|_| true).map(|(_, name)| (name, None)).collect::<Vec<_>>();
+        let all = self.targets.iter().flat_map(|target| {
+            let wanted = |source: &Source| target.wanted(source, None);
+            target.sources.iter().map(wanted).collect::<Vec<_>>()
+        });
+        let all: Vec<Wanted> = all.collect();
         self.read_source(&all, folder, &put)?;
         let mut delivered = self.wait_until_delivered()?;
         seen = self.read_on(&seen, folder, &put)?;
@@ -173,13 +177,6 @@ impl Both {
         }
         let lost = self.lost(&begin, &self.topics.extents()?);
         Ok(self.report(outcomes, &lost, delivered, begun))
-    }
-
-    /// Source tables of the targets that are wanted.
-    fn sources(&self, is_wanted: impl Fn(usize) -> bool) -> impl Iterator<Item = (usize, TableName)> {
-        let targets = self.targets.iter().enumerate().filter(move |(index, _)| is_wanted(*index));
-        targets
-            .flat_map(|(index, target)| target.sources.iter().map(move |source| (index, source.table.name().clone())))
     }
 
     /// A key that has moved is what it should have been, and not yet known to be what it should be.
@@ -314,7 +311,7 @@ impl Both {
     }
 
     /// Reads rows of the source, put through the task's route.
-    fn read_source(&self, wanted: &[(TableName, Option<String>)], folder: &Path, put: &Put<'_>) -> Result<(), Error> {
+    fn read_source(&self, wanted: &[Wanted], folder: &Path, put: &Put<'_>) -> Result<(), Error> {
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let is_altered: Mutex<Option<TableName>> = Mutex::new(None);
         let attempts = |table: &TableName| {
@@ -328,11 +325,7 @@ impl Both {
             })
         };
         let gone = |table: &TableName| _ = is_altered.lock().expect("nobody panics with it").insert(table.clone());
-        let is_whole = |table: &TableName| {
-            let of = |target: &&Target| target.sources.iter().any(|source| source.table.name() == table);
-            self.targets.iter().find(of).is_some_and(Target::is_read_whole)
-        };
-        let end = self.source.read_rows(&self.task, wanted, &is_whole, &attempts, &gone, &self.stop, &emit);
+        let end = self.source.read_rows(&self.task, wanted, &attempts, &gone, &self.stop, &emit);
         if let Some(error) = failure.into_inner().expect("nobody panics with it") {
             return Err(error);
         }
@@ -442,7 +435,7 @@ impl Both {
             let names: Vec<&str> = self.targets[index].key_names().collect();
             for source in &self.targets[index].sources {
                 let condition = source.integers.as_ref().and_then(|columns| condition(columns, &names, keys));
-                wanted.push((source.table.name().clone(), condition));
+                wanted.push(self.targets[index].wanted(source, condition));
             }
         }
         let all = Mutex::new(std::mem::take(again));

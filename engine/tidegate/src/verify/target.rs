@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::config::{Task, TooLargePolicy};
 use crate::error::Error;
 use crate::pipeline::route::{plan_transform, rule_of, topic_of_table};
+use crate::source::mysql::Wanted;
 
 /// Of 128 bits: by chance, not one pair in 100 M rows is the same.
 pub(super) type Hash = u128;
@@ -163,10 +164,9 @@ impl Target {
         self.key.iter().map(|&column| self.columns[column].as_str())
     }
 
-    /// Whether the rows of it are all read in one view: those of a table without a key are counted, which a row that moves from chunk to chunk
-    /// would be in both, or in none.
-    pub(super) fn is_read_whole(&self) -> bool {
-        !self.has_key()
+    /// What is to be read of a source. Without a key rows are counted, of which one that moves from chunk to chunk would be in both, or in none.
+    pub(super) fn wanted(&self, source: &Source, condition: Option<String>) -> Wanted {
+        Wanted { table: source.table.name().clone(), condition, is_whole: !self.has_key() }
     }
 
     /// Reads a row: names and values, NULL as none. `value` is what is compared of a value, and `text` makes a text of it.

@@ -41,6 +41,15 @@ const VIEW_PATIENCE: Duration = Duration::from_secs(600);
 /// Under a limit of rows, for about how long a chunk of the full load keeps its view.
 const VIEW_SECONDS: u64 = 5;
 
+/// What is to be read of a table, besides a load.
+pub struct Wanted {
+    pub table: TableName,
+    /// Only rows for which the server says that this is true.
+    pub condition: Option<String>,
+    /// In one view, though the table has a key.
+    pub is_whole: bool,
+}
+
 impl MysqlSource {
     /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
     pub(super) fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, Error> {
@@ -188,26 +197,25 @@ impl MysqlSource {
         Ok(())
     }
 
-    /// Reads all rows of some tables as a full load does, each chunk in a view of its own, for a look that nothing goes on from. Of a table
-    /// that has a condition, only rows for which the server says it is true. Tables are cut by their keys, so that a row which is there all the
-    /// time is in one view at least; all rows of one without a key, or that `is_whole` names, are in one view.
+    /// Reads rows of some tables as a full load does, each chunk in a view of its own, for a look that nothing goes on from. Tables are cut by
+    /// their keys, so that a row which is there all the time is in one view at least; without a key, all rows of a table are in one.
     pub fn read_rows(
         &self,
         task: &Task,
-        wanted: &[(TableName, Option<String>)],
-        is_whole: &(dyn Fn(&TableName) -> bool + Sync),
+        wanted: &[Wanted],
         begun: &(dyn Fn(&TableName) + Sync),
         gone: &(dyn Fn(&TableName) + Sync),
         stop: &Stop,
         emit: &(dyn Fn(Window) -> Result<(), Stopped> + Sync),
     ) -> Result<LoadEnd, Error> {
         let mut tables = self.load_tables(task)?;
-        let condition_of = |name: &TableName| wanted.iter().find(|(table, _)| table == name);
-        tables.retain(|table| condition_of(table.table.name()).is_some());
+        let of = |name: &TableName| wanted.iter().find(|wanted| wanted.table == *name);
+        tables.retain(|table| of(table.table.name()).is_some());
         for table in &mut tables {
+            let wanted = of(table.table.name());
             table.chunk_column = None;
-            table.is_whole = is_whole(table.table.name());
-            let more = condition_of(table.table.name()).and_then(|(_, condition)| condition.clone());
+            table.is_whole = wanted.is_some_and(|wanted| wanted.is_whole);
+            let more = wanted.and_then(|wanted| wanted.condition.clone());
             table.condition = match (table.condition.take(), more) {
                 (Some(one), Some(other)) => Some(format!("({one}\n) AND ({other})")),
                 (one, other) => one.or(other),
@@ -234,7 +242,7 @@ impl MysqlSource {
             emit,
             start: &start,
             plan: &|table| {
-                let is_whole = is_whole(table.name());
+                let is_whole = of(table.name()).is_some_and(|wanted| wanted.is_whole);
                 self.plan_table(task, &table).map(|planned| LoadTable { is_whole, ..planned }).map_err(Into::into)
             },
             stop: stop.flag(),
