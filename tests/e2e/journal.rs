@@ -56,6 +56,8 @@ fn told(test: &str, mysql_url: &str, kafka: &str) {
     tell(&task, "limit", &[]);
     let table = world.topic("t");
     assert_eq!(http.ask("POST", &format!("/reload?table={table}"), &intent).0, 200);
+    engine.wait_for_line("tables are asked for");
+    world.begin_binlog_file();
     engine.wait_for_line("it is loaded again, as asked for");
     world.until_loaded(&mut engine, &mut reader, |_| ());
     // Whoever watches sees it at once.
@@ -72,6 +74,8 @@ fn told(test: &str, mysql_url: &str, kafka: &str) {
     tell(&task, "reload", &[&table]);
     task.accept = "filter";
     let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("tables are asked for");
+    world.begin_binlog_file();
     engine.wait_for_line("full load complete");
     world.until_marker(&mut engine, &mut reader, |_| ());
     // Half a second later it is on disk.
