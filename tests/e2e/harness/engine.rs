@@ -101,13 +101,22 @@ impl Tidegate {
 
     /// Waits until it has said a line that holds `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) {
-        wait_for(&format!("a line with {text:?}"), || {
-            if self.lines.lock().expect("no panic").iter().any(|line| line.contains(text)) {
+        self.wait_for_lines(text, 1);
+    }
+
+    /// Waits until it has said so many.
+    pub(crate) fn wait_for_lines(&mut self, text: &str, count: usize) {
+        wait_for(&format!("{count} lines with {text:?}"), || {
+            if self.count_lines(text) >= count {
                 return Some(());
             }
             self.assert_running();
             None
         });
+    }
+
+    pub(crate) fn count_lines(&self, text: &str) -> usize {
+        self.lines.lock().expect("no panic").iter().filter(|line| line.contains(text)).count()
     }
 
     /// As a crash: nothing is written any more.
