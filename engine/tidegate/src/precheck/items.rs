@@ -56,7 +56,7 @@ const ITEMS: &[(&str, &str, &str)] = &[
     (
         "topic_identity",
         "brokers that tell a topic from another one of its name (Kafka 2.8)",
-        "stop the task before a topic is deleted and made anew: it would go on in the new one",
+        "stop the task before a topic is deleted and made anew: it goes on in the new one until a partition is written to that was before",
     ),
     (
         "topics",
