@@ -275,7 +275,6 @@ pub(super) fn stop_while_away(name: &str, servers: &Servers, private: &Private) 
     let mut world = World::new(&test, &servers.mysql, brokers);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
     let mut task = world.task();
-    task.sink = kafka_sink(brokers, ", create_topics: {partitions: 3, replication: 1}");
     task.more = "http: 127.0.0.1:0".to_owned();
     let mut reader = world.reader(["t"]);
     let mut engine = Tidegate::run(&task);
