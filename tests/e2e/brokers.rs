@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
@@ -29,6 +29,7 @@ use super::harness::world::kafka_sink;
 use super::harness::writers::{Target, Writers};
 use super::harness::{Private, Servers, TaskFile, Tidegate, World, seeded, wait_for};
 use super::outages::stop_while_away;
+use super::topics::{admin, block_on};
 
 const TABLES: [&Table; 3] = [&tables::INT, &tables::COMPOSITE, &tables::KEYLESS];
 const KEYS: u64 = 600;
@@ -284,14 +285,12 @@ fn topics_that_are_others(servers: &Servers) {
 
 /// Deletes a topic and creates it with one partition.
 fn make_anew(brokers: &str, topic: &str) {
-    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let options = AdminOptions::new();
-    let deleted = runtime.block_on(admin.delete_topics(&[topic], &options)).expect("a broker");
+    let (admin, options) = (admin(brokers), AdminOptions::new());
+    let deleted = block_on(admin.delete_topics(&[topic], &options)).expect("a broker");
     deleted[0].as_ref().expect("it was there");
     let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
     wait_for("the topic can be made anew", || {
-        let created = runtime.block_on(admin.create_topics([&new], &options)).expect("a broker");
+        let created = block_on(admin.create_topics([&new], &options)).expect("a broker");
         created[0].is_ok().then_some(())
     });
 }

@@ -7,11 +7,11 @@ use rdkafka::config::ClientConfig;
 
 use super::harness::{Servers, Tidegate, World};
 
-fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+pub(super) fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet")
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(future)
 }

@@ -75,6 +75,23 @@ fn until_later(mysql: &mut Mysql, time: &str) {
     wait_for("the server's next second", || (now(mysql).as_str() > time).then_some(()));
 }
 
+/// A test of its name, the URL of the server, the brokers.
+type OfServer = fn(&str, &str, &str);
+
+/// On a MySQL of its own, with and without GTIDs.
+fn on_mysql(test: &str, ends: OfServer) {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    ends(test, private.mysql(), &servers.kafka);
+    ends(&format!("{test}_nogtid"), private.mysql_nogtid(), &servers.kafka);
+}
+
+fn on_mariadb(test: &str, ends: OfServer) {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    ends(&format!("{test}_mariadb"), private.mariadb(), &servers.kafka);
+}
+
 fn world_of_t(test: &str, mysql_url: &str, kafka: &str) -> (World, TaskFile, Reader) {
     let mut world = World::new(test, mysql_url, kafka);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
@@ -180,17 +197,12 @@ fn ends_at_times(test: &str, mysql_url: &str, kafka: &str) {
 
 #[test]
 fn a_run_ends_at_a_time() {
-    let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    ends_at_times("until_time", private.mysql(), &servers.kafka);
-    ends_at_times("until_time_nogtid", private.mysql_nogtid(), &servers.kafka);
+    on_mysql("until_time", ends_at_times);
 }
 
 #[test]
 fn a_run_ends_at_a_time_of_mariadb() {
-    let Some((servers, _)) = Servers::with_mariadb() else { return };
-    let private = Private::up(&["mariadb"], "");
-    ends_at_times("until_time_mariadb", private.mariadb(), &servers.kafka);
+    on_mariadb("until_time", ends_at_times);
 }
 
 /// A load, then places in the midst of what writers do: topics hold what the source held there, whatever was killed on the way.
@@ -298,17 +310,12 @@ fn ends_beside_xa(test: &str, mysql_url: &str, kafka: &str) {
 
 #[test]
 fn a_run_ends_beside_prepared_transactions() {
-    let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    ends_beside_xa("until_xa", private.mysql(), &servers.kafka);
-    ends_beside_xa("until_xa_nogtid", private.mysql_nogtid(), &servers.kafka);
+    on_mysql("until_xa", ends_beside_xa);
 }
 
 #[test]
 fn a_run_ends_beside_prepared_transactions_of_mariadb() {
-    let Some((servers, _)) = Servers::with_mariadb() else { return };
-    let private = Private::up(&["mariadb"], "");
-    ends_beside_xa("until_xa_mariadb", private.mariadb(), &servers.kafka);
+    on_mariadb("until_xa", ends_beside_xa);
 }
 
 /// An end that is to come is waited for, over a pause and a dump that is killed.

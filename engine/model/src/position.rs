@@ -177,6 +177,27 @@ impl Position {
     pub fn with_beginning(self, began: Option<Watermark>) -> Position {
         Position { xa: Some(XaKnown { without_rows: BTreeSet::new(), began: began.map(Arc::new) }), ..self }
     }
+
+    /// Whether it is in the midst of a transaction, of which row events are delivered.
+    pub fn is_half(&self) -> bool {
+        self.delivered.as_ref().is_some_and(|half| half.events > 0)
+    }
+
+    /// The transactions that are delivered as a whole, also those behind one that waits for an XA COMMIT.
+    pub fn sent(&self) -> Option<&GtidSet> {
+        let beside = self.delivered.as_ref().and_then(|delivered| delivered.gtids.as_deref());
+        self.gtids.as_ref().map(|gtids| beside.unwrap_or(gtids))
+    }
+
+    /// Whether everything up to the watermark has been read.
+    pub fn has_come_to(&self, watermark: &Watermark) -> bool {
+        match (watermark, &self.gtids) {
+            (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
+            (Watermark::Coordinate(coordinate), None) => *coordinate <= self.coordinate,
+            // Of another kind: from a checkpoint that kept coordinates only.
+            _ => true,
+        }
+    }
 }
 
 /// A position as people know it.

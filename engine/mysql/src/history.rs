@@ -63,7 +63,6 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 pub use self::error::{ColumnsFault, HistoryError};
-pub(crate) use self::stored::is_behind;
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record};
 
 use self::bystanders::Bystanders;
@@ -279,7 +278,7 @@ impl History {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
                         None => Table::from(parts.clone()),
                     }),
-                    shown_until: shown_until.clone().filter(|shown_until| !is_behind(position, shown_until)),
+                    shown_until: shown_until.clone().filter(|shown_until| !position.has_come_to(shown_until)),
                     is_used: *is_used,
                 },
                 SchemaState::Changed { by, at, last_version, kept, defined } => Now::Changed {

@@ -29,21 +29,18 @@
 //!
 //! *The end.* Reading may have one ([`until`](super::until)): then no event behind it is fed.
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use super::binlog::event::kind;
-use super::binlog::{BinlogDecoder, BinlogError, Flow, MarkOptions, RowBytes, Schemas, WindowOptions};
+use super::binlog::event::{is_heading, is_heartbeat};
+use super::binlog::{BinlogDecoder, BinlogError, Flow, RowBytes, Schemas, WindowOptions};
 use super::connection::ServerVersion;
 use super::dump_error::DumpError;
-use super::history::{History, Turn, is_behind};
+use super::history::{History, Turn};
 use super::ledger::Ledger;
-use super::look_ahead::{Excluded, LookAhead};
 use super::same_history::Server;
 use super::until::End as Until;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
@@ -51,17 +48,11 @@ use crate::MysqlError;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::source::{End, Mark, now_us};
 use tidegate_model::status::{self, Phase, Status};
-use tidegate_model::{Coordinate, Gtid, Position, Progress, TableName, Watermark, Window};
+use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
-const STOP_INTERVAL: Duration = Duration::from_millis(200);
-/// Between two looks at whether reading ahead has come far enough: sets of GTIDs are compared.
-const EVENTS_PER_LOOK: u64 = 256;
-
-/// By table, a statement and what lies before it.
-type LastStatements = HashMap<TableName, (Coordinate, Watermark)>;
-
+pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(200);
 /// Takes tables and what is shown of each, and keeps it.
 type Record<'a> = dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
 
@@ -162,7 +153,7 @@ impl Follower<'_> {
     ) -> Result<Followed, MysqlError> {
         let mut outage = None;
         loop {
-            if self.until.as_ref().is_some_and(|until| is_behind(&position, until)) {
+            if self.until.as_ref().is_some_and(|until| position.has_come_to(until)) {
                 return Ok(Followed::Arrived(position));
             }
             if self.ready.is_some_and(|ready| !ready.at_file) && self.is_ready(&position) {
@@ -222,99 +213,17 @@ impl Follower<'_> {
         }
     }
 
-    fn decoder(&self, position: &Position, schemas: impl Schemas + 'static, windows: WindowOptions) -> BinlogDecoder {
+    pub(crate) fn decoder(
+        &self,
+        position: &Position,
+        schemas: impl Schemas + 'static,
+        windows: WindowOptions,
+    ) -> BinlogDecoder {
         BinlogDecoder::new(position.clone(), Box::new(schemas), windows)
             .passing(self.pass)
             .with_folder(self.folder.to_owned())
             .with_event_bytes_max(self.connect.max_packet_bytes)
             .with_row_bytes(self.row_bytes.clone())
-    }
-
-    /// Before the first change behind a load leaves: reads on for statements alone, to where the catalogue has been, and enters in the
-    /// ledger what they say of the load. False if that was given up for a pause or a stop.
-    fn look_ahead(&mut self, position: &Position, history: &impl Fn(&Position) -> History) -> Result<bool, MysqlError> {
-        let Some(ledger) = &self.ledger else { return Ok(true) };
-        let fresh: BTreeSet<TableName> =
-            ledger.tables().iter().map(|table| &table.name).filter(|name| ledger.is_fresh(name)).cloned().collect();
-        if fresh.is_empty() {
-            return Ok(true);
-        }
-        let found = match self.looks_ahead {
-            true => self.find_excluded(position, history(position), &fresh)?,
-            false => Some(HashMap::new()),
-        };
-        let Some(mut found) = found else { return Ok(false) };
-        for (table, (statement, until)) in &found {
-            info!(table = %table, statement = %statement, until = %until, "what lies before it is in the full load, whatever the columns were then");
-        }
-        // Also that there is nothing: what has been found must not be another thing once changes have left.
-        let start = match &position.gtids {
-            Some(gtids) => Watermark::Gtids(gtids.clone()),
-            None => Watermark::Coordinate(position.coordinate.clone()),
-        };
-        let until = |table: TableName| {
-            let until = found.remove(&table).map_or_else(|| start.clone(), |(_, until)| until);
-            (table, until)
-        };
-        let shown: Vec<(TableName, Watermark)> = fresh.into_iter().map(until).collect();
-        (self.shown)(&shown).map_err(MysqlError::Record)?;
-        if let Some(ledger) = &mut self.ledger {
-            shown.into_iter().for_each(|(table, until)| ledger.show_before(&table, until));
-        }
-        Ok(true)
-    }
-
-    /// The last statement that each of these tables was had for by itself, in front of all its rows, and what lies before it. None if it
-    /// was given up.
-    fn find_excluded(
-        &self,
-        position: &Position,
-        history: History,
-        tables: &BTreeSet<TableName>,
-    ) -> Result<Option<LastStatements>, MysqlError> {
-        let mut found = LastStatements::new();
-        let until = history.foreseen_until(|table| tables.contains(table));
-        if until.is_empty() {
-            return Ok(Some(found));
-        }
-        info!(position = %position.place(), "looking ahead for statements that the full load lies behind");
-        let (found_in, statements) = mpsc::channel();
-        let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
-        let mut decoder = self.decoder(position, LookAhead { history, found: found_in }, windows);
-        let mut packets = self.connect(position, &mut decoder)?;
-        let end = binlog_end(&mut Connection::connect(self.connect)?)?;
-        let mut events_read = 0_u64;
-        loop {
-            if self.stop.is_stopped() || self.stop.is_paused() {
-                return Ok(None);
-            }
-            let packet = packets.next(STOP_INTERVAL).map_err(|error| self.dump_error(error, decoder.coordinate()))?;
-            let mut is_due = true;
-            if let Packet::Event(event) = packet {
-                let mut fed = decoder.feed(event);
-                while let Ok(Flow::WindowFull) = fed {
-                    fed = decoder.take_window().and_then(|_| decoder.resume(event));
-                }
-                // Whoever reads this for its rows stops here, and says why.
-                if fed.is_err() {
-                    break;
-                }
-                for Excluded { table, at, gtid } in statements.try_iter() {
-                    let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
-                    if tables.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
-                        let until = behind(&decoder, gtid.as_ref());
-                        found.insert(table, (at, until));
-                    }
-                }
-                events_read += 1;
-                is_due = events_read.is_multiple_of(EVENTS_PER_LOOK);
-            }
-            // At the end nothing more is there: also where the catalogue was asked on another server.
-            if is_due && (until.iter().all(|until| decoder.has_read(until)) || *decoder.coordinate() >= end) {
-                break;
-            }
-        }
-        Ok(Some(found))
     }
 
     /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends
@@ -342,8 +251,7 @@ impl Follower<'_> {
                 return Ok(Some(Break::Paused));
             }
             // Between transactions, so that none has rows of the load within it.
-            let is_between =
-                || !decoder.is_in_transaction() && position.delivered.as_ref().is_none_or(|half| half.events == 0);
+            let is_between = || !decoder.is_in_transaction() && !position.is_half();
             if self.asked.load(Ordering::Relaxed) && is_between() {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Asked));
@@ -437,10 +345,9 @@ impl Follower<'_> {
 
     /// Whether it is [`Ready`], as to everything but the file.
     fn is_ready(&self, position: &Position) -> bool {
-        let is_whole = position.delivered.as_ref().is_none_or(|half| half.events == 0);
         let is_settled = self.ledger.as_ref().is_none_or(|ledger| ledger.settled(position));
-        let is_there = self.ready.is_some_and(|ready| is_behind(position, &ready.until));
-        is_whole && is_settled && is_there
+        let is_there = self.ready.is_some_and(|ready| position.has_come_to(&ready.until));
+        !position.is_half() && is_settled && is_there
     }
 
     /// Whether the event begins a transaction that lies behind the end.
@@ -523,7 +430,11 @@ impl Follower<'_> {
         }
     }
 
-    fn connect(&self, position: &Position, decoder: &mut BinlogDecoder) -> Result<BinlogPackets, MysqlError> {
+    pub(crate) fn connect(
+        &self,
+        position: &Position,
+        decoder: &mut BinlogDecoder,
+    ) -> Result<BinlogPackets, MysqlError> {
         let mut connection = Connection::connect(self.connect)?;
         let uuid = self.check_server(position, &mut connection)?;
         decoder.set_server(&uuid);
@@ -585,22 +496,11 @@ impl Follower<'_> {
         }
     }
 
-    fn dump_error(&self, error: WireError, at: &Coordinate) -> MysqlError {
+    pub(crate) fn dump_error(&self, error: WireError, at: &Coordinate) -> MysqlError {
         match DumpError::of(error, at, self.server_id) {
             Ok(error) => MysqlError::Dump(error),
             Err(error) => MysqlError::Wire(error),
         }
-    }
-}
-
-/// Everything before what the decoder has just read, and that.
-fn behind(decoder: &BinlogDecoder, gtid: Option<&Gtid>) -> Watermark {
-    match decoder.position().gtids {
-        Some(mut gtids) => {
-            gtid.into_iter().for_each(|gtid| gtids.insert(gtid));
-            Watermark::Gtids(gtids)
-        }
-        None => Watermark::Coordinate(decoder.coordinate().clone()),
     }
 }
 
@@ -611,27 +511,6 @@ fn may_pass(error: &MysqlError) -> bool {
         MysqlError::Dump(error) => error.may_pass(),
         _ => false,
     }
-}
-
-/// By which a server shows that it has a dump's position and waits there for more.
-fn is_heartbeat(event: &[u8]) -> bool {
-    const KIND_AT: usize = 4;
-    matches!(event.get(KIND_AT), Some(&(kind::HEARTBEAT | kind::HEARTBEAT_V2)))
-}
-
-/// What stands at the begin of every file, and of every dump.
-fn is_heading(event: &[u8]) -> bool {
-    const KIND_AT: usize = 4;
-    let Some(kind) = event.get(KIND_AT) else { return true };
-    matches!(
-        *kind,
-        kind::ROTATE
-            | kind::FORMAT_DESCRIPTION
-            | kind::PREVIOUS_GTIDS
-            | kind::MARIADB_GTID_LIST
-            | kind::MARIADB_BINLOG_CHECKPOINT
-            | kind::MARIADB_START_ENCRYPTION
-    )
 }
 
 /// Where the server's binlog ends.

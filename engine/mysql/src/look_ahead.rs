@@ -27,14 +27,131 @@
 //! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins, and only where table maps have no names.
 //! Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{self, Sender};
 
-use super::binlog::{Fault, Schemas, TableMap};
+use tracing::info;
+
+use super::binlog::{BinlogDecoder, Fault, Flow, MarkOptions, Schemas, TableMap, WindowOptions};
 use super::ddl::Words;
 use super::definition::Session;
 use super::history::{Here, History};
-use tidegate_model::{Coordinate, Gtid, Statement, Table, TableName};
+use super::incremental::{Follower, STOP_INTERVAL, binlog_end};
+use super::ledger::Ledger;
+use super::wire::{Connection, Packet};
+use crate::MysqlError;
+use tidegate_model::{Coordinate, Gtid, Position, Statement, Table, TableName, Watermark};
+
+/// Between two looks at whether reading ahead has come far enough: sets of GTIDs are compared.
+const EVENTS_PER_LOOK: u64 = 256;
+
+/// By table, a statement and what lies before it.
+type LastStatements = HashMap<TableName, (Coordinate, Watermark)>;
+
+impl Follower<'_> {
+    /// Before the first change behind a load leaves: reads on for statements alone, to where the catalogue has been, and enters in the
+    /// ledger what they say of the load. False if that was given up for a pause or a stop.
+    pub(crate) fn look_ahead(
+        &mut self,
+        position: &Position,
+        history: &impl Fn(&Position) -> History,
+    ) -> Result<bool, MysqlError> {
+        let Some(ledger) = &self.ledger else { return Ok(true) };
+        let fresh: BTreeSet<TableName> =
+            ledger.tables().iter().map(|table| &table.name).filter(|name| ledger.is_fresh(name)).cloned().collect();
+        if fresh.is_empty() {
+            return Ok(true);
+        }
+        let found = match self.looks_ahead {
+            true => self.find_excluded(position, history(position), &fresh)?,
+            false => Some(HashMap::new()),
+        };
+        let Some(mut found) = found else { return Ok(false) };
+        for (table, (statement, until)) in &found {
+            info!(table = %table, statement = %statement, until = %until, "what lies before it is in the full load, whatever the columns were then");
+        }
+        // Also that there is nothing: what has been found must not be another thing once changes have left.
+        let start = match &position.gtids {
+            Some(gtids) => Watermark::Gtids(gtids.clone()),
+            None => Watermark::Coordinate(position.coordinate.clone()),
+        };
+        let until = |table: TableName| {
+            let until = found.remove(&table).map_or_else(|| start.clone(), |(_, until)| until);
+            (table, until)
+        };
+        let shown: Vec<(TableName, Watermark)> = fresh.into_iter().map(until).collect();
+        (self.shown)(&shown).map_err(MysqlError::Record)?;
+        if let Some(ledger) = &mut self.ledger {
+            shown.into_iter().for_each(|(table, until)| ledger.show_before(&table, until));
+        }
+        Ok(true)
+    }
+
+    /// The last statement that each of these tables was had for by itself, in front of all its rows, and what lies before it. None if it
+    /// was given up.
+    fn find_excluded(
+        &self,
+        position: &Position,
+        history: History,
+        tables: &BTreeSet<TableName>,
+    ) -> Result<Option<LastStatements>, MysqlError> {
+        let mut found = LastStatements::new();
+        let until = history.foreseen_until(|table| tables.contains(table));
+        if until.is_empty() {
+            return Ok(Some(found));
+        }
+        info!(position = %position.place(), "looking ahead for statements that the full load lies behind");
+        let (found_in, statements) = mpsc::channel();
+        let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
+        let mut decoder = self.decoder(position, LookAhead { history, found: found_in }, windows);
+        let mut packets = self.connect(position, &mut decoder)?;
+        let end = binlog_end(&mut Connection::connect(self.connect)?)?;
+        let mut events_read = 0_u64;
+        loop {
+            if self.stop.is_stopped() || self.stop.is_paused() {
+                return Ok(None);
+            }
+            let packet = packets.next(STOP_INTERVAL).map_err(|error| self.dump_error(error, decoder.coordinate()))?;
+            let mut is_due = true;
+            if let Packet::Event(event) = packet {
+                let mut fed = decoder.feed(event);
+                while let Ok(Flow::WindowFull) = fed {
+                    fed = decoder.take_window().and_then(|_| decoder.resume(event));
+                }
+                // Whoever reads this for its rows stops here, and says why.
+                if fed.is_err() {
+                    break;
+                }
+                for Excluded { table, at, gtid } in statements.try_iter() {
+                    let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
+                    if tables.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
+                        let until = behind(&decoder, gtid.as_ref());
+                        found.insert(table, (at, until));
+                    }
+                }
+                events_read += 1;
+                is_due = events_read.is_multiple_of(EVENTS_PER_LOOK);
+            }
+            // At the end nothing more is there: also where the catalogue was asked on another server.
+            if is_due && (until.iter().all(|until| decoder.has_read(until)) || *decoder.coordinate() >= end) {
+                break;
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Everything before what the decoder has just read, and that.
+fn behind(decoder: &BinlogDecoder, gtid: Option<&Gtid>) -> Watermark {
+    match decoder.position().gtids {
+        Some(mut gtids) => {
+            gtid.into_iter().for_each(|gtid| gtids.insert(gtid));
+            Watermark::Gtids(gtids)
+        }
+        None => Watermark::Coordinate(decoder.coordinate().clone()),
+    }
+}
 
 /// A statement, and a captured table that it has had for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -224,13 +224,13 @@ fn uuid_of(connection: &mut Connection) -> Result<String, MysqlError> {
 }
 
 /// Name and size of each, as the server lists them.
-fn binlog_files(results: &[TextResult]) -> Vec<(String, u64)> {
+pub(crate) fn binlog_files(results: &[TextResult]) -> Vec<(String, u64)> {
     let text = |value: Option<&Option<Vec<u8>>>| String::from_utf8(value?.clone()?).ok();
     let rows = results.iter().flat_map(|result| &result.rows);
     rows.filter_map(|row| Some((text(row.first())?, text(row.get(1))?.parse().ok()?))).collect()
 }
 
-fn size_of(files: &[(String, u64)], name: &str) -> Option<u64> {
+pub(crate) fn size_of(files: &[(String, u64)], name: &str) -> Option<u64> {
     files.iter().find(|(known, _)| known == name).map(|(_, size)| *size)
 }
 

@@ -19,12 +19,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::binlog::event::kind;
+use super::binlog::event::is_heartbeat;
 use super::binlog::{Beginning, BinlogDecoder, Fault, Schemas, TableMap, WindowOptions};
 use super::connection::{ServerFacts, executed_statement, server_name_statement};
 use super::definition::Session;
-use super::history::{Here, is_behind};
+use super::history::Here;
 use super::incremental::binlog_end;
+use super::same_history::{binlog_files, size_of};
 use super::snapshot;
 use super::wire::{ConnectOptions, Connection, Packet, TextResult, WireError};
 use crate::MysqlError;
@@ -95,9 +96,9 @@ impl End {
 
     /// As [`End::is_read`], of somebody who has not begun to read.
     pub(crate) fn is_at(&self, position: &Position) -> bool {
-        let is_half = position.delivered.as_ref().is_some_and(|half| half.events > 0);
         let Until::Place(place) = &self.until else { return false };
-        !is_half && [Some(place), self.load.as_ref()].into_iter().flatten().all(|place| has_come_to(position, place))
+        !position.is_half()
+            && [Some(place), self.load.as_ref()].into_iter().flatten().all(|place| position.has_come_to(place))
     }
 
     /// Whether the server should be asked for its clock, of which nothing came for a moment.
@@ -149,17 +150,11 @@ fn gtids_of(results: Vec<TextResult>) -> Result<GtidSet, MysqlError> {
     results.first().and_then(TextResult::scalar).unwrap_or_default().parse().map_err(MysqlError::Gtids)
 }
 
-/// Whether somebody who has come to `position` has read all that lies before the place.
-pub fn has_come_to(position: &Position, place: &Watermark) -> bool {
-    is_behind(position, place)
-}
-
 /// Whether more was sent than what lies before the place, by somebody who has come to `position`.
 pub fn is_past(position: &Position, place: &Watermark) -> bool {
     let half = position.delivered.as_ref();
-    match (place, &position.gtids) {
-        (Watermark::Gtids(set), Some(gtids)) => {
-            let sent = half.and_then(|half| half.gtids.as_deref()).unwrap_or(gtids);
+    match (place, position.sent()) {
+        (Watermark::Gtids(set), Some(sent)) => {
             // Of a source that the set does not name, anything may stand before its last transaction.
             let begun = half.filter(|half| half.events > 0).and_then(|half| half.gtid.as_ref());
             set.is_exceeded_by(sent) || (begun.is_some_and(|begun| !set.contains(begun)) && sent.contains_set(set))
@@ -208,20 +203,14 @@ pub fn look_up(
     with_gtids: bool,
 ) -> Result<Found, LookUpError> {
     let mut connection = Connection::connect(connect)?;
-    let files = connection.query("SHOW BINARY LOGS")?;
-    let text = |row: &Vec<Option<Vec<u8>>>, column: usize| {
-        String::from_utf8_lossy(row.get(column).and_then(Option::as_deref).unwrap_or_default()).into_owned()
-    };
-    let rows: Vec<_> = files.iter().flat_map(|result| &result.rows).collect();
-    let Some(row) = rows.iter().find(|row| text(row, 0) == *at.file) else {
-        let ends =
-            rows.first().zip(rows.last()).map(|(first, last)| format!("{} to {}", text(first, 0), text(last, 0)));
+    let files = binlog_files(&connection.query("SHOW BINARY LOGS")?);
+    let Some(size) = size_of(&files, &at.file) else {
+        let ends = files.first().zip(files.last()).map(|((first, _), (last, _))| format!("{first} to {last}"));
         return Err(LookUpError::NoFile {
             file: at.file.to_string(),
             files: ends.unwrap_or_else(|| "none".to_owned()),
         });
     };
-    let size = text(row, 1).parse().unwrap_or(0);
     if size < at.offset {
         return Err(LookUpError::NotThere { file: at.file.to_string(), size });
     }
@@ -240,7 +229,7 @@ pub fn look_up(
             Packet::Event(event) => event,
             Packet::Idle | Packet::End => break,
         };
-        if event.get(KIND_AT) == Some(&kind::HEARTBEAT) {
+        if is_heartbeat(event) {
             continue;
         }
         begun = decoder.beginning(event).or(begun);
@@ -259,8 +248,6 @@ pub fn look_up(
     }
     Ok(Found { at: last, committed_s, gtids })
 }
-
-const KIND_AT: usize = 4;
 
 /// No table is of interest.
 struct Nothing;

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::demo::grouped;
 use crate::gap::Gap;
 use crate::journal::{By, Journal, TABLES_MAX, What};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
@@ -29,6 +28,7 @@ use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
 use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
+use tidegate_model::words::grouped;
 use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::ledger::Ledger;

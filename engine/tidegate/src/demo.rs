@@ -32,6 +32,7 @@ use consume::{CONSUME_TIMEOUT, Expected, Topic, consume};
 use lineitem::generate;
 use tidegate_model::Stop;
 use tidegate_model::status::{Status, Summary};
+use tidegate_model::words::grouped;
 
 /// The recordings, as they are unpacked.
 const FILES: &[(&str, &[u8])] = &[
@@ -323,17 +324,4 @@ impl Text<'_> {
         }
         Ok(())
     }
-}
-
-/// 1234567 as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::Task;
-use crate::demo::grouped;
 use crate::gap::Gap;
 use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
 use crate::status::words;
 use tidegate_model::TableName;
+use tidegate_model::words::grouped;
 use tidegate_model::words::time_text;
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};

@@ -67,6 +67,32 @@ pub mod kind {
     pub const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
 }
 
+/// Where the event header says what it is. Its time comes first.
+pub(crate) const KIND_AT: usize = 4;
+
+pub(crate) fn is_heartbeat_kind(kind: u8) -> bool {
+    matches!(kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
+}
+
+/// By which a server shows that it has a dump's position and waits there for more.
+pub(crate) fn is_heartbeat(event: &[u8]) -> bool {
+    event.get(KIND_AT).is_some_and(|&kind| is_heartbeat_kind(kind))
+}
+
+/// What stands at the begin of every file, and of every dump.
+pub(crate) fn is_heading(event: &[u8]) -> bool {
+    let Some(kind) = event.get(KIND_AT) else { return true };
+    matches!(
+        *kind,
+        kind::ROTATE
+            | kind::FORMAT_DESCRIPTION
+            | kind::PREVIOUS_GTIDS
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_BINLOG_CHECKPOINT
+            | kind::MARIADB_START_ENCRYPTION
+    )
+}
+
 /// Bytes that are read from the front. Everything is checked against the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a>(&'a [u8]);

@@ -412,7 +412,7 @@ impl BinlogDecoder {
             Some(format) => format.checksums,
             // The server's first word is a rotation, made with or without checksum.
             None if header.kind == kind::ROTATE => event::verify_checksum(&header, event).is_ok(),
-            None if is_heartbeat(header.kind) => return Ok(()),
+            None if event::is_heartbeat_kind(header.kind) => return Ok(()),
             None => return Err(Fault::Damaged("it comes before the format description")),
         };
         let content = if checksums { event::verify_checksum(&header, event)? } else { event };
@@ -531,10 +531,6 @@ fn is_rows(kind: u8) -> bool {
         kind,
         kind::WRITE_ROWS_V1..=kind::DELETE_ROWS_V1 | kind::WRITE_ROWS..=kind::DELETE_ROWS | kind::PARTIAL_UPDATE_ROWS
     )
-}
-
-fn is_heartbeat(kind: u8) -> bool {
-    matches!(kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
 }
 
 /// The first bytes of a binlog file; events begin behind them.

@@ -184,7 +184,7 @@ pub fn record(entries: &mut Vec<StoredSchema>, entry: StoredSchema) {
 pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
     let is_shown = |entry: &StoredSchema| match &entry.state {
         SchemaState::Known { shown_until, .. } => {
-            shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+            shown_until.as_ref().is_some_and(|shown_until| position.has_come_to(shown_until))
         }
         SchemaState::Changed { .. }
         | SchemaState::Gone { .. }
@@ -238,20 +238,10 @@ pub fn prune(
     entries.retain(|entry| !gone.contains(&entry.table));
     for entry in entries {
         if let SchemaState::Known { shown_until, .. } = &mut entry.state
-            && shown_until.as_ref().is_some_and(|shown_until| is_behind(position, shown_until))
+            && shown_until.as_ref().is_some_and(|shown_until| position.has_come_to(shown_until))
         {
             *shown_until = None;
         }
     }
     gone.into_iter().collect()
-}
-
-/// Whether everything up to the watermark has been read.
-pub(crate) fn is_behind(position: &Position, watermark: &Watermark) -> bool {
-    match (watermark, &position.gtids) {
-        (Watermark::Gtids(set), Some(gtids)) => gtids.contains_set(set),
-        (Watermark::Coordinate(coordinate), None) => *coordinate <= position.coordinate,
-        // Of another kind: from a checkpoint that kept coordinates only.
-        _ => true,
-    }
 }

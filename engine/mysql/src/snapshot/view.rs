@@ -103,11 +103,8 @@ impl View {
     /// when the statement got it.
     pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
         let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
-        match (executed, &start.gtids) {
-            (Watermark::Gtids(executed), Some(gtids)) => {
-                let beside = start.delivered.as_ref().and_then(|delivered| delivered.gtids.as_deref());
-                executed.contains_set(gtids) && beside.is_none_or(|gtids| executed.contains_set(gtids))
-            }
+        match (executed, start.sent()) {
+            (Watermark::Gtids(executed), Some(sent)) => executed.contains_set(sent),
             (Watermark::Coordinate(_), _) => self.coordinate >= start.coordinate,
             // GTIDs were off when the load began.
             (Watermark::Gtids(_), None) => false,

@@ -43,11 +43,6 @@ fn the_whole_way_ends_as_the_server_did() {
 }
 
 #[test]
-fn numbers_are_grouped() {
-    assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-}
-
-#[test]
 fn the_recordings_are_read() {
     let expected: Expected = serde_json::from_str(EXPECTED).unwrap();
     assert_eq!(expected.tables.len(), 3);

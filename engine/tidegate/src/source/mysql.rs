@@ -46,7 +46,6 @@ use tidegate_mysql::history::Turn;
 use tidegate_mysql::incremental::{Followed, Ready};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
-use tidegate_mysql::until::has_come_to;
 use tidegate_mysql::{MysqlError, connection, snapshot};
 use turns::Reloads;
 
@@ -299,7 +298,7 @@ impl Source for MysqlSource {
                     (tables.collect(), position.coordinate.clone())
                 }
                 Followed::Ended(ended)
-                    if !reloads.has_waiting() && !until.as_ref().is_some_and(|until| has_come_to(&ended, until)) =>
+                    if !reloads.has_waiting() && !until.as_ref().is_some_and(|until| ended.has_come_to(until)) =>
                 {
                     info!(position = %ended.place(), "--until: everything up to there is read, and nothing behind it");
                     if ready.is_some() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::demo::grouped;
+use tidegate_model::words::grouped;
 
 /// Of the JSON; another one means that a field means something else, or is gone.
 pub const VERSION: u32 = 1;

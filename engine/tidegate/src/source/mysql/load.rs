@@ -11,7 +11,6 @@ use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, Tracker};
 use crate::config::{self, LoadOptions, Task};
-use crate::demo::grouped;
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
 use crate::pipeline;
@@ -19,6 +18,7 @@ use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
+use tidegate_model::words::grouped;
 use tidegate_model::{
     Coordinate, EventMeta, Mark, MarkKind, Statement, StatementKind, Stop, Stopped, Table, TableName, Watermark,
     Window, now_s,

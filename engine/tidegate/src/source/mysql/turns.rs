@@ -80,6 +80,11 @@ impl MysqlSource {
         let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
         let remembered = |checkpoint: &Checkpoint| checkpoint.remembered_table(name).cloned();
         let is_asked_for = context.tracker.read(remembered).is_some_and(|table| table.is_asked_for);
+        let (what, why) = match is_new {
+            _ if is_asked_for => ("it is loaded again, as asked for", "as asked for"),
+            true => ("it has rows that were never sent: it is loaded", "it has rows that were never sent"),
+            false => ("rows came without row events: it is loaded from its begin", "rows came without row events"),
+        };
         let now = self.now(context)?;
         let (found, definition, executed) =
             patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
@@ -90,12 +95,7 @@ impl MysqlSource {
                 if !findings.is_empty() {
                     return Err(SourceError::Findings(findings).into());
                 }
-                let why = match is_new {
-                    _ if is_asked_for => "it is loaded again, as asked for",
-                    true => "it has rows that were never sent: it is loaded",
-                    false => "rows came without row events: it is loaded from its begin",
-                };
-                info!(table = %name, "{why}, and changes wait for it");
+                info!(table = %name, "{what}, and changes wait for it");
                 let table = Arc::new(found.table.clone());
                 self.look.tables.retain(|table| table.table.name() != name);
                 self.look.tables.push(found);
@@ -111,11 +111,6 @@ impl MysqlSource {
                 warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
                 None
             }
-        };
-        let why = match is_new {
-            _ if is_asked_for => "as asked for",
-            true => "it has rows that were never sent",
-            false => "rows came without row events",
         };
         let gone = if planned.is_none() { ", but it is not there any more" } else { "" };
         let note = format!("{name} at {at}: {why}{gone}");
