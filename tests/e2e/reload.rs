@@ -84,6 +84,34 @@ fn tables_of_mariadb_are_loaded_again() {
     loaded_again_under_writers("reload_mariadb", &mariadb, &servers.kafka);
 }
 
+/// Without GTIDs a reload waits for the begin of a file. One that began when nobody read is none the worse.
+#[test]
+fn a_file_that_has_begun_before_will_do() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("reload_files", &servers.mysql_nogtid, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    world.begin_binlog_file();
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let tell = |command: &str| {
+        let ended = Tidegate::spawn([OsStr::new(command), task.path.as_os_str()]).wait();
+        assert!(ended.status.success(), "{}", ended.output);
+    };
+    tell("pause");
+    engine.wait_for_line("paused");
+    world.begin_binlog_file();
+    reload(&world, &task, ["t"]).unwrap();
+    tell("resume");
+    engine.wait_for_line("it is loaded again, as asked for");
+    let mut rows = Vec::new();
+    world.finish(engine, &mut reader, |message| rows.push(format!("{:?} {:?}", message.kind, message.data)));
+    rows.sort();
+    assert_eq!(rows, [r#"Insert id="1""#, r#"Insert id="2""#]);
+}
+
 /// Each row once, then what changes; nothing of other tables, and nothing that nobody asked for.
 #[test]
 fn only_what_is_asked_for_comes_again() {

@@ -183,6 +183,11 @@ impl Position {
         self.delivered.as_ref().is_some_and(|half| half.events > 0)
     }
 
+    /// Up to where all is delivered, whatever waits for an XA COMMIT.
+    pub fn reached(&self) -> &Coordinate {
+        self.delivered.as_ref().map_or(&self.coordinate, |delivered| &delivered.until)
+    }
+
     /// The transactions that are delivered as a whole, also those behind one that waits for an XA COMMIT.
     pub fn sent(&self) -> Option<&GtidSet> {
         let beside = self.delivered.as_ref().and_then(|delivered| delivered.gtids.as_deref());

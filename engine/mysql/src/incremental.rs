@@ -42,6 +42,7 @@ use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::Ledger;
 use super::same_history::Server;
+use super::snapshot;
 use super::until::End as Until;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use crate::MysqlError;
@@ -106,8 +107,8 @@ pub struct Follower<'a> {
 pub struct Ready {
     /// Behind all of it, XA transactions that were prepared before it included.
     pub until: Watermark,
-    /// Where a file begins. Servers whose views have no place of their own begin a file when all that is in the one before is committed; of
-    /// what else is in the binlog, the engine may know nothing yet.
+    /// Where everything that was delivered is in files before the one that the server writes. Servers whose views have no place of their own
+    /// begin a file when all that is in the one before is committed; of what else is in the binlog, the engine may know nothing yet.
     pub at_file: bool,
 }
 
@@ -156,7 +157,8 @@ impl Follower<'_> {
             if self.until.as_ref().is_some_and(|until| position.has_come_to(until)) {
                 return Ok(Followed::Arrived(position));
             }
-            if self.ready.is_some_and(|ready| !ready.at_file) && self.is_ready(&position) {
+            // Who comes back finds that files have begun meanwhile, which no dump tells.
+            if self.is_ready(&position) && self.is_shown(&position) {
                 return Ok(Followed::Ready(position));
             }
             let is_asked = self.asked.load(Ordering::Relaxed);
@@ -256,12 +258,17 @@ impl Follower<'_> {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Asked));
             }
-            if self.ready.is_some_and(|ready| is_file_begin || (opened.is_none() && !ready.at_file)) && is_between() {
+            // Not what was emitted last: on a busy server a window is always open.
+            if self.ready.is_some_and(|ready| is_file_begin || !ready.at_file)
+                && is_between()
+                && self.is_ready(&decoder.position())
+            {
                 self.emit(decoder, position)?;
                 opened = None;
-                if self.is_ready(position) {
+                if self.is_shown(position) {
                     return Ok(Some(Break::Ready));
                 }
+                is_file_begin = false;
             }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             // One that is there already is not waited for.
@@ -343,7 +350,23 @@ impl Follower<'_> {
         Ok(None)
     }
 
-    /// Whether it is [`Ready`], as to everything but the file.
+    /// Whether views are certain to show all that is delivered, where they have no place of their own. Whether the server is away, the
+    /// dump tells.
+    fn is_shown(&self, position: &Position) -> bool {
+        let files_before = || -> Result<bool, MysqlError> {
+            let mut connection = Connection::connect(self.connect)?;
+            let end = binlog_end(&mut connection)?;
+            Ok(match position.sent() {
+                Some(sent) => {
+                    snapshot::gtids_before_file(&mut connection, &end).map_err(MysqlError::Load)?.contains_set(sent)
+                }
+                None => *position.reached() <= Coordinate::new(end.file, snapshot::BINLOG_START),
+            })
+        };
+        self.ready.is_some_and(|ready| !ready.at_file) || files_before().unwrap_or(false)
+    }
+
+    /// Whether it is [`Ready`], as to everything but what views show.
     fn is_ready(&self, position: &Position) -> bool {
         let is_settled = self.ledger.as_ref().is_none_or(|ledger| ledger.settled(position));
         let is_there = self.ready.is_some_and(|ready| position.has_come_to(&ready.until));

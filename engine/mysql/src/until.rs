@@ -12,8 +12,9 @@
 //!
 //! *A time* is compared with that of each transaction, before it is begun; the first that is later is the end. Where none comes, the server is
 //! asked for its clock, and once that is past the time, where its binlog ends: whatever is committed from then on is later, and everything
-//! before has been read when reading has come there. That is the order of the questions: a transaction gets its time and its place while
-//! nobody else can, and whoever asks for the end waits for it.
+//! before has been read when reading has come there. That is the order of the questions: since MySQL 8.0 a transaction gets its time and its
+//! place while nobody else can, and whoever asks for the end waits for it. Before, and on MariaDB, its time is that of a statement, which
+//! may be long before its place, and is what `SET timestamp` says.
 //!
 //! *A load* shows each chunk as it was when it was read. So reading goes on to where the last of them was, wherever the end is.
 

@@ -243,7 +243,10 @@ pub fn take_up_all(
             let topic = checkpoint.topic_mut(name);
             topic.written = was_written && (topic.written || without_memory);
             topic.identity = look.as_ref().and_then(|look| look.identity).or(topic.identity);
-            topic.ends = look.as_ref().map_or_else(Vec::new, |look| look.ends.clone());
+            // Of a sink without offsets they are kept: who comes back to the brokers finds what was there.
+            if let Some(look) = look.as_ref().filter(|look| !look.ends.is_empty()) {
+                topic.ends.clone_from(&look.ends);
+            }
         }
     }
     checkpoint.remembered = Some(RememberedTask::of(task));

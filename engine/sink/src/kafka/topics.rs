@@ -302,6 +302,7 @@ impl Topics for KafkaTopics {
             there.iter().zip(&found).map(|(&topic, found)| (topic, found.partitions)).collect();
         let first = self.offsets(&partitions, Offset::Beginning)?;
         let end = self.offsets(&partitions, Offset::End)?;
+        partitions.iter().zip(&end).for_each(|((topic, _), ends)| self.marks.begin(topic, ends));
         let mut looks = found.iter().zip(first.iter().zip(end)).map(|(found, (first, ends))| TopicLook {
             partitions: found.partitions,
             holds_messages: first.iter().zip(&ends).any(|(first, end)| first < end),

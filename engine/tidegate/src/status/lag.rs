@@ -136,8 +136,8 @@ impl Lag {
         let extent = extent.zip(position).filter(|(extent, position)| is_of(position, &extent.server));
         Incremental {
             position: position.map(|position| Position {
-                file: reached(position).file.to_string(),
-                offset: reached(position).offset,
+                file: position.reached().file.to_string(),
+                offset: position.reached().offset,
                 gtids: position.gtids.as_ref().map(|gtids| gtids.shortened(GTIDS_MAX)),
             }),
             delay_ms: self.delay.filter(|_| self.clock_ahead_us.is_some()).map(millis),
@@ -145,12 +145,12 @@ impl Lag {
             clock_ahead_ms: self.clock_ahead_us.map(|ahead| ahead / 1000),
             // By GTIDs a task may be at the end, and know a place of before it.
             bytes_behind: extent.map(|(extent, position)| match self.has_rest {
-                true => bytes_behind(extent, reached(position)),
+                true => bytes_behind(extent, position.reached()),
                 false => 0,
             }),
             purge: extent.map(|(extent, position)| Purge {
-                bytes: bytes_before(extent, reached(position)),
-                seconds: self.seconds_to_purge(extent, reached(position)),
+                bytes: bytes_before(extent, position.reached()),
+                seconds: self.seconds_to_purge(extent, position.reached()),
             }),
         }
     }
@@ -171,12 +171,7 @@ pub(crate) fn is_behind(
     executed: Option<&GtidSet>,
 ) -> bool {
     let has_all = position.gtids.as_ref().zip(executed).is_some_and(|(ours, all)| ours.contains_set(all));
-    has_all || (is_of(position, server) && reached(position) >= end)
-}
-
-/// Up to where all is delivered, whatever waits for an XA COMMIT.
-fn reached(position: &model::Position) -> &Coordinate {
-    position.delivered.as_ref().map_or(&position.coordinate, |delivered| &delivered.until)
+    has_all || (is_of(position, server) && position.reached() >= end)
 }
 
 /// Whether coordinates of the position are those of the server.

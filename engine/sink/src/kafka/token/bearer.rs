@@ -79,7 +79,7 @@ impl Shared {
 
     /// Until the client ends.
     fn keep(&self, tokens: &Tokens, mut given: Arc<Token>, extensions: &[CString]) {
-        while self.wait(tokens) {
+        while self.wait(tokens, &given) {
             let token = tokens.token();
             // Held while the client is used.
             let held = self.lock();
@@ -102,12 +102,13 @@ impl Shared {
         }
     }
 
-    /// Until there is a token to be had, or an attempt to be made. False at the client's end.
-    fn wait(&self, tokens: &Tokens) -> bool {
+    /// Until there is another token than the one that was given, or an attempt to be made. False at the client's end.
+    fn wait(&self, tokens: &Tokens, given: &Arc<Token>) -> bool {
         let mut client = self.lock();
         while client.is_some() {
             let left = tokens.next().saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // Another client of the task may have fetched it.
+            if left.is_zero() || tokens.has_newer(given) {
                 return true;
             }
             (client, _) = self.changed.wait_timeout(client, left).unwrap_or_else(PoisonError::into_inner);

@@ -190,6 +190,12 @@ impl Tokens {
         self.lock().next()
     }
 
+    /// Whether the token of now is another one, and nothing has failed since.
+    fn has_newer(&self, given: &Arc<Token>) -> bool {
+        let state = self.lock();
+        state.failed.is_none() && state.token.as_ref().is_some_and(|token| !Arc::ptr_eq(token, given))
+    }
+
     /// Brokers have refused the token, which librdkafka tells once in half a minute.
     fn refused(&self) {
         self.lock().is_refused = true;

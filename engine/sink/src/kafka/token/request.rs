@@ -75,6 +75,8 @@ pub(super) fn ask(login: &OAuth, secret: &str) -> Result<Bytes, SinkError> {
         .iter()
         .filter(|hidden| !hidden.is_empty())
         .fold(words, |words, hidden| words.replace(hidden, "***"));
+    // Not before: of a secret that is cut nobody would find the rest.
+    let words: String = words.chars().take(WORDS_MAX).collect();
     let reason = match words.is_empty() {
         true => status.to_string(),
         false => format!("{status}: {words}"),
@@ -163,7 +165,7 @@ fn words(body: &[u8]) -> String {
     };
     let text = if text.is_empty() { String::from_utf8_lossy(body) } else { Cow::Owned(text) };
     let text = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    text.collect::<Vec<_>>().join(" ").chars().take(WORDS_MAX).collect()
+    text.collect::<Vec<_>>().join(" ")
 }
 
 fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, SinkError> {
