@@ -759,7 +759,8 @@ PYTHON
 
 wait_ready() {
     local name=$1 deadline=$((SECONDS + READY_SECONDS)) version
-    until answers "$name"; do
+    # Whoever answers may be another one that took the port first.
+    until answers "$name" && pid_of "$name" >/dev/null; do
         if ! pid_of "$name" >/dev/null; then
             # It may not have replaced the shell's own image yet; look twice.
             sleep 0.2

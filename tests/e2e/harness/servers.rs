@@ -167,8 +167,28 @@ impl Private {
     }
 }
 
+impl Private {
+    /// What its servers said last, which goes away with them.
+    fn show_logs(&self) {
+        const LINES: usize = 30;
+        if let Ok(output) = self.script().arg("status").output() {
+            eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+        }
+        let folders = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
+        for log in folders.map(|folder| folder.path().join("log")) {
+            let Ok(text) = std::fs::read(&log) else { continue };
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("the end of {}:\n{}", log.display(), lines[lines.len().saturating_sub(LINES)..].join("\n"));
+        }
+    }
+}
+
 impl Drop for Private {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
         match self.script().arg("down").output() {
             Ok(output) if output.status.success() => {}
             result => eprintln!("could not end the servers in {}: {result:?}", self.folder.path().display()),
