@@ -103,7 +103,8 @@ pub trait Topics: Send + Sync {
     /// Of a topic that is prepared, where brokers tell.
     fn identity(&self, topic: &str) -> Option<TopicIdentity>;
 
-    /// By partition, the offset behind the last message of this run that was acknowledged; 0, or nothing, where none was.
+    /// By partition, the offset behind the last message that was there when this run began, or that it was told of as written; 0, or
+    /// nothing, where none was.
     fn acknowledged(&self, _topic: &str) -> Vec<i64> {
         Vec::new()
     }

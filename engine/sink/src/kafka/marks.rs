@@ -10,7 +10,8 @@
 //! what they had acknowledged (an election of a replica that was behind). Brokers before 2.8 have no other way to tell.
 //!
 //! When a partition gets another leader, the report of what the old one acknowledged may come behind that of what was sent later. So what
-//! counts is a message of a later window that is written before one of an earlier window.
+//! counts is a message of a later window that is written before one of an earlier window, or one whose offset is another's already: what
+//! lies before both may be such a report.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,12 +77,12 @@ impl Acknowledged {
 #[derive(Default)]
 pub(super) struct Marks(Mutex<HashMap<String, Vec<Mark>>>);
 
-/// The last message of a partition that was acknowledged.
+/// The last message of a partition that is known to be there.
 #[derive(Clone, Copy, Default)]
 struct Mark {
     /// None of what was there before this run.
     window: Option<WindowId>,
-    /// Of the next one; 0 where none was acknowledged.
+    /// Of the next one; 0 where none is known.
     end: i64,
 }
 
@@ -119,7 +120,8 @@ fn pass(marks: &mut HashMap<String, Vec<Mark>>, run: Run) -> Result<(), SinkErro
     marks.resize(marks.len().max(partition + 1), Mark::default());
     let mark = &mut marks[partition];
     let window = Some(run.window);
-    if run.first < mark.end && window > mark.window {
+    let is_taken_again = run.first < mark.end && run.last + 1 >= mark.end;
+    if run.first < mark.end && (window > mark.window || is_taken_again) {
         return Err(SinkError::Fallen { topic: run.topic, partition: run.partition, end: mark.end, now: run.first });
     }
     *mark = Mark { window: mark.window.max(window), end: mark.end.max(run.last + 1) };
@@ -168,6 +170,14 @@ mod tests {
         assert_eq!(event(&marks, (0..50).map(|offset| (0, 7, offset))), Ok(()));
         let anew = (0..10).map(|offset| (0, 7, offset)).chain((10..60).map(|offset| (0, 8, offset)));
         assert_eq!(event(&marks, anew), fallen(0, 10, 49));
+    }
+
+    /// The rest of a window that is longer than what was acknowledged of it before.
+    #[test]
+    fn no_offset_is_given_twice() {
+        let marks = Marks::default();
+        assert_eq!(event(&marks, (0..50).map(|offset| (0, 7, offset))), Ok(()));
+        assert_eq!(event(&marks, (0..60).map(|offset| (0, 7, offset))), fallen(0, 0, 49));
     }
 
     #[test]
