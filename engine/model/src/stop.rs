@@ -83,8 +83,8 @@ impl Stop {
     }
 
     /// Raises the flag at the first SIGTERM or SIGINT of a task that runs. The second ends the process at once, and so does the
-    /// first of a task that is still starting, whatever it waits for.
-    pub fn on_signals(&self, runtime: &tokio::runtime::Runtime) -> std::io::Result<()> {
+    /// first of a task that is still starting, whatever it waits for, with `code_before`.
+    pub fn on_signals(&self, runtime: &tokio::runtime::Runtime, code_before: i32) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let _guard = runtime.enter();
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -97,12 +97,12 @@ impl Stop {
                     _ = interrupt.recv() => {}
                 }
                 if !first {
-                    exit_at_once(130);
+                    exit_at_once(INTERRUPTED);
                 }
                 first = false;
                 if !stop.0.running.load(Ordering::SeqCst) {
                     tracing::info!("stopped before anything was read");
-                    exit_at_once(0);
+                    exit_at_once(code_before);
                 }
                 tracing::info!("stopping: what has been read is delivered and stored first; again to stop at once");
                 stop.stop();
@@ -111,6 +111,9 @@ impl Stop {
         Ok(())
     }
 }
+
+/// How a process ends that was told to, and has not done what it was for.
+pub const INTERRUPTED: i32 = 130;
 
 /// Without exit handlers. Standard error has no buffer.
 fn exit_at_once(code: i32) -> ! {

@@ -83,7 +83,7 @@ fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
 /// Runs the demo and says on `out` what happens. An error if anything is not as it should be.
 pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
     let runner = Runner::start()?;
-    runner.stop.on_signals(&runner.runtime).map_err(io("wait for signals"))?;
+    runner.stop.on_signals(&runner.runtime, 0).map_err(io("wait for signals"))?;
     show(out, &runner, GENERATED_ROWS)
 }
 

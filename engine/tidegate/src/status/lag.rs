@@ -43,6 +43,8 @@ pub(super) struct Counts {
 pub(super) struct Lag {
     /// By the source's clock; 0: nothing is known.
     complete_us: u64,
+    /// When what was delivered last was committed, by whoever did.
+    delivered_us: u64,
     clock_ahead_us: Option<i64>,
     has_rest: bool,
     delay: Option<Duration>,
@@ -76,7 +78,11 @@ impl Lag {
         };
         let (passed, is_more) = following.take_passed(is_passed);
         let passed_us = passed.map_or(0, |mark| self.theirs(mark.at_us));
-        self.complete_us = self.complete_us.max(following.delivered_us()).max(passed_us);
+        let delivered_us = following.delivered_us();
+        let newly_us = if delivered_us == self.delivered_us { 0 } else { delivered_us };
+        self.delivered_us = delivered_us;
+        // Nothing is of the future: a session may name any time (`SET timestamp`), and a clock may be set back.
+        self.complete_us = self.complete_us.max(newly_us).max(passed_us).min(self.theirs(now_us));
         self.has_rest = is_more || counts.is_away || counts.windows_read > counts.windows_delivered;
         self.delay = match self.complete_us {
             0 => None,
@@ -277,6 +283,22 @@ mod tests {
             watched.delivered(3600, 200);
             assert_eq!(watched.at(3641), (Some(0), Pace::Current));
         }
+    }
+
+    /// A session may date its changes as it likes, and somebody may set the source's clock back.
+    #[test]
+    fn a_time_that_is_to_come_hides_no_delay() {
+        let mut watched = Watched::new(0);
+        watched.asked(0, 100);
+        watched.delivered(2_000_000_000, 100);
+        assert_eq!(watched.at(0), (Some(0), Pace::Current));
+        watched.asked(10, 200);
+        watched.counts.windows_read += 1;
+        assert_eq!(watched.at(20), (Some(20), Pace::Behind));
+        watched.ahead = -HOUR;
+        watched.asked(21, 200);
+        assert_eq!(watched.at(21).0, Some(0));
+        assert_eq!(watched.at(41).0, Some(20));
     }
 
     #[test]

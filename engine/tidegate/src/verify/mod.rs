@@ -55,6 +55,7 @@ use target::{OfLarge, Target};
 use topic::Topics;
 
 use tidegate_model::rate::{Limit, Rate};
+use tidegate_model::stop::INTERRUPTED;
 use tidegate_model::{Stop, TableName};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::PretendedTopics;
@@ -148,7 +149,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Report, 
     }
     let runtime = runtime()?;
     let stop = Stop::default();
-    stop.on_signals(&runtime).map_err(Error::Runtime)?;
+    stop.on_signals(&runtime, INTERRUPTED).map_err(Error::Runtime)?;
     let source = MysqlSource::open(&task, of_source, &runtime, Some(&stored))?;
     stored.of_source(&source.identity(), &task.state)?;
     let targets = wanted(Target::all(&task, source.tables())?, &options.tables)?;
