@@ -32,6 +32,11 @@ fn schema_and_peek_show_what_will_come_out() {
     task.tables =
         format!("[{{table: {database}.orders, where: amount > 10, select: [id, amount, name, state, note]}}]");
 
+    let avsc = Tidegate::spawn(["schema".as_ref(), task.path.as_os_str(), "--avsc".as_ref()]).wait();
+    let avsc: serde_json::Value =
+        serde_json::from_str(&avsc.output).unwrap_or_else(|error| panic!("{error}: {}", avsc.output));
+    assert_eq!((&avsc["type"], &avsc["name"]), (&"record".into(), &"Record".into()));
+
     let schema = said("schema", &task);
     let lines: Vec<String> = schema.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(

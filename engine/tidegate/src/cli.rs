@@ -18,6 +18,7 @@ use crate::task::Consent;
 use crate::until::Until;
 use crate::verify::{self, VerifyError};
 use crate::{demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
+use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
@@ -82,6 +83,9 @@ enum Command {
         /// Print the source's tables as JSON instead: what `source.schema` of a task over binlog files takes.
         #[arg(long)]
         json: bool,
+        /// Print the Avro schema of all messages in DTS Avro instead, for those who read them.
+        #[arg(long, conflicts_with = "json")]
+        avsc: bool,
     },
     /// Prints the first messages of each table, readably, without sending anything.
     Peek {
@@ -246,11 +250,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             });
             Ok(if report.has_errors() { Outcome::Findings } else { Outcome::Done })
         }
-        Command::Schema { task, json: false } => {
+        Command::Schema { avsc: true, .. } => {
+            say(DTS_AVRO_SCHEMA);
+            Ok(Outcome::Done)
+        }
+        Command::Schema { task, json: false, .. } => {
             say(&preview::schema(config::load(task)?)?);
             Ok(Outcome::Done)
         }
-        Command::Schema { task, json: true } => {
+        Command::Schema { task, json: true, .. } => {
             say(&format!("{}\n", preview::schema_json(config::load(task)?)?));
             Ok(Outcome::Done)
         }

@@ -602,6 +602,10 @@ fn secret(value: Value<'_>) -> Option<Secret> {
     const FORMS: &str = "must be {env: NAME}, {file: path} or the text itself";
     let (place, report) = value.place_and_report();
     let shown = format!("{place} in line {}, column {}", place.at.line, place.at.column);
+    if let Some(left_out) = value.left_out() {
+        report.add(&place, left_out.message());
+        return None;
+    }
     if let Some(text) = value.scalar() {
         return Some(Secret::from_text(text.to_owned()).at(shown));
     }

@@ -19,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::yaml::{Content, Location, Node};
+use super::yaml::{Content, LeftOut, Location, Node};
 
 /// One thing that is wrong with the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,6 +233,11 @@ impl<'a> Value<'a> {
             Content::Scalar { text, .. } if !self.node.is_null() => Some(text),
             _ => None,
         }
+    }
+
+    /// What somebody may have meant as a part of it.
+    pub(super) fn left_out(&self) -> Option<LeftOut> {
+        self.node.left_out
     }
 
     pub(super) fn is_map(&self) -> bool {

@@ -542,6 +542,28 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn secrets_of_which_yaml_leaves_something_out_are_refused() {
+    let http = |token: &str| with(&format!("http:\n  listen: 127.0.0.1:1\n  token: {token}\n"));
+    let refused_as = |token: &str, words: &str| refused(&http(token), &format!("t.yaml:3:{words}"));
+    let comment = "to YAML a comment begins with the #: put the whole value between single quotes (a quote within it twice), or a space \
+                   behind the # of a comment";
+    refused_as("abc #d", &format!("10: http.token: {comment}"));
+    refused_as("#x", &format!("3: http.token: {comment}"));
+    refused_as(
+        "abc  ",
+        "10: http.token: to YAML the spaces at the end of the line are not part of it: put the value between single quotes if they are, else \
+         remove them",
+    );
+    refused_as(
+        "&@%",
+        "10: http.token: to YAML a text that begins with & is an anchor: put the value between single quotes",
+    );
+    for (token, text) in [("token # ours", "token"), ("'abc #d '", "abc #d "), ("a#b", "a#b"), ("\"#\"", "#")] {
+        assert_eq!(accepted(&http(token)).http.unwrap().token.unwrap().resolve().unwrap(), text);
+    }
+}
+
+#[test]
 fn secrets_are_read_when_asked_for() {
     let folder = std::env::temp_dir().join(format!("tidegate-secret-{}", std::process::id()));
     std::fs::write(&folder, "hunter2\r\n").unwrap();

@@ -28,6 +28,50 @@ impl From<&Marker> for Location {
 pub(super) struct Node {
     pub(super) content: Content,
     pub(super) at: Location,
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// What YAML does not take for a part of a value, though somebody may have meant it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// `#word`: a comment has a space behind the sign.
+    Comment,
+    /// At the end of the line.
+    Spaces,
+    /// `&word` before the value.
+    Anchor,
+}
+
+impl LeftOut {
+    /// Of a value without quotes, by the line and the column in which its key stands.
+    fn of(value: &str, line: &str, key_column: usize) -> Option<LeftOut> {
+        let (key_at, _) = line.char_indices().nth(key_column - 1)?;
+        let (_, written) = line[key_at..].split_once(':')?;
+        let behind = written.trim_start().strip_prefix(value)?;
+        match (behind.trim_start(), value.is_empty()) {
+            ("", false) if !behind.is_empty() => Some(LeftOut::Spaces),
+            (rest, _) if rest.starts_with('#') && !rest[1..].starts_with([' ', '#']) && rest.len() > 1 => {
+                Some(LeftOut::Comment)
+            }
+            (rest, true) if rest.starts_with('&') => Some(LeftOut::Anchor),
+            _ => None,
+        }
+    }
+
+    /// What to write.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            LeftOut::Comment => {
+                "to YAML a comment begins with the #: put the whole value between single quotes (a quote within it twice), or a space behind \
+                 the # of a comment"
+            }
+            LeftOut::Spaces => {
+                "to YAML the spaces at the end of the line are not part of it: put the value between single quotes if they are, else \
+                 remove them"
+            }
+            LeftOut::Anchor => "to YAML a text that begins with & is an anchor: put the value between single quotes",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -115,8 +159,18 @@ impl Tree<'_> {
                 let value = if tag.is_some() { tag_as_text(&value, &span, text)? } else { value.into_owned() };
                 let is_key = matches!(self.open.last(), Some(Open { content: OpenContent::Map { key: None, .. }, .. }));
                 let value = if is_key { value } else { self.put_in_variables(value, at, span.slice(text)) };
+                let left_out = match (style, self.open.last()) {
+                    (
+                        ScalarStyle::Plain,
+                        Some(Open { content: OpenContent::Map { key: Some((_, key_at)), .. }, .. }),
+                    ) => {
+                        let line = text.lines().nth(key_at.line - 1).unwrap_or_default();
+                        LeftOut::of(span.slice(text).unwrap_or_default(), line, key_at.column)
+                    }
+                    _ => None,
+                };
                 let content = Content::Scalar { text: value, plain: style == ScalarStyle::Plain };
-                self.finish(Node { content, at }, anchor)
+                self.finish(Node { content, at, left_out }, anchor)
             }
             Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => Err(tag_error(&span)),
             Event::SequenceStart(_, anchor, None) => {
@@ -134,7 +188,7 @@ impl Tree<'_> {
                     OpenContent::List(items) => Content::List(items),
                     OpenContent::Map { entries, .. } => Content::Map(entries),
                 };
-                self.finish(Node { content, at }, anchor)
+                self.finish(Node { content, at, left_out: None }, anchor)
             }
             Event::Alias(id) => match self.anchors.get(&id) {
                 Some(node) => self.place(Rc::clone(node)),
