@@ -92,11 +92,14 @@ fn what_a_run_refuses_is_found_by_a_check() {
     let (one, other) = (format!("{database}.eu_orders"), format!("{database}.eu.orders"));
     let collide = format!("[{{table: {database}.orders, topic: {one}}}, {{table: {database}.marker, topic: {other}}}]");
     std::fs::write(world.path("file"), "").expect("a file");
-    let cases: [(TaskFile, &[&str]); 5] = [
+    let letters = format!("{database}_orders");
+    let of_letters = format!("{{kafka: \"{}\", too_large: {{dead_letter: {{topic: {letters}}}}}}}", servers.kafka);
+    let cases: [(TaskFile, &[&str]); 6] = [
         (with("partition: {columns: [regoin]}"), &["orders", "regoin"]),
         (with("chunk_by: [creatd]"), &["orders", "creatd", "chunk_by"]),
         (TaskFile { sink: no_topics, ..task.clone() }, &["does not exist and create_topics is off"]),
         (TaskFile { tables: collide, ..task.clone() }, &[&one, &other, "cannot be created beside"]),
+        (TaskFile { sink: of_letters, ..task.clone() }, &[&letters, "cannot be created beside"]),
         (TaskFile { state: world.path("file").join("state"), ..task.clone() }, &["file/state"]),
     ];
     let refuse = |task: &TaskFile, words: &[&str]| {

@@ -57,7 +57,7 @@ pub fn run(task: Task, consent: &Consent, screen: Screen, problems: Problems) ->
     let task = Arc::new(task);
     let runtime = runtime()?;
     let stop = Stop::default();
-    stop.on_signals(&runtime).map_err(Error::Runtime)?;
+    stop.on_signals(&runtime, 0).map_err(Error::Runtime)?;
     let monitor = Monitor::new(&task.name, Arc::new(Status::default()), stop.clone(), problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
@@ -275,8 +275,7 @@ fn compare_and_plan(
         }
     }
     remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
-    let names = tables.iter().map(|table| route::topic_of_table(task, table.name()));
-    let names = names.collect::<Result<BTreeSet<String>, _>>()?;
+    let names = topics_of(task, tables, sink)?;
     if let Some(policy) = created_compacted(task) {
         for table in tables {
             let topic = route::topic_of_table(task, table.name())?;
@@ -293,6 +292,19 @@ fn compare_and_plan(
         router.route(table)?;
     }
     Ok((tracker, router))
+}
+
+/// All topics that tables, their statements and what is too large of them go to.
+fn topics_of(task: &Task, tables: &[Arc<Table>], sink: &dyn Sink) -> Result<BTreeSet<String>, RouteError> {
+    let mut names = BTreeSet::new();
+    for table in tables {
+        names.insert(route::topic_of_table(task, table.name())?);
+        names.extend(route::ddl_topic_of_table(task, table.name())?);
+        let letters = route::dead_letter_topic_of_table(task, table.name())?;
+        letters.iter().for_each(|topic| sink.topics().keep_whole(topic));
+        names.extend(letters);
+    }
+    Ok(names)
 }
 
 /// The `cleanup.policy` of topics that the task makes, where it has them compacted.
