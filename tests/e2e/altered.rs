@@ -735,9 +735,9 @@ fn rows_older_than_the_load_need_not_be_understood() {
 /// and takes its place.
 #[test]
 fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
-    let Some(servers) = Servers::from_env() else { return };
+    let Some((servers, [mariadb, mariadb_11])) = Servers::with_mariadb() else { return };
     let private = Private::up(&["mysql"], "--binlog-row-metadata=MINIMAL");
-    for mysql in [private.mysql(), private.mysql_nogtid()] {
+    for mysql in [private.mysql(), private.mysql_nogtid(), &mariadb, &mariadb_11] {
         for (made, loads) in [
             ("CREATE TABLE _t_gho LIKE t", "full_load: {}"),
             ("CREATE TABLE _t_gho (id INT PRIMARY KEY, n INT NOT NULL) CHARSET latin1", "full_load: false"),

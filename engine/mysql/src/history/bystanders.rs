@@ -10,8 +10,8 @@
 //! ```
 //!
 //! So definitions are followed of every table that the binlog shows to be made beside a captured one, and of each that had a captured name
-//! before. What is not certain is forgotten: then the columns are unknown behind a rename, as they are of any other table. So it is of all of
-//! them on MariaDB, which logs the RENAME of a temporary table as that of one with rows.
+//! before. What is not certain is forgotten: then the columns are unknown behind a rename, as they are of any other table. So is whatever a RENAME
+//! of MariaDB's names, once it is carried out: MariaDB logs that of a temporary table as that of one with rows.
 
 use std::collections::VecDeque;
 

@@ -169,9 +169,10 @@ impl History {
                 Effect::Rows => {}
             }
         }
-        // MariaDB logs RENAME of temporary tables as it does of others: what is beside captured tables is known within a statement only.
-        if session.server.is_mariadb {
-            self.forget_bystanders(here, |_| true);
+        // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
+        if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
+            let names = self.rules.names;
+            self.forget_bystanders(here, |table| words.mention(table, names));
         }
         // An ALTER that renames touches a table twice; a rename to a name that is not captured is about the old one.
         let mut tables: Vec<TableName> = Vec::new();

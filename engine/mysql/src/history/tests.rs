@@ -1041,6 +1041,29 @@ fn a_rename_onto_a_table_that_is_there_is_none_of_it() {
     assert!(matches!(task.names(), Err(HistoryError::Columns { fault: ColumnsFault::Changed { .. }, .. })));
 }
 
+/// Who has the names behind it, nobody knows: of what a temporary table went through before, nothing is logged.
+#[test]
+fn what_mariadb_renames_beside_is_not_known_behind_it() {
+    let mut mariadb = session();
+    mariadb.server.is_mariadb = true;
+    for (statements, is_known) in [
+        (
+            &["CREATE TABLE u LIKE t", "ALTER TABLE u DROP x", "CREATE TABLE w (a INT)", "RENAME TABLE t TO v, u TO t"]
+                [..],
+            true,
+        ),
+        (&["CREATE TABLE u LIKE t", "RENAME TABLE u TO w", "RENAME TABLE t TO v, w TO t"], false),
+        (&["CREATE TABLE u LIKE t", "RENAME TABLE w TO u", "RENAME TABLE t TO v, u TO t"], false),
+    ] {
+        let mut task = Task::begin(with_gtids(at(4), 5), whole()).capturing(|_, table| table == "t");
+        for sql in statements {
+            task.step(|history, here| history.statement("db", sql, &mariadb, here)).unwrap();
+        }
+        let resolved = task.step(|history, here| history.resolve(&name(), None, fits, here));
+        assert_eq!(resolved.is_ok(), is_known, "{statements:?}");
+    }
+}
+
 /// A temporary table hides the one of its name from its thread, and changes nothing of it.
 #[test]
 fn a_statement_on_a_temporary_table_is_none_of_the_one_it_hides() {
