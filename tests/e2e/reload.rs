@@ -6,7 +6,7 @@ use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Reader, Servers, TaskFile, Tidegate, World, seeded};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 fn reload<'a>(world: &World, task: &TaskFile, tables: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
@@ -110,6 +110,90 @@ fn a_file_that_has_begun_before_will_do() {
     world.finish(engine, &mut reader, |message| rows.push(format!("{:?} {:?}", message.kind, message.data)));
     rows.sort();
     assert_eq!(rows, [r#"Insert id="1""#, r#"Insert id="2""#]);
+}
+
+/// So is one that begins behind all that there is, of which nothing tells before the next change.
+#[test]
+fn a_file_that_begins_while_nothing_changes_will_do() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("reload_idle", &servers.mysql_nogtid, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    reload(&world, &task, ["t"]).unwrap();
+    engine.wait_for_line(ASKED);
+    world.until_marker(&mut engine, &mut reader, |message| panic!("{message:?}"));
+    world.begin_binlog_file();
+    engine.wait_for_line("it is loaded again, as asked for");
+    let mut rows = Vec::new();
+    world.finish(engine, &mut reader, |message| rows.push(format!("{:?} {:?}", message.kind, message.data)));
+    rows.sort();
+    assert_eq!(rows, [r#"Insert id="1""#, r#"Insert id="2""#]);
+}
+
+/// A change that everybody reads in the binlog and no view shows: as on a source that waits for replicas between the two.
+fn no_older_row_comes_last(test: &str, url: &str, kafka: &str, [before, change]: [&str; 2]) {
+    let mut world = World::new(test, url, kafka);
+    let is_mariadb = world.mysql.is_mariadb();
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, n INT)");
+    world.mysql.run("INSERT INTO t VALUES (1, 1)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let of = if is_mariadb { "master" } else { "source" };
+    if !is_mariadb {
+        world.mysql.run("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'");
+    }
+    world.mysql.run(format!("SET GLOBAL rpl_semi_sync_{of}_wait_point = AFTER_SYNC"));
+    world.mysql.run(format!("SET GLOBAL rpl_semi_sync_{of}_timeout = 3600000"));
+    let mut other = Mysql::connect(url);
+    other.run(format!("USE {}", world.database));
+    for statement in before.split("; ").filter(|statement| !statement.is_empty()) {
+        other.run(statement);
+    }
+    // What is prepared belongs to its session for as long as that lives.
+    let mut other = Mysql::connect(url);
+    world.mysql.run(format!("SET GLOBAL rpl_semi_sync_{of}_enabled = ON"));
+    let mut writer = Mysql::connect(url);
+    writer.run(format!("USE {}", world.database));
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(move || writer.run(change));
+        reader.until(&mut engine, "the change", |message| message.data.get("n").is_some_and(|n| n == "2"));
+        assert_eq!(other.query_one::<u32>(&format!("SELECT n FROM {}.t", world.database)), 1);
+        reload(&world, &task, ["t"]).unwrap();
+        engine.wait_for_line(ASKED);
+        if is_mariadb {
+            engine.wait_for_line("wait for XA transactions that are prepared");
+        }
+        other.run(format!("SET GLOBAL rpl_semi_sync_{of}_enabled = OFF"));
+        committing.join().expect("the change is committed");
+    });
+    world.begin_binlog_file();
+    engine.wait_for_line("it is loaded again, as asked for");
+    let mut last = String::new();
+    world.finish(engine, &mut reader, |message| last = format!("{:?} {:?}", message.kind, message.data));
+    assert_eq!(last, r#"Insert id="1" n="2""#);
+}
+
+#[test]
+fn a_change_that_no_view_shows_yet_is_waited_for() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    let change = ["", "UPDATE t SET n = 2"];
+    no_older_row_comes_last("reload_limbo", private.mysql(), &servers.kafka, change);
+    no_older_row_comes_last("reload_limbo_nogtid", private.mysql_nogtid(), &servers.kafka, change);
+}
+
+#[test]
+fn an_xa_commit_that_no_view_shows_yet_is_waited_for() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    let prepared = "XA START 'a'; UPDATE t SET n = 2; XA END 'a'; XA PREPARE 'a'";
+    no_older_row_comes_last("reload_limbo_xa", private.mariadb(), &servers.kafka, [prepared, "XA COMMIT 'a'"]);
 }
 
 /// Each row once, then what changes; nothing of other tables, and nothing that nobody asked for.

@@ -8,6 +8,7 @@ use super::harness::order::Order;
 use super::harness::source_state::{Format, rows_of};
 use super::harness::state::State;
 use super::harness::tables::{self, Table};
+use super::harness::world::mysql_source;
 use super::harness::writers::{Target, Writers};
 use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
 
@@ -267,4 +268,37 @@ fn full_load_alone_ends() {
     Tidegate::finishes(&task);
     reader.read_to_end(|_| {});
     assert_eq!(reader.count(), count);
+}
+
+/// Who may not see the binlog can load, and cannot go on from there.
+#[test]
+fn full_load_alone_needs_select_alone() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (test, url) in [
+        ("select_alone", &servers.mysql),
+        ("select_alone_nogtid", &servers.mysql_nogtid),
+        ("select_alone_mariadb", &mariadb),
+    ] {
+        let mut world = World::new(test, url, &servers.kafka);
+        let user = format!("u_{:08x}", fastrand::u32(..));
+        world.mysql.run(format!("CREATE USER {user} IDENTIFIED BY 'secret'"));
+        world.mysql.run(format!("GRANT SELECT ON {}.* TO {user}", world.database));
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9))");
+        world.mysql.run("INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, 'three')");
+        let mut task = world.task();
+        task.source = mysql_source(url, &user, "secret");
+        task.more = "full_load: {chunk_rows: 1}\nincremental: false".to_owned();
+        let checked = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+        assert!(checked.status.success(), "{test}: {}", checked.output);
+        Tidegate::finishes(&task);
+        let mut ids = Vec::new();
+        world.reader(["t"]).read_to_end(|message| ids.push(message.data.get("id").cloned().expect("a key")));
+        ids.sort_unstable();
+        assert_eq!(ids, ["1", "2", "3"], "{test}");
+        world.mysql.run(format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"));
+        task.more = String::new();
+        let refused = Tidegate::fails(&task);
+        assert!(refused.contains("the account could not see the binlog"), "{test}: {refused}");
+        world.mysql.run(format!("DROP USER {user}"));
+    }
 }

@@ -372,6 +372,8 @@ fn a_run_ends_behind_its_loads() {
         let (mut world, task, mut reader) = world_of_t(test, url, &servers.kafka);
         run_until(&task, "now");
         assert_eq!(ids(&mut reader).len(), 3, "{test}");
+        // Something of the file is delivered then.
+        world.write_marker();
         let asked =
             Tidegate::spawn(["reload".into(), task.path.clone().into_os_string(), world.topic("t").into()]).wait();
         assert!(asked.status.success(), "{}", asked.output);
@@ -430,4 +432,23 @@ fn an_end_needs_changes_that_are_followed() {
     task.state = world.path("changes");
     refused(&task, "2026-01-01T00:00:00Z", "the task has gone past it");
     run_until(&task, "now");
+}
+
+/// A server that was made from a dump has executed what was never in a file of its own: it lies before each place.
+#[test]
+fn a_place_lies_behind_what_a_server_was_made_from() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "");
+    let mut world = World::new("until_purged", private.mysql(), &servers.kafka);
+    world.mysql.run("SET GLOBAL gtid_purged = '+3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5'");
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    run_until(&task, "now");
+    world.mysql.run("INSERT INTO t VALUES (2)");
+    let place = Here::of(&mut world.mysql).place(0);
+    world.mysql.run("INSERT INTO t VALUES (3)");
+    run_until(&task, &place);
+    assert_eq!(ids(&mut reader), [1, 2]);
 }

@@ -6,7 +6,7 @@ use super::harness::{Private, Servers, Tidegate, World};
 
 /// Each would hurt by itself: rows and columns missing, a view that opens late or never ends, statements refused or ended.
 const HOSTILE: &[&str] = &[
-    "sql_select_limit = 2",
+    "sql_select_limit = 0",
     "max_join_size = 1",
     "sql_big_selects = OFF",
     "sql_safe_updates = ON",
@@ -73,4 +73,23 @@ fn hostile_global_variables_change_nothing() {
     world.until_loaded(&mut engine, &mut reader, &mut take);
     world.finish(engine, &mut reader, &mut take);
     assert_eq!(seen.each_ref().map(|rows| rows.len() as u64), [ROWS, ROWS]);
+}
+
+/// A server that shows everybody the past of tables that have one.
+#[test]
+fn rows_are_those_of_the_present() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "");
+    let mut world = World::new("variables_past", private.mariadb(), &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY) WITH SYSTEM VERSIONING");
+    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    world.mysql.run("SET GLOBAL sql_select_limit = 0");
+    world.mysql.run("SET GLOBAL system_versioning_asof = '2020-01-01 00:00:00'");
+    let mut task = world.task();
+    task.more = "incremental: false".to_owned();
+    let ended = Tidegate::run(&task).wait();
+    assert!(ended.status.success(), "{}", ended.output);
+    let mut ids = BTreeSet::new();
+    world.reader(["t"]).read_to_end(|message| _ = ids.insert(message.data.get("id").cloned()));
+    assert_eq!(ids, BTreeSet::from([Some("1".to_owned()), Some("2".to_owned())]));
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::catalog::CatalogTable;
-use super::connection::{ServerFacts, quote_identifier, quote_table};
+use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, quote_identifier, quote_table};
 use super::snapshot::is_cut_as_ordered;
 pub use gaps::{BinlogGaps, Cascade, check_gaps, check_versioned};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
@@ -231,36 +231,17 @@ fn setting_is_empty(facts: &ServerFacts, findings: &mut Vec<Finding>) {
 }
 
 fn check_grants(facts: &ServerFacts, tables: &[CatalogTable], follows: bool, findings: &mut Vec<Finding>) {
-    let mariadb = facts.version.is_mariadb;
-    let global: [(&str, &[&str]); 2] = [
-        ("REPLICATION SLAVE", &["REPLICATION SLAVE", "REPLICATION REPLICA", "SUPER"]),
-        (
-            if mariadb { "BINLOG MONITOR" } else { "REPLICATION CLIENT" },
-            &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"],
-        ),
-    ];
-    let is_needed = |name: &str| follows || name != "REPLICATION SLAVE";
+    let end = if facts.version.is_mariadb { "BINLOG MONITOR" } else { "REPLICATION CLIENT" };
     // SUPER does not include REPLICATION SLAVE.
-    let missing: Vec<&str> = global
-        .iter()
-        .filter(|(name, _)| is_needed(name))
-        .filter(|(name, accepted)| {
-            let accepted = if *name == "REPLICATION SLAVE" { &accepted[..2] } else { *accepted };
-            !facts.grants.has_global(accepted)
-        })
-        .map(|(name, _)| *name)
-        .collect();
-    if !missing.is_empty() {
+    let needed: [(&str, &[&str]); 2] = [("REPLICATION SLAVE", &BINLOG_READ), (end, &BINLOG_END)];
+    let is_missing = |(_, accepted): &&(&str, &[&str])| !facts.grants.has_global(accepted);
+    let missing: Vec<&str> = needed.iter().filter(is_missing).map(|(name, _)| *name).collect();
+    if follows && !missing.is_empty() {
         findings.push(Finding {
             severity: Severity::Error,
             item: "privileges",
             found: format!("{} lacks {}", facts.account, missing.join(" and ")),
-            wanted: global
-                .iter()
-                .filter(|(name, _)| is_needed(name))
-                .map(|(name, _)| *name)
-                .collect::<Vec<_>>()
-                .join(" and "),
+            wanted: needed.map(|(name, _)| name).join(" and "),
             hint: format!("GRANT {} ON *.* TO {};{}", missing.join(", "), facts.account, idle_roles(facts)),
         });
     }

@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
 
 use super::grants::Grants;
-use super::wire::{ConnectOptions, PROBE_AFTER, TlsMode};
+use super::wire::{self, ConnectOptions, PROBE_AFTER, TlsMode, WireError};
 use tidegate_model::{GtidSet, NameCase, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
@@ -94,7 +94,7 @@ const QUERY_CACHE: &str = "query_cache_type";
 /// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
 /// long, with the value that each must have. A session sets all that its server knows: what is not set here is
 /// whatever somebody once chose for the whole server.
-const SESSION_VARIABLES: [(&str, &str); 43] = [
+const SESSION_VARIABLES: [(&str, &str); 44] = [
     // How much is answered. A SELECT of the full load names a LIMIT besides, which wins over this one.
     ("sql_select_limit", "18446744073709551615"),
     ("max_join_size", "18446744073709551615"),
@@ -112,6 +112,7 @@ const SESSION_VARIABLES: [(&str, &str); 43] = [
     (QUERY_CACHE, "OFF"),
     ("use_secondary_engine", "OFF"),
     ("old_mode", "''"),
+    ("system_versioning_asof", "DEFAULT"),
     ("sql_buffer_result", "OFF"),
     ("resultset_metadata", "FULL"),
     ("cte_max_recursion_depth", "1000"),
@@ -173,6 +174,18 @@ pub fn quote_table(name: &TableName) -> String {
 /// Text as a literal, for sessions whose `sql_mode` is empty.
 pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Any of these lets an account ask where the binlog ends,
+pub(super) const BINLOG_END: [&str; 3] = ["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
+/// and one of these read it.
+pub(super) const BINLOG_READ: [&str; 2] = ["REPLICATION SLAVE", "REPLICATION REPLICA"];
+
+/// A connection of the data plane, on which a question has its whole answer.
+pub(super) fn session_of(connect: &ConnectOptions) -> Result<wire::Connection, WireError> {
+    let mut connection = wire::Connection::connect(connect)?;
+    connection.query(FIRST_SETTINGS)?;
+    Ok(connection)
 }
 
 /// Which server it is.

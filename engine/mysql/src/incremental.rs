@@ -37,7 +37,7 @@ use tracing::{debug, info, warn};
 
 use super::binlog::event::{is_heading, is_heartbeat};
 use super::binlog::{BinlogDecoder, BinlogError, Flow, RowBytes, Schemas, WindowOptions};
-use super::connection::ServerVersion;
+use super::connection::{ServerVersion, session_of, xid};
 use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::Ledger;
@@ -54,6 +54,9 @@ use tidegate_model::{Stop, Stopped};
 
 /// How long a read waits at most before the stop flag is looked at.
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks whether it is [`Ready`], which take a copy of the position, and perhaps a question to the server.
+const READY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Takes tables and what is shown of each, and keeps it.
 type Record<'a> = dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
 
@@ -157,8 +160,9 @@ impl Follower<'_> {
             if self.until.as_ref().is_some_and(|until| position.has_come_to(until)) {
                 return Ok(Followed::Arrived(position));
             }
-            // Who comes back finds that files have begun meanwhile, which no dump tells.
-            if self.is_ready(&position) && self.is_shown(&position) {
+            // A file that the position is in already has begun, which no dump tells.
+            let holds = |xid: &str| position.xa.as_ref().is_some_and(|known| known.without_rows.contains(xid));
+            if self.is_ready(&position) && !self.stop.is_stopped() && self.is_shown(&position, holds) == Some(true) {
                 return Ok(Followed::Ready(position));
             }
             let is_asked = self.asked.load(Ordering::Relaxed);
@@ -246,6 +250,8 @@ impl Follower<'_> {
         let mut has_begun = position.gtids.is_none();
         // Nothing of the file has been read but what stands at its begin.
         let mut is_file_begin = false;
+        let mut look_at = Instant::now();
+        let mut has_told = false;
         while !self.stop.is_stopped() {
             // What has been read is sent first, so that it is not read again. The connection ends here.
             if self.stop.is_paused() {
@@ -258,17 +264,27 @@ impl Follower<'_> {
                 self.emit(decoder, position)?;
                 return Ok(Some(Break::Asked));
             }
-            // Not what was emitted last: on a busy server a window is always open.
-            if self.ready.is_some_and(|ready| is_file_begin || !ready.at_file)
+            if self.ready.is_some_and(|ready| is_file_begin || (!ready.at_file && look_at.elapsed() >= READY_INTERVAL))
                 && is_between()
-                && self.is_ready(&decoder.position())
             {
-                self.emit(decoder, position)?;
-                opened = None;
-                if self.is_shown(position) {
-                    return Ok(Some(Break::Ready));
+                look_at = Instant::now();
+                // Not what was emitted last: on a busy server a window is always open.
+                if self.is_ready(&decoder.position()) {
+                    self.emit(decoder, position)?;
+                    opened = None;
+                    match self.is_shown(position, |xid| decoder.holds(xid)) {
+                        Some(true) => return Ok(Some(Break::Ready)),
+                        Some(false) if is_file_begin => is_file_begin = false,
+                        Some(false) if !has_told => {
+                            has_told = true;
+                            info!(
+                                "the tables that are asked for wait for XA transactions that are prepared: their rows may be in the binlog \
+                                 and not visible yet; XA RECOVER lists them"
+                            );
+                        }
+                        Some(false) | None => {}
+                    }
                 }
-                is_file_begin = false;
             }
             let wait = if opened.is_some() { window_time } else { STOP_INTERVAL };
             // One that is there already is not waited for.
@@ -350,20 +366,33 @@ impl Follower<'_> {
         Ok(None)
     }
 
-    /// Whether views are certain to show all that is delivered, where they have no place of their own. Whether the server is away, the
-    /// dump tells.
-    fn is_shown(&self, position: &Position) -> bool {
-        let files_before = || -> Result<bool, MysqlError> {
-            let mut connection = Connection::connect(self.connect)?;
+    /// Whether views are certain to show all that is delivered, as far as the server has to be asked for that: see [`Ready::at_file`]. An XA
+    /// COMMIT stands in MariaDB's binlog before its rows are visible; until they are, the transaction is listed as prepared. `holds`
+    /// tells those that are, as far as they have been read. None if the server does not answer, of which the dump tells more.
+    fn is_shown(&self, position: &Position, holds: impl Fn(&str) -> bool) -> Option<bool> {
+        let ask = || -> Result<bool, MysqlError> {
+            let mut connection = session_of(self.connect)?;
+            if connection.is_mariadb() {
+                let prepared = connection.query("XA RECOVER")?;
+                return Ok(prepared
+                    .iter()
+                    .flat_map(|listed| &listed.rows)
+                    .all(|row| listed_xid(row).is_some_and(|xid| holds(&xid))));
+            }
+            if !self.ready.is_some_and(|ready| ready.at_file) {
+                return Ok(true);
+            }
             let end = binlog_end(&mut connection)?;
             Ok(match position.sent() {
                 Some(sent) => {
                     snapshot::gtids_before_file(&mut connection, &end).map_err(MysqlError::Load)?.contains_set(sent)
                 }
-                None => *position.reached() <= Coordinate::new(end.file, snapshot::BINLOG_START),
+                None => {
+                    *position.reached() <= snapshot::heading_end(&mut connection, &end).map_err(MysqlError::Load)?
+                }
             })
         };
-        self.ready.is_some_and(|ready| !ready.at_file) || files_before().unwrap_or(false)
+        ask().inspect_err(|error| debug!(%error, "the source was asked what its views show, and did not say")).ok()
     }
 
     /// Whether it is [`Ready`], as to everything but what views show.
@@ -458,7 +487,7 @@ impl Follower<'_> {
         position: &Position,
         decoder: &mut BinlogDecoder,
     ) -> Result<BinlogPackets, MysqlError> {
-        let mut connection = Connection::connect(self.connect)?;
+        let mut connection = session_of(self.connect)?;
         let uuid = self.check_server(position, &mut connection)?;
         decoder.set_server(&uuid);
         if self.windows.marks.heartbeats {
@@ -485,7 +514,7 @@ impl Follower<'_> {
 
     /// Whether the file that was left at `position` is still the server's, and what follows is what follows it.
     fn check_left(&self, position: &Position, is_announced: bool) -> Result<(), MysqlError> {
-        let mut connection = Connection::connect(self.connect)?;
+        let mut connection = session_of(self.connect)?;
         let mut server = Server::ask(&mut connection, self.connect, self.server_uuid, position)?;
         match server.check_files(position) {
             // It has named its successor, and that is what is read.
@@ -497,7 +526,7 @@ impl Follower<'_> {
     /// Whether the server still has what it has sent: a dump does not hear of the end of its history, and waits on.
     fn check_end(&self, decoder: &BinlogDecoder) -> Result<(), MysqlError> {
         // Who cannot connect now asks at the next heartbeat.
-        let Ok(mut connection) = Connection::connect(self.connect) else { return Ok(()) };
+        let Ok(mut connection) = session_of(self.connect) else { return Ok(()) };
         let end = binlog_end(&mut connection)?;
         if end.file.is_empty() || end >= *decoder.coordinate() {
             return Ok(());
@@ -512,7 +541,7 @@ impl Follower<'_> {
         if !error.is_about_files() {
             return error;
         }
-        let checked = Connection::connect(self.connect).map_err(MysqlError::from);
+        let checked = session_of(self.connect).map_err(MysqlError::from);
         match checked.and_then(|mut connection| self.check_server(position, &mut connection)) {
             Err(MysqlError::Dump(reason)) if !reason.may_pass() => reason,
             _ => error,
@@ -525,6 +554,12 @@ impl Follower<'_> {
             Err(error) => MysqlError::Wire(error),
         }
     }
+}
+
+/// The identifier of a transaction that `XA RECOVER` lists, as the binlog has it.
+fn listed_xid(row: &[Option<Vec<u8>>]) -> Option<String> {
+    let number = |column: usize| std::str::from_utf8(row.get(column)?.as_deref()?).ok()?.parse::<u32>().ok();
+    Some(xid(number(0)?, number(1)? as usize, row.get(3)?.as_deref()?))
 }
 
 /// Whether the server may be there, and go on, a moment later.

@@ -34,12 +34,13 @@ use std::sync::mpsc::{self, Sender};
 use tracing::info;
 
 use super::binlog::{BinlogDecoder, Fault, Flow, MarkOptions, Schemas, TableMap, WindowOptions};
+use super::connection::session_of;
 use super::ddl::Words;
 use super::definition::Session;
 use super::history::{Here, History};
 use super::incremental::{Follower, STOP_INTERVAL, binlog_end};
 use super::ledger::Ledger;
-use super::wire::{Connection, Packet};
+use super::wire::Packet;
 use crate::MysqlError;
 use tidegate_model::{Coordinate, Gtid, Position, Statement, Table, TableName, Watermark};
 
@@ -106,7 +107,7 @@ impl Follower<'_> {
         let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
         let mut decoder = self.decoder(position, LookAhead { history, found: found_in }, windows);
         let mut packets = self.connect(position, &mut decoder)?;
-        let end = binlog_end(&mut Connection::connect(self.connect)?)?;
+        let end = binlog_end(&mut session_of(self.connect)?)?;
         let mut events_read = 0_u64;
         loop {
             if self.stop.is_stopped() || self.stop.is_paused() {

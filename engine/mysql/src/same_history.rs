@@ -38,7 +38,7 @@
 //! *MariaDB* has no UUIDs, so its `server_id` names a server, as in its GTIDs. It has no set of what is purged: that is what
 //! the oldest file says was before it.
 
-use super::connection::{executed_statement, quote_text, server_name_statement};
+use super::connection::{executed_statement, quote_text, server_name_statement, session_of};
 use super::dump_error::DumpError;
 use super::wire::{ConnectOptions, Connection, TextResult};
 use crate::MysqlError;
@@ -198,14 +198,14 @@ impl<'a> Server<'a> {
 /// Refuses a server on which `position` means nothing, or that cannot go on from there. `server_uuid` as for a dump: that of the server whose
 /// files positions without GTIDs name.
 pub fn check(connect: &ConnectOptions, server_uuid: &str, position: &Position) -> Result<(), MysqlError> {
-    let mut connection = Connection::connect(connect)?;
+    let mut connection = session_of(connect)?;
     Server::ask(&mut connection, connect, server_uuid, position)?.check(position)?;
     Ok(())
 }
 
 /// Which file `at` is in, on the server of this UUID.
 pub fn binlog_file(connect: &ConnectOptions, uuid: &str, at: &Coordinate) -> Result<BinlogFile, MysqlError> {
-    let mut connection = Connection::connect(connect)?;
+    let mut connection = session_of(connect)?;
     let found = if uuid.is_empty() { String::new() } else { uuid_of(&mut connection)? };
     if found != uuid {
         return Err(DumpError::Spread { at: at.clone(), expected: uuid.to_owned(), found }.into());

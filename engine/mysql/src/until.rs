@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::binlog::event::is_heartbeat;
 use super::binlog::{Beginning, BinlogDecoder, Fault, Schemas, TableMap, WindowOptions};
-use super::connection::{ServerFacts, executed_statement, server_name_statement};
+use super::connection::{ServerFacts, executed_statement, server_name_statement, session_of};
 use super::definition::Session;
 use super::history::Here;
 use super::incremental::binlog_end;
@@ -111,7 +111,7 @@ impl End {
     pub(crate) fn ask(&mut self, connect: &ConnectOptions, has_gtids: bool) -> Result<(), MysqlError> {
         self.ask_at = Instant::now() + CLOCK_INTERVAL;
         let Until::Time(until_s) = self.until else { return Ok(()) };
-        let mut connection = Connection::connect(connect)?;
+        let mut connection = session_of(connect)?;
         if clock(&mut connection)? <= until_s {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Over {
 
 /// The server's time, in seconds since 1970.
 pub fn clock_of(connect: &ConnectOptions) -> Result<u64, MysqlError> {
-    clock(&mut Connection::connect(connect)?)
+    clock(&mut session_of(connect)?)
 }
 
 fn clock(connection: &mut Connection) -> Result<u64, MysqlError> {
@@ -203,7 +203,7 @@ pub fn look_up(
     at: &Coordinate,
     with_gtids: bool,
 ) -> Result<Found, LookUpError> {
-    let mut connection = Connection::connect(connect)?;
+    let mut connection = session_of(connect)?;
     let files = binlog_files(&connection.query("SHOW BINARY LOGS")?);
     let Some(size) = size_of(&files, &at.file) else {
         let ends = files.first().zip(files.last()).map(|((first, _), (last, _))| format!("{first} to {last}"));

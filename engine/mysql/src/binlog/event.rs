@@ -222,9 +222,9 @@ impl Header {
     pub const LENGTH: usize = 19;
     /// The file is being written, or its server died; set later without renewing the checksum.
     const IN_USE: u16 = 0x1;
-    /// Made up by the server for this replica.
     /// The statement has used a temporary table.
     const THREADS_OWN: u16 = 0x04;
+    /// Made up by the server for this replica.
     const ARTIFICIAL: u16 = 0x20;
     /// Whoever does not know the type may skip the event.
     const IGNORABLE: u16 = 0x80;

@@ -351,6 +351,12 @@ impl BinlogDecoder {
         self.place.has_read(until)
     }
 
+    /// Whether this XA transaction is prepared, and neither committed nor rolled back, as far as has been read.
+    pub(crate) fn holds(&self, xid: &str) -> bool {
+        let without_rows = self.place.xa.as_ref().is_some_and(|known| known.without_rows.contains(xid));
+        without_rows || self.place.prepared.contains_key(xid)
+    }
+
     /// The server whose events these are, if somebody has said so.
     pub(crate) fn server(&self) -> Option<&str> {
         self.place.server()

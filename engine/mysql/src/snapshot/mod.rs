@@ -64,8 +64,8 @@
 //!
 //! | Server | `low` | because |
 //! |---|---|---|
-//! | GTIDs on, MySQL from 9.7 on | `@@gtid_executed` | a transaction enters the set after the engine has committed it: measured there |
-//! | GTIDs on, other versions | the GTIDs of all files before the current one | as below. In MySQL 5.6 a transaction enters the set when the binlog is written: 379 of 1,500 views missed rows |
+//! | GTIDs on, MySQL 9.7 | `@@gtid_executed` | a transaction enters the set after the engine has committed it: measured there |
+//! | GTIDs on, other versions | the GTIDs of all files before the current one, and those that were purged before | as below. In MySQL 5.6 a transaction enters the set when the binlog is written: 379 of 1,500 views missed rows |
 //! | GTIDs off | the start of the current binlog file | the server begins a new file only when every prepared transaction is committed |
 //! | MariaDB | the GTIDs at `binlog_snapshot_file`, `_position` after the view | the server takes both under one lock: also nothing beyond is shown. Its `@@gtid_binlog_pos` runs ahead. XA COMMITs are not under that lock: 1 of 50 to 1 of 350 views missed rows of one, while it was still listed as prepared |
 //! | MariaDB, while XA transactions are prepared | where the load began | those that were prepared then were waited for |
@@ -103,10 +103,10 @@ pub use self::view::definition_text;
 use self::view::{View, ViewRule, code};
 use super::catalog::CatalogError;
 use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
-use super::connection::{FIRST_SETTINGS, ServerFacts, quote_table};
+use super::connection::{ServerFacts, quote_table, session_of};
 use super::ledger::Ledger;
 use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
-use super::wire::{ConnectOptions, Connection, WireError};
+use super::wire::{ConnectOptions, Connection, TextResult, WireError};
 use crate::error::MORE_THREADS;
 use tidegate_model::builder::BuildError;
 use tidegate_model::retry::Retry;
@@ -151,6 +151,8 @@ pub struct LoadOptions {
     pub retry_for: Duration,
     /// How long a view may stay open while the sink takes nothing: it makes the server keep old versions of all rows.
     pub view_patience: Duration,
+    /// Whether changes are read behind the load, so that each view must have a place in the binlog.
+    pub is_followed: bool,
 }
 
 impl Default for LoadOptions {
@@ -165,6 +167,7 @@ impl Default for LoadOptions {
             view_tries: 10,
             retry_for: Duration::from_secs(300),
             view_patience: Duration::from_secs(600),
+            is_followed: true,
         }
     }
 }
@@ -366,8 +369,8 @@ fn read_sample(
 ) -> Result<(), Failure> {
     let table = &load_table.table;
     let mut connection = open_session(connect, facts)?;
-    let view = View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)?;
-    let meta = Arc::new(view_meta(&view, facts, now_s()));
+    let view = View::open(&mut connection, ViewRule::Undated, facts, None, None, 1)?;
+    let meta = Arc::new(rows_meta(&view.coordinate, facts, now_s()));
     let all = KeyRange { lower: None, upper: None };
     let select = select_statement(load_table, &ChunkKey::default(), &all, None, rows_max, &mut Vec::new());
     let mut rows = connection.execute(&select, &[])?;
@@ -393,14 +396,14 @@ fn read_sample(
     }
 }
 
-/// What the rows of a view say of where they come from.
-fn view_meta(view: &View, facts: &ServerFacts, timestamp_s: u32) -> EventMeta {
+/// What rows of the load say of where they come from.
+fn rows_meta(at: &Coordinate, facts: &ServerFacts, timestamp_s: u32) -> EventMeta {
     EventMeta {
         timestamp_s,
         server_id: facts.server_id(),
         thread_id: 0,
-        coordinate: view.coordinate.clone(),
-        transaction: view.coordinate.clone(),
+        coordinate: at.clone(),
+        transaction: at.clone(),
         gtid: None,
     }
 }
@@ -410,11 +413,16 @@ pub fn starts_at_present(facts: &ServerFacts) -> bool {
     matches!(ViewRule::of(facts), ViewRule::Gtids | ViewRule::MariadbSnapshot)
 }
 
-/// Where incremental reading starts, and where the binlog ended at that moment. Taken before the first chunk.
-pub fn start_position(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Position, Coordinate), LoadError> {
+/// Where incremental reading starts, and where the binlog ended at that moment. Taken before the first chunk. Where nothing is read behind the
+/// load (`is_followed`), an account that may not see the binlog has no place.
+pub fn start_position(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    is_followed: bool,
+) -> Result<(Position, Coordinate), LoadError> {
     let view = || {
         let mut connection = open_session(connect, facts)?;
-        View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)
+        View::open(&mut connection, ViewRule::of_load(facts, is_followed), facts, None, None, 1)
     };
     let view = view().map_err(|failure| failure.of_session())?;
     let end = view.coordinate.clone();
@@ -440,9 +448,20 @@ pub fn end(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Watermark, 
     view().map(|view| (view.high, view.coordinate)).map_err(Failure::of_session)
 }
 
-/// The GTIDs of all files before that of `at`.
+/// The GTIDs of all files before that of `at`, and of what was never in one.
 pub(crate) fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, LoadError> {
-    view::gtids_before_file(connection, at).map_err(Failure::of_session)
+    let mut gtids = || {
+        let purged = connection.query(view::PURGED_STATEMENT)?;
+        let purged = purged.first().and_then(TextResult::scalar).unwrap_or_default();
+        view::gtids_before_file(connection, at, purged)
+    };
+    gtids().map_err(Failure::of_session)
+}
+
+/// Behind what every file begins with, that of `at` among them.
+pub(crate) fn heading_end(connection: &mut Connection, at: &Coordinate) -> Result<Coordinate, LoadError> {
+    let begin = view::file_begin(connection, at).map_err(Failure::of_session)?;
+    Ok(Coordinate::new(at.file.clone(), begin.offset))
 }
 
 /// The GTIDs of all that stands before `at`, on MariaDB.
@@ -452,8 +471,7 @@ pub(crate) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<G
 
 /// A session whose variables are as the load needs them, on the server that the task knows.
 fn open_session(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Connection, Failure> {
-    let mut connection = Connection::connect(connect)?;
-    connection.query(FIRST_SETTINGS)?;
+    let mut connection = session_of(connect)?;
     connection.query(facts.session_settings())?;
     // With GTIDs, any server will do whose views contain the start. Else positions are one server's own.
     if !facts.has_gtids() && !facts.server_uuid().is_empty() {

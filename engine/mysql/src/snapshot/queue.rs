@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
         }
         Run {
             load,
-            rule: ViewRule::of(load.facts),
+            rule: ViewRule::of_load(load.facts, load.options.is_followed),
             plans,
             queue: Mutex::new(queue),
             changed: Condvar::new(),

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::queue::{CutJob, Job, Plan, ReadJob, Run};
 use super::view::{View, code, is_gone};
 use super::{
-    Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, select_statement, view_meta,
+    Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, rows_meta, select_statement,
 };
 use crate::catalog;
 use crate::chunks::{self, KeyRange, ServerProber};
@@ -336,7 +336,8 @@ impl<'a> Reader<'a> {
         if plan.key.columns.is_empty() {
             info!(table = %plan.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
         }
-        let meta = Arc::new(view_meta(&view, load.facts, timestamp_s));
+        // Not where the view is: changes from before it follow, and positions never fall.
+        let meta = Arc::new(rows_meta(load.start.reached(), load.facts, timestamp_s));
         let chunks: Vec<u32> = job.chunks.iter().map(|(chunk, _)| *chunk).collect();
         let stored = run.waiting(self.slot, || load.record.begin(plan.name(), &chunks, view.low, view.high));
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;

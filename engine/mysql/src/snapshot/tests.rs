@@ -74,7 +74,7 @@ impl Database {
 
     /// Loads from the start; panics unless it completes.
     fn load(&self, tables: &[LoadTable], options: &LoadOptions) -> Loaded {
-        let ledger = Mutex::new(Ledger::new(start_position(&self.options, &self.facts).unwrap().0));
+        let ledger = Mutex::new(Ledger::new(start_position(&self.options, &self.facts, true).unwrap().0));
         let windows = Mutex::new(Vec::new());
         let emit = |window| {
             lock(&windows).push(window);
@@ -500,7 +500,7 @@ fn a_keyless_table_is_cut_by_a_named_column() {
         assert!(chunks.chunks.len() >= chunks_min && chunks.key.identifies, "{column}");
     }
     let table = LoadTable { chunk_column: Some("no".into()), ..database.load_table("t") };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let error = database.run_load(&[table], &small_chunks(9), &ledger, &|_| Ok(()), &AtomicBool::new(false));
     assert!(
         matches!(&error, Err(LoadError::Tables(failures)) if matches!(failures[0].error, TableError::NoSuchColumn(_)))
@@ -563,7 +563,7 @@ fn the_server_is_known() {
         assert!(facts.server_id() > 0 && facts.max_allowed_packet() > 0 && !facts.time_zone().is_empty());
         let errors = check(facts, &[], true).into_iter().filter(|finding| finding.severity == Severity::Error);
         assert_eq!(errors.collect::<Vec<_>>(), []);
-        let position = start_position(&database.options, facts).unwrap().0;
+        let position = start_position(&database.options, facts, true).unwrap().0;
         assert_eq!((position.coordinate.offset, position.gtids.is_some()), (BINLOG_START, gtid));
     }
 }
@@ -605,7 +605,7 @@ fn one_broken_table_does_not_stop_the_others() {
     tables[1].condition = Some("no_such_column = 1".into());
     // One that goes is no failure.
     database.run("DROP TABLE d");
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let rows = AtomicUsize::new(0);
     let emit = |window: Window| {
         rows.fetch_add(window.changes.iter().map(|batch| batch.kinds().len()).sum(), Ordering::Relaxed);
@@ -662,7 +662,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         }
     }
     let record = Recorded {
-        ledger: Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0)),
+        ledger: Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0)),
         lows: Mutex::new(HashMap::new()),
     };
     let tables = [database.load_table("t")];
@@ -723,7 +723,7 @@ fn a_stopped_load_ends_soon_and_goes_on_with_what_is_left() {
     );
     let tables = [database.load_table("t")];
     let options = LoadOptions { chunk_rows: 2000, window_rows: 256, readers: 2, ..LoadOptions::default() };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let (stop, stopped_at) = (AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(HashMap::<String, usize>::new());
     let take = |window: &Window| {
@@ -798,7 +798,7 @@ fn a_chunk_that_fits_into_a_window_is_not_torn() {
     );
     let tables = [database.load_table("t")];
     let options = LoadOptions { chunk_rows: 20, window_rows: 700, window_bytes: 300_000, ..LoadOptions::default() };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     // Of what the first run read, some never arrives: that is read in pieces again.
     for share in [3, 1] {
         let (windows, several) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -905,7 +905,7 @@ fn views_that_miss_something(database: &Database, rule: ViewRule, view_count: us
     const WRITERS: usize = 8;
     database.run("DROP TABLE IF EXISTS w; CREATE TABLE w (writer INT, n INT, PRIMARY KEY (writer, n))");
     let table = TableName::new(&database.name, "w");
-    let start = start_position(&database.options, &database.facts).unwrap().0;
+    let start = start_position(&database.options, &database.facts, true).unwrap().0;
     let version = &database.facts.version;
     let has_xa = version.is_mariadb || version.is_mysql_since(8, 0, 0);
     let stop = AtomicBool::new(false);
@@ -1172,7 +1172,7 @@ fn throughput_of_lineitem() {
     let tables = [LoadTable::whole(Arc::new(tables[0].table.clone()))];
     for round in 0..5 {
         let options = LoadOptions { readers: 2, ..LoadOptions::default() };
-        let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+        let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
         let (rows, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let emit = |window: Window| {
             for batch in &window.changes {

@@ -19,7 +19,7 @@
 //! covers is older than these columns or has them. `information_schema` must not be asked before the view is open, since on
 //! MySQL 8 its tables are rows too and would open it.
 
-use super::super::connection::{ServerFacts, executed_statement, quote_table};
+use super::super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, executed_statement, quote_table};
 use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -35,16 +35,28 @@ pub(super) enum ViewRule {
     GtidsOfFiles,
     FileStart,
     MariadbSnapshot,
+    /// By nothing: no changes are to follow it.
+    Undated,
 }
 
 impl ViewRule {
+    /// Of a load behind which no changes are read, and whose account may not ask where the binlog is, none.
+    pub(super) fn of_load(facts: &ServerFacts, is_followed: bool) -> ViewRule {
+        let rule = ViewRule::of(facts);
+        let is_told = match rule {
+            ViewRule::GtidsOfFiles => facts.grants.has_global(&BINLOG_READ) && facts.log_bin(),
+            _ => true,
+        };
+        if is_followed || (is_told && facts.grants.has_global(&BINLOG_END)) { rule } else { ViewRule::Undated }
+    }
+
     pub(super) fn of(facts: &ServerFacts) -> ViewRule {
         match () {
             () if facts.version.is_mariadb => ViewRule::MariadbSnapshot,
             () if !facts.gtid_mode_on() => ViewRule::FileStart,
             // When a transaction enters the set is a fact of each version. 9.7 is measured; MySQL 5.6 has it there before the
             // engine has committed. A version that nobody has measured gets the rule that holds for all.
-            () if facts.version.is_mysql_since(9, 7, 0) => ViewRule::Gtids,
+            () if facts.version.is_mysql_since(9, 7, 0) && !facts.version.is_mysql_since(9, 8, 0) => ViewRule::Gtids,
             () => ViewRule::GtidsOfFiles,
         }
     }
@@ -84,7 +96,7 @@ impl View {
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
             // A file's start never equals where the file ends.
-            if view.is_exact() || matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles) {
+            if view.is_exact() || matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles | ViewRule::Undated) {
                 break;
             }
             view = View::open_once(connection, rule, facts, table)?;
@@ -103,11 +115,17 @@ impl View {
     /// when the statement got it.
     pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
         let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
-        match (executed, start.sent()) {
-            (Watermark::Gtids(executed), Some(sent)) => executed.contains_set(sent),
-            (Watermark::Coordinate(_), _) => self.coordinate >= start.coordinate,
+        if rule == ViewRule::Undated {
+            return true;
+        }
+        match (executed, &start.gtids, start.sent()) {
+            // What is sent beside a held XA transaction need not hold all that the position has read.
+            (Watermark::Gtids(executed), Some(gtids), Some(sent)) => {
+                executed.contains_set(gtids) && executed.contains_set(sent)
+            }
+            (Watermark::Coordinate(_), ..) => self.coordinate >= start.coordinate,
             // GTIDs were off when the load began.
-            (Watermark::Gtids(_), None) => false,
+            (Watermark::Gtids(_), ..) => false,
         }
     }
 
@@ -124,12 +142,14 @@ impl View {
             Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         };
-        let date = match rule {
-            ViewRule::Gtids | ViewRule::GtidsOfFiles => "SELECT @@GLOBAL.gtid_executed",
-            _ => status,
+        let [before, after] = match rule {
+            ViewRule::Gtids => ["SELECT @@GLOBAL.gtid_executed"; 2],
+            ViewRule::GtidsOfFiles => [PURGED_STATEMENT, "SELECT @@GLOBAL.gtid_executed"],
+            _ => [status; 2],
         };
+        let [status, before, after] = if rule == ViewRule::Undated { ["DO 0"; 3] } else { [status, before, after] };
         let results = connection
-            .query(&format!("START TRANSACTION READ ONLY; {lock}; {status}; {date}; {open}; {date}; {show}"))?;
+            .query(&format!("START TRANSACTION READ ONLY; {lock}; {status}; {before}; {open}; {after}; {show}"))?;
         let [_, _, ended, before, _, after, shown] = results.as_slice() else {
             let reason = format!("{} results instead of 7", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
@@ -142,7 +162,7 @@ impl View {
                 (Watermark::Gtids(low), Watermark::Gtids(high))
             }
             ViewRule::GtidsOfFiles => {
-                let low = gtids_before_file(connection, &coordinate)?;
+                let low = gtids_before_file(connection, &coordinate, before.scalar().unwrap_or_default())?;
                 (Watermark::Gtids(low), Watermark::Gtids(parse_gtids(after)?))
             }
             _ => {
@@ -231,22 +251,48 @@ pub(super) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<G
     }
 }
 
-/// Every transaction of the files before this one: the server begins a file only when all that came before is committed, and
-/// writes their GTIDs at its head.
-pub(super) fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
-    const STATEMENT: &str = "SHOW BINLOG EVENTS";
-    let file = super::super::connection::quote_text(&at.file);
-    let results = connection.query(&format!("{STATEMENT} IN {file} LIMIT 3"))?;
-    let rows = results.first().map(|result| result.rows.as_slice()).unwrap_or_default();
-    let head = rows.iter().find(|row| text(row, 2) == Some("Previous_gtids"));
-    let Some(set) = head.and_then(|row| text(row, 5)) else {
-        let reason = format!("no Previous_gtids at the head of {}", at.file);
-        return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
-    };
-    set.parse().map_err(|error: tidegate_model::position::InvalidGtidSet| {
-        Failure::Load(LoadError::Answer { statement: STATEMENT, reason: error.to_string() })
-    })
+/// How a file of MySQL's begins. The server begins one only when all that came before is committed.
+pub(super) struct FileBegin {
+    /// Behind what stands at the begin of every file.
+    pub(super) offset: u64,
+    /// Those in the files before this one; none where no set is written.
+    pub(super) gtids: Option<GtidSet>,
 }
+
+/// Asks for the begin of the file of `at`.
+pub(super) fn file_begin(connection: &mut Connection, at: &Coordinate) -> Result<FileBegin, Failure> {
+    const STATEMENT: &str = "SHOW BINLOG EVENTS";
+    let wrong = |reason| Failure::Load(LoadError::Answer { statement: STATEMENT, reason });
+    let file = super::super::connection::quote_text(&at.file);
+    let results = connection.query(&format!("{STATEMENT} IN {file} LIMIT 2"))?;
+    let rows = results.first().map(|result| result.rows.as_slice()).unwrap_or_default();
+    let is_heading = |row: &&Vec<Option<Vec<u8>>>| matches!(text(row, 2), Some("Format_desc" | "Previous_gtids"));
+    let heading: Vec<_> = rows.iter().take_while(is_heading).collect();
+    let Some(offset) = heading.last().and_then(|row| text(row, 4)?.parse().ok()) else {
+        return Err(wrong(format!("{} does not begin as files do", at.file)));
+    };
+    let previous = heading.iter().find(|row| text(row, 2) == Some("Previous_gtids")).and_then(|row| text(row, 5));
+    let gtids = previous.map(|set| parse_set(STATEMENT, set)).transpose()?;
+    Ok(FileBegin { offset, gtids })
+}
+
+/// Every transaction before the file of `at`, also those that were declared executed without having been in one (`SET GLOBAL gtid_purged`,
+/// when a server is made from a dump). Of `purged`, asked for earlier: a file may be purged of which a view that is open shows nothing.
+pub(super) fn gtids_before_file(
+    connection: &mut Connection,
+    at: &Coordinate,
+    purged: &str,
+) -> Result<GtidSet, Failure> {
+    let Some(mut gtids) = file_begin(connection, at)?.gtids else {
+        let reason = format!("no Previous_gtids at the head of {}", at.file);
+        return Err(Failure::Load(LoadError::Answer { statement: "SHOW BINLOG EVENTS", reason }));
+    };
+    gtids.extend(&parse_set(PURGED_STATEMENT, purged)?);
+    Ok(gtids)
+}
+
+/// The transactions that are executed and in no file any more, or never were.
+pub(super) const PURGED_STATEMENT: &str = "SELECT @@GLOBAL.gtid_purged";
 
 fn definition_of(shown: &TextResult) -> Option<String> {
     Some(definition_text(text(shown.rows.first()?, 1)?))
@@ -265,9 +311,12 @@ pub(super) fn text(row: &[Option<Vec<u8>>], column: usize) -> Option<&str> {
 }
 
 fn parse_gtids(result: &TextResult) -> Result<GtidSet, Failure> {
-    result.scalar().unwrap_or_default().parse().map_err(|error: tidegate_model::position::InvalidGtidSet| {
-        let reason = error.to_string();
-        Failure::Load(LoadError::Answer { statement: "SELECT @@GLOBAL.gtid_executed", reason })
+    parse_set("SELECT @@GLOBAL.gtid_executed", result.scalar().unwrap_or_default())
+}
+
+fn parse_set(statement: &'static str, set: &str) -> Result<GtidSet, Failure> {
+    set.parse().map_err(|error: tidegate_model::position::InvalidGtidSet| {
+        Failure::Load(LoadError::Answer { statement, reason: error.to_string() })
     })
 }
 

@@ -132,6 +132,10 @@ pub enum SourceError {
     },
     #[error("the task has no full load, so that no table can be loaded behind the gap")]
     NoLoad,
+    #[error(
+        "nobody knows from where on changes would have to be read: when the full load began, the account could not see the binlog"
+    )]
+    NoPlace,
     #[error("the task selects no table {name}")]
     NotSelected { name: String },
     #[error("table {table} has no key of numbers, text or dates by which the server could be asked for a row")]
@@ -188,6 +192,11 @@ impl SourceError {
                      server keep its binlog longer (binlog_expire_logs_seconds)"
                 ))
             }
+            SourceError::NoPlace => Some(
+                "begin again with a full load (move the state folder away, and delete the topics), with an account that may read the binlog; or \
+                 give the task `incremental: false` again"
+                    .to_owned(),
+            ),
             SourceError::NoLoad => Some(
                 "`--accept-gap leave` goes on without what changed in the gap; with `full_load` in the task file, tables can be loaded"
                     .to_owned(),

@@ -149,9 +149,9 @@ impl MysqlSource {
         })
     }
 
-    /// Where the tables that are asked for can be loaded.
+    /// Where the tables that are asked for can be loaded. A run that ends where the binlog ended when it began comes no further.
     fn ready(&self, context: &Context<'_>) -> Result<Ready, Error> {
-        let until = self.now(context)?;
+        let until = self.present().map_or_else(|| self.now(context), Ok)?;
         let at_file = !snapshot::starts_at_present(&self.look.facts);
         match at_file {
             true => info!(

@@ -24,7 +24,7 @@ fn interrupted(name: &str, create: &str, sql: &str) -> Option<Altered> {
     database.run(create);
     let tables = [database.load_table("t")];
     let options = LoadOptions { readers: 1, chunks_per_view: 1, ..small_chunks(100) };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let windows = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let (begin, begun) = mpsc::channel();
@@ -273,7 +273,7 @@ fn a_blocked_sink_does_not_keep_a_view_open() {
     );
     let is_connected = || lock(&probe).query(&connected).unwrap()[0].scalar() != Some("0");
     let options = LoadOptions { readers: 1, view_patience: Duration::ZERO, ..small_chunks(1_000_000) };
-    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts).unwrap().0));
+    let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let (seen, blocked) = (Mutex::new(HashSet::new()), AtomicBool::new(false));
     let emit = |window: Window| {
         for batch in &window.changes {

@@ -121,6 +121,7 @@ impl MysqlSource {
             window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(context.task).window,
             retry_for: context.task.retry.connection,
+            is_followed: context.task.incremental.is_some(),
             ..load_options(Some(options.chunk_rows), limited)
         };
         let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
@@ -221,7 +222,8 @@ impl MysqlSource {
                 (one, other) => one.or(other),
             };
         }
-        let (start, _) = snapshot::start_position(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+        let (start, _) =
+            snapshot::start_position(&self.look.connect, &self.look.facts, false).map_err(MysqlError::Load)?;
         let limited = [task.limits.all, task.limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
         let options = task.full_load.as_ref();
         let load_options = snapshot::LoadOptions {
@@ -229,6 +231,7 @@ impl MysqlSource {
             window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(task).window,
             retry_for: task.retry.connection,
+            is_followed: false,
             ..load_options(options.map(|options| options.chunk_rows), limited)
         };
         let ledger = Ledger::new(start.clone());

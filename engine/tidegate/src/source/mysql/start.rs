@@ -26,6 +26,9 @@ impl MysqlSource {
     pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
         let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
         if let Some(position) = stored {
+            if context.task.incremental.is_some() && position.gtids.is_none() && position.coordinate.file.is_empty() {
+                return Err(SourceError::NoPlace.into());
+            }
             if let Some(reason) = self.purged(context, &position)? {
                 return self.begin_behind_gap(context, &position, reason);
             }
@@ -67,8 +70,9 @@ impl MysqlSource {
     /// not what was known, a statement came between: the next start lies behind it.
     fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
         for _ in 0..START_TRIES {
-            let (start, binlog_end) =
-                snapshot::start_position(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
+            let is_followed = task.incremental.is_some();
+            let (start, binlog_end) = snapshot::start_position(&self.look.connect, &self.look.facts, is_followed)
+                .map_err(MysqlError::Load)?;
             let end = Watermark::Coordinate(binlog_end);
             let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
             let is_same = |(now, before): (&CatalogTable, &CatalogTable)| {
