@@ -1,4 +1,6 @@
 //! MySQL 5.6 as the source, the oldest that is read: with and without GTIDs, and what its binlog says in other ways than that of today.
+//!
+//! Its types are in [`types`](super::types).
 
 use super::faults::survives;
 use super::harness::source_state::Format;
@@ -10,9 +12,9 @@ use super::snapshot::loaded_under_writers;
 const ROWS: u64 = 8000;
 
 /// For a server of a test's own.
-const WITHOUT_GTIDS: &str = "--gtid-mode=OFF --skip-enforce-gtid-consistency";
+pub(crate) const WITHOUT_GTIDS: &str = "--gtid-mode=OFF --skip-enforce-gtid-consistency";
 /// What replicas of its time asked for: no checksums, and rows as 5.5 wrote them. With the statements that made them.
-const PLAIN_EVENTS: &str =
+pub(crate) const PLAIN_EVENTS: &str =
     "--binlog-checksum=NONE --log-bin-use-v1-row-events=ON --binlog-rows-query-log-events=ON";
 
 #[test]

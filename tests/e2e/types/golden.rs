@@ -221,6 +221,12 @@ impl Table {
         Table { options, ..self }
     }
 
+    /// Only these columns of it, under the names that they have by their place.
+    pub(super) fn with_columns(mut self, keep: impl FnMut(&Column) -> bool) -> Table {
+        self.columns.retain(keep);
+        self
+    }
+
     /// Rows until each value has been seen, and one of NULLs.
     pub(super) fn rows(&self) -> impl Iterator<Item = Option<usize>> + Clone + use<> {
         let count = self.columns.iter().map(|column| column.values.len()).max().expect("a table has columns");
