@@ -8,6 +8,7 @@
 #                                           except that older Kafkas are fetched and not started
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
+#   scripts/servers.sh mysql-5.6 [ARGS]     the same against MySQL 5.6, by MariaDB's client: that of MySQL cannot log in there any more
 #   scripts/servers.sh status               what runs where
 #   scripts/servers.sh kill|stop|start|restart NAME     NAME: one of those below (same port, same data)
 #   scripts/servers.sh down                 end them and remove their data
@@ -629,6 +630,7 @@ GRANT ALL PRIVILEGES ON *.* TO admin@'%' IDENTIFIED BY 'admin' WITH GRANT OPTION
 GRANT SELECT, RELOAD, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tide@'%' IDENTIFIED BY 'tide';
 FLUSH PRIVILEGES;
 SQL
+        printf '%s' "${TIDEGATE_MYSQLD_OPTIONS:-}" > "$TMP/options"
     elif [[ $name = mariadb* ]]; then
         cp -r --preserve=mode --sparse=always "$(mariadb_home "$name")/template" "$TMP/data"
         free_ports 1 > "$TMP/ports"
@@ -654,15 +656,15 @@ launch() {
     case $name in
         kafka*)
             # A broker reads keys of tokens only from where that is allowed.
-            local jars options=(-Xmx512m -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="file://$folder/tokens/jwks.json"
+            local jars jvm=(-Xmx512m -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="file://$folder/tokens/jwks.json"
                 -Dorg.apache.kafka.sasl.oauthbearer.allowed.files="$folder/tokens/jwks.json")
             jars=$(kafka_home "$name")/jars
             if has_zookeeper "$name"; then
-                options=(-Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$folder/log4j.properties"
+                jvm=(-Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$folder/log4j.properties"
                     -Djava.security.auth.login.config="$folder/jaas.conf" -Dzookeeper.sasl.client=false)
                 launch_zookeeper "$folder" "$jars"
             fi
-            command=(java "${options[@]}" -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
+            command=(java "${jvm[@]}" -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true
                 -cp "$jars/*" kafka.Kafka "$folder/server.properties")
             ;;
         mysql-5.6)
@@ -682,9 +684,6 @@ launch() {
                 --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
                 --plugin-load-add=auth_ed25519
             )
-            local options=()
-            if [ -s "$folder/options" ]; then read -r -a options < "$folder/options" || true; fi    # no line end at its end
-            command+=("${options[@]}")
             ;;
         *)
             # A killed server leaves its lock, and while its process waits to be collected the next one takes it for alive.
@@ -701,11 +700,11 @@ launch() {
             else
                 command+=(--server-id=2 --gtid-mode=OFF --enforce-gtid-consistency=OFF --innodb-buffer-pool-size=64M)
             fi
-            local options=()
-            if [ -s "$folder/options" ]; then read -r -a options < "$folder/options" || true; fi    # no line end at its end
-            command+=("${options[@]}")
             ;;
     esac
+    local options=()
+    if [ -s "$folder/options" ]; then read -r -a options < "$folder/options" || true; fi    # no line end at its end
+    command+=("${options[@]}")
     # Without the locks of this script (descriptors 8 and 9), which would otherwise be held as long as the server lives.
     setsid nohup "${command[@]}" </dev/null >>"$folder/log" 2>&1 8>&- 9>&- &
     echo $! > "$folder/pid"
@@ -778,7 +777,7 @@ wait_ready() {
     if [[ $name = kafka* ]]; then
         say "$name: Apache Kafka $(kafka_version "$name") on 127.0.0.1:$(port "$name") (PLAINTEXT) and 127.0.0.1:$(port "$name" 2) (SASL_PLAINTEXT), process $(pid_of "$name")"
     elif [ "$name" = mysql-5.6 ]; then
-        say "mysql-5.6: MySQL 5.6.24, GTIDs ON, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
+        say "mysql-5.6: MySQL 5.6.24 on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     elif [[ $name = mariadb* ]]; then
         say "$name: $(client "$name" -N -e 'SELECT VERSION()') on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     else
@@ -805,6 +804,9 @@ client() {
     shift
     if [[ $server = mariadb* ]]; then
         mariadb_command "$(mariadb_home "$server")/root" mariadb
+    elif [ "$server" = mysql-5.6 ]; then
+        install_once "$MARIADB_HOME" install_mariadb bookworm
+        mariadb_command "$MARIADB_HOME/root" mariadb
     else
         mysql_command "$MYSQL_HOME/root" mysql
     fi
@@ -955,7 +957,7 @@ case $subcommand in
     stop) set_up "${1:-}"; end "$1" TERM; say "$1 is stopped." ;;
     kill) set_up "${1:-}"; end "$1" KILL; say "$1 is killed." ;;
     restart) set_up "${1:-}"; end "$1" TERM; start "$1" ;;
-    mysql) set_up mysql; client mysql "$@" ;;
+    mysql | mysql-5.6) set_up "$subcommand"; client "$subcommand" "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

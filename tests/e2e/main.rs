@@ -37,6 +37,7 @@ mod mariadb;
 mod memory;
 mod new_tables;
 mod oauth;
+mod oldest;
 mod oracles;
 mod outages;
 mod passed;

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::catalog::CatalogTable;
-use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, quote_identifier, quote_table};
+use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, ServerVersion, quote_identifier, quote_table};
 use super::snapshot::is_cut_as_ordered;
 pub use gaps::{BinlogGaps, Cascade, check_gaps, check_versioned};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
 use tidegate_model::{Column, SqlType, TableName};
 
 /// What follows from prepared XA transactions for a task that begins now.
-pub fn check_prepared(xids: &[String]) -> Option<Finding> {
+pub fn check_prepared(xids: &[String], version: &ServerVersion) -> Option<Finding> {
     if xids.is_empty() {
         return None;
     }
@@ -32,10 +32,18 @@ pub fn check_prepared(xids: &[String]) -> Option<Finding> {
         item: "prepared_xa",
         found: format!("XA transactions are prepared: {found}"),
         wanted: "none when a task begins".into(),
-        hint: "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
-               some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
-               each before its first start."
-            .into(),
+        hint: match version.logs_xa_prepare() {
+            true => {
+                "Their rows stand in the binlog before the position at which a task begins, and no view shows them. A task waits \
+                 some seconds for them before it begins, and stops at an XA COMMIT that comes later: XA COMMIT or XA ROLLBACK \
+                 each before its first start."
+            }
+            false => {
+                "Their rows come with their XA COMMIT; but of one that was prepared when the server died, this version never logs \
+                 them: XA COMMIT or XA ROLLBACK each of those before the first start of a task."
+            }
+        }
+        .into(),
     })
 }
 
@@ -209,7 +217,8 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             },
             wanted: "ON".into(),
             hint: "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
-                   server needs a new full load. gtid_mode is turned on step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON."
+                   server needs a new full load. gtid_mode is turned on step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON; \
+                   before MySQL 5.7.6 by a restart of all servers."
                 .into(),
         });
     }

@@ -212,6 +212,12 @@ impl ServerVersion {
         !self.is_mariadb && self.number >= (major, minor, patch)
     }
 
+    /// Rows of an XA transaction stand in the binlog before its XA PREPARE; else with its XA COMMIT, as those of any other, unless the
+    /// server has died meanwhile: then nowhere.
+    pub fn logs_xa_prepare(&self) -> bool {
+        self.is_mariadb || self.is_mysql_since(5, 7, 7)
+    }
+
     /// The statement that says where the binlog ends.
     pub fn binlog_status_statement(&self) -> &'static str {
         // `SHOW MASTER STATUS` was removed in 8.4; the new name came with 8.2.

@@ -88,7 +88,7 @@ impl DumpError {
         match self {
             DumpError::Gone { .. } => {
                 "begin again with a full load (move the state folder away), and let the server keep its binlog longer \
-                 (binlog_expire_logs_seconds)"
+                 (binlog_expire_logs_seconds, before 8.0 expire_logs_days)"
             }
             DumpError::ServerIdTaken { .. } => {
                 "end one of the two runs if both are of this task, since both send every change; otherwise give one of them a \

@@ -52,6 +52,11 @@ pub async fn begin(
     connection.disconnect().await.map_err(MysqlError::Query)?;
     match left.as_deref() {
         Some([]) => {}
+        Some(left) if !facts.version.logs_xa_prepare() => warn!(
+            xids = left.join("; "),
+            hint = "XA COMMIT or XA ROLLBACK them and begin again (move the state folder away), if the server has died since they were prepared",
+            "XA transactions are prepared: the rows of one that was when the server died are in no binlog of this version, and are not sent when it is committed"
+        ),
         Some(left) => warn!(
             xids = left.join("; "),
             hint = "XA ROLLBACK them, or XA COMMIT them and begin again (move the state folder away)",

@@ -28,6 +28,11 @@ impl Mysql {
         self.query_one::<String>("SELECT VERSION()").contains("MariaDB")
     }
 
+    /// MySQL 5.6: without JSON, generated columns and the collations of today.
+    pub(crate) fn is_oldest(&mut self) -> bool {
+        self.query_one::<String>("SELECT VERSION()").starts_with("5.6")
+    }
+
     pub(crate) fn run(&mut self, statement: impl AsRef<str>) {
         let statement = statement.as_ref();
         self.try_run(statement).unwrap_or_else(|error| panic!("{error}\n{}", shortened(statement)));

@@ -35,6 +35,12 @@ impl Servers {
         Servers::from_env().map(|servers| (servers, mariadb))
     }
 
+    /// Also the oldest MySQL, with GTIDs.
+    pub(crate) fn with_oldest() -> Option<(Servers, String)> {
+        let [oldest] = tidegate_tests::variables(["TIDEGATE_TEST_MYSQL_56"])?;
+        Servers::from_env().map(|servers| (servers, oldest))
+    }
+
     /// Also the programs of others that read or write our formats.
     pub(crate) fn with_oracles() -> Option<Servers> {
         tidegate_tests::variables(["TIDEGATE_TEST_CANAL", "TIDEGATE_TEST_FLINK", "TIDEGATE_TEST_PYTHON"])?;
@@ -49,7 +55,7 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mariadb, mariadb-11, kafka, kafka-0.10, …
+    /// `names` as for `scripts/servers.sh up`: mysql, mysql-gtid, mysql-nogtid, mysql-5.6, mariadb, kafka, kafka-0.10, …
     pub(crate) fn up(names: &[&str], mysqld_options: &str) -> Private {
         Private::up_in_zone(names, mysqld_options, "UTC")
     }
@@ -83,6 +89,10 @@ impl Private {
 
     pub(crate) fn mysql_nogtid(&self) -> &str {
         &self.variables["TIDEGATE_TEST_MYSQL_NOGTID"]
+    }
+
+    pub(crate) fn oldest(&self) -> &str {
+        &self.variables["TIDEGATE_TEST_MYSQL_56"]
     }
 
     pub(crate) fn mariadb(&self) -> &str {

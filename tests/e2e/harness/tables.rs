@@ -204,9 +204,11 @@ impl Table {
     }
 
     pub(crate) fn create(&self, mysql: &mut Mysql) {
-        // MariaDB has other collations of the kind.
-        let collation = if mysql.is_mariadb() { "utf8mb4_unicode_ci" } else { "utf8mb4_0900_ai_ci" };
-        let ddl = |column: &Column| column.ddl.replace("utf8mb4_0900_ai_ci", collation);
+        // MariaDB has other collations of the kind, and the oldest server neither them nor documents.
+        let is_oldest = mysql.is_oldest();
+        let collation = if is_oldest || mysql.is_mariadb() { "utf8mb4_unicode_ci" } else { "utf8mb4_0900_ai_ci" };
+        let document = if is_oldest { "LONGTEXT" } else { "JSON" };
+        let ddl = |column: &Column| column.ddl.replace("utf8mb4_0900_ai_ci", collation).replace("JSON", document);
         let columns: Vec<_> = self.columns().map(|column| format!("{} {}", column.name, ddl(column))).collect();
         mysql.run(format!("CREATE TABLE {} ({}, {})", self.name, columns.join(", "), self.constraint));
     }

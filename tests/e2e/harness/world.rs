@@ -40,10 +40,13 @@ impl World {
         }
     }
 
-    /// On a server without GTIDs, begins a new binlog file. There a task reads from the start of the current file, and with
-    /// `binlog_row_metadata=MINIMAL` it stops at the statement that made a table.
+    /// On a server without GTIDs, and on one whose GTIDs say too little of a view, begins a new binlog file. There a task reads from the
+    /// start of the current file, and with `binlog_row_metadata=MINIMAL` it stops at the statement that made a table.
     pub(crate) fn begin_binlog_file(&mut self) {
-        if !self.mysql.is_mariadb() && self.mysql.query_one::<String>("SELECT @@gtid_mode") != "ON" {
+        let has_exact_views = |mysql: &mut Mysql| {
+            mysql.is_mariadb() || !mysql.is_oldest() && mysql.query_one::<String>("SELECT @@gtid_mode") == "ON"
+        };
+        if !has_exact_views(&mut self.mysql) {
             self.mysql.run("FLUSH BINARY LOGS");
         }
     }

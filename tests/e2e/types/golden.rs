@@ -66,6 +66,17 @@ pub(super) enum Profile {
     Avro,
 }
 
+impl Profile {
+    /// For a task file.
+    pub(super) fn yaml(self) -> &'static str {
+        match self {
+            Profile::Canal => "canal_json",
+            Profile::Dts => "{canal_json: {profile: dts}}",
+            Profile::Avro => "dts_avro",
+        }
+    }
+}
+
 /// The code of labels in the profile `dts`.
 const SQL_TYPE_OF_LABELS: i32 = 1;
 /// The code of a JSON that is NULL.
@@ -208,6 +219,12 @@ impl Table {
 
     pub(super) fn options(self, options: &'static str) -> Table {
         Table { options, ..self }
+    }
+
+    /// Only these columns of it, under the names that they have by their place.
+    pub(super) fn with_columns(mut self, keep: impl FnMut(&Column) -> bool) -> Table {
+        self.columns.retain(keep);
+        self
     }
 
     /// Rows until each value has been seen, and one of NULLs.

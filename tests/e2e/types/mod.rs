@@ -7,6 +7,8 @@
 mod events;
 mod golden;
 mod mariadb;
+mod oldest;
+mod others;
 mod proofs;
 mod run;
 mod scenes;

@@ -84,12 +84,7 @@ fn run(test: &str, mysql_url: &str, kafka: &str, profile: Profile) -> Run {
 
     let mut task = world.task();
     task.sink = kafka_sink(kafka, ", topic: \"{task}\", partition: zero");
-    task.format = match profile {
-        Profile::Canal => "canal_json",
-        Profile::Dts => "{canal_json: {profile: dts}}",
-        Profile::Avro => "dts_avro",
-    }
-    .to_owned();
+    task.format = profile.yaml().to_owned();
     let mut reader = Reader::new(kafka, vec![world.database.clone()]);
     let mut messages: BTreeMap<String, Vec<Message>> = BTreeMap::new();
     let mut take = |message: Message| messages.entry(message.table.clone()).or_default().push(message);

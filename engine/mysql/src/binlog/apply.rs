@@ -8,13 +8,13 @@ impl BinlogDecoder {
         match event.header.kind {
             kind::GTID => {
                 let gtid = parse_gtid(event.body)?;
-                self.begin(event, Some(gtid));
+                self.begin(event, Some(gtid))?;
             }
             kind::GTID_TAGGED => {
                 let gtid = parse_tagged_gtid(event.body)?;
-                self.begin(event, Some(gtid));
+                self.begin(event, Some(gtid))?;
             }
-            kind::ANONYMOUS_GTID => _ = self.begin(event, None),
+            kind::ANONYMOUS_GTID => _ = self.begin(event, None)?,
             kind::QUERY | kind::EXECUTE_LOAD_QUERY => self.query(event)?,
             kind::XID => self.commit(event),
             kind::XA_PREPARE => self.xa_prepare(event)?,
@@ -55,24 +55,22 @@ impl BinlogDecoder {
         Ok(())
     }
 
-    /// A transaction begins, and the one before has ended if nothing else has said so.
-    fn begin(&mut self, event: Event<'_>, gtid: Option<Gtid>) -> &mut place::Transaction {
+    /// A transaction begins, and the one before has ended if nothing else has said so; not if rows of it wait for their outcome.
+    fn begin(&mut self, event: Event<'_>, gtid: Option<Gtid>) -> Result<&mut place::Transaction, Fault> {
+        if !self.group.is_empty() {
+            return Err(Fault::UnfinishedTransaction);
+        }
         self.end_transaction(event);
-        let group = std::mem::take(&mut self.group);
-        self.held.drop_group(group);
         let transaction = self.place.begin(event.at, gtid);
         transaction.committed_us = event::commit_time_us(event.header, event.body);
-        transaction
+        Ok(transaction)
     }
 
     /// A group of MariaDB's begins.
     fn begin_group(&mut self, event: Event<'_>) -> Result<(), Fault> {
         let start = mariadb::parse_gtid(event.header.server_id, event.body)?;
-        if !self.group.is_empty() {
-            return Err(Fault::UnfinishedTransaction);
-        }
         self.place.check_order(&start.gtid)?;
-        let transaction = self.begin(event, Some(start.gtid));
+        let transaction = self.begin(event, Some(start.gtid))?;
         transaction.is_open = !start.is_standalone;
         transaction.waits = !start.is_standalone && start.prepares.is_none();
         transaction.xid = start.prepares;
@@ -155,21 +153,24 @@ impl BinlogDecoder {
     fn query(&mut self, event: Event<'_>) -> Result<(), Fault> {
         let query = Query::parse(event.header.kind, event.body)?;
         let frame = Frame::of(&query.sql);
+        let logs_rollbacks = self.format.as_ref().is_some_and(|format| format.logs_rollbacks);
         let transaction = self.place.transaction(event.at);
         match frame {
             Some(Frame::Begin | Frame::XaStart(_)) => {
                 // Without GTIDs, this is how a transaction begins.
-                let transaction = if transaction.is_open { self.begin(event, None) } else { transaction };
+                let transaction = if transaction.is_open { self.begin(event, None)? } else { transaction };
                 transaction.is_open = true;
                 transaction.thread_id = query.thread_id;
-                if let Some(Frame::XaStart(xid)) = frame {
-                    transaction.xid = Some(xid.to_owned());
+                match frame {
+                    Some(Frame::XaStart(xid)) => transaction.xid = Some(xid.to_owned()),
+                    _ => transaction.waits = logs_rollbacks,
                 }
             }
             Some(Frame::Commit) => self.commit(event),
             Some(Frame::Rollback | Frame::RollbackTo(_)) if transaction.has_captured_rows => {
                 return Err(Fault::RolledBack);
             }
+            Some(Frame::Rollback) if transaction.has_delivered_behind(0) => return Err(Fault::RolledBack),
             Some(Frame::Rollback) => {
                 let group = std::mem::take(&mut self.group);
                 self.held.drop_group(group);
@@ -177,17 +178,23 @@ impl BinlogDecoder {
             }
             // Where rows do not wait, a rollback to it is one of rows that are out.
             Some(Frame::Savepoint(name)) if transaction.waits || transaction.xid.is_some() => {
-                self.group.set_savepoint(name);
+                self.group.set_savepoint(name, transaction.row_events);
             }
             Some(Frame::Savepoint(_)) => {}
             Some(Frame::RollbackTo(name)) => {
-                if !self.held.roll_back_to(&mut self.group, name) && !self.group.is_empty() {
+                let events = self.held.roll_back_to(&mut self.group, name);
+                let is_certain =
+                    events.map_or(self.group.is_empty(), |events| !transaction.has_delivered_behind(events));
+                if !is_certain {
                     return Err(Fault::RolledBack);
                 }
             }
             Some(Frame::ReleaseSavepoint | Frame::XaEnd) => {}
             Some(Frame::XaCommit(xid)) => self.xa_commit(xid, event)?,
             Some(Frame::XaRollback(xid)) => {
+                // Of one that was never prepared, rows would stand right before it.
+                let group = std::mem::take(&mut self.group);
+                self.held.drop_group(group);
                 if let Some(prepared) = self.place.prepared.remove(xid) {
                     self.held.drop_group(prepared.rows);
                     self.place.executed(prepared.gtid.as_ref());

@@ -281,6 +281,8 @@ pub struct FormatDescription {
     pub mariadb: Option<[u32; 3]>,
     /// That of the server which wrote the file.
     pub server_version: String,
+    /// It writes down what was rolled back, where something in the transaction could not be: MySQL before 8.0. MariaDB does so, too.
+    pub logs_rollbacks: bool,
     /// By event type, from type 1 on.
     post_header_lengths: Vec<u8>,
 }
@@ -314,7 +316,9 @@ impl FormatDescription {
         }
         let mariadb = is_mariadb.then_some(version);
         let server_version = String::from_utf8_lossy(server_version).trim_end_matches('\0').to_owned();
-        Ok(FormatDescription { checksums, mariadb, server_version, post_header_lengths: lengths.to_vec() })
+        let logs_rollbacks = is_mariadb || version < [8, 0, 0];
+        let post_header_lengths = lengths.to_vec();
+        Ok(FormatDescription { checksums, mariadb, server_version, logs_rollbacks, post_header_lengths })
     }
 
     #[cfg(test)]
@@ -323,6 +327,7 @@ impl FormatDescription {
             checksums: false,
             mariadb: None,
             server_version: String::new(),
+            logs_rollbacks: false,
             post_header_lengths: Vec::new(),
         }
     }

@@ -33,8 +33,17 @@ pub(super) struct Group {
     blocks: VecDeque<(u64, usize)>,
     /// What comes behind the blocks.
     memory: Vec<u8>,
-    /// Its savepoints, as they are written, and how much there was of it at each.
-    savepoints: Vec<(String, usize)>,
+    /// In their order.
+    savepoints: Vec<Savepoint>,
+}
+
+/// How much there was at a savepoint.
+#[derive(Debug)]
+struct Savepoint {
+    /// As it is written.
+    name: String,
+    bytes: usize,
+    row_events: u64,
 }
 
 impl Group {
@@ -47,12 +56,10 @@ impl Group {
     }
 
     /// One takes the place of another of its name; often that is the last one.
-    pub(super) fn set_savepoint(&mut self, name: &str) {
+    pub(super) fn set_savepoint(&mut self, name: &str, row_events: u64) {
         let bytes = self.bytes();
-        match self.savepoints.last_mut() {
-            Some((last, at)) if last == name => *at = bytes,
-            _ => self.savepoints.push((name.to_owned(), bytes)),
-        }
+        self.savepoints.pop_if(|last| last.name == name);
+        self.savepoints.push(Savepoint { name: name.to_owned(), bytes, row_events });
     }
 }
 
@@ -124,16 +131,16 @@ impl Held {
         Ok(())
     }
 
-    /// Drops what came behind the savepoint. False if it has none of that name, or it is not certain which: beyond ASCII, each
-    /// version has rules of its own for which names are one.
-    pub(super) fn roll_back_to(&mut self, group: &mut Group, name: &str) -> bool {
+    /// Drops what came behind the savepoint, and gives the number of rows events before it. `None` if it has none of that name, or
+    /// it is not certain which: beyond ASCII, each version has rules of its own for which names are one.
+    pub(super) fn roll_back_to(&mut self, group: &mut Group, name: &str) -> Option<u64> {
         let may_be = |known: &str| known.eq_ignore_ascii_case(name) || !known.is_ascii() || !name.is_ascii();
-        let Some(index) = group.savepoints.iter().rposition(|(known, _)| may_be(known)) else { return false };
-        let (known, _) = &group.savepoints[index];
+        let index = group.savepoints.iter().rposition(|savepoint| may_be(&savepoint.name))?;
+        let Savepoint { name: known, bytes, row_events } = &group.savepoints[index];
         if known != name && !(known.is_ascii() && name.is_ascii()) {
-            return false;
+            return None;
         }
-        let bytes = group.savepoints[index].1;
+        let (bytes, row_events) = (*bytes, *row_events);
         // It is still there, those behind it are not.
         group.savepoints.truncate(index + 1);
         let mut surplus = group.bytes() - bytes;
@@ -152,7 +159,7 @@ impl Held {
                 group.blocks.push_back((block, used - dropped));
             }
         }
-        true
+        Some(row_events)
     }
 
     /// A group whose rows nobody will want.
@@ -304,22 +311,22 @@ mod tests {
             let mut held = Held::new(folder.path().to_owned());
             let mut group = Group::default();
             held.push(&mut group, &header(19), 0, b"map");
-            group.set_savepoint("`a`");
+            group.set_savepoint("`a`", 0);
             held.push(&mut group, &header(30), 1, &[7; 300_000]);
-            group.set_savepoint("`A b`");
+            group.set_savepoint("`A b`", 1);
             if is_written {
                 held.write_out(&mut group).unwrap();
             }
             let kept = group.bytes();
             held.push(&mut group, &header(30), 2, &[8; 600_000]);
-            group.set_savepoint("`c`");
+            group.set_savepoint("`c`", 2);
             held.push(&mut group, &header(30), 3, &[9; 10]);
             if more_is_written {
                 held.write_out(&mut group).unwrap();
             }
-            assert!(held.roll_back_to(&mut group, "`a B`"));
+            assert_eq!(held.roll_back_to(&mut group, "`a B`"), Some(1));
             assert_eq!(group.bytes(), kept);
-            assert!(!held.roll_back_to(&mut group, "`c`"));
+            assert_eq!(held.roll_back_to(&mut group, "`c`"), None);
             held.push(&mut group, &header(30), 4, b"behind");
             let (mut reader, mut body) = (held.read(group), Vec::new());
             for (row_events, expected) in [(0, b"map".to_vec()), (1, vec![7; 300_000]), (4, b"behind".to_vec())] {

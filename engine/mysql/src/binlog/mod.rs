@@ -24,9 +24,11 @@
 //! captured, the identifiers of those are part of the position for as long as they are prepared. A person who knows that none of
 //! its rows matter names the place of the XA COMMIT, and of no other.
 //!
-//! *MariaDB* logs a transaction that was rolled back, whole or to a savepoint, wherever it has touched what cannot be rolled back (a
-//! temporary table is enough), and says so behind its rows. So there the rows of every transaction wait for its end, if they
-//! are no more than [`WAIT_BYTES_MAX`]. Those of a larger one are sent as they come, and a rollback behind them stops the task.
+//! *Rolled back and logged.* MariaDB, and MySQL before 8.0, log a transaction that was rolled back, whole or to a savepoint, wherever it
+//! has touched what cannot be rolled back (a temporary table is enough), and say so behind its rows. So there the rows of every
+//! transaction wait for its end, if they are no more than [`WAIT_BYTES_MAX`]; with GTIDs, which forbid such transactions to MySQL, as
+//! well, for a server that dies may have sent the begin of one that it then takes out of its binlog. Those of a larger one are
+//! sent as they come, and a rollback behind them stops the task.
 
 mod apply;
 mod beginning;

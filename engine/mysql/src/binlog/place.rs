@@ -82,6 +82,12 @@ impl Transaction {
         }
     }
 
+    /// Whether the rows event that was delivered last, before this reading, has been read by now and is none of the first
+    /// `events`. Of rows that wait for their end, one that is rolled back never is: it was sent by a version that did not wait.
+    pub(super) fn has_delivered_behind(&self, events: u64) -> bool {
+        matches!(self.done, Done::Events(done) if events < done && done <= self.row_events)
+    }
+
     fn delivered_events(&self) -> u64 {
         match self.done {
             // Rows that are held are not delivered.

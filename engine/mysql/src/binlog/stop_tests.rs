@@ -3,7 +3,7 @@
 //!
 //! The recording (`tests/golden/binlog/kinds.sql`) holds every way in which a transaction is framed. It is read in every way in
 //! which reading goes on: files from a coordinate; the stream of a server without GTIDs, by coordinate; the stream of
-//! one with GTIDs, which sends what is missing in the set.
+//! one with GTIDs, which sends what is missing in the set. Another one (`old.sql`) holds what MySQL before 8.0 does in its own way.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
 use crate::history::RULES;
 use tidegate_model::position::GtidSet;
-use tidegate_model::{BinlogFile, Watermark};
+use tidegate_model::{BinlogFile, Delivered, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -21,6 +21,8 @@ enum Way {
     Coordinate,
     /// A server with GTIDs.
     Gtids,
+    /// MySQL 5.6 without GTIDs.
+    Old,
 }
 
 /// One binlog file.
@@ -48,9 +50,12 @@ fn recorded(way: Way) -> Vec<Recorded> {
         };
         let bytes = if way == Way::Coordinate { rewritten(&bytes, true, without_gtids) } else { bytes };
         // The name that the rotation at the end of the file before says.
-        Recorded { name: name.replace("kinds", "binlog"), bytes }
+        Recorded { name: format!("binlog{}", &name[name.len() - ".000001".len()..]), bytes }
     };
-    vec![read("kinds.000001"), read("kinds.000002")]
+    match way {
+        Way::Old => vec![read("old.000001"), read("old.000002")],
+        _ => vec![read("kinds.000001"), read("kinds.000002")],
+    }
 }
 
 fn start(way: Way) -> Position {
@@ -66,7 +71,7 @@ enum Step {
 /// What whoever goes on at `position` reads.
 fn steps(way: Way, files: &[Recorded], position: &Position) -> Vec<Step> {
     match way {
-        Way::Files | Way::Coordinate => from_coordinate(way, files, &position.coordinate),
+        Way::Files | Way::Coordinate | Way::Old => from_coordinate(way, files, &position.coordinate),
         Way::Gtids => not_in(files, position.gtids.as_ref().unwrap()),
     }
 }
@@ -86,7 +91,7 @@ fn from_coordinate(way: Way, files: &[Recorded], from: &Coordinate) -> Vec<Step>
         });
         for (at, event) in file.events().filter(|(at, _)| *at == 4 || *at >= offset) {
             let mut event = event.to_vec();
-            if at < offset && way == Way::Coordinate {
+            if at < offset && way != Way::Files {
                 event.truncate(event.len() - 4);
                 event[13..17].fill(0);
                 event = with_checksum(event);
@@ -249,11 +254,16 @@ fn the_recording_holds_what_it_should() {
     let at = |text: &str| drawn.iter().position(|drawn| drawn.contains(text)).unwrap();
     assert!(at("+I s: 3 | 5") < at("+I t: 10 | xa") && at("+I t: 11 | xa") < at("+I s: 4 | 5"));
     assert!(at("+I t: 61 | last") > at("+I t: 21 | z"));
-    for way in WAYS {
+    for way in WAYS.into_iter().chain([Way::Old]) {
         let mut small = Run::default();
         small.feed(&mut decoder(start(way), 1), &steps(way, &recorded(way), &start(way)));
         assert_eq!(small.drawn, whole(way).drawn, "{way:?}");
     }
+    let drawn = whole(Way::Old).drawn;
+    let rows = |text: &str| drawn.iter().filter(|drawn| drawn.starts_with(text)).count();
+    assert!(drawn.iter().all(|text| !text.contains("lost")), "{drawn:#?}");
+    assert_eq!((rows("+I t"), rows("+I m"), rows("+I s"), rows("+I chosen"), rows("BEGIN")), (13, 3, 3, 3, 11));
+    assert_eq!(rows("BEGIN"), rows("COMMIT"));
 }
 
 #[test]
@@ -527,6 +537,29 @@ fn a_rollback_after_the_restart_is_noticed() {
     assert_eq!(half.delivered.as_ref().unwrap().events, 4);
     let error = fails(&mut decoder(half.clone(), 1), steps_from(&half), &mut Run::default());
     assert!(error.contains("ends with a rollback"), "{error}");
+}
+
+/// Earlier versions sent rows of MySQL 5.6 before they knew how their transaction ends. Where such a one has stopped behind rows that
+/// were rolled back, the next one does not go on as if nothing were wrong; elsewhere it does.
+#[test]
+fn a_rollback_of_what_an_earlier_version_has_sent_is_noticed() {
+    let files = recorded(Way::Old);
+    let stops = |begin: u64, events: u64| {
+        let until = Coordinate::new("binlog.000001", begin);
+        let delivered = Some(Delivered { until, gtid: None, events, gtids: None });
+        let position = Position { delivered, ..start(Way::Old) };
+        let mut decoder = decoder(position.clone(), usize::MAX);
+        let error = steps(Way::Old, &files, &position).iter().find_map(|step| match step {
+            Step::Event(event) => decoder.feed(event).err(),
+            Step::Enter(..) => unreachable!("a stream"),
+        });
+        error.is_some_and(|error| matches!(*error.fault, Fault::RolledBack))
+    };
+    // Rolled back as a whole.
+    assert!((1..=4).all(|events| stops(1833, events)));
+    // Of seven events, what is behind the first and before the last two.
+    let stopping: Vec<u64> = (0..=7).filter(|&events| stops(3689, events)).collect();
+    assert_eq!(stopping, [2, 3, 4, 5]);
 }
 
 #[test]

@@ -46,9 +46,13 @@ fn a_name_stays_one_name() {
 fn xids_are_written_as_statements_take_them() {
     assert_eq!(xid(9, 2, b"zbb"), "X'7a62',X'62',9");
     assert_eq!(xid(1, 1, b"a"), "X'61',X'',1");
-    let finding = check_prepared(&[xid(1, 1, b"a")]).unwrap();
-    assert_eq!(finding.to_string(), "XA transactions are prepared: X'61',X'',1; wanted: none when a task begins");
-    assert_eq!(check_prepared(&[]), None);
+    let versions = ["9.7.4", "5.7.7", "10.11.18-MariaDB", "5.6.24-log"].map(ServerVersion::parse);
+    for (version, logs_prepare) in versions.iter().zip([true, true, true, false]) {
+        let finding = check_prepared(&[xid(1, 1, b"a")], version).unwrap();
+        assert_eq!(finding.to_string(), "XA transactions are prepared: X'61',X'',1; wanted: none when a task begins");
+        assert_eq!(finding.hint.contains("stops at an XA COMMIT"), logs_prepare, "{}", version.text);
+        assert_eq!(check_prepared(&[], version), None);
+    }
 }
 
 #[test]

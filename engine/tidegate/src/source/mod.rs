@@ -175,7 +175,7 @@ impl SourceError {
             SourceError::Mysql(error) => error.hint(),
             SourceError::Purged { accepted: true, .. } => Some(
                 "start it again as it is: with --accept-gap, a start goes on behind the gap; and let the server keep its binlog longer \
-                 (binlog_expire_logs_seconds)"
+                 (binlog_expire_logs_seconds, before 8.0 expire_logs_days)"
                     .to_owned(),
             ),
             SourceError::Purged { loads, .. } => {
@@ -189,7 +189,7 @@ impl SourceError {
                 };
                 Some(format!(
                     "go on with the gap: {ways}. Or begin again with a full load: move the state folder away and delete the topics. And let the \
-                     server keep its binlog longer (binlog_expire_logs_seconds)"
+                     server keep its binlog longer (binlog_expire_logs_seconds, before 8.0 expire_logs_days)"
                 ))
             }
             SourceError::NoPlace => Some(

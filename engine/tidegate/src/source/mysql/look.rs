@@ -94,7 +94,8 @@ impl Look {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = check::check(&self.facts, &self.tables, self.gaps.is_some());
         findings.extend(self.gaps.iter().flat_map(|gaps| check::check_gaps(&self.facts, &self.tables, gaps)));
-        findings.extend(self.prepared_xids.as_deref().and_then(check::check_prepared));
+        let xids = self.prepared_xids.as_deref();
+        findings.extend(xids.and_then(|xids| check::check_prepared(xids, &self.facts.version)));
         // A run that is at work reads under the number itself, and has its connections.
         let around = match self.other_run {
             Some(_) => Surroundings { replicas: Vec::new(), connections: 0, ..self.around.clone() },
