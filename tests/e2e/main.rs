@@ -39,6 +39,8 @@ mod new_tables;
 mod oauth;
 mod oracles;
 mod outages;
+mod page;
+mod page_words;
 mod passed;
 mod prechecks;
 mod preview;
