@@ -107,8 +107,13 @@ fn says(report: &Value) -> String {
         "draining" => return "told to stop: what was read is delivered first".to_owned(),
         _ => {}
     }
-    if retries.iter().any(|retry| retry["of"] == "source") {
-        return "the source is away: what it has by now, nobody knows".to_owned();
+    if let Some(retry) = retries.first() {
+        let words = match word(&retry["of"]) {
+            "source" => "the source is away: what it has by now, nobody knows",
+            "sink" => "the brokers are away: what is read waits for them",
+            other => panic!("{other} cannot be away here"),
+        };
+        return words.to_owned();
     }
     match (word(&report["pace"]), report["total"]["quiet_ms"].as_f64(), report["bottleneck"].as_str()) {
         ("stuck", ..) => "something is to be delivered, and nothing has been for a while".to_owned(),
@@ -242,6 +247,7 @@ pub(crate) fn expected(report: &Value) -> Value {
         (&report["total"], &report["memory"], &report["full_load"], &report["incremental"]);
     let phase = word(&report["phase"]);
     let pace = match word(&report["pace"]) {
+        "idle" | "current" if !items(&report["retries"]).is_empty() => "away",
         "idle" => "idle, caught up",
         "current" => "up to date",
         pace => pace,

@@ -44,6 +44,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
+            "--hide-scrollbars",
             "--remote-debugging-pipe",
         ]);
         command.arg(format!("--user-data-dir={}", folder.path().display()));

@@ -142,11 +142,21 @@ const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
 const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers", limits: "the limits that were set" };
 
+const AWAY = {
+  source: "the source is away: what it has by now, nobody knows", sink: "the brokers are away: what is read waits for them",
+  state: "the state cannot be stored: what is read waits for it",
+};
+
+// Whatever the delay still is, nobody is up to date with what is away.
+function pace(report) {
+  return report.retries.length && ["idle", "current"].includes(report.pace) ? "away" : WORDS[report.pace];
+}
+
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
   if (report.phase === "paused") return report.stages.some((stage) => stage.windows > 0) ? "what was read is delivered" : "nothing is read; the place is kept";
   if (report.phase === "draining") return "told to stop: what was read is delivered first";
-  if (report.retries.some((retry) => retry.of === "source")) return "the source is away: what it has by now, nobody knows";
+  if (report.retries.length) return AWAY[report.retries[0].of];
   if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
   if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
   return report.bottleneck ? "what takes most of the time: " + SLOW[report.bottleneck] : "";
@@ -154,10 +164,10 @@ function says(report) {
 
 function show(report) {
   const { total, memory, incremental, full_load: load } = report;
-  document.title = `${report.task}: ${WORDS[report.pace]}`;
+  document.title = `${report.task}: ${pace(report)}`;
   text("task", report.task);
-  text("pace", report.phase === "draining" ? "stopping" : WORDS[report.pace]);
-  $("pace").className = "pace " + report.pace;
+  text("pace", report.phase === "draining" ? "stopping" : pace(report));
+  $("pace").className = "pace " + (pace(report) === "away" ? "behind" : report.pace);
   text("says", says(report));
 
   const isPaused = report.phase === "paused";
