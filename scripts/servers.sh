@@ -2,7 +2,7 @@
 # Real MySQL and Kafka servers for tests and for trying things out, without Docker and without installing anything
 # system-wide. Everything listens on 127.0.0.1 on free ports.
 #
-#   scripts/servers.sh up [mysql] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [kafka-0.10] [kafka-0.11] [kafka-2.7] [kafka-3] [oracles]
+#   scripts/servers.sh up [mysql] [mysql-5.6] [mariadb] [mariadb-11] [kafka] [kafka-0.10] [kafka-0.11] [kafka-2.7] [kafka-3] [oracles] [chromium]
 #                                           fetch what is missing, start the servers, wait until they answer; `mysql` is both
 #                                           new MySQL servers, mysql-gtid and mysql-nogtid are one of them; without words all,
 #                                           except that older Kafkas are fetched and not started
@@ -30,6 +30,9 @@
 # CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro
 # and jsonschema as TIDEGATE_TEST_PYTHON for read_avro.py and check_schema.py (all in tests/oracles). Partitions.java needs
 # no more than Kafka's own jars, which TIDEGATE_TEST_KAFKA_JARS names.
+#
+# chromium is Debian's headless browser with its own libraries and fonts, for the page that a task shows: fetched and not started, the
+# program TIDEGATE_TEST_CHROMIUM.
 #
 # Folders:
 #   TIDEGATE_CACHE      programs, kept between runs   (default: ~/.cache/tidegate)
@@ -73,6 +76,8 @@ MARIADB_11_HOME=$CACHE/mariadb-11-1
 # TIDEGATE_TEST_PYTHON.
 PYTHON_PACKAGES=(fastavro==1.13.1 jsonschema==4.26.0 PyYAML==6.0.3)
 PYTHON_HOME=$CACHE/python-3
+
+CHROMIUM_HOME=$CACHE/chromium-1
 
 # The sources of the oracles in Java, a folder each with what Maven is to fetch for it.
 ORACLES=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/oracles" && pwd -P)
@@ -142,7 +147,8 @@ debian_mirror() {
 }
 
 # unpack_debian SUITE PACKAGES: unpacks them, and all that they need, into $TMP/root. Packages behind `--` come without what they
-# need. They run with their own loader and libraries, so that any Debian will do.
+# need. They run with their own loader and libraries, so that any Debian will do. `lacking` names packages that are left out with all
+# that only they need.
 unpack_debian() {
     need apt-get apt
     need dpkg-deb dpkg
@@ -153,7 +159,11 @@ unpack_debian() {
     [ -r "$keyring" ] || die "Debian's signing keys are missing: install the Debian package \`debian-archive-keyring\`."
     mirror=$(debian_mirror)
     mkdir -p "$apt"/{lists/partial,cache/archives/partial}
-    : > "$apt/status"
+    local package
+    for package in ${lacking:-}; do          # apt takes them for installed
+        printf '%s\n' "Package: $package" 'Status: install ok installed' 'Version: 9999' "Architecture: $(dpkg --print-architecture)" \
+            'Maintainer: nobody' 'Description: left out' ''
+    done > "$apt/status"
     echo "deb [signed-by=$keyring] $mirror $suite main" > "$apt/suite.list"
     local options=(
         -o Dir::Etc::sourcelist="$apt/suite.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=-
@@ -234,6 +244,38 @@ mariadb_command() {
     else
         command+=("$root/usr/bin/$2" --no-defaults --character-sets-dir="$share/charsets" --plugin-dir="$plugins" --disable-ssl-verify-server-cert)
     fi
+}
+
+# Chromium without a window, and a script `chromium` that starts it. Of what it needs there is all but the C library, which is this
+# machine's: it starts itself again for each of its processes, which a loader of its own would not follow. What other programs of the
+# package call is left out, and with it a graphics driver and a compiler.
+install_chromium() {
+    say "fetching Chromium (106 MB) ..."
+    local lacking="libc6 x11-utils xdg-utils"
+    unpack_debian bookworm chromium-headless-shell
+    rm -rf "$TMP"/root/usr/lib/chromium/libVk* "$TMP"/root/usr/share/{doc,man,locale}
+    # Only these fonts, so that texts have the same widths everywhere.
+    cat > "$TMP/fonts.conf" <<'XML'
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig><dir prefix="relative">root/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+XML
+    cat > "$TMP/chromium" <<'SH'
+#!/bin/sh
+home=$(dirname "$(readlink -f "$0")")
+libraries=
+for folder in "$home"/root/usr/lib/*-linux-gnu* "$home"/root/lib/*-linux-gnu* "$home"/root/usr/lib/*-linux-gnu*/pulseaudio; do
+    [ ! -d "$folder" ] || libraries=$libraries${libraries:+:}$folder
+done
+export LD_LIBRARY_PATH="$libraries" FONTCONFIG_FILE="$home/fonts.conf"
+exec "$home/root/usr/lib/chromium/chromium-headless-shell" "$@"
+SH
+    chmod +x "$TMP/chromium"
+    if ! "$TMP/chromium" --version >"$TMP/log" 2>&1; then
+        cat "$TMP/log" >&2
+        die "Chromium doesn't start (its words are above)."
+    fi
+    rm -f "$TMP/log"
 }
 
 # mariadb_home NAME
@@ -818,10 +860,10 @@ client() {
 # ---------------------------------------------------------------------------------------------------------------------
 
 up() {
-    local names=() older=() oracles= word name
+    local names=() older=() oracles= chromium= word name
     if [ $# = 0 ]; then
         older=(kafka-3 kafka-2.7 kafka-0.11 kafka-0.10)      # tests start them, one after the other
-        set -- mysql mysql-5.6 mariadb mariadb-11 kafka oracles
+        set -- mysql mysql-5.6 mariadb mariadb-11 kafka oracles chromium
     fi
     for word in "$@"; do
         case $word in
@@ -829,7 +871,8 @@ up() {
             mysql-gtid) names+=(mysql) ;;
             mysql-nogtid | mysql-5.6 | mariadb | mariadb-11 | kafka | kafka-3 | kafka-2.7 | kafka-0.11 | kafka-0.10) names+=("$word") ;;
             oracles) oracles=1 ;;
-            *) die "up mysql-gtid oracles ${ALL[*]}, any of them: what is \`$word\`?" ;;
+            chromium) chromium=1 ;;
+            *) die "up mysql-gtid oracles chromium ${ALL[*]}, any of them: what is \`$word\`?" ;;
         esac
     done
     need python3 python3
@@ -849,6 +892,7 @@ up() {
         install_once "$(oracle_home flink)" install_oracle flink "Flink's canal-json (80 MB)"
         install_python
     fi
+    [ -z "$chromium" ] || install_once "$CHROMIUM_HOME" install_chromium
     mkdir -p "$RUN"
     RUN=$(cd "$RUN" && pwd -P)
     exec 9>"$RUN/.lock"
@@ -920,6 +964,7 @@ env_() {
     if [ -d "$(kafka_home kafka)/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$(kafka_home kafka)/jars"; fi
     if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi
     if [ -d "$(oracle_home flink)" ]; then printf 'export TIDEGATE_TEST_FLINK=%q\n' "$(oracle_classpath flink)"; fi
+    if [ -d "$CHROMIUM_HOME" ]; then printf 'export TIDEGATE_TEST_CHROMIUM=%q\n' "$CHROMIUM_HOME/chromium"; fi
     if [ -e "$PYTHON_HOME/complete" ]; then printf 'export TIDEGATE_TEST_PYTHON=%q\n' "$PYTHON_HOME/bin/python"; fi
 }
 

@@ -40,6 +40,8 @@ mod oauth;
 mod oldest;
 mod oracles;
 mod outages;
+mod page;
+mod page_words;
 mod passed;
 mod prechecks;
 mod preview;

@@ -2,7 +2,7 @@
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -83,10 +83,17 @@ impl Http {
     }
 
     pub(crate) fn events(&self) -> Events<'_> {
+        self.events_if_there_is_room().expect("few follow the task")
+    }
+
+    pub(crate) fn events_if_there_is_room(&self) -> Option<Events<'_>> {
         let request = Request::get("/events").header("host", &self.address).body(Empty::new()).expect("a request");
         let response = self.runtime.block_on(self.send(request));
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return None;
+        }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Events { http: self, body: response.into_body(), text: String::new() }
+        Some(Events { http: self, body: response.into_body(), text: String::new() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all tests share: servers, the program, writers, a consumer, and the two states that must be equal.
 
 pub(crate) mod avro;
+pub(crate) mod browser;
 pub(crate) mod consume;
 pub(crate) mod engine;
 pub(crate) mod http;

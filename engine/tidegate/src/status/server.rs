@@ -68,8 +68,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PAGE: &str = include_str!("page/index.html");
 const PAGE_CSS: &str = include_str!("page/page.css");
 const PAGE_JS: &str = include_str!("page/page.js");
-/// Nothing from elsewhere, and in nobody's frame.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+/// Nothing from elsewhere, and in nobody's frame. The icon is empty, and in the page itself.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \
                            form-action 'none'; frame-ancestors 'none'";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;

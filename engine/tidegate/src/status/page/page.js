@@ -1,14 +1,20 @@
-// Shows what /events tells. Text goes in as text, never as HTML: names of tables are not ours.
+// Shows what /events tells, and tells the task what somebody wants. Text goes in as text, never as HTML: names of tables are not ours.
 "use strict";
 
 const SPAN_MS = 15 * 60 * 1000;
 // A report comes every second; without any for so long, the numbers on the page are old.
 const SILENCE_MS = 5000;
+// Until it is asked again where an answer was none.
+const AGAIN_MS = 2000;
+// What was done is asked for so often while it is looked at.
+const JOURNAL_MS = 5000;
 const $ = (id) => document.getElementById(id);
 
 let points = [];
 let last = null;
 let heardAt = 0;
+let journalAt = 0;
+const known = new Set();
 
 // --- words ---
 
@@ -33,7 +39,21 @@ function duration(ms) {
 }
 
 const percent = (share) => Math.round(100 * share) + " %";
-const time = (ms) => new Date(ms).toLocaleTimeString();
+
+// With its day, if that is not this one.
+function time(ms) {
+  const date = new Date(ms);
+  return date.toDateString() === new Date().toDateString() ? date.toLocaleTimeString() : date.toLocaleString();
+}
+
+function limitWords(limits) {
+  const words = (limit) => [
+    limit.rows_per_second && count(limit.rows_per_second) + " rows/s",
+    limit.bytes_per_second && bytes(limit.bytes_per_second) + "/s",
+  ].filter(Boolean).join(" and ");
+  const load = words(limits.full_load);
+  return [words(limits.all), load && "of the full load " + load].filter(Boolean).join("; ");
+}
 
 // --- small parts ---
 
@@ -81,11 +101,10 @@ function chart(name, value, unit, least) {
   });
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("preserveAspectRatio", "none");
-  const parts = [[0, "0"], [top / 2, unit(top / 2)], [top, unit(top)]].flatMap(([number, label]) => [
-    shape("line", { class: "grid", x1: 0, x2: width, y1: y(number), y2: y(number) }),
-    label_at(4, y(number) - 3, label, svg),
-  ]);
+  const steps = [[0, "0"], [top / 2, unit(top / 2)], [top, unit(top)]];
+  const parts = steps.map(([number]) => shape("line", { class: "grid", x1: 0, x2: width, y1: y(number), y2: y(number) }));
   parts.push(shape("path", { class: "area", d: area }), shape("path", { class: "curve", d: curve }));
+  parts.push(...steps.map(([number, label]) => label_at(4, y(number) - 3, label, svg)));
   parts.push(label_at(4, height - 3, "15 min ago", svg), label_at(width - 4, height - 3, "now", svg, "end"));
   svg.replaceChildren(...parts);
   const now = known.length && known[known.length - 1] === points[points.length - 1] ? unit(value(known[known.length - 1])) : "–";
@@ -123,11 +142,21 @@ const PHASES = ["starting", "full_load", "incremental"];
 const STAGES = { read: "read the source", encode: "filter and encode", send: "hand over", deliver: "brokers acknowledge" };
 const SLOW = { read: "reading the source", encode: "filtering and encoding", send: "handing over to the sink", deliver: "the brokers", limits: "the limits that were set" };
 
+const AWAY = {
+  source: "the source is away: what it has by now, nobody knows", sink: "the brokers are away: what is read waits for them",
+  state: "the state cannot be stored: what is read waits for it",
+};
+
+// Whatever the delay still is, nobody is up to date with what is away.
+function pace(report) {
+  return report.retries.length && ["idle", "current"].includes(report.pace) ? "away" : WORDS[report.pace];
+}
+
 function says(report) {
   if (report.phase === "starting") return "waiting for " + (report.awaits || "the source");
   if (report.phase === "paused") return report.stages.some((stage) => stage.windows > 0) ? "what was read is delivered" : "nothing is read; the place is kept";
   if (report.phase === "draining") return "told to stop: what was read is delivered first";
-  if (report.retries.some((retry) => retry.of === "source")) return "the source is away: what it has by now, nobody knows";
+  if (report.retries.length) return AWAY[report.retries[0].of];
   if (report.pace === "stuck") return "something is to be delivered, and nothing has been for a while";
   if (report.pace === "idle" && report.total.quiet_ms !== null) return "nothing has come for " + duration(report.total.quiet_ms);
   return report.bottleneck ? "what takes most of the time: " + SLOW[report.bottleneck] : "";
@@ -135,10 +164,10 @@ function says(report) {
 
 function show(report) {
   const { total, memory, incremental, full_load: load } = report;
-  document.title = `${report.task}: ${WORDS[report.pace]}`;
+  document.title = `${report.task}: ${pace(report)}`;
   text("task", report.task);
-  text("pace", report.phase === "draining" ? "stopping" : WORDS[report.pace]);
-  $("pace").className = "pace " + report.pace;
+  text("pace", report.phase === "draining" ? "stopping" : pace(report));
+  $("pace").className = "pace " + (pace(report) === "away" ? "behind" : report.pace);
   text("says", says(report));
 
   const isPaused = report.phase === "paused";
@@ -170,21 +199,21 @@ function show(report) {
   if (last === null || last.phase !== report.phase) $("load-details").open = report.phase === "full_load";
   stages(report);
   tables(load, report.phase === "full_load");
-  notes("retries", report.retries, (retry) => {
+  fill("retries", report.retries.map((retry) => {
     const ms = report.time_ms;
     const item = make("li", `the ${retry.of}: ${retry.reason}`);
     const next = retry.next_try_ms > ms ? `next try in ${duration(retry.next_try_ms - ms)}, ` : "";
     item.append(make("small", `away for ${duration(ms - retry.since_ms)}, ${next}${duration(1000 * retry.seconds_left)} until the task gives up`));
     if (retry.hint) item.append(make("small", "What to do: " + retry.hint));
     return item;
-  });
+  }));
   $("away").hidden = report.retries.length === 0;
-  notes("problems", report.problems.slice().reverse(), (problem) => {
+  fill("problems", report.problems.slice().reverse().map((problem) => {
     const item = make("li", problem.message, problem.level);
     item.append(make("small", `${problem.level}, ${time(problem.time_ms)}${problem.count > 1 ? `, ${problem.count} times` : ""}`));
     if (problem.hint) item.append(make("small", "What to do: " + problem.hint));
     return item;
-  });
+  }));
   $("no-problems").hidden = report.problems.length > 0;
   details(report);
   text("program", `tidegate ${report.program}, process ${report.process}`);
@@ -196,8 +225,9 @@ function stages(report) {
     const item = make("li", undefined, isIt ? "bottleneck" : "");
     item.append(make("h3", STAGES[stage.stage]));
     item.append(make("p", `${count(stage.per_s)}/s, ${bytes(stage.bytes_per_s)}/s`));
-    item.append(make("label", `busy ${percent(stage.busy)}`), bar(stage.busy, `${stage.stage} is busy`));
-    if (stage.stage !== "read") item.append(make("label", `${stage.stage === "deliver" ? "memory" : "queue"} ${percent(stage.fill)} full`), bar(stage.fill, `${stage.stage} is full`));
+    const share = (words, of) => item.append(make("p", `${words[0]} ${percent(of)}${words[1]}`, "share"), bar(of, `${STAGES[stage.stage]}: ${words[0]}${words[1]}`));
+    share(["busy", ""], stage.busy);
+    if (stage.stage !== "read") share([stage.stage === "deliver" ? "memory" : "queue", " full"], stage.fill);
     if (isIt) item.append(make("p", "the others wait for it", "verdict"));
     return item;
   }));
@@ -222,11 +252,11 @@ function tables(load, isLoading) {
   text("more-tables", more > 0 ? `and ${more} more` : "");
 }
 
-function notes(id, list, item) {
-  const made = list.map(item);
-  // Left alone if nothing has changed, so that nobody loses a selection.
+// Left alone if nothing has changed, so that nobody loses a selection.
+function fill(id, made) {
+  const words = (list) => [...list].map((one) => one.textContent).join("\n");
   const element = $(id);
-  if (made.map((one) => one.textContent).join() !== [...element.children].map((one) => one.textContent).join()) element.replaceChildren(...made);
+  if (words(made) !== words(element.children)) element.replaceChildren(...made);
 }
 
 function details(report) {
@@ -244,9 +274,69 @@ function details(report) {
     const counts = [[skipped, "left out"], [letters, "sent as dead letters"], [truncated, "cut"]].filter(([n]) => n > 0);
     list.push([`Too large for their topic, of ${table}`, counts.map(([n, what]) => `${count(n)} ${what}`).join(", ")]);
   }
-  const made = list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]);
-  const element = $("details");
-  if (made.map((one) => one.textContent).join() !== [...element.children].map((one) => one.textContent).join()) element.replaceChildren(...made);
+  fill("details", list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+}
+
+// --- what can be told ---
+
+const fields = () => [...$("limits").elements].filter((field) => field.name);
+
+function controls(report) {
+  for (const id of ["limit", "ask", "sure-yes"]) $(id).disabled = false;
+  const { limits, bottleneck } = report;
+  text("limits-now", (limitWords(limits) || "none") + (bottleneck === "limits" ? ", which hold the task back" : ""));
+  for (const field of fields()) {
+    const [name, of] = field.name.split(".").reverse();
+    const value = String((of ? limits[of] : limits.all)[name] ?? "");
+    // What somebody is writing there stays.
+    const isOurs = field !== document.activeElement && field.value === field.defaultValue && !field.validity.badInput;
+    if (isOurs && field.value !== value) field.value = field.defaultValue = value;
+  }
+  if (report.full_load) for (const { table } of report.full_load.tables) known.add(table);
+  fill("known", [...known].map((table) => make("option", table)));
+}
+
+// Answers whether it was done, and says in `id` what the task says.
+async function tell(path, id) {
+  let isDone = false, said = "the task does not answer";
+  try {
+    // The header shows that this page means it, and no other one.
+    const answer = await fetch(path, { method: "POST", headers: { "X-Tidegate": "page" } });
+    [isDone, said] = [answer.ok, (await answer.text()).trim()];
+  } catch { /* That is what it says. */ }
+  text(id, said);
+  $(id).classList.toggle("refused", !isDone);
+  if (isDone && $("journal-details").open) journal();
+  return isDone;
+}
+
+const DONE = {
+  load_begun: "load begun", table_loaded: "table loaded", load_ended: "load ended", reload_asked: "reload asked for",
+  reload_begun: "reload begun", schema_fix: "schema-fix", gap_accepted: "gap accepted", limits: "limits changed",
+};
+
+async function journal() {
+  journalAt = Date.now();
+  try {
+    const entries = await get("/journal") ?? [];
+    fill("journal", entries.reverse().map(({ at_s, what, by, details, again }) => {
+      const item = make("li", `${DONE[what] ?? what}, by ${by}`);
+      const times = again ? `, ${again[0]} times, the last ${time(1000 * again[1])}` : "";
+      item.append(make("small", ` ${time(1000 * at_s)}${times}${details ? ": " + details : ""}`));
+      return item;
+    }));
+    text("journal-answer", entries.length ? "" : "nothing yet");
+  } catch {
+    text("journal-answer", "the task does not answer");
+  }
+}
+
+// --- hearing ---
+
+async function get(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
 }
 
 function take(report) {
@@ -263,8 +353,10 @@ function take(report) {
     points = points.filter((point) => point.time_ms > report.time_ms - SPAN_MS);
   }
   show(report);
+  controls(report);
   last = report;
   draw();
+  if ($("journal-details").open && Date.now() - journalAt >= JOURNAL_MS) journal();
 }
 
 function draw() {
@@ -272,25 +364,54 @@ function draw() {
   chart("rate", (point) => point.messages_per_s, count, 10);
 }
 
-async function start() {
-  const history = await fetch("/history");
-  points = history.ok ? await history.json() : [];
-  const events = new EventSource("/events");
-  events.onmessage = (event) => take(JSON.parse(event.data));
-  setInterval(() => {
-    if (Date.now() - heardAt < SILENCE_MS) return;
-    text("pace", "no answer");
-    $("pace").className = "pace lost";
-    $("pause").hidden = true;
-    text("says", last ? `the task has not answered since ${time(heardAt)}: it has ended, or cannot be reached` : "the task does not answer");
-  }, 1000);
+// Without it the charts begin now.
+async function loadHistory() {
+  points = await get("/history").catch(() => points);
+  draw();
 }
 
-$("pause").addEventListener("click", async () => {
-  const path = last && last.phase === "paused" ? "/resume" : "/pause";
-  // The header shows that this page means it, and no other one.
-  const answer = await fetch(path, { method: "POST", headers: { "X-Tidegate": "page" } }).then((told) => told.text(), String);
-  text("answer", answer.trim());
+function follow() {
+  const events = new EventSource("/events");
+  events.onopen = loadHistory;
+  events.onmessage = (event) => take(JSON.parse(event.data));
+  // It comes back by itself when a connection breaks, but not behind an answer without events: there are too many who look, or a proxy
+  // answers for a task that is away. Then it looks less often.
+  events.onerror = () => {
+    if (events.readyState !== EventSource.CLOSED) return;
+    if (!points.length) loadHistory();
+    get("/status").then(take).catch(() => {});
+    setTimeout(follow, AGAIN_MS);
+  };
+}
+
+function listen() {
+  if (Date.now() - heardAt < SILENCE_MS) return;
+  document.title = `${last ? last.task : "Tidegate"}: no answer`;
+  text("pace", "no answer");
+  $("pace").className = "pace lost";
+  $("pause").hidden = true;
+  for (const id of ["limit", "ask", "sure-yes"]) $(id).disabled = true;
+  text("says", last ? `the task has not answered since ${time(heardAt)}: it has ended, or cannot be reached` : "the task does not answer");
+}
+
+$("pause").addEventListener("click", () => tell(last && last.phase === "paused" ? "/resume" : "/pause", "answer"));
+$("limits").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const changed = fields().filter((field) => field.value !== field.defaultValue);
+  const query = new URLSearchParams(changed.map((field) => [field.name, field.value || "none"]));
+  if (await tell("/limits?" + query, "limits-answer")) for (const field of changed) field.defaultValue = field.value;
 });
+$("reload").addEventListener("submit", (event) => {
+  event.preventDefault();
+  text("sure-text", `Every row of ${$("reload-table").value} is sent once more, and changes wait meanwhile. Rows that consumers have and the table has not stay with them.`);
+  $("sure").showModal();
+});
+$("sure-no").addEventListener("click", () => $("sure").close());
+$("sure-yes").addEventListener("click", () => {
+  $("sure").close();
+  tell("/reload?" + new URLSearchParams({ table: $("reload-table").value }), "reload-answer");
+});
+$("journal-details").addEventListener("toggle", () => { if ($("journal-details").open) journal(); });
 addEventListener("resize", draw);
-start().catch(() => { heardAt = 0; });
+setInterval(listen, 1000);
+follow();
