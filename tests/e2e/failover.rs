@@ -3,21 +3,26 @@
 //! ```text
 //!   writers ──► first ──── replicates ────► second         writers ──► second ──── replicates ────► first
 //!                 ▲                                    ►                 ▲
-//!               task, killed somewhere                               the same task, from its checkpoint
+//!         task, killed in load, hand-over or changes                 the same task, from its checkpoint
 //! ```
 //!
 //! The servers' files have other names and other offsets, so that only the GTIDs of a position mean anything on both.
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
+
+use super::harness::address::Address;
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::mysql_source;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, seeded, wait_for};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, seeded, wait_for};
 use super::snapshot::{assert_equals_source, fill_all, names};
+
+const WRITERS: usize = 8;
 
 /// What makes a server a replica of the one at `url`.
 pub(crate) fn replicate_from(url: &str) -> String {
@@ -70,14 +75,81 @@ impl Altered {
     }
 }
 
-fn failed_over(test: &str, options: &str, with_alter: bool) {
+/// When a server is left for the other.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// Somewhere in the full load.
+    Load,
+    /// When it has ended, and none or a few of the changes from meanwhile are sent.
+    HandOver,
+    /// Anywhere among changes.
+    Changes,
+}
+
+/// What came out of all topics.
+struct Seen {
+    state: State,
+    order: Order,
+    altered: Altered,
+}
+
+impl Seen {
+    fn take(&mut self, message: &Message) {
+        if message.table == "altered" {
+            self.altered.take(message);
+        } else {
+            self.state.apply(message);
+            self.order.check(message);
+        }
+    }
+}
+
+impl Moment {
+    /// A load that has to be met lasts.
+    fn options(self) -> &'static str {
+        match self {
+            Moment::Load => "full_load: {parallel: 2, chunk_rows: 200}\nlimits: {full_load: {rows_per_second: 4000}}",
+            Moment::HandOver | Moment::Changes => "full_load: {parallel: 2, chunk_rows: 200}",
+        }
+    }
+
+    fn wait_for(self, engine: &mut Tidegate, reader: &mut Reader, seen: &mut Seen, writers: &Writers, rng: &mut Rng) {
+        let counts_changes = match self {
+            Moment::Load => false,
+            Moment::HandOver => {
+                engine.wait_for_line("full load complete");
+                true
+            }
+            Moment::Changes => {
+                engine.wait_for_line("incremental: reading the binlog");
+                true
+            }
+        };
+        let mut left = match self {
+            Moment::Load | Moment::Changes => rng.u32(1..2000),
+            Moment::HandOver => rng.choice([0, 1, 200]).expect("one of three"),
+        };
+        writers.allow(2000);
+        if left > 0 {
+            reader.until(engine, &format!("{self:?}"), |message| {
+                writers.use_xa();
+                seen.take(&message);
+                left -= u32::from((message.kind != Kind::Init) == counts_changes);
+                left == 0
+            });
+        }
+        println!("left in {self:?}");
+    }
+}
+
+fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]) {
     let Some(servers) = Servers::from_env() else { return };
     let mut rng = seeded(test);
     let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
         .map(|more| Private::up(&["mysql-gtid"], &format!("{options} {more}")));
     let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
-    let mut altered = Altered::create(&mut world.mysql);
+    let altered = Altered::create(&mut world.mysql);
     let mut replica = Mysql::connect(nodes[1].mysql());
     replica.run(replicate_from(nodes[0].mysql()));
     replica.run("START REPLICA");
@@ -85,33 +157,19 @@ fn failed_over(test: &str, options: &str, with_alter: bool) {
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     let mut reader = world.reader(names().chain(["altered"]));
-    let mut state = State::new(tables::ALL);
-    let mut order = Order::new(tables::ALL);
-    let mut take = |altered: &mut Altered, message: &Message| {
-        if message.table == "altered" {
-            altered.take(message);
-        } else {
-            state.apply(message);
-            order.check(message);
-        }
-    };
-    let mut engine = Tidegate::run(&task);
-    engine.wait_for_line("full load complete");
-    for (old, new) in [(0, 1), (1, 0)] {
-        let writers = Writers::start(4, &world.mysql_url, &world.database, &targets, &mut rng);
+    let mut seen = Seen { state: State::new(tables::ALL), order: Order::new(tables::ALL), altered };
+    let mut writers = Writers::start(WRITERS, &world.mysql_url, &world.database, &targets, &mut rng);
+    for (moment, (old, new)) in moments.into_iter().zip([(0, 1), (1, 0)]) {
         writers.allow(2000);
-        let mut left = rng.u32(1..2000);
-        reader.until(&mut engine, "changes", |message| {
-            take(&mut altered, &message);
-            left -= u32::from(message.kind != Kind::Init);
-            left == 0
-        });
+        task.more = moment.options().to_owned();
+        let mut engine = Tidegate::run(&task);
+        moment.wait_for(&mut engine, &mut reader, &mut seen, &writers, &mut rng);
         engine.kill_9();
         // The engine has read some of this, or none.
         writers.allow(500);
         writers.let_commit(200);
         if with_alter {
-            altered.alter(&mut world.mysql);
+            seen.altered.alter(&mut world.mysql);
         }
         writers.stop();
         wait_until_replicated(&mut world.mysql, &mut replica);
@@ -122,28 +180,124 @@ fn failed_over(test: &str, options: &str, with_alter: bool) {
         world.mysql_url = nodes[new].mysql().to_owned();
         world.reconnect();
         if with_alter {
-            altered.alter(&mut world.mysql);
+            seen.altered.alter(&mut world.mysql);
         }
         task.source = mysql_source(&world.mysql_url, "tide", "tide");
-        engine = Tidegate::run(&task);
+        writers = Writers::start(WRITERS, &world.mysql_url, &world.database, &targets, &mut rng);
+        writers.allow(1000);
+        writers.use_xa();
         nodes[old].start("mysql");
         replica = Mysql::connect(nodes[old].mysql());
         replica.run(replicate_from(&world.mysql_url));
         replica.run("START REPLICA");
     }
-    world.finish(engine, &mut reader, |message| take(&mut altered, &message));
-    assert_equals_source(&mut world, &state, Format::Dts);
-    order.assert_in_order(2, &world);
-    altered.assert_equals(&mut world.mysql);
+    task.more = String::new();
+    let engine = Tidegate::run(&task);
+    writers.allow(500);
+    writers.let_commit(200);
+    writers.stop();
+    world.finish(engine, &mut reader, |message| seen.take(&message));
+    assert_equals_source(&mut world, &seen.state, Format::Dts);
+    seen.order.assert_in_order(2, &world);
+    seen.altered.assert_equals(&mut world.mysql);
 }
 
 #[test]
 fn failover_and_back() {
-    failed_over("failover", "", false);
+    failed_over("failover", "", false, [Moment::Changes, Moment::Changes]);
+}
+
+#[test]
+fn failover_in_the_full_load_and_at_the_hand_over() {
+    failed_over("failover_load", "", false, [Moment::Load, Moment::HandOver]);
 }
 
 /// The statements are met on a server whose file they stand elsewhere in.
 #[test]
 fn failover_and_back_with_altered_tables() {
-    failed_over("failover_alter", "--binlog-row-metadata=FULL", true);
+    failed_over("failover_alter", "--binlog-row-metadata=FULL", true, [Moment::Load, Moment::Changes]);
+}
+
+/// Nothing but the statements says what columns a table has.
+#[test]
+fn failover_and_back_with_altered_tables_that_nothing_describes() {
+    failed_over("failover_minimal", "--binlog-row-metadata=MINIMAL", true, [Moment::HandOver, Moment::Changes]);
+    failed_over("failover_minimal_load", "--binlog-row-metadata=MINIMAL", true, [Moment::Load, Moment::HandOver]);
+}
+
+/// Under a load, the address moves to a replica that lacks what the load began at: it shows no chunk before it has caught up, and a task
+/// that does not wait so long says why it ends.
+#[test]
+fn a_load_waits_for_a_replica_that_lags() {
+    let Some(servers) = Servers::from_env() else { return };
+    let test = "failover_lag";
+    let mut rng = seeded(test);
+    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
+        .map(|options| Private::up(&["mysql-gtid"], options));
+    let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
+    let targets = fill_all(&mut world, &mut rng, 2000);
+    let mut replica = Mysql::connect(nodes[1].mysql());
+    replica.run(replicate_from(nodes[0].mysql()));
+    replica.run("START REPLICA");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA SQL_THREAD");
+    let writers = Writers::start(WRITERS, &world.mysql_url, &world.database, &targets, &mut rng);
+    writers.let_commit(200);
+    writers.allow(2000);
+
+    let address = Address::of(nodes[0].mysql());
+    let mut task = world.task();
+    task.source = mysql_source(address.url(), "tide", "tide");
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut order = Order::new(tables::ALL);
+    let mut some_rows = |engine: &mut Tidegate| {
+        let mut left = rng.u32(1..1000);
+        reader.until(engine, "some rows", |message| {
+            writers.use_xa();
+            state.apply(&message);
+            order.check(&message);
+            left -= 1;
+            left == 0
+        });
+    };
+    task.more = format!("{}\nretry: {{connection: 1s, other: 1s}}", Moment::Load.options());
+    let mut engine = Tidegate::run(&task);
+    some_rows(&mut engine);
+    address.leads_to(nodes[1].mysql());
+    let ended = engine.wait();
+    assert!(!ended.status.success(), "{}", ended.output);
+    for words in ["full load: the server has only", "but the load began at", "A replica that lags"] {
+        assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+    }
+
+    // There and back again, before it catches up.
+    task.more = Moment::Load.options().to_owned();
+    address.leads_to(nodes[0].mysql());
+    let mut engine = Tidegate::run(&task);
+    some_rows(&mut engine);
+    let behind = "the server is behind the position at which the load began";
+    address.leads_to(nodes[1].mysql());
+    engine.wait_for_line(behind);
+    address.leads_to(nodes[0].mysql());
+    some_rows(&mut engine);
+    let count = engine.count_lines(behind);
+    address.leads_to(nodes[1].mysql());
+    engine.wait_for_lines(behind, count + 1);
+    writers.allow(500);
+    writers.let_commit(200);
+    writers.stop();
+    replica.run("START REPLICA SQL_THREAD");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA");
+    replica.run("RESET REPLICA ALL");
+    world.mysql_url = nodes[1].mysql().to_owned();
+    world.reconnect();
+    world.finish(engine, &mut reader, |message| {
+        state.apply(&message);
+        order.check(&message);
+    });
+    assert_equals_source(&mut world, &state, Format::Dts);
+    order.assert_in_order(1, &world);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::harness::mysql::error_code;
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -182,7 +183,65 @@ retrys: 5
     assert!(ended.output.contains("none.yaml") && ended.output.contains("could not read"), "{}", ended.output);
 }
 
-/// Runs a task under writers while `interrupt` happens to a server, thrice; nothing may be lost.
+/// What becomes of a source for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outage {
+    /// As `kill -9` does.
+    Killed,
+    ShutDown,
+    /// All of the task's connections are, one after the other, and lastly that by which it follows, if it does.
+    ConnectionsKilled,
+}
+
+/// All three, in random order.
+#[derive(Default)]
+pub(crate) struct Outages(Vec<Outage>);
+
+impl Outages {
+    pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Outage {
+        if self.0.is_empty() {
+            self.0 = vec![Outage::Killed, Outage::ShutDown, Outage::ConnectionsKilled];
+            rng.shuffle(&mut self.0);
+        }
+        self.0.pop().expect("there are three")
+    }
+}
+
+impl Outage {
+    /// `server` is the name of the one that listens at `url`.
+    pub(crate) fn happens_to(self, private: &Private, server: &str, url: &str, rng: &mut fastrand::Rng) {
+        println!("{server}: {self:?}");
+        match self {
+            Outage::Killed => {
+                private.kill(server);
+                private.start(server);
+            }
+            Outage::ShutDown => {
+                private.stop(server);
+                private.start(server);
+            }
+            Outage::ConnectionsKilled => {
+                let mut mysql = Mysql::connect(url);
+                let query = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'tide' \
+                             ORDER BY COMMAND LIKE 'Binlog Dump%', ID";
+                let connections: Vec<u64> = mysql.query(query);
+                assert!(!connections.is_empty(), "a task has connections");
+                for connection in connections {
+                    let how = ["KILL", "KILL QUERY"][rng.usize(..2)];
+                    match mysql.try_run(&format!("{how} {connection}")) {
+                        // The task has ended it.
+                        Err(error) if error_code(&error) == Some(NO_SUCH_THREAD) => {}
+                        result => result.unwrap_or_else(|error| panic!("{how}: {error}")),
+                    }
+                }
+            }
+        }
+    }
+}
+
+const NO_SUCH_THREAD: u16 = 1094;
+
+/// Runs a task under writers while `interrupt` happens to a server, thrice; nothing may be lost. The source must be the test's own.
 pub(crate) fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: impl FnMut(&mut fastrand::Rng)) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
@@ -190,7 +249,7 @@ pub(crate) fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: 
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     task.more = "full_load: {parallel: 2, chunk_rows: 1000}\nincremental: {heartbeat_s: 2}".to_owned();
-    let writers = Writers::start(4, mysql_url, &world.database, &targets, &mut rng);
+    let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
     let mut reader = world.reader(names());
     let mut state = State::new(tables::ALL);
     let mut order = Order::new(tables::ALL);
@@ -204,6 +263,7 @@ pub(crate) fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: 
         writers.allow(3000);
         let mut left = rng.u32(1..2000);
         reader.until(&mut engine, phase, |message| {
+            writers.use_xa();
             state.apply(&message);
             order.check(&message);
             // The first time as soon as anything comes, later among changes.
@@ -232,26 +292,26 @@ pub(crate) fn survives(test: &str, mysql_url: &str, kafka: &str, mut interrupt: 
 
 #[test]
 fn broker_is_killed_and_comes_back() {
-    let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["kafka"], "");
-    survives("broker", &servers.mysql, private.kafka(), |_| {
+    if Servers::from_env().is_none() {
+        return;
+    }
+    let private = Private::up(&["kafka", "mysql-gtid"], "");
+    survives("broker", private.mysql(), private.kafka(), |_| {
         private.kill("kafka");
         private.start("kafka");
     });
 }
 
 #[test]
-fn source_is_killed_and_comes_back() {
+fn source_is_away_for_a_while() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql"], "");
-    survives("source_gtid", private.mysql(), &servers.kafka, |_| {
-        private.kill("mysql");
-        private.start("mysql");
-    });
-    survives("source_nogtid", private.mysql_nogtid(), &servers.kafka, |_| {
-        private.kill("mysql-nogtid");
-        private.start("mysql-nogtid");
-    });
+    for (test, server, url) in
+        [("source_gtid", "mysql", private.mysql()), ("source_nogtid", "mysql-nogtid", private.mysql_nogtid())]
+    {
+        let mut outages = Outages::default();
+        survives(test, url, &servers.kafka, |rng| outages.next(rng).happens_to(&private, server, url, rng));
+    }
 }
 
 /// A binlog file that ends in the middle of an event, or in which a bit is wrong, is an error with the place; with the

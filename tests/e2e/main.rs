@@ -32,6 +32,7 @@ mod histories;
 mod journal;
 mod keyed;
 mod limits;
+mod lost_keys;
 mod mapped;
 mod mariadb;
 mod memory;

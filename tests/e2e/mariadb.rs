@@ -1,6 +1,6 @@
 //! MariaDB as the source: its own GTIDs, its own events, and what its binlog says in other ways than MySQL's.
 
-use super::faults::survives;
+use super::faults::{Outages, survives};
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -74,12 +74,12 @@ fn accounts_of_ed25519_log_in() {
 
 /// Transactions whose end a crash has taken are no more.
 #[test]
-fn mariadb_is_killed_and_comes_back() {
+fn mariadb_is_away_for_a_while() {
     let Some((servers, _)) = Servers::with_mariadb() else { return };
     let private = Private::up(&["mariadb"], "");
-    survives("maria_killed", private.mariadb(), &servers.kafka, |_| {
-        private.kill("mariadb");
-        private.start("mariadb");
+    let mut outages = Outages::default();
+    survives("maria_killed", private.mariadb(), &servers.kafka, |rng| {
+        outages.next(rng).happens_to(&private, "mariadb", private.mariadb(), rng);
     });
 }
 

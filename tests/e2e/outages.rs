@@ -71,6 +71,44 @@ fn a_dump_that_the_server_ends_is_an_outage() {
     ended_dumps("ended_nogtid", &private, "mysql-nogtid", private.mysql_nogtid(), &servers.kafka);
 }
 
+/// A server that neither answers nor ends, as one whose machine hangs: it is missed, and followed again once it comes to itself.
+#[test]
+fn a_server_that_hangs_is_missed_and_followed_again() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    let named = [("hangs_gtid", "mysql", private.mysql()), ("hangs_nogtid", "mysql-nogtid", private.mysql_nogtid())];
+    let mut tasks = named.map(|(test, server, url)| {
+        let mut world = World::new(test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE words (word VARCHAR(20) PRIMARY KEY)");
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.more = "incremental: {heartbeat_s: 3}\nhttp: 127.0.0.1:0".to_owned();
+        let mut reader = world.reader(["words"]);
+        let mut engine = Tidegate::run(&task);
+        let http = Http::of(&mut engine);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        world.mysql.run("INSERT INTO words VALUES ('before')");
+        private.signal(server, libc::SIGSTOP);
+        (server, world, reader, engine, http)
+    });
+    for (server, _, _, engine, http) in &mut tasks {
+        let is_missed =
+            |report: &serde_json::Value| report["retries"].as_array().is_some_and(|retries| !retries.is_empty());
+        let report = http.until(engine, "the server is missed", is_missed);
+        assert_eq!(report["retries"][0]["of"], "source", "{report}");
+        engine.wait_for_line("going on at");
+        private.signal(server, libc::SIGCONT);
+        http.until(engine, "nothing is missed", |report| !is_missed(report));
+    }
+    for (server, mut world, mut reader, engine, _) in tasks {
+        world.mysql.run("INSERT INTO words VALUES ('after')");
+        let mut words = Vec::new();
+        world.finish(engine, &mut reader, |message| words.push(message.data.get("word").cloned()));
+        words.sort();
+        assert_eq!(words, [Some("after".to_owned()), Some("before".to_owned())], "{server}");
+    }
+}
+
 /// A task with one table, and a reader of its topic.
 fn task_with_reader(test: &str, mysql_url: &str, kafka: &str) -> (World, TaskFile, Reader) {
     let mut world = World::new(test, mysql_url, kafka);

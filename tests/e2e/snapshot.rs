@@ -40,7 +40,7 @@ pub(crate) fn assert_equals_source(world: &mut World, state: &State, format: For
     }
 }
 
-/// Loads under writers, who go on through the hand-over; then topics and source must be equal.
+/// Loads under writers, who go on through the hand-over, with XA transactions among theirs; then topics and source must be equal.
 fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, format: Format) {
     loaded_under_writers(test, mysql_url, kafka, format, scaled(150_000));
 }
@@ -72,6 +72,7 @@ pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, for
     // A table whose first update has come is handed over.
     let mut waiting: Vec<&str> = names().collect();
     reader.until(&mut engine, "an update of each table", |message| {
+        writers.use_xa();
         let message = take(message);
         if message.kind == Kind::Update {
             waiting.retain(|table| *table != message.table);
@@ -107,13 +108,15 @@ pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, for
 #[test]
 fn load_under_writers_with_gtids() {
     let Some(servers) = Servers::from_env() else { return };
-    loaded_under_writers_equals_source("load_gtid", &servers.mysql, &servers.kafka, Format::Dts);
+    let private = Private::up(&["mysql-gtid"], "");
+    loaded_under_writers_equals_source("load_gtid", private.mysql(), &servers.kafka, Format::Dts);
 }
 
 #[test]
 fn load_under_writers_without_gtids() {
     let Some(servers) = Servers::from_env() else { return };
-    loaded_under_writers_equals_source("load_nogtid", &servers.mysql_nogtid, &servers.kafka, Format::Canal);
+    let private = Private::up(&["mysql-nogtid"], "");
+    loaded_under_writers_equals_source("load_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Canal);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What all tests share: servers, the program, writers, a consumer, and the two states that must be equal.
 
+pub(crate) mod address;
 pub(crate) mod avro;
 pub(crate) mod browser;
 pub(crate) mod consume;

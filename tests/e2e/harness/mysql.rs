@@ -44,9 +44,12 @@ impl Mysql {
     }
 
     pub(crate) fn query<T: FromRow + Send + 'static>(&mut self, query: &str) -> Vec<T> {
+        self.try_query(query).unwrap_or_else(|error| panic!("{error}\n{query}"))
+    }
+
+    pub(crate) fn try_query<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, Error> {
         let connection = self.connection.as_mut().expect("taken by drop only");
-        let rows = self.runtime.block_on(connection.query(query));
-        rows.unwrap_or_else(|error| panic!("{error}\n{query}"))
+        self.runtime.block_on(connection.query(query))
     }
 
     pub(crate) fn query_one<T: FromRow + Send + 'static>(&mut self, query: &str) -> T {

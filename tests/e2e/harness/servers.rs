@@ -164,6 +164,14 @@ impl Private {
         self.act("start", name);
     }
 
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, name: &str, signal: libc::c_int) {
+        let id = std::fs::read_to_string(self.folder.path().join(name).join("pid")).expect("it runs");
+        let id: libc::pid_t = id.trim().parse().expect("a number");
+        // SAFETY: a system call without memory. The process is that of a server which nobody but this test ends.
+        unsafe { libc::kill(id, signal) };
+    }
+
     fn act(&self, action: &str, name: &str) {
         let output = self.script().arg(action).arg(name).output().expect("bash runs");
         assert!(output.status.success(), "servers.sh {action} {name}: {}", String::from_utf8_lossy(&output.stderr));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use fastrand::Rng;
+use mysql_async::Error;
 
 use super::mysql::{Mysql, error_code};
 use super::tables::Table;
@@ -13,13 +14,20 @@ use super::{pause, wait_for};
 pub(crate) struct Writers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    rng: Rng,
 }
 
 struct Shared {
+    url: String,
+    database: String,
+    targets: Vec<Target>,
     stop: AtomicBool,
     committed: AtomicU64,
     /// Above this many, writers wait: a source that is read slower than it is written would never be read to its end.
     allowed: AtomicU64,
+    /// Some transactions are XA transactions.
+    xa: AtomicBool,
+    is_mariadb: bool,
 }
 
 /// A table and the number of keys that writers choose from.
@@ -28,20 +36,39 @@ pub(crate) type Target = (&'static Table, u64);
 const DUPLICATE_KEY: u16 = 1062;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const DEADLOCK: u16 = 1213;
+/// No such XA transaction.
+const XA_UNKNOWN: u16 = 1397;
 
 impl Writers {
     /// They survive the server's death: they connect again and go on.
     pub(crate) fn start(count: usize, mysql_url: &str, database: &str, targets: &[Target], rng: &mut Rng) -> Writers {
-        let shared = Shared { stop: false.into(), committed: 0.into(), allowed: u64::MAX.into() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            url: mysql_url.to_owned(),
+            database: database.to_owned(),
+            targets: targets.to_vec(),
+            stop: false.into(),
+            committed: 0.into(),
+            allowed: u64::MAX.into(),
+            xa: false.into(),
+            is_mariadb: Mysql::connect(mysql_url).is_mariadb(),
+        });
         let threads = (0..count)
-            .map(|_| {
+            .map(|number| {
                 let (shared, rng) = (Arc::clone(&shared), rng.fork());
-                let (url, database, targets) = (mysql_url.to_owned(), database.to_owned(), targets.to_vec());
-                std::thread::spawn(move || write(&shared, rng, &url, &database, &targets))
+                std::thread::spawn(move || {
+                    Writer { shared: &shared, rng, number, count: 0, prepared: Vec::new() }.write()
+                })
             })
             .collect();
-        Writers { shared, threads }
+        Writers { shared, threads, rng: rng.fork() }
+    }
+
+    /// From now on some transactions are XA transactions, of which some stay prepared for a while.
+    ///
+    /// A task must have begun by then, and have its server for itself: one that begins while a transaction is prepared is stopped by
+    /// its commit, whatever database that is in. Only on MySQL: a session of MariaDB keeps what it has prepared to itself.
+    pub(crate) fn use_xa(&self) {
+        self.shared.xa.store(!self.shared.is_mariadb, Relaxed);
     }
 
     /// Transactions so far.
@@ -63,51 +90,142 @@ impl Writers {
         self.shared.allowed.store(self.committed().saturating_add(count), Relaxed);
     }
 
-    /// Returns when the last one has committed its last.
-    pub(crate) fn stop(self) -> u64 {
+    /// Returns when the last one has committed its last, and what was prepared has an outcome.
+    pub(crate) fn stop(mut self) -> u64 {
         self.shared.stop.store(true, Relaxed);
         for thread in self.threads {
             thread.join().expect("a writer has failed");
         }
-        self.shared.committed.load(Relaxed)
+        let mut committed = self.shared.committed.load(Relaxed);
+        if self.shared.xa.load(Relaxed) {
+            let mut mysql = Mysql::connect(&self.shared.url);
+            wait_for("no transaction is prepared", || {
+                let is_ours = |name: &str| name.starts_with(&format!("{}.", self.shared.database));
+                let prepared = prepared(&mut mysql, is_ours).expect("the server is there");
+                for xid in &prepared {
+                    committed += end(&mut mysql, &mut self.rng, xid).unwrap_or_default();
+                }
+                prepared.is_empty().then_some(())
+            });
+        }
+        committed
     }
 }
 
-fn write(shared: &Shared, mut rng: Rng, url: &str, database: &str, targets: &[Target]) {
-    let mut connection: Option<Mysql> = None;
-    while !shared.stop.load(Relaxed) {
-        if shared.committed.load(Relaxed) >= shared.allowed.load(Relaxed) {
-            pause();
-            continue;
-        }
-        let Some(mysql) = &mut connection else {
-            let Ok(mut mysql) = Mysql::try_connect(url) else {
+/// One of them.
+struct Writer<'a> {
+    shared: &'a Shared,
+    rng: Rng,
+    number: usize,
+    /// XA transactions so far.
+    count: u64,
+    /// Those that are prepared and have no outcome yet.
+    prepared: Vec<String>,
+}
+
+impl Writer<'_> {
+    fn write(mut self) {
+        let shared = self.shared;
+        let mut connection: Option<Mysql> = None;
+        while !shared.stop.load(Relaxed) {
+            if shared.committed.load(Relaxed) >= shared.allowed.load(Relaxed) {
                 pause();
                 continue;
+            }
+            let Some(mysql) = &mut connection else {
+                connection = self.connect();
+                continue;
             };
-            connection = mysql.try_run(&format!("USE {database}")).is_ok().then_some(mysql);
-            continue;
-        };
-        match transaction(mysql, &mut rng, targets) {
-            Ok(true) => {
-                shared.committed.fetch_add(1, Relaxed);
-            }
-            Ok(false) => {}
-            Err(error) if matches!(error_code(&error), Some(DEADLOCK | LOCK_WAIT_TIMEOUT)) => {
-                let _ = mysql.try_run("ROLLBACK");
-            }
-            Err(error) => {
-                // A wrong statement would be refused for ever; a lost server comes back.
-                assert!(!matches!(error_code(&error), Some(1000..=1051 | 1054..=1199)), "{error}");
-                connection = None;
+            match self.step(mysql) {
+                Ok(committed) => _ = shared.committed.fetch_add(committed, Relaxed),
+                Err(error) if matches!(error_code(&error), Some(DEADLOCK | LOCK_WAIT_TIMEOUT)) => {
+                    let _ = mysql.try_run("ROLLBACK");
+                }
+                Err(error) => {
+                    // A wrong statement would be refused for ever; a lost server comes back.
+                    assert!(!matches!(error_code(&error), Some(1000..=1051 | 1054..=1199)), "{error}");
+                    connection = None;
+                }
             }
         }
     }
+
+    fn connect(&mut self) -> Option<Mysql> {
+        let Ok(mut mysql) = Mysql::try_connect(&self.shared.url) else {
+            pause();
+            return None;
+        };
+        mysql.try_run(&format!("USE {}", self.shared.database)).ok()?;
+        // Two that wait for what the other has prepared are no deadlock to the server.
+        mysql.try_run("SET innodb_lock_wait_timeout = 1").ok()?;
+        if self.shared.xa.load(Relaxed) {
+            self.look_up(&mut mysql).ok()?;
+        }
+        Some(mysql)
+    }
+
+    /// A transaction, or the outcome of one: how many were committed.
+    fn step(&mut self, mysql: &mut Mysql) -> Result<u64, Error> {
+        if !self.prepared.is_empty() && self.rng.u8(..4) == 0 {
+            let xid = self.prepared.swap_remove(self.rng.usize(..self.prepared.len()));
+            let committed = end(mysql, &mut self.rng, &xid)?;
+            // Whoever was cut off from the server knows only from it what has an outcome.
+            self.look_up(mysql)?;
+            return Ok(committed);
+        }
+        if self.shared.xa.load(Relaxed) && self.rng.u8(..6) == 0 {
+            return self.xa_transaction(mysql);
+        }
+        transaction(mysql, &mut self.rng, &self.shared.targets)
+    }
+
+    fn xa_transaction(&mut self, mysql: &mut Mysql) -> Result<u64, Error> {
+        self.count += 1;
+        let xid = format!("'{}','{}'", self.name(), self.count);
+        mysql.try_run(&format!("XA START {xid}"))?;
+        if let Err(error) = statements(mysql, &mut self.rng, &self.shared.targets) {
+            let _ = mysql.try_run(&format!("XA END {xid}"));
+            let _ = mysql.try_run(&format!("XA ROLLBACK {xid}"));
+            return Err(error);
+        }
+        mysql.try_run(&format!("XA END {xid}"))?;
+        match self.rng.u8(..12) {
+            0 => mysql.try_run(&format!("XA ROLLBACK {xid}")).map(|()| 0),
+            1 | 2 => mysql.try_run(&format!("XA COMMIT {xid} ONE PHASE")).map(|()| 1),
+            _ => {
+                mysql.try_run(&format!("XA PREPARE {xid}"))?;
+                if self.rng.bool() {
+                    return end(mysql, &mut self.rng, &xid);
+                }
+                self.prepared.push(xid);
+                Ok(0)
+            }
+        }
+    }
+
+    fn look_up(&mut self, mysql: &mut Mysql) -> Result<(), Error> {
+        let name = self.name();
+        self.prepared = prepared(mysql, |other| other == name)?;
+        Ok(())
+    }
+
+    /// The first part of the identifiers of its XA transactions.
+    fn name(&self) -> String {
+        format!("{}.{}", self.shared.database, self.number)
+    }
 }
 
-/// Whether it was committed.
-fn transaction(mysql: &mut Mysql, rng: &mut Rng, targets: &[Target]) -> Result<bool, mysql_async::Error> {
+/// How many were committed.
+fn transaction(mysql: &mut Mysql, rng: &mut Rng, targets: &[Target]) -> Result<u64, Error> {
     mysql.try_run("BEGIN")?;
+    statements(mysql, rng, targets)?;
+    if rng.u8(..12) == 0 {
+        return mysql.try_run("ROLLBACK").map(|()| 0);
+    }
+    mysql.try_run("COMMIT").map(|()| 1)
+}
+
+fn statements(mysql: &mut Mysql, rng: &mut Rng, targets: &[Target]) -> Result<(), Error> {
     for _ in 0..rng.u8(1..8) {
         let (table, keys) = targets[rng.usize(..targets.len())];
         match mysql.try_run(&table.random_statement(rng, keys)) {
@@ -115,12 +233,23 @@ fn transaction(mysql: &mut Mysql, rng: &mut Rng, targets: &[Target]) -> Result<b
             result => result?,
         }
     }
-    if rng.u8(..12) == 0 {
-        mysql.try_run("ROLLBACK")?;
-        return Ok(false);
+    Ok(())
+}
+
+/// Gives a prepared transaction one outcome or the other: how many were committed.
+fn end(mysql: &mut Mysql, rng: &mut Rng, xid: &str) -> Result<u64, Error> {
+    let (word, committed) = if rng.u8(..4) == 0 { ("ROLLBACK", 0) } else { ("COMMIT", 1) };
+    match mysql.try_run(&format!("XA {word} {xid}")) {
+        Err(error) if error_code(&error) == Some(XA_UNKNOWN) => Ok(0),
+        result => result.map(|()| committed),
     }
-    mysql.try_run("COMMIT")?;
-    Ok(true)
+}
+
+/// The identifiers of prepared transactions whose first part is one of these.
+fn prepared(mysql: &mut Mysql, is_one: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+    let rows: Vec<(i64, usize, usize, String)> = mysql.try_query("XA RECOVER")?;
+    let parts = rows.iter().map(|(_, first, _, both)| both.split_at(*first));
+    Ok(parts.filter(|(name, _)| is_one(name)).map(|(name, number)| format!("'{name}','{number}'")).collect())
 }
 
 #[cfg(test)]
