@@ -105,7 +105,9 @@ impl BinlogDecoder {
 
     /// The server has died while it wrote the transaction, which nobody has committed then.
     pub(super) fn drop_unfinished(&mut self) {
-        if self.place.transaction.as_ref().is_some_and(|transaction| transaction.waits) {
+        let waits = self.place.transaction.as_ref().is_some_and(|transaction| transaction.waits);
+        // Rows before an XA PREPARE, too.
+        if waits || !self.group.is_empty() {
             warn!(at = %self.place.at, "a transaction has no end in the binlog: the server has died before it committed it");
             let group = std::mem::take(&mut self.group);
             self.held.drop_group(group);
