@@ -31,6 +31,7 @@ mod faults;
 mod histories;
 mod journal;
 mod keyed;
+mod keyless;
 mod limits;
 mod lost_keys;
 mod mapped;

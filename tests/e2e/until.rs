@@ -385,7 +385,7 @@ fn a_run_ends_behind_its_loads() {
         } else {
             // Which lies behind the end, where the next file begins.
             assert_eq!(came, [0; 0], "{test}");
-            assert!(ended.output.contains("are loaded by the next run"), "{}", ended.output);
+            assert!(ended.output.contains("are not loaded by this run"), "{}", ended.output);
             let mut engine = Tidegate::run(&task);
             engine.wait_for_line("tables are asked for");
             world.begin_binlog_file();
@@ -451,4 +451,15 @@ fn a_place_lies_behind_what_a_server_was_made_from() {
     world.mysql.run("INSERT INTO t VALUES (3)");
     run_until(&task, &place);
     assert_eq!(ids(&mut reader), [1, 2]);
+    // Before the first transaction of a file lies what was purged, and no more.
+    let first = format!("{}:4", Here::of(&mut world.mysql).file);
+    refused(&task, &first, "the task has gone past it");
+    // A set that names a transaction alone means all before it as well.
+    let gtids = Here::of(&mut world.mysql).gtids;
+    let uuid: String = world.mysql.query_one("SELECT @@server_uuid");
+    let (_, last) = gtids.split_once(&format!("{uuid}:1-")).expect("its own transactions");
+    let last: u64 = last.split(',').next().and_then(|last| last.parse().ok()).expect("a number");
+    run_until(&task, &format!("{uuid}:{last}"));
+    assert_eq!(ids(&mut reader), [3]);
+    refused(&task, &format!("{uuid}:{}", last - 1), "the task has gone past it");
 }

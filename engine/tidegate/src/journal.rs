@@ -184,7 +184,9 @@ impl Journal {
         for (option, value) in told {
             value.into_iter().for_each(|value| details += &format!("; {option} {value}"));
         }
-        if self.entries().last().is_some_and(|last| !last.what.is_end()) {
+        // What was told to it since is no sign of life.
+        let last = self.entries().filter(|entry| entry.what == What::Started || entry.what.is_end()).last();
+        if last.is_some_and(|last| !last.what.is_end()) {
             details += "; the run before has noted no end: it was killed";
         }
         self.note(What::Started, By::Run, details);

@@ -66,7 +66,7 @@ impl Writers {
     /// From now on some transactions are XA transactions, of which some stay prepared for a while.
     ///
     /// A task must have begun by then, and have its server for itself: one that begins while a transaction is prepared is stopped by
-    /// its commit, whatever database that is in. Only on MySQL: a session of MariaDB keeps what it has prepared to itself.
+    /// its commit, whatever database that is in. Only on MySQL: of what MariaDB logs of such transactions under load, more has to be known.
     pub(crate) fn use_xa(&self) {
         self.shared.xa.store(!self.shared.is_mariadb, Relaxed);
     }

@@ -175,6 +175,22 @@ impl GtidSet {
             || more.domains.keys().any(|domain| self.domains.contains_key(domain))
     }
 
+    /// Adds what another set has of each source of this one, up to the last that this one has.
+    pub fn fill_up_from(&mut self, other: &GtidSet) {
+        let lasts: Vec<(GtidSource, u64)> = self
+            .intervals
+            .iter()
+            .filter_map(|(source, intervals)| Some((source.clone(), intervals.iter().map(|&(_, end)| end).max()?)))
+            .collect();
+        for (source, last) in lasts {
+            for &(start, end) in other.intervals.get(&source).into_iter().flatten() {
+                if start < last {
+                    self.insert_interval(&source, start, end.min(last));
+                }
+            }
+        }
+    }
+
     /// Whether all of it are MariaDB's.
     pub fn is_of_domains(&self) -> bool {
         self.intervals.is_empty()

@@ -29,6 +29,9 @@ const VIEW_TIME: Duration = Duration::from_millis(100);
 /// long queries ends each attempt, and each repeats rows.
 const CUT_OFF_MAX: u32 = 20;
 
+/// How often a view is opened again until it is exact, where rows have no key: what it shows and the binlog says again stays twice for good.
+const KEYLESS_VIEW_TRIES: u32 = 1000;
+
 pub(super) struct Reader<'a> {
     run: &'a Run<'a>,
     slot: usize,
@@ -215,8 +218,9 @@ impl<'a> Reader<'a> {
         }
         self.has_view = true;
         let connection = self.connected()?;
-        let view =
-            View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), load.options.view_tries);
+        let has_key = !plan.table.table.key().is_empty();
+        let tries = if has_key { load.options.view_tries } else { KEYLESS_VIEW_TRIES };
+        let view = View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), tries);
         let view = match view {
             Err(Failure::Wire(error)) if is_gone(&error) => {
                 // Gone since before this, unless it is back: another one may have taken its name.

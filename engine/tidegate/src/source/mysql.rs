@@ -302,7 +302,9 @@ impl Source for MysqlSource {
                 {
                     info!(position = %ended.place(), "--until: everything up to there is read, and nothing behind it");
                     if ready.is_some() {
-                        info!("the tables that are asked for are loaded by the next run");
+                        warn!(
+                            "the tables that are asked for are not loaded by this run, which ends before they could be: the next one begins with them"
+                        );
                     }
                     return Ok(());
                 }

@@ -49,7 +49,14 @@ impl MysqlSource {
                 if let Some(kept) = kept {
                     return Err(SourceError::from(UntilError::OtherGtids { until: asked.clone(), kept }).into());
                 }
-                Watermark::Gtids(set.clone())
+                // All up to the last one of each source.
+                let mut set = set.clone();
+                let sent = stored.reads_from().and_then(Position::sent);
+                sent.into_iter().for_each(|sent| set.fill_up_from(sent));
+                if let Watermark::Gtids(executed) = &now {
+                    set.fill_up_from(executed);
+                }
+                Watermark::Gtids(set)
             }
             Until::Place(at) => {
                 let found = until::look_up(&self.look.connect, facts, at, has_gtids);
@@ -75,10 +82,15 @@ impl MysqlSource {
             }
             return Ok(());
         }
+        // A place in a file has all that stands before it; a set may leave out whole sources.
+        let is_place = matches!(ending.asked, Until::Place(_));
         let passed =
             |at: String| Err(SourceError::from(UntilError::Passed { until: ending.asked.to_string(), at }).into());
         match &ending.until {
-            until::Until::Place(place) if ending.asked != Until::Now && until::is_past(position, place) => {
+            until::Until::Place(place)
+                if ending.asked != Until::Now
+                    && (until::is_past(position, place) || (is_place && !holds_sent(position, place))) =>
+            {
                 passed(position.place().to_string())
             }
             until::Until::Time(_) if is_new && ending.is_over => passed("the present, where it begins".to_owned()),
@@ -123,6 +135,13 @@ impl MysqlSource {
             until::Until::Place(place) => Some(place.clone()),
             until::Until::Time(_) => None,
         }
+    }
+}
+
+fn holds_sent(position: &Position, place: &Watermark) -> bool {
+    match (place, position.sent()) {
+        (Watermark::Gtids(set), Some(sent)) => set.contains_set(sent),
+        _ => true,
     }
 }
 

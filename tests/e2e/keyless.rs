@@ -1,0 +1,101 @@
+//! Tables without a key: nobody can tell one of their rows from another, so that as many of each have to arrive as there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::harness::{Kind, Message, Mysql, Servers, Tidegate, World, scaled, seeded, wait_for};
+
+const WRITERS: usize = 8;
+
+/// How many there are of each row.
+type Counts = BTreeMap<(String, String), i64>;
+
+fn count(counts: &mut Counts, message: &Message) {
+    let value = |name: &str| message.data.get(name).cloned().expect("never NULL");
+    let change = match message.kind {
+        Kind::Init | Kind::Insert => 1,
+        Kind::Delete => -1,
+        _ => panic!("{message:?}"),
+    };
+    *counts.entry((value("day"), value("n"))).or_default() += change;
+}
+
+/// Cut by `chunk_by` into many chunks, which are read while rows come and go.
+fn cut_under_writers(test: &str, mysql_url: &str, kafka: &str) -> Counts {
+    let mut rng = seeded(test);
+    let mut world = World::new(test, mysql_url, kafka);
+    world.mysql.run("CREATE TABLE t (day INT NOT NULL, n INT NOT NULL, KEY by_day (day))");
+    let rows = scaled(20_000);
+    for _ in 0..rows / 1000 {
+        let rows: Vec<String> = (0..1000).map(|_| format!("({}, {})", rng.u32(..2000), rng.u32(..3))).collect();
+        world.mysql.run(format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    }
+    world.mysql.run("ANALYZE TABLE t");
+    world.begin_binlog_file();
+    let mut task = world.task();
+    task.tables = format!("[{{table: {0}.t, chunk_by: [day]}}, {0}.marker]", world.database);
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    task.more = "full_load: {parallel: 4, chunk_rows: 200}".to_owned();
+
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| {
+            let (stop, done, mut rng) = (stop.clone(), done.clone(), rng.fork());
+            let mut mysql = Mysql::connect(mysql_url);
+            mysql.run(format!("USE {}", world.database));
+            std::thread::spawn(move || {
+                while !stop.load(Relaxed) {
+                    let (day, n) = (rng.u32(..2000), rng.u32(..3));
+                    let statement = match rng.u8(..3) {
+                        0 => format!("INSERT INTO t VALUES ({day}, {n})"),
+                        1 => format!("INSERT INTO t VALUES ({day}, {n}), ({}, {n}), ({day}, {n})", day / 2),
+                        _ => format!("DELETE FROM t WHERE day = {day} LIMIT 2"),
+                    };
+                    // A deadlock is the next one's business.
+                    done.fetch_add(u64::from(mysql.try_run(&statement).is_ok()), Relaxed);
+                }
+            })
+        })
+        .collect();
+    let let_write = |count: u64| {
+        let goal = done.load(Relaxed) + count;
+        wait_for("writers go on", || (done.load(Relaxed) >= goal).then_some(()));
+    };
+    let_write(200);
+    let mut reader = world.reader(["t"]);
+    let mut topic = Counts::new();
+    let mut engine = Tidegate::run(&task);
+    let mut changes = 0;
+    reader.until(&mut engine, "changes", |message| {
+        if message.table == "t" {
+            count(&mut topic, &message);
+            changes += u32::from(message.kind != Kind::Init);
+        }
+        changes == 100
+    });
+    let_write(200);
+    stop.store(true, Relaxed);
+    for writer in writers {
+        writer.join().expect("a writer has failed");
+    }
+    world.finish(engine, &mut reader, |message| count(&mut topic, &message));
+    println!("{test}: {} changes", done.load(Relaxed));
+    let table = world.mysql.query("SELECT CAST(day AS CHAR), CAST(n AS CHAR), COUNT(*) FROM t GROUP BY day, n");
+    let table: BTreeMap<(String, String), i64> = table.into_iter().map(|(day, n, count)| ((day, n), count)).collect();
+    // What the topic has too many of.
+    let mut more = topic;
+    for (row, count) in table {
+        *more.entry(row).or_default() -= count;
+    }
+    more.retain(|_, count| *count != 0);
+    more
+}
+
+/// A view that is opened between two equal sets of GTIDs shows nothing beyond them: no row comes twice.
+#[test]
+fn a_table_without_a_key_is_cut_under_writers() {
+    let Some(servers) = Servers::from_env() else { return };
+    let more = cut_under_writers("keyless_cut", &servers.mysql, &servers.kafka);
+    assert!(more.is_empty(), "{more:?}");
+}
