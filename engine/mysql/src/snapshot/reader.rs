@@ -342,7 +342,11 @@ impl<'a> Reader<'a> {
         }
         // Not where the view is: changes from before it follow, and positions never fall.
         let meta = Arc::new(rows_meta(load.start.reached(), load.facts, timestamp_s));
-        let chunks: Vec<u32> = job.chunks.iter().map(|(chunk, _)| *chunk).collect();
+        // A chunk that has to wait for the next view keeps the `low` of this one, so that changes between both come again. Where rows have no
+        // key they would stay twice: such chunks have a view each.
+        let count_max = if plan.table.table.key().is_empty() { 1 } else { usize::MAX };
+        let count = job.chunks.len().min(count_max);
+        let chunks: Vec<u32> = job.chunks.iter().take(count).map(|(chunk, _)| *chunk).collect();
         let stored = run.waiting(self.slot, || load.record.begin(plan.name(), &chunks, view.low, view.high));
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
         let mut window = WindowBuilder {
@@ -361,7 +365,7 @@ impl<'a> Reader<'a> {
         };
         let mut params = Vec::new();
         let mut read = Ok(());
-        let mut left = job.chunks.make_contiguous() as &[_];
+        let mut left = &job.chunks.make_contiguous()[..count];
         while let Some((chunks, range)) = adjacent(&mut left, window.room_for_chunks().max(1)) {
             params.clear();
             let sql = select_statement(&plan.table, &plan.key, &range, index, u64::MAX, &mut params);
