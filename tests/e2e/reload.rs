@@ -6,7 +6,7 @@ use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded, wait_for};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 fn reload<'a>(world: &World, task: &TaskFile, tables: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
@@ -156,12 +156,15 @@ fn no_older_row_comes_last(test: &str, url: &str, kafka: &str, [before, change]:
         other.run(statement);
     }
     // What is prepared belongs to its session for as long as that lives.
+    drop(other);
     let mut other = Mysql::connect(url);
     world.mysql.run(format!("SET GLOBAL rpl_semi_sync_{of}_enabled = ON"));
     let mut writer = Mysql::connect(url);
     writer.run(format!("USE {}", world.database));
     std::thread::scope(|scope| {
-        let committing = scope.spawn(move || writer.run(change));
+        let committing = scope.spawn(move || {
+            wait_for("the session that prepared it is gone", || writer.try_run(change).ok());
+        });
         reader.until(&mut engine, "the change", |message| message.data.get("n").is_some_and(|n| n == "2"));
         assert_eq!(other.query_one::<u32>(&format!("SELECT n FROM {}.t", world.database)), 1);
         reload(&world, &task, ["t"]).unwrap();

@@ -231,6 +231,10 @@ impl Source for MysqlSource {
     }
 
     fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+        let is_nowhere = |position: &Position| position.gtids.is_none() && position.coordinate.file.is_empty();
+        if task.incremental.is_some() && stored.reads_from().is_some_and(is_nowhere) {
+            return Err(SourceError::NoPlace.into());
+        }
         self.refuse_gap(task, stored, after_gap)
     }
 

@@ -26,9 +26,6 @@ impl MysqlSource {
     pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
         let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
         if let Some(position) = stored {
-            if context.task.incremental.is_some() && position.gtids.is_none() && position.coordinate.file.is_empty() {
-                return Err(SourceError::NoPlace.into());
-            }
             if let Some(reason) = self.purged(context, &position)? {
                 return self.begin_behind_gap(context, &position, reason);
             }
