@@ -695,6 +695,8 @@ SQL
 # Starts NAME in the background, cut loose from this shell and its terminal.
 launch() {
     local name=$1 folder=$RUN/$1 command
+    # A server that starts removes what others have left in its folder for temporary tables, and what those have there that live.
+    mkdir -p "$folder/tmp"
     case $name in
         kafka*)
             # A broker reads keys of tokens only from where that is allowed.
@@ -712,7 +714,7 @@ launch() {
         mysql-5.6)
             mysql_56_command "$MYSQL_56_HOME/server"
             command+=(
-                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid --init-file="$folder/users.sql"
+                --datadir="$folder/data" --tmpdir="$folder/tmp" --socket=mysql.sock --pid-file=mysqld.pid --init-file="$folder/users.sql"
                 --bind-address=127.0.0.1 --port="$(port "$name")" --skip-name-resolve --max-connections=200
                 --log-bin=binlog --log-slave-updates --binlog-format=ROW --server-id=3 --gtid-mode=ON --enforce-gtid-consistency
                 --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
@@ -721,7 +723,7 @@ launch() {
         mariadb*)
             mariadb_command "$(mariadb_home "$name")/root" mariadbd
             command+=(
-                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid --bind-address=127.0.0.1 --port="$(port "$name")"
+                --datadir="$folder/data" --tmpdir="$folder/tmp" --socket=mysql.sock --pid-file=mysqld.pid --bind-address=127.0.0.1 --port="$(port "$name")"
                 --skip-name-resolve --max-connections=200 --server-id=4 --log-bin=binlog --binlog-format=ROW --log-slave-updates
                 --max-allowed-packet=1G --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-buffer-pool-size=64M --performance-schema=OFF
                 --plugin-load-add=auth_ed25519
@@ -732,7 +734,7 @@ launch() {
             rm -f "$folder/data/mysql.sock" "$folder/data/mysql.sock.lock"
             mysql_command "$MYSQL_HOME/root" mysqld
             command+=(
-                --datadir="$folder/data" --socket=mysql.sock --pid-file=mysqld.pid      # both relative to the data folder: a socket's path must be short
+                --datadir="$folder/data" --tmpdir="$folder/tmp" --socket=mysql.sock --pid-file=mysqld.pid      # both relative to the data folder: a socket's path must be short
                 --bind-address=127.0.0.1 --port="$(port "$name")" --mysqlx=OFF --skip-name-resolve --max-connections=200
                 --log-bin=binlog --secure-file-priv= --local-infile=1 --max-allowed-packet=1G
                 --sync-binlog=0 --innodb-flush-log-at-trx-commit=2 --innodb-log-writer-threads=OFF --performance-schema=OFF    # quick and small
