@@ -185,7 +185,8 @@ fn messages_of_another_format_prove_nothing() {
         task.format = formats[0].yaml();
         loaded(&mut world, &task).terminate(libc::SIGTERM);
         task = TaskFile { format: formats[1].yaml(), accept: "format", ..task };
-        let _engine = Tidegate::run(&task);
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("reading the binlog");
         world.mysql.run("UPDATE t SET v = v + 10");
         // A consumer of the messages before still has it.
         unlogged(&mut world, &["DELETE FROM t WHERE id = 1"]);

@@ -319,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_the_last_of_a_source_is_filled_up() {
+        let filled = |ours: String, theirs: String| {
+            let mut ours = set(&ours);
+            ours.fill_up_from(&set(&theirs));
+            ours.to_string()
+        };
+        assert_eq!(filled(format!("{A}:9"), format!("{A}:1-3:5-20,{B}:1-4")), format!("{A}:1-3:5-9"));
+        assert_eq!(filled(format!("{A}:2-4"), format!("{A}:7")), format!("{A}:2-4"));
+        assert_eq!(filled("0-1-5".to_owned(), "0-1-9".to_owned()), "0-1-5");
+    }
+
+    #[test]
     fn text_round_trips_in_canonical_form() {
         assert_eq!(set(&format!("{A}:1-3:5,\n{B}:7")).to_string(), format!("{A}:1-3:5,{B}:7"));
         assert_eq!(set(&format!("{A}:5:1-3:4")).to_string(), format!("{A}:1-5"));

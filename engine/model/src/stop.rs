@@ -84,7 +84,7 @@ impl Stop {
 
     /// Raises the flag at the first SIGTERM or SIGINT of a task that runs. The second ends the process at once, and so does the
     /// first of a task that is still starting, whatever it waits for, with `code_before`.
-    pub fn on_signals(&self, runtime: &tokio::runtime::Runtime, code_before: i32) -> std::io::Result<()> {
+    pub fn on_signals(&self, runtime: &tokio::runtime::Runtime, code_before: u8) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let _guard = runtime.enter();
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -113,12 +113,12 @@ impl Stop {
 }
 
 /// How a process ends that was told to, and has not done what it was for.
-pub const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Without exit handlers. Standard error has no buffer.
-fn exit_at_once(code: i32) -> ! {
+fn exit_at_once(code: u8) -> ! {
     // SAFETY: a system call that takes a number and does not return.
-    unsafe { libc::_exit(code) }
+    unsafe { libc::_exit(i32::from(code)) }
 }
 
 /// Whoever takes windows wants no more: the pipeline has failed or was told to stop.

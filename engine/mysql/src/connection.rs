@@ -112,6 +112,7 @@ const SESSION_VARIABLES: [(&str, &str); 44] = [
     (QUERY_CACHE, "OFF"),
     ("use_secondary_engine", "OFF"),
     ("old_mode", "''"),
+    // Its own word for the present: not the server's global value.
     ("system_versioning_asof", "DEFAULT"),
     ("sql_buffer_result", "OFF"),
     ("resultset_metadata", "FULL"),

@@ -20,6 +20,7 @@ use crate::verify::{self, VerifyError};
 use crate::{demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
+use tidegate_model::stop::INTERRUPTED;
 
 /// Copies the tables of a MySQL-family server into Kafka: first everything that is there, then every change.
 #[derive(Debug, Parser)]
@@ -389,7 +390,7 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::Findings) => 2,
         Err(error) if error.may_pass() => TRY_AGAIN,
-        Err(Error::Demo(DemoError::Interrupted) | Error::Verify(VerifyError::Interrupted)) => 130,
+        Err(Error::Demo(DemoError::Interrupted) | Error::Verify(VerifyError::Interrupted)) => INTERRUPTED,
         Err(_) => 1,
     }
 }

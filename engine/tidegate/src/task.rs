@@ -298,11 +298,10 @@ fn compare_and_plan(
 fn topics_of(task: &Task, tables: &[Arc<Table>], sink: &dyn Sink) -> Result<BTreeSet<String>, RouteError> {
     let mut names = BTreeSet::new();
     for table in tables {
-        names.insert(route::topic_of_table(task, table.name())?);
-        names.extend(route::ddl_topic_of_table(task, table.name())?);
-        let letters = route::dead_letter_topic_of_table(task, table.name())?;
-        letters.iter().for_each(|topic| sink.topics().keep_whole(topic));
-        names.extend(letters);
+        names.extend(route::topics_of_table(task, table.name())?);
+        if let Some(letters) = route::dead_letter_topic_of_table(task, table.name())? {
+            sink.topics().keep_whole(&letters);
+        }
     }
     Ok(names)
 }

@@ -177,16 +177,10 @@ impl GtidSet {
 
     /// Adds what another set has of each source of this one, up to the last that this one has.
     pub fn fill_up_from(&mut self, other: &GtidSet) {
-        let lasts: Vec<(GtidSource, u64)> = self
-            .intervals
-            .iter()
-            .filter_map(|(source, intervals)| Some((source.clone(), intervals.iter().map(|&(_, end)| end).max()?)))
-            .collect();
-        for (source, last) in lasts {
-            for &(start, end) in other.intervals.get(&source).into_iter().flatten() {
-                if start < last {
-                    self.insert_interval(&source, start, end.min(last));
-                }
+        for (source, intervals) in &other.intervals {
+            let Some(&(_, last)) = self.intervals.get(source).and_then(|ours| ours.last()) else { continue };
+            for &(start, end) in intervals.iter().take_while(|&&(start, _)| start < last) {
+                self.insert_interval(source, start, end.min(last));
             }
         }
     }

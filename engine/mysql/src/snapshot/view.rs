@@ -114,10 +114,10 @@ impl View {
     /// loaded again because of a statement at `start`, what changed the table before had let go of its lock, and was committed,
     /// when the statement got it.
     pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
-        let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
         if rule == ViewRule::Undated {
             return true;
         }
+        let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
         match (executed, &start.gtids, start.sent()) {
             // What is sent beside a held XA transaction need not hold all that the position has read.
             (Watermark::Gtids(executed), Some(gtids), Some(sent)) => {
@@ -142,14 +142,15 @@ impl View {
             Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         };
-        let [before, after] = match rule {
-            ViewRule::Gtids => ["SELECT @@GLOBAL.gtid_executed"; 2],
-            ViewRule::GtidsOfFiles => [PURGED_STATEMENT, "SELECT @@GLOBAL.gtid_executed"],
-            _ => [status; 2],
+        let executed = executed_statement(false);
+        let [end, before, after] = match rule {
+            ViewRule::Gtids => [status, executed, executed],
+            ViewRule::GtidsOfFiles => [status, PURGED_STATEMENT, executed],
+            ViewRule::FileStart | ViewRule::MariadbSnapshot => [status; 3],
+            ViewRule::Undated => ["DO 0"; 3],
         };
-        let [status, before, after] = if rule == ViewRule::Undated { ["DO 0"; 3] } else { [status, before, after] };
         let results = connection
-            .query(&format!("START TRANSACTION READ ONLY; {lock}; {status}; {before}; {open}; {after}; {show}"))?;
+            .query(&format!("START TRANSACTION READ ONLY; {lock}; {end}; {before}; {open}; {after}; {show}"))?;
         let [_, _, ended, before, _, after, shown] = results.as_slice() else {
             let reason = format!("{} results instead of 7", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));

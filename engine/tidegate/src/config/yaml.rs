@@ -121,7 +121,8 @@ pub(super) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
 /// Reads the one document of `text`, with the `variables` that its values name, and tells those that are not set. Anchors and
 /// aliases work and share their node, so a file cannot grow by them.
 pub(super) fn parse(text: &str, variables: Variables<'_>) -> Result<(Rc<Node>, Vec<Unset>), SyntaxError> {
-    let mut tree = Tree { variables, open: Vec::new(), anchors: HashMap::new(), root: None, unset: Vec::new() };
+    let lines = text.lines().collect();
+    let mut tree = Tree { variables, lines, open: Vec::new(), anchors: HashMap::new(), root: None, unset: Vec::new() };
     for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
         let (event, span) = event.map_err(syntax_error)?;
         tree.accept(event, span, text)?;
@@ -134,6 +135,7 @@ pub(super) fn parse(text: &str, variables: Variables<'_>) -> Result<(Rc<Node>, V
 /// The nodes that have begun and not ended, outermost first.
 struct Tree<'v> {
     variables: Variables<'v>,
+    lines: Vec<&'v str>,
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
@@ -164,7 +166,7 @@ impl Tree<'_> {
                         ScalarStyle::Plain,
                         Some(Open { content: OpenContent::Map { key: Some((_, key_at)), .. }, .. }),
                     ) => {
-                        let line = text.lines().nth(key_at.line - 1).unwrap_or_default();
+                        let line = self.lines.get(key_at.line - 1).copied().unwrap_or_default();
                         LeftOut::of(span.slice(text).unwrap_or_default(), line, key_at.column)
                     }
                     _ => None,

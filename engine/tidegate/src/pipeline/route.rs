@@ -700,6 +700,13 @@ pub fn dead_letter_topic_of_table(task: &Task, table: &TableName) -> Result<Opti
     selected(&task.tables, table).dead_letter_topic().map_err(name_error(table))
 }
 
+/// All topics that messages of a table may go to: of its rows, of statements about it, and of what is too large.
+pub fn topics_of_table(task: &Task, table: &TableName) -> Result<impl Iterator<Item = String>, RouteError> {
+    let rows = topic_of_table(task, table)?;
+    let others = [ddl_topic_of_table(task, table)?, dead_letter_topic_of_table(task, table)?];
+    Ok([rows].into_iter().chain(others.into_iter().flatten()))
+}
+
 /// A window and the ways of all that is in it.
 pub struct Routed {
     pub window: Window,

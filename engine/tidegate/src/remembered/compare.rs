@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::{Accept, LoadState, RememberedTable, RememberedTask, no_key, policy_text};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
-use crate::pipeline::route::{RouteError, ddl_topic_of_table, dead_letter_topic_of_table, topic_of_table};
+use crate::pipeline::route::{RouteError, topic_of_table, topics_of_table};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::check::list_names;
@@ -79,9 +79,7 @@ pub type Topics = BTreeMap<String, Option<TopicLook>>;
 pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<BTreeSet<String>, RouteError> {
     let mut topics = BTreeSet::new();
     for name in names_in_use(stored, task, tables) {
-        topics.insert(topic_of_table(task, &name)?);
-        topics.extend(ddl_topic_of_table(task, &name)?);
-        topics.extend(dead_letter_topic_of_table(task, &name)?);
+        topics.extend(topics_of_table(task, &name)?);
     }
     Ok(topics)
 }
