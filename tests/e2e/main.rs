@@ -19,6 +19,7 @@
 mod harness;
 
 mod altered;
+mod apply;
 mod borders;
 mod brokers;
 mod changed;

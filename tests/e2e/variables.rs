@@ -1,8 +1,12 @@
 //! A server whose global variables cut, change or bound what a session is told: the task's sessions have variables of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use super::harness::{Private, Servers, Tidegate, World};
+use serde_json::Value;
+
+use super::harness::mysql::error_code;
+use super::harness::{Mysql, Private, Servers, TaskFile, Tidegate, World, scaled};
 
 /// Each would hurt by itself: rows and columns missing, a view that opens late or never ends, statements refused or ended.
 const HOSTILE: &[&str] = &[
@@ -92,4 +96,172 @@ fn rows_are_those_of_the_present() {
     let mut ids = BTreeSet::new();
     world.reader(["t"]).read_to_end(|message| _ = ids.insert(message.data.get("id").cloned()));
     assert_eq!(ids, BTreeSet::from([Some("1".to_owned()), Some("2".to_owned())]));
+}
+
+/// What a variable may be set to, if it can be: numbers for those that have one, and texts for all others.
+const NUMBERS: [&str; 11] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9223372036854775807", "18446744073709551615"];
+const TEXTS: [&str; 14] = [
+    "'ON'",
+    "'OFF'",
+    "''",
+    "'latin1'",
+    "'ucs2'",
+    "'utf8mb4'",
+    "'binary'",
+    "'latin1_bin'",
+    "'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'",
+    "'ORACLE,STRICT_ALL_TABLES'",
+    "'-11:00'",
+    "'ja_JP'",
+    "'2020-01-01 00:00:00'",
+    "'MEMORY'",
+];
+/// With these at their least or most, a server refuses to answer, or nearly everybody, and says so. The first is a matter of its own tests.
+const REFUSE: [&str; 5] =
+    ["max_user_connections", "max_allowed_packet", "sort_buffer_size", "tmp_disk_table_size", "query_alloc_block_size"];
+
+/// A table of each kind, of which every variable may change what is seen.
+const ALL_KINDS: &str = r#"
+CREATE TABLE types (id BIGINT UNSIGNED PRIMARY KEY, a TINYINT, b INT ZEROFILL, c DECIMAL(20,5), d FLOAT, e DOUBLE, f BIT(9), g YEAR, h DATE,
+  i TIME(3), j DATETIME(6), k TIMESTAMP(2) NULL, l CHAR(9) CHARACTER SET latin1, m VARCHAR(99), n TEXT CHARACTER SET gbk, o BLOB, p BINARY(5),
+  q VARBINARY(9), r ENUM('ä','b'), s SET('x','ü'), t VARCHAR(40) CHARACTER SET ucs2, u GEOMETRY);
+INSERT INTO types VALUES (1, -1, 42, -12345.67891, 1.17549e-38, 1e308, b'101', 2020, '0000-00-00', '-838:59:59.123', '2020-01-01 01:02:03.456789',
+  '2020-06-01 00:00:00.25', 'pad  ', 'back\\slash "quote" \'x\' 🌊', '漢字', 0x00ff00, 'ab', 'cd\0', 'ä', 'x,ü', 'ucs', POINT(1,2));
+INSERT INTO types (id) VALUES (18446744073709551615);
+CREATE TABLE digits (x INT);
+INSERT INTO digits VALUES (0), (1), (2), (3), (4), (5), (6), (7);
+CREATE TABLE n (id INT PRIMARY KEY, v VARCHAR(20), long_text LONGTEXT);
+INSERT INTO n SELECT a.x * 64 + b.x * 8 + c.x, CONCAT('v', a.x, b.x, c.x), REPEAT('長い', IF(c.x = 0, 3000, 3)) FROM digits a, digits b, digits c;
+CREATE TABLE text_key (k VARCHAR(60) CHARACTER SET latin1 COLLATE latin1_swedish_ci PRIMARY KEY, n INT);
+INSERT INTO text_key SELECT CONCAT('the same beginning of each ', id), id FROM n;
+CREATE TABLE parts (a INT NOT NULL, b DATETIME(3) NOT NULL, UNIQUE ab (a, b)) PARTITION BY HASH (a) PARTITIONS 3;
+INSERT INTO parts SELECT id % 100, FROM_UNIXTIME(1600000000 + id) FROM n;
+CREATE TABLE keyless (a INT, b TEXT);
+INSERT INTO keyless SELECT id % 3, v FROM n;
+CREATE TABLE other_engine (id INT AUTO_INCREMENT PRIMARY KEY, v TEXT) ENGINE = MyISAM;
+INSERT INTO other_engine SELECT id + 1, v FROM n;
+ANALYZE TABLE types, n, text_key, parts, keyless, other_engine"#;
+
+/// The messages of a full load, less what is of the moment; or why there are none.
+fn loaded(task: &TaskFile, file: &PathBuf) -> Result<Vec<String>, String> {
+    let _ = std::fs::remove_dir_all(&task.state);
+    let _ = std::fs::remove_file(file);
+    let ended = Tidegate::run(task).wait();
+    if !ended.status.success() {
+        return Err(ended.output);
+    }
+    let text = std::fs::read_to_string(file).expect("the file is there");
+    let mut messages: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let mut message: Value = serde_json::from_str(line.rsplit('\t').next().expect("a value")).expect("JSON");
+            let fields = message.as_object_mut().expect("an object");
+            ["ts", "es", "id", "gtid"].iter().for_each(|field| _ = fields.remove(*field));
+            message.to_string()
+        })
+        .collect();
+    messages.sort();
+    Ok(messages)
+}
+
+/// Each variable that sessions inherit, and the values that the server takes for it, its own first.
+fn inherited(mysql: &mut Mysql) -> BTreeMap<String, Vec<String>> {
+    /// Of the server alone, or of nobody.
+    const NOT_INHERITED: [u16; 2] = [1229, 1238];
+    let rows: Vec<(String, String)> = mysql.query("SHOW GLOBAL VARIABLES");
+    let mut out = BTreeMap::new();
+    for (name, own) in rows {
+        let same = mysql.try_run(&format!("SET SESSION {name} = @@SESSION.{name}"));
+        if same.is_err_and(|error| error_code(&error).is_some_and(|code| NOT_INHERITED.contains(&code))) {
+            continue;
+        }
+        let is_number = own.parse::<f64>().is_ok();
+        let value_of =
+            |value: &str| if is_number { value.to_owned() } else { format!("'{}'", value.replace('\'', "''")) };
+        let now = |mysql: &mut Mysql| -> Option<String> {
+            let rows: Vec<(String, String)> = mysql.query(&format!("SHOW GLOBAL VARIABLES LIKE '{name}'"));
+            rows.into_iter().find(|(other, _)| *other == name).map(|(_, value)| value_of(&value))
+        };
+        let mut values = vec![value_of(&own)];
+        let candidates = if is_number { NUMBERS.as_slice() } else { TEXTS.as_slice() };
+        for candidate in NUMBERS[..9].iter().chain(candidates).filter(|_| !REFUSE.contains(&name.as_str())) {
+            if mysql.try_run(&format!("SET GLOBAL {name} = {candidate}")).is_ok()
+                && let Some(value) = now(mysql).filter(|value| !values.contains(value))
+            {
+                values.push(value);
+            }
+        }
+        let _ = mysql.try_run(&format!("SET GLOBAL {name} = {}", values[0]));
+        out.insert(name, values);
+    }
+    out
+}
+
+/// Every variable that a session inherits, at every value that was thought of: all of them together, one value of each after the other; and
+/// with `TIDEGATE_TEST_SCALE` from 10 on, each alone.
+fn whatever_sessions_inherit(name: &str, url: &str, kafka: &str) {
+    let mut world = World::new(&format!("inherited_{}", name.replace(['-', '.'], "_")), url, kafka);
+    // This session is older than what will be set.
+    world.mysql.run("SET sql_mode = ''");
+    for statement in ALL_KINDS.split(";\n") {
+        world.mysql.run(statement);
+    }
+    let file = world.path("messages");
+    let mut task = world.task();
+    task.sink = format!("{{file: {}}}", file.display());
+    task.more = "incremental: false\nfull_load: {parallel: 2, chunk_rows: 50}".to_owned();
+    let expected = loaded(&task, &file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let variables = inherited(&mut world.mysql);
+    let rounds = variables.values().map(Vec::len).max().expect("there are variables");
+    let count: usize = variables.values().map(|values| values.len() - 1).sum();
+    println!("{name}: {} variables, {count} values besides their own, {} messages", variables.len(), expected.len());
+    let mut differ = Vec::new();
+    let mut look = |what: String| {
+        let found = loaded(&task, &file);
+        if found.as_ref() != Ok(&expected) {
+            differ.push((what, found.map(|messages| messages.len())));
+        }
+    };
+    let set = |mysql: &mut Mysql, variable: &str, value: &str| {
+        mysql.try_run(&format!("SET GLOBAL {variable} = {value}")).is_ok()
+    };
+    for round in 1..rounds {
+        for (variable, values) in &variables {
+            if let Some(value) = values.get(round) {
+                set(&mut world.mysql, variable, value);
+            }
+        }
+        look(format!("value {round} of each"));
+    }
+    for (variable, values) in &variables {
+        set(&mut world.mysql, variable, &values[0]);
+    }
+    if scaled(1) >= 10 {
+        for (variable, values) in &variables {
+            for value in &values[1..] {
+                if set(&mut world.mysql, variable, value) {
+                    look(format!("{variable} = {value}"));
+                }
+            }
+            set(&mut world.mysql, variable, &values[0]);
+        }
+    }
+    assert!(differ.is_empty(), "{name}: {differ:#?}");
+}
+
+#[test]
+fn whatever_sessions_inherit_from_mysql_changes_nothing() {
+    let Some((servers, _)) = Servers::with_oldest() else { return };
+    let private = Private::up(&["mysql-gtid", "mysql-5.6"], "");
+    whatever_sessions_inherit("mysql", private.mysql(), &servers.kafka);
+    whatever_sessions_inherit("mysql-5.6", private.oldest(), &servers.kafka);
+}
+
+#[test]
+fn whatever_sessions_inherit_from_mariadb_changes_nothing() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let names = ["mariadb", "mariadb-11"];
+    let private = Private::up(&names, "");
+    names.iter().for_each(|name| whatever_sessions_inherit(name, private.mariadb_named(name), &servers.kafka));
 }

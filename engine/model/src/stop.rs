@@ -6,7 +6,8 @@
 //! 2nd signal                                                the process ends
 //! ```
 //!
-//! A task that is paused reads nothing, until it is resumed or told to stop.
+//! A task that is paused reads nothing, until it is resumed or told to stop. One that is [interrupted](Stop::interrupt) drains as at a stop, and
+//! goes on in the same process.
 //!
 //! A process that ends so runs no exit handlers: librdkafka's threads are alive and use what those take down (OpenSSL).
 
@@ -19,13 +20,15 @@ use tokio::sync::Notify;
 /// How often a source that is paused looks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Tells sources to end, or to pause. Cheap to clone; never lowered again.
+/// Tells sources to end, or to pause. Cheap to clone; lowered by [`Stop::go_on`] alone.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     flag: AtomicBool,
+    /// It is a stop, and no interruption.
+    is_final: AtomicBool,
     /// Something may be on its way that is to be delivered and stored before the end.
     running: AtomicBool,
     raised: Notify,
@@ -34,8 +37,26 @@ struct Inner {
 
 impl Stop {
     pub fn stop(&self) {
+        // Before the flag, which whoever goes on lowers before he looks at this.
+        self.0.is_final.store(true, Ordering::SeqCst);
+        self.interrupt();
+    }
+
+    /// Everything drains as at a stop, and the process goes on behind that, by [`Stop::go_on`].
+    pub fn interrupt(&self) {
         self.0.flag.store(true, Ordering::SeqCst);
         self.0.raised.notify_waiters();
+    }
+
+    /// What was interrupted begins again, as from the start. False if somebody has told the task to stop.
+    pub fn go_on(&self) -> bool {
+        self.0.running.store(false, Ordering::SeqCst);
+        self.0.flag.store(false, Ordering::SeqCst);
+        let is_final = self.0.is_final.load(Ordering::SeqCst);
+        if is_final {
+            self.interrupt();
+        }
+        !is_final
     }
 
     /// Nothing is to be read until [`Stop::resume`].
@@ -129,6 +150,17 @@ pub struct Stopped;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interruption_is_no_stop_and_hides_none() {
+        let stop = Stop::default();
+        assert!(stop.begin_running());
+        stop.interrupt();
+        assert!(stop.is_stopped() && stop.go_on() && !stop.is_stopped());
+        stop.interrupt();
+        stop.stop();
+        assert!(!stop.go_on() && stop.is_stopped());
+    }
 
     #[test]
     fn whoever_is_paused_goes_on_when_resumed_or_stopped() {

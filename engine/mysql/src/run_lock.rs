@@ -32,7 +32,7 @@ use super::connection::{self, ConnectionError};
 use super::wire::ConnectOptions;
 
 /// How long a start waits for the lock: a server may need a moment to notice that a run was killed.
-const START_PATIENCE_S: u32 = 5;
+const START_PATIENCE_S: u32 = 15;
 /// How often the server is asked.
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long an answer may take.

@@ -424,7 +424,9 @@ mod old {
 
     /// Whether a version to come may have written it.
     pub(super) fn is_later(bytes: &[u8]) -> bool {
-        bytes.strip_prefix(b"tidegate-state ").is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
+        // One that is cut within its first line has been damaged, whoever wrote it.
+        let version = bytes.strip_prefix(b"tidegate-state ").filter(|rest| rest.contains(&b'\n'));
+        version.is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
     }
 
     pub(super) fn header(body: &[u8]) -> String {

@@ -17,7 +17,7 @@ use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::until::Until;
 use crate::verify::{self, VerifyError};
-use crate::{demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
+use crate::{apply, demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -188,6 +188,17 @@ enum Command {
         #[arg(required = true, value_name = "TABLE")]
         tables: Vec<String>,
     },
+    /// Lets a run take over its task file as it is now, without an end: says what follows from what has changed, and asks whether that is
+    /// meant if it is started on a terminal. Tables that were added are loaded.
+    Apply {
+        task: PathBuf,
+        /// The consequences that are meant, by the names that a refusal gives them.
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "CONSEQUENCE")]
+        accept: Vec<Accept>,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -225,7 +236,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
                 after_gap: accept_gap.clone(),
                 until: until.clone(),
             };
-            let summary = task::run(config::load(task)?, &consent, screen, problems)?;
+            let summary = task::run(task, &consent, screen, problems)?;
             match arguments.log_format {
                 LogFormat::Text => eprintln!("{summary}"),
                 LogFormat::Json => tracing::info!("{summary}"),
@@ -330,6 +341,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         Command::Reload { task, tables } => {
             say(&reload::reload(&config::load(task)?, tables)?);
             Ok(Outcome::Done)
+        }
+        Command::Apply { task, accept, yes } => {
+            let is_there = apply::apply(task, accept, *yes, &mut std::io::stdout())?;
+            Ok(if is_there { Outcome::Done } else { Outcome::Findings })
         }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;

@@ -51,6 +51,7 @@ pub enum What {
     Paused,
     Resumed,
     Limits,
+    Applied,
     /// What a later version has noted.
     #[serde(other)]
     Other,
@@ -73,6 +74,7 @@ impl What {
             What::Paused => "paused",
             What::Resumed => "resumed",
             What::Limits => "limits changed",
+            What::Applied => "file applied",
             What::Other => "(noted by a later version)",
         }
     }

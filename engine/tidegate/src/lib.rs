@@ -12,6 +12,7 @@
 //! done to a task (`journal`), how
 //! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
 
+pub mod apply;
 pub mod checkpoint;
 pub mod gap;
 pub mod journal;

@@ -1,10 +1,12 @@
 //! A task from its options to its end: opens what it needs, refuses what cannot work before anything moves, runs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::apply::TaskFile;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
 use crate::config::{self, SaslOptions, Secret, SinkOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
@@ -53,12 +55,13 @@ pub struct Consent {
 }
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
-pub fn run(task: Task, consent: &Consent, screen: Screen, problems: Problems) -> Result<Summary, Error> {
-    let task = Arc::new(task);
+pub fn run(file: &Path, consent: &Consent, screen: Screen, problems: Problems) -> Result<Summary, Error> {
+    let task = Arc::new(config::load(file)?);
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime, 0).map_err(Error::Runtime)?;
-    let monitor = Monitor::new(&task.name, Arc::new(Status::default()), stop.clone(), problems);
+    let file = TaskFile::new(Some(file.to_owned()), task.clone());
+    let monitor = Monitor::new(file, Arc::new(Status::default()), stop.clone(), problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
     let serve = || Server::start(&task, &monitor, runtime.handle());
@@ -73,7 +76,8 @@ pub fn run_with(
     status: Arc<Status>,
     stop: Stop,
 ) -> Result<Summary, Error> {
-    let monitor = Monitor::new(&task.name, status, stop.clone(), Problems::default());
+    let file = TaskFile::new(None, task.clone());
+    let monitor = Monitor::new(file, status, stop.clone(), Problems::default());
     run_watched(&task, consent, runtime, &monitor, stop, || Ok(()))
 }
 
@@ -87,16 +91,45 @@ fn run_watched<T>(
     serve: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Summary, Error> {
     let status = monitor.status().clone();
-    status.limits.all.set(task.limits.all);
-    status.limits.full_load.set(task.limits.full_load);
+    set_limits(&status, task);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
-    let result = run_in(task, consent, runtime, monitor, &stop, &state);
+    let result = run_by_files(task, consent, runtime, monitor, &stop, &state);
     journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), stop.is_stopped());
     result
 }
 
-/// A run in a state folder that is its own.
+fn set_limits(status: &Status, task: &Task) {
+    status.limits.all.set(task.limits.all);
+    status.limits.full_load.set(task.limits.full_load);
+}
+
+/// Runs in a state folder that is its own, and begins again with each task file that it is to take over.
+fn run_by_files(
+    task: &Arc<Task>,
+    consent: &Consent,
+    runtime: &tokio::runtime::Runtime,
+    monitor: &Monitor,
+    stop: &Stop,
+    state: &StateFolder,
+) -> Result<Summary, Error> {
+    let (mut task, mut consent) = (task.clone(), consent.clone());
+    loop {
+        let (next, consent_to_next) = match run_in(&task, &consent, runtime, monitor, stop, state) {
+            Ok(summary) => match stop.go_on().then(|| monitor.file().take_over(&consent)).flatten() {
+                Some(next) => next,
+                None => return Ok(summary),
+            },
+            Err(error) => monitor.file().refused(&error).ok_or(error)?,
+        };
+        if task.limits != next.limits {
+            set_limits(monitor.status(), &next);
+        }
+        (task, consent) = (next, consent_to_next);
+    }
+}
+
+/// A run by one task file.
 fn run_in(
     task: &Arc<Task>,
     consent: &Consent,
@@ -111,9 +144,8 @@ fn run_in(
         return Ok(status.summary());
     };
     let Start { source, sink, lock, tracker, router } = start;
-    let too_large: Vec<_> =
-        tracker.read(|state| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect());
-    status.were_too_large(&too_large);
+    let too_large = |state: &Checkpoint| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect();
+    status.set_too_large(tracker.read(too_large));
     let may_reload = reload::is_possible(task);
     monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics(), may_reload });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
@@ -133,6 +165,7 @@ fn run_in(
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
             let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
             let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
+            monitor.file().taken_over();
             source.run(&context).map_err(|error| match error {
                 Error::Stopped => StageError::Stopped,
                 error => StageError::Failed(error),

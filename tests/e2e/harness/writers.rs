@@ -27,8 +27,9 @@ struct Shared {
     allowed: AtomicU64,
     /// Some transactions are XA transactions.
     xa: AtomicBool,
-    /// What is prepared is in the binlog, also if the server dies: MySQL from 5.7.7 on.
+    /// What is prepared is in the binlog, also if the server dies: MariaDB, and MySQL from 5.7.7 on.
     logs_xa: bool,
+    is_mariadb: bool,
 }
 
 /// A table and the number of keys that writers choose from.
@@ -51,10 +52,8 @@ impl Writers {
             committed: 0.into(),
             allowed: u64::MAX.into(),
             xa: false.into(),
-            logs_xa: {
-                let version: String = Mysql::connect(mysql_url).query_one("SELECT VERSION()");
-                !version.contains("MariaDB") && !version.starts_with("5.6.")
-            },
+            logs_xa: !Mysql::connect(mysql_url).is_oldest(),
+            is_mariadb: Mysql::connect(mysql_url).is_mariadb(),
         });
         let threads = (0..count)
             .map(|number| {
@@ -70,8 +69,8 @@ impl Writers {
     /// From now on some transactions are XA transactions, of which some stay prepared for a while.
     ///
     /// A task must have begun by then, and have its server for itself: one that begins while a transaction is prepared is stopped by
-    /// its commit, whatever database that is in. Not on MySQL 5.6, which loses what was prepared when it died, nor on MariaDB: of what that logs of such
-    /// transactions under load, more has to be known.
+    /// its commit, whatever database that is in. Not on MySQL 5.6, which loses what was
+    /// prepared when it died.
     pub(crate) fn use_xa(&self) {
         self.shared.xa.store(self.shared.logs_xa, Relaxed);
     }
@@ -142,7 +141,12 @@ impl Writer<'_> {
                 continue;
             };
             match self.step(mysql) {
-                Ok(committed) => _ = shared.committed.fetch_add(committed, Relaxed),
+                Ok((committed, goes_on)) => {
+                    shared.committed.fetch_add(committed, Relaxed);
+                    if !goes_on {
+                        connection = None;
+                    }
+                }
                 Err(error) if matches!(error_code(&error), Some(DEADLOCK | LOCK_WAIT_TIMEOUT)) => {
                     let _ = mysql.try_run("ROLLBACK");
                 }
@@ -169,22 +173,22 @@ impl Writer<'_> {
         Some(mysql)
     }
 
-    /// A transaction, or the outcome of one: how many were committed.
-    fn step(&mut self, mysql: &mut Mysql) -> Result<u64, Error> {
+    /// A transaction, or the outcome of one: how many were committed, and whether the session can go on.
+    fn step(&mut self, mysql: &mut Mysql) -> Result<(u64, bool), Error> {
         if !self.prepared.is_empty() && self.rng.u8(..4) == 0 {
             let xid = self.prepared.swap_remove(self.rng.usize(..self.prepared.len()));
             let committed = end(mysql, &mut self.rng, &xid)?;
             // Whoever was cut off from the server knows only from it what has an outcome.
             self.look_up(mysql)?;
-            return Ok(committed);
+            return Ok((committed, true));
         }
         if self.shared.xa.load(Relaxed) && self.rng.u8(..6) == 0 {
             return self.xa_transaction(mysql);
         }
-        transaction(mysql, &mut self.rng, &self.shared.targets)
+        Ok((transaction(mysql, &mut self.rng, &self.shared.targets)?, true))
     }
 
-    fn xa_transaction(&mut self, mysql: &mut Mysql) -> Result<u64, Error> {
+    fn xa_transaction(&mut self, mysql: &mut Mysql) -> Result<(u64, bool), Error> {
         self.count += 1;
         let xid = format!("'{}','{}'", self.name(), self.count);
         mysql.try_run(&format!("XA START {xid}"))?;
@@ -195,15 +199,16 @@ impl Writer<'_> {
         }
         mysql.try_run(&format!("XA END {xid}"))?;
         match self.rng.u8(..12) {
-            0 => mysql.try_run(&format!("XA ROLLBACK {xid}")).map(|()| 0),
-            1 | 2 => mysql.try_run(&format!("XA COMMIT {xid} ONE PHASE")).map(|()| 1),
+            0 => mysql.try_run(&format!("XA ROLLBACK {xid}")).map(|()| (0, true)),
+            1 | 2 => mysql.try_run(&format!("XA COMMIT {xid} ONE PHASE")).map(|()| (1, true)),
             _ => {
                 mysql.try_run(&format!("XA PREPARE {xid}"))?;
                 if self.rng.bool() {
-                    return end(mysql, &mut self.rng, &xid);
+                    return Ok((end(mysql, &mut self.rng, &xid)?, true));
                 }
                 self.prepared.push(xid);
-                Ok(0)
+                // A session of MariaDB has to end before another may end what it has prepared.
+                Ok((0, !self.shared.is_mariadb))
             }
         }
     }

@@ -130,6 +130,11 @@ impl Status {
         self.retries.lock().expect("nobody panics while noting").clone()
     }
 
+    /// So many had been when the run began.
+    pub fn set_too_large(&self, counts: Vec<(TableName, TooLarge)>) {
+        *self.too_large.lock().expect("nobody panics while counting") = counts.into_iter().collect();
+    }
+
     /// Messages were too large for their topic.
     pub fn were_too_large(&self, counts: &[(TableName, TooLarge)]) {
         if counts.is_empty() {

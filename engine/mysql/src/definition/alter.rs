@@ -393,7 +393,7 @@ impl Alter {
         if to_come.as_ref().is_some_and(|text| text.charset.is_none()) {
             return Err(NotUnderstood::new("the character set of a database, which nobody has told"));
         }
-        let (mut columns, origins) = self.columns(before, &text, session)?;
+        let (mut columns, origins) = self.columns(before, &text, to_come.as_ref(), session)?;
         let mut indexes = self.indexes_kept(before, &columns, &origins, &session.server)?;
         let is_primary = |index: &&Index| index.name == PRIMARY;
         for part in indexes.iter().filter(is_primary).flat_map(|index| &index.parts) {
@@ -417,6 +417,7 @@ impl Alter {
         &self,
         before: &Definition,
         text: &TextDefault,
+        to_come: Option<&TextDefault>,
         session: &Session,
     ) -> Read<(Vec<Column>, Vec<Option<usize>>)> {
         let missing = |name: &str| NotUnderstood::new(&format!("column {name}, which is not there,"));
@@ -441,9 +442,10 @@ impl Alter {
             }
         }
         let to = text.charset.filter(|_| self.converts);
-        let resolve = |spec: &ColumnSpec| match to {
-            Some(to) => spec.resolve_converted(to, text, session),
-            None => spec.resolve(text, session),
+        let resolve = |spec: &ColumnSpec| match (to, to_come.filter(|to_come| spec.is_to_come(to_come))) {
+            (_, Some(to_come)) => spec.resolve(to_come, session),
+            (Some(to), None) => spec.resolve_converted(to, text, session),
+            (None, None) => spec.resolve(text, session),
         };
         let replacement = |index: usize| {
             self.columns.iter().find(|placed| placed.replaces.as_deref().is_some_and(|name| old(name) == Some(index)))

@@ -400,6 +400,12 @@ impl ColumnSpec {
         }
     }
 
+    /// Whether MariaDB takes it for text to come, and not for one that CONVERT TO changes: one that is `BINARY`, and any where
+    /// text to come is bytes.
+    pub(super) fn is_to_come(&self, to_come: &TextDefault) -> bool {
+        self.charset.is_none() && (self.is_binary_order || to_come.charset == Some(Charset::Binary))
+    }
+
     /// The same in a statement that converts all columns.
     pub(super) fn resolve_converted(&self, to: Charset, text: &TextDefault, session: &Session) -> Read<Column> {
         match self.charset {

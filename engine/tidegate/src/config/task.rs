@@ -406,7 +406,7 @@ pub struct HttpOptions {
 }
 
 /// `limits`: rows and bytes a second, of the whole task and, within that, of its full load.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitOptions {
     pub all: Limit,
     pub full_load: Limit,

@@ -29,7 +29,7 @@ pub struct Difference {
 
 /// A start that somebody has to decide about.
 #[derive(Debug, thiserror::Error)]
-#[error("task {task} was not started, because of what would follow:{}", list(differences))]
+#[error("task {task} was not {}, because of what would follow:{}", done(command), list(differences))]
 pub struct Refused {
     pub task: String,
     /// Where its state was looked for.
@@ -37,6 +37,12 @@ pub struct Refused {
     pub differences: Vec<Difference>,
     /// What has been accepted, and will have to be at the next start, too.
     pub accepted: Vec<Accept>,
+    /// The command that accepts more.
+    pub command: &'static str,
+}
+
+fn done(command: &str) -> &'static str {
+    if command == "run" { "started" } else { "changed" }
 }
 
 fn list(differences: &[Difference]) -> String {
@@ -67,7 +73,7 @@ impl Refused {
         names.sort();
         names.dedup();
         let names: Vec<String> = names.into_iter().map(Accept::name).collect();
-        ways.push(format!("or go on with these consequences: tidegate run --accept {}", names.join(",")));
+        ways.push(format!("or go on with these consequences: tidegate {} --accept {}", self.command, names.join(",")));
         ways.join("; ")
     }
 }
@@ -168,6 +174,7 @@ pub fn refuse(differences: Vec<Difference>, task: &Task, accept: &[Accept]) -> R
             folder: task.state.clone(),
             differences: open,
             accepted: accept.to_vec(),
+            command: "run",
         });
     }
     for Difference { accept, what, means } in accepted {

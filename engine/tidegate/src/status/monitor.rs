@@ -1,7 +1,7 @@
 //! From counts to a report: looks once a second, and remembers a quarter of an hour.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use super::problems::Problems;
 use super::report::{
     FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
 };
+use crate::apply::TaskFile;
 use crate::checkpoint::Tracker;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
@@ -38,7 +39,8 @@ pub struct Monitor {
     stop: Stop,
     problems: Problems,
     /// Known once the task has started.
-    parts: OnceLock<Parts>,
+    parts: RwLock<Option<Arc<Parts>>>,
+    file: TaskFile,
     seen: Mutex<Seen>,
     /// Counts looks, for those who want to hear of each.
     looks: watch::Sender<u64>,
@@ -90,14 +92,15 @@ const SEND: usize = 2;
 const DELIVER: usize = 3;
 
 impl Monitor {
-    pub fn new(task: &str, status: Arc<Status>, stop: Stop, problems: Problems) -> Arc<Monitor> {
+    pub fn new(file: TaskFile, status: Arc<Status>, stop: Stop, problems: Problems) -> Arc<Monitor> {
         let monitor = Monitor {
-            task: task.to_owned(),
+            task: file.task_name(),
             started_ms: now_us() / 1000,
             status,
             stop,
             problems,
-            parts: OnceLock::new(),
+            parts: RwLock::default(),
+            file,
             seen: Mutex::default(),
             looks: watch::Sender::new(0),
         };
@@ -115,14 +118,18 @@ impl Monitor {
     }
 
     /// What the task has started with, once it has.
-    pub fn parts(&self) -> Option<&Parts> {
-        self.parts.get()
+    pub fn parts(&self) -> Option<Arc<Parts>> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The file that the task is in.
+    pub fn file(&self) -> &TaskFile {
+        &self.file
     }
 
     /// The task has started with these.
     pub fn started_with(&self, parts: Parts) {
-        // A task starts once.
-        let _ = self.parts.set(parts);
+        *self.parts.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(parts));
     }
 
     /// Looks once a second for as long as the runtime lives.
@@ -144,7 +151,7 @@ impl Monitor {
     }
 
     fn look(&self) {
-        let position = self.parts.get().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.position.clone()));
+        let position = self.parts().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.position.clone()));
         let mut seen = self.lock();
         let mut look = self.counts();
         let counts = Counts {
@@ -247,6 +254,7 @@ impl Monitor {
             memory: self.memory(),
             limits: Limits::of(&self.status.limits),
             too_large: self.too_large(),
+            applied: self.file.applied(),
         }
     }
 
@@ -340,7 +348,8 @@ impl Monitor {
 
     fn retries(&self) -> Vec<Retry> {
         let mut retries = self.status.retries();
-        if let Some(Parts { tracker, topics, .. }) = self.parts.get() {
+        if let Some(parts) = self.parts() {
+            let Parts { tracker, topics, .. } = &*parts;
             retries.extend(topics.outage().map(|outage| (status::SINK, outage)));
             retries.extend(tracker.outage().map(|outage| (status::STATE, outage)));
         }
@@ -451,7 +460,9 @@ mod tests {
     fn monitor() -> Arc<Monitor> {
         let status = Arc::new(Status::default());
         status.stages.encode_threads.store(2, Relaxed);
-        Monitor::new("shop", status, Stop::default(), Problems::default())
+        let text = "task: shop\nsource: {mysql: \"mysql://tide@db:3306\"}\ntables: [shop.orders]\nsink: {kafka: \"b:9092\"}\nformat: canal_json";
+        let task = crate::config::parse("shop.yaml", text).expect("a task");
+        Monitor::new(TaskFile::new(None, Arc::new(task)), status, Stop::default(), Problems::default())
     }
 
     fn progress(table: &str, rows: u64, estimated_rows: u64, done: bool) -> TableProgress {

@@ -4,6 +4,8 @@
 //! milliseconds since 1970, by the clock of this machine. Neither secrets nor values of rows are in it.
 
 use serde::{Deserialize, Serialize};
+
+use crate::apply::Applied;
 use tidegate_model::rate::{self, Limit};
 
 /// Of the JSON.
@@ -40,6 +42,9 @@ pub struct Report {
     /// Messages that were too large for their topic, since the task began; of at most [`TABLES_MAX`] tables.
     #[serde(default)]
     pub too_large: Vec<TooLarge>,
+    /// What became of `tidegate apply`, once it was asked for.
+    #[serde(default)]
+    pub applied: Option<Applied>,
 }
 
 /// What the source is held to.

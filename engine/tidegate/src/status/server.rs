@@ -8,7 +8,7 @@
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
 //! /journal    what was done to the task, as JSON
-//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders
+//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders, /apply?accept=tables
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
@@ -30,6 +30,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use clap::ValueEnum;
 use futures::StreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -52,6 +53,7 @@ use crate::config::Task;
 use crate::error::Error;
 use crate::journal::{By, What};
 use crate::reload;
+use crate::remembered::Accept;
 use tidegate_model::status::Status;
 
 /// Connections at a time, of each listener. Others wait to be taken.
@@ -188,13 +190,13 @@ fn answer(
     if let Some(refused) = access.refuse(request.headers()).filter(|_| !is_probe) {
         return refused;
     }
-    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits" | "/reload") {
+    if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits" | "/reload" | "/apply") {
         return act(request, monitor, access.by());
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(
             StatusCode::METHOD_NOT_ALLOWED,
-            "GET and HEAD are known here, and POST of /pause, /resume, /limits and /reload\n",
+            "GET and HEAD are known here, and POST of /pause, /resume, /limits, /reload and /apply\n",
         );
     }
     match path {
@@ -256,6 +258,15 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
             }
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
+        "/apply" => match take_over(request.uri().query().unwrap_or_default(), monitor) {
+            Ok((number, accept)) => {
+                note(What::Applied, &accept);
+                info!("told to take over the task file as it is now: what was read is delivered first");
+                monitor.stop().interrupt();
+                text(StatusCode::OK, &format!("{number}\n"))
+            }
+            Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
+        },
         "/reload" => match load_again(request.uri().query().unwrap_or_default(), monitor, by) {
             Ok(said) => text(StatusCode::OK, &said),
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
@@ -284,6 +295,31 @@ fn load_again(query: &str, monitor: &Monitor, by: By) -> Result<String, String> 
     monitor.status().asked.store(true, Ordering::Relaxed);
     info!("told to load again: {}", names.join(", "));
     Ok(said)
+}
+
+/// `accept=filter,tables`: the number of the request, and what is noted of it.
+fn take_over(query: &str, monitor: &Monitor) -> Result<(u64, String), String> {
+    let mut accept = Vec::new();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "accept" => {
+                for name in value.split(',').filter(|name| !name.is_empty()) {
+                    accept.push(Accept::from_str(name, false).map_err(|_| format!("{name}: is no consequence"))?);
+                }
+            }
+            _ => return Err(format!("{key}: there is accept")),
+        }
+    }
+    if monitor.parts().is_none() {
+        return Err("the task has not begun to read: ask again".to_owned());
+    }
+    // It could not deliver what it has, and would end.
+    if !monitor.report().retries.is_empty() {
+        return Err("the source or the sink is away: ask again when it is back".to_owned());
+    }
+    let names: Vec<String> = accept.iter().map(|name: &Accept| name.name()).collect();
+    let number = monitor.file().ask(accept)?;
+    Ok((number, if names.is_empty() { String::new() } else { format!("--accept {}", names.join(",")) }))
 }
 
 /// `rows_per_second=1000&full_load.bytes_per_second=none`: changes those that are named.

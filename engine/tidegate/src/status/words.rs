@@ -313,6 +313,7 @@ pub(super) mod tests {
                 table: "shop.notes".to_owned(),
                 counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
             }],
+            applied: None,
         }
     }
 

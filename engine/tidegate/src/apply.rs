@@ -1,0 +1,238 @@
+//! A changed task file is taken over by the run that is at work: `tidegate apply`.
+//!
+//! ```text
+//! asked for ─► the file is read ─► what was read is delivered and stored ─► a start by the new file ─► reading goes on
+//!                  │                                                              │
+//!                  └─► refused: nothing has happened                              └─► refused: a start by the file before
+//! ```
+//!
+//! It is a stop and a start within one process, so that all is compared, prepared and refused as at any other start: tables that
+//! were added are loaded, what has consequences for rows that were sent has to be accepted. The state folder with its socket, the port, and
+//! what was counted stay.
+//!
+//! The plan is made by the command, before it asks: by the same code, from the state as it is on disk.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::checkpoint;
+use crate::config::{self, HttpOptions, SinkOptions, Task};
+use crate::error::Error;
+use crate::pipeline::route;
+use crate::remembered::{self, Accept, Difference, Refused};
+use crate::source;
+use crate::status::client::{self, StatusError};
+use crate::task::{Consent, PRETENDED_PARTITIONS, look_at_topics, open_sink, runtime};
+use tidegate_sink::PretendedTopics;
+
+/// Between two looks of the command whether the run has taken it over.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What became of the file that a run was asked to take over last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// How many times the run was asked.
+    pub asked: u64,
+    /// The last of these that has an outcome.
+    pub answered: u64,
+    /// Why it was not taken over: the run has gone on by the file before.
+    pub refused: Option<String>,
+}
+
+/// The task file of a run, and the one that it is to take over.
+#[derive(Debug)]
+pub struct TaskFile {
+    /// None of a run that has none.
+    path: Option<PathBuf>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// By which the run works, or tries to.
+    task: Arc<Task>,
+    next: Option<(Arc<Task>, Vec<Accept>)>,
+    /// While it is not known whether the run can work by `task`: how it did before.
+    before: Option<(Arc<Task>, Consent)>,
+    applied: Option<Applied>,
+}
+
+impl TaskFile {
+    pub fn new(path: Option<PathBuf>, task: Arc<Task>) -> TaskFile {
+        TaskFile { path, inner: Mutex::new(Inner { task, next: None, before: None, applied: None }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which never changes.
+    pub fn task_name(&self) -> String {
+        self.lock().task.name.clone()
+    }
+
+    pub fn applied(&self) -> Option<Applied> {
+        self.lock().applied.clone()
+    }
+
+    /// Reads the file anew. Gives the number under which [`Applied`] tells what becomes of it, or why it cannot be taken over.
+    pub fn ask(&self, accept: Vec<Accept>) -> Result<u64, String> {
+        let path = self.path.as_ref().ok_or("this run has no task file")?;
+        let next = config::load(path).map_err(|error| error.to_string())?;
+        let mut inner = self.lock();
+        if inner.next.is_some() || inner.before.is_some() {
+            return Err("the run is about to take over the file that it was asked to before: ask again".to_owned());
+        }
+        if let Some(key) = fixed(&inner.task, &next) {
+            return Err(format!("`{key}` cannot be changed while the task runs: stop it and start it again"));
+        }
+        let asked = inner.applied.as_ref().map_or(0, |applied| applied.asked) + 1;
+        match &mut inner.applied {
+            Some(applied) => applied.asked = asked,
+            applied => *applied = Some(Applied { asked, answered: 0, refused: None }),
+        }
+        inner.next = Some((Arc::new(next), accept));
+        Ok(asked)
+    }
+
+    /// By what a run works that has come to an end because it was asked.
+    pub fn take_over(&self, consent: &Consent) -> Option<(Arc<Task>, Consent)> {
+        let mut inner = self.lock();
+        let (next, accept) = inner.next.take()?;
+        inner.before = Some((std::mem::replace(&mut inner.task, next.clone()), consent.clone()));
+        // What else was agreed to is of the first start alone, but where the run is to end, and what is to be passed over until there.
+        Some((next, Consent { accept, after_gap: None, ..consent.clone() }))
+    }
+
+    /// The run works by what it has taken over.
+    pub fn taken_over(&self) {
+        let mut inner = self.lock();
+        if inner.before.take().is_some() {
+            info!("the task file is taken over");
+            inner.answer(None);
+        }
+    }
+
+    /// It does not, and goes on by what was before; nothing if it had taken over nothing.
+    pub fn refused(&self, error: &Error) -> Option<(Arc<Task>, Consent)> {
+        let mut inner = self.lock();
+        let before = inner.before.take()?;
+        inner.task = before.0.clone();
+        warn!(hint = error.hint(), "the task file is not taken over, and the run goes on by the one before: {error}");
+        let hint = error.hint().map(|hint| format!("\nhint: {hint}"));
+        inner.answer(Some(format!("{error}{}", hint.unwrap_or_default())));
+        Some(before)
+    }
+}
+
+impl Inner {
+    fn answer(&mut self, refused: Option<String>) {
+        if let Some(applied) = &mut self.applied {
+            (applied.answered, applied.refused) = (applied.asked, refused);
+        }
+    }
+}
+
+/// What is of the process, and not of a run in it.
+fn fixed(task: &Task, next: &Task) -> Option<&'static str> {
+    let port = |http: &Option<HttpOptions>| http.as_ref().map(|http| (http.address, http.token.is_some()));
+    if task.name != next.name {
+        Some("task")
+    } else if task.state != next.state {
+        Some("state")
+    } else if port(&task.http) != port(&next.http) {
+        Some("http")
+    } else {
+        None
+    }
+}
+
+/// Prints what would follow from the file as it is now, asks whether that is meant if somebody is there to answer, and lets the run of
+/// the task take it over. False if there is none.
+pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write) -> Result<bool, Error> {
+    let task = config::load(file)?;
+    let runtime = runtime()?;
+    // An output that is closed is no reason to do anything else.
+    let mut say = |text: &str| _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if runtime.block_on(client::ask(&task))?.is_none() {
+        say(&format!("task {} is not running: its next run reads the file anew\n", task.name));
+        return Ok(false);
+    }
+    let (open, agreed): (Vec<_>, Vec<_>) = plan(&task, &runtime)?
+        .into_iter()
+        .partition(|difference| difference.accept.is_some_and(|name| !accept.contains(&name)));
+    if !open.is_empty() {
+        let (name, folder, accepted) = (task.name.clone(), task.state.clone(), accept.to_vec());
+        return Err(Refused { task: name, folder, differences: open, accepted, command: "apply" }.into());
+    }
+    match agreed.as_slice() {
+        [] => {
+            say("nothing that concerns which rows are sent, where to, and how; what else the file says is taken over\n")
+        }
+        agreed => agreed.iter().for_each(|Difference { what, means, .. }| say(&format!("{what}: {means}\n"))),
+    }
+    if !is_meant && std::io::stdin().is_terminal() {
+        say("take the file over? [y/N] ");
+        let mut answer = String::new();
+        let answered = std::io::stdin().read_line(&mut answer).is_ok();
+        if !answered || !matches!(answer.trim(), "y" | "Y" | "yes") {
+            say("nothing was done\n");
+            return Ok(true);
+        }
+    }
+    let names: Vec<String> = accept.iter().map(|name| name.name()).collect();
+    let answer: Result<Option<Applied>, StatusError> = runtime.block_on(async {
+        let Some(number) = client::tell(&task, &format!("/apply?accept={}", names.join(","))).await? else {
+            return Ok(None);
+        };
+        let number = std::str::from_utf8(&number).ok().and_then(|number| number.trim().parse::<u64>().ok());
+        let number = number.ok_or_else(|| StatusError::Other("no number".to_owned()))?;
+        loop {
+            let Some(report) = client::ask(&task).await? else { return Ok(None) };
+            match client::read(&report)?.applied {
+                Some(applied) if applied.answered >= number => return Ok(Some(applied)),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    });
+    match answer {
+        Ok(Some(Applied { refused: None, .. })) => {
+            say("taken over\n");
+            Ok(true)
+        }
+        Ok(Some(Applied { refused: Some(reason), .. })) => {
+            let reason = format!("it goes on by the file before, since by this one it cannot: {reason}");
+            Err(StatusError::Refused(reason).into())
+        }
+        Ok(None) => {
+            say(&format!("task {} has ended meanwhile: its next run reads the file anew\n", task.name));
+            Ok(false)
+        }
+        Err(error) => Err(Error::Status(error)),
+    }
+}
+
+/// In what the task would not be what it is.
+fn plan(task: &Task, runtime: &tokio::runtime::Runtime) -> Result<Vec<Difference>, Error> {
+    let Some(stored) = checkpoint::read(&task.state, &task.name)? else { return Ok(Vec::new()) };
+    let source = source::open(task, runtime, Some(&stored))?;
+    let stored = stored.of_source(&source.identity(), &task.state)?;
+    let tables = source.tables();
+    tables.iter().try_for_each(|table| route::check_table(task, table))?;
+    let topics = match &task.sink {
+        SinkOptions::Kafka(_) => look_at_topics(&stored, task, tables, &*open_sink(task)?.topics(), &|| false)?,
+        // A file would be made.
+        SinkOptions::File(_) | SinkOptions::Null => {
+            look_at_topics(&stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)?
+        }
+    };
+    let mut differences = remembered::compare(&stored, task, tables, &topics)?;
+    // The run may not have saved yet what it has written to.
+    differences.retain(|difference| difference.accept != Some(Accept::NonEmptyTopics));
+    Ok(differences)
+}
