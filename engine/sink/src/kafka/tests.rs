@@ -445,6 +445,9 @@ fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
     send_all(&mut sink, [one_message("shop", vec![b'x'])]);
     // Both wait for the brokers, and go out in one request.
     cluster.broker_down(-1).unwrap();
+    while sink.producer.is_connected("shop") {
+        std::thread::yield_now();
+    }
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 10]);
     let first = sink.send(one_message("shop", vec![b'x'; 500])).unwrap();
     let second = sink.send(one_message("shop", vec![b'x'; 700])).unwrap();
