@@ -2,12 +2,13 @@
 //! or waits and says so; and what would stop it is found by `check`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
-use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::harness::{Private, Servers, TaskFile, Tidegate, World, wait_for};
 
 fn orders(test: &str, mysql_url: &str, kafka: &str) -> World {
     let mut world = World::new(test, mysql_url, kafka);
@@ -50,6 +51,7 @@ fn a_task_that_has_begun_waits_for_its_servers_at_the_start() {
     world.until_loaded(&mut engine, &mut reader, |_| ());
 
     // What cannot be delivered is waited for after the first signal, and not after the second.
+    reader.disconnect();
     private.kill("kafka");
     world.mysql.run("INSERT INTO orders VALUES (100, 0, 0)");
     engine.wait_for_line("nothing has been acknowledged for");
@@ -151,6 +153,10 @@ fn partitions_that_are_added_move_no_key_in_a_run() {
     let (more, options) = (NewPartitions::new(&topic, 11), AdminOptions::new());
     let added = runtime.block_on(admin.create_partitions([&more], &options)).expect("a broker");
     added[0].as_ref().expect("a topic");
+    wait_for("the topic has its partitions", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic.as_str()), Duration::from_secs(5)).ok()?;
+        (metadata.topics()[0].partitions().len() == 11).then_some(())
+    });
 
     world.mysql.run("ALTER TABLE orders DROP COLUMN spare");
     world.mysql.run("UPDATE orders SET amount = 1");

@@ -85,7 +85,8 @@ fn consumer(brokers: &str) -> BaseConsumer {
 
 /// How many partitions a topic has; 0 if there is none. Without asking for it by name, by which the oldest make it.
 fn partitions(brokers: &str, topic: &str) -> usize {
-    let metadata = consumer(brokers).fetch_metadata(None, Duration::from_secs(10)).expect("a broker answers");
+    let consumer = consumer(brokers);
+    let metadata = wait_for("a broker answers", || consumer.fetch_metadata(None, Duration::from_secs(10)).ok());
     metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |topic| topic.partitions().len())
 }
 
@@ -278,7 +279,7 @@ fn topics_that_are_others(servers: &Servers) {
     make_anew(brokers, &topic);
     let another: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client");
     another.send(BaseRecord::<(), str>::to(&topic).payload("not empty")).expect("room for a message");
-    another.flush(Duration::from_secs(10)).expect("a broker");
+    wait_for("the message is written", || another.flush(Duration::from_secs(1)).ok());
     let output = Tidegate::fails(&task);
     assert!(output.contains(&lost(2, 1)), "{output}");
 }

@@ -104,6 +104,19 @@ impl Seen {
     }
 }
 
+/// A table that nobody writes to and whose messages nobody reads: while it is locked, no load is over.
+fn create_held(mysql: &mut Mysql) {
+    mysql.run("CREATE TABLE z_held (id INT PRIMARY KEY)");
+    mysql.run("INSERT INTO z_held VALUES (1)");
+}
+
+/// Locks it for as long as the session lives.
+fn hold_load(world: &World) -> Mysql {
+    let mut session = Mysql::connect(&world.mysql_url);
+    session.run(format!("LOCK TABLES {}.z_held WRITE", world.database));
+    session
+}
+
 impl Moment {
     /// A load that has to be met lasts.
     fn options(self) -> &'static str {
@@ -149,6 +162,7 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
         .map(|more| Private::up(&["mysql-gtid"], &format!("{options} {more}")));
     let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
+    create_held(&mut world.mysql);
     let altered = Altered::create(&mut world.mysql);
     let mut replica = Mysql::connect(nodes[1].mysql());
     replica.run(replicate_from(nodes[0].mysql()));
@@ -162,9 +176,11 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
     for (moment, (old, new)) in moments.into_iter().zip([(0, 1), (1, 0)]) {
         writers.allow(2000);
         task.more = moment.options().to_owned();
+        let held = matches!(moment, Moment::Load).then(|| hold_load(&world));
         let mut engine = Tidegate::run(&task);
         moment.wait_for(&mut engine, &mut reader, &mut seen, &writers, &mut rng);
         engine.kill_9();
+        drop(held);
         // The engine has read some of this, or none.
         writers.allow(500);
         writers.let_commit(200);
@@ -236,6 +252,7 @@ fn a_load_waits_for_a_replica_that_lags() {
         .map(|options| Private::up(&["mysql-gtid"], options));
     let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
+    create_held(&mut world.mysql);
     let mut replica = Mysql::connect(nodes[1].mysql());
     replica.run(replicate_from(nodes[0].mysql()));
     replica.run("START REPLICA");
@@ -263,6 +280,8 @@ fn a_load_waits_for_a_replica_that_lags() {
         });
     };
     task.more = format!("{}\nretry: {{connection: 1s, other: 1s}}", Moment::Load.options());
+    // On the first server, no load comes to its end.
+    let _held = hold_load(&world);
     let mut engine = Tidegate::run(&task);
     some_rows(&mut engine);
     address.leads_to(nodes[1].mysql());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -9,15 +10,19 @@ use rdkafka::config::ClientConfig;
 
 use super::harness::consume::{RawMessage, read_messages};
 use super::harness::world::kafka_sink;
-use super::harness::{Message, Servers, TaskFile, Tidegate, World};
+use super::harness::{Message, Servers, TaskFile, Tidegate, World, wait_for};
 
 pub(super) fn create_compacted(brokers: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet");
-    let topic = NewTopic::new(topic, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    let new = NewTopic::new(topic, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let results = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).expect("a broker");
+    let results = runtime.block_on(admin.create_topics([&new], &AdminOptions::new())).expect("a broker");
     results[0].as_ref().expect("a new topic");
+    wait_for("the topic is there", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        (metadata.topics()[0].partitions().len() == 3).then_some(())
+    });
 }
 
 /// Runs a task until it has delivered what there is, with whatever `changes` does behind the full load.
@@ -420,12 +425,14 @@ fn marks_have_headers_and_no_key() {
     let mut engine = Tidegate::run(&task);
     let topic = world.database.clone();
     let seen = |words: &str| {
-        super::harness::wait_for(words, || {
+        wait_for(words, || {
             let (messages, _) = read_messages(&servers.kafka, &topic);
             messages.iter().any(|message| message.headers == words).then_some(())
         });
     };
     seen("op=read table=t");
+    // What a load shows is no change.
+    engine.wait_for_line("incremental: reading the binlog");
     world.mysql.run("ALTER TABLE t ADD note INT");
     world.mysql.run("DELETE FROM t");
     seen("op=delete table=t");

@@ -7,7 +7,9 @@ use super::harness::state::State;
 use super::harness::tables;
 use super::harness::world::{MARKER, mysql_source};
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded};
+use super::harness::{
+    Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
+};
 use super::purged::run_behind_gap;
 use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
@@ -350,8 +352,8 @@ fn replicate_from(url: &str) -> String {
 
 fn wait_until_replicated(source: &mut Mysql, replica: &mut Mysql) {
     let last: String = source.query_one("SELECT @@GLOBAL.gtid_binlog_pos");
-    let query = format!("SELECT MASTER_GTID_WAIT('{last}', 60)");
-    assert_eq!(replica.query_one::<i32>(&query), 0);
+    let query = format!("SELECT MASTER_GTID_WAIT('{last}', 1)");
+    wait_for("the replica has all of it", || (replica.query_one::<i32>(&query) == 0).then_some(()));
 }
 
 /// To a replica with other file names and offsets, and back; writers in two domains.

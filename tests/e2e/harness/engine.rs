@@ -107,6 +107,10 @@ impl Tidegate {
     /// Waits until it has said so many.
     pub(crate) fn wait_for_lines(&mut self, text: &str, count: usize) {
         wait_for(&format!("{count} lines with {text:?}"), || {
+            if self.has_ended() {
+                // What it said last is still on its way here.
+                self.collect_rest();
+            }
             if self.count_lines(text) >= count {
                 return Some(());
             }
@@ -139,10 +143,15 @@ impl Tidegate {
             self.sample();
             self.child.try_wait().expect("our child")
         });
+        self.collect_rest();
+        Ended { status, output: self.output(), peak_kib: self.peak_kib }
+    }
+
+    /// All that it has said, once it has ended.
+    fn collect_rest(&mut self) {
         for reader in self.readers.drain(..) {
             reader.join().expect("a reader of output does not panic");
         }
-        Ended { status, output: self.output(), peak_kib: self.peak_kib }
     }
 
     pub(crate) fn output(&self) -> String {

@@ -80,9 +80,9 @@ impl Writers {
         self.shared.committed.load(Relaxed)
     }
 
-    /// Waits until they have committed `count` more transactions.
+    /// Waits until they have committed `count` more transactions, or all that they are allowed, some of which may be done by now.
     pub(crate) fn let_commit(&self, count: u64) {
-        let goal = self.committed() + count;
+        let goal = (self.committed() + count).min(self.shared.allowed.load(Relaxed));
         wait_for("writers go on", || {
             assert!(self.threads.iter().all(|thread| !thread.is_finished()), "a writer has failed");
             (self.committed() >= goal).then_some(())

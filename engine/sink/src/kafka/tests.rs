@@ -441,10 +441,17 @@ fn a_message_beyond_the_clients_limit_is_named_before_anything_of_its_window_is_
 #[test]
 fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
     let (cluster, brokers) = mock();
-    let mut sink = new_sink(with_options(options(&brokers), &[("linger.ms", "1000")])).unwrap();
+    let mut sink = new_sink(options(&brokers)).unwrap();
+    send_all(&mut sink, [one_message("shop", vec![b'x'])]);
+    // Both wait for the brokers, and go out in one request.
+    cluster.broker_down(-1).unwrap();
+    while sink.producer.is_connected("shop") {
+        std::thread::yield_now();
+    }
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 10]);
     let first = sink.send(one_message("shop", vec![b'x'; 500])).unwrap();
     let second = sink.send(one_message("shop", vec![b'x'; 700])).unwrap();
+    cluster.broker_up(-1).unwrap();
     let expected = "topic shop refused a message of 700 bytes: ";
     for delivery in [first, second] {
         let error = delivery.blocking_recv().unwrap().unwrap_err().to_string();
