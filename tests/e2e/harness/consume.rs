@@ -279,7 +279,7 @@ pub(crate) struct RawMessage {
 /// All messages of a topic, partition by partition, and how many partitions there are.
 pub(crate) fn read_messages(brokers: &str, topic: &str) -> (Vec<RawMessage>, i32) {
     let consumer = consumer(brokers);
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("a broker answers");
+    let metadata = wait_for("a broker answers", || consumer.fetch_metadata(Some(topic), TIMEOUT).ok());
     let partitions = metadata.topics()[0].partitions().len() as i32;
     let mut messages = Vec::new();
     for partition in 0..partitions {
@@ -311,7 +311,7 @@ pub(crate) fn read_messages(brokers: &str, topic: &str) -> (Vec<RawMessage>, i32
 /// How many messages a topic has.
 pub(crate) fn count_of(brokers: &str, topic: &str) -> i64 {
     let consumer = consumer(brokers);
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("a broker answers");
+    let metadata = wait_for("a broker answers", || consumer.fetch_metadata(Some(topic), TIMEOUT).ok());
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     let ends = partitions.map(|partition| {
         wait_for("the end of the topic", || consumer.fetch_watermarks(topic, partition.id(), TIMEOUT).ok()).1
@@ -376,7 +376,8 @@ impl Reader {
 
     /// Takes what is there right now, or comes within a moment, until `take` refuses the rest.
     pub(crate) fn poll(&mut self, mut take: impl FnMut(Message) -> bool) {
-        self.find_topics();
+        // Whether a broker has answered: it is asked again.
+        let _ = self.find_topics();
         let consumer = self.take_consumer();
         let mut is_stale = self.heard.elapsed() > SILENCE;
         while let Some(result) = consumer.poll(Duration::from_millis(10)) {
@@ -427,7 +428,8 @@ impl Reader {
 
     /// Takes everything up to the ends of all partitions as they are now.
     pub(crate) fn read_to_end(&mut self, mut take: impl FnMut(Message)) {
-        self.find_topics();
+        // Topics of which nobody has told would be left out.
+        wait_for("a broker tells its topics", || self.find_topics().then_some(()));
         let mut ends = BTreeMap::new();
         let consumer = self.take_consumer();
         for (topic, partition) in self.next.keys() {
@@ -450,9 +452,10 @@ impl Reader {
         self.next.values().sum()
     }
 
-    fn find_topics(&mut self) {
+    /// False if no broker has answered.
+    fn find_topics(&mut self) -> bool {
         if self.missing.is_empty() {
-            return;
+            return true;
         }
         let consumer = self.take_consumer();
         let metadata = consumer.fetch_metadata(None, TIMEOUT);
@@ -470,6 +473,7 @@ impl Reader {
             self.assign(&consumer);
         }
         self.consumer = Some(consumer);
+        metadata.is_ok()
     }
 
     fn note(&mut self, error: KafkaError) {
