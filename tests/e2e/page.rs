@@ -263,7 +263,7 @@ fn world(test: &str, mysql: &str, kafka: &str, more: &str) -> (World, TaskFile) 
 fn the_page_shows_a_task_and_tells_it_what_to_do() {
     let Some(servers) = Servers::from_env() else { return };
     let Some(browser) = Browser::start() else { return };
-    let limits = "limits: {bytes_per_second: 100GiB, full_load: {rows_per_second: 200}}";
+    let limits = "limits: {bytes_per_second: 100GiB, full_load: {rows_per_second: 50}}";
     let (mut world, task) = world("page", &servers.mysql, &servers.kafka, limits);
     let mut reader = world.reader(["orders"]);
     let mut engine = Tidegate::run(&task);
@@ -291,7 +291,7 @@ fn the_page_shows_a_task_and_tells_it_what_to_do() {
     page.go_to("full_load.rows_per_second");
     let written =
         |page: &mut Page| page.browser.evaluate("document.querySelector('[name=\"full_load.rows_per_second\"]').value");
-    assert_eq!(written(&mut page), "200");
+    assert_eq!(written(&mut page), "50");
     page.browser.write("1e3");
     let time = page.report()["time_ms"].as_u64();
     page.until(&mut engine, "another report", |report| report["time_ms"].as_u64() > time);
@@ -300,7 +300,7 @@ fn the_page_shows_a_task_and_tells_it_what_to_do() {
     page.was_refused("/limits?full_load.rows_per_second=1e3");
     assert_eq!(
         (written(&mut page), &http.status()["limits"]["full_load"]["rows_per_second"]),
-        ("1e3".into(), &200.into())
+        ("1e3".into(), &50.into())
     );
     page.browser.evaluate("document.activeElement.select()");
     page.browser.press("Delete");
@@ -459,8 +459,8 @@ fn a_page_that_gets_no_events_asks_and_follows_again() {
     assert_eq!(followers.len(), 16);
     let mut page = Page::open(browser, "refused", &http);
     let time = page.until(&mut engine, "it shows the task", |_| true)["time_ms"].as_u64();
-    let report = page.until(&mut engine, "it goes on", |report| report["time_ms"].as_u64() > time);
-    assert!(is_caught_up(&report), "{report}");
+    // What other tests write to the server is read, too.
+    page.until(&mut engine, "it goes on", |report| report["time_ms"].as_u64() > time && is_caught_up(report));
     let complaints = page.browser.complaints();
     assert!(!complaints.is_empty() && complaints.iter().all(|text| text.contains("503")), "{complaints:?}");
     // The place that becomes free is the page's.

@@ -49,7 +49,7 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     // Small chunks, each of which is on disk before it is read: a load that lasts long enough to be killed in.
-    task.more = "full_load: {parallel: 2, chunk_rows: 200}".to_owned();
+    let chunks = "full_load: {parallel: 2, chunk_rows: 200}";
     let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
     let mut reader = world.reader(names());
     let mut taken =
@@ -59,6 +59,9 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
     while in_full_load < in_full_load_max || in_incremental < in_incremental_max {
         // What a run is behind grows with each kill: let it find a few thousand transactions, not all that 8 writers can do.
         writers.allow(2000);
+        // Held back at first, or it might be over before we look.
+        let is_held = in_full_load < in_full_load_min;
+        task.more = format!("{chunks}{}", if is_held { "\nlimits: {full_load: {rows_per_second: 2000}}" } else { "" });
         let mut engine = Tidegate::run(&task);
         // After some messages, or (which may be before the first) after some looks at the topics.
         // Looks take their time, in which a load may be over: kills in it come first, and by messages.
@@ -103,6 +106,7 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
     assert!(kills >= kills_min, "only {kills} kills");
     assert!(in_full_load >= in_full_load_min, "only {in_full_load} kills in the full load");
 
+    task.more = chunks.to_owned();
     let engine = Tidegate::run(&task);
     writers.allow(u64::MAX);
     writers.let_commit(1000);
@@ -205,7 +209,7 @@ fn second_run_of_a_task_is_refused() {
     let task = world.task();
     let mut reader = world.reader(["t"]);
     let mut engine = Tidegate::run(&task);
-    world.until_marker(&mut engine, &mut reader, |_| {});
+    world.until_loaded(&mut engine, &mut reader, |_| {});
 
     let output = Tidegate::fails(&task);
     assert!(output.contains("is in use by another run of this task"), "{output}");

@@ -61,7 +61,10 @@ fn a_password_that_changes_while_the_task_runs_is_read_again() {
     private.start("kafka");
     world.mysql.run("INSERT INTO t VALUES (7)");
     engine.wait_for_line("invalid credentials");
-    std::fs::write(&password, "another-one\n").expect("the test's folder can be written");
+    // At once: while it is written, it is read.
+    let written = world.path("password.new");
+    std::fs::write(&written, "another-one\n").expect("the test's folder can be written");
+    std::fs::rename(&written, &password).expect("the test's folder can be written");
     let mut rows = Vec::new();
     let ended = world.finish(engine, &mut reader, |message| rows.push(message));
     assert_eq!(rows.len(), 1, "{rows:?}");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::harness::http::Http;
 use super::harness::world::mysql_source;
 use super::harness::{Ended, Private, Servers, TaskFile, Tidegate, World, wait_for};
+use super::journal::history;
 
 const ROWS: u64 = 1000;
 
@@ -91,11 +92,11 @@ fn all_views_tell_the_same() {
         assert_eq!(told[part], report[part], "{part}");
     }
     assert_eq!(told["total"]["messages"], changes);
-    let text = status(&task, &[]).output;
-    assert!(
-        text.contains(&format!("task {}: running for", world.database)) && text.contains("incremental: caught up"),
-        "{text}"
-    );
+    // What other tests write to the server is read, too.
+    let text = wait_for("it is told that it has caught up", || {
+        Some(status(&task, &[]).output).filter(|text| text.contains("incremental: caught up"))
+    });
+    assert!(text.contains(&format!("task {}: running for", world.database)), "{text}");
     assert!(text.contains("1017 messages"), "{text}");
 
     // And as metrics, which never fall.
@@ -243,6 +244,8 @@ fn a_task_that_waits_says_for_what() {
     // A pause ends with the run: by a kill, and by a signal, which it hears.
     assert!(tell("pause").status.success());
     http.until(&mut engine, "paused again", is_quiet);
+    // And with it all that was delivered before.
+    wait_for("the second pause is stored", || (history(&task, &[]).matches("paused ").count() == 2).then_some(()));
     engine.kill_9();
     world.mysql.run("INSERT INTO rows_ VALUES (6001, 'after the kill')");
     let mut engine = Tidegate::run(&task);

@@ -5,7 +5,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
-use super::harness::{Servers, Tidegate, World};
+use super::harness::{Servers, Tidegate, World, wait_for};
 
 pub(super) fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet")
@@ -32,6 +32,11 @@ fn compacted_topics_are_refused_before_anything_is_sent() {
     let admin = admin(&servers.kafka);
     let results = block_on(admin.create_topics([&compacted], &AdminOptions::new())).expect("a broker");
     results[0].as_ref().expect("a new topic");
+    // Made is not yet known to who asks for it.
+    wait_for("the broker knows the topic", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic.as_str()), std::time::Duration::from_secs(5)).ok()?;
+        (!metadata.topics()[0].partitions().is_empty()).then_some(())
+    });
     let task = world.task();
     let file = task.write();
     for command in ["check", "run"] {

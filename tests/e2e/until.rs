@@ -341,9 +341,10 @@ fn an_end_that_is_to_come_is_waited_for() {
         came.push(message.data.get("id").cloned().expect("a key"));
         true
     });
-    let dumps: Vec<u64> =
-        world.mysql.query("SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'");
-    world.mysql.run(format!("KILL {}", dumps[0]));
+    // That of the run before may take a while to go.
+    let query = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    let dump = wait_for("one dump", || <[u64; 1]>::try_from(world.mysql.query::<u64>(query)).ok());
+    world.mysql.run(format!("KILL {}", dump[0]));
     assert_eq!(http.ask("POST", "/pause", &[("x-tidegate", "test")]).0, 200);
     http.until(&mut engine, "paused", |report| report["phase"] == "paused");
     for id in 5..9 {

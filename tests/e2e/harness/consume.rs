@@ -376,7 +376,8 @@ impl Reader {
 
     /// Takes what is there right now, or comes within a moment, until `take` refuses the rest.
     pub(crate) fn poll(&mut self, mut take: impl FnMut(Message) -> bool) {
-        self.find_topics();
+        // Whether a broker has answered: it is asked again.
+        let _ = self.find_topics();
         let consumer = self.take_consumer();
         let mut is_stale = self.heard.elapsed() > SILENCE;
         while let Some(result) = consumer.poll(Duration::from_millis(10)) {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::engine::Ended;
 use super::mysql::Mysql;
-use super::{Message, Reader, Tidegate, wait_for};
+use super::{Kind, Message, Reader, Tidegate, wait_for};
 
 pub(crate) struct World {
     /// Also the task's name and the topics' prefix.
@@ -174,8 +174,16 @@ impl World {
     pub(crate) fn follow(&mut self, task: &TaskFile, statements: &[&str]) -> (Vec<Message>, String) {
         let mut reader = Reader::new(&self.kafka, vec![self.database.clone()]);
         let mut engine = Tidegate::run(task);
-        // The full load is not of interest.
-        self.until_loaded(&mut engine, &mut reader, |_| ());
+        // The full load is not of interest, and neither is the end of the marker's transaction, which may come behind it.
+        let mut is_open = false;
+        self.until_loaded(&mut engine, &mut reader, |message| match message.kind {
+            Kind::Begin => is_open = true,
+            Kind::Commit => is_open = false,
+            _ => {}
+        });
+        if is_open {
+            reader.until(&mut engine, "the end of the transaction", |message| message.kind == Kind::Commit);
+        }
         for statement in statements {
             self.mysql.run(*statement);
         }

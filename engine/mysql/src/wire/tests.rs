@@ -95,7 +95,10 @@ fn wrong_password_is_refused_with_a_hint() {
 
 #[test]
 fn nobody_listening_is_transient() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // One that is bound is nobody else's.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
     let error = error_of(&options_for("127.0.0.1", port));
     assert!(error.to_string().starts_with(&format!("could not connect to 127.0.0.1:{port}: ")), "{error}");
     assert!(error.is_transient());
@@ -367,14 +370,13 @@ fn an_interrupter_ends_a_waiting_read() {
     for mode in [TlsMode::Disabled, TlsMode::Required] {
         let mut connection = connect(&with_tls(&options, mode, None));
         let interrupter = connection.interrupter().unwrap();
-        let begin = Instant::now();
         let other = thread::spawn(move || {
             thread::sleep(Duration::from_millis(100));
             interrupter.interrupt();
         });
+        // Otherwise there is an answer.
         let error = connection.query("SELECT SLEEP(20)").unwrap_err();
         assert!(matches!(error, WireError::Interrupted { .. }), "{error}");
-        assert!(begin.elapsed() < Duration::from_secs(5));
         other.join().unwrap();
     }
 }
@@ -383,6 +385,9 @@ const ROTATE: u8 = 4;
 const QUERY: u8 = 2;
 const HEARTBEAT: u8 = 27;
 const ARTIFICIAL: u16 = 0x20;
+
+/// Against hanging only: nothing that works comes near it, even on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 fn dump_request(start: DumpStart) -> DumpRequest {
     // Each of its own: the server ends a dump when another one of the same name begins, and tests run side by side.
@@ -401,7 +406,7 @@ fn a_dump_of_a_file_holds_the_events_the_server_lists() {
         logs[0].rows.iter().map(|row| String::from_utf8(row[0].clone().unwrap()).unwrap()).collect()
     };
     connection.query("FLUSH BINARY LOGS").unwrap();
-    let file = files(&mut connection).pop().unwrap();
+    let first = files(&mut connection).pop().unwrap();
     connection
         .query(&format!(
             "CREATE DATABASE {schema}; CREATE TABLE {schema}.t (a INT PRIMARY KEY, b LONGBLOB);
@@ -409,30 +414,37 @@ fn a_dump_of_a_file_holds_the_events_the_server_lists() {
              UPDATE {schema}.t SET b = 'two' WHERE a = 2; DROP DATABASE {schema}; FLUSH BINARY LOGS"
         ))
         .unwrap();
-    let listed = connection.query(&format!("SHOW BINLOG EVENTS IN '{file}'")).unwrap()[0].rows.len();
+    // Other tests begin files as well: the row may be in a later one. All but the last are closed.
+    let mut closed = files(&mut connection);
+    closed.pop();
+    let closed: Vec<String> = closed.into_iter().skip_while(|file| *file != first).collect();
 
     for mode in [TlsMode::Disabled, TlsMode::Required] {
-        let request = dump_request(DumpStart::File { file: file.clone().into_bytes(), position: 4 });
-        let mut dump = connect(&with_tls(&options, mode, None)).binlog_dump(&request).unwrap();
-        let (mut in_file, mut at_end, mut longest) = (0, false, 0);
-        loop {
-            let event = match dump.next(Duration::from_secs(10)).unwrap() {
-                Packet::Event(event) => event,
-                Packet::Idle => panic!("nothing in 10 s"),
-                Packet::End => break,
-            };
-            let (body, checksum) = event.split_at(event.len() - 4);
-            assert_eq!(crc32fast::hash(body).to_le_bytes(), checksum, "event of {} bytes", event.len());
-            let flags = u16::from_le_bytes([event[17], event[18]]);
-            if flags & ARTIFICIAL == 0 && !at_end {
-                in_file += 1;
-                longest = longest.max(event.len());
-                at_end = event[4] == ROTATE;
+        let mut longest = 0;
+        for file in &closed {
+            let listed = connection.query(&format!("SHOW BINLOG EVENTS IN '{file}'")).unwrap()[0].rows.len();
+            let request = dump_request(DumpStart::File { file: file.clone().into_bytes(), position: 4 });
+            let mut dump = connect(&with_tls(&options, mode, None)).binlog_dump(&request).unwrap();
+            let (mut in_file, mut at_end) = (0, false);
+            loop {
+                let event = match dump.next(DEADLINE).unwrap() {
+                    Packet::Event(event) => event,
+                    Packet::Idle => panic!("nothing in {DEADLINE:?}"),
+                    Packet::End => break,
+                };
+                let (body, checksum) = event.split_at(event.len() - 4);
+                assert_eq!(crc32fast::hash(body).to_le_bytes(), checksum, "event of {} bytes", event.len());
+                let flags = u16::from_le_bytes([event[17], event[18]]);
+                if flags & ARTIFICIAL == 0 && !at_end {
+                    in_file += 1;
+                    longest = longest.max(event.len());
+                    at_end = event[4] == ROTATE;
+                }
             }
+            assert_eq!(in_file, listed, "{mode:?}");
+            assert!(at_end && matches!(dump.next(Duration::ZERO), Ok(Packet::End)) && dump.buffered());
         }
-        assert_eq!(in_file, listed, "{mode:?}");
         assert!(longest > 20_000_000);
-        assert!(at_end && matches!(dump.next(Duration::ZERO), Ok(Packet::End)) && dump.buffered());
     }
 }
 
@@ -469,7 +481,7 @@ fn a_dump_from_gtids_waits_and_hears_heartbeats() {
     let mut dump = connect(&options).binlog_dump(&request).unwrap();
     let (mut idle, mut heartbeats) = (0, 0);
     let begin = Instant::now();
-    while (heartbeats < 2 || idle < 2) && begin.elapsed() < Duration::from_secs(20) {
+    while (heartbeats < 2 || idle < 2) && begin.elapsed() < DEADLINE {
         match dump.next(Duration::from_millis(5)).unwrap() {
             Packet::Event(event) => heartbeats += usize::from(event[4] == HEARTBEAT),
             Packet::Idle => idle += 1,
@@ -483,7 +495,7 @@ fn a_dump_from_gtids_waits_and_hears_heartbeats() {
     writer.query(&format!("{statement}; DROP DATABASE {schema}")).unwrap();
     let begin = Instant::now();
     loop {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the statement did not come");
+        assert!(begin.elapsed() < DEADLINE, "the statement did not come");
         if let Packet::Event(event) = dump.next(Duration::from_millis(50)).unwrap()
             && event[4] == QUERY
             && event[..event.len() - 4].ends_with(statement.as_bytes())
@@ -508,7 +520,7 @@ fn a_file_that_is_gone_is_named_by_the_server() {
     let request = dump_request(DumpStart::File { file: b"no-such-binlog.000001".to_vec(), position: 4 });
     let mut dump = connect(&options).binlog_dump(&request).unwrap();
     let error = loop {
-        match dump.next(Duration::from_secs(10)) {
+        match dump.next(DEADLINE) {
             Ok(packet) => assert!(matches!(packet, Packet::Event(_))),
             Err(error) => break error,
         }
