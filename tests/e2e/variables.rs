@@ -101,6 +101,8 @@ fn rows_are_those_of_the_present() {
 /// What a variable may be set to, if it can be: numbers for those that have one, and texts for all others.
 const NUMBERS: [&str; 11] =
     ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9223372036854775807", "18446744073709551615"];
+/// So many of them.
+const SMALL: usize = 9;
 const TEXTS: [&str; 14] = [
     "'ON'",
     "'OFF'",
@@ -117,9 +119,11 @@ const TEXTS: [&str; 14] = [
     "'2020-01-01 00:00:00'",
     "'MEMORY'",
 ];
-/// With these at their least or most, a server refuses to answer, or nearly everybody, and says so. The first is a matter of its own tests.
+/// With these at their least, a server refuses to answer, or nearly everybody, and says so. The first is a matter of its own tests.
 const REFUSE: [&str; 5] =
-    ["max_user_connections", "max_allowed_packet", "sort_buffer_size", "tmp_disk_table_size", "query_alloc_block_size"];
+    ["max_user_connections", "max_allowed_packet", "max_session_mem_used", "sort_buffer_size", "tmp_disk_table_size"];
+/// In the names of those that say how much memory is taken: at their most, all together, there is none.
+const MEMORY: [&str; 4] = ["size", "alloc", "mem", "buffer"];
 
 /// A table of each kind, of which every variable may change what is seen.
 const ALL_KINDS: &str = r#"
@@ -184,8 +188,12 @@ fn inherited(mysql: &mut Mysql) -> BTreeMap<String, Vec<String>> {
             rows.into_iter().find(|(other, _)| *other == name).map(|(_, value)| value_of(&value))
         };
         let mut values = vec![value_of(&own)];
-        let candidates = if is_number { NUMBERS.as_slice() } else { TEXTS.as_slice() };
-        for candidate in NUMBERS[..9].iter().chain(candidates).filter(|_| !REFUSE.contains(&name.as_str())) {
+        let candidates = match is_number {
+            true if MEMORY.iter().any(|word| name.contains(word)) => &NUMBERS[..SMALL],
+            true => &NUMBERS,
+            false => TEXTS.as_slice(),
+        };
+        for candidate in NUMBERS[..SMALL].iter().chain(candidates).filter(|_| !REFUSE.contains(&name.as_str())) {
             if mysql.try_run(&format!("SET GLOBAL {name} = {candidate}")).is_ok()
                 && let Some(value) = now(mysql).filter(|value| !values.contains(value))
             {

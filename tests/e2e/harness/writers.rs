@@ -59,7 +59,7 @@ impl Writers {
             .map(|number| {
                 let (shared, rng) = (Arc::clone(&shared), rng.fork());
                 std::thread::spawn(move || {
-                    Writer { shared: &shared, rng, number, count: 0, prepared: Vec::new() }.write()
+                    Writer { shared: &shared, rng, number, count: 0, prepared: Vec::new(), address: None }.write()
                 })
             })
             .collect();
@@ -125,6 +125,8 @@ struct Writer<'a> {
     count: u64,
     /// Those that are prepared and have no outcome yet.
     prepared: Vec<String>,
+    /// Its session's, as MariaDB lists it.
+    address: Option<String>,
 }
 
 impl Writer<'_> {
@@ -145,6 +147,7 @@ impl Writer<'_> {
                     shared.committed.fetch_add(committed, Relaxed);
                     if !goes_on {
                         connection = None;
+                        self.until_session_has_ended();
                     }
                 }
                 Err(error) if matches!(error_code(&error), Some(DEADLOCK | LOCK_WAIT_TIMEOUT)) => {
@@ -154,9 +157,21 @@ impl Writer<'_> {
                     // A wrong statement would be refused for ever; a lost server comes back.
                     assert!(!matches!(error_code(&error), Some(1000..=1051 | 1054..=1199)), "{error}");
                     connection = None;
+                    self.until_session_has_ended();
                 }
             }
         }
+    }
+
+    /// MariaDB 10.11 logs the XA COMMIT of another session and forgets the rows, if the session that has prepared them is just about to end:
+    /// then its tables are not what its binlog says.
+    fn until_session_has_ended(&mut self) {
+        let Some(address) = self.address.take() else { return };
+        let listed = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE HOST = '{address}'");
+        wait_for("a writer's session has ended", || {
+            let listed = Mysql::try_connect(&self.shared.url).ok()?.try_query::<u64>(&listed).ok()?;
+            (listed == [0]).then_some(())
+        });
     }
 
     fn connect(&mut self) -> Option<Mysql> {
@@ -169,6 +184,10 @@ impl Writer<'_> {
         mysql.try_run("SET innodb_lock_wait_timeout = 1").ok()?;
         if self.shared.xa.load(Relaxed) {
             self.look_up(&mut mysql).ok()?;
+        }
+        if self.shared.is_mariadb {
+            let own = "SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()";
+            self.address = mysql.try_query(own).ok()?.pop();
         }
         Some(mysql)
     }
