@@ -216,6 +216,6 @@ fn a_file_that_cannot_be_taken_over_changes_nothing() {
     rows.sort();
     // Rows that pass by the new filter alone come with their next change.
     let expected =
-        [r#"Delete id="2" v="2""#, r#"Init id="2" v="2""#, r#"Insert id="1" v="1""#, r#"Update id="2" v="2""#];
+        [r#"Delete id="2" v="2""#, r#"Insert id="1" v="1""#, r#"Insert id="2" v="2""#, r#"Update id="2" v="2""#];
     assert_eq!(rows, expected);
 }

@@ -78,9 +78,17 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
         // As the wire client: a dead peer is found by probes, and a slow one is waited for.
         .tcp_keepalive(Some(PROBE_AFTER))
         .connect_attribute("program_name", options.program_name.clone())
+        // Else it would ask for these before it sets anything, and would be answered in whatever character set the server has chosen.
+        .max_allowed_packet(Some(PACKET_BYTES_MAX))
+        .wait_timeout(Some(SESSION_SILENCE_S))
         // The first statement of a session, before anything is asked: a limit would cut the answers.
         .init(vec![FIRST_SETTINGS])
 }
+
+/// What the protocol allows.
+const PACKET_BYTES_MAX: usize = 1 << 30;
+/// Of [`SESSION_VARIABLES`]: a year.
+const SESSION_SILENCE_S: usize = 31_536_000;
 
 /// What every session sets before it asks for anything; every server of the family knows these.
 ///
