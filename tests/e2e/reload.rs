@@ -11,8 +11,12 @@ use super::snapshot::{assert_equals_source, fill_all, names};
 
 fn reload<'a>(world: &World, task: &TaskFile, tables: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
     let tables: Vec<String> = tables.into_iter().map(|table| world.topic(table)).collect();
-    let arguments = [OsStr::new("reload"), task.path.as_os_str()].into_iter();
-    let ended = Tidegate::spawn(arguments.chain(tables.iter().map(OsStr::new))).wait();
+    told(task, "reload", tables.iter().map(String::as_str))
+}
+
+fn told<'a>(task: &'a TaskFile, command: &'a str, words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    let arguments = [OsStr::new(command), task.path.as_os_str()].into_iter();
+    let ended = Tidegate::spawn(arguments.chain(words.into_iter().map(OsStr::new))).wait();
     if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
 }
 
@@ -125,14 +129,29 @@ fn a_file_that_begins_while_nothing_changes_will_do() {
     // Of its own: on a shared one, other tests begin files.
     let private = Private::up(&["mysql-nogtid"], "");
     let mut world = World::new("reload_idle", private.mysql_nogtid(), &servers.kafka);
-    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
-    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    for name in ["t", "u"] {
+        world.mysql.run(format!("CREATE TABLE {name} (id INT PRIMARY KEY)"));
+        world.mysql.run(format!("INSERT INTO {name} VALUES (1), (2)"));
+    }
     let task = world.task();
-    let mut reader = world.reader(["t"]);
+    let mut reader = world.reader(["t", "u"]);
     let mut engine = Tidegate::run(&task);
     world.until_loaded(&mut engine, &mut reader, |_| ());
-    reload(&world, &task, ["t"]).unwrap();
+    let [t, u] = ["t", "u"].map(|name| world.topic(name));
+    // What is not wanted after all, alone and among others.
+    reload(&world, &task, ["u"]).unwrap();
     engine.wait_for_line(ASKED);
+    told(&task, "reload", [u.as_str(), "--cancel"]).unwrap();
+    world.begin_binlog_file();
+    world.until_marker(&mut engine, &mut reader, |message| panic!("{message:?}"));
+    let said = reload(&world, &task, ["u", "t"]).unwrap();
+    assert!(said.contains("it comes when the server begins its next binlog file"), "{said}");
+    engine.wait_for_lines(ASKED, 2);
+    let status = told(&task, "status", []).unwrap();
+    assert!(status.contains(&format!("as soon as that can begin: {t}, {u}; ")), "{status}");
+    told(&task, "reload", [u.as_str(), "--cancel"]).unwrap();
+    let again = told(&task, "reload", [u.as_str(), "--cancel"]).unwrap_err();
+    assert!(again.contains("is not asked for"), "{again}");
     world.until_marker(&mut engine, &mut reader, |message| panic!("{message:?}"));
     world.begin_binlog_file();
     assert_comes_again(world, engine, reader);

@@ -237,7 +237,7 @@ pub fn run<S: Stages>(
     room.fit(stages.appetite());
     std::thread::scope(|scope| {
         let (failure, room) = (&failure, &room);
-        let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_stopped()).map_err(Fault::from)?);
+        let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_final()).map_err(Fault::from)?);
         let Some(saver) = start(scope, "save", failure, save) else { return };
         let threads = [
             start(scope, DISPATCH, failure, || {
@@ -340,8 +340,8 @@ impl<E> Failure<E> {
         if let Err(end) = result {
             let mut noted = self.noted.lock().expect("nobody panics while noting");
             match end {
-                // The source ends so when it is told to stop.
-                End::Stopped if stage == SOURCE => {}
+                // The source ends so when it is told to stop, or is interrupted.
+                End::Stopped if stage == SOURCE => return self.stop.interrupt(),
                 // It merely noticed that its neighbour has gone, which is to say why.
                 End::Stopped => {
                     let place = |stage: &str| STAGES.iter().position(|other| *other == stage);
@@ -433,7 +433,7 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             // A sink may wait for brokers while it takes a window, too.
             Err(RecvTimeoutError::Timeout) => {
-                let waits = pipeline.stop.is_stopped() && pipeline.status.stages.send.busy.is_under_way();
+                let waits = pipeline.stop.is_final() && pipeline.status.stages.send.busy.is_under_way();
                 if waits && Instant::now() >= drains_until() {
                     return Err(not_drained());
                 }

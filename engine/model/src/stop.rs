@@ -52,7 +52,7 @@ impl Stop {
     pub fn go_on(&self) -> bool {
         self.0.running.store(false, Ordering::SeqCst);
         self.0.flag.store(false, Ordering::SeqCst);
-        let is_final = self.0.is_final.load(Ordering::SeqCst);
+        let is_final = self.is_final();
         if is_final {
             self.interrupt();
         }
@@ -89,16 +89,24 @@ impl Stop {
         self.0.flag.load(Ordering::SeqCst)
     }
 
+    /// Whether it is a stop, behind which nothing goes on.
+    pub fn is_final(&self) -> bool {
+        self.0.is_final.load(Ordering::SeqCst)
+    }
+
     /// The flag itself, for those who poll it.
     pub fn flag(&self) -> &AtomicBool {
         &self.0.flag
     }
 
-    /// Resolves when the flag is raised.
+    /// Resolves when the task is told to stop, and not when it is interrupted.
     pub async fn stopped(&self) {
-        let raised = self.0.raised.notified();
-        // `notified` hears what is raised from its creation on; what was raised before shows here.
-        if !self.is_stopped() {
+        loop {
+            let raised = self.0.raised.notified();
+            // `notified` hears what is raised from its creation on; what was raised before shows here.
+            if self.is_final() {
+                return;
+            }
             raised.await;
         }
     }

@@ -6,6 +6,8 @@
 //!                  └─► refused: nothing has happened                              └─► refused: a start by the file before
 //! ```
 //!
+//! What the command has planned is what the run takes over: it is told a checksum of the text, and refuses another.
+//!
 //! It is a stop and a start within one process, so that all is compared, prepared and refused as at any other start: tables that
 //! were added are loaded, what has consequences for rows that were sent has to be accepted. The state folder with its socket, the port, and
 //! what was counted stay.
@@ -21,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::checkpoint;
-use crate::config::{self, HttpOptions, SinkOptions, Task};
+use crate::config::{self, ConfigError, HttpOptions, SinkOptions, Task};
 use crate::error::Error;
+use crate::journal::By;
 use crate::pipeline::route;
 use crate::remembered::{self, Accept, Difference, Refused};
 use crate::source;
@@ -56,10 +59,18 @@ pub struct TaskFile {
 struct Inner {
     /// By which the run works, or tries to.
     task: Arc<Task>,
-    next: Option<(Arc<Task>, Vec<Accept>)>,
+    next: Option<Next>,
     /// While it is not known whether the run can work by `task`: how it did before.
     before: Option<(Arc<Task>, Consent)>,
     applied: Option<Applied>,
+}
+
+/// What a run is asked to take over.
+#[derive(Debug)]
+struct Next {
+    task: Arc<Task>,
+    accept: Vec<Accept>,
+    by: By,
 }
 
 impl TaskFile {
@@ -80,10 +91,21 @@ impl TaskFile {
         self.lock().applied.clone()
     }
 
-    /// Reads the file anew. Gives the number under which [`Applied`] tells what becomes of it, or why it cannot be taken over.
-    pub fn ask(&self, accept: Vec<Accept>) -> Result<u64, String> {
+    /// Reads the file anew, which must have this checksum if one is given. Gives the number under which [`Applied`] tells what becomes
+    /// of it, or why it cannot be taken over.
+    pub fn ask(&self, accept: Vec<Accept>, planned: Option<u32>, by: By) -> Result<u64, String> {
         let path = self.path.as_ref().ok_or("this run has no task file")?;
-        let next = config::load(path).map_err(|error| error.to_string())?;
+        // Whoever waits here lets everybody wait who asks how the task goes.
+        if !path.metadata().is_ok_and(|file| file.is_file()) {
+            return Err(format!("{} is no file", path.display()));
+        }
+        let (next, sum) = read(path).map_err(|error| error.to_string())?;
+        if planned.is_some_and(|planned| planned != sum) {
+            return Err(format!(
+                "{} is not what was planned: it has changed since, or the run has another file",
+                path.display()
+            ));
+        }
         let mut inner = self.lock();
         if inner.next.is_some() || inner.before.is_some() {
             return Err("the run is about to take over the file that it was asked to before: ask again".to_owned());
@@ -96,26 +118,32 @@ impl TaskFile {
             Some(applied) => applied.asked = asked,
             applied => *applied = Some(Applied { asked, answered: 0, refused: None }),
         }
-        inner.next = Some((Arc::new(next), accept));
+        inner.next = Some(Next { task: Arc::new(next), accept, by });
         Ok(asked)
     }
 
     /// By what a run works that has come to an end because it was asked.
-    pub fn take_over(&self, consent: &Consent) -> Option<(Arc<Task>, Consent)> {
+    pub fn take_over(&self, consent: &Consent) -> Option<TakeOver> {
         let mut inner = self.lock();
-        let (next, accept) = inner.next.take()?;
-        inner.before = Some((std::mem::replace(&mut inner.task, next.clone()), consent.clone()));
-        // What else was agreed to is of the first start alone, but where the run is to end, and what is to be passed over until there.
-        Some((next, Consent { accept, after_gap: None, ..consent.clone() }))
+        let Next { task, accept, by } = inner.next.take()?;
+        // What else was agreed to was so for one start, but where the run is to end, and what is to be passed over until there.
+        let agreed = |accept| Consent { accept, after_gap: None, ..consent.clone() };
+        inner.before = Some((std::mem::replace(&mut inner.task, task.clone()), agreed(Vec::new())));
+        Some(TakeOver { task, consent: agreed(accept), by })
     }
 
-    /// The run works by what it has taken over.
-    pub fn taken_over(&self) {
+    /// Whether a start by a file that was taken over is under way.
+    pub fn is_tried(&self) -> bool {
+        self.lock().before.is_some()
+    }
+
+    /// The run works by what it has taken over: what it was before.
+    pub fn taken_over(&self) -> Option<Arc<Task>> {
         let mut inner = self.lock();
-        if inner.before.take().is_some() {
-            info!("the task file is taken over");
-            inner.answer(None);
-        }
+        let (before, _) = inner.before.take()?;
+        info!("the task file is taken over");
+        inner.answer(None);
+        Some(before)
     }
 
     /// It does not, and goes on by what was before; nothing if it had taken over nothing.
@@ -130,6 +158,13 @@ impl TaskFile {
     }
 }
 
+/// By what a run is to go on.
+pub struct TakeOver {
+    pub task: Arc<Task>,
+    pub consent: Consent,
+    pub by: By,
+}
+
 impl Inner {
     fn answer(&mut self, refused: Option<String>) {
         if let Some(applied) = &mut self.applied {
@@ -138,9 +173,19 @@ impl Inner {
     }
 }
 
+/// A task file, and a checksum of its text.
+fn read(path: &Path) -> Result<(Task, u32), ConfigError> {
+    // One that changes meanwhile has none that fits.
+    let sum = |path: &Path| std::fs::read(path).map(|text| crc32fast::hash(&text)).unwrap_or(0);
+    let before = sum(path);
+    let task = config::load(path)?;
+    Ok((task, if sum(path) == before { before } else { 0 }))
+}
+
 /// What is of the process, and not of a run in it.
 fn fixed(task: &Task, next: &Task) -> Option<&'static str> {
-    let port = |http: &Option<HttpOptions>| http.as_ref().map(|http| (http.address, http.token.is_some()));
+    let token = |http: &HttpOptions| http.token.as_ref().map(|token| token.resolve().ok());
+    let port = |http: &Option<HttpOptions>| http.as_ref().map(|http| (http.address, token(http)));
     if task.name != next.name {
         Some("task")
     } else if task.state != next.state {
@@ -155,14 +200,15 @@ fn fixed(task: &Task, next: &Task) -> Option<&'static str> {
 /// Prints what would follow from the file as it is now, asks whether that is meant if somebody is there to answer, and lets the run of
 /// the task take it over. False if there is none.
 pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write) -> Result<bool, Error> {
-    let task = config::load(file)?;
+    let (task, sum) = read(file)?;
     let runtime = runtime()?;
     // An output that is closed is no reason to do anything else.
     let mut say = |text: &str| _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    if runtime.block_on(client::ask(&task))?.is_none() {
+    let Some(report) = runtime.block_on(client::ask(&task))? else {
         say(&format!("task {} is not running: its next run reads the file anew\n", task.name));
         return Ok(false);
-    }
+    };
+    let process = client::read(&report)?.process;
     let (open, agreed): (Vec<_>, Vec<_>) = plan(&task, &runtime)?
         .into_iter()
         .partition(|difference| difference.accept.is_some_and(|name| !accept.contains(&name)));
@@ -187,14 +233,17 @@ pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write
     }
     let names: Vec<String> = accept.iter().map(|name| name.name()).collect();
     let answer: Result<Option<Applied>, StatusError> = runtime.block_on(async {
-        let Some(number) = client::tell(&task, &format!("/apply?accept={}", names.join(","))).await? else {
+        let Some(number) = client::tell(&task, &format!("/apply?planned={sum}&accept={}", names.join(","))).await?
+        else {
             return Ok(None);
         };
         let number = std::str::from_utf8(&number).ok().and_then(|number| number.trim().parse::<u64>().ok());
         let number = number.ok_or_else(|| StatusError::Other("no number".to_owned()))?;
         loop {
             let Some(report) = client::ask(&task).await? else { return Ok(None) };
-            match client::read(&report)?.applied {
+            let report = client::read(&report)?;
+            match report.applied {
+                _ if report.process != process => return Ok(None),
                 Some(applied) if applied.answered >= number => return Ok(Some(applied)),
                 _ => tokio::time::sleep(LOOK).await,
             }
@@ -231,8 +280,5 @@ fn plan(task: &Task, runtime: &tokio::runtime::Runtime) -> Result<Vec<Difference
             look_at_topics(&stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)?
         }
     };
-    let mut differences = remembered::compare(&stored, task, tables, &topics)?;
-    // The run may not have saved yet what it has written to.
-    differences.retain(|difference| difference.accept != Some(Accept::NonEmptyTopics));
-    Ok(differences)
+    Ok(remembered::compare(&stored, task, tables, &topics)?)
 }

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::log::{self, LogFormat};
 use crate::precheck::{Report, items};
+use crate::reload::Wish;
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
@@ -187,6 +188,9 @@ enum Command {
         /// As the source calls them: database.table.
         #[arg(required = true, value_name = "TABLE")]
         tables: Vec<String>,
+        /// Take back what was asked for and has not begun.
+        #[arg(long)]
+        cancel: bool,
     },
     /// Lets a run take over its task file as it is now, without an end: says what follows from what has changed, and asks whether that is
     /// meant if it is started on a terminal. Tables that were added are loaded.
@@ -338,8 +342,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             });
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
         }
-        Command::Reload { task, tables } => {
-            say(&reload::reload(&config::load(task)?, tables)?);
+        Command::Reload { task, tables, cancel } => {
+            let wish = if *cancel { Wish::Cancel } else { Wish::Load };
+            say(&reload::reload(&config::load(task)?, tables, wish)?);
             Ok(Outcome::Done)
         }
         Command::Apply { task, accept, yes } => {

@@ -45,13 +45,17 @@ pub enum What {
     TableLoaded,
     LoadEnded,
     ReloadAsked,
+    ReloadCancelled,
     ReloadBegun,
     SchemaFix,
     GapAccepted,
     Paused,
     Resumed,
     Limits,
+    /// The run goes on by another task file, or tries to.
     Applied,
+    /// It could not, and goes on by the one before.
+    NotApplied,
     /// What a later version has noted.
     #[serde(other)]
     Other,
@@ -68,6 +72,7 @@ impl What {
             What::TableLoaded => "table loaded",
             What::LoadEnded => "load ended",
             What::ReloadAsked => "reload asked for",
+            What::ReloadCancelled => "reload cancelled",
             What::ReloadBegun => "reload begun",
             What::SchemaFix => "schema-fix",
             What::GapAccepted => "gap accepted",
@@ -75,12 +80,13 @@ impl What {
             What::Resumed => "resumed",
             What::Limits => "limits changed",
             What::Applied => "file applied",
+            What::NotApplied => "file refused",
             What::Other => "(noted by a later version)",
         }
     }
 
     fn is_end(self) -> bool {
-        matches!(self, What::Stopped | What::Ended | What::Failed)
+        matches!(self, What::Stopped | What::Ended | What::Failed | What::Applied | What::NotApplied)
     }
 }
 
@@ -228,19 +234,24 @@ pub fn tables_text(names: &[TableName]) -> String {
     }
 }
 
-/// How a run has ended, behind all that it has stored. Of a task that has not begun there is nothing to note it in.
+/// How a run has ended, behind all that it has stored.
 pub fn note_end(state: &StateFolder, task: &str, result: Result<(), &Error>, is_stopped: bool) {
-    // Of one that cannot be read, the run has said so.
-    let Ok(Some(mut stored)) = checkpoint::load(state, task) else { return };
-    let at = stored.reads_from().map_or_else(String::new, |position| format!("at {}", position.place()));
-    let (what, by, details) = match result {
+    note_behind(state, task, |at| match result {
         Ok(()) if is_stopped => (What::Stopped, By::Signal, at),
         Ok(()) => (What::Ended, By::Run, at),
         Err(error) => (What::Failed, By::Run, error.to_string()),
-    };
+    });
+}
+
+/// Notes what is made of the place where the task is, when no run is at work. Of a task that has not begun there is nothing to note it in.
+pub fn note_behind(state: &StateFolder, task: &str, what: impl FnOnce(String) -> (What, By, String)) {
+    // Of one that cannot be read, the run has said so.
+    let Ok(Some(mut stored)) = checkpoint::load(state, task) else { return };
+    let at = stored.reads_from().map_or_else(String::new, |position| format!("at {}", position.place()));
+    let (what, by, details) = what(at);
     stored.journal.note(what, by, details);
     if let Err(error) = stored.save(state) {
-        warn!(%error, "the end of the run could not be noted in the task's history");
+        warn!(%error, "this could not be noted in the task's history: {}", what.words());
     }
 }
 

@@ -8,7 +8,7 @@
 //! last message of a key is right. Nothing is dropped as shown, since consumers have rows from before. A row that they have and the
 //! table has not, for whatever reason, stays with them.
 //!
-//! What is asked for is part of the state, as soon as that is written next: a run that is killed then, or not at work, begins with it.
+//! Until it has begun it can be taken back, and stands in the status. What is asked for is part of the state, as soon as that is written next: a run that is killed then, or not at work, begins with it.
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
@@ -30,14 +30,25 @@ pub fn is_possible(task: &Task) -> bool {
     matches!(task.source, SourceOptions::Mysql(_)) && task.full_load.is_some() && task.incremental.is_some()
 }
 
+/// What somebody wants of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Load,
+    /// What was asked for is not wanted any more.
+    Cancel,
+}
+
 /// Asks a run of the task, or leaves it to the next one. Gives back what the user reads.
-pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
+pub fn reload(task: &Task, tables: &[String], wish: Wish) -> Result<String, Error> {
     let refused = |reason: String| Error::from(StatusError::Refused(reason));
     if !is_possible(task) {
         return Err(refused(NOT_POSSIBLE.to_owned()));
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     tables.iter().for_each(|table| _ = query.append_pair("table", table));
+    if wish == Wish::Cancel {
+        query.append_pair("cancel", "true");
+    }
     let query = query.finish();
     if query.len() > QUERY_MAX {
         return Err(refused("so many tables cannot be named at once: name them in several commands".to_owned()));
@@ -48,13 +59,16 @@ pub fn reload(task: &Task, tables: &[String]) -> Result<String, Error> {
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let mut stored = stored.ok_or_else(|| refused("it has not begun: its first run loads all tables".to_owned()))?;
-    let said = ask_for(&mut stored, tables, By::Command).map_err(refused)?;
+    let said = ask_for(&mut stored, tables, wish, By::Command).map_err(refused)?;
     stored.save(&state)?;
-    Ok(format!("the task is not running: its next run begins with it\n{said}"))
+    Ok(match wish {
+        Wish::Load => format!("the task is not running: its next run begins with it\n{said}"),
+        Wish::Cancel => said,
+    })
 }
 
-/// Enters what is asked for, of all tables or of none.
-pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], by: By) -> Result<String, String> {
+/// Enters what is asked for, or takes it back, of all tables or of none.
+pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: Wish, by: By) -> Result<String, String> {
     let mut names: Vec<TableName> = Vec::with_capacity(tables.len());
     for table in tables {
         let known =
@@ -65,6 +79,15 @@ pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], by: By) -> Result
     }
     if names.is_empty() {
         return Err("no table is named".to_owned());
+    }
+    if wish == Wish::Cancel {
+        let asked = checkpoint.asked_for();
+        if let Some(name) = names.iter().find(|name| !asked.contains(name)) {
+            return Err(format!("{name} is not asked for: it never was, or its load has begun"));
+        }
+        names.iter().for_each(|name| checkpoint.ask_for(name, false));
+        checkpoint.journal.note(What::ReloadCancelled, by, tables_text(&names));
+        return Ok(format!("not loaded again: {}\n", list_names(&names)));
     }
     names.iter().for_each(|name| checkpoint.ask_for(name, true));
     checkpoint.journal.note(What::ReloadAsked, by, tables_text(&names));

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{info, warn};
 
 use crate::apply::TaskFile;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
-use crate::config::{self, SaslOptions, Secret, SinkOptions, Task, TooLargePolicy};
+use crate::config::{self, SaslOptions, Secret, SinkOptions, SourceOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
-use crate::journal;
+use crate::journal::{self, By, What};
 use crate::pipeline::route::{self, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
@@ -113,19 +113,75 @@ fn run_by_files(
     stop: &Stop,
     state: &StateFolder,
 ) -> Result<Summary, Error> {
-    let (mut task, mut consent) = (task.clone(), consent.clone());
+    let (mut task, mut consent, mut hold) = (task.clone(), consent.clone(), Hold::default());
     loop {
-        let (next, consent_to_next) = match run_in(&task, &consent, runtime, monitor, stop, state) {
-            Ok(summary) => match stop.go_on().then(|| monitor.file().take_over(&consent)).flatten() {
-                Some(next) => next,
-                None => return Ok(summary),
-            },
-            Err(error) => monitor.file().refused(&error).ok_or(error)?,
+        let result = run_in(&task, &consent, runtime, monitor, stop, state, &mut hold);
+        monitor.ended();
+        (task, consent) = match result {
+            Ok(summary) => {
+                let Some(next) = stop.go_on().then(|| monitor.file().take_over(&consent)).flatten() else {
+                    return Ok(summary);
+                };
+                let accept: Vec<String> = next.consent.accept.iter().map(|accept| accept.name()).collect();
+                let accept = if accept.is_empty() { String::new() } else { format!("; --accept {}", accept.join(",")) };
+                journal::note_behind(state, &task.name, |at| (What::Applied, next.by, at + &accept));
+                (next.task, next.consent)
+            }
+            Err(mut error) => {
+                if let Error::Refused(refused) = &mut error {
+                    refused.command = "apply";
+                }
+                // Another run has the task, or somebody wants this one to end.
+                if !monitor.file().is_tried() || !stop.go_on() {
+                    return Err(error);
+                }
+                journal::note_behind(state, &task.name, |_| (What::NotApplied, By::Run, error.to_string()));
+                monitor.file().refused(&error).ok_or(error)?
+            }
         };
-        if task.limits != next.limits {
-            set_limits(monitor.status(), &next);
+    }
+}
+
+/// The lock of the task on its source. It is handed on from run to run of one process: nobody else may have it in between.
+#[derive(Default)]
+struct Hold {
+    lock: Option<RunLock>,
+    /// Of which server, and by which account.
+    of: Option<(String, u16, String)>,
+    /// Ends what is on its way to the sink of the run at work.
+    abort: Arc<Mutex<Option<Abort>>>,
+}
+
+type Abort = Box<dyn Fn() + Send + Sync>;
+
+impl Hold {
+    /// Takes it, unless it is held already, which is the answer.
+    fn take(&mut self, task: &Task, source: &dyn Source, sink: &dyn Sink, stop: &Stop) -> Result<bool, Error> {
+        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink.aborter());
+        let of = match &task.source {
+            SourceOptions::Mysql(options) => Some((options.host.clone(), options.port, options.user.clone())),
+            SourceOptions::BinlogFiles(_) | SourceOptions::Parquet(_) => None,
+        };
+        if self.lock.is_some() && self.of == of {
+            self.check()?;
+            return Ok(true);
         }
-        (task, consent) = (next, consent_to_next);
+        self.lock = None;
+        let (abort, other_run) = (self.abort.clone(), stop.clone());
+        let on_lost = move || {
+            // Nothing may be sent beside another run, not even what is on its way.
+            other_run.stop();
+            if let Some(abort) = &*abort.lock().unwrap_or_else(PoisonError::into_inner) {
+                abort();
+            }
+        };
+        (self.lock, self.of) = (source.lock(task, Box::new(on_lost))?, of);
+        Ok(false)
+    }
+
+    /// The error if another run has it by now.
+    fn check(&self) -> Result<(), Error> {
+        Ok(self.lock.as_ref().map_or(Ok(()), RunLock::check).map_err(MysqlError::RunLock)?)
     }
 }
 
@@ -137,17 +193,19 @@ fn run_in(
     monitor: &Monitor,
     stop: &Stop,
     state: &StateFolder,
+    hold: &mut Hold,
 ) -> Result<Summary, Error> {
     let status = monitor.status().clone();
-    let Some(start) = start_when_possible(task, consent, runtime, state, &status, stop)? else {
+    let Some(start) = start_when_possible(task, consent, runtime, state, monitor, stop, hold)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
-    let Start { source, sink, lock, tracker, router } = start;
+    let Start { source, sink, tracker, router } = start;
     let too_large = |state: &Checkpoint| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect();
     status.set_too_large(tracker.read(too_large));
     let may_reload = reload::is_possible(task);
-    monitor.started_with(Parts { tracker: tracker.clone(), topics: sink.topics(), may_reload });
+    let (topics, reload_waits_for) = (sink.topics(), source.reload_waits_for());
+    monitor.started_with(Parts { tracker: tracker.clone(), topics, may_reload, reload_waits_for });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
     let (status_of, stop) = (status.clone(), stop.clone());
@@ -165,7 +223,10 @@ fn run_in(
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
             let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
             let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
-            monitor.file().taken_over();
+            // Others may have been set since the run began.
+            if monitor.file().taken_over().is_some_and(|before| before.limits != task.limits) {
+                set_limits(status, task);
+            }
             source.run(&context).map_err(|error| match error {
                 Error::Stopped => StageError::Stopped,
                 error => StageError::Failed(error),
@@ -175,9 +236,7 @@ fn run_in(
         false => Ok(()),
     };
     // What ended for this reason has failed, whatever else it says.
-    if let Some(lock) = lock {
-        lock.check().map_err(MysqlError::RunLock)?;
-    }
+    hold.check()?;
     result?;
     info!("everything read has been delivered and stored");
     Ok(status.summary())
@@ -187,7 +246,6 @@ fn run_in(
 struct Start {
     source: Box<dyn Source>,
     sink: Box<dyn Sink>,
-    lock: Option<RunLock>,
     tracker: Arc<Tracker>,
     router: Arc<Router>,
 }
@@ -202,9 +260,11 @@ fn start_when_possible(
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     state: &StateFolder,
-    status: &Status,
+    monitor: &Monitor,
     stop: &Stop,
+    hold: &mut Hold,
 ) -> Result<Option<Start>, Error> {
+    let status = monitor.status();
     let stored = checkpoint::load(state, &task.name)?;
     let has_begun = stored.as_ref().is_some_and(Checkpoint::has_begun);
     let mut outage = Retry::new(task.retry.connection);
@@ -212,7 +272,7 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let error = match start(task, consent, runtime, state, stored.clone(), status, stop) {
+        let error = match start(task, consent, runtime, state, stored.clone(), status, stop, hold) {
             Err(error) if error.is_transient() => error,
             result => {
                 [SOURCE, SINK].into_iter().for_each(|of| status.recovered(of));
@@ -225,6 +285,10 @@ fn start_when_possible(
         }
         if !has_begun {
             return Err(Error::FirstStart(Box::new(error)));
+        }
+        // Another file may name another address, and there is one with which the run can go on.
+        if monitor.file().is_tried() {
+            return Err(error);
         }
         let Some(pause) = outage.next_pause() else { return Err(error) };
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the task cannot go on yet");
@@ -242,6 +306,7 @@ fn start(
     stored: Option<Checkpoint>,
     status: &Status,
     stop: &Stop,
+    hold: &mut Hold,
 ) -> Result<Start, Error> {
     let awaits = |awaits| status.set_phase(Phase::Starting { awaits });
     awaits("the source");
@@ -263,19 +328,14 @@ fn start(
         }
     }
     awaits("another run of the task to end");
-    let (abort, other_run) = (sink.aborter(), stop.clone());
-    let on_lost = move || {
-        // Nothing may be sent beside another run, not even what is on its way.
-        other_run.stop();
-        abort();
-    };
-    let lock = source.lock(task, Box::new(on_lost))?;
+    let is_handed_on = hold.take(task, &*source, &*sink, stop)?;
     awaits("the brokers");
     match compare_and_plan(task, &consent.accept, checkpoint, &*source, &*sink, stop) {
-        Ok((tracker, router)) => Ok(Start { source, sink, lock, tracker, router }),
+        Ok((tracker, router)) => Ok(Start { source, sink, tracker, router }),
         Err(error) => {
-            if let Some(lock) = lock {
-                lock.check().map_err(MysqlError::RunLock)?;
+            hold.check()?;
+            if !is_handed_on {
+                hold.lock = None;
             }
             Err(error)
         }

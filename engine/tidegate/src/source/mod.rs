@@ -67,6 +67,11 @@ pub trait Source {
     /// it breaks off; of binlog files, changes until it breaks off.
     fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error>;
 
+    /// What has to come before a table that is asked for is loaded again, besides all that is known to be in the binlog then.
+    fn reload_waits_for(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Refuses a start that could not read on from where the task was, unless the user has said how it is to go on behind a gap.
     fn check_position(&self, _task: &Task, _stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
         after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer.into()))

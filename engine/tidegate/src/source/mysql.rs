@@ -230,6 +230,11 @@ impl Source for MysqlSource {
         })
     }
 
+    fn reload_waits_for(&self) -> Option<&'static str> {
+        let waits = !snapshot::starts_at_present(&self.look.facts);
+        waits.then_some("the server begins its next binlog file, as FLUSH BINARY LOGS makes it do")
+    }
+
     fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
         let is_nowhere = |position: &Position| position.gtids.is_none() && position.coordinate.file.is_empty();
         if task.incremental.is_some() && stored.reads_from().is_some_and(is_nowhere) {

@@ -1,6 +1,7 @@
 //! From counts to a report: looks once a second, and remembers a quarter of an hour.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::report::{
     FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
 };
 use crate::apply::TaskFile;
-use crate::checkpoint::Tracker;
+use crate::checkpoint::{Checkpoint, Tracker};
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
 use tidegate_model::{Position, Stop, TableName};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub topics: Arc<dyn Topics>,
     /// Whether tables can be loaded again between changes.
     pub may_reload: bool,
+    /// For what loading them has to wait.
+    pub reload_waits_for: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -120,6 +123,12 @@ impl Monitor {
     /// What the task has started with, once it has.
     pub fn parts(&self) -> Option<Arc<Parts>> {
         self.parts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The run has ended, and another one is to begin: until then there is nobody to tell anything to.
+    pub fn ended(&self) {
+        *self.parts.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.status.asked.store(false, Relaxed);
     }
 
     /// The file that the task is in.
@@ -255,7 +264,13 @@ impl Monitor {
             limits: Limits::of(&self.status.limits),
             too_large: self.too_large(),
             applied: self.file.applied(),
+            asked_for: self.asked_for(),
         }
+    }
+
+    fn asked_for(&self) -> Vec<String> {
+        let asked = self.parts().map(|parts| parts.tracker.read(Checkpoint::asked_for)).unwrap_or_default();
+        asked.iter().take(TABLES_MAX).map(ToString::to_string).collect()
     }
 
     fn too_large(&self) -> Vec<TooLarge> {
@@ -455,7 +470,6 @@ fn resident_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
 
     fn monitor() -> Arc<Monitor> {
         let status = Arc::new(Status::default());

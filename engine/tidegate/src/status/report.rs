@@ -42,6 +42,9 @@ pub struct Report {
     /// Messages that were too large for their topic, since the task began; of at most [`TABLES_MAX`] tables.
     #[serde(default)]
     pub too_large: Vec<TooLarge>,
+    /// Tables that somebody wants to be loaded again, until that begins; at most [`TABLES_MAX`].
+    #[serde(default)]
+    pub asked_for: Vec<String>,
     /// What became of `tidegate apply`, once it was asked for.
     #[serde(default)]
     pub applied: Option<Applied>,

@@ -8,7 +8,7 @@
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
 //! /journal    what was done to the task, as JSON
-//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders, /apply?accept=tables
+//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders&cancel=true, /apply?accept=tables
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
@@ -52,7 +52,7 @@ use super::{metrics, socket};
 use crate::config::Task;
 use crate::error::Error;
 use crate::journal::{By, What};
-use crate::reload;
+use crate::reload::{self, Wish};
 use crate::remembered::Accept;
 use tidegate_model::status::Status;
 
@@ -258,9 +258,8 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
             }
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
-        "/apply" => match take_over(request.uri().query().unwrap_or_default(), monitor) {
-            Ok((number, accept)) => {
-                note(What::Applied, &accept);
+        "/apply" => match take_over(request.uri().query().unwrap_or_default(), monitor, by) {
+            Ok(number) => {
                 info!("told to take over the task file as it is now: what was read is delivered first");
                 monitor.stop().interrupt();
                 text(StatusCode::OK, &format!("{number}\n"))
@@ -280,26 +279,36 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
     }
 }
 
-/// `table=shop.orders&table=shop.items`: as they are called on the server.
+/// `table=shop.orders&table=shop.items`: as they are called on the server; with `cancel=true` no more.
 fn load_again(query: &str, monitor: &Monitor, by: By) -> Result<String, String> {
-    let names = form_urlencoded::parse(query.as_bytes()).map(|(key, value)| match &*key {
-        "table" => Ok(value.into_owned()),
-        _ => Err(format!("{key}: there is table")),
-    });
-    let names = names.collect::<Result<Vec<String>, String>>()?;
+    let (mut names, mut wish) = (Vec::new(), Wish::Load);
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match (&*key, &*value) {
+            ("table", name) => names.push(name.to_owned()),
+            ("cancel", "true") => wish = Wish::Cancel,
+            _ => return Err(format!("{key}={value}: there is table, and cancel=true")),
+        }
+    }
     let Some(parts) = monitor.parts() else { return Err("the task has not begun to read: ask again".to_owned()) };
     if !parts.may_reload {
         return Err(reload::NOT_POSSIBLE.to_owned());
     }
-    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names, by))?;
+    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names, wish, by))?;
+    if wish == Wish::Cancel {
+        info!("told not to load again: {}", names.join(", "));
+        return Ok(said);
+    }
     monitor.status().asked.store(true, Ordering::Relaxed);
     info!("told to load again: {}", names.join(", "));
-    Ok(said)
+    Ok(match parts.reload_waits_for {
+        Some(event) => format!("{said}it comes when {event}\n"),
+        None => said,
+    })
 }
 
-/// `accept=filter,tables`: the number of the request, and what is noted of it.
-fn take_over(query: &str, monitor: &Monitor) -> Result<(u64, String), String> {
-    let mut accept = Vec::new();
+/// `accept=filter,tables&planned=123456`: the number of the request.
+fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<u64, String> {
+    let (mut accept, mut planned) = (Vec::new(), None);
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "accept" => {
@@ -307,7 +316,8 @@ fn take_over(query: &str, monitor: &Monitor) -> Result<(u64, String), String> {
                     accept.push(Accept::from_str(name, false).map_err(|_| format!("{name}: is no consequence"))?);
                 }
             }
-            _ => return Err(format!("{key}: there is accept")),
+            "planned" => planned = Some(value.parse().map_err(|_| format!("{value}: is no checksum"))?),
+            _ => return Err(format!("{key}: there is accept, and planned")),
         }
     }
     if monitor.parts().is_none() {
@@ -317,9 +327,7 @@ fn take_over(query: &str, monitor: &Monitor) -> Result<(u64, String), String> {
     if !monitor.report().retries.is_empty() {
         return Err("the source or the sink is away: ask again when it is back".to_owned());
     }
-    let names: Vec<String> = accept.iter().map(|name: &Accept| name.name()).collect();
-    let number = monitor.file().ask(accept)?;
-    Ok((number, if names.is_empty() { String::new() } else { format!("--accept {}", names.join(",")) }))
+    monitor.file().ask(accept, planned, by)
 }
 
 /// `rows_per_second=1000&full_load.bytes_per_second=none`: changes those that are named.

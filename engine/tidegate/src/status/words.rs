@@ -121,6 +121,13 @@ pub fn page(report: &Report) -> String {
     for TooLarge { table, counts } in &report.too_large {
         _ = writeln!(out, "too large for their topic, of {table}: {}", too_large(counts));
     }
+    if !report.asked_for.is_empty() {
+        let tables = report.asked_for.join(", ");
+        _ = writeln!(
+            out,
+            "to be loaded again as soon as that can begin: {tables}; `tidegate reload --cancel` takes it back"
+        );
+    }
     if report.phase == Phase::FullLoad
         && let Some(load) = &report.full_load
     {
@@ -313,6 +320,7 @@ pub(super) mod tests {
                 table: "shop.notes".to_owned(),
                 counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
             }],
+            asked_for: vec!["shop.orders".to_owned(), "shop.items".to_owned()],
             applied: None,
         }
     }
@@ -383,6 +391,7 @@ pub(super) mod tests {
             "position: binlog.000007:4321",
             "480 B delivered",
             "too large for their topic, of shop.notes: 3 left out, 1 cut",
+            "to be loaded again as soon as that can begin: shop.orders, shop.items; ",
             "the source has 12.4 MB of binlog from before it",
             "the source's clock is 60 min behind ours",
             "warn 10 s ago, 3 times: lost the source\n  hint: look",

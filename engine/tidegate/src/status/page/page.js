@@ -312,7 +312,7 @@ async function tell(path, id) {
 
 const DONE = {
   load_begun: "load begun", table_loaded: "table loaded", load_ended: "load ended", reload_asked: "reload asked for",
-  reload_begun: "reload begun", schema_fix: "schema-fix", gap_accepted: "gap accepted", limits: "limits changed", applied: "file applied",
+  reload_cancelled: "reload cancelled", reload_begun: "reload begun", schema_fix: "schema-fix", gap_accepted: "gap accepted", limits: "limits changed", applied: "file applied", not_applied: "file refused",
 };
 
 async function journal() {
