@@ -84,6 +84,7 @@ fn topics_that_are_not_as_the_task_would_make_them_are_named() {
     let mut task = world.task();
     let create = |create: &str| format!("{{kafka: \"{}\", create_topics: {{{create}}}}}", servers.kafka);
     task.sink = create("partitions: 3, replication: 1, config: {retention.ms: 3600000, cleanup.policy: delete}");
+    task.tables = format!("[{}.orders]", world.database);
     task.more = "incremental: false".to_owned();
     let known = ["--ignore", "binlog_row_metadata,prepared_xa"];
     let expected = [
