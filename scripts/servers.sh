@@ -19,11 +19,13 @@
 #   mysql-5.6      MySQL 5.6 with GTIDs      same users; the oldest there is
 #   mariadb        MariaDB 10.11             same users, and ed/ed who logs in by ed25519
 #   mariadb-11     MariaDB 11                the same
-#   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512); and
-#                                            SASL_PLAINTEXT that wants tokens (OAUTHBEARER), signed with a key that a test may have
+#   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512);
+#                                            SASL_PLAINTEXT that wants tokens (OAUTHBEARER), signed with a key that a test may have; and
+#                                            SSL that wants a certificate, such as that of CN=client. Who comes without a name may do
+#                                            everything, others all that no ACL is about
 #   kafka-3        Kafka 3.9, KRaft          the same
-#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same without tokens; what is killed or stopped is the broker alone
-#   kafka-0.11     Kafka 0.11                the same
+#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same without tokens and SSL; what is killed or stopped is the broker alone
+#   kafka-0.11     Kafka 0.11                the same without ACLs
 #   kafka-0.10     Kafka 0.10.2              the same; makes topics that somebody asks for, as such brokers do
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
@@ -386,7 +388,7 @@ XML
 }
 
 format_kafka() {
-    kafka_properties 1 2 3 4 "$1/template" > "$1/format.properties"
+    kafka_properties 1 2 3 4 5 "$1/template" > "$1/format.properties"
     if ! java -XX:TieredStopAtLevel=1 -cp "$1/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$1/format.properties" \
         --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$1/log" 2>&1; then
         cat "$1/log" >&2
@@ -450,19 +452,21 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
 PYTHON
 }
 
-# zookeeper_broker_properties PLAIN SASL ZOOKEEPER DATA AUTO_CREATE: a broker before KRaft.
+# zookeeper_broker_properties NAME PLAIN SASL ZOOKEEPER DATA: a broker before KRaft. The oldest makes topics that somebody asks for.
 zookeeper_broker_properties() {
+    local auto_create=false
+    [ "$1" != kafka-0.10 ] || auto_create=true
     cat <<PROPERTIES
 broker.id=1
-zookeeper.connect=127.0.0.1:$3
+zookeeper.connect=127.0.0.1:$4
 zookeeper.session.timeout.ms=4000
-listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
-advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2
+listeners=PLAINTEXT://127.0.0.1:$2,SASL_PLAINTEXT://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$2,SASL_PLAINTEXT://127.0.0.1:$3
 security.inter.broker.protocol=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
-log.dirs=$4
+log.dirs=$5
 num.partitions=2
-auto.create.topics.enable=$5
+auto.create.topics.enable=$auto_create
 log.retention.ms=-1
 log.retention.bytes=-1
 offsets.topic.replication.factor=1
@@ -473,18 +477,28 @@ transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
+    [ "$1" != kafka-2.7 ] || acl_properties kafka.security.authorizer.AclAuthorizer
 }
 
-# kafka_properties PLAIN SASL CONTROLLER TOKENS DATA: one broker that is its own controller. Who logs in by a token is asked again often, and
-# when the token ends.
+# acl_properties CLASS: rights, of which a broker that nobody has told of any lets everybody have all.
+acl_properties() {
+    cat <<PROPERTIES
+authorizer.class.name=$1
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+PROPERTIES
+}
+
+# kafka_properties PLAIN SASL CONTROLLER TOKENS TLS DATA: one broker that is its own controller. Who logs in by a token is asked again often,
+# and when the token ends.
 kafka_properties() {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$3
-listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,TOKENS:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,TOKENS:SASL_PLAINTEXT,SSL:SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
@@ -496,11 +510,16 @@ listener.name.tokens.oauthbearer.sasl.jaas.config=org.apache.kafka.common.securi
 listener.name.tokens.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
 # Of the listener, not of the mechanism: else Kafka 4.1 takes a validator that looks at no signature.
 listener.name.tokens.sasl.oauthbearer.jwt.validator.class=org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator
-listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://${5%/data}/tokens/jwks.json
+listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://${6%/data}/tokens/jwks.json
 listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience=kafka
 listener.name.tokens.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0
 listener.name.tokens.oauthbearer.connections.max.reauth.ms=4000
-log.dirs=$5
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location=${6%/data}/tls/broker.pem
+listener.name.ssl.ssl.truststore.type=PEM
+listener.name.ssl.ssl.truststore.location=${6%/data}/tls/ca.pem
+listener.name.ssl.ssl.client.auth=required
+log.dirs=$6
 auto.create.topics.enable=false
 # Nothing a test wrote goes away by itself.
 log.retention.ms=-1
@@ -519,6 +538,25 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
+    acl_properties org.apache.kafka.metadata.authorizer.StandardAuthorizer
+}
+
+# make_certificates FOLDER: an authority (ca.pem) and what it has signed: for a broker on 127.0.0.1 (broker.pem, with its key) and for a client
+# (client.pem; client-key.pem, and the same under the password `secret` as client-key-locked.pem).
+make_certificates() {
+    need openssl openssl
+    mkdir "$1"
+    local name
+    for name in ca broker client; do
+        openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1/$name-key.pem"
+    done
+    openssl req -x509 -new -key "$1/ca-key.pem" -days 3650 -subj /CN=authority -out "$1/ca.pem"
+    for name in broker client; do
+        openssl req -new -key "$1/$name-key.pem" -subj "/CN=$name" -addext subjectAltName=IP:127.0.0.1 |
+            openssl x509 -req -CA "$1/ca.pem" -CAkey "$1/ca-key.pem" -days 3650 -copy_extensions copy -out "$1/$name.pem" 2>/dev/null
+    done
+    cat "$1/broker-key.pem" >> "$1/broker.pem"
+    openssl pkcs8 -topk8 -in "$1/client-key.pem" -passout pass:secret -out "$1/client-key-locked.pem"
 }
 
 # make_token_key FOLDER: a key for tokens (PEM), by which a broker knows them (JSON Web Key Set), and a certificate of that key for a server
@@ -600,7 +638,7 @@ gone() {
     [ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; } || [ ! -d "/proc/$1" ]
 }
 
-# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, and tokens' ports.
+# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, tokens' and TLS ports.
 port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
 
 # free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
@@ -636,13 +674,11 @@ prepare() {
     TMP=$(mktemp -d "$RUN/.$name.XXXXXX")
     if [[ $name = kafka* ]]; then
         cp -r --sparse=always "$(kafka_home "$name")/template" "$TMP/data"
-        free_ports 4 > "$TMP/ports"
-        local ports auto_create=false
+        free_ports 5 > "$TMP/ports"
+        local ports
         mapfile -t ports < "$TMP/ports"
         if has_zookeeper "$name"; then
-            unset 'ports[3]'
-            [ "$name" != kafka-0.10 ] || auto_create=true
-            zookeeper_broker_properties "${ports[@]}" "$folder/data/broker" "$auto_create" > "$TMP/server.properties"
+            zookeeper_broker_properties "$name" "${ports[@]:0:3}" "$folder/data/broker" > "$TMP/server.properties"
             zookeeper_properties "${ports[2]}" "$folder/data/zookeeper" > "$TMP/zookeeper.properties"
             # For the oldest, which bring log4j.
             cat > "$TMP/log4j.properties" <<'LOG4J'
@@ -659,6 +695,7 @@ KafkaServer {
 JAAS
         else
             make_token_key "$TMP/tokens"
+            make_certificates "$TMP/tls"
             kafka_properties "${ports[@]}" "$folder/data" > "$TMP/server.properties"
         fi
     elif [ "$name" = mysql-5.6 ]; then
@@ -962,6 +999,8 @@ env_() {
         echo "export ${variable}_SASL=127.0.0.1:$(port "$name" 2)"
         has_zookeeper "$name" || printf 'export %s_TOKENS=%q\n' "$variable" "127.0.0.1:$(port "$name" 4)"
         has_zookeeper "$name" || printf 'export %s_TOKEN_KEY=%q\n' "$variable" "$RUN/$name/tokens"
+        has_zookeeper "$name" || printf 'export %s_TLS=%q\n' "$variable" "127.0.0.1:$(port "$name" 5)"
+        has_zookeeper "$name" || printf 'export %s_CERTIFICATES=%q\n' "$variable" "$RUN/$name/tls"
     done
     if [ -d "$(kafka_home kafka)/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$(kafka_home kafka)/jars"; fi
     if [ -d "$(oracle_home canal)" ]; then printf 'export TIDEGATE_TEST_CANAL=%q\n' "$(oracle_classpath canal)"; fi

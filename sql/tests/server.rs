@@ -171,6 +171,7 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
         port: port.trim_end_matches('/').parse().unwrap(),
         user: user.to_owned(),
         password: Some(password.to_owned()),
+        password_origin: None,
         tls: TlsOptions::default(),
         connect_timeout: Duration::from_secs(10),
         max_packet_bytes: 1 << 30,

@@ -185,7 +185,7 @@ fn keys_have_the_form_that_is_asked_for() {
     let Some(servers) = Servers::from_env() else { return };
     let mut world = World::new("keyed", &servers.mysql, &servers.kafka);
     let database = world.database.clone();
-    for name in ["as_json", "as_text", "as_avro", "by_columns", "one"] {
+    for name in ["as_json", "as_text", "as_avro", "by_columns", "one", "templated"] {
         world.mysql.run(format!(
             "CREATE TABLE {name} (id INT UNSIGNED NOT NULL, region VARCHAR(10) NOT NULL, n BIGINT UNSIGNED, d DATE, v INT, \
              PRIMARY KEY (region, id))"
@@ -201,7 +201,8 @@ fn keys_have_the_form_that_is_asked_for() {
         "[{database}.marker, {{table: {database}.as_json, as: 'crm_{{database}}.json', columns: ['*', region AS r]}}, \
          {{table: {database}.as_text, key: text, select: [v, region AS r, id]}}, \
          {{table: {database}.as_avro, key: avro}}, {{table: {database}.by_columns, key: {{columns: [D, n]}}}}, \
-         {{table: {database}.one, key: text}}, {{table: {database}.plain, key: none}}]"
+         {{table: {database}.one, key: text}}, {{table: {database}.plain, key: none}}, \
+         {{table: {database}.templated, as: 'crm_{{database}}.t', key: {{template: '{{table}},{{Region}},{{id}};'}}}}]"
     );
     task.sink = kafka_sink(
         &world.kafka,
@@ -232,7 +233,7 @@ fn keys_have_the_form_that_is_asked_for() {
     assert!(checked.contains(&words), "{checked}");
 
     run(&mut world, &task, |world| {
-        for name in ["as_json", "as_text", "as_avro", "by_columns", "one"] {
+        for name in ["as_json", "as_text", "as_avro", "by_columns", "one", "templated"] {
             world.mysql.run(format!("UPDATE {name} SET v = 2"));
             world.mysql.run(format!("UPDATE {name} SET region = '', n = 5, v = 3"));
             world.mysql.run(format!("DELETE FROM {name}"));
@@ -268,6 +269,7 @@ fn keys_have_the_form_that_is_asked_for() {
     };
     expect(&crm, "json", r#"{"r":"de,\\at","id":"7"}"#, r#"{"r":"","id":"7"}"#);
     expect(&database, "as_text", r"de\,\\at,7", ",7");
+    expect(&crm, "t", r"t,de\,\\at,7;", "t,,7;");
     expect(&database, "as_avro", "\u{c}de,\\at\u{e}", "\0\u{e}");
     // As it is, whatever zero_date makes of it in the value.
     let messages = expect(&database, "by_columns", r#"{"d":"0000-00-00","n":null}"#, r#"{"d":"0000-00-00","n":"5"}"#);

@@ -1,7 +1,9 @@
 //! How much is read a second: from the task file, and changed in a run.
 
 use super::harness::http::Http;
+use super::harness::world::mysql_source;
 use super::harness::{Message, Servers, Tidegate, World, wait_for};
+use super::prechecks::findings;
 
 const ROWS: u64 = 20_000;
 
@@ -76,4 +78,37 @@ fn a_limit_holds_a_task_back_until_it_is_lifted() {
     // A chunk of which a part had been sent when the first run ended is read again.
     ids.dedup();
     assert_eq!(ids, (1..=ROWS + 300).collect::<Vec<_>>());
+}
+
+/// As many connections as the account may have, and no more.
+#[test]
+fn a_task_keeps_to_its_connections() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("connections", &servers.mysql, &servers.kafka);
+    let account = world.database.clone();
+    world.mysql.run(format!("CREATE USER {account} IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS 5"));
+    world.mysql.run(format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {account}"));
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("SET cte_max_recursion_depth = 100000");
+    world.mysql.run(format!(
+        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) SELECT n FROM n"
+    ));
+    let mut task = world.task();
+    task.source = mysql_source(&servers.mysql, &account, "x");
+    let with = |most: u32| format!("limits: {{connections: {most}}}\nfull_load: {{parallel: 16, chunk_rows: 500}}");
+    let known = ["--ignore", "binlog_row_metadata,prepared_xa"];
+    task.more = with(6);
+    let few = "may have 5 connections at a time, and the task makes up to 6";
+    assert_eq!(findings(&task, &known), [format!("error connections: '{account}'@'%' {few}")]);
+    task.more = with(5);
+    assert_eq!(findings(&task, &known), Vec::<String>::new());
+    let mut reader = world.reader(["t"]);
+    let mut rows = 0;
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| rows += 1);
+    world.mysql.run("DELETE FROM t WHERE id = 1");
+    let ended = world.finish(engine, &mut reader, |_| rows += 1);
+    assert_eq!(rows, ROWS + 1);
+    assert!(!ended.output.contains("max_user_connections"), "{}", ended.output);
+    world.mysql.run(format!("DROP USER {account}"));
 }

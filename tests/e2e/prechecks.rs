@@ -20,7 +20,7 @@ fn check(task: &TaskFile, more: &[&str]) -> (Option<i32>, String) {
 
 /// Level, item and what was found of each finding, in its order. That all of the output is JSON shows that nothing else was said.
 #[track_caller]
-fn findings(task: &TaskFile, more: &[&str]) -> Vec<String> {
+pub(super) fn findings(task: &TaskFile, more: &[&str]) -> Vec<String> {
     let (code, output) = check(task, &[more, &["--json"]].concat());
     let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
     let findings = report["findings"].as_array().expect("a list");

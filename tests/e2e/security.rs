@@ -1,7 +1,7 @@
-//! Brokers that ask who we are.
+//! Brokers and servers that ask who we are.
 
 use super::harness::world::kafka_sink;
-use super::harness::{Private, Servers, Tidegate, World};
+use super::harness::{Mysql, Private, Servers, Tidegate, World};
 
 const SHORT_RETRY: &str = "retry: {connection: 3s, other: 1s}";
 
@@ -70,4 +70,60 @@ fn a_password_that_changes_while_the_task_runs_is_read_again() {
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert!(ended.output.contains("the password has changed where it is read from"), "{}", ended.output);
     assert!(!ended.output.contains("another-one") && !ended.output.contains("secret"), "{}", ended.output);
+}
+
+/// Ends all connections of an account, which come back.
+fn hang_up(mysql: &mut Mysql, account: &str) {
+    let connections = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{account}'");
+    for id in mysql.query::<u64>(&connections) {
+        // It may have ended by itself.
+        let _ = mysql.try_run(&format!("KILL {id}"));
+    }
+}
+
+/// The account gets another password after the file of the task does, and before; nobody starts the task again.
+#[test]
+fn a_password_of_the_source_that_changes_while_the_task_runs_is_read_again() {
+    let Some((servers, [_, mariadb])) = Servers::with_mariadb() else { return };
+    for (test, url) in [("rotated_mysql", &servers.mysql), ("rotated_maria", &mariadb)] {
+        let mut world = World::new(test, url, &servers.kafka);
+        let account = world.database.clone();
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+        world.mysql.run(format!("CREATE USER {account} IDENTIFIED BY 'hunter-1'"));
+        world.mysql.run(format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {account}"));
+        let password = world.path("password");
+        let write = |text: &str| std::fs::write(&password, text).expect("the test's folder can be written");
+        write("hunter-1\n");
+        let address = url.rsplit('@').next().expect("a URL has an address");
+        let mut task = world.task();
+        task.source = format!("{{mysql: \"mysql://{account}@{address}\", password: {{file: {}}}}}", password.display());
+        let mut reader = world.reader(["t"]);
+        let mut rows = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+
+        write("hunter-2\n");
+        world.mysql.run(format!("ALTER USER {account} IDENTIFIED BY 'hunter-2'"));
+        hang_up(&mut world.mysql, &account);
+        world.mysql.run("INSERT INTO t VALUES (1)");
+        world.until_marker(&mut engine, &mut reader, |message| rows.push(message.data.get("id").cloned()));
+        assert_eq!(engine.count_lines("refuses the password"), 0, "{}", engine.output());
+
+        world.mysql.run(format!("ALTER USER {account} IDENTIFIED BY 'hunter-3'"));
+        hang_up(&mut world.mysql, &account);
+        world.mysql.run("INSERT INTO t VALUES (2)");
+        engine.wait_for_line("refuses the password");
+        write("hunter-3\n");
+        let ended = world.finish(engine, &mut reader, |message| rows.push(message.data.get("id").cloned()));
+        assert_eq!(rows, [Some("1".to_owned()), Some("2".to_owned())], "{}", ended.output);
+        let renewals = ended.output.matches("the source's password has changed where it is read from").count();
+        assert_eq!(renewals, 2, "{}", ended.output);
+        assert!(!ended.output.contains("hunter"), "{}", ended.output);
+
+        // Who was never let in is not waited for.
+        write("none\n");
+        let refused = Tidegate::fails(&task);
+        assert!(refused.contains("refused user") && refused.contains("Check user and password"), "{refused}");
+        world.mysql.run(format!("DROP USER {account}"));
+    }
 }

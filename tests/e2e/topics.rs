@@ -6,6 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
 use super::harness::{Servers, Tidegate, World, wait_for};
+use super::prechecks::findings;
 
 pub(super) fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client needs no broker yet")
@@ -69,4 +70,34 @@ fn a_topic_that_is_deleted_ends_the_task() {
     let output = Tidegate::fails(&task);
     let words = format!("topic {topic} does not exist any more");
     assert!(output.contains(&words), "{words:?} is not in\n{output}");
+}
+
+/// Topics that are there are left as they are; what they have otherwise is told when a task begins, and by each check.
+#[test]
+fn topics_that_are_not_as_the_task_would_make_them_are_named() {
+    let Some(servers) = Servers::from_env() else { return };
+    let world = world("otherwise", &servers);
+    let topic = world.topic("orders");
+    let other = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("retention.ms", "86400000");
+    let made = block_on(admin(&servers.kafka).create_topics([&other], &AdminOptions::new())).expect("a broker");
+    made[0].as_ref().expect("a new topic");
+    let mut task = world.task();
+    let create = |create: &str| format!("{{kafka: \"{}\", create_topics: {{{create}}}}}", servers.kafka);
+    task.sink = create("partitions: 3, replication: 1, config: {retention.ms: 3600000, cleanup.policy: delete}");
+    task.tables = format!("[{}.orders]", world.database);
+    task.more = "incremental: false".to_owned();
+    let known = ["--ignore", "binlog_row_metadata,prepared_xa"];
+    let expected = [
+        format!("topic {topic}: partitions is 1, and 3 in the task file"),
+        format!("topic {topic}: retention.ms is 86400000, and 3600000 in the task file"),
+    ];
+    assert_eq!(findings(&task, &known), expected.each_ref().map(|found| format!("warning existing_topics: {found}")));
+    let begun = Tidegate::finishes(&task).output;
+    assert!(expected.iter().all(|found| begun.contains(found)), "{begun}");
+    let later = Tidegate::finishes(&task).output;
+    assert!(!expected.iter().any(|found| later.contains(found)), "{later}");
+    assert_eq!(findings(&task, &["--ignore", &format!("{},existing_topics", known[1])]), Vec::<String>::new());
+    // Who leaves it to the brokers wants nothing else.
+    task.sink = create("partitions: broker_default, config: {retention.ms: 8.64e7}");
+    assert_eq!(findings(&task, &known), Vec::<String>::new());
 }

@@ -199,3 +199,85 @@ fn what_is_not_selected_stays(servers: &Servers, format: Format) {
     let partitions: BTreeSet<_> = messages.iter().map(|message| message.partition).collect();
     assert_eq!(partitions.len(), 3, "22 keys fall into all partitions");
 }
+
+/// Updates of columns that stay at home are left out where that is asked for; all around them stays, in its order.
+#[test]
+fn updates_that_change_nothing_that_leaves() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (format, table, skips) in [
+        (Format::Canal, "{}, columns: [id, name]", true),
+        (Format::Avro, "{}, select: [id, upper(name) AS name]", true),
+        (Format::Canal, "{}, columns: [id, name]", false),
+        // Here an update always changes something that leaves.
+        (Format::Canal, "{}", true),
+    ] {
+        let mut world = World::new("unchanged", &servers.mysql, &servers.kafka);
+        world.mysql.run("CREATE TABLE visits (id INT PRIMARY KEY, name VARCHAR(9), seen INT)");
+        let mut task = world.task_of_one_topic("");
+        let database = world.database.clone();
+        let table = table.replace("{}", &format!("table: {database}.visits"));
+        task.tables = format!("[{database}.marker, {{{table}}}]");
+        task.format = format.yaml();
+        if skips {
+            task.more = "incremental: {unchanged_updates: skip}".to_owned();
+        }
+        let (messages, _) = world.follow(
+            &task,
+            &[
+                "INSERT INTO visits VALUES (1, 'a', 0), (2, 'b', 0), (3, NULL, 0)",
+                "UPDATE visits SET seen = 1",
+                "UPDATE visits SET seen = 2, name = 'c' WHERE id = 1",
+                "UPDATE visits SET seen = 3, name = IF(id = 3, 'd', name)",
+                "UPDATE visits SET seen = 4 WHERE id = 2",
+                "UPDATE visits SET id = 9 WHERE id = 2",
+                "UPDATE visits SET name = NULL WHERE id = 3",
+                "UPDATE visits SET seen = 5 WHERE id = 3",
+                "DELETE FROM visits",
+            ],
+        );
+        let told: Vec<String> = messages
+            .iter()
+            .map(|message| {
+                let value = |name| message.data.get(name).map_or("-".to_owned(), |value| value.to_lowercase());
+                format!("{:?} {} {}", message.kind, value("id"), value("name")).to_lowercase()
+            })
+            .collect();
+        let all = [
+            "insert 1 a",
+            "insert 2 b",
+            "insert 3 -",
+            "update 1 a",
+            "update 2 b",
+            "update 3 -",
+            "update 1 c",
+            "update 1 c",
+            "update 2 b",
+            "update 3 d",
+            "update 2 b",
+            "delete 2 b",
+            "insert 9 b",
+            "update 3 -",
+            "update 3 -",
+            "delete 1 c",
+            "delete 3 -",
+            "delete 9 b",
+        ];
+        let changed = [
+            "insert 1 a",
+            "insert 2 b",
+            "insert 3 -",
+            "update 1 c",
+            "update 3 d",
+            "delete 2 b",
+            "insert 9 b",
+            "update 3 -",
+            "delete 1 c",
+            "delete 3 -",
+            "delete 9 b",
+        ];
+        match skips && table.contains("id, ") {
+            true => assert_eq!(told, changed, "{table}"),
+            false => assert_eq!(told, all, "{table}"),
+        }
+    }
+}

@@ -7,13 +7,19 @@
 //! PRIMARY KEY (region, id)      json   {"region":"de,at","id":"7"}     texts as in `data`, names as they leave
 //! row  7 | de,at | 5.00         text   de\,at,7                        one column: its text and nothing else
 //!                               avro   0a "de,at" 0e                   a datum of `tidegate schema`'s record
+//!                {table}/{region}/{id}   orders/de,at/7                text around columns that the template names
 //! ```
 //!
 //! Two rows have the same key only if the texts of these columns are the same. So text is what [`text`] says, byte by byte: a
 //! collation may take `a` and `A` for the same, a key does not. And a date that no calendar has stands in a key as it is, whatever
 //! `zero_date` makes of it in the value: NULL would be the key of all such rows.
 //!
+//! In a text of several columns, each backslash of a value has a backslash before it, and so has what the text between two columns
+//! begins with: a comma, or what a template says. So no two rows have the same by chance.
+//!
 //! A key is planned once per table version, bound once per batch, and written into one buffer beside the values.
+
+mod template;
 
 use std::borrow::Cow;
 
@@ -28,6 +34,7 @@ use arrow::array::{Array, AsArray};
 use crate::encode::EncodeError;
 use crate::encode::dts_avro::{write_bytes, write_long, write_with_length};
 use crate::encode::text::{self, TextColumn, TextOptions};
+pub use template::KeyTemplate;
 
 /// How a key is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,8 @@ pub struct KeyPolicy {
     pub form: KeyForm,
     /// The source's names; none for the table's own key.
     pub columns: Option<Vec<String>>,
+    /// What stands around the columns, of a key of text that has such.
+    pub template: Option<KeyTemplate>,
 }
 
 /// Why a table's messages cannot have the key that is asked for.
@@ -96,8 +105,34 @@ pub fn key_columns(policy: &KeyPolicy, table: &Table) -> Result<Vec<usize>, KeyE
 pub struct KeyEncoder {
     form: KeyForm,
     columns: Vec<KeyColumn>,
+    around: Around,
     text: TextOptions,
     table: TableName,
+}
+
+/// Of a key of text: what stands around its columns.
+#[derive(Debug, PartialEq, Eq)]
+struct Around {
+    /// Before each column, and behind the last.
+    texts: Vec<Box<[u8]>>,
+    /// Of several columns, what has a backslash before it in each value: backslashes, and what texts between two columns begin with. So these
+    /// can be told from values.
+    special: Vec<u8>,
+}
+
+impl Around {
+    fn new(template: Option<&KeyTemplate>, columns: usize, table: &TableName) -> Around {
+        let comma = |index| if index == 0 || index == columns { Box::default() } else { Box::from(*b",") };
+        let texts = match template {
+            Some(template) => template.texts(table),
+            None => (0..=columns).map(comma).collect(),
+        };
+        let mut special: Vec<u8> = texts[1..columns.max(1)].iter().filter_map(|text| text.first().copied()).collect();
+        if !special.is_empty() {
+            special.push(b'\\');
+        }
+        Around { texts, special }
+    }
 }
 
 #[derive(Debug)]
@@ -138,7 +173,8 @@ impl KeyEncoder {
             name.push(b':');
             columns.push(KeyColumn { index, column, name: name.into() });
         }
-        Ok((!columns.is_empty()).then(|| KeyEncoder { form: policy.form, columns, text, table: table() }))
+        let around = Around::new(policy.template.as_ref(), columns.len(), output.name());
+        Ok((!columns.is_empty()).then(|| KeyEncoder { form: policy.form, columns, around, text, table: table() }))
     }
 
     /// Appends the key of each change, in order, and, with `tombstones`, that of each delete once more.
@@ -153,7 +189,7 @@ impl KeyEncoder {
             let start = bytes.len();
             match self.form {
                 KeyForm::Json => write_json(&columns, change.row, bytes),
-                KeyForm::Text => write_text(&columns, change.row, bytes),
+                KeyForm::Text => write_text(&columns, &self.around, change.row, bytes),
                 KeyForm::Avro => columns.iter().for_each(|column| column.write_avro(change.row, bytes)),
             }
             out.ends.push(bytes.len());
@@ -175,6 +211,7 @@ impl KeyEncoder {
                 && (self.form != KeyForm::Json || a.column.name == b.column.name)
         };
         self.form == other.form
+            && (self.form != KeyForm::Text || self.around == other.around)
             && self.columns.len() == other.columns.len()
             && self.columns.iter().zip(&other.columns).all(same)
     }
@@ -191,7 +228,8 @@ impl KeyEncoder {
     /// The most that a key takes besides its texts and byte strings.
     pub fn row_bytes(&self) -> usize {
         let width = |key: &KeyColumn| key.name.len() + 2 + text::width(&key.column.sql_type, &self.text);
-        1 + self.columns.iter().map(width).sum::<usize>()
+        let around: usize = self.around.texts.iter().map(|text| text.len()).sum();
+        1 + around + self.columns.iter().map(width).sum::<usize>()
     }
 
     /// A key of these as text, for people: Avro as `apache-avro` reads it.
@@ -310,27 +348,23 @@ fn write_json(columns: &[Bound], row: usize, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Of several columns, each comma and each backslash of a value has a backslash before it, so that a comma alone stands between two.
-fn write_text(columns: &[Bound], row: usize, out: &mut Vec<u8>) {
-    if let [column] = columns {
-        return column.text.write(row, out);
-    }
-    for (index, column) in columns.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
+fn write_text(columns: &[Bound], around: &Around, row: usize, out: &mut Vec<u8>) {
+    let is_special = |byte: &u8| around.special.contains(byte);
+    for (column, before) in columns.iter().zip(&around.texts) {
+        out.extend_from_slice(before);
         let start = out.len();
         column.text.write(row, out);
-        if out[start..].iter().any(|byte| matches!(byte, b',' | b'\\')) {
+        if !around.special.is_empty() && out[start..].iter().any(is_special) {
             let text = out.split_off(start);
             for byte in text {
-                if matches!(byte, b',' | b'\\') {
+                if is_special(&byte) {
                     out.push(b'\\');
                 }
                 out.push(byte);
             }
         }
     }
+    out.extend(around.texts.last().into_iter().flatten());
 }
 
 /// A key as text that fits into a line, for people: JSON as it is, text as a JSON string, Avro as hexadecimal digits.
@@ -363,7 +397,7 @@ mod tests {
 
     fn policy(form: KeyForm, columns: &[&str]) -> KeyPolicy {
         let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
-        KeyPolicy { form, columns: (!columns.is_empty()).then_some(columns) }
+        KeyPolicy { form, columns: (!columns.is_empty()).then_some(columns), template: None }
     }
 
     /// A drawing whose columns are not NULL, with this primary key.
@@ -411,6 +445,50 @@ mod tests {
         let drawing: Vec<String> = pairs.iter().map(|(a, b)| format!("+I {a} {b}")).collect();
         let batch = batch("a:text b:text", &[0, 1], &drawing.join("\n"));
         let keys = texts(&policy(KeyForm::Text, &[]), &batch, false);
+        assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), pairs.len());
+    }
+
+    #[test]
+    fn a_template_puts_text_around_columns() {
+        let of = |template: &str| {
+            let (template, columns) = KeyTemplate::parse(template).unwrap();
+            KeyPolicy { form: KeyForm::Text, columns: Some(columns), template: Some(template) }
+        };
+        let batch = batch("id:int name:text", &[0], "+I 7 a:b\n-D 8 \\");
+        assert_eq!(texts(&of("{database}.{table}:{id}"), &batch, true), ["db.t:7", "db.t:8", "db.t:8"]);
+        assert_eq!(texts(&of("{name}"), &batch, false), ["a:b", "\\"]);
+        assert_eq!(texts(&of("<{NAME}:{id}>"), &batch, false), [r"<a\:b:7>", r"<\\:8>"]);
+        assert_eq!(texts(&of("{id}/{name}"), &batch, false), ["7/a:b", r"8/\\"]);
+        let encoder =
+            |template| KeyEncoder::plan(&of(template), batch.table(), batch.table(), Some, TEXT).unwrap().unwrap();
+        assert!(encoder("{table}:{id}").has_keys_of(&encoder("t:{id}")));
+        assert!(!encoder("{id}").has_keys_of(&encoder("x{id}")));
+        for (template, constraint) in [
+            ("{table}", "must name a column"),
+            ("{id", "must have {database}"),
+            ("{id}}", "must have {database}"),
+            ("a}{id}", "must have {database}"),
+            ("{}{id}", "must have {database}"),
+            ("{a{id}", "must have {database}"),
+            ("{id}{name}", "must have text between"),
+            ("{id}:{ID}", "must name each column once"),
+        ] {
+            let error = KeyTemplate::parse(template).unwrap_err();
+            assert!(error.starts_with(constraint), "{template}: {error}");
+        }
+    }
+
+    /// As [`composite_texts_are_not_ambiguous`], where what stands between columns may stand in values.
+    #[test]
+    fn texts_of_a_template_are_not_ambiguous() {
+        let (template, columns) = KeyTemplate::parse("a{a}ab{b}b").unwrap();
+        let policy = KeyPolicy { form: KeyForm::Text, columns: Some(columns), template: Some(template) };
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut part = || -> String { (0..rng.usize(1..4)).map(|_| ['a', '\\', 'b'][rng.usize(..3)]).collect() };
+        let pairs: std::collections::BTreeSet<(String, String)> = (0..500).map(|_| (part(), part())).collect();
+        let drawing: Vec<String> = pairs.iter().map(|(a, b)| format!("+I {a} {b}")).collect();
+        let batch = batch("a:text b:text", &[0, 1], &drawing.join("\n"));
+        let keys = texts(&policy, &batch, false);
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), pairs.len());
     }
 

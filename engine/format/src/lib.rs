@@ -19,3 +19,4 @@ pub mod headers;
 pub mod key;
 pub mod partition;
 pub mod transform;
+pub mod unchanged;

@@ -144,6 +144,11 @@ impl Transform {
         Ok(Transform { projection: Some(projection), output, ..self })
     }
 
+    /// Whether other columns come out than those of the table.
+    pub fn projects(&self) -> bool {
+        self.projection.is_some()
+    }
+
     /// The table that comes out.
     pub fn output(&self) -> &Arc<Table> {
         &self.output

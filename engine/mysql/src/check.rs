@@ -55,6 +55,8 @@ pub const ITEMS: &[(&str, &str)] = &[
     ("binlog_row_image", "images of whole rows"),
     ("binlog_row_metadata", "row events that say what their columns are"),
     ("binlog_row_value_options", "documents that are logged as a whole"),
+    ("binlog_compression", "a binlog that need not be unpacked"),
+    ("binlog_encryption", "nobody between the server and the task who could read what is encrypted on its disk"),
     ("binlog_databases", "a binlog that leaves none of the databases out"),
     ("binlog_retention", "a binlog that is kept for long enough"),
     ("log_replica_updates", "a replica that logs what it replicates"),
@@ -69,6 +71,7 @@ pub const ITEMS: &[(&str, &str)] = &[
     ("chunks", "keys by which tables can be cut into chunks"),
     ("storage_engine", "tables whose changes are all logged"),
     ("transactions", "tables that show one state while they are read"),
+    ("triggers", "triggers whose changes are logged as rows"),
     ("foreign_keys", "no foreign key that changes rows without a row event"),
     ("versioned_tables", "no table that keeps its past (MariaDB)"),
     ("hash_keys", "no key of a hidden column that cannot be told from others (MariaDB)"),
@@ -157,8 +160,8 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             Severity::Error,
             "log_bin",
             "ON",
-            "Start the server with log_bin (and a server_id): without a binlog only a full load is possible \
-             (incremental: false), and of MariaDB not even that.",
+            "Start the server with log_bin (and a server_id; PolarDB: loose_polar_log_bin): without a binlog only a full load is \
+             possible (incremental: false), and of MariaDB not even that.",
         );
     }
     if !follows {
@@ -187,6 +190,7 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
         );
     }
     setting_is_empty(facts, findings);
+    check_packing(facts, findings);
     if facts.server_id() == 0 {
         findings.push(Finding {
             severity: Severity::Error,
@@ -213,13 +217,22 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             item: "gtid_mode",
             found: match facts.variable("gtid_mode") {
                 "" => "gtid_mode is not known to this server".to_owned(),
+                mode if mode.to_ascii_uppercase().ends_with("_PERMISSIVE") => {
+                    format!("gtid_mode is {mode}: some transactions have GTIDs, and others may have none")
+                }
                 mode => format!("gtid_mode is {mode}"),
             },
             wanted: "ON".into(),
-            hint: "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
-                   server needs a new full load. gtid_mode is turned on step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON; \
-                   before MySQL 5.7.6 by a restart of all servers."
-                .into(),
+            hint: format!(
+                "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
+                 server needs a new full load. gtid_mode is turned on step by step: {}OFF_PERMISSIVE, ON_PERMISSIVE, ON; \
+                 before MySQL 5.7.6 by a restart of all servers.",
+                // Which refuses statements that could have no GTID of their own.
+                match facts.variable("enforce_gtid_consistency").to_ascii_uppercase().as_str() {
+                    "ON" => "",
+                    _ => "first enforce_gtid_consistency = WARN and, when the server's log has no warnings of it, ON; then ",
+                }
+            ),
         });
     }
 }
@@ -236,6 +249,25 @@ fn setting_is_empty(facts: &ServerFacts, findings: &mut Vec<Finding>) {
                    binlog_row_value_options = ''; saves it."
                 .into(),
         });
+    }
+}
+
+/// How the server keeps its binlog: the task reads it all the same.
+fn check_packing(facts: &ServerFacts, findings: &mut Vec<Finding>) {
+    let on = |names: [&'static str; 2]| names.into_iter().find(|name| facts.variable(name).eq_ignore_ascii_case("ON"));
+    let mut fact = |item, name: &str, wanted: &str, hint: &str| {
+        let (found, wanted, hint) = (format!("{name} is ON"), wanted.to_owned(), hint.to_owned());
+        findings.push(Finding { severity: Severity::Info, item, found, wanted, hint });
+    };
+    // Of MySQL and of MariaDB.
+    if let Some(name) = on(["binlog_transaction_compression", "log_bin_compress"]) {
+        let hint = "it may stay so: the server sends less, and the task unpacks it, which costs time.";
+        fact("binlog_compression", name, "OFF, where the network is not what the task waits for", hint);
+    }
+    if let Some(name) = on(["binlog_encryption", "encrypt_binlog"]) {
+        let hint =
+            "it may stay so: the server decrypts what it sends. source.tls: {mode: required} encrypts that as well.";
+        fact("binlog_encryption", name, "source.tls, if those who could read the disk can read the network", hint);
     }
 }
 

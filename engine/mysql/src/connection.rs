@@ -42,19 +42,35 @@ async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<
     /// mysql_async answers a nonce of MariaDB's ed25519 wrongly if that ends in a zero, as one of 256 does. Whoever comes here has
     /// logged in by the wire client before, so that the password is right.
     const TRIES: u32 = 3;
+    let origin = options.password_origin.as_ref();
+    let mut password = options.current_password();
     let mut tries_left = TRIES;
     loop {
         tries_left -= 1;
-        let open = Conn::new(driver_options(options, encrypted));
-        match tokio::time::timeout(options.connect_timeout, open).await {
-            Ok(Err(mysql_async::Error::Server(error))) if error.code == DENIED && tries_left > 0 => {}
-            Ok(connection) => return connection,
+        let open = Conn::new(driver_options(options, &password, encrypted));
+        let denied = match tokio::time::timeout(options.connect_timeout, open).await {
+            Ok(Err(mysql_async::Error::Server(error))) if error.code == DENIED => error,
+            Ok(connection) => {
+                if let (Ok(_), Some(origin)) = (&connection, origin) {
+                    origin.accepted();
+                }
+                return connection;
+            }
             Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        };
+        match origin.and_then(|origin| origin.instead_of(&password)) {
+            Some(another) => (password, tries_left) = (another, TRIES),
+            None if tries_left > 0 => {}
+            // As by the wire client: like a server that is away.
+            None if origin.is_some_and(|origin| origin.was_accepted()) => {
+                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, denied.message).into());
+            }
+            None => return Err(denied.into()),
         }
     }
 }
 
-fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
+fn driver_options(options: &ConnectOptions, password: &str, encrypted: bool) -> OptsBuilder {
     let tls = encrypted.then(|| {
         let verify = matches!(options.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
         let mut tls = SslOpts::default()
@@ -72,7 +88,7 @@ fn driver_options(options: &ConnectOptions, encrypted: bool) -> OptsBuilder {
         .ip_or_hostname(options.host.clone())
         .tcp_port(options.port)
         .user(Some(options.user.clone()))
-        .pass(options.password.clone())
+        .pass((!password.is_empty()).then_some(password))
         .ssl_opts(tls)
         .prefer_socket(false)
         // As the wire client: a dead peer is found by probes, and a slow one is waited for.
@@ -250,7 +266,7 @@ pub struct ServerFacts {
 }
 
 /// Variables that decide whether and how a server can be copied from.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 24] = [
     "server_id",
     "server_uuid",
     "log_bin",
@@ -260,7 +276,12 @@ const VARIABLES: [&str; 19] = [
     "binlog_row_value_options",
     "log_replica_updates",
     "log_slave_updates",
+    "binlog_transaction_compression",
+    "log_bin_compress",
+    "binlog_encryption",
+    "encrypt_binlog",
     "innodb_native_foreign_keys",
+    "enforce_gtid_consistency",
     "gtid_mode",
     "gtid_strict_mode",
     "lower_case_table_names",

@@ -26,6 +26,7 @@ pub(crate) fn options_for(host: &str, port: u16) -> ConnectOptions {
         port,
         user: "nobody".to_owned(),
         password: None,
+        password_origin: None,
         tls: TlsOptions::default(),
         connect_timeout: Duration::from_secs(10),
         max_packet_bytes: 1 << 30,

@@ -6,6 +6,7 @@ mod order;
 
 use std::sync::Arc;
 
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use kafka::Limit;
@@ -53,6 +54,13 @@ impl TopicLook {
     }
 }
 
+/// A topic that is there, and something that it has otherwise than the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    pub topic: String,
+    pub what: String,
+}
+
 /// Another one for each topic that is made, also under an old name.
 pub type TopicIdentity = (i64, i64);
 
@@ -94,6 +102,11 @@ pub trait Topics: Send + Sync {
     /// The same, asked anew unless it was a moment ago: somebody may have changed it.
     fn limit_now(&self, topic: &str, _stopped: &dyn Fn() -> bool) -> Option<Limit> {
         self.limit(topic)
+    }
+
+    /// What topics that are there have otherwise than they would be made.
+    fn differing(&self, _topics: &[&str], _stopped: &dyn Fn() -> bool) -> Result<Vec<Differing>, SinkError> {
+        Ok(Vec::new())
     }
 
     /// All messages of this topic must stay, also those of one key: it is made so when it is prepared, and refused if it is
@@ -159,6 +172,8 @@ pub enum SinkError {
     TokenRefused { url: String, reason: String },
     #[error("the brokers {brokers} speak as Kafka {release}: they {}", lacks.iter().map(Lack::to_string).collect::<Vec<_>>().join("; they "))]
     Lacking { brokers: String, release: &'static str, lacks: Vec<Lack> },
+    #[error("the brokers do not let the user be an idempotent producer: {reason}")]
+    NotIdempotent { reason: String },
     #[error("topic {topic} does not exist and create_topics is off")]
     MissingTopic { topic: String },
     #[error("could not create topic {topic}: {reason}")]
@@ -213,6 +228,7 @@ impl SinkError {
                 "check sink.security.oauth: token_url, client_id, client_secret and scope, as the authorization server knows them"
             }
             SinkError::Lacking { lacks, .. } => return lacks.first().map(|lack| lack.hint()),
+            SinkError::NotIdempotent { .. } => return kafka::hint_of(RDKafkaErrorCode::ClusterAuthorizationFailed),
             SinkError::Collision { .. } => {
                 "give the tables of one of the two another `topic`, or all of them a pattern such as \
                  sink.topic: \"{database}-{table}\"; brokers that allow both take the topic if it is made by hand"

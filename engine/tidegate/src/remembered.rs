@@ -358,12 +358,13 @@ pub fn policy_text(policy: &PartitionPolicy) -> String {
     }
 }
 
-/// `none`, `json`, `{columns: [a, b], form: json}`.
+/// `none`, `json`, `{columns: [a, b], form: json}`, `{template: "{table}:{id}"}`.
 fn key_text(policy: Option<&KeyPolicy>) -> String {
     match policy {
         None => "none".to_owned(),
-        Some(KeyPolicy { form, columns: None }) => form.word().to_owned(),
-        Some(KeyPolicy { form, columns: Some(names) }) => {
+        Some(KeyPolicy { template: Some(template), .. }) => format!("{{template: \"{template}\"}}"),
+        Some(KeyPolicy { form, columns: None, .. }) => form.word().to_owned(),
+        Some(KeyPolicy { form, columns: Some(names), .. }) => {
             format!("{{columns: [{}], form: {}}}", names.join(", "), form.word())
         }
     }

@@ -32,7 +32,7 @@ use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
 use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
-use tidegate_mysql::check::Severity;
+use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_sink::file::{FileSink, Shown, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
@@ -322,11 +322,7 @@ fn start(
         source.end_at(task, until, &checkpoint)?;
     }
     let sink = open_sink(task)?;
-    for finding in sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers) {
-        if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {
-            warn!(hint = finding.hint, "{finding}");
-        }
-    }
+    warn_of(task, sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers));
     awaits("another run of the task to end");
     let is_handed_on = hold.take(task, &*source, &*sink, stop)?;
     awaits("the brokers");
@@ -338,6 +334,14 @@ fn start(
                 hold.lock = None;
             }
             Err(error)
+        }
+    }
+}
+
+fn warn_of(task: &Task, findings: impl IntoIterator<Item = Finding>) {
+    for finding in findings {
+        if finding.severity == Severity::Warning && !task.ignored_items.contains(&finding.item) {
+            warn!(hint = finding.hint, "{finding}");
         }
     }
 }
@@ -377,7 +381,11 @@ fn compare_and_plan(
             }
         }
     }
-    sink.topics().prepare_all(&names.iter().map(String::as_str).collect::<Vec<_>>(), &is_stopped)?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    sink.topics().prepare_all(&names, &is_stopped)?;
+    if !checkpoint.has_begun() {
+        warn_of(task, precheck::of_differing(&sink.topics().differing(&names, &is_stopped)?));
+    }
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
     let router = Router::new(task.clone(), source.server_version().to_owned(), sink.topics(), stop.clone());
     let router = Arc::new(router.remembering(tracker.clone()));

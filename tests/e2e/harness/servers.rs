@@ -131,7 +131,18 @@ impl Private {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Without and with SASL, of the Kafka called `name`: kafka-0.10, kafka-0.11, kafka-2.7 or kafka-3.
+    /// Gives the user `app` of the Kafka called `name` rights, such as `TOPIC:orders:WRITE`. Of a thing on which anybody has some, nobody has
+    /// others from then on.
+    pub(crate) fn give_rights(&self, name: &str, rights: &[&str]) {
+        let [jars] = tidegate_tests::variables(["TIDEGATE_TEST_KAFKA_JARS"]).expect("servers.sh has fetched Kafka");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles/Acls.java");
+        let mut command = Command::new("java");
+        command.args(["-XX:TieredStopAtLevel=1", "-cp"]).arg(format!("{jars}/*")).arg(source);
+        let output = command.args([self.kafka_named(name).0, "app"]).args(rights).output().expect("java runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Without and with SASL, of the Kafka called `name`: kafka, kafka-0.10, kafka-0.11, kafka-2.7 or kafka-3.
     pub(crate) fn kafka_named(&self, name: &str) -> (&str, &str) {
         let variable = format!("TIDEGATE_TEST_{}", name.to_uppercase().replace(['-', '.'], "_"));
         (&self.variables[&variable], &self.variables[&format!("{variable}_SASL")])

@@ -1,13 +1,13 @@
 //! What of the tables' changes the binlog does not hold, for a task that follows it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::{Finding, Severity, list_names};
 use crate::catalog::CatalogTable;
-use crate::connection::{ServerFacts, ServerVersion, quote_identifier, quote_table};
+use crate::connection::{ServerFacts, ServerVersion, quote_identifier, quote_table, quote_text};
 use tidegate_model::TableName;
 
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
@@ -26,6 +26,8 @@ pub struct BinlogGaps {
     pub may_be_replica: bool,
     /// Foreign keys of the tables by which a change of the parent changes rows of the table.
     pub cascades: Vec<Cascade>,
+    /// Tables with triggers that the account may see.
+    pub triggered: Vec<TableName>,
 }
 
 /// A foreign key with an action other than to refuse.
@@ -60,6 +62,18 @@ impl BinlogGaps {
             )
             .await?;
         let selected: HashSet<&TableName> = tables.iter().map(|table| table.table.name()).collect();
+        let databases_of: BTreeSet<String> = selected.iter().map(|table| quote_text(&table.database)).collect();
+        let triggered: Vec<(String, String)> = match databases_of.is_empty() {
+            true => Vec::new(),
+            false => {
+                let databases = Vec::from_iter(databases_of).join(", ");
+                let statement = format!(
+                    "SELECT DISTINCT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
+                     WHERE TRIGGER_SCHEMA IN ({databases}) ORDER BY 1, 2"
+                );
+                connection.query(statement).await?
+            }
+        };
         Ok(BinlogGaps {
             logged_databases: databases("Binlog_Do_DB"),
             ignored_databases: databases("Binlog_Ignore_DB"),
@@ -70,6 +84,11 @@ impl BinlogGaps {
                 .into_iter()
                 .map(|(database, table, name)| Cascade { table: TableName::new(&database, &table), name })
                 .filter(|cascade| selected.contains(&cascade.table))
+                .collect(),
+            triggered: triggered
+                .into_iter()
+                .map(|(database, table)| TableName::new(&database, &table))
+                .filter(|table| selected.contains(table))
                 .collect(),
         })
     }
@@ -139,7 +158,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         });
     }
     if !gaps.cascades.is_empty() && !logs_cascades(facts) {
-        let tables: std::collections::BTreeSet<&TableName> = gaps.cascades.iter().map(|key| &key.table).collect();
+        let tables: BTreeSet<&TableName> = gaps.cascades.iter().map(|key| &key.table).collect();
         let first = &gaps.cascades[0];
         let drop =
             format!("ALTER TABLE {} DROP FOREIGN KEY {};", quote_table(&first.table), quote_identifier(&first.name));
@@ -160,6 +179,15 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
                 "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
                  not get to know: {server}; or let the application change them, and take such keys away, as by {drop}"
             ),
+        });
+    }
+    if !gaps.triggered.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Info,
+            item: "triggers",
+            found: format!("there are triggers on {}", list_names(&gaps.triggered)),
+            wanted: "changes of triggers logged as rows, which they are".into(),
+            hint: "it may stay so: rows that a trigger changes come like those of any statement.".into(),
         });
     }
     findings

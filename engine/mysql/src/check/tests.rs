@@ -112,6 +112,46 @@ fn all_findings_come_at_once_and_errors_first() {
     assert_eq!(check(&facts, &[], false), []);
 }
 
+#[test]
+fn how_the_binlog_is_kept_is_a_fact() {
+    let found = |version, settings: &[(&str, &str)]| {
+        let findings = check(&facts_of(version, settings, &[REPLICATION]), &[], true);
+        findings
+            .iter()
+            .map(|finding| format!("{:?} {} {}", finding.severity, finding.item, finding.found))
+            .collect::<Vec<_>>()
+    };
+    let off = [("binlog_transaction_compression", "OFF"), ("binlog_encryption", "OFF")];
+    assert_eq!(found("8.4.3", &off), Vec::<String>::new());
+    assert_eq!(
+        found("8.4.3", &[("binlog_transaction_compression", "ON"), ("binlog_encryption", "ON")]),
+        [
+            "Info binlog_compression binlog_transaction_compression is ON",
+            "Info binlog_encryption binlog_encryption is ON"
+        ]
+    );
+    let mariadb = [("gtid_strict_mode", "ON"), ("log_bin_compress", "ON"), ("encrypt_binlog", "ON")];
+    assert_eq!(
+        found("10.11.14-MariaDB", &mariadb),
+        ["Info binlog_compression log_bin_compress is ON", "Info binlog_encryption encrypt_binlog is ON"]
+    );
+}
+
+#[test]
+fn the_way_to_gtids_is_told_from_where_the_server_is() {
+    let found = |mode, consistency| {
+        let settings = [("gtid_mode", mode), ("enforce_gtid_consistency", consistency)];
+        let [finding] = check(&facts(&settings, &[REPLICATION]), &[], true).try_into().expect("one");
+        (finding.found, finding.hint)
+    };
+    let (what, to_do) = found("OFF", "OFF");
+    assert_eq!(what, "gtid_mode is OFF");
+    assert!(to_do.contains("step by step: first enforce_gtid_consistency = WARN"), "{to_do}");
+    let (what, to_do) = found("ON_PERMISSIVE", "ON");
+    assert_eq!(what, "gtid_mode is ON_PERMISSIVE: some transactions have GTIDs, and others may have none");
+    assert!(to_do.contains("step by step: OFF_PERMISSIVE"), "{to_do}");
+}
+
 fn table(database: &str, table: &str) -> CatalogTable {
     let name = TableName::new(database, table);
     let parts = TableParts { name, version: 1, columns: Vec::new(), unique_keys: Vec::new() };

@@ -15,6 +15,12 @@ pub enum WireError {
     #[error("{address} refused user \"{user}\": {message} (error {code}, state {state})")]
     Login { address: String, user: String, code: u16, state: String, message: String },
 
+    /// Whoever changes passwords has changed one of two.
+    #[error(
+        "{address} refuses the password of user \"{user}\" that it took before: {message} (error {code}, state {state})"
+    )]
+    PasswordChanged { address: String, user: String, code: u16, state: String, message: String },
+
     #[error("{address} wants authentication plugin \"{plugin}\" for user \"{user}\", which this client does not speak")]
     AuthPlugin { address: String, user: String, plugin: String },
 
@@ -104,10 +110,26 @@ impl WireError {
         }
     }
 
+    /// The server does not take the account's password.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, WireError::Login { code: code::ACCESS_DENIED_ERROR, .. })
+    }
+
+    /// The same of an account that was let in before.
+    pub(super) fn of_changed_password(self) -> WireError {
+        match self {
+            WireError::Login { address, user, code, state, message } => {
+                WireError::PasswordChanged { address, user, code, state, message }
+            }
+            other => other,
+        }
+    }
+
     /// True if the same request on a fresh connection may succeed without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             WireError::Connect { .. }
+            | WireError::PasswordChanged { .. }
             | WireError::Lost { .. }
             | WireError::Timeout { .. }
             | WireError::HeartbeatMissed { .. }
@@ -151,6 +173,7 @@ impl WireError {
                 Some("Check host and port, that the server listens on that address, and firewalls between.")
             }
             WireError::Login { code, .. } | WireError::Server { code, .. } => server_hint(*code),
+            WireError::PasswordChanged { .. } => Some(PASSWORD_CHANGED),
             WireError::AuthPlugin { .. } => Some(
                 "Create the user with caching_sha2_password, mysql_native_password or sha256_password \
                  (CREATE USER … IDENTIFIED WITH …).",
@@ -187,6 +210,10 @@ impl WireError {
         }
     }
 }
+
+/// What to do about a password that was good before.
+const PASSWORD_CHANGED: &str = "The account's password has changed: write the new one into the file that `source.password` names, which is \
+     read at each attempt.";
 
 fn server_hint(code: u16) -> Option<&'static str> {
     match code {

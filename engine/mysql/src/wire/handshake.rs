@@ -72,7 +72,12 @@ pub(super) struct Session {
     pub(super) connection_id: u32,
 }
 
-pub(super) fn log_in(socket: TcpStream, address: &str, options: &ConnectOptions) -> Result<Session, WireError> {
+pub(super) fn log_in(
+    socket: TcpStream,
+    address: &str,
+    options: &ConnectOptions,
+    password: &str,
+) -> Result<Session, WireError> {
     let mut packets = Packets::new(socket, address.to_owned(), options.max_packet_bytes);
     let silence = Some(options.connect_timeout);
     let payload = packets.read(silence)?;
@@ -105,7 +110,7 @@ pub(super) fn log_in(socket: TcpStream, address: &str, options: &ConnectOptions)
         packets.try_map_stream(|socket, _| Ok(Stream::Plain(socket)))?
     };
 
-    let password = Password(options.password.as_deref().unwrap_or_default());
+    let password = Password(password);
     // What the server names here is only its default. If we cannot begin with that, it will ask us to switch.
     let plugin = match greeting.auth_plugin() {
         Some(AuthPlugin::MysqlNativePassword) => AuthPlugin::MysqlNativePassword,

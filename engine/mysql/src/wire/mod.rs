@@ -25,6 +25,7 @@ mod binlog;
 mod error;
 mod handshake;
 mod packet;
+mod password;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use tls::Stream;
 pub(crate) use binlog::is_ours;
 pub use binlog::{BinlogPackets, DumpRequest, DumpStart, Packet};
 pub use error::WireError;
+pub use password::PasswordOrigin;
 pub use rows::{BinaryRows, ColumnInfo, Param, TextResult};
 pub use tls::{TlsMode, TlsOptions};
 
@@ -73,6 +75,8 @@ pub struct ConnectOptions {
     pub user: String,
     /// `None` and empty are the same: an account without password.
     pub password: Option<String>,
+    /// Where it is read again when the server refuses it, if that may be another one by then.
+    pub password_origin: Option<Arc<PasswordOrigin>>,
     pub tls: TlsOptions,
     /// For the connection to each address, and for each answer during the handshake. Not for looking up the name, which
     /// the system bounds.
@@ -81,6 +85,14 @@ pub struct ConnectOptions {
     pub max_packet_bytes: usize,
     /// Shown by the server in `performance_schema.session_connect_attrs`.
     pub program_name: String,
+}
+
+impl ConnectOptions {
+    /// The password as it was read last.
+    pub(crate) fn current_password(&self) -> String {
+        let last = self.password_origin.as_ref().and_then(|origin| origin.last());
+        last.or_else(|| self.password.clone()).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for ConnectOptions {
@@ -116,10 +128,31 @@ pub struct Connection {
 
 impl Connection {
     pub fn connect(options: &ConnectOptions) -> Result<Connection, WireError> {
+        let mut password = options.current_password();
+        let Some(origin) = &options.password_origin else { return Connection::log_in(options, &password) };
+        loop {
+            let error = match Connection::log_in(options, &password) {
+                Err(error) if error.is_denied() => error,
+                result => {
+                    if result.is_ok() {
+                        origin.accepted();
+                    }
+                    return result;
+                }
+            };
+            password = match origin.instead_of(&password) {
+                Some(another) => another,
+                None if origin.was_accepted() => return Err(error.of_changed_password()),
+                None => return Err(error),
+            };
+        }
+    }
+
+    fn log_in(options: &ConnectOptions, password: &str) -> Result<Connection, WireError> {
         let address = address(&options.host, options.port);
         let socket = open(options).map_err(|source| WireError::Connect { address: address.clone(), source })?;
         let Session { packets, capabilities, server_version, connection_id } =
-            handshake::log_in(socket, &address, options)?;
+            handshake::log_in(socket, &address, options, password)?;
         let mut connection = Connection {
             packets,
             capabilities,

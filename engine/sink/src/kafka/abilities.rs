@@ -150,6 +150,9 @@ type Requests = BTreeMap<i16, i16>;
 pub(super) struct Abilities {
     state: Mutex<State>,
     known: Condvar,
+    /// The client has the number by which brokers drop what it sends again.
+    has_number: Mutex<bool>,
+    numbered: Condvar,
 }
 
 #[derive(Default)]
@@ -191,6 +194,18 @@ impl Abilities {
     pub(super) fn wait_until_known(&self, timeout: Duration) -> bool {
         let waited = self.known.wait_timeout_while(self.lock(), timeout, |state| state.met.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.met.is_some()
+    }
+
+    pub(super) fn note_number(&self) {
+        *self.has_number.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.numbered.notify_all();
+    }
+
+    /// Whether the client has its number, at the latest after so long.
+    pub(super) fn wait_for_number(&self, timeout: Duration) -> bool {
+        let has_number = self.has_number.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.numbered.wait_timeout_while(has_number, timeout, |has_number| !*has_number);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     pub(super) fn can(&self, ability: Ability) -> bool {

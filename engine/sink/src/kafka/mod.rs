@@ -456,9 +456,9 @@ impl ReportService {
                     if self.producer.has_refused() {
                         return;
                     }
-                    let reason = self.producer.fatal_error().unwrap_or(text);
-                    tracing::error!(%reason, "Kafka client can't go on");
-                    self.producer.fail(SinkError::Client(reason));
+                    let error = self.producer.fatal_error().unwrap_or(SinkError::Client(text));
+                    tracing::error!(%error, "Kafka client can't go on");
+                    self.producer.fail(error);
                 } else {
                     // Each attempt fails with its own words, many times a second; that all are down says least.
                     let is_news = code != RDKafkaErrorCode::AllBrokersDown
@@ -483,6 +483,9 @@ impl ReportService {
                     if !lacks.is_empty() {
                         self.producer.fail(self.topics.lacking(lacks));
                     }
+                }
+                if facility == "GETPID" && text.contains("Acquired ") {
+                    self.topics.abilities.note_number();
                 }
                 if let Some((topic, partition)) = rounds::invalid(&text).filter(|_| facility == "MSGSET") {
                     self.invalid += 1;
@@ -578,7 +581,7 @@ fn refused(code: RDKafkaErrorCode, topic: String, partition: i32, reason: String
 }
 
 /// What to do when brokers give this for their reason.
-fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
+pub(crate) fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
     Some(match code {
         RDKafkaErrorCode::TopicAuthorizationFailed => {
             "grant the user DESCRIBE and WRITE on the topic, and CREATE if the task is to create it"

@@ -212,10 +212,8 @@ impl KafkaOptions {
         }
         // Tells what brokers can do: see `abilities`.
         let mut debug = self.option(&["debug"]).map_or("feature".to_owned(), |debug| format!("{debug},feature"));
-        if !idempotent {
-            // Tells of messages that are refused, where librdkafka does not: see `rounds`.
-            debug.push_str(",msg");
-        }
+        // Tells when brokers have let the client be idempotent, or of messages that are refused, where librdkafka does not: see `rounds`.
+        debug.push_str(if idempotent { ",eos" } else { ",msg" });
         config.set("debug", debug).set("log_level", (RDKafkaLogLevel::Debug as i32).to_string());
         config.set_log_level(RDKafkaLogLevel::Debug);
         Ok(config)

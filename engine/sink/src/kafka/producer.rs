@@ -117,8 +117,11 @@ impl Producer {
     }
 
     /// Why the client can't go on, if it can't.
-    pub(super) fn fatal_error(&self) -> Option<String> {
-        self.client.fatal_error().map(|(_, reason)| reason)
+    pub(super) fn fatal_error(&self) -> Option<SinkError> {
+        Some(match self.client.fatal_error()? {
+            (RDKafkaErrorCode::ClusterAuthorizationFailed, reason) => SinkError::NotIdempotent { reason },
+            (_, reason) => SinkError::Client(reason),
+        })
     }
 
     /// Whether the client can't go on because a message was refused for good, which its report tells, or has told.
@@ -594,7 +597,7 @@ impl Topic {
         match code {
             RDKafkaErrorCode::Fatal if self.producer.has_refused() => self.producer.outstanding.await_failure(),
             RDKafkaErrorCode::Fatal => {
-                SinkError::Client(self.producer.fatal_error().unwrap_or_else(|| reason_of(code)))
+                self.producer.fatal_error().unwrap_or_else(|| SinkError::Client(reason_of(code)))
             }
             code => {
                 // SAFETY: the handle is alive, and its name belongs to it.

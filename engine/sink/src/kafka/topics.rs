@@ -1,5 +1,7 @@
 //! Reaching the brokers: which topics are there, and making the ones that are not.
 
+mod differing;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +16,7 @@ use super::limit::{Kept, Limit};
 use super::marks::Marks;
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
-use crate::{SinkError, TopicIdentity, TopicLook, Topics};
+use crate::{Differing, SinkError, TopicIdentity, TopicLook, Topics};
 use tidegate_model::message::Appetite;
 use tidegate_model::status::Retrying;
 
@@ -57,6 +59,8 @@ pub struct BrokerInfo {
     pub topic_count: usize,
     /// Those that were asked about and can be told of.
     pub topics: Vec<TopicFacts>,
+    /// What those that are there have otherwise than the configuration.
+    pub differing: Vec<Differing>,
     /// What this client lets through, uncompressed.
     pub message_bytes_max: usize,
     /// Up to here it puts messages together (`batch.size`), uncompressed.
@@ -82,6 +86,9 @@ pub fn check(
     whole: &[String],
 ) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
     let (sink, lacks) = KafkaSink::meet(options)?;
+    if sink.rounds.is_none() && lacks.is_empty() {
+        sink.topics.wait_for_number()?;
+    }
     whole.iter().for_each(|topic| sink.topics.keep_whole(topic));
     let never = || false;
     let metadata = sink.topics.metadata(None, &|| false)?;
@@ -90,6 +97,7 @@ pub fn check(
         cluster_id: sink.producer.cluster_id(ANSWER_TIMEOUT),
         topic_count: metadata.topics().len(),
         topics: Vec::new(),
+        differing: Vec::new(),
         message_bytes_max: sink.message_bytes_max,
         old: sink.topics.old_brokers(),
         release: sink.topics.abilities.release(),
@@ -134,6 +142,8 @@ pub fn check(
         problems.extend(sink.topics.try_creation(topics, &never)?);
     }
     info.topics = sink.topics.facts(&there, &missing, &mut problems, &never)?;
+    let there: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
+    info.differing = sink.topics.look_for_differing(&there, &never)?;
     Ok((info, problems))
 }
 
@@ -280,6 +290,10 @@ impl Topics for KafkaTopics {
         self.limit(topic)
     }
 
+    fn differing(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Differing>, SinkError> {
+        self.look_for_differing(topics, stopped)
+    }
+
     fn keep_whole(&self, topic: &str) {
         self.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned());
     }
@@ -354,6 +368,17 @@ impl KafkaTopics {
             self.metadata(None, &|| false)?;
             // Who has answered has said before what it can do, and librdkafka has written it down.
             self.abilities.wait_until_known(ANSWER_TIMEOUT);
+        }
+        Ok(())
+    }
+
+    /// Waits until brokers have let the client be idempotent, or have refused it; where they do neither, that shows later.
+    fn wait_for_number(&self) -> Result<(), SinkError> {
+        let started = Instant::now();
+        while !self.abilities.wait_for_number(STOP_CHECK) && started.elapsed() < ANSWER_TIMEOUT {
+            if let Some(failure) = self.producer.outstanding.failure() {
+                return Err(failure);
+            }
         }
         Ok(())
     }

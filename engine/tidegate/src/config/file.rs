@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::tables::TableMatcher;
-use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile};
+use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::yaml::Node;
 use crate::precheck::items;
 use tidegate_format::columns::ColumnList;
@@ -18,7 +18,7 @@ use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::Header;
-use tidegate_format::key::{KeyForm, KeyPolicy};
+use tidegate_format::key::{KeyForm, KeyPolicy, KeyTemplate};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
@@ -190,6 +190,7 @@ pub(super) struct IncrementalFile {
     pub(super) heartbeat_s: Field<u64>,
     pub(super) ddl: Field<DdlPolicy>,
     pub(super) unlogged_rows: Field<UnloggedRowsPolicy>,
+    pub(super) unchanged_updates: Field<UnchangedUpdates>,
 }
 
 pub(super) struct HttpFile {
@@ -204,6 +205,7 @@ pub(super) struct PrecheckFile {
 pub(super) struct LimitsFile {
     pub(super) all: LimitFile,
     pub(super) full_load: Field<LimitFile>,
+    pub(super) connections: Field<u64>,
 }
 
 pub(super) struct LimitFile {
@@ -531,6 +533,7 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
         heartbeat_s: s.field("heartbeat_s", |v| v.integer(1..=3_600)),
         ddl: s.field("ddl", |v| v.word(DdlPolicy::WORDS)),
         unlogged_rows: s.field("unlogged_rows", |v| v.word(UnloggedRowsPolicy::WORDS)),
+        unchanged_updates: s.field("unchanged_updates", |v| v.word(UnchangedUpdates::WORDS)),
     }
 }
 
@@ -561,7 +564,11 @@ fn address(value: Value<'_>) -> Option<SocketAddr> {
 }
 
 fn limits(s: &Section<'_>) -> LimitsFile {
-    LimitsFile { all: limit(s), full_load: s.field("full_load", |v| v.section(limit)) }
+    LimitsFile {
+        all: limit(s),
+        full_load: s.field("full_load", |v| v.section(limit)),
+        connections: s.field("connections", |v| v.integer(1..=100_000)),
+    }
 }
 
 fn limit(s: &Section<'_>) -> LimitFile {
@@ -669,24 +676,44 @@ fn too_large(value: Value<'_>) -> Option<TooLargeFile> {
     }
 }
 
-/// A word, or `{columns: [a, b], form: json}`.
+/// A word, `{columns: [a, b], form: json}` or `{template: "{table}:{id}"}`.
 fn key(value: Value<'_>) -> Option<Option<KeyPolicy>> {
     if value.has_keys() {
         let (place, report) = value.place_and_report();
-        let (form, columns) =
-            value.keys(|s| (s.field("form", |v| v.word(KeyForm::WORDS)), s.field("columns", columns)));
+        let (form, columns, template) = value.keys(|s| {
+            let form = s.field("form", |v| v.word(KeyForm::WORDS));
+            (form, s.field("columns", columns), s.field("template", key_template))
+        });
+        if !template.is_absent() {
+            if !form.is_absent() || !columns.is_absent() {
+                report.add(&place, "must have a template alone, which names columns and is a text");
+                return None;
+            }
+            let (template, columns) = template.given()?;
+            return Some(Some(KeyPolicy { form: KeyForm::Text, columns: Some(columns), template: Some(template) }));
+        }
         let form = if form.is_absent() { Some(KeyForm::Json) } else { form.given() };
         if columns.is_absent() {
-            report.add(&place, "must name columns, or be a word alone: json, text or avro");
+            report.add(&place, "must name columns, have a template, or be a word alone: json, text or avro");
         }
-        return Some(Some(KeyPolicy { form: form?, columns: Some(columns.given()?) }));
+        return Some(Some(KeyPolicy { form: form?, columns: Some(columns.given()?), template: None }));
     }
     match value.scalar() {
         Some("none") => Some(None),
         Some(word) if KeyForm::WORDS.iter().any(|(known, _)| *known == word) => {
-            Some(Some(KeyPolicy { form: value.word(KeyForm::WORDS)?, columns: None }))
+            Some(Some(KeyPolicy { form: value.word(KeyForm::WORDS)?, columns: None, template: None }))
         }
-        _ => value.refuse("must be none, json, text, avro or {columns: [...], form: json}"),
+        _ => {
+            value.refuse("must be none, json, text, avro, {columns: [...], form: json} or {template: \"{table}:{id}\"}")
+        }
+    }
+}
+
+fn key_template(value: Value<'_>) -> Option<(KeyTemplate, Vec<String>)> {
+    match value.scalar().map(KeyTemplate::parse) {
+        Some(Ok(template)) => Some(template),
+        Some(Err(constraint)) => value.refuse(constraint),
+        None => value.refuse("must be a text such as \"{database}.{table}:{id}\""),
     }
 }
 

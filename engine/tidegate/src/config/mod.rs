@@ -37,11 +37,12 @@ pub(crate) use reader::{nearest, size_of};
 pub use schema::json_schema;
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
+pub(crate) use task::OTHER_CONNECTIONS;
 pub use task::{
     AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
     Format, HttpOptions, IncrementalOptions, KafkaOptions, LimitOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
     NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SinkOptions, SourceOptions, Task, TooLargePolicy,
-    Truncation,
+    Truncation, UnchangedUpdates,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::REFERENCE;
-use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile};
+use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::yaml::{self, Content, Node};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
@@ -182,6 +182,12 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
                     "required": ["columns"],
                     "additionalProperties": false,
                 },
+                {
+                    "type": "object",
+                    "properties": { "template": text() },
+                    "required": ["template"],
+                    "additionalProperties": false,
+                },
             ] })
         }
         "sink.headers" => json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": words(Header::WORDS) }),
@@ -235,9 +241,11 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "incremental.heartbeat_s" => integer(1, 3_600),
         "incremental.ddl" => words(DdlPolicy::WORDS),
         "incremental.unlogged_rows" => words(UnloggedRowsPolicy::WORDS),
+        "incremental.unchanged_updates" => words(UnchangedUpdates::WORDS),
         "delivery" => words(Delivery::WORDS),
         "limits.rows_per_second" | "limits.full_load.rows_per_second" => integer(1, 1_000_000_000_000),
         "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
+        "limits.connections" => integer(1, 100_000),
         "memory" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "threads" => json!({ "anyOf": [words(&[("auto", ())]), integer(1, 1024)] }),
         "http" => json!({ "anyOf": [text(), section] }),

@@ -67,6 +67,11 @@ impl Secret {
         matches!(&self.origin, Origin::Text(text) if text.is_empty())
     }
 
+    /// Whether another one may stand there while the program runs.
+    pub fn may_change(&self) -> bool {
+        matches!(self.origin, Origin::File(_))
+    }
+
     /// Reads the secret. Meant for the moment of connecting, so that a password changed in the meantime is found.
     ///
     /// Line ends at the end of a file are not part of the secret: editors and `echo` leave one.

@@ -365,6 +365,20 @@ pub struct IncrementalOptions {
     pub ddl: DdlPolicy,
     /// `unlogged_rows`.
     pub unlogged_rows: UnloggedRowsPolicy,
+    /// `unchanged_updates`.
+    pub unchanged_updates: UnchangedUpdates,
+}
+
+/// `incremental.unchanged_updates`: what becomes of an update of which nothing that leaves has changed. Default `send`, as Canal does:
+/// who counts changes finds each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnchangedUpdates {
+    Send,
+    Skip,
+}
+
+impl UnchangedUpdates {
+    pub(super) const WORDS: &[(&str, Self)] = &[("send", UnchangedUpdates::Send), ("skip", UnchangedUpdates::Skip)];
 }
 
 /// `incremental.ddl`: what becomes of statements that touch captured tables. Default `ignore`, as in DTS: consumers of rows
@@ -446,7 +460,7 @@ impl TaskFile {
         let format = required_section(self.format, report, "must be canal_json or dts_avro")
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
-        let limits = limit_options(self.limits);
+        let (limits, full_load) = limit_options(self.limits, full_load, report);
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
         let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
@@ -944,13 +958,22 @@ fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
 }
 
 fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOptions {
-    let Some(Switch::On(IncrementalFile { window_ms, window_rows, heartbeat_s, ddl, unlogged_rows })) = file else {
+    let Some(Switch::On(IncrementalFile {
+        window_ms,
+        window_rows,
+        heartbeat_s,
+        ddl,
+        unlogged_rows,
+        unchanged_updates,
+    })) = file
+    else {
         return IncrementalOptions {
             window_ms: WINDOW_MS,
             window_rows: WINDOW_ROWS,
             heartbeat_s: HEARTBEAT_S,
             ddl: DdlPolicy::Ignore,
             unlogged_rows: UnloggedRowsPolicy::Warn,
+            unchanged_updates: UnchangedUpdates::Send,
         };
     };
     IncrementalOptions {
@@ -959,20 +982,41 @@ fn incremental_options(file: Option<Switch<IncrementalFile>>) -> IncrementalOpti
         heartbeat_s: heartbeat_s.given().unwrap_or(HEARTBEAT_S),
         ddl: ddl.given().unwrap_or(DdlPolicy::Ignore),
         unlogged_rows: unlogged_rows.given().unwrap_or(UnloggedRowsPolicy::Warn),
+        unchanged_updates: unchanged_updates.given().unwrap_or(UnchangedUpdates::Send),
     }
 }
 
-/// Other failures are retried within the time for connections, so a short time for those shortens the default for the
-/// rest.
-fn limit_options(field: Field<LimitsFile>) -> LimitOptions {
+/// Connections that a task has besides those that read tables: the lock of its runs, the binlog, where that ends, and a question now and
+/// then.
+pub(crate) const OTHER_CONNECTIONS: u64 = 4;
+
+/// With the full load as a bound on connections lets it be.
+fn limit_options(
+    field: Field<LimitsFile>,
+    mut load: Option<LoadOptions>,
+    report: &Report,
+) -> (LimitOptions, Option<LoadOptions>) {
     let limit = |file: LimitFile| Limit {
         rows_per_second: file.rows_per_second.given(),
         bytes_per_second: file.bytes_per_second.given(),
     };
-    let Some(LimitsFile { all, full_load }) = field.given() else { return LimitOptions::default() };
-    LimitOptions { all: limit(all), full_load: full_load.given().map(limit).unwrap_or_default() }
+    let Some(LimitsFile { all, full_load, connections }) = field.given() else {
+        return (LimitOptions::default(), load);
+    };
+    if let Some((most, place)) = connections.as_given() {
+        match (most.checked_sub(OTHER_CONNECTIONS), &mut load) {
+            (None, _) | (Some(0), Some(_)) => {
+                report.add(place, "must be at least 5, of which one reads tables, and 4 without a full load")
+            }
+            (Some(readers), Some(load)) => load.parallel = load.parallel.min(count(readers)),
+            (Some(_), None) => {}
+        }
+    }
+    (LimitOptions { all: limit(all), full_load: full_load.given().map(limit).unwrap_or_default() }, load)
 }
 
+/// Other failures are retried within the time for connections, so a short time for those shortens the default for the
+/// rest.
 fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
     let Some(RetryFile { connection, other }) = field.given() else {
         return RetryOptions { connection: RETRY_CONNECTION, other: RETRY_OTHER };

@@ -1,5 +1,7 @@
 //! A task file in, what it means or all its errors out.
 
+mod examples;
+
 use tidegate_format::headers::Header;
 use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
@@ -180,8 +182,8 @@ fn the_reference_has_every_option() {
     file::TaskFile::read(&root, &report).unwrap();
     let mut shown = BTreeSet::new();
     collect_paths(&root, "", &mut shown);
-    // The forms of a secret exclude each other, so each password shows one of them.
-    let secret = regex::Regex::new(r"(password|token|secret)\.(env|file)$").unwrap();
+    // The forms of a secret exclude each other, as those of a key do, so each shows one of them.
+    let secret = regex::Regex::new(r"(password|token|secret)\.(env|file)$|key\.template$").unwrap();
     let index = regex::Regex::new(r"\[\d+\]").unwrap();
     let asked: BTreeSet<String> =
         report.asked.borrow().iter().map(|path| index.replace_all(path, "").into_owned()).collect();
@@ -372,7 +374,7 @@ fn keys_and_what_needs_them() {
     let key = |task: &Task, table: &str| task.tables.matches("shop", table).unwrap().key.clone();
     let of = |form, columns: Option<&[&str]>| {
         let columns = columns.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-        Some(KeyPolicy { form, columns })
+        Some(KeyPolicy { form, columns, template: None })
     };
     assert_eq!(key(&accepted(&with("")), "orders"), None);
     let task = accepted(&with(
@@ -395,7 +397,7 @@ sink: {kafka: b, key: avro, headers: [source_time, op]}\n",
     refused(
         &with("sink: {kafka: b, key: jason, headers: [op, op, ip], tombstones: 1}\n"),
         "
-t.yaml:1:23: sink.key = jason: must be none, json, text, avro or {columns: [...], form: json}
+t.yaml:1:23: sink.key = jason: must be none, json, text, avro, {columns: [...], form: json} or {template: \"{table}:{id}\"}
 t.yaml:1:44: sink.headers[1] = op: must be named once
 t.yaml:1:48: sink.headers[2] = ip: must be one of op, database, table, source_database, source_table, gtid, position, source_time
 t.yaml:1:65: sink.tombstones = 1: must be true or false
@@ -403,7 +405,20 @@ t.yaml:1:65: sink.tombstones = 1: must be true or false
     );
     refused(
         &with("sink: {kafka: b, key: {form: text}}\n"),
-        "t.yaml:1:23: sink.key: must name columns, or be a word alone: json, text or avro",
+        "t.yaml:1:23: sink.key: must name columns, have a template, or be a word alone: json, text or avro",
+    );
+    let task = accepted(&with("tables: [{table: shop.a, key: {template: \"{table}:{id}-{n}\"}}]\n"));
+    let templated = key(&task, "a").expect("a key");
+    assert_eq!((templated.form, templated.columns), (KeyForm::Text, Some(vec!["id".to_owned(), "n".to_owned()])));
+    assert_eq!(templated.template.expect("a template").to_string(), "{table}:{id}-{n}");
+    refused(
+        &with(
+            "sink: {kafka: b, key: {template: \"{table}\"}}\ntables: [{table: shop.a, key: {template: \"{id}\", form: json}}]\n",
+        ),
+        "
+t.yaml:1:34: sink.key.template = {table}: must name a column, such as {id}
+t.yaml:2:31: tables[0].key: must have a template alone, which names columns and is a text
+",
     );
     refused(
         &with("tables: [{table: shop.a, key: json}, shop.b]\nsink: {kafka: b, tombstones: true, partition_hash: murmur2}\n"),
@@ -1306,6 +1321,14 @@ fn sizes_times_and_numbers_have_units_and_bounds() {
     assert_eq!((task.retry.connection.as_secs(), task.retry.other.as_secs()), (300, 300));
     assert_eq!(accepted(&with("memory: 800MB\n")).memory_bytes, 800_000_000);
     assert_eq!(accepted(&with("retry: {other: 2h}\n")).retry.other.as_secs(), 7200);
+    let parallel = |lines: &str| accepted(&with(lines)).full_load.map(|load| load.parallel.get());
+    assert_eq!(parallel("limits: {connections: 6}\nfull_load: {parallel: 16}\n"), Some(2));
+    assert_eq!(parallel("limits: {connections: 100}\n"), Some(4));
+    assert_eq!(parallel("limits: {connections: 4}\nfull_load: false\n"), None);
+    for lines in ["limits: {connections: 4}\n", "limits: {connections: 3}\nfull_load: false\n"] {
+        let error = parse("t.yaml", &with(lines)).expect_err("too few").to_string();
+        assert!(error.contains("limits.connections: must be at least 5, of which one reads tables"), "{error}");
+    }
     let limits = accepted(&with("limits: {rows_per_second: 5, full_load: {bytes_per_second: 20MiB}}\n")).limits;
     assert_eq!((limits.all.rows_per_second, limits.all.bytes_per_second), (Some(5), None));
     assert_eq!((limits.full_load.rows_per_second, limits.full_load.bytes_per_second), (None, Some(20 << 20)));

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use tracing::warn;
 
 use crate::checkpoint::Tracker;
-use crate::config::{self, Format, TableSelection, Task};
+use crate::config::{self, Format, TableSelection, Task, UnchangedUpdates};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Kind, Mismatch};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
@@ -28,6 +28,7 @@ use tidegate_format::headers::{About, Header, append_mark, headers_of};
 use tidegate_format::key::{KeyEncoder, KeyError, key_columns};
 use tidegate_format::partition::{PartitionError, Partitioner, partition_of_statement};
 use tidegate_format::transform::{Transform, TransformError};
+use tidegate_format::unchanged::without_unchanged;
 use tidegate_model::Stop;
 use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
 use tidegate_model::{ChangeBatch, ChangeKind, Mark, MarkKind, Table, TableName, Window};
@@ -37,6 +38,8 @@ use tidegate_sink::{SinkError, Topics};
 /// Filter, partitions, projection, keys and encoding of one table version.
 pub struct Route {
     transform: Transform,
+    /// Updates of which nothing that leaves has changed are left out.
+    skips_unchanged: bool,
     partitioner: Partitioner,
     keys: Option<KeyEncoder>,
     /// Behind each delete.
@@ -167,6 +170,9 @@ impl Route {
         letters: Option<(&str, u32)>,
     ) -> Result<Route, RouteError> {
         let transform = plan_transform(&task.tables, table)?;
+        let skips =
+            task.incremental.as_ref().is_some_and(|options| options.unchanged_updates == UnchangedUpdates::Skip);
+        let skips_unchanged = skips && transform.projects();
         let keys = plan_keys(task, table, &transform)?;
         let partitioner = plan_partitioner(task, table, partitions)?;
         let zero_dates = plan_zero_dates(&task.format, transform.output());
@@ -175,7 +181,19 @@ impl Route {
         let (tombstones, headers) = (task.tombstones && keys.is_some(), task.headers.clone());
         let too_large = too_large::Plan::new(task, table, &transform, letters)?;
         let (topic, source) = (topic.into(), table.name().clone());
-        Ok(Route { transform, partitioner, keys, tombstones, headers, zero_dates, encoder, topic, source, too_large })
+        Ok(Route {
+            transform,
+            skips_unchanged,
+            partitioner,
+            keys,
+            tombstones,
+            headers,
+            zero_dates,
+            encoder,
+            topic,
+            source,
+            too_large,
+        })
     }
 
     /// Whether the same rows have the same keys.
@@ -191,7 +209,12 @@ impl Route {
     fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<Encoded, RouteError> {
         let key_changed = self.partitioner.key_changed();
         let batch = batch.split_updates(|rows: &RecordBatch, row| key_changed(rows, row));
-        let batch = self.transform.filter(batch)?;
+        let mut batch = self.transform.filter(batch)?;
+        if self.skips_unchanged
+            && let Some(keep) = without_unchanged(&self.transform.project(batch.clone())?)
+        {
+            batch = batch.retain(&keep);
+        }
         let mut partitions = Vec::with_capacity(batch.kinds().len());
         self.partitioner.partitions(&batch, &mut partitions)?;
         let mut sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();

@@ -64,6 +64,12 @@ const ITEMS: &[(&str, &str, &str)] = &[
         "create the topics by hand, or correct `sink` of the task file",
     ),
     (
+        "existing_topics",
+        "topics that are as the task would make them",
+        "it may stay so: topics that exist are left as they are. Write in sink.create_topics what they have, or change them by hand; more \
+         partitions give rows other ones",
+    ),
+    (
         "message_size",
         "messages that topics and client let through",
         "raise max.message.bytes of the topic and message.max.bytes in sink.options",

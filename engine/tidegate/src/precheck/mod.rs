@@ -48,7 +48,7 @@ use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::check::{Finding, Severity, list_names};
 use tidegate_mysql::connection::quote_identifier;
 use tidegate_sink::kafka::{Ability, BrokerInfo, Lack, OldBrokers};
-use tidegate_sink::{PretendedTopics, SinkError};
+use tidegate_sink::{Differing, PretendedTopics, SinkError};
 
 /// Connects to both sides and looks at all that a run would need. Warnings of `ignored` items, and of those that the task file
 /// ignores, count for nothing.
@@ -403,6 +403,9 @@ fn look_at_sink(task: &Task, topics: BTreeSet<String>, seen: &Seen, report: &mut
             for finding in brokers.old.iter().flat_map(of_old_brokers) {
                 report.found.push(Found { finding, place: None });
             }
+            for finding in of_differing(&brokers.differing) {
+                report.found.push(Found { finding, place: task.places.place("sink.create_topics") });
+            }
             say_problems(task, problems, seen, report);
             Some(Some(brokers))
         }
@@ -446,6 +449,22 @@ pub fn of_old_brokers(old: &OldBrokers) -> Vec<Finding> {
         Some(Finding { severity, item, found, wanted, hint })
     };
     old.lack.iter().filter_map(finding).collect()
+}
+
+/// Topics that exist and are not as the task would make them: what many of them have is said once.
+pub fn of_differing(differing: &[Differing]) -> Vec<Finding> {
+    let mut alike: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Differing { topic, what } in differing {
+        alike.entry(what).or_default().push(topic);
+    }
+    let finding = |(what, topics): (&str, Vec<&str>)| Finding {
+        severity: Severity::Warning,
+        item: "existing_topics",
+        found: format!("topic{} {}: {what}", if topics.len() == 1 { "" } else { "s" }, list_names(&topics)),
+        wanted: items::wanted("existing_topics").to_owned(),
+        hint: items::to_do("existing_topics").to_owned(),
+    };
+    alike.into_iter().map(finding).collect()
 }
 
 /// What stands against sending to topics: what is wrong with many of them in the same words is said once.

@@ -206,6 +206,7 @@ mod tests {
                 request_bytes_max,
                 compacted: None,
             }],
+            differing: Vec::new(),
             message_bytes_max: 16 << 20,
             old: None,
             release: Some("4"),

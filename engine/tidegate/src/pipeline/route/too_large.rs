@@ -73,7 +73,7 @@ impl Plan {
         let policy = match (&rule_of(task, table.name()).too_large, letters) {
             (TooLargePolicy::Skip, _) => Policy::Skip,
             (TooLargePolicy::DeadLetter(_), Some((topic, partitions))) => {
-                let key = KeyPolicy { form: KeyForm::Json, columns: None };
+                let key = KeyPolicy { form: KeyForm::Json, columns: None, template: None };
                 let output_of = |column| transform.output_of(column);
                 // Without the columns of its key, a row has no name to those who get the letter either.
                 let keys = KeyEncoder::plan(&key, table, transform.output(), output_of, text_options(&task.format));

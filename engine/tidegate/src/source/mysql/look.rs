@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 
 use super::follow::event_bytes_max;
 use crate::checkpoint::SourceIdentity;
-use crate::config::{MysqlOptions, Task};
+use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::error::Error;
 use crate::source::SourceError;
 use tidegate_model::{GtidSet, NameCase, Table, TableName};
@@ -16,7 +16,7 @@ use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
 use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::run_lock::RunLockError;
-use tidegate_mysql::wire::{ConnectOptions, TlsOptions};
+use tidegate_mysql::wire::{ConnectOptions, PasswordOrigin, TlsOptions};
 use tidegate_mysql::{MysqlError, catalog, connection, run_lock, snapshot, wire};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,8 +71,7 @@ pub fn look(
     })?;
     let demands = Demands {
         server_id: options.server_id,
-        // Besides the readers: the run's lock, the binlog, where it ends, and a question now and then.
-        connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + 4,
+        connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + OTHER_CONNECTIONS,
         loads: task.full_load.is_some(),
         follows: task.incremental.is_some(),
         has_begun,
@@ -209,6 +208,10 @@ fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions
         port: options.port,
         user: options.user.clone(),
         password: options.password.as_ref().map(|password| password.resolve()).transpose()?,
+        password_origin: options.password.as_ref().filter(|password| password.may_change()).map(|password| {
+            let password = password.clone();
+            Arc::new(PasswordOrigin::new(move || password.resolve().ok()))
+        }),
         tls: TlsOptions {
             mode: options.tls.mode,
             ca: options.tls.ca.clone(),

@@ -1,0 +1,178 @@
+//! What `check` says of a server on which one thing is broken: that, and nothing else. What is an error there, a run is refused for.
+
+use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::prechecks::findings;
+
+/// What breaks it, what is found, and what mends it. `DB` stands for the database.
+type Case = (&'static str, &'static str, &'static str);
+
+const OF_MYSQL: &[Case] = &[
+    (
+        "SET GLOBAL binlog_format = 'MIXED'",
+        "error binlog_format: binlog_format is MIXED",
+        "SET GLOBAL binlog_format = 'ROW'",
+    ),
+    (
+        "SET GLOBAL binlog_row_image = 'NOBLOB'",
+        "error binlog_row_image: binlog_row_image is NOBLOB",
+        "SET GLOBAL binlog_row_image = 'FULL'",
+    ),
+    (
+        "SET GLOBAL binlog_row_metadata = 'MINIMAL'",
+        "warning binlog_row_metadata: binlog_row_metadata is MINIMAL",
+        "SET GLOBAL binlog_row_metadata = 'FULL'",
+    ),
+    (
+        "SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'",
+        "warning binlog_row_value_options: binlog_row_value_options is PARTIAL_JSON",
+        "SET GLOBAL binlog_row_value_options = ''",
+    ),
+    (
+        "SET GLOBAL binlog_transaction_compression = ON",
+        "info binlog_compression: binlog_transaction_compression is ON",
+        "SET GLOBAL binlog_transaction_compression = OFF",
+    ),
+    (
+        "SET GLOBAL gtid_mode = ON_PERMISSIVE",
+        "warning gtid_mode: gtid_mode is ON_PERMISSIVE: some transactions have GTIDs, and others may have none",
+        "SET GLOBAL gtid_mode = ON",
+    ),
+    ("SET GLOBAL server_id = 0", "error server_id: server_id of the server is 0", "SET GLOBAL server_id = 1"),
+    (
+        "SET GLOBAL binlog_expire_logs_seconds = 3600",
+        "warning binlog_retention: the server keeps its binlog for 60 min",
+        "SET GLOBAL binlog_expire_logs_seconds = 2592000",
+    ),
+    (
+        "REVOKE REPLICATION SLAVE ON *.* FROM tide",
+        "error privileges: 'tide'@'%' lacks REPLICATION SLAVE",
+        "GRANT REPLICATION SLAVE ON *.* TO tide",
+    ),
+    (
+        "REVOKE REPLICATION CLIENT ON *.* FROM tide",
+        "error privileges: 'tide'@'%' lacks REPLICATION CLIENT",
+        "GRANT REPLICATION CLIENT ON *.* TO tide",
+    ),
+    (
+        "REVOKE XA_RECOVER_ADMIN ON *.* FROM tide",
+        "info prepared_xa: 'tide'@'%' may not see XA transactions that are prepared",
+        "GRANT XA_RECOVER_ADMIN ON *.* TO tide",
+    ),
+    (
+        "XA START 'a'; XA END 'a'; XA PREPARE 'a'",
+        "warning prepared_xa: XA transactions are prepared: X'61',X'',1",
+        "XA ROLLBACK 'a'",
+    ),
+    (
+        "ALTER USER tide WITH MAX_USER_CONNECTIONS 7",
+        "error connections: 'tide'@'%' may have 7 connections at a time, and the task makes up to 8",
+        "ALTER USER tide WITH MAX_USER_CONNECTIONS 0",
+    ),
+    ("CREATE TABLE DB.x (id INT)", "warning keys: no key tells the rows apart in DB.x", "DROP TABLE DB.x"),
+    (
+        "CREATE TABLE DB.x (id INT PRIMARY KEY) ENGINE = MyISAM",
+        "warning transactions: the storage engine knows no transactions in DB.x",
+        "DROP TABLE DB.x",
+    ),
+    (
+        "CREATE TABLE DB.x (id INT PRIMARY KEY, e ENUM('?'))",
+        "warning labels: a label of ENUM or SET has a ? in it in DB.x",
+        "DROP TABLE DB.x",
+    ),
+    (
+        "CREATE TRIGGER DB.t BEFORE INSERT ON DB.orders FOR EACH ROW SET NEW.name = UPPER(NEW.name)",
+        "info triggers: there are triggers on DB.orders",
+        "DROP TRIGGER DB.t",
+    ),
+];
+
+const OF_MARIADB: &[Case] = &[
+    (
+        "SET GLOBAL binlog_format = 'STATEMENT'",
+        "error binlog_format: binlog_format is STATEMENT",
+        "SET GLOBAL binlog_format = 'ROW'",
+    ),
+    (
+        "SET GLOBAL binlog_row_metadata = 'NO_LOG'",
+        "warning binlog_row_metadata: binlog_row_metadata is NO_LOG",
+        "SET GLOBAL binlog_row_metadata = 'FULL'",
+    ),
+    (
+        "SET GLOBAL gtid_strict_mode = OFF",
+        "warning gtid_strict_mode: gtid_strict_mode is OFF",
+        "SET GLOBAL gtid_strict_mode = ON",
+    ),
+    (
+        "SET GLOBAL log_bin_compress = ON",
+        "info binlog_compression: log_bin_compress is ON",
+        "SET GLOBAL log_bin_compress = OFF",
+    ),
+    (
+        "SET GLOBAL binlog_expire_logs_seconds = 3600",
+        "warning binlog_retention: the server keeps its binlog for 60 min",
+        "SET GLOBAL binlog_expire_logs_seconds = 0",
+    ),
+    (
+        "REVOKE BINLOG MONITOR ON *.* FROM tide",
+        "error privileges: 'tide'@'%' lacks BINLOG MONITOR",
+        "GRANT BINLOG MONITOR ON *.* TO tide",
+    ),
+    (
+        "CREATE TABLE DB.x (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",
+        "error versioned_tables: these tables keep a history of their rows: DB.x",
+        "DROP TABLE DB.x",
+    ),
+];
+
+fn world(test: &str, url: &str, kafka: &str) -> (World, TaskFile) {
+    let mut world = World::new(test, url, kafka);
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(20))");
+    let task = world.task();
+    (world, task)
+}
+
+fn each(world: &mut World, task: &TaskFile, cases: &[Case]) {
+    let database = world.database.clone();
+    let of_database = |text: &str| text.replace("DB", &database);
+    assert_eq!(findings(task, &[]), Vec::<String>::new());
+    for (breaks, found, mends) in cases {
+        world.mysql.run(of_database(breaks));
+        let found = of_database(found);
+        assert_eq!(findings(task, &[]), [found.as_str()], "{breaks}");
+        if let Some((_, words)) = found.strip_prefix("error ").and_then(|error| error.split_once(": ")) {
+            let refused = Tidegate::fails(task);
+            assert!(refused.contains(words), "{words:?} is not in\n{refused}");
+        }
+        world.mysql.run(of_database(mends));
+    }
+    assert_eq!(findings(task, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn one_thing_is_broken_and_one_is_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+            let (mut world, task) = world("broken", private.mysql(), &servers.kafka);
+            world.mysql.run("GRANT XA_RECOVER_ADMIN, TRIGGER ON *.* TO tide");
+            each(&mut world, &task, OF_MYSQL);
+        });
+        scope.spawn(|| {
+            let options = "--binlog-row-metadata=FULL --gtid-strict-mode=ON";
+            let private = Private::up(&["mariadb"], options);
+            let (mut world, task) = world("broken_maria", private.mariadb(), &servers.kafka);
+            each(&mut world, &task, OF_MARIADB);
+        });
+        scope.spawn(|| {
+            let private = Private::up(&["mysql-nogtid"], "--skip-log-bin");
+            let (mut world, task) = world("no_binlog", private.mysql_nogtid(), &servers.kafka);
+            world.mysql.run("GRANT XA_RECOVER_ADMIN ON *.* TO tide");
+            let found = findings(&task, &["--ignore", "binlog_row_metadata,gtid_mode"]);
+            assert_eq!(found, ["error log_bin: log_bin is OFF"]);
+            assert!(Tidegate::fails(&task).contains("log_bin is OFF"));
+            let loaded = TaskFile { more: "incremental: false".to_owned(), ..task };
+            assert_eq!(findings(&loaded, &[]), Vec::<String>::new());
+        });
+    });
+}
