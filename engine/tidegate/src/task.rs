@@ -94,7 +94,7 @@ fn run_watched<T>(
     set_limits(&status, task);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
-    let result = run_by_files(task, consent, runtime, monitor, &stop, &state);
+    let result = run_by_files(task, consent, runtime, monitor, &state);
     journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), stop.is_stopped());
     result
 }
@@ -110,12 +110,12 @@ fn run_by_files(
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     monitor: &Monitor,
-    stop: &Stop,
     state: &StateFolder,
 ) -> Result<Summary, Error> {
+    let stop = monitor.stop();
     let (mut task, mut consent, mut hold) = (task.clone(), consent.clone(), Hold::default());
     loop {
-        let result = run_in(&task, &consent, runtime, monitor, stop, state, &mut hold);
+        let result = run_in(&task, &consent, runtime, monitor, state, &mut hold);
         monitor.ended();
         (task, consent) = match result {
             Ok(summary) => {
@@ -191,12 +191,11 @@ fn run_in(
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     monitor: &Monitor,
-    stop: &Stop,
     state: &StateFolder,
     hold: &mut Hold,
 ) -> Result<Summary, Error> {
-    let status = monitor.status().clone();
-    let Some(start) = start_when_possible(task, consent, runtime, state, monitor, stop, hold)? else {
+    let (status, stop) = (monitor.status().clone(), monitor.stop());
+    let Some(start) = start_when_possible(task, consent, runtime, monitor, state, hold)? else {
         info!("stopped before anything was read");
         return Ok(status.summary());
     };
@@ -259,12 +258,11 @@ fn start_when_possible(
     task: &Arc<Task>,
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
-    state: &StateFolder,
     monitor: &Monitor,
-    stop: &Stop,
+    state: &StateFolder,
     hold: &mut Hold,
 ) -> Result<Option<Start>, Error> {
-    let status = monitor.status();
+    let (status, stop) = (monitor.status(), monitor.stop());
     let stored = checkpoint::load(state, &task.name)?;
     let has_begun = stored.as_ref().is_some_and(Checkpoint::has_begun);
     let mut outage = Retry::new(task.retry.connection);
@@ -272,7 +270,7 @@ fn start_when_possible(
         if stop.is_stopped() {
             return Ok(None);
         }
-        let error = match start(task, consent, runtime, state, stored.clone(), status, stop, hold) {
+        let error = match start(task, consent, runtime, monitor, state, stored.clone(), hold) {
             Err(error) if error.is_transient() => error,
             result => {
                 [SOURCE, SINK].into_iter().for_each(|of| status.recovered(of));
@@ -302,12 +300,12 @@ fn start(
     task: &Arc<Task>,
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
+    monitor: &Monitor,
     state: &StateFolder,
     stored: Option<Checkpoint>,
-    status: &Status,
-    stop: &Stop,
     hold: &mut Hold,
 ) -> Result<Start, Error> {
+    let (status, stop) = (monitor.status(), monitor.stop());
     let awaits = |awaits| status.set_phase(Phase::Starting { awaits });
     awaits("the source");
     let mut source = source::open(task, runtime, stored.as_ref())?;
