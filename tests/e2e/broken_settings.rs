@@ -173,6 +173,7 @@ fn one_thing_is_broken_and_one_is_found() {
             assert!(Tidegate::fails(&task).contains("log_bin is OFF"));
             let loaded = TaskFile { more: "incremental: false".to_owned(), ..task };
             assert_eq!(findings(&loaded, &[]), Vec::<String>::new());
+            Tidegate::finishes(&loaded);
         });
     });
 }

@@ -40,14 +40,18 @@ pub(super) enum ViewRule {
 }
 
 impl ViewRule {
-    /// Of a load behind which no changes are read, and whose account may not ask where the binlog is, none.
+    /// Of a load behind which no changes are read, none where there is no binlog, or the account may not ask for it.
     pub(super) fn of_load(facts: &ServerFacts, is_followed: bool) -> ViewRule {
         let rule = ViewRule::of(facts);
         let is_told = match rule {
-            ViewRule::GtidsOfFiles => facts.grants.has_global(&BINLOG_READ) && facts.log_bin(),
+            ViewRule::GtidsOfFiles => facts.grants.has_global(&BINLOG_READ),
             _ => true,
         };
-        if is_followed || (is_told && facts.grants.has_global(&BINLOG_END)) { rule } else { ViewRule::Undated }
+        if is_followed || (is_told && facts.log_bin() && facts.grants.has_global(&BINLOG_END)) {
+            rule
+        } else {
+            ViewRule::Undated
+        }
     }
 
     pub(super) fn of(facts: &ServerFacts) -> ViewRule {
