@@ -8,7 +8,7 @@ use super::harness::source_state::{Format, rows_of};
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Servers, TaskFile, Tidegate, World, seeded};
+use super::harness::{Kind, Message, Private, Servers, TaskFile, Tidegate, World, seeded, wait_for};
 use super::snapshot::{fill_all, names};
 
 const TAKEN_OVER: &str = "the task file is taken over";
@@ -218,4 +218,53 @@ fn a_file_that_cannot_be_taken_over_changes_nothing() {
     let expected =
         [r#"Delete id="2" v="2""#, r#"Insert id="1" v="1""#, r#"Insert id="2" v="2""#, r#"Update id="2" v="2""#];
     assert_eq!(rows, expected);
+}
+
+/// Between two runs of one process nobody else takes the task, however long he waits for it. And a run takes over its own file.
+#[test]
+fn nobody_takes_the_task_in_between() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("apply_lock", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    let other = TaskFile { path: world.path("other.yaml"), state: world.path("other"), ..task.clone() };
+    let rival = Tidegate::run(&other);
+    wait_for("the other run waits for the lock", || {
+        let waits =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock' AND INFO LIKE '%GET_LOCK%'";
+        (world.mysql.query_one::<u64>(waits) > 0).then_some(())
+    });
+    task.more = "limits: {rows_per_second: 1000000}".to_owned();
+    applied(&task, &[]);
+    let ended = rival.wait();
+    assert!(!ended.status.success() && ended.output.contains("another run of task"), "{}", ended.output);
+    let another = TaskFile { path: world.path("another.yaml"), more: String::new(), ..task.clone() };
+    let (code, said) = refused(&another, &[]);
+    assert!(code == Some(1) && said.contains("is not what was planned"), "{said}");
+    world.finish(engine, &mut reader, |_| ());
+}
+
+/// What was agreed to for the first start holds for that one: changes that are purged since are not passed over.
+#[test]
+fn a_gap_is_accepted_once() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "");
+    let mut world = World::new("apply_gap", private.mysql(), &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let task = world.task();
+    let mut reader = world.reader(["t"]);
+    let path = task.write();
+    let mut engine = Tidegate::spawn(["run".as_ref(), path.as_os_str(), "--accept-gap".as_ref(), "leave".as_ref()]);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    assert!(Tidegate::spawn(["pause".as_ref(), path.as_os_str()]).wait().status.success());
+    engine.wait_for_line("paused");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    world.purge_binlog();
+    let (code, said) = refused(&task, &[]);
+    assert!(code == Some(2) && said.contains("has ended meanwhile"), "{said}");
+    let ended = engine.wait();
+    assert!(!ended.status.success() && ended.output.contains("accept-gap"), "{}", ended.output);
 }

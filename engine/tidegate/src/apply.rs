@@ -62,6 +62,8 @@ struct Inner {
     next: Option<Next>,
     /// While it is not known whether the run can work by `task`: how it did before.
     before: Option<(Arc<Task>, Consent)>,
+    /// Why it cannot, until it works by that again.
+    refused: Option<String>,
     applied: Option<Applied>,
 }
 
@@ -75,7 +77,7 @@ struct Next {
 
 impl TaskFile {
     pub fn new(path: Option<PathBuf>, task: Arc<Task>) -> TaskFile {
-        TaskFile { path, inner: Mutex::new(Inner { task, next: None, before: None, applied: None }) }
+        TaskFile { path, inner: Mutex::new(Inner { task, next: None, before: None, refused: None, applied: None }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -107,7 +109,7 @@ impl TaskFile {
             ));
         }
         let mut inner = self.lock();
-        if inner.next.is_some() || inner.before.is_some() {
+        if inner.next.is_some() || inner.before.is_some() || inner.refused.is_some() {
             return Err("the run is about to take over the file that it was asked to before: ask again".to_owned());
         }
         if let Some(key) = fixed(&inner.task, &next) {
@@ -137,23 +139,26 @@ impl TaskFile {
         self.lock().before.is_some()
     }
 
-    /// The run works by what it has taken over: what it was before.
-    pub fn taken_over(&self) -> Option<Arc<Task>> {
+    /// The run works, by what it has taken over or by what was before: then it is told what it was that worked last.
+    pub fn works(&self) -> Option<Arc<Task>> {
         let mut inner = self.lock();
+        if let Some(reason) = inner.refused.take() {
+            inner.answer(Some(reason));
+        }
         let (before, _) = inner.before.take()?;
         info!("the task file is taken over");
         inner.answer(None);
         Some(before)
     }
 
-    /// It does not, and goes on by what was before; nothing if it had taken over nothing.
+    /// It cannot, and goes on by what was before; nothing if it had taken over nothing.
     pub fn refused(&self, error: &Error) -> Option<(Arc<Task>, Consent)> {
         let mut inner = self.lock();
         let before = inner.before.take()?;
         inner.task = before.0.clone();
         warn!(hint = error.hint(), "the task file is not taken over, and the run goes on by the one before: {error}");
         let hint = error.hint().map(|hint| format!("\nhint: {hint}"));
-        inner.answer(Some(format!("{error}{}", hint.unwrap_or_default())));
+        inner.refused = Some(format!("{error}{}", hint.unwrap_or_default()));
         Some(before)
     }
 }

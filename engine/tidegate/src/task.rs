@@ -223,7 +223,7 @@ fn run_in(
             let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
             let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
             // Others may have been set since the run began.
-            if monitor.file().taken_over().is_some_and(|before| before.limits != task.limits) {
+            if monitor.file().works().is_some_and(|before| before.limits != task.limits) {
                 set_limits(status, task);
             }
             source.run(&context).map_err(|error| match error {
