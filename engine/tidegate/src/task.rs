@@ -128,12 +128,12 @@ fn run_by_files(
                 (next.task, next.consent)
             }
             Err(mut error) => {
-                if let Error::Refused(refused) = &mut error {
-                    refused.command = "apply";
-                }
-                // Another run has the task, or somebody wants this one to end.
+                // Nothing else to go on by; or another run has the task, or somebody wants this one to end.
                 if !monitor.file().is_tried() || !stop.go_on() {
                     return Err(error);
+                }
+                if let Error::Refused(refused) = &mut error {
+                    refused.command = "apply";
                 }
                 journal::note_behind(state, &task.name, |_| (What::NotApplied, By::Run, error.to_string()));
                 monitor.file().refused(&error).ok_or(error)?
