@@ -221,6 +221,21 @@ impl KeyEncoder {
         self.columns.iter().map(|key| key.column.name.as_str())
     }
 
+    /// As people read it: `(id) as text`, `shop.orders:{id}` of a template, or the Avro schema.
+    pub fn shape(&self) -> String {
+        let names: Vec<&str> = self.names().collect();
+        match self.form {
+            // Which also says whether a column may be NULL.
+            KeyForm::Avro => self.avro_schema(),
+            KeyForm::Text if self.around != Around::new(None, names.len(), &self.table) => {
+                let before = self.around.texts.iter().map(|text| String::from_utf8_lossy(text));
+                let columns = names.iter().map(|name| format!("{{{name}}}")).chain([String::new()]);
+                before.zip(columns).map(|(text, column)| format!("{text}{column}")).collect()
+            }
+            form => format!("({}) as {}", names.join(", "), form.word()),
+        }
+    }
+
     pub fn form(&self) -> KeyForm {
         self.form
     }
@@ -468,9 +483,11 @@ mod tests {
             ("{id", "must have {database}"),
             ("{id}}", "must have {database}"),
             ("a}{id}", "must have {database}"),
-            ("{}{id}", "must have {database}"),
+            ("{} {id}", "must have {database}"),
             ("{a{id}", "must have {database}"),
             ("{id}{name}", "must have text between"),
+            ("{table}{id}", "must have text between"),
+            (r"{id}\{name}", "must not have a backslash"),
             ("{id}:{ID}", "must name each column once"),
         ] {
             let error = KeyTemplate::parse(template).unwrap_err();

@@ -154,19 +154,16 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             findings.push(Finding { severity, item: name, found, wanted, hint });
         }
     };
-    // MariaDB dates a view by its place in the binlog.
-    if follows || facts.version.is_mariadb {
-        setting(
-            Severity::Error,
-            "log_bin",
-            "ON",
-            "Start the server with log_bin (and a server_id; PolarDB: loose_polar_log_bin): without a binlog only a full load is \
-             possible (incremental: false), and of MariaDB not even that.",
-        );
-    }
     if !follows {
         return;
     }
+    setting(
+        Severity::Error,
+        "log_bin",
+        "ON",
+        "Start the server with log_bin (and a server_id; PolarDB: loose_polar_log_bin): without a binlog only a full load is \
+         possible (incremental: false).",
+    );
     setting(
         Severity::Error,
         "binlog_format",

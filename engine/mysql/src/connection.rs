@@ -37,36 +37,71 @@ pub async fn session(options: &ConnectOptions, facts: &ServerFacts) -> Result<Co
 }
 
 async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<Conn> {
-    /// ER_ACCESS_DENIED_ERROR.
-    const DENIED: u16 = 1045;
     /// mysql_async answers a nonce of MariaDB's ed25519 wrongly if that ends in a zero, as one of 256 does. Whoever comes here has
     /// logged in by the wire client before, so that the password is right.
     const TRIES: u32 = 3;
     let origin = options.password_origin.as_ref();
-    let mut password = options.current_password();
-    let mut tries_left = TRIES;
+    let tries = if origin.is_none_or(|origin| origin.is_mariadb()) { TRIES } else { 1 };
+    let (mut password, mut tries_left) = (options.current_password(), tries);
     loop {
-        tries_left -= 1;
-        let open = Conn::new(driver_options(options, &password, encrypted));
-        let denied = match tokio::time::timeout(options.connect_timeout, open).await {
-            Ok(Err(mysql_async::Error::Server(error))) if error.code == DENIED => error,
-            Ok(connection) => {
-                if let (Ok(_), Some(origin)) = (&connection, origin) {
-                    origin.accepted();
+        let refusal = origin.and_then(|origin| origin.refusal(&password));
+        let is_known = refusal.is_some();
+        let denied = match refusal {
+            Some(refusal) => refusal,
+            None => {
+                let open = Conn::new(driver_options(options, &password, encrypted));
+                match tokio::time::timeout(options.connect_timeout, open).await {
+                    Ok(Err(mysql_async::Error::Server(error))) => {
+                        let denied = login_error(options, &error);
+                        if !denied.is_denied() {
+                            return Err(error.into());
+                        }
+                        denied
+                    }
+                    Ok(connection) => {
+                        if let (Ok(_), Some(origin)) = (&connection, origin) {
+                            origin.accept(&password);
+                        }
+                        return connection;
+                    }
+                    Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
                 }
-                return connection;
             }
-            Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         };
-        match origin.and_then(|origin| origin.instead_of(&password)) {
-            Some(another) => (password, tries_left) = (another, TRIES),
-            None if tries_left > 0 => {}
-            // As by the wire client: like a server that is away.
-            None if origin.is_some_and(|origin| origin.was_accepted()) => {
-                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, denied.message).into());
-            }
-            None => return Err(denied.into()),
+        tries_left -= 1;
+        if tries_left > 0 && !is_known {
+            continue;
         }
+        let Some(origin) = origin else { return Err(server_error(denied)) };
+        if !is_known {
+            origin.refuse(&password, &denied);
+        }
+        match origin.instead_of(&password) {
+            Some(another) => (password, tries_left) = (another, tries),
+            // As by the wire client: like a server that is away.
+            None if origin.accepted().is_some() => {
+                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, denied.to_string()).into());
+            }
+            None => return Err(server_error(denied)),
+        }
+    }
+}
+
+/// What the server says at the door, in the words of the wire client.
+fn login_error(options: &ConnectOptions, error: &mysql_async::ServerError) -> WireError {
+    WireError::Login {
+        address: format!("{}:{}", options.host, options.port),
+        user: options.user.clone(),
+        code: error.code,
+        state: error.state.clone(),
+        message: error.message.clone(),
+    }
+}
+
+fn server_error(error: WireError) -> mysql_async::Error {
+    match error {
+        WireError::Login { code, state, message, .. } => mysql_async::ServerError { code, message, state }.into(),
+        other => std::io::Error::other(other.to_string()).into(),
     }
 }
 

@@ -17,7 +17,7 @@
 //! servers of one history do not meet at all, as behind a proxy that spreads sessions over several. A proxy that shares
 //! one session among clients must keep ours apart, which those that are known to do so do for GET_LOCK.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
@@ -48,6 +48,8 @@ const NAME_MAX: usize = 64;
 #[derive(Debug)]
 pub struct RunLock {
     runtime: Handle,
+    /// By which its session is opened, should it be lost.
+    connect: Arc<Mutex<ConnectOptions>>,
     /// Sent, or dropped, to end the keeper.
     end: Option<oneshot::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
@@ -88,6 +90,7 @@ impl RunLock {
         runtime: &Handle,
         on_lost: impl Fn() + Send + 'static,
     ) -> Result<RunLock, RunLockError> {
+        let connect = Arc::new(Mutex::new(connect.clone()));
         let keeper = Keeper { connect: connect.clone(), task: task.to_owned(), lock: lock_name(task) };
         let mut connection = runtime.block_on(async {
             let mut connection = keeper.connect().await.map_err(|error| keeper.failed(&error))?;
@@ -119,7 +122,12 @@ impl RunLock {
                 }
             }
         });
-        Ok(RunLock { runtime: runtime.clone(), end: Some(end), keeper: Some(keeper), lost })
+        Ok(RunLock { runtime: runtime.clone(), connect, end: Some(end), keeper: Some(keeper), lost })
+    }
+
+    /// Of the same server and account, by other options from now on.
+    pub fn renew(&self, connect: &ConnectOptions) {
+        *self.connect.lock().unwrap_or_else(PoisonError::into_inner) = connect.clone();
     }
 
     /// The error if another run has the lock by now.
@@ -150,14 +158,15 @@ pub async fn holder(connection: &mut Conn, task: &str) -> Result<Option<u64>, my
 
 /// Who takes the lock, and takes it again.
 struct Keeper {
-    connect: ConnectOptions,
+    connect: Arc<Mutex<ConnectOptions>>,
     task: String,
     lock: String,
 }
 
 impl Keeper {
     async fn connect(&self) -> Result<Conn, ConnectionError> {
-        connection::connect(&self.connect).await
+        let connect = self.connect.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        connection::connect(&connect).await
     }
 
     /// `None` if the lock is ours now, else the connection that has it.

@@ -17,7 +17,7 @@ use crate::source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
-use tidegate_format::key::{KeyEncoder, KeyForm};
+use tidegate_format::key::KeyEncoder;
 use tidegate_model::Stop;
 use tidegate_model::message::MessageBatch;
 use tidegate_model::{ChangeBatch, Table, TableName, TableParts, Window};
@@ -47,14 +47,7 @@ pub fn schema(task: Task) -> Result<String, Error> {
         let topic = topic_of_table(&task, table.name())?;
         out += &format!("{} -> topic {topic}, key {key}\n", with_target(table.name(), output.name()));
         if let Some(keys) = plan_keys(&task, table, &transform)? {
-            out += &match keys.form() {
-                KeyForm::Avro => format!("  messages have the key {}\n", keys.avro_schema()),
-                form => format!(
-                    "  messages have the key ({}) as {}\n",
-                    keys.names().collect::<Vec<_>>().join(", "),
-                    form.word()
-                ),
-            };
+            out += &format!("  messages have the key {}\n", keys.shape());
         }
         write_columns(&task.format, output, &mut out);
         if let Some(predicate) = transform.mysql_predicate() {

@@ -22,7 +22,6 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{DdlPolicy, TableRule, Task};
 use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
 use crate::remembered::{RememberedTable, policy_text};
-use tidegate_format::key::KeyForm;
 use tidegate_format::transform::Transform;
 use tidegate_model::names::fold;
 use tidegate_model::{Column, Table, TableName};
@@ -179,12 +178,7 @@ fn other_settings(target: &TableName, mut groups: Vec<Settings>) -> Vec<Mismatch
 fn settings_of(task: &Task, table: &Arc<Table>, transform: &Transform) -> Result<[String; 3], RouteError> {
     let rule = rule_of(task, table.name());
     let keys = plan_keys(task, table, transform)?;
-    let key = keys.map(|keys| match keys.form() {
-        // Which also says whether a column may be NULL.
-        KeyForm::Avro => keys.avro_schema(),
-        form => format!("({}) as {}", keys.names().collect::<Vec<_>>().join(", "), form.word()),
-    });
-    let key = key.unwrap_or_else(|| NO_KEY.to_owned());
+    let key = keys.map(|keys| keys.shape()).unwrap_or_else(|| NO_KEY.to_owned());
     Ok([topic_of_table(task, table.name())?, policy_text(&rule.partition), key])
 }
 

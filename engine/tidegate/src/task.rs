@@ -164,6 +164,8 @@ impl Hold {
         };
         if self.lock.is_some() && self.of == of {
             self.check()?;
+            // Its session may have to be opened anew.
+            self.lock.iter().for_each(|lock| source.renew(lock));
             return Ok(true);
         }
         self.lock = None;
@@ -196,6 +198,7 @@ fn run_in(
 ) -> Result<Summary, Error> {
     let (status, stop) = (monitor.status().clone(), monitor.stop());
     let Some(start) = start_when_possible(task, consent, runtime, monitor, state, hold)? else {
+        hold.check()?;
         info!("stopped before anything was read");
         return Ok(status.summary());
     };

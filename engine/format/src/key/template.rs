@@ -23,7 +23,7 @@ impl KeyTemplate {
     pub fn parse(text: &str) -> Result<(KeyTemplate, Vec<String>), &'static str> {
         const BRACES: &str = "must have {database}, {table} and columns in braces, and no other braces";
         let (mut around, mut columns) = (vec![Vec::new()], Vec::<String>::new());
-        let mut rest = text;
+        let (mut rest, mut is_behind_name) = (text, false);
         while !rest.is_empty() {
             let parts = around.last_mut().expect("there is one more than columns");
             let Some(inner) = rest.strip_prefix('{') else {
@@ -31,11 +31,20 @@ impl KeyTemplate {
                 if plain.contains('}') {
                     return Err(BRACES);
                 }
+                // Which values have before what would end them.
+                if plain.starts_with('\\') && is_behind_name {
+                    return Err("must not have a backslash behind a name in braces");
+                }
+                is_behind_name = false;
                 parts.push(Part::Text(plain.to_owned()));
                 rest = behind;
                 continue;
             };
             let (name, behind) = inner.split_once('}').ok_or(BRACES)?;
+            // Nobody could tell where the one ends.
+            if std::mem::replace(&mut is_behind_name, true) {
+                return Err("must have text between two names in braces");
+            }
             match name {
                 "database" => parts.push(Part::Database),
                 "table" => parts.push(Part::Table),
@@ -44,8 +53,6 @@ impl KeyTemplate {
                 name if columns.iter().any(|other| other.eq_ignore_ascii_case(name)) => {
                     return Err("must name each column once");
                 }
-                // Nobody could tell where the one ends.
-                _ if parts.is_empty() && !columns.is_empty() => return Err("must have text between two columns"),
                 name => {
                     columns.push(name.to_owned());
                     around.push(Vec::new());

@@ -98,7 +98,9 @@ mod code {
     pub(super) const ACCOUNT_HAS_BEEN_LOCKED: u16 = 3118;
     pub(super) const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
     pub(super) const SESSION_WAS_KILLED: u16 = 3169;
+    pub(super) const BLOCKED_BY_PASSWORD_LOCK: u16 = 3955;
     pub(super) const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
+    pub(super) const MARIADB_USER_IS_BLOCKED: u16 = 4151;
 }
 
 impl WireError {
@@ -110,9 +112,18 @@ impl WireError {
         }
     }
 
-    /// The server does not take the account's password.
+    /// The server does not take the account's password, or has had too many that were wrong.
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, WireError::Login { code: code::ACCESS_DENIED_ERROR, .. })
+        const CODES: [u16; 3] =
+            [code::ACCESS_DENIED_ERROR, code::BLOCKED_BY_PASSWORD_LOCK, code::MARIADB_USER_IS_BLOCKED];
+        matches!(self, WireError::Login { code, .. } if CODES.contains(code))
+    }
+
+    /// The same once more, if it is about who logs in.
+    pub(super) fn of_login(&self) -> Option<WireError> {
+        let WireError::Login { address, user, code, state, message } = self else { return None };
+        let [address, user, state, message] = [address, user, state, message].map(String::clone);
+        Some(WireError::Login { address, user, code: *code, state, message })
     }
 
     /// The same of an account that was let in before.

@@ -88,9 +88,9 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The password as it was read last.
+    /// The password that the server took last, or the first.
     pub(crate) fn current_password(&self) -> String {
-        let last = self.password_origin.as_ref().and_then(|origin| origin.last());
+        let last = self.password_origin.as_ref().and_then(|origin| origin.accepted());
         last.or_else(|| self.password.clone()).unwrap_or_default()
     }
 }
@@ -131,18 +131,25 @@ impl Connection {
         let mut password = options.current_password();
         let Some(origin) = &options.password_origin else { return Connection::log_in(options, &password) };
         loop {
-            let error = match Connection::log_in(options, &password) {
-                Err(error) if error.is_denied() => error,
-                result => {
-                    if result.is_ok() {
-                        origin.accepted();
-                    }
-                    return result;
-                }
+            let tried = match origin.refusal(&password) {
+                Some(refusal) => Err(refusal),
+                None => Connection::log_in(options, &password),
             };
+            let error = match tried {
+                Err(error) if error.is_denied() => error,
+                Ok(connection) => {
+                    origin.accept(&password);
+                    if connection.is_mariadb() {
+                        origin.note_mariadb();
+                    }
+                    return Ok(connection);
+                }
+                result => return result,
+            };
+            origin.refuse(&password, &error);
             password = match origin.instead_of(&password) {
                 Some(another) => another,
-                None if origin.was_accepted() => return Err(error.of_changed_password()),
+                None if origin.accepted().is_some() => return Err(error.of_changed_password()),
                 None => return Err(error),
             };
         }

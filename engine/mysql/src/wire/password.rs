@@ -3,48 +3,126 @@
 //! Whoever rotates passwords changes one at the server and one where the task reads it, in either order, and a task that runs shall not
 //! end of it. So a password that was refused is read once more, and tried if it is another one. If it is not, and the server had let us
 //! in before, the two have yet to agree, which is waited for as for a server that is away.
+//!
+//! Servers lock accounts that try too often. So what was refused is not tried again for a while, by whichever connection of the task;
+//! and one that was read takes the place of the one before only when the server has taken it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::WireError;
+
+/// For so long, a password that was refused is not tried again.
+const REST: Duration = Duration::from_secs(30);
 
 /// Where a password is read from again. All connections of a task share one.
 pub struct PasswordOrigin {
     read: Box<dyn Fn() -> Option<String> + Send + Sync>,
-    /// In the place of the one that the task began with.
-    last: Mutex<Option<String>>,
-    /// Some connection was let in.
-    was_accepted: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// What the server took last.
+    accepted: Option<String>,
+    /// What it refused a moment ago, and how.
+    refused: Vec<Refused>,
+    is_mariadb: bool,
+}
+
+struct Refused {
+    password: String,
+    at: Instant,
+    error: WireError,
 }
 
 impl PasswordOrigin {
     /// `read` gives nothing where nothing can be read at the moment.
     pub fn new(read: impl Fn() -> Option<String> + Send + Sync + 'static) -> PasswordOrigin {
-        PasswordOrigin { read: Box::new(read), last: Mutex::default(), was_accepted: AtomicBool::new(false) }
+        PasswordOrigin { read: Box::new(read), known: Mutex::default() }
     }
 
-    pub(crate) fn last(&self) -> Option<String> {
-        self.lock().clone()
+    /// What the server took last; nothing if it never took one.
+    pub(crate) fn accepted(&self) -> Option<String> {
+        self.lock().accepted.clone()
     }
 
-    /// Another password than the one that was refused.
+    /// How the server refused this password a moment ago.
+    pub(crate) fn refusal(&self, password: &str) -> Option<WireError> {
+        let mut known = self.lock();
+        known.refused.retain(|refused| refused.at.elapsed() < REST);
+        let refused = known.refused.iter().find(|refused| refused.password == password)?;
+        refused.error.of_login()
+    }
+
+    /// The server has refused it.
+    pub(crate) fn refuse(&self, password: &str, error: &WireError) {
+        let Some(error) = error.of_login() else { return };
+        self.lock().refused.push(Refused { password: password.to_owned(), at: Instant::now(), error });
+    }
+
+    /// Another password than the one that was refused, and not one that was, too.
     pub(crate) fn instead_of(&self, refused: &str) -> Option<String> {
-        let password = (self.read)().filter(|password| password != refused)?;
-        let news = self.lock().replace(password.clone()).is_none_or(|last| last != password);
-        if news {
+        let password = (self.read)()?;
+        let is_new = !password.is_empty() && password != refused && self.refusal(&password).is_none();
+        is_new.then_some(password)
+    }
+
+    /// The server has taken it.
+    pub(crate) fn accept(&self, password: &str) {
+        let mut known = self.lock();
+        known.refused.retain(|refused| refused.password != password);
+        if known.accepted.as_deref().is_some_and(|before| before != password) {
             tracing::info!("the source's password has changed where it is read from, and is used from now on");
         }
-        Some(password)
+        known.accepted = Some(password.to_owned());
     }
 
-    pub(crate) fn accepted(&self) {
-        self.was_accepted.store(true, Ordering::Relaxed);
+    pub(crate) fn note_mariadb(&self) {
+        self.lock().is_mariadb = true;
     }
 
-    pub(crate) fn was_accepted(&self) -> bool {
-        self.was_accepted.load(Ordering::Relaxed)
+    pub(crate) fn is_mariadb(&self) -> bool {
+        self.lock().is_mariadb
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_was_refused_rests_and_what_was_accepted_stays() {
+        let denied = || WireError::Login {
+            address: "db:3306".to_owned(),
+            user: "tide".to_owned(),
+            code: 1045,
+            state: "28000".to_owned(),
+            message: "no".to_owned(),
+        };
+        let is_rotated = Arc::new(AtomicBool::new(false));
+        let file = is_rotated.clone();
+        let origin =
+            PasswordOrigin::new(move || Some(if file.load(Ordering::Relaxed) { "new" } else { "old" }.to_owned()));
+        origin.accept("old");
+        origin.refuse("old", &denied());
+        // The server has another one, and the file not yet.
+        assert!(origin.refusal("old").is_some() && origin.instead_of("old").is_none());
+        is_rotated.store(true, Ordering::Relaxed);
+        assert_eq!(origin.instead_of("old").as_deref(), Some("new"));
+        // Not taken, so it does not take the place of the one before.
+        origin.refuse("new", &denied());
+        assert!(origin.instead_of("old").is_none());
+        assert_eq!(origin.accepted().as_deref(), Some("old"));
+        origin.accept("new");
+        assert!(origin.refusal("new").is_none());
+        assert_eq!(origin.accepted().as_deref(), Some("new"));
     }
 }

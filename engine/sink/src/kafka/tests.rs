@@ -130,13 +130,6 @@ fn send_all(sink: &mut KafkaSink, windows: impl IntoIterator<Item = MessageWindo
     assert_eq!(sink.producer.outstanding.bytes(), 0);
 }
 
-/// The sink must not wait for anything when it is dropped.
-fn drop_quickly(sink: KafkaSink) {
-    let start = Instant::now();
-    drop(sink);
-    assert!(start.elapsed() < Duration::from_millis(90), "dropping took {:?}", start.elapsed());
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Mock brokers
 // ---------------------------------------------------------------------------------------------------------------------
@@ -159,7 +152,7 @@ fn messages_of_tables_that_share_a_topic_arrive_in_order() {
     windows.push(numbering.window("shop", 1));
     send_all(&mut sink, windows);
     numbering.check_arrived(&brokers, "shop");
-    drop_quickly(sink);
+    drop(sink);
 }
 
 #[test]
@@ -290,7 +283,7 @@ fn in_rounds_messages_that_are_found_invalid_are_told_of() {
     let error = sink.send(one_message("shop", vec![b'x'])).unwrap_err();
     assert_eq!(error.to_string(), "topic shop, partition 0: Broker: Invalid message");
     assert!(error.hint().is_some_and(|hint| hint.contains("sink.key")), "{error:?}");
-    drop_quickly(sink);
+    drop(sink);
 }
 
 #[test]
@@ -309,7 +302,7 @@ fn in_rounds_nothing_goes_out_behind_a_message_that_was_refused() {
     assert!(matches!(error, SinkError::TooLarge { .. }), "{error:?}");
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     assert_eq!(consumer.fetch_watermarks("shop", 0, Duration::from_secs(30)).unwrap(), (0, 0));
-    drop_quickly(sink);
+    drop(sink);
 }
 
 #[test]
@@ -459,7 +452,7 @@ fn a_message_that_brokers_refuse_fails_all_windows_with_its_size_and_topic() {
     }
     let error = sink.send(one_message("shop", vec![b'x'])).unwrap_err().to_string();
     assert!(error.starts_with(expected), "{error}");
-    drop_quickly(sink);
+    drop(sink);
 }
 
 #[test]
@@ -483,7 +476,7 @@ fn when_nothing_gets_through_for_long_the_sink_gives_up() {
     let error = delivery.blocking_recv().unwrap().unwrap_err();
     assert!(matches!(&error, SinkError::Unreachable { .. }) && error.is_transient(), "{error:?}");
     assert!(matches!(sink.send(one_message("shop", vec![b'x'])), Err(SinkError::Unreachable { .. })));
-    drop_quickly(sink);
+    drop(sink);
 }
 
 /// To go without retries is no reason to give up brokers that are merely busy.
@@ -550,7 +543,7 @@ fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
     sink.topics().prepare("shop", RUNNING).unwrap();
     cluster.broker_down(-1).unwrap();
     let delivery = sink.send(one_message("shop", vec![b'x'])).unwrap();
-    drop_quickly(sink);
+    drop(sink);
     assert!(matches!(delivery.blocking_recv().unwrap(), Err(SinkError::Stopped)));
 }
 
@@ -714,7 +707,7 @@ fn a_message_beyond_the_topics_limit_is_named() {
     let SinkError::TooLarge { topic: named, bytes: 2_000_000, reason } = &error else { panic!("{error:?}") };
     println!("{error}");
     assert!(*named == topic && !reason.is_empty());
-    drop_quickly(sink);
+    drop(sink);
     delete_topic(&brokers, &topic);
 }
 
@@ -893,7 +886,7 @@ fn what_a_broker_says_about_a_message_is_what_is_reported() {
     assert_eq!(*named, topic);
     assert!(reason.starts_with("Compacted topic cannot accept message without key in topic partition"), "{reason}");
     assert!(hint.is_some_and(|hint| hint.contains("cleanup.policy")));
-    drop_quickly(sink);
+    drop(sink);
     delete_topic(&brokers, &topic);
 }
 
@@ -977,13 +970,11 @@ fn users_are_authenticated_and_refused() {
         assert_eq!(info.brokers, [brokers.as_str()]);
         assert!(info.cluster_id.is_some());
 
-        let start = Instant::now();
         let error = check(with_sasl(&brokers, mechanism, "wrong"), &[], &[]).unwrap_err();
         assert!(!error.is_transient() && error.hint().is_some(), "{error:?}");
         let error = error.to_string();
         println!("{error}");
         assert!(error.contains(&brokers) && error.to_lowercase().contains("authentication failed"), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(8), "waiting doesn't mend a password");
         assert!(!error.contains("wrong"), "{error}");
     }
 }
@@ -1079,7 +1070,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_repeats_and_reorders_nothing() {
     });
     numbering.check_arrived(&address, "shop");
     drop(producer);
-    drop_quickly(sink);
+    drop(sink);
 }
 
 #[test]

@@ -69,7 +69,8 @@ impl Secret {
 
     /// Whether another one may stand there while the program runs.
     pub fn may_change(&self) -> bool {
-        matches!(self.origin, Origin::File(_))
+        // What is no file of its own, such as a pipe, is read once.
+        matches!(&self.origin, Origin::File(path) if path.is_file())
     }
 
     /// Reads the secret. Meant for the moment of connecting, so that a password changed in the meantime is found.

@@ -63,6 +63,9 @@ pub trait Source {
         Ok(None)
     }
 
+    /// The lock is held on by a run that has other options.
+    fn renew(&self, _lock: &RunLock) {}
+
     /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
     /// it breaks off; of binlog files, changes until it breaks off.
     fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error>;

@@ -203,6 +203,10 @@ impl Source for MysqlSource {
         Ok(Some(lock))
     }
 
+    fn renew(&self, lock: &RunLock) {
+        lock.renew(&self.look.connect);
+    }
+
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
     fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
         for table in self.load_tables(task)? {
@@ -274,6 +278,8 @@ impl Source for MysqlSource {
                 return Ok(());
             }
             let Some(options) = &context.task.incremental else { return Ok(()) };
+            // Of what is to be loaded, that which nobody but a user wants, who may take it back.
+            let mut wishes: BTreeSet<TableName> = BTreeSet::new();
             let (names, at) = match self.follow(context, options, position, until.clone(), ready.as_ref())? {
                 Followed::Stopped => return Ok(()),
                 Followed::Due { table, turn, at, position: before } => {
@@ -301,8 +307,10 @@ impl Source for MysqlSource {
                 Followed::Ready(reached) => {
                     position = reached;
                     ready = None;
+                    let waiting = reloads.take_waiting();
                     let asked = context.tracker.read(Checkpoint::asked_for).into_iter();
-                    let tables: BTreeSet<TableName> = reloads.take_waiting().into_iter().chain(asked).collect();
+                    wishes = asked.filter(|table| !waiting.contains(table)).collect();
+                    let tables: BTreeSet<TableName> = waiting.into_iter().chain(wishes.iter().cloned()).collect();
                     let tables = tables.into_iter().map(|table| (table, Turn::LoadAgain));
                     (tables.collect(), position.coordinate.clone())
                 }
@@ -331,7 +339,7 @@ impl Source for MysqlSource {
                 }
             };
             for (name, turn) in names {
-                if !self.begin_again(context, &name, turn, &at, &position)? {
+                if !self.begin_again(context, &name, turn, wishes.contains(&name), &at, &position)? {
                     return Ok(());
                 }
             }

@@ -61,8 +61,8 @@ impl MysqlSource {
         })
     }
 
-    /// The event `at`, before which reading stopped, shows that all rows that the table has are to be read. False if the task is told
-    /// to stop.
+    /// The event `at`, before which reading stopped, shows that all rows that the table has are to be read; or `is_wish`, and nothing is if
+    /// that has been taken back. False if the task is told to stop.
     ///
     /// What was read before is delivered first. Otherwise a crash would send changes from before it behind the rows that are read
     /// now.
@@ -71,11 +71,18 @@ impl MysqlSource {
         context: &Context<'_>,
         name: &TableName,
         turn: Turn,
+        is_wish: bool,
         at: &Coordinate,
         position: &Position,
     ) -> Result<bool, Error> {
         if !self.is_delivered(context, position) {
             return Ok(false);
+        }
+        let is_taken_back = |checkpoint: &Checkpoint| {
+            is_wish && checkpoint.remembered_table(name).is_none_or(|table| !table.is_asked_for)
+        };
+        if context.tracker.read(is_taken_back) {
+            return Ok(true);
         }
         let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
         let remembered = |checkpoint: &Checkpoint| checkpoint.remembered_table(name).cloned();
@@ -116,6 +123,9 @@ impl MysqlSource {
         let note = format!("{name} at {at}: {why}{gone}");
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         context.tracker.update_durably(|checkpoint| {
+            if is_taken_back(checkpoint) {
+                return;
+            }
             let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
             checkpoint.journal.note(What::ReloadBegun, By::Run, note);
             checkpoint.position.get_or_insert_with(|| position.clone());
