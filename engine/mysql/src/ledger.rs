@@ -12,7 +12,8 @@
 //! `low` is a position of which the view certainly shows everything; why it does is argued in [`snapshot`](super::snapshot).
 //! A change at or before `low` is dropped, everything after it is emitted, perhaps once more than needed. A chunk that
 //! is read again keeps the `low` of its *first* attempt: rows of that attempt may be out already, and a delete between
-//! the two views must follow them, or a row stays for ever that no longer exists.
+//! the two views must follow them, or a row stays for ever that no longer exists. Should the second view show less, because it was opened on
+//! another server, which is behind, `low` is what both show: its older rows stand behind the newer ones.
 //!
 //! An update is two questions: does the row's old chunk know that it is gone, and does its new chunk know that it has
 //! come? A row that moves from a chunk read early to one read late is deleted only; one that moves the other way is
@@ -89,7 +90,7 @@ impl Eq for Mark {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     pub range: KeyRange,
-    /// Of the first attempt.
+    /// Of the first attempt, less what a later one did not show.
     pub low: Option<Mark>,
     /// Of the latest attempt: its view shows nothing beyond. Equal to `low` if nothing was committed in between.
     pub high: Option<Mark>,
@@ -329,6 +330,15 @@ impl Ledger {
         }
     }
 
+    /// The first, unless a later view shows less than it does: of what that lacks, older rows were sent behind the newer ones, and it has to be
+    /// said again.
+    fn least(&mut self, first: Mark, later: &Mark) -> Mark {
+        match both_cover(&first, later) {
+            Some(both) => self.mark(both),
+            None => first,
+        }
+    }
+
     fn forget_chunks(&mut self, name: &TableName) {
         self.untold.cut_anew.insert(name.clone());
         self.untold.chunks.retain(|(table, _)| table != name);
@@ -520,10 +530,18 @@ impl Ledger {
             let least = self.mark(least);
             self.table_mut(name).least_high = Some(least);
         }
-        let low = self.find_mut(name).floor.clone().unwrap_or(low);
+        let low = match self.find_mut(name).floor.clone() {
+            Some(floor) => self.least(floor, &low),
+            None => low,
+        };
         for &chunk in chunks {
+            let first = self.table(name).and_then(|table| {
+                let index = chunk.checked_sub(table.first_chunk)?;
+                table.chunks.get(index as usize)?.low.clone()
+            });
+            let low = first.map_or_else(|| low.clone(), |first| self.least(first, &low));
             self.change_chunk(name, chunk, |chunk| {
-                chunk.low.get_or_insert(low.clone());
+                chunk.low = Some(low);
                 chunk.high = high.clone();
                 chunk.state = ChunkState::Reading;
                 chunk.rows = 0;

@@ -490,6 +490,18 @@ fn rows_that_change_chunk_without_changing_identity_stay_updates() {
     );
 }
 
+/// Under a load, another server has taken the place of the one that the chunk was read at first.
+#[test]
+fn a_later_view_of_a_server_that_is_behind_takes_the_low_back() {
+    let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(9)]);
+    let drawn = || transactions("id:int v:int", "+I 3 0 @4\n+I 3 1 @7\n-D 3 1 @8");
+    assert!(ledger.filter(drawn()).is_empty());
+    ledger.begin(&name(), &[0], executed(5), Some(executed(6)));
+    assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "what the second view did not show is said again");
+    ledger.begin(&name(), &[0], executed(12), Some(executed(12)));
+    assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "its rows are out");
+}
+
 #[test]
 fn the_first_low_is_kept() {
     let mut ledger = two_chunks();
