@@ -9,6 +9,7 @@ use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
 use super::harness::{Kind, Message, Private, Servers, TaskFile, Tidegate, World, seeded, wait_for};
+use super::limits::create_rows;
 use super::snapshot::{fill_all, names};
 
 const TAKEN_OVER: &str = "the task file is taken over";
@@ -114,11 +115,7 @@ fn a_load_goes_on_by_the_new_file() {
     const ROWS: u64 = 20_000;
     let Some(servers) = Servers::from_env() else { return };
     let mut world = World::new("apply_load", &servers.mysql, &servers.kafka);
-    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
-    world.mysql.run("SET cte_max_recursion_depth = 100000");
-    world.mysql.run(format!(
-        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) SELECT n, 'x' FROM n"
-    ));
+    create_rows(&mut world, ROWS);
     let mut task = world.task();
     let load = "full_load: {parallel: 1, chunk_rows: 500}\nhttp: 127.0.0.1:0";
     task.more = format!("{load}\nlimits: {{full_load: {{rows_per_second: 200}}}}");

@@ -7,15 +7,20 @@ use super::prechecks::findings;
 
 const ROWS: u64 = 20_000;
 
+/// `t`, with so many rows.
+pub(super) fn create_rows(world: &mut World, rows: u64) {
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
+    world.mysql.run("SET cte_max_recursion_depth = 100000");
+    world.mysql.run(format!(
+        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) SELECT n, 'x' FROM n"
+    ));
+}
+
 #[test]
 fn a_limit_holds_a_task_back_until_it_is_lifted() {
     let Some(servers) = Servers::from_env() else { return };
     let mut world = World::new("limits", &servers.mysql, &servers.kafka);
-    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
-    world.mysql.run("SET cte_max_recursion_depth = 100000");
-    world.mysql.run(format!(
-        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) SELECT n, 'x' FROM n"
-    ));
+    create_rows(&mut world, ROWS);
     let mut task = world.task();
     task.more = "limits: {bytes_per_second: 100GiB, full_load: {rows_per_second: 200}}\nhttp: 127.0.0.1:0".to_owned();
     let mut reader = world.reader(["t"]);

@@ -72,18 +72,8 @@ async fn open(options: &ConnectOptions, encrypted: bool) -> mysql_async::Result<
         if tries_left > 0 && !is_known {
             continue;
         }
-        let Some(origin) = origin else { return Err(server_error(denied)) };
-        if !is_known {
-            origin.refuse(&password, &denied);
-        }
-        match origin.instead_of(&password) {
-            Some(another) => (password, tries_left) = (another, tries),
-            // As by the wire client: like a server that is away.
-            None if origin.accepted().is_some() => {
-                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, denied.to_string()).into());
-            }
-            None => return Err(server_error(denied)),
-        }
+        let Some(origin) = origin else { return Err(driver_error(denied)) };
+        (password, tries_left) = (origin.refuse(&password, denied).map_err(driver_error)?, tries);
     }
 }
 
@@ -98,10 +88,11 @@ fn login_error(options: &ConnectOptions, error: &mysql_async::ServerError) -> Wi
     }
 }
 
-fn server_error(error: WireError) -> mysql_async::Error {
+fn driver_error(error: WireError) -> mysql_async::Error {
     match error {
         WireError::Login { code, state, message, .. } => mysql_async::ServerError { code, message, state }.into(),
-        other => std::io::Error::other(other.to_string()).into(),
+        // A changed password, by the wire client too, is like a server that is away.
+        other => std::io::Error::new(std::io::ErrorKind::PermissionDenied, other.to_string()).into(),
     }
 }
 

@@ -23,15 +23,14 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::checkpoint;
-use crate::config::{self, ConfigError, HttpOptions, SinkOptions, Task};
+use crate::config::{self, ConfigError, HttpOptions, Task};
 use crate::error::Error;
 use crate::journal::By;
 use crate::pipeline::route;
 use crate::remembered::{self, Accept, Difference, Refused};
 use crate::source;
 use crate::status::client::{self, StatusError};
-use crate::task::{Consent, PRETENDED_PARTITIONS, look_at_topics, open_sink, runtime};
-use tidegate_sink::PretendedTopics;
+use crate::task::{Consent, runtime, topics_as_they_are};
 
 /// Between two looks of the command whether the run has taken it over.
 const LOOK: Duration = Duration::from_millis(100);
@@ -180,11 +179,8 @@ impl Inner {
 
 /// A task file, and a checksum of its text.
 fn read(path: &Path) -> Result<(Task, u32), ConfigError> {
-    // One that changes meanwhile has none that fits.
-    let sum = |path: &Path| std::fs::read(path).map(|text| crc32fast::hash(&text)).unwrap_or(0);
-    let before = sum(path);
-    let task = config::load(path)?;
-    Ok((task, if sum(path) == before { before } else { 0 }))
+    let text = config::read_file(path)?;
+    Ok((config::load_text(path, &text)?, crc32fast::hash(text.as_bytes())))
 }
 
 /// What is of the process, and not of a run in it.
@@ -278,12 +274,6 @@ fn plan(task: &Task, runtime: &tokio::runtime::Runtime) -> Result<Vec<Difference
     let stored = stored.of_source(&source.identity(), &task.state)?;
     let tables = source.tables();
     tables.iter().try_for_each(|table| route::check_table(task, table))?;
-    let topics = match &task.sink {
-        SinkOptions::Kafka(_) => look_at_topics(&stored, task, tables, &*open_sink(task)?.topics(), &|| false)?,
-        // A file would be made.
-        SinkOptions::File(_) | SinkOptions::Null => {
-            look_at_topics(&stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)?
-        }
-    };
+    let topics = topics_as_they_are(&stored, task, tables)?;
     Ok(remembered::compare(&stored, task, tables, &topics)?)
 }

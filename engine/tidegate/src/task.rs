@@ -36,7 +36,7 @@ use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_sink::file::{FileSink, Shown, Written};
 use tidegate_sink::kafka::{self, KafkaSink};
-use tidegate_sink::{NullSink, Sink, SinkError};
+use tidegate_sink::{NullSink, PretendedTopics, Sink, SinkError};
 
 /// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
 pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
@@ -61,11 +61,11 @@ pub fn run(file: &Path, consent: &Consent, screen: Screen, problems: Problems) -
     let stop = Stop::default();
     stop.on_signals(&runtime, 0).map_err(Error::Runtime)?;
     let file = TaskFile::new(Some(file.to_owned()), task.clone());
-    let monitor = Monitor::new(file, Arc::new(Status::default()), stop.clone(), problems);
+    let monitor = Monitor::new(file, Arc::new(Status::default()), stop, problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
     let serve = || Server::start(&task, &monitor, runtime.handle());
-    run_watched(&task, consent, &runtime, &monitor, stop, serve)
+    run_watched(&task, consent, &runtime, &monitor, serve)
 }
 
 /// As [`run`], for callers that bring their own stop and read the status themselves.
@@ -77,8 +77,8 @@ pub fn run_with(
     stop: Stop,
 ) -> Result<Summary, Error> {
     let file = TaskFile::new(None, task.clone());
-    let monitor = Monitor::new(file, status, stop.clone(), Problems::default());
-    run_watched(&task, consent, runtime, &monitor, stop, || Ok(()))
+    let monitor = Monitor::new(file, status, stop, Problems::default());
+    run_watched(&task, consent, runtime, &monitor, || Ok(()))
 }
 
 /// `serve` lets others watch, once the state folder is this run's; what it gives lives as long as the run.
@@ -87,15 +87,13 @@ fn run_watched<T>(
     consent: &Consent,
     runtime: &tokio::runtime::Runtime,
     monitor: &Monitor,
-    stop: Stop,
     serve: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Summary, Error> {
-    let status = monitor.status().clone();
-    set_limits(&status, task);
+    set_limits(monitor.status(), task);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let _server = serve()?;
     let result = run_by_files(task, consent, runtime, monitor, &state);
-    journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), stop.is_stopped());
+    journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), monitor.stop().is_stopped());
     result
 }
 
@@ -415,7 +413,7 @@ fn created_compacted(task: &Task) -> Option<&str> {
 }
 
 /// The topics of a task as they are.
-pub(crate) fn look_at_topics(
+fn look_at_topics(
     checkpoint: &Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
@@ -425,6 +423,16 @@ pub(crate) fn look_at_topics(
     let topics = remembered::topics_in_use(checkpoint, task, tables)?;
     let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>(), is_stopped)?;
     Ok(topics.into_iter().zip(looks).collect())
+}
+
+/// The same for whoever has no sink at hand.
+pub(crate) fn topics_as_they_are(checkpoint: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<Topics, Error> {
+    let topics = match &task.sink {
+        SinkOptions::Kafka(_) => open_sink(task)?.topics(),
+        // A file would be made.
+        SinkOptions::File(_) | SinkOptions::Null => Arc::new(PretendedTopics(PRETENDED_PARTITIONS)),
+    };
+    look_at_topics(checkpoint, task, tables, &*topics, &|| false)
 }
 
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.

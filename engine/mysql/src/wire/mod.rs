@@ -146,12 +146,7 @@ impl Connection {
                 }
                 result => return result,
             };
-            origin.refuse(&password, &error);
-            password = match origin.instead_of(&password) {
-                Some(another) => another,
-                None if origin.accepted().is_some() => return Err(error.of_changed_password()),
-                None => return Err(error),
-            };
+            password = origin.refuse(&password, error)?;
         }
     }
 

@@ -55,17 +55,20 @@ impl PasswordOrigin {
         refused.error.of_login()
     }
 
-    /// The server has refused it.
-    pub(crate) fn refuse(&self, password: &str, error: &WireError) {
-        let Some(error) = error.of_login() else { return };
-        self.lock().refused.push(Refused { password: password.to_owned(), at: Instant::now(), error });
-    }
-
-    /// Another password than the one that was refused, and not one that was, too.
-    pub(crate) fn instead_of(&self, refused: &str) -> Option<String> {
-        let password = (self.read)()?;
-        let is_new = !password.is_empty() && password != refused && self.refusal(&password).is_none();
-        is_new.then_some(password)
+    /// The server has refused it so, now or a moment ago: another one to try, or the error to end with.
+    pub(crate) fn refuse(&self, password: &str, error: WireError) -> Result<String, WireError> {
+        // One that is known rests from when it was refused, however often somebody asks for it since.
+        if self.refusal(password).is_none()
+            && let Some(error) = error.of_login()
+        {
+            self.lock().refused.push(Refused { password: password.to_owned(), at: Instant::now(), error });
+        }
+        let is_new = |another: &String| !another.is_empty() && another != password && self.refusal(another).is_none();
+        match (self.read)().filter(is_new) {
+            Some(another) => Ok(another),
+            None if self.accepted().is_some() => Err(error.of_changed_password()),
+            None => Err(error),
+        }
     }
 
     /// The server has taken it.
@@ -111,15 +114,18 @@ mod tests {
         let file = is_rotated.clone();
         let origin =
             PasswordOrigin::new(move || Some(if file.load(Ordering::Relaxed) { "new" } else { "old" }.to_owned()));
+        let is_waited_for = |tried: Result<String, WireError>| tried.is_err_and(|error| error.is_transient());
+        assert!(origin.refuse("old", denied()).is_err_and(|error| !error.is_transient()), "it was never let in");
         origin.accept("old");
-        origin.refuse("old", &denied());
         // The server has another one, and the file not yet.
-        assert!(origin.refusal("old").is_some() && origin.instead_of("old").is_none());
+        assert!(is_waited_for(origin.refuse("old", denied())) && origin.refusal("old").is_some());
+        let refused_at = origin.lock().refused[0].at;
+        assert!(is_waited_for(origin.refuse("old", denied())));
+        assert!(origin.lock().refused.len() == 1 && origin.lock().refused[0].at == refused_at);
         is_rotated.store(true, Ordering::Relaxed);
-        assert_eq!(origin.instead_of("old").as_deref(), Some("new"));
+        assert_eq!(origin.refuse("old", denied()).unwrap(), "new");
         // Not taken, so it does not take the place of the one before.
-        origin.refuse("new", &denied());
-        assert!(origin.instead_of("old").is_none());
+        assert!(is_waited_for(origin.refuse("new", denied())) && is_waited_for(origin.refuse("old", denied())));
         assert_eq!(origin.accepted().as_deref(), Some("old"));
         origin.accept("new");
         assert!(origin.refusal("new").is_none());

@@ -61,8 +61,17 @@ pub enum ConfigError {
 
 /// Reads and checks a task file.
 pub fn load(path: &Path) -> Result<Task, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let mut task = parse(&path.display().to_string(), &text)?;
+    load_text(path, &read_file(path)?)
+}
+
+/// The text of a task file.
+pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// As [`load`], of a file that has this text.
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<Task, ConfigError> {
+    let mut task = parse(&path.display().to_string(), text)?;
     if let Some(folder) = path.parent() {
         task.state = folder.join(&task.state);
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{Location, NameError, Problem, SinkOptions, SourceOptions, TableRule, Task};
+use crate::config::{Location, NameError, Problem, SourceOptions, TableRule, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
     Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
@@ -36,7 +36,7 @@ use crate::remembered::{self, Accept, Difference};
 use crate::shards;
 use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
-use crate::task::{self, PRETENDED_PARTITIONS};
+use crate::task;
 use own::State;
 pub use report::Report;
 use report::{Found, TableLine, counted};
@@ -48,7 +48,7 @@ use tidegate_mysql::catalog::CatalogError;
 use tidegate_mysql::check::{Finding, Severity, list_names};
 use tidegate_mysql::connection::quote_identifier;
 use tidegate_sink::kafka::{Ability, BrokerInfo, Lack, OldBrokers};
-use tidegate_sink::{Differing, PretendedTopics, SinkError};
+use tidegate_sink::{Differing, SinkError};
 
 /// Connects to both sides and looks at all that a run would need. Warnings of `ignored` items, and of those that the task file
 /// ignores, count for nothing.
@@ -526,15 +526,7 @@ fn compare(
     is_running: bool,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let topics = match &task.sink {
-        SinkOptions::Kafka(_) => {
-            task::look_at_topics(stored, task, tables, &*task::open_sink(task)?.topics(), &|| false)?
-        }
-        // A file would be made.
-        SinkOptions::File(_) | SinkOptions::Null => {
-            task::look_at_topics(stored, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)?
-        }
-    };
+    let topics = task::topics_as_they_are(stored, task, tables)?;
     for Difference { accept, what, means } in remembered::compare(stored, task, tables, &topics)? {
         // A run that is at work may not have saved yet what it has written to.
         if is_running && accept == Some(Accept::NonEmptyTopics) {
