@@ -26,7 +26,8 @@ pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
 pub trait Sink: Send {
     fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError>;
 
-    /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic.
+    /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic. It answers as long as
+    /// the sink is there; a question behind its end is [`SinkError::Stopped`].
     fn topics(&self) -> Arc<dyn Topics>;
 
     /// Something that any thread may call to end what waits: every outstanding delivery and every later `send` fail with

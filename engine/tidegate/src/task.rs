@@ -427,12 +427,16 @@ fn look_at_topics(
 
 /// The same for whoever has no sink at hand.
 pub(crate) fn topics_as_they_are(checkpoint: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<Topics, Error> {
-    let topics = match &task.sink {
-        SinkOptions::Kafka(_) => open_sink(task)?.topics(),
+    match &task.sink {
+        SinkOptions::Kafka(_) => {
+            let sink = open_sink(task)?;
+            look_at_topics(checkpoint, task, tables, &*sink.topics(), &|| false)
+        }
         // A file would be made.
-        SinkOptions::File(_) | SinkOptions::Null => Arc::new(PretendedTopics(PRETENDED_PARTITIONS)),
-    };
-    look_at_topics(checkpoint, task, tables, &*topics, &|| false)
+        SinkOptions::File(_) | SinkOptions::Null => {
+            look_at_topics(checkpoint, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)
+        }
+    }
 }
 
 /// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.

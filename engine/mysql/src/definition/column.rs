@@ -530,11 +530,14 @@ pub(super) fn convert(column: &mut Column, to: Charset, collation: &Name, sessio
     let Some(from) = from else { return Ok(()) };
     if let SqlType::Enum { labels } | SqlType::Set { labels } = &column.sql_type {
         // Servers take the bytes of labels for what they are in the new set. A `?` may be a character that the catalogue cannot show,
-        // and sjis has another backslash.
+        // and sjis has another backslash. Of several bytes a character, what an earlier conversion left behind is cut off in the
+        // catalogue: `é` of latin1 is nothing in gbk, and is there again when it is latin1 again. UTF-8 shows none of it either, unless
+        // it was UTF-8 that stood in latin1.
         let keeps_bytes =
             |charset| !matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
+        let shows_all = bytes_per_character(from) == 1 || matches!(to, Charset::Utf8mb3 | Charset::Utf8mb4);
         let is_plain = |label: &String| label.is_ascii() && !label.contains(['?', '\\']);
-        if !(labels.iter().all(is_plain) && keeps_bytes(from) && keeps_bytes(to)) {
+        if !(labels.iter().all(is_plain) && keeps_bytes(from) && keeps_bytes(to) && shows_all) {
             return Err(NotUnderstood::new(&format!("what labels of column {} become", column.name)));
         }
     }
