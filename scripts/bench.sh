@@ -38,13 +38,14 @@ sql -e "
     l_commitdate DATE NOT NULL, l_receiptdate DATE NOT NULL, l_shipinstruct CHAR(25) NOT NULL, l_shipmode CHAR(10) NOT NULL,
     l_comment VARCHAR(44) NOT NULL, PRIMARY KEY (l_orderkey, l_linenumber));"
 
-# task NAME SINK EXTRA...: writes a task file; names that end in -avro are those of DTS Avro.
+# task NAME SINK EXTRA...: writes a task file; names that end in -avro are those of DTS Avro, in -4of16 those of four columns.
 task() {
-    local name=$1 sink=$2 format=canal_json
+    local name=$1 sink=$2 format=canal_json table=tpch.lineitem
     shift 2
     [[ $name != *-avro ]] || format=dts_avro
+    [[ $name != *-4of16 ]] || table="{table: tpch.lineitem, columns: [l_orderkey, l_linenumber, l_quantity, l_shipdate]}"
     printf '%s\n' "task: $name" "source: {mysql: \"mysql://admin@$mysql_address\", password: admin}" \
-        'tables: [tpch.lineitem]' "sink: $sink" "format: $format" "state: $work/state-$name" "$@" >"$work/$name.yaml"
+        "tables: [$table]" "sink: $sink" "format: $format" "state: $work/state-$name" "$@" >"$work/$name.yaml"
 }
 null='{"null": {}}'
 kafka() { echo "{kafka: \"$TIDEGATE_TEST_KAFKA\", topic: $1, create_topics: {partitions: 4, replication: 1}}"; }
@@ -54,9 +55,11 @@ for format in '' -avro; do
     task "binlog-null$format" "$null" 'full_load: false'
     task "binlog-kafka$format" "$(kafka "binlog$format")" 'full_load: false'
 done
+task load-null-4of16 "$null" 'incremental: false'
+task binlog-null-4of16 "$null" 'full_load: false'
 
 # The tasks over the binlog take their position before the rows are written, and read them afterwards at full speed.
-for name in binlog-{null,kafka}{,-avro}; do
+for name in binlog-{null,kafka}{,-avro} binlog-null-4of16; do
     "$bench" --name "$name" --messages 0 "$work/$name.yaml" >/dev/null
 done
 sql --local-infile=1 -e "LOAD DATA LOCAL INFILE '$work/lineitem.tbl' INTO TABLE tpch.lineitem FIELDS TERMINATED BY '|';
@@ -70,8 +73,8 @@ cp -r "$work/state-binlog-null" "$work/state-binlog-null-start"
     echo "# TPC-H lineitem, scale $scale; $(nproc) cores, $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo); $(uname -sr)"
     echo "# MySQL $(sql -N -e 'SELECT VERSION()'), Kafka 4.1.0, Canal JSON (-avro: DTS Avro); engine, server and broker share the machine"
     echo "name,rows,messages,megabytes,seconds,rows_per_second,cpu_seconds,rows_per_cpu_second,peak_mib"
-    for name in load-{null,kafka}{,-avro}; do "$bench" --name "$name" "$work/$name.yaml"; done
-    for name in binlog-{null,kafka}{,-avro}; do "$bench" --name "$name" --messages "$rows" "$work/$name.yaml"; done
+    for name in load-{null,kafka}{,-avro} load-null-4of16; do "$bench" --name "$name" "$work/$name.yaml"; done
+    for name in binlog-{null,kafka}{,-avro} binlog-null-4of16; do "$bench" --name "$name" --messages "$rows" "$work/$name.yaml"; done
     "$venv/bin/python" - "$TIDEGATE_TEST_MYSQL/tpch" <<'PY'
 # The peer: connectorx reads the same table into Arrow, in one stream, without encoding or sending anything.
 import resource, sys, time

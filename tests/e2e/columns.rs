@@ -1,12 +1,17 @@
 //! Columns that no message needs are not read, and nobody can tell from what comes out.
 
+use std::ffi::OsString;
+
 use super::harness::consume::read_messages;
 use super::harness::world::kafka_sink;
 use super::harness::{Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
 
-const COLUMNS: &str = "name VARCHAR(40) NOT NULL, city VARCHAR(20) COLLATE utf8mb4_bin, qty INT NOT NULL, price DECIMAL(10,2) NOT NULL,
-    kind ENUM('a', 'b') NOT NULL, tags SET('x', 'y') NOT NULL, doc JSON NOT NULL, big BLOB NOT NULL, at DATETIME(3) NOT NULL, day DATE,
-    ratio DOUBLE NOT NULL, bits BIT(9) NOT NULL, place POINT NOT NULL, region CHAR(2) NOT NULL";
+const COLUMNS: &str = "name VARCHAR(40) NOT NULL, city VARCHAR(20) COLLATE utf8mb4_bin, qty INT NOT NULL, price DECIMAL(10,2),
+    kind ENUM('a', 'b'), tags SET('x', 'y'), doc JSON, big BLOB, at DATETIME(3), day DATE, ratio DOUBLE, bits BIT(9), place POINT,
+    region CHAR(2) NOT NULL";
+/// True of every row, and nobody can know without all of its columns.
+const ALL: &str = "id > -1 OR length(name) > 0 OR city IS NULL OR qty > -1 OR price IS NULL OR kind IS NULL OR tags IS NULL OR doc IS NULL
+    OR big IS NULL OR at IS NULL OR day IS NULL OR ratio IS NULL OR bits IS NULL OR place IS NULL OR region = 'de'";
 const VALUES: &str = "CONCAT('name ', n), IF(n % 3, CONCAT('city ', n % 7), NULL), n, n / 4, IF(n % 2, 'a', 'b'), IF(n % 2, 'x,y', ''),
     JSON_OBJECT('n', n), REPEAT('b', n), '2026-01-02 03:04:05.678', IF(n % 4, '2026-01-02', NULL), n / 8, n, POINT(n, n), IF(n % 2, 'de', 'at')";
 const ROWS: u32 = 60;
@@ -32,78 +37,127 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("KEY (id)", "select: [name], partition: row", "", "canal_json"),
 ];
 
+/// What happens to the rows that were loaded.
+const CHANGES: &[&str] = &[
+    "SET binlog_row_value_options = PARTIAL_JSON",
+    "UPDATE t SET doc = JSON_SET(doc, '$.n', 0) WHERE id % 2 = 1",
+    "UPDATE t SET doc = JSON_SET(doc, '$.n', 1), name = CONCAT(name, '?') WHERE id % 6 = 2",
+    "SET binlog_row_value_options = ''",
+    "UPDATE t SET city = 'city 3' WHERE id % 4 = 0",
+    "UPDATE t SET qty = qty + 3, price = price + 1 WHERE id % 5 = 1",
+    "UPDATE t SET region = IF(region = 'de', 'at', 'de') WHERE id % 5 = 2",
+    "UPDATE t SET big = REPEAT('c', id), place = POINT(0, id), bits = 3, at = '2026-02-03', day = NULL WHERE id % 3 = 0",
+    "UPDATE t SET name = CONCAT(name, '!'), kind = 'a', tags = 'y', ratio = 1 WHERE id % 6 = 1",
+    "UPDATE t SET id = id + 1000 WHERE id % 8 = 3",
+    "DELETE FROM t WHERE id % 9 = 4",
+];
+
 fn shown(message: &Message) -> String {
     let Message { partition, database, table, data, primary_key, .. } = message;
     format!("{partition} {database}.{table} {data:?} {primary_key:?}")
 }
 
-/// Rows that are loaded come as they do where they are changes, of which all columns are read.
+/// The same rows, by a filter that reads all columns of each.
+fn reading_all(options: &str) -> String {
+    match options.split_once("where: \"") {
+        Some((before, after)) => {
+            let (filter, after) = after.split_once('"').expect("it ends");
+            format!("{before}where: \"({filter}) AND ({ALL})\"{after}")
+        }
+        None => format!("{options}, where: \"{ALL}\""),
+    }
+}
+
+/// One task for each case, and what has come of it.
+struct Path {
+    tasks: Vec<TaskFile>,
+    readers: Vec<Reader>,
+}
+
+impl Path {
+    fn new(world: &World, path: &str, more: &str, options: fn(&str) -> String) -> Path {
+        let database = &world.database;
+        let topic = |number: usize| format!("{database}.{path}.{number}");
+        let task = |(number, (_, of_table, sink, format)): (usize, &(&str, &str, &str, &str))| TaskFile {
+            tables: format!("[{{table: {database}.t{number}, {}}}]", options(of_table)),
+            sink: kafka_sink(&world.kafka, &format!(", topic: \"{}\"{sink}", topic(number))),
+            format: format.to_string(),
+            name: format!("{database}_{path}_{number}"),
+            path: world.path(&format!("{path}_{number}.yaml")),
+            state: world.path(&format!("{path}_{number}")),
+            more: more.to_owned(),
+            ..world.task()
+        };
+        let tasks = CASES.iter().enumerate().map(task).collect();
+        let readers = (0..CASES.len()).map(|number| Reader::new(&world.kafka, vec![topic(number)])).collect();
+        Path { tasks, readers }
+    }
+
+    /// Runs all of them up to here.
+    fn run(&self, arguments: &[&str]) {
+        let start = |task: &TaskFile| {
+            Tidegate::spawn(task.run_arguments().into_iter().chain(arguments.iter().map(OsString::from)))
+        };
+        let running: Vec<Tidegate> = self.tasks.iter().map(start).collect();
+        for (engine, case) in running.into_iter().zip(CASES) {
+            let ended = engine.wait();
+            assert!(ended.status.success(), "{case:?}: {}", ended.output);
+        }
+    }
+
+    /// What has come since the last call, as `draw` says, and the keys of all that has come.
+    fn read(&mut self, kafka: &str, number: usize, draw: fn(&Message) -> String) -> (Vec<String>, Vec<String>) {
+        let mut messages = Vec::new();
+        self.readers[number].read_to_end(|message| messages.push(draw(&message)));
+        messages.sort();
+        let topic = self.tasks[number].sink.split("topic: \"").nth(1).and_then(|text| text.split('"').next());
+        let (raw, _) = read_messages(kafka, topic.expect("a topic"));
+        let mut keys: Vec<_> =
+            raw.into_iter().map(|message| format!("{} {:?}", message.partition, message.key)).collect();
+        keys.sort();
+        (messages, keys)
+    }
+}
+
+/// Rows that are loaded, and rows that change, come as they do where all their columns are read.
 #[test]
 fn rows_are_the_same_with_and_without_columns_that_nobody_needs() {
     let Some(servers) = Servers::from_env() else { return };
     let mut world = World::new("columns", &servers.mysql, &servers.kafka);
-    let database = world.database.clone();
-    let task = |world: &World, path: &str, full_load: &str| {
-        let mut task = world.task();
-        task.name = format!("{database}_{path}");
-        task.path = world.path(&format!("{path}.yaml"));
-        task.state = world.path(path);
-        task.more = full_load.to_owned();
-        task
-    };
-    let of_case = |world: &World, task: &TaskFile, number: usize, path: &str| {
-        let (_, options, sink, format) = CASES[number];
-        let topic = format!("{database}.{path}.{number}");
-        TaskFile {
-            tables: format!("[{{table: {database}.t{number}, {options}}}]"),
-            sink: kafka_sink(&world.kafka, &format!(", topic: \"{topic}\"{sink}")),
-            format: format.to_owned(),
-            name: format!("{}_{number}", task.name),
-            path: world.path(&format!("{path}_{number}.yaml")),
-            state: world.path(&format!("{path}_{number}")),
-            ..task.clone()
-        }
-    };
     for (number, (key, ..)) in CASES.iter().enumerate() {
         world.mysql.run(format!("CREATE TABLE t{number} (id INT NOT NULL, {COLUMNS}, {key})"));
     }
-    let tasks = |path: &str, full_load: &str| -> Vec<TaskFile> {
-        let task = task(&world, path, full_load);
-        (0..CASES.len()).map(|number| of_case(&world, &task, number, path)).collect()
-    };
-    let (changed, loaded) = (tasks("changed", "full_load: false"), tasks("loaded", "incremental: false"));
-    let mut running: Vec<Tidegate> = changed.iter().map(Tidegate::run).collect();
-    running.iter_mut().for_each(|engine| engine.wait_for_line("incremental: reading the binlog"));
+    let as_it_is: fn(&str) -> String = str::to_owned;
+    let mut changed = Path::new(&world, "changed", "full_load: false", as_it_is);
+    let mut whole = Path::new(&world, "whole", "full_load: false", reading_all);
+    let mut loaded = Path::new(&world, "loaded", "incremental: false", as_it_is);
+    let follow = |paths: [&Path; 2]| paths.into_iter().for_each(|path| path.run(&["--until", "now"]));
+    follow([&changed, &whole]);
     for number in 0..CASES.len() {
         world.mysql.run(format!(
             "INSERT INTO t{number} WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) SELECT n, {VALUES} FROM n"
         ));
     }
-    for (number, (task, engine)) in loaded.iter().zip(running).enumerate() {
-        Tidegate::finishes(task);
-        let read = |path: &str, mut engine: Option<Tidegate>, count: usize| {
-            let topic = format!("{database}.{path}.{number}");
-            let mut reader = Reader::new(&servers.kafka, vec![topic.clone()]);
-            let mut messages = Vec::new();
-            match &mut engine {
-                Some(engine) => reader.until(engine, "as many as were loaded", |message| {
-                    messages.push(shown(&message));
-                    messages.len() == count
-                }),
-                None => reader.read_to_end(|message| messages.push(shown(&message))),
-            }
-            if let Some(engine) = engine {
-                engine.terminate(libc::SIGTERM);
-            }
-            messages.sort();
-            let (raw, _) = read_messages(&servers.kafka, &topic);
-            let mut keys: Vec<_> = raw.into_iter().map(|message| (message.partition, message.key)).collect();
-            keys.sort();
-            (messages, keys)
-        };
-        let by_load = read("loaded", None, 0);
-        assert!(!by_load.0.is_empty(), "{:?}", CASES[number]);
-        assert_eq!(read("changed", Some(engine), by_load.0.len()), by_load, "{:?}", CASES[number]);
+    follow([&changed, &whole]);
+    loaded.run(&[]);
+    let kafka = world.kafka.clone();
+    for number in 0..CASES.len() {
+        let expected = whole.read(&kafka, number, shown);
+        assert!(!expected.0.is_empty(), "{:?}", CASES[number]);
+        assert_eq!(changed.read(&kafka, number, shown), expected, "{:?}", CASES[number]);
+        assert_eq!(loaded.read(&kafka, number, shown), expected, "{:?}", CASES[number]);
+    }
+    for number in 0..CASES.len() {
+        for change in CHANGES {
+            world.mysql.run(change.replace(" t ", &format!(" t{number} ")));
+        }
+    }
+    follow([&changed, &whole]);
+    let drawn = |message: &Message| format!("{:?} {} {:?}", message.kind, shown(message), message.old);
+    for number in 0..CASES.len() {
+        let expected = whole.read(&kafka, number, drawn);
+        assert!(expected.0.len() > 20, "{:?}: {expected:?}", CASES[number]);
+        assert_eq!(changed.read(&kafka, number, drawn), expected, "{:?}", CASES[number]);
     }
 }
 

@@ -29,18 +29,20 @@
 //!
 //! *The end.* Reading may have one ([`until`](super::until)): then no event behind it is fed.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
 use super::binlog::event::{is_heading, is_heartbeat};
-use super::binlog::{BinlogDecoder, BinlogError, Flow, RowBytes, Schemas, WindowOptions};
+use super::binlog::{BinlogDecoder, BinlogError, Flow, RowUses, Schemas, WindowOptions};
 use super::connection::{ServerVersion, session_of, xid};
 use super::dump_error::DumpError;
 use super::history::{History, Turn};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, TableChunks};
 use super::same_history::Server;
 use super::snapshot;
 use super::until::End as Until;
@@ -79,7 +81,8 @@ pub struct Follower<'a> {
     pub windows: WindowOptions,
     /// Places of statements and XA COMMITs at which reading does not stop, though rows of theirs are not to be had.
     pub pass: &'a [Coordinate],
-    pub row_bytes: RowBytes,
+    /// Besides, the ledger reads what tables were cut by.
+    pub row_uses: RowUses,
     /// Where rows wait in a file that are too many for memory: the task's state folder.
     pub folder: &'a Path,
     /// Chunks whose rows may show what the binlog is about to say again.
@@ -229,7 +232,21 @@ impl Follower<'_> {
             .passing(self.pass)
             .with_folder(self.folder.to_owned())
             .with_event_bytes_max(self.connect.max_packet_bytes)
-            .with_row_bytes(self.row_bytes.clone())
+            .with_row_uses(self.row_uses())
+    }
+
+    /// The ledger finds the chunk of a row by the columns that its table was cut by, whether they leave or not.
+    fn row_uses(&self) -> RowUses {
+        let tables = self.ledger.iter().flat_map(|ledger| ledger.tables());
+        let cut_by = |table: &TableChunks| table.key.columns.iter().map(|column| column.name.clone()).collect();
+        let cut_by: HashMap<TableName, Vec<String>> = tables.map(|table| (table.name.clone(), cut_by(table))).collect();
+        let row_uses = self.row_uses.clone();
+        Arc::new(move |table| {
+            let mut row_use = row_uses(table);
+            let names = cut_by.get(table.name()).into_iter().flatten();
+            row_use.columns.extend(names.filter_map(|name| table.column_index(name)));
+            row_use
+        })
     }
 
     /// One connection's worth. `position` is the end of the last window emitted, `outage` the one that this connection ends

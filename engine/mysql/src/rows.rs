@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What a value's bytes mean is decided once per table map: a [`RowPlan`] has one arm of [`ImageColumn`] per column with all
-//! that its values need. The row loop matches on that arm and on the builder's buffer, pushes, and allocates nothing.
+//! that its values need. The row loop matches on that arm and on the builder's buffer, pushes, and allocates nothing. Values of columns
+//! that nobody reads are passed over: their builders are filled once for all rows of an event.
 //!
 //! Images must be complete (`binlog_row_image=FULL`): the null bits run over the columns present only, and a column that is
 //! absent is not NULL. The caller checks that before it decodes.
@@ -44,12 +45,19 @@ use tidegate_model::{Column, ColumnBuilder, RowKind, RowsBuilder, SqlType, Table
 #[derive(Debug)]
 pub struct RowPlan {
     table: Arc<Table>,
-    columns: Vec<ImageColumn>,
+    columns: Vec<PlanColumn>,
     /// Also those behind the table's own, which hold eight bytes each.
     column_count: usize,
     json_count: usize,
     /// No value may be larger when it is unpacked.
     value_bytes_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PlanColumn {
+    image: ImageColumn,
+    /// Whether anybody wants its values.
+    is_read: bool,
 }
 
 /// One column: where its bytes end and what they mean.
@@ -147,18 +155,19 @@ impl RowPlan {
     pub fn new(map: &TableMap<'_>, table: Arc<Table>) -> Result<RowPlan, Fault> {
         check_against(map, &table)?;
         let types = map.wire_types()?;
-        let columns: Vec<ImageColumn> = types
+        let columns: Vec<PlanColumn> = types
             .iter()
             .zip(table.columns())
             .map(|(&wire, column)| {
-                image_column(wire, column).ok_or_else(|| Fault::Value {
+                let image = image_column(wire, column).ok_or_else(|| Fault::Value {
                     table: table.name().clone(),
                     column: column.name.clone(),
                     reason: format!("character set {:?} is unknown", column.charset.as_deref().unwrap_or_default()),
-                })
+                })?;
+                Ok(PlanColumn { image, is_read: true })
             })
-            .collect::<Result<_, _>>()?;
-        let json_count = columns.iter().filter(|column| matches!(column, ImageColumn::Json { .. })).count();
+            .collect::<Result<_, Fault>>()?;
+        let json_count = columns.iter().filter(|column| matches!(column.image, ImageColumn::Json { .. })).count();
         let column_count = types.len();
         Ok(RowPlan { table, columns, column_count, json_count, value_bytes_max: usize::MAX })
     }
@@ -166,6 +175,14 @@ impl RowPlan {
     /// No value may be larger when it is unpacked.
     pub fn with_value_bytes_max(self, value_bytes_max: usize) -> RowPlan {
         RowPlan { value_bytes_max, ..self }
+    }
+
+    /// Only the values of these columns are read; those of the others have no meaning.
+    pub fn reading(mut self, columns: &[usize]) -> RowPlan {
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            column.is_read = columns.contains(&index);
+        }
+        self
     }
 
     pub fn table(&self) -> &Arc<Table> {
@@ -238,6 +255,8 @@ impl RowPlan {
             column: self.column_name(index),
             reason: fault.to_string(),
         })?;
+        let unread = self.columns.iter().zip(&mut rows.columns).filter(|(column, _)| !column.is_read);
+        unread.for_each(|(_, builder)| builder.fill(kinds.len()));
         Ok(sequence)
     }
 
@@ -268,7 +287,8 @@ impl RowPlan {
 
 /// What to do with JSON columns, the only ones that a partial update treats differently.
 trait Documents<'a> {
-    fn null(&mut self) {}
+    /// One that is NULL, or that nobody reads.
+    fn pass(&mut self) {}
     fn write(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(), ValueFault>;
 }
 
@@ -288,7 +308,7 @@ struct Kept<'a> {
 }
 
 impl<'a> Documents<'a> for Kept<'a> {
-    fn null(&mut self) {
+    fn pass(&mut self) {
         self.documents.push(None);
     }
 
@@ -307,7 +327,7 @@ struct Changed<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = Option<&'a [u8]>>> Documents<'a> for Changed<'a, I> {
-    fn null(&mut self) {
+    fn pass(&mut self) {
         self.before.next();
         self.order += 1;
     }
@@ -335,16 +355,20 @@ fn decode_image<'a>(
     let nulls = input.take((columns.len() + hidden).div_ceil(8)).map_err(|short| (0, short.into()))?;
     let value_bytes_max = plan.value_bytes_max;
     let behind = columns.len()..columns.len() + hidden;
-    for (index, (image, column)) in plan.columns.iter().zip(columns).enumerate() {
-        if nulls[index >> 3] & 1 << (index & 7) != 0 {
-            if matches!(image, ImageColumn::Json { .. }) {
-                documents.null();
+    for (index, (PlanColumn { image, is_read }, column)) in plan.columns.iter().zip(columns).enumerate() {
+        let is_null = nulls[index >> 3] & 1 << (index & 7) != 0;
+        if (is_null || !is_read) && matches!(image, ImageColumn::Json { .. }) {
+            documents.pass();
+        }
+        match (is_null, is_read) {
+            (false, true) => {
+                decode_value(image, input, &mut column.values, documents, value_bytes_max)
+                    .map_err(|fault| (index, fault))?;
+                column.append_valid();
             }
-            column.append_null();
-        } else {
-            decode_value(image, input, &mut column.values, documents, value_bytes_max)
-                .map_err(|fault| (index, fault))?;
-            column.append_valid();
+            (true, true) => column.append_null(),
+            (false, false) => pass_value(image, input).map_err(|short| (index, short.into()))?,
+            (true, false) => {}
         }
     }
     for index in behind {
@@ -352,6 +376,36 @@ fn decode_image<'a>(
             input.take(8).map_err(|short| (index, short.into()))?;
         }
     }
+    Ok(())
+}
+
+/// A value that nobody reads.
+#[inline]
+fn pass_value(image: &ImageColumn, input: &mut Input<'_>) -> Result<(), Short> {
+    let bytes = match *image {
+        ImageColumn::I8 | ImageColumn::U8 | ImageColumn::Year | ImageColumn::Enum8 => 1,
+        ImageColumn::I16 | ImageColumn::U16 | ImageColumn::Enum16 => 2,
+        ImageColumn::I24 | ImageColumn::U24 | ImageColumn::Date | ImageColumn::OldTime => 3,
+        ImageColumn::I32 | ImageColumn::U32 | ImageColumn::F32 | ImageColumn::OldTimestamp => 4,
+        ImageColumn::I64 | ImageColumn::U64 | ImageColumn::F64 | ImageColumn::OldDateTime => 8,
+        ImageColumn::Decimal64(shape) | ImageColumn::Decimal128(shape) | ImageColumn::Decimal256(shape) => {
+            shape.bytes as usize
+        }
+        ImageColumn::Bit { bytes } | ImageColumn::Set { bytes } => bytes as usize,
+        ImageColumn::Time(fraction) => 3 + fraction.bytes as usize,
+        ImageColumn::DateTime(fraction) => 5 + fraction.bytes as usize,
+        ImageColumn::Timestamp(fraction) => 4 + fraction.bytes as usize,
+        ImageColumn::HiresTime(hires) | ImageColumn::HiresDateTime(hires) => hires.bytes as usize,
+        // Whole seconds before the fraction.
+        ImageColumn::HiresTimestamp(hires) => 4 + hires.bytes as usize,
+        ImageColumn::Inet4 | ImageColumn::Inet6 | ImageColumn::Uuid => input.length(1)?,
+        ImageColumn::Bytes { length_bytes }
+        | ImageColumn::Padded { length_bytes, .. }
+        | ImageColumn::Text { length_bytes, .. }
+        | ImageColumn::Json { length_bytes }
+        | ImageColumn::Compressed { length_bytes, .. } => input.length(length_bytes)?,
+    };
+    input.take(bytes)?;
     Ok(())
 }
 

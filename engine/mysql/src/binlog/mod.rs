@@ -76,7 +76,7 @@ pub use self::event::{FormatDescription, RowsAction, RowsEvent};
 pub(super) use self::mariadb::inflate;
 pub use self::schemas::Schemas;
 pub use self::table_map::TableMap;
-pub use self::window::{MarkOptions, RowBytes, WindowOptions};
+pub use self::window::{MarkOptions, RowUse, RowUses, WindowOptions};
 
 /// What to do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub enum Flow {
 /// ```
 pub struct BinlogDecoder {
     schemas: Box<dyn Schemas>,
-    row_bytes: RowBytes,
+    row_uses: RowUses,
     place: Place,
     window: WindowBuilder,
     /// What the file's first event said.
@@ -147,7 +147,7 @@ struct MappedTable {
     statements: u64,
     /// `None` if the table is not captured.
     plan: Option<RowPlan>,
-    /// See [`RowBytes`].
+    /// See [`RowUse::bytes`].
     row_bytes: usize,
     slot: Slot,
 }
@@ -229,7 +229,7 @@ impl BinlogDecoder {
     pub fn new(start: Position, schemas: Box<dyn Schemas>, options: WindowOptions) -> BinlogDecoder {
         BinlogDecoder {
             schemas,
-            row_bytes: Arc::new(|_| 0),
+            row_uses: Arc::new(|table| RowUse::whole(table)),
             reading_at: start.coordinate.clone(),
             place: Place::new(start),
             window: WindowBuilder::new(options),
@@ -269,9 +269,9 @@ impl BinlogDecoder {
         self
     }
 
-    /// Windows are bounded by what becomes of their rows, which somebody else knows.
-    pub fn with_row_bytes(mut self, row_bytes: RowBytes) -> BinlogDecoder {
-        self.row_bytes = row_bytes;
+    /// Windows are bounded by what becomes of their rows, which somebody else knows; values that nobody reads are not decoded.
+    pub fn with_row_uses(mut self, row_uses: RowUses) -> BinlogDecoder {
+        self.row_uses = row_uses;
         self
     }
 

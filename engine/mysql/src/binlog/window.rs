@@ -31,8 +31,24 @@ pub struct MarkOptions {
     pub heartbeats: bool,
 }
 
-/// What a row of a table takes until it is delivered, besides [`ROW_COPIES`] of its columns.
-pub type RowBytes = Arc<dyn Fn(&Arc<Table>) -> usize + Send + Sync>;
+/// Who reads the binlog tells what becomes of the rows of a table version.
+pub type RowUses = Arc<dyn Fn(&Arc<Table>) -> RowUse + Send + Sync>;
+
+/// What becomes of the rows of a table version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowUse {
+    /// What a row takes until it is delivered, besides [`ROW_COPIES`] of its columns.
+    pub bytes: usize,
+    /// Columns, by index, of which anybody reads the values.
+    pub columns: Vec<usize>,
+}
+
+impl RowUse {
+    /// All columns are read.
+    pub fn whole(table: &Table) -> RowUse {
+        RowUse { bytes: 0, columns: (0..table.columns().len()).collect() }
+    }
+}
 
 pub(super) struct WindowBuilder {
     options: WindowOptions,

@@ -440,3 +440,65 @@ fn a_bad_document_is_an_error_without_its_content() {
     let fault = decode(&plan, b"\0\x02\0\0\0\xeeX").unwrap_err();
     assert_eq!(fault, "table db.t: column \"c0\": binary JSON is damaged at byte 1: 0xee is no value type");
 }
+
+/// Of every kind one, whatever else is read.
+#[test]
+fn values_that_nobody_reads_are_passed_over() {
+    let columns: &[(SqlType, u8, &[u8], &[u8])] = &[
+        (int(1, false), 1, &[], &[1]),
+        (int(2, true), 2, &[], &[2, 0]),
+        (int(3, false), 9, &[], &[3, 0, 0]),
+        (int(4, false), 3, &[], &[4, 0, 0, 0]),
+        (int(8, false), 8, &[], &[5, 0, 0, 0, 0, 0, 0, 0]),
+        (SqlType::Float, 4, &[4], &[0, 0, 128, 63]),
+        (SqlType::Double, 5, &[8], &[0, 0, 0, 0, 0, 0, 240, 63]),
+        (SqlType::Decimal { precision: 5, scale: 2 }, 246, &[5, 2], &[128, 1, 50]),
+        (SqlType::Decimal { precision: 30, scale: 0 }, 246, &[30, 0], &[128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]),
+        (SqlType::Bit { width: 9 }, 16, &[1, 1], &[1, 2]),
+        (SqlType::Year, 13, &[], &[124]),
+        (SqlType::Date, 10, &[], &[0x21, 0xd0, 0x0f]),
+        (SqlType::Time { fraction: 3 }, 19, &[3], &[0x80, 0, 1, 0, 0]),
+        (SqlType::DateTime { fraction: 1 }, 18, &[1], &[0x99, 0xb2, 0x42, 0, 0, 10]),
+        (SqlType::Timestamp { fraction: 0 }, 17, &[0], &[1, 2, 3, 4]),
+        (SqlType::Binary { length: 3 }, 254, &[254, 3], &[1, 9]),
+        (SqlType::VarChar, 15, &[0, 2], &[2, 0, b'a', b'b']),
+        (SqlType::Text, 252, &[3], &[1, 0, 0, b'x']),
+        (SqlType::Json, 245, &[4], &[2, 0, 0, 0, 4, 1]),
+    ];
+    let table: Vec<(SqlType, u8, &[u8])> =
+        columns.iter().map(|(of, code, meta, _)| (of.clone(), *code, *meta)).collect();
+    let present = [0xff; 3];
+    let of_row = |null: Option<usize>| {
+        let mut row = vec![0_u8; columns.len().div_ceil(8)];
+        if let Some(index) = null {
+            row[index / 8] |= 1 << (index % 8);
+        }
+        let values = columns.iter().enumerate().filter(|(index, _)| Some(*index) != null);
+        row.extend(values.flat_map(|(_, (.., bytes))| bytes.iter().copied()));
+        row
+    };
+    let rows: Vec<u8> = std::iter::once(None).chain((0..columns.len()).map(Some)).flat_map(of_row).collect();
+    let read = |read: &[usize]| {
+        let plan = plan(&table).reading(read);
+        let mut builder = RowsBuilder::new(plan.table());
+        let (mut kinds, mut sequences) = (Vec::new(), Vec::new());
+        // Twice, for an event finds rows of others.
+        for _ in 0..2 {
+            let event = insert(&present, columns.len(), &rows);
+            plan.decode(&event, 0, &mut builder, &mut kinds, &mut sequences).unwrap_or_else(|fault| panic!("{fault}"));
+        }
+        let arrays = builder.finish().unwrap_or_else(|(index, error)| panic!("column {index}: {error}"));
+        assert!(arrays.iter().all(|array| array.len() == 2 * (columns.len() + 1)), "{read:?}");
+        arrays
+    };
+    let whole: Vec<usize> = (0..columns.len()).collect();
+    let expected = read(&whole);
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..200 {
+        let some: Vec<usize> = whole.iter().copied().filter(|_| rng.bool()).collect();
+        let found = read(&some);
+        for &index in &some {
+            assert_eq!(&found[index], &expected[index], "column {index} beside {some:?}");
+        }
+    }
+}

@@ -271,7 +271,7 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     }
 }
 
-/// The columns of a table, by index, that decide about the messages of its loaded rows: all others can stay where they are.
+/// The columns of a table, by index, that decide about the messages of its rows: all others can stay where they are.
 ///
 /// Those of the message's key are among the columns that come out; the table's own key is a row's name in every place where one is
 /// looked for.

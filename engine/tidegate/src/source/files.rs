@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::info;
 
-use super::mysql::{event_bytes_max, rows_of, window_options};
+use super::mysql::{event_bytes_max, row_uses, window_options};
 use super::{Context, Source, SourceError, Take, UNKNOWN};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
@@ -143,7 +143,7 @@ impl Source for ArchiveSource {
             .passing(context.pass)
             .with_folder(context.task.state.clone())
             .with_event_bytes_max(event_bytes_max(context.task))
-            .with_row_bytes(rows_of(context.task, &self.server_version));
+            .with_row_uses(row_uses(context.task, &self.server_version));
         let mut deliver = |window| emit(context, window, Phase::Incremental);
         self.files.read(&mut decoder, &mut deliver).map_err(MysqlError::Binlog)?;
         Ok(())

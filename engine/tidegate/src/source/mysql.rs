@@ -49,7 +49,7 @@ use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
 use tidegate_mysql::{MysqlError, connection, snapshot};
 use turns::Reloads;
 
-pub(crate) use follow::{event_bytes_max, rows_of, window_options};
+pub(crate) use follow::{event_bytes_max, row_uses, window_options};
 pub use load::Wanted;
 pub use look::{Look, look};
 

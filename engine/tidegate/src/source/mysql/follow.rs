@@ -8,11 +8,11 @@ use super::turns::{JudgeRules, judge};
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, Task};
 use crate::error::Error;
-use crate::pipeline::route::row_bytes;
+use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
 use crate::source::Context;
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
-use tidegate_mysql::binlog::{MarkOptions, RowBytes, WindowOptions};
+use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::{History, Rules, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower, Ready};
@@ -96,7 +96,7 @@ impl MysqlSource {
                 held_window(options.window_rows as usize, context.task.limits.all.rows_per_second),
             ),
             pass: context.pass,
-            row_bytes: rows_of(context.task, &self.look.facts.version.text),
+            row_uses: row_uses(context.task, &self.look.facts.version.text),
             folder: &context.task.state,
             ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
             until,
@@ -142,9 +142,15 @@ pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
 }
 
 /// Tells a reader of binlogs what becomes of a table's rows.
-pub(crate) fn rows_of(task: &Task, server_version: &str) -> RowBytes {
+pub(crate) fn row_uses(task: &Task, server_version: &str) -> RowUses {
     let (task, server_version) = (task.clone(), server_version.to_owned());
-    Arc::new(move |table| row_bytes(&task, table, &server_version))
+    Arc::new(move |table| match plan_transform(&task.tables, table) {
+        Ok(transform) => {
+            RowUse { bytes: row_bytes(&task, table, &server_version), columns: columns_read(&task, table, &transform) }
+        }
+        // A table that cannot be sent ends the task elsewhere.
+        Err(_) => RowUse::whole(table),
+    })
 }
 
 /// A row larger than half of the budget could not be encoded within it.
