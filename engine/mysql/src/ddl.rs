@@ -354,7 +354,7 @@ impl<'a> Reader<'a> {
             }
             while self.cursor.skip_any(&["ONLINE", "OFFLINE", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR"]) {}
             if self.skip("INDEX") {
-                return if is_threads_own { Ok(Vec::new()) } else { self.indexed(false) };
+                return if is_threads_own { Ok(Vec::new()) } else { self.indexed(replaces) };
             }
             if !self.skip("TABLE") {
                 return Ok(Vec::new());

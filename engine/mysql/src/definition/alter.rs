@@ -149,18 +149,23 @@ pub(super) fn table(cursor: &mut Cursor<'_>) -> Read<Alter> {
 }
 
 /// Behind CREATE: `UNIQUE INDEX i USING BTREE ON t (a)`.
-pub(super) fn create_index(cursor: &mut Cursor<'_>) -> Read<Alter> {
+pub(super) fn create_index(cursor: &mut Cursor<'_>, replaces: bool) -> Read<Alter> {
     while cursor.skip_any(&["ONLINE", "OFFLINE"]) {}
     let kind = if cursor.skip("UNIQUE") { IndexKind::Unique } else { IndexKind::Plain };
     cursor.skip_any(&["FULLTEXT", "SPATIAL"]);
     cursor.expect("INDEX")?;
     let if_not_exists = cursor.if_not_exists();
-    let name = Some(cursor.name()?);
+    let name = cursor.name()?;
     index_type(cursor)?;
     cursor.expect("ON")?;
     cursor.table_name()?;
     let parts = parts(cursor)?;
-    Ok(Alter { indexes: vec![IndexSpec { name, kind, parts, if_not_exists }], ..Alter::default() })
+    let replaced = replaces.then(|| Dropped { name: name.clone(), if_exists: true });
+    Ok(Alter {
+        indexes: vec![IndexSpec { name: Some(name), kind, parts, if_not_exists }],
+        indexes_dropped: replaced.into_iter().collect(),
+        ..Alter::default()
+    })
 }
 
 /// Behind DROP INDEX.
@@ -401,7 +406,7 @@ impl Alter {
             found.into_iter().for_each(|column| column.nullable = false);
         }
         let indexes_added: Vec<IndexSpec> = self.indexes.clone();
-        add(&mut indexes, &indexes_added, &mut columns, before.knows_indexes)?;
+        add(&mut indexes, &before.indexes, &indexes_added, &mut columns, before.knows_indexes)?;
         not_null(&mut columns, &self.of_period)?;
         Ok(Definition {
             columns,
@@ -465,13 +470,15 @@ impl Alter {
                 }
             }
         }
-        for placed in &self.columns {
+        for (number, placed) in self.columns.iter().enumerate() {
             let origin = placed.replaces.as_deref().and_then(old);
             if placed.replaces.is_some() && (origin.is_none() || placed.place == Place::Kept) {
                 continue;
             }
-            let exists = out.iter().any(|(column, _)| fold(&column.name) == fold(&placed.spec.name));
-            if placed.replaces.is_none() && placed.is_conditional && exists {
+            // Judged by the table as it was, whatever the statement drops and renames, and by what it has said before.
+            let is_it = |earlier: &Placed| fold(&earlier.spec.name) == fold(&placed.spec.name);
+            let exists = || old(&placed.spec.name).is_some() || self.columns[..number].iter().any(is_it);
+            if placed.replaces.is_none() && placed.is_conditional && exists() {
                 continue;
             }
             let column = match out.iter().position(|(_, other)| other.is_some() && *other == origin) {
@@ -520,6 +527,15 @@ impl Alter {
             if named(name).is_none() && before.knows_indexes && !if_exists {
                 return Err(NotUnderstood::new(&format!("index {name}, which is not there,")));
             }
+        }
+        // MariaDB drops the foreign key where both have the name, and foreign keys are not kept here.
+        let is_index = |name: &&String| {
+            fold(name) != fold(PRIMARY) && named(name).is_some_and(|index| before.indexes[index].unique)
+        };
+        if let Some(name) = self.constraints_dropped.iter().find(is_index)
+            && server.is_mariadb
+        {
+            return Err(NotUnderstood::new(&format!("whether constraint {name} is the index or a foreign key")));
         }
         let is_dropped = |index: &Index| {
             let is_it = |name: &String| fold(name) == fold(&index.name);

@@ -81,7 +81,7 @@ impl Elements {
             columns.push(column);
         }
         let mut indexes = Vec::new();
-        add(&mut indexes, &self.indexes, &mut columns, true)?;
+        add(&mut indexes, &[], &self.indexes, &mut columns, true)?;
         not_null(&mut columns, &self.of_period)?;
         Ok(Definition { columns, text, database, indexes, knows_indexes: true })
     }

@@ -186,7 +186,12 @@ impl<'a> Cursor<'a> {
         if self.skip("COLLATE") {
             self.skip_other('=');
             if self.skip("DEFAULT") {
-                return Ok(None);
+                // MySQL, before it refused these words, took them for all that is said of text. MariaDB takes the order that a set has by
+                // itself, of whatever set is said before or behind.
+                return match self.session.server.is_mariadb {
+                    true => Err(NotUnderstood::new("COLLATE DEFAULT")),
+                    false => Ok(Some(Choice::Inherited)),
+                };
             }
             return Ok(Some(match self.collation()? {
                 (Some(charset), name) => Choice::Named(charset, full_name(name, Some(charset), self.session)),

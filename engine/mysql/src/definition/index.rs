@@ -119,9 +119,10 @@ pub(super) fn parts(cursor: &mut Cursor<'_>) -> Read<Vec<IndexPart>> {
     Ok(out)
 }
 
-/// Adds indexes to those that are there, in the order in which they are written. `knows_all` if none is there besides.
+/// Adds indexes to those that are left of the ones `before`, in the order in which they are written. `knows_all` if none is there besides.
 pub(super) fn add(
     indexes: &mut Vec<Index>,
+    before: &[Index],
     specs: &[IndexSpec],
     columns: &mut [Column],
     knows_all: bool,
@@ -129,7 +130,8 @@ pub(super) fn add(
     let mut added = Vec::with_capacity(specs.len());
     for spec in specs {
         if spec.if_not_exists {
-            match spec.name.as_deref().map(|name| has(indexes, name)) {
+            // One that the statement itself drops or renames is there.
+            match spec.name.as_deref().map(|name| has(before, name)) {
                 Some(true) => continue,
                 Some(false) if knows_all => {}
                 _ => return Err(NotUnderstood::new("whether an index exists, which nobody has told,")),

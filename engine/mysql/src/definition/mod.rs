@@ -163,7 +163,7 @@ pub(crate) fn words(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnder
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
     if cursor.skip("CREATE") {
-        cursor.skip_all(&["OR", "REPLACE"]);
+        let replaces = cursor.skip_all(&["OR", "REPLACE"]);
         if cursor.skip_any(&["DATABASE", "SCHEMA"]) {
             let is_conditional = cursor.if_not_exists();
             let name = cursor.name()?;
@@ -174,7 +174,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Kind, NotUnderstood> {
             return create::table(cursor);
         }
         if ["UNIQUE", "FULLTEXT", "SPATIAL", "INDEX", "ONLINE", "OFFLINE"].iter().any(|word| cursor.is(word)) {
-            return Ok(Kind::Alter(alter::create_index(cursor)?));
+            return Ok(Kind::Alter(alter::create_index(cursor, replaces)?));
         }
         return Ok(Kind::Nothing);
     }
@@ -274,6 +274,12 @@ impl Definition {
     /// Of the database in which it is now.
     pub fn set_database_text(&mut self, text: TextDefault) {
         self.database = text;
+    }
+
+    /// An index has come of which nothing is known.
+    pub fn forget_indexes(&mut self) {
+        self.indexes.retain(|index| index.unique);
+        self.knows_indexes = false;
     }
 
     /// As a table of this name.

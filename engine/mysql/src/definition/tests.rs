@@ -233,7 +233,10 @@ fn statements(session: usize, server: &Server, is_old: bool, database: &str, oth
     let mut out = Vec::new();
     let mut base = None;
     for (number, line) in (1..).zip(CORPUS.lines()) {
-        let is_for_others = (is_old && line.starts_with("9 ")) || (!server.is_mariadb && line.starts_with("M "));
+        let is_of_mysql_5 = is_old && !server.is_mariadb;
+        let is_for_others = (is_old && line.starts_with("9 "))
+            || (!server.is_mariadb && line.starts_with("M "))
+            || (!is_of_mysql_5 && line.starts_with("5 "));
         if line.is_empty() || line.starts_with('#') || is_for_others {
             continue;
         }
@@ -242,7 +245,7 @@ fn statements(session: usize, server: &Server, is_old: bool, database: &str, oth
         } else if let Some(statement) = line.strip_prefix('=') {
             base = Some(statement.trim()).filter(|statement| !statement.is_empty());
         } else if number % SESSIONS == session {
-            let statements = ["? ", "9 ", "M "].iter().fold(line, |line, mark| line.trim_start_matches(mark));
+            let statements = ["? ", "9 ", "M ", "5 "].iter().fold(line, |line, mark| line.trim_start_matches(mark));
             for statement in base.into_iter().chain(statements.split(" ;; ")) {
                 let statement = statement
                     .replace("%t", &format!("c{number}"))

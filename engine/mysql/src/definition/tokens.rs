@@ -42,7 +42,7 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
     let mut rest = sql;
     let mut in_version_comment = false;
     while let Some(first) = rest.chars().next() {
-        if first.is_whitespace() || first == '\0' {
+        if is_space(first) || first == '\0' {
             rest = &rest[first.len_utf8()..];
         } else if in_version_comment && rest.starts_with("*/") {
             in_version_comment = false;
@@ -77,13 +77,18 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
     Ok(out)
 }
 
+/// What Unicode has besides is a letter to servers.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
 fn is_of_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || c as u32 >= 0x80
 }
 
 /// Two dashes begin a comment only before white space.
 fn is_line_comment(rest: &str) -> bool {
-    rest.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))
+    rest.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(|c| is_space(c) || c.is_ascii_control()))
 }
 
 /// The text of a comment that the server reads, from there on.
@@ -99,7 +104,7 @@ fn versioned<'a>(rest: &'a str, session: &Session) -> Option<&'a str> {
         return Some(body);
     }
     // Six digits are a version, too, where white space follows them; MariaDB takes them always.
-    let ends = |length: usize| body[length..].starts_with(|c: char| c.is_whitespace());
+    let ends = |length: usize| body[length..].starts_with(is_space);
     let digits = if digits == 6 && !server.is_mariadb && !ends(6) { 5 } else { digits };
     let version: u32 = body[..digits].parse().ok()?;
     // MariaDB takes what is meant for MySQL 5.7 and later for a comment.

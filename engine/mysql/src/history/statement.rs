@@ -153,7 +153,13 @@ impl History {
                         match (altered(understood(), self.definition(&table, here)), dropped) {
                             (Ok(defined), _) => self.index(&table, &defined, here),
                             (Err(_), Some(index)) => self.drop_key(&table, index, here),
-                            (Err(_), None) => {}
+                            (Err(_), None) => {
+                                let unknown = self.definition(&table, here);
+                                if let Some(mut unknown) = unknown {
+                                    unknown.forget_indexes();
+                                    self.index(&table, &unknown, here);
+                                }
+                            }
                         }
                         touched.push(table);
                     }
