@@ -321,3 +321,39 @@ fn a_load_waits_for_a_replica_that_lags() {
     assert_equals_source(&mut world, &state, Format::Dts);
     order.assert_in_order(1, &world);
 }
+
+/// A table that is younger than what a replica has is not gone there.
+#[test]
+fn a_table_that_a_replica_does_not_have_yet_is_waited_for() {
+    let Some(servers) = Servers::from_env() else { return };
+    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
+        .map(|options| Private::up(&["mysql-gtid"], options));
+    let mut world = World::new("failover_younger", nodes[0].mysql(), &servers.kafka);
+    let mut replica = Mysql::connect(nodes[1].mysql());
+    replica.run(replicate_from(nodes[0].mysql()));
+    replica.run("START REPLICA");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA SQL_THREAD");
+    world.mysql.run("CREATE TABLE z_held (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO z_held VALUES (1), (2), (3)");
+
+    let address = Address::of(nodes[0].mysql());
+    let mut task = world.task();
+    task.source = mysql_source(address.url(), "tide", "tide");
+    let held = hold_load(&world);
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    address.leads_to(nodes[1].mysql());
+    engine.wait_for_line("the server is behind the position at which the load began");
+    address.leads_to(nodes[0].mysql());
+    drop(held);
+    let mut reader = world.reader(["z_held"]);
+    let mut ids = Vec::new();
+    world.finish(engine, &mut reader, |message| {
+        if message.table == "z_held" {
+            ids.push(message.data.get("id").cloned().expect("a key"));
+        }
+    });
+    ids.sort();
+    assert_eq!(ids, ["1", "2", "3"]);
+}

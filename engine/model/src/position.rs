@@ -308,6 +308,7 @@ mod tests {
         // One number twice: two histories.
         assert!(!ours.contains_set(&set("0-1-8")));
         assert_eq!(ours.without(&set("0-3-8,7-1-9")).to_string(), "4-1-1,7-2-9");
+        assert_eq!(ours.common(&set("0-1-5,4-1-9,7-1-9,8-1-1")).to_string(), "0-1-5,4-1-1");
         assert_eq!(ours.numbered_by("server_id 3").to_string(), "0-3-8");
         ours.extend(&set("0-2-9,7-2-3,8-1-1"));
         assert_eq!(ours.to_string(), "0-2-9,4-1-1,7-2-9,8-1-1");
@@ -394,6 +395,8 @@ mod tests {
         assert_eq!(without(&format!("{A}:4-5:8"), &format!("{A}:1-9")), "");
         assert_eq!(without(&format!("{A}:1-3:nightly:4"), &format!("{A}:1-9")), format!("{A}:nightly:4"));
         assert_eq!(without(&format!("{A}:4-5"), &format!("{A}:1-2:9")), format!("{A}:4-5"));
+        let common = |ours: &str, theirs: &str| set(ours).common(&set(theirs)).to_string();
+        assert_eq!(common(&format!("{A}:1-9,{B}:1-2"), &format!("{A}:1-3:5:8-20")), format!("{A}:1-3:5:8-9"));
     }
 
     #[test]

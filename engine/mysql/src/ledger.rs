@@ -118,7 +118,7 @@ pub struct TableChunks {
     pub gone: Option<Mark>,
     /// What every view of the table that ever was open had come to: what is older is older than every row that was sent.
     pub least_high: Option<Mark>,
-    /// The `low` of all chunks, if rows of chunks that are forgotten may be out: that of the first of those.
+    /// The `low` of all chunks, if rows of chunks that are forgotten may be out: what all of those show.
     pub floor: Option<Mark>,
     /// Everything of the table from before it is shown by all chunks, whatever their `low`: no transaction was half done when the
     /// statement that stands there took effect, and every view was opened behind it.
@@ -353,13 +353,16 @@ impl Ledger {
     }
 
     /// Forgets the chunks of a table, which is cut anew, by another key perhaps. Rows of theirs may be out: what has become of them
-    /// since the first was read must follow, so that its `low` is that of all chunks to come. Returns the next chunk's number.
+    /// since any of them was read must follow, so that what all show is the `low` of all chunks to come. Returns the next chunk's number.
     pub fn begin_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) -> u32 {
+        let table = self.find_mut(name);
+        let lows = table.chunks.iter().filter_map(|chunk| chunk.low.as_ref());
+        let mut lows: Vec<Mark> = table.floor.iter().chain(lows).cloned().collect();
+        lows.dedup();
+        // What all of them show: one may have been read on a server that was behind the others'.
+        let floor = lows.into_iter().reduce(|floor, low| self.least(floor, &low));
         let table = self.table_mut(name);
         let first_chunk = table.first_chunk + table.chunks.len() as u32;
-        // Views are opened one after the other: the chunk that was begun first has the smallest.
-        let lows = table.chunks.iter().filter_map(|chunk| chunk.low.as_ref());
-        let floor = table.floor.clone().or_else(|| smallest(lows).cloned());
         let (since, least_high, replayed) = (table.since.take(), table.least_high.take(), table.replayed);
         let new = TableChunks::new(name.clone(), key, definition);
         *table = TableChunks { first_chunk, floor, since, least_high, replayed, ..new };
@@ -672,8 +675,7 @@ impl Ledger {
 fn both_cover(before: &Watermark, next: &Watermark) -> Option<Watermark> {
     match (before, next) {
         (Watermark::Gtids(before), Watermark::Gtids(next)) => {
-            let lacks = before.without(next);
-            (!lacks.is_empty()).then(|| Watermark::Gtids(before.without(&lacks)))
+            (!next.contains_set(before)).then(|| Watermark::Gtids(before.common(next)))
         }
         (Watermark::Coordinate(before), Watermark::Coordinate(next)) => {
             (next < before).then(|| Watermark::Coordinate(next.clone()))
@@ -683,15 +685,6 @@ fn both_cover(before: &Watermark, next: &Watermark) -> Option<Watermark> {
             Some(Watermark::Gtids(GtidSet::default()))
         }
     }
-}
-
-/// The smallest of some watermarks of one server, of which each contains another's.
-fn smallest<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<&'a Mark> {
-    marks.reduce(|smallest, next| match (&**smallest, &**next) {
-        (Watermark::Gtids(set), Watermark::Gtids(other)) if !other.contains_set(set) => next,
-        (Watermark::Coordinate(at), Watermark::Coordinate(other)) if other < at => next,
-        _ => smallest,
-    })
 }
 
 /// Answers for the transaction at hand, each found once.

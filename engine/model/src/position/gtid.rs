@@ -168,6 +168,22 @@ impl GtidSet {
         rest
     }
 
+    /// Those that are in both.
+    pub fn common(&self, other: &GtidSet) -> GtidSet {
+        let mut common = self.without(&self.without(other));
+        common.domains = self
+            .domains
+            .iter()
+            .filter_map(|(domain, &ours)| {
+                let theirs = *other.domains.get(domain)?;
+                // Of two histories that part here, nothing is certain.
+                let less = if ours.covers(theirs) { theirs } else { Some(ours).filter(|&ours| theirs.covers(ours))? };
+                Some((*domain, less))
+            })
+            .collect();
+        common
+    }
+
     /// Whether another set has, of a source or domain of this one, more than this one.
     pub fn is_exceeded_by(&self, other: &GtidSet) -> bool {
         let more = other.without(self);

@@ -502,6 +502,25 @@ fn a_later_view_of_a_server_that_is_behind_takes_the_low_back() {
     assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "its rows are out");
 }
 
+/// A chunk of the cut before was read on a server that was behind; what it lacked is to come, whatever the floor was until then.
+#[test]
+fn what_is_cut_again_has_the_low_that_all_before_show() {
+    let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(9)]);
+    let drawn = || transactions("id:int v:int", "+I 3 0 @4\n+I 3 1 @7\n-D 3 1 @8");
+    let cut_again = |ledger: &mut Ledger| {
+        let TableChunks { key, definition, .. } = ledger.table(&name()).unwrap().clone();
+        ledger.begin_again(&name(), key, definition);
+        ledger.add_chunk(&name(), KeyRange::default())
+    };
+    let chunk = cut_again(&mut ledger);
+    ledger.begin(&name(), &[chunk], executed(5), Some(executed(6)));
+    ledger.chunk_acknowledged(&name(), chunk, 1, true);
+    let chunk = cut_again(&mut ledger);
+    ledger.begin(&name(), &[chunk], executed(12), Some(executed(12)));
+    ledger.chunk_acknowledged(&name(), chunk, 1, true);
+    assert_eq!(ledger.filter(drawn()).kinds().len(), 2, "what one of the views did not show is said again");
+}
+
 #[test]
 fn the_first_low_is_kept() {
     let mut ledger = two_chunks();

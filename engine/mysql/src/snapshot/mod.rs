@@ -50,7 +50,7 @@
 //!   it were sent behind rows that were read behind it, the table is loaded again when incremental reading meets the statement. One
 //!   that is older than the first view of its table is no news to anybody.
 //! - *A view contains P0.* Behind the address there may be a replica that lags, or another server: each view is compared with the
-//!   start, and without GTIDs each session with the server's UUID.
+//!   start, and without GTIDs each session with the server's UUID. A table is gone where a server that has come as far does not have it.
 //! - *A view's answer is whole.* `sql_select_limit` would cut it without a word, other variables would change it: a session sets every
 //!   variable of the kind to a value of its own ([`ServerFacts::session_settings`]), and each SELECT names a LIMIT, which wins over
 //!   the variable.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::queue::{CutJob, Job, Plan, ReadJob, Run};
-use super::view::{View, code, is_gone};
+use super::view::{View, ViewRule, code, is_gone};
 use super::{
     Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, rows_meta, select_statement,
 };
@@ -21,7 +21,7 @@ use crate::chunks::{self, KeyRange, ServerProber};
 use crate::result_rows::RowDecoder;
 use crate::wire::{Connection, Param, WireError};
 use tidegate_model::retry::Retry;
-use tidegate_model::{ChunkPart, EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
+use tidegate_model::{ChunkPart, EventMeta, Position, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
 
 /// How long a view of several chunks is open, and until the chunk at hand is read.
 const VIEW_TIME: Duration = Duration::from_millis(100);
@@ -225,6 +225,8 @@ impl<'a> Reader<'a> {
             Err(Failure::Wire(error)) if is_gone(&error) => {
                 // Gone since before this, unless it is back: another one may have taken its name.
                 let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
+                // Or not yet there, on a server that is behind.
+                check_reached(&seen, run.rule, load.start)?;
                 match View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1) {
                     Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
                     _ => return Err(Failure::Wire(error)),
@@ -233,10 +235,7 @@ impl<'a> Reader<'a> {
             }
             other => other?,
         };
-        if !view.contains(run.rule, load.start) {
-            let (server, start) = (view.low.to_string(), load.start.to_string());
-            return Err(Failure::Behind { server, start });
-        }
+        check_reached(&view, run.rule, load.start)?;
         if view.definition.is_some() && view.definition == plan.table.definition {
             return Ok(Opened::View(view, plan));
         }
@@ -391,6 +390,14 @@ impl<'a> Reader<'a> {
         }
         job.chunks.drain(..done);
         read
+    }
+}
+
+/// What a server that is behind has, and has not, proves nothing.
+fn check_reached(view: &View, rule: ViewRule, start: &Position) -> Result<(), Failure> {
+    match view.contains(rule, start) {
+        true => Ok(()),
+        false => Err(Failure::Behind { server: view.low.to_string(), start: start.to_string() }),
     }
 }
 
