@@ -22,7 +22,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use fastrand::Rng;
 use tidegate_sql::{Filter, Input, Output, Projection};
 
-use columns::{Column, columns, value};
+use columns::{Column, Form, columns, value};
 use expression::{Generator, Node};
 use server::{Answer, Server, agrees, shown, text};
 
@@ -30,6 +30,8 @@ use server::{Answer, Server, agrees, shown, text};
 const EXPRESSIONS: usize = 5_000;
 /// Of one SELECT.
 const TOGETHER: usize = 100;
+/// SELECTs of the same rows, whose text is of one collation.
+const SELECTS: usize = 2;
 const ROWS: usize = 40;
 /// Differences after which a run ends.
 const DIFFERENCES_MAX: usize = 50;
@@ -63,6 +65,7 @@ struct Count {
 struct Judge {
     server: Server,
     columns: Vec<Column>,
+    collation: &'static str,
     input: Input,
     batch: RecordBatch,
 }
@@ -94,10 +97,12 @@ fn judge(url: &str, database: &str, expressions: usize) {
     let mut round = seed;
     while done < expressions && differences.len() < DIFFERENCES_MAX {
         let mut rng = Rng::with_seed(round);
-        fill(&mut server, &columns, &mut rng);
-        let (input, batch) = server.rows(&columns);
-        let mut judge = Judge { server, columns: columns.clone(), input, batch };
-        for _ in 0..10 {
+        let collations = server.collations();
+        let collation = collations[round as usize % collations.len()];
+        fill(&mut server, &columns, collation, &mut rng);
+        let (input, batch) = server.rows(&columns, collation);
+        let mut judge = Judge { server, columns: columns.clone(), collation, input, batch };
+        for _ in 0..SELECTS {
             let mut generator = Generator { rng: rng.fork(), columns: &columns, is_mariadb: judge.server.is_mariadb };
             let nodes: Vec<Node> = (0..TOGETHER).map(|_| generator.expression()).collect();
             done += nodes.len();
@@ -111,9 +116,12 @@ fn judge(url: &str, database: &str, expressions: usize) {
     assert!(told.is_empty(), "{} differences, from seed {seed}:\n{}", told.len(), told.join("\n"));
 }
 
-fn fill(server: &mut Server, columns: &[Column], rng: &mut Rng) {
+fn fill(server: &mut Server, columns: &[Column], collation: &str, rng: &mut Rng) {
     server.run("SET @mode = @@sql_mode, sql_mode = ''");
     server.run("TRUNCATE TABLE t");
+    let texts = columns.iter().filter(|column| column.form == Form::Text);
+    let collated = texts.map(|text| format!("MODIFY {} {} COLLATE {collation}", text.name, text.definition));
+    server.run(&format!("ALTER TABLE t {}", collated.collect::<Vec<_>>().join(", ")));
     let rows: Vec<String> = (1..=ROWS)
         .map(|id| {
             let values: Vec<String> = columns.iter().map(|column| value(rng, column)).collect();
@@ -262,7 +270,7 @@ impl Judge {
             Ok(value) => format!("{:?} {}", shown(value, 0), value.data_type()),
             Err(error) => error.clone(),
         };
-        let mut out = format!("{text_of}\n    ours {ours}, theirs {theirs}\n   ");
+        let mut out = format!("{text_of}\n    ours {ours}, theirs {theirs}, by {}\n   ", self.collation);
         for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| text_of.contains(column.name)) {
             write!(out, " {} = {:?}", column.name, shown(self.batch.column(at), row)).unwrap();
         }

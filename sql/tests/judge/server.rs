@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
-use tidegate_sql::{Input, Kind, Pushdown, Source};
+use tidegate_sql::{Input, Kind, Pushdown, Source, TextOrder};
 use tokio::runtime::Runtime;
 
 use super::columns::{Column, Form};
@@ -32,13 +32,40 @@ impl Server {
         let mut server = Server { connection, runtime, is_mariadb: false };
         server.is_mariadb = text(&server.ask("SELECT VERSION()").unwrap()[0][0]).contains("MariaDB");
         server.run("SET time_zone = '+00:00', group_concat_max_len = 1024");
-        server.run(&format!("SET NAMES utf8mb4 COLLATE {}", server.collation()));
+        let of_session = if server.is_mariadb { "utf8mb4_uca1400_nopad_ai_ci" } else { "utf8mb4_0900_ai_ci" };
+        server.run(&format!("SET NAMES utf8mb4 COLLATE {of_session}"));
         server
     }
 
-    /// The collation of generated text, and of literals: text is compared byte by byte. The place to name more.
+    /// The collation of ENUM, whose labels may differ in case alone.
     pub(crate) fn collation(&self) -> &'static str {
         if self.is_mariadb { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" }
+    }
+
+    /// Those of columns, one after the other.
+    pub(crate) fn collations(&self) -> &'static [&'static str] {
+        match self.is_mariadb {
+            true => &[
+                "utf8mb4_nopad_bin",
+                "utf8mb4_general_ci",
+                "utf8mb4_uca1400_ai_ci",
+                "utf8mb4_unicode_ci",
+                "utf8mb4_bin",
+                "utf8mb4_general_nopad_ci",
+                "utf8mb4_uca1400_as_cs",
+                "utf8mb4_unicode_520_ci",
+            ],
+            false => &[
+                "utf8mb4_0900_bin",
+                "utf8mb4_0900_ai_ci",
+                "utf8mb4_general_ci",
+                "utf8mb4_0900_as_cs",
+                "utf8mb4_unicode_ci",
+                "utf8mb4_bin",
+                "utf8mb4_0900_as_ci",
+                "utf8mb4_unicode_520_ci",
+            ],
+        }
     }
 
     pub(crate) fn run(&mut self, statement: &str) {
@@ -59,7 +86,7 @@ impl Server {
     }
 
     /// The table as a task sees it.
-    pub(crate) fn rows(&mut self, columns: &[Column]) -> (Input, RecordBatch) {
+    pub(crate) fn rows(&mut self, columns: &[Column], collation: &str) -> (Input, RecordBatch) {
         let selected: Vec<String> = columns.iter().map(Column::selected).collect();
         let answers = self.ask(&format!("SELECT {} FROM t ORDER BY id", selected.join(", "))).unwrap();
         let mut fields = Vec::new();
@@ -75,7 +102,7 @@ impl Server {
             schema: Arc::clone(&schema),
             pushdown: columns.iter().map(pushdown).collect(),
             sources: columns.iter().map(source).collect(),
-            texts: Vec::new(),
+            texts: columns.iter().map(|column| text_order(column, collation)).collect(),
         };
         (input, RecordBatch::try_new(schema, arrays).unwrap())
     }
@@ -93,6 +120,10 @@ fn pushdown(column: &Column) -> Pushdown {
         }
         _ => Pushdown::Never,
     }
+}
+
+fn text_order(column: &Column, collation: &str) -> TextOrder {
+    if column.form == Form::Text { TextOrder::of(Some(collation)) } else { TextOrder::Bytes }
 }
 
 fn source(column: &Column) -> Source {
