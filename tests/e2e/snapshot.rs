@@ -1,6 +1,6 @@
 //! Full load and hand-over: what is there comes out, and what changes meanwhile too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 
@@ -11,6 +11,7 @@ use super::harness::tables::{self, Table};
 use super::harness::world::mysql_source;
 use super::harness::writers::{Target, Writers};
 use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
+use super::limits::create_rows;
 
 const WRITERS: usize = 8;
 /// One transaction of each writer may be on its way; without an exact view hundreds of changes are repeated.
@@ -304,4 +305,31 @@ fn full_load_alone_needs_select_alone() {
         assert!(refused.contains("the account could not see the binlog"), "{test}: {refused}");
         world.mysql.run(format!("DROP USER {user}"));
     }
+}
+
+/// What the account may not ask for when a load begins, it may ask for when it goes on.
+#[test]
+fn a_load_that_began_without_a_place_goes_on_without_one() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("undated", &servers.mysql, &servers.kafka);
+    let user = format!("u_{:08x}", fastrand::u32(..));
+    world.mysql.run(format!("CREATE USER {user} IDENTIFIED BY 'secret'"));
+    world.mysql.run(format!("GRANT SELECT ON {}.* TO {user}", world.database));
+    create_rows(&mut world, 5_000);
+    let mut task = world.task();
+    task.source = mysql_source(&servers.mysql, &user, "secret");
+    task.more =
+        "full_load: {chunk_rows: 10, parallel: 1}\nincremental: false\nlimits: {rows_per_second: 100}".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut ids = BTreeSet::new();
+    let mut take = |message: Message| ids.insert(message.data.get("id").cloned().expect("a key"));
+    let mut engine = Tidegate::run(&task);
+    reader.until(&mut engine, "some rows", |message| take(message));
+    engine.kill_9();
+    world.mysql.run(format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"));
+    task.more = "full_load: {chunk_rows: 10, parallel: 1}\nincremental: false".to_owned();
+    Tidegate::finishes(&task);
+    reader.read_to_end(|message| _ = take(message));
+    assert_eq!(ids.len(), 5_000);
+    world.mysql.run(format!("DROP USER {user}"));
 }

@@ -383,7 +383,12 @@ fn compare_and_plan(
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     sink.topics().prepare_all(&names, &is_stopped)?;
     if !checkpoint.has_begun() {
-        warn_of(task, precheck::of_differing(&sink.topics().differing(&names, &is_stopped)?));
+        match sink.topics().differing(&names, &is_stopped) {
+            Ok(differing) => warn_of(task, precheck::of_differing(&differing)),
+            Err(SinkError::Stopped) => return Err(SinkError::Stopped.into()),
+            // It would only have been a warning.
+            Err(error) => warn!(%error, "whether topics that exist are as the task would make them is not known"),
+        }
     }
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
     let router = Router::new(task.clone(), source.server_version().to_owned(), sink.topics(), stop.clone());

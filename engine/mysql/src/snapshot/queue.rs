@@ -191,9 +191,14 @@ impl<'a> Run<'a> {
             }
             plans.push(Mutex::new(Arc::new(Plan::new(table.clone(), key, first_chunk, cut_under))));
         }
+        let rule = match load.start.coordinate.file.is_empty() && !load.options.is_followed {
+            // The load began where the account might not ask for a place: there is nothing to compare a view with.
+            true => ViewRule::Undated,
+            false => ViewRule::of_load(load.facts, load.options.is_followed),
+        };
         Run {
             load,
-            rule: ViewRule::of_load(load.facts, load.options.is_followed),
+            rule,
             plans,
             queue: Mutex::new(queue),
             changed: Condvar::new(),

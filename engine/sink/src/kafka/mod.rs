@@ -587,7 +587,8 @@ pub(crate) fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
             "grant the user DESCRIBE and WRITE on the topic, and CREATE if the task is to create it"
         }
         RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "grant the user IDEMPOTENT_WRITE on the cluster (brokers before 2.8), and CREATE if the task is to create topics"
+            "grant the user IDEMPOTENT_WRITE on the cluster (from Kafka 2.8 on, WRITE on its topics is enough), and CREATE if the task is to \
+             create topics"
         }
         RDKafkaErrorCode::InvalidTopic => {
             "a topic's name has at most 249 letters, digits, dots, underscores and hyphens, and differs from others in more than \
