@@ -15,7 +15,6 @@
 //! A start refuses by the same code what is an error here, and does not look at the names that are to be ignored: they silence warnings,
 //! and an error is no less in the way for being known.
 
-pub mod items;
 mod own;
 mod report;
 mod sizes;
@@ -27,6 +26,7 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{Location, NameError, Problem, SourceOptions, TableRule, Task};
 use crate::error::Error;
+use crate::items;
 use crate::pipeline::route::{
     Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
     plan_partitioner, plan_transform, rule_of, topic_of_table,

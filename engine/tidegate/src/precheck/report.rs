@@ -20,7 +20,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::items;
+use crate::items;
 use tidegate_mysql::check::{Finding, Severity};
 
 /// Tables that text lists before it counts the rest.
