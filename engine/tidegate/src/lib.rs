@@ -29,6 +29,7 @@ pub mod config;
 pub mod demo;
 pub mod display;
 pub mod error;
+mod hints;
 pub mod items;
 pub mod log;
 mod nearest;

@@ -8,6 +8,7 @@ use super::tables::{entry_with_topic, place_of_table};
 use super::{Report, Seen, own};
 use crate::config::Task;
 use crate::error::Error;
+use crate::hints;
 use crate::items;
 use crate::pipeline::route::{dead_letter_topic_of_table, topic_of_table};
 use crate::task;
@@ -120,7 +121,7 @@ fn say_problems(task: &Task, problems: Vec<SinkError>, seen: &Seen, report: &mut
                 let table = seen.tables.iter().find(is_it).map(|table| table.name());
                 let hint = match table {
                     Some(table) => format!("write another topic for the table: {}", entry_with_topic(table, '-')),
-                    None => problem.hint().unwrap_or_default().to_owned(),
+                    None => hints::of_sink(&problem).unwrap_or_default().to_owned(),
                 };
                 let place = table.and_then(|table| place_of_table(task, table, "topic"));
                 report.say(Severity::Error, "topics", place, problem.to_string(), items::wanted("topics"), &hint);
@@ -144,7 +145,7 @@ fn say_problems(task: &Task, problems: Vec<SinkError>, seen: &Seen, report: &mut
             task.places.place(path),
             format!("{topics} {}{what}", list_names(&names)),
             items::wanted("topics"),
-            problems[0].hint().unwrap_or(items::to_do("topics")),
+            hints::of_sink(&problems[0]).unwrap_or(items::to_do("topics")),
         );
     }
 }

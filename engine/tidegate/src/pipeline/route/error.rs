@@ -2,6 +2,7 @@
 
 use super::too_large::TooLargeError;
 use crate::config;
+use crate::hints;
 use crate::shards;
 use tidegate_format::cut::CutError;
 use tidegate_format::encode::EncodeError;
@@ -79,7 +80,7 @@ impl RouteError {
         const COLUMNS: &str = "name columns that tell its rows apart, key: {columns: [...]}";
         Some(match self {
             RouteError::Transform(error) => error.hint()?.to_owned(),
-            RouteError::Sink(error) => error.hint()?.to_owned(),
+            RouteError::Sink(error) => hints::of_sink(error)?.to_owned(),
             RouteError::Key(error) => error.hint().to_owned(),
             RouteError::Cut(error) => error.hint().to_owned(),
             RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),
