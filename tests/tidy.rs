@@ -7,9 +7,36 @@ use std::path::{Path, PathBuf};
 /// Folders with our code. The borders between crates are the compiler's business.
 const CODE: [&str; 4] = ["engine", "sql", "bench", "tests"];
 
+/// Commands of the program, of which the stages know nothing.
+const COMMANDS: &[&str] = &["tidegate run", "tidegate check", "tidegate schema-fix"];
+
+/// The files of the program's configuration: each may name those before it.
+const CONFIG: [&str; 14] = [
+    "yaml",
+    "places",
+    "reader",
+    "secret",
+    "certificate",
+    "names",
+    "template",
+    "choices",
+    "tables",
+    "values",
+    "file",
+    "brokers",
+    "task",
+    "build",
+];
+
 /// Folder, and what it must not name.
 const BLIND: &[(&str, &[&str])] = &[
     ("engine/sink/src", &["tidegate_model::Table", "ChangeBatch"]),
+    ("engine/model/src", COMMANDS),
+    ("engine/flow/src", COMMANDS),
+    ("engine/mysql/src", COMMANDS),
+    ("engine/parquet/src", COMMANDS),
+    ("engine/format/src", COMMANDS),
+    ("engine/sink/src", COMMANDS),
     ("engine/tidegate/src/config", &["crate::source", "crate::checkpoint", "crate::pipeline"]),
     ("engine/tidegate/src/source", &["MessageBatch", "MessageWindow", "tidegate_format::encode", "tidegate_sink"]),
 ];
@@ -56,6 +83,21 @@ fn stages_know_only_what_crosses_their_borders() {
             let code = code(&fs::read_to_string(file).expect("a source file is text"));
             for name in hidden.iter().filter(|name| code.contains(**name)) {
                 faults.push(format!("{} names {name}", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_files_of_the_configuration_know_each_other_one_way() {
+    let mut faults = Vec::new();
+    let folder = root().join("engine/tidegate/src/config");
+    for (index, file) in CONFIG.iter().enumerate() {
+        let code = code(&fs::read_to_string(folder.join(format!("{file}.rs"))).expect("a source file is text"));
+        for other in &CONFIG[index + 1..] {
+            if code.contains(&format!("super::{other}::")) || code.contains(&format!("config::{other}::")) {
+                faults.push(format!("{file} names {other}"));
             }
         }
     }

@@ -80,7 +80,7 @@ use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
-pub use error::{SqlError, nearest};
+pub use error::{SqlError, edit_distance, nearest};
 pub use functions::functions;
 
 use error::Refusal;

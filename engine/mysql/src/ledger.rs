@@ -35,23 +35,24 @@
 //!
 //! It knows nothing of how chunks are read.
 
+mod filter;
 mod keys;
+mod mark;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::BooleanArray;
 use serde::{Deserialize, Serialize};
 
-use super::chunks::{ChunkKey, KeyOrder, KeyRange, KeyValue};
-use keys::{exact_keys, find_chunk};
+use super::chunks::{ChunkKey, KeyRange, KeyValue};
+pub use filter::Unsure;
+pub use mark::Mark;
+use mark::both_cover;
 use stored::{OldLedger, Untold};
-use tidegate_model::{ChangeBatch, Coordinate, EventMeta, Gtid, GtidSet, Position, Table, TableName, Watermark};
+use tidegate_model::{Coordinate, Gtid, GtidSet, Position, TableName, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChunkState {
@@ -62,29 +63,6 @@ pub enum ChunkState {
     /// All rows of it are delivered.
     Done,
 }
-
-/// A watermark of a ledger, which has each only once.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    number: u32,
-    watermark: Arc<Watermark>,
-}
-
-impl Deref for Mark {
-    type Target = Watermark;
-
-    fn deref(&self) -> &Watermark {
-        &self.watermark
-    }
-}
-
-impl PartialEq for Mark {
-    fn eq(&self, other: &Mark) -> bool {
-        self.watermark == other.watermark
-    }
-}
-
-impl Eq for Mark {}
 
 /// A piece of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,46 +107,6 @@ pub struct TableChunks {
     /// Chunks that are not [`ChunkState::Done`].
     left: usize,
 }
-
-/// A change was emitted because only the server could tell whether its chunk had shown it: from then on no change of the
-/// table is dropped that is not shown by all chunks.
-///
-/// All clones share it: who filters holds a clone of the checkpoint's ledger. It is raised before the change is emitted, so
-/// that every checkpoint beyond the change has it.
-#[derive(Clone, Debug, Default)]
-pub struct Unsure {
-    raised: Arc<AtomicBool>,
-    /// As it was told last.
-    told: bool,
-}
-
-impl Unsure {
-    fn new(is_raised: bool) -> Unsure {
-        Unsure { raised: Arc::new(AtomicBool::new(is_raised)), told: false }
-    }
-
-    fn raise(&self) {
-        self.raised.store(true, Memory::Relaxed);
-    }
-
-    /// Whether it is another one than was told last.
-    fn take_news(&mut self) -> bool {
-        let is_raised = self.is_raised();
-        std::mem::replace(&mut self.told, is_raised) != is_raised
-    }
-
-    fn is_raised(&self) -> bool {
-        self.raised.load(Memory::Relaxed)
-    }
-}
-
-impl PartialEq for Unsure {
-    fn eq(&self, other: &Unsure) -> bool {
-        self.is_raised() == other.is_raised()
-    }
-}
-
-impl Eq for Unsure {}
 
 impl TableChunks {
     fn new(name: TableName, key: ChunkKey, definition: Option<u32>) -> TableChunks {
@@ -608,119 +546,5 @@ impl Ledger {
             }
         }
         horizon
-    }
-
-    /// Whether the rows of `table`, a version met in the binlog, still belong to the chunks by the same columns and are the same
-    /// rows by them. A table that is not in the ledger fits.
-    pub fn fits(&self, table: &Table) -> bool {
-        let Some(TableChunks { key, .. }) = self.table(table.name()) else { return true };
-        key.columns.iter().all(|column| {
-            let index = table.column_index(&column.name);
-            index.is_some_and(|index| {
-                KeyOrder::of(&table.columns()[index].sql_type) == column.order
-                    && (!key.identifies || table.key().is_empty() || table.key().contains(&index))
-            })
-        })
-    }
-
-    /// The chunk of each row by its key; none if only the server could tell.
-    #[cfg(test)]
-    pub(super) fn chunks_of(&self, batch: &ChangeBatch) -> Option<Vec<usize>> {
-        let table = self.table(batch.table().name())?;
-        let keys = exact_keys(table, batch)?;
-        (0..batch.kinds().len()).map(|row| find_chunk(&table.chunks, &keys, row)).collect()
-    }
-
-    /// Drops what the chunks of the table have shown already. A table that is not in the ledger passes as it is.
-    pub fn filter(&self, batch: ChangeBatch) -> ChangeBatch {
-        let judged = |table: &&TableChunks| table.planned && !table.replayed;
-        let Some(table) = self.table(batch.table().name()).filter(judged) else { return batch };
-        let mut verdicts = Verdicts::new(&table.chunks);
-        let mut keep = Vec::with_capacity(batch.kinds().len());
-        let (keys, fits) = (exact_keys(table, &batch), self.fits(batch.table()));
-        for run in batch.events() {
-            if table.is_shown_before(run.meta.gtid.as_ref(), &run.meta.transaction) {
-                keep.resize(run.end, false);
-                continue;
-            }
-            verdicts.begin_run(&run.meta);
-            for row in keep.len()..run.end {
-                let exact = keys.as_ref().filter(|_| fits && !table.unsure.is_raised());
-                let shown = match exact.map(|keys| find_chunk(&table.chunks, keys, row)) {
-                    Some(Some(chunk)) => verdicts.shown_by(chunk),
-                    Some(None) => {
-                        let shown = verdicts.shown_by_all();
-                        if !shown {
-                            table.unsure.raise();
-                        }
-                        shown
-                    }
-                    None => {
-                        let shown = verdicts.shown_by_all();
-                        if !shown {
-                            table.unsure.raise();
-                        }
-                        keep.resize(run.end, !shown);
-                        break;
-                    }
-                };
-                keep.push(!shown);
-            }
-        }
-        batch.retain(&BooleanArray::from(keep))
-    }
-}
-
-/// What two watermarks cover both, unless that is what the first covers: a load may go on at another server, which is behind.
-fn both_cover(before: &Watermark, next: &Watermark) -> Option<Watermark> {
-    match (before, next) {
-        (Watermark::Gtids(before), Watermark::Gtids(next)) => {
-            (!next.contains_set(before)).then(|| Watermark::Gtids(before.common(next)))
-        }
-        (Watermark::Coordinate(before), Watermark::Coordinate(next)) => {
-            (next < before).then(|| Watermark::Coordinate(next.clone()))
-        }
-        // Of another kind: nothing can be told.
-        (Watermark::Gtids(_), Watermark::Coordinate(_)) | (Watermark::Coordinate(_), Watermark::Gtids(_)) => {
-            Some(Watermark::Gtids(GtidSet::default()))
-        }
-    }
-}
-
-/// Answers for the transaction at hand, each found once.
-struct Verdicts<'a> {
-    chunks: &'a [Chunk],
-    /// Per chunk: the run for which it was asked last, and the answer.
-    answers: Vec<(u32, bool)>,
-    run: u32,
-    meta: Option<&'a EventMeta>,
-}
-
-impl<'a> Verdicts<'a> {
-    fn new(chunks: &'a [Chunk]) -> Verdicts<'a> {
-        Verdicts { chunks, answers: vec![(0, false); chunks.len()], run: 0, meta: None }
-    }
-
-    fn begin_run(&mut self, meta: &'a EventMeta) {
-        self.run += 1;
-        self.meta = Some(meta);
-    }
-
-    /// Whether the chunk's view certainly showed the transaction.
-    fn shown_by(&mut self, chunk: usize) -> bool {
-        let (run, answer) = &mut self.answers[chunk];
-        if *run != self.run {
-            let meta = self.meta.expect("a run has begun");
-            let low = self.chunks[chunk].low.as_ref();
-            *answer = low.is_some_and(|low| low.covers(meta.gtid.as_ref(), &meta.transaction));
-            *run = self.run;
-        }
-        *answer
-    }
-
-    /// Whether it lies at or before the smallest `low`. Executed sets of one server contain one another, so that the
-    /// smallest covers a transaction exactly if all do; for sets which do not, all must still agree.
-    fn shown_by_all(&mut self) -> bool {
-        !self.chunks.is_empty() && (0..self.chunks.len()).all(|chunk| self.shown_by(chunk))
     }
 }

@@ -239,8 +239,7 @@ impl SinkError {
                 hint.unwrap_or("correct sink.create_topics, or create the topic by hand")
             }
             SinkError::TopicGone { .. } | SinkError::Fallen { .. } => {
-                "begin again with a full load into an empty topic (move the state folder away); or go on without what is gone: \
-                 tidegate run --accept deleted_topics"
+                "begin again with a full load into an empty topic (move the state folder away)"
             }
             SinkError::Compacted { .. } => {
                 "give messages a key (sink.key), set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be \

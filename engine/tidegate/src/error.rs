@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
+use crate::hints;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
 use crate::schema_fix::FixError;
@@ -86,7 +87,7 @@ impl Error {
             Error::FirstStart(error) => error.hint(),
             Error::Source(error) => error.hint(),
             Error::Secret(error) => Some(error.hint().to_owned()),
-            Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.hint().map(str::to_owned),
+            Error::Sink(error) | Error::Route(RouteError::Sink(error)) => hints::of_sink(error).map(str::to_owned),
             Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),

@@ -527,11 +527,7 @@ pub(crate) fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Resu
         brokers: options.brokers.join(","),
         security: kafka::Security { sasl: sasl.transpose()?, tls: tls.transpose()? },
         client_id: format!("tidegate-{}", task.name),
-        create_topics: options.create_topics.as_ref().map(|create| kafka::CreateTopics {
-            partitions: create.partitions,
-            replication: create.replication,
-            config: create.config.clone(),
-        }),
+        create_topics: options.create_topics.clone(),
         options: options.options.clone(),
         has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
         has_headers: !task.headers.is_empty() || cuts,

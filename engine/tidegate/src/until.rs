@@ -12,6 +12,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hints;
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, date_from_parts};
 use tidegate_model::words::time_text;
 use tidegate_model::{Coordinate, GtidSet};
@@ -135,7 +136,7 @@ impl UntilError {
                 "what lies behind it was sent before: name a later end, or run it without --until".to_owned()
             }
             UntilError::NoChanges(_) | UntilError::Files(_) => "run it without --until".to_owned(),
-            UntilError::Place { error: LookUpError::Server(error), .. } => return error.hint(),
+            UntilError::Place { error: LookUpError::Server(error), .. } => return hints::of_server(error),
             UntilError::Place { .. } => {
                 "SHOW BINARY LOGS lists what there is; a time, or `now`, needs no file".to_owned()
             }

@@ -37,17 +37,17 @@ impl BinlogError {
         }
     }
 
+    /// Whether only rows are missed by whoever reads on behind the event: see [`FollowOptions::pass`](crate::incremental::FollowOptions).
+    pub fn may_be_passed(&self) -> bool {
+        matches!(
+            &*self.fault,
+            Fault::UnreadXa { .. } | Fault::Schema(HistoryError::StatementFormat { .. } | HistoryError::Unclear { .. })
+        )
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let hint = self.fault.hint()?;
-        match &*self.fault {
-            Fault::UnreadXa { .. }
-            | Fault::Schema(HistoryError::StatementFormat { .. } | HistoryError::Unclear { .. }) => {
-                let at = &self.at;
-                Some(format!("{hint}; or, if its rows do not matter, go on without them: tidegate run --pass {at}"))
-            }
-            _ => Some(hint.to_owned()),
-        }
+        self.fault.hint().map(str::to_owned)
     }
 }
 
@@ -138,9 +138,7 @@ impl Fault {
             Fault::OutOfOrder { .. } => {
                 "SET GLOBAL gtid_strict_mode = ON refuses such transactions; several servers that write at the same time need a gtid_domain_id each; then begin again with a full load (move the state folder away)"
             }
-            Fault::Versioned { .. } => {
-                "leave the table out of `tables` (tidegate run --accept tables), or copy it by a full load alone"
-            }
+            Fault::Versioned { .. } => "leave the table out, or copy it by a full load alone",
             Fault::RolledBack => {
                 "it was sent as it came, being too large to wait for its end: begin again with a full load (move the state folder away)"
             }

@@ -482,7 +482,7 @@ fn an_xa_commit_of_what_was_prepared_before_the_start_stops() {
     let (drawn, error) = loop {
         let (drawn, error) = second_file_passing(None, &pass);
         let Some(stopped) = error else { break (drawn, error) };
-        assert!(stopped.hint().unwrap().ends_with(&format!("tidegate run --pass {}", stopped.at)), "{stopped}");
+        assert!(stopped.may_be_passed(), "{stopped}");
         pass.push(stopped.at.clone());
         stops += 1;
     };

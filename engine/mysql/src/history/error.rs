@@ -66,7 +66,7 @@ impl HistoryError {
     pub fn hint(&self) -> &'static str {
         match self {
             HistoryError::Columns { .. } => {
-                "`tidegate schema-fix TASK.yaml TABLE --from-catalogue` tells what they are if nothing has altered the table since, with --from FILE its CREATE TABLE as it was there; then the task goes on. SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on"
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on"
             }
             HistoryError::RowsBefore { .. } => {
                 "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
@@ -78,9 +78,7 @@ impl HistoryError {
             HistoryError::Unclear { .. } => {
                 "begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
             }
-            HistoryError::UnloggedRows { .. } => {
-                "`incremental: {unlogged_rows: warn}` goes on and leaves the topic so; or begin again with a full load (move the state folder away)"
-            }
+            HistoryError::UnloggedRows { .. } => "begin again with a full load (move the state folder away)",
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
-use tidegate_model::EventRun;
 use tidegate_model::pretty::{draw, parse};
 use tidegate_model::state::{Changes, Entries};
+use tidegate_model::{ChangeBatch, EventMeta, EventRun, Table};
 
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 

@@ -81,6 +81,8 @@
 //! A view makes the server keep old versions of all rows, so that it is given up where the sink takes nothing for long
 //! ([`LoadOptions::view_patience`]); its chunk is read again, as after a lost connection.
 
+mod error;
+mod place;
 mod queue;
 mod reader;
 #[cfg(test)]
@@ -95,24 +97,25 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
+use self::error::{Failure, may_pass};
+pub use self::error::{LoadError, TableError, TableFailure};
+pub use self::place::{end, now, start_position, starts_at_present};
+pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end};
 use self::queue::Run;
 pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;
 pub(crate) use self::view::BINLOG_START;
 pub use self::view::definition_text;
-use self::view::{View, ViewRule, code};
-use super::catalog::CatalogError;
+use self::view::{View, ViewRule};
 use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
 use super::connection::{ServerFacts, quote_table, session_of};
 use super::ledger::Ledger;
-use super::result_rows::{ColumnChanged, MalformedRow, RowDecoder, select_list};
-use super::wire::{ConnectOptions, Connection, TextResult, WireError};
-use crate::error::MORE_THREADS;
-use tidegate_model::builder::BuildError;
+use super::result_rows::{RowDecoder, select_list};
+use super::wire::{ConnectOptions, Connection};
 use tidegate_model::retry::Retry;
 use tidegate_model::{
-    ChangeBatch, Coordinate, EventMeta, EventRun, GtidSet, Position, RowKind, RowsBuilder, Stopped, Table, TableName,
-    Watermark, Window, now_s,
+    ChangeBatch, Coordinate, EventMeta, EventRun, Position, RowKind, RowsBuilder, Stopped, Table, TableName, Watermark,
+    Window, now_s,
 };
 
 /// A table to load.
@@ -258,94 +261,6 @@ pub enum LoadEnd {
     Stopped,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Tried again for as long as was allowed, or pointless to try again.
-    #[error("full load: {0}")]
-    Session(#[source] WireError),
-    /// The other tables are loaded.
-    #[error("full load: {}", list_failures(.0))]
-    Tables(Vec<TableFailure>),
-    #[error("full load: the position of a chunk could not be stored: {0}")]
-    Record(#[source] Box<dyn Error + Send + Sync>),
-    #[error("full load: server answered {statement} with something else: {reason}")]
-    Answer { statement: &'static str, reason: String },
-    #[error("full load: a table cannot be sent as it is now: {0}")]
-    Plan(#[source] Box<dyn Error + Send + Sync>),
-    #[error("full load: could not start a thread for a reader: {0}")]
-    Thread(#[source] std::io::Error),
-    #[error("full load: the server has only {server}, but the load began at {start}")]
-    Behind { server: String, start: String },
-    #[error("full load: the server is another one than before ({found} instead of {expected})")]
-    OtherServer { found: String, expected: String },
-}
-
-impl LoadError {
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            LoadError::Session(error) => error.hint().map(str::to_owned),
-            LoadError::Tables(failures) => failures.iter().find_map(|failure| failure.error.hint()),
-            LoadError::Behind { .. } => Some(
-                "A replica that lags, or another server behind the same address: point the task to a server that has \
-                 everything that the first one had."
-                    .into(),
-            ),
-            LoadError::OtherServer { .. } => Some(
-                "Without GTIDs, a file and offset of the binlog mean nothing on another server: point the task to the one \
-                 before, or begin again with a full load (move the state folder away)."
-                    .into(),
-            ),
-            LoadError::Thread(_) => Some(MORE_THREADS.into()),
-            LoadError::Record(_) | LoadError::Answer { .. } | LoadError::Plan(_) => None,
-        }
-    }
-}
-
-fn list_failures(failures: &[TableFailure]) -> String {
-    failures.iter().map(|failure| format!("table {}: {}", failure.table, failure.error)).collect::<Vec<_>>().join("; ")
-}
-
-#[derive(Debug)]
-pub struct TableFailure {
-    pub table: TableName,
-    pub error: TableError,
-}
-
-/// Why a table cannot be read, however often one tries.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    #[error("{0}")]
-    Read(#[source] WireError),
-    #[error("{0}")]
-    Changed(#[source] ColumnChanged),
-    #[error("{0}")]
-    Row(#[source] MalformedRow),
-    #[error("column \"{column}\": {source}")]
-    Value { column: String, source: BuildError },
-    #[error("its rows do not fit its definition: {0}")]
-    Batch(#[source] arrow::error::ArrowError),
-    #[error("column \"{0}\", by which it is to be cut, does not exist")]
-    NoSuchColumn(String),
-    #[error("{0}")]
-    Definition(#[source] CatalogError),
-}
-
-impl TableError {
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            TableError::Read(error) => error.hint().map(str::to_owned),
-            TableError::Changed(_) => Some("The server's answer does not fit the definition that it names.".into()),
-            TableError::NoSuchColumn(_) => Some("Name a column of the table, or none.".into()),
-            TableError::Value { source: BuildError::Utf8, .. } => Some(
-                "The stored bytes do not fit the column's character set: correct them on the server, then begin again with a \
-                 full load (move the state folder away)."
-                    .into(),
-            ),
-            TableError::Row(_) | TableError::Value { .. } | TableError::Batch(_) | TableError::Definition(_) => None,
-        }
-    }
-}
-
 /// Rows of a batch that [`sample`] reads.
 const SAMPLE_BATCH_ROWS: usize = 1000;
 
@@ -406,67 +321,6 @@ fn rows_meta(at: &Coordinate, facts: &ServerFacts, timestamp_s: u32) -> EventMet
         transaction: at.clone(),
         gtid: None,
     }
-}
-
-/// Whether [`start_position`] is the present, so that nothing is read from before it.
-pub fn starts_at_present(facts: &ServerFacts) -> bool {
-    matches!(ViewRule::of(facts), ViewRule::Gtids | ViewRule::MariadbSnapshot)
-}
-
-/// Where incremental reading starts, and where the binlog ended at that moment. Taken before the first chunk. Where nothing is read behind the
-/// load (`is_followed`), an account that may not see the binlog has no place.
-pub fn start_position(
-    connect: &ConnectOptions,
-    facts: &ServerFacts,
-    is_followed: bool,
-) -> Result<(Position, Coordinate), LoadError> {
-    let view = || {
-        let mut connection = open_session(connect, facts)?;
-        View::open(&mut connection, ViewRule::of_load(facts, is_followed), facts, None, None, 1)
-    };
-    let view = view().map_err(|failure| failure.of_session())?;
-    let end = view.coordinate.clone();
-    let (coordinate, gtids) = match view.low {
-        // Every transaction that is not in the set stands in this file or a later one.
-        Watermark::Gtids(gtids) => (Coordinate::new(view.coordinate.file, BINLOG_START), Some(gtids)),
-        Watermark::Coordinate(coordinate) => (coordinate, None),
-    };
-    Ok((Position::new(coordinate, gtids), end))
-}
-
-/// What is executed now.
-pub fn now(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Watermark, LoadError> {
-    Ok(end(connect, facts)?.0)
-}
-
-/// The same, and where the binlog ends: behind all that any view has shown that was opened before.
-pub fn end(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Watermark, Coordinate), LoadError> {
-    let view = || {
-        let mut connection = open_session(connect, facts)?;
-        View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)
-    };
-    view().map(|view| (view.high, view.coordinate)).map_err(Failure::of_session)
-}
-
-/// The GTIDs of all files before that of `at`, and of what was never in one.
-pub(crate) fn gtids_before_file(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, LoadError> {
-    let mut gtids = || {
-        let purged = connection.query(view::PURGED_STATEMENT)?;
-        let purged = purged.first().and_then(TextResult::scalar).unwrap_or_default();
-        view::gtids_before_file(connection, at, purged)
-    };
-    gtids().map_err(Failure::of_session)
-}
-
-/// Behind what every file begins with, that of `at` among them.
-pub(crate) fn heading_end(connection: &mut Connection, at: &Coordinate) -> Result<Coordinate, LoadError> {
-    let begin = view::file_begin(connection, at).map_err(Failure::of_session)?;
-    Ok(Coordinate::new(at.file.clone(), begin.offset))
-}
-
-/// The GTIDs of all that stands before `at`, on MariaDB.
-pub(crate) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, LoadError> {
-    view::gtids_at(connection, at).map_err(Failure::of_session)
 }
 
 /// A session whose variables are as the load needs them, on the server that the task knows.
@@ -574,52 +428,6 @@ impl LoadTable {
             (Some(before), Some(now)) => before == now || !self.key().is_ok_and(by_server),
             _ => true,
         }
-    }
-}
-
-/// Why an attempt at a job ended early.
-enum Failure {
-    Wire(WireError),
-    Table(TableError),
-    Load(LoadError),
-    /// The server lacks what was there when the load began.
-    Behind {
-        server: String,
-        start: String,
-    },
-    /// The job is none any more.
-    Outdated,
-    Stopped,
-}
-
-impl Failure {
-    /// Where no table is read.
-    fn of_session(self) -> LoadError {
-        match self {
-            Failure::Wire(error) => LoadError::Session(error),
-            Failure::Load(error) => error,
-            Failure::Behind { server, start } => LoadError::Behind { server, start },
-            Failure::Table(_) | Failure::Outdated | Failure::Stopped => {
-                unreachable!("no table is read here, and nobody can stop it")
-            }
-        }
-    }
-
-    fn of_table(self, table: &TableName) -> LoadError {
-        match self {
-            Failure::Table(error) => LoadError::Tables(vec![TableFailure { table: table.clone(), error }]),
-            other => other.of_session(),
-        }
-    }
-}
-
-fn may_pass(error: &WireError) -> bool {
-    error.is_transient() || matches!(error.server_code(), Some(code::TABLE_DEFINITION_CHANGED | code::NEEDS_REPREPARE))
-}
-
-impl From<WireError> for Failure {
-    fn from(error: WireError) -> Failure {
-        Failure::Wire(error)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::chunks::KeyValue;
 use crate::connection::{self, quote_identifier};
 use crate::ledger::{ChunkState, TableChunks};
 use crate::test_server;
-use crate::wire::TextResult;
+use crate::wire::{TextResult, WireError};
 use tidegate_model::state::{Changes, Entries};
 use tidegate_model::types::{date_parts, datetime_parts};
 use tidegate_model::{ChunkPart, Gtid, GtidSet, Progress, TableParts, pretty};

@@ -94,14 +94,15 @@ pub struct Tls {
     pub verify: bool,
 }
 
-/// What a topic looks like that the sink creates.
+/// What a topic looks like that the sink creates; topics that exist are left as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateTopics {
-    /// `None`: the broker's default, which brokers take themselves since 2.4, and tell since 0.11.
+    /// `None`: the brokers' `num.partitions`, which they take themselves since 2.4, and tell since 0.11. That is the default,
+    /// because only the operator knows the number, and it cannot be lowered later.
     pub partitions: Option<u32>,
-    /// `None`: as above.
+    /// Copies of each partition. `None` and the default as above, with `default.replication.factor`.
     pub replication: Option<u16>,
-    /// Topic settings such as `retention.ms`.
+    /// Settings of the topic, such as `retention.ms`. Default none.
     pub config: BTreeMap<String, String>,
 }
 

@@ -15,6 +15,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::reports::TICK;
 use super::*;
 use tidegate_model::message::Appetite;
 use tidegate_model::message::Values;

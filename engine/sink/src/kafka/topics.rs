@@ -1,5 +1,7 @@
 //! Reaching the brokers: which topics are there, and making the ones that are not.
 
+mod check;
+mod creation;
 mod differing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,11 +13,13 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+pub use self::check::{BrokerInfo, TopicFacts, check};
+use self::creation::collision;
 use super::abilities::{Abilities, Ability, Lack};
 use super::limit::{Kept, Limit};
 use super::marks::Marks;
 use super::producer::{Description, Event, Producer, Request, reason_of};
-use super::{CreateTopics, Journal, KafkaOptions, KafkaSink, hint_of};
+use super::{CreateTopics, Journal, KafkaOptions, hint_of};
 use crate::{Differing, SinkError, TopicIdentity, TopicLook, Topics};
 use tidegate_model::message::Appetite;
 use tidegate_model::status::Retrying;
@@ -35,123 +39,12 @@ const LIMIT_AGE: Duration = Duration::from_secs(1);
 /// How soon a raised stop flag is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
-/// What is there of a topic, or would be if it were made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicFacts {
-    pub name: String,
-    pub exists: bool,
-    /// None if nobody tells.
-    pub partitions: Option<u32>,
-    /// Of a request, compressed; none if nobody tells.
-    pub request_bytes_max: Option<u64>,
-    /// Its `cleanup.policy` if it is compacted, where messages may have keys.
-    pub compacted: Option<String>,
-}
-
-/// What answers at an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerInfo {
-    /// `host:port` of all brokers, as they advertise themselves.
-    pub brokers: Vec<String>,
-    /// Since Kafka 0.10.1.
-    pub cluster_id: Option<String>,
-    /// Topics that we may see.
-    pub topic_count: usize,
-    /// Those that were asked about and can be told of.
-    pub topics: Vec<TopicFacts>,
-    /// What those that are there have otherwise than the configuration.
-    pub differing: Vec<Differing>,
-    /// What this client lets through, uncompressed.
-    pub message_bytes_max: usize,
-    /// Up to here it puts messages together (`batch.size`), uncompressed.
-    pub request_bytes: usize,
-    pub old: Option<OldBrokers>,
-    /// As which release of Kafka the oldest of them speaks.
-    pub release: Option<&'static str>,
-}
-
 /// Brokers that lack something that can be done without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldBrokers {
     /// As which release of Kafka the oldest of them speaks.
     pub release: &'static str,
     pub lack: Vec<Ability>,
-}
-
-/// Reaches the brokers, proves who we are and lists what is there; changes nothing. Also tells what stands against sending
-/// to `topics`, of which all messages of `whole` are to stay.
-pub fn check(
-    options: KafkaOptions,
-    topics: &[String],
-    whole: &[String],
-) -> Result<(BrokerInfo, Vec<SinkError>), SinkError> {
-    let (sink, lacks) = KafkaSink::meet(options)?;
-    if sink.rounds.is_none() && lacks.is_empty() {
-        sink.topics.wait_for_number()?;
-    }
-    whole.iter().for_each(|topic| sink.topics.keep_whole(topic));
-    let never = || false;
-    let metadata = sink.topics.metadata(None, &|| false)?;
-    let mut info = BrokerInfo {
-        brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
-        cluster_id: sink.producer.cluster_id(ANSWER_TIMEOUT),
-        topic_count: metadata.topics().len(),
-        topics: Vec::new(),
-        differing: Vec::new(),
-        message_bytes_max: sink.message_bytes_max,
-        old: sink.topics.old_brokers(),
-        release: sink.topics.abilities.release(),
-        request_bytes: sink.topics.request_bytes,
-    };
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let mut problems = Vec::new();
-    if !lacks.is_empty() {
-        let is_all = lacks.contains(&Lack::Offsets);
-        problems.push(sink.topics.lacking(lacks));
-        if is_all {
-            return Ok((info, problems));
-        }
-    }
-    let (mut missing, mut there) = (Vec::new(), Vec::new());
-    for (&topic, state) in names.iter().zip(sink.topics.describe_with(&names, true, &never)?) {
-        match state {
-            Ok(TopicState::Missing) => missing.push(topic),
-            Ok(TopicState::Complete(Prepared { may_write: Some(false), .. })) => {
-                let code = RDKafkaErrorCode::TopicAuthorizationFailed;
-                problems.push(SinkError::Topic {
-                    topic: topic.into(),
-                    reason: "the user may not write to it".into(),
-                    hint: hint_of(code),
-                });
-            }
-            Ok(TopicState::Complete(prepared)) => there.push((topic, Some(prepared.partitions))),
-            Ok(TopicState::Incomplete) => there.push((topic, None)),
-            Err(error) => problems.push(error),
-        }
-    }
-    let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
-    let mut creatable = Vec::new();
-    for (index, topic) in missing.iter().enumerate() {
-        let creation = sink.topics.check_creation(topic).err();
-        match creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))) {
-            Some(error) => problems.push(error),
-            None => creatable.push(*topic),
-        }
-    }
-    for topics in creatable.chunks(TOPICS_PER_QUESTION) {
-        problems.extend(sink.topics.try_creation(topics, &never)?);
-    }
-    info.topics = sink.topics.facts(&there, &missing, &mut problems, &never)?;
-    let there: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
-    info.differing = sink.topics.look_for_differing(&there, &never)?;
-    Ok((info, problems))
-}
-
-/// Of a topic that has the same name as another one to Kafka's metrics.
-fn collision<'a>(topic: &str, others: impl IntoIterator<Item = &'a &'a str>) -> Option<SinkError> {
-    let in_metrics = |name: &str| name.replace('.', "_");
-    let other = others.into_iter().find(|other| **other != topic && in_metrics(other) == in_metrics(topic))?;
-    Some(SinkError::Collision { topic: topic.into(), other: (*other).into() })
 }
 
 /// What brokers say about a topic.
@@ -372,17 +265,6 @@ impl KafkaTopics {
         Ok(())
     }
 
-    /// Waits until brokers have let the client be idempotent, or have refused it; where they do neither, that shows later.
-    fn wait_for_number(&self) -> Result<(), SinkError> {
-        let started = Instant::now();
-        while !self.abilities.wait_for_number(STOP_CHECK) && started.elapsed() < ANSWER_TIMEOUT {
-            if let Some(failure) = self.producer.outstanding.failure() {
-                return Err(failure);
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn lacking(&self, lacks: Vec<Lack>) -> SinkError {
         let release = self.abilities.release().unwrap_or_default();
         SinkError::Lacking { brokers: self.brokers.clone(), release, lacks }
@@ -481,126 +363,6 @@ impl KafkaTopics {
         self.kept_whole.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
     }
 
-    fn create(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
-        let mut errors = self.ask_to_create(topics, false, stopped)?.into_iter();
-        errors.next().map_or(Ok(()), Err)
-    }
-
-    /// What brokers would say if these were created, which they are not.
-    fn try_creation(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<SinkError>, SinkError> {
-        self.ask_to_create(topics, true, stopped)
-    }
-
-    /// What brokers say about each topic that cannot be created.
-    fn ask_to_create(
-        &self,
-        topics: &[&str],
-        trial: bool,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Vec<SinkError>, SinkError> {
-        let (whole, others): (Vec<&str>, Vec<&str>) = topics.iter().partition(|topic| self.is_kept_whole(topic));
-        if !whole.is_empty() && !others.is_empty() {
-            let mut errors = self.ask_to_create(&others, trial, stopped)?;
-            errors.append(&mut self.ask_to_create(&whole, trial, stopped)?);
-            return Ok(errors);
-        }
-        if trial && !self.abilities.can(Ability::Trial) {
-            return Ok(Vec::new());
-        }
-        let create = self.check_creation(topics[0])?;
-        let (partitions, replication) = match self.counts(create, stopped)? {
-            Some(counts) => counts,
-            None => {
-                let release = self.abilities.release().unwrap_or_default();
-                let error = |topic: &&str| SinkError::CreateTopic {
-                    topic: (*topic).into(),
-                    reason: format!(
-                        "brokers of Kafka {release} do not tell how many partitions and replicas they give a topic"
-                    ),
-                    hint: Some("set sink.create_topics.partitions and sink.create_topics.replication"),
-                };
-                return Ok(topics.iter().map(error).collect());
-            }
-        };
-        let mut config = create.config.clone();
-        if !whole.is_empty() {
-            config.insert("cleanup.policy".to_owned(), "delete".to_owned());
-        }
-        let failed = |topic: &str, (code, reason): (RDKafkaErrorCode, String)| match is_no_answer(code) {
-            true => self.unreachable(&reason),
-            false => SinkError::CreateTopic { topic: topic.into(), reason, hint: hint_of(code) },
-        };
-        let request = self.producer.create_topics(topics, partitions, replication, &config, ANSWER_TIMEOUT, trial);
-        let request = request.map_err(|error| failed(topics[0], error))?;
-        let answers = match self.answer(&request, stopped)?.created_topics() {
-            Err((RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion, _)) if trial => {
-                return Ok(Vec::new());
-            }
-            answers => answers.map_err(|error| failed(topics[0], error))?,
-        };
-        let mut errors = Vec::new();
-        for (topic, answer) in answers {
-            match answer {
-                Ok(()) if trial => {}
-                Ok(()) => tracing::info!(topic, "topic created"),
-                // Somebody was quicker.
-                Err((RDKafkaErrorCode::TopicAlreadyExists, _)) => {}
-                Err(error) => errors.push(failed(&topic, error)),
-            }
-        }
-        Ok(errors)
-    }
-
-    /// How many partitions and replicas new topics get, where -1 leaves it to the brokers. None if nobody knows.
-    fn counts(&self, create: &CreateTopics, stopped: &dyn Fn() -> bool) -> Result<Option<(i32, i32)>, SinkError> {
-        let partitions = create.partitions.map(|count| i32::try_from(count).unwrap_or(i32::MAX));
-        let replication = create.replication.map(i32::from);
-        if self.abilities.can(Ability::DefaultCounts) || (partitions.is_some() && replication.is_some()) {
-            return Ok(Some((partitions.unwrap_or(-1), replication.unwrap_or(-1))));
-        }
-        if !self.abilities.can(Ability::Settings) {
-            return Ok(None);
-        }
-        let settings = self.answer(&self.producer.broker_settings(ANSWER_TIMEOUT), stopped)?;
-        let default = |name| settings.settings(name).into_values().next().and_then(|value| value.parse().ok());
-        let partitions = partitions.or_else(|| default(c"num.partitions"));
-        Ok(partitions.zip(replication.or_else(|| default(c"default.replication.factor"))))
-    }
-
-    /// What is known of topics that are there, with their partitions, and of those that are not. What stands against those that
-    /// are there is added to `problems`.
-    fn facts(
-        &self,
-        there: &[(&str, Option<u32>)],
-        missing: &[&str],
-        problems: &mut Vec<SinkError>,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Vec<TopicFacts>, SinkError> {
-        let mut facts = Vec::with_capacity(there.len() + missing.len());
-        let names: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
-        let mut partitions = there.iter().map(|(_, partitions)| *partitions);
-        problems.extend(self.check_settings(&names, stopped, |topic, request_bytes_max| {
-            let (name, compacted) = (topic.to_owned(), self.compacted(topic));
-            let partitions = partitions.next().flatten();
-            facts.push(TopicFacts { name, exists: true, partitions, request_bytes_max, compacted });
-        })?);
-        let Some(create) = self.create.as_ref().filter(|_| !missing.is_empty()) else { return Ok(facts) };
-        let event = self.answer(&self.producer.broker_settings(ANSWER_TIMEOUT), stopped)?;
-        let default = |name| event.settings(name).into_values().next().and_then(|value| value.parse::<u64>().ok());
-        let partitions = create.partitions.or(default(c"num.partitions").and_then(|count| u32::try_from(count).ok()));
-        let written = create.config.get("max.message.bytes").and_then(|size| size.parse().ok());
-        let request_bytes_max = written.or(default(c"message.max.bytes"));
-        let compacted = compacts(&create.config).filter(|_| self.has_keys);
-        facts.extend(missing.iter().map(|topic| TopicFacts {
-            name: (*topic).into(),
-            exists: false,
-            partitions,
-            request_bytes_max,
-            compacted: compacted.filter(|_| !self.is_kept_whole(topic)).map(str::to_owned),
-        }));
-        Ok(facts)
-    }
-
     /// Waits for an answer as long as brokers may take.
     fn answer(&self, request: &Request, stopped: &dyn Fn() -> bool) -> Result<Event, SinkError> {
         let deadline = Instant::now() + ANSWER_TIMEOUT + RETRY_PAUSE;
@@ -694,15 +456,6 @@ impl KafkaTopics {
             })
         };
         Ok(topics.iter().map(state).collect())
-    }
-
-    /// How a topic that is missing would be created, if that would do.
-    fn check_creation(&self, topic: &str) -> Result<&CreateTopics, SinkError> {
-        let create = self.create.as_ref().ok_or_else(|| SinkError::MissingTopic { topic: topic.into() })?;
-        if !self.is_kept_whole(topic) {
-            self.check_policy(topic, create.config.get("cleanup.policy").map(String::as_str))?;
-        }
-        Ok(create)
     }
 
     /// Topics that would refuse our messages. One whose settings we may not see passes. `take` gets each topic, in their order, with its

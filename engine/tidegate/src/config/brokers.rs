@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::file::{KafkaTlsFile, NO_KERBEROS, Named, OAuthFile, SecurityFile, Switch, is_kerberos};
+use super::certificate::{ClientCertificate, client_certificate};
+use super::file::{KafkaTlsFile, Named, OAuthFile, SecurityFile, Switch};
 use super::reader::{Field, Report};
 use super::secret::Secret;
-use super::task::{ClientCertificate, client_certificate};
+use super::values::{NO_KERBEROS, is_kerberos};
 use tidegate_sink::kafka::{PasswordMechanism, SaslMechanism, TokenUrl, check_extension};
 
 /// `sink.security.sasl`.

@@ -1,9 +1,23 @@
 //! One YAML file per task: from its text to a [`Task`] that can be used as it is.
 //!
 //! ```text
-//! text ──yaml──► tree with places ──file──► TaskFile ──task──► Task
-//!                syntax                     each value alone   values together, defaults
+//! text ──yaml──► tree with places ──reader──► TaskFile ──build──► Task
+//!                syntax                       each value alone    values together, defaults
 //! ```
+//!
+//! A file knows those above it in this list, none below:
+//!
+//! ```text
+//! yaml          the text as a tree; places: where each key stands
+//! reader        what is asked of the tree, and all that is wrong; secret, certificate: values of more than one section
+//! names         database.table as it is written; template: names that are made of it
+//! choices       what can be chosen; tables: which tables are selected, and by which rule
+//! values, file  each value, and the sections that they stand in
+//! brokers       who a task is to brokers; task: all of it, checked
+//! build         from the sections to the task
+//! ```
+//!
+//! The schema for editors (`schema`) stands beside them.
 //!
 //! No step stops at its first error: all that is wrong with a file is told at once, each with `file:line:column`, the
 //! dotted path of the key, what was found and what would be right. Keys that do not exist are errors, never ignored.
@@ -15,7 +29,11 @@
 //! world (hosts answer, files and tables exist) is the precheck's question.
 
 mod brokers;
+mod build;
+mod certificate;
+mod choices;
 mod file;
+mod names;
 mod places;
 mod reader;
 mod schema;
@@ -23,6 +41,7 @@ mod secret;
 mod tables;
 mod task;
 mod template;
+mod values;
 mod yaml;
 
 #[cfg(test)]
@@ -31,24 +50,23 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use brokers::{KafkaTlsOptions, OAuthOptions, SaslOptions};
+pub(crate) use build::OTHER_CONNECTIONS;
+pub use certificate::ClientCertificate;
+pub use choices::{
+    Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, TooLargePolicy, Truncation, UnchangedUpdates,
+};
 pub use places::Places;
 pub use reader::Problem;
-pub(crate) use reader::{nearest, size_of};
-pub use schema::json_schema;
+pub(crate) use reader::size_of;
+pub use schema::{REFERENCE, json_schema};
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
-pub(crate) use task::OTHER_CONNECTIONS;
 pub use task::{
-    AvroOptions, BinlogFilesOptions, CanalOptions, ClientCertificate, Consistency, CreateTopics, DdlPolicy, Delivery,
-    Format, HttpOptions, IncrementalOptions, KafkaOptions, LimitOptions, LoadOptions, MysqlOptions, MysqlTlsOptions,
-    NonEmptyTopics, ParquetOptions, Profile, RetryOptions, SinkOptions, SourceOptions, Task, TooLargePolicy,
-    Truncation, UnchangedUpdates,
+    AvroOptions, BinlogFilesOptions, CanalOptions, Format, HttpOptions, IncrementalOptions, KafkaOptions, LimitOptions,
+    LoadOptions, MysqlOptions, MysqlTlsOptions, ParquetOptions, RetryOptions, SinkOptions, SourceOptions, Task,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;
-
-/// Every option with its default and meaning, for `tidegate` to print.
-pub const REFERENCE: &str = include_str!("../../reference.yaml");
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::yaml::{Content, LeftOut, Location, Node};
+use crate::nearest::nearest;
 
 /// One thing that is wrong with the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -421,29 +422,30 @@ fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// The known key that `written` most likely was meant to be, if any is close.
-pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    let written = written.to_lowercase().replace('-', "_");
-    let (distance, key) = known.iter().map(|key| (distance(&written, key), *key)).min()?;
-    (distance <= (key.len() / 3).max(1)).then_some(key)
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            rows[i][j] = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                rows[i][j] = rows[i][j].min(rows[i - 2][j - 2] + 1);
-            }
+pub(super) fn required_section<T>(field: Field<T>, report: &Report, why: &str) -> Option<(T, Place)> {
+    match field {
+        Field::Given(file, place) => Some((file, place)),
+        other => {
+            other.required(report, why);
+            None
         }
     }
-    rows[a.len()][b.len()]
+}
+
+/// Reports a section that does not hold exactly one of its alternatives, given as name and "is it written".
+pub(super) fn check_exactly_one(alternatives: &[(&str, bool)], place: &Place, report: &Report) {
+    let names = |names: Vec<&str>| names.join(", ");
+    let written: Vec<&str> = alternatives.iter().filter(|(_, written)| *written).map(|(name, _)| *name).collect();
+    let all: Vec<&str> = alternatives.iter().map(|(name, _)| *name).collect();
+    match written.len() {
+        0 => report.add(place, format_args!("must hold one of {}", names(all))),
+        1 => {}
+        _ => report.add(place, format_args!("holds {}, must hold exactly one of {}", names(written), names(all))),
+    }
+}
+
+/// What a text means; a constraint that it breaks is reported.
+pub(super) fn parsed<T>(field: Field<String>, report: &Report, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    let Field::Given(text, place) = field else { return None };
+    parse(&text).map_err(|constraint| report.add_value(&place, &text, constraint)).ok()
 }

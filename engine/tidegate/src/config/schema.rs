@@ -15,9 +15,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::REFERENCE;
-use super::task::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
+use super::choices::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::yaml::{self, Content, Node};
+use crate::items;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
@@ -27,6 +27,9 @@ use tidegate_format::partition::PartitionHash;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::SaslMechanism;
+
+/// Every option with its default and meaning, for `tidegate` to print.
+pub const REFERENCE: &str = include_str!("../../reference.yaml");
 
 /// The schema.
 pub fn json_schema() -> Value {
@@ -251,7 +254,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "http" => json!({ "anyOf": [text(), section] }),
         "retry.connection" | "retry.other" => amount("ms|s|m|h|d"),
         "precheck.ignore" => {
-            let items: Vec<(&'static str, ())> = crate::precheck::items::all().map(|(name, _)| (name, ())).collect();
+            let items: Vec<(&'static str, ())> = items::all().map(|(name, _)| (name, ())).collect();
             json!({ "type": "array", "minItems": 1, "items": words(&items) })
         }
         _ if path.starts_with("format.") && key == "enum" => words(EnumText::WORDS),

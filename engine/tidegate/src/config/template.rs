@@ -14,7 +14,7 @@ use std::str::Chars;
 
 use tidegate_model::TableName;
 
-use super::tables::{NamePart, read_names};
+use super::names::{NamePart, read_names};
 
 /// What the groups or stars of an entry's pattern are called, in their order; most have a number only.
 pub(super) type CaptureNames = Vec<Option<String>>;

@@ -8,7 +8,7 @@ use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::TableName;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
-use tidegate_sink::kafka::PasswordMechanism;
+use tidegate_sink::kafka::{CreateTopics, PasswordMechanism};
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,8 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
+mod error;
+mod names;
+mod plan;
 mod too_large;
 
 use std::collections::{HashMap, VecDeque};
@@ -9,25 +12,27 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use tracing::warn;
 
+pub use self::error::{Keyless, RouteError, SCATTERED_HINT};
+pub use self::names::{
+    ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table, topics_of_table,
+    with_target,
+};
+pub use self::plan::{canal_options, check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
+use self::plan::{plan_mark_encoder, plan_zero_dates};
+use self::too_large::Encoded;
+pub use self::too_large::TooLargeError;
 use crate::checkpoint::Tracker;
-use crate::config::{self, Format, TableSelection, Task, UnchangedUpdates};
+use crate::config::{Task, UnchangedUpdates};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Kind, Mismatch};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
-use too_large::Encoded;
-pub use too_large::TooLargeError;
-
-use tidegate_format::cut::CutError;
-use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
-use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
-use tidegate_format::encode::text::TextOptions;
 use tidegate_format::encode::zero_dates::ZeroDates;
 use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
 use tidegate_format::headers::{About, Header, append_mark, headers_of};
-use tidegate_format::key::{KeyEncoder, KeyError, key_columns};
-use tidegate_format::partition::{PartitionError, Partitioner, partition_of_statement};
-use tidegate_format::transform::{Transform, TransformError};
+use tidegate_format::key::KeyEncoder;
+use tidegate_format::partition::{Partitioner, partition_of_statement};
+use tidegate_format::transform::Transform;
 use tidegate_format::unchanged::without_unchanged;
 use tidegate_model::Stop;
 use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
@@ -65,99 +70,6 @@ pub struct MarkRoute {
     source: Option<TableName>,
     topic: Arc<str>,
     partition: i32,
-}
-
-/// Why a table cannot be sent, or a batch of it could not.
-#[derive(Debug, thiserror::Error)]
-pub enum RouteError {
-    #[error(transparent)]
-    Transform(#[from] TransformError),
-    #[error(transparent)]
-    Partition(#[from] PartitionError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error(
-        "table {table} has no primary key and no unique key of NOT NULL columns: its messages have no key, and `tombstones` needs one"
-    )]
-    NoTombstones { table: TableName },
-    #[error(
-        "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and {what} have none"
-    )]
-    Compacted { topic: String, policy: String, what: Keyless },
-    #[error(
-        "table {table}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
-         several partitions, and {why}"
-    )]
-    Scattered { table: TableName, column: String, why: String },
-    #[error(transparent)]
-    Cut(#[from] CutError),
-    #[error("table {table}: what is too large for topic {topic} cannot go there in parts, among its rows")]
-    LettersAmongRows { table: TableName, topic: String },
-    #[error(transparent)]
-    TooLarge(Box<TooLargeError>),
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    #[error("table {table} has no column \"{column}\", which its chunk_by names")]
-    ChunkBy { table: TableName, column: String },
-    #[error(transparent)]
-    Shards(#[from] shards::Differ),
-    #[error("table {table}: {error}")]
-    Name { table: TableName, error: config::NameError },
-}
-
-/// Messages that have no key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keyless {
-    /// Its `key` is none.
-    NotAsked(TableName),
-    /// It has no key.
-    Table(TableName),
-    /// About statements, transactions or nothing.
-    Marks,
-}
-
-impl std::fmt::Display for Keyless {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Keyless::NotAsked(table) => write!(f, "those of {table}, whose `key` is none,"),
-            Keyless::Table(table) => write!(f, "those of {table}, a table without primary key and unique key,"),
-            Keyless::Marks => f.write_str("those about statements and transactions"),
-        }
-    }
-}
-
-impl RouteError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        const ANOTHER: &str = "send them to a topic with cleanup.policy=delete (`topic`)";
-        const COLUMNS: &str = "name columns that tell its rows apart, key: {columns: [...]}";
-        Some(match self {
-            RouteError::Transform(error) => error.hint()?.to_owned(),
-            RouteError::Sink(error) => error.hint()?.to_owned(),
-            RouteError::Key(error) => error.hint().to_owned(),
-            RouteError::Cut(error) => error.hint().to_owned(),
-            RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),
-            RouteError::TooLarge(error) => error.hint().to_owned(),
-            RouteError::NoTombstones { .. } => format!("{COLUMNS}, or give the table a key"),
-            RouteError::Compacted { what, .. } => match what {
-                Keyless::NotAsked(_) => format!("set key: json, or {ANOTHER}"),
-                Keyless::Table(_) => format!("{COLUMNS}, or {ANOTHER}"),
-                Keyless::Marks => {
-                    "send statements to a topic of their own with cleanup.policy=delete (sink.ddl_topic); leave \
-                    format.dts_avro.transactions and heartbeats off"
-                        .to_owned()
-                }
-            },
-            RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
-            RouteError::Name { table, .. } => format!(
-                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
-            ),
-            RouteError::Shards(_) => shards::HINT.to_owned(),
-            _ => return None,
-        })
-    }
 }
 
 impl Route {
@@ -311,124 +223,6 @@ pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize
 
 /// A guess for name and text of a header.
 const HEADER_TEXT_BYTES: usize = 40;
-
-/// The keys of a table's messages as its rule says; none if it says none, or if the table has none.
-pub fn plan_keys(task: &Task, table: &Arc<Table>, transform: &Transform) -> Result<Option<KeyEncoder>, RouteError> {
-    let Some(policy) = &rule_of(task, table.name()).key else { return Ok(None) };
-    let output_of = |column| transform.output_of(column);
-    let keys = KeyEncoder::plan(policy, table, transform.output(), output_of, text_options(&task.format))?;
-    match keys {
-        None if task.tombstones => Err(RouteError::NoTombstones { table: table.name().clone() }),
-        keys => Ok(keys),
-    }
-}
-
-/// How a table's messages are spread over the partitions of a topic.
-pub fn plan_partitioner(task: &Task, table: &Arc<Table>, partitions: u32) -> Result<Partitioner, RouteError> {
-    let rule = rule_of(task, table.name());
-    let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
-    let target = target_of_table(&task.tables, table.name())?;
-    let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, &target, partitions)?
-        .with_time_zone(text_options(&task.format).time_zone_offset_s)
-        .with_key(key);
-    match partitioner.scatters_keys().filter(|_| task.tombstones) {
-        Some(column) => {
-            let (table, column) = (table.name().clone(), column.to_owned());
-            Err(RouteError::Scattered { table, column, why: "a tombstone takes what is in its own".to_owned() })
-        }
-        None => Ok(partitioner),
-    }
-}
-
-/// What to do where messages of one key may be in several partitions.
-pub const SCATTERED_HINT: &str = "partition by columns of the key, or by the key itself: partition_hash: murmur2";
-
-/// Whether all messages of a table, and those that go where its rows go, may be in a topic that is compacted.
-pub fn check_compacted(task: &Task, table: &Arc<Table>, topic: &str, policy: &str) -> Result<(), RouteError> {
-    let refused = |what| Err(RouteError::Compacted { topic: topic.to_owned(), policy: policy.to_owned(), what });
-    if rule_of(task, table.name()).key.is_none() {
-        return refused(Keyless::NotAsked(table.name().clone()));
-    }
-    if plan_keys(task, table, &plan_transform(&task.tables, table)?)?.is_none() {
-        return refused(Keyless::Table(table.name().clone()));
-    }
-    if let Some(column) = plan_partitioner(task, table, 1)?.scatters_keys() {
-        let why = format!("topic {topic} with cleanup.policy={policy} keeps one of each");
-        return Err(RouteError::Scattered { table: table.name().clone(), column: column.to_owned(), why });
-    }
-    let forwards = task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward);
-    let marks = match &task.format {
-        Format::DtsAvro(options) => options.transactions || options.heartbeats,
-        Format::CanalJson(_) => false,
-    };
-    if marks || forwards && task.ddl_topic.is_none() {
-        return refused(Keyless::Marks);
-    }
-    Ok(())
-}
-
-/// Filter, projection and name of a table as its rule says.
-pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<Transform, RouteError> {
-    let selected = selected(selection, table.name());
-    let rule = selected.rule;
-    let target = selected.target().map_err(name_error(table.name()))?;
-    let transform = Transform::compile(table, rule.filter.as_deref(), rule.select.as_deref(), target)?;
-    Ok(match &rule.columns {
-        Some(columns) => transform.with_columns(table, columns)?,
-        None => transform,
-    })
-}
-
-/// The encoder of a table as the task's format says.
-pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Box<dyn Encoder> {
-    match format {
-        Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
-        Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &avro_options(options), server_version)),
-    }
-}
-
-/// The encoder of what stands between changes.
-fn plan_mark_encoder(format: &Format, server_version: &str) -> Box<dyn MarkEncoder> {
-    match format {
-        Format::CanalJson(options) => Box::new(CanalStatements::new(options.ddl_type)),
-        Format::DtsAvro(_) => Box::new(AvroMarks::new(server_version)),
-    }
-}
-
-fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<ZeroDates> {
-    format.zero_date().and_then(|substitute| ZeroDates::plan(output, substitute))
-}
-
-/// How values look as text, in keys too.
-fn text_options(format: &Format) -> TextOptions {
-    match format {
-        Format::CanalJson(config::CanalOptions { enums, sets, time_zone_offset_s, .. }) => {
-            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: *time_zone_offset_s }
-        }
-        Format::DtsAvro(config::AvroOptions { enums, sets, .. }) => {
-            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: 0 }
-        }
-    }
-}
-
-/// The encoder's options for what the task file says.
-pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
-    CanalOptions {
-        initial_type: match options.profile {
-            config::Profile::Canal => InitialType::Insert,
-            config::Profile::Dts => InitialType::Init,
-        },
-        enum_as: options.enums,
-        set_as: options.sets,
-        mysql_type: options.mysql_type,
-        old: options.old,
-        time_zone_offset_s: options.time_zone_offset_s,
-    }
-}
-
-fn avro_options(options: &config::AvroOptions) -> AvroOptions {
-    AvroOptions { enum_as: options.enums, set_as: options.sets }
-}
 
 /// Definitions of a table, each with its route, the latest first.
 type KnownRoutes = VecDeque<(Arc<Table>, Arc<Route>)>;
@@ -681,53 +475,6 @@ impl Router {
     pub fn routes(&self, window: &Window) -> Result<Vec<Arc<Route>>, RouteError> {
         window.changes.iter().map(|batch| self.route(batch.table())).collect()
     }
-}
-
-/// What the task file says of a captured table.
-pub fn rule_of<'a>(task: &'a Task, table: &TableName) -> &'a config::TableRule {
-    selected(&task.tables, table).rule
-}
-
-fn selected<'a>(selection: &'a TableSelection, table: &TableName) -> config::Selected<'a> {
-    selection.selected(table).expect("only captured tables have routes")
-}
-
-fn name_error(table: &TableName) -> impl Fn(config::NameError) -> RouteError {
-    move |error| RouteError::Name { table: table.clone(), error }
-}
-
-/// What a table is called where it goes.
-pub fn target_of_table(selection: &TableSelection, table: &TableName) -> Result<TableName, RouteError> {
-    selected(selection, table).target().map_err(name_error(table))
-}
-
-/// `shop_1.orders as shop.orders`, or one name if both are the same.
-pub fn with_target(source: &TableName, target: &TableName) -> String {
-    if source == target { source.to_string() } else { format!("{source} as {target}") }
-}
-
-/// Where a table's rows go.
-pub fn topic_of_table(task: &Task, table: &TableName) -> Result<String, RouteError> {
-    selected(&task.tables, table).topic().map_err(name_error(table))
-}
-
-/// Where statements that touch a table go, if not to its topic.
-pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
-    let Some(template) = &task.ddl_topic else { return Ok(None) };
-    let target = target_of_table(&task.tables, table)?;
-    template.render(&target).map(Some).map_err(name_error(table))
-}
-
-/// Where messages of a table go that are too large for its topic, if they go anywhere.
-pub fn dead_letter_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
-    selected(&task.tables, table).dead_letter_topic().map_err(name_error(table))
-}
-
-/// All topics that messages of a table may go to: of its rows, of statements about it, and of what is too large.
-pub fn topics_of_table(task: &Task, table: &TableName) -> Result<impl Iterator<Item = String>, RouteError> {
-    let rows = topic_of_table(task, table)?;
-    let others = [ddl_topic_of_table(task, table)?, dead_letter_topic_of_table(task, table)?];
-    Ok([rows].into_iter().chain(others.into_iter().flatten()))
 }
 
 /// A window and the ways of all that is in it.

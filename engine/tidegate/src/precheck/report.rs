@@ -20,7 +20,9 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::items;
+use crate::config::{Location, Problem, Task};
+use crate::error::Error;
+use crate::items;
 use tidegate_mysql::check::{Finding, Severity};
 
 /// Tables that text lists before it counts the rest.
@@ -61,6 +63,43 @@ pub(super) struct TableLine {
 }
 
 impl Report {
+    pub(super) fn new(task: &Task, ignored: &[&'static str]) -> Report {
+        let ignored = task.ignored_items.iter().chain(ignored).copied().collect();
+        Report { task: Some(task.name.clone()), found: Vec::new(), passed: Vec::new(), tables: Vec::new(), ignored }
+    }
+
+    /// Of a task file that is refused, of which nothing else can be said.
+    pub fn of_file(file: &str, problems: Vec<Problem>) -> Report {
+        let mut report =
+            Report { task: None, found: Vec::new(), passed: Vec::new(), tables: Vec::new(), ignored: Vec::new() };
+        for Problem { at: Location { line, column }, message } in problems {
+            let place = Some(format!("{file}:{line}:{column}"));
+            let (wanted, to_do) = (items::wanted("task_file"), items::to_do("task_file"));
+            report.say(Severity::Error, "task_file", place, message, wanted, to_do);
+        }
+        report
+    }
+
+    pub(super) fn say(
+        &mut self,
+        severity: Severity,
+        item: &'static str,
+        place: Option<String>,
+        found: String,
+        wanted: &str,
+        to_do: &str,
+    ) {
+        debug_assert!(items::named(item).is_ok(), "{item} is no item");
+        let finding = Finding { severity, item, found, wanted: wanted.to_owned(), hint: to_do.to_owned() };
+        self.found.push(Found { finding, place });
+    }
+
+    /// What a run would end with.
+    pub(super) fn fail(&mut self, item: &'static str, place: Option<String>, error: &Error) {
+        let to_do = error.hint().unwrap_or_else(|| items::to_do(item).to_owned());
+        self.say(Severity::Error, item, place, error.to_string(), items::wanted(item), &to_do);
+    }
+
     /// Errors cannot be ignored: a run would stop at them.
     fn is_ignored(&self, finding: &Finding) -> bool {
         finding.severity != Severity::Error && self.ignored.contains(&finding.item)

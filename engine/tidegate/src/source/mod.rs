@@ -14,6 +14,7 @@ use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::gap::AfterGap;
+use crate::hints;
 use crate::pipeline::Emitter;
 use crate::until::{Until, UntilError};
 use files::{ArchiveSource, ParquetSource};
@@ -180,7 +181,7 @@ impl SourceError {
                  right is not seen: correct `tables`, or GRANT SELECT on what is to be copied"
                     .to_owned(),
             ),
-            SourceError::Mysql(error) => error.hint(),
+            SourceError::Mysql(error) => hints::of_server(error),
             SourceError::Purged { accepted: true, .. } => Some(
                 "start it again as it is: with --accept-gap, a start goes on behind the gap; and let the server keep its binlog longer \
                  (binlog_expire_logs_seconds, before 8.0 expire_logs_days)"

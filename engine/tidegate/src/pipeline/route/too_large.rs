@@ -22,20 +22,25 @@
 //! refusal does; the next run knows the limit.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::*;
-use crate::config::TooLargePolicy;
+use super::error::RouteError;
+use super::names::{dead_letter_topic_of_table, rule_of, topic_of_table};
+use super::plan::text_options;
+use super::{Route, Router};
+use crate::config::{Format, Task, TooLargePolicy};
 use tidegate_format::cut::Cut;
 use tidegate_format::dead_letter::Letter;
-use tidegate_format::key::{KeyForm, KeyPolicy};
+use tidegate_format::headers::About;
+use tidegate_format::key::{KeyEncoder, KeyForm, KeyPolicy, key_columns};
 use tidegate_format::partition::PartitionPolicy;
-use tidegate_model::message::TooLarge;
-use tidegate_model::{Change, Progress};
-use tidegate_sink::kafka::Excess;
+use tidegate_format::transform::Transform;
+use tidegate_model::message::{Headers, MessageBatch, MessageWindow, TooLarge, Values};
+use tidegate_model::{Change, ChangeBatch, ChangeKind, Progress, Table, TableName};
+use tidegate_sink::kafka::{Excess, Limit};
 
 /// The header of a message whose columns were cut: their names, with commas between them.
 const TRUNCATED: &str = "truncated";

@@ -1,6 +1,6 @@
-//! What is looked at: names that do not change, for task files, scripts and those who ask each other.
+//! What a check looks at: names that do not change, for task files, scripts and those who ask each other.
 
-use crate::config::nearest;
+use crate::nearest::nearest;
 use tidegate_mysql::check;
 
 /// Besides those of the server: name, what is wanted, and what to do where the error itself does not say.

@@ -1,0 +1,109 @@
+//! Why a table cannot be sent, and what to do about it.
+
+use super::too_large::TooLargeError;
+use crate::config;
+use crate::hints;
+use crate::shards;
+use tidegate_format::cut::CutError;
+use tidegate_format::encode::EncodeError;
+use tidegate_format::key::KeyError;
+use tidegate_format::partition::PartitionError;
+use tidegate_format::transform::TransformError;
+use tidegate_model::TableName;
+use tidegate_sink::SinkError;
+
+/// Why a table cannot be sent, or a batch of it could not.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(
+        "table {table} has no primary key and no unique key of NOT NULL columns: its messages have no key, and `tombstones` needs one"
+    )]
+    NoTombstones { table: TableName },
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: brokers refuse messages without a key there, and {what} have none"
+    )]
+    Compacted { topic: String, policy: String, what: Keyless },
+    #[error(
+        "table {table}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+         several partitions, and {why}"
+    )]
+    Scattered { table: TableName, column: String, why: String },
+    #[error(transparent)]
+    Cut(#[from] CutError),
+    #[error("table {table}: what is too large for topic {topic} cannot go there in parts, among its rows")]
+    LettersAmongRows { table: TableName, topic: String },
+    #[error(transparent)]
+    TooLarge(Box<TooLargeError>),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error("table {table} has no column \"{column}\", which its chunk_by names")]
+    ChunkBy { table: TableName, column: String },
+    #[error(transparent)]
+    Shards(#[from] shards::Differ),
+    #[error("table {table}: {error}")]
+    Name { table: TableName, error: config::NameError },
+}
+
+/// Messages that have no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// Its `key` is none.
+    NotAsked(TableName),
+    /// It has no key.
+    Table(TableName),
+    /// About statements, transactions or nothing.
+    Marks,
+}
+
+impl std::fmt::Display for Keyless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Keyless::NotAsked(table) => write!(f, "those of {table}, whose `key` is none,"),
+            Keyless::Table(table) => write!(f, "those of {table}, a table without primary key and unique key,"),
+            Keyless::Marks => f.write_str("those about statements and transactions"),
+        }
+    }
+}
+
+impl RouteError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        const ANOTHER: &str = "send them to a topic with cleanup.policy=delete (`topic`)";
+        const COLUMNS: &str = "name columns that tell its rows apart, key: {columns: [...]}";
+        Some(match self {
+            RouteError::Transform(error) => error.hint()?.to_owned(),
+            RouteError::Sink(error) => hints::of_sink(error)?.to_owned(),
+            RouteError::Key(error) => error.hint().to_owned(),
+            RouteError::Cut(error) => error.hint().to_owned(),
+            RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),
+            RouteError::TooLarge(error) => error.hint().to_owned(),
+            RouteError::NoTombstones { .. } => format!("{COLUMNS}, or give the table a key"),
+            RouteError::Compacted { what, .. } => match what {
+                Keyless::NotAsked(_) => format!("set key: json, or {ANOTHER}"),
+                Keyless::Table(_) => format!("{COLUMNS}, or {ANOTHER}"),
+                Keyless::Marks => {
+                    "send statements to a topic of their own with cleanup.policy=delete (sink.ddl_topic); leave \
+                    format.dts_avro.transactions and heartbeats off"
+                        .to_owned()
+                }
+            },
+            RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
+            RouteError::Name { table, .. } => format!(
+                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
+            ),
+            RouteError::Shards(_) => shards::HINT.to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// What to do where messages of one key may be in several partitions.
+pub const SCATTERED_HINT: &str = "partition by columns of the key, or by the key itself: partition_hash: murmur2";

@@ -1,0 +1,212 @@
+//! What the task file says of tables that are there: what they are called, where they go, and what their keys do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Report, Seen};
+use crate::checkpoint::Checkpoint;
+use crate::config::{NameError, SourceOptions, TableRule, Task};
+use crate::items;
+use crate::pipeline::route::{
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
+    plan_partitioner, plan_transform, rule_of, topic_of_table,
+};
+use crate::shards;
+use tidegate_format::key::key_columns;
+use tidegate_format::transform::TransformError;
+use tidegate_model::{Table, TableName};
+use tidegate_mysql::check::Severity;
+use tidegate_mysql::connection::quote_identifier;
+use tidegate_sink::kafka::BrokerInfo;
+
+/// Patterns that select nothing, beside others that do.
+pub(super) fn check_patterns(task: &Task, tables: &[Arc<Table>], report: &mut Report) {
+    if tables.is_empty() {
+        return;
+    }
+    let used: Vec<&TableRule> = tables.iter().map(|table| rule_of(task, table.name())).collect();
+    let exact: BTreeSet<String> = task
+        .tables
+        .exact_names()
+        .filter_map(|(database, table)| task.tables.matches(database, table))
+        .map(|rule| rule.name.clone())
+        .collect();
+    for rule in task.tables.rules().filter(|rule| !exact.contains(&rule.name)) {
+        if !used.iter().any(|used| std::ptr::eq(*used, rule)) {
+            report.say(
+                Severity::Warning,
+                "tables",
+                task.places.place_in_entry(rule.at, "table"),
+                format!("the pattern {} selects no table", rule.name),
+                "a table that it selects, now or later",
+                "correct the pattern: an entry before it, or one that excludes, may have taken all of them; a table that is made later \
+                 and matches is taken up",
+            );
+        }
+    }
+}
+
+pub(super) fn place_of_table(task: &Task, table: &TableName, key: &str) -> Option<String> {
+    task.places.place_in_entry(task.tables.matches(&table.database, &table.table)?.at, key)
+}
+
+/// Whether each table can be sent, and the topics that they go to.
+pub(super) fn look_at_tables(task: &Task, seen: &Seen, report: &mut Report) -> BTreeSet<String> {
+    let mut topics = BTreeSet::new();
+    for table in &seen.tables {
+        let name = table.name();
+        if let Err(error) = check_table(task, table) {
+            let key = match &error {
+                RouteError::Transform(TransformError::Sql { clause: "where", .. }) => "where",
+                RouteError::Transform(TransformError::Columns(_)) => "columns",
+                RouteError::Transform(_) => "select",
+                RouteError::Partition(_) | RouteError::Scattered { .. } => "partition",
+                RouteError::Key(_) | RouteError::NoTombstones { .. } => "key",
+                RouteError::Name { .. } => "as",
+                RouteError::ChunkBy { .. } => "chunk_by",
+                RouteError::Cut(_) | RouteError::LettersAmongRows { .. } => "too_large",
+                _ => "table",
+            };
+            report.fail("tables", place_of_table(task, name, key), &error.into());
+        }
+        let mut take = |topic: Result<Option<String>, RouteError>, place: Option<String>, to_do: &str| match topic {
+            Ok(topic) => topics.extend(topic),
+            // Without a name there is no topic, which has been said.
+            Err(RouteError::Name { error: NameError::Empty(_), .. }) => {}
+            Err(error) => {
+                let wanted = "a name of at most 249 letters, digits, dots, underscores and hyphens";
+                report.say(Severity::Error, "topics", place, error.to_string(), wanted, to_do);
+            }
+        };
+        let to_do = format!("write a topic for the table: {}", entry_with_topic(name, '.'));
+        take(topic_of_table(task, name).map(Some), place_of_table(task, name, "topic"), &to_do);
+        let place = place_of_table(task, name, "too_large");
+        take(
+            dead_letter_topic_of_table(task, name),
+            place,
+            "write another topic: too_large: {dead_letter: {topic: ...}}",
+        );
+        take(ddl_topic_of_table(task, name), task.places.place("sink.ddl_topic"), "write another sink.ddl_topic");
+    }
+    topics
+}
+
+/// The entry of a table with a topic that Kafka takes.
+pub(super) fn entry_with_topic(table: &TableName, between: char) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let name = format!("{}{between}{}", table.database, table.table);
+    let topic: String = name.chars().map(allowed).take(200).collect();
+    let quoted = |name: &str| match name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-')) {
+        true => name.to_owned(),
+        false => quote_identifier(name),
+    };
+    format!("{{table: \"{}.{}\", topic: {topic}}}", quoted(&table.database), quoted(&table.table))
+}
+
+/// Tables that have one name where they go.
+pub(super) fn check_shards(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint, report: &mut Report) {
+    let place = || task.places.place("tables");
+    for mismatch in shards::mismatches(task, tables) {
+        let is_refused = shards::is_refused(&mismatch, task, stored);
+        let severity = if is_refused { Severity::Error } else { Severity::Warning };
+        report.say(severity, "shards", place(), mismatch.to_string(), items::wanted("shards"), shards::HINT);
+    }
+    for shared in shards::shared_names(task, tables) {
+        let to_do = shards::meaning(task);
+        report.say(Severity::Warning, "shared_names", place(), shared, items::wanted("shared_names"), &to_do);
+    }
+    for shared in shards::shared_topics(task, tables) {
+        let (wanted, to_do) = (items::wanted("shared_topics"), items::to_do("shared_topics"));
+        report.say(Severity::Warning, "shared_topics", place(), shared, wanted, to_do);
+    }
+}
+
+/// What keys do not do for tables that can be sent, the worst of each.
+pub(super) fn check_keys(task: &Task, tables: &[Arc<Table>], brokers: Option<&BrokerInfo>, report: &mut Report) {
+    let facts = brokers.iter().flat_map(|brokers| &brokers.topics);
+    let compacted: BTreeMap<&str, &str> =
+        facts.filter_map(|facts| Some((&*facts.name, facts.compacted.as_deref()?))).collect();
+    // What is wrong with a topic is so for each table that goes there.
+    let mut refused: BTreeMap<String, (Option<String>, RouteError)> = BTreeMap::new();
+    let mut ddl_topics = BTreeSet::new();
+    for table in tables.iter().filter(|table| check_table(task, table).is_ok()) {
+        let name = table.name();
+        ddl_topics.extend(ddl_topic_of_table(task, name).ok().flatten());
+        let Ok(topic) = topic_of_table(task, name) else { continue };
+        let policy = compacted.get(&*topic);
+        match policy.map_or(Ok(()), |policy| check_compacted(task, table, &topic, policy)) {
+            Ok(()) => check_key(task, table, report),
+            Err(error) => {
+                let place = match &error {
+                    RouteError::Scattered { .. } => place_of_table(task, name, "partition"),
+                    RouteError::Compacted { what: Keyless::Marks, .. } => task.places.place("incremental.ddl"),
+                    _ => place_of_table(task, name, "key"),
+                };
+                refused.insert(error.to_string(), (place, error));
+            }
+        }
+    }
+    for topic in ddl_topics {
+        if let Some(policy) = compacted.get(&*topic) {
+            let error = RouteError::Compacted { policy: (*policy).to_owned(), topic, what: Keyless::Marks };
+            refused.insert(error.to_string(), (task.places.place("sink.ddl_topic"), error));
+        }
+    }
+    for (place, error) in refused.into_values() {
+        report.fail("topics", place, &error.into());
+    }
+}
+
+/// What the key of a table's messages does not do, or the key in them.
+fn check_key(task: &Task, table: &Arc<Table>, report: &mut Report) {
+    let (name, rule) = (table.name(), rule_of(task, table.name()));
+    let Some(policy) = &rule.key else { return check_key_inside(task, table, rule, report) };
+    // Both have been planned.
+    let (Ok(columns), Ok(partitioner)) = (key_columns(policy, table), plan_partitioner(task, table, 1)) else { return };
+    let is_of_rows = || table.unique_keys().iter().any(|key| key.columns.iter().all(|column| columns.contains(column)));
+    let (key, found, to_do) = if columns.is_empty() {
+        // Of a server's tables, that is an item of its own.
+        if matches!(task.source, SourceOptions::Mysql(_)) {
+            return;
+        }
+        let found =
+            format!("table {name} has no primary key and no unique key of NOT NULL columns: its messages have no key");
+        ("key", found, "name columns that tell its rows apart, key: {columns: [...]}")
+    } else if policy.columns.is_some() && !is_of_rows() {
+        let found = format!(
+            "table {name}: rows may share the key of their messages, which holds no primary key and no unique key"
+        );
+        let to_do = "a topic that is compacted keeps one of them, and a tombstone takes all; name all columns of a key of the table";
+        ("key", found, to_do)
+    } else if let Some(column) = partitioner.scatters_keys() {
+        let found = format!(
+            "table {name}: `partition` goes by column {column}, which is not in the key of its messages: those of one key may be in \
+             several partitions"
+        );
+        ("partition", found, SCATTERED_HINT)
+    } else {
+        return;
+    };
+    let place = place_of_table(task, name, key);
+    report.say(Severity::Warning, "message_keys", place, found, items::wanted("message_keys"), to_do);
+}
+
+/// A table whose messages have no key of their own, and lose the one that the table has.
+fn check_key_inside(task: &Task, table: &Arc<Table>, rule: &TableRule, report: &mut Report) {
+    let Ok(transform) = plan_transform(&task.tables, table) else { return };
+    if table.key().is_empty() || !transform.output().key().is_empty() {
+        return;
+    }
+    let names: Vec<&str> = table.key().iter().map(|&index| &*table.columns()[index].name).collect();
+    let list = if rule.columns.is_some() { "columns" } else { "select" };
+    report.say(
+        Severity::Warning,
+        "key_left_out",
+        place_of_table(task, table.name(), list),
+        format!("`{list}` leaves out columns of the key of {}, which is {}", table.name(), names.join(", ")),
+        items::wanted("key_left_out"),
+        &format!(
+            "add them to `{list}`: messages do not name a key without, and a consumer cannot tell which row has changed"
+        ),
+    );
+}
