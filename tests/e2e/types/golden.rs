@@ -8,10 +8,11 @@
 //! ```
 //!
 //! There is one expectation for full load, insert, update and delete: no path has a text of its own. Whatever comes later
-//! joins as a column of this layout and not as a second copy of it: a server that lacks a type or stores another value says
-//! so at the [`Column`], and what a format makes of the text is told once, in [`Column::text`] and [`Column::code`]. DTS Avro
-//! has the texts of Canal JSON in the profile `dts` inside its images, but for digits behind a second that are zero, of which
-//! an image has none, and vectors, which are bytes; its code is `dataTypeNumber`.
+//! joins as a column of this layout and not as a second copy of it: a [`Server`] that lacks a type or stores another value says
+//! so at the [`Column`] or the [`Table`], with the reason that `tests/TYPES.md` gives, and what a format makes of the text is told
+//! once, in [`Column::text`] and [`Column::code`]. DTS Avro has the texts of Canal JSON in the profile `dts` inside its images,
+//! but for digits behind a second that are zero, of which an image has none, and vectors, which are bytes; its code is
+//! `dataTypeNumber`.
 
 use std::borrow::Cow;
 
@@ -20,6 +21,37 @@ fn bytes_of_vector(text: &str) -> String {
     let list = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).expect("a vector");
     let floats = list.split(',').map(|float| float.parse::<f32>().expect("a float"));
     floats.flat_map(f32::to_le_bytes).map(char::from).collect()
+}
+
+/// The servers on which all values are tried. What is expected of the others is told by how they differ from the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    Mysql97,
+    Mysql56,
+    MariaDb10,
+    MariaDb11,
+}
+
+/// MySQL of both kinds, which has none of what MariaDB has added.
+pub(super) const MYSQL: &[Server] = &[Server::Mysql97, Server::Mysql56];
+pub(super) const MYSQL_5_6: &[Server] = &[Server::Mysql56];
+pub(super) const MARIADB: &[Server] = &[Server::MariaDb10, Server::MariaDb11];
+/// All that have nothing that came with MySQL 5.7 or later.
+pub(super) const OTHERS: &[Server] = &[Server::Mysql56, Server::MariaDb10, Server::MariaDb11];
+
+impl Server {
+    /// Under which it takes all values, and rounds a fraction of a second as the others do.
+    pub(super) fn sql_mode(self) -> &'static str {
+        if MARIADB.contains(&self) { "TIME_ROUND_FRACTIONAL" } else { "" }
+    }
+}
+
+/// What is otherwise on some servers, on purpose.
+struct Otherwise<T> {
+    servers: &'static [Server],
+    why: &'static str,
+    /// None if the server refuses to make it.
+    what: Option<fn(T) -> T>,
 }
 
 /// A type class: tables whose columns are of its types.
@@ -35,6 +67,7 @@ pub(super) struct Table {
     /// Keys, for CREATE TABLE, each with a comma before it; behind the parenthesis, options.
     keys: &'static str,
     options: &'static str,
+    otherwise: Vec<Otherwise<Table>>,
 }
 
 pub(super) struct Column {
@@ -43,7 +76,10 @@ pub(super) struct Column {
     /// The code of `java.sql.Types`, also that of NULL.
     sql_type: i32,
     null_sql_type: i32,
+    /// MySQL's number of the type, if the definition does not tell it.
+    type_number: Option<i32>,
     pub(super) values: Vec<Value>,
+    otherwise: Vec<Otherwise<Column>>,
 }
 
 pub(super) struct Value {
@@ -83,7 +119,7 @@ const SQL_TYPE_OF_LABELS: i32 = 1;
 const SQL_TYPE_OF_NO_JSON: i32 = 1111;
 
 pub(super) fn table(name: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Table {
-    Table { name: name.into(), columns: columns.into_iter().collect(), keys: "", options: "" }
+    Table { name: name.into(), columns: columns.into_iter().collect(), keys: "", options: "", otherwise: Vec::new() }
 }
 
 pub(super) fn column<V: Into<Value>>(
@@ -94,7 +130,7 @@ pub(super) fn column<V: Into<Value>>(
     let values = values.into_iter().map(Into::into).collect();
     let definition = definition.into();
     let null_sql_type = if definition.starts_with("JSON") { SQL_TYPE_OF_NO_JSON } else { sql_type };
-    Column { definition, sql_type, null_sql_type, values }
+    Column { definition, sql_type, null_sql_type, type_number: None, values, otherwise: Vec::new() }
 }
 
 pub(super) fn value(sql: impl Into<String>, canal_json: impl Into<String>) -> Value {
@@ -130,6 +166,42 @@ impl Value {
 }
 
 impl Column {
+    /// These servers refuse such a column.
+    pub(super) fn lacking(mut self, servers: &'static [Server], why: &'static str) -> Column {
+        self.otherwise.push(Otherwise { servers, why, what: None });
+        self
+    }
+
+    /// On these servers it is another.
+    pub(super) fn differing(
+        mut self,
+        servers: &'static [Server],
+        why: &'static str,
+        what: fn(Column) -> Column,
+    ) -> Column {
+        self.otherwise.push(Otherwise { servers, why, what: Some(what) });
+        self
+    }
+
+    /// The text of what this SQL writes.
+    pub(super) fn with_text(mut self, sql: &str, text: &str) -> Column {
+        let value = self.values.iter_mut().find(|value| value.sql == sql).expect("a value of the column");
+        value.canal_json = Some(text.to_owned());
+        self
+    }
+
+    /// A JSON of a server that stores none but as LONGTEXT.
+    pub(super) fn stored_as_text(self) -> Column {
+        const CLOB: i32 = 2005;
+        Column { sql_type: CLOB, null_sql_type: CLOB, type_number: Some(15), ..self }
+    }
+
+    /// Of this server; none if it has no such column.
+    fn on(mut self, server: Server) -> Option<Column> {
+        let mut ways = std::mem::take(&mut self.otherwise).into_iter().filter(|way| way.servers.contains(&server));
+        ways.try_fold(self, |column, way| way.what.map(|change| change(column)))
+    }
+
     pub(super) fn null_sql_type(self, code: i32) -> Column {
         Column { null_sql_type: code, ..self }
     }
@@ -168,7 +240,10 @@ impl Column {
     }
 
     /// MySQL's number of the type, as DTS Avro names it.
-    fn type_number(&self) -> i32 {
+    fn number(&self) -> i32 {
+        if let Some(number) = self.type_number {
+            return number;
+        }
         match self.type_name() {
             "CHAR" | "VARCHAR" | "TEXT" if self.definition.contains("CHARACTER SET binary") => 252,
             "TINYINT" | "BOOLEAN" | "BOOL" => 1,
@@ -186,7 +261,7 @@ impl Column {
             "TIME" => 11,
             "DATETIME" => 12,
             "TIMESTAMP" => 7,
-            "CHAR" => 254,
+            "CHAR" | "INET4" | "INET6" | "UUID" => 254,
             "VARCHAR" => 253,
             "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" => 15,
             "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" | "VECTOR" => 252,
@@ -201,7 +276,7 @@ impl Column {
 
     pub(super) fn code(&self, row: Option<usize>, profile: Profile) -> i32 {
         if profile == Profile::Avro {
-            return self.type_number();
+            return self.number();
         }
         let has_labels = self.values.iter().any(|value| value.label.is_some());
         match self.value(row) {
@@ -221,10 +296,43 @@ impl Table {
         Table { options, ..self }
     }
 
-    /// Only these columns of it, under the names that they have by their place.
-    pub(super) fn with_columns(mut self, keep: impl FnMut(&Column) -> bool) -> Table {
-        self.columns.retain(keep);
+    /// These servers refuse such a table.
+    pub(super) fn lacking(mut self, servers: &'static [Server], why: &'static str) -> Table {
+        self.otherwise.push(Otherwise { servers, why, what: None });
         self
+    }
+
+    /// As this server has it; none if it has not. Columns that it lacks are left out, and the others named by their place.
+    pub(super) fn on(self, server: Server) -> Option<Table> {
+        // Its images lack them, and a task refuses the table.
+        let is_refused = server == Server::MariaDb11 && self.columns.iter().any(Column::is_generated);
+        if is_refused || self.lacks(server) {
+            return None;
+        }
+        let columns: Vec<_> = self.columns.into_iter().filter_map(|column| column.on(server)).collect();
+        (!columns.is_empty()).then_some(Table { columns, ..self })
+    }
+
+    fn lacks(&self, server: Server) -> bool {
+        self.otherwise.iter().any(|way| way.servers.contains(&server))
+    }
+
+    /// Statements that this server must refuse: that it lacks something is said of nothing that it has.
+    pub(super) fn refused(&self, server: Server) -> Vec<String> {
+        if self.lacks(server) {
+            return vec![self.create()];
+        }
+        let is_lacking = |way: &Otherwise<Column>| way.what.is_none() && way.servers.contains(&server);
+        let lacking = self.columns.iter().filter(|column| column.otherwise.iter().any(is_lacking));
+        lacking.map(|column| format!("CREATE TABLE {} (c {})", self.name, column.definition)).collect()
+    }
+
+    /// In which it differs on this server.
+    pub(super) fn differences(&self, server: Server) -> Vec<&'static str> {
+        let of_columns = self.columns.iter().flat_map(|column| &column.otherwise);
+        let of_columns = of_columns.filter(|way| way.servers.contains(&server)).map(|way| way.why);
+        let of_table = self.otherwise.iter().filter(|way| way.servers.contains(&server)).map(|way| way.why);
+        of_table.chain(of_columns).collect()
     }
 
     /// Rows until each value has been seen, and one of NULLs.
@@ -234,7 +342,7 @@ impl Table {
     }
 
     pub(super) fn create(&self) -> String {
-        let Table { name, columns, keys, options } = self;
+        let Table { name, columns, keys, options, .. } = self;
         let columns: Vec<_> =
             columns.iter().enumerate().map(|(n, column)| format!("c{n} {}", column.definition)).collect();
         format!("CREATE TABLE {name} (id INT PRIMARY KEY, {}{keys}) {options}", columns.join(", "))

@@ -1,48 +1,26 @@
-//! The same values on MariaDB, where the type exists: what comes by the full load and by changes is what comes of MySQL.
-//!
-//! And the types that only MariaDB has.
+//! What only MariaDB has, and the values of [`values`](super::values) on the newest that there is.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World};
-use super::golden::{Profile, Table};
-use super::others::{INSERTED, create, faults};
+use super::golden::{Profile, Server};
+use super::proofs::{Path, proofs};
+use super::run::{INSERTED, run};
 use super::values::CLASSES;
 
+proofs! {
+    [29, 39, 40] &[Path::FullLoad, Path::Insert, Path::Delete] => types_of_mariadb_come_as_the_server_writes_them;
+    [41] &[Path::FullLoad] => of_versioned_tables_the_present_is_loaded;
+    [41] Path::CHANGES => what_cannot_be_followed_of_mariadb_is_refused;
+}
+
+/// The newest, on which 10.11 is no proof.
 #[test]
-fn values_of_mariadb_are_those_of_mysql() {
-    let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
-    for (url, is_newest) in [(mariadb, false), (newest, true)] {
-        let mut world = World::new("maria_types", &url, &servers.kafka);
-        // As MySQL does, without being asked.
-        world.mysql.run("SET sql_mode = 'TIME_ROUND_FRACTIONAL'");
-        let tables = CLASSES.iter().flat_map(|class| (class.tables)());
-        // The newest does not log generated columns: see below.
-        let is_logged = |table: &Table| !is_newest || !table.columns.iter().any(|column| column.is_generated());
-        let (tables, unlogged): (Vec<Table>, Vec<Table>) = tables.partition(is_logged);
-        let (tables, mut left_out) = create(&mut world, tables);
-        left_out.extend(unlogged.into_iter().map(|table| table.name));
-        // MariaDB takes the literal for a DECIMAL, which has no such zero.
-        let zero = |text: Cow<'static, str>| if text == "-0.0" { Cow::Borrowed("0.0") } else { text };
-        let faults = faults(&mut world, &tables, Profile::Dts, zero);
-        // Character sets, types and syntax that it has not.
-        let mut unknown = BTreeSet::from([
-            "charsets",
-            "charsets_of_text",
-            "charsets_special",
-            "generated_columns_of_keys",
-            "geometries",
-            "json",
-            "json_large",
-            "vectors",
-            "wide_tables_myisam",
-        ]);
-        if is_newest {
-            unknown.insert("generated_columns");
-        }
-        assert_eq!(left_out.iter().map(String::as_str).collect::<BTreeSet<_>>(), unknown, "{url}");
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+fn values_of_mariadb_11_are_those_of_mysql() {
+    let Some((servers, [_, newest])) = Servers::with_mariadb() else { return };
+    let run = run("types_maria11", Server::MariaDb11, &newest, &servers.kafka, Profile::Dts);
+    for table in CLASSES.iter().flat_map(|class| (class.tables)()) {
+        run.check_table(table);
     }
 }
 
@@ -199,6 +177,48 @@ fn types_of_mariadb_come_as_the_server_writes_them() {
             ];
             assert_eq!(hashed, rows);
         }
+    }
+}
+
+/// Of a table that keeps its past, a full load alone has the present; and the times of a row, if they are columns that have names.
+#[test]
+fn of_versioned_tables_the_present_is_loaded() {
+    let Some((servers, [mariadb, newest])) = Servers::with_mariadb() else { return };
+    for (url, profile) in [(&mariadb, Profile::Canal), (&mariadb, Profile::Avro), (&newest, Profile::Dts)] {
+        let mut world = World::new("maria_past", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE unnamed (id INT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING");
+        world.mysql.run(
+            "CREATE TABLE named (id INT PRIMARY KEY, n INT, since TIMESTAMP(6) GENERATED ALWAYS AS ROW START,
+             till TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME(since, till)) WITH SYSTEM VERSIONING",
+        );
+        for table in ["unnamed", "named"] {
+            world.mysql.run(format!("INSERT INTO {table} (id, n) VALUES (1, 1), (2, 2), (3, NULL)"));
+            world.mysql.run(format!("UPDATE {table} SET n = 4 WHERE id = 1"));
+            world.mysql.run(format!("DELETE FROM {table} WHERE id = 2"));
+        }
+        // DTS Avro has no zeros at the end of a fraction.
+        let time = |column| format!("TRIM(TRAILING '0' FROM {column})");
+        let expected: Vec<String> = world.mysql.query(&format!(
+            "SELECT CONCAT_WS('|', id, IFNULL(n, 'NULL'), {}, {}) FROM named ORDER BY id",
+            time("since"),
+            time("till")
+        ));
+        let mut task = world.task_of_one_topic("");
+        task.more = "incremental: false".to_owned();
+        task.format = profile.yaml().to_owned();
+        let ended = Tidegate::run(&task).wait();
+        assert!(ended.status.success(), "{}", ended.output);
+        let (mut unnamed, mut named) = (Vec::new(), Vec::new());
+        Reader::new(&world.kafka, vec![world.database.clone()]).read_to_end(|message| {
+            let cell = |name: &str| message.data.get(name).map_or("NULL", String::as_str).to_owned();
+            let time = |name: &str| cell(name).trim_end_matches('0').to_owned();
+            match message.table.as_str() {
+                "named" => named.push([cell("id"), cell("n"), time("since"), time("till")].join("|")),
+                _ => unnamed.push(format!("{:?}", message.data)),
+            }
+        });
+        assert_eq!(named, expected, "{profile:?}");
+        assert_eq!(unnamed, [r#"id="1" n="4""#, r#"id="3" n=NULL"#], "{profile:?}");
     }
 }
 

@@ -23,13 +23,21 @@
 //! | changes are read | as they are made | later, by a task that was stopped meanwhile |
 //!
 //! A third run, in DTS Avro, has the values and no scenes: what statements do does not depend on the format.
+//!
+//! Other servers have the same three runs without scenes, with what there may differ between servers of their version:
+//!
+//! | | plain and DTS Avro | full |
+//! |---|---|---|
+//! | MariaDB | as it is | FULL; temporal columns as MySQL 5.5 stored them; compressed events |
+//! | MySQL 5.6 | GTIDs | none; events as 5.5 wrote them |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use super::super::harness::world::kafka_sink;
 use super::super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World};
-use super::golden::{Profile, Table};
+use super::super::oldest::{PLAIN_EVENTS, WITHOUT_GTIDS};
+use super::golden::{Profile, Server, Table};
 use super::scenes::{SCENES, Scene};
 use super::values::CLASSES;
 
@@ -44,33 +52,78 @@ pub(super) struct Run {
     pub(super) output: String,
     /// Types of the events in the server's binlog, if it is nobody else's.
     pub(super) events: BTreeSet<String>,
+    server: Server,
+    /// What the server is said to refuse, and has taken.
+    taken: Vec<String>,
 }
 
 /// `None` without servers.
-static PLAIN: LazyLock<Option<Run>> =
-    LazyLock::new(|| Servers::from_env().map(|servers| run("types", &servers.mysql, &servers.kafka, Profile::Canal)));
-static FULL: LazyLock<Option<Run>> = LazyLock::new(|| {
+type Shared = LazyLock<Option<Run>>;
+
+static PLAIN: Shared = LazyLock::new(|| {
+    Servers::from_env().map(|servers| run("types", Server::Mysql97, &servers.mysql, &servers.kafka, Profile::Canal))
+});
+static FULL: Shared = LazyLock::new(|| {
     Servers::from_env().map(|servers| {
         let options = "--binlog-row-metadata=FULL --binlog-transaction-compression=ON \
-                       --binlog-row-value-options=PARTIAL_JSON --sql-mode=PAD_CHAR_TO_FULL_LENGTH";
-        let private = Private::up_in_zone(&["mysql-gtid"], options, "CET-1CEST,M3.5.0,M10.5.0/3");
-        run("types_full", private.mysql(), &servers.kafka, Profile::Dts)
+                       --binlog-row-value-options=PARTIAL_JSON";
+        let private = of_its_own("mysql-gtid", options);
+        run("types_full", Server::Mysql97, private.mysql(), &servers.kafka, Profile::Dts)
     })
 });
-
-static AVRO: LazyLock<Option<Run>> = LazyLock::new(|| {
-    Servers::from_env().map(|servers| run("types_avro", &servers.mysql, &servers.kafka, Profile::Avro))
+static AVRO: Shared = LazyLock::new(|| {
+    Servers::from_env().map(|servers| run("types_avro", Server::Mysql97, &servers.mysql, &servers.kafka, Profile::Avro))
 });
 
-/// Inserted rows have ids from here on.
-const INSERTED: usize = 1000;
+static MARIADB_PLAIN: Shared = LazyLock::new(|| {
+    Servers::with_mariadb()
+        .map(|(servers, [url, _])| run("types_maria", Server::MariaDb10, &url, &servers.kafka, Profile::Canal))
+});
+static MARIADB_FULL: Shared = LazyLock::new(|| {
+    Servers::with_mariadb().map(|(servers, _)| {
+        let options = "--binlog-row-metadata=FULL --mysql56-temporal-format=OFF --log-bin-compress=ON";
+        let private = of_its_own("mariadb", options);
+        run("types_maria_full", Server::MariaDb10, private.mariadb(), &servers.kafka, Profile::Dts)
+    })
+});
+static MARIADB_AVRO: Shared = LazyLock::new(|| {
+    Servers::with_mariadb()
+        .map(|(servers, [url, _])| run("types_maria_avro", Server::MariaDb10, &url, &servers.kafka, Profile::Avro))
+});
 
-fn run(test: &str, mysql_url: &str, kafka: &str, profile: Profile) -> Run {
+static OLDEST_PLAIN: Shared = LazyLock::new(|| {
+    Servers::with_oldest().map(|(servers, url)| run("types_old", Server::Mysql56, &url, &servers.kafka, Profile::Canal))
+});
+static OLDEST_FULL: Shared = LazyLock::new(|| {
+    Servers::with_oldest().map(|(servers, _)| {
+        let private = of_its_own("mysql-5.6", &format!("{WITHOUT_GTIDS} {PLAIN_EVENTS}"));
+        run("types_old_full", Server::Mysql56, private.oldest(), &servers.kafka, Profile::Dts)
+    })
+});
+static OLDEST_AVRO: Shared = LazyLock::new(|| {
+    Servers::with_oldest()
+        .map(|(servers, url)| run("types_old_avro", Server::Mysql56, &url, &servers.kafka, Profile::Avro))
+});
+
+/// In a zone with summer time, where a session that does not ask otherwise sees CHAR with its spaces.
+fn of_its_own(server: &str, options: &str) -> Private {
+    let options = format!("{options} --sql-mode=PAD_CHAR_TO_FULL_LENGTH");
+    Private::up_in_zone(&[server], &options, "CET-1CEST,M3.5.0,M10.5.0/3")
+}
+
+/// Inserted rows have ids from here on.
+pub(super) const INSERTED: usize = 1000;
+
+pub(super) fn run(test: &str, server: Server, mysql_url: &str, kafka: &str, profile: Profile) -> Run {
     let mut world = World::new(test, mysql_url, kafka);
-    let tables: Vec<Table> = CLASSES.iter().flat_map(|class| (class.tables)()).collect();
-    let played = |scene: &&Scene| profile != Profile::Avro && scene.is_played_under(profile);
+    let tables = || CLASSES.iter().flat_map(|class| (class.tables)());
+    let refused: Vec<String> = tables().flat_map(|table| table.refused(server)).collect();
+    let tables: Vec<Table> = tables().filter_map(|table| table.on(server)).collect();
+    let has_scenes = server == Server::Mysql97 && profile != Profile::Avro;
+    let played = |scene: &&Scene| has_scenes && scene.is_played_under(profile);
     let scenes: Vec<&Scene> = SCENES.iter().filter(played).collect();
-    world.mysql.run("SET sql_mode = ''");
+    set_mode(&mut world, server);
+    let taken = refused.into_iter().filter(|statement| world.mysql.try_run(statement).is_ok()).collect();
     for table in &tables {
         world.mysql.run(table.create());
         for (id, row) in table.rows().enumerate() {
@@ -81,6 +134,7 @@ fn run(test: &str, mysql_url: &str, kafka: &str, profile: Profile) -> Run {
         play(&mut world, scene.before);
     }
     let types = column_types(&mut world);
+    world.begin_binlog_file();
 
     let mut task = world.task();
     task.sink = kafka_sink(kafka, ", topic: \"{task}\", partition: zero");
@@ -94,18 +148,23 @@ fn run(test: &str, mysql_url: &str, kafka: &str, profile: Profile) -> Run {
     if profile == Profile::Dts {
         // What it reads now was made while it was away, by statements of which the last have changed the tables again.
         output = engine.terminate(libc::SIGTERM).output;
-        change(&mut world, &tables, &scenes);
+        change(&mut world, server, &tables, &scenes);
         engine = Tidegate::run(&task);
     } else {
-        change(&mut world, &tables, &scenes);
+        change(&mut world, server, &tables, &scenes);
     }
     output += &world.finish(engine, &mut reader, &mut take).output;
-    let events = if profile == Profile::Dts { event_types(&mut world) } else { BTreeSet::new() };
-    Run { profile, messages, types, output, events }
+    let is_its_own = server == Server::Mysql97 && profile == Profile::Dts;
+    let events = if is_its_own { event_types(&mut world) } else { BTreeSet::new() };
+    Run { profile, messages, types, output, events, server, taken }
 }
 
-fn change(world: &mut World, tables: &[Table], scenes: &[&Scene]) {
-    world.mysql.run("SET sql_mode = ''");
+fn set_mode(world: &mut World, server: Server) {
+    world.mysql.run(format!("SET sql_mode = '{}'", server.sql_mode()));
+}
+
+fn change(world: &mut World, server: Server, tables: &[Table], scenes: &[&Scene]) {
+    set_mode(world, server);
     for table in tables {
         let ids = INSERTED..;
         for (id, row) in ids.clone().zip(table.rows()) {
@@ -161,13 +220,25 @@ fn event_types(world: &mut World) -> BTreeSet<String> {
 
 impl Run {
     /// The run in DTS Avro; none without servers.
-    pub(super) fn avro() -> impl Iterator<Item = &'static Run> {
-        AVRO.iter()
+    pub(super) fn avro(server: Server) -> impl Iterator<Item = &'static Run> {
+        let run = match server {
+            Server::Mysql97 => &AVRO,
+            Server::Mysql56 => &OLDEST_AVRO,
+            Server::MariaDb10 => &MARIADB_AVRO,
+            Server::MariaDb11 => panic!("its runs are not shared"),
+        };
+        run.iter()
     }
 
     /// The two runs in Canal JSON; none without servers.
-    pub(super) fn all() -> impl Iterator<Item = &'static Run> {
-        [&PLAIN, &FULL].into_iter().filter_map(|run| run.as_ref())
+    pub(super) fn canal(server: Server) -> impl Iterator<Item = &'static Run> {
+        let runs: [&'static Shared; 2] = match server {
+            Server::Mysql97 => [&PLAIN, &FULL],
+            Server::Mysql56 => [&OLDEST_PLAIN, &OLDEST_FULL],
+            Server::MariaDb10 => [&MARIADB_PLAIN, &MARIADB_FULL],
+            Server::MariaDb11 => panic!("its runs are not shared"),
+        };
+        runs.into_iter().filter_map(|run| run.as_ref())
     }
 
     pub(super) fn profile(&self) -> Profile {
@@ -183,8 +254,18 @@ impl Run {
         self.messages.get(table).map_or(&[], Vec::as_slice)
     }
 
-    /// Panics with the first differences between a table's messages and its expectations.
-    pub(super) fn check_table(&self, table: &Table) {
+    /// Panics with the first differences between a table's messages and its expectations, or if the server has what it is said to
+    /// lack of it.
+    pub(super) fn check_table(&self, table: Table) {
+        let taken: Vec<String> =
+            table.refused(self.server).into_iter().filter(|refused| self.taken.contains(refused)).collect();
+        assert!(taken.is_empty(), "{:?} takes {}", self.server, shortened(&taken.join("\n")));
+        if let Some(table) = table.on(self.server) {
+            self.check_messages(&table);
+        }
+    }
+
+    fn check_messages(&self, table: &Table) {
         let loaded = (0..).zip(table.rows()).map(|(id, row)| (Step::FullLoad, id, row));
         let inserted = (INSERTED..).zip(table.rows()).map(|(id, row)| (Step::Insert, id, row));
         let updated = (INSERTED..).zip(table.rows().zip(next_rows(table)));
@@ -206,7 +287,8 @@ impl Run {
             faults.push(format!("{} messages instead of {}", messages.len(), expected.len()));
         }
         faults.truncate(FAULTS_SHOWN);
-        assert!(faults.is_empty(), "{} in the profile {:?}:\n{}", table.name, self.profile, faults.join("\n"));
+        let (server, profile) = (self.server, self.profile);
+        assert!(faults.is_empty(), "{} of {server:?} in the profile {profile:?}:\n{}", table.name, faults.join("\n"));
     }
 
     fn check_message(

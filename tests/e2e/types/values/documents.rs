@@ -1,6 +1,6 @@
 //! JSON documents, geometries, vectors.
 
-use super::super::golden::{Table, Value, column, table, value};
+use super::super::golden::{Column, MARIADB, MYSQL_5_6, OTHERS, Table, Value, column, table, value};
 
 const VARCHAR: i32 = 12;
 const BLOB: i32 = 2004;
@@ -89,8 +89,38 @@ pub(super) fn json() -> Vec<Table> {
             )),
         ],
     );
-    let [plain, opaque, large] = [plain, opaque, large].map(|column| column.null_sql_type(NULL_JSON));
+    let large = large.differing(MARIADB, NO_JSON, |mut column| {
+        // It allows 32 levels.
+        column.values.retain(|value| !value.sql.starts_with("'[[["));
+        column.stored_as_text()
+    });
+    let plain = plain.differing(MARIADB, NO_JSON, as_written);
+    let opaque = opaque.differing(MARIADB, NO_JSON, |_| as_written_by_functions());
+    let [plain, opaque, large] =
+        [plain, opaque, large].map(|column| column.null_sql_type(NULL_JSON).lacking(MYSQL_5_6, "no JSON"));
     vec![table("json", [plain, opaque]), table("json_large", [large])]
+}
+
+const NO_JSON: &str = "JSON is LONGTEXT that the server checks: the text as it was written, 32 levels at most";
+
+/// The text of a literal, whatever it says as a document.
+fn as_written(mut column: Column) -> Column {
+    for value in &mut column.values {
+        let text = value.sql.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).expect("a literal");
+        value.canal_json = Some(text.replace("\\\\", "\\"));
+    }
+    column.stored_as_text()
+}
+
+/// What functions of MariaDB write.
+fn as_written_by_functions() -> Column {
+    let values = [
+        ("JSON_ARRAY(CAST('1.50' AS DECIMAL(5,2)), TRUE, NULL)", "[1.50, true, null]"),
+        ("JSON_ARRAY(CAST('12:00:00' AS TIME))", r#"["12:00:00"]"#),
+        ("'{\"b\": [1, 2.50],  \"a\": null, \"b\": 2}'", r#"{"b": [1, 2.50],  "a": null, "b": 2}"#),
+        ("JSON_COMPACT('[1,  2]')", "[1,2]"),
+    ];
+    column("JSON", VARCHAR, values).stored_as_text()
 }
 
 /// A geometry's bytes as the characters of the same numbers.
@@ -130,9 +160,20 @@ pub(super) fn geometries() -> Vec<Table> {
                     geometry("GEOMETRYCOLLECTION EMPTY", 0, &["0107000000", "00000000"]),
                     geometry("GEOMETRYCOLLECTION EMPTY", 4326, &["0107000000", "00000000"]),
                 ],
-            ),
+            )
+            .differing(OTHERS, "the order of the axes is that of the text", |column| {
+                column.with_text(
+                    "ST_GeomFromText('POINT(10 20)', 4326)",
+                    &bytes(&["e6100000", "0101000000", TEN, TWENTY].concat()),
+                )
+            })
+            .differing(MYSQL_5_6, "no empty collections", |mut column| {
+                column.values.retain(|value| !value.sql.contains("EMPTY"));
+                column
+            }),
             column("POINT", BLOB, [geometry("POINT(1 2)", 0, &[&point(ONE, TWO)])]),
-            column("POINT SRID 4326", BLOB, [geometry("POINT(10 20)", 4326, &[&point(TWENTY, TEN)])]),
+            column("POINT SRID 4326", BLOB, [geometry("POINT(10 20)", 4326, &[&point(TWENTY, TEN)])])
+                .lacking(OTHERS, "no SRID of a column"),
             column("LINESTRING", BLOB, [geometry("LINESTRING(0 0, 1 2)", 0, &[&line()])]),
             column("POLYGON", BLOB, [geometry("POLYGON((0 0, 10 0, 10 10, 0 0))", 0, &[&polygon()])]),
             column(
@@ -169,27 +210,30 @@ pub(super) fn geometries() -> Vec<Table> {
 
 pub(super) fn vectors() -> Vec<Table> {
     let long: Vec<_> = (0..2000).map(|number| format!("{number}.5")).collect();
-    vec![table(
-        "vectors",
-        [
-            column(
-                "VECTOR(3)",
-                VARCHAR,
-                [
-                    ("TO_VECTOR('[1, 2.5, -3]')", "[1.0,2.5,-3.0]"),
-                    ("TO_VECTOR('[1234567.9, 1e-4, -0]')", "[1234567.9,1.0E-4,-0.0]"),
-                    ("TO_VECTOR('[3.4028235e38]')", "[3.4028235E38]"),
-                ],
-            ),
-            column(
-                "VECTOR",
-                VARCHAR,
-                [value(format!("TO_VECTOR('[{}]')", long.join(",")), format!("[{}]", long.join(",")))],
-            ),
-            column("VECTOR(16383)", VARCHAR, [("TO_VECTOR('[0.1]')", "[0.1]")]),
-            // The binlog counts a VECTOR among the strings, so that sets of those behind it stand one further.
-            column("VARCHAR(9) CHARACTER SET latin1", VARCHAR, [("'é'", "é")]),
-            column("VARCHAR(9) CHARACTER SET gbk", VARCHAR, [("'中'", "中")]),
-        ],
-    )]
+    vec![
+        table(
+            "vectors",
+            [
+                column(
+                    "VECTOR(3)",
+                    VARCHAR,
+                    [
+                        ("TO_VECTOR('[1, 2.5, -3]')", "[1.0,2.5,-3.0]"),
+                        ("TO_VECTOR('[1234567.9, 1e-4, -0]')", "[1234567.9,1.0E-4,-0.0]"),
+                        ("TO_VECTOR('[3.4028235e38]')", "[3.4028235E38]"),
+                    ],
+                ),
+                column(
+                    "VECTOR",
+                    VARCHAR,
+                    [value(format!("TO_VECTOR('[{}]')", long.join(",")), format!("[{}]", long.join(",")))],
+                ),
+                column("VECTOR(16383)", VARCHAR, [("TO_VECTOR('[0.1]')", "[0.1]")]),
+                // The binlog counts a VECTOR among the strings, so that sets of those behind it stand one further.
+                column("VARCHAR(9) CHARACTER SET latin1", VARCHAR, [("'é'", "é")]),
+                column("VARCHAR(9) CHARACTER SET gbk", VARCHAR, [("'中'", "中")]),
+            ],
+        )
+        .lacking(OTHERS, "no VECTOR as MySQL writes it"),
+    ]
 }

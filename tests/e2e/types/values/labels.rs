@@ -41,6 +41,8 @@ pub(super) fn enums() -> Vec<Table> {
             column("ENUM('中','文') CHARACTER SET gbk", ENUM, [numbered(1, "中"), numbered(2, "文")]),
             column("ENUM('潮','a') CHARACTER SET utf16", ENUM, [numbered(1, "潮"), numbered(2, "a")]),
             column("ENUM('潮','b') CHARACTER SET utf32", ENUM, [numbered(1, "潮"), numbered(2, "b")]),
+            // The catalogue of every server shows such a character as `?`, and by both paths it comes as that: `check` names the table.
+            column("ENUM('🌊','b') CHARACTER SET utf8mb4", ENUM, [numbered(1, "?"), numbered(2, "b")]),
             column("ENUM('one')", ENUM, [numbered(1, "one")]),
             // The number takes a second byte from 256 labels on.
             column(many(255), ENUM, [numbered(255, "label 255"), numbered(1, "label 1")]),
@@ -65,6 +67,10 @@ pub(super) fn sets() -> Vec<Table> {
             column(definition("SET", (0..count).map(member)), SET, values).null_sql_type(NULL_SET)
         })
         .into();
+    columns.push(
+        column("SET('🌊','b') CHARACTER SET utf8mb4", SET, [numbered(1, "?"), numbered(3, "?,b")])
+            .null_sql_type(NULL_SET),
+    );
     columns.push(
         column(
             "SET('a','it''s','é潮') CHARACTER SET utf8mb4",

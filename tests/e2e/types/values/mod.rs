@@ -7,45 +7,42 @@ mod shapes;
 mod texts;
 mod times;
 
-use super::golden::Class;
+use super::golden::{Class, Server};
 use super::proofs::{Path, Proof};
 use super::run::Run;
 
-/// From one list: the classes, their tests and their lines in the table of proofs. A further format or server is a further
-/// module of tests from the same list.
+/// From one list: the classes, their tests on each server in each format, and their lines in the table of proofs. What a server lacks
+/// of a class, its test asks it to refuse.
 macro_rules! classes {
     ($([$($number:literal),+] $name:ident = $tables:path;)*) => {
         pub(super) const CLASSES: &[Class] =
             &[$(Class { name: stringify!($name), tables: $tables }),*];
 
-        pub(super) mod mysql_9_7 {
-            pub(in super::super) mod canal_json {
-                use super::super::*;
+        classes!(@server mysql_9_7 Server::Mysql97, { $([$($number),+] $name)* });
+        classes!(@server mysql_5_6 Server::Mysql56, { $([$($number),+] $name)* });
+        classes!(@server mariadb_10_11 Server::MariaDb10, { $([$($number),+] $name)* });
+    };
+    (@server $module:ident $server:expr, $classes:tt) => {
+        pub(super) mod $module {
+            use super::*;
 
-                pub(in super::super::super) const PROOFS: &[Proof] =
-                    &[$(Proof::new(&[$($number),+], Path::ALL, module_path!(), stringify!($name))),*];
+            classes!(@tests canal_json Run::canal($server), $classes);
+            classes!(@tests dts_avro Run::avro($server), $classes);
+        }
+    };
+    (@tests $format:ident $runs:expr, { $([$($number:literal),+] $name:ident)* }) => {
+        pub(in super::super) mod $format {
+            use super::*;
 
-                $(
-                    #[test]
-                    fn $name() {
-                        check(stringify!($name), Run::all());
-                    }
-                )*
-            }
+            pub(in super::super::super) const PROOFS: &[Proof] =
+                &[$(Proof::new(&[$($number),+], Path::ALL, module_path!(), stringify!($name))),*];
 
-            pub(in super::super) mod dts_avro {
-                use super::super::*;
-
-                pub(in super::super::super) const PROOFS: &[Proof] =
-                    &[$(Proof::new(&[$($number),+], Path::ALL, module_path!(), stringify!($name))),*];
-
-                $(
-                    #[test]
-                    fn $name() {
-                        check(stringify!($name), Run::avro());
-                    }
-                )*
-            }
+            $(
+                #[test]
+                fn $name() {
+                    check(stringify!($name), $runs);
+                }
+            )*
         }
     };
 }
@@ -75,16 +72,22 @@ classes! {
     [23] generated_columns = shapes::generated_columns;
     [24] null_bits = shapes::null_bits;
     [25] wide_tables = shapes::wide_tables;
+    [39] addresses = texts::addresses;
+    [40] compressed_columns = texts::compressed_columns;
 }
 
 /// Compares all that came out of the class' tables in these runs.
 fn check(name: &str, runs: impl Iterator<Item = &'static Run>) {
-    let class = CLASSES.iter().find(|class| class.name == name).expect("a test and its class stand in one list");
     for run in runs {
-        for table in (class.tables)() {
-            run.check_table(&table);
+        for table in (class(name).tables)() {
+            run.check_table(table);
         }
     }
+}
+
+/// What the class's test is called after.
+pub(super) fn class(name: &str) -> &'static Class {
+    CLASSES.iter().find(|class| class.name == name).expect("a test and its class stand in one list")
 }
 
 /// A set that the server has and nobody tries would be a gap in the class.
