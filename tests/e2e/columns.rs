@@ -141,11 +141,11 @@ fn rows_are_the_same_with_and_without_columns_that_nobody_needs() {
     follow([&changed, &whole]);
     loaded.run(&[]);
     let kafka = world.kafka.clone();
-    for number in 0..CASES.len() {
+    for (number, case) in CASES.iter().enumerate() {
         let expected = whole.read(&kafka, number, shown);
-        assert!(!expected.0.is_empty(), "{:?}", CASES[number]);
-        assert_eq!(changed.read(&kafka, number, shown), expected, "{:?}", CASES[number]);
-        assert_eq!(loaded.read(&kafka, number, shown), expected, "{:?}", CASES[number]);
+        assert!(!expected.0.is_empty(), "{case:?}");
+        assert_eq!(changed.read(&kafka, number, shown), expected, "{case:?}");
+        assert_eq!(loaded.read(&kafka, number, shown), expected, "{case:?}");
     }
     for number in 0..CASES.len() {
         for change in CHANGES {
@@ -154,10 +154,10 @@ fn rows_are_the_same_with_and_without_columns_that_nobody_needs() {
     }
     follow([&changed, &whole]);
     let drawn = |message: &Message| format!("{:?} {} {:?}", message.kind, shown(message), message.old);
-    for number in 0..CASES.len() {
+    for (number, case) in CASES.iter().enumerate() {
         let expected = whole.read(&kafka, number, drawn);
-        assert!(expected.0.len() > 20, "{:?}: {expected:?}", CASES[number]);
-        assert_eq!(changed.read(&kafka, number, drawn), expected, "{:?}", CASES[number]);
+        assert!(expected.0.len() > 20, "{case:?}: {expected:?}");
+        assert_eq!(changed.read(&kafka, number, drawn), expected, "{case:?}");
     }
 }
 

@@ -324,7 +324,7 @@ fn a_load_that_began_without_a_place_goes_on_without_one() {
     let mut ids = BTreeSet::new();
     let mut take = |message: Message| ids.insert(message.data.get("id").cloned().expect("a key"));
     let mut engine = Tidegate::run(&task);
-    reader.until(&mut engine, "some rows", |message| take(message));
+    reader.until(&mut engine, "some rows", &mut take);
     engine.kill_9();
     world.mysql.run(format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"));
     task.more = "full_load: {chunk_rows: 10, parallel: 1}\nincremental: false".to_owned();
