@@ -5,7 +5,7 @@ use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
 use super::harness::writers::Writers;
-use super::harness::{Kind, Message, Servers, Tidegate, World, scaled, seeded, wait_for};
+use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded, wait_for};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 /// How many kills of each phase.
@@ -41,6 +41,11 @@ fn killed_at_random_moments(test: &str, mysql_url: &str, kafka: &str) {
 
 /// A part of all kills.
 pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: usize) {
+    killed(test, mysql_url, kafka, part, false);
+}
+
+/// `has_xa`: with XA transactions among the others, which a server of its own has.
+fn killed(test: &str, mysql_url: &str, kafka: &str, part: usize, has_xa: bool) {
     let (in_full_load_max, in_incremental_max) = (IN_FULL_LOAD / part, IN_INCREMENTAL / part);
     let (in_full_load_min, kills_min) = (IN_FULL_LOAD_MIN / part, KILLS_MIN / part);
     let mut rng = seeded(test);
@@ -73,6 +78,10 @@ pub(crate) fn killed_at_moments(test: &str, mysql_url: &str, kafka: &str, part: 
         wait_for("a moment to kill", || {
             let mut in_this_look = 0;
             reader.poll(|message| {
+                // The task has begun.
+                if has_xa {
+                    writers.use_xa();
+                }
                 taken.take(&message);
                 messages_left -= 1;
                 in_this_look += 1;
@@ -133,6 +142,14 @@ fn killed_at_random_moments_with_gtids() {
 fn killed_at_random_moments_without_gtids() {
     let Some(servers) = Servers::from_env() else { return };
     killed_at_random_moments("kill_nogtid", &servers.mysql_nogtid, &servers.kafka);
+}
+
+/// XA transactions are prepared, and committed or rolled back, by whoever it be, while the engine is dead or alive.
+#[test]
+fn killed_at_random_moments_amid_xa_transactions() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "");
+    killed("kill_xa", private.mysql(), &servers.kafka, 2, true);
 }
 
 /// Asked to end, the engine delivers and stores what it has begun: the next run repeats nothing.
