@@ -241,7 +241,7 @@ fn without_repeated_statements(drawn: Vec<String>) -> Vec<String> {
 
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-const WAYS: [Way; 4] = [Way::Files, Way::Coordinate, Way::Gtids, Way::Old];
+const WAYS: [Way; 3] = [Way::Files, Way::Coordinate, Way::Gtids];
 
 #[test]
 fn the_recording_holds_what_it_should() {
@@ -254,7 +254,7 @@ fn the_recording_holds_what_it_should() {
     let at = |text: &str| drawn.iter().position(|drawn| drawn.contains(text)).unwrap();
     assert!(at("+I s: 3 | 5") < at("+I t: 10 | xa") && at("+I t: 11 | xa") < at("+I s: 4 | 5"));
     assert!(at("+I t: 61 | last") > at("+I t: 21 | z"));
-    for way in WAYS {
+    for way in WAYS.into_iter().chain([Way::Old]) {
         let mut small = Run::default();
         small.feed(&mut decoder(start(way), 1), &steps(way, &recorded(way), &start(way)));
         assert_eq!(small.drawn, whole(way).drawn, "{way:?}");
