@@ -438,7 +438,13 @@ impl Alter {
                 return Err(missing(&renamed.from));
             }
         }
-        for placed in &self.columns {
+        for (number, placed) in self.columns.iter().enumerate() {
+            // MariaDB takes some of these, and leaves out what else has the name.
+            let is_of = |name: &str, other: &Placed| other.replaces.as_deref().is_some_and(|of| fold(of) == fold(name));
+            let is_second = |name: &str| self.columns[..number].iter().any(|other| is_of(name, other));
+            if placed.replaces.as_deref().is_some_and(is_second) {
+                return Err(NotUnderstood::new(&format!("column {} replaced twice", placed.spec.name)));
+            }
             if let Some(name) = &placed.replaces
                 && old(name).is_none_or(is_dropped)
                 && !placed.is_conditional

@@ -35,6 +35,8 @@ impl Server {
 pub struct Session {
     pub server: Server,
     pub sql_mode: u64,
+    /// In which the statement was sent.
+    pub client_charset: Option<Charset>,
     /// Into which string literals were converted before anything else.
     pub connection_charset: Option<Charset>,
     /// Of databases that name none.
@@ -91,7 +93,7 @@ impl Session {
                     input.take(length as usize + 1).ok()?; // catalogue, old form
                 }
                 4 => {
-                    input.u16().ok()?; // the client's
+                    self.client_charset = Charset::from_collation_id(input.u16().ok()?);
                     self.connection_charset = Charset::from_collation_id(input.u16().ok()?);
                     let of_server = input.u16().ok()?;
                     self.server_charset = Charset::from_collation_id(of_server);

@@ -9,6 +9,7 @@
 //! /*M!100100 … */        text for MariaDB 10.1 and later, a comment for MySQL
 //! ```
 
+use super::super::charset::Charset;
 use super::NotUnderstood;
 use super::session::Session;
 
@@ -42,7 +43,7 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
     let mut rest = sql;
     let mut in_version_comment = false;
     while let Some(first) = rest.chars().next() {
-        if is_space(first) || first == '\0' {
+        if is_space(first, session) || first == '\0' {
             rest = &rest[first.len_utf8()..];
         } else if in_version_comment && rest.starts_with("*/") {
             in_version_comment = false;
@@ -55,7 +56,7 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
                 }
                 None => rest = after_comment(rest)?,
             }
-        } else if first == '#' || is_line_comment(rest) {
+        } else if first == '#' || is_line_comment(rest, session) {
             rest = rest.find('\n').map_or("", |end| &rest[end + 1..]);
         } else if first == '`' || (first == '"' && session.has_ansi_quotes()) {
             let (name, after) = quoted(rest, first, false)?;
@@ -65,7 +66,7 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
             let (text, after) = quoted(rest, first, !session.has_no_backslash_escapes())?;
             out.push(Token::Text(Literal { prefix: None, text }));
             rest = after;
-        } else if is_of_word(first) {
+        } else if is_of_word(first, session) {
             let (token, after) = word(rest, out.last() == Some(&Token::Other('.')), session)?;
             out.push(token);
             rest = after;
@@ -77,18 +78,24 @@ pub(crate) fn tokens(sql: &str, session: &Session) -> Result<Vec<Token>, NotUnde
     Ok(out)
 }
 
-/// What Unicode has besides is a letter to servers.
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t'..='\r')
+/// What Unicode has besides is a letter to servers; but for the no-break space of some clients' character sets, as all three families of
+/// servers were seen to take it.
+fn is_space(c: char, session: &Session) -> bool {
+    let has_another = |charset| {
+        use Charset::{Armscii8, Cp1250, Dec8, Geostd8, Greek, Hebrew, Latin1, Latin2, Latin5, Latin7};
+        matches!(charset, Armscii8 | Cp1250 | Dec8 | Geostd8 | Greek | Hebrew | Latin1 | Latin2 | Latin5 | Latin7)
+    };
+    matches!(c, ' ' | '\t'..='\r') || (c == '\u{a0}' && session.client_charset.is_some_and(has_another))
 }
 
-fn is_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || c as u32 >= 0x80
+fn is_of_word(c: char, session: &Session) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || (c as u32 >= 0x80 && !is_space(c, session))
 }
 
 /// Two dashes begin a comment only before white space.
-fn is_line_comment(rest: &str) -> bool {
-    rest.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(|c| is_space(c) || c.is_ascii_control()))
+fn is_line_comment(rest: &str, session: &Session) -> bool {
+    let ends = |c| is_space(c, session) || c.is_ascii_control();
+    rest.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(ends))
 }
 
 /// The text of a comment that the server reads, from there on.
@@ -104,7 +111,7 @@ fn versioned<'a>(rest: &'a str, session: &Session) -> Option<&'a str> {
         return Some(body);
     }
     // Six digits are a version, too, where white space follows them; MariaDB takes them always.
-    let ends = |length: usize| body[length..].starts_with(is_space);
+    let ends = |length: usize| body[length..].starts_with(|c| is_space(c, session));
     let digits = if digits == 6 && !server.is_mariadb && !ends(6) { 5 } else { digits };
     let version: u32 = body[..digits].parse().ok()?;
     // MariaDB takes what is meant for MySQL 5.7 and later for a comment.
@@ -157,7 +164,7 @@ fn quoted(rest: &str, quote: char, escapes: bool) -> Result<(String, &str), NotU
 
 /// A word, a number, or a string with something before its quote.
 fn word<'a>(rest: &'a str, is_after_point: bool, session: &Session) -> Result<(Token, &'a str), NotUnderstood> {
-    let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
+    let end = rest.find(|c| !is_of_word(c, session)).unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
     let is_prefix =
         word.starts_with('_') || (word.len() == 1 && matches!(word.as_bytes()[0] | 0x20, b'n' | b'x' | b'b'));
@@ -179,7 +186,7 @@ fn word<'a>(rest: &'a str, is_after_point: bool, session: &Session) -> Result<(T
     let mut end = word.len();
     if is_digits(word) && after.starts_with('.') {
         end += 1;
-        end += rest[end..].find(|c| !is_of_word(c)).unwrap_or(rest.len() - end);
+        end += rest[end..].find(|c| !is_of_word(c, session)).unwrap_or(rest.len() - end);
     }
     let mantissa = |text: &str| is_digits(&text.replacen('.', "", 1));
     if rest[..end].strip_suffix(['e', 'E']).is_some_and(mantissa) && rest[end..].starts_with(['+', '-']) {
@@ -233,6 +240,11 @@ mod tests {
             words("/*!50100 a */ /*!50701 b */ /*M!100100 c */ /*!100301 d */ /*M!110000 e */", &mariadb),
             "a c d"
         );
+        assert_eq!(words("a\u{a0}b \u{3000}c", &plain), "a\u{a0}b \u{3000}c");
+        let latin1 = Session { client_charset: Some(Charset::Latin1), ..plain.clone() };
+        assert_eq!(words("a\u{a0}b \u{a0}c `d\u{a0}e`", &latin1), "a b c `d\u{a0}e`");
+        let cp1251 = Session { client_charset: Some(Charset::Cp1251), ..plain.clone() };
+        assert_eq!(words("a\u{a0}b", &cp1251), "a\u{a0}b");
         for broken in ["'a", "`a", "/* a", "\"a\\\""] {
             assert!(tokens(broken, &plain).is_err(), "{broken}");
         }

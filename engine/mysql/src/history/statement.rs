@@ -152,10 +152,11 @@ impl History {
                     for table in self.captured_as(table) {
                         match (altered(understood(), self.definition(&table, here)), dropped) {
                             (Ok(defined), _) => self.index(&table, &defined, here),
-                            (Err(_), Some(index)) => self.drop_key(&table, index, here),
-                            (Err(_), None) => {
-                                let unknown = self.definition(&table, here);
-                                if let Some(mut unknown) = unknown {
+                            (Err(_), dropped) => {
+                                if let Some(index) = dropped {
+                                    self.drop_key(&table, index, here);
+                                }
+                                if let Some(mut unknown) = self.definition(&table, here) {
                                     unknown.forget_indexes();
                                     self.index(&table, &unknown, here);
                                 }

@@ -69,8 +69,10 @@ impl ViewRule {
 /// An open view of the session's transaction.
 pub(super) struct View {
     pub(super) low: Watermark,
-    /// Nothing beyond is shown, and no later statement on the table is known.
+    /// Nothing beyond is shown, but for what was being committed; and no later statement on the table is known.
     pub(super) high: Watermark,
+    /// Nothing was being committed that is shown and not in `high`.
+    is_quiet: bool,
     /// Where the binlog stood, about. For people: it dates nothing.
     pub(super) coordinate: Coordinate,
     /// `SHOW CREATE TABLE` of the table that it was opened for, less what every insert changes.
@@ -109,7 +111,7 @@ impl View {
     }
 
     pub(super) fn is_exact(&self) -> bool {
-        self.low == self.high
+        self.is_quiet && self.low == self.high
     }
 
     /// Whether the server that it was opened on has come as far as `start`: a replica, or a proxy's other server, may not have.
@@ -153,10 +155,13 @@ impl View {
             ViewRule::FileStart | ViewRule::MariadbSnapshot => [status; 3],
             ViewRule::Undated => ["DO 0"; 3],
         };
-        let results = connection
-            .query(&format!("START TRANSACTION READ ONLY; {lock}; {end}; {before}; {open}; {after}; {show}"))?;
-        let [_, _, ended, before, _, after, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 7", results.len());
+        // A transaction that the view shows is in one of both from then on: owned until it is executed.
+        let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
+        let results = connection.query(&format!(
+            "START TRANSACTION READ ONLY; {lock}; {end}; {before}; {open}; {owned}; {after}; {show}"
+        ))?;
+        let [_, _, ended, before, _, owned, after, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 8", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
         };
         let coordinate = parse_status(status, ended)?;
@@ -175,7 +180,8 @@ impl View {
                 (Watermark::Coordinate(low), Watermark::Coordinate(parse_status(status, after)?))
             }
         };
-        Ok(View { low, high, coordinate, definition: definition_of(shown) })
+        let is_quiet = owned.scalar().is_none_or(str::is_empty);
+        Ok(View { low, high, is_quiet, coordinate, definition: definition_of(shown) })
     }
 
     /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
@@ -229,7 +235,7 @@ impl View {
             _ => high.clone(),
         };
         let (low, high) = (Watermark::Gtids(low), Watermark::Gtids(high));
-        Ok(Some(View { low, high, coordinate, definition: definition_of(shown) }))
+        Ok(Some(View { low, high, is_quiet: true, coordinate, definition: definition_of(shown) }))
     }
 }
 

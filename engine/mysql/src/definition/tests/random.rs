@@ -281,6 +281,7 @@ impl Judged {
         let server_charset = text(&mut connection, "SELECT @@character_set_server", 0);
         let session = Session {
             server: Server::of(&text(&mut connection, "SELECT VERSION()", 0)),
+            client_charset: Some(Charset::Utf8mb4),
             connection_charset: Some(Charset::Utf8mb4),
             server_charset: Charset::from_name(&server_charset),
             server_collation: None,
