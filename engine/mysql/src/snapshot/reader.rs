@@ -114,8 +114,23 @@ impl<'a> Reader<'a> {
             };
             // Rows may be outstanding, or a view open.
             self.disconnect();
+            let failure = match failure {
+                Failure::Wire(error) if is_altered(&error) && altered < ALTERED_MAX && !self.run.is_stopped() => {
+                    match self.look_again(table) {
+                        Ok(()) => {
+                            altered += 1;
+                            continue;
+                        }
+                        Err(failure) => {
+                            self.disconnect();
+                            failure
+                        }
+                    }
+                }
+                failure => failure,
+            };
             match failure {
-                Failure::Outdated => unreachable!("has returned"),
+                Failure::Outdated => return,
                 Failure::Stopped => return self.run.stop(None),
                 Failure::Wire(_) if self.run.is_stopped() => return self.run.stop(None),
                 Failure::Wire(WireError::Interrupted { .. }) => {
@@ -124,20 +139,6 @@ impl<'a> Reader<'a> {
                         "the sink took nothing for so long that the view was given up, for the server's sake; its chunk is \
                          read again"
                     );
-                }
-                Failure::Wire(error) if is_altered(&error) && altered < ALTERED_MAX => {
-                    altered += 1;
-                    if let Err(failure) = self.look_again(table) {
-                        self.disconnect();
-                        match failure {
-                            Failure::Wire(error) if may_pass(&error) => {
-                                if !self.wait_before_retry(&error) {
-                                    return self.run.stop(Some(LoadError::Session(error)));
-                                }
-                            }
-                            other => return self.give_up(table, other),
-                        }
-                    }
                 }
                 Failure::Wire(error) if may_pass(&error) => {
                     warn!(table = %name, %error, "reading failed, will be tried again");
