@@ -295,10 +295,13 @@ impl Ledger {
     pub fn begin_again(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>) -> u32 {
         let table = self.find_mut(name);
         let lows = table.chunks.iter().filter_map(|chunk| chunk.low.as_ref());
-        let mut lows: Vec<Mark> = table.floor.iter().chain(lows).cloned().collect();
-        lows.dedup();
+        let mut lows = table.floor.iter().chain(lows);
         // What all of them show: one may have been read on a server that was behind the others'.
-        let floor = lows.into_iter().reduce(|floor, low| self.least(floor, &low));
+        let all = lows.next().cloned().map(|first| {
+            let less = lows.fold(None, |less, low| both_cover(less.as_ref().unwrap_or(&first), low).or(less));
+            (first, less)
+        });
+        let floor = all.map(|(first, less)| less.map_or(first, |less| self.mark(less)));
         let table = self.table_mut(name);
         let first_chunk = table.first_chunk + table.chunks.len() as u32;
         let (since, least_high, replayed) = (table.since.take(), table.least_high.take(), table.replayed);

@@ -179,9 +179,8 @@ impl RowPlan {
 
     /// Only the values of these columns are read; those of the others have no meaning.
     pub fn reading(mut self, columns: &[usize]) -> RowPlan {
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            column.is_read = columns.contains(&index);
-        }
+        self.columns.iter_mut().for_each(|column| column.is_read = false);
+        columns.iter().for_each(|&index| self.columns[index].is_read = true);
         self
     }
 

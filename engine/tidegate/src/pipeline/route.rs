@@ -201,15 +201,13 @@ pub fn columns_read(task: &Task, table: &Arc<Table>, transform: &Transform) -> V
 }
 
 /// What a row of a table takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
-pub fn row_bytes(task: &Task, table: &Arc<Table>, server_version: &str) -> usize {
-    // A table that cannot be sent ends the task elsewhere.
-    let Ok(transform) = plan_transform(&task.tables, table) else { return 0 };
+pub fn row_bytes(task: &Task, table: &Arc<Table>, transform: &Transform, server_version: &str) -> usize {
     let zero_dates = plan_zero_dates(&task.format, transform.output());
     let output = zero_dates.as_ref().map_or(transform.output(), ZeroDates::output);
     // A NULL has no bytes of its own and takes a column's width all the same; buffers grow by doubling.
     let columns = table.columns().iter().map(|column| 2 * column.sql_type.arrow().primitive_width().unwrap_or(4));
     // librdkafka copies keys and headers.
-    let keys = plan_keys(task, table, &transform).ok().flatten().map_or(0, |keys| 2 * keys.row_bytes());
+    let keys = plan_keys(task, table, transform).ok().flatten().map_or(0, |keys| 2 * keys.row_bytes());
     let headers = match task.headers.len() {
         0 => 0,
         headers => HEADERS_BYTES + headers * (HEADER_BYTES + HEADER_TEXT_BYTES),

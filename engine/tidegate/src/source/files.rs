@@ -12,7 +12,7 @@ use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
 use crate::pipeline;
-use crate::pipeline::route::{row_bytes, target_of_table};
+use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use tidegate_model::status::{Phase, TableProgress};
 use tidegate_model::{Coordinate, NameCase, Position, Table, TableName, TableParts, Window};
 use tidegate_mysql::MysqlError;
@@ -207,7 +207,11 @@ impl Source for ParquetSource {
 
     fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
         for data_set in &mut self.data_sets {
-            data_set.set_row_bytes(row_bytes(context.task, data_set.table(), ""));
+            // A table that cannot be sent ends the task elsewhere.
+            let transform = plan_transform(&context.task.tables, data_set.table());
+            data_set.set_row_bytes(
+                transform.map_or(0, |transform| row_bytes(context.task, data_set.table(), &transform, "")),
+            );
         }
         let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
         let is_done = |table: &TableName, chunk: u32| done.get(table).is_some_and(|chunks| chunks.contains(&chunk));

@@ -145,9 +145,10 @@ pub(crate) fn window_options(task: &Task, rows: usize) -> WindowOptions {
 pub(crate) fn row_uses(task: &Task, server_version: &str) -> RowUses {
     let (task, server_version) = (task.clone(), server_version.to_owned());
     Arc::new(move |table| match plan_transform(&task.tables, table) {
-        Ok(transform) => {
-            RowUse { bytes: row_bytes(&task, table, &server_version), columns: columns_read(&task, table, &transform) }
-        }
+        Ok(transform) => RowUse {
+            bytes: row_bytes(&task, table, &transform, &server_version),
+            columns: columns_read(&task, table, &transform),
+        },
         // A table that cannot be sent ends the task elsewhere.
         Err(_) => RowUse::whole(table),
     })

@@ -272,7 +272,7 @@ impl MysqlSource {
             chunk_column: rule.chunk_by.first().cloned(),
             condition: transform.mysql_predicate().map(str::to_owned),
             columns: columns_read(task, table, &transform),
-            row_bytes: row_bytes(task, table, &self.look.facts.version.text),
+            row_bytes: row_bytes(task, table, &transform, &self.look.facts.version.text),
             ..LoadTable::whole(table.clone())
         })
     }
