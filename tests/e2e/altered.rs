@@ -185,7 +185,8 @@ impl Course {
     }
 }
 
-fn altered_at_random(mysql_url: &str, kafka: &str, may_stop: bool, rng: &mut Rng) {
+/// Statements call the table by `name`, whoever else knows it as `t`.
+fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop: bool, rng: &mut Rng) {
     let mut world = World::new("altered", mysql_url, kafka);
     world.mysql.run("SET SESSION group_concat_max_len = 100000");
     let partitions = if rng.u8(..3) == 0 { PARTITIONS } else { "" };
@@ -203,7 +204,7 @@ fn altered_at_random(mysql_url: &str, kafka: &str, may_stop: bool, rng: &mut Rng
     task.more = policy.options();
 
     let writers = Writers::start(mysql_url, &world.database, rng);
-    let mut table = Altered::new("t");
+    let mut table = Altered::new(name);
     table.log.push(format!("({policy:?} {partitions})"));
     let mut reader = world.reader(["t"]);
     let mut topic = Topic::default();
@@ -300,19 +301,23 @@ fn altered_at_random(mysql_url: &str, kafka: &str, may_stop: bool, rng: &mut Rng
     );
 }
 
-/// Runs on a server with GTIDs and on one without. A seed by name is for one that failed.
+/// Runs on a server with GTIDs and on one without. Half of the seeds are for servers that fold the names of tables, where statements type them
+/// in capitals. A seed by name is for one that failed.
 fn run_altered(metadata: &str, runs: u64, may_stop: bool) {
     let Some(servers) = Servers::from_env() else { return };
     let mut rng = seeded("altered");
-    let private = Private::up(&["mysql"], &format!("--binlog-row-metadata={metadata}"));
+    let named = std::env::var("TIDEGATE_TEST_ALTERED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
+    let folds = named.unwrap_or_else(|| rng.u64(..)) & 1;
+    let options = format!("--binlog-row-metadata={metadata} --lower-case-table-names={folds}");
+    let private = Private::up(&["mysql"], &options);
+    let name = if folds == 1 { "T" } else { "t" };
     let gtid = private.mysql().to_owned();
     let nogtid = private.mysql_nogtid().to_owned();
     for run in 0..runs {
-        let seed = rng.u64(..);
+        let seed = named.unwrap_or_else(|| rng.u64(..) & !1 | folds);
         println!("altered: {metadata}, run {run}, TIDEGATE_TEST_ALTERED={seed}");
-        let seed = std::env::var("TIDEGATE_TEST_ALTERED").map_or(seed, |seed| seed.parse().expect("a number"));
-        altered_at_random(&gtid, &servers.kafka, may_stop, &mut Rng::with_seed(seed));
-        altered_at_random(&nogtid, &servers.kafka, may_stop, &mut Rng::with_seed(seed));
+        altered_at_random(&gtid, &servers.kafka, name, may_stop, &mut Rng::with_seed(seed));
+        altered_at_random(&nogtid, &servers.kafka, name, may_stop, &mut Rng::with_seed(seed));
     }
 }
 

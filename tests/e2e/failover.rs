@@ -357,3 +357,37 @@ fn a_table_that_a_replica_does_not_have_yet_is_waited_for() {
     ids.sort();
     assert_eq!(ids, ["1", "2", "3"]);
 }
+
+/// A proxy may let several servers answer what is read in one view, of which each shows something else. Whose number has changed is another
+/// server for whoever reads there.
+#[test]
+fn a_view_that_several_servers_answer_ends_the_load() {
+    let Some(servers) = Servers::from_env() else { return };
+    for name in ["mysql-gtid", "mysql-nogtid", "mariadb"] {
+        let private = Private::up(&[name], "");
+        let url = match name {
+            "mysql-gtid" => private.mysql(),
+            "mysql-nogtid" => private.mysql_nogtid(),
+            _ => private.mariadb(),
+        };
+        let mut world = World::new(&format!("failover_many_{}", name.replace('-', "_")), url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
+        let values: Vec<String> = (0..2000).map(|id| format!("({id}, 'x')")).collect();
+        world.mysql.run(format!("INSERT INTO t VALUES {}", values.join(", ")));
+        let mut task = world.task();
+        task.more = "full_load: {parallel: 1, chunk_rows: 1}".to_owned();
+        let mut engine = Tidegate::run(&task);
+        let mut server_id = 1000;
+        wait_for("the load ends", || {
+            for _ in 0..100 {
+                server_id += 1;
+                world.mysql.run(format!("SET GLOBAL server_id = {server_id}"));
+            }
+            engine.has_ended().then_some(())
+        });
+        let ended = engine.wait();
+        let said = &ended.output;
+        assert!(said.contains("answered by another server than the one that opened it"), "{name}: {said}");
+        assert!(said.contains("the address of one server"), "{name}: {said}");
+    }
+}

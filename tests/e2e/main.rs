@@ -58,6 +58,7 @@ mod security;
 mod snapshot;
 mod statements;
 mod status;
+mod taken_up;
 mod too_large;
 mod topics;
 mod transform;

@@ -17,6 +17,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+pub(super) fn delete_topic(brokers: &str, topic: &str) {
+    let results = block_on(admin(brokers).delete_topics(&[topic], &AdminOptions::new())).expect("a broker");
+    results[0].as_ref().expect("it was there");
+}
+
 fn world(test: &str, servers: &Servers) -> World {
     let mut world = World::new(test, &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY)");
@@ -58,8 +63,7 @@ fn a_topic_that_is_deleted_ends_the_task() {
     let mut reader = world.reader(["orders"]);
     world.until_loaded(&mut engine, &mut reader, |_| ());
     let topic = world.topic("orders");
-    let results = block_on(admin(&servers.kafka).delete_topics(&[&topic], &AdminOptions::new())).expect("a broker");
-    results[0].as_ref().expect("it was there");
+    delete_topic(&servers.kafka, &topic);
     world.mysql.run("INSERT INTO orders VALUES (3)");
     let ended = engine.wait();
     assert!(!ended.status.success(), "{}", ended.output);

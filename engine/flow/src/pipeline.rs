@@ -96,6 +96,11 @@ pub trait Stages: Sync {
     /// after which none of them may be assumed delivered.
     fn send(&self, window: MessageWindow) -> Result<Delivery<Self::Error>, StageError<Self::Error>>;
 
+    /// Why nothing can be sent any more, if so: asked while nothing is under way, which would tell.
+    fn failure(&self) -> Option<Self::Error> {
+        None
+    }
+
     /// Ends what waits in [`Stages::send`] and its futures.
     fn abort(&self);
 
@@ -436,6 +441,9 @@ fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipel
                 let waits = pipeline.stop.is_final() && pipeline.status.stages.send.busy.is_under_way();
                 if waits && Instant::now() >= drains_until() {
                     return Err(not_drained());
+                }
+                if let Some(error) = pipeline.stages.failure() {
+                    return Err(StageError::Failed(error).into());
                 }
                 continue;
             }

@@ -75,6 +75,7 @@ pub const ITEMS: &[(&str, &str)] = &[
     ("foreign_keys", "no foreign key that changes rows without a row event"),
     ("versioned_tables", "no table that keeps its past (MariaDB)"),
     ("hash_keys", "no key of a hidden column that cannot be told from others (MariaDB)"),
+    ("implicit_keys", "no hidden primary key that cannot be told from columns (RDS, PolarDB)"),
     ("generated_columns", "no column that is left out of the binlog (MariaDB)"),
     ("labels", "labels of ENUM and SET that the catalogue shows as they are"),
 ];

@@ -292,7 +292,7 @@ pub struct ServerFacts {
 }
 
 /// Variables that decide whether and how a server can be copied from.
-const VARIABLES: [&str; 24] = [
+const VARIABLES: [&str; 25] = [
     "server_id",
     "server_uuid",
     "log_bin",
@@ -307,6 +307,7 @@ const VARIABLES: [&str; 24] = [
     "binlog_encryption",
     "encrypt_binlog",
     "innodb_native_foreign_keys",
+    "implicit_primary_key",
     "enforce_gtid_consistency",
     "gtid_mode",
     "gtid_strict_mode",

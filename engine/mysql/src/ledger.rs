@@ -342,6 +342,12 @@ impl Ledger {
         self.table_mut(name).since = Some(since.clone());
     }
 
+    /// Of the table, just entered, consumers may have rows from before `since`: what becomes of them behind that follows, whatever chunks show.
+    pub fn follow_from(&mut self, name: &TableName, since: Watermark) {
+        let since = self.mark(since);
+        self.table_mut(name).floor = Some(since);
+    }
+
     /// Enters a table of which nothing is to be read, as one that has been read at `end`: what is older is shown.
     pub fn take_as_read(&mut self, name: &TableName, key: ChunkKey, definition: Option<u32>, end: &Watermark) {
         let start = self.start.coordinate.clone();
@@ -380,7 +386,8 @@ impl Ledger {
     /// Whether the table was entered while following, and its chunks have shown all its changes in this transaction: none of them
     /// leaves, so that nobody need know its columns then.
     pub fn shows_all(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        let Some(table) = self.table(name).filter(|table| table.since.is_some() && !table.replayed) else {
+        let is_late = |table: &&TableChunks| table.since.is_some() || table.floor.is_some();
+        let Some(table) = self.table(name).filter(is_late).filter(|table| !table.replayed) else {
             return false;
         };
         let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));

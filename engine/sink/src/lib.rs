@@ -84,6 +84,11 @@ pub trait Topics: Send + Sync {
         None
     }
 
+    /// Why nothing can be sent any more, if so: of a sink that has nothing to send, nobody else would hear of it.
+    fn failure(&self) -> Option<SinkError> {
+        None
+    }
+
     /// The `cleanup.policy` of a topic that is prepared, if it keeps the last message of each key: brokers refuse messages without
     /// one there.
     fn compacted(&self, _topic: &str) -> Option<String> {
@@ -251,7 +256,8 @@ impl SinkError {
             SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
                 "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
-                 what becomes of such messages: too_large: skip, dead_letter or {truncate: {bytes: 64KiB}}"
+                 what becomes of such messages: too_large: skip, dead_letter or {truncate: {bytes: 64KiB}}; if the message is smaller than \
+                 what its topic takes, it was refused with others: set batch.size in sink.options to no more than that"
             }
             _ => return None,
         })

@@ -1,5 +1,6 @@
 //! Every way in which a run can fail, and what to do about each.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use crate::checkpoint::CheckpointError;
@@ -76,6 +77,9 @@ impl Error {
             Error::Source(SourceError::Purged { accepted: true, .. })
             | Error::NotSaved(_)
             | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. }) => true,
+            Error::Sink(SinkError::Io { error, .. }) => {
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
             Error::Verify(error) => error.may_pass(),
             error => error.is_transient(),
         }

@@ -328,6 +328,11 @@ impl Checkpoint {
     pub fn topic_spread(&mut self, name: &str, partitions: u32, identity: Option<TopicIdentity>) {
         let topic = self.topic_mut(name);
         topic.partitions = partitions;
+        if identity.zip(topic.identity).is_some_and(|(now, before)| now != before) {
+            // What another one of this name held is not missing in it.
+            topic.ends.clear();
+            topic.written = false;
+        }
         topic.identity = identity.or(topic.identity);
     }
 

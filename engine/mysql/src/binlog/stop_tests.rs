@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use super::tests::{draw, event, event_offsets, rewritten, with_checksum};
 use super::*;
-use crate::history::RULES;
+use crate::history::{self, RULES, StoredSchema};
 use tidegate_model::position::GtidSet;
-use tidegate_model::{BinlogFile, Delivered, Watermark};
+use tidegate_model::{BinlogFile, Delivered, TableName, Watermark};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -166,9 +167,21 @@ const fn windows(rows: usize) -> WindowOptions {
     }
 }
 
+/// What a task knows of tables, as its checkpoint keeps it.
+type Known = BTreeMap<TableName, Vec<StoredSchema>>;
+
 fn decoder(position: Position, rows: usize) -> BinlogDecoder {
+    Run::default().decoder(position, rows)
+}
+
+fn decoder_that_knows(known: &Arc<Mutex<Known>>, position: Position, rows: usize) -> BinlogDecoder {
     let captured = |database: &str, _: &str| database == "golden";
-    let history = History::new(&[], &position, Box::new(captured), RULES, Box::new(|_| ()));
+    let stored: Vec<StoredSchema> = known.lock().unwrap().values().flatten().cloned().collect();
+    let known = known.clone();
+    let record = move |entry: StoredSchema| {
+        history::record(known.lock().unwrap().entry(entry.table.clone()).or_default(), entry);
+    };
+    let history = History::new(&stored, &position, Box::new(captured), RULES, Box::new(record));
     let mut decoder = BinlogDecoder::new(position, Box::new(history), windows(rows));
     decoder.set_server(SERVER);
     // Most groups go to the file.
@@ -176,14 +189,21 @@ fn decoder(position: Position, rows: usize) -> BinlogDecoder {
     decoder
 }
 
-/// Everything that is delivered, and the positions with how much was delivered by then.
+/// Everything that is delivered, and the positions with how much was delivered and what was known by then.
 #[derive(Default)]
 struct Run {
     drawn: Vec<String>,
     positions: Vec<(usize, Position)>,
+    known_at: Vec<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Run {
+    /// One that goes on where the run has come to, with what is known by now.
+    fn decoder(&self, position: Position, rows: usize) -> BinlogDecoder {
+        decoder_that_knows(&self.known, position, rows)
+    }
+
     fn take(&mut self, decoder: &mut BinlogDecoder) {
         if let Some(window) = decoder.take_window().unwrap() {
             self.drawn.extend(draw_all(&window));
@@ -193,6 +213,7 @@ impl Run {
                     let text = serde_json::to_string(&position).unwrap();
                     assert_eq!(serde_json::from_str::<Position>(&text).unwrap(), position);
                     self.positions.push((self.drawn.len(), position));
+                    self.known_at.push(self.known.lock().unwrap().clone());
                 }
                 other => panic!("no position: {other:?}"),
             }
@@ -241,7 +262,7 @@ fn without_repeated_statements(drawn: Vec<String>) -> Vec<String> {
 
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-const WAYS: [Way; 3] = [Way::Files, Way::Coordinate, Way::Gtids];
+const WAYS: [Way; 4] = [Way::Files, Way::Coordinate, Way::Gtids, Way::Old];
 
 #[test]
 fn the_recording_holds_what_it_should() {
@@ -254,7 +275,7 @@ fn the_recording_holds_what_it_should() {
     let at = |text: &str| drawn.iter().position(|drawn| drawn.contains(text)).unwrap();
     assert!(at("+I s: 3 | 5") < at("+I t: 10 | xa") && at("+I t: 11 | xa") < at("+I s: 4 | 5"));
     assert!(at("+I t: 61 | last") > at("+I t: 21 | z"));
-    for way in WAYS.into_iter().chain([Way::Old]) {
+    for way in WAYS {
         let mut small = Run::default();
         small.feed(&mut decoder(start(way), 1), &steps(way, &recorded(way), &start(way)));
         assert_eq!(small.drawn, whole(way).drawn, "{way:?}");
@@ -275,9 +296,9 @@ fn stopped_after_any_event_nothing_is_lost_and_nothing_repeated() {
         for rows in [usize::MAX, 1] {
             for end in 0..=all.len() {
                 let mut run = Run::default();
-                run.feed(&mut decoder(start(way), rows), &all[..end]);
+                run.feed(&mut run.decoder(start(way), rows), &all[..end]);
                 let position = run.last(way);
-                run.feed(&mut decoder(position.clone(), rows), &steps(way, &files, &position));
+                run.feed(&mut run.decoder(position.clone(), rows), &steps(way, &files, &position));
                 let drawn = without_repeated_statements(run.drawn);
                 assert_eq!(drawn, expected, "{way:?}: stopped after event {end} at {position}");
             }
@@ -292,11 +313,11 @@ fn killed_after_any_window_nothing_is_lost_and_nothing_repeated() {
         let files = recorded(way);
         let expected = whole(way).drawn;
         let mut run = Run::default();
-        run.feed(&mut decoder(start(way), 1), &steps(way, &files, &start(way)));
+        run.feed(&mut run.decoder(start(way), 1), &steps(way, &files, &start(way)));
         assert!(run.positions.len() > 40, "{} windows", run.positions.len());
-        for (delivered, position) in run.positions {
-            let mut rest = Run::default();
-            rest.feed(&mut decoder(position.clone(), 1), &steps(way, &files, &position));
+        for ((delivered, position), known) in run.positions.into_iter().zip(run.known_at) {
+            let mut rest = Run { known: Arc::new(Mutex::new(known)), ..Run::default() };
+            rest.feed(&mut rest.decoder(position.clone(), 1), &steps(way, &files, &position));
             let drawn = [&expected[..delivered], &rest.drawn].concat();
             assert_eq!(without_repeated_statements(drawn), expected, "{way:?}: killed at {position}");
         }
@@ -317,14 +338,14 @@ fn stopped_again_and_again_nothing_is_lost_and_nothing_repeated() {
                 let position = run.last(way);
                 let next = steps(way, &files, &position);
                 let end = random.usize(..=next.len().min(40));
-                run.feed(&mut decoder(position, random.usize(1..4)), &next[..end]);
+                run.feed(&mut run.decoder(position, random.usize(1..4)), &next[..end]);
                 let here = run.last(way).coordinate;
                 // By GTID, coordinates never fall. By coordinate they do for what is prepared, and so cannot rise above it.
                 assert!(way != Way::Gtids || here >= coordinate, "{here} after {coordinate}, round {round}");
                 coordinate = here;
             }
             let position = run.last(way);
-            run.feed(&mut decoder(position.clone(), 2), &steps(way, &files, &position));
+            run.feed(&mut run.decoder(position.clone(), 2), &steps(way, &files, &position));
             let drawn = without_repeated_statements(run.drawn);
             assert_eq!(drawn, expected, "{way:?}: round {round}, seed {seed}, last at {position}");
         }

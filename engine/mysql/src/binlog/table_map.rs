@@ -79,8 +79,9 @@ pub struct TableMap<'a> {
     pub(super) mariadb: Option<[u32; 3]>,
 }
 
-/// How MariaDB calls columns of its own.
-const HIDDEN_NAME: &str = "DB_ROW_HASH_";
+/// How columns begin that servers add to a table, behind its own, and show nowhere else: MariaDB's hash of a UNIQUE key over long values, and
+/// the primary keys that RDS and PolarDB make for tables without one.
+const HIDDEN_NAMES: [&str; 3] = ["DB_ROW_HASH_", "__#alibaba_rds_row_id#__", "_drds_implicit_id_"];
 
 /// What the optional metadata says of one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -220,7 +221,11 @@ impl<'a> TableMap<'a> {
             }
         }
         primary_key = primary_key.filter(|_| !has_prefix_key);
-        Ok(Details { columns, primary_key, has_prefix_key })
+        let mut details = Details { columns, primary_key, has_prefix_key };
+        // One that the table does not show is none that consumers could know.
+        let visible = details.visible_count();
+        details.primary_key = details.primary_key.filter(|key| key.iter().all(|&index| index < visible));
+        Ok(details)
     }
 }
 
@@ -236,9 +241,10 @@ pub(super) fn has_collation(wire: &WireType) -> bool {
 }
 
 impl Details<'_> {
-    /// How many columns the table has: those in front of the ones that MariaDB has added.
+    /// How many columns the table has: those in front of the ones that its server has added.
     pub fn visible_count(&self) -> usize {
-        let is_hidden = |column: &ColumnDetails<'_>| column.name.is_some_and(|name| name.starts_with(HIDDEN_NAME));
+        let is_hidden = |name: &str| HIDDEN_NAMES.iter().any(|hidden| name.starts_with(hidden));
+        let is_hidden = |column: &ColumnDetails<'_>| column.name.is_some_and(is_hidden);
         self.columns.len() - self.columns.iter().rev().take_while(|column| is_hidden(column)).count()
     }
 }

@@ -123,6 +123,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
     check_engines(tables, &mut findings);
     check_versioned(tables, &mut findings);
     check_hash_keys(facts, tables, &mut findings);
+    check_implicit_keys(facts, tables, &mut findings);
     check_generated(facts, tables, &mut findings);
     check_database_filters(facts, tables, gaps, &mut findings);
     let replica_log =
@@ -255,6 +256,25 @@ fn check_hash_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
             wanted: "binlog_row_metadata = FULL".into(),
             hint: "The server adds a column to such a table that it does not show: SET GLOBAL binlog_row_metadata = 'FULL'; tells it \
                    from the others in the binlog."
+                .into(),
+        });
+    }
+}
+
+/// The variable is of RDS and PolarDB.
+fn check_implicit_keys(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+    let has_none = |table: &&CatalogTable| table.table.primary_key().is_none();
+    let without: Vec<&TableName> = tables.iter().filter(has_none).map(|table| table.table.name()).collect();
+    let adds = facts.variable("implicit_primary_key").eq_ignore_ascii_case("ON");
+    if adds && !without.is_empty() && facts.variable("binlog_row_metadata") != "FULL" {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            item: "implicit_keys",
+            found: format!("implicit_primary_key is ON, and there is no primary key in {}", list_names(&without)),
+            wanted: "binlog_row_metadata = FULL, or a primary key".into(),
+            hint: "The server adds a column to such a table that it does not show, and the task stops at the table's first change where the \
+                   binlog has one column more than the table: set binlog_row_metadata to FULL, which tells it from the others, or give \
+                   the table a primary key of its own."
                 .into(),
         });
     }

@@ -220,6 +220,24 @@ fn servers_that_are_not_read_are_named() {
 }
 
 #[test]
+fn keys_that_the_server_adds_and_does_not_show_are_told_of() {
+    let found = |settings: &[(&str, &str)]| {
+        let findings = check_gaps(&facts(settings, &[REPLICATION]), &[table("shop", "orders")], &BinlogGaps::default());
+        findings
+            .into_iter()
+            .filter(|finding| finding.item == "implicit_keys")
+            .map(|finding| finding.found)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&[("implicit_primary_key", "ON"), ("binlog_row_metadata", "MINIMAL")]),
+        ["implicit_primary_key is ON, and there is no primary key in shop.orders"]
+    );
+    assert_eq!(found(&[("implicit_primary_key", "ON"), ("binlog_row_metadata", "FULL")]), Vec::<String>::new());
+    assert_eq!(found(&[]), Vec::<String>::new());
+}
+
+#[test]
 fn tables_whose_rows_are_elsewhere_are_not_followed() {
     let merged = CatalogTable { engine: Some("MRG_MYISAM".into()), ..table("shop", "all_orders") };
     let remote = CatalogTable { engine: Some("FEDERATED".into()), ..table("shop", "remote") };

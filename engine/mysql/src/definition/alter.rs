@@ -8,7 +8,9 @@ use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
 use super::create::{Elements, not_null, period};
 use super::cursor::{Cursor, Read};
-use super::index::{IndexKind, IndexSpec, PRIMARY, add, element, index_type, is_no_column, parts, refit, succeed};
+use super::index::{
+    IndexKind, IndexSpec, PRIMARY, Period, add, element, index_type, is_no_column, parts, refit, succeed,
+};
 use super::session::{Server, Session};
 use super::{Definition, NotUnderstood};
 use tidegate_model::names::fold;
@@ -24,7 +26,7 @@ pub(super) struct Alter {
     constraints_dropped: Vec<String>,
     indexes_renamed: Vec<Renamed>,
     indexes: Vec<IndexSpec>,
-    of_period: Vec<String>,
+    periods: Vec<Period>,
     text: Option<Choice>,
     /// CONVERT TO: of all columns.
     converts: bool,
@@ -162,7 +164,7 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>, replaces: bool) -> Read<Alte
     let parts = parts(cursor)?;
     let replaced = replaces.then(|| Dropped { name: name.clone(), if_exists: true });
     Ok(Alter {
-        indexes: vec![IndexSpec { name: Some(name), kind, parts, if_not_exists }],
+        indexes: vec![IndexSpec { name: Some(name), kind, parts, period: None, if_not_exists }],
         indexes_dropped: replaced.into_iter().collect(),
         ..Alter::default()
     })
@@ -281,7 +283,7 @@ impl Alter {
             return Err(NotUnderstood::new("system versioning"));
         }
         if cursor.are(&["PERIOD", "FOR"]) {
-            self.of_period.extend(period(cursor)?);
+            self.periods.push(period(cursor)?);
             return Ok(());
         }
         if is_no_column(cursor) {
@@ -296,7 +298,7 @@ impl Alter {
             let placed = |spec| Placed { spec, replaces: None, is_conditional, place: Place::Kept };
             self.columns.extend(elements.columns.into_iter().map(placed));
             self.indexes.extend(elements.indexes);
-            self.of_period.extend(elements.of_period);
+            self.periods.extend(elements.periods);
             return Ok(());
         }
         let mut own = Vec::new();
@@ -405,9 +407,9 @@ impl Alter {
             let found = columns.iter_mut().find(|column| Some(&column.name) == part.column.as_ref());
             found.into_iter().for_each(|column| column.nullable = false);
         }
-        let indexes_added: Vec<IndexSpec> = self.indexes.clone();
+        let indexes_added: Vec<IndexSpec> = self.indexes.iter().map(|spec| spec.clone().over(&self.periods)).collect();
         add(&mut indexes, &before.indexes, &indexes_added, &mut columns, before.knows_indexes)?;
-        not_null(&mut columns, &self.of_period)?;
+        not_null(&mut columns, &self.periods)?;
         Ok(Definition {
             columns,
             text: to_come.unwrap_or(text),

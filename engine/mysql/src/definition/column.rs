@@ -120,6 +120,7 @@ pub(super) fn column(cursor: &mut Cursor<'_>, indexes: &mut Vec<IndexSpec>) -> R
         name: None,
         kind,
         parts: vec![part.clone()],
+        period: None,
         if_not_exists: false,
     }));
     Ok(column)

@@ -3,7 +3,7 @@
 use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column};
 use super::cursor::{Cursor, Read};
-use super::index::{IndexSpec, add, element, is_no_column};
+use super::index::{IndexSpec, Period, add, element, is_no_column};
 use super::session::Session;
 use super::{Definition, Kind, NotUnderstood};
 use tidegate_model::Column;
@@ -14,8 +14,8 @@ use tidegate_model::names::fold;
 pub(super) struct Elements {
     pub(super) columns: Vec<ColumnSpec>,
     pub(super) indexes: Vec<IndexSpec>,
-    /// Columns of a period, which are NOT NULL.
-    pub(super) of_period: Vec<String>,
+    /// Their columns are NOT NULL.
+    pub(super) periods: Vec<Period>,
     text: Option<Choice>,
 }
 
@@ -60,7 +60,7 @@ impl Elements {
             if is_no_column(cursor) {
                 self.indexes.extend(element(cursor)?);
             } else if cursor.are(&["PERIOD", "FOR"]) {
-                self.of_period.extend(period(cursor)?);
+                self.periods.push(period(cursor)?);
             } else {
                 self.columns.push(column(cursor, &mut self.indexes)?);
             }
@@ -81,33 +81,34 @@ impl Elements {
             columns.push(column);
         }
         let mut indexes = Vec::new();
-        add(&mut indexes, &[], &self.indexes, &mut columns, true)?;
-        not_null(&mut columns, &self.of_period)?;
+        let specs: Vec<IndexSpec> = self.indexes.iter().map(|spec| spec.clone().over(&self.periods)).collect();
+        add(&mut indexes, &[], &specs, &mut columns, true)?;
+        not_null(&mut columns, &self.periods)?;
         Ok(Definition { columns, text, database, indexes, knows_indexes: true })
     }
 }
 
-pub(super) fn not_null(columns: &mut [Column], names: &[String]) -> Read<()> {
-    for name in names {
+pub(super) fn not_null(columns: &mut [Column], periods: &[Period]) -> Read<()> {
+    for name in periods.iter().flat_map(|period| [&period.from, &period.to]) {
         let column = columns.iter_mut().find(|column| fold(&column.name) == fold(name));
         column.ok_or_else(|| NotUnderstood::new(&format!("the column {name} of a period")))?.nullable = false;
     }
     Ok(())
 }
 
-/// `PERIOD FOR p (a, b)`: the two columns. That of MariaDB's system versions changes more.
-pub(super) fn period(cursor: &mut Cursor<'_>) -> Read<[String; 2]> {
+/// `PERIOD FOR p (a, b)`. That of MariaDB's system versions changes more.
+pub(super) fn period(cursor: &mut Cursor<'_>) -> Read<Period> {
     cursor.skip_all(&["PERIOD", "FOR"]);
     if cursor.is("SYSTEM_TIME") {
         return Err(NotUnderstood::new("system versioning"));
     }
-    cursor.name()?;
+    let name = cursor.name()?;
     cursor.expect_other('(')?;
     let from = cursor.name()?;
     cursor.expect_other(',')?;
     let to = cursor.name()?;
     cursor.expect_other(')')?;
-    Ok([from, to])
+    Ok(Period { name, from, to })
 }
 
 impl Cursor<'_> {

@@ -27,7 +27,30 @@ pub(super) struct IndexSpec {
     pub(super) name: Option<String>,
     pub(super) kind: IndexKind,
     pub(super) parts: Vec<IndexPart>,
+    /// `p WITHOUT OVERLAPS` behind the parts: the period, whose columns are parts, too.
+    pub(super) period: Option<String>,
     pub(super) if_not_exists: bool,
+}
+
+/// `PERIOD FOR name (from, to)` of MariaDB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Period {
+    pub(super) name: String,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl IndexSpec {
+    /// With the columns of its period, the end first, as the server keeps them.
+    pub(super) fn over(mut self, periods: &[Period]) -> IndexSpec {
+        let is_its = |period: &&Period| self.period.as_ref().is_some_and(|name| fold(name) == fold(&period.name));
+        if let Some(period) = periods.iter().find(is_its) {
+            let part = |name: &String| IndexPart { column: Some(name.clone()), prefix: None };
+            self.parts.extend([part(&period.to), part(&period.from)]);
+            self.period = None;
+        }
+        self
+    }
 }
 
 /// First words of what is no column in a table's definition.
@@ -56,8 +79,9 @@ pub(super) fn element(cursor: &mut Cursor<'_>) -> Read<Option<IndexSpec>> {
             cursor.name()?;
             index_type(cursor)?;
         }
-        let parts = parts(cursor)?;
-        Some(IndexSpec { name: Some(PRIMARY.to_owned()), kind: IndexKind::Primary, parts, if_not_exists: false })
+        let (parts, period) = parts_and_period(cursor)?;
+        let name = Some(PRIMARY.to_owned());
+        Some(IndexSpec { name, kind: IndexKind::Primary, parts, period, if_not_exists: false })
     } else if cursor.skip_all(&["FOREIGN", "KEY"]) {
         let if_not_exists = cursor.if_not_exists();
         let name = if cursor.is_other('(') { None } else { Some(cursor.name()?) };
@@ -65,7 +89,7 @@ pub(super) fn element(cursor: &mut Cursor<'_>) -> Read<Option<IndexSpec>> {
         cursor.expect("REFERENCES")?;
         references(cursor)?;
         let name = constraint.or(name);
-        Some(IndexSpec { name, kind: IndexKind::ForForeignKey, parts, if_not_exists })
+        Some(IndexSpec { name, kind: IndexKind::ForForeignKey, parts, period: None, if_not_exists })
     } else {
         let kind = if cursor.skip("UNIQUE") { IndexKind::Unique } else { IndexKind::Plain };
         let has_kind = kind == IndexKind::Unique || cursor.skip_any(&["FULLTEXT", "SPATIAL"]);
@@ -78,7 +102,8 @@ pub(super) fn element(cursor: &mut Cursor<'_>) -> Read<Option<IndexSpec>> {
             name = Some(cursor.name()?);
         }
         index_type(cursor)?;
-        Some(IndexSpec { name, kind, parts: parts(cursor)?, if_not_exists })
+        let (parts, period) = parts_and_period(cursor)?;
+        Some(IndexSpec { name, kind, parts, period, if_not_exists })
     };
     cursor.rest_of_part()?;
     Ok(spec)
@@ -94,16 +119,28 @@ pub(super) fn index_type(cursor: &mut Cursor<'_>) -> Read<()> {
 
 /// `(a, b(10) DESC, (a + 1))`
 pub(super) fn parts(cursor: &mut Cursor<'_>) -> Read<Vec<IndexPart>> {
+    match parts_and_period(cursor)? {
+        (parts, None) => Ok(parts),
+        (_, Some(period)) => Err(NotUnderstood::new(&format!("an index over the period {period}"))),
+    }
+}
+
+/// `(a, b, p WITHOUT OVERLAPS)`
+fn parts_and_period(cursor: &mut Cursor<'_>) -> Read<(Vec<IndexPart>, Option<String>)> {
     cursor.expect_other('(')?;
-    let mut out = Vec::new();
+    let (mut out, mut period) = (Vec::new(), None);
     loop {
         if cursor.is_other('(') {
             cursor.parentheses()?;
             out.push(IndexPart { column: None, prefix: None });
         } else {
-            let column = Some(cursor.name()?);
+            let name = cursor.name()?;
+            if cursor.skip_all(&["WITHOUT", "OVERLAPS"]) {
+                period = Some(name);
+                break;
+            }
             let prefix = cursor.numbers()?.first().copied();
-            out.push(IndexPart { column, prefix });
+            out.push(IndexPart { column: Some(name), prefix });
         }
         if !cursor.skip("ASC") {
             cursor.skip("DESC");
@@ -116,7 +153,7 @@ pub(super) fn parts(cursor: &mut Cursor<'_>) -> Read<Vec<IndexPart>> {
         Some(Token::Other(')')) => cursor.next += 1,
         _ => return Err(cursor.not_understood()),
     }
-    Ok(out)
+    Ok((out, period))
 }
 
 /// Adds indexes to those that are left of the ones `before`, in the order in which they are written. `knows_all` if none is there besides.
@@ -185,6 +222,9 @@ impl New {
 }
 
 fn resolved(spec: &IndexSpec, columns: &mut [Column]) -> Result<Vec<IndexPart>, NotUnderstood> {
+    if let Some(period) = &spec.period {
+        return Err(NotUnderstood::new(&format!("the period {period} of an index")));
+    }
     let mut parts = spec.parts.clone();
     for part in &mut parts {
         let Some(name) = &mut part.column else { continue };

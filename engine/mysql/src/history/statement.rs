@@ -19,11 +19,12 @@ impl History {
         let is_unclear = effects.contains(&Effect::Unclear);
         let may_change_rows = effects.contains(&Effect::Rows) && !self.has_shown_all(here);
         let named = if is_unclear || may_change_rows { self.named(&words, here, is_unclear) } else { Vec::new() };
+        // Met again on the way to what is held.
+        let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
+            Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
+            None => *here.at < delivered.until,
+        });
         if may_change_rows || !named.is_empty() {
-            let is_judged = self.judged_until.as_ref().is_some_and(|delivered| match &delivered.gtids {
-                Some(gtids) => here.gtid.is_some_and(|gtid| gtids.contains(gtid)),
-                None => *here.at < delivered.until,
-            });
             if !is_judged && !self.pass.contains(here.at) {
                 return Err(match is_unclear {
                     true => HistoryError::Unclear { tables: named, statement: by },
@@ -33,13 +34,16 @@ impl History {
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
         // Before anything else: a task that stops here stops here again.
-        for table in self.unseen_tables(&effects, here) {
+        for table in self.unseen_tables(&effects, here).into_iter().filter(|_| !is_judged) {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
                 return Err(HistoryError::Turn { table, statement: by, turn });
             }
         }
         let mut shown = Vec::new();
         for (table, rows) in self.unlogged_rows(&effects) {
+            if is_judged {
+                continue;
+            }
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => {
                     shown.push(table);

@@ -28,6 +28,8 @@ pub enum LoadError {
     Thread(#[source] std::io::Error),
     #[error("full load: the server has only {server}, but the load began at {start}")]
     Behind { server: String, start: String },
+    #[error("full load: what was read in a view was answered by another server than the one that opened it")]
+    ManyServers,
     #[error("full load: the server is another one than before ({found} instead of {expected})")]
     OtherServer { found: String, expected: String },
 }
@@ -39,7 +41,13 @@ impl LoadError {
             LoadError::Tables(failures) => failures.iter().find_map(|failure| failure.error.hint()),
             LoadError::Behind { .. } => Some(
                 "A replica that lags, or another server behind the same address: point the task to a server that has \
-                 everything that the first one had."
+                 everything that the first one had. Other versions than MySQL 9.7 tell so only of binlog files that are complete: \
+                 FLUSH BINARY LOGS there."
+                    .into(),
+            ),
+            LoadError::ManyServers => Some(
+                "A proxy that lets several servers answer the statements of one transaction: point the task to the address of one server, the \
+                 primary if possible, or turn off that the proxy splits transactions."
                     .into(),
             ),
             LoadError::OtherServer { .. } => Some(

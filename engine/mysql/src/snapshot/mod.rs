@@ -50,7 +50,9 @@
 //!   it were sent behind rows that were read behind it, the table is loaded again when incremental reading meets the statement. One
 //!   that is older than the first view of its table is no news to anybody.
 //! - *A view contains P0.* Behind the address there may be a replica that lags, or another server: each view is compared with the
-//!   start, and without GTIDs each session with the server's UUID. A table is gone where a server that has come as far does not have it.
+//!   start, and without GTIDs with the server's UUID. A table is gone where a server that has come as far does not have it.
+//! - *A chunk is read on the server that opened its view.* A proxy that splits transactions sends each SELECT where it likes: each names the
+//!   server on which it is no error.
 //! - *A view's answer is whole.* `sql_select_limit` would cut it without a word, other variables would change it: a session sets every
 //!   variable of the kind to a value of its own ([`ServerFacts::session_settings`]), and each SELECT names a LIMIT, which wins over
 //!   the variable.
@@ -288,7 +290,8 @@ fn read_sample(
     let view = View::open(&mut connection, ViewRule::Undated, facts, None, None, 1)?;
     let meta = Arc::new(rows_meta(&view.coordinate, facts, now_s()));
     let all = KeyRange { lower: None, upper: None };
-    let select = select_statement(load_table, &ChunkKey::default(), &all, None, rows_max, &mut Vec::new());
+    let on_server = view::on_server(facts, &view.server);
+    let select = select_statement(load_table, &ChunkKey::default(), &all, None, &on_server, rows_max, &mut Vec::new());
     let mut rows = connection.execute(&select, &[])?;
     let decoder = RowDecoder::new(table, &load_table.columns, rows.columns())
         .map_err(|changed| Failure::Table(TableError::Changed(changed)))?;
@@ -353,6 +356,8 @@ pub struct Load<'a> {
     pub emit: &'a (dyn Fn(Window) -> Result<(), Stopped> + Sync),
     /// Where incremental reading goes on: what a view must contain.
     pub start: &'a Position,
+    /// Whether that is where the task begins, by [`start_position`], and nothing was read behind it.
+    pub start_is_low: bool,
     /// How a table is to be read that turns out to be another one than in `tables`.
     pub plan: &'a PlanTable<'a>,
     pub stop: &'a AtomicBool,
@@ -437,6 +442,7 @@ fn select_statement(
     key: &ChunkKey,
     range: &KeyRange,
     index: Option<&str>,
+    on_server: &str,
     rows_max: u64,
     params: &mut Vec<super::wire::Param>,
 ) -> String {
@@ -447,10 +453,9 @@ fn select_statement(
         sql += &format!(" {}", chunks::force_index(index));
     }
     let condition = table.condition.as_ref().map(|condition| format!("({condition}\n)")).unwrap_or_default();
-    let conditions: Vec<String> = [range, condition].into_iter().filter(|text| !text.is_empty()).collect();
-    if !conditions.is_empty() {
-        sql += &format!(" WHERE {}", conditions.join(" AND "));
-    }
+    let conditions = [range, condition, on_server.to_owned()];
+    let conditions: Vec<String> = conditions.into_iter().filter(|text| !text.is_empty()).collect();
+    sql += &format!(" WHERE {}", conditions.join(" AND "));
     // A limit of its own wins over `sql_select_limit`, whatever that is and whoever set it.
     sql + &format!(" LIMIT {rows_max}")
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::queue::{CutJob, Job, Plan, ReadJob, Run};
-use super::view::{View, ViewRule, code, is_gone};
+use super::view::{View, code, is_gone, is_of_other_server, on_server};
 use super::{
     Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, rows_meta, select_statement,
 };
@@ -21,7 +21,7 @@ use crate::chunks::{self, KeyRange, ServerProber};
 use crate::result_rows::RowDecoder;
 use crate::wire::{Connection, Param, WireError};
 use tidegate_model::retry::Retry;
-use tidegate_model::{ChunkPart, EventMeta, Position, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
+use tidegate_model::{ChunkPart, EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window, now_s};
 
 /// How long a view of several chunks is open, and until the chunk at hand is read.
 const VIEW_TIME: Duration = Duration::from_millis(100);
@@ -159,6 +159,7 @@ impl<'a> Reader<'a> {
 
     fn give_up(&self, table: usize, failure: Failure) {
         match failure {
+            Failure::Wire(error) if is_of_other_server(&error) => self.run.stop(Some(LoadError::ManyServers)),
             Failure::Wire(error @ (WireError::Server { .. } | WireError::PacketTooLarge { .. })) => {
                 self.run.fail_table(table, TableError::Read(error));
             }
@@ -227,7 +228,7 @@ impl<'a> Reader<'a> {
                 // Gone since before this, unless it is back: another one may have taken its name.
                 let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
                 // Or not yet there, on a server that is behind.
-                check_reached(&seen, run.rule, load.start)?;
+                check_reached(&seen, run)?;
                 match View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1) {
                     Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
                     _ => return Err(Failure::Wire(error)),
@@ -236,7 +237,7 @@ impl<'a> Reader<'a> {
             }
             other => other?,
         };
-        check_reached(&view, run.rule, load.start)?;
+        check_reached(&view, run)?;
         if view.definition.is_some() && view.definition == plan.table.definition {
             return Ok(Opened::View(view, plan));
         }
@@ -363,12 +364,13 @@ impl<'a> Reader<'a> {
             has_emitted: false,
             done: 0,
         };
+        let on_server = on_server(load.facts, &view.server);
         let mut params = Vec::new();
         let mut read = Ok(());
         let mut left = &job.chunks.make_contiguous()[..count];
         while let Some((chunks, range)) = adjacent(&mut left, window.room_for_chunks().max(1)) {
             params.clear();
-            let sql = select_statement(&plan.table, &plan.key, &range, index, u64::MAX, &mut params);
+            let sql = select_statement(&plan.table, &plan.key, &range, index, &on_server, u64::MAX, &mut params);
             read = window.read(connection, &sql, &params, chunks, run, self.slot);
             let is_over = opened.elapsed() >= VIEW_TIME;
             if read.is_ok() && (is_over || window.room_for_chunks() == 0) {
@@ -395,10 +397,11 @@ impl<'a> Reader<'a> {
 }
 
 /// What a server that is behind has, and has not, proves nothing.
-fn check_reached(view: &View, rule: ViewRule, start: &Position) -> Result<(), Failure> {
-    match view.contains(rule, start) {
+fn check_reached(view: &View, run: &Run<'_>) -> Result<(), Failure> {
+    let load = run.load;
+    match view.contains(run.rule, load.start, load.start_is_low) {
         true => Ok(()),
-        false => Err(Failure::Behind { server: view.low.to_string(), start: start.to_string() }),
+        false => Err(Failure::Behind { server: view.low.to_string(), start: load.start.to_string() }),
     }
 }
 

@@ -2,6 +2,7 @@
 //! `mysql://user:password@host:port` with an account that may do everything.
 
 mod altered;
+mod one_server;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +105,7 @@ impl Database {
             record: ledger,
             emit,
             start: before.start(),
+            start_is_low: true,
             plan: &|table| Ok(LoadTable::whole(table)),
             stop,
         }
@@ -700,6 +702,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         record: &record,
         emit: &emit,
         start: before.start(),
+        start_is_low: true,
         plan: &|table| Ok(LoadTable::whole(table)),
         stop: &AtomicBool::new(false),
     }

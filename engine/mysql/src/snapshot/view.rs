@@ -4,6 +4,7 @@
 //! START TRANSACTION READ ONLY
 //! SELECT 1 FROM t LIMIT 0           t's definition is locked: no statement changes it until the transaction ends;
 //!                                   no row is touched, so no view is open yet
+//! SELECT @@GLOBAL.server_uuid …     who answers
 //! SHOW BINARY LOG STATUS            for people, and `high` without GTIDs
 //! SELECT @@GLOBAL.gtid_executed     low
 //! SELECT 1 FROM t LIMIT 1           the first row looked at opens the view
@@ -14,12 +15,15 @@
 //! All of it goes in one round trip: what is committed between `low` and the view is what makes a view inexact. The statement
 //! that begins a transaction ends the one before.
 //!
+//! A proxy may let another server answer what is read in the view, of which the view says nothing. So each SELECT has a condition that is true
+//! on one server and an error on all others ([`on_server`]).
+//!
 //! The order is the argument. The definition is locked *before* `low` is read: a statement that changes it is either done before,
 //! and then `low` covers it, or comes after the whole read. So the rows have the columns that the table had at `low`, and what `low`
 //! covers is older than these columns or has them. `information_schema` must not be asked before the view is open, since on
 //! MySQL 8 its tables are rows too and would open it.
 
-use super::super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, executed_statement, quote_table};
+use super::super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, executed_statement, quote_table, quote_text};
 use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -68,11 +72,13 @@ impl ViewRule {
 
 /// An open view of the session's transaction.
 pub(super) struct View {
+    /// Who opened it: see [`server_identity`].
+    pub(super) server: String,
     pub(super) low: Watermark,
     /// Nothing beyond is shown, but for what was being committed; and no later statement on the table is known.
     pub(super) high: Watermark,
     /// Nothing was being committed that is shown and not in `high`.
-    is_quiet: bool,
+    pub(super) is_quiet: bool,
     /// Where the binlog stood, about. For people: it dates nothing.
     pub(super) coordinate: Coordinate,
     /// `SHOW CREATE TABLE` of the table that it was opened for, less what every insert changes.
@@ -116,18 +122,23 @@ impl View {
 
     /// Whether the server that it was opened on has come as far as `start`: a replica, or a proxy's other server, may not have.
     ///
-    /// That the *view* shows everything before `start` follows where start is P0: it is such a position itself. Where a table is
-    /// loaded again because of a statement at `start`, what changed the table before had let go of its lock, and was committed,
-    /// when the statement got it.
-    pub(super) fn contains(&self, rule: ViewRule, start: &Position) -> bool {
-        if rule == ViewRule::Undated {
-            return true;
-        }
-        let executed = if rule == ViewRule::Gtids { &self.low } else { &self.high };
+    /// That the *view* shows everything before `start`, `low` alone tells. Where start is a `low` itself, as P0 is (`start_is_low`), those of
+    /// its server hold it, and those of another one must. Where a table is loaded again because of a statement at `start`, what changed the
+    /// table before had let go of its lock, and was committed, when the statement got it. MariaDB's views are exact.
+    pub(super) fn contains(&self, rule: ViewRule, start: &Position, start_is_low: bool) -> bool {
+        let executed = match rule {
+            ViewRule::Undated => return true,
+            ViewRule::Gtids => &self.low,
+            ViewRule::GtidsOfFiles if start_is_low => &self.low,
+            ViewRule::GtidsOfFiles | ViewRule::FileStart | ViewRule::MariadbSnapshot => &self.high,
+        };
         match (executed, &start.gtids, start.sent()) {
             // What is sent beside a held XA transaction need not hold all that the position has read.
             (Watermark::Gtids(executed), Some(gtids), Some(sent)) => {
-                executed.contains_set(gtids) && executed.contains_set(sent)
+                // What is read of the transaction in whose midst the position is goes by what the view shows of all of it.
+                let half = start.delivered.as_ref().filter(|_| start.is_half()).and_then(|half| half.gtid.as_ref());
+                let has_half = half.is_none_or(|gtid| executed.contains(gtid));
+                has_half && executed.contains_set(gtids) && executed.contains_set(sent)
             }
             (Watermark::Coordinate(_), ..) => self.coordinate >= start.coordinate,
             // GTIDs were off when the load began.
@@ -149,6 +160,7 @@ impl View {
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         };
         let executed = executed_statement(false);
+        let identity = format!("SELECT {}", server_identity(facts));
         let [end, before, after] = match rule {
             ViewRule::Gtids => [status, executed, executed],
             ViewRule::GtidsOfFiles => [status, PURGED_STATEMENT, executed],
@@ -158,12 +170,19 @@ impl View {
         // A transaction that the view shows is in one of both from then on: owned until it is executed.
         let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
         let results = connection.query(&format!(
-            "START TRANSACTION READ ONLY; {lock}; {end}; {before}; {open}; {owned}; {after}; {show}"
+            "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {open}; {owned}; {after}; {show}"
         ))?;
-        let [_, _, ended, before, _, owned, after, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 8", results.len());
+        let [_, _, server, ended, before, _, owned, after, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 9", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
         };
+        let server = server.scalar().unwrap_or_default().to_owned();
+        // Positions without GTIDs are one server's own.
+        let uuid = server.split('/').next().unwrap_or_default();
+        if !facts.has_gtids() && !facts.server_uuid().is_empty() && uuid != facts.server_uuid() {
+            let (found, expected) = (uuid.to_owned(), facts.server_uuid().to_owned());
+            return Err(Failure::Load(LoadError::OtherServer { found, expected }));
+        }
         let coordinate = parse_status(status, ended)?;
         let (low, high) = match rule {
             ViewRule::Gtids => {
@@ -181,7 +200,7 @@ impl View {
             }
         };
         let is_quiet = owned.scalar().is_none_or(str::is_empty);
-        Ok(View { low, high, is_quiet, coordinate, definition: definition_of(shown) })
+        Ok(View { server, low, high, is_quiet, coordinate, definition: definition_of(shown) })
     }
 
     /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
@@ -204,14 +223,15 @@ impl View {
         let status = facts.version.binlog_status_statement();
         let [lock, show] = lock_and_show(table);
         let gtids = executed_statement(true);
+        let identity = format!("SELECT {}", server_identity(facts));
         // Where the GTIDs have not moved, nothing was committed.
         let xa_commits = if is_last { "SHOW GLOBAL STATUS LIKE 'Com_xa_commit'" } else { "DO 0" };
         let results = connection.query(&format!(
             "{gtids}; {xa_commits}; XA RECOVER; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {xa_commits}; \
-             {gtids}; {lock}; {show}"
+             {gtids}; {identity}; {lock}; {show}"
         ))?;
-        let [before, began, prepared, _, snapshot, ended, begun, after, _, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 10", results.len());
+        let [before, began, prepared, _, snapshot, ended, begun, after, server, _, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 11", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
         };
         let value = |name: &str| {
@@ -235,8 +255,25 @@ impl View {
             _ => high.clone(),
         };
         let (low, high) = (Watermark::Gtids(low), Watermark::Gtids(high));
-        Ok(Some(View { low, high, is_quiet: true, coordinate, definition: definition_of(shown) }))
+        let server = server.scalar().unwrap_or_default().to_owned();
+        Ok(Some(View { server, low, high, is_quiet: true, coordinate, definition: definition_of(shown) }))
     }
+}
+
+/// An expression of which no two servers have the same value. It begins with the UUID, where there is one.
+fn server_identity(facts: &ServerFacts) -> String {
+    let uuid = if facts.version.is_mariadb { "" } else { "@@GLOBAL.server_uuid, " };
+    format!("CONCAT_WS('/', {uuid}@@GLOBAL.server_id, @@GLOBAL.hostname, @@GLOBAL.port)")
+}
+
+/// A condition that is true on this server and [an error](is_of_other_server) on any other, also where there are no rows: it is known before any
+/// is looked at, and costs nothing for each.
+pub(super) fn on_server(facts: &ServerFacts, server: &str) -> String {
+    format!("IF({} = {}, 1, (SELECT 1 UNION ALL SELECT 2))", server_identity(facts), quote_text(server))
+}
+
+pub(super) fn is_of_other_server(error: &WireError) -> bool {
+    error.server_code() == Some(code::SUBQUERY_HAS_ROWS)
 }
 
 /// What locks the table's definition, and what shows it: one result each, also without a table.
@@ -250,7 +287,7 @@ fn lock_and_show(table: Option<&TableName>) -> [String; 2] {
 
 /// The GTIDs of all that stands before `at`, which MariaDB finds by reading the file up to there.
 pub(super) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<GtidSet, Failure> {
-    let file = super::super::connection::quote_text(&at.file);
+    let file = quote_text(&at.file);
     let results = connection.query(&format!("SELECT BINLOG_GTID_POS({file}, {})", at.offset))?;
     // NULL if there is no such file.
     match results.first().filter(|result| result.scalar().is_some()) {
@@ -274,7 +311,7 @@ pub(super) struct FileBegin {
 pub(super) fn file_begin(connection: &mut Connection, at: &Coordinate) -> Result<FileBegin, Failure> {
     const STATEMENT: &str = "SHOW BINLOG EVENTS";
     let wrong = |reason| Failure::Load(LoadError::Answer { statement: STATEMENT, reason });
-    let file = super::super::connection::quote_text(&at.file);
+    let file = quote_text(&at.file);
     let results = connection.query(&format!("{STATEMENT} IN {file} LIMIT 2"))?;
     let rows = results.first().map(|result| result.rows.as_slice()).unwrap_or_default();
     let is_heading = |row: &&Vec<Option<Vec<u8>>>| matches!(text(row, 2), Some("Format_desc" | "Previous_gtids"));
@@ -342,6 +379,7 @@ fn parse_status(statement: &'static str, result: &TextResult) -> Result<Coordina
 
 /// The server's code for what is not, or no longer, as it was.
 pub(super) mod code {
+    pub(in super::super) const SUBQUERY_HAS_ROWS: u16 = 1242;
     pub(in super::super) const NO_SUCH_TABLE: u16 = 1146;
     pub(in super::super) const BAD_DATABASE: u16 = 1049;
     pub(in super::super) const BAD_FIELD: u16 = 1054;

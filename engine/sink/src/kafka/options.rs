@@ -170,6 +170,9 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
 ];
 
+/// `batch.size` above.
+const BATCH_BYTES: u64 = 1_000_000;
+
 /// Further settings of a client without idempotence (see [`rounds`](super::rounds)), which `options` do not change.
 const IN_ROUNDS: &[(&str, &str)] = &[
     ("enable.idempotence", "false"),
@@ -191,10 +194,19 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 impl KafkaOptions {
+    /// What topics take that the sink makes, if it says so.
+    fn least_of_new_topics(&self) -> Option<u64> {
+        self.create_topics.as_ref()?.config.get("max.message.bytes")?.parse().ok()
+    }
+
     pub(super) fn client_config(&self, idempotent: bool) -> Result<ClientConfig, SinkError> {
         let mut config = ClientConfig::new();
         for &(name, value) in SETTINGS {
             config.set(name, value);
+        }
+        // What a topic takes one by one, it refuses together.
+        if let Some(bytes) = self.least_of_new_topics().filter(|bytes| *bytes < BATCH_BYTES) {
+            config.set("batch.size", bytes.to_string());
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
         self.security.check_files()?;

@@ -105,6 +105,10 @@ struct Prepared {
 }
 
 impl Topics for KafkaTopics {
+    fn failure(&self) -> Option<SinkError> {
+        self.producer.outstanding.failure()
+    }
+
     fn outage(&self) -> Option<Retrying> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -478,12 +482,16 @@ impl KafkaTopics {
                 }
                 problems.extend(self.check_policy(topic, policy.map(String::as_str)).err());
                 let bytes: Option<u64> = sizes.get(topic).and_then(|size| size.parse().ok());
+                let mut all_taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                // An answer without it does not make what was known untrue.
+                let known = all_taken.get(topic).and_then(|taken| taken.bytes);
                 let taken = Taken {
-                    bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()),
+                    bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()).or(known),
                     kept: codecs.get(topic).map_or(Kept::default(), |word| Kept::named(word)),
                     asked: Instant::now(),
                 };
-                self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.into(), taken);
+                all_taken.insert(topic.into(), taken);
+                drop(all_taken);
                 take(topic, bytes);
             }
         }

@@ -39,7 +39,7 @@ pub struct TableRule {
     pub at: Location,
     /// `as`: what the tables are called where they go. Default: as in the source.
     pub target: Option<NameTemplate>,
-    /// It may give several tables one name.
+    /// It may give several tables one name, or a table one that another rule gives.
     pub joins_tables: bool,
     /// `where`: a DataFusion expression on the source columns; only rows for which it is true leave. Default: all rows.
     pub filter: Option<String>,
@@ -348,6 +348,15 @@ impl Tables {
                     && (target.has_table() || has_all(of_database..of_database + of_table))
             }
             Tables::Pattern(TablePattern::Regex(..)) => target.has_database() && target.has_table(),
+        }
+    }
+
+    /// Database and table, where they are the same of every table that is selected.
+    pub(super) fn fixed(&self) -> [Option<&str>; 2] {
+        match self {
+            Tables::Exact(name) => [Some(&name.database), Some(&name.table)],
+            Tables::Pattern(TablePattern::Stars { database, table }) => [database.as_literal(), table.as_literal()],
+            Tables::Pattern(TablePattern::Regex(..)) => [None, None],
         }
     }
 

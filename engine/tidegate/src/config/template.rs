@@ -153,6 +153,14 @@ impl NameTemplate {
         self.has(&Part::Capture(index))
     }
 
+    /// Database and table, where they are the same for every table.
+    pub(super) fn fixed(&self) -> [Option<&str>; 2] {
+        [&self.database, &self.table].map(|template| match template.0.as_slice() {
+            [Part::Literal(name)] => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     fn has(&self, part: &Part) -> bool {
         [&self.database, &self.table].into_iter().any(|template| template.0.contains(part))
     }

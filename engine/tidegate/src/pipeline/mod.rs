@@ -55,6 +55,11 @@ impl Stages for TaskStages {
         Ok(Box::pin(async { delivery.await.map_err(|_| StageError::Stopped)?.map_err(stage_error) }))
     }
 
+    fn failure(&self) -> Option<Error> {
+        let is_failure = |error: &SinkError| !matches!(error, SinkError::Stopped);
+        self.topics.failure().filter(is_failure).map(Error::from)
+    }
+
     fn abort(&self) {
         (self.abort)();
     }

@@ -21,7 +21,7 @@ pub use self::plan::{canal_options, check_compacted, plan_encoder, plan_keys, pl
 use self::plan::{plan_mark_encoder, plan_zero_dates};
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;
-use crate::checkpoint::Tracker;
+use crate::checkpoint::{Checkpoint, Tracker};
 use crate::config::{Task, UnchangedUpdates};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Kind, Mismatch};
@@ -299,6 +299,11 @@ impl Router {
             Arc::ptr_eq(other, table) || other.is_defined_as(table) && collations(other) == collations(table)
         };
         if let Some((_, route)) = known.iter().find(is_same) {
+            // Dropped, forgotten, and made again.
+            let is_forgotten = |memory: &Checkpoint| memory.remembered_table(table.name()).is_none();
+            if self.memory.as_ref().is_some_and(|tracker| tracker.read(is_forgotten)) {
+                self.take_up(table)?;
+            }
             return Ok(route.clone());
         }
         let topic = topic_of_table(&self.task, table.name())?;
@@ -335,15 +340,19 @@ impl Router {
                 names(&route)
             );
         }
-        if let Some(tracker) = &self.memory {
-            // What was there at the start has been taken up with its load: this one came to be in the binlog.
-            let remembered = RememberedTable::of(&self.task, table.name(), LoadState::NotWanted)?;
-            tracker.update(|memory| memory.take_up(remembered));
-        }
+        self.take_up(table)?;
         self.compare_shards(table.name(), route.transform.output());
         known.truncate(DEFINITIONS_MAX - 1);
         known.push_front((table.clone(), route.clone()));
         Ok(route)
+    }
+
+    /// What was there at the start has been taken up with its load: this one came to be in the binlog.
+    fn take_up(&self, table: &Table) -> Result<(), RouteError> {
+        let Some(tracker) = &self.memory else { return Ok(()) };
+        let remembered = RememberedTable::of(&self.task, table.name(), LoadState::NotWanted)?;
+        tracker.update(|memory| memory.take_up(remembered));
+        Ok(())
     }
 
     /// Says in what a table differs from others that have its name where they go.

@@ -122,6 +122,9 @@ pub enum SourceError {
     NoTables,
     #[error("`tables` names {} and {}, which are the same table to this server", .names[0], .names[1])]
     NamedTwice { names: [String; 2] },
+    /// What it has and has not of tables is of the past.
+    #[error("the server has only {server}, and the task has come to {position}")]
+    Behind { server: String, position: String },
     #[error("table {table} or another one changed while the task was starting")]
     SchemaMoved { table: TableName },
     #[error(
@@ -169,6 +172,7 @@ impl SourceError {
         match self {
             SourceError::Mysql(error) => error.is_transient(),
             SourceError::Until(error) => error.is_transient(),
+            SourceError::Behind { .. } => true,
             _ => false,
         }
     }
@@ -219,6 +223,11 @@ impl SourceError {
                 Some("it has lower_case_table_names on: name the table once".to_owned())
             }
             SourceError::NotSelected { .. } => Some("write database.table, as `tables` selects it".to_owned()),
+            SourceError::Behind { .. } => Some(
+                "a replica that lags, or another server behind the same address: it is waited for; or point the task to a server that has \
+                 everything that the one before had"
+                    .to_owned(),
+            ),
             SourceError::SchemaMoved { .. } => Some("start again: nothing has been read yet".to_owned()),
             _ => None,
         }

@@ -90,6 +90,8 @@ pub struct MysqlSource {
     stored_at: Option<SystemTime>,
     /// Where the run ends by itself.
     ending: Option<until::Ending>,
+    /// Added tables, of which nothing is read before they are loaded where the others that are asked for are.
+    later: BTreeSet<TableName>,
 }
 
 impl MysqlSource {
@@ -132,6 +134,7 @@ impl MysqlSource {
             runtime: runtime.handle().clone(),
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
             ending: None,
+            later: BTreeSet::new(),
         })
     }
 
@@ -271,10 +274,8 @@ impl Source for MysqlSource {
         };
         // Tables are asked for, and are loaded there.
         let mut ready: Option<Ready> = None;
-        // A table is to be loaded, and not yet.
-        let mut waits = false;
         loop {
-            if !std::mem::take(&mut waits) && self.load_what_is_left(context)? == LoadEnd::Stopped {
+            if self.load_what_is_left(context)? == LoadEnd::Stopped {
                 return Ok(());
             }
             let Some(options) = &context.task.incremental else { return Ok(()) };
@@ -285,38 +286,29 @@ impl Source for MysqlSource {
                 Followed::Due { table, turn, at, position: before } => {
                     position = before;
                     if turn == Turn::LoadAgain && !reloads.may_load(&table, context) {
-                        let now = self.now(context)?;
-                        if !self.load_later(context, &table, &at, &position)? {
-                            return Ok(());
-                        }
-                        until = Some(now);
-                        waits = true;
+                        self.load_later(context, &table)?;
                         continue;
                     }
-                    // A load takes along what waits for one.
-                    let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
-                    (waiting.chain([(table, turn)]).collect::<Vec<_>>(), at)
+                    (vec![(table, turn)], at)
                 }
                 Followed::Asked(reached) => {
                     position = reached;
                     context.status.asked.store(false, Ordering::Relaxed);
                     ready = Some(self.ready(context)?);
-                    waits = true;
                     continue;
                 }
                 Followed::Ready(reached) => {
                     position = reached;
                     ready = None;
-                    let waiting = reloads.take_waiting();
-                    let asked = context.tracker.read(Checkpoint::asked_for).into_iter();
-                    wishes = asked.filter(|table| !waiting.contains(table)).collect();
-                    let tables: BTreeSet<TableName> = waiting.into_iter().chain(wishes.iter().cloned()).collect();
-                    let tables = tables.into_iter().map(|table| (table, Turn::LoadAgain));
-                    (tables.collect(), position.coordinate.clone())
+                    wishes = context.tracker.read(Checkpoint::asked_for).into_iter().collect();
+                    let turn = |table: &TableName| match self.later.contains(table) {
+                        true => Turn::Load,
+                        false => Turn::LoadAgain,
+                    };
+                    let tables = wishes.iter().map(|table| (table.clone(), turn(table)));
+                    (tables.collect::<Vec<_>>(), position.coordinate.clone())
                 }
-                Followed::Ended(ended)
-                    if !reloads.has_waiting() && !until.as_ref().is_some_and(|until| ended.has_come_to(until)) =>
-                {
+                Followed::Ended(ended) if !until.as_ref().is_some_and(|until| ended.has_come_to(until)) => {
                     info!(position = %ended.place(), "--until: everything up to there is read, and nothing behind it");
                     if ready.is_some() {
                         warn!(
@@ -333,9 +325,7 @@ impl Source for MysqlSource {
                         return Ok(());
                     }
                     let left = self.unseen(context).into_iter();
-                    let waiting = reloads.take_waiting().into_iter().map(|table| (table, Turn::LoadAgain));
-                    let tables = waiting.chain(left.map(|table| (table, Turn::Load))).collect();
-                    (tables, position.coordinate.clone())
+                    (left.map(|table| (table, Turn::Load)).collect(), position.coordinate.clone())
                 }
             };
             for (name, turn) in names {

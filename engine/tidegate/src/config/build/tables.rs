@@ -19,8 +19,7 @@ pub(super) fn table_selection(
     task: &str,
     report: &Report,
 ) -> Option<TableSelection> {
-    let mut exact = Vec::new();
-    let mut patterns: Vec<(TablePattern, TableRule)> = Vec::new();
+    let mut rules: Vec<(Tables, TableRule)> = Vec::new();
     let mut excludes = Vec::new();
     // The line in which each exact name stands first, selected or excluded.
     let mut first_seen: HashMap<TableName, usize> = HashMap::new();
@@ -100,7 +99,13 @@ pub(super) fn table_selection(
             too_large,
             chunk_by: chunk_by.given().unwrap_or_default(),
         };
-        match name.matcher.tables {
+        rules.push((name.matcher.tables, rule));
+    }
+    let joined: Vec<bool> = (0..rules.len()).map(|index| may_meet_another(index, &rules)).collect();
+    let (mut exact, mut patterns): (Vec<_>, Vec<(TablePattern, TableRule)>) = (Vec::new(), Vec::new());
+    for ((tables, mut rule), is_joined) in rules.into_iter().zip(joined) {
+        rule.joins_tables |= is_joined;
+        match tables {
             Tables::Exact(name) => exact.push((name, rule)),
             Tables::Pattern(pattern) => patterns.push((pattern, rule)),
         }
@@ -109,4 +114,21 @@ pub(super) fn table_selection(
         report.add(&first_place, "all entries exclude, at least one must select");
     }
     Some(TableSelection::new(exact, patterns, excludes, written))
+}
+
+/// Whether a table of the rule, or one that comes later, may get the name that another rule gives.
+fn may_meet_another(index: usize, rules: &[(Tables, TableRule)]) -> bool {
+    let names = |(tables, rule): &(Tables, TableRule)| match &rule.target {
+        Some(target) => target.fixed().map(|name| name.map(str::to_owned)),
+        None => tables.fixed().map(|name| name.map(str::to_owned)),
+    };
+    let is_pattern = |(tables, _): &(Tables, TableRule)| matches!(tables, Tables::Pattern(_));
+    let one = &rules[index];
+    let of_one = names(one);
+    rules.iter().enumerate().any(|(other_index, other)| {
+        let gives_names = one.1.target.is_some() || other.1.target.is_some();
+        let may_come = is_pattern(one) || is_pattern(other);
+        let is_same = |(a, b): (&Option<String>, Option<String>)| a.is_none() || b.is_none() || *a == b;
+        other_index != index && gives_names && may_come && of_one.iter().zip(names(other)).all(is_same)
+    })
 }

@@ -137,7 +137,10 @@ impl MysqlSource {
                 // Consumers have rows of it: nothing that becomes of them may be taken for shown.
                 Some(_) if is_readable => ledger.load_again(table.name(), key, definition, &start.coordinate),
                 // What the file has from before the gap's end, nobody can read: its columns are not known. It is shown by the load.
-                Some(_) => ledger.load_new(table.name(), key, definition, &start.coordinate),
+                Some(_) => {
+                    ledger.load_new(table.name(), key, definition, &start.coordinate);
+                    ledger.follow_from(table.name(), end.clone());
+                }
             }
         }
         for table in &left {

@@ -1,5 +1,6 @@
 //! Reading the binlog, with what the ledger knows of rows that the load has shown.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{self, Task};
 use crate::error::Error;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
+use crate::remembered::RememberedTable;
 use crate::source::Context;
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
+use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
-use tidegate_mysql::history::{History, Rules, UnloggedRowsPolicy};
+use tidegate_mysql::history::{History, Moved, Rules, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower, Ready};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::{MysqlError, history};
@@ -47,7 +50,14 @@ impl MysqlSource {
         let judge = || -> history::Judge {
             let tracker = context.tracker.clone();
             Box::new(move |table, rows, here| {
-                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
+                tracker.read(|checkpoint| {
+                    let is_asked_for = |table: &RememberedTable| rows != UnloggedRows::Unseen && table.is_asked_for;
+                    match checkpoint.remembered_table(table).is_some_and(is_asked_for) {
+                        // All of its rows come behind the statement.
+                        true => Moved::Covered,
+                        false => judge(checkpoint.ledger.as_ref(), rules, table, rows, here),
+                    }
+                })
             })
         };
         let asking = |of_ledger: fn(&Ledger, &TableName, Option<&Gtid>, &Coordinate) -> bool| -> history::Shows {
@@ -57,14 +67,21 @@ impl MysqlSource {
                 tracker.read(|checkpoint| checkpoint.ledger.as_ref().is_some_and(shows))
             })
         };
+        let names = self.look.facts.name_case();
+        let later: Arc<BTreeSet<TableName>> = Arc::new(self.later.iter().map(|name| names.key(name)).collect());
         let history = |position: &Position| {
-            let selection = selection.clone();
+            let (selection, later) = (selection.clone(), later.clone());
+            let is_later = move |database: &str, table: &str| {
+                !later.is_empty() && later.contains(&names.key(&TableName::new(database, table)))
+            };
             let recorder = tracker.clone();
             History::new(
                 &tracker.read(Checkpoint::schemas),
                 position,
-                Box::new(move |database, table| selection.matches(database, table).is_some()),
-                Rules { names: self.look.facts.name_case(), unlogged_rows: options.unlogged_rows },
+                Box::new(move |database, table| {
+                    selection.matches(database, table).is_some() && !is_later(database, table)
+                }),
+                Rules { names, unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
             )
             .passing(context.pass)

@@ -124,8 +124,9 @@ impl MysqlSource {
             is_followed: context.task.incremental.is_some(),
             ..load_options(Some(options.chunk_rows), limited)
         };
-        let start = context.tracker.read(|checkpoint| checkpoint.position.clone());
-        let start = start.unwrap_or_else(|| ledger.start().clone());
+        let reached = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let start_is_low = reached.is_none();
+        let start = reached.unwrap_or_else(|| ledger.start().clone());
         if context.task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward) {
             self.announce(context, &ledger, &tables, &start.coordinate)?;
         }
@@ -138,6 +139,7 @@ impl MysqlSource {
             record: &Record { tracker: context.tracker, status: context.status, stop: context.stop },
             emit: &|window| context.emitter.emit_loaded(window),
             start: &start,
+            start_is_low,
             plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
             stop: context.stop.flag(),
         };
@@ -244,6 +246,7 @@ impl MysqlSource {
             record: &Passing { ledger: Mutex::new(ledger.clone()), begun, gone },
             emit,
             start: &start,
+            start_is_low: true,
             plan: &|table| {
                 let is_whole = of(table.name()).is_some_and(|wanted| wanted.is_whole);
                 self.plan_table(task, &table).map(|planned| LoadTable { is_whole, ..planned }).map_err(Into::into)

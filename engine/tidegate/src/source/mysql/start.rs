@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::look::{Definitions, read_tables, show_create};
+use super::turns::refuse_behind;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::config::Task;
@@ -15,7 +16,7 @@ use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::StoredSchema;
-use tidegate_mysql::ledger::Ledger;
+use tidegate_mysql::ledger::{Ledger, TableChunks};
 use tidegate_mysql::{MysqlError, connection, same_history, snapshot, xa};
 
 /// How often the start is taken again because a table was altered meanwhile.
@@ -71,7 +72,7 @@ impl MysqlSource {
             let (start, binlog_end) = snapshot::start_position(&self.look.connect, &self.look.facts, is_followed)
                 .map_err(MysqlError::Load)?;
             let end = Watermark::Coordinate(binlog_end);
-            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task))?;
+            let (tables, definitions, executed) = self.runtime.block_on(self.read_definitions(task, None))?;
             let is_same = |(now, before): (&CatalogTable, &CatalogTable)| {
                 now.table == before.table && now.table.has_collations_of(&before.table)
             };
@@ -114,6 +115,28 @@ impl MysqlSource {
         Ok(())
     }
 
+    /// A table whose load was not over is not there: looks once more, on a server that is not behind the position.
+    fn look_for_missing(
+        &mut self,
+        context: &Context<'_>,
+        stored: &Checkpoint,
+        position: &Position,
+    ) -> Result<(), Error> {
+        let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let is_missing = |table: &TableChunks| {
+            let name = &table.name;
+            !table.is_done() && !has(name) && context.task.tables.matches(&name.database, &name.table).is_some()
+        };
+        if stored.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
+            let (tables, ..) = patiently(context, || {
+                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(position)))?)
+            })?;
+            self.look.tables = tables;
+            self.tables = self.look.tables();
+        }
+        Ok(())
+    }
+
     /// Brings the ledger of an earlier run in line with the tables that there are: one that was never loaded is loaded, one that
     /// the task no longer has is forgotten.
     ///
@@ -121,6 +144,7 @@ impl MysqlSource {
     /// between both are met again, and change nothing unless rows came before them.
     fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
         let stored = context.tracker.read(Checkpoint::clone);
+        self.look_for_missing(context, &stored, position)?;
         let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
         let is_in_ledger = |name: &TableName| in_ledger(name).is_some_and(|table| !table.is_taken_as_read());
         let is_wanted = |name: &TableName| {
@@ -137,7 +161,10 @@ impl MysqlSource {
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
         let removed: Vec<TableName> =
             ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
-        if added.is_empty() && removed.is_empty() {
+        // What is known of a table that was left out has not moved with it.
+        let is_left_out = |name: &TableName| context.task.tables.matches(&name.database, &name.table).is_none();
+        let has_left = stored.schemas.iter().any(|(name, _)| is_left_out(name));
+        if added.is_empty() && removed.is_empty() && !has_left {
             return Ok(position.clone());
         }
         for name in &removed {
@@ -155,14 +182,25 @@ impl MysqlSource {
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
             ledger.forget(name);
         }
-        // What is known of a table that was left out has not moved with it.
         let mut schemas = stored.schemas;
-        schemas.retain(|name, _| context.task.tables.matches(&name.database, &name.table).is_some());
+        schemas.retain(|name, _| !is_left_out(name));
         let mut position = position.clone();
-        if !added.is_empty() {
+        let mut asked = Vec::new();
+        if context.task.incremental.is_some() && !snapshot::starts_at_present(&self.look.facts) {
+            // No view is certain to show what was read of other tables: they are loaded where one is.
+            for table in &added {
+                let name = table.name().clone();
+                info!(table = %name, "was never loaded: it is loaded as one that is asked for");
+                if schemas.get(&name).is_none() {
+                    self.later.insert(name.clone());
+                }
+                asked.push(name);
+            }
+        } else if !added.is_empty() {
             let end = self.now(context)?;
-            let (tables, definitions, executed) =
-                patiently(context, || Ok(self.runtime.block_on(self.read_definitions(context.task))?))?;
+            let (tables, definitions, executed) = patiently(context, || {
+                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(&position)))?)
+            })?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
             let mut again: Vec<TableName> = Vec::new();
             self.look.tables = tables;
@@ -183,6 +221,18 @@ impl MysqlSource {
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
+                // Consumers have rows of it, whose changes have been read up to the position.
+                if schemas.get(table.name()).is_some() {
+                    let planned = self.load_table(context.task, table)?;
+                    let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
+                    ledger.load_again(table.name(), key, definition, &position.coordinate);
+                    continue;
+                }
+                // They may have rows from when it was here before, or of others that go to the same topic.
+                let topic = stored.tables.get(table.name()).map(|table| &table.topic);
+                if topic.and_then(|topic| stored.topics.get(topic)).is_some_and(|topic| topic.written) {
+                    ledger.follow_from(table.name(), shown_until.clone());
+                }
                 let schema = StoredSchema::shown(table, &position.coordinate, shown_until.clone());
                 schemas.insert(table.name().clone(), vec![schema]);
             }
@@ -198,6 +248,7 @@ impl MysqlSource {
             checkpoint.schemas = schemas;
             checkpoint.position = Some(position.clone());
             checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+            asked.iter().for_each(|name| checkpoint.ask_for(name, true));
             removed.iter().for_each(|name| checkpoint.table_loaded(name));
         })?;
         Ok(position)
@@ -206,15 +257,17 @@ impl MysqlSource {
     /// The catalogue, and before it the tables' own words (none if one of them is no longer there) and the executed GTIDs.
     ///
     /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
-    /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them.
+    /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them. Of a server that is behind `position`, nothing.
     async fn read_definitions(
         &self,
         task: &Task,
+        position: Option<&Position>,
     ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
         let executed = self.look.executed(&mut connection).await?;
+        position.map_or(Ok(()), |position| refuse_behind(executed.as_ref(), position))?;
         let tables = read_tables(&mut connection, task).await;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables?, definitions, executed))

@@ -11,12 +11,16 @@
 //! *A table that is swapped again and again* (RENAME onto its name) while it loads is loaded again for each statement that lies
 //! behind the begin of its load: chunks before and behind the statement are of two tables, and changes from before it would
 //! follow rows from behind it. After [`RELOADS_AT_ONCE`] loads for statements of the past it is loaded no more for each of them, but
-//! once, when reading has come to the end that the binlog has then; meanwhile its changes are sent as they come. That ends,
+//! once, as one that is asked for ([`Ready`](tidegate_mysql::incremental::Ready)); meanwhile its changes are sent as they come. That ends,
 //! however many statements there were. No bound can end it where the table is swapped during every load: each holds rows of two
 //! tables then. The task goes on with it, since all other tables depend on it, and says each time how often it was.
+//!
+//! *A server that is behind the position* has, or has not, what tables were once: whoever looks at one asks on the same connection how far
+//! the server has come.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tracing::{info, warn};
 
@@ -57,7 +61,8 @@ impl MysqlSource {
                     Some(_) => known.insert(key(name)),
                 };
             }
-            names.filter(|name| !known.contains(&key(name))).cloned().collect()
+            let is_later = |name: &&TableName| self.later.contains(*name);
+            names.filter(|name| !known.contains(&key(name)) && !is_later(name)).cloned().collect()
         })
     }
 
@@ -87,14 +92,16 @@ impl MysqlSource {
         let is_new = matches!(turn, Turn::Load | Turn::LoadMade);
         let remembered = |checkpoint: &Checkpoint| checkpoint.remembered_table(name).cloned();
         let is_asked_for = context.tracker.read(remembered).is_some_and(|table| table.is_asked_for);
+        // What was asked for without being known is an added table.
+        let is_added = self.later.remove(name);
         let (what, why) = match is_new {
-            _ if is_asked_for => ("it is loaded again, as asked for", "as asked for"),
+            _ if is_asked_for && !is_added => ("it is loaded again, as asked for", "as asked for"),
             true => ("it has rows that were never sent: it is loaded", "it has rows that were never sent"),
             false => ("rows came without row events: it is loaded from its begin", "rows came without row events"),
         };
         let now = self.now(context)?;
         let (found, definition, executed) =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name))?))?;
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position))?))?;
         let planned = match found {
             Some(found) => {
                 let mut findings = Vec::new();
@@ -166,33 +173,32 @@ impl MysqlSource {
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
-    pub(super) fn load_later(
-        &self,
-        context: &Context<'_>,
-        name: &TableName,
-        at: &Coordinate,
-        position: &Position,
-    ) -> Result<bool, Error> {
-        if !self.is_delivered(context, position) {
-            return Ok(false);
-        }
+    pub(super) fn load_later(&self, context: &Context<'_>, name: &TableName) -> Result<(), Error> {
+        let remembered = RememberedTable::of(context.task, name, LoadState::Done)?;
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.position.get_or_insert_with(|| position.clone());
-            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
-            ledger.load_again(name, ChunkKey::default(), None, at);
+            checkpoint.take_up(remembered);
+            checkpoint.ask_for(name, true);
+            checkpoint.journal.note(
+                What::ReloadAsked,
+                By::Run,
+                format!("{name}: rows came without row events again and again"),
+            );
         })?;
-        Ok(true)
+        context.status.asked.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// One table and its own words, if it is there, and what had been executed before it was looked at.
     async fn read_definition(
         &self,
         name: &TableName,
+        position: &Position,
     ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
         let executed = self.look.executed(&mut connection).await?;
+        refuse_behind(executed.as_ref(), position)?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
@@ -205,17 +211,25 @@ impl MysqlSource {
     }
 }
 
+/// Refuses what a server says of tables that has not executed what the task has read. Without GTIDs, no other server is read.
+pub(super) fn refuse_behind(executed: Option<&GtidSet>, position: &Position) -> Result<(), SourceError> {
+    match (executed, &position.gtids) {
+        (Some(executed), Some(gtids)) if !executed.contains_set(gtids) => {
+            Err(SourceError::Behind { server: executed.in_line().to_string(), position: position.place().to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Tables that are loaded again for statements by which rows came without row events.
 #[derive(Default)]
 pub(super) struct Reloads {
     /// How often in one full load.
     counts: HashMap<TableName, u32>,
-    /// Those that wait until reading has come to the end.
-    waiting: BTreeSet<TableName>,
 }
 
 impl Reloads {
-    /// Whether the table is loaded again at once. Otherwise it waits.
+    /// Whether the table is loaded again at once. Otherwise later.
     pub(super) fn may_load(&mut self, table: &TableName, context: &Context<'_>) -> bool {
         if context.tracker.read(|checkpoint| checkpoint.ledger.is_none()) {
             self.counts.clear();
@@ -225,20 +239,7 @@ impl Reloads {
         if *count > 1 {
             warn!(table = %table, count, "it was swapped or filled without row events again and again: it is loaded once more");
         }
-        if *count <= RELOADS_AT_ONCE {
-            return true;
-        }
-        info!(table = %table, "it is loaded when reading has come to where the binlog ends now");
-        self.waiting.insert(table.clone());
-        false
-    }
-
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    pub(super) fn take_waiting(&mut self) -> BTreeSet<TableName> {
-        std::mem::take(&mut self.waiting)
+        *count <= RELOADS_AT_ONCE
     }
 }
 

@@ -1,0 +1,303 @@
+//! Tables that a task takes up when it has come further than they have: consumers may have rows of theirs, reading has passed changes of
+//! theirs, and what is held makes reading pass statements once more.
+
+use std::collections::BTreeMap;
+
+use super::failover::{replicate_from, wait_until_replicated};
+use super::harness::address::Address;
+use super::harness::world::{kafka_sink, mysql_source};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, wait_for};
+
+/// The last that consumers know of each key.
+#[derive(Default, Debug)]
+struct Last(BTreeMap<String, String>);
+
+impl Last {
+    fn take(&mut self, message: &Message) {
+        let id = message.data.get("id").expect("a key").clone();
+        match message.kind {
+            Kind::Delete => _ = self.0.remove(&id),
+            _ => _ = self.0.insert(id, format!("{:?}", message.data)),
+        }
+    }
+
+    #[track_caller]
+    fn assert_equals(&self, mysql: &mut Mysql, table: &str, context: &str) {
+        let query = format!("SELECT CONCAT(id), CONCAT('id=\"', id, '\" v=\"', v, '\"') FROM {table}");
+        let rows: BTreeMap<String, String> = mysql.query::<(String, String)>(&query).into_iter().collect();
+        assert_eq!(self.0, rows, "{context}");
+    }
+}
+
+/// A table that comes first in a load, and keeps it from going on while it is locked.
+fn create_first(mysql: &mut Mysql) {
+    mysql.run("CREATE TABLE a_held (id INT PRIMARY KEY)");
+    mysql.run("INSERT INTO a_held VALUES (1)");
+}
+
+fn hold(world: &World) -> Mysql {
+    let mut session = Mysql::connect(&world.mysql_url);
+    session.run(format!("LOCK TABLES {}.a_held WRITE", world.database));
+    session
+}
+
+/// Changes were sent before there was a full load: what goes until a row's chunk is read goes with consumers, too.
+#[test]
+fn a_full_load_that_is_switched_on_keeps_no_row_that_is_gone() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    for (test, url) in [("taken_up", private.mysql()), ("taken_up_nogtid", private.mysql_nogtid())] {
+        let mut world = World::new(test, url, &servers.kafka);
+        create_first(&mut world.mysql);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 1)");
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.tables = format!("[{0}.a_held, {0}.t, {0}.marker]", world.database);
+        task.more = "full_load: false".to_owned();
+        let mut reader = world.reader(["t"]);
+        let mut last = Last::default();
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("reading the binlog");
+        world.mysql.run("INSERT INTO t VALUES (2, 2), (3, 3), (4, 4)");
+        world.until_marker(&mut engine, &mut reader, |message| last.take(&message));
+        engine.terminate(libc::SIGTERM);
+        world.mysql.run("DELETE FROM t WHERE id = 4");
+        task.more = "full_load: {parallel: 1}".to_owned();
+        let held = hold(&world);
+        let mut engine = Tidegate::run(&task);
+        if test == "taken_up" {
+            world.until_load_is_locked_out(&mut engine);
+        } else {
+            engine.wait_for_line("begins its next binlog file");
+        }
+        world.mysql.run("DELETE FROM t WHERE id = 2");
+        world.mysql.run("UPDATE t SET v = 30 WHERE id = 3");
+        drop(held);
+        world.mysql.run("FLUSH BINARY LOGS");
+        engine.wait_for_line("full load complete");
+        world.finish(engine, &mut reader, |message| last.take(&message));
+        last.assert_equals(&mut world.mysql, "t", test);
+        assert_eq!(last.0.len(), 2);
+    }
+}
+
+/// A table that is left out and taken up again: its rows are loaded beside those that consumers have, and what goes then goes.
+#[test]
+fn a_table_that_comes_back_keeps_no_row_that_goes_from_then_on() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=MINIMAL");
+    let mut world = World::new("taken_up_back", private.mysql(), &servers.kafka);
+    create_first(&mut world.mysql);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT)");
+    world.mysql.run("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)");
+    let mut task = world.task();
+    task.more = "full_load: {parallel: 1}".to_owned();
+    task.tables = format!("[{0}.t, {0}.marker]", world.database);
+    let mut reader = world.reader(["t"]);
+    let mut last = Last::default();
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |message| last.take(&message));
+    engine.terminate(libc::SIGTERM);
+    task.tables = format!("[{0}.marker]", world.database);
+    task.accept = "tables";
+    let mut engine = Tidegate::run(&task);
+    // Other columns under the names that were.
+    world.mysql.run("ALTER TABLE t RENAME COLUMN v TO w, RENAME COLUMN w TO v");
+    world.mysql.run("UPDATE t SET v = v + 10");
+    world.until_marker(&mut engine, &mut reader, |_| ());
+    engine.terminate(libc::SIGTERM);
+    task.tables = format!("[{0}.a_held, {0}.t, {0}.marker]", world.database);
+    task.accept = "non_empty_topics";
+    let held = hold(&world);
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    world.mysql.run("DELETE FROM t WHERE id = 2");
+    world.mysql.run("INSERT INTO t VALUES (3, 3, 33)");
+    drop(held);
+    engine.wait_for_line("full load complete");
+    world.finish(engine, &mut reader, |message| last.take(&message));
+    let shown: Vec<&String> = last.0.values().collect();
+    assert_eq!(shown, ["id=\"1\" w=\"1\" v=\"11\"", "id=\"3\" w=\"3\" v=\"33\""]);
+}
+
+/// Tables of two entries have one name where they go, and the second comes in mid-load: a row that moves from it to the first stays.
+#[test]
+fn a_row_that_moves_between_tables_of_one_name_stays() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("taken_up_shards", &servers.mysql, &servers.kafka);
+    let other = format!("{}_1", world.database);
+    world.mysql.run(format!("CREATE DATABASE {other}"));
+    create_first(&mut world.mysql);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    world.mysql.run("INSERT INTO t VALUES (1, 1)");
+    let mut task = world.task();
+    let (database, name) = (&world.database, &world.database);
+    task.tables = format!(
+        "[{database}.marker, {{table: '{database}.*', as: '{name}.{{table}}'}}, {{table: '{other}.*', as: '{name}.{{table}}'}}]"
+    );
+    task.more = "full_load: {parallel: 1}".to_owned();
+    task.sink = kafka_sink(&servers.kafka, ", partition: zero");
+    let mut reader = world.reader(["t"]);
+    let held = hold(&world);
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    world.mysql.run(format!("CREATE TABLE {other}.t LIKE t"));
+    world.mysql.run(format!("INSERT INTO {other}.t VALUES (5, 50)"));
+    world.mysql.run("BEGIN");
+    world.mysql.run(format!("DELETE FROM {other}.t WHERE id = 5"));
+    world.mysql.run("INSERT INTO t VALUES (5, 50)");
+    world.mysql.run("COMMIT");
+    drop(held);
+    let mut last = Last::default();
+    world.finish(engine, &mut reader, |message| last.take(&message));
+    last.assert_equals(&mut world.mysql, "t", "two entries");
+    world.mysql.run(format!("DROP DATABASE {other}"));
+}
+
+/// Where a prepared XA transaction is held, reading goes back to it, past statements and rows of tables that were other ones then.
+#[test]
+fn what_is_met_again_on_the_way_to_a_held_transaction_changes_nothing() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-nogtid", "mariadb"], "");
+    for (test, url) in [("taken_up_held", private.mysql_nogtid()), ("taken_up_held_mariadb", private.mariadb())] {
+        let mut world = World::new(test, url, &servers.kafka);
+        for table in ["s", "t", "swap", "swap_2"] {
+            world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY, v INT)"));
+            world.mysql.run(format!("INSERT INTO {table} VALUES (1, {})", table.len()));
+        }
+        let other = format!("{}_other", world.database);
+        world.mysql.run(format!("CREATE DATABASE {other}"));
+        world.mysql.run(format!("CREATE TABLE {other}.t (id INT PRIMARY KEY, v INT)"));
+        world.mysql.run(format!("INSERT INTO {other}.t VALUES (1, 100), (7, 700)"));
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.tables = format!("[{0}.s, {0}.t, {0}.swap, {0}.marker]", world.database);
+        task.more = "incremental: {unlogged_rows: reload}".to_owned();
+        let mut reader = world.reader(["s", "t", "swap"]);
+        let (mut last, mut counts) = (BTreeMap::<String, Last>::new(), BTreeMap::<String, u64>::new());
+        let mut take = |message: Message| {
+            *counts.entry(message.table.clone()).or_default() += 1;
+            last.entry(message.table.clone()).or_default().take(&message);
+        };
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, &mut take);
+        let mut session = Mysql::connect(url);
+        session.run(format!("USE {}", world.database));
+        for statement in ["XA START 'x'", "INSERT INTO s VALUES (2, 2)", "XA END 'x'", "XA PREPARE 'x'"] {
+            session.run(statement);
+        }
+        world.mysql.run("INSERT INTO t VALUES (5, 5)");
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        world.mysql.run("DROP TABLE t");
+        world.mysql.run(format!("RENAME TABLE {other}.t TO t"));
+        world.mysql.run("INSERT INTO t VALUES (6, 6)");
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        for _ in 0..3 {
+            world.mysql.run("RENAME TABLE swap TO swap_3, swap_2 TO swap, swap_3 TO swap_2");
+            world.until_marker(&mut engine, &mut reader, &mut take);
+        }
+        engine.terminate(libc::SIGTERM);
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        session.run("XA COMMIT 'x'");
+        world.mysql.run("INSERT INTO t VALUES (8, 8)");
+        let ended = world.finish(engine, &mut reader, &mut take);
+        last["s"].assert_equals(&mut world.mysql, "s", test);
+        last["swap"].assert_equals(&mut world.mysql, "swap", test);
+        // Rows of a table that was dropped stay with consumers.
+        let mut rows = last.remove("t").expect("t has rows").0;
+        rows.remove("5");
+        Last(rows).assert_equals(&mut world.mysql, "t", test);
+        assert!(counts["swap"] <= 8, "{test}: loaded again and again: {counts:?}\n{}", ended.output);
+        world.mysql.run(format!("DROP DATABASE {other}"));
+    }
+}
+
+/// A server that is behind does not have yet what the load is to read, nor what has come under the name of a table.
+#[test]
+fn a_table_that_a_server_does_not_have_yet_is_not_gone() {
+    let Some(servers) = Servers::from_env() else { return };
+    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
+        .map(|options| Private::up(&["mysql-gtid"], options));
+    let mut world = World::new("taken_up_behind", nodes[0].mysql(), &servers.kafka);
+    let mut replica = Mysql::connect(nodes[1].mysql());
+    replica.run(replicate_from(nodes[0].mysql()));
+    replica.run("START REPLICA");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA SQL_THREAD");
+    create_first(&mut world.mysql);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    world.mysql.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+
+    let address = Address::of(nodes[0].mysql());
+    let mut task = world.task();
+    task.source = mysql_source(address.url(), "tide", "tide");
+    task.more = "full_load: {parallel: 1}".to_owned();
+    let held = hold(&world);
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    engine.kill_9();
+    address.leads_to(nodes[1].mysql());
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("the server has only");
+    drop(held);
+    replica.run("START REPLICA SQL_THREAD");
+    engine.wait_for_line("full load complete");
+    address.leads_to(nodes[0].mysql());
+    let mut reader = world.reader(["t"]);
+    let mut last = Last::default();
+    world.finish(engine, &mut reader, |message| {
+        if message.table == "t" {
+            last.take(&message);
+        }
+    });
+    last.assert_equals(&mut world.mysql, "t", "behind");
+}
+
+/// A table that is dropped and made again as it was is a table of the task as before.
+#[test]
+fn a_table_that_is_made_again_as_it_was_is_remembered() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("taken_up_again", &servers.mysql, &servers.kafka);
+    let create = "CREATE TABLE t (id INT PRIMARY KEY, v INT)";
+    world.mysql.run(create);
+    world.mysql.run("INSERT INTO t VALUES (1, 1)");
+    let mut task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    world.mysql.run("DROP TABLE t");
+    world.until_marker(&mut engine, &mut reader, |_| ());
+    wait_for("t is forgotten", || (!is_remembered(&task.stored())).then_some(()));
+    world.mysql.run(create);
+    world.mysql.run("INSERT INTO t VALUES (2, 2)");
+    world.until_marker(&mut engine, &mut reader, |_| ());
+    world.finish(engine, &mut reader, |_| ());
+    assert!(is_remembered(&task.stored()), "{}", task.stored());
+    // What has been sent of it went otherwise.
+    task.tables = format!("[{0}.marker, {{table: {0}.t, where: 'v > 1'}}]", world.database);
+    let said = Tidegate::fails(&task);
+    assert!(said.contains("where"), "{said}");
+}
+
+/// Besides the marker.
+fn is_remembered(stored: &serde_json::Value) -> bool {
+    stored["tables"].as_array().is_some_and(|tables| tables.len() == 2)
+}
+
+/// Nothing comes, and the topic goes.
+#[test]
+fn a_topic_that_goes_while_nothing_comes_ends_the_task() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("taken_up_idle", &servers.mysql, &servers.kafka);
+    let task = world.task();
+    let mut engine = Tidegate::run(&task);
+    let mut reader = world.reader([]);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    drop(reader);
+    super::topics::delete_topic(&servers.kafka, &world.topic("marker"));
+    let ended = engine.wait();
+    assert!(ended.output.contains("was deleted"), "{}", ended.output);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+}
