@@ -384,11 +384,13 @@ fn swapped_again_and_again(case: &Case<'_>, servers: &Servers, killed: bool) {
     let mut before = 0;
     if killed {
         // While it waits for its load, with which the next run begins, or has begun it, or is through with it.
-        engine.wait_for_line("it is loaded when reading has come");
+        engine.wait_for_line("they are loaded when reading has come");
         before = loads(&engine.output());
         engine.kill_9();
         engine = Tidegate::run(&task);
     }
+    world.until_marker(&mut engine, &mut reader, |message| topics.take(message));
+    world.until_asked_is_loaded(&task, &mut engine);
     let ended = world.finish(engine, &mut reader, |message| topics.take(message));
     let behind = loads(&ended.output);
     let is_right = before <= 5 && behind <= 5 && before + behind > 0;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::failover::{replicate_from, wait_until_replicated};
 use super::harness::address::Address;
 use super::harness::world::{kafka_sink, mysql_source};
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, wait_for};
+use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, wait_for};
 
 /// The last that consumers know of each key.
 #[derive(Default, Debug)]

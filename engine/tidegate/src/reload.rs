@@ -14,6 +14,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
+use crate::remembered::LoadState;
 use crate::status::client::{self, StatusError};
 use crate::task::runtime;
 use tidegate_flow::store::StateFolder;
@@ -84,6 +85,13 @@ pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: Wish, by: B
         let asked = checkpoint.asked_for();
         if let Some(name) = names.iter().find(|name| !asked.contains(name)) {
             return Err(format!("{name} is not asked for: it never was, or its load has begun"));
+        }
+        let known = |name: &&TableName| checkpoint.remembered_table(name);
+        if let Some(name) = names.iter().find(|name| known(name).is_some_and(|table| table.load == LoadState::Wanted)) {
+            return Err(format!("{name} has never been loaded: take it out of `tables` if it is not wanted"));
+        }
+        if let Some(name) = names.iter().find(|name| known(name).is_some_and(|table| table.is_needed)) {
+            return Err(format!("rows of {name} came without row events, and come by its load alone"));
         }
         names.iter().for_each(|name| checkpoint.ask_for(name, false));
         checkpoint.journal.note(What::ReloadCancelled, by, tables_text(&names));

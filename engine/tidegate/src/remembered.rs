@@ -48,6 +48,9 @@ pub struct RememberedTable {
     /// Somebody has asked for all of its rows once more, and reading has not stopped for that yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_asked_for: bool,
+    /// Rows are in it that have no row events, for which it is loaded: nobody may take that back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_needed: bool,
     /// What it is called where it goes, if that is another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TableName>,
@@ -80,6 +83,7 @@ impl RememberedTable {
             name: name.clone(),
             load,
             is_asked_for: false,
+            is_needed: false,
             target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
             filter: rule.filter.clone(),
             select: rule.select.clone(),
@@ -274,8 +278,8 @@ impl Checkpoint {
     /// Remembers how a table's rows leave from now on; its `load` is for one that was not known.
     pub fn take_up(&mut self, table: RememberedTable) {
         let known = self.tables.get(&table.name).unwrap_or(&table);
-        let (load, is_asked_for) = (known.load, known.is_asked_for);
-        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, ..table });
+        let (load, is_asked_for, is_needed) = (known.load, known.is_asked_for, known.is_needed);
+        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, is_needed, ..table });
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
@@ -290,6 +294,16 @@ impl Checkpoint {
             && let Some(table) = self.tables.get_mut(name)
         {
             table.is_asked_for = is_asked_for;
+            table.is_needed &= is_asked_for;
+        }
+    }
+
+    /// What is asked for of the table has rows that come by nothing else.
+    pub fn need(&mut self, name: &TableName) {
+        if self.tables.get(name).is_some_and(|table| !table.is_needed)
+            && let Some(table) = self.tables.get_mut(name)
+        {
+            table.is_needed = true;
         }
     }
 

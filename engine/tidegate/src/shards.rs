@@ -239,7 +239,11 @@ pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &m
         by_target.entry(target_of_table(&task.tables, name)?).or_default().push((name, rule));
     }
     let mut shared = Vec::new();
-    for tables in by_target.values() {
+    for (target, tables) in &by_target {
+        let may_be = |name: &Option<String>, is: &str| name.as_ref().is_none_or(|name| fold(name) == fold(is));
+        let is_given = |[database, table]: &[Option<String>; 2]| {
+            may_be(database, &target.database) && may_be(table, &target.table)
+        };
         for (name, rule) in tables {
             // Of one that was left behind a gap, none of the changes before its end is wanted.
             let Some(table) = ledger.table(name).filter(|table| !table.is_taken_as_read()) else { continue };
@@ -247,7 +251,8 @@ pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &m
             let is_within = |columns: &Vec<String>| {
                 table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))
             };
-            if tables.len() > 1 || rule.joins_tables || key.is_some_and(|columns| !is_within(columns)) {
+            let is_shared = tables.len() > 1 || rule.joins_tables || rule.given_beside.iter().any(is_given);
+            if is_shared || key.is_some_and(|columns| !is_within(columns)) {
                 shared.push(TableName::clone(name));
             }
         }

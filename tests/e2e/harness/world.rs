@@ -51,6 +51,15 @@ impl World {
         }
     }
 
+    /// Waits until nothing is asked for, and begins the binlog files that it may take: see [`World::begin_binlog_file`].
+    pub(crate) fn until_asked_is_loaded(&mut self, task: &TaskFile, engine: &mut Tidegate) {
+        wait_for("what is asked for is loaded", || {
+            engine.assert_running();
+            self.begin_binlog_file();
+            (!task.stored().to_string().contains("is_asked_for")).then_some(())
+        });
+    }
+
     /// Begins a new binlog file, and has the server forget those before it. It keeps one that somebody still reads, such as the
     /// connection of a run that has just ended, or that it needs for its own recovery.
     pub(crate) fn purge_binlog(&mut self) {

@@ -80,8 +80,8 @@ pub struct TableMap<'a> {
 }
 
 /// How columns begin that servers add to a table, behind its own, and show nowhere else: MariaDB's hash of a UNIQUE key over long values, and
-/// the primary keys that RDS and PolarDB make for tables without one.
-const HIDDEN_NAMES: [&str; 3] = ["DB_ROW_HASH_", "__#alibaba_rds_row_id#__", "_drds_implicit_id_"];
+/// the primary key that RDS and PolarDB make for a table without one.
+const HIDDEN_NAMES: [&str; 2] = ["DB_ROW_HASH_", "__#alibaba_rds_row_id#__"];
 
 /// What the optional metadata says of one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

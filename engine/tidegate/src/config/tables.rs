@@ -39,8 +39,10 @@ pub struct TableRule {
     pub at: Location,
     /// `as`: what the tables are called where they go. Default: as in the source.
     pub target: Option<NameTemplate>,
-    /// It may give several tables one name, or a table one that another rule gives.
+    /// It may give several tables one name.
     pub joins_tables: bool,
+    /// Names that other entries may give where they or this one give any: database and table, where they are the same of all their tables.
+    pub given_beside: Vec<[Option<String>; 2]>,
     /// `where`: a DataFusion expression on the source columns; only rows for which it is true leave. Default: all rows.
     pub filter: Option<String>,
     /// `select`: columns and expressions (`upper(city) AS city`) that leave, in this order. Default: all columns, also

@@ -153,9 +153,13 @@ impl MysqlSource {
     }
 
     /// Where the tables that are asked for can be loaded. A run that ends where the binlog ended when it began comes no further.
-    fn ready(&self, context: &Context<'_>) -> Result<Ready, Error> {
-        let until = self.present().map_or_else(|| self.now(context), Ok)?;
+    fn ready(&self, context: &Context<'_>, position: &Position) -> Result<Ready, Error> {
         let at_file = !snapshot::starts_at_present(&self.look.facts);
+        // Of files, the server is asked whether they hold all that was read, wherever that is.
+        let until = match at_file {
+            true => position.gtids.clone().map_or(Watermark::Coordinate(position.coordinate.clone()), Watermark::Gtids),
+            false => self.present().map_or_else(|| self.now(context), Ok)?,
+        };
         match at_file {
             true => info!(
                 "tables are asked for: they are loaded when the server begins its next binlog file, for before that it does not tell which \
@@ -294,12 +298,15 @@ impl Source for MysqlSource {
                 Followed::Asked(reached) => {
                     position = reached;
                     context.status.asked.store(false, Ordering::Relaxed);
-                    ready = Some(self.ready(context)?);
+                    ready = Some(self.ready(context, &position)?);
                     continue;
                 }
                 Followed::Ready(reached) => {
                     position = reached;
                     ready = None;
+                    if !self.later.is_empty() {
+                        position = self.begun_anew(context, position)?;
+                    }
                     wishes = context.tracker.read(Checkpoint::asked_for).into_iter().collect();
                     let turn = |table: &TableName| match self.later.contains(table) {
                         true => Turn::Load,

@@ -90,6 +90,7 @@ pub(super) fn table_selection(
             at: place.at,
             target,
             joins_tables,
+            given_beside: Vec::new(),
             filter: filter.given(),
             columns: columns.given(),
             select: select.given().map(|items| items.into_iter().map(|(item, _)| item).collect()),
@@ -101,10 +102,10 @@ pub(super) fn table_selection(
         };
         rules.push((name.matcher.tables, rule));
     }
-    let joined: Vec<bool> = (0..rules.len()).map(|index| may_meet_another(index, &rules)).collect();
+    let beside: Vec<_> = (0..rules.len()).map(|index| given_beside(index, &rules)).collect();
     let (mut exact, mut patterns): (Vec<_>, Vec<(TablePattern, TableRule)>) = (Vec::new(), Vec::new());
-    for ((tables, mut rule), is_joined) in rules.into_iter().zip(joined) {
-        rule.joins_tables |= is_joined;
+    for ((tables, mut rule), beside) in rules.into_iter().zip(beside) {
+        rule.given_beside = beside;
         match tables {
             Tables::Exact(name) => exact.push((name, rule)),
             Tables::Pattern(pattern) => patterns.push((pattern, rule)),
@@ -116,19 +117,18 @@ pub(super) fn table_selection(
     Some(TableSelection::new(exact, patterns, excludes, written))
 }
 
-/// Whether a table of the rule, or one that comes later, may get the name that another rule gives.
-fn may_meet_another(index: usize, rules: &[(Tables, TableRule)]) -> bool {
+/// The names that other rules give, which a table of this one, or one that comes later, may have, too.
+fn given_beside(index: usize, rules: &[(Tables, TableRule)]) -> Vec<[Option<String>; 2]> {
+    let is_pattern = |(tables, _): &(Tables, TableRule)| matches!(tables, Tables::Pattern(_));
+    let one = &rules[index];
+    let others = rules.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
+    let may_meet = |other: &&(Tables, TableRule)| {
+        let gives_names = one.1.target.is_some() || other.1.target.is_some();
+        gives_names && (is_pattern(one) || is_pattern(other))
+    };
     let names = |(tables, rule): &(Tables, TableRule)| match &rule.target {
         Some(target) => target.fixed().map(|name| name.map(str::to_owned)),
         None => tables.fixed().map(|name| name.map(str::to_owned)),
     };
-    let is_pattern = |(tables, _): &(Tables, TableRule)| matches!(tables, Tables::Pattern(_));
-    let one = &rules[index];
-    let of_one = names(one);
-    rules.iter().enumerate().any(|(other_index, other)| {
-        let gives_names = one.1.target.is_some() || other.1.target.is_some();
-        let may_come = is_pattern(one) || is_pattern(other);
-        let is_same = |(a, b): (&Option<String>, Option<String>)| a.is_none() || b.is_none() || *a == b;
-        other_index != index && gives_names && may_come && of_one.iter().zip(names(other)).all(is_same)
-    })
+    others.filter(may_meet).map(names).collect()
 }

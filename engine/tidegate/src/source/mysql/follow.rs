@@ -50,14 +50,15 @@ impl MysqlSource {
         let judge = || -> history::Judge {
             let tracker = context.tracker.clone();
             Box::new(move |table, rows, here| {
-                tracker.read(|checkpoint| {
-                    let is_asked_for = |table: &RememberedTable| rows != UnloggedRows::Unseen && table.is_asked_for;
-                    match checkpoint.remembered_table(table).is_some_and(is_asked_for) {
-                        // All of its rows come behind the statement.
-                        true => Moved::Covered,
-                        false => judge(checkpoint.ledger.as_ref(), rules, table, rows, here),
-                    }
-                })
+                let is_asked_for = |table: &RememberedTable| table.is_asked_for;
+                let is_asked_for =
+                    |checkpoint: &Checkpoint| checkpoint.remembered_table(table).is_some_and(is_asked_for);
+                if rules.may_load && rows != UnloggedRows::Unseen && tracker.read(is_asked_for) {
+                    // All of its rows come behind the statement.
+                    tracker.update(|checkpoint| checkpoint.need(table));
+                    return Moved::Covered;
+                }
+                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
             })
         };
         let asking = |of_ledger: fn(&Ledger, &TableName, Option<&Gtid>, &Coordinate) -> bool| -> history::Shows {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::look::{Definitions, read_tables, show_create};
-use super::turns::refuse_behind;
+use super::turns::is_followed;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::config::Task;
 use crate::error::Error;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
+use tidegate_model::state::Keyed;
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::dump_error::DumpError;
@@ -162,8 +163,10 @@ impl MysqlSource {
         let removed: Vec<TableName> =
             ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
         // What is known of a table that was left out has not moved with it.
-        let is_left_out = |name: &TableName| context.task.tables.matches(&name.database, &name.table).is_none();
-        let has_left = stored.schemas.iter().any(|(name, _)| is_left_out(name));
+        let is_left_out = |name: &TableName, entries: &[StoredSchema]| {
+            is_followed(entries) && context.task.tables.matches(&name.database, &name.table).is_none()
+        };
+        let has_left = stored.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
         if added.is_empty() && removed.is_empty() && !has_left {
             return Ok(position.clone());
         }
@@ -183,15 +186,19 @@ impl MysqlSource {
             ledger.forget(name);
         }
         let mut schemas = stored.schemas;
-        schemas.retain(|name, _| !is_left_out(name));
+        schemas.retain(|name, entries| !is_left_out(name, entries));
+        let is_known = |schemas: &Keyed<TableName, Vec<StoredSchema>>, name: &TableName| {
+            schemas.get(name).is_some_and(|entries| is_followed(entries))
+        };
         let mut position = position.clone();
         let mut asked = Vec::new();
-        if context.task.incremental.is_some() && !snapshot::starts_at_present(&self.look.facts) {
+        let has_read = stored.position.is_some() && context.task.incremental.is_some();
+        if has_read && !snapshot::starts_at_present(&self.look.facts) {
             // No view is certain to show what was read of other tables: they are loaded where one is.
             for table in &added {
                 let name = table.name().clone();
                 info!(table = %name, "was never loaded: it is loaded as one that is asked for");
-                if schemas.get(&name).is_none() {
+                if !is_known(&schemas, &name) {
                     self.later.insert(name.clone());
                 }
                 asked.push(name);
@@ -222,7 +229,7 @@ impl MysqlSource {
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
                 // Consumers have rows of it, whose changes have been read up to the position.
-                if schemas.get(table.name()).is_some() {
+                if is_known(&schemas, table.name()) {
                     let planned = self.load_table(context.task, table)?;
                     let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
                     ledger.load_again(table.name(), key, definition, &position.coordinate);
@@ -230,23 +237,24 @@ impl MysqlSource {
                 }
                 // They may have rows from when it was here before, or of others that go to the same topic.
                 let topic = stored.tables.get(table.name()).map(|table| &table.topic);
-                if topic.and_then(|topic| stored.topics.get(topic)).is_some_and(|topic| topic.written) {
+                let was_written = topic.and_then(|topic| stored.topics.get(topic)).is_some_and(|topic| topic.written);
+                // Without a key nobody knows which row goes, and each that is repeated stays twice.
+                if was_written && !table.key().is_empty() {
                     ledger.follow_from(table.name(), shown_until.clone());
                 }
                 let schema = StoredSchema::shown(table, &position.coordinate, shown_until.clone());
                 schemas.insert(table.name().clone(), vec![schema]);
             }
-            // A prepared XA transaction without rows of the tables that there were may have some of these.
             if context.task.incremental.is_some() {
-                let began =
-                    || Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?);
-                let began = patiently(context, began)?;
-                position = position.with_beginning(Some(began.ok_or(Error::Stopped)?));
+                position = self.begun_anew(context, position)?;
             }
         }
         context.tracker.update_durably(|checkpoint| {
             checkpoint.schemas = schemas;
-            checkpoint.position = Some(position.clone());
+            // Within the first load, nothing has been read behind its start.
+            if stored.position.is_some() || !added.is_empty() {
+                checkpoint.position = Some(position.clone());
+            }
             checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
             asked.iter().for_each(|name| checkpoint.ask_for(name, true));
             removed.iter().for_each(|name| checkpoint.table_loaded(name));
@@ -266,8 +274,7 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
-        let executed = self.look.executed(&mut connection).await?;
-        position.map_or(Ok(()), |position| refuse_behind(executed.as_ref(), position))?;
+        let executed = self.executed_here(&mut connection, position).await?;
         let tables = read_tables(&mut connection, task).await;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables?, definitions, executed))

@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
+use mysql_async::prelude::Queryable;
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check;
@@ -38,7 +39,8 @@ use tidegate_mysql::chunks::ChunkKey;
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::history::{Here, Moved, SchemaState, StoredSchema, Turn};
 use tidegate_mysql::ledger::Ledger;
-use tidegate_mysql::{MysqlError, catalog, connection};
+use tidegate_mysql::snapshot::LoadError;
+use tidegate_mysql::{MysqlError, catalog, connection, xa};
 
 /// How often a table is loaded again at once, for one statement after the other.
 const RELOADS_AT_ONCE: u32 = 3;
@@ -55,10 +57,9 @@ impl MysqlSource {
             let mut known = HashSet::new();
             // The last entry of a table is what is known of it.
             for (name, entries) in checkpoint.schemas.iter() {
-                match entries.last().map(|entry| &entry.state) {
-                    Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
-                    | None => known.remove(&key(name)),
-                    Some(_) => known.insert(key(name)),
+                match is_followed(entries) {
+                    false => known.remove(&key(name)),
+                    true => known.insert(key(name)),
                 };
             }
             let is_later = |name: &&TableName| self.later.contains(*name);
@@ -93,7 +94,7 @@ impl MysqlSource {
         let remembered = |checkpoint: &Checkpoint| checkpoint.remembered_table(name).cloned();
         let is_asked_for = context.tracker.read(remembered).is_some_and(|table| table.is_asked_for);
         // What was asked for without being known is an added table.
-        let is_added = self.later.remove(name);
+        let is_added = self.later.contains(name);
         let (what, why) = match is_new {
             _ if is_asked_for && !is_added => ("it is loaded again, as asked for", "as asked for"),
             true => ("it has rows that were never sent: it is loaded", "it has rows that were never sent"),
@@ -135,6 +136,10 @@ impl MysqlSource {
             }
             let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
             checkpoint.journal.note(What::ReloadBegun, By::Run, note);
+            if is_added {
+                // It knows from where on XA transactions are waited for.
+                checkpoint.position = Some(position.clone());
+            }
             checkpoint.position.get_or_insert_with(|| position.clone());
             let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             let (key, definition) = match &planned {
@@ -169,6 +174,7 @@ impl MysqlSource {
                 }
             }
         })?;
+        self.later.remove(name);
         Ok(true)
     }
 
@@ -178,6 +184,7 @@ impl MysqlSource {
         context.tracker.update_durably(|checkpoint| {
             checkpoint.take_up(remembered);
             checkpoint.ask_for(name, true);
+            checkpoint.need(name);
             checkpoint.journal.note(
                 What::ReloadAsked,
                 By::Run,
@@ -186,6 +193,34 @@ impl MysqlSource {
         })?;
         context.status.asked.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What is executed on the server that is asked; an error if it is another one than that of a position without GTIDs, or is behind it.
+    pub(super) async fn executed_here(
+        &self,
+        connection: &mut mysql_async::Conn,
+        position: Option<&Position>,
+    ) -> Result<Option<GtidSet>, SourceError> {
+        let executed = self.look.executed(connection).await?;
+        let expected = self.look.facts.server_uuid();
+        if executed.is_none() && !expected.is_empty() {
+            let found: Option<String> =
+                connection.query_first("SELECT @@GLOBAL.server_uuid").await.map_err(MysqlError::Query)?;
+            let found = found.unwrap_or_default();
+            if found != expected {
+                return Err(MysqlError::Load(LoadError::OtherServer { found, expected: expected.to_owned() }).into());
+            }
+        }
+        position.map_or(Ok(()), |position| refuse_behind(executed.as_ref(), position))?;
+        Ok(executed)
+    }
+
+    /// The position, behind which a table is read of which nothing was: a prepared XA transaction without rows of the tables that there were
+    /// may have some of it.
+    pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, Error> {
+        let began = || Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?);
+        let began = patiently(context, began)?;
+        Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
     }
 
     /// One table and its own words, if it is there, and what had been executed before it was looked at.
@@ -197,8 +232,7 @@ impl MysqlSource {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
-        let executed = self.look.executed(&mut connection).await?;
-        refuse_behind(executed.as_ref(), position)?;
+        let executed = self.executed_here(&mut connection, Some(position)).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
@@ -211,10 +245,21 @@ impl MysqlSource {
     }
 }
 
-/// Refuses what a server says of tables that has not executed what the task has read. Without GTIDs, no other server is read.
-pub(super) fn refuse_behind(executed: Option<&GtidSet>, position: &Position) -> Result<(), SourceError> {
-    match (executed, &position.gtids) {
-        (Some(executed), Some(gtids)) if !executed.contains_set(gtids) => {
+/// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
+pub(super) fn is_followed(entries: &[StoredSchema]) -> bool {
+    let state = entries.last().map(|entry| &entry.state);
+    !matches!(
+        state,
+        None | Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
+    )
+}
+
+/// Refuses what a server says of tables that has not executed what the task has read.
+fn refuse_behind(executed: Option<&GtidSet>, position: &Position) -> Result<(), SourceError> {
+    match (executed, position.sent()) {
+        (Some(executed), Some(sent))
+            if !(executed.contains_set(sent) && position.gtids.iter().all(|gtids| executed.contains_set(gtids))) =>
+        {
             Err(SourceError::Behind { server: executed.in_line().to_string(), position: position.place().to_string() })
         }
         _ => Ok(()),
