@@ -193,7 +193,8 @@ fn a_file_that_cannot_be_taken_over_changes_nothing() {
     // A run that is asked by somebody who has not looked.
     let intent = [("x-tidegate", "test")];
     assert_eq!(http.ask("POST", "/apply", &[]).0, 403);
-    assert_eq!(http.ask("POST", "/apply?accept=everything", &intent).0, 400);
+    let (code, _, said) = http.ask("POST", "/apply?accept=everything", &intent);
+    assert!(code == 400 && said.contains("everything: is no consequence; there is filter, as, select, "), "{said}");
     assert_eq!(http.ask("POST", "/apply", &intent).0, 200);
     let report = http.until(&mut engine, "it is refused", |report| report["applied"]["answered"] == 1);
     assert!(
@@ -208,6 +209,14 @@ fn a_file_that_cannot_be_taken_over_changes_nothing() {
     task = TaskFile { more: String::new(), ..before.clone() };
     let (code, said) = refused(&task, &[]);
     assert!(code == Some(1) && said.contains("`http` cannot be changed while the task runs"), "{said}");
+    task = TaskFile { state: world.path("elsewhere"), ..before.clone() };
+    let (code, said) = refused(&task, &[]);
+    assert!(
+        code == Some(1)
+            && said.contains("another run of task")
+            && said.contains("`state` cannot be changed while the task runs"),
+        "{said}"
+    );
 
     world.mysql.run("UPDATE t SET v = v - 1");
     world.until_marker(&mut engine, &mut reader, &mut take);
@@ -248,6 +257,92 @@ fn nobody_takes_the_task_in_between() {
     let (code, said) = refused(&another, &[]);
     assert!(code == Some(1) && said.contains("is not what was planned"), "{said}");
     world.finish(engine, &mut reader, |_| ());
+}
+
+/// Nothing is read again, opened again or noted, unless somebody says so.
+#[test]
+fn a_file_that_says_what_it_said_changes_nothing() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("apply_same", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1)");
+    let mut task = world.task();
+    task.more = "http: 127.0.0.1:0\nlimits: {connections: 6}".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut ids = Vec::new();
+    let mut take = |message: Message| ids.push(message.data.get("id").cloned().expect("a key"));
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    world.until_loaded(&mut engine, &mut reader, &mut take);
+    assert_eq!(http.status()["limits"]["connections"], 6);
+    let status = Tidegate::spawn(["status".as_ref(), task.path.as_os_str()]).wait().output;
+    assert!(status.contains("limits: 6 connections to the source"), "{status}");
+    let unchanged = "the run works by it already: nothing was done";
+    let ended = apply(&task, &[]);
+    assert!(ended.status.success() && ended.output.contains(unchanged), "{}", ended.output);
+    task.more = "# A comment.\nlimits: { connections: 6 }\nhttp: 127.0.0.1:0".to_owned();
+    let turned = apply(&task, &["--yes"]);
+    assert!(turned.output.ends_with("taken over"), "keys in another order are another file: {}", turned.output);
+    task.more = "limits:   # Few.\n  connections: 6\nhttp: 127.0.0.1:0".to_owned();
+    let ended = apply(&task, &["--yes"]);
+    assert!(ended.status.success() && ended.output.contains(unchanged), "{}", ended.output);
+    assert_eq!(http.ask("POST", "/apply", &[("x-tidegate", "test")]).0, 200);
+    let report = http.status();
+    assert_eq!(
+        (&report["applied"]["answered"], &report["applied"]["unchanged"]),
+        (&4.into(), &true.into()),
+        "{report}"
+    );
+    assert_eq!(engine.count_lines(TAKEN_OVER), 1);
+    applied(&task, &["--anew"]);
+    assert_eq!(engine.count_lines(TAKEN_OVER), 2);
+    world.mysql.run("INSERT INTO t VALUES (2)");
+    world.finish(engine, &mut reader, &mut take);
+    assert_eq!(ids, ["1", "2"]);
+    let told = Tidegate::spawn(["history".as_ref(), task.path.as_os_str()]).wait().output;
+    assert_eq!(told.matches("file applied").count(), 2, "{told}");
+}
+
+/// Where it ends is where the server was when the run started, however often reading begins again.
+fn now_does_not_move(test: &str, mysql_url: &str, kafka: &str) {
+    let mut world = World::new(test, mysql_url, kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.begin_binlog_file();
+    let mut task = world.task();
+    let mut reader = world.reader(["t"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    engine.terminate(libc::SIGTERM);
+    for id in 1..=300 {
+        world.mysql.run(format!("INSERT INTO t VALUES ({id})"));
+    }
+    task.more = "http: 127.0.0.1:0\nlimits: {rows_per_second: 1}".to_owned();
+    let mut engine = Tidegate::spawn(task.run_arguments().into_iter().chain(["--until".into(), "now".into()]));
+    let http = Http::of(&mut engine);
+    http.until(&mut engine, "it is held back", |report| report["bottleneck"] == "limits");
+    world.mysql.run("INSERT INTO t VALUES (1000)");
+    task.more = "http: 127.0.0.1:0".to_owned();
+    let said = apply(&task, &[]).output;
+    // It may be at its end before the command has asked.
+    assert!(said.contains("taken over") || said.contains("has ended meanwhile"), "{said}");
+    let ended = engine.wait();
+    assert!(ended.status.success(), "{}", ended.output);
+    let mut ids = Vec::new();
+    reader.read_to_end(|message| {
+        if message.table == "t" {
+            ids.push(message.data.get("id").expect("a key").parse::<u32>().expect("a number"));
+        }
+    });
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids, (1..=300).collect::<Vec<_>>(), "{test}");
+}
+
+#[test]
+fn the_end_of_a_run_does_not_move() {
+    let Some(servers) = Servers::from_env() else { return };
+    now_does_not_move("apply_until", &servers.mysql, &servers.kafka);
+    now_does_not_move("apply_until_nogtid", &servers.mysql_nogtid, &servers.kafka);
 }
 
 /// What was agreed to for the first start holds for that one: changes that are purged since are not passed over.

@@ -143,7 +143,13 @@ fn limits(report: &Value) -> String {
     let load = if load.is_empty() { load } else { format!("of the full load {load}") };
     let both: Vec<String> = [all, load].into_iter().filter(|words| !words.is_empty()).collect();
     let held = if report["bottleneck"] == "limits" { ", which hold the task back" } else { "" };
-    (if both.is_empty() { "none".to_owned() } else { both.join("; ") }) + held
+    let connections = report["limits"]["connections"].as_f64();
+    let connections = connections.map(|most| format!("; {} to the source", some(most, "connection")));
+    (if both.is_empty() { "none".to_owned() } else { both.join("; ") }) + held + &connections.unwrap_or_default()
+}
+
+fn some(number: f64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1.0 { "" } else { "s" })
 }
 
 fn stage(stage: &Value, bottleneck: &Value) -> Value {
@@ -260,8 +266,8 @@ pub(crate) fn expected(report: &Value) -> Value {
     let load_note = if load.is_object() {
         let left = load["seconds_left"].as_f64().filter(|_| shown_phase == "full_load");
         let left = left.map_or_else(String::new, |s| format!(", about {} left", duration(1000.0 * s)));
-        let rows = count(number(&load["rows"]));
-        format!("{} of {} tables, {rows} rows{left}", load["tables_done"], load["tables_total"])
+        let tables = some(number(&load["tables_total"]), "table");
+        format!("{} of {tables}, {}{left}", load["tables_done"], some(number(&load["rows"]), "row"))
     } else {
         String::new()
     };

@@ -39,6 +39,16 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// `row`, or `rows` of more or less than one.
+pub fn plural(count: u64, what: &str) -> String {
+    format!("{what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `1 table`, `1,200 tables`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {}", grouped(count), plural(count, what))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +56,11 @@ mod tests {
     #[test]
     fn numbers_are_grouped() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!([0, 1, 1200].map(|count| counted(count, "table")), ["0 tables", "1 table", "1,200 tables"]);
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Applied {
     pub answered: u64,
     /// Why it was not taken over: the run has gone on by the file before.
     pub refused: Option<String>,
+    /// It says what it said: nothing was done.
+    #[serde(default)]
+    pub unchanged: bool,
 }
 
 /// The task file of a run, and the one that it is to take over.
@@ -58,25 +61,54 @@ pub struct TaskFile {
 struct Inner {
     /// By which the run works, or tries to.
     task: Arc<Task>,
+    written: Written,
     next: Option<Next>,
     /// While it is not known whether the run can work by `task`: how it did before.
-    before: Option<(Arc<Task>, Consent)>,
+    before: Option<(Arc<Task>, Written, Consent)>,
     /// Why it cannot, until it works by that again.
     refused: Option<String>,
     applied: Option<Applied>,
+}
+
+/// Numbers for a file's text, and for what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    text: u32,
+    /// None of a run that has no file.
+    meaning: Option<u64>,
 }
 
 /// What a run is asked to take over.
 #[derive(Debug)]
 struct Next {
     task: Arc<Task>,
+    written: Written,
     accept: Vec<Accept>,
     by: By,
 }
 
+/// How a run is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    pub accept: Vec<Accept>,
+    /// The text that was planned with.
+    pub planned: Option<u32>,
+    /// Also where the file says what it did.
+    pub anew: bool,
+}
+
 impl TaskFile {
-    pub fn new(path: Option<PathBuf>, task: Arc<Task>) -> TaskFile {
-        TaskFile { path, inner: Mutex::new(Inner { task, next: None, before: None, refused: None, applied: None }) }
+    pub fn new(file: Option<(PathBuf, Written)>, task: Arc<Task>) -> TaskFile {
+        let (path, written) = file.unzip();
+        let written = written.unwrap_or_default();
+        let inner = Inner { task, written, next: None, before: None, refused: None, applied: None };
+        TaskFile { path, inner: Mutex::new(inner) }
+    }
+
+    pub fn read(path: &Path) -> Result<(Task, Written), ConfigError> {
+        let text = config::read_file(path)?;
+        let task = config::load_text(path, &text)?;
+        Ok((task, Written { text: crc32fast::hash(text.as_bytes()), meaning: config::fingerprint(&text) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -88,20 +120,25 @@ impl TaskFile {
         self.lock().task.name.clone()
     }
 
+    /// `limits.connections`.
+    pub fn connections(&self) -> Option<u64> {
+        self.lock().task.limits.connections
+    }
+
     pub fn applied(&self) -> Option<Applied> {
         self.lock().applied.clone()
     }
 
-    /// Reads the file anew, which must have this checksum if one is given. Gives the number under which [`Applied`] tells what becomes
-    /// of it, or why it cannot be taken over.
-    pub fn ask(&self, accept: Vec<Accept>, planned: Option<u32>, by: By) -> Result<u64, String> {
+    /// Reads the file anew, which must be what was planned with. Gives the number under which [`Applied`] tells what becomes of it, and whether
+    /// there is anything to take over; or why it cannot be.
+    pub fn ask(&self, wish: Wish, by: By) -> Result<(u64, bool), String> {
         let path = self.path.as_ref().ok_or("this run has no task file")?;
         // Whoever waits here lets everybody wait who asks how the task goes.
         if !path.metadata().is_ok_and(|file| file.is_file()) {
             return Err(format!("{} is no file", path.display()));
         }
-        let (next, sum) = read(path).map_err(|error| error.to_string())?;
-        if planned.is_some_and(|planned| planned != sum) {
+        let (next, written) = TaskFile::read(path).map_err(|error| error.to_string())?;
+        if wish.planned.is_some_and(|planned| planned != written.text) {
             return Err(format!(
                 "{} is not what was planned: it has changed since, or the run has another file",
                 path.display()
@@ -115,21 +152,27 @@ impl TaskFile {
             return Err(format!("`{key}` cannot be changed while the task runs: stop it and start it again"));
         }
         let asked = inner.applied.as_ref().map_or(0, |applied| applied.asked) + 1;
+        if !wish.anew && wish.accept.is_empty() && written.meaning == inner.written.meaning {
+            inner.written = written;
+            inner.applied = Some(Applied { asked, answered: asked, refused: None, unchanged: true });
+            return Ok((asked, false));
+        }
         match &mut inner.applied {
             Some(applied) => applied.asked = asked,
-            applied => *applied = Some(Applied { asked, answered: 0, refused: None }),
+            applied => *applied = Some(Applied { asked, answered: 0, refused: None, unchanged: false }),
         }
-        inner.next = Some(Next { task: Arc::new(next), accept, by });
-        Ok(asked)
+        inner.next = Some(Next { task: Arc::new(next), written, accept: wish.accept, by });
+        Ok((asked, true))
     }
 
     /// By what a run works that has come to an end because it was asked.
     pub fn take_over(&self, consent: &Consent) -> Option<TakeOver> {
         let mut inner = self.lock();
-        let Next { task, accept, by } = inner.next.take()?;
+        let Next { task, written, accept, by } = inner.next.take()?;
         // What else was agreed to was so for one start, but where the run is to end, and what is to be passed over until there.
         let agreed = |accept| Consent { accept, after_gap: None, ..consent.clone() };
-        inner.before = Some((std::mem::replace(&mut inner.task, task.clone()), agreed(Vec::new())));
+        let before = std::mem::replace(&mut inner.task, task.clone());
+        inner.before = Some((before, std::mem::replace(&mut inner.written, written), agreed(Vec::new())));
         Some(TakeOver { task, consent: agreed(accept), by })
     }
 
@@ -144,7 +187,7 @@ impl TaskFile {
         if let Some(reason) = inner.refused.take() {
             inner.answer(Some(reason));
         }
-        let (before, _) = inner.before.take()?;
+        let (before, ..) = inner.before.take()?;
         info!("the task file is taken over");
         inner.answer(None);
         Some(before)
@@ -153,12 +196,12 @@ impl TaskFile {
     /// It cannot, and goes on by what was before; nothing if it had taken over nothing.
     pub fn refused(&self, error: &Error) -> Option<(Arc<Task>, Consent)> {
         let mut inner = self.lock();
-        let before = inner.before.take()?;
-        inner.task = before.0.clone();
+        let (task, written, consent) = inner.before.take()?;
+        (inner.task, inner.written) = (task.clone(), written);
         warn!(hint = error.hint(), "the task file is not taken over, and the run goes on by the one before: {error}");
         let hint = error.hint().map(|hint| format!("\nhint: {hint}"));
         inner.refused = Some(format!("{error}{}", hint.unwrap_or_default()));
-        Some(before)
+        Some((task, consent))
     }
 }
 
@@ -172,15 +215,9 @@ pub struct TakeOver {
 impl Inner {
     fn answer(&mut self, refused: Option<String>) {
         if let Some(applied) = &mut self.applied {
-            (applied.answered, applied.refused) = (applied.asked, refused);
+            (applied.answered, applied.refused, applied.unchanged) = (applied.asked, refused, false);
         }
     }
-}
-
-/// A task file, and a checksum of its text.
-fn read(path: &Path) -> Result<(Task, u32), ConfigError> {
-    let text = config::read_file(path)?;
-    Ok((config::load_text(path, &text)?, crc32fast::hash(text.as_bytes())))
 }
 
 /// What is of the process, and not of a run in it.
@@ -199,20 +236,25 @@ fn fixed(task: &Task, next: &Task) -> Option<&'static str> {
 }
 
 /// Prints what would follow from the file as it is now, asks whether that is meant if somebody is there to answer, and lets the run of
-/// the task take it over. False if there is none.
-pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write) -> Result<bool, Error> {
-    let (task, sum) = read(file)?;
+/// the task take it over; `anew` also if it says what it did. False if there is none.
+pub fn apply(file: &Path, accept: &[Accept], anew: bool, is_meant: bool, out: &mut dyn Write) -> Result<bool, Error> {
+    let (task, written) = TaskFile::read(file)?;
     let runtime = runtime()?;
     // An output that is closed is no reason to do anything else.
     let mut say = |text: &str| _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     let Some(report) = runtime.block_on(client::ask(&task))? else {
+        if let Some(run) = source::other_run(&task, &runtime) {
+            return Err(StatusError::Elsewhere { folder: task.state.display().to_string(), run }.into());
+        }
         say(&format!("task {} is not running: its next run reads the file anew\n", task.name));
         return Ok(false);
     };
     let process = client::read(&report)?.process;
-    let (open, agreed): (Vec<_>, Vec<_>) = plan(&task, &runtime)?
-        .into_iter()
-        .partition(|difference| difference.accept.is_some_and(|name| !accept.contains(&name)));
+    let differences = plan(&task, &runtime)?;
+    // What the server and the brokers have may be another thing under the same file.
+    let anew = anew || !differences.is_empty();
+    let (open, agreed): (Vec<_>, Vec<_>) =
+        differences.into_iter().partition(|difference| difference.accept.is_some_and(|name| !accept.contains(&name)));
     if !open.is_empty() {
         let (name, folder, accepted) = (task.name.clone(), task.state.clone(), accept.to_vec());
         return Err(Refused { task: name, folder, differences: open, accepted, command: "apply" }.into());
@@ -234,8 +276,8 @@ pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write
     }
     let names: Vec<String> = accept.iter().map(|name| name.name()).collect();
     let answer: Result<Option<Applied>, StatusError> = runtime.block_on(async {
-        let Some(number) = client::tell(&task, &format!("/apply?planned={sum}&accept={}", names.join(","))).await?
-        else {
+        let path = format!("/apply?planned={}&anew={anew}&accept={}", written.text, names.join(","));
+        let Some(number) = client::tell(&task, &path).await? else {
             return Ok(None);
         };
         let number = std::str::from_utf8(&number).ok().and_then(|number| number.trim().parse::<u64>().ok());
@@ -251,8 +293,8 @@ pub fn apply(file: &Path, accept: &[Accept], is_meant: bool, out: &mut dyn Write
         }
     });
     match answer {
-        Ok(Some(Applied { refused: None, .. })) => {
-            say("taken over\n");
+        Ok(Some(Applied { refused: None, unchanged, .. })) => {
+            say(if unchanged { "the run works by it already: nothing was done\n" } else { "taken over\n" });
             Ok(true)
         }
         Ok(Some(Applied { refused: Some(reason), .. })) => {

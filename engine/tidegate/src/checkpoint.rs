@@ -28,7 +28,7 @@ use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
 use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
-use tidegate_model::words::grouped;
+use tidegate_model::words::counted;
 use tidegate_model::{ChunkPart, Position, Progress, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
@@ -207,8 +207,8 @@ impl State for Checkpoint {
                     let is_few = ledger.tables().len() <= TABLES_MAX;
                     if let Some(chunks) = ledger.table(&table).filter(|chunks| chunks.is_done()) {
                         if is_few {
-                            let rows = grouped(chunks.rows());
-                            self.journal.note(What::TableLoaded, By::Run, format!("{table}: {rows} rows"));
+                            let rows = counted(chunks.rows(), "row");
+                            self.journal.note(What::TableLoaded, By::Run, format!("{table}: {rows}"));
                         }
                         self.table_loaded(&table);
                     }

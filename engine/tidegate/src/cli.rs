@@ -200,6 +200,9 @@ enum Command {
         /// The consequences that are meant, by the names that a refusal gives them.
         #[arg(long, value_enum, value_delimiter = ',', value_name = "CONSEQUENCE")]
         accept: Vec<Accept>,
+        /// Also where the file says what it did: certificates, say, are read again.
+        #[arg(long)]
+        anew: bool,
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
@@ -348,8 +351,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             say(&reload::reload(&config::load(task)?, tables, wish)?);
             Ok(Outcome::Done)
         }
-        Command::Apply { task, accept, yes } => {
-            let is_there = apply::apply(task, accept, *yes, &mut std::io::stdout())?;
+        Command::Apply { task, accept, anew, yes } => {
+            let is_there = apply::apply(task, accept, *anew, *yes, &mut std::io::stdout())?;
             Ok(if is_there { Outcome::Done } else { Outcome::Findings })
         }
         Command::Demo => {

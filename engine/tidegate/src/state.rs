@@ -22,8 +22,7 @@ use crate::pipeline::route::with_target;
 use crate::remembered::{LoadState, RememberedTable};
 use crate::status::words;
 use tidegate_model::TableName;
-use tidegate_model::words::grouped;
-use tidegate_model::words::time_text;
+use tidegate_model::words::{counted, grouped, time_text};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::{ChunkState, Ledger, TableChunks};
 
@@ -95,7 +94,8 @@ fn describe(checkpoint: &Checkpoint) -> String {
     if let Some(ledger) = &checkpoint.ledger {
         let done = ledger.tables().iter().filter(|table| table.is_done()).count();
         let rows = ledger.tables().iter().map(TableChunks::rows).sum();
-        _ = writeln!(out, "full load: {done} of {} tables, {} rows delivered", ledger.tables().len(), grouped(rows));
+        let (tables, rows) = (counted(ledger.tables().len() as u64, "table"), counted(rows, "row"));
+        _ = writeln!(out, "full load: {done} of {tables}, {rows} delivered");
     }
     for gap in &checkpoint.gaps {
         _ = writeln!(

@@ -56,11 +56,12 @@ pub struct Consent {
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
 pub fn run(file: &Path, consent: &Consent, screen: Screen, problems: Problems) -> Result<Summary, Error> {
-    let task = Arc::new(config::load(file)?);
+    let (task, written) = TaskFile::read(file)?;
+    let task = Arc::new(task);
     let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime, 0).map_err(Error::Runtime)?;
-    let file = TaskFile::new(Some(file.to_owned()), task.clone());
+    let file = TaskFile::new(Some((file.to_owned(), written)), task.clone());
     let monitor = Monitor::new(file, Arc::new(Status::default()), stop, problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
@@ -140,9 +141,11 @@ fn run_by_files(
     }
 }
 
-/// The lock of the task on its source. It is handed on from run to run of one process: nobody else may have it in between.
+/// What is handed on from start to start of one process: the lock of the task on its source, which nobody else may have in between, and
+/// where all of it ends.
 #[derive(Default)]
 struct Hold {
+    until: Option<Until>,
     lock: Option<RunLock>,
     /// Of which server, and by which account.
     of: Option<(String, u16, String)>,
@@ -224,7 +227,8 @@ fn run_in(
             let (pass, after_gap) = (&*consent.pass, consent.after_gap.as_ref());
             let context = Context { task, pass, after_gap, emitter, tracker, status, stop };
             // Others may have been set since the run began.
-            if monitor.file().works().is_some_and(|before| before.limits != task.limits) {
+            let limits = |task: &Task| (task.limits.all, task.limits.full_load);
+            if monitor.file().works().is_some_and(|before| limits(&before) != limits(task)) {
                 set_limits(status, task);
             }
             source.run(&context).map_err(|error| match error {
@@ -317,8 +321,8 @@ fn start(
     awaits("the brokers");
     // Before anything else is agreed to.
     source.check_position(task, &checkpoint, consent.after_gap.as_ref())?;
-    if let Some(until) = &consent.until {
-        source.end_at(task, until, &checkpoint)?;
+    if let Some(until) = hold.until.as_ref().or(consent.until.as_ref()) {
+        hold.until = Some(source.end_at(task, until, &checkpoint)?);
     }
     let sink = open_sink(task)?;
     warn_of(task, sink.topics().old_brokers().iter().flat_map(precheck::of_old_brokers));

@@ -15,13 +15,14 @@ use std::str::FromStr;
 use crate::hints;
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, date_from_parts};
 use tidegate_model::words::time_text;
-use tidegate_model::{Coordinate, GtidSet};
+use tidegate_model::{Coordinate, GtidSet, Watermark};
 use tidegate_mysql::until::LookUpError;
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    Now,
+    /// What the server had executed when the run started, once that is known: a start within the run does not move it.
+    Now(Option<Watermark>),
     /// Seconds since 1970.
     Time(u32),
     Place(Coordinate),
@@ -31,7 +32,7 @@ pub enum Until {
 impl fmt::Display for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Until::Now => f.write_str("now"),
+            Until::Now(_) => f.write_str("now"),
             Until::Time(time_s) => f.write_str(&time_text(*time_s)),
             Until::Place(at) => at.fmt(f),
             Until::Gtids(set) => f.write_str(&set.in_line()),
@@ -48,7 +49,7 @@ impl FromStr for Until {
     fn from_str(text: &str) -> Result<Until, String> {
         let text = text.trim();
         if text == "now" {
-            return Ok(Until::Now);
+            return Ok(Until::Now(None));
         }
         if let Some(date) = text.get(..10).filter(|date| is_date(date)) {
             return time(date, &text[10..]).map(Until::Time);
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn places_are_told_apart() {
         const SET: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20";
-        assert_eq!("now".parse(), Ok(Until::Now));
+        assert_eq!("now".parse(), Ok(Until::Now(None)));
         assert_eq!("mysql-bin.000007:1234".parse(), Ok(Until::Place(Coordinate::new("mysql-bin.000007", 1234))));
         for set in [SET, "0-1-23", "0-1-23,5-2-7"] {
             assert_eq!(set.parse(), Ok(Until::Gtids(set.parse().unwrap())), "{set}");

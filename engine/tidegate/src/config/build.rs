@@ -241,7 +241,8 @@ fn limit_options(
     let Some(LimitsFile { all, full_load, connections }) = field.given() else {
         return (LimitOptions::default(), load);
     };
-    if let Some((most, place)) = connections.as_given() {
+    let connections = connections.as_given();
+    if let Some((most, place)) = connections {
         match (most.checked_sub(OTHER_CONNECTIONS), &mut load) {
             (None, _) | (Some(0), Some(_)) => {
                 report.add(place, "must be at least 5, of which one reads tables, and 4 without a full load")
@@ -250,7 +251,8 @@ fn limit_options(
             (Some(_), None) => {}
         }
     }
-    (LimitOptions { all: limit(all), full_load: full_load.given().map(limit).unwrap_or_default() }, load)
+    let full_load = full_load.given().map(limit).unwrap_or_default();
+    (LimitOptions { all: limit(all), full_load, connections: connections.map(|(most, _)| *most) }, load)
 }
 
 /// Other failures are retried within the time for connections, so a short time for those shortens the default for the

@@ -293,6 +293,8 @@ pub struct HttpOptions {
 pub struct LimitOptions {
     pub all: Limit,
     pub full_load: Limit,
+    /// `limits.connections`, for who looks: what follows of it is in [`LoadOptions::parallel`]. Default: none.
+    pub connections: Option<u64>,
 }
 
 /// `retry`: for how long a failure is retried before the task ends, with everything safe on disk. `0s` is not at all.

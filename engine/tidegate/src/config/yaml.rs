@@ -7,6 +7,7 @@
 //! Only what would be ambiguous later is refused here: bad syntax, a key that is written twice, several documents.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, options};
@@ -74,7 +75,14 @@ impl LeftOut {
     }
 }
 
-#[derive(Debug)]
+/// What it says, wherever that stands.
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.content.hash(hasher);
+    }
+}
+
+#[derive(Debug, Hash)]
 pub(super) enum Content {
     /// `plain` is false for text in quotes and for block text, which is never null, a number or a boolean.
     Scalar {
@@ -90,6 +98,12 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_at: Location,
     pub(super) value: Rc<Node>,
+}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.key, &self.value).hash(hasher);
+    }
 }
 
 /// A variable that a value names and that is not set.

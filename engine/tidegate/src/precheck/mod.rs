@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::report::Report;
-use self::report::{Found, TableLine, counted};
+use self::report::{Found, TableLine};
 use self::sink::look_at_sink;
 pub use self::sink::{of_differing, of_old_brokers};
 use self::tables::{check_keys, check_patterns, check_shards, look_at_tables, place_of_table};
@@ -41,6 +41,7 @@ use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
 use crate::task;
 use own::State;
+use tidegate_model::words::counted;
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::catalog::CatalogError;
@@ -186,7 +187,7 @@ fn look_at_source(
         );
     }
     if !look.catalog_tables().is_empty() {
-        report.passed.push(("tables", format!("{} selected", counted(look.catalog_tables().len(), "table"))));
+        report.passed.push(("tables", format!("{} selected", counted(look.catalog_tables().len() as u64, "table"))));
     } else if look.errors().is_empty() {
         report.fail("tables", task.places.place("tables"), &SourceError::NoTables.into());
     }

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::config::{Location, Problem, Task};
 use crate::error::Error;
 use crate::items;
+use tidegate_model::words::counted;
 use tidegate_mysql::check::{Finding, Severity};
 
 /// Tables that text lists before it counts the rest.
@@ -204,10 +205,14 @@ impl fmt::Display for Report {
         }
         let counts = match (self.count(Severity::Error), self.count(Severity::Warning)) {
             (0, 0) => return writeln!(f, "nothing stands in the way"),
-            (0, warnings) => format!("{}: the task would run", counted(warnings, "warning")),
-            (errors, 0) => format!("{}: the task would not run", counted(errors, "error")),
+            (0, warnings) => format!("{}: the task would run", counted(warnings as u64, "warning")),
+            (errors, 0) => format!("{}: the task would not run", counted(errors as u64, "error")),
             (errors, warnings) => {
-                format!("{}, {}: the task would not run", counted(errors, "error"), counted(warnings, "warning"))
+                format!(
+                    "{}, {}: the task would not run",
+                    counted(errors as u64, "error"),
+                    counted(warnings as u64, "warning")
+                )
             }
         };
         if !self.found.is_empty() {
@@ -228,11 +233,6 @@ pub(super) fn level(severity: Severity) -> &'static str {
         Severity::Warning => "warning",
         Severity::Error => "error",
     }
-}
-
-/// `1 table`, `2 tables`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::report::{Found, counted};
+use super::report::Found;
 use super::tables::{entry_with_topic, place_of_table};
 use super::{Report, Seen, own};
 use crate::config::Task;
@@ -13,6 +13,7 @@ use crate::items;
 use crate::pipeline::route::{dead_letter_topic_of_table, topic_of_table};
 use crate::task;
 use tidegate_model::Table;
+use tidegate_model::words::counted;
 use tidegate_mysql::check::{Finding, Severity, list_names};
 use tidegate_sink::kafka::{Ability, BrokerInfo, Lack, OldBrokers};
 use tidegate_sink::{Differing, SinkError};
@@ -31,7 +32,9 @@ pub(super) fn look_at_sink(
         Ok(Some((brokers, problems))) => {
             let verb = if brokers.brokers.len() == 1 { "answers" } else { "answer" };
             let release = brokers.release.map_or_else(String::new, |release| format!(" as Kafka {release}"));
-            report.passed.push(("sink", format!("{} {verb}{release}", counted(brokers.brokers.len(), "broker"))));
+            report
+                .passed
+                .push(("sink", format!("{} {verb}{release}", counted(brokers.brokers.len() as u64, "broker"))));
             for finding in brokers.old.iter().flat_map(of_old_brokers) {
                 report.found.push(Found { finding, place: None });
             }

@@ -25,7 +25,7 @@ use tidegate_model::words::duration;
 use tidegate_model::{ChangeBatch, Coordinate, Table, TableName};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::check::Finding;
-use tidegate_mysql::run_lock::RunLock;
+use tidegate_mysql::run_lock::{RunLock, RunLockError};
 
 /// What a running source may use.
 pub struct Context<'a> {
@@ -81,8 +81,8 @@ pub trait Source {
         after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer.into()))
     }
 
-    /// The run is to end there by itself.
-    fn end_at(&mut self, _task: &Task, until: &Until, _stored: &Checkpoint) -> Result<(), Error> {
+    /// The run is to end there by itself. Gives back how a later start within it is told the same.
+    fn end_at(&mut self, _task: &Task, until: &Until, _stored: &Checkpoint) -> Result<Until, Error> {
         Err(SourceError::from(UntilError::Files(until.clone())).into())
     }
 
@@ -109,6 +109,12 @@ pub fn open(
         SourceOptions::BinlogFiles(options) => Box::new(ArchiveSource::open(options)?),
         SourceOptions::Parquet(options) => Box::new(ParquetSource::open(task, options)?),
     })
+}
+
+/// A run of the task that is at work somewhere, as far as the source tells; whoever asks has something else to say if it cannot be asked.
+pub fn other_run(task: &Task, runtime: &tokio::runtime::Runtime) -> Option<RunLockError> {
+    let SourceOptions::Mysql(options) = &task.source else { return None };
+    mysql::look(task, options, runtime, true).ok()?.other_run(task)
 }
 
 /// Why a source cannot be read, or not any further.

@@ -254,9 +254,8 @@ impl Source for MysqlSource {
         self.refuse_gap(task, stored, after_gap)
     }
 
-    fn end_at(&mut self, task: &Task, until: &Until, stored: &Checkpoint) -> Result<(), Error> {
-        self.ending = Some(self.find_ending(task, until, stored)?);
-        Ok(())
+    fn end_at(&mut self, task: &Task, until: &Until, stored: &Checkpoint) -> Result<Until, Error> {
+        Ok(self.ending.insert(self.find_ending(task, until, stored)?).until())
     }
 
     /// Full load, then changes; and again, where a table has to be loaded behind that.

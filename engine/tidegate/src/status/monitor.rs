@@ -261,11 +261,16 @@ impl Monitor {
             retries: self.retries(),
             problems: self.problems.list(),
             memory: self.memory(),
-            limits: Limits::of(&self.status.limits),
+            limits: self.limits(),
             too_large: self.too_large(),
             applied: self.file.applied(),
             asked_for: self.asked_for(),
         }
+    }
+
+    /// What the task is held to.
+    pub fn limits(&self) -> Limits {
+        Limits::of(&self.status.limits, self.file.connections())
     }
 
     fn asked_for(&self) -> Vec<String> {

@@ -55,11 +55,14 @@ pub struct Report {
 pub struct Limits {
     pub all: Limit,
     pub full_load: Limit,
+    /// To the source, at a time.
+    #[serde(default)]
+    pub connections: Option<u64>,
 }
 
 impl Limits {
-    pub fn of(limits: &rate::Limits) -> Limits {
-        Limits { all: limits.all.limit(), full_load: limits.full_load.limit() }
+    pub fn of(limits: &rate::Limits, connections: Option<u64>) -> Limits {
+        Limits { all: limits.all.limit(), full_load: limits.full_load.limit(), connections }
     }
 }
 

@@ -46,15 +46,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::monitor::Monitor;
-use super::report::{Limits, Phase};
+use super::report::Phase;
 use super::words::limits_text;
 use super::{metrics, socket};
+use crate::apply;
 use crate::config::Task;
 use crate::error::Error;
 use crate::journal::{By, What};
 use crate::reload::{self, Wish};
 use crate::remembered::Accept;
-use tidegate_model::status::Status;
 
 /// Connections at a time, of each listener. Others wait to be taken.
 const CONNECTIONS_MAX: usize = 32;
@@ -248,7 +248,7 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
             monitor.stop().pause();
             text(StatusCode::OK, "told to pause\n")
         }
-        "/limits" => match set_limits(request.uri().query().unwrap_or_default(), monitor.status()) {
+        "/limits" => match set_limits(request.uri().query().unwrap_or_default(), monitor) {
             Ok(said) => {
                 // Without a query, they are only shown.
                 if request.uri().query().is_some_and(|query| !query.is_empty()) {
@@ -259,9 +259,14 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
         "/apply" => match take_over(request.uri().query().unwrap_or_default(), monitor, by) {
-            Ok(number) => {
-                info!("told to take over the task file as it is now: what was read is delivered first");
-                monitor.stop().interrupt();
+            Ok((number, is_news)) => {
+                match is_news {
+                    true => {
+                        info!("told to take over the task file as it is now: what was read is delivered first");
+                        monitor.stop().interrupt();
+                    }
+                    false => info!("told to take over the task file, which says what it did: nothing is done"),
+                }
                 text(StatusCode::OK, &format!("{number}\n"))
             }
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
@@ -306,18 +311,22 @@ fn load_again(query: &str, monitor: &Monitor, by: By) -> Result<String, String> 
     })
 }
 
-/// `accept=filter,tables&planned=123456`: the number of the request.
-fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<u64, String> {
-    let (mut accept, mut planned) = (Vec::new(), None);
+/// `accept=filter,tables&planned=123456&anew=true`: the number of the request, and whether there is anything to take over.
+fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<(u64, bool), String> {
+    let mut wish = apply::Wish::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "accept" => {
                 for name in value.split(',').filter(|name| !name.is_empty()) {
-                    accept.push(Accept::from_str(name, false).map_err(|_| format!("{name}: is no consequence"))?);
+                    wish.accept.push(Accept::from_str(name, false).map_err(|_| {
+                        let all = Accept::value_variants().iter().map(|accept| accept.name());
+                        format!("{name}: is no consequence; there is {}", all.collect::<Vec<_>>().join(", "))
+                    })?);
                 }
             }
-            "planned" => planned = Some(value.parse().map_err(|_| format!("{value}: is no checksum"))?),
-            _ => return Err(format!("{key}: there is accept, and planned")),
+            "planned" => wish.planned = Some(value.parse().map_err(|_| format!("{value}: is no checksum"))?),
+            "anew" => wish.anew = value.parse().map_err(|_| format!("anew={value}: there is true, and false"))?,
+            _ => return Err(format!("{key}: there is accept, planned, and anew")),
         }
     }
     if monitor.parts().is_none() {
@@ -327,12 +336,12 @@ fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<u64, String> {
     if !monitor.report().retries.is_empty() {
         return Err("the source or the sink is away: ask again when it is back".to_owned());
     }
-    monitor.file().ask(accept, planned, by)
+    monitor.file().ask(wish, by)
 }
 
 /// `rows_per_second=1000&full_load.bytes_per_second=none`: changes those that are named.
-fn set_limits(query: &str, status: &Status) -> Result<String, String> {
-    let limits = &status.limits;
+fn set_limits(query: &str, monitor: &Monitor) -> Result<String, String> {
+    let limits = &monitor.status().limits;
     let (mut all, mut full_load) = (limits.all.limit(), limits.full_load.limit());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: must be a name and a value"))?;
@@ -359,7 +368,7 @@ fn set_limits(query: &str, status: &Status) -> Result<String, String> {
     }
     limits.all.set(all);
     limits.full_load.set(full_load);
-    let said = limits_text(&Limits::of(limits)).unwrap_or_else(|| "none".to_owned());
+    let said = limits_text(&monitor.limits()).unwrap_or_else(|| "none".to_owned());
     info!("limits: {said}");
     Ok(format!("limits: {said}\n"))
 }

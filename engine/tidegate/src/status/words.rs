@@ -12,7 +12,7 @@ use super::report::{Incremental, Limits, Pace, Phase, Report, Retry, TooLarge};
 use tidegate_model::message::TooLarge as Counts;
 use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
-use tidegate_model::words::duration;
+use tidegate_model::words::{counted, duration, plural};
 
 /// What happens, in one line.
 pub fn line(report: &Report) -> String {
@@ -24,10 +24,10 @@ pub fn line(report: &Report) -> String {
             let tables = load.map_or((0, 0), |load| (load.tables_done, load.tables_total));
             let left = load.and_then(|load| load.seconds_left);
             format!(
-                "full load: {} of {} tables, {} rows, {} rows/s, {}/s{}{}",
+                "full load: {} of {}, {}, {} rows/s, {}/s{}{}",
                 tables.0,
-                tables.1,
-                count(load.map_or(0, |load| load.rows)),
+                counted(tables.1 as u64, "table"),
+                some(load.map_or(0, |load| load.rows), "row"),
                 count(total.messages_per_s as u64),
                 bytes_text(total.bytes_per_s),
                 left.map_or(String::new(), |left| format!(", about {} left", duration(left))),
@@ -35,9 +35,9 @@ pub fn line(report: &Report) -> String {
             )
         }
         Phase::Incremental => format!(
-            "incremental: {}, {} changes, {} messages/s, {}/s",
+            "incremental: {}, {}, {} messages/s, {}/s",
             pace(report),
-            count(total.changes),
+            some(total.changes, "change"),
             count(total.messages_per_s as u64),
             bytes_text(total.bytes_per_s),
         ),
@@ -45,14 +45,14 @@ pub fn line(report: &Report) -> String {
             let left: u64 = report.stages.iter().map(|stage| stage.windows).sum();
             match left {
                 0 => format!(
-                    "paused: {} messages delivered, nothing is read until `tidegate resume`",
-                    count(total.messages)
+                    "paused: {} delivered, nothing is read until `tidegate resume`",
+                    some(total.messages, "message")
                 ),
                 _ => "pausing: what was read is delivered".to_owned(),
             }
         }
         Phase::Draining => {
-            format!("draining: {} messages delivered, {}/s", count(total.messages), bytes_text(total.bytes_per_s))
+            format!("draining: {} delivered, {}/s", some(total.messages, "message"), bytes_text(total.bytes_per_s))
         }
     };
     for retry in &report.retries {
@@ -113,9 +113,9 @@ pub fn page(report: &Report) -> String {
     let total = &report.total;
     _ = writeln!(
         out,
-        "this run: {} rows and changes read, {} messages and {} delivered",
+        "this run: {} rows and changes read, {} and {} delivered",
         count(total.changes),
-        count(total.messages),
+        some(total.messages, "message"),
         bytes_text(total.bytes as f64)
     );
     for TooLarge { table, counts } in &report.too_large {
@@ -142,17 +142,18 @@ pub fn page(report: &Report) -> String {
             let left = table.seconds_left.map_or(String::new(), |left| format!(", about {} left", duration(left)));
             _ = writeln!(
                 out,
-                "  {:width$}  {}  {} of about {} rows, {} rows/s{left}",
+                "  {:width$}  {}  {} of about {}, {} rows/s{left}",
                 name(table),
                 bar(share, 20),
                 count(table.rows),
-                count(table.estimated_rows.max(table.rows)),
+                some(table.estimated_rows.max(table.rows), "row"),
                 count(table.rows_per_s as u64)
             );
         }
         let unlisted = load.tables_total - load.tables_done;
         if unlisted > loading.len() {
-            _ = writeln!(out, "  and {} more tables", unlisted - loading.len());
+            let more = (unlisted - loading.len()) as u64;
+            _ = writeln!(out, "  and {more} more {}", plural(more, "table"));
         }
     }
     if report.phase != Phase::Starting {
@@ -178,9 +179,11 @@ pub fn page(report: &Report) -> String {
             bytes_text(memory.resident_bytes as f64)
         );
     }
-    if let Some(limits) = limits_text(&report.limits) {
-        let held = if report.bottleneck.as_deref() == Some(LIMITS) { ", which hold the task back" } else { "" };
-        _ = writeln!(out, "limits: {limits}{held}");
+    let held = if report.bottleneck.as_deref() == Some(LIMITS) { ", which hold the task back" } else { "" };
+    let rates = rates_text(&report.limits).map(|rates| rates + held);
+    let limits: Vec<String> = rates.into_iter().chain(connections_text(&report.limits)).collect();
+    if !limits.is_empty() {
+        _ = writeln!(out, "limits: {}", limits.join("; "));
     }
     for retry in &report.retries {
         _ = writeln!(out, "{}", retrying(retry, report.time_ms));
@@ -199,8 +202,18 @@ pub fn page(report: &Report) -> String {
     out
 }
 
-/// `20 K rows/s and 10 MiB/s; of the full load 10 K rows/s`; none if nothing is limited.
+/// `20 K rows/s; 8 connections to the source`; none if nothing is limited.
 pub fn limits_text(limits: &Limits) -> Option<String> {
+    let all: Vec<String> = rates_text(limits).into_iter().chain(connections_text(limits)).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn connections_text(limits: &Limits) -> Option<String> {
+    limits.connections.map(|most| counted(most, "connection") + " to the source")
+}
+
+/// `20 K rows/s and 10 MiB/s; of the full load 10 K rows/s`.
+fn rates_text(limits: &Limits) -> Option<String> {
     let one = |limit: &Limit| {
         let rows = limit.rows_per_second.map(|rows| format!("{} rows/s", count(rows)));
         let bytes = limit.bytes_per_second.map(|bytes| format!("{}/s", bytes_text(bytes as f64)));
@@ -255,6 +268,11 @@ pub fn count(count: u64) -> String {
     }
 }
 
+/// `1 row`, `1.2 M rows`.
+fn some(number: u64, what: &str) -> String {
+    format!("{} {}", count(number), plural(number, what))
+}
+
 fn millis(millis: u64) -> String {
     match millis {
         0..1000 => format!("{millis} ms"),
@@ -307,7 +325,7 @@ pub(super) mod tests {
             stages: ["read", "encode", "send", "deliver"].map(stage).into(),
             bottleneck: None,
             retries: Vec::new(),
-            limits: Limits::default(),
+            limits: Limits { connections: Some(8), ..Limits::default() },
             problems: vec![Problem {
                 time_ms: 1_800_000_590_000,
                 level: "warn".to_owned(),
@@ -396,6 +414,7 @@ pub(super) mod tests {
             "the source's clock is 60 min behind ours",
             "warn 10 s ago, 3 times: lost the source\n  hint: look",
             "memory: 480 B under way, of 536.9 MB at most; the process has 80.0 MB",
+            "limits: 8 connections to the source\n",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }
@@ -409,6 +428,10 @@ pub(super) mod tests {
             seconds_left: Some(10),
         };
         report.phase = Phase::FullLoad;
+        report.bottleneck = Some(LIMITS.to_owned());
+        report.limits.all.rows_per_second = Some(100);
+        let held = page(&report);
+        assert!(held.contains("limits: 100 rows/s, which hold the task back; 8 connections to the source\n"), "{held}");
         report.bottleneck = Some("encode".to_owned());
         report.full_load = Some(FullLoad {
             tables_done: 1,
@@ -427,5 +450,9 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }
+        let load = report.full_load.as_mut().expect("a load");
+        (load.tables_done, load.tables_total, load.rows, load.seconds_left) = (0, 1, 1, None);
+        let one = line(&report);
+        assert!(one.starts_with("full load: 0 of 1 table, 1 row, 0 rows/s"), "{one}");
     }
 }

@@ -18,7 +18,7 @@ use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_
 use crate::source::{Context, SourceError};
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
-use tidegate_model::words::grouped;
+use tidegate_model::words::counted;
 use tidegate_model::{
     Coordinate, EventMeta, Mark, MarkKind, Statement, StatementKind, Stop, Stopped, Table, TableName, Watermark,
     Window, now_s,
@@ -65,7 +65,7 @@ impl MysqlSource {
             let names: Vec<TableName> = left.clone().map(|table| table.name.clone()).collect();
             let rows = left.map(ledger::TableChunks::rows).sum();
             let so_far =
-                if rows == 0 { String::new() } else { format!(", {} rows of which are delivered", grouped(rows)) };
+                if rows == 0 { String::new() } else { format!(", of which {} are delivered", counted(rows, "row")) };
             checkpoint.journal.note(What::LoadBegun, By::Run, tables_text(&names) + &so_far);
         };
         context.tracker.update(left);
@@ -79,7 +79,7 @@ impl MysqlSource {
         context.tracker.update(|checkpoint| {
             let tables = checkpoint.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
             let rows = tables.iter().map(ledger::TableChunks::rows).sum();
-            let details = format!("{} rows of {} tables", grouped(rows), tables.len());
+            let details = format!("{} of {}", counted(rows, "row"), counted(tables.len() as u64, "table"));
             checkpoint.journal.note(What::LoadEnded, By::Run, details);
         });
         info!("full load complete");

@@ -21,6 +21,20 @@ pub(super) struct Ending {
     is_over: bool,
 }
 
+impl Ending {
+    fn is_now(&self) -> bool {
+        matches!(self.asked, Until::Now(_))
+    }
+
+    /// The same for a later start of this run.
+    pub(super) fn until(&self) -> Until {
+        match (&self.asked, &self.until) {
+            (Until::Now(_), until::Until::Place(place)) => Until::Now(Some(place.clone())),
+            (asked, _) => asked.clone(),
+        }
+    }
+}
+
 impl MysqlSource {
     /// Finds out where the run is to end.
     pub(super) fn find_ending(&self, task: &Task, asked: &Until, stored: &Checkpoint) -> Result<Ending, Error> {
@@ -32,7 +46,7 @@ impl MysqlSource {
         let (executed, end) = snapshot::end(&self.look.connect, facts).map_err(MysqlError::Load)?;
         let now = if has_gtids { executed } else { Watermark::Coordinate(end) };
         let place = match asked {
-            Until::Now => now.clone(),
+            Until::Now(known) => known.clone().unwrap_or_else(|| now.clone()),
             Until::Time(time_s) => {
                 let is_over = until::clock_of(&self.look.connect)? > u64::from(*time_s);
                 return Ok(Ending { asked: asked.clone(), until: until::Until::Time(u64::from(*time_s)), is_over });
@@ -68,7 +82,7 @@ impl MysqlSource {
                 found.gtids.map_or(Watermark::Coordinate(found.at), Watermark::Gtids)
             }
         };
-        let is_over = *asked != Until::Now && is_within(&place, &now);
+        let is_over = !matches!(asked, Until::Now(_)) && is_within(&place, &now);
         Ok(Ending { asked: asked.clone(), until: until::Until::Place(place), is_over })
     }
 
@@ -88,7 +102,7 @@ impl MysqlSource {
             |at: String| Err(SourceError::from(UntilError::Passed { until: ending.asked.to_string(), at }).into());
         match &ending.until {
             until::Until::Place(place)
-                if ending.asked != Until::Now
+                if !ending.is_now()
                     && (until::is_past(position, place) || (is_place && !holds_sent(position, place))) =>
             {
                 passed(position.place().to_string())
@@ -130,7 +144,7 @@ impl MysqlSource {
 
     /// Up to where everything is to be read, if that is the present.
     pub(super) fn present(&self) -> Option<Watermark> {
-        let ending = self.ending.as_ref().filter(|ending| ending.asked == Until::Now)?;
+        let ending = self.ending.as_ref().filter(|ending| ending.is_now())?;
         match &ending.until {
             until::Until::Place(place) => Some(place.clone()),
             until::Until::Time(_) => None,

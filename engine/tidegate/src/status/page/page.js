@@ -24,6 +24,9 @@ function count(number) {
   return number < 1e9 ? (number / 1e6).toFixed(1) + " M" : (number / 1e9).toFixed(2) + " G";
 }
 
+// "1 row", "1.2 M rows".
+const some = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
+
 function bytes(number) {
   if (number < 1e3) return Math.round(number) + " B";
   if (number < 1e6) return (number / 1e3).toFixed(1) + " KB";
@@ -183,7 +186,7 @@ function show(report) {
   });
   text("starting-note", report.phase === "starting" ? report.awaits || "" : time(report.started_ms));
   const left = load && phase === "full_load" && load.seconds_left !== null ? `, about ${duration(1000 * load.seconds_left)} left` : "";
-  text("full_load-note", load ? `${load.tables_done} of ${load.tables_total} tables, ${count(load.rows)} rows${left}` : "");
+  text("full_load-note", load ? `${load.tables_done} of ${some(load.tables_total, "table")}, ${some(load.rows, "row")}${left}` : "");
   text("incremental-note", incremental && incremental.position ? `${incremental.position.file}:${incremental.position.offset}` : "");
 
   const delay = incremental ? incremental.delay_ms ?? incremental.delay_by_our_clock_ms : null;
@@ -284,7 +287,8 @@ const fields = () => [...$("limits").elements].filter((field) => field.name);
 function controls(report) {
   for (const id of ["limit", "ask", "sure-yes"]) $(id).disabled = false;
   const { limits, bottleneck } = report;
-  text("limits-now", (limitWords(limits) || "none") + (bottleneck === "limits" ? ", which hold the task back" : ""));
+  const rates = (limitWords(limits) || "none") + (bottleneck === "limits" ? ", which hold the task back" : "");
+  text("limits-now", rates + (limits.connections ? `; ${some(limits.connections, "connection")} to the source` : ""));
   for (const field of fields()) {
     const [name, of] = field.name.split(".").reverse();
     const value = String((of ? limits[of] : limits.all)[name] ?? "");
