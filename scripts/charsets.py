@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of engine/mysql/src/charset/ from a MySQL server, and the golden text that the tests compare with.
+"""Writes the tables of engine/charset/src/tables/ from a MySQL server, and the golden text that the tests compare with.
 
 Needs `pip install pymysql cryptography` and an account that may create a database; the server is the only source of every
 code. It creates and drops the database `tidegate_charsets`. The committed files came from MySQL 9.7.4.
@@ -7,7 +7,7 @@ code. It creates and drops the database `tidegate_charsets`. The committed files
     scripts/charsets.py --port 3306 --user root [--password …]                          tables and golden.txt
     scripts/charsets.py --port 3306 --user root --collations                            prints the arms of `from_collation_id`
     scripts/charsets.py --port 3306 --user root --all FILE                              every code of every set, and random strings
-    TIDEGATE_CHARSET_GOLDEN=FILE cargo test -p tidegate charset                         compares them with the tables
+    TIDEGATE_CHARSET_GOLDEN=FILE cargo test -p tidegate-charset                         compares them with the tables
 
 What a table holds is what a client gets after SET NAMES utf8mb4: a character that is well formed but has no Unicode
 character is the '?' (in tis620 the U+FFFD) that the server sends. A code that the server refuses to store is 0.
@@ -31,7 +31,7 @@ import struct
 import pymysql
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-FOLDER = REPOSITORY / "engine/mysql/src/charset"
+FOLDER = REPOSITORY / "engine/charset/src/tables"
 DATABASE = "tidegate_charsets"
 
 SINGLE = """armscii8 cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 dec8 geostd8 greek hebrew hp8 keybcs2 koi8r koi8u

@@ -109,6 +109,8 @@ pub struct Source {
     pub charset: Option<String>,
     /// Digits after the second, of DATETIME, TIMESTAMP and TIME.
     pub fraction: Option<u8>,
+    /// The labels of ENUM and SET, in their order, where they are known as texts of the column are.
+    pub labels: Option<Vec<String>>,
 }
 
 /// See [`Source`].

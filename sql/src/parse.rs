@@ -2,11 +2,14 @@
 //!
 //! The dialect is MySQL's as the parser knows it (back-ticks, backslash escapes, `<=>`, `DIV`, `REGEXP`) with
 //! corrections: operators bind as MySQL's manual lists them, the right side of `DIV` ends where that of `/` would; and
-//! `a MOD b` is added.
+//! `a MOD b`, `a SOUNDS LIKE b`, `BINARY x`, `CHAR(x USING utf8mb4)` and the function INTERVAL are added.
 
 use std::any::TypeId;
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
+use sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, UnaryOperator,
+};
 use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -171,6 +174,9 @@ impl Dialect for MySql {
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        if is_sounds_like(parser) {
+            return Some(Ok(self.prec_value(Precedence::Like)));
+        }
         match &parser.peek_token_ref().token {
             Token::Overlap => Some(Ok(self.prec_value(Precedence::And))),
             Token::Word(word) if is_mod(word) => Some(Ok(self.prec_value(Precedence::MulDivModOp))),
@@ -181,17 +187,50 @@ impl Dialect for MySql {
         }
     }
 
-    /// `!` binds tighter than anything but a name.
+    /// `!` binds tighter than anything but a name, BINARY as a sign does.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        if parser.peek_token_ref().token != Token::ExclamationMark {
-            return None;
+        let word = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
+        let next = parser.peek_nth_token_ref(1).token.clone();
+        match &parser.peek_token_ref().token {
+            Token::ExclamationMark => {
+                parser.advance_token();
+                let operand = parser.parse_subexpr(TIGHTEST);
+                Some(operand.map(|operand| Expr::UnaryOp { op: UnaryOperator::BangNot, expr: Box::new(operand) }))
+            }
+            token if word(token, "binary") && begins_operand(&next) => {
+                parser.advance_token();
+                let operand = parser.parse_subexpr(self.prec_value(Precedence::Caret));
+                Some(operand.map(|operand| Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: Box::new(operand),
+                    data_type: DataType::Binary(None),
+                    array: false,
+                    format: None,
+                }))
+            }
+            token if word(token, "char") && next == Token::LParen => Some(parse_char(parser)),
+            token if word(token, "interval") && next == Token::LParen && has_list(parser) => {
+                let start = parser.peek_token_ref().clone();
+                parser.advance_token();
+                Some(parse_list(parser).map(|args| call(Ident::with_span(start.span, "interval"), args)))
+            }
+            _ => None,
         }
-        parser.advance_token();
-        let operand = parser.parse_subexpr(TIGHTEST);
-        Some(operand.map(|operand| Expr::UnaryOp { op: UnaryOperator::BangNot, expr: Box::new(operand) }))
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if is_sounds_like(parser) {
+            let span = parser.peek_token_ref().span;
+            parser.advance_token();
+            parser.advance_token();
+            let right = parser.parse_subexpr(self.prec_value(Precedence::Like));
+            let sound = |of: Expr| Box::new(call(Ident::with_span(span, "soundex"), vec![of]));
+            return Some(right.map(|right| Expr::BinaryOp {
+                left: sound(left.clone()),
+                op: BinaryOperator::Eq,
+                right: sound(right),
+            }));
+        }
         let op = match &parser.peek_token_ref().token {
             Token::Word(word) if word.keyword == Keyword::DIV => BinaryOperator::MyIntegerDivide,
             Token::Word(word) if is_mod(word) => BinaryOperator::Modulo,
@@ -205,4 +244,102 @@ impl Dialect for MySql {
 
 fn is_mod(word: &Word) -> bool {
     word.quote_style.is_none() && word.value.eq_ignore_ascii_case("mod")
+}
+
+fn is_sounds_like(parser: &Parser) -> bool {
+    let is_sounds = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("sounds"));
+    let is_like = |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::LIKE);
+    is_sounds(&parser.peek_token_ref().token) && is_like(&parser.peek_nth_token_ref(1).token)
+}
+
+/// Whether BINARY is an operator here, and not a name.
+fn begins_operand(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.quote_style.is_some() || !is_infix(word.keyword),
+        Token::SingleQuotedString(_) | Token::Number(..) | Token::LParen => true,
+        _ => false,
+    }
+}
+
+fn is_infix(keyword: Keyword) -> bool {
+    use Keyword as K;
+    matches!(
+        keyword,
+        K::AND
+            | K::OR
+            | K::XOR
+            | K::IS
+            | K::IN
+            | K::LIKE
+            | K::BETWEEN
+            | K::DIV
+            | K::NOT
+            | K::REGEXP
+            | K::RLIKE
+            | K::AS
+            | K::COLLATE
+    )
+}
+
+/// Whether the parentheses behind the next word hold a list, as those of the function INTERVAL do.
+fn has_list(parser: &Parser) -> bool {
+    let mut depth = 0;
+    for at in 1.. {
+        match &parser.peek_nth_token_ref(at).token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => return false,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 1 => return true,
+            Token::EOF => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn parse_list(parser: &mut Parser) -> Result<Vec<Expr>, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let args = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(args)
+}
+
+/// `CHAR(a, b)`, or `CHAR(a, b USING charset)`, which is text.
+fn parse_char(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let name = Ident::with_span(parser.peek_token_ref().span, "char");
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    let args = parser.parse_comma_separated(Parser::parse_expr)?;
+    let charset = match parser.parse_keyword(Keyword::USING) {
+        true => Some(parser.parse_object_name(false)?),
+        false => None,
+    };
+    parser.expect_token(&Token::RParen)?;
+    let bytes = call(name, args);
+    Ok(match charset {
+        None => bytes,
+        charset => Expr::Convert {
+            is_try: false,
+            expr: Box::new(bytes),
+            data_type: None,
+            charset,
+            target_before_value: false,
+            styles: Vec::new(),
+        },
+    })
+}
+
+/// A call of a function with plain arguments.
+fn call(name: Ident, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }

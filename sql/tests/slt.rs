@@ -235,16 +235,19 @@ fn column_of(texts: &StringArray, data_type: &DataType) -> ArrayRef {
     }
 }
 
-/// `datetime3` has three digits of a second, `latin1` is text of that character set.
+/// `datetime3` has three digits of a second, `latin1` is text of that character set, `enum(a,b)` knows its labels.
 fn source_of(of_type: &str) -> Source {
     let kind = match of_type {
         "json" => Kind::Json,
         "year" => Kind::Year,
         "bit" => Kind::Bit,
+        set if set.starts_with("set(") => Kind::Set,
         _ => Kind::Plain,
     };
     let fraction = ["datetime", "timestamp", "time"].iter().find_map(|name| of_type.strip_prefix(name)?.parse().ok());
-    Source { kind, fraction, charset: (of_type == "latin1").then(|| of_type.to_owned()) }
+    let labels = of_type.split_once('(').filter(|(name, _)| matches!(*name, "enum" | "set"));
+    let labels = labels.map(|(_, labels)| labels.trim_end_matches(')').split(',').map(str::to_owned).collect());
+    Source { kind, fraction, charset: (of_type == "latin1").then(|| of_type.to_owned()), labels }
 }
 
 fn parse_type(text: &str) -> (DataType, bool) {
@@ -262,6 +265,8 @@ fn parse_type(text: &str) -> (DataType, bool) {
         "text" => (DataType::Utf8, false),
         "enum" => (DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8)), false),
         "binary" => (DataType::Binary, true),
+        labels if labels.starts_with("enum(") => parse_type("enum"),
+        labels if labels.starts_with("set(") => (DataType::Utf8, false),
         "date" => (DataType::Date32, true),
         "datetime" => (DataType::Timestamp(TimeUnit::Microsecond, None), true),
         "timestamp" => (DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), true),

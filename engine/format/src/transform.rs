@@ -297,7 +297,13 @@ fn source(column: &Column) -> Source {
         SqlType::Time { fraction } | SqlType::DateTime { fraction } | SqlType::Timestamp { fraction } => Some(fraction),
         _ => None,
     };
-    Source { kind, charset: column.charset.clone(), fraction }
+    let labels = match &column.sql_type {
+        SqlType::Enum { labels } | SqlType::Set { labels, .. } => {
+            Some(labels.iter().map(ToString::to_string).collect())
+        }
+        _ => None,
+    };
+    Source { kind, charset: column.charset.clone(), fraction, labels }
 }
 
 /// How the source compares text of the column.

@@ -18,7 +18,6 @@ pub mod alter;
 pub mod binlog;
 pub mod binlog_file;
 pub mod catalog;
-pub mod charset;
 pub mod check;
 pub mod chunks;
 pub mod collation;
@@ -46,3 +45,4 @@ pub mod wire;
 pub mod xa;
 
 pub use error::{MORE_THREADS, MysqlError};
+pub use tidegate_charset as charset;

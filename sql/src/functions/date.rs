@@ -27,10 +27,10 @@ use crate::literal::{
 const FIRST_COUNTED_DAY: i32 = FIRST_DAY + 366;
 
 /// The longest TIME, 838:59:59.
-const LONGEST_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
+pub(super) const LONGEST_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
 
 /// The last second of which UNIX_TIMESTAMP knows, 3001-01-18 23:59:59.
-const LAST_UNIX_SECOND: i64 = 32_536_771_199;
+pub(super) const LAST_UNIX_SECOND: i64 = 32_536_771_199;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -50,12 +50,12 @@ const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 
 /// The digits of a date-time.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+pub(super) struct Moment {
     year: i64,
     month: i64,
     day: i64,
     /// Of the day.
-    micros: i64,
+    pub(super) micros: i64,
     /// As it is stored.
     stored: i32,
 }
@@ -67,7 +67,7 @@ impl Moment {
     }
 
     /// Days since 1970, if the calendar has it. The year 0 is refused: MySQL counts 365 days in it, and finds 366.
-    fn days(&self) -> Cell<i32> {
+    pub(super) fn days(&self) -> Cell<i32> {
         match self.stored {
             FIRST_COUNTED_DAY.. => Ok(self.stored),
             _ if self.month == 0 || self.day == 0 => Err(Miss::Null),
@@ -89,20 +89,20 @@ impl Moment {
 }
 
 /// An argument of dates or date-times.
-enum Moments<'a> {
+pub(super) enum Moments<'a> {
     Dates(Numbers<'a, Date32Type>),
     Times(Numbers<'a, TimestampMicrosecondType>),
 }
 
 impl<'a> Moments<'a> {
-    fn of(call: &'a Call<'_>, at: usize) -> Moments<'a> {
+    pub(super) fn of(call: &'a Call<'_>, at: usize) -> Moments<'a> {
         match call.data_type(at) {
             DataType::Date32 => Moments::Dates(call.numbers(at)),
             _ => Moments::Times(call.numbers(at)),
         }
     }
 
-    fn get(&self, row: usize) -> Cell<Moment> {
+    pub(super) fn get(&self, row: usize) -> Cell<Moment> {
         Ok(match self {
             Moments::Dates(values) => Moment::of_date(values.get(row)?),
             Moments::Times(values) => {
@@ -114,20 +114,20 @@ impl<'a> Moments<'a> {
 }
 
 /// An argument of which the time of day counts: TIME, or the time of a date-time.
-enum Spans<'a> {
+pub(super) enum Spans<'a> {
     Spans(Numbers<'a, DurationMicrosecondType>),
     Moments(Moments<'a>),
 }
 
 impl<'a> Spans<'a> {
-    fn of(call: &'a Call<'_>, at: usize) -> Spans<'a> {
+    pub(super) fn of(call: &'a Call<'_>, at: usize) -> Spans<'a> {
         match call.data_type(at) {
             DataType::Duration(_) => Spans::Spans(call.numbers(at)),
             _ => Spans::Moments(Moments::of(call, at)),
         }
     }
 
-    fn get(&self, row: usize) -> Cell<i64> {
+    pub(super) fn get(&self, row: usize) -> Cell<i64> {
         match self {
             Spans::Spans(values) => values.get(row),
             Spans::Moments(moments) => Ok(moments.get(row)?.micros),
@@ -246,7 +246,7 @@ pub(super) fn to_seconds(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// A day of which the calendar knows, by its distance to 1970.
-fn day(days: i64) -> Cell<i32> {
+pub(super) fn day(days: i64) -> Cell<i32> {
     let days = i32::try_from(days).map_err(|_| Miss::Null)?;
     match days {
         FIRST_COUNTED_DAY..=LAST_DAY => Ok(days),
@@ -762,6 +762,15 @@ pub(crate) fn at_midnight() -> Kernel {
     })
     .keeps_nulls()
     .shows(0)
+}
+
+/// DATETIME of a TIMESTAMP.
+pub(crate) fn in_utc() -> Kernel {
+    Kernel::new("in_utc", DataType::Timestamp(TimeUnit::Microsecond, None), |call| {
+        let times = call.array(0).as_primitive::<TimestampMicrosecondType>();
+        Ok(std::sync::Arc::new(times.clone().with_timezone_opt(None::<&str>)))
+    })
+    .keeps_nulls()
 }
 
 /// Whether dates that do not exist are among the values.

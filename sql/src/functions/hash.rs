@@ -1,4 +1,4 @@
-//! Hashes, and addresses of the internet.
+//! Hashes, addresses of the internet, and UUIDs.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -113,18 +113,39 @@ pub(super) fn inet6_aton(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// NULL of text, which has a character set.
 pub(super) fn inet6_ntoa(call: &Call<'_>) -> Result<ArrayRef> {
+    let is_text = *call.data_type(0) == DataType::Utf8;
     let bytes = call.bytes(0);
     call.make_text(|row, out| {
         let bytes = bytes.get(row)?;
+        if is_text {
+            return Err(Miss::Null);
+        }
         match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
             (Ok(octets), _) => write!(out, "{}", Ipv4Addr::from(octets)),
-            (_, Ok(octets)) => write!(out, "{}", Ipv6Addr::from(octets)),
+            (_, Ok(octets)) => match octets {
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] if (a, b) != (0, 0) => {
+                    write!(out, "::{a}.{b}.{c}.{d}")
+                }
+                _ => write!(out, "{}", in_groups(Ipv6Addr::from(octets))),
+            },
             _ => return Err(Miss::Null),
         }
         .expect("a string takes everything");
         Ok(())
     })
+}
+
+/// As MySQL writes it: the first of the longest runs of zeros is left out, also a single one.
+fn in_groups(address: Ipv6Addr) -> String {
+    let text = address.to_string();
+    match (text.strip_prefix("0:"), text.strip_suffix(":0")) {
+        _ if text.contains("::") => text,
+        (Some(rest), _) => format!("::{rest}"),
+        (_, Some(rest)) if !rest.contains(":0:") => format!("{rest}::"),
+        _ => text.replacen(":0:", "::", 1),
+    }
 }
 
 pub(super) fn is_ipv4(call: &Call<'_>) -> Result<ArrayRef> {
@@ -138,4 +159,82 @@ pub(super) fn is_ipv6(call: &Call<'_>) -> Result<ArrayRef> {
 fn is_address(call: &Call<'_>, is: fn(&str) -> Cell<bool>) -> Result<ArrayRef> {
     let texts = call.texts(0);
     call.make_conditions(|row| is(texts.get(row)?))
+}
+
+/// `::1.2.3.4`, of bytes; those of 0 and 1 are no addresses.
+pub(super) fn is_ipv4_compat(call: &Call<'_>) -> Result<ArrayRef> {
+    is_ipv6_of(call, |address| address[..12] == [0; 12] && address[12..] > [0, 0, 0, 1][..])
+}
+
+/// `::ffff:1.2.3.4`, of bytes.
+pub(super) fn is_ipv4_mapped(call: &Call<'_>) -> Result<ArrayRef> {
+    is_ipv6_of(call, |address| address[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+}
+
+fn is_ipv6_of(call: &Call<'_>, is: fn(&[u8; 16]) -> bool) -> Result<ArrayRef> {
+    // Of text, which has a character set, nothing is an address.
+    let is_text = *call.data_type(0) == DataType::Utf8;
+    let bytes = call.bytes(0);
+    call.make_conditions(|row| {
+        let address = <&[u8; 16]>::try_from(bytes.get(row)?);
+        Ok(!is_text && address.is_ok_and(is))
+    })
+}
+
+/// The bytes of a UUID that is written with dashes, with dashes in braces, or as its digits alone.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let inside = match text.len() {
+        38 => text.strip_prefix('{')?.strip_suffix('}')?,
+        _ => text,
+    };
+    let digits = match inside.len() {
+        32 if text.len() == 32 => inside.to_owned(),
+        36 if inside.is_ascii() && [8, 13, 18, 23].iter().all(|at| inside.as_bytes()[*at] == b'-') => {
+            [&inside[..8], &inside[9..13], &inside[14..18], &inside[19..23], &inside[24..]].concat()
+        }
+        _ => return None,
+    };
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u128::from_str_radix(&digits, 16).ok().filter(|_| all_digits).map(u128::to_be_bytes)
+}
+
+pub(super) fn is_uuid(call: &Call<'_>) -> Result<ArrayRef> {
+    is_address(call, |text| Ok(uuid(text).is_some()))
+}
+
+/// Whether the parts of the time change their places, so that UUIDs of later times are greater; a flag that is NULL says no.
+fn swaps(call: &Call<'_>, row: usize) -> bool {
+    call.arity() > 1 && call.bits(1, row).is_ok_and(|flag| flag != 0)
+}
+
+pub(super) fn uuid_to_bin(call: &Call<'_>) -> Result<ArrayRef> {
+    let texts = call.texts(0);
+    call.make_bytes(|row, out| {
+        let bytes = uuid(texts.get(row)?).ok_or(Miss::Refused)?;
+        let (low, middle, high) = (&bytes[..4], &bytes[4..6], &bytes[6..8]);
+        match swaps(call, row) {
+            true => [high, middle, low].into_iter().for_each(|part| out.extend(part)),
+            false => out.extend(&bytes[..8]),
+        }
+        out.extend(&bytes[8..]);
+        Ok(())
+    })
+}
+
+pub(super) fn bin_to_uuid(call: &Call<'_>) -> Result<ArrayRef> {
+    let bytes = call.bytes(0);
+    call.make_text(|row, out| {
+        let bytes = <&[u8; 16]>::try_from(bytes.get(row)?).map_err(|_| Miss::Refused)?;
+        let parts: [&[u8]; 5] = match swaps(call, row) {
+            true => [&bytes[4..8], &bytes[2..4], &bytes[..2], &bytes[8..10], &bytes[10..]],
+            false => [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]],
+        };
+        for (at, part) in parts.into_iter().enumerate() {
+            if at > 0 {
+                out.push('-');
+            }
+            part.iter().for_each(|byte| write!(out, "{byte:02x}").expect("a string takes everything"));
+        }
+        Ok(())
+    })
 }

@@ -12,15 +12,16 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayAccessor, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanBuilder, PrimitiveArray,
+    Array, ArrayAccessor, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, PrimitiveArray,
     PrimitiveBuilder, StringArray, StringBuilder,
 };
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, FieldRef};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, FieldRef, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 
 /// Computes a function's values.
@@ -34,6 +35,8 @@ pub(crate) struct Kernel {
     returns: DataType,
     /// May give NULL where no argument is.
     makes_nulls: bool,
+    /// Has a value even where an argument is NULL.
+    never_null: bool,
     /// Has a value for every row.
     never_fails: bool,
     /// Digits of a second that MySQL shows of a date-time or time.
@@ -43,13 +46,27 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     pub(crate) fn new(name: &'static str, returns: DataType, run: Run) -> Kernel {
-        let signature = Signature::variadic_any(Volatility::Immutable);
-        Kernel { name, run, returns, makes_nulls: true, never_fails: false, fraction: None, signature }
+        let any = vec![TypeSignature::VariadicAny, TypeSignature::Nullary];
+        let signature = Signature::one_of(any, Volatility::Immutable);
+        Kernel {
+            name,
+            run,
+            returns,
+            makes_nulls: true,
+            never_null: false,
+            never_fails: false,
+            fraction: None,
+            signature,
+        }
     }
 
     /// It is NULL only where an argument is.
     pub(crate) fn keeps_nulls(self) -> Kernel {
         Kernel { makes_nulls: false, ..self }
+    }
+
+    pub(crate) fn never_null(self) -> Kernel {
+        Kernel { never_null: true, ..self }
     }
 
     pub(crate) fn never_fails(self) -> Kernel {
@@ -114,6 +131,7 @@ impl ScalarUDFImpl for Kernel {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let nullable = self.makes_nulls || args.arg_fields.iter().any(|field| field.is_nullable());
+        let nullable = nullable && !self.never_null;
         Ok(Arc::new(Field::new(self.name, self.returns.clone(), nullable)))
     }
 
@@ -236,8 +254,20 @@ impl Call<'_> {
         Values { array: self.arrays[at].as_binary::<i32>(), step: self.step(at) }
     }
 
+    pub(crate) fn conditions(&self, at: usize) -> Values<&BooleanArray> {
+        Values { array: self.arrays[at].as_boolean(), step: self.step(at) }
+    }
+
     pub(crate) fn numbers<T: ArrowPrimitiveType>(&self, at: usize) -> Numbers<'_, T> {
         Values { array: self.arrays[at].as_primitive::<T>(), step: self.step(at) }
+    }
+
+    /// The 64 bits of an integer, whether signed or not.
+    pub(crate) fn bits(&self, at: usize, row: usize) -> Cell<u64> {
+        match self.data_type(at) {
+            DataType::UInt64 => self.numbers::<UInt64Type>(at).get(row),
+            _ => self.numbers::<Int64Type>(at).get(row).map(|number| number as u64),
+        }
     }
 
     /// The bytes of text or of binary values.

@@ -11,10 +11,14 @@
 //! ```
 
 mod case;
+pub(crate) mod clock;
 pub(crate) mod date;
+pub(crate) mod encode;
 pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod kernel;
+pub(crate) mod label;
+mod mask;
 pub(crate) mod number;
 pub(crate) mod regexp;
 pub(crate) mod string;
@@ -44,10 +48,14 @@ pub(crate) enum Meaning {
 pub(crate) enum Parameter {
     /// Text, whatever its character set: characters are what counts. Numbers and dates become text.
     Text,
+    /// Text that is written in the expression.
+    Literal,
     /// Text of which upper and lower case are known.
     Letters,
     /// The bytes of text in its own character set, or binary values.
     Bytes,
+    /// Binary values; text comes as text, and is none.
+    Address,
     /// BIGINT.
     Integer,
     /// BIGINT, unsigned or not.
@@ -63,6 +71,8 @@ pub(crate) enum Parameter {
     Path,
     /// A literal of JSON that is looked for.
     Candidate,
+    /// What becomes a part of JSON; NULL comes as it is.
+    Value,
 }
 
 /// A function with a fixed result type.
@@ -72,11 +82,21 @@ pub(crate) struct Function {
     pub(crate) parameters: &'static [Parameter],
     /// So many of the last parameters may be left out.
     pub(crate) optional: usize,
-    /// The last parameter takes any number of arguments.
-    pub(crate) repeats: bool,
+    /// So many of the last parameters may come again and again.
+    pub(crate) repeats: usize,
     returns: Returns,
     run: Run,
-    keeps_nulls: bool,
+    nulls: Nulls,
+}
+
+/// Where a result is NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    /// Where an argument is.
+    Kept,
+    /// Anywhere.
+    Made,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +114,7 @@ enum Returns {
 
 impl Function {
     const fn new(name: &'static str, parameters: &'static [Parameter], returns: Returns, run: Run) -> Function {
-        Function { name, parameters, optional: 0, repeats: false, returns, run, keeps_nulls: true }
+        Function { name, parameters, optional: 0, repeats: 0, returns, run, nulls: Nulls::Kept }
     }
 
     const fn optional(self, optional: usize) -> Function {
@@ -102,22 +122,35 @@ impl Function {
     }
 
     const fn repeats(self) -> Function {
-        Function { repeats: true, ..self }
+        Function { repeats: 1, ..self }
+    }
+
+    const fn repeats_pairs(self) -> Function {
+        Function { repeats: 2, ..self }
     }
 
     /// It can be NULL though no argument is.
     const fn or_null(self) -> Function {
-        Function { keeps_nulls: false, ..self }
+        Function { nulls: Nulls::Made, ..self }
+    }
+
+    /// It is not NULL even where an argument is.
+    const fn never_null(self) -> Function {
+        Function { nulls: Nulls::None, ..self }
     }
 
     pub(crate) fn takes(&self, arguments: usize) -> bool {
         let most = self.parameters.len();
-        arguments >= most - self.optional && (arguments <= most || self.repeats)
+        let whole_pairs = self.repeats < 2 || arguments % 2 == most % 2;
+        arguments >= most - self.optional && (arguments <= most || self.repeats > 0) && whole_pairs
     }
 
     /// The parameter of an argument, by its place.
     pub(crate) fn parameter(&self, at: usize) -> Parameter {
-        self.parameters[at.min(self.parameters.len() - 1)]
+        match at.checked_sub(self.parameters.len()) {
+            Some(again) => self.parameters[self.parameters.len() - self.repeats + again % self.repeats],
+            None => self.parameters[at],
+        }
     }
 
     pub(crate) fn kernel(&self) -> Kernel {
@@ -133,7 +166,11 @@ impl Function {
             Returns::Document => DataType::LargeUtf8,
         };
         let kernel = Kernel::new(self.name, returns, self.run);
-        if self.keeps_nulls { kernel.keeps_nulls() } else { kernel }
+        match self.nulls {
+            Nulls::Kept => kernel.keeps_nulls(),
+            Nulls::Made => kernel,
+            Nulls::None => kernel.never_null(),
+        }
     }
 }
 
@@ -141,7 +178,9 @@ impl Function {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rewrite {
     Abs,
+    AddTime { forwards: bool },
     Ceiling,
+    ConvertTz,
     DateAdd,
     DateDiff,
     DateSub,
@@ -149,15 +188,20 @@ pub(crate) enum Rewrite {
     Field,
     Floor,
     Format,
+    GetFormat,
     Hex,
     If,
+    Interval,
     IsNull,
+    MakeTime,
     Mod,
     Regexp(Regexp),
     Round,
     Sha2,
     Sign,
     StrToDate,
+    TimeDiff,
+    Timestamp,
     TimestampAdd,
     TimestampDiff,
     Truncate,
@@ -179,15 +223,18 @@ use Returns as R;
 static FUNCTIONS: &[Function] = &[
     // Text
     Function::new("ascii", &[P::Bytes], R::Integer, string::ascii),
-    Function::new("bin", &[P::Bits], R::Text, string::bin),
+    Function::new("bin", &[P::Bits], R::Text, encode::bin),
     Function::new("bit_length", &[P::Bytes], R::Integer, string::bit_length),
+    Function::new("char", &[P::Bits], R::Bytes, string::char).repeats().never_null(),
     Function::new("char_length", &[P::Text], R::Integer, string::char_length),
     Function::new("concat", &[P::Text], R::Text, string::concat).repeats(),
     Function::new("concat_ws", &[P::Text, P::Text], R::Text, string::concat_ws).repeats(),
-    Function::new("conv", &[P::Text, P::Integer, P::Integer], R::Text, string::conv).or_null(),
+    Function::new("conv", &[P::Text, P::Integer, P::Integer], R::Text, encode::conv).or_null(),
     Function::new("elt", &[P::Integer, P::Text], R::Text, string::elt).repeats().or_null(),
+    Function::new("export_set", &[P::Bits, P::Text, P::Text, P::Text, P::Integer], R::Text, string::export_set)
+        .optional(2),
     Function::new("find_in_set", &[P::Text, P::Text], R::Integer, string::find_in_set),
-    Function::new("from_base64", &[P::Text], R::Bytes, string::from_base64).or_null(),
+    Function::new("from_base64", &[P::Text], R::Bytes, encode::from_base64).or_null(),
     Function::new("insert", &[P::Text, P::Integer, P::Integer, P::Text], R::Text, string::insert),
     Function::new("instr", &[P::Text, P::Text], R::Integer, string::instr),
     Function::new("left", &[P::Text, P::Integer], R::Text, string::left),
@@ -197,12 +244,7 @@ static FUNCTIONS: &[Function] = &[
     Function::new("lpad", &[P::Text, P::Integer, P::Text], R::Text, string::lpad).or_null(),
     Function::new("ltrim", &[P::Text, P::Text], R::Text, string::ltrim).optional(1),
     Function::new("make_set", &[P::Integer, P::Text], R::Text, string::make_set).repeats(),
-    Function::new("mask_inner", &[P::Text, P::Integer, P::Integer, P::Text], R::Text, string::mask_inner).optional(1),
-    Function::new("mask_outer", &[P::Text, P::Integer, P::Integer, P::Text], R::Text, string::mask_outer).optional(1),
-    Function::new("mask_pan", &[P::Text], R::Text, string::mask_pan),
-    Function::new("mask_pan_relaxed", &[P::Text], R::Text, string::mask_pan_relaxed),
-    Function::new("mask_ssn", &[P::Text], R::Text, string::mask_ssn),
-    Function::new("oct", &[P::Bits], R::Text, string::oct),
+    Function::new("oct", &[P::Bits], R::Text, encode::oct),
     Function::new("ord", &[P::Bytes], R::Integer, string::ord),
     Function::new("quote", &[P::Text], R::Text, string::quote),
     Function::new("repeat", &[P::Text, P::Integer], R::Text, string::repeat),
@@ -211,26 +253,39 @@ static FUNCTIONS: &[Function] = &[
     Function::new("right", &[P::Text, P::Integer], R::Text, string::right),
     Function::new("rpad", &[P::Text, P::Integer, P::Text], R::Text, string::rpad).or_null(),
     Function::new("rtrim", &[P::Text, P::Text], R::Text, string::rtrim).optional(1),
+    Function::new("soundex", &[P::Text], R::Text, string::soundex),
     Function::new("space", &[P::Integer], R::Text, string::space),
     Function::new("strcmp", &[P::Text, P::Text], R::Integer, string::strcmp),
     Function::new("substring", &[P::Text, P::Integer, P::Integer], R::Text, string::substring).optional(1),
     Function::new("substring_index", &[P::Text, P::Text, P::Integer], R::Text, string::substring_index),
-    Function::new("to_base64", &[P::Bytes], R::Text, string::to_base64),
+    Function::new("to_base64", &[P::Bytes], R::Text, encode::to_base64),
     Function::new("trim", &[P::Text, P::Text], R::Text, string::trim).optional(1),
-    Function::new("unhex", &[P::Text], R::Bytes, string::unhex).or_null(),
+    Function::new("unhex", &[P::Text], R::Bytes, encode::unhex).or_null(),
     Function::new("upper", &[P::Letters], R::Text, string::upper),
+    // Masks
+    Function::new("mask_canada_sin", &[P::Text, P::Text], R::Text, mask::canada_sin).optional(1),
+    Function::new("mask_iban", &[P::Text, P::Text], R::Text, mask::iban).optional(1),
+    Function::new("mask_inner", &[P::Text, P::Integer, P::Integer, P::Text], R::Text, mask::inner).optional(1),
+    Function::new("mask_outer", &[P::Text, P::Integer, P::Integer, P::Text], R::Text, mask::outer).optional(1),
+    Function::new("mask_pan", &[P::Text, P::Text], R::Text, mask::pan).optional(1),
+    Function::new("mask_pan_relaxed", &[P::Text, P::Text], R::Text, mask::pan_relaxed).optional(1),
+    Function::new("mask_ssn", &[P::Text, P::Text], R::Text, mask::ssn).optional(1),
+    Function::new("mask_uk_nin", &[P::Text, P::Text], R::Text, mask::uk_nin).optional(1),
+    Function::new("mask_uuid", &[P::Text, P::Text], R::Text, mask::uuid).optional(1),
     // Numbers
     Function::new("acos", &[P::Double], R::Double, number::acos).or_null(),
     Function::new("asin", &[P::Double], R::Double, number::asin).or_null(),
     Function::new("atan", &[P::Double, P::Double], R::Double, number::atan).optional(1),
     Function::new("bit_count", &[P::Bits], R::Integer, number::bit_count),
     Function::new("cos", &[P::Double], R::Double, number::cos),
+    Function::new("cot", &[P::Double], R::Double, number::cot),
     Function::new("degrees", &[P::Double], R::Double, number::degrees),
     Function::new("exp", &[P::Double], R::Double, number::exp),
     Function::new("ln", &[P::Double], R::Double, number::ln).or_null(),
     Function::new("log", &[P::Double, P::Double], R::Double, number::log).optional(1).or_null(),
     Function::new("log10", &[P::Double], R::Double, number::log10).or_null(),
     Function::new("log2", &[P::Double], R::Double, number::log2).or_null(),
+    Function::new("pi", &[], R::Double, number::pi),
     Function::new("power", &[P::Double, P::Double], R::Double, number::power),
     Function::new("radians", &[P::Double], R::Double, number::radians),
     Function::new("sin", &[P::Double], R::Double, number::sin),
@@ -250,10 +305,13 @@ static FUNCTIONS: &[Function] = &[
     Function::new("minute", &[P::Time], R::Integer, date::minute),
     Function::new("month", &[P::Date], R::Integer, date::month),
     Function::new("monthname", &[P::Date], R::Text, date::monthname).or_null(),
+    Function::new("period_add", &[P::Integer, P::Integer], R::Integer, clock::period_add),
+    Function::new("period_diff", &[P::Integer, P::Integer], R::Integer, clock::period_diff),
     Function::new("quarter", &[P::Date], R::Integer, date::quarter),
     Function::new("sec_to_time", &[P::Integer], R::Time, date::sec_to_time),
     Function::new("second", &[P::Time], R::Integer, date::second),
     Function::new("time", &[P::Time], R::Time, date::time),
+    Function::new("time_format", &[P::Time, P::Text], R::Text, clock::time_format).or_null(),
     Function::new("time_to_sec", &[P::Time], R::Integer, date::time_to_sec),
     Function::new("to_days", &[P::Date], R::Integer, date::to_days).or_null(),
     Function::new("to_seconds", &[P::Date], R::Integer, date::to_seconds).or_null(),
@@ -264,17 +322,29 @@ static FUNCTIONS: &[Function] = &[
     Function::new("yearweek", &[P::Date, P::Integer], R::Integer, date::yearweek).optional(1).or_null(),
     Function::new("date_format", &[P::Date, P::Text], R::Text, date::date_format).or_null(),
     Function::new("from_unixtime", &[P::Integer], R::DateTime, date::from_unixtime).or_null(),
-    // Hashes and addresses
+    // Hashes, addresses and UUIDs
+    Function::new("bin_to_uuid", &[P::Bytes, P::Bits], R::Text, hash::bin_to_uuid).optional(1).or_null(),
     Function::new("crc32", &[P::Bytes], R::Integer, hash::crc32),
     Function::new("inet_aton", &[P::Text], R::Integer, hash::inet_aton).or_null(),
     Function::new("inet_ntoa", &[P::Integer], R::Text, hash::inet_ntoa).or_null(),
     Function::new("inet6_aton", &[P::Text], R::Bytes, hash::inet6_aton).or_null(),
-    Function::new("inet6_ntoa", &[P::Bytes], R::Text, hash::inet6_ntoa).or_null(),
+    Function::new("inet6_ntoa", &[P::Address], R::Text, hash::inet6_ntoa).or_null(),
     Function::new("is_ipv4", &[P::Text], R::Condition, hash::is_ipv4),
+    Function::new("is_ipv4_compat", &[P::Address], R::Condition, hash::is_ipv4_compat),
+    Function::new("is_ipv4_mapped", &[P::Address], R::Condition, hash::is_ipv4_mapped),
     Function::new("is_ipv6", &[P::Text], R::Condition, hash::is_ipv6),
+    Function::new("is_uuid", &[P::Text], R::Condition, hash::is_uuid),
     Function::new("md5", &[P::Bytes], R::Text, hash::md5),
     Function::new("sha1", &[P::Bytes], R::Text, hash::sha1),
+    Function::new("uuid_to_bin", &[P::Text, P::Bits], R::Bytes, hash::uuid_to_bin).optional(1).or_null(),
     // JSON
+    Function::new("json_array", &[P::Value], R::Document, json::change::array).optional(1).repeats().never_null(),
+    Function::new("json_array_append", &[P::Document, P::Path, P::Value], R::Document, json::change::array_append)
+        .repeats_pairs()
+        .or_null(),
+    Function::new("json_array_insert", &[P::Document, P::Path, P::Value], R::Document, json::change::array_insert)
+        .repeats_pairs()
+        .or_null(),
     Function::new("json_contains", &[P::Document, P::Candidate, P::Path], R::Condition, json::contains)
         .optional(1)
         .or_null(),
@@ -283,11 +353,36 @@ static FUNCTIONS: &[Function] = &[
         .or_null(),
     Function::new("json_depth", &[P::Document], R::Integer, json::depth),
     Function::new("json_extract", &[P::Document, P::Path], R::Document, json::extract).repeats().or_null(),
+    Function::new("json_insert", &[P::Document, P::Path, P::Value], R::Document, json::change::insert)
+        .repeats_pairs()
+        .or_null(),
     Function::new("json_keys", &[P::Document, P::Path], R::Document, json::keys).optional(1).or_null(),
     Function::new("json_length", &[P::Document, P::Path], R::Integer, json::length).optional(1).or_null(),
+    Function::new("json_merge_patch", &[P::Document, P::Document], R::Document, json::change::merge_patch)
+        .repeats()
+        .or_null(),
+    Function::new("json_merge_preserve", &[P::Document, P::Document], R::Document, json::change::merge_preserve)
+        .repeats()
+        .or_null(),
+    Function::new("json_object", &[P::Text, P::Value], R::Document, json::change::object)
+        .optional(2)
+        .repeats_pairs()
+        .never_null(),
+    Function::new("json_overlaps", &[P::Document, P::Candidate], R::Condition, json::overlaps).or_null(),
+    Function::new("json_pretty", &[P::Document], R::Text, json::change::pretty),
     Function::new("json_quote", &[P::Text], R::Text, json::quote),
+    Function::new("json_remove", &[P::Document, P::Path], R::Document, json::change::remove).repeats().or_null(),
+    Function::new("json_replace", &[P::Document, P::Path, P::Value], R::Document, json::change::replace)
+        .repeats_pairs()
+        .or_null(),
+    Function::new("json_search", &[P::Document, P::Literal, P::Literal], R::Document, json::look::search).or_null(),
+    Function::new("json_set", &[P::Document, P::Path, P::Value], R::Document, json::change::set)
+        .repeats_pairs()
+        .or_null(),
+    Function::new("json_type", &[P::Document], R::Text, json::look::kind),
     Function::new("json_unquote", &[P::Document], R::Text, json::unquote),
     Function::new("json_valid", &[P::Text], R::Condition, json::valid),
+    Function::new("json_value", &[P::Document, P::Path], R::Text, json::look::value).or_null(),
 ];
 
 /// Further names of functions of ours.
@@ -295,6 +390,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("atan2", "atan"),
     ("character_length", "char_length"),
     ("day", "dayofmonth"),
+    ("json_merge", "json_merge_preserve"),
     ("lcase", "lower"),
     ("mid", "substring"),
     ("octet_length", "length"),
@@ -308,19 +404,24 @@ const ALIASES: &[(&str, &str)] = &[
 const REWRITTEN: &[(&str, Rewrite)] = &[
     ("abs", Rewrite::Abs),
     ("adddate", Rewrite::DateAdd),
+    ("addtime", Rewrite::AddTime { forwards: true }),
     ("ceil", Rewrite::Ceiling),
     ("ceiling", Rewrite::Ceiling),
+    ("convert_tz", Rewrite::ConvertTz),
     ("date_add", Rewrite::DateAdd),
     ("date_sub", Rewrite::DateSub),
     ("datediff", Rewrite::DateDiff),
     ("field", Rewrite::Field),
     ("floor", Rewrite::Floor),
     ("format", Rewrite::Format),
+    ("get_format", Rewrite::GetFormat),
     ("greatest", Rewrite::Extreme { largest: true }),
     ("hex", Rewrite::Hex),
     ("if", Rewrite::If),
+    ("interval", Rewrite::Interval),
     ("isnull", Rewrite::IsNull),
     ("least", Rewrite::Extreme { largest: false }),
+    ("maketime", Rewrite::MakeTime),
     ("mod", Rewrite::Mod),
     ("regexp_instr", Rewrite::Regexp(Regexp::Instr)),
     ("regexp_like", Rewrite::Regexp(Regexp::Like)),
@@ -331,6 +432,9 @@ const REWRITTEN: &[(&str, Rewrite)] = &[
     ("sign", Rewrite::Sign),
     ("str_to_date", Rewrite::StrToDate),
     ("subdate", Rewrite::DateSub),
+    ("subtime", Rewrite::AddTime { forwards: false }),
+    ("timediff", Rewrite::TimeDiff),
+    ("timestamp", Rewrite::Timestamp),
     ("timestampadd", Rewrite::TimestampAdd),
     ("timestampdiff", Rewrite::TimestampDiff),
     ("truncate", Rewrite::Truncate),
@@ -360,61 +464,20 @@ const DIRECT: &[(&str, &str)] = &[
 
 /// Functions of MySQL that are refused, and what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("addtime", "Write date_add(x, INTERVAL n SECOND)."),
     ("aes_decrypt", "Keys do not belong into a task file."),
     ("aes_encrypt", "Keys do not belong into a task file."),
-    ("bin_to_uuid", "Write hex(x)."),
-    ("char", "Write the character as a literal."),
     ("compress", "Let the topic be compressed."),
-    ("convert_tz", "Names of zones mean what the server's tables say; everything here is in UTC."),
-    ("cot", "Write 1 / tan(x)."),
-    ("export_set", "Write CASE WHEN x & 1 THEN … END for each bit."),
-    ("get_format", "Write the format as a literal."),
-    ("interval", "Write CASE WHEN x < a THEN 0 WHEN x < b THEN 1 … END."),
-    ("is_ipv4_compat", "Write x LIKE …; bytes of addresses compare as they are."),
-    ("is_ipv4_mapped", "Write x LIKE …; bytes of addresses compare as they are."),
-    ("is_uuid", "Write regexp_like(x, '^[0-9a-fA-F-]{36}$')."),
-    ("json_array", "What makes JSON is not supported: select the values as columns."),
-    ("json_array_append", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_array_insert", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_insert", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_merge", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_merge_patch", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_merge_preserve", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_object", "What makes JSON is not supported: select the values as columns."),
-    ("json_overlaps", "Write json_contains(a, literal) for each value."),
-    ("json_pretty", "Select the document itself."),
-    ("json_remove", "What changes JSON is not supported: select the document, or values of it."),
-    ("json_replace", "What changes JSON is not supported: select the document, or values of it."),
     ("json_schema_valid", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),
     ("json_schema_validation_report", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),
-    ("json_search", "Write x->>'$.path' = 'text', or json_contains(x, literal, path)."),
-    ("json_set", "What changes JSON is not supported: select the document, or values of it."),
     ("json_storage_free", "It depends on the server, not on the value."),
     ("json_storage_size", "It depends on the server, not on the value."),
     ("json_table", "An expression sees one row and makes one value."),
-    ("json_type", "The text of a JSON value does not say which type of number or date it is."),
-    ("json_value", "Write CAST(x->>'$.path' AS type)."),
     ("load_file", "An expression sees one row only."),
-    ("maketime", "Write sec_to_time(h * 3600 + m * 60 + s)."),
-    ("mask_canada_sin", "Write mask_inner(x, 0, 3)."),
-    ("mask_iban", "Write mask_inner(x, 2, 0)."),
-    ("mask_uk_nin", "Write mask_inner(x, 2, 0)."),
-    ("mask_uuid", "Write mask_inner(x, 0, 4)."),
-    ("period_add", "Write date_add(x, INTERVAL n MONTH) with dates."),
-    ("period_diff", "Write timestampdiff(MONTH, a, b) with dates."),
-    ("pi", "Write 3.141592653589793e0; MySQL shows six digits of it and computes with all."),
     ("random_bytes", "It gives another result on another run."),
-    ("soundex", "Write x LIKE …, or compare the texts."),
     ("statement_digest", "It is about statements, not about rows."),
     ("statement_digest_text", "It is about statements, not about rows."),
-    ("subtime", "Write date_sub(x, INTERVAL n SECOND)."),
-    ("time_format", "Write date_format(x, format) for date-times."),
-    ("timediff", "Write timestampdiff(SECOND, a, b)."),
-    ("timestamp", "Write CAST(x AS DATETIME)."),
     ("uncompress", "Select the column itself."),
     ("uncompressed_length", "Select the column itself."),
-    ("uuid_to_bin", "Write unhex(replace(x, '-', ''))."),
     ("validate_password_strength", "It depends on the server, not on the value."),
     ("weight_string", "It depends on the server's collation; compare the texts."),
 ];

@@ -12,7 +12,7 @@ use arrow::compute::kernels::{cmp, numeric, zip};
 use arrow::compute::{cast, prep_null_mask_filter};
 use arrow::datatypes::{
     ArrowNativeType, ArrowNativeTypeOp, ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, DecimalType,
-    Float64Type, Int64Type, UInt64Type,
+    Float64Type, Int64Type, UInt64Type, i256,
 };
 use datafusion_common::Result;
 use datafusion_expr::Operator;
@@ -175,13 +175,14 @@ pub(crate) struct OfDecimals {
     pub(crate) kernel: Kernel,
 }
 
-/// An operator over two decimals with these types. `None` if MySQL would begin to leave out digits.
-pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Option<OfDecimals> {
-    let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left)?, digits(right)?);
+/// An operator over two decimals with these types.
+pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> OfDecimals {
+    let ((left_whole, left_scale), (right_whole, right_scale)) =
+        (digits(left).unwrap_or((20, 0)), digits(right).unwrap_or((20, 0)));
     let (whole, scale) = (left_whole.max(right_whole), left_scale.max(right_scale));
     let precision = |whole: i16, scale: i8| whole + i16::from(scale);
     let alike = |wide: DataType, kernel: Kernel| OfDecimals { left: wide.clone(), right: wide, kernel };
-    Some(match op {
+    match op {
         Operator::Plus | Operator::Minus => {
             let returns = decimal_type(precision(whole + 1, scale), scale);
             let kernel = match op {
@@ -193,17 +194,20 @@ pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Op
             alike(returns, kernel.keeps_nulls())
         }
         Operator::Multiply => {
-            let scale = left_scale.checked_add(right_scale).filter(|scale| *scale <= SCALE_MAX)?;
-            let whole = left_whole + right_whole;
-            if precision(whole, scale) > i16::from(MYSQL_DIGITS_MAX) {
-                return None;
-            }
+            let all = i16::from(left_scale) + i16::from(right_scale);
+            let (whole, scale) = (left_whole + right_whole, all.min(SCALE_MAX.into()) as i8);
+            let is_exact = all == i16::from(scale) && precision(whole, scale) <= MYSQL_DIGITS_MAX.into();
             let returns = decimal_type(precision(whole, scale), scale);
+            let run: Run = match is_exact {
+                true => |call| retyped(call, pairwise(call, numeric::mul)?),
+                false => long_products,
+            };
             let returns = as_wide_as(left, &as_wide_as(right, &returns));
+            let returns = if is_exact { returns } else { as_wide_as(&DataType::Decimal256(1, 0), &returns) };
             OfDecimals {
                 left: as_wide_as(&returns, left),
                 right: as_wide_as(&returns, right),
-                kernel: Kernel::new("*", returns, |call| retyped(call, pairwise(call, numeric::mul)?)).keeps_nulls(),
+                kernel: Kernel::new("*", returns, run).keeps_nulls(),
             }
         }
         Operator::Modulo => {
@@ -240,7 +244,7 @@ pub(crate) fn of_decimals(op: Operator, left: &DataType, right: &DataType) -> Op
                 kernel: Kernel::new("/", returns, run),
             }
         }
-    })
+    }
 }
 
 /// DIV of two decimals, which are brought to the same digits: the whole part of their quotient.
@@ -311,6 +315,68 @@ fn scale_of(data_type: &DataType) -> i16 {
     digits(data_type).map_or(0, |(_, scale)| i16::from(scale))
 }
 
+/// Words of nine digits that a number of MySQL's has, before and behind the point together.
+const WORDS_MAX: u32 = 9;
+
+/// Products that may have more digits than MySQL has: it leaves out the last words of an operand. Where these are not zero, the row
+/// fails; what is behind the 30th digit is rounded.
+fn long_products(call: &Call<'_>) -> Result<ArrayRef> {
+    let (left, right) = (call.numbers::<Decimal256Type>(0), call.numbers::<Decimal256Type>(1));
+    let scale_of = |at: usize| scale_of(call.data_type(at)).unsigned_abs() as u32;
+    let (left_scale, right_scale) = (scale_of(0), scale_of(1));
+    let scale = digits(call.returns).map_or(0, |(_, scale)| u32::from(scale.unsigned_abs()));
+    call.make_numbers::<Decimal256Type>(|row| {
+        let (a, b) = (left.get(row)?, right.get(row)?);
+        let (a_words, b_words) = (whole_words(a, left_scale), whole_words(b, right_scale));
+        let (a_rest, b_rest) = (left_scale.div_ceil(9), right_scale.div_ceil(9));
+        let missing = (a_words + b_words + a_rest + b_rest).saturating_sub(WORDS_MAX);
+        if !ends_in_zeros(a, left_scale, missing) || !ends_in_zeros(b, right_scale, missing) {
+            return Err(Miss::Refused);
+        }
+        let ((a, a_scale), (b, b_scale)) = (shortened(a, left_scale), shortened(b, right_scale));
+        let product = a.checked_mul(b).ok_or(Miss::OutOfRange)?;
+        let product = match scale.checked_sub(a_scale + b_scale) {
+            Some(more) => product.checked_mul(ten_to(more)).ok_or(Miss::OutOfRange)?,
+            None => half_up(product, ten_to(a_scale + b_scale - scale)),
+        };
+        if product.wrapping_abs() < ten_to(MYSQL_DIGITS_MAX.into()) { Ok(product) } else { Err(Miss::OutOfRange) }
+    })
+}
+
+fn ten_to(exponent: u32) -> i256 {
+    i256::from_i128(10).wrapping_pow(exponent)
+}
+
+/// How many words the digits before the point take, at least one.
+fn whole_words(value: i256, scale: u32) -> u32 {
+    let whole = value.wrapping_abs() / ten_to(scale);
+    (1..WORDS_MAX).find(|words| whole < ten_to(9 * words)).unwrap_or(WORDS_MAX)
+}
+
+/// Whether the last words behind the point are zero.
+fn ends_in_zeros(value: i256, scale: u32, words: u32) -> bool {
+    let kept = scale.div_ceil(9).saturating_sub(words) * 9;
+    kept >= scale || value.wrapping_rem(ten_to(scale - kept)) == i256::ZERO
+}
+
+/// Without the zeros at the end of its digits behind the point.
+fn shortened(mut value: i256, mut scale: u32) -> (i256, u32) {
+    let ten = i256::from_i128(10);
+    while scale > 0 && value.wrapping_rem(ten) == i256::ZERO {
+        (value, scale) = (value / ten, scale - 1);
+    }
+    (value, scale)
+}
+
+fn half_up(value: i256, unit: i256) -> i256 {
+    let (quotient, rest) = (value / unit, value.wrapping_rem(unit).wrapping_abs());
+    match rest >= unit - rest {
+        true if value.is_negative() => quotient - i256::ONE,
+        true => quotient + i256::ONE,
+        false => quotient,
+    }
+}
+
 fn remainders<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>) -> Result<ArrayRef> {
     let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
     call.make_numbers::<T>(|row| left.get(row)?.mod_checked(right.get(row)?).map_err(|_| Miss::Null))
@@ -342,6 +408,10 @@ fn quotients<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounds: bool)
     let (left, right) = (call.numbers::<T>(0), call.numbers::<T>(1));
     let exponent = scale_of(call.returns) + scale_of(call.data_type(1)) - scale_of(call.data_type(0));
     let factor = power_of_ten::<T>(exponent);
+    let scale = scale_of(call.returns);
+    let whole_words = i16::from(rounds) * (scale / 9 + 1) + i16::from(!rounds) * (scale + 8) / 9;
+    let longest = power_of_ten::<T>((8 - whole_words).max(0) * 9 + scale)
+        .unwrap_or(T::MAX_FOR_EACH_PRECISION[T::MAX_PRECISION as usize]);
     let (zero, one) = (T::Native::ZERO, T::Native::ONE);
     let magnitude = |value: T::Native| if value.is_lt(zero) { zero.sub_wrapping(value) } else { value };
     call.make_numbers::<T>(|row| {
@@ -352,9 +422,18 @@ fn quotients<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounds: bool)
         if dividend.is_zero() {
             return Ok(zero);
         }
-        let dividend = dividend.mul_checked(factor?).map_err(|_| Miss::OutOfRange)?;
-        let quotient = dividend.div_checked(divisor).map_err(|_| Miss::OutOfRange)?;
-        let rest = magnitude(dividend.mod_wrapping(divisor));
+        let (quotient, rest) =
+            match factor.and_then(|factor| dividend.mul_checked(factor).map_err(|_| Miss::OutOfRange)) {
+                Ok(dividend) => {
+                    (dividend.div_checked(divisor).map_err(|_| Miss::OutOfRange)?, dividend.mod_wrapping(divisor))
+                }
+                Err(_) => long_quotient(dividend, divisor, exponent)?,
+            };
+        // Words of nine digits before the point are so many fewer behind it.
+        if magnitude(quotient).is_ge(longest) {
+            return Err(Miss::Refused);
+        }
+        let rest = magnitude(rest);
         let divisor_size = magnitude(divisor);
         let negative = dividend.is_lt(zero) != divisor.is_lt(zero);
         Ok(match rounds && rest.is_ge(divisor_size.sub_wrapping(rest)) {
@@ -363,6 +442,21 @@ fn quotients<T: DecimalType + ArrowPrimitiveType>(call: &Call<'_>, rounds: bool)
             false => quotient,
         })
     })
+}
+
+/// Quotient and rest of a dividend with so many zeros behind it, digit by digit.
+fn long_quotient<T: ArrowNativeTypeOp>(dividend: T, divisor: T, zeros: i16) -> Cell<(T, T)> {
+    let ten = T::usize_as(10);
+    let mut quotient = dividend.div_checked(divisor).map_err(|_| Miss::OutOfRange)?;
+    let mut rest = dividend.mod_wrapping(divisor);
+    for _ in 0..zeros {
+        let wider = rest.mul_checked(ten).map_err(|_| Miss::OutOfRange)?;
+        let digit = wider.div_wrapping(divisor);
+        quotient =
+            quotient.mul_checked(ten).and_then(|shifted| shifted.add_checked(digit)).map_err(|_| Miss::OutOfRange)?;
+        rest = wider.mod_wrapping(divisor);
+    }
+    Ok((quotient, rest))
 }
 
 /// `-x`, of an integer that may be unsigned.
@@ -846,6 +940,15 @@ pub(super) fn log2(call: &Call<'_>) -> Result<ArrayRef> {
 
 pub(super) fn log10(call: &Call<'_>) -> Result<ArrayRef> {
     doubles(call, |x| (x > 0.0).then(|| x.log10()))
+}
+
+pub(super) fn cot(call: &Call<'_>) -> Result<ArrayRef> {
+    doubles(call, |value| Some(1.0 / value.tan()))
+}
+
+/// All digits, though MySQL shows six of them.
+pub(super) fn pi(call: &Call<'_>) -> Result<ArrayRef> {
+    call.make_numbers::<Float64Type>(|_| Ok(std::f64::consts::PI))
 }
 
 /// `log(x)`, and `log(base, x)`.

@@ -4,7 +4,7 @@
 //! `upper('ß')` is `ß`.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
 use super::kernel::{Call, Cell, Miss, Texts};
@@ -20,12 +20,12 @@ fn offset(text: &str, index: usize) -> usize {
     text.char_indices().nth(index).map_or(text.len(), |(at, _)| at)
 }
 
-fn characters(text: &str) -> usize {
+pub(super) fn characters(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 /// A count of characters: nothing below zero.
-fn count(value: i64) -> usize {
+pub(super) fn count(value: i64) -> usize {
     usize::try_from(value.max(0)).unwrap_or(usize::MAX)
 }
 
@@ -38,8 +38,11 @@ pub(super) fn ascii(call: &Call<'_>) -> Result<ArrayRef> {
     call.make_numbers::<Int64Type>(|row| Ok(texts.get(row)?.first().map_or(0, |byte| i64::from(*byte))))
 }
 
-/// The bytes of the first character as one number.
+/// The bytes of the first character as one number; of bytes, the first.
 pub(super) fn ord(call: &Call<'_>) -> Result<ArrayRef> {
+    if *call.data_type(0) == DataType::Binary {
+        return ascii(call);
+    }
     let texts = call.texts(0);
     call.make_numbers::<Int64Type>(|row| {
         let text = texts.get(row)?;
@@ -404,163 +407,6 @@ pub(super) fn quote(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-
-/// Of bytes, or of an integer.
-pub(crate) fn hex(call: &Call<'_>) -> Result<ArrayRef> {
-    if matches!(call.data_type(0), DataType::Int64 | DataType::UInt64) {
-        return in_base(call, 16);
-    }
-    let bytes = call.bytes(0);
-    call.make_text(|row, out| {
-        for byte in bytes.get(row)? {
-            out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-        Ok(())
-    })
-}
-
-pub(super) fn bin(call: &Call<'_>) -> Result<ArrayRef> {
-    in_base(call, 2)
-}
-
-pub(super) fn oct(call: &Call<'_>) -> Result<ArrayRef> {
-    in_base(call, 8)
-}
-
-/// Negative numbers as the 64 bits that they are.
-fn in_base(call: &Call<'_>, base: u64) -> Result<ArrayRef> {
-    let write = |value: u64, out: &mut String| {
-        push_in_base(value, base, out);
-        Ok(())
-    };
-    match call.data_type(0) {
-        DataType::UInt64 => {
-            let values = call.numbers::<UInt64Type>(0);
-            call.make_text(|row, out| write(values.get(row)?, out))
-        }
-        _ => {
-            let values = call.numbers::<Int64Type>(0);
-            call.make_text(|row, out| write(values.get(row)? as u64, out))
-        }
-    }
-}
-
-fn push_in_base(mut value: u64, base: u64, out: &mut String) {
-    let mut digits = [0u8; 64];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        let digit = (value % base) as u8;
-        digits[at] = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
-        value /= base;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
-}
-
-/// A number written in one base, in another. A negative base means that numbers have a sign.
-pub(super) fn conv(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, from, to) = (call.texts(0), call.numbers::<Int64Type>(1), call.numbers::<Int64Type>(2));
-    call.make_text(|row, out| {
-        let (text, from, to) = (texts.get(row)?, from.get(row)?, to.get(row)?);
-        let in_range = |base: i64| (2..=36).contains(&base.unsigned_abs());
-        if !in_range(from) || !in_range(to) || text.is_empty() {
-            return Err(Miss::Null);
-        }
-        let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
-        let (negative, digits) = match text.as_bytes() {
-            [b'-', ..] => (true, &text[1..]),
-            [b'+', ..] => (false, &text[1..]),
-            _ => (false, text),
-        };
-        let base = from.unsigned_abs();
-        let digits = digits.chars().map_while(|digit| digit.to_digit(base as u32));
-        let magnitude = digits.fold(0u128, |value, digit| (value * u128::from(base) + u128::from(digit)).min(1 << 70));
-        let value = match (from < 0, negative) {
-            (true, true) => (-(magnitude.min(1 << 63) as i128)) as i64 as u64,
-            (true, false) => magnitude.min(i64::MAX as u128) as u64,
-            (false, _) if magnitude > u128::from(u64::MAX) => u64::MAX,
-            (false, true) => (magnitude as u64).wrapping_neg(),
-            (false, false) => magnitude as u64,
-        };
-        if to < 0 && (value as i64) < 0 {
-            out.push('-');
-            push_in_base((value as i64).unsigned_abs(), to.unsigned_abs(), out);
-        } else {
-            push_in_base(value, to.unsigned_abs(), out);
-        }
-        Ok(())
-    })
-}
-
-pub(super) fn unhex(call: &Call<'_>) -> Result<ArrayRef> {
-    let texts = call.texts(0);
-    call.make_bytes(|row, out| {
-        let text = texts.get(row)?.as_bytes();
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8).ok_or(Miss::Null);
-        let (odd, pairs) = text.split_at(text.len() % 2);
-        if let [first] = odd {
-            out.push(digit(*first)?);
-        }
-        for pair in pairs.chunks_exact(2) {
-            out.push(digit(pair[0])? << 4 | digit(pair[1])?);
-        }
-        Ok(())
-    })
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// With padding, in lines of 76 characters.
-pub(super) fn to_base64(call: &Call<'_>) -> Result<ArrayRef> {
-    let bytes = call.bytes(0);
-    call.make_text(|row, out| {
-        for (at, group) in bytes.get(row)?.chunks(3).enumerate() {
-            if at > 0 && at % 19 == 0 {
-                out.push('\n');
-            }
-            let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let digit = BASE64[(bits >> (18 - 6 * place) & 63) as usize];
-                out.push(if place <= group.len() { char::from(digit) } else { '=' });
-            }
-        }
-        Ok(())
-    })
-}
-
-/// NULL if it is none; white space between is fine.
-pub(super) fn from_base64(call: &Call<'_>) -> Result<ArrayRef> {
-    let texts = call.texts(0);
-    call.make_bytes(|row, out| {
-        let text = texts.get(row)?;
-        let mut digits = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).peekable();
-        while digits.peek().is_some() {
-            let mut bits = 0u32;
-            let mut padding = 0;
-            for _ in 0..4 {
-                let value = match digits.next().ok_or(Miss::Null)? {
-                    b'=' => {
-                        padding += 1;
-                        0
-                    }
-                    _ if padding > 0 => return Err(Miss::Null),
-                    byte => BASE64.iter().position(|digit| *digit == byte).ok_or(Miss::Null)? as u32,
-                };
-                bits = bits << 6 | value;
-            }
-            if padding > 2 || (padding > 0 && digits.peek().is_some()) {
-                return Err(Miss::Null);
-            }
-            out.extend(&bits.to_be_bytes()[1..4 - padding]);
-        }
-        Ok(())
-    })
-}
-
 /// The members whose bits are set, with commas between; NULL members are left out.
 pub(super) fn make_set(call: &Call<'_>) -> Result<ArrayRef> {
     let bits = call.numbers::<Int64Type>(0);
@@ -579,6 +425,71 @@ pub(super) fn make_set(call: &Call<'_>) -> Result<ArrayRef> {
                 first = false;
             }
         }
+        Ok(())
+    })
+}
+
+/// Which bits are set, from the lowest on: a text for each that is, another for each that is not.
+pub(super) fn export_set(call: &Call<'_>) -> Result<ArrayRef> {
+    let (on, off) = (call.texts(1), call.texts(2));
+    let separators = (call.arity() > 3).then(|| call.texts(3));
+    let counts = (call.arity() > 4).then(|| call.numbers::<Int64Type>(4));
+    call.make_text(|row, out| {
+        let (bits, on, off) = (call.bits(0, row)?, on.get(row)?, off.get(row)?);
+        let separator = separators.as_ref().map_or(Ok(","), |separators| separators.get(row))?;
+        // MySQL takes the lower half of the number, as unsigned.
+        let count = counts.as_ref().map_or(Ok(64), |counts| counts.get(row))? as u32;
+        for at in 0..count.min(64) {
+            if at > 0 {
+                out.push_str(separator);
+            }
+            out.push_str(if bits >> at & 1 == 1 { on } else { off });
+            if out.len() > LONGEST {
+                return Err(Miss::OutOfRange);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The bytes of numbers, of each as many as it has; what is NULL is left out.
+pub(super) fn char(call: &Call<'_>) -> Result<ArrayRef> {
+    call.make_bytes(|row, out| {
+        for at in 0..call.arity() {
+            let Ok(number) = call.bits(at, row) else { continue };
+            let bytes = (number as u32).to_be_bytes();
+            let leading = bytes[..3].iter().take_while(|byte| **byte == 0).count();
+            out.extend(&bytes[leading..]);
+        }
+        Ok(())
+    })
+}
+
+/// How a word sounds in English: its first letter and a digit for each group of consonants, at least four characters. Vowels do not
+/// separate groups, and letters beyond ASCII count as vowels.
+pub(super) fn soundex(call: &Call<'_>) -> Result<ArrayRef> {
+    const GROUPS: &[u8; 26] = b"01230120022455012623010202";
+    let group = |letter: char| match letter.to_ascii_uppercase() {
+        letter @ 'A'..='Z' => char::from(GROUPS[letter as usize - 'A' as usize]),
+        _ => '0',
+    };
+    let is_letter = |character: &char| character.is_ascii_alphabetic() || *character >= '\u{c0}';
+    let texts = call.texts(0);
+    call.make_text(|row, out| {
+        let mut letters = texts.get(row)?.chars().filter(is_letter);
+        let Some(first) = letters.next() else { return Ok(()) };
+        out.push(first.to_ascii_uppercase());
+        let mut last = group(first);
+        let mut written = 1;
+        for letter in letters {
+            let next = group(letter);
+            if next != '0' && next != last {
+                out.push(next);
+                last = next;
+                written += 1;
+            }
+        }
+        out.extend(std::iter::repeat_n('0', 4usize.saturating_sub(written)));
         Ok(())
     })
 }
@@ -605,73 +516,4 @@ pub(crate) fn format(call: &Call<'_>) -> Result<ArrayRef> {
 pub(crate) fn text_of_bytes(call: &Call<'_>) -> Result<ArrayRef> {
     let bytes = call.binaries(0);
     call.make_parts(|row| std::str::from_utf8(bytes.get(row)?).map_err(|_| Miss::Refused))
-}
-
-/// `mask_inner(text, left, right, by)`: all but so many characters at both ends.
-pub(super) fn mask_inner(call: &Call<'_>) -> Result<ArrayRef> {
-    mask(call, |at, total, left, right| at >= left && at < total.saturating_sub(right))
-}
-
-/// `mask_outer(text, left, right, by)`: so many characters at both ends.
-pub(super) fn mask_outer(call: &Call<'_>) -> Result<ArrayRef> {
-    mask(call, |at, total, left, right| at < left || at >= total.saturating_sub(right))
-}
-
-fn mask(call: &Call<'_>, hides: fn(usize, usize, usize, usize) -> bool) -> Result<ArrayRef> {
-    let (texts, left, right) = (call.texts(0), call.numbers::<Int64Type>(1), call.numbers::<Int64Type>(2));
-    let by = (call.arity() > 3).then(|| call.texts(3));
-    call.make_text(|row, out| {
-        let text = texts.get(row)?;
-        let (left, right) = (left.get(row)?, right.get(row)?);
-        if left < 0 || right < 0 {
-            return Err(Miss::Refused);
-        }
-        let by = by.as_ref().map_or(Ok("X"), |by| by.get(row))?;
-        let mut masks = by.chars();
-        let (Some(mask), None) = (masks.next(), masks.next()) else { return Err(Miss::Refused) };
-        let total = characters(text);
-        for (at, character) in text.chars().enumerate() {
-            out.push(if hides(at, total, count(left), count(right)) { mask } else { character });
-        }
-        Ok(())
-    })
-}
-
-/// A card number with its last four digits.
-pub(super) fn mask_pan(call: &Call<'_>) -> Result<ArrayRef> {
-    digits_masked(call, |digits| (12..=19).contains(&digits), |at, total| at + 4 < total)
-}
-
-/// A card number with its first six and last four digits.
-pub(super) fn mask_pan_relaxed(call: &Call<'_>) -> Result<ArrayRef> {
-    digits_masked(call, |digits| (12..=19).contains(&digits), |at, total| at >= 6 && at + 4 < total)
-}
-
-/// All characters are masked that `hides` names, if there are as many as there should be.
-fn digits_masked(call: &Call<'_>, fits: fn(usize) -> bool, hides: fn(usize, usize) -> bool) -> Result<ArrayRef> {
-    let texts = call.texts(0);
-    call.make_text(|row, out| {
-        let text = texts.get(row)?;
-        let total = characters(text);
-        if !fits(total) {
-            return Err(Miss::Refused);
-        }
-        out.extend(text.chars().enumerate().map(|(at, digit)| if hides(at, total) { 'X' } else { digit }));
-        Ok(())
-    })
-}
-
-/// `***-**-1234`, of a number with its dashes or without.
-pub(super) fn mask_ssn(call: &Call<'_>) -> Result<ArrayRef> {
-    let texts = call.texts(0);
-    call.make_text(|row, out| {
-        let text = texts.get(row)?;
-        let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        if digits != 9 || !matches!(text.len(), 9 | 11) || !text.is_ascii() {
-            return Err(Miss::Refused);
-        }
-        out.push_str("***-**-");
-        out.push_str(&text[text.len() - 4..]);
-        Ok(())
-    })
 }

@@ -24,6 +24,7 @@ impl Lower<'_> {
 
     /// A number, a condition as 1 or 0, or a text literal that is a number (a double, as in MySQL).
     pub(super) fn as_number(&self, expr: Expr, span: Span) -> Lowered {
+        let expr = self.labels_as_number(expr)?;
         match self.class(&expr)? {
             class if class.is_number() => Ok(expr),
             Class::Null => Ok(Expr::from_literal(ScalarValue::Int64(None))),
@@ -60,14 +61,7 @@ impl Lower<'_> {
         let computed = (is_computed(&left), is_computed(&right));
         let (left, right) = (self.decimal(left)?, self.decimal(right)?);
         let (left_type, right_type) = (self.type_of(&left)?, self.type_of(&right)?);
-        let Some(plan) = number::of_decimals(op, &left_type, &right_type) else {
-            let message = format!(
-                "MySQL leaves out digits of {} {op} {}",
-                types::mysql_name(&left_type),
-                types::mysql_name(&right_type)
-            );
-            return Err(Refusal::new(span, message).hint("Write CAST(x AS DECIMAL(20, 4)) for one of them."));
-        };
+        let plan = number::of_decimals(op, &left_type, &right_type);
         if op == Operator::Divide && !number::divides_alike((&left_type, computed.0), (&right_type, computed.1)) {
             return Err(Refusal::new(span, "how many digits MySQL computes of this quotient depends on the row")
                 .hint("Write CAST(x AS DECIMAL(20, 4)) for what is computed in it."));
@@ -129,7 +123,11 @@ impl Lower<'_> {
     }
 
     pub(super) fn integer(&self, ast: &Ast) -> Lowered {
-        let expr = self.long(self.number(ast)?)?;
+        let expr = self.lower(ast)?;
+        let expr = match self.label_number(&expr)? {
+            Some(number) => number,
+            None => self.long(self.as_number(expr, ast.span())?)?,
+        };
         match self.class(&expr)? {
             Class::Integer => Ok(expr),
             _ => Err(Refusal::new(ast.span(), format!("{} is not an integer", self.name_of_type(&expr)?))
@@ -182,7 +180,7 @@ impl Lower<'_> {
 }
 
 /// Whether a value is neither a column nor a literal, as far as digits go.
-fn is_computed(expr: &Expr) -> bool {
+pub(super) fn is_computed(expr: &Expr) -> bool {
     match expr {
         Expr::Column(_) | Expr::Literal(..) => false,
         Expr::Cast(cast) => is_computed(&cast.expr),

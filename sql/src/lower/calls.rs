@@ -7,12 +7,13 @@ use datafusion_expr::Expr;
 use datafusion_expr::expr::{Case, ScalarFunction};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned};
 use sqlparser::tokenizer::Span;
+use tidegate_charset::Charset;
 
-use super::{Class, FromLiteral, Lower, Lowered, cast_to, is_null};
+use super::{Class, FromLiteral, Lower, Lowered, cast_to, is_choice, is_null};
 use crate::error::Refusal;
 use crate::functions::kernel::Kernel;
 use crate::functions::number::{self, Rounding};
-use crate::functions::{self, Meaning, Parameter, Regexp, Rewrite, date, hash, json, regexp, string};
+use crate::functions::{self, Meaning, Parameter, Regexp, Rewrite, date, encode, hash, json, regexp, string};
 use crate::{Kind, types};
 
 /// Character sets whose text has the same bytes here.
@@ -67,9 +68,16 @@ impl Lower<'_> {
                 if !function.takes(args.len()) {
                     return Err(number_of_arguments());
                 }
-                if name == "json_valid" && matches!(self.type_of(&self.lower(args[0])?)?, DataType::Dictionary(..)) {
+                if name == "json_valid" && self.is_label(&self.lower(args[0])?) {
                     // MySQL 9.7 has 0 for NULL.
-                    return Err(Refusal::new(args[0].span(), "json_valid() does not take ENUM"));
+                    return Err(Refusal::new(args[0].span(), "json_valid() does not take ENUM and SET"));
+                }
+                if name == "ord"
+                    && let Some(charset) = self.foreign_charset(&self.lower(args[0])?)?
+                    && !Charset::from_name(&charset).is_some_and(Charset::is_single_byte)
+                {
+                    let message = format!("ord() of text in {charset} counts bytes that are others here");
+                    return Err(Refusal::new(args[0].span(), message).hint("Write ord(CONVERT(x USING utf8mb4))."));
                 }
                 let args = args.iter().enumerate().map(|(at, ast)| self.argument(function.parameter(at), ast));
                 let args = args.collect::<Result<Vec<Expr>, Refusal>>()?;
@@ -87,6 +95,10 @@ impl Lower<'_> {
         let expr = self.lower(ast)?;
         match parameter {
             Parameter::Text => self.as_text(expr, span),
+            // A column would bring its collation.
+            Parameter::Literal => {
+                self.literal_that(expr, |_| true, span, || Refusal::new(span, "this argument must be a literal"))
+            }
             Parameter::Letters => {
                 if let Some(charset) = self.foreign_charset(&expr)? {
                     return Err(Refusal::new(span, format!("{charset} has an upper and lower case of its own"))
@@ -95,6 +107,14 @@ impl Lower<'_> {
                 self.as_text(expr, span)
             }
             Parameter::Bytes => self.as_bytes(expr, span),
+            Parameter::Address => match self.class(&expr)? {
+                Class::Binary if self.foreign_charset(&expr)?.is_some() => {
+                    Err(Refusal::new(span, "text in another character set is no address")
+                        .hint("Write a binary column."))
+                }
+                Class::Binary => Ok(expr),
+                _ => self.as_text(expr, span),
+            },
             Parameter::Integer => self.as_integer(expr, span),
             Parameter::Bits => match self.class(&self.as_number(expr.clone(), span)?)? {
                 Class::Integer => self.long(self.as_number(expr, span)?),
@@ -112,6 +132,7 @@ impl Lower<'_> {
                 Refusal::new(span, "this is not a path to one JSON value")
                     .hint("Paths are literals like '$.name', '$.\"a name\"', '$[0]' and '$[last]'.")
             }),
+            Parameter::Value => self.as_json(expr, span),
             Parameter::Candidate => self.literal_that(expr, json::is_candidate, span, || {
                 Refusal::new(span, "this is not a JSON literal that can be looked for").hint(
                     "Write '7', '\"text\"' or '[1, 2]'; of text that looks like a date, JSON does not say what it is.",
@@ -166,18 +187,20 @@ impl Lower<'_> {
         }
     }
 
-    /// Bytes as MySQL has them. Text comes here in UTF-8, whatever the column's own character set is.
+    /// Bytes as MySQL has them. Text comes here in UTF-8, whatever the column's own character set is: that of a column is written back.
     pub(super) fn as_bytes(&self, expr: Expr, span: Span) -> Lowered {
-        match self.class(&expr)? {
-            Class::Binary => Ok(expr),
-            _ => {
-                if let Some(charset) = self.foreign_charset(&expr)? {
-                    return Err(Refusal::new(span, format!("the bytes of text in {charset} are others here"))
-                        .hint("Write CONVERT(x USING utf8mb4), if its bytes are meant."));
-                }
-                self.as_text(expr, span)
-            }
+        if self.class(&expr)? == Class::Binary {
+            return Ok(expr);
         }
+        let Some(name) = self.foreign_charset(&expr)? else { return self.as_text(expr, span) };
+        let is_written = Charset::from_name(&name).is_some_and(Charset::encodes);
+        if !is_written || !matches!(expr, Expr::Column(_)) || self.class(&expr)? != Class::Text {
+            return Err(Refusal::new(span, format!("the bytes of text in {name} are others here"))
+                .hint("Write CONVERT(x USING utf8mb4), if its bytes are meant."));
+        }
+        let text = self.as_text(expr, span)?;
+        let charset = Expr::from_literal(ScalarValue::Utf8(Some(name)));
+        self.finish(encode::in_charset().call(vec![text, charset]))
     }
 
     /// The character set of a text column that is read, if its bytes are not ours.
@@ -220,20 +243,6 @@ impl Lower<'_> {
             _ => Err(Refusal::new(span, format!("{} is not an integer", self.name_of_type(&expr)?))
                 .hint("Write CAST(x AS SIGNED).")),
         }
-    }
-
-    fn as_document(&self, expr: Expr, span: Span) -> Lowered {
-        match self.class(&expr)? {
-            Class::Json => Ok(expr),
-            _ => Err(Refusal::new(span, format!("{} is not a JSON column", self.name_of_type(&expr)?))
-                .hint("Functions of JSON take columns of type JSON, and what other such functions return.")),
-        }
-    }
-
-    /// `document ->> path`.
-    pub(super) fn unquoted_path(&self, document: &Ast, path: &Ast, span: Span) -> Lowered {
-        let found = self.finish(self.call("json_extract", &[document, path], span)?)?;
-        self.kernel("json_unquote", vec![found])
     }
 
     /// A function of ours, of arguments that have its types.
@@ -315,6 +324,14 @@ impl Lower<'_> {
                 };
                 date::unix_timestamp(fraction).call(vec![expr])
             }),
+            (Rewrite::AddTime { forwards }, [time, by]) => self.add_time(time, by, forwards),
+            (Rewrite::TimeDiff, [left, right]) => self.time_difference(left, right),
+            (Rewrite::Timestamp, [date]) => self.timestamp(date, None),
+            (Rewrite::Timestamp, [date, time]) => self.timestamp(date, Some(time)),
+            (Rewrite::MakeTime, [hours, minutes, seconds]) => self.make_time(hours, minutes, seconds),
+            (Rewrite::ConvertTz, [date, from, to]) => self.convert_zone(date, from, to),
+            (Rewrite::GetFormat, [kind, place]) => self.format_of(kind, place),
+            (Rewrite::Interval, [value, _, ..]) if args.len() <= 9 => self.interval_of(value, &args[1..]),
             (Rewrite::StrToDate, [text, format]) => self.string_to_date(text, format),
             (Rewrite::Regexp(function), [text, pattern, rest @ ..]) => {
                 self.regexp(function, text, pattern, rest, span)?
@@ -381,7 +398,7 @@ impl Lower<'_> {
             }
             _ => self.as_bytes(expr, ast.span())?,
         };
-        self.finish(Kernel::new("hex", DataType::Utf8, string::hex).keeps_nulls().call(vec![arg]))
+        self.finish(Kernel::new("hex", DataType::Utf8, encode::hex).keeps_nulls().call(vec![arg]))
     }
 
     fn extreme(&self, largest: bool, asts: &[&Ast]) -> Lowered {
@@ -511,6 +528,7 @@ impl Lower<'_> {
                     (_, Some(fraction)) => Some(fraction),
                     ("plus_months" | "plus_days", _) => self.shown_fraction(&args[0]),
                     ("from_unixtime" | "sec_to_time", _) => Some(0),
+                    ("convert_tz", _) => self.shown_fraction(&args[0]),
                     ("time", _) => self.shown_fraction(&args[0]),
                     _ => None,
                 }
@@ -531,17 +549,6 @@ impl Lower<'_> {
             Expr::Alias(alias) => self.source_kind(&alias.expr),
             _ => Kind::Plain,
         }
-    }
-}
-
-/// Whether a value is one of several, of which each may have digits of its own.
-fn is_choice(expr: &Expr) -> bool {
-    match expr {
-        Expr::Case(_) => true,
-        Expr::ScalarFunction(function) => {
-            matches!(function.func.name(), "coalesce" | "nvl" | "greatest" | "least")
-        }
-        _ => false,
     }
 }
 

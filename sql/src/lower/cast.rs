@@ -20,6 +20,14 @@ impl Lower<'_> {
         let to = self.cast_type(to, span)?;
         let expr = self.lower(ast)?;
         let span = ast.span();
+        let expr = match self.label_number(&expr)? {
+            Some(number) if to.is_numeric() => number,
+            _ => expr,
+        };
+        if to.is_numeric() && self.is_label(&expr) {
+            return Err(Refusal::new(span, "the labels of this column are not known as numbers")
+                .hint("Write CAST(CAST(x AS CHAR) AS SIGNED) for the number that a label says."));
+        }
         let class = self.class(&expr)?;
         if class == Class::Null {
             return self.finish(cast_to(expr, to));
@@ -122,10 +130,13 @@ impl Lower<'_> {
             }
             _ => self.as_text(expr, span)?,
         };
-        match limit {
-            Some(limit) => self.kernel("left", vec![text, Expr::from_literal(ScalarValue::Int64(Some(limit.into())))]),
-            None => Ok(text),
-        }
+        let text = match limit {
+            Some(limit) => {
+                self.kernel("left", vec![text, Expr::from_literal(ScalarValue::Int64(Some(limit.into())))])?
+            }
+            None => text,
+        };
+        Ok(self.as_converted(text))
     }
 
     /// `CONVERT(x USING charset)`: only to text as we have it.

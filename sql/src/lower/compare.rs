@@ -18,7 +18,17 @@ impl Lower<'_> {
     /// MySQL would compare as floating point numbers, DataFusion as text.
     pub(super) fn comparable(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
         let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
+        self.labels_beside_numbers(&mut exprs)?;
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
+        if classes.contains(&Class::Binary) {
+            // Beside bytes, text is its own bytes.
+            for ((expr, class), ast) in exprs.iter_mut().zip(&mut classes).zip(asts) {
+                if *class == Class::Text && !matches!(expr, Expr::Literal(..)) {
+                    let bytes = self.as_bytes(expr.clone(), ast.span())?;
+                    (*expr, *class) = (self.opaque(cast_to(bytes, DataType::Binary))?, Class::Binary);
+                }
+            }
+        }
 
         if let Some(at) = classes.iter().position(|class| *class == Class::Json) {
             return Err(Refusal::new(asts[at].span(), "JSON is not compared: its text does not say what MySQL stores")
@@ -170,8 +180,17 @@ impl Lower<'_> {
             Operator::NotEq => {
                 (0..last).rev().try_fold(member(last, op)?, |any, at| Ok(binary(member(at, op)?, Operator::Or, any)))
             }
-            _ => Err(Refusal::new(span, format!("rows are compared by = and <> only, not by {op}"))
-                .hint("Write a > c OR (a = c AND b > d).")),
+            // The first member that differs decides: a < c OR (a = c AND b < d).
+            _ => {
+                let strictly = match op {
+                    Operator::Lt | Operator::LtEq => Operator::Lt,
+                    _ => Operator::Gt,
+                };
+                (0..last).rev().try_fold(member(last, op)?, |rest, at| {
+                    let same = binary(member(at, Operator::Eq)?, Operator::And, rest);
+                    Ok(binary(member(at, strictly)?, Operator::Or, same))
+                })
+            }
         }
     }
 

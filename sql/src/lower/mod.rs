@@ -12,6 +12,8 @@
 //! compare     =, IN, LIKE, CASE …: operands whose types must agree
 //! arithmetic  + - * / % & << …
 //! time        dates, and intervals that move them
+//! json        documents, and what becomes a part of one
+//! label       ENUM and SET as numbers
 //! cast        CAST, CONVERT
 //! calls       functions
 //! ```
@@ -20,6 +22,8 @@ mod arithmetic;
 mod calls;
 mod cast;
 mod compare;
+mod json;
+mod label;
 mod text;
 mod time;
 
@@ -39,7 +43,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::error::{Refusal, nearest};
 use crate::functions::kernel::Kernel;
-use crate::functions::{Regexp, json};
+use crate::functions::{Regexp, json as documents};
 use crate::parse::{DEPTH_MAX, double_quotes};
 use crate::plan::{Planner, is_arithmetic};
 use crate::{Kind, Source, literal, types};
@@ -220,6 +224,7 @@ impl<'a> Lower<'a> {
             Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
                 Err(Refusal::new(span, "an expression sees one row, it has no sub-queries"))
             }
+            Ast::MemberOf(member_of) => self.member_of(&member_of.value, &member_of.array),
             Ast::Collate { expr, collation } => self.collate(expr, collation, span),
             _ => Err(Refusal::new(span, format!("`{ast}` is not supported in an expression"))),
         }
@@ -267,7 +272,7 @@ impl<'a> Lower<'a> {
         let name = self.schema.field(index).name();
         let column = Expr::Column(Column::new_unqualified(name));
         match self.source(name).map(|source| source.kind) {
-            Some(Kind::Json) => Ok(json::document().call(vec![column])),
+            Some(Kind::Json) => Ok(documents::document().call(vec![column])),
             _ => Ok(column),
         }
     }
@@ -358,12 +363,13 @@ impl<'a> Lower<'a> {
             );
         }
         let [left, right] = exprs.try_into().expect("two expressions stay two");
+        let left = self.beside_shown_type(left, op, &right);
         self.compare(left, op, right, span)
     }
 
     /// A condition, or a number: it is true where it is not zero.
     pub(crate) fn condition(&self, ast: &Ast) -> Lowered {
-        let expr = self.lower(ast)?;
+        let expr = self.labels_as_number(self.lower(ast)?)?;
         match self.class(&expr)? {
             Class::Condition => Ok(expr),
             Class::Null => Ok(Expr::from_literal(ScalarValue::Boolean(None))),
@@ -411,6 +417,17 @@ fn row(ast: &Ast) -> Option<&[Ast]> {
     match ast {
         Ast::Tuple(members) => Some(members),
         _ => None,
+    }
+}
+
+/// Whether a value is one of several, of which each may have digits of its own.
+fn is_choice(expr: &Expr) -> bool {
+    match expr {
+        Expr::Case(_) => true,
+        Expr::ScalarFunction(function) => {
+            matches!(function.func.name(), "coalesce" | "nvl" | "greatest" | "least")
+        }
+        _ => false,
     }
 }
 

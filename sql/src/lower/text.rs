@@ -31,8 +31,14 @@ const OF_SESSION: &str = "utf8mb4_0900_ai_ci";
 /// How text compares that comes out of JSON.
 const OF_JSON: &str = "utf8mb4_bin";
 
+/// How text compares that JSON_VALUE gives.
+const OF_JSON_VALUE: &str = "utf8mb4_0900_bin";
+
 /// Names an alias that stands for COLLATE. No column is called so: names have at most 64 characters.
 const COLLATE: &str = "--------------------------------------------------------- COLLATE ";
+
+/// Names an alias that stands for CAST of a literal, whose text is as good as a column's.
+const CONVERTED: &str = "--------------------------------------------------------- CAST ";
 
 /// Where the order of a text comes from, by falling strength.
 #[derive(Debug, Clone)]
@@ -84,6 +90,14 @@ impl Lower<'_> {
         Ok(expr.alias(format!("{COLLATE}{}", collation.name())))
     }
 
+    /// Text that CAST has made of a literal.
+    pub(super) fn as_converted(&self, text: Expr) -> Expr {
+        match &text {
+            Expr::Literal(value, _) if !value.is_null() && self.has_collations() => text.alias(CONVERTED),
+            _ => text,
+        }
+    }
+
     fn order_of(&self, expr: &Expr) -> Result<Order, Refusal> {
         let mut sources = Vec::new();
         self.sources(expr, &mut sources)?;
@@ -96,7 +110,9 @@ impl Lower<'_> {
             return Ok(());
         }
         match expr {
-            Expr::Alias(alias) if !alias.name.starts_with(COLLATE) => self.sources(&alias.expr, sources),
+            Expr::Alias(alias) if !alias.name.starts_with(COLLATE) && alias.name != CONVERTED => {
+                self.sources(&alias.expr, sources)
+            }
             Expr::Cast(cast) => self.sources(&cast.expr, sources),
             Expr::TryCast(cast) => self.sources(&cast.expr, sources),
             Expr::ScalarFunction(function) if !makes_text(function) => {
@@ -125,16 +141,18 @@ impl Lower<'_> {
                 let order = index.and_then(|index| self.planner.texts().get(index));
                 Order::Column(order.cloned().unwrap_or_default())
             }
-            Expr::ScalarFunction(function)
-                if matches!(function.func.name(), "json_quote" | "json_text" | "json_unquote") =>
-            {
+            Expr::ScalarFunction(function) if is_text_of_json(function.func.name()) => {
                 Order::Column(TextOrder::of(Some(OF_JSON)))
+            }
+            Expr::ScalarFunction(function) if function.func.name() == "json_value" => {
+                Order::Column(TextOrder::of(Some(OF_JSON_VALUE)))
             }
             Expr::ScalarFunction(function)
                 if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() =>
             {
                 Order::Column(TextOrder::of(Some(OF_SESSION)))
             }
+            Expr::Alias(alias) if alias.name == CONVERTED => Order::Column(TextOrder::of(Some(OF_SESSION))),
             Expr::Alias(alias) => {
                 let named = alias.name.strip_prefix(COLLATE).and_then(Collation::named);
                 named.map_or(Order::Free, Order::Named)
@@ -258,6 +276,19 @@ impl Lower<'_> {
             let message = "find_in_set() in a column of SET looks among its labels, by rules of their own";
             return Err(Refusal::new(span, message).hint("Write concat(',', x, ',') LIKE '%,label,%'."));
         }
+        let searched = match (name, args) {
+            ("locate", [part, text, ..]) | ("instr", [text, part]) => Some((part, text)),
+            _ => None,
+        };
+        // MySQL 9.7 looks by another collation there.
+        if let Some((part, text)) = searched
+            && self.has_collations()
+            && !matches!(bare(text.clone()), Expr::Column(_))
+            && crate::text::literal_text(part).is_none()
+        {
+            let message = format!("{name}() looks for a literal, or in a column");
+            return Err(Refusal::new(span, message).hint("Write find_in_set(x, 'a,b'), or x IN ('a', 'b')."));
+        }
         let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
         let compare =
             |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
@@ -272,7 +303,13 @@ impl Lower<'_> {
             }
             ("strcmp", [_, other]) => {
                 let branches = [(Operator::Lt, -1), (Operator::Gt, 1), (Operator::Eq, 0)];
-                choice(branches.map(|(op, result)| (compare(op, other), result)).to_vec(), None)
+                let compared = choice(branches.map(|(op, result)| (compare(op, other), result)).to_vec(), None);
+                compared.map(|compared| compared.alias("strcmp"))
+            }
+            // MySQL compares by the literal's collation there.
+            ("field", [literal, ..]) if crate::text::literal_text(literal).is_some() => {
+                let message = "field() of a literal does not compare by the collation of columns";
+                return Err(Refusal::new(span, message).hint("Write CASE 'x' WHEN a THEN 1 WHEN b THEN 2 ELSE 0 END."));
             }
             ("field", [_, others @ ..]) => {
                 let branches = others.iter().zip(1..).map(|(other, place)| (compare(Operator::Eq, other), place));
@@ -296,6 +333,13 @@ impl Lower<'_> {
     /// Refused where servers and our engine would not ignore the same.
     pub(super) fn regexp_ignores_case(&self, text: &Expr, pattern: &str, span: Span) -> Result<bool, Refusal> {
         let collation = self.collation_of(&[text], span)?;
+        // By those of MariaDB that tell cases apart, its regular expressions do not.
+        if let Some(collation) = collation.filter(|collation| collation.name().contains("uca1400"))
+            && !collation.equal("a", "A")
+        {
+            let message = format!("regular expressions do not match by {}", collation.name());
+            return Err(Refusal::new(span, message).hint("Write x COLLATE utf8mb4_bin RLIKE pattern."));
+        }
         if !collation.is_some_and(|collation| collation.equal("a", "A")) {
             return Ok(false);
         }
@@ -339,8 +383,9 @@ fn bare(expr: Expr) -> Expr {
 
 /// Functions whose text is not that of their arguments.
 fn makes_text(function: &ScalarFunction) -> bool {
-    const FUNCTIONS: [&str; 28] = [
+    const FUNCTIONS: [&str; 34] = [
         "bin",
+        "bin_to_uuid",
         "conv",
         "convert",
         "date_format",
@@ -350,9 +395,13 @@ fn makes_text(function: &ScalarFunction) -> bool {
         "hex",
         "inet6_ntoa",
         "inet_ntoa",
+        "json_pretty",
         "json_quote",
+        "json_shown_type",
         "json_text",
+        "json_type",
         "json_unquote",
+        "json_value",
         "md5",
         "monthname",
         "number_text",
@@ -366,8 +415,14 @@ fn makes_text(function: &ScalarFunction) -> bool {
         "space",
         "text",
         "text_of_bytes",
+        "time_format",
         "to_base64",
         "to_char",
     ];
     FUNCTIONS.contains(&function.func.name())
+}
+
+/// Text that has the collation of JSON's.
+fn is_text_of_json(function: &str) -> bool {
+    matches!(function, "json_pretty" | "json_quote" | "json_shown_type" | "json_text" | "json_type" | "json_unquote")
 }

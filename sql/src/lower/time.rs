@@ -14,6 +14,7 @@ use super::calls::{date_time, unit_of};
 use super::{Class, FromLiteral, Lower, Lowered, micros, not_a};
 use crate::error::Refusal;
 use crate::functions::date::{self, Unit};
+use crate::functions::{clock, number};
 use crate::literal;
 
 impl Lower<'_> {
@@ -208,5 +209,168 @@ impl Lower<'_> {
             }
             _ => Ok(expr),
         }
+    }
+
+    /// ADDTIME and SUBTIME.
+    pub(super) fn add_time(&self, time: &Ast, by: &Ast, forwards: bool) -> Lowered {
+        let expr = self.lower(time)?;
+        let expr = match self.class(&expr)? {
+            Class::Time => expr,
+            Class::Timestamp => self.plain_date_time(expr)?,
+            _ => {
+                return Err(Refusal::new(time.span(), format!("{} is no time", self.name_of_type(&expr)?))
+                    .hint("Write CAST(x AS DATETIME)."));
+            }
+        };
+        self.plus_time(expr, by, forwards)
+    }
+
+    fn plus_time(&self, expr: Expr, by: &Ast, forwards: bool) -> Lowered {
+        let by = self.span_of_time(by)?;
+        let fraction = self.shown_fraction(&expr).zip(self.shown_fraction(&by));
+        let kernel = clock::added(&self.type_of(&expr)?, forwards);
+        let kernel = match fraction {
+            Some((a, b)) => kernel.shows(a.max(b)),
+            None => kernel,
+        };
+        self.finish(kernel.call(vec![expr, by]))
+    }
+
+    /// A TIME, or a literal that is one.
+    fn span_of_time(&self, ast: &Ast) -> Lowered {
+        let expr = self.lower(ast)?;
+        match (self.class(&expr)?, crate::text::literal_text(&expr)) {
+            (Class::Time, _) => Ok(expr),
+            (Class::Text, Some(text)) => {
+                let data_type = DataType::Duration(TimeUnit::Microsecond);
+                let micros = literal::time_of_day(text).filter(|_| text.contains(':'));
+                let micros = micros.ok_or_else(|| not_a(ast.span(), &data_type))?;
+                Ok(Expr::from_literal(ScalarValue::DurationMicrosecond(Some(micros))))
+            }
+            (Class::Null, _) => Ok(Expr::from_literal(ScalarValue::DurationMicrosecond(None))),
+            _ => Err(Refusal::new(ast.span(), format!("{} is not a TIME", self.name_of_type(&expr)?))
+                .hint("Write time(x), or a literal like '01:30:00'.")),
+        }
+    }
+
+    /// DATETIME, also of a TIMESTAMP.
+    fn plain_date_time(&self, expr: Expr) -> Lowered {
+        match self.type_of(&expr)? {
+            data_type if data_type == date_time() => Ok(expr),
+            _ => {
+                let fraction = self.shown_fraction(&expr);
+                let kernel = match fraction {
+                    Some(fraction) => date::in_utc().shows(fraction),
+                    None => date::in_utc(),
+                };
+                self.finish(kernel.call(vec![expr]))
+            }
+        }
+    }
+
+    /// TIMEDIFF, of two values of one kind.
+    pub(super) fn time_difference(&self, left: &Ast, right: &Ast) -> Lowered {
+        let exprs = [self.lower(left)?, self.lower(right)?];
+        let fraction = self.shown_fraction(&exprs[0]).zip(self.shown_fraction(&exprs[1]));
+        match (self.class(&exprs[0])?, self.class(&exprs[1])?) {
+            (Class::Time, Class::Time) | (Class::Timestamp, Class::Timestamp) => {}
+            _ => {
+                return Err(Refusal::new(
+                    left.span().union(&right.span()),
+                    "timediff() takes two TIMEs or two DATETIMEs",
+                )
+                .hint("Write timestampdiff(SECOND, a, b)."));
+            }
+        }
+        let kernel = match fraction {
+            Some((a, b)) => clock::between().shows(a.max(b)),
+            None => clock::between(),
+        };
+        self.finish(kernel.call(exprs.to_vec()))
+    }
+
+    /// TIMESTAMP: a date as a date-time, with a TIME added if there is one.
+    pub(super) fn timestamp(&self, date: &Ast, time: Option<&Ast>) -> Lowered {
+        let expr = self.as_date(self.lower(date)?, date.span())?;
+        let expr = match self.class(&expr)? {
+            Class::Date => self.at_midnight(self.chosen(expr)?)?,
+            _ => self.chosen(self.plain_date_time(expr)?)?,
+        };
+        match time {
+            Some(time) => self.plus_time(expr, time, true),
+            None => Ok(expr),
+        }
+    }
+
+    /// MAKETIME, whose seconds may have a fraction.
+    pub(super) fn make_time(&self, hours: &Ast, minutes: &Ast, seconds: &Ast) -> Lowered {
+        let span = seconds.span();
+        let (hours, minutes) = (
+            self.as_integer(self.lower(hours)?, hours.span())?,
+            self.as_integer(self.lower(minutes)?, minutes.span())?,
+        );
+        let seconds = self.number(seconds)?;
+        let fraction = match (self.class(&seconds)?, number::digits(&self.type_of(&seconds)?)) {
+            (Class::Integer, _) => 0,
+            (Class::Decimal, Some((_, scale @ 0..=6))) => scale.unsigned_abs(),
+            _ => {
+                return Err(Refusal::new(span, "seconds are integers or decimals with at most six digits")
+                    .hint("Write CAST(x AS DECIMAL(8, 6))."));
+            }
+        };
+        let seconds = self.decimal(seconds)?;
+        let whole = number::digits(&self.type_of(&seconds)?).map_or(20, |(whole, _)| whole);
+        let micros = match number::decimal_type(whole + 6, 6) {
+            wide @ DataType::Decimal128(..) => self.finish(super::cast_to(seconds, wide))?,
+            _ => return Err(Refusal::new(span, "seconds have fewer digits").hint("Write CAST(x AS DECIMAL(8, 6)).")),
+        };
+        self.finish(clock::made().shows(fraction).call(vec![hours, minutes, micros]))
+    }
+
+    /// CONVERT_TZ between zones that are written as distances from UTC.
+    pub(super) fn convert_zone(&self, date: &Ast, from: &Ast, to: &Ast) -> Lowered {
+        let expr = self.as_date(self.lower(date)?, date.span())?;
+        let expr = match self.class(&expr)? {
+            Class::Date => self.at_midnight(expr)?,
+            _ => self.plain_date_time(expr)?,
+        };
+        let mut args = vec![expr];
+        for zone in [from, to] {
+            let lowered = self.lower(zone)?;
+            let offset = crate::text::literal_text(&lowered).and_then(clock::offset).ok_or_else(|| {
+                Refusal::new(zone.span(), "only zones of a fixed distance from UTC mean the same everywhere")
+                    .hint("Write a literal like '+05:30'; what a name means, the server's tables say.")
+            })?;
+            args.push(Expr::from_literal(ScalarValue::Int64(Some(offset))));
+        }
+        self.finish(clock::converted().call(args))
+    }
+
+    /// GET_FORMAT, of literals.
+    pub(super) fn format_of(&self, kind: &Ast, place: &Ast) -> Lowered {
+        let lowered = self.lower(place)?;
+        let place = match &lowered {
+            Expr::Literal(value, _) if value.is_null() => "",
+            _ => crate::text::literal_text(&lowered)
+                .ok_or_else(|| Refusal::new(place.span(), "the place must be a literal, such as 'ISO'"))?,
+        };
+        let format = clock::format_of(&kind.to_string().to_lowercase(), place).map(str::to_owned);
+        Ok(Expr::from_literal(ScalarValue::Utf8(format)))
+    }
+
+    /// INTERVAL(x, a, b, …): how many of the rising numbers are not greater than x; -1 of NULL.
+    pub(super) fn interval_of(&self, value: &Ast, borders: &[&Ast]) -> Lowered {
+        let number = |number| Box::new(Expr::from_literal(ScalarValue::Int64(Some(number))));
+        let is_null = Expr::IsNull(Box::new(self.number(value)?));
+        let mut branches = vec![(Box::new(is_null), number(-1))];
+        for (place, border) in (0..).zip(borders) {
+            self.number(border)?;
+            let [border_value, value] =
+                self.comparable(&[border, value])?.try_into().expect("two expressions stay two");
+            let greater = self.compare(border_value, Operator::Gt, value, border.span())?;
+            branches.push((Box::new(self.finish(greater)?), number(place)));
+        }
+        let all = number(borders.len() as i64);
+        self.finish(Expr::Case(datafusion_expr::expr::Case::new(None, branches, Some(all))))
     }
 }

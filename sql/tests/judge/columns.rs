@@ -16,6 +16,8 @@ pub(crate) enum Type {
     Time,
     Json,
     Condition,
+    /// Text in another character set than ours.
+    Foreign,
 }
 
 /// How a column comes to us.
@@ -25,11 +27,19 @@ pub(crate) enum Form {
     Float,
     Double,
     Text,
-    Enum,
+    Enum(&'static [&'static str]),
+    Set(&'static [&'static str]),
+    /// Text in this character set.
+    Foreign(&'static str),
     Bytes,
     Date,
-    DateTime { fraction: u8, zone: bool },
-    Time { fraction: u8 },
+    DateTime {
+        fraction: u8,
+        zone: bool,
+    },
+    Time {
+        fraction: u8,
+    },
     Json,
 }
 
@@ -71,7 +81,11 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
         column("s_text", "VARCHAR(40)", Form::Text, Type::Text),
         column("s_long", "TEXT", Form::Text, Type::Text),
         column("s_number", "VARCHAR(20)", Form::Text, Type::Text),
-        column("s_enum", "ENUM('new','paid','Paid','ß')", Form::Enum, Type::Text),
+        column("s_enum", "ENUM('new','paid','Paid','ß')", Form::Enum(&LABELS), Type::Text),
+        column("s_set", "SET('new','paid','Paid','ß')", Form::Set(&LABELS), Type::Text),
+        column("f_latin", "VARCHAR(20) CHARACTER SET latin1", Form::Foreign("latin1"), Type::Foreign),
+        column("f_koi8r", "VARCHAR(20) CHARACTER SET koi8r", Form::Foreign("koi8r"), Type::Foreign),
+        column("f_utf16", "VARCHAR(20) CHARACTER SET utf16", Form::Foreign("utf16"), Type::Foreign),
         column("b_bytes", "VARBINARY(20)", Form::Bytes, Type::Bytes),
         column("d_date", "DATE", Form::Date, Type::Date),
         column("t_time0", "DATETIME", Form::DateTime { fraction: 0, zone: false }, Type::DateTime),
@@ -82,6 +96,7 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
     if !is_mariadb {
         // MariaDB 10.11 multiplies long decimals inexactly.
         columns.push(number("n_wide", "DECIMAL(50,10)", DataType::Decimal256(50, 10), Type::Decimal));
+        columns.push(number("n_max", "DECIMAL(65,30)", DataType::Decimal256(65, 30), Type::Decimal));
         columns.push(column("j_json", "JSON", Form::Json, Type::Json));
     }
     columns
@@ -127,7 +142,7 @@ const NUMBERS_AS_TEXT: [&str; 12] =
 
 const LABELS: [&str; 4] = ["new", "paid", "Paid", "ß"];
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 15] = [
     "{\"a\": 1, \"b\": [1, 2, {\"c\": \"x\"}], \"name\": \"Straße\"}",
     "[]",
     "{}",
@@ -140,6 +155,9 @@ const DOCUMENTS: [&str; 12] = [
     "[[1, 2], [3]]",
     "{\"a\": [{\"b\": 1}, {\"b\": 2}]}",
     "{\"a\": null, \"name\": \"\"}",
+    "{\"a\": [], \"b\": {\"c\": null}, \"abc\": \"abc\"}",
+    "[1, \"abc\", [\"a\", {\"a\": \"abc\"}]]",
+    "[\"2024-01-31\", 1.0, 1e3, 18446744073709551615]",
 ];
 
 fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {
@@ -186,6 +204,19 @@ pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
             pick(rng, &["0", "1", "-1.0000000001", "1234567890123456789012345678901234567890.0123456789", "3.5"])
                 .to_owned()
         }
+        "n_max" => pick(
+            rng,
+            &[
+                "0",
+                "1.5",
+                "-2.000000000000000000000000000003",
+                "0.333333333333333333333333333335",
+                "12345678901234567890123456789012345.123456789012345678901234567891",
+                "99999999999999999999999999999999999.999999999999999999999999999999",
+                "12345678901.25",
+            ],
+        )
+        .to_owned(),
         "x_double" => match rng.u8(..3) {
             0 => format!("{:e}", (rng.f64() - 0.5) * 10f64.powi(rng.i32(-20..20))),
             _ => pick(
@@ -196,7 +227,9 @@ pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
         },
         "x_float" => pick(rng, &["0", "0.1", "-1.5", "3.25", "1e30", "16777217"]).to_owned(),
         "s_number" => quoted(pick(rng, &NUMBERS_AS_TEXT)),
-        "s_enum" => quoted(pick(rng, &LABELS)),
+        // What is no label becomes the empty text.
+        "s_enum" => quoted(if rng.u8(..8) == 0 { "none" } else { pick(rng, &LABELS) }),
+        "s_set" => quoted(pick(rng, &["", "new", "new,Paid", "paid,Paid,ß", "ß", "new,paid,Paid,ß"])),
         "b_bytes" => format!("x'{}'", pick(rng, &["", "00", "61", "ff00", "c3a9", "414243", "7f000001"])),
         "d_date" => format!("'{}'", date(rng)),
         "t_time0" => format!("'{} {}'", date(rng), clock(rng)),

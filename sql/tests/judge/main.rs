@@ -13,6 +13,7 @@
 mod case;
 mod columns;
 mod expression;
+mod forms;
 mod server;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,18 @@ struct Count {
     reasons: BTreeMap<String, usize>,
 }
 
+impl Count {
+    fn add(&mut self, other: &Count) {
+        self.all += other.all;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.server_failed += other.server_failed;
+        for (reason, times) in &other.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += times;
+        }
+    }
+}
+
 struct Judge {
     server: Server,
     columns: Vec<Column>,
@@ -91,6 +104,7 @@ fn judge(url: &str, database: &str, expressions: usize) {
     server.run(&format!("CREATE TABLE t ({})", definitions.join(", ")));
 
     let mut counts: BTreeMap<&'static str, Count> = BTreeMap::new();
+    let mut by_collation: BTreeMap<&'static str, Count> = BTreeMap::new();
     let mut differences: Vec<(&'static str, String)> = Vec::new();
     let mut values = 0;
     let mut done = 0;
@@ -106,12 +120,19 @@ fn judge(url: &str, database: &str, expressions: usize) {
             let mut generator = Generator { rng: rng.fork(), columns: &columns, is_mariadb: judge.server.is_mariadb };
             let nodes: Vec<Node> = (0..TOGETHER).map(|_| generator.expression()).collect();
             done += nodes.len();
-            values += judge.compare(&nodes, &mut counts, &mut differences);
+            let mut of_collation = BTreeMap::new();
+            values += judge.compare(&nodes, &mut of_collation, &mut differences);
+            for (name, count) in of_collation {
+                by_collation.entry(collation).or_default().add(&count);
+                counts.entry(name).or_default().add(&count);
+            }
         }
         server = judge.server;
         round += 1;
     }
-    print_counts(&counts, done, values);
+    println!("{done} expressions, {values} values compared");
+    print_counts("function", &counts);
+    print_counts("collation", &by_collation);
     let told: Vec<&str> = differences.iter().map(|(_, difference)| difference.as_str()).collect();
     assert!(told.is_empty(), "{} differences, from seed {seed}:\n{}", told.len(), told.join("\n"));
 }
@@ -284,14 +305,13 @@ fn different(expression: &str, values: &[Result<ArrayRef, String>], answers: &[A
     values.iter().zip(answers).position(|(ours, theirs)| ours.as_ref().is_ok_and(|ours| differs(ours, theirs)))
 }
 
-fn print_counts(counts: &BTreeMap<&'static str, Count>, done: usize, values: usize) {
-    let mut out = format!("{done} expressions, {values} values compared\n");
-    out += "function            expressions  refused  failed here  failed there  most often refused because\n";
+fn print_counts(of: &str, counts: &BTreeMap<&'static str, Count>) {
+    let mut out = format!("{of:25} expressions  refused  failed here  failed there  most often refused because\n");
     for (name, count) in counts {
         let reason = count.reasons.iter().max_by_key(|(_, times)| **times).map_or("", |(reason, _)| reason);
         writeln!(
             out,
-            "{name:20} {:10} {:7}% {:11}% {:12}%  {reason}",
+            "{name:26} {:10} {:7}% {:11}% {:12}%  {reason}",
             count.all,
             count.refused * 100 / count.all,
             count.failed * 100 / count.all,

@@ -129,15 +129,21 @@ fn text_order(column: &Column, collation: &str) -> TextOrder {
 fn source(column: &Column) -> Source {
     let (kind, fraction) = match column.form {
         Form::Json => (Kind::Json, None),
+        Form::Set(_) => (Kind::Set, None),
         Form::DateTime { fraction, .. } | Form::Time { fraction } => (Kind::Plain, Some(fraction)),
         _ if column.name == "i_year" => (Kind::Year, None),
         _ => (Kind::Plain, None),
     };
     let charset = match column.form {
         Form::Text => Some("utf8mb4".to_owned()),
+        Form::Foreign(charset) => Some(charset.to_owned()),
         _ => None,
     };
-    Source { kind, charset, fraction }
+    let labels = match &column.form {
+        Form::Enum(labels) | Form::Set(labels) => Some(labels.iter().map(|label| (*label).to_owned()).collect()),
+        _ => None,
+    };
+    Source { kind, charset, fraction, labels }
 }
 
 fn array_of(column: &Column, cells: &[&Answer]) -> ArrayRef {
@@ -149,8 +155,8 @@ fn array_of(column: &Column, cells: &[&Answer]) -> ArrayRef {
             Arc::new(Float32Array::from_iter(doubles))
         }
         Form::Double => Arc::new(Float64Array::from_iter(texts().map(|text| text.map(|text| text.parse().unwrap())))),
-        Form::Text | Form::Json => Arc::new(StringArray::from_iter(texts())),
-        Form::Enum => {
+        Form::Text | Form::Json | Form::Set(_) | Form::Foreign(_) => Arc::new(StringArray::from_iter(texts())),
+        Form::Enum(_) => {
             let labels = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
             cast(&StringArray::from_iter(texts()), &labels).unwrap()
         }

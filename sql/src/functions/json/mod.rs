@@ -11,7 +11,13 @@
 //! The text does not say which type MySQL stores: 1.5 may be DECIMAL or DOUBLE, "2024-01-01" a string or a DATE. What depends
 //! on that is refused: JSON_TYPE, and comparisons of JSON itself.
 
+pub(crate) mod change;
+mod check;
+pub(crate) mod look;
+mod value;
+
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use arrow::array::{ArrayRef, LargeStringBuilder};
 use arrow::compute::cast;
@@ -19,6 +25,9 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
 use super::kernel::{Call, Cell, Kernel, Miss, value_or_null};
+pub(super) use check::valid;
+pub(super) use value::{contains, overlaps};
+pub(crate) use value::{is_candidate, member_of};
 
 /// Nested deeper, MySQL refuses a document.
 const DEPTH_MAX: usize = 100;
@@ -334,29 +343,30 @@ pub(super) fn length(call: &Call<'_>) -> Result<ArrayRef> {
 
 pub(super) fn depth(call: &Call<'_>) -> Result<ArrayRef> {
     let documents = call.documents(0);
-    call.make_numbers::<Int64Type>(|row| {
-        let text = documents.get(row)?;
-        let bytes = text.as_bytes();
-        let (mut at, mut depth, mut deepest) = (0, 0i64, 0i64);
-        while at < bytes.len() {
-            match bytes[at] {
-                b'"' => {
-                    deepest = deepest.max(depth + 1);
-                    at = string_end(text, at).ok_or(Miss::Refused)?;
-                    continue;
-                }
-                b'[' | b'{' => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                }
-                b']' | b'}' => depth -= 1,
-                b',' | b' ' | b':' => {}
-                _ => deepest = deepest.max(depth + 1),
+    call.make_numbers::<Int64Type>(|row| depth_of(documents.get(row)?))
+}
+
+fn depth_of(text: &str) -> Cell<i64> {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth, mut deepest) = (0, 0i64, 0i64);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                deepest = deepest.max(depth + 1);
+                at = string_end(text, at).ok_or(Miss::Refused)?;
+                continue;
             }
-            at += 1;
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth -= 1,
+            b',' | b' ' | b':' => {}
+            _ => deepest = deepest.max(depth + 1),
         }
-        Ok(deepest)
-    })
+        at += 1;
+    }
+    Ok(deepest)
 }
 
 /// NULL of what is no object.
@@ -374,97 +384,6 @@ pub(super) fn keys(call: &Call<'_>) -> Result<ArrayRef> {
         }
         out.push(']');
         Ok(())
-    })
-}
-
-/// A value that is compared.
-#[derive(Debug, Clone, PartialEq)]
-enum Value<'a> {
-    Null,
-    Boolean(bool),
-    Integer(i128),
-    Double(f64),
-    Text(Cow<'a, str>),
-    Array(Vec<Value<'a>>),
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
-}
-
-impl<'a> Value<'a> {
-    fn of(text: &'a str) -> Cell<Value<'a>> {
-        Ok(match text.as_bytes().first().ok_or(Miss::Refused)? {
-            b'n' => Value::Null,
-            b't' => Value::Boolean(true),
-            b'f' => Value::Boolean(false),
-            b'"' => Value::Text(unquoted(text)?),
-            b'[' => Value::Array(Parts { text, at: 1 }.map(Value::of).collect::<Cell<_>>()?),
-            b'{' => {
-                let mut parts = Parts { text, at: 1 };
-                let mut members = Vec::new();
-                while let Some((key, value)) = parts.member() {
-                    members.push((unquoted(key)?, Value::of(value)?));
-                }
-                Value::Object(members)
-            }
-            _ => match text.parse::<i128>() {
-                Ok(integer) => Value::Integer(integer),
-                Err(_) => Value::Double(text.parse().map_err(|_| Miss::Refused)?),
-            },
-        })
-    }
-
-    fn equals(&self, other: &Value<'_>) -> bool {
-        match (self, other) {
-            (Value::Integer(a), Value::Double(b)) | (Value::Double(b), Value::Integer(a)) => {
-                *a as f64 == *b && *b as i128 == *a
-            }
-            _ => self == other,
-        }
-    }
-
-    fn contains(&self, candidate: &Value<'_>) -> bool {
-        match (self, candidate) {
-            (Value::Array(elements), Value::Array(wanted)) => {
-                wanted.iter().all(|wanted| Value::among(elements, wanted))
-            }
-            (Value::Array(elements), wanted) => Value::among(elements, wanted),
-            (Value::Object(members), Value::Object(wanted)) => wanted
-                .iter()
-                .all(|(key, wanted)| members.iter().any(|(name, member)| name == key && member.contains(wanted))),
-            _ => self.equals(candidate),
-        }
-    }
-
-    /// Arrays are looked into, however deep; objects for objects only.
-    fn among(elements: &[Value<'_>], wanted: &Value<'_>) -> bool {
-        elements.iter().any(|element| match (element, wanted) {
-            (Value::Array(_), _) | (Value::Object(_), Value::Object(_)) => element.contains(wanted),
-            _ => element.equals(wanted),
-        })
-    }
-}
-
-/// Whether a literal can be looked for: it is JSON, and no text in it could be what a date prints as.
-pub(crate) fn is_candidate(text: &str) -> bool {
-    fn is_plain(value: &Value<'_>) -> bool {
-        match value {
-            Value::Text(text) => {
-                !(text.starts_with("base64:") || text.chars().filter(|c| matches!(c, ':' | '-')).count() >= 2)
-            }
-            Value::Array(elements) => elements.iter().all(is_plain),
-            Value::Object(members) => members.iter().all(|(_, value)| is_plain(value)),
-            _ => true,
-        }
-    }
-    check(text) == Ok(()) && Value::of(text.trim_ascii()).is_ok_and(|value| is_plain(&value))
-}
-
-pub(super) fn contains(call: &Call<'_>) -> Result<ArrayRef> {
-    let (documents, candidates) = (call.documents(0), call.texts(1));
-    let path = (call.arity() > 2).then(|| paths(call, 2));
-    let wanted = candidates.constant().unwrap_or(Err(Miss::Refused)).and_then(|text| Value::of(text.trim_ascii()));
-    call.make_conditions(|row| {
-        let value = part(documents.get(row)?, &path)?;
-        Ok(Value::of(value)?.contains(wanted.as_ref().map_err(|miss| *miss)?))
     })
 }
 
@@ -491,170 +410,27 @@ pub(super) fn contains_path(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 pub(super) fn quote(call: &Call<'_>) -> Result<ArrayRef> {
-    use std::fmt::Write as _;
     let texts = call.texts(0);
     call.make_text(|row, out| {
-        out.push('"');
-        for character in texts.get(row)?.chars() {
-            match character {
-                '"' | '\\' => out.extend(['\\', character]),
-                '\u{8}' => out.push_str("\\b"),
-                '\u{c}' => out.push_str("\\f"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                '\0'..' ' => write!(out, "\\u{:04x}", u32::from(character)).expect("a string takes everything"),
-                _ => out.push(character),
-            }
-        }
-        out.push('"');
+        push_quoted(texts.get(row)?, out);
         Ok(())
     })
 }
 
-pub(super) fn valid(call: &Call<'_>) -> Result<ArrayRef> {
-    let texts = call.texts(0);
-    call.make_conditions(|row| match check(texts.get(row)?) {
-        Ok(()) => Ok(true),
-        Err(Miss::Null) => Ok(false),
-        Err(miss) => Err(miss),
-    })
-}
-
-/// `Miss::Null` if the text is not JSON, `Miss::Refused` if it nests too deep for MySQL.
-fn check(text: &str) -> Cell<()> {
-    let mut checker = Checker { bytes: text.as_bytes(), at: 0, depth: 0 };
-    checker.value()?;
-    checker.space();
-    if checker.at == text.len() { Ok(()) } else { Err(Miss::Null) }
-}
-
-struct Checker<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    depth: usize,
-}
-
-impl Checker<'_> {
-    fn space(&mut self) {
-        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+/// A text as a JSON string.
+fn push_quoted(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..' ' => write!(out, "\\u{:04x}", u32::from(character)).expect("a string takes everything"),
+            _ => out.push(character),
         }
     }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let is = self.bytes.get(self.at) == Some(&byte);
-        self.at += usize::from(is);
-        is
-    }
-
-    fn need(&mut self, byte: u8) -> Cell<()> {
-        if self.take(byte) { Ok(()) } else { Err(Miss::Null) }
-    }
-
-    fn value(&mut self) -> Cell<()> {
-        self.space();
-        match self.bytes.get(self.at).ok_or(Miss::Null)? {
-            b'{' => self.nested(b'}', |checker| {
-                checker.space();
-                checker.string()?;
-                checker.space();
-                checker.need(b':')?;
-                checker.value()
-            }),
-            b'[' => self.nested(b']', Checker::value),
-            b'"' => self.string(),
-            b'-' | b'0'..=b'9' => self.number(),
-            _ => {
-                let word = ["true", "false", "null"]
-                    .into_iter()
-                    .find(|word| self.bytes[self.at..].starts_with(word.as_bytes()));
-                self.at += word.ok_or(Miss::Null)?.len();
-                Ok(())
-            }
-        }
-    }
-
-    fn nested(&mut self, close: u8, part: fn(&mut Self) -> Cell<()>) -> Cell<()> {
-        self.at += 1;
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(Miss::Refused);
-        }
-        self.space();
-        if !self.take(close) {
-            loop {
-                part(self)?;
-                self.space();
-                if self.take(close) {
-                    break;
-                }
-                self.need(b',')?;
-            }
-        }
-        self.depth -= 1;
-        Ok(())
-    }
-
-    fn string(&mut self) -> Cell<()> {
-        self.need(b'"')?;
-        loop {
-            let byte = *self.bytes.get(self.at).ok_or(Miss::Null)?;
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(()),
-                b'\\' => self.escape()?,
-                0..=0x1f => return Err(Miss::Null),
-                _ => {}
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Cell<()> {
-        let byte = *self.bytes.get(self.at).ok_or(Miss::Null)?;
-        self.at += 1;
-        match byte {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => match self.unit()? {
-                0xd800..0xdc00 => {
-                    self.need(b'\\')?;
-                    self.need(b'u')?;
-                    if (0xdc00..0xe000).contains(&self.unit()?) { Ok(()) } else { Err(Miss::Null) }
-                }
-                0xdc00..0xe000 => Err(Miss::Null),
-                _ => Ok(()),
-            },
-            _ => Err(Miss::Null),
-        }
-    }
-
-    fn unit(&mut self) -> Cell<u32> {
-        let digits = self.bytes.get(self.at..self.at + 4).ok_or(Miss::Null)?;
-        self.at += 4;
-        digits.iter().try_fold(0, |unit, digit| Ok(unit << 4 | char::from(*digit).to_digit(16).ok_or(Miss::Null)?))
-    }
-
-    fn digits(&mut self) -> Cell<()> {
-        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
-        if count > 0 { Ok(()) } else { Err(Miss::Null) }
-    }
-
-    fn number(&mut self) -> Cell<()> {
-        let from = self.at;
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        // A number that no double holds is not JSON for MySQL.
-        let text = std::str::from_utf8(&self.bytes[from..self.at]).map_err(|_| Miss::Null)?;
-        if text.parse::<f64>().is_ok_and(f64::is_finite) { Ok(()) } else { Err(Miss::Null) }
-    }
+    out.push('"');
 }

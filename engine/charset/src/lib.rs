@@ -1,7 +1,7 @@
-//! MySQL's character sets to UTF-8, as the server itself converts them.
+//! MySQL's character sets to UTF-8, as the server itself converts them, and back where there is one way only.
 //!
 //! A snapshot sets its names to utf8mb4 and gets converted text, the binlog brings the bytes as stored; both must end as
-//! the same text. The tables beside this file were therefore asked from a server (`scripts/charsets.py`) and are not those
+//! the same text. The tables were therefore asked from a server (`scripts/charsets.py`) and are not those
 //! of a standard: MySQL's latin1 is cp1252 with 81, 8d, 8f, 90 and 9d as control characters, for instance.
 //!
 //! - A well-formed character without a place in Unicode becomes `?` (in tis620 U+FFFD): a column can hold it, and this is
@@ -13,6 +13,8 @@
 //!
 //! Verified for every code of every set on MySQL 9.7.4, and on MySQL 5.6.24 and MariaDB 10.11.19 for the sets that they have;
 //! the collation numbers on MySQL 9.7.4 and MariaDB 10.11.19.
+
+mod encode;
 
 /// A character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -495,44 +497,44 @@ const fn u16_at(bytes: &[u8], index: usize) -> u16 {
 mod single {
     use super::SingleByte;
 
-    pub(super) static ARMSCII8: SingleByte = SingleByte::new(include_bytes!("charset/armscii8.bin"));
-    pub(super) static CP1250: SingleByte = SingleByte::new(include_bytes!("charset/cp1250.bin"));
-    pub(super) static CP1251: SingleByte = SingleByte::new(include_bytes!("charset/cp1251.bin"));
-    pub(super) static CP1256: SingleByte = SingleByte::new(include_bytes!("charset/cp1256.bin"));
-    pub(super) static CP1257: SingleByte = SingleByte::new(include_bytes!("charset/cp1257.bin"));
-    pub(super) static CP850: SingleByte = SingleByte::new(include_bytes!("charset/cp850.bin"));
-    pub(super) static CP852: SingleByte = SingleByte::new(include_bytes!("charset/cp852.bin"));
-    pub(super) static CP866: SingleByte = SingleByte::new(include_bytes!("charset/cp866.bin"));
-    pub(super) static DEC8: SingleByte = SingleByte::new(include_bytes!("charset/dec8.bin"));
-    pub(super) static GEOSTD8: SingleByte = SingleByte::new(include_bytes!("charset/geostd8.bin"));
-    pub(super) static GREEK: SingleByte = SingleByte::new(include_bytes!("charset/greek.bin"));
-    pub(super) static HEBREW: SingleByte = SingleByte::new(include_bytes!("charset/hebrew.bin"));
-    pub(super) static HP8: SingleByte = SingleByte::new(include_bytes!("charset/hp8.bin"));
-    pub(super) static KEYBCS2: SingleByte = SingleByte::new(include_bytes!("charset/keybcs2.bin"));
-    pub(super) static KOI8R: SingleByte = SingleByte::new(include_bytes!("charset/koi8r.bin"));
-    pub(super) static KOI8U: SingleByte = SingleByte::new(include_bytes!("charset/koi8u.bin"));
-    pub(super) static LATIN1: SingleByte = SingleByte::new(include_bytes!("charset/latin1.bin"));
-    pub(super) static LATIN2: SingleByte = SingleByte::new(include_bytes!("charset/latin2.bin"));
-    pub(super) static LATIN5: SingleByte = SingleByte::new(include_bytes!("charset/latin5.bin"));
-    pub(super) static LATIN7: SingleByte = SingleByte::new(include_bytes!("charset/latin7.bin"));
-    pub(super) static MACCE: SingleByte = SingleByte::new(include_bytes!("charset/macce.bin"));
-    pub(super) static MACROMAN: SingleByte = SingleByte::new(include_bytes!("charset/macroman.bin"));
-    pub(super) static SWE7: SingleByte = SingleByte::new(include_bytes!("charset/swe7.bin"));
-    pub(super) static TIS620: SingleByte = SingleByte::new(include_bytes!("charset/tis620.bin"));
+    pub(super) static ARMSCII8: SingleByte = SingleByte::new(include_bytes!("tables/armscii8.bin"));
+    pub(super) static CP1250: SingleByte = SingleByte::new(include_bytes!("tables/cp1250.bin"));
+    pub(super) static CP1251: SingleByte = SingleByte::new(include_bytes!("tables/cp1251.bin"));
+    pub(super) static CP1256: SingleByte = SingleByte::new(include_bytes!("tables/cp1256.bin"));
+    pub(super) static CP1257: SingleByte = SingleByte::new(include_bytes!("tables/cp1257.bin"));
+    pub(super) static CP850: SingleByte = SingleByte::new(include_bytes!("tables/cp850.bin"));
+    pub(super) static CP852: SingleByte = SingleByte::new(include_bytes!("tables/cp852.bin"));
+    pub(super) static CP866: SingleByte = SingleByte::new(include_bytes!("tables/cp866.bin"));
+    pub(super) static DEC8: SingleByte = SingleByte::new(include_bytes!("tables/dec8.bin"));
+    pub(super) static GEOSTD8: SingleByte = SingleByte::new(include_bytes!("tables/geostd8.bin"));
+    pub(super) static GREEK: SingleByte = SingleByte::new(include_bytes!("tables/greek.bin"));
+    pub(super) static HEBREW: SingleByte = SingleByte::new(include_bytes!("tables/hebrew.bin"));
+    pub(super) static HP8: SingleByte = SingleByte::new(include_bytes!("tables/hp8.bin"));
+    pub(super) static KEYBCS2: SingleByte = SingleByte::new(include_bytes!("tables/keybcs2.bin"));
+    pub(super) static KOI8R: SingleByte = SingleByte::new(include_bytes!("tables/koi8r.bin"));
+    pub(super) static KOI8U: SingleByte = SingleByte::new(include_bytes!("tables/koi8u.bin"));
+    pub(super) static LATIN1: SingleByte = SingleByte::new(include_bytes!("tables/latin1.bin"));
+    pub(super) static LATIN2: SingleByte = SingleByte::new(include_bytes!("tables/latin2.bin"));
+    pub(super) static LATIN5: SingleByte = SingleByte::new(include_bytes!("tables/latin5.bin"));
+    pub(super) static LATIN7: SingleByte = SingleByte::new(include_bytes!("tables/latin7.bin"));
+    pub(super) static MACCE: SingleByte = SingleByte::new(include_bytes!("tables/macce.bin"));
+    pub(super) static MACROMAN: SingleByte = SingleByte::new(include_bytes!("tables/macroman.bin"));
+    pub(super) static SWE7: SingleByte = SingleByte::new(include_bytes!("tables/swe7.bin"));
+    pub(super) static TIS620: SingleByte = SingleByte::new(include_bytes!("tables/tis620.bin"));
 }
 
 mod multi {
     use super::MultiByte;
 
-    pub(super) static BIG5: MultiByte = MultiByte::new(include_bytes!("charset/big5.bin"), 1);
-    pub(super) static CP932: MultiByte = MultiByte::new(include_bytes!("charset/cp932.bin"), 1);
-    pub(super) static EUCJPMS: MultiByte = MultiByte::new(include_bytes!("charset/eucjpms.bin"), 2);
-    pub(super) static EUCKR: MultiByte = MultiByte::new(include_bytes!("charset/euckr.bin"), 1);
-    pub(super) static GB18030: MultiByte = MultiByte::new(include_bytes!("charset/gb18030.bin"), 1);
-    pub(super) static GB2312: MultiByte = MultiByte::new(include_bytes!("charset/gb2312.bin"), 1);
-    pub(super) static GBK: MultiByte = MultiByte::new(include_bytes!("charset/gbk.bin"), 1);
-    pub(super) static SJIS: MultiByte = MultiByte::new(include_bytes!("charset/sjis.bin"), 1);
-    pub(super) static UJIS: MultiByte = MultiByte::new(include_bytes!("charset/ujis.bin"), 2);
+    pub(super) static BIG5: MultiByte = MultiByte::new(include_bytes!("tables/big5.bin"), 1);
+    pub(super) static CP932: MultiByte = MultiByte::new(include_bytes!("tables/cp932.bin"), 1);
+    pub(super) static EUCJPMS: MultiByte = MultiByte::new(include_bytes!("tables/eucjpms.bin"), 2);
+    pub(super) static EUCKR: MultiByte = MultiByte::new(include_bytes!("tables/euckr.bin"), 1);
+    pub(super) static GB18030: MultiByte = MultiByte::new(include_bytes!("tables/gb18030.bin"), 1);
+    pub(super) static GB2312: MultiByte = MultiByte::new(include_bytes!("tables/gb2312.bin"), 1);
+    pub(super) static GBK: MultiByte = MultiByte::new(include_bytes!("tables/gbk.bin"), 1);
+    pub(super) static SJIS: MultiByte = MultiByte::new(include_bytes!("tables/sjis.bin"), 1);
+    pub(super) static UJIS: MultiByte = MultiByte::new(include_bytes!("tables/ujis.bin"), 2);
 }
 
 #[cfg(test)]
@@ -541,7 +543,7 @@ mod tests {
 
     #[test]
     fn text_is_what_the_server_sends() {
-        check_all(include_str!("charset/golden.txt"));
+        check_all(include_str!("tables/golden.txt"));
     }
 
     /// The same check on every code of every set, for a run by hand after `scripts/charsets.py --all`.
