@@ -235,11 +235,9 @@ impl MysqlSource {
                     ledger.load_again(table.name(), key, definition, &position.coordinate);
                     continue;
                 }
-                // They may have rows from when it was here before, or of others that go to the same topic.
-                let topic = stored.tables.get(table.name()).map(|table| &table.topic);
-                let was_written = topic.and_then(|topic| stored.topics.get(topic)).is_some_and(|topic| topic.written);
-                // Without a key nobody knows which row goes, and each that is repeated stays twice.
-                if was_written && !table.key().is_empty() {
+                // They may have rows from when it was here before, or of others that go to the same topic, whether the task remembers that or
+                // not. Without a key nobody knows which row goes, and each that is repeated stays twice.
+                if !table.key().is_empty() {
                     ledger.follow_from(table.name(), shown_until.clone());
                 }
                 let schema = StoredSchema::shown(table, &position.coordinate, shown_until.clone());

@@ -153,6 +153,10 @@ impl MysqlSource {
                 (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
             }
             match (&planned, is_new) {
+                // Consumers may have rows from when it was here before.
+                (Some((_, table)), _) if is_added && !table.key().is_empty() => {
+                    ledger.follow_from(name, executed.clone().map_or(now.clone(), Watermark::Gtids));
+                }
                 (Some(_), _) => {}
                 (None, true) => ledger.absent(name, now.clone()),
                 (None, false) => ledger.gone(name, now.clone()),
