@@ -375,6 +375,7 @@ fn a_run_ends_behind_its_loads() {
         assert_eq!(ids(&mut reader).len(), 3, "{test}");
         // Something of the file is delivered then.
         world.write_marker();
+        run_until(&task, "now");
         let asked =
             Tidegate::spawn(["reload".into(), task.path.clone().into_os_string(), world.topic("t").into()]).wait();
         assert!(asked.status.success(), "{}", asked.output);
