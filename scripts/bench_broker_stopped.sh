@@ -6,30 +6,12 @@
 # The broker is stopped for SECONDS (default 25) in the middle of a full load of 2,000,000 rows (TIDEGATE_BENCH_ROWS), in the middle of as many changes, and behind a
 # single change, with 4 and with 64 partitions, and once with headers. A line is `case, CPU-seconds of the process after 1, 5, 10, … s of
 # standing still, threads that had most of it, what verify says at the end`. The program is the one of the release build, or TIDEGATE.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 stopped_s=${1:-25}
 rows=${TIDEGATE_BENCH_ROWS:-2000000}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-mysql() { bash scripts/servers.sh mysql "$@"; }
 broker=$(cat "$TIDEGATE_SERVERS/kafka/pid")
 pid=
 trap 'kill -CONT "$broker"; [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
-
-# drop_topic NAME
-drop_topic() {
-    python3 - "$TIDEGATE_TEST_KAFKA" "$1" <<'PY'
-import socket, struct, sys
-(host, port), name = sys.argv[1].split(":"), sys.argv[2].encode()
-body = struct.pack(">hhih5s", 20, 1, 1, 5, b"bench") + struct.pack(">ih", 1, len(name)) + name + struct.pack(">i", 30000)    # DeleteTopics
-with socket.create_connection((host, int(port))) as s:
-    s.sendall(struct.pack(">i", len(body)) + body)
-    s.recv(4096)
-PY
-}
 
 # task NAME TABLE PARTITIONS [HEADERS]
 task() {

@@ -7,16 +7,9 @@
 # each. The task reads them into `null`; beside it, one that reads as many rows of another table and no statement, whose time is not the history's.
 # A line is `case, statements, rows, seconds, CPU-seconds, bytes of state before, behind, versions of the table in the state`. The program is the
 # one of the release build, or TIDEGATE.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 statements=${1:-10000}
 columns=${2:-20}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-mysql() { bash scripts/servers.sh mysql "$@"; }
 
 task() {
     cat >"$work/$1.yaml" <<TASK

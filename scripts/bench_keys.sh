@@ -6,16 +6,9 @@
 # ROWS rows (default 1000000) of a key and (a INT, b VARCHAR(50)), in chunks of 100,000 and 10,000, and, to compare, in one; each TIMES times
 # (default 5), all kinds in turns. A line is `kind, chunk_rows, chunks, rows, seconds, rows/s, CPU-seconds, rows per CPU-second, of the even key,
 # server's CPU-seconds`: wall and CPU each of the best run. The program is the one of the release build, or TIDEGATE. Needs 2 GB of disk.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 rows=${1:-1000000}
 times=${2:-5}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-mysql() { bash scripts/servers.sh mysql "$@"; }
 server=$(cat "$TIDEGATE_SERVERS/mysql/pid")
 server_cpu() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
 

@@ -7,28 +7,10 @@
 # (TIDEGATE_BENCH_BUDGETS) and both formats (TIDEGATE_BENCH_FORMATS), into a topic of its own, which `tidegate verify` then compares with
 # the table. A line is `case, format, budget MiB, peak MiB (VmHWM), over budget MiB, CPU-seconds, seconds, exit code, verdict`. The program is
 # the one of the release build, or TIDEGATE. Needs 3 GB of disk.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 budgets=${TIDEGATE_BENCH_BUDGETS:-64 128 512}
 formats=${TIDEGATE_BENCH_FORMATS:-canal_json dts_avro}
 [ $# -gt 0 ] || set -- wide threads megabyte transaction compressed huge columns chunks xa
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-mysql() { bash scripts/servers.sh mysql "$@"; }
-# drop_topic NAME
-drop_topic() {
-    python3 - "$TIDEGATE_TEST_KAFKA" "$1" <<'PY'
-import socket, struct, sys
-(host, port), name = sys.argv[1].split(":"), sys.argv[2].encode()
-body = struct.pack(">hhih5s", 20, 1, 1, 5, b"bench") + struct.pack(">ih", 1, len(name)) + name + struct.pack(">i", 30000)    # DeleteTopics
-with socket.create_connection((host, int(port))) as s:
-    s.sendall(struct.pack(">i", len(body)) + body)
-    s.recv(4096)
-PY
-}
 
 # task NAME TABLE FORMAT BUDGET [LINES]: a task file.
 task() {

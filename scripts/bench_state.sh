@@ -6,22 +6,15 @@
 # ROWS rows (default 20000000) are loaded into `null` in chunks of each CHUNK_ROWS (default 20000 200); then 3,000 tables of two rows,
 # and 3 tables of 50,000 (TIDEGATE_BENCH_TABLES, at least 4,712). Prints, for each: chunks or tables, seconds, CPU-seconds, peak MiB, bytes of state.
 # The program is the one of the release build, or TIDEGATE.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 rows=${1:-20000000}
 shift || true
 [ $# -gt 0 ] || set -- 20000 200
 tables=${TIDEGATE_BENCH_TABLES:-50000}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-mysql() { bash scripts/servers.sh mysql "$@"; }
 
 # run NAME TABLES FULL_LOAD: a task of its own, and a line about it.
 run() {
-    cat > "$folder/$1.yaml" <<TASK
+    cat > "$work/$1.yaml" <<TASK
 task: $1
 source: {mysql: "mysql://tide@127.0.0.1:$port", password: tide}
 tables: $2
@@ -29,13 +22,13 @@ sink: {'null': {}, topic: '{table}'}
 format: canal_json
 incremental: false
 full_load: $3
-state: $folder/$1
+state: $work/$1
 TASK
-    "$tidegate" run "$folder/$1.yaml" > "$folder/$1.log" 2>&1 || { cat "$folder/$1.log" >&2; exit 1; }
-    chunks=$("$tidegate" state "$folder/$1.yaml" --json | python3 -c '
+    "$tidegate" run "$work/$1.yaml" > "$work/$1.log" 2>&1 || { cat "$work/$1.log" >&2; exit 1; }
+    chunks=$("$tidegate" state "$work/$1.yaml" --json | python3 -c '
 import json, sys
 print(sum(table["chunks"]["done"] for table in json.load(sys.stdin)["full_load"]["tables"]))')
-    printf '%s: %s chunks; %s; %s bytes of state\n' "$1" "$chunks" "$(tail -1 "$folder/$1.log")" "$(stat -c %s "$folder/$1/checkpoint")"
+    printf '%s: %s chunks; %s; %s bytes of state\n' "$1" "$chunks" "$(tail -1 "$work/$1.log")" "$(stat -c %s "$work/$1/checkpoint")"
 }
 
 if [ "$(mysql -N -e "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'bench_state'")" != 1 ]; then

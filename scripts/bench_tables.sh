@@ -6,15 +6,9 @@
 # TABLES (default 3000) tables, as scripts/bench_state.sh makes them, into `null`, TIMES times (default 5). The server's general log says when what was asked;
 # CPU time of server and task is looked at every 10 ms. A line is `phase, seconds, CPU-seconds of the task, of the server, statements`, of the
 # quickest run. The program is the one of the release build, or TIDEGATE.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 tables=${1:-3000}
 times=${2:-5}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-mysql() { bash scripts/servers.sh mysql "$@"; }
 trap 'mysql -e "SET GLOBAL general_log = OFF"; rm -rf "$work"' EXIT
 
 have=$(mysql -N -e "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'bench_state_small'")

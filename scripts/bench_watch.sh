@@ -7,16 +7,9 @@
 # ROWS rows (default 6000000) of (INT, VARCHAR(200) with 100 bytes) into `null`, one encoder and one reader so that threads do not
 # compete, TIMES times (default 7), in turns. A line is `case, rows per CPU-second of each run; median; CPU-seconds of the threads that serve and monitor`.
 # The program is the one of the release build, or TIDEGATE.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-tidegate=${TIDEGATE:-${CARGO_TARGET_DIR:-target}/release/tidegate}
+. "$(dirname "$0")/bench_common.sh"
 rows=${1:-6000000}
 times=${2:-7}
-eval "$(bash scripts/servers.sh env)"
-port=${TIDEGATE_TEST_MYSQL##*:}
-work=$(mktemp -d "${TMPDIR:-/tmp}/tidegate-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-mysql() { bash scripts/servers.sh mysql "$@"; }
 
 have=$(mysql -N -e "SET SESSION cte_max_recursion_depth = 1000, sql_log_bin = 0; CREATE DATABASE IF NOT EXISTS bench_watch; USE bench_watch;
     CREATE TABLE IF NOT EXISTS thousand (i INT PRIMARY KEY); CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY, content VARCHAR(200));

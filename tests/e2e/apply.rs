@@ -66,7 +66,7 @@ fn tables_come_and_go(test: &str, mysql_url: &str, kafka: &str) {
     let is_begun =
         |output: &str| ["begins its next binlog file", "it is loaded now, and"].map(|words| output.contains(words));
     wait_for("it is loaded, or waits", || is_begun(&engine.output()).contains(&true).then_some(()));
-    world.begin_binlog_file();
+    world.until_asked_is_loaded(&task, &mut engine);
     let mut left = rng.u32(1..8000);
     writers.allow(2000);
     reader.until(&mut engine, "rows of what was added", |message| {

@@ -101,8 +101,8 @@ fn an_expression_is_shown_beside_the_servers_answer() {
         ]
     );
 
-    let (done, said) = sql(&task, &table, "compress(doc)");
-    assert!(!done && said.contains("compress() is not supported") && said.contains("^^^^^^^^^"), "{said}");
+    let (done, said) = sql(&task, &table, "uncompress(doc)");
+    assert!(!done && said.contains("uncompress() is not supported") && said.contains("^^^^^^^^^"), "{said}");
     let (done, said) = sql(&task, "no.such", "1");
     assert!(!done && said.contains("the task selects no table no.such"), "{said}");
     assert!(!task.state.exists());

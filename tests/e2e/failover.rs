@@ -104,17 +104,30 @@ impl Seen {
     }
 }
 
-/// A table that nobody writes to and whose messages nobody reads: while it is locked, no load is over.
-fn create_held(mysql: &mut Mysql) {
-    mysql.run("CREATE TABLE z_held (id INT PRIMARY KEY)");
-    mysql.run("INSERT INTO z_held VALUES (1)");
+/// A table that nobody writes to and whose messages nobody reads: while it is locked, no load is over, and none goes on to what comes behind it.
+pub(crate) fn create_held(mysql: &mut Mysql, table: &str) {
+    mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY)"));
+    mysql.run(format!("INSERT INTO {table} VALUES (1)"));
 }
 
 /// Locks it for as long as the session lives.
-fn hold_load(world: &World) -> Mysql {
+pub(crate) fn hold_load(world: &World, table: &str) -> Mysql {
     let mut session = Mysql::connect(&world.mysql_url);
-    session.run(format!("LOCK TABLES {}.z_held WRITE", world.database));
+    session.run(format!("LOCK TABLES {}.{table} WRITE", world.database));
     session
+}
+
+/// A server with its replica, which has come so far and stands still, and a world on the first.
+pub(crate) fn with_replica_behind(test: &str, kafka: &str) -> ([Private; 2], World, Mysql) {
+    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
+        .map(|options| Private::up(&["mysql-gtid"], options));
+    let mut world = World::new(test, nodes[0].mysql(), kafka);
+    let mut replica = Mysql::connect(nodes[1].mysql());
+    replica.run(replicate_from(nodes[0].mysql()));
+    replica.run("START REPLICA");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP REPLICA SQL_THREAD");
+    (nodes, world, replica)
 }
 
 impl Moment {
@@ -162,7 +175,7 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
         .map(|more| Private::up(&["mysql-gtid"], &format!("{options} {more}")));
     let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
-    create_held(&mut world.mysql);
+    create_held(&mut world.mysql, "z_held");
     let altered = Altered::create(&mut world.mysql);
     let mut replica = Mysql::connect(nodes[1].mysql());
     replica.run(replicate_from(nodes[0].mysql()));
@@ -176,7 +189,7 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
     for (moment, (old, new)) in moments.into_iter().zip([(0, 1), (1, 0)]) {
         writers.allow(2000);
         task.more = moment.options().to_owned();
-        let held = matches!(moment, Moment::Load).then(|| hold_load(&world));
+        let held = matches!(moment, Moment::Load).then(|| hold_load(&world, "z_held"));
         let mut engine = Tidegate::run(&task);
         moment.wait_for(&mut engine, &mut reader, &mut seen, &writers, &mut rng);
         engine.kill_9();
@@ -252,7 +265,7 @@ fn a_load_waits_for_a_replica_that_lags() {
         .map(|options| Private::up(&["mysql-gtid"], options));
     let mut world = World::new(test, nodes[0].mysql(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
-    create_held(&mut world.mysql);
+    create_held(&mut world.mysql, "z_held");
     let mut replica = Mysql::connect(nodes[1].mysql());
     replica.run(replicate_from(nodes[0].mysql()));
     replica.run("START REPLICA");
@@ -281,7 +294,7 @@ fn a_load_waits_for_a_replica_that_lags() {
     };
     task.more = format!("{}\nretry: {{connection: 1s, other: 1s}}", Moment::Load.options());
     // On the first server, no load comes to its end.
-    let _held = hold_load(&world);
+    let _held = hold_load(&world, "z_held");
     let mut engine = Tidegate::run(&task);
     some_rows(&mut engine);
     address.leads_to(nodes[1].mysql());
@@ -326,21 +339,14 @@ fn a_load_waits_for_a_replica_that_lags() {
 #[test]
 fn a_table_that_a_replica_does_not_have_yet_is_waited_for() {
     let Some(servers) = Servers::from_env() else { return };
-    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
-        .map(|options| Private::up(&["mysql-gtid"], options));
-    let mut world = World::new("failover_younger", nodes[0].mysql(), &servers.kafka);
-    let mut replica = Mysql::connect(nodes[1].mysql());
-    replica.run(replicate_from(nodes[0].mysql()));
-    replica.run("START REPLICA");
-    wait_until_replicated(&mut world.mysql, &mut replica);
-    replica.run("STOP REPLICA SQL_THREAD");
+    let (nodes, mut world, _replica) = with_replica_behind("failover_younger", &servers.kafka);
     world.mysql.run("CREATE TABLE z_held (id INT PRIMARY KEY)");
     world.mysql.run("INSERT INTO z_held VALUES (1), (2), (3)");
 
     let address = Address::of(nodes[0].mysql());
     let mut task = world.task();
     task.source = mysql_source(address.url(), "tide", "tide");
-    let held = hold_load(&world);
+    let held = hold_load(&world, "z_held");
     let mut engine = Tidegate::run(&task);
     world.until_load_is_locked_out(&mut engine);
     address.leads_to(nodes[1].mysql());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::failover::{replicate_from, wait_until_replicated};
+use super::failover::{create_held, hold_load, with_replica_behind};
 use super::harness::address::Address;
 use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, wait_for};
@@ -29,17 +29,8 @@ impl Last {
     }
 }
 
-/// A table that comes first in a load, and keeps it from going on while it is locked.
-fn create_first(mysql: &mut Mysql) {
-    mysql.run("CREATE TABLE a_held (id INT PRIMARY KEY)");
-    mysql.run("INSERT INTO a_held VALUES (1)");
-}
-
-fn hold(world: &World) -> Mysql {
-    let mut session = Mysql::connect(&world.mysql_url);
-    session.run(format!("LOCK TABLES {}.a_held WRITE", world.database));
-    session
-}
+/// A table that comes first in a load.
+const FIRST: &str = "a_held";
 
 /// Changes were sent before there was a full load: what goes until a row's chunk is read goes with consumers, too.
 #[test]
@@ -48,7 +39,7 @@ fn a_full_load_that_is_switched_on_keeps_no_row_that_is_gone() {
     let private = Private::up(&["mysql"], "");
     for (test, url) in [("taken_up", private.mysql()), ("taken_up_nogtid", private.mysql_nogtid())] {
         let mut world = World::new(test, url, &servers.kafka);
-        create_first(&mut world.mysql);
+        create_held(&mut world.mysql, FIRST);
         world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
         world.mysql.run("INSERT INTO t VALUES (1, 1)");
         world.begin_binlog_file();
@@ -64,7 +55,7 @@ fn a_full_load_that_is_switched_on_keeps_no_row_that_is_gone() {
         engine.terminate(libc::SIGTERM);
         world.mysql.run("DELETE FROM t WHERE id = 4");
         task.more = "full_load: {parallel: 1}".to_owned();
-        let held = hold(&world);
+        let held = hold_load(&world, FIRST);
         let mut engine = Tidegate::run(&task);
         if test == "taken_up" {
             world.until_load_is_locked_out(&mut engine);
@@ -88,7 +79,7 @@ fn a_table_that_comes_back_keeps_no_row_that_goes_from_then_on() {
     let Some(servers) = Servers::from_env() else { return };
     let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=MINIMAL");
     let mut world = World::new("taken_up_back", private.mysql(), &servers.kafka);
-    create_first(&mut world.mysql);
+    create_held(&mut world.mysql, FIRST);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT)");
     world.mysql.run("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)");
     let mut task = world.task();
@@ -109,7 +100,7 @@ fn a_table_that_comes_back_keeps_no_row_that_goes_from_then_on() {
     engine.terminate(libc::SIGTERM);
     task.tables = format!("[{0}.a_held, {0}.t, {0}.marker]", world.database);
     task.accept = "non_empty_topics";
-    let held = hold(&world);
+    let held = hold_load(&world, FIRST);
     let mut engine = Tidegate::run(&task);
     world.until_load_is_locked_out(&mut engine);
     world.mysql.run("DELETE FROM t WHERE id = 2");
@@ -128,7 +119,7 @@ fn a_row_that_moves_between_tables_of_one_name_stays() {
     let mut world = World::new("taken_up_shards", &servers.mysql, &servers.kafka);
     let other = format!("{}_1", world.database);
     world.mysql.run(format!("CREATE DATABASE {other}"));
-    create_first(&mut world.mysql);
+    create_held(&mut world.mysql, FIRST);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
     world.mysql.run("INSERT INTO t VALUES (1, 1)");
     let mut task = world.task();
@@ -139,7 +130,7 @@ fn a_row_that_moves_between_tables_of_one_name_stays() {
     task.more = "full_load: {parallel: 1}".to_owned();
     task.sink = kafka_sink(&servers.kafka, ", partition: zero");
     let mut reader = world.reader(["t"]);
-    let held = hold(&world);
+    let held = hold_load(&world, FIRST);
     let mut engine = Tidegate::run(&task);
     world.until_load_is_locked_out(&mut engine);
     world.mysql.run(format!("CREATE TABLE {other}.t LIKE t"));
@@ -218,15 +209,8 @@ fn what_is_met_again_on_the_way_to_a_held_transaction_changes_nothing() {
 #[test]
 fn a_table_that_a_server_does_not_have_yet_is_not_gone() {
     let Some(servers) = Servers::from_env() else { return };
-    let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
-        .map(|options| Private::up(&["mysql-gtid"], options));
-    let mut world = World::new("taken_up_behind", nodes[0].mysql(), &servers.kafka);
-    let mut replica = Mysql::connect(nodes[1].mysql());
-    replica.run(replicate_from(nodes[0].mysql()));
-    replica.run("START REPLICA");
-    wait_until_replicated(&mut world.mysql, &mut replica);
-    replica.run("STOP REPLICA SQL_THREAD");
-    create_first(&mut world.mysql);
+    let (nodes, mut world, mut replica) = with_replica_behind("taken_up_behind", &servers.kafka);
+    create_held(&mut world.mysql, FIRST);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
     world.mysql.run("INSERT INTO t VALUES (1, 1), (2, 2)");
 
@@ -234,7 +218,7 @@ fn a_table_that_a_server_does_not_have_yet_is_not_gone() {
     let mut task = world.task();
     task.source = mysql_source(address.url(), "tide", "tide");
     task.more = "full_load: {parallel: 1}".to_owned();
-    let held = hold(&world);
+    let held = hold_load(&world, FIRST);
     let mut engine = Tidegate::run(&task);
     world.until_load_is_locked_out(&mut engine);
     engine.kill_9();

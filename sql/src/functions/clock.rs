@@ -1,15 +1,13 @@
 //! Times of day and spans of time: what is added to them, what lies between them, what makes and prints them; and the months
 //! and zones that MySQL writes as numbers and distances.
 
-use std::fmt::Write as _;
-
 use arrow::array::ArrayRef;
 use arrow::datatypes::{
     DataType, Decimal128Type, DurationMicrosecondType, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion_common::Result;
 
-use super::date::{LAST_UNIX_SECOND, LONGEST_TIME, Moments, Spans, day};
+use super::date::{LAST_UNIX_SECOND, LONGEST_TIME, Moments, Spans, day, write_format, write_time};
 use super::kernel::{Call, Cell, Kernel, Miss};
 use crate::literal::{MICROS_PER_DAY, MICROS_PER_SECOND};
 
@@ -88,44 +86,13 @@ pub(super) fn time_format(call: &Call<'_>) -> Result<ArrayRef> {
     let (spans, formats) = (Spans::of(call, 0), call.texts(1));
     call.make_text(|row, out| {
         let (micros, format) = (spans.get(row)?, formats.get(row)?);
-        if format.is_empty() {
-            return Err(Miss::Null);
-        }
-        if micros < 0 {
+        if micros < 0 && !format.is_empty() {
             out.push('-');
         }
-        let micros = micros.abs();
-        let seconds = micros / MICROS_PER_SECOND;
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let twelve = (hour % 24 + 11) % 12 + 1;
-        let half = if hour % 24 < 12 { "AM" } else { "PM" };
-        let mut characters = format.chars();
-        while let Some(character) = characters.next() {
-            if character != '%' {
-                out.push(character);
-                continue;
-            }
-            let Some(specifier) = characters.next() else {
-                out.push('%');
-                break;
-            };
-            let written = match specifier {
-                'f' => write!(out, "{:06}", micros % MICROS_PER_SECOND),
-                'H' => write!(out, "{hour:02}"),
-                'h' | 'I' => write!(out, "{twelve:02}"),
-                'i' => write!(out, "{minute:02}"),
-                'k' => write!(out, "{hour}"),
-                'l' => write!(out, "{twelve}"),
-                'p' => write!(out, "{half}"),
-                'r' => write!(out, "{twelve:02}:{minute:02}:{second:02} {half}"),
-                'S' | 's' => write!(out, "{second:02}"),
-                'T' => write!(out, "{hour:02}:{minute:02}:{second:02}"),
-                specifier if "abcDdejMmUuVvWwXxYy".contains(specifier) => return Err(Miss::Refused),
-                other => write!(out, "{other}"),
-            };
-            written.expect("a string takes everything");
-        }
-        Ok(())
+        write_format(format, out, |specifier, out| match specifier {
+            specifier if "abcDdejMmUuVvWwXxYy".contains(specifier) => Err(Miss::Refused),
+            specifier => Ok(write_time(micros.abs(), specifier, out)),
+        })
     })
 }
 

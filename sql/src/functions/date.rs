@@ -9,7 +9,7 @@
 //!                                        └ days(): the number of the day, if there is one
 //! ```
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -73,18 +73,6 @@ impl Moment {
             _ if self.month == 0 || self.day == 0 => Err(Miss::Null),
             _ => Err(Miss::Refused),
         }
-    }
-
-    fn hour(&self) -> i64 {
-        self.micros / (3600 * MICROS_PER_SECOND)
-    }
-
-    fn minute(&self) -> i64 {
-        self.micros / (60 * MICROS_PER_SECOND) % 60
-    }
-
-    fn second(&self) -> i64 {
-        self.micros / MICROS_PER_SECOND % 60
     }
 }
 
@@ -377,70 +365,88 @@ pub(super) fn yearweek(call: &Call<'_>) -> Result<ArrayRef> {
 
 pub(super) fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
     let (moments, formats) = (Moments::of(call, 0), call.texts(1));
-    call.make_text(|row, out| write_format(moments.get(row)?, formats.get(row)?, out))
+    call.make_text(|row, out| {
+        let moment = moments.get(row)?;
+        write_format(formats.get(row)?, out, |specifier, out| write_moment(moment, specifier, out))
+    })
 }
 
-/// A date-time as `%Y-%m-%d` and the like say. An empty format is NULL.
-fn write_format(moment: Moment, format: &str, out: &mut String) -> Cell<()> {
+/// Writes a format such as `%Y-%m-%d`: of each `%x` what `write` does, and all else as it is. An empty format is NULL.
+pub(super) fn write_format(
+    format: &str,
+    out: &mut String,
+    mut write: impl FnMut(char, &mut String) -> Cell<fmt::Result>,
+) -> Cell<()> {
     if format.is_empty() {
         return Err(Miss::Null);
     }
-    let twelve = (moment.hour() + 11) % 12 + 1;
-    let half = if moment.hour() < 12 { "AM" } else { "PM" };
     let mut characters = format.chars();
     while let Some(character) = characters.next() {
-        if character != '%' {
-            out.push(character);
-            continue;
+        match character {
+            '%' => match characters.next() {
+                Some(specifier) => write(specifier, out)?.expect("a string takes everything"),
+                None => out.push('%'),
+            },
+            character => out.push(character),
         }
-        let Some(specifier) = characters.next() else {
-            out.push('%');
-            break;
-        };
-        let written = match specifier {
-            'a' => write!(out, "{}", &WEEKDAYS[weekday_of(printed_day(moment)?) as usize][..3]),
-            'b' => write!(out, "{}", &month_name(moment)?[..3]),
-            'c' => write!(out, "{}", moment.month),
-            'D' => {
-                let suffix = match (moment.day % 10, moment.day / 10) {
-                    (_, 1) => "th",
-                    (1, _) => "st",
-                    (2, _) => "nd",
-                    (3, _) => "rd",
-                    _ => "th",
-                };
-                write!(out, "{}{suffix}", moment.day)
-            }
-            'd' => write!(out, "{:02}", moment.day),
-            'e' => write!(out, "{}", moment.day),
-            'f' => write!(out, "{:06}", moment.micros % MICROS_PER_SECOND),
-            'H' => write!(out, "{:02}", moment.hour()),
-            'h' | 'I' => write!(out, "{twelve:02}"),
-            'i' => write!(out, "{:02}", moment.minute()),
-            'j' => write!(out, "{:03}", i64::from(printed_day(moment)? - days_from_civil(moment.year, 1, 1)) + 1),
-            'k' => write!(out, "{}", moment.hour()),
-            'l' => write!(out, "{twelve}"),
-            'M' => write!(out, "{}", month_name(moment)?),
-            'm' => write!(out, "{:02}", moment.month),
-            'p' => write!(out, "{half}"),
-            'r' => write!(out, "{twelve:02}:{:02}:{:02} {half}", moment.minute(), moment.second()),
-            'S' | 's' => write!(out, "{:02}", moment.second()),
-            'T' => write!(out, "{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second()),
-            'U' => write!(out, "{:02}", printed_week(Weeks::of(0), moment)?.1),
-            'u' => write!(out, "{:02}", printed_week(Weeks::of(1), moment)?.1),
-            'V' => write!(out, "{:02}", printed_week(Weeks::of(2), moment)?.1),
-            'v' => write!(out, "{:02}", printed_week(Weeks::of(3), moment)?.1),
-            'W' => write!(out, "{}", WEEKDAYS[weekday_of(printed_day(moment)?) as usize]),
-            'w' => write!(out, "{}", (weekday_of(printed_day(moment)?) + 1) % 7),
-            'X' => write!(out, "{:04}", week_year(Weeks::of(2), moment)?),
-            'x' => write!(out, "{:04}", week_year(Weeks::of(3), moment)?),
-            'Y' => write!(out, "{:04}", moment.year),
-            'y' => write!(out, "{:02}", moment.year % 100),
-            other => write!(out, "{other}"),
-        };
-        written.expect("a string takes everything");
     }
     Ok(())
+}
+
+/// What a format says of a time of day, or of a TIME, by its microseconds. A specifier that says nothing stands for itself.
+pub(super) fn write_time(micros: i64, specifier: char, out: &mut String) -> fmt::Result {
+    let seconds = micros / MICROS_PER_SECOND;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let twelve = (hour % 24 + 11) % 12 + 1;
+    let half = if hour % 24 < 12 { "AM" } else { "PM" };
+    match specifier {
+        'f' => write!(out, "{:06}", micros % MICROS_PER_SECOND),
+        'H' => write!(out, "{hour:02}"),
+        'h' | 'I' => write!(out, "{twelve:02}"),
+        'i' => write!(out, "{minute:02}"),
+        'k' => write!(out, "{hour}"),
+        'l' => write!(out, "{twelve}"),
+        'p' => write!(out, "{half}"),
+        'r' => write!(out, "{twelve:02}:{minute:02}:{second:02} {half}"),
+        'S' | 's' => write!(out, "{second:02}"),
+        'T' => write!(out, "{hour:02}:{minute:02}:{second:02}"),
+        other => write!(out, "{other}"),
+    }
+}
+
+/// What a format says of a date-time.
+fn write_moment(moment: Moment, specifier: char, out: &mut String) -> Cell<fmt::Result> {
+    Ok(match specifier {
+        'a' => write!(out, "{}", &WEEKDAYS[weekday_of(printed_day(moment)?) as usize][..3]),
+        'b' => write!(out, "{}", &month_name(moment)?[..3]),
+        'c' => write!(out, "{}", moment.month),
+        'D' => {
+            let suffix = match (moment.day % 10, moment.day / 10) {
+                (_, 1) => "th",
+                (1, _) => "st",
+                (2, _) => "nd",
+                (3, _) => "rd",
+                _ => "th",
+            };
+            write!(out, "{}{suffix}", moment.day)
+        }
+        'd' => write!(out, "{:02}", moment.day),
+        'e' => write!(out, "{}", moment.day),
+        'j' => write!(out, "{:03}", i64::from(printed_day(moment)? - days_from_civil(moment.year, 1, 1)) + 1),
+        'M' => write!(out, "{}", month_name(moment)?),
+        'm' => write!(out, "{:02}", moment.month),
+        'U' => write!(out, "{:02}", printed_week(Weeks::of(0), moment)?.1),
+        'u' => write!(out, "{:02}", printed_week(Weeks::of(1), moment)?.1),
+        'V' => write!(out, "{:02}", printed_week(Weeks::of(2), moment)?.1),
+        'v' => write!(out, "{:02}", printed_week(Weeks::of(3), moment)?.1),
+        'W' => write!(out, "{}", WEEKDAYS[weekday_of(printed_day(moment)?) as usize]),
+        'w' => write!(out, "{}", (weekday_of(printed_day(moment)?) + 1) % 7),
+        'X' => write!(out, "{:04}", week_year(Weeks::of(2), moment)?),
+        'x' => write!(out, "{:04}", week_year(Weeks::of(3), moment)?),
+        'Y' => write!(out, "{:04}", moment.year),
+        'y' => write!(out, "{:02}", moment.year % 100),
+        other => write_time(moment.micros, other, out),
+    })
 }
 
 /// The day, where MySQL does not print nonsense.

@@ -308,8 +308,7 @@ impl BinlogDecoder {
 
     fn table_map(&mut self, event: Event<'_>) -> Result<(), Fault> {
         // Met again on the way to what is held: its rows need no columns, which may be others by now.
-        let transaction = self.place.transaction(event.at);
-        if transaction.done == Done::All && transaction.xid.is_none() {
+        if self.place.transaction(event.at).is_passed() {
             return Ok(());
         }
         let format = self.format.as_ref().ok_or(Fault::Damaged("it comes before the format description"))?;
@@ -350,7 +349,7 @@ impl BinlogDecoder {
         let format = self.format.as_ref().ok_or(Fault::Damaged("it comes before the format description"))?;
         let transaction = self.place.transaction(event.at);
         transaction.row_events += 1;
-        if transaction.done == Done::All && transaction.xid.is_none() {
+        if transaction.is_passed() {
             return Ok(());
         }
         let table_id = format.table_id(event.header.kind, &mut Input::new(event.body))?;

@@ -74,6 +74,11 @@ impl Transaction {
         }
     }
 
+    /// Whether all its rows have been delivered before, and none of them waits for an XA COMMIT.
+    pub(super) fn is_passed(&self) -> bool {
+        self.done == Done::All && self.xid.is_none()
+    }
+
     /// Whether what stands behind the rows event that was counted last has certainly been delivered before.
     pub(super) fn is_within_delivered(&self) -> bool {
         match self.done {

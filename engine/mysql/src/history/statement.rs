@@ -34,16 +34,15 @@ impl History {
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
         }
         // Before anything else: a task that stops here stops here again.
-        for table in self.unseen_tables(&effects, here).into_iter().filter(|_| !is_judged) {
+        let unseen = if is_judged { Vec::new() } else { self.unseen_tables(&effects, here) };
+        for table in unseen {
             if let Moved::Turn(turn) = (self.judge)(&table, UnloggedRows::Unseen, here) {
                 return Err(HistoryError::Turn { table, statement: by, turn });
             }
         }
         let mut shown = Vec::new();
-        for (table, rows) in self.unlogged_rows(&effects) {
-            if is_judged {
-                continue;
-            }
+        let unlogged = if is_judged { Vec::new() } else { self.unlogged_rows(&effects) };
+        for (table, rows) in unlogged {
             match (self.judge)(&table, rows, here) {
                 Moved::Shown => {
                     shown.push(table);

@@ -177,7 +177,7 @@ impl View {
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
         };
         let server = server.scalar().unwrap_or_default().to_owned();
-        // Positions without GTIDs are one server's own.
+        // With GTIDs, any server will do whose views contain the start. Else positions are one server's own.
         let uuid = server.split('/').next().unwrap_or_default();
         if !facts.has_gtids() && !facts.server_uuid().is_empty() && uuid != facts.server_uuid() {
             let (found, expected) = (uuid.to_owned(), facts.server_uuid().to_owned());

@@ -170,9 +170,6 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
 ];
 
-/// `batch.size` above.
-const BATCH_BYTES: u64 = 1_000_000;
-
 /// Further settings of a client without idempotence (see [`rounds`](super::rounds)), which `options` do not change.
 const IN_ROUNDS: &[(&str, &str)] = &[
     ("enable.idempotence", "false"),
@@ -205,7 +202,8 @@ impl KafkaOptions {
             config.set(name, value);
         }
         // What a topic takes one by one, it refuses together.
-        if let Some(bytes) = self.least_of_new_topics().filter(|bytes| *bytes < BATCH_BYTES) {
+        let batch: Option<u64> = config.get("batch.size").and_then(|bytes| bytes.parse().ok());
+        if let Some(bytes) = self.least_of_new_topics().min(batch) {
             config.set("batch.size", bytes.to_string());
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);

@@ -282,8 +282,8 @@ impl Source for MysqlSource {
                 return Ok(());
             }
             let Some(options) = &context.task.incremental else { return Ok(()) };
-            // Of what is to be loaded, that which nobody but a user wants, who may take it back.
-            let mut wishes: BTreeSet<TableName> = BTreeSet::new();
+            // What is to be loaded is asked for, and may have been taken back.
+            let mut are_wishes = false;
             let (names, at) = match self.follow(context, options, position, until.clone(), ready.as_ref())? {
                 Followed::Stopped => return Ok(()),
                 Followed::Due { table, turn, at, position: before } => {
@@ -306,12 +306,12 @@ impl Source for MysqlSource {
                     if !self.later.is_empty() {
                         position = self.begun_anew(context, position)?;
                     }
-                    wishes = context.tracker.read(Checkpoint::asked_for).into_iter().collect();
-                    let turn = |table: &TableName| match self.later.contains(table) {
-                        true => Turn::Load,
-                        false => Turn::LoadAgain,
+                    are_wishes = true;
+                    let with_turn = |table: TableName| match self.later.contains(&table) {
+                        true => (table, Turn::Load),
+                        false => (table, Turn::LoadAgain),
                     };
-                    let tables = wishes.iter().map(|table| (table.clone(), turn(table)));
+                    let tables = context.tracker.read(Checkpoint::asked_for).into_iter().map(with_turn);
                     (tables.collect::<Vec<_>>(), position.coordinate.clone())
                 }
                 Followed::Ended(ended) if !until.as_ref().is_some_and(|until| ended.has_come_to(until)) => {
@@ -335,7 +335,7 @@ impl Source for MysqlSource {
                 }
             };
             for (name, turn) in names {
-                if !self.begin_again(context, &name, turn, wishes.contains(&name), &at, &position)? {
+                if !self.begin_again(context, &name, turn, are_wishes, &at, &position)? {
                     return Ok(());
                 }
             }

@@ -126,9 +126,9 @@ fn given_beside(index: usize, rules: &[(Tables, TableRule)]) -> Vec<[Option<Stri
         let gives_names = one.1.target.is_some() || other.1.target.is_some();
         gives_names && (is_pattern(one) || is_pattern(other))
     };
-    let names = |(tables, rule): &(Tables, TableRule)| match &rule.target {
-        Some(target) => target.fixed().map(|name| name.map(str::to_owned)),
-        None => tables.fixed().map(|name| name.map(str::to_owned)),
+    let names = |(tables, rule): &(Tables, TableRule)| {
+        let fixed = rule.target.as_ref().map_or_else(|| tables.fixed(), |target| target.fixed());
+        fixed.map(|name| name.map(str::to_owned))
     };
     others.filter(may_meet).map(names).collect()
 }

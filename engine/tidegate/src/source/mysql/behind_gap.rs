@@ -112,14 +112,13 @@ impl MysqlSource {
         // XA transactions that were waited for are in the gap, too.
         let end = self.now(context)?;
         let stored = context.tracker.read(Checkpoint::clone);
-        let is_known = |name: &TableName| stored.schemas.get(name).is_some_and(|entries| is_followed(entries));
         let is_sent = |name: &TableName| {
             // Until reading has passed its load, changes from within that are to come.
             let in_ledger = stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
             let is_passed = in_ledger.is_none_or(ledger::TableChunks::is_taken_as_read);
             match stored.remembered_table(name).map(|table| table.load) {
                 // It may have been made in the gap: then its rows are as unknown as those of others.
-                Some(LoadState::NotWanted) => is_passed && is_known(name),
+                Some(LoadState::NotWanted) => is_passed && is_followed(stored.schemas.get(name)),
                 Some(LoadState::Done) => is_passed,
                 Some(LoadState::Wanted) | None => false,
             }
@@ -133,7 +132,7 @@ impl MysqlSource {
         for table in &loaded {
             let planned = self.load_table(task, table)?;
             let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
-            match stored.remembered_table(table.name()).filter(|_| is_known(table.name())) {
+            match stored.remembered_table(table.name()).filter(|_| is_followed(stored.schemas.get(table.name()))) {
                 // Nothing of it was ever sent.
                 None => ledger.add_table(table.name(), key, definition),
                 // Consumers have rows of it: nothing that becomes of them may be taken for shown.

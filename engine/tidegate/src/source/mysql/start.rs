@@ -12,7 +12,6 @@ use crate::config::Task;
 use crate::error::Error;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
-use tidegate_model::state::Keyed;
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::dump_error::DumpError;
@@ -163,8 +162,8 @@ impl MysqlSource {
         let removed: Vec<TableName> =
             ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
         // What is known of a table that was left out has not moved with it.
-        let is_left_out = |name: &TableName, entries: &[StoredSchema]| {
-            is_followed(entries) && context.task.tables.matches(&name.database, &name.table).is_none()
+        let is_left_out = |name: &TableName, entries: &Vec<StoredSchema>| {
+            is_followed(Some(entries)) && context.task.tables.matches(&name.database, &name.table).is_none()
         };
         let has_left = stored.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
         if added.is_empty() && removed.is_empty() && !has_left {
@@ -187,9 +186,6 @@ impl MysqlSource {
         }
         let mut schemas = stored.schemas;
         schemas.retain(|name, entries| !is_left_out(name, entries));
-        let is_known = |schemas: &Keyed<TableName, Vec<StoredSchema>>, name: &TableName| {
-            schemas.get(name).is_some_and(|entries| is_followed(entries))
-        };
         let mut position = position.clone();
         let mut asked = Vec::new();
         let has_read = stored.position.is_some() && context.task.incremental.is_some();
@@ -198,7 +194,7 @@ impl MysqlSource {
             for table in &added {
                 let name = table.name().clone();
                 info!(table = %name, "was never loaded: it is loaded as one that is asked for");
-                if !is_known(&schemas, &name) {
+                if !is_followed(schemas.get(&name)) {
                     self.later.insert(name.clone());
                 }
                 asked.push(name);
@@ -229,7 +225,7 @@ impl MysqlSource {
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
                 // Consumers have rows of it, whose changes have been read up to the position.
-                if is_known(&schemas, table.name()) {
+                if is_followed(schemas.get(table.name())) {
                     let planned = self.load_table(context.task, table)?;
                     let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
                     ledger.load_again(table.name(), key, definition, &position.coordinate);

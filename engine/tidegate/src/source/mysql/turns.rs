@@ -57,7 +57,7 @@ impl MysqlSource {
             let mut known = HashSet::new();
             // The last entry of a table is what is known of it.
             for (name, entries) in checkpoint.schemas.iter() {
-                match is_followed(entries) {
+                match is_followed(Some(entries)) {
                     false => known.remove(&key(name)),
                     true => known.insert(key(name)),
                 };
@@ -250,8 +250,8 @@ impl MysqlSource {
 }
 
 /// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
-pub(super) fn is_followed(entries: &[StoredSchema]) -> bool {
-    let state = entries.last().map(|entry| &entry.state);
+pub(super) fn is_followed(entries: Option<&Vec<StoredSchema>>) -> bool {
+    let state = entries.and_then(|entries| entries.last()).map(|entry| &entry.state);
     !matches!(
         state,
         None | Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
