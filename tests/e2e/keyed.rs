@@ -392,6 +392,7 @@ fn a_key_that_is_altered_is_told_of() {
     });
     let words = format!("messages of {}.t have other keys from here on ((id) before, (uid) now)", world.database);
     assert_eq!(output.matches(&words).count(), 1, "{output}");
+    assert!(!output.contains("go to partitions by other columns"), "{output}");
     let (messages, _) = read_messages(&world.kafka, &world.topic("t"));
     let expected =
         [r#"insert {"id":"1"} 1"#, r#"insert {"id":"2"} 2"#, r#"delete {"uid":"2"} 2"#, r#"tombstone {"uid":"2"}"#];
@@ -412,6 +413,26 @@ fn a_key_that_is_altered_is_told_of() {
     run(&mut world, &task, |_| ());
     let (messages, _) = read_messages(&world.kafka, &world.topic("t"));
     assert_eq!(drawn(&messages)[4..], [r#"delete {"uid":"1"} 1"#, r#"tombstone {"uid":"1"}"#]);
+}
+
+/// A key that is another one sends rows to other partitions; one whose column only has another name does not.
+#[test]
+fn a_key_that_moves_rows_is_told_of() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("moved_key", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL)");
+    world.mysql.run("INSERT INTO t VALUES (1, 1)");
+    let task = world.task();
+    let output = run(&mut world, &task, |world| {
+        world.mysql.run("ALTER TABLE t RENAME COLUMN id TO uid");
+        world.mysql.run("INSERT INTO t VALUES (2, 2)");
+        world.mysql.run("ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (v)");
+        world.mysql.run("INSERT INTO t VALUES (3, 3)");
+    });
+    let told =
+        |words: &str| output.matches(&format!("rows of {}.t go to partitions by {words}", world.database)).count();
+    assert_eq!(told("other columns"), 1, "{output}");
+    assert_eq!(told("other columns from here on ((uid) before, (v) now)"), 1, "{output}");
 }
 
 /// Statements and transactions have no key, and headers that say what they are.

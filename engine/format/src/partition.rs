@@ -181,6 +181,26 @@ impl Partitioner {
         &self.columns
     }
 
+    /// Whether the same row goes where it went by `before`, of another version of the table, as far as the names of columns tell: a column
+    /// that only has another name is the same.
+    pub fn places_as(&self, before: &Partitioner) -> bool {
+        let rules = match (self.rule, before.rule) {
+            (Rule::Always(partition), Rule::Always(other)) => partition == other,
+            (rule, other) => std::mem::discriminant(&rule) == std::mem::discriminant(&other),
+        };
+        let is_renamed = |new: &str, old: &str| {
+            new == old || (self.table.column_index(old).is_none() && before.table.column_index(new).is_none())
+        };
+        let mut pairs = self.hashed_names().zip(before.hashed_names());
+        self.count == 1
+            || (rules && self.columns.len() == before.columns.len() && pairs.all(|(new, old)| is_renamed(new, old)))
+    }
+
+    /// The columns that decide about the partition of a row, by name.
+    pub fn hashed_names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|&index| self.table.columns()[index].name.as_str())
+    }
+
     /// Whether keys decide, for [`Partitioner::partitions_of_keys`].
     pub fn hashes_keys(&self) -> bool {
         matches!(self.rule, Rule::Key)

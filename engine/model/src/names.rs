@@ -41,14 +41,27 @@ impl NameCase {
 
     /// Whether a name in a statement can mean the stored one.
     pub fn can_mean(self, written: &str, stored: &str) -> bool {
-        written == stored || (self != NameCase::Exact && fold(written) == fold(stored))
+        written == stored || (self != NameCase::Exact && is_same(written, stored))
     }
 }
 
 /// A name in lower case, as the server makes it.
 pub fn fold(name: &str) -> String {
-    // Where lower case is two characters (only İ), the first is what a table of single characters has.
-    name.chars().map(|c| if is_unknown_to_server(c) { c } else { c.to_lowercase().next().unwrap_or(c) }).collect()
+    name.chars().map(fold_letter).collect()
+}
+
+/// Whether two names are equal when folded. Makes neither: statements compare each name of theirs with all columns of a table.
+pub fn is_same(a: &str, b: &str) -> bool {
+    a.chars().map(fold_letter).eq(b.chars().map(fold_letter))
+}
+
+fn fold_letter(c: char) -> char {
+    match c {
+        _ if c.is_ascii() => c.to_ascii_lowercase(),
+        _ if is_unknown_to_server(c) => c,
+        // Where lower case is two characters (only İ), the first is what a table of single characters has.
+        _ => c.to_lowercase().next().unwrap_or(c),
+    }
 }
 
 /// Letters that have a lower case since Unicode 3.1 or later; the server leaves them as they are.
@@ -78,6 +91,8 @@ mod tests {
             ("订单", "订单"),
         ] {
             assert_eq!(fold(written), folded);
+            assert!(is_same(written, folded));
+            assert!(!is_same(written, &folded[..folded.len() - folded.chars().last().unwrap().len_utf8()]));
         }
     }
 

@@ -14,7 +14,7 @@
 
 use super::binlog::type_text_of_map;
 use super::definition::Token;
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Table, TableParts};
 
 /// The clauses of an ALTER TABLE, as far as they touch keys and columns.
@@ -220,9 +220,9 @@ impl Clauses {
         if self.has_unknown {
             return None;
         }
-        let has = |names: &[String], name: &str| names.iter().any(|other| fold(other) == fold(name));
+        let has = |names: &[String], name: &str| names.iter().any(|other| is_same(other, name));
         let renamed = |names: &[(String, String)], name: &mut String| {
-            if let Some((_, to)) = names.iter().find(|(from, _)| fold(from) == fold(name)) {
+            if let Some((_, to)) = names.iter().find(|(from, _)| is_same(from, name)) {
                 name.clone_from(to);
             }
         };

@@ -15,7 +15,7 @@ use mysql_async::prelude::Queryable;
 use super::check::list_names;
 use super::connection::quote_text;
 use super::wire::{self, WireError};
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 /// Databases that belong to the server. Selected only where a table of them is named exactly.
@@ -142,7 +142,7 @@ async fn select_names(
             connection.exec(sql, (&*name.database, &*name.table)).await?;
         // Where the server folds names, its catalogue compares them by a collation to which accents are equal as well.
         let is_it = |(database, table, _): &(String, String, Option<String>)| {
-            fold(database) == fold(&name.database) && fold(table) == fold(&name.table)
+            is_same(database, &name.database) && is_same(table, &name.table)
         };
         match found.into_iter().find(is_it) {
             Some((database, table, None)) => selected.push(TableName::new(&database, &table)),

@@ -32,7 +32,7 @@ mod tests;
 
 use super::alter::Clauses;
 use super::definition::{Cursor, Ddl, NotUnderstood, Session, Token, words};
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{NameCase, StatementKind, TableName};
 
 /// What a statement does to one table, or to an unknown number of them.
@@ -193,7 +193,7 @@ impl<'a> Words<'a> {
             Effect::Dropped(table) => vec![table],
             Effect::DroppedDatabase(database) => tables_of(&database),
             // To its own name, in whatever case, a table goes without waiting.
-            Effect::Renamed { from, to, .. } if fold(&from.to_string()) != fold(&to.to_string()) => vec![from, to],
+            Effect::Renamed { from, to, .. } if !is_same(&from.to_string(), &to.to_string()) => vec![from, to],
             _ => Vec::new(),
         };
         self.effects().into_iter().flat_map(excluded).collect()

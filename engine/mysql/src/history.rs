@@ -71,7 +71,7 @@ use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
 use tidegate_collation::Collation;
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{
     Coordinate, Delivered, Groundwork, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
     Watermark,
@@ -181,6 +181,7 @@ pub struct History {
     judged_until: Option<Delivered>,
     shows: Shows,
     shows_before: Shows,
+    replays: Shows,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// What people have said of tables at places where nobody else knew.
@@ -299,6 +300,7 @@ impl History {
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
             shows_before: Box::new(|_, _| false),
+            replays: Box::new(|_, _| false),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
@@ -328,6 +330,11 @@ impl History {
     /// Nor of what `shows_before` is true, because of a statement behind it: see [`look_ahead`](super::look_ahead).
     pub fn with_shows_before(self, shows_before: Shows) -> History {
         History { shows_before, ..self }
+    }
+
+    /// `replays` tells of tables of which every change is sent, whatever the load has shown.
+    pub fn with_replays(self, replays: Shows) -> History {
+        History { replays, ..self }
     }
 
     /// Up to where the catalogue has shown what no row was decoded with yet, of some tables.

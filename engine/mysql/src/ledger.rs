@@ -397,6 +397,11 @@ impl Ledger {
         }
     }
 
+    /// Whether none of the table's changes is dropped.
+    pub fn replays(&self, name: &TableName) -> bool {
+        self.table(name).is_some_and(|table| table.replayed)
+    }
+
     /// Whether the table is to be loaded and nothing of it has been cut yet.
     pub fn waits(&self, name: &TableName) -> bool {
         self.table(name).is_some_and(|table| table.gone.is_none() && !table.planned && table.chunks.is_empty())

@@ -165,6 +165,14 @@ impl RememberedTask {
     }
 }
 
+/// The tables that the task names one by one, and named when it ran before.
+pub fn named_before(stored: &Checkpoint, task: &Task) -> BTreeSet<TableName> {
+    let Some(remembered) = &stored.remembered else { return BTreeSet::new() };
+    let before = remembered.selection(task);
+    let named = task.tables.exact_names().filter(|(database, table)| before.matches(database, table).is_some());
+    named.map(|(database, table)| TableName::new(database, table)).collect()
+}
+
 /// What may be accepted at a start, each by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]

@@ -23,7 +23,7 @@ use crate::config::{DdlPolicy, TableRule, Task};
 use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
 use crate::remembered::{RememberedTable, policy_text};
 use tidegate_format::transform::Transform;
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Column, Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::Ledger;
@@ -240,7 +240,7 @@ pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &m
     }
     let mut shared = Vec::new();
     for (target, tables) in &by_target {
-        let may_be = |name: &Option<String>, is: &str| name.as_ref().is_none_or(|name| fold(name) == fold(is));
+        let may_be = |name: &Option<String>, is: &str| name.as_ref().is_none_or(|name| is_same(name, is));
         let is_given = |[database, table]: &[Option<String>; 2]| {
             may_be(database, &target.database) && may_be(table, &target.table)
         };
@@ -249,7 +249,7 @@ pub fn drop_nothing_of_other_keys(task: &Task, tables: &[&TableName], ledger: &m
             let Some(table) = ledger.table(name).filter(|table| !table.is_taken_as_read()) else { continue };
             let key = rule.key.as_ref().and_then(|key| key.columns.as_ref());
             let is_within = |columns: &Vec<String>| {
-                table.key.columns.iter().all(|column| columns.iter().any(|name| fold(name) == fold(&column.name)))
+                table.key.columns.iter().all(|column| columns.iter().any(|name| is_same(name, &column.name)))
             };
             let is_shared = tables.len() > 1 || rule.joins_tables || rule.given_beside.iter().any(is_given);
             if is_shared || key.is_some_and(|columns| !is_within(columns)) {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use tidegate_model::pretty::{draw, parse};
-use tidegate_model::{SqlType, TableParts};
+use tidegate_model::{Column, SqlType, TableParts, UniqueKey};
 
 #[test]
 fn hashes_equal_javas() {
@@ -241,6 +241,41 @@ fn a_wrong_setting_is_refused() {
             Partitioner::new(PartitionPolicy::Zero, PartitionHash::Dts, &table, table.name(), count).unwrap_err();
         assert_eq!(error, PartitionError::Count { count });
     }
+}
+
+#[test]
+fn rows_go_on_where_they_went_or_not() {
+    let int = || SqlType::Int { bytes: 4, unsigned: false };
+    let partitioner = |columns: &[&str], key: Vec<usize>, count| {
+        let columns = columns.iter().map(|name| Column {
+            name: (*name).into(),
+            sql_type: int(),
+            type_text: "int".into(),
+            nullable: false,
+            charset: None,
+            collation: None,
+        });
+        let table = Table::from(TableParts {
+            name: TableName::new("d", "t"),
+            version: 1,
+            columns: columns.collect(),
+            unique_keys: vec![UniqueKey { name: "PRIMARY".into(), columns: key }],
+        });
+        Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, &table, table.name(), count).unwrap()
+    };
+    let before = partitioner(&["a", "b"], vec![0], 3);
+    for (columns, key, is_same) in [
+        (&["a", "b"][..], vec![0], true),
+        (&["new", "a", "b"], vec![1], true),
+        (&["renamed", "b"], vec![0], true),
+        (&["a", "b"], vec![1], false),
+        (&["a", "new"], vec![1], false),
+        (&["b", "new"], vec![0], false),
+        (&["a", "b"], vec![0, 1], false),
+    ] {
+        assert_eq!(partitioner(columns, key.clone(), 3).places_as(&before), is_same, "{columns:?} {key:?}");
+    }
+    assert!(partitioner(&["a", "b"], vec![1], 1).places_as(&partitioner(&["a", "b"], vec![0], 1)));
 }
 
 #[test]

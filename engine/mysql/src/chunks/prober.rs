@@ -1,7 +1,7 @@
 //! What cutting asks the server.
 
 use super::cut::Prober;
-use super::sql::{at_or_after, before, force_index, key_columns, key_expression, parse_key};
+use super::sql::{force_index, key_columns, key_expression, parse_key};
 use super::{ChunkKey, KeyRange, KeyValue};
 use crate::connection::{quote_identifier, quote_table};
 use crate::result_rows::take_bytes;
@@ -72,18 +72,12 @@ impl Prober for ServerProber<'_> {
     fn holds_rows(&mut self, range: &KeyRange) -> Result<bool, WireError> {
         let columns: Vec<_> = self.columns.iter().map(|&index| &self.table.columns()[index]).collect();
         let mut params = Vec::new();
-        let mut conditions = Vec::new();
-        if let Some(lower) = &range.lower {
-            conditions.push(at_or_after(&columns, lower, false, &mut params));
-        }
-        if let Some(upper) = &range.upper {
-            conditions.push(before(&columns, upper, &mut params));
-        }
+        let condition = range.of_columns(&columns, false, &mut params);
         let sql = format!(
             "SELECT 1 FROM {} {} WHERE {} LIMIT 1",
             quote_table(self.table.name()),
             force_index(self.index),
-            if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") },
+            if condition.is_empty() { "TRUE" } else { &condition },
         );
         let mut found = self.connection.execute(&sql, &params)?;
         let is_there = found.next()?.is_some();
@@ -101,17 +95,12 @@ impl Prober for ServerProber<'_> {
         let expressions: Vec<String> =
             columns.iter().zip(&names).map(|(column, name)| key_expression(&column.sql_type, name)).collect();
         let mut params = Vec::new();
-        let mut conditions = Vec::new();
-        if let Some(lower) = &range.lower {
-            // A border that names all columns may be the key of a row, and is not to be found again.
-            let strict = lower.len() == names.len();
-            conditions.push(at_or_after(&columns, lower, strict, &mut params));
-        } else {
-            conditions.push(format!("{} IS NOT NULL", names[0]));
-        }
-        if let Some(upper) = &range.upper {
-            conditions.push(before(&columns, upper, &mut params));
-        }
+        // A border that names all columns may be the key of a row, and is not to be found again.
+        let is_strict = range.lower.as_ref().is_some_and(|lower| lower.len() == names.len());
+        let condition = range.of_columns(&columns, is_strict, &mut params);
+        let is_there = range.lower.is_none().then(|| format!("{} IS NOT NULL", names[0]));
+        let conditions: Vec<String> =
+            is_there.into_iter().chain(Some(condition).filter(|text| !text.is_empty())).collect();
         let sql = format!(
             "SELECT {} FROM {} {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {rows}",
             expressions.join(", "),

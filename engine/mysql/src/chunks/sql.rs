@@ -20,6 +20,12 @@ pub(crate) fn find_index(
 ) -> Result<Option<String>, WireError> {
     let columns = key_columns(table, key);
     let Some(&first) = columns.first() else { return Ok(None) };
+    // Each chunk would read the whole table, whatever the index.
+    if let SqlType::Set { labels } = &table.columns()[first].sql_type
+        && labels.len() > MEMBERS_MAX
+    {
+        return Ok(None);
+    }
     if let Some(key) = table.unique_keys().iter().find(|key| key.columns == columns) {
         return Ok(Some(quote_identifier(&key.name)));
     }
@@ -49,39 +55,97 @@ impl KeyRange {
     /// the index in that, and not in `(a, b) >= (?, ?)`.
     pub(crate) fn condition(&self, table: &Table, key: &ChunkKey, params: &mut Vec<Param>) -> String {
         let columns: Vec<_> = key_columns(table, key).into_iter().map(|index| &table.columns()[index]).collect();
-        let mut conditions = Vec::new();
-        if let Some(lower) = &self.lower {
-            conditions.push(at_or_after(&columns, lower, false, params));
+        let condition = self.of_columns(&columns, false, params);
+        match (&self.lower, &self.upper, columns.first()) {
+            (None, Some(_), Some(column)) if column.nullable => {
+                format!("({condition} OR {} IS NULL)", quote_identifier(&column.name))
+            }
+            _ => condition,
         }
-        if let Some(upper) = &self.upper {
-            let condition = before(&columns, upper, params);
-            conditions.push(match (&self.lower, columns.first()) {
-                (None, Some(column)) if column.nullable => {
-                    format!("({condition} OR {} IS NULL)", quote_identifier(&column.name))
-                }
-                _ => condition,
-            });
+    }
+
+    /// The rows of the range whose keys are not NULL; without those at the lower border if that `is_strict`.
+    pub(super) fn of_columns(&self, columns: &[&Column], is_strict: bool, params: &mut Vec<Param>) -> String {
+        if let (Some(first), true) = (columns.first(), self.lower.is_some() || self.upper.is_some())
+            && let Some(numbers) = numbers_of(&first.sql_type)
+        {
+            return self.of_numbers(columns, numbers, is_strict, params);
         }
-        conditions.join(" AND ")
+        let lower = self.lower.as_ref().map(|lower| at_or_after(columns, lower, is_strict, params));
+        let upper = self.upper.as_ref().map(|upper| compare(columns, upper, "<", "<", params));
+        lower.into_iter().chain(upper).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The numbers of an ENUM or SET one by one: the optimizer finds a range of the index in `e IN (3, 4)`, and reads the whole table for
+    /// `e > 2`.
+    ///
+    /// ```text
+    /// [(2, 50), (5, 7))    e = 2 AND id >= 50   OR   e IN (3, 4)   OR   e = 5 AND id < 7
+    /// ```
+    fn of_numbers(&self, columns: &[&Column], numbers: u32, is_strict: bool, params: &mut Vec<Param>) -> String {
+        // The number at a border, and what of the border is about the columns behind it.
+        let split = |border: &Option<Vec<KeyValue>>| match border.as_deref() {
+            Some([KeyValue::Int(number), rest @ ..]) => Some((*number, rest.to_vec())),
+            _ => None,
+        };
+        let name = quote_identifier(&columns[0].name);
+        let (lower, upper) = (split(&self.lower), split(&self.upper));
+        let rest = |lower: Option<&Vec<KeyValue>>, upper: Option<&Vec<KeyValue>>, params: &mut Vec<Param>| {
+            let border = |border: Option<&Vec<KeyValue>>| border.filter(|border| !border.is_empty()).cloned();
+            let range = KeyRange { lower: border(lower), upper: border(upper) };
+            range.of_columns(&columns[1..], is_strict, params)
+        };
+        let mut alternatives = Vec::new();
+        let mut at = |number: i128, rest: String| {
+            let rest = if rest.is_empty() { rest } else { format!(" AND {rest}") };
+            alternatives.push(format!("({name} = {number}{rest})"));
+        };
+        let mut within = 0..i128::from(numbers);
+        if let Some((number, border)) = &lower {
+            within.start = number + 1;
+            let is_reached =
+                |(upper, border): &(i128, Vec<KeyValue>)| upper > number || (upper == number && !border.is_empty());
+            if (!border.is_empty() || !is_strict) && upper.as_ref().is_none_or(is_reached) {
+                let upper = upper.as_ref().filter(|(upper, _)| upper == number).map(|(_, border)| border);
+                at(*number, rest(Some(border), upper, params));
+            }
+        }
+        if let Some((number, border)) = &upper {
+            within.end = *number;
+            if !border.is_empty() && *number >= within.start {
+                at(*number, rest(None, Some(border), params));
+            }
+        }
+        if !within.is_empty() {
+            let numbers: Vec<String> = within.map(|number| number.to_string()).collect();
+            alternatives.push(format!("{name} IN ({})", numbers.join(", ")));
+        }
+        match alternatives.as_slice() {
+            [] => "FALSE".to_owned(),
+            _ => format!("({})", alternatives.join(" OR ")),
+        }
     }
 }
 
-pub(super) fn at_or_after(columns: &[&Column], border: &[KeyValue], strict: bool, params: &mut Vec<Param>) -> String {
-    compare(columns, border, ">", if strict { ">" } else { ">=" }, params)
+/// How many numbers an ENUM or a SET has, 0 of the empty text among them; none if it is neither, or if they are too many to be written into
+/// a statement.
+fn numbers_of(sql_type: &SqlType) -> Option<u32> {
+    match sql_type {
+        SqlType::Enum { labels } => u32::try_from(labels.len() + 1).ok(),
+        SqlType::Set { labels } if labels.len() <= MEMBERS_MAX => Some(1 << labels.len()),
+        _ => None,
+    }
 }
 
-pub(super) fn before(columns: &[&Column], border: &[KeyValue], params: &mut Vec<Param>) -> String {
-    compare(columns, border, "<", "<", params)
+/// Members of a SET by which a table is still cut.
+const MEMBERS_MAX: usize = 14;
+
+fn at_or_after(columns: &[&Column], border: &[KeyValue], is_strict: bool, params: &mut Vec<Param>) -> String {
+    compare(columns, border, ">", if is_strict { ">" } else { ">=" }, params)
 }
 
 /// `(a > ?) OR (a = ? AND b > ?) OR (a = ? AND b = ? AND c >= ?)`
-pub(super) fn compare(
-    columns: &[&Column],
-    border: &[KeyValue],
-    inner: &str,
-    last: &str,
-    params: &mut Vec<Param>,
-) -> String {
+fn compare(columns: &[&Column], border: &[KeyValue], inner: &str, last: &str, params: &mut Vec<Param>) -> String {
     let mut alternatives = Vec::with_capacity(border.len());
     for length in 1..=border.len() {
         let conditions = (0..length).map(|index| {

@@ -4,6 +4,8 @@ use super::cut::Prober;
 use super::sql::{param, parse_key};
 use super::*;
 use crate::wire::{Param, WireError};
+use std::sync::Arc;
+
 use tidegate_model::Column;
 use tidegate_model::{TableName, TableParts, UniqueKey};
 
@@ -322,6 +324,48 @@ fn composite_borders_are_written_out_column_by_column() {
     );
     assert_eq!(range.condition(&table, &named, &mut params), "((`c` < ?) OR `c` IS NULL)");
     assert_eq!(KeyRange::default().condition(&table, &named, &mut params), "");
+}
+
+#[test]
+fn numbers_of_enums_and_sets_are_named_one_by_one() {
+    let labels: Arc<[String]> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+    let int = SqlType::Int { bytes: 4, unsigned: false };
+    let table = |first: SqlType| {
+        Table::from(TableParts {
+            name: TableName::new("d", "t"),
+            version: 1,
+            columns: vec![column("e", first, false), column("id", int.clone(), false)],
+            unique_keys: vec![UniqueKey { name: "PRIMARY".into(), columns: vec![0, 1] }],
+        })
+    };
+    let by_enum = table(SqlType::Enum { labels: labels.clone() });
+    let border = |numbers: &[i128]| (!numbers.is_empty()).then(|| numbers.iter().copied().map(KeyValue::Int).collect());
+    for (lower, upper, condition, expected) in [
+        (
+            &[2, 50][..],
+            &[5, 7][..],
+            "((`e` = 2 AND (`id` >= ?)) OR (`e` = 5 AND (`id` < ?)) OR `e` IN (3, 4))",
+            &[50, 7][..],
+        ),
+        (&[2, 50], &[2, 70], "((`e` = 2 AND (`id` >= ?) AND (`id` < ?)))", &[50, 70]),
+        (&[2], &[2, 70], "((`e` = 2 AND (`id` < ?)))", &[70]),
+        (&[2], &[3], "((`e` = 2))", &[]),
+        (&[2, 50], &[2], "FALSE", &[]),
+        (&[4, 1], &[], "((`e` = 4 AND (`id` >= ?)) OR `e` IN (5))", &[1]),
+        (&[], &[2], "(`e` IN (0, 1))", &[]),
+        (&[], &[0, 9], "((`e` = 0 AND (`id` < ?)))", &[9]),
+        (&[], &[], "", &[]),
+    ] {
+        let range = KeyRange { lower: border(lower), upper: border(upper) };
+        let mut params = Vec::new();
+        assert_eq!(range.condition(&by_enum, &ChunkKey::of(&by_enum), &mut params), condition);
+        assert_eq!(params, expected.iter().copied().map(Param::I64).collect::<Vec<_>>());
+    }
+    let range = KeyRange { lower: border(&[30, 1]), upper: None };
+    let by_set = table(SqlType::Set { labels });
+    let mut params = Vec::new();
+    let condition = range.condition(&by_set, &ChunkKey::of(&by_set), &mut params);
+    assert_eq!(condition, "((`e` = 30 AND (`id` >= ?)) OR `e` IN (31))");
 }
 
 #[test]

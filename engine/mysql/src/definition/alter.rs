@@ -6,14 +6,14 @@
 
 use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
-use super::create::{Elements, not_null, period};
+use super::create::{Elements, differ, not_null, period};
 use super::cursor::{Cursor, Read};
 use super::index::{
     IndexKind, IndexSpec, PRIMARY, Period, add, element, index_type, is_no_column, parts, refit, succeed,
 };
 use super::session::{Server, Session};
 use super::{Definition, NotUnderstood};
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Column, Index, IndexPart};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -442,7 +442,7 @@ impl Alter {
         }
         for (number, placed) in self.columns.iter().enumerate() {
             // MariaDB takes some of these, and leaves out what else has the name.
-            let is_of = |name: &str, other: &Placed| other.replaces.as_deref().is_some_and(|of| fold(of) == fold(name));
+            let is_of = |name: &str, other: &Placed| other.replaces.as_deref().is_some_and(|of| is_same(of, name));
             let is_second = |name: &str| self.columns[..number].iter().any(|other| is_of(name, other));
             if placed.replaces.as_deref().is_some_and(is_second) {
                 return Err(NotUnderstood::new(&format!("column {} replaced twice", placed.spec.name)));
@@ -484,7 +484,7 @@ impl Alter {
                 continue;
             }
             // Judged by the table as it was, whatever the statement drops and renames, and by what it has said before.
-            let is_it = |earlier: &Placed| fold(&earlier.spec.name) == fold(&placed.spec.name);
+            let is_it = |earlier: &Placed| is_same(&earlier.spec.name, &placed.spec.name);
             let exists = || old(&placed.spec.name).is_some() || self.columns[..number].iter().any(is_it);
             if placed.replaces.is_none() && placed.is_conditional && exists() {
                 continue;
@@ -503,16 +503,12 @@ impl Alter {
                     out.insert(0, column);
                 }
                 Place::After(name) => {
-                    let after = out.iter().position(|(column, _)| fold(&column.name) == fold(name));
+                    let after = out.iter().position(|(column, _)| is_same(&column.name, name));
                     out.insert(after.ok_or_else(|| missing(name))? + 1, column);
                 }
             }
         }
-        for (index, (column, _)) in out.iter().enumerate() {
-            if out[..index].iter().any(|(other, _)| fold(&other.name) == fold(&column.name)) {
-                return Err(NotUnderstood::new(&format!("a second column {}", column.name)));
-            }
-        }
+        differ(out.iter().map(|(column, _)| column))?;
         if out.is_empty() {
             return Err(NotUnderstood::new("a table without columns"));
         }
@@ -527,7 +523,7 @@ impl Alter {
         origins: &[Option<usize>],
         server: &Server,
     ) -> Read<Vec<Index>> {
-        let named = |name: &str| before.indexes.iter().position(|index| fold(&index.name) == fold(name));
+        let named = |name: &str| before.indexes.iter().position(|index| is_same(&index.name, name));
         let all = self.indexes_dropped.iter().map(|dropped| (&dropped.name, dropped.if_exists));
         for (name, if_exists) in
             all.chain(self.indexes_renamed.iter().map(|renamed| (&renamed.from, renamed.if_exists)))
@@ -537,16 +533,15 @@ impl Alter {
             }
         }
         // MariaDB drops the foreign key where both have the name, and foreign keys are not kept here.
-        let is_index = |name: &&String| {
-            fold(name) != fold(PRIMARY) && named(name).is_some_and(|index| before.indexes[index].unique)
-        };
+        let is_index =
+            |name: &&String| !is_same(name, PRIMARY) && named(name).is_some_and(|index| before.indexes[index].unique);
         if let Some(name) = self.constraints_dropped.iter().find(is_index)
             && server.is_mariadb
         {
             return Err(NotUnderstood::new(&format!("whether constraint {name} is the index or a foreign key")));
         }
         let is_dropped = |index: &Index| {
-            let is_it = |name: &String| fold(name) == fold(&index.name);
+            let is_it = |name: &String| is_same(name, &index.name);
             self.indexes_dropped.iter().any(|dropped| is_it(&dropped.name))
                 || (index.unique && self.constraints_dropped.iter().any(is_it))
         };
@@ -556,7 +551,7 @@ impl Alter {
             // The first that is it or has its name: a new column may have the name of one that is renamed.
             let is_it = |(column, origin): (&Column, &Option<usize>)| match origin {
                 Some(origin) => *origin == old,
-                None => fold(&column.name) == fold(name),
+                None => is_same(&column.name, name),
             };
             let new = columns.iter().zip(origins).position(is_it)?;
             let (before, after) = (&before.columns[old], &columns[new]);
@@ -571,7 +566,7 @@ impl Alter {
             if parts.is_empty() {
                 continue;
             }
-            let renamed = self.indexes_renamed.iter().find(|renamed| fold(&renamed.from) == fold(&index.name));
+            let renamed = self.indexes_renamed.iter().find(|renamed| is_same(&renamed.from, &index.name));
             let name = renamed.map_or(&index.name, |renamed| &renamed.to).clone();
             out.push(Index { name, parts, ..index.clone() });
         }
@@ -603,5 +598,5 @@ fn order_by(cursor: &mut Cursor<'_>) -> Read<()> {
 
 /// Whether this may be the key that MySQL makes for a table without a primary one.
 fn is_generated_key(column: &Column, session: &Session) -> bool {
-    session.server.is_mysql_from(80_030) && fold(&column.name) == "my_row_id"
+    session.server.is_mysql_from(80_030) && is_same(&column.name, "my_row_id")
 }

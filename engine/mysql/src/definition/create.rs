@@ -1,5 +1,7 @@
 //! CREATE TABLE.
 
+use std::collections::HashSet;
+
 use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column};
 use super::cursor::{Cursor, Read};
@@ -7,7 +9,7 @@ use super::index::{IndexSpec, Period, add, element, is_no_column};
 use super::session::Session;
 use super::{Definition, Kind, NotUnderstood};
 use tidegate_model::Column;
-use tidegate_model::names::fold;
+use tidegate_model::names::{fold, is_same};
 
 /// What stands in a new table's parentheses and behind them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,14 +74,8 @@ impl Elements {
 
     pub(super) fn definition(&self, database: TextDefault, session: &Session) -> Read<Definition> {
         let text = database.with(self.text.as_ref(), &database, session);
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for spec in &self.columns {
-            let column: Column = spec.resolve(&text, session)?;
-            if columns.iter().any(|other: &Column| fold(&other.name) == fold(&column.name)) {
-                return Err(NotUnderstood::new(&format!("a second column {}", column.name)));
-            }
-            columns.push(column);
-        }
+        let mut columns = self.columns.iter().map(|spec| spec.resolve(&text, session)).collect::<Read<Vec<_>>>()?;
+        differ(&columns)?;
         let mut indexes = Vec::new();
         let specs: Vec<IndexSpec> = self.indexes.iter().map(|spec| spec.clone().over(&self.periods)).collect();
         add(&mut indexes, &[], &specs, &mut columns, true)?;
@@ -88,9 +84,18 @@ impl Elements {
     }
 }
 
+/// Refuses two columns of one name.
+pub(super) fn differ<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Read<()> {
+    let mut names = HashSet::new();
+    match columns.into_iter().find(|column| !names.insert(fold(&column.name))) {
+        Some(column) => Err(NotUnderstood::new(&format!("a second column {}", column.name))),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn not_null(columns: &mut [Column], periods: &[Period]) -> Read<()> {
     for name in periods.iter().flat_map(|period| [&period.from, &period.to]) {
-        let column = columns.iter_mut().find(|column| fold(&column.name) == fold(name));
+        let column = columns.iter_mut().find(|column| is_same(&column.name, name));
         column.ok_or_else(|| NotUnderstood::new(&format!("the column {name} of a period")))?.nullable = false;
     }
     Ok(())

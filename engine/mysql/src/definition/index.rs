@@ -8,7 +8,7 @@ use super::session::Server;
 use super::tokens::Token;
 use crate::charset::Charset;
 use crate::rows::packed_bytes;
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Column, Index, IndexPart, SqlType};
 
 pub(super) const PRIMARY: &str = "PRIMARY";
@@ -43,7 +43,7 @@ pub(super) struct Period {
 impl IndexSpec {
     /// With the columns of its period, the end first, as the server keeps them.
     pub(super) fn over(mut self, periods: &[Period]) -> IndexSpec {
-        let is_its = |period: &&Period| self.period.as_ref().is_some_and(|name| fold(name) == fold(&period.name));
+        let is_its = |period: &&Period| self.period.as_ref().is_some_and(|name| is_same(name, &period.name));
         if let Some(period) = periods.iter().find(is_its) {
             let part = |name: &String| IndexPart { column: Some(name.clone()), prefix: None };
             self.parts.extend([part(&period.to), part(&period.from)]);
@@ -228,7 +228,7 @@ fn resolved(spec: &IndexSpec, columns: &mut [Column]) -> Result<Vec<IndexPart>, 
     let mut parts = spec.parts.clone();
     for part in &mut parts {
         let Some(name) = &mut part.column else { continue };
-        let column = columns.iter_mut().find(|column| fold(&column.name) == fold(name));
+        let column = columns.iter_mut().find(|column| is_same(&column.name, name));
         let column = column.ok_or_else(|| NotUnderstood::new(&format!("the column {name} of an index")))?;
         name.clone_from(&column.name);
         // As long as the column: no prefix. Of a column that has none, the server takes its length for one.
@@ -242,7 +242,7 @@ fn resolved(spec: &IndexSpec, columns: &mut [Column]) -> Result<Vec<IndexPart>, 
 }
 
 fn has(indexes: &[Index], name: &str) -> bool {
-    indexes.iter().any(|index| fold(&index.name) == fold(name))
+    indexes.iter().any(|index| is_same(&index.name, name))
 }
 
 /// Whether an index of these parts does the work of one of those.
@@ -257,15 +257,12 @@ fn free_name(indexes: &[Index], parts: &[IndexPart], knows_all: bool) -> Result<
     // An index that nobody has told of may have the name, and one that is told of may be there for a foreign key only: then it has
     // gone, and left its name.
     let may_have_gone = |index: &Index| {
-        fold(&index.name) == fold(first)
-            && index.for_foreign_key.is_none()
-            && !index.unique
-            && serves(parts, &index.parts)
+        is_same(&index.name, first) && index.for_foreign_key.is_none() && !index.unique && serves(parts, &index.parts)
     };
     if !knows_all || indexes.iter().any(may_have_gone) {
         return Err(unknown());
     }
-    if !has(indexes, first) && fold(first) != fold(PRIMARY) {
+    if !has(indexes, first) && !is_same(first, PRIMARY) {
         return Ok(first.to_owned());
     }
     (2..100).map(|number| format!("{first}_{number}")).find(|name| !has(indexes, name)).ok_or_else(unknown)

@@ -33,7 +33,7 @@ mod tests;
 
 use super::charset::Charset;
 use super::ddl::{Effect, Words};
-use tidegate_model::names::fold;
+use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 pub(crate) use self::cursor::Cursor;
@@ -138,7 +138,7 @@ pub fn table_of(sql: &str, name: &TableName, server: Server) -> Result<Table, No
     let session = Session { server, explicit_timestamps: Some(true), ..Session::default() };
     let words = Words::of(sql, &name.database, &session);
     match words.effects().as_slice() {
-        [Effect::Created { table, .. }] if fold(&table.table) == fold(&name.table) => {}
+        [Effect::Created { table, .. }] if is_same(&table.table, &name.table) => {}
         [Effect::Created { table, .. }] => return Err(NotUnderstood::new(&format!("a statement that makes {table}"))),
         _ => return Err(NotUnderstood::new("a text that is not one CREATE TABLE")),
     }
@@ -286,7 +286,7 @@ impl Definition {
     pub fn table(&self, name: TableName, version: u32) -> Table {
         let position = |part: &IndexPart| {
             let name = part.column.as_ref().filter(|_| part.prefix.is_none())?;
-            let index = self.columns.iter().position(|column| fold(&column.name) == fold(name))?;
+            let index = self.columns.iter().position(|column| is_same(&column.name, name))?;
             Some(index).filter(|&index| !self.columns[index].nullable)
         };
         let mut unique_keys: Vec<UniqueKey> = self
@@ -329,7 +329,7 @@ impl Definition {
     }
 
     fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| fold(&column.name) == fold(name))
+        self.columns.iter().position(|column| is_same(&column.name, name))
     }
 }
 

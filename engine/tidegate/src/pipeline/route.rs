@@ -117,6 +117,33 @@ impl Route {
         }
     }
 
+    /// Says what of the order of messages an ALTER TABLE ends, behind which they go by `now`.
+    fn tell_of_change(&self, now: &Route) {
+        let list = |names: Vec<&str>| match names.as_slice() {
+            [] => "none".to_owned(),
+            names => format!("({})", names.join(", ")),
+        };
+        if !now.has_keys_of(self) {
+            let names = |route: &Route| list(route.keys.iter().flat_map(KeyEncoder::names).collect());
+            warn!(
+                "messages of {} have other keys from here on ({} before, {} now): rows that were sent stay under the old ones",
+                self.source,
+                names(self),
+                names(now)
+            );
+        }
+        if !now.partitioner.places_as(&self.partitioner) {
+            let names = |route: &Route| list(route.partitioner.hashed_names().collect());
+            warn!(
+                "rows of {} go to partitions by other columns from here on ({} before, {} now): changes of a row may be in another \
+                 partition than those before, and consumers that read both at once may see them in another order",
+                self.source,
+                names(self),
+                names(now)
+            );
+        }
+    }
+
     /// Messages for changes of this version, in order; `first_id` as for [`Encoder::encode`].
     fn messages(&self, batch: ChangeBatch, first_id: u64) -> Result<Encoded, RouteError> {
         let key_changed = self.partitioner.key_changed();
@@ -328,17 +355,8 @@ impl Router {
             );
         }
         let route = Arc::new(route);
-        if let Some((_, before)) = known.front().filter(|(_, before)| !before.has_keys_of(&route)) {
-            let names = |route: &Route| match &route.keys {
-                Some(keys) => format!("({})", keys.names().collect::<Vec<_>>().join(", ")),
-                None => "none".to_owned(),
-            };
-            tracing::warn!(
-                "messages of {} have other keys from here on ({} before, {} now): rows that were sent stay under the old ones",
-                table.name(),
-                names(before),
-                names(&route)
-            );
+        if let Some((_, before)) = known.front() {
+            before.tell_of_change(&route);
         }
         self.take_up(table)?;
         self.compare_shards(table.name(), route.transform.output());

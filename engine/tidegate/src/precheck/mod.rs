@@ -55,18 +55,14 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     let runtime = task::runtime()?;
     let state = own::check_state(task, &mut report);
     let is_running = matches!(state, State::Running(_));
-    let has_begun = match &state {
-        State::Stored(stored) | State::Running(stored) => stored.as_ref().is_some_and(Checkpoint::has_begun),
-        State::Unusable => false,
-    };
-    own::check_http(task, is_running, &mut report);
-    let seen = look_at_source(task, &runtime, is_running, has_begun, &mut report);
-    let mut topics = look_at_tables(task, &seen, &mut report);
-
     let stored = match state {
         State::Stored(stored) | State::Running(stored) => stored,
         State::Unusable => None,
     };
+    own::check_http(task, is_running, &mut report);
+    let seen = look_at_source(task, &runtime, is_running, stored.as_ref(), &mut report);
+    let mut topics = look_at_tables(task, &seen, &mut report);
+
     let has_state = stored.is_some();
     let stored = match (stored, &seen.identity) {
         (Some(stored), Some(identity)) => stored.of_source(identity, &task.state).map(Some),
@@ -124,7 +120,7 @@ fn look_at_source(
     task: &Task,
     runtime: &tokio::runtime::Runtime,
     is_running: bool,
-    has_begun: bool,
+    stored: Option<&Checkpoint>,
     report: &mut Report,
 ) -> Seen {
     let options = match &task.source {
@@ -143,7 +139,7 @@ fn look_at_source(
             };
         }
     };
-    let look = match mysql::look(task, options, runtime, has_begun) {
+    let look = match mysql::look(task, options, runtime, stored) {
         Ok(look) => look,
         Err(error) => {
             let item = if matches!(error, Error::Source(SourceError::NamedTwice { .. })) { "tables" } else { "source" };
@@ -188,7 +184,7 @@ fn look_at_source(
     }
     if !look.catalog_tables().is_empty() {
         report.passed.push(("tables", format!("{} selected", counted(look.catalog_tables().len() as u64, "table"))));
-    } else if look.errors().is_empty() {
+    } else if look.errors().is_empty() && !stored.is_some_and(Checkpoint::has_begun) {
         report.fail("tables", task.places.place("tables"), &SourceError::NoTables.into());
     }
     check_patterns(task, &look.tables(), report);

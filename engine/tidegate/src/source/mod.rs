@@ -114,7 +114,7 @@ pub fn open(
 /// A run of the task that is at work somewhere, as far as the source tells; whoever asks has something else to say if it cannot be asked.
 pub fn other_run(task: &Task, runtime: &tokio::runtime::Runtime) -> Option<RunLockError> {
     let SourceOptions::Mysql(options) = &task.source else { return None };
-    mysql::look(task, options, runtime, true).ok()?.other_run(task)
+    mysql::look(task, options, runtime, None).ok()?.other_run(task)
 }
 
 /// Why a source cannot be read, or not any further.

@@ -102,7 +102,7 @@ impl MysqlSource {
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
     ) -> Result<MysqlSource, Error> {
-        let mut look = look(task, options, runtime, stored.is_some_and(Checkpoint::has_begun))?;
+        let mut look = look(task, options, runtime, stored)?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -121,8 +121,12 @@ impl MysqlSource {
         if let Some(error) = look.errors.pop() {
             return Err(MysqlError::Catalog(error).into());
         }
-        if look.tables.is_empty() {
+        if look.tables.is_empty() && !stored.is_some_and(Checkpoint::has_begun) {
             return Err(SourceError::NoTables.into());
+        }
+        for finding in look.missing().filter(|finding| stored.is_some() && !task.ignored_items.contains(&finding.item))
+        {
+            warn!(hint = finding.hint, "{finding}");
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();

@@ -89,6 +89,7 @@ impl MysqlSource {
             .with_judge(judge())
             .with_shows(asking(Ledger::shows_all))
             .with_shows_before(asking(Ledger::is_shown_before))
+            .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));

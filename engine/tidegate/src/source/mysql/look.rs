@@ -1,15 +1,16 @@
 //! A first look at the server: variables, privileges, the catalogue; findings before anything is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
 use super::follow::event_bytes_max;
-use crate::checkpoint::SourceIdentity;
+use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::error::Error;
+use crate::remembered;
 use crate::source::SourceError;
 use tidegate_model::{GtidSet, NameCase, Table, TableName};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
@@ -25,7 +26,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Look {
     pub(super) connect: ConnectOptions,
     pub(super) facts: ServerFacts,
+    /// Tables that the task has named since before: they may be gone.
+    pub(super) known: BTreeSet<TableName>,
     pub(super) tables: Vec<CatalogTable>,
+    /// Those of the known that are not there.
+    missing: Vec<TableName>,
     /// Why tables that are selected cannot be had.
     pub(super) errors: Vec<CatalogError>,
     around: Surroundings,
@@ -43,18 +48,20 @@ pub fn look(
     task: &Task,
     options: &MysqlOptions,
     runtime: &tokio::runtime::Runtime,
-    has_begun: bool,
+    stored: Option<&Checkpoint>,
 ) -> Result<Look, Error> {
+    let stored = stored.filter(|stored| stored.has_begun());
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
-    let (facts, found, gaps, prepared_xids, other_run, around) = runtime.block_on(async {
+    let (facts, known, found, missing, gaps, prepared_xids, other_run, around) = runtime.block_on(async {
         let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
         let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
         if facts.name_case() == NameCase::Folded {
             task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
         }
-        let found = find_tables(&mut connection, task).await?;
+        let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
+        let (found, missing) = find_tables(&mut connection, task, &known).await?;
         let gaps = match &task.incremental {
             Some(_) => {
                 let gaps = BinlogGaps::read(&mut connection, &facts.version, &found.tables).await;
@@ -67,17 +74,17 @@ pub fn look(
         let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
         // A connection that is not closed politely leaves a warning in the server's log.
         connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok::<_, SourceError>((facts, found, gaps, xids, other_run, around))
+        Ok::<_, SourceError>((facts, known, found, missing, gaps, xids, other_run, around))
     })?;
     let demands = Demands {
         server_id: options.server_id,
         connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + OTHER_CONNECTIONS,
         loads: task.full_load.is_some(),
         follows: task.incremental.is_some(),
-        has_begun,
+        has_begun: stored.is_some(),
     };
     let catalog::Found { tables, errors } = found;
-    Ok(Look { connect, facts, tables, errors, around, demands, gaps, prepared_xids, other_run })
+    Ok(Look { connect, facts, known, tables, missing, errors, around, demands, gaps, prepared_xids, other_run })
 }
 
 impl Look {
@@ -101,7 +108,21 @@ impl Look {
             None => self.around.clone(),
         };
         findings.extend(check::check_surroundings(&self.facts, &self.tables, &around, self.demands));
+        findings.extend(self.missing().collect::<Vec<_>>());
         findings
+    }
+
+    /// Tables that are gone, or may not be seen any more: no reason not to go on with the others.
+    pub(super) fn missing(&self) -> impl Iterator<Item = Finding> {
+        self.missing.iter().map(|name| Finding {
+            severity: Severity::Warning,
+            item: "tables",
+            found: format!("{name} is not there any more, or the account has no right on it"),
+            wanted: "a table that is there".to_owned(),
+            hint: "what the binlog tells of it until it went is sent, and a table that comes by its name is taken up; leave it out of `tables` \
+                   if it is gone for good (`--accept tables`), or GRANT SELECT on it"
+                .to_owned(),
+        })
     }
 
     /// Why tables that are selected cannot be had.
@@ -157,16 +178,32 @@ impl Look {
 pub(super) async fn read_tables(
     connection: &mut mysql_async::Conn,
     task: &Task,
+    known: &BTreeSet<TableName>,
 ) -> Result<Vec<CatalogTable>, SourceError> {
-    Ok(find_tables(connection, task).await?.whole().map_err(MysqlError::Catalog)?)
+    let (found, _) = find_tables(connection, task, known).await?;
+    Ok(found.whole().map_err(MysqlError::Catalog)?)
 }
 
-async fn find_tables(connection: &mut mysql_async::Conn, task: &Task) -> Result<catalog::Found, SourceError> {
+/// The selected tables, and those of the known that are not there, or are none any more.
+async fn find_tables(
+    connection: &mut mysql_async::Conn,
+    task: &Task,
+    known: &BTreeSet<TableName>,
+) -> Result<(catalog::Found, Vec<TableName>), SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
     let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
-    Ok(catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?)
+    let mut found = catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?;
+    let mut missing = Vec::new();
+    found.errors.retain(|error| match error {
+        CatalogError::Missing { name, .. } | CatalogError::NoTable { name, .. } if known.contains(name) => {
+            missing.push(name.clone());
+            false
+        }
+        _ => true,
+    });
+    Ok((found, missing))
 }
 
 pub(super) type Definitions = HashMap<TableName, String>;

@@ -269,7 +269,7 @@ impl MysqlSource {
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
         let executed = self.executed_here(&mut connection, position).await?;
-        let tables = read_tables(&mut connection, task).await;
+        let tables = read_tables(&mut connection, task, &self.look.known).await;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok((tables?, definitions, executed))
     }
