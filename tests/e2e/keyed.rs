@@ -422,13 +422,14 @@ fn a_key_that_moves_rows_is_told_of() {
     let mut world = World::new("moved_key", &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL)");
     world.mysql.run("INSERT INTO t VALUES (1, 1)");
-    let task = world.task();
-    let output = run(&mut world, &task, |world| {
-        world.mysql.run("ALTER TABLE t RENAME COLUMN id TO uid");
-        world.mysql.run("INSERT INTO t VALUES (2, 2)");
-        world.mysql.run("ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (v)");
-        world.mysql.run("INSERT INTO t VALUES (3, 3)");
-    });
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&world.task());
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    world.mysql.run("ALTER TABLE t RENAME COLUMN id TO uid");
+    world.mysql.run("INSERT INTO t VALUES (2, 2)");
+    world.mysql.run("ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (v)");
+    world.mysql.run("INSERT INTO t VALUES (3, 3)");
+    let output = world.finish(engine, &mut reader, |_| ()).output;
     let told =
         |words: &str| output.matches(&format!("rows of {}.t go to partitions by {words}", world.database)).count();
     assert_eq!(told("other columns"), 1, "{output}");
