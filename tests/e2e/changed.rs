@@ -122,6 +122,30 @@ fn another_filter_select_or_format() {
     assert_refused(&task, &[&format!("topic of {} was {}, is {}", topic(""), topic(""), topic("other."))]);
 }
 
+/// A column that filter and partition name is renamed while the task is stopped: rows before it are sent by the file that was, rows behind it
+/// by one that names the new column, and each file says where it ends.
+#[test]
+fn a_column_that_the_task_names_has_another_name() {
+    let Some(servers) = Servers::from_env() else { return };
+    let (mut world, mut task, mut reader) = ran_once("renamed_column", &servers, "a INT", "(1, 1)");
+    let names = |column: &str| tables(&world, &format!(", where: {column} > 0, partition: {{columns: [{column}]}}"));
+    let (before, behind) = (names("a"), names("b"));
+    world.mysql.run("INSERT INTO t VALUES (2, 2), (3, -3)");
+    world.mysql.run("ALTER TABLE t RENAME COLUMN a TO b");
+    world.mysql.run("INSERT INTO t VALUES (4, 4), (5, -5)");
+    task.accept = "filter,partitions";
+    for (tables, column) in [(&behind, "b"), (&before, "a")] {
+        task.tables.clone_from(tables);
+        let output = Tidegate::fails(&task);
+        for words in ["error: binlog ", &format!("no column \"{column}\" in this table"), "rows before it are sent"] {
+            assert!(output.contains(words), "{words:?} is not in\n{output}");
+        }
+    }
+    task.tables = behind;
+    let messages = goes_on(&mut world, &task, &mut reader);
+    assert_eq!(messages, ["Insert id=\"2\" a=\"2\"", "Insert id=\"4\" b=\"4\""]);
+}
+
 /// A topic that is deleted takes its rows along, and a new one would get changes only.
 #[test]
 fn deleted_topics_and_added_partitions() {

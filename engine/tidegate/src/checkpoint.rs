@@ -29,7 +29,7 @@ use tidegate_flow::tracker::State;
 use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::words::counted;
-use tidegate_model::{ChunkPart, Position, Progress, TableName};
+use tidegate_model::{ChunkPart, Position, Progress, Table, TableName};
 use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
 
@@ -154,6 +154,11 @@ impl Checkpoint {
     /// The history of all tables.
     pub fn schemas(&self) -> Vec<StoredSchema> {
         self.schemas.values().flatten().cloned().collect()
+    }
+
+    /// What is known of the table: rows that are to come may have the columns of each of these.
+    pub fn versions(&self, table: &TableName) -> impl Iterator<Item = Table> {
+        self.schemas.get(table).into_iter().flatten().filter_map(StoredSchema::defined)
     }
 
     /// What is known of the table begins with this entry.

@@ -367,7 +367,13 @@ fn compare_and_plan(
     if checkpoint.has_begun() && checkpoint.remembered.is_none() {
         info!("the checkpoint is of an older version; from now on a changed task file is noticed at the start");
     }
-    tables.iter().try_for_each(|table| route::check_table(task, table))?;
+    let mut later = BTreeSet::new();
+    for table in tables {
+        if let Some(error) = route::check_table_of(task, table, &checkpoint)? {
+            warn!("the task goes on to where rows end that are older than what stands against it: {error}");
+            later.insert(table.name());
+        }
+    }
     shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
     if !checkpoint.has_begun() {
         for shared in shards::shared_names(task, tables) {
@@ -397,7 +403,7 @@ fn compare_and_plan(
     let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
     let router = Router::new(task.clone(), source.server_version().to_owned(), sink.topics(), stop.clone());
     let router = Arc::new(router.remembering(tracker.clone()));
-    for table in tables {
+    for table in tables.iter().filter(|table| !later.contains(table.name())) {
         router.route(table)?;
     }
     Ok((tracker, router))

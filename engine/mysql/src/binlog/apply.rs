@@ -325,6 +325,7 @@ impl BinlogDecoder {
             let table = if is_shown { None } else { self.schemas.table(&map, here)? };
             let (plan, row_bytes) = match table {
                 Some(table) => {
+                    self.window.begin_version(&table);
                     let row_use = (self.row_uses)(&table);
                     let plan = RowPlan::new(&map, table)?.with_value_bytes_max(self.event_bytes_max);
                     (Some(plan.reading(&row_use.columns)), row_use.bytes)

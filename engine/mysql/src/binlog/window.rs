@@ -12,7 +12,7 @@ use super::error::{BinlogError, Fault};
 use super::event::RowsEvent;
 use tidegate_model::{ChangeBatch, EventMeta, EventRun, Mark, MarkKind, ROW_COPIES, RowKind, RowsBuilder, Table};
 
-/// When a window is full: as soon as one of these is reached at the end of a rows event.
+/// When a window is full: as soon as one of these is reached at the end of a rows event, and before rows of another version of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowOptions {
     /// Changes; an update is one.
@@ -61,6 +61,8 @@ pub(super) struct WindowBuilder {
     /// Changes and marks so far: the next one's sequence number.
     changes: u32,
     bytes: usize,
+    /// Another version of a table comes that has rows here.
+    is_closed: bool,
 }
 
 /// The rows of one table version.
@@ -95,11 +97,20 @@ impl WindowBuilder {
             number: 1,
             changes: 0,
             bytes: 0,
+            is_closed: false,
         }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.changes as usize >= self.options.rows || self.bytes >= self.options.bytes
+        self.is_closed || self.changes as usize >= self.options.rows || self.bytes >= self.options.bytes
+    }
+
+    /// Rows of this version come. A window ends before a table is another: what cannot be sent any more has all before it delivered.
+    pub(super) fn begin_version(&mut self, table: &Arc<Table>) {
+        let is_older = |group: &Group| {
+            !group.kinds.is_empty() && group.table.name() == table.name() && !Arc::ptr_eq(&group.table, table)
+        };
+        self.is_closed |= self.groups.iter().any(is_older);
     }
 
     /// What the window takes until it is delivered.
@@ -175,7 +186,7 @@ impl WindowBuilder {
     /// The changes so far; the builder is empty again, and keeps buffers only for the tables of this window.
     pub(super) fn finish(&mut self) -> Result<Vec<ChangeBatch>, BinlogError> {
         self.number += 1;
-        (self.changes, self.bytes) = (0, 0);
+        (self.changes, self.bytes, self.is_closed) = (0, 0, false);
         self.groups.retain(|group| !group.kinds.is_empty());
         self.by_table.clear();
         let mut batches = Vec::with_capacity(self.groups.len());
@@ -192,7 +203,7 @@ impl WindowBuilder {
         self.marks.clear();
         self.by_table.clear();
         self.number += 1;
-        (self.changes, self.bytes) = (0, 0);
+        (self.changes, self.bytes, self.is_closed) = (0, 0, false);
     }
 }
 

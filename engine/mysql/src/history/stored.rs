@@ -136,6 +136,18 @@ impl StoredSchema {
         }
     }
 
+    /// The table that it tells of, as far as it is known.
+    pub fn defined(&self) -> Option<Table> {
+        match &self.state {
+            SchemaState::Known { parts, .. } => Some(Table::from(parts.clone())),
+            SchemaState::Changed { defined, kept, .. } => match defined {
+                Some(defined) => Some(defined.table()),
+                None => kept.clone().map(Table::from),
+            },
+            _ => None,
+        }
+    }
+
     /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
     pub(super) fn is_in_force(&self, position: &Position) -> bool {
         match (&self.gtid, &position.gtids) {

@@ -210,6 +210,17 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
     }
 }
 
+/// The same of a table of a task that goes on. What stands only against rows as they are now, while rows are to come that are older, is
+/// given back: the task stops where those end, and not before they are sent.
+pub fn check_table_of(task: &Task, table: &Arc<Table>, stored: &Checkpoint) -> Result<Option<RouteError>, RouteError> {
+    let Err(error) = check_table(task, table) else { return Ok(None) };
+    let is_older = |version: &Table| version.columns() != table.columns();
+    match stored.versions(table.name()).filter(is_older).any(|version| check_table(task, &Arc::new(version)).is_ok()) {
+        true => Ok(Some(error)),
+        false => Err(error),
+    }
+}
+
 /// The columns of a table, by index, that decide about the messages of its rows: all others can stay where they are.
 ///
 /// Those of the message's key are among the columns that come out; the table's own key is a row's name in every place where one is
@@ -498,7 +509,8 @@ impl Router {
 
     /// The routes of a window's batches, in their order.
     pub fn routes(&self, window: &Window) -> Result<Vec<Arc<Route>>, RouteError> {
-        window.changes.iter().map(|batch| self.route(batch.table())).collect()
+        let route = |batch: &ChangeBatch| self.route(batch.table()).map_err(|error| error.met_by(batch));
+        window.changes.iter().map(route).collect()
     }
 }
 

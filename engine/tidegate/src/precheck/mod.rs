@@ -61,7 +61,7 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     };
     own::check_http(task, is_running, &mut report);
     let seen = look_at_source(task, &runtime, is_running, stored.as_ref(), &mut report);
-    let mut topics = look_at_tables(task, &seen, &mut report);
+    let mut topics = look_at_tables(task, &seen, stored.as_ref(), &mut report);
 
     let has_state = stored.is_some();
     let stored = match (stored, &seen.identity) {
@@ -278,14 +278,7 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
             None,
             format!("the task would stop when it reads on from {place}: {error}"),
             items::wanted("history"),
-            &match &error {
-                Error::Route(RouteError::Transform(_)) => {
-                    "write `where` and `select` so that they fit the table as it was there, and \
-                    accept what follows (`tidegate run --accept filter,select`); or begin again with a full load"
-                        .to_owned()
-                }
-                error => error.hint().unwrap_or_else(|| items::to_do("history").to_owned()),
-            },
+            &error.hint().unwrap_or_else(|| items::to_do("history").to_owned()),
         ),
         Err(error) => report.fail("history", None, &error),
     }

@@ -8,8 +8,8 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{NameError, SourceOptions, TableRule, Task};
 use crate::items;
 use crate::pipeline::route::{
-    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, ddl_topic_of_table, dead_letter_topic_of_table,
-    plan_partitioner, plan_transform, rule_of, topic_of_table,
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, check_table_of, ddl_topic_of_table,
+    dead_letter_topic_of_table, plan_partitioner, plan_transform, rule_of, topic_of_table,
 };
 use crate::shards;
 use tidegate_format::key::key_columns;
@@ -51,11 +51,21 @@ pub(super) fn place_of_table(task: &Task, table: &TableName, key: &str) -> Optio
 }
 
 /// Whether each table can be sent, and the topics that they go to.
-pub(super) fn look_at_tables(task: &Task, seen: &Seen, report: &mut Report) -> BTreeSet<String> {
+pub(super) fn look_at_tables(
+    task: &Task,
+    seen: &Seen,
+    stored: Option<&Checkpoint>,
+    report: &mut Report,
+) -> BTreeSet<String> {
     let mut topics = BTreeSet::new();
     for table in &seen.tables {
         let name = table.name();
-        if let Err(error) = check_table(task, table) {
+        let checked = match stored {
+            Some(stored) => check_table_of(task, table, stored),
+            None => check_table(task, table).map(|()| None),
+        };
+        // Where rows end that are older, a run stops, which `read_on` sees.
+        if let Err(error) = checked {
             let key = match &error {
                 RouteError::Transform(TransformError::Sql { clause: "where", .. }) => "where",
                 RouteError::Transform(TransformError::Columns(_)) => "columns",

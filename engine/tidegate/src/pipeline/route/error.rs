@@ -9,7 +9,7 @@ use tidegate_format::encode::EncodeError;
 use tidegate_format::key::KeyError;
 use tidegate_format::partition::PartitionError;
 use tidegate_format::transform::TransformError;
-use tidegate_model::TableName;
+use tidegate_model::{ChangeBatch, Coordinate, RowKind, TableName};
 use tidegate_sink::SinkError;
 
 /// Why a table cannot be sent, or a batch of it could not.
@@ -50,6 +50,9 @@ pub enum RouteError {
     Shards(#[from] shards::Differ),
     #[error("table {table}: {error}")]
     Name { table: TableName, error: config::NameError },
+    /// Rows that stand there are the first that have these columns.
+    #[error("binlog {at}: {error}")]
+    Met { at: Coordinate, error: Box<RouteError> },
 }
 
 /// Messages that have no key.
@@ -74,6 +77,20 @@ impl std::fmt::Display for Keyless {
 }
 
 impl RouteError {
+    /// With the place of rows that cannot be sent because of the columns that they have.
+    pub(super) fn met_by(self, batch: &ChangeBatch) -> RouteError {
+        let is_of_columns = match &self {
+            RouteError::Transform(_) | RouteError::Partition(_) | RouteError::Key(_) | RouteError::Cut(_) => true,
+            RouteError::NoTombstones { .. } | RouteError::Scattered { .. } => true,
+            _ => false,
+        };
+        let is_change = batch.kinds().first().is_some_and(|kind| *kind != RowKind::Initial);
+        match batch.events().first().filter(|_| is_of_columns && is_change) {
+            Some(event) => RouteError::Met { at: event.meta.coordinate.clone(), error: Box::new(self) },
+            None => self,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         const ANOTHER: &str = "send them to a topic with cleanup.policy=delete (`topic`)";
@@ -100,6 +117,13 @@ impl RouteError {
                 "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
             ),
             RouteError::Shards(_) => shards::HINT.to_owned(),
+            RouteError::Met { error, .. } => {
+                let hint = error.hint().map(|hint| hint + "; ").unwrap_or_default();
+                format!(
+                    "{hint}write the task file for the columns that the table has there, and accept what follows \
+                     (`tidegate run --accept filter,select`); rows before it are sent"
+                )
+            }
             _ => return None,
         })
     }
