@@ -135,6 +135,13 @@ fn several_xa_transactions_outlive_restarts() {
 
         sql.run("XA COMMIT 'a'");
         sql.run("XA COMMIT 'c'");
+        // Of the first that is prepared under its identifier, no outcome is logged.
+        prepare(&mut sql, "'d'", &[insert("orders", 51..=51)]);
+        sql.run("SET sql_log_bin = 0");
+        sql.run("XA ROLLBACK 'd'");
+        sql.run("SET sql_log_bin = 1");
+        prepare(&mut sql, "'d'", &[insert("unseen", 4..=4)]);
+        sql.run("XA COMMIT 'd'");
         let engine = Tidegate::run(&task);
         world.finish(engine, &mut reader, &mut take);
         ids.assert_each_once([11, 12, 21, 22, 31, 41, 42]);

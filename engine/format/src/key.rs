@@ -22,6 +22,7 @@
 mod template;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use apache_avro::Schema;
 use serde_json::json;
@@ -33,7 +34,7 @@ use arrow::array::{Array, AsArray};
 
 use crate::encode::EncodeError;
 use crate::encode::dts_avro::{write_bytes, write_long, write_with_length};
-use crate::encode::text::{self, TextColumn, TextOptions};
+use crate::encode::text::{self, EnumText, SetText, TextColumn, TextOptions};
 pub use template::KeyTemplate;
 
 /// How a key is written.
@@ -74,6 +75,11 @@ pub enum KeyError {
     Nullable { table: TableName, column: String },
     #[error("table {table}: column {column} is a part of the key of its messages, and its name is none to Avro")]
     AvroName { table: TableName, column: String },
+    #[error(
+        "table {table}: column {column} is a part of the key of its messages, and of its labels two are the same, or one is empty: rows that differ \
+         would have one key"
+    )]
+    Labels { table: TableName, column: String },
 }
 
 impl KeyError {
@@ -86,6 +92,9 @@ impl KeyError {
             }
             KeyError::Nullable { .. } => "key: {form: json, columns: [...]} writes null, and so does avro",
             KeyError::AvroName { .. } => "rename it in `select` to letters, digits and underscores, or take key: json",
+            KeyError::Labels { .. } => {
+                "write numbers, `enum: index` and `set: bits` of the format; or take other columns, key: {columns: [...]}"
+            }
         }
     }
 }
@@ -98,6 +107,21 @@ pub fn key_columns(policy: &KeyPolicy, table: &Table) -> Result<Vec<usize>, KeyE
         table.column_index(column).ok_or_else(unknown)
     };
     names.iter().map(index).collect()
+}
+
+/// The labels with which a column's values are written, if they are.
+fn labels_of<'a>(sql_type: &'a SqlType, text: &TextOptions) -> Option<&'a [String]> {
+    match sql_type {
+        SqlType::Enum { labels } if text.enum_as == EnumText::Label => Some(labels),
+        SqlType::Set { labels } if text.set_as == SetText::Labels => Some(labels),
+        _ => None,
+    }
+}
+
+/// Whether no two values are written alike. No label at all is written as an empty one is.
+fn tell_apart(labels: &[String]) -> bool {
+    let mut seen = HashSet::from([""]);
+    labels.iter().all(|label| seen.insert(label.as_str()))
 }
 
 /// Writes the keys of one table version.
@@ -167,6 +191,9 @@ impl KeyEncoder {
             }
             if policy.form == KeyForm::Avro && !is_avro_name(&column.name) {
                 return Err(KeyError::AvroName { table: table(), column: column.name });
+            }
+            if labels_of(&column.sql_type, &text).is_some_and(|labels| !tell_apart(labels)) {
+                return Err(KeyError::Labels { table: table(), column: column.name });
             }
             let mut name = vec![if columns.is_empty() { b'{' } else { b',' }];
             text::write_json_string(&column.name, &mut name);
@@ -406,8 +433,6 @@ mod tests {
     use tidegate_model::pretty::{parse, table};
     use tidegate_model::{TableParts, UniqueKey};
 
-    use crate::encode::text::{EnumText, SetText};
-
     const TEXT: TextOptions = TextOptions { enum_as: EnumText::Label, set_as: SetText::Labels, time_zone_offset_s: 0 };
 
     fn policy(form: KeyForm, columns: &[&str]) -> KeyPolicy {
@@ -432,6 +457,24 @@ mod tests {
         let mut out = Values::default();
         encoder.encode(batch, tombstones, &mut out).unwrap();
         (encoder, out)
+    }
+
+    #[test]
+    fn labels_that_are_written_alike_make_no_key() {
+        let labels = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect::<Vec<_>>();
+        for (of, is_key) in [(&["a", "b"][..], true), (&["", "a"], false), (&["?", "?"], false), (&["?"], true)] {
+            assert_eq!(tell_apart(&labels(of)), is_key, "{of:?}");
+        }
+        let labels: Arc<[String]> = labels(&["", "a"]).into();
+        for sql_type in [SqlType::Enum { labels: labels.clone() }, SqlType::Set { labels }] {
+            let mut parts = TableParts::from(Table::clone(&table("id:int")));
+            parts.columns[0].sql_type = sql_type;
+            parts.unique_keys = vec![UniqueKey { name: "PRIMARY".into(), columns: vec![0] }];
+            let table = Table::from(parts);
+            let plan = |text| KeyEncoder::plan(&policy(KeyForm::Json, &[]), &table, &table, Some, text);
+            assert!(matches!(plan(TEXT), Err(KeyError::Labels { .. })));
+            assert!(plan(TextOptions { enum_as: EnumText::Index, set_as: SetText::Bits, ..TEXT }).is_ok());
+        }
     }
 
     fn texts(policy: &KeyPolicy, batch: &ChangeBatch, tombstones: bool) -> Vec<String> {

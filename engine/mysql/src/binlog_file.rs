@@ -5,13 +5,17 @@
 //! ```
 //!
 //! The files of one server, in order, are the stream that it would send, without the server: the same decoder reads them. Files
-//! must be finished ones: an event that is cut off, or a transaction without its end, is an error and not the end.
+//! must be finished ones: an event that is cut off, or a transaction without its end, is an error and not the end, and so is what is missing before
+//! the next file.
+
+mod whole;
 
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use self::whole::Whole;
 use crate::binlog::event::Header;
 use crate::binlog::{BINLOG_MAGIC, BinlogDecoder, BinlogError, Fault, FileFault, Flow};
 use tidegate_model::position::file_number;
@@ -59,10 +63,14 @@ impl BinlogFiles {
     ) -> Result<bool, BinlogError> {
         let start = decoder.coordinate().clone();
         let Some(first) = self.find(&start) else { return Err(BinlogError::new(&start, FileFault::NotGiven)) };
+        let mut whole = Whole::default();
         for (index, path) in self.paths[first..].iter().enumerate() {
             let offset = if index == 0 { start.offset } else { BINLOG_MAGIC.len() as u64 };
             self.check_order(first + index, decoder)?;
-            if read_file(path, offset, decoder, deliver)?.is_break() {
+            if index > 0 {
+                whole.left().map_err(|fault| BinlogError::new(decoder.coordinate(), fault))?;
+            }
+            if read_file(path, offset, decoder, &mut whole, deliver)?.is_break() {
                 return Ok(false);
             }
         }
@@ -109,6 +117,7 @@ fn read_file(
     path: &Path,
     offset: u64,
     decoder: &mut BinlogDecoder,
+    whole: &mut Whole,
     deliver: &mut dyn FnMut(Window) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, BinlogError> {
     let name = file_name(path);
@@ -127,6 +136,7 @@ fn read_file(
             continue;
         }
         is_first = false;
+        whole.note(event).map_err(|fault| BinlogError::new(decoder.coordinate(), fault))?;
         let mut flow = decoder.feed(event);
         while matches!(flow, Ok(Flow::WindowFull)) {
             if let Some(window) = decoder.take_window()?

@@ -448,6 +448,8 @@ pub fn parse_type(text: &str) -> Option<SqlType> {
             SqlType::Decimal { precision: first.unwrap_or(10) as u8, scale: second.unwrap_or(0) as u8 }
         }
         "bit" => SqlType::Bit { width: first.unwrap_or(1) as u8 },
+        // Its values come with two digits, whichever century they are of.
+        "year" if first == Some(2) => return None,
         "year" => SqlType::Year,
         "date" => SqlType::Date,
         "time" => SqlType::Time { fraction },
@@ -466,6 +468,15 @@ pub fn parse_type(text: &str) -> Option<SqlType> {
         "vector" => SqlType::Vector,
         _ => return None,
     })
+}
+
+/// A label of ENUM or SET as every reader has it: the catalogue has `?` for each character beyond U+FFFF, and what statements and table maps say
+/// is no other label.
+pub(crate) fn as_the_catalogue_shows(label: String) -> String {
+    if label.chars().all(|c| c <= '\u{ffff}') {
+        return label;
+    }
+    label.chars().map(|c| if c <= '\u{ffff}' { c } else { '?' }).collect()
 }
 
 /// `('a','it''s','c\\d')`: quotes are doubled, and `\0 \n \r \\` escaped, as the server's own printer does it.

@@ -182,6 +182,7 @@ pub struct History {
     shows: Shows,
     shows_before: Shows,
     replays: Shows,
+    may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// What people have said of tables at places where nobody else knew.
@@ -301,6 +302,7 @@ impl History {
             shows: Box::new(|_, _| false),
             shows_before: Box::new(|_, _| false),
             replays: Box::new(|_, _| false),
+            may_empty_itself: Box::new(|_| true),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
@@ -330,6 +332,15 @@ impl History {
     /// Nor of what `shows_before` is true, because of a statement behind it: see [`look_ahead`](super::look_ahead).
     pub fn with_shows_before(self, shows_before: Shows) -> History {
         History { shows_before, ..self }
+    }
+
+    /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
+    /// like any other, and not the server's word for a table that it has found empty after its start.
+    pub fn with_tables_that_empty_themselves(
+        self,
+        may_empty_itself: impl Fn(&TableName) -> bool + Send + 'static,
+    ) -> History {
+        History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
 
     /// `replays` tells of tables of which every change is sent, whatever the load has shown.

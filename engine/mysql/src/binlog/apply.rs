@@ -124,6 +124,7 @@ impl BinlogDecoder {
             self.window.mark(MarkKind::Commit, event_meta(event, transaction));
         }
         self.place.end_transaction();
+        self.tables.age();
     }
 
     pub(super) fn heartbeat(&mut self, header: &Header, body: &[u8]) -> Result<(), Fault> {
@@ -181,6 +182,9 @@ impl BinlogDecoder {
             // Where rows do not wait, a rollback to it is one of rows that are out.
             Some(Frame::Savepoint(name)) if transaction.waits || transaction.xid.is_some() => {
                 self.group.set_savepoint(name, transaction.row_events);
+                if transaction.waits && self.group.waiting_bytes() > WAIT_BYTES_MAX {
+                    self.wait_no_more(event);
+                }
             }
             Some(Frame::Savepoint(_)) => {}
             Some(Frame::RollbackTo(name)) => {
@@ -245,7 +249,10 @@ impl BinlogDecoder {
             self.place.transaction(event.at).xid = None;
             self.read_back(rows, event, Then::End);
         } else {
-            self.place.prepare_transaction((!rows.is_empty()).then_some(rows));
+            if let Some(outdated) = self.place.prepare_transaction((!rows.is_empty()).then_some(rows)) {
+                warn!(at = %event.at, "an XA transaction is prepared once more under its identifier: of the first, no outcome was logged");
+                self.held.drop_group(outdated);
+            }
         }
         Ok(())
     }
@@ -299,7 +306,7 @@ impl BinlogDecoder {
 
     /// An event whose transaction waits for its end: it waits, too, unless there is too much of that.
     fn wait(&mut self, event: Event<'_>) -> Result<(), Fault> {
-        if self.group.bytes() + event.body.len() <= WAIT_BYTES_MAX {
+        if self.group.waiting_bytes() + event.body.len() <= WAIT_BYTES_MAX {
             return self.hold(event);
         }
         self.wait_no_more(event);

@@ -2,6 +2,7 @@
 
 use super::error::{ColumnMismatch, Fault};
 use super::table_map::{ColumnDetails, TableMap, WireType, has_collation, is_number};
+use crate::catalog::as_the_catalogue_shows;
 use crate::charset::Charset;
 use crate::collation::name_of_id;
 use tidegate_model::{Column, SqlType, Table, TableParts, UniqueKey};
@@ -94,7 +95,7 @@ fn decode_labels(labels: &[&[u8]], charset: Charset) -> Result<Vec<String>, Faul
         .map(|label| {
             let mut text = Vec::new();
             let text = charset.decode(label, &mut text).ok().and_then(|()| String::from_utf8(text).ok());
-            text.ok_or(Fault::Damaged("a label in it is not text"))
+            text.map(as_the_catalogue_shows).ok_or(Fault::Damaged("a label in it is not text"))
         })
         .collect()
 }
@@ -293,22 +294,13 @@ fn is_described_by(column: &Column, described: &Column) -> bool {
         |column: &Column| column.charset.as_deref().and_then(Charset::from_name).filter(|charset| !charset.is_binary());
     let same_type = match (&column.sql_type, &described.sql_type) {
         (SqlType::Enum { labels }, SqlType::Enum { labels: others })
-        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => {
-            labels.len() == others.len()
-                && labels.iter().zip(others.iter()).all(|(label, other)| same_label(label, other))
-        }
+        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => labels == others,
         _ => {
             column.sql_type == described.sql_type
                 && type_text_of_map(&column.type_text) == type_text_of_map(&described.type_text)
         }
     };
     same_type && column.name == described.name && charset(column) == charset(described)
-}
-
-/// The catalogue shows `?` for a character beyond U+FFFF; the binlog has it.
-fn same_label(label: &str, described: &str) -> bool {
-    let same = |(known, described): (char, char)| known == described || (known == '?' && described > '\u{ffff}');
-    label.chars().count() == described.chars().count() && label.chars().zip(described.chars()).all(same)
 }
 
 /// Whether a table's keys can be what a table map says of them: that of a table without a primary key names another.

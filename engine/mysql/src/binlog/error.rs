@@ -117,6 +117,11 @@ pub enum FileFault {
     Missing { next: String },
     #[error("the file is not among those given")]
     NotGiven,
+    #[error("the file before is not whole: {}", match until {
+        Some(gtid) => format!("this one comes behind {gtid}, which it does not have"),
+        None => "it was copied while the server wrote to it, and another follows".to_owned(),
+    })]
+    Short { until: Option<String> },
 }
 
 impl From<FileFault> for Fault {

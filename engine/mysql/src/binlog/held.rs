@@ -33,8 +33,9 @@ pub(super) struct Group {
     blocks: VecDeque<(u64, usize)>,
     /// What comes behind the blocks.
     memory: Vec<u8>,
-    /// In their order.
+    /// In their order, with the bytes of their names.
     savepoints: Vec<Savepoint>,
+    savepoint_bytes: usize,
 }
 
 /// How much there was at a savepoint.
@@ -46,20 +47,42 @@ struct Savepoint {
     row_events: u64,
 }
 
+/// Among so many of the last savepoints, one of the same name is found.
+const SAVEPOINTS_LOOKED_AT: usize = 64;
+
+impl Savepoint {
+    fn weight(&self) -> usize {
+        size_of::<Savepoint>() + self.name.len()
+    }
+}
+
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.memory.is_empty()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// Of rows.
+    fn bytes(&self) -> usize {
         self.blocks.iter().map(|(_, used)| used).sum::<usize>() + self.memory.len()
     }
 
-    /// One takes the place of another of its name; often that is the last one.
+    /// What waits, with what has to be known of it.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes() + self.savepoint_bytes
+    }
+
+    /// One takes the place of another of its name, of which the last ones are looked at: a statement in a loop sets the same few. Those behind
+    /// it stay.
     pub(super) fn set_savepoint(&mut self, name: &str, row_events: u64) {
         let bytes = self.bytes();
-        self.savepoints.pop_if(|last| last.name == name);
-        self.savepoints.push(Savepoint { name: name.to_owned(), bytes, row_events });
+        let first = self.savepoints.len().saturating_sub(SAVEPOINTS_LOOKED_AT);
+        if let Some(index) = self.savepoints[first..].iter().rposition(|savepoint| savepoint.name == name) {
+            let before = self.savepoints.remove(first + index);
+            self.savepoint_bytes -= before.weight();
+        }
+        let savepoint = Savepoint { name: name.to_owned(), bytes, row_events };
+        self.savepoint_bytes += savepoint.weight();
+        self.savepoints.push(savepoint);
     }
 }
 
@@ -142,6 +165,7 @@ impl Held {
         }
         let (bytes, row_events) = (*bytes, *row_events);
         // It is still there, those behind it are not.
+        group.savepoint_bytes -= group.savepoints[index + 1..].iter().map(Savepoint::weight).sum::<usize>();
         group.savepoints.truncate(index + 1);
         let mut surplus = group.bytes() - bytes;
         let in_memory = surplus.min(group.memory.len());

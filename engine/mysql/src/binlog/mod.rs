@@ -152,20 +152,29 @@ struct MappedTable {
     slot: Slot,
 }
 
+impl MappedTable {
+    /// Columns, each of which has a plan and a name, and the table itself.
+    fn weight(&self) -> usize {
+        10 + self.plan.as_ref().map_or(0, |plan| plan.table().columns().len())
+    }
+}
+
 /// What table ids stand for. A server hands out ever new ones; those that were used last are remembered.
 ///
-/// A rows event names a table whose map came a few events before it, so that anything may be forgotten that is a thousand maps
-/// old: it only has to be read again.
+/// A rows event names a table whose map came before it in its transaction, at times thousands of maps before (LOCK TABLES). So nothing is
+/// forgotten within a transaction, and between two anything may be: it only has to be read again.
 #[derive(Default)]
 struct Tables {
     young: HashMap<u64, MappedTable>,
+    /// What the young weigh: see [`MappedTable::weight`].
+    weight: usize,
     /// The generation before: found here, an id is young again.
     old: HashMap<u64, MappedTable>,
 }
 
 impl Tables {
-    /// Ids of a generation. There may be two of them in memory.
-    const GENERATION: usize = 2000;
+    /// Of a generation, by [`MappedTable::weight`]: a few MiB. There may be two of them in memory.
+    const GENERATION: usize = 20_000;
 
     fn get_mut(&mut self, id: u64) -> Option<&mut MappedTable> {
         if !self.old.is_empty()
@@ -177,16 +186,22 @@ impl Tables {
     }
 
     fn insert(&mut self, id: u64, mapped: MappedTable) {
-        if self.young.len() >= Tables::GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
         self.old.remove(&id);
-        self.young.insert(id, mapped);
+        self.weight += mapped.weight();
+        let before = self.young.insert(id, mapped);
+        self.weight -= before.map_or(0, |before| before.weight());
+    }
+
+    /// A transaction has ended.
+    fn age(&mut self) {
+        if self.weight >= Tables::GENERATION {
+            self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
+        }
     }
 
     fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        *self = Tables::default();
     }
 }
 

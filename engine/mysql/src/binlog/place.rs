@@ -355,9 +355,15 @@ impl Place {
     }
 
     /// The transaction is prepared under its XA identifier. It has ended, unless it has `rows`, which wait.
-    pub(super) fn prepare_transaction(&mut self, rows: Option<Group>) {
-        let Some(transaction) = &self.transaction else { return };
-        let xid = transaction.xid.clone().unwrap_or_default();
+    ///
+    /// Of an earlier one that was prepared under it, the outcome has not been logged, and cannot be any more: nobody will ask for its rows,
+    /// which are given back.
+    pub(super) fn prepare_transaction(&mut self, rows: Option<Group>) -> Option<Group> {
+        let xid = self.transaction.as_ref()?.xid.clone().unwrap_or_default();
+        let outdated = self.prepared.remove(&xid).map(|before| {
+            self.executed(before.gtid.as_ref());
+            before.rows
+        });
         match rows {
             None => {
                 if let Some(known) = &mut self.xa {
@@ -366,18 +372,20 @@ impl Place {
                 self.end_transaction();
             }
             Some(rows) => {
+                let transaction = self.transaction.as_ref()?;
                 let (start, gtid, thread_id) =
                     (transaction.start.clone(), transaction.gtid.clone(), transaction.thread_id);
                 self.forget_without_rows(&xid);
                 let is_of_domain = gtid.as_ref().is_some_and(Gtid::is_of_domain);
-                let before = self.gtids.clone().filter(|_| is_of_domain);
+                let gtids_before = self.gtids.clone().filter(|_| is_of_domain);
                 if is_of_domain {
                     self.executed(gtid.as_ref());
                 }
-                self.prepared.insert(xid, Prepared { start, gtid, before, thread_id, rows });
+                self.prepared.insert(xid, Prepared { start, gtid, before: gtids_before, thread_id, rows });
                 self.transaction = None;
             }
         }
+        outdated
     }
 
     /// Whether the XA transaction is known to have had no captured rows; its outcome has come, and the identifier may be

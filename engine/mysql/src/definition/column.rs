@@ -1,7 +1,7 @@
 //! What a column is, from the words that define it.
 
 use super::super::binlog::{bytes_per_character, quoted};
-use super::super::catalog::parse_type;
+use super::super::catalog::{as_the_catalogue_shows, parse_type};
 use super::super::charset::Charset;
 use super::collation::{Name, TextDefault, binary_of, default_of, full_name, of_table};
 use super::cursor::{Cursor, Read};
@@ -675,6 +675,7 @@ impl Label {
                 decoded.ok_or_else(|| NotUnderstood::new("a label that is no text in its character set"))?
             }
         };
+        let text = as_the_catalogue_shows(text);
         Ok(if charset.is_binary() { text } else { text.trim_end_matches(' ').to_owned() })
     }
 }

@@ -14,8 +14,14 @@ impl History {
         here: Here<'_>,
     ) -> Result<Option<Statement>, HistoryError> {
         let words = Words::of(sql, database, session);
-        let effects = self.as_it_was(words.effects(), session, here);
+        let mut effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
+        if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
+            && is_by(&by, "DELETE")
+            && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
+        {
+            effects = vec![Effect::Rows];
+        }
         let is_unclear = effects.contains(&Effect::Unclear);
         let may_change_rows = effects.contains(&Effect::Rows) && !self.has_shown_all(here);
         let named = if is_unclear || may_change_rows { self.named(&words, here, is_unclear) } else { Vec::new() };

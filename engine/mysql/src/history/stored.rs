@@ -152,11 +152,18 @@ impl StoredSchema {
     pub(super) fn is_in_force(&self, position: &Position) -> bool {
         match (&self.gtid, &position.gtids) {
             (Some(gtid), Some(gtids)) => gtids.contains(gtid),
-            (_, None) => self.since <= position.coordinate,
+            // What the catalogue shows holds from its own place on. What an event made holds behind that event: a position may lie right before
+            // it, and then it comes again.
+            (_, None) if self.is_of_catalogue() => self.since <= position.coordinate,
+            (_, None) => self.since < position.coordinate,
             // From a checkpoint without GTIDs in its entries. Its coordinate may be another server's; what holds from the entry
             // on is safe before it: the columns are unknown, or table maps have their names.
             (None, Some(_)) => true,
         }
+    }
+
+    fn is_of_catalogue(&self) -> bool {
+        matches!(&self.state, SchemaState::Known { shown_until: Some(_), .. })
     }
 
     /// Whether it was given for rows that stand before the position.

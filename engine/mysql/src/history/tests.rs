@@ -500,6 +500,35 @@ fn a_statement_in_statement_format_is_passed_over_by_its_place() {
     assert!(matches!(task.statement("UPDATE t SET id = 1"), Err(HistoryError::StatementFormat { .. })));
 }
 
+/// What the server says of a MEMORY table that it has found empty is a user's statement where the table is none.
+#[test]
+fn a_delete_of_all_rows_is_the_servers_own_of_memory_tables_alone() {
+    for (is_in_memory, sql, stops) in [
+        (true, "DELETE FROM `db`.`t`", false),
+        (false, "DELETE FROM `db`.`t`", true),
+        (false, "TRUNCATE TABLE `db`.`t`", false),
+        (false, "DELETE FROM `other`.`m`", false),
+    ] {
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        task.history = task.history.with_tables_that_empty_themselves(move |_| is_in_memory);
+        let result = task.statement(sql);
+        assert_eq!(matches!(result, Err(HistoryError::StatementFormat { .. })), stops, "{sql}: {result:?}");
+    }
+}
+
+/// Without GTIDs, nothing need stand between a position and a statement, and entries are stored before the position is: it comes again.
+#[test]
+fn a_position_right_before_a_statement_is_before_it() {
+    for position in [without_gtids(4), with_gtids(at(4), 5)] {
+        let mut task = Task::begin(position.clone(), whole());
+        for _ in 0..3 {
+            task.restart(position.clone());
+            task.statement("ALTER TABLE t CHANGE x y TEXT, CHANGE y x INT").unwrap();
+        }
+        assert_eq!(task.names().unwrap(), "2: id y x");
+    }
+}
+
 // ---- rows without row events ----------------------------------------------------------------------------------------
 
 #[test]

@@ -15,6 +15,7 @@ use crate::source::Context;
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
+use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::{History, Moved, Rules, UnloggedRowsPolicy};
@@ -70,6 +71,9 @@ impl MysqlSource {
         };
         let names = self.look.facts.name_case();
         let later: Arc<BTreeSet<TableName>> = Arc::new(self.later.iter().map(|name| names.key(name)).collect());
+        let is_in_memory = |table: &&CatalogTable| table.engine.as_deref() == Some("MEMORY");
+        let in_memory = self.look.tables.iter().filter(is_in_memory).map(|table| table.table.name().clone());
+        let in_memory: Arc<BTreeSet<TableName>> = Arc::new(in_memory.collect());
         let history = |position: &Position| {
             let (selection, later) = (selection.clone(), later.clone());
             let is_later = move |database: &str, table: &str| {
@@ -90,6 +94,10 @@ impl MysqlSource {
             .with_shows(asking(Ledger::shows_all))
             .with_shows_before(asking(Ledger::is_shown_before))
             .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
+            .with_tables_that_empty_themselves({
+                let in_memory = in_memory.clone();
+                move |table| in_memory.contains(table)
+            })
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
