@@ -400,6 +400,7 @@ fn positions_know_their_files() {
                 }
                 let mut flow = decoder.feed(&event).unwrap_or_else(|error| panic!("{error}"));
                 while flow == Flow::WindowFull {
+                    decoder.take_window().unwrap();
                     flow = decoder.resume(&event).unwrap_or_else(|error| panic!("{error}"));
                 }
                 // The first event names a file of which nothing is known yet.

@@ -525,7 +525,7 @@ fn a_position_right_before_a_statement_is_before_it() {
             task.restart(position.clone());
             task.statement("ALTER TABLE t CHANGE x y TEXT, CHANGE y x INT").unwrap();
         }
-        assert_eq!(task.names().unwrap(), "2: id y x");
+        assert_eq!(task.names().unwrap(), "2 id y x");
     }
 }
 
