@@ -20,7 +20,7 @@
 //!
 //! Text compares by the collation of its column, with the weights that the servers themselves have told
 //! (`tidegate-collation`): in `=`, `<`, BETWEEN, IN, LIKE, CASE, `nullif` and `find_in_set`. What a function makes of a column has the
-//! column's collation. Text of a source without collations, and of JSON, compares byte by byte.
+//! column's collation. Text of a source without collations compares byte by byte, and so does that of JSON beside literals.
 //!
 //! # One rule for numbers
 //!

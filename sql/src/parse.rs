@@ -318,12 +318,13 @@ fn parse_char(parser: &mut Parser) -> Result<Expr, ParserError> {
     let bytes = call(name, args);
     Ok(match charset {
         None => bytes,
+        // Unlike what CONVERT makes, this text has no collation of its own: `target_before_value` tells them apart.
         charset => Expr::Convert {
             is_try: false,
             expr: Box::new(bytes),
             data_type: None,
             charset,
-            target_before_value: false,
+            target_before_value: true,
             styles: Vec::new(),
         },
     })

@@ -561,7 +561,7 @@ fn read_by(text: &str, format: &str) -> Cell<(i32, i64)> {
             'Y' => {
                 let before = reader.0.len();
                 year = reader.number(4)?;
-                if before - reader.0.len() == 2 {
+                if before - reader.0.len() <= 2 {
                     year += if year < 70 { 2000 } else { 1900 };
                 }
             }
@@ -607,7 +607,7 @@ fn read_by(text: &str, format: &str) -> Cell<(i32, i64)> {
         }
         hour = hour % 12 + half.unwrap_or(0) * 12;
     }
-    let fits = (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
+    let fits = year > 0 && (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
     if !fits || hour > 23 || minute > 59 || second > 59 {
         return Err(Miss::Null);
     }

@@ -94,11 +94,13 @@ pub(super) fn conv(call: &Call<'_>) -> Result<ArrayRef> {
             _ => (false, text),
         };
         let base = from.unsigned_abs();
-        let digits = digits.chars().map_while(|digit| digit.to_digit(base as u32));
-        let magnitude = digits.fold(0u128, |value, digit| (value * u128::from(base) + u128::from(digit)).min(1 << 70));
+        let values = digits.chars().map_while(|digit| digit.to_digit(base as u32));
+        let magnitude = values.fold(0u128, |value, digit| (value * u128::from(base) + u128::from(digit)).min(1 << 70));
         let value = match (from < 0, negative) {
             (true, true) => (-(magnitude.min(1 << 63) as i128)) as i64 as u64,
             (true, false) => magnitude.min(i64::MAX as u128) as u64,
+            // MySQL gives 0 for what reads as a negative number of decimal digits.
+            (false, true) if magnitude > u128::from(u64::MAX) && is_decimal_below_zero(digits) => 0,
             (false, _) if magnitude > u128::from(u64::MAX) => u64::MAX,
             (false, true) => (magnitude as u64).wrapping_neg(),
             (false, false) => magnitude as u64,
@@ -111,6 +113,11 @@ pub(super) fn conv(call: &Call<'_>) -> Result<ArrayRef> {
         }
         Ok(())
     })
+}
+
+/// Whether digits behind a minus begin with those of a decimal number that is not zero.
+fn is_decimal_below_zero(digits: &str) -> bool {
+    digits.trim_start_matches('0').starts_with(|digit: char| digit.is_ascii_digit())
 }
 
 pub(super) fn unhex(call: &Call<'_>) -> Result<ArrayRef> {

@@ -9,12 +9,15 @@ use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionAr
 use sqlparser::tokenizer::Span;
 use tidegate_charset::Charset;
 
+use super::text::bare;
 use super::{Class, FromLiteral, Lower, Lowered, cast_to, is_choice, is_null};
 use crate::error::Refusal;
 use crate::functions::kernel::Kernel;
 use crate::functions::number::{self, Rounding};
 use crate::functions::{self, Meaning, Parameter, Regexp, Rewrite, date, encode, hash, json, regexp, string};
 use crate::{Kind, types};
+
+const BIGINT_UNSIGNED_DIGITS: i16 = 20;
 
 /// Character sets whose text has the same bytes here.
 const OUR_CHARSETS: [&str; 4] = ["utf8mb4", "utf8mb3", "utf8", "ascii"];
@@ -132,7 +135,7 @@ impl Lower<'_> {
                 Refusal::new(span, "this is not a path to one JSON value")
                     .hint("Paths are literals like '$.name', '$.\"a name\"', '$[0]' and '$[last]'.")
             }),
-            Parameter::Value => self.as_json(expr, span),
+            Parameter::Value => self.as_json(expr, ast),
             Parameter::Candidate => self.literal_that(expr, json::is_candidate, span, || {
                 Refusal::new(span, "this is not a JSON literal that can be looked for").hint(
                     "Write '7', '\"text\"' or '[1, 2]'; of text that looks like a date, JSON does not say what it is.",
@@ -142,6 +145,7 @@ impl Lower<'_> {
     }
 
     fn literal_that(&self, expr: Expr, fits: fn(&str) -> bool, _span: Span, refusal: impl Fn() -> Refusal) -> Lowered {
+        let expr = bare(expr);
         match &expr {
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) if fits(text) => Ok(expr),
             _ => Err(refusal()),
@@ -237,11 +241,24 @@ impl Lower<'_> {
             },
             (Class::Decimal, _) => {
                 self.refuse_quotient(&expr, span)?;
+                self.refuse_chosen_sign(&expr, span)?;
                 let whole = self.rounded(expr, 0, Rounding::HalfUp)?;
                 self.finish(number::saturated().call(vec![whole]))
             }
             _ => Err(Refusal::new(span, format!("{} is not an integer", self.name_of_type(&expr)?))
                 .hint("Write CAST(x AS SIGNED).")),
+        }
+    }
+
+    /// What CASE and IF choose among BIGINT UNSIGNED and signed integers is a decimal of which MySQL reads the 64 bits as signed.
+    fn refuse_chosen_sign(&self, expr: &Expr, span: Span) -> Result<(), Refusal> {
+        let digits = number::digits(&self.type_of(expr)?).map_or(0, |(whole, _)| whole);
+        match expr {
+            Expr::Case(_) if digits >= BIGINT_UNSIGNED_DIGITS => {
+                Err(Refusal::new(span, "what is chosen here may be more than a signed integer holds")
+                    .hint("Write CAST(x AS SIGNED) around it."))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -350,10 +367,12 @@ impl Lower<'_> {
     fn null_if(&self, value: &Ast, other: &Ast) -> Lowered {
         let exprs = self.comparable(&[value, other])?;
         let [left, right] = exprs.try_into().expect("two expressions stay two");
-        let equal = self.finish(self.compare(left, datafusion_expr::Operator::Eq, right, other.span())?)?;
+        let equal = self.compare(left, datafusion_expr::Operator::Eq, right.clone(), other.span())?;
+        let equal = Box::new(self.finish(equal)?);
         let value = self.lower(value)?;
-        let null = Expr::from_literal(ScalarValue::try_new_null(&self.type_of(&value)?)?);
-        self.chosen(Expr::Case(Case::new(None, vec![(Box::new(equal), Box::new(null))], Some(Box::new(value)))))
+        let null = Box::new(Expr::from_literal(ScalarValue::try_new_null(&self.type_of(&value)?)?));
+        let choice = Case::new(None, vec![(equal, null)], Some(Box::new(value.clone())));
+        self.of_null_if(self.chosen(Expr::Case(choice))?, &value, &right)
     }
 
     /// A function of a number of any type.

@@ -17,6 +17,13 @@ impl Lower<'_> {
     /// A text literal beside a number, date, time or binary value is read as one. Text that is not a literal is not:
     /// MySQL would compare as floating point numbers, DataFusion as text.
     pub(super) fn comparable(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
+        let mut exprs = self.of_one_kind(asts)?;
+        self.as_one_number(&mut exprs)?;
+        Ok(exprs)
+    }
+
+    /// As [`Lower::comparable`], for what compares one of them with each of the others: numbers stay what they are.
+    pub(super) fn of_one_kind(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
         let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
         self.labels_beside_numbers(&mut exprs)?;
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
@@ -70,20 +77,6 @@ impl Lower<'_> {
             }
         }
 
-        if classes.contains(&Class::Float)
-            && classes.iter().any(|class| matches!(class, Class::Decimal | Class::Integer))
-        {
-            for (expr, class) in exprs.iter_mut().zip(&classes) {
-                if class.is_number() {
-                    *expr = self.double(expr.clone())?;
-                }
-            }
-        }
-        for (expr, class) in exprs.iter_mut().zip(&classes) {
-            if *class == Class::Float {
-                *expr = self.without_negative_zero(expr.clone())?;
-            }
-        }
         let mut timestamps = exprs.iter().zip(asts).filter(|(expr, _)| !matches!(expr, Expr::Literal(..)));
         let mut timestamp_type: Option<DataType> = None;
         for (expr, ast) in &mut timestamps {
@@ -113,6 +106,21 @@ impl Lower<'_> {
         Ok(exprs)
     }
 
+    /// Numbers beside a double are doubles.
+    pub(super) fn as_one_number(&self, exprs: &mut [Expr]) -> Result<(), Refusal> {
+        let classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
+        if classes.contains(&Class::Float) {
+            for (expr, class) in exprs.iter_mut().zip(classes) {
+                match class {
+                    Class::Float => *expr = self.without_negative_zero(expr.clone())?,
+                    class if class.is_number() => *expr = self.double(expr.clone())?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another.
     fn refuse_two_digit_years(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
         if !exprs.iter().any(|expr| self.source_kind(expr) == Kind::Year) {
@@ -132,12 +140,20 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// IN: a set where everything that is looked among is a literal, else `a = b OR a = c`.
-    pub(super) fn in_list(&self, value: Expr, list: Vec<Expr>, negated: bool) -> Lowered {
-        if list.iter().all(|item| matches!(item, Expr::Literal(..))) {
-            return Ok(Expr::InList(InList::new(Box::new(value), list, negated)));
+    /// IN: a set where everything that is looked among is a literal, else `a = b OR a = c`. Doubles and exact numbers beside each
+    /// other compare pair by pair.
+    pub(super) fn in_list(&self, value: Expr, list: Vec<Expr>, negated: bool, span: Span) -> Lowered {
+        let mut all: Vec<Expr> = std::iter::once(value).chain(list).collect();
+        let classes = all.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
+        let mixed = classes.contains(&Class::Float)
+            && classes.iter().any(|class| matches!(class, Class::Decimal | Class::Integer));
+        if !mixed && all[1..].iter().all(|item| matches!(item, Expr::Literal(..))) {
+            self.as_one_number(&mut all)?;
+            let value = all.remove(0);
+            return Ok(Expr::InList(InList::new(Box::new(value), all, negated)));
         }
-        let equal = list.into_iter().map(|item| binary(value.clone(), Operator::Eq, item));
+        let value = all.remove(0);
+        let equal = self.equals_each(&value, all, span)?.into_iter();
         let any = equal.reduce(|any, equal| binary(any, Operator::Or, equal)).expect("a list has items");
         Ok(if negated { Expr::Not(Box::new(any)) } else { any })
     }
@@ -277,13 +293,12 @@ impl Lower<'_> {
                 let asts: Vec<&Ast> = std::iter::once(operand.as_ref())
                     .chain(conditions.iter().map(|branch| &branch.condition))
                     .collect();
-                let mut exprs = self.comparable(&asts)?;
+                let span = asts.iter().map(|ast| ast.span()).reduce(|all, span| all.union(&span));
+                let span = span.unwrap_or_else(|| operand.span());
+                let mut exprs = self.of_one_kind(&asts)?;
                 self.refuse_signs_mixed_in(&exprs, operand.span())?;
                 let operand = exprs.remove(0);
-                let branches = exprs.into_iter().zip(conditions);
-                branches
-                    .map(|(expr, branch)| self.compare(operand.clone(), Operator::Eq, expr, branch.condition.span()))
-                    .collect::<Result<_, _>>()?
+                self.equals_each(&operand, exprs, span)?
             }
             None => conditions.iter().map(|branch| self.condition(&branch.condition)).collect::<Result<_, _>>()?,
         };

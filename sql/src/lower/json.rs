@@ -1,9 +1,9 @@
 //! JSON: documents, what becomes a part of one, and what is looked for in one.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, Operator};
-use sqlparser::ast::{Expr as Ast, Spanned};
+use sqlparser::ast::{Expr as Ast, Spanned, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
 use super::arithmetic::is_computed;
@@ -23,8 +23,9 @@ impl Lower<'_> {
         }
     }
 
-    /// A value as a part of JSON; NULL stays NULL.
-    pub(super) fn as_json(&self, expr: Expr, span: Span) -> Lowered {
+    /// A value as a part of JSON, and how it is written; NULL stays NULL.
+    pub(super) fn as_json(&self, expr: Expr, ast: &Ast) -> Lowered {
+        let span = ast.span();
         let class = self.class(&expr)?;
         let refuse = |message: String, hint: &str| Err(Refusal::new(span, message).hint(hint));
         match class {
@@ -45,7 +46,7 @@ impl Lower<'_> {
                 let digits = self.finish(crate::functions::number::text().call(vec![expr]))?;
                 self.finish(json::change::of_digits().call(vec![digits]))
             }
-            Class::Decimal if is_computed(&expr) => refuse(
+            Class::Decimal if is_computed(&expr) || is_zero(&expr) && !is_written(ast) => refuse(
                 "of a computed zero, JSON does not show all digits".to_owned(),
                 "Write CAST(x AS DECIMAL(20, 4)).",
             ),
@@ -85,7 +86,7 @@ impl Lower<'_> {
             let message = format!("{} is not looked for in JSON", self.name_of_type(&wanted)?);
             return Err(Refusal::new(value.span(), message).hint("Write a number or a text."));
         }
-        let wanted = self.as_json(wanted, value.span())?;
+        let wanted = self.as_json(wanted, value)?;
         let document = self.as_document(self.lower(document)?, document.span())?;
         self.finish(json::member_of().call(vec![wanted, document]))
     }
@@ -105,6 +106,25 @@ impl Lower<'_> {
             }
             false => expr,
         }
+    }
+}
+
+fn is_zero(expr: &Expr) -> bool {
+    use ScalarValue::{Decimal128, Decimal256};
+    match expr {
+        Expr::Literal(Decimal128(Some(value), ..), _) => *value == 0,
+        Expr::Literal(Decimal256(Some(value), ..), _) => *value == i256::ZERO,
+        _ => false,
+    }
+}
+
+/// Whether a constant stands there as it is, or with its digits: what is computed of constants is one, too.
+fn is_written(ast: &Ast) -> bool {
+    match ast {
+        Ast::Value(_) | Ast::Cast { .. } | Ast::Convert { .. } => true,
+        Ast::Nested(inner) => is_written(inner),
+        Ast::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus, expr } => matches!(**expr, Ast::Value(_)),
+        _ => false,
     }
 }
 

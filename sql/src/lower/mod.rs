@@ -106,7 +106,11 @@ impl<'a> Lower<'a> {
         // Arguments of our own have their types already: nothing below them is looked at once more.
         if let Some((_, args)) = Kernel::of(&expr) {
             let is_constant = args.iter().all(|arg| matches!(arg, Expr::Literal(..)));
-            return if is_constant { self.planner.fold(expr) } else { Ok(expr) };
+            if !is_constant {
+                return Ok(expr);
+            }
+            let folded = self.planner.fold(expr.clone())?;
+            return self.folded(&expr, folded);
         }
         let expr = self.planner.coerce(expr)?;
         expr.apply(|node| {
@@ -164,13 +168,13 @@ impl<'a> Lower<'a> {
             }
             Ast::InList { expr, list, negated } => {
                 let asts: Vec<&Ast> = std::iter::once(expr.as_ref()).chain(list).collect();
-                let mut exprs = self.comparable(&asts)?;
+                let mut exprs = self.of_one_kind(&asts)?;
                 self.refuse_signs_mixed_in(&exprs, span)?;
                 let value = exprs.remove(0);
                 if let Some(found) = self.text_in(&value, &exprs, *negated, span)? {
                     return Ok(found);
                 }
-                self.in_list(value, exprs, *negated)
+                self.in_list(value, exprs, *negated, span)
             }
             Ast::Like { negated, any: false, expr, pattern, escape_char: None } => {
                 self.like(expr, pattern, *negated, false)
@@ -193,8 +197,9 @@ impl<'a> Lower<'a> {
             Ast::Convert { expr, data_type: Some(data_type), charset: None, styles, .. } if styles.is_empty() => {
                 self.cast(expr, data_type, false, span)
             }
-            Ast::Convert { expr, data_type: None, charset: Some(charset), .. } => {
-                self.convert(expr, &charset.to_string().to_lowercase(), span)
+            Ast::Convert { expr, data_type: None, charset: Some(charset), target_before_value, .. } => {
+                let text = self.convert(expr, &charset.to_string().to_lowercase(), span)?;
+                Ok(if *target_before_value { self.as_made(text) } else { text })
             }
             Ast::Convert { .. } => Err(Refusal::new(span, "this form of CONVERT is not supported")),
             Ast::Extract { field, expr, .. } => self.extracted(field, expr, span),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! An expression says of its text where its order comes from ([`Order`]), as MySQL's coercibility does: what is named wins over
-//! columns, columns over everything that has no collation of its own. `COLLATE` is an alias around an expression, which nothing looks behind.
+//! columns, columns over text that comes out of JSON, and that over everything that has no collation of its own. What the expression itself
+//! does not show, such as `COLLATE`, is an alias around it, which nothing looks behind.
 
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Case, ScalarFunction};
@@ -34,19 +35,32 @@ const OF_JSON: &str = "utf8mb4_bin";
 /// How text compares that JSON_VALUE gives.
 const OF_JSON_VALUE: &str = "utf8mb4_0900_bin";
 
-/// Names an alias that stands for COLLATE. No column is called so: names have at most 64 characters.
+/// Begins the names of aliases that say where an order comes from. No column is called so: names have at most 64 characters.
+const ORDER: &str = "--------------------------------------------------------- ";
+
+/// The collation that COLLATE names.
 const COLLATE: &str = "--------------------------------------------------------- COLLATE ";
 
-/// Names an alias that stands for CAST of a literal, whose text is as good as a column's.
-const CONVERTED: &str = "--------------------------------------------------------- CAST ";
+/// The collation of text that is as good as a column's, which CAST makes.
+const CAST: &str = "--------------------------------------------------------- CAST ";
+
+/// The collation of text that is not, such as that of JSON; without a name, text has none of its own.
+const MADE: &str = "--------------------------------------------------------- MADE ";
+
+/// The function that makes text of which servers say different things.
+const UNCLEAR: &str = "--------------------------------------------------------- UNCLEAR ";
 
 /// Where the order of a text comes from, by falling strength.
 #[derive(Debug, Clone)]
 enum Order {
     Named(&'static Collation),
     Column(TextOrder),
+    /// What this function makes has one order for MySQL and another one for MariaDB.
+    Unclear(String),
     /// Of two columns, or of two COLLATE.
     Mixed(String, String),
+    /// Text that a function has made, with a collation of its own.
+    Made(TextOrder),
     /// A literal, or text that a function has made from something else.
     Free,
 }
@@ -56,10 +70,31 @@ impl Order {
         match (self, other) {
             (Order::Named(a), Order::Named(b)) if !std::ptr::eq(a, b) => Order::Mixed(a.name().into(), b.name().into()),
             (order @ Order::Named(_), _) | (_, order @ Order::Named(_)) => order,
+            (order @ Order::Unclear(_), _) | (_, order @ Order::Unclear(_)) => order,
             (order @ Order::Mixed(..), _) | (_, order @ Order::Mixed(..)) => order,
             (Order::Column(a), Order::Column(b)) if a != b => Order::Mixed(a.name(), b.name()),
             (order @ Order::Column(_), _) | (_, order @ Order::Column(_)) => order,
+            (Order::Made(a), Order::Made(b)) if a != b => Order::Mixed(a.name(), b.name()),
+            (order @ Order::Made(_), _) | (_, order @ Order::Made(_)) => order,
             (Order::Free, Order::Free) => Order::Free,
+        }
+    }
+
+    fn is(&self, other: &Order) -> bool {
+        match (self, other) {
+            (Order::Named(a), Order::Named(b)) => std::ptr::eq(*a, *b),
+            (Order::Column(a), Order::Column(b)) | (Order::Made(a), Order::Made(b)) => a == b,
+            (Order::Free, Order::Free) => true,
+            _ => false,
+        }
+    }
+
+    /// The name of an alias that says this of a text, where the expression does not show it.
+    fn alias(&self) -> Option<String> {
+        match self {
+            Order::Column(TextOrder::Collation(collation)) => Some(format!("{CAST}{}", collation.name())),
+            Order::Made(TextOrder::Collation(collation)) => Some(format!("{MADE}{}", collation.name())),
+            _ => None,
         }
     }
 }
@@ -79,7 +114,7 @@ impl Lower<'_> {
             return Err(Refusal::new(span, format!("the collation {name} is not known here")).hint(WAY_OUT));
         };
         // Whatever a column's character set is, its text is Unicode here.
-        let fits = match self.order_of(&expr)? {
+        let fits = match self.order_of(&[&expr])? {
             Order::Column(TextOrder::Collation(column)) => column.charset() == collation.charset(),
             _ => false,
         };
@@ -90,18 +125,47 @@ impl Lower<'_> {
         Ok(expr.alias(format!("{COLLATE}{}", collation.name())))
     }
 
-    /// Text that CAST has made of a literal.
+    /// Text that CAST has made.
     pub(super) fn as_converted(&self, text: Expr) -> Expr {
-        match &text {
-            Expr::Literal(value, _) if !value.is_null() && self.has_collations() => text.alias(CONVERTED),
-            _ => text,
-        }
+        if is_null(&text) || !self.has_collations() { text } else { text.alias(format!("{CAST}{OF_SESSION}")) }
     }
 
-    fn order_of(&self, expr: &Expr) -> Result<Order, Refusal> {
+    /// Text of CHAR(… USING …), which has no collation of its own.
+    pub(super) fn as_made(&self, text: Expr) -> Expr {
+        if is_null(&text) { text } else { text.alias(MADE) }
+    }
+
+    /// What has become of a call whose arguments are constants, with the order of its text.
+    pub(super) fn folded(&self, call: &Expr, folded: Expr) -> Lowered {
+        let alias = match &folded {
+            Expr::Literal(ScalarValue::Utf8(Some(_)), _) => self.order_of_source(call)?.alias(),
+            _ => None,
+        };
+        Ok(match alias {
+            Some(alias) => folded.alias(alias),
+            None => folded,
+        })
+    }
+
+    /// What NULLIF makes of a value beside another. For MySQL it has the order of both, for MariaDB that of the value.
+    pub(super) fn of_null_if(&self, choice: Expr, value: &Expr, other: &Expr) -> Lowered {
+        if !self.is_text(&[value, other])? {
+            return Ok(choice);
+        }
+        Ok(match self.order_of(&[value])?.is(&self.order_of(&[value, other])?) {
+            true => choice,
+            false => choice.alias(format!("{UNCLEAR}nullif")),
+        })
+    }
+
+    fn order_of(&self, exprs: &[&Expr]) -> Result<Order, Refusal> {
         let mut sources = Vec::new();
-        self.sources(expr, &mut sources)?;
-        Ok(sources.into_iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with))
+        exprs.iter().try_for_each(|expr| self.sources(expr, &mut sources))?;
+        self.order_of_sources(&sources)
+    }
+
+    fn order_of_sources(&self, sources: &[&Expr]) -> Result<Order, Refusal> {
+        sources.iter().try_fold(Order::Free, |order, source| Ok(order.with(self.order_of_source(source)?)))
     }
 
     /// What the text of an expression comes from: columns, literals, what is named by COLLATE, and functions that make text.
@@ -110,11 +174,18 @@ impl Lower<'_> {
             return Ok(());
         }
         match expr {
-            Expr::Alias(alias) if !alias.name.starts_with(COLLATE) && alias.name != CONVERTED => {
-                self.sources(&alias.expr, sources)
-            }
+            Expr::Alias(alias) if !alias.name.starts_with(ORDER) => self.sources(&alias.expr, sources),
             Expr::Cast(cast) => self.sources(&cast.expr, sources),
             Expr::TryCast(cast) => self.sources(&cast.expr, sources),
+            Expr::ScalarFunction(function) if changes_first(function.func.name()) => {
+                // For MySQL it has the order of its first argument, for MariaDB that of all.
+                let all: Vec<&Expr> = function.args.iter().collect();
+                if !self.order_of(&all[..1])?.is(&self.order_of(&all)?) {
+                    sources.push(expr);
+                    return Ok(());
+                }
+                all.into_iter().try_for_each(|arg| self.sources(arg, sources))
+            }
             Expr::ScalarFunction(function) if !makes_text(function) => {
                 function.args.iter().try_for_each(|arg| self.sources(arg, sources))
             }
@@ -134,42 +205,62 @@ impl Lower<'_> {
         }
     }
 
-    fn order_of_source(&self, source: &Expr) -> Order {
-        match source {
+    fn order_of_source(&self, source: &Expr) -> Result<Order, Refusal> {
+        let of_session = || match self.has_collations() {
+            true => Order::Column(TextOrder::of(Some(OF_SESSION))),
+            false => Order::Free,
+        };
+        Ok(match source {
             Expr::Column(column) => {
                 let index = self.planner.column_index(column.name());
                 let order = index.and_then(|index| self.planner.texts().get(index));
                 Order::Column(order.cloned().unwrap_or_default())
             }
-            Expr::ScalarFunction(function) if is_text_of_json(function.func.name()) => {
-                Order::Column(TextOrder::of(Some(OF_JSON)))
-            }
-            Expr::ScalarFunction(function) if function.func.name() == "json_value" => {
-                Order::Column(TextOrder::of(Some(OF_JSON_VALUE)))
-            }
-            Expr::ScalarFunction(function)
-                if matches!(function.func.name(), "convert" | "text_of_bytes") && self.has_collations() =>
-            {
-                Order::Column(TextOrder::of(Some(OF_SESSION)))
-            }
-            Expr::Alias(alias) if alias.name == CONVERTED => Order::Column(TextOrder::of(Some(OF_SESSION))),
+            Expr::ScalarFunction(function) => match function.func.name() {
+                "json_text" => Order::Column(TextOrder::of(Some(OF_JSON))),
+                "json_pretty" | "json_quote" | "json_shown_type" | "json_type" | "json_unquote" => {
+                    Order::Made(TextOrder::of(Some(OF_JSON)))
+                }
+                "json_value" => Order::Made(TextOrder::of(Some(OF_JSON_VALUE))),
+                "convert" | "text_of_bytes" => of_session(),
+                // A format hands on the strength of its order, and nothing else.
+                "date_format" | "time_format" => match self.order_of(&Vec::from_iter(function.args.get(1)))? {
+                    Order::Free | Order::Made(_) => Order::Free,
+                    Order::Named(_) => Collation::named(OF_SESSION).map_or(Order::Free, Order::Named),
+                    _ => of_session(),
+                },
+                name if changes_first(name) => Order::Unclear(name.to_owned()),
+                _ => Order::Free,
+            },
             Expr::Alias(alias) => {
-                let named = alias.name.strip_prefix(COLLATE).and_then(Collation::named);
-                named.map_or(Order::Free, Order::Named)
+                let named = |prefix| alias.name.strip_prefix(prefix);
+                match (named(COLLATE), named(CAST), named(MADE), named(UNCLEAR)) {
+                    (Some(name), ..) => Collation::named(name).map_or(Order::Free, Order::Named),
+                    (_, Some(name), ..) => Order::Column(TextOrder::of(Some(name))),
+                    (_, _, Some(""), _) => Order::Free,
+                    (_, _, Some(name), _) => Order::Made(TextOrder::of(Some(name))),
+                    (.., Some(name)) => Order::Unclear(name.to_owned()),
+                    _ => Order::Free,
+                }
             }
             _ => Order::Free,
-        }
+        })
     }
 
     /// The collation by which these are compared; none if their bytes are. Literals must be of its character set.
     fn collation_of(&self, exprs: &[&Expr], span: Span) -> Result<Option<&'static Collation>, Refusal> {
         let mut sources = Vec::new();
         exprs.iter().try_for_each(|expr| self.sources(expr, &mut sources))?;
-        let order = sources.iter().map(|source| self.order_of_source(source)).fold(Order::Free, Order::with);
-        let collation = match order {
-            Order::Named(collation) | Order::Column(TextOrder::Collation(collation)) => collation,
-            Order::Column(TextOrder::Bytes) => return Ok(None),
-            Order::Column(TextOrder::Unknown(name)) => {
+        let collation = match self.order_of_sources(&sources)? {
+            Order::Named(collation)
+            | Order::Column(TextOrder::Collation(collation))
+            | Order::Made(TextOrder::Collation(collation)) => collation,
+            Order::Column(TextOrder::Bytes) | Order::Made(TextOrder::Bytes) => return Ok(None),
+            Order::Unclear(function) => {
+                let message = format!("by what {function}() of these texts compares is not the same on all servers");
+                return Err(Refusal::new(span, message).hint(format!("Write {function}(…) COLLATE name to say it.")));
+            }
+            Order::Column(TextOrder::Unknown(name)) | Order::Made(TextOrder::Unknown(name)) => {
                 let message = match name.as_ref() {
                     "" => "nobody has told by which collation this text compares".to_owned(),
                     name => format!("how {name} compares text is not known here"),
@@ -197,6 +288,24 @@ impl Lower<'_> {
             }
         }
         Ok(Some(collation))
+    }
+
+    /// A value beside each of several, as CASE compares: texts by one collation for all, numbers as each pair says.
+    pub(super) fn equals_each(&self, value: &Expr, others: Vec<Expr>, span: Span) -> Result<Vec<Expr>, Refusal> {
+        let all: Vec<&Expr> = std::iter::once(value).chain(&others).collect();
+        let collation = if self.is_text(&all)? { self.collation_of(&all, span)? } else { None };
+        let equals = |other: Expr| match collation {
+            Some(collation) => {
+                Ok(TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(other)))
+            }
+            None => {
+                let mut pair = [bare(value.clone()), bare(other)];
+                self.as_one_number(&mut pair)?;
+                let [value, other] = pair;
+                Ok(binary(value, Operator::Eq, other))
+            }
+        };
+        others.into_iter().map(equals).collect()
     }
 
     /// A comparison of two texts; of anything else what DataFusion makes of it.
@@ -289,7 +398,16 @@ impl Lower<'_> {
             let message = format!("{name}() looks for a literal, or in a column");
             return Err(Refusal::new(span, message).hint("Write find_in_set(x, 'a,b'), or x IN ('a', 'b')."));
         }
-        let Some(collation) = self.collation_of(&texts, span)? else { return Ok(None) };
+        let collation = self.collation_of(&texts, span)?;
+        if name == "field" {
+            // MySQL compares by the collation of the first one, MariaDB by that of all.
+            let own = self.collation_of(&texts[..1], span)?;
+            if own.map(Collation::name) != collation.map(Collation::name) {
+                let message = "by which collation field() of these texts compares is not the same on all servers";
+                return Err(Refusal::new(span, message).hint("Write field(x COLLATE name, …) to say it."));
+            }
+        }
+        let Some(collation) = collation else { return Ok(None) };
         let compare =
             |op, other: &Expr| TextOperation::compare(collation, bare(args[0].clone()), op, bare(other.clone()));
         let number = |number| Box::new(Expr::from_literal(ScalarValue::Int64(Some(number))));
@@ -305,11 +423,6 @@ impl Lower<'_> {
                 let branches = [(Operator::Lt, -1), (Operator::Gt, 1), (Operator::Eq, 0)];
                 let compared = choice(branches.map(|(op, result)| (compare(op, other), result)).to_vec(), None);
                 compared.map(|compared| compared.alias("strcmp"))
-            }
-            // MySQL compares by the literal's collation there.
-            ("field", [literal, ..]) if crate::text::literal_text(literal).is_some() => {
-                let message = "field() of a literal does not compare by the collation of columns";
-                return Err(Refusal::new(span, message).hint("Write CASE 'x' WHEN a THEN 1 WHEN b THEN 2 ELSE 0 END."));
             }
             ("field", [_, others @ ..]) => {
                 let branches = others.iter().zip(1..).map(|(other, place)| (compare(Operator::Eq, other), place));
@@ -373,12 +486,17 @@ impl Lower<'_> {
     }
 }
 
-/// Without COLLATE, which has said what it had to say.
-fn bare(expr: Expr) -> Expr {
+/// Without what is said of its order, such as COLLATE.
+pub(super) fn bare(expr: Expr) -> Expr {
     match expr {
-        Expr::Alias(alias) if alias.name.starts_with(COLLATE) => bare(*alias.expr),
+        Expr::Alias(alias) if alias.name.starts_with(ORDER) => bare(*alias.expr),
         expr => expr,
     }
+}
+
+/// Functions whose text is that of their first argument, changed.
+fn changes_first(function: &str) -> bool {
+    matches!(function, "insert" | "lpad" | "ltrim" | "replace" | "rpad" | "rtrim" | "substring_index" | "trim")
 }
 
 /// Functions whose text is not that of their arguments.
@@ -420,9 +538,4 @@ fn makes_text(function: &ScalarFunction) -> bool {
         "to_char",
     ];
     FUNCTIONS.contains(&function.func.name())
-}
-
-/// Text that has the collation of JSON's.
-fn is_text_of_json(function: &str) -> bool {
-    matches!(function, "json_pretty" | "json_quote" | "json_shown_type" | "json_text" | "json_type" | "json_unquote")
 }

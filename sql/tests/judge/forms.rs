@@ -430,6 +430,7 @@ pub(crate) fn missing(name: &str, is_mariadb: bool) -> bool {
                 "is_ipv4",
                 "is_ipv6",
                 "locate",
+                "find_in_set",
                 "make_set",
                 "log2",
                 "xor",

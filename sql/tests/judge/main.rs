@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An expression may be refused, and a row may fail; nothing may be answered differently. What differs is made smaller until
-//! no smaller expression differs, and printed. `TIDEGATE_TEST_SCALE` multiplies the number of expressions,
-//! `TIDEGATE_TEST_SEED` begins with another one.
+//! no smaller expression differs, and printed with the seed that begins with its rows. `TIDEGATE_TEST_SCALE` multiplies the number of
+//! expressions, `TIDEGATE_TEST_SEED` begins with another one.
 
 mod case;
 mod columns;
@@ -79,6 +79,8 @@ struct Judge {
     server: Server,
     columns: Vec<Column>,
     collation: &'static str,
+    /// The seed that begins with these rows.
+    seed: u64,
     input: Input,
     batch: RecordBatch,
 }
@@ -115,7 +117,7 @@ fn judge(url: &str, database: &str, expressions: usize) {
         let collation = collations[round as usize % collations.len()];
         fill(&mut server, &columns, collation, &mut rng);
         let (input, batch) = server.rows(&columns, collation);
-        let mut judge = Judge { server, columns: columns.clone(), collation, input, batch };
+        let mut judge = Judge { server, columns: columns.clone(), collation, seed: round, input, batch };
         for _ in 0..SELECTS {
             let mut generator = Generator { rng: rng.fork(), columns: &columns, is_mariadb: judge.server.is_mariadb };
             let nodes: Vec<Node> = (0..TOGETHER).map(|_| generator.expression()).collect();
@@ -257,7 +259,13 @@ impl Judge {
                 && *value.data_type() == arrow::datatypes::DataType::Boolean
             {
                 let is_true = value.is_valid(0) && arrow::array::AsArray::as_boolean(value).value(0);
-                assert_eq!(keep.value(row), is_true, "filter and projection differ in row {}: {text}", row + 1);
+                let row_id = row + 1;
+                assert_eq!(
+                    keep.value(row),
+                    is_true,
+                    "filter and projection differ in row {row_id}, TIDEGATE_TEST_SEED={}: {text}",
+                    self.seed
+                );
             }
         }
     }
@@ -291,7 +299,9 @@ impl Judge {
             Ok(value) => format!("{:?} {}", shown(value, 0), value.data_type()),
             Err(error) => error.clone(),
         };
-        let mut out = format!("{text_of}\n    ours {ours}, theirs {theirs}, by {}\n   ", self.collation);
+        let (collation, seed) = (self.collation, self.seed);
+        let mut out =
+            format!("{text_of}\n    ours {ours}, theirs {theirs}, by {collation}, TIDEGATE_TEST_SEED={seed}\n   ");
         for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| text_of.contains(column.name)) {
             write!(out, " {} = {:?}", column.name, shown(self.batch.column(at), row)).unwrap();
         }
