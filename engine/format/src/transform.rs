@@ -318,7 +318,10 @@ fn text_order(column: &Column) -> TextOrder {
 
 /// Whether MySQL compares values of the column as we do.
 fn pushdown(column: &Column, text: &TextOrder) -> Pushdown {
+    // Bytes that stand for no character are one `?` here, and on the server what they are.
+    let is_decoded_whole = matches!(column.charset.as_deref(), Some("utf8mb4" | "utf8mb3" | "utf8" | "latin1"));
     match column.sql_type {
+        SqlType::Char | SqlType::VarChar | SqlType::Text if !is_decoded_whole => Pushdown::Never,
         // Of CHAR, whose spaces at the end are not stored, servers find other rows by an index than without if they count.
         SqlType::Char if matches!(text, TextOrder::Collation(collation) if collation.pads()) => Pushdown::Exact,
         SqlType::VarChar | SqlType::Text if matches!(text, TextOrder::Collation(_)) => Pushdown::Exact,
