@@ -295,9 +295,7 @@ impl Lower<'_> {
         let all: Vec<&Expr> = std::iter::once(value).chain(&others).collect();
         let collation = if self.is_text(&all)? { self.collation_of(&all, span)? } else { None };
         let equals = |other: Expr| match collation {
-            Some(collation) => {
-                Ok(TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(other)))
-            }
+            Some(collation) => Ok(TextOperation::compare(collation, bare(value.clone()), Operator::Eq, bare(other))),
             None => {
                 let mut pair = [bare(value.clone()), bare(other)];
                 self.as_one_number(&mut pair)?;
