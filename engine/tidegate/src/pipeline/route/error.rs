@@ -79,11 +79,15 @@ impl std::fmt::Display for Keyless {
 impl RouteError {
     /// With the place of rows that cannot be sent because of the columns that they have.
     pub(super) fn met_by(self, batch: &ChangeBatch) -> RouteError {
-        let is_of_columns = match &self {
-            RouteError::Transform(_) | RouteError::Partition(_) | RouteError::Key(_) | RouteError::Cut(_) => true,
-            RouteError::NoTombstones { .. } | RouteError::Scattered { .. } => true,
-            _ => false,
-        };
+        let is_of_columns = matches!(
+            &self,
+            RouteError::Transform(_)
+                | RouteError::Partition(_)
+                | RouteError::Key(_)
+                | RouteError::Cut(_)
+                | RouteError::NoTombstones { .. }
+                | RouteError::Scattered { .. }
+        );
         let is_change = batch.kinds().first().is_some_and(|kind| *kind != RowKind::Initial);
         match batch.events().first().filter(|_| is_of_columns && is_change) {
             Some(event) => RouteError::Met { at: event.meta.coordinate.clone(), error: Box::new(self) },
