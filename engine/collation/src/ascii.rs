@@ -7,6 +7,11 @@
 //!
 //! A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
 //! pair with what follows. A piece with any other byte in it, or texts of which one is the beginning of the other, are left to the weights.
+//!
+//! Which of two texts comes first, the first byte says that differs on the first level; of several literals, those remain whose first eight bytes
+//! are the text's.
+
+use std::cmp::Ordering;
 
 use crate::weights::Weights;
 use crate::{Collation, Order};
@@ -48,6 +53,8 @@ pub struct Literal {
     text: String,
     /// The text as [`quick`] compares it, if it can.
     folded: Option<Vec<u8>>,
+    /// The text as the first level tells texts apart, if that is letter by letter.
+    first_level: Option<(Ascii, Vec<u8>)>,
     /// How long the text is without spaces at its end.
     trimmed: usize,
 }
@@ -63,12 +70,16 @@ impl Eq for Literal {}
 impl Literal {
     pub fn new(collation: &'static Collation, text: &str) -> Literal {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let folded = match &collation.order {
-            Order::Weights { ascii: Ascii::Folded, .. } if printable => Some(text.to_ascii_lowercase().into_bytes()),
-            Order::Weights { ascii: Ascii::Distinct, .. } if printable => Some(text.as_bytes().to_vec()),
+        let fold = |kind| match kind {
+            Ascii::Folded if printable => Some((kind, text.to_ascii_lowercase().into_bytes())),
+            Ascii::Distinct if printable => Some((kind, text.as_bytes().to_vec())),
             _ => None,
         };
-        Literal { collation, text: text.to_owned(), folded, trimmed: text.trim_end_matches(' ').len() }
+        let (folded, first_level) = match &collation.order {
+            Order::Weights { ascii, first_level, .. } => (fold(*ascii).map(|(_, text)| text), fold(*first_level)),
+            Order::Bytes => (None, None),
+        };
+        Literal { collation, text: text.to_owned(), folded, first_level, trimmed: text.trim_end_matches(' ').len() }
     }
 
     pub fn collation(&self) -> &'static Collation {
@@ -101,6 +112,61 @@ impl Literal {
     fn slow(&self, text: &str) -> bool {
         self.collation.equal(&self.text, text)
     }
+
+    /// Whether a text comes before it or after it.
+    #[inline]
+    pub fn order_of(&self, text: &str) -> Ordering {
+        let bytes = text.as_bytes();
+        let differs = match &self.first_level {
+            Some((Ascii::Folded, literal)) => differs_at::<true>(literal, bytes),
+            Some((_, literal)) => differs_at::<false>(literal, bytes),
+            None => None,
+        };
+        match (differs, &self.collation.order) {
+            (Some(at), Order::Weights { levels, .. }) => {
+                levels[0].ascii(bytes[at]).cmp(&levels[0].ascii(self.text.as_bytes()[at]))
+            }
+            _ => self.collation.compare(text, &self.text),
+        }
+    }
+}
+
+/// Several texts that many others are looked for among.
+#[derive(Debug, Clone)]
+pub struct Literals {
+    literals: Vec<Literal>,
+    /// The first eight bytes of each, if all of them can be compared so.
+    starts: Option<(Ascii, Vec<u64>)>,
+}
+
+impl Literals {
+    pub fn new(collation: &'static Collation, texts: &[&str]) -> Literals {
+        let literals: Vec<Literal> = texts.iter().map(|text| Literal::new(collation, text)).collect();
+        let starts = literals.iter().map(|literal| literal.folded.as_deref().map(start)).collect::<Option<Vec<u64>>>();
+        let starts = match &collation.order {
+            Order::Weights { ascii, .. } => starts.map(|starts| (*ascii, starts)),
+            Order::Bytes => None,
+        };
+        Literals { literals, starts }
+    }
+
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.literals.iter().map(Literal::text)
+    }
+
+    /// Whether one of them is the same as a text to the collation.
+    #[inline]
+    pub fn have(&self, text: &str) -> bool {
+        if let Some((kind, starts)) = &self.starts {
+            let piece = start(text.as_bytes());
+            if is_printable(piece) {
+                let piece = if *kind == Ascii::Folded { lower(piece) } else { piece };
+                let mut candidates = starts.iter().zip(&self.literals).filter(|(start, _)| **start == piece);
+                return candidates.any(|(_, literal)| literal.equals(text));
+            }
+        }
+        self.literals.iter().any(|literal| literal.equals(text))
+    }
 }
 
 /// Whether the bytes are equal, if that can be said.
@@ -125,6 +191,79 @@ fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
         }
     }
     (folded.len() == text.len()).then_some(true)
+}
+
+/// The first byte in which printable texts differ, as far as both go; none if there is none, or if it cannot be said here.
+#[inline]
+fn differs_at<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<usize> {
+    let common = folded.len().min(text.len());
+    let mut at = 0;
+    while at < common {
+        // The last eight bytes once more, or what there is and spaces.
+        let from = at.min(common.saturating_sub(8));
+        let (left, right) = match common < 8 {
+            true => (load_short(&folded[..common]), load_short(&text[..common])),
+            false => (load(&folded[from..]), load(&text[from..])),
+        };
+        if !is_printable(right) {
+            return None;
+        }
+        let right = if FOLD { lower(right) } else { right };
+        let differ = left ^ right;
+        if differ != 0 {
+            return Some(from + differ.trailing_zeros() as usize / 8);
+        }
+        at = from + 8;
+    }
+    None
+}
+
+/// Whether all of a text is printable ASCII.
+#[inline]
+pub(crate) fn all_printable(text: &[u8]) -> bool {
+    match text.len().checked_sub(8) {
+        Some(last) => (0..last).step_by(8).chain([last]).all(|at| is_printable(load(&text[at..]))),
+        None => is_printable(load_short(text)),
+    }
+}
+
+/// Where a part begins in a text, both of them printable; letters of the part are small if they are folded.
+#[inline]
+pub(crate) fn find<const FOLD: bool>(text: &[u8], part: &[u8]) -> Option<usize> {
+    let Some((&first, rest)) = part.split_first() else { return Some(0) };
+    let last = text.len().checked_sub(part.len())?;
+    let is_here = |at: usize| is_same::<FOLD>(&text[at + 1..at + part.len()], rest);
+    let Some(last_piece) = text.len().checked_sub(8) else {
+        return (0..=last).find(|&at| is_same::<FOLD>(&text[at..=at], &[first]) && is_here(at));
+    };
+    let mut at = 0;
+    while at <= last {
+        let from = at.min(last_piece);
+        let piece = load(&text[from..]);
+        let piece = if FOLD { lower(piece) } else { piece };
+        let differ = piece ^ (ONES * u64::from(first));
+        // The high bits of bytes that do not differ, without those that have been looked at.
+        let mut found = !((differ & !HIGH) + !HIGH | differ) & HIGH & u64::MAX << (8 * (at - from));
+        while found != 0 {
+            let here = from + found.trailing_zeros() as usize / 8;
+            if here > last {
+                return None;
+            }
+            if is_here(here) {
+                return Some(here);
+            }
+            found &= found - 1;
+        }
+        at = from + 8;
+    }
+    None
+}
+
+/// Whether a text is a part, see [`find`].
+#[inline]
+pub(crate) fn is_same<const FOLD: bool>(text: &[u8], part: &[u8]) -> bool {
+    let fold = |byte: u8| if FOLD { byte.to_ascii_lowercase() } else { byte };
+    text.len() == part.len() && text.iter().zip(part).all(|(a, b)| fold(*a) == *b)
 }
 
 /// None if the pieces are equal; else whether that can be said here: never equal, or unknown.
@@ -191,6 +330,12 @@ fn lower(bytes: u64) -> u64 {
 #[inline]
 fn load(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[..8].try_into().unwrap_or_else(|_| unreachable!("eight bytes were taken")))
+}
+
+/// The first eight bytes, with spaces for those that are not there.
+#[inline]
+fn start(bytes: &[u8]) -> u64 {
+    if bytes.len() < 8 { load_short(bytes) } else { load(bytes) }
 }
 
 fn load_short(bytes: &[u8]) -> u64 {

@@ -23,8 +23,8 @@
 //! # Speed
 //!
 //! Nearly all text is ASCII or begins so. There one table of 128 weights is enough, and whether text equals a literal is seen
-//! eight bytes at a time ([`Literal`]); both leave for the tables of all characters at the first byte that asks for it, and
-//! neither allocates.
+//! eight bytes at a time ([`Literal`], [`Literals`], [`Pattern`]); both leave for the tables of all characters at the first byte that asks for
+//! it, and neither allocates.
 
 mod ascii;
 mod like;
@@ -36,7 +36,7 @@ use std::cmp::Ordering;
 use ascii::Ascii;
 use weights::Weights;
 
-pub use ascii::Literal;
+pub use ascii::{Literal, Literals};
 pub use like::Pattern;
 
 /// Who has a collation of that name.
@@ -61,7 +61,12 @@ enum Order {
     /// The bytes themselves.
     Bytes,
     /// As the weights of characters say, level by level.
-    Weights { levels: Vec<Weights>, ascii: Ascii },
+    Weights {
+        levels: Vec<Weights>,
+        ascii: Ascii,
+        /// To what the first level alone says.
+        first_level: Ascii,
+    },
 }
 
 impl Collation {
@@ -158,13 +163,21 @@ impl Collation {
         }
     }
 
+    /// What printable ASCII characters are equal to.
+    fn ascii(&self) -> Ascii {
+        match &self.order {
+            Order::Bytes => Ascii::Distinct,
+            Order::Weights { ascii, .. } => *ascii,
+        }
+    }
+
     /// Whether two characters are the same to LIKE, which looks at each by itself.
     #[inline]
     fn same_character(&self, a: char, b: char) -> bool {
         a == b
             || match &self.order {
                 Order::Bytes => false,
-                Order::Weights { levels, ascii } => {
+                Order::Weights { levels, ascii, .. } => {
                     ascii::same(*ascii, a, b).unwrap_or_else(|| levels.iter().all(|level| level.same(a, b)))
                 }
             }
