@@ -172,7 +172,7 @@ impl TextOperation {
                             _ => arrow::compute::prep_null_mask_filter(&known),
                         })
                     }
-                    _ => Arc::new(each(&first, |text| holds(op, literal.order_of(text)))),
+                    _ => Arc::new(each(&first, |text| holds(op, collation.compare(text, literal.text())))),
                 }
             }
             Question::Columns(Operator::IsNotDistinctFrom) => {

@@ -8,10 +8,7 @@
 //! A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
 //! pair with what follows. A piece with any other byte in it, or texts of which one is the beginning of the other, are left to the weights.
 //!
-//! Which of two texts comes first, the first byte says that differs on the first level; of several literals, those remain whose first eight bytes
-//! are the text's.
-
-use std::cmp::Ordering;
+//! Of several literals, those remain whose first eight bytes are the text's.
 
 use crate::weights::Weights;
 use crate::{Collation, Order};
@@ -53,8 +50,6 @@ pub struct Literal {
     text: String,
     /// The text as [`quick`] compares it, if it can.
     folded: Option<Vec<u8>>,
-    /// The text as the first level tells texts apart, if that is letter by letter.
-    first_level: Option<(Ascii, Vec<u8>)>,
     /// How long the text is without spaces at its end.
     trimmed: usize,
 }
@@ -70,16 +65,12 @@ impl Eq for Literal {}
 impl Literal {
     pub fn new(collation: &'static Collation, text: &str) -> Literal {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let fold = |kind| match kind {
-            Ascii::Folded if printable => Some((kind, text.to_ascii_lowercase().into_bytes())),
-            Ascii::Distinct if printable => Some((kind, text.as_bytes().to_vec())),
+        let folded = match &collation.order {
+            Order::Weights { ascii: Ascii::Folded, .. } if printable => Some(text.to_ascii_lowercase().into_bytes()),
+            Order::Weights { ascii: Ascii::Distinct, .. } if printable => Some(text.as_bytes().to_vec()),
             _ => None,
         };
-        let (folded, first_level) = match &collation.order {
-            Order::Weights { ascii, first_level, .. } => (fold(*ascii).map(|(_, text)| text), fold(*first_level)),
-            Order::Bytes => (None, None),
-        };
-        Literal { collation, text: text.to_owned(), folded, first_level, trimmed: text.trim_end_matches(' ').len() }
+        Literal { collation, text: text.to_owned(), folded, trimmed: text.trim_end_matches(' ').len() }
     }
 
     pub fn collation(&self) -> &'static Collation {
@@ -111,23 +102,6 @@ impl Literal {
     #[cold]
     fn slow(&self, text: &str) -> bool {
         self.collation.equal(&self.text, text)
-    }
-
-    /// Whether a text comes before it or after it.
-    #[inline]
-    pub fn order_of(&self, text: &str) -> Ordering {
-        let bytes = text.as_bytes();
-        let differs = match &self.first_level {
-            Some((Ascii::Folded, literal)) => differs_at::<true>(literal, bytes),
-            Some((_, literal)) => differs_at::<false>(literal, bytes),
-            None => None,
-        };
-        match (differs, &self.collation.order) {
-            (Some(at), Order::Weights { levels, .. }) => {
-                levels[0].ascii(bytes[at]).cmp(&levels[0].ascii(self.text.as_bytes()[at]))
-            }
-            _ => self.collation.compare(text, &self.text),
-        }
     }
 }
 
@@ -191,31 +165,6 @@ fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
         }
     }
     (folded.len() == text.len()).then_some(true)
-}
-
-/// The first byte in which printable texts differ, as far as both go; none if there is none, or if it cannot be said here.
-#[inline]
-fn differs_at<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<usize> {
-    let common = folded.len().min(text.len());
-    let mut at = 0;
-    while at < common {
-        // The last eight bytes once more, or what there is and spaces.
-        let from = at.min(common.saturating_sub(8));
-        let (left, right) = match common < 8 {
-            true => (load_short(&folded[..common]), load_short(&text[..common])),
-            false => (load(&folded[from..]), load(&text[from..])),
-        };
-        if !is_printable(right) {
-            return None;
-        }
-        let right = if FOLD { lower(right) } else { right };
-        let differ = left ^ right;
-        if differ != 0 {
-            return Some(from + differ.trailing_zeros() as usize / 8);
-        }
-        at = from + 8;
-    }
-    None
 }
 
 /// Whether all of a text is printable ASCII.

@@ -61,12 +61,7 @@ enum Order {
     /// The bytes themselves.
     Bytes,
     /// As the weights of characters say, level by level.
-    Weights {
-        levels: Vec<Weights>,
-        ascii: Ascii,
-        /// To what the first level alone says.
-        first_level: Ascii,
-    },
+    Weights { levels: Vec<Weights>, ascii: Ascii },
 }
 
 impl Collation {
@@ -177,7 +172,7 @@ impl Collation {
         a == b
             || match &self.order {
                 Order::Bytes => false,
-                Order::Weights { levels, ascii, .. } => {
+                Order::Weights { levels, ascii } => {
                     ascii::same(*ascii, a, b).unwrap_or_else(|| levels.iter().all(|level| level.same(a, b)))
                 }
             }

@@ -86,7 +86,7 @@ fn read(server: Server, line: &'static str) -> Option<(Option<u16>, Collation)> 
                 }
             };
             let levels: Vec<Weights> = tables.into_iter().map(|table| Weights::new(file, table - 1)).collect();
-            Order::Weights { ascii: Ascii::of(&levels), first_level: Ascii::of(&levels[..1]), levels }
+            Order::Weights { ascii: Ascii::of(&levels), levels }
         }
     };
     Some((id.parse().ok(), Collation { name, charset, pad: pad == "pad", order }))
