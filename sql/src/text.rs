@@ -22,7 +22,7 @@ use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use tidegate_collation::{Collation, Literal, Pattern};
+use tidegate_collation::{Collation, Literal, Literals, Pattern};
 
 /// Lists up to this long are compared value by value; longer ones by a hash of the weights.
 const SHORT_LIST: usize = 8;
@@ -45,7 +45,7 @@ enum Question {
 
 #[derive(Debug, Clone)]
 struct List {
-    literals: Vec<Literal>,
+    literals: Literals,
     keys: HashSet<Vec<u8>>,
     /// `x IN ('a', NULL)` is never false.
     has_null: bool,
@@ -97,7 +97,7 @@ impl TextOperation {
         });
         let list = List {
             keys: if texts.len() > SHORT_LIST { keys.collect() } else { HashSet::new() },
-            literals: texts.iter().map(|text| Literal::new(collation, text)).collect(),
+            literals: Literals::new(collation, texts),
             has_null,
         };
         TextOperation::call(collation, Question::In(list), vec![value])
@@ -130,7 +130,7 @@ impl TextOperation {
     pub(crate) fn said(&self) -> Option<Said<'_>> {
         match &self.question {
             Question::Literal(op, literal) => Some(Said::Compare(*op, literal.text())),
-            Question::In(list) if !list.has_null => Some(Said::In(list.literals.iter().map(Literal::text).collect())),
+            Question::In(list) if !list.has_null => Some(Said::In(list.literals.texts().collect())),
             // By an index, servers look for a prefix between two borders, beyond which some of what is LIKE it lies.
             _ => None,
         }
@@ -142,7 +142,7 @@ impl TextOperation {
             Question::Literal(op, literal) => format!("{op} {:?}", literal.text()),
             Question::Columns(op) => format!("{op}"),
             Question::In(list) => {
-                let texts: Vec<&str> = list.literals.iter().map(Literal::text).collect();
+                let texts: Vec<&str> = list.literals.texts().collect();
                 format!("IN {texts:?}{}", if list.has_null { " or NULL" } else { "" })
             }
             Question::Like(_, text) => format!("LIKE {text:?}"),
@@ -188,8 +188,8 @@ impl TextOperation {
             Question::In(list) => {
                 let mut key = Vec::new();
                 let found = each(&first, |text| {
-                    if list.literals.len() <= SHORT_LIST {
-                        return list.literals.iter().any(|literal| literal.equals(text));
+                    if list.keys.is_empty() {
+                        return list.literals.have(text);
                     }
                     key.clear();
                     collation.key(text, &mut key);

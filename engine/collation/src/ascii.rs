@@ -7,6 +7,8 @@
 //!
 //! A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
 //! pair with what follows. A piece with any other byte in it, or texts of which one is the beginning of the other, are left to the weights.
+//!
+//! Of several literals, those remain whose first eight bytes are the text's.
 
 use crate::weights::Weights;
 use crate::{Collation, Order};
@@ -103,6 +105,44 @@ impl Literal {
     }
 }
 
+/// Several texts that many others are looked for among.
+#[derive(Debug, Clone)]
+pub struct Literals {
+    literals: Vec<Literal>,
+    /// The first eight bytes of each, if all of them can be compared so.
+    starts: Option<(Ascii, Vec<u64>)>,
+}
+
+impl Literals {
+    pub fn new(collation: &'static Collation, texts: &[&str]) -> Literals {
+        let literals: Vec<Literal> = texts.iter().map(|text| Literal::new(collation, text)).collect();
+        let starts = literals.iter().map(|literal| literal.folded.as_deref().map(start)).collect::<Option<Vec<u64>>>();
+        let starts = match &collation.order {
+            Order::Weights { ascii, .. } => starts.map(|starts| (*ascii, starts)),
+            Order::Bytes => None,
+        };
+        Literals { literals, starts }
+    }
+
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.literals.iter().map(Literal::text)
+    }
+
+    /// Whether one of them is the same as a text to the collation.
+    #[inline]
+    pub fn have(&self, text: &str) -> bool {
+        if let Some((kind, starts)) = &self.starts {
+            let piece = start(text.as_bytes());
+            if is_printable(piece) {
+                let piece = if *kind == Ascii::Folded { lower(piece) } else { piece };
+                let mut candidates = starts.iter().zip(&self.literals).filter(|(start, _)| **start == piece);
+                return candidates.any(|(_, literal)| literal.equals(text));
+            }
+        }
+        self.literals.iter().any(|literal| literal.equals(text))
+    }
+}
+
 /// Whether the bytes are equal, if that can be said.
 #[inline]
 fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
@@ -125,6 +165,54 @@ fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
         }
     }
     (folded.len() == text.len()).then_some(true)
+}
+
+/// Whether all of a text is printable ASCII.
+#[inline]
+pub(crate) fn all_printable(text: &[u8]) -> bool {
+    match text.len().checked_sub(8) {
+        Some(last) => (0..last).step_by(8).chain([last]).all(|at| is_printable(load(&text[at..]))),
+        None => is_printable(load_short(text)),
+    }
+}
+
+/// Where a part begins in a text, both of them printable; letters of the part are small if they are folded.
+#[inline]
+pub(crate) fn find<const FOLD: bool>(text: &[u8], part: &[u8]) -> Option<usize> {
+    let Some((&first, rest)) = part.split_first() else { return Some(0) };
+    let last = text.len().checked_sub(part.len())?;
+    let is_here = |at: usize| is_same::<FOLD>(&text[at + 1..at + part.len()], rest);
+    let Some(last_piece) = text.len().checked_sub(8) else {
+        return (0..=last).find(|&at| is_same::<FOLD>(&text[at..=at], &[first]) && is_here(at));
+    };
+    let mut at = 0;
+    while at <= last {
+        let from = at.min(last_piece);
+        let piece = load(&text[from..]);
+        let piece = if FOLD { lower(piece) } else { piece };
+        let differ = piece ^ (ONES * u64::from(first));
+        // The high bits of bytes that do not differ, without those that have been looked at.
+        let mut found = !((differ & !HIGH) + !HIGH | differ) & HIGH & u64::MAX << (8 * (at - from));
+        while found != 0 {
+            let here = from + found.trailing_zeros() as usize / 8;
+            if here > last {
+                return None;
+            }
+            if is_here(here) {
+                return Some(here);
+            }
+            found &= found - 1;
+        }
+        at = from + 8;
+    }
+    None
+}
+
+/// Whether a text is a part, see [`find`].
+#[inline]
+pub(crate) fn is_same<const FOLD: bool>(text: &[u8], part: &[u8]) -> bool {
+    let fold = |byte: u8| if FOLD { byte.to_ascii_lowercase() } else { byte };
+    text.len() == part.len() && text.iter().zip(part).all(|(a, b)| fold(*a) == *b)
 }
 
 /// None if the pieces are equal; else whether that can be said here: never equal, or unknown.
@@ -191,6 +279,12 @@ fn lower(bytes: u64) -> u64 {
 #[inline]
 fn load(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[..8].try_into().unwrap_or_else(|_| unreachable!("eight bytes were taken")))
+}
+
+/// The first eight bytes, with spaces for those that are not there.
+#[inline]
+fn start(bytes: &[u8]) -> u64 {
+    if bytes.len() < 8 { load_short(bytes) } else { load(bytes) }
 }
 
 fn load_short(bytes: &[u8]) -> u64 {

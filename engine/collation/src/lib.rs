@@ -23,8 +23,8 @@
 //! # Speed
 //!
 //! Nearly all text is ASCII or begins so. There one table of 128 weights is enough, and whether text equals a literal is seen
-//! eight bytes at a time ([`Literal`]); both leave for the tables of all characters at the first byte that asks for it, and
-//! neither allocates.
+//! eight bytes at a time ([`Literal`], [`Literals`], [`Pattern`]); both leave for the tables of all characters at the first byte that asks for
+//! it, and neither allocates.
 
 mod ascii;
 mod like;
@@ -36,7 +36,7 @@ use std::cmp::Ordering;
 use ascii::Ascii;
 use weights::Weights;
 
-pub use ascii::Literal;
+pub use ascii::{Literal, Literals};
 pub use like::Pattern;
 
 /// Who has a collation of that name.
@@ -155,6 +155,14 @@ impl Collation {
                     level.key(text, self.pad || level.always_pads(), out);
                 }
             }
+        }
+    }
+
+    /// What printable ASCII characters are equal to.
+    fn ascii(&self) -> Ascii {
+        match &self.order {
+            Order::Bytes => Ascii::Distinct,
+            Order::Weights { ascii, .. } => *ascii,
         }
     }
 

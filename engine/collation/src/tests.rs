@@ -138,6 +138,27 @@ fn the_quick_way_says_what_the_weights_say() {
             let (equal, name) = (collation.compare(&a, &b).is_eq(), collation.name());
             assert_eq!(Literal::new(collation, &a).equals(&b), equal, "{name}: {a:?}, {b:?}");
             assert_eq!(keys(collation, &a) == keys(collation, &b), equal, "{name}: {a:?}, {b:?}");
+            let others = [a.as_str(), &a[..a.len().min(3)], "aaaaaaaaaa", ""];
+            let found = others.iter().any(|other| collation.equal(other, &b));
+            assert_eq!(Literals::new(collation, &others).have(&b), found, "{name}: {others:?}, {b:?}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_pattern_are_found_as_character_by_character() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let collations =
+        ["utf8mb4_0900_ai_ci", "utf8mb4_0900_as_cs", "utf8mb4_general_ci", "utf8mb4_bin", "latin1_swedish_ci"];
+    for collation in collations.map(collation) {
+        for _ in 0..20_000 {
+            let characters: Vec<char> = ["aA", "ab", "aAbB é", "ab\t"][random.usize(..4)].chars().collect();
+            let text = text(&mut random, &characters);
+            let some = [characters.as_slice(), &['%', '%', '_'][..random.usize(2..4)]].concat();
+            let like: String = (0..random.usize(0..6)).map(|_| some[random.usize(..some.len())]).collect();
+            let pattern = Pattern::new(&like, Some('\\'));
+            let (quick, slow) = (pattern.matches(collation, &text), pattern.matches_by_character(collation, &text));
+            assert_eq!(quick, slow, "{}: {text:?} LIKE {like:?}", collation.name());
         }
     }
 }

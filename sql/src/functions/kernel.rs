@@ -95,6 +95,10 @@ impl Kernel {
         self.name
     }
 
+    pub(crate) fn returns(&self) -> &DataType {
+        &self.returns
+    }
+
     pub(crate) fn fraction(&self) -> Option<u8> {
         self.fraction
     }

@@ -997,11 +997,12 @@ pub(super) fn atan(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 pub(super) fn radians(call: &Call<'_>) -> Result<ArrayRef> {
-    doubles(call, |x| Some(x * (std::f64::consts::PI / 180.0)))
+    // Of -0 it is 0.
+    doubles(call, |x| Some(x * (std::f64::consts::PI / 180.0) + 0.0))
 }
 
 pub(super) fn degrees(call: &Call<'_>) -> Result<ArrayRef> {
-    doubles(call, |x| Some(x * (180.0 / std::f64::consts::PI)))
+    doubles(call, |x| Some(x * (180.0 / std::f64::consts::PI) + 0.0))
 }
 
 /// The largest or smallest of values of one type; NULL if one of them is.

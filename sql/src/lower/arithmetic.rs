@@ -175,7 +175,15 @@ impl Lower<'_> {
         let expr = if self.class(&expr)? == Class::Float { self.double(expr)? } else { expr };
         let data_type = self.type_of(&expr)?;
         let places_arg = Expr::from_literal(ScalarValue::Int64(Some(places)));
-        self.finish(number::rounded(&data_type, places, rounding).call(vec![expr, places_arg]))
+        let kernel = number::rounded(&data_type, places, rounding);
+        // One digit more may be more than 128 bits hold.
+        let expr = match (data_type, kernel.returns()) {
+            (DataType::Decimal128(precision, scale), DataType::Decimal256(..)) => {
+                self.finish(cast_to(expr, DataType::Decimal256(precision, scale)))?
+            }
+            _ => expr,
+        };
+        self.finish(kernel.call(vec![expr, places_arg]))
     }
 }
 

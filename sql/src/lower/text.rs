@@ -13,7 +13,7 @@
 
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Case, ScalarFunction};
-use datafusion_expr::{Expr, Operator};
+use datafusion_expr::{Cast, Expr, Operator};
 use sqlparser::ast::{Expr as Ast, ObjectName, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
@@ -34,6 +34,9 @@ const OF_JSON: &str = "utf8mb4_bin";
 
 /// How text compares that JSON_VALUE gives.
 const OF_JSON_VALUE: &str = "utf8mb4_0900_bin";
+
+/// Names an alias that stands for what `field` has become.
+const FIELD: &str = "field";
 
 /// Begins the names of aliases that say where an order comes from. No column is called so: names have at most 64 characters.
 const ORDER: &str = "--------------------------------------------------------- ";
@@ -179,12 +182,15 @@ impl Lower<'_> {
             Expr::TryCast(cast) => self.sources(&cast.expr, sources),
             Expr::ScalarFunction(function) if changes_first(function.func.name()) => {
                 // For MySQL it has the order of its first argument, for MariaDB that of all.
-                let all: Vec<&Expr> = function.args.iter().collect();
-                if !self.order_of(&all[..1])?.is(&self.order_of(&all)?) {
-                    sources.push(expr);
-                    return Ok(());
+                let (mut first, mut others) = (Vec::new(), Vec::new());
+                self.sources(&function.args[0], &mut first)?;
+                function.args[1..].iter().try_for_each(|arg| self.sources(arg, &mut others))?;
+                let order = self.order_of_sources(&first)?;
+                match order.is(&order.clone().with(self.order_of_sources(&others)?)) {
+                    true => sources.extend(first.into_iter().chain(others)),
+                    false => sources.push(expr),
                 }
-                all.into_iter().try_for_each(|arg| self.sources(arg, sources))
+                Ok(())
             }
             Expr::ScalarFunction(function) if !makes_text(function) => {
                 function.args.iter().try_for_each(|arg| self.sources(arg, sources))
@@ -229,6 +235,14 @@ impl Lower<'_> {
                     Order::Named(_) => Collation::named(OF_SESSION).map_or(Order::Free, Order::Named),
                     _ => of_session(),
                 },
+                // The text of a place has the order of what was looked through for MySQL, for MariaDB it has none.
+                "number_text" => match place_of(function) {
+                    Some((name, args)) if self.is_text(&args)? => match self.order_of(&args)? {
+                        order @ (Order::Free | Order::Made(_)) => order,
+                        _ => Order::Unclear(name.to_owned()),
+                    },
+                    _ => Order::Free,
+                },
                 name if changes_first(name) => Order::Unclear(name.to_owned()),
                 _ => Order::Free,
             },
@@ -258,7 +272,7 @@ impl Lower<'_> {
             Order::Column(TextOrder::Bytes) | Order::Made(TextOrder::Bytes) => return Ok(None),
             Order::Unclear(function) => {
                 let message = format!("by what {function}() of these texts compares is not the same on all servers");
-                return Err(Refusal::new(span, message).hint(format!("Write {function}(…) COLLATE name to say it.")));
+                return Err(Refusal::new(span, message).hint("Write x COLLATE name to say which."));
             }
             Order::Column(TextOrder::Unknown(name)) | Order::Made(TextOrder::Unknown(name)) => {
                 let message = match name.as_ref() {
@@ -424,7 +438,7 @@ impl Lower<'_> {
             }
             ("field", [_, others @ ..]) => {
                 let branches = others.iter().zip(1..).map(|(other, place)| (compare(Operator::Eq, other), place));
-                choice(branches.collect(), Some(0))
+                choice(branches.collect(), Some(0)).map(|choice| choice.alias(FIELD))
             }
             ("greatest" | "least", _) if !collation.is_identity() => {
                 // Of texts that are equal, servers take different ones.
@@ -489,6 +503,34 @@ pub(super) fn bare(expr: Expr) -> Expr {
     match expr {
         Expr::Alias(alias) if alias.name.starts_with(ORDER) => bare(*alias.expr),
         expr => expr,
+    }
+}
+
+/// The function whose integer becomes text, and the texts that it looks at, if the text has their order for MySQL.
+fn place_of(text: &ScalarFunction) -> Option<(&str, Vec<&Expr>)> {
+    let mut number = text.args.first()?;
+    while let Expr::Cast(Cast { expr, .. }) = number {
+        number = expr;
+    }
+    match number {
+        Expr::ScalarFunction(function) => {
+            let name = function.func.name();
+            let texts = matches!(name, "locate" | "instr" | "field" | "regexp_instr" | "regexp_like");
+            texts.then(|| (name, function.args.iter().take(if name == "locate" { 2 } else { usize::MAX }).collect()))
+        }
+        Expr::Alias(alias) => {
+            let texts = match alias.expr.as_ref() {
+                Expr::Case(choice) => choice.when_then_expr.first().map(|(when, _)| when.as_ref()),
+                _ => None,
+            };
+            match texts {
+                Some(Expr::ScalarFunction(compared)) if alias.name == FIELD => {
+                    Some(("field", compared.args.iter().collect()))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

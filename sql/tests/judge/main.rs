@@ -235,6 +235,14 @@ impl Judge {
     }
 
     fn evaluate(&self, projection: &Projection, batch: &RecordBatch) -> Result<ArrayRef, String> {
+        let evaluated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.evaluate_it(projection, batch)));
+        evaluated.unwrap_or_else(|panic| {
+            println!("TIDEGATE_TEST_SEED={}: {projection:?}", self.seed);
+            std::panic::resume_unwind(panic)
+        })
+    }
+
+    fn evaluate_it(&self, projection: &Projection, batch: &RecordBatch) -> Result<ArrayRef, String> {
         match projection.outputs()[0].output {
             Output::Column(index) => Ok(batch.column(index).clone()),
             Output::Computed(_) => {
