@@ -178,6 +178,11 @@ impl Position {
         Position { xa: Some(XaKnown { without_rows: BTreeSet::new(), began: began.map(Arc::new) }), ..self }
     }
 
+    /// Whether as much is delivered at both, whatever is known of XA transactions.
+    pub fn is_at(&self, other: &Position) -> bool {
+        (&self.coordinate, &self.gtids, &self.delivered) == (&other.coordinate, &other.gtids, &other.delivered)
+    }
+
     /// Whether it is in the midst of a transaction, of which row events are delivered.
     pub fn is_half(&self) -> bool {
         self.delivered.as_ref().is_some_and(|half| half.events > 0)

@@ -189,7 +189,9 @@ impl MysqlSource {
 
     /// Waits until everything before the position is delivered. False if the task is told to stop.
     fn is_delivered(&self, context: &Context<'_>, position: &Position) -> bool {
-        let delivered = |checkpoint: &Checkpoint| checkpoint.reads_from() == Some(position);
+        // Where it is to read on, more may be known of XA transactions by now than where it has read to.
+        let delivered =
+            |checkpoint: &Checkpoint| checkpoint.reads_from().is_some_and(|reached| reached.is_at(position));
         context.tracker.wait_for(delivered, || context.stop.is_stopped())
     }
 }
