@@ -192,7 +192,7 @@ pub(crate) fn find<const FOLD: bool>(text: &[u8], part: &[u8]) -> Option<usize> 
         let piece = if FOLD { lower(piece) } else { piece };
         let differ = piece ^ (ONES * u64::from(first));
         // The high bits of bytes that do not differ, without those that have been looked at.
-        let mut found = !((differ & !HIGH) + !HIGH | differ) & HIGH & u64::MAX << (8 * (at - from));
+        let mut found = !(((differ & !HIGH) + !HIGH) | differ) & HIGH & u64::MAX << (8 * (at - from));
         while found != 0 {
             let here = from + found.trailing_zeros() as usize / 8;
             if here > last {
