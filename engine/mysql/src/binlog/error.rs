@@ -164,7 +164,7 @@ impl Fault {
             Fault::File(FileFault::Encrypted) => {
                 "copy it with `mysqlbinlog --read-from-remote-server --raw`, which decrypts"
             }
-            Fault::File(FileFault::CutOff) | Fault::UnfinishedTransaction => {
+            Fault::File(FileFault::CutOff | FileFault::Short { .. }) | Fault::UnfinishedTransaction => {
                 "copy the file again, after the server has begun the next one (FLUSH BINARY LOGS)"
             }
             Fault::Value { reason, .. } if reason.contains("text is not valid") => {

@@ -377,11 +377,11 @@ impl Place {
                     (transaction.start.clone(), transaction.gtid.clone(), transaction.thread_id);
                 self.forget_without_rows(&xid);
                 let is_of_domain = gtid.as_ref().is_some_and(Gtid::is_of_domain);
-                let gtids_before = self.gtids.clone().filter(|_| is_of_domain);
+                let before = self.gtids.clone().filter(|_| is_of_domain);
                 if is_of_domain {
                     self.executed(gtid.as_ref());
                 }
-                self.prepared.insert(xid, Prepared { start, gtid, before: gtids_before, thread_id, rows });
+                self.prepared.insert(xid, Prepared { start, gtid, before, thread_id, rows });
                 self.transaction = None;
             }
         }

@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::binlog::FileFault;
-use crate::binlog::event::{Header, kind};
+use crate::binlog::event::{FormatDescription, Header, Input, Short, kind};
+use crate::binlog::{Fault, FileFault};
 
 /// Flag of a format description: the server writes to the file.
 const IN_USE: u16 = 1;
@@ -31,19 +31,18 @@ pub(super) struct Whole {
 
 impl Whole {
     /// Of each event that is read, whole and in its order.
-    pub(super) fn note(&mut self, event: &[u8]) -> Result<(), FileFault> {
-        let body = &event[Header::LENGTH..];
-        self.last = event[4];
-        match self.last {
+    pub(super) fn note(&mut self, event: &[u8]) -> Result<(), Fault> {
+        let header = Header::parse(event)?;
+        let mut body = Input::new(event.get(Header::LENGTH..).ok_or(Short)?);
+        self.last = header.kind;
+        match header.kind {
             kind::FORMAT_DESCRIPTION => {
-                self.in_use = u16::from_le_bytes([event[17], event[18]]) & IN_USE != 0;
-                self.is_mariadb =
-                    body.get(2..52).is_some_and(|version| version.windows(7).any(|part| part == b"MariaDB"));
+                self.in_use = header.flags & IN_USE != 0;
+                self.is_mariadb = FormatDescription::parse(&header, event)?.mariadb.is_some();
             }
             kind::MARIADB_GTID => {
-                if let (Some(number), Some(domain)) = (number64(body, 0), number32(body, 8)) {
-                    self.pass(domain, number);
-                }
+                let (number, domain) = (body.u64()?, body.u32()?);
+                self.pass(domain, number);
             }
             kind::MARIADB_GTID_LIST => self.list(body)?,
             _ => {}
@@ -56,31 +55,20 @@ impl Whole {
         *last = number.max(*last);
     }
 
-    /// Count, then of each GTID domain, server and sequence number.
-    fn list(&mut self, body: &[u8]) -> Result<(), FileFault> {
+    /// Count, then of each GTID domain, server and sequence number; several of a domain in which several servers have written.
+    fn list(&mut self, mut body: Input<'_>) -> Result<(), Fault> {
         const COUNT: u32 = 0x0fff_ffff;
-        const ENTRY_BYTES: usize = 16;
-        let count = number32(body, 0).unwrap_or_default() & COUNT;
-        let entries: Vec<&[u8]> =
-            body.get(4..).unwrap_or_default().chunks_exact(ENTRY_BYTES).take(count as usize).collect();
-        for entry in &entries {
-            let (Some(domain), Some(server), Some(number)) =
-                (number32(entry, 0), number32(entry, 4), number64(entry, 8))
-            else {
-                continue;
-            };
-            let is_missing = match self.numbers.get(&domain) {
+        let before = self.numbers.clone();
+        for _ in 0..body.u32()? & COUNT {
+            let (domain, server, number) = (body.u32()?, body.u32()?, body.u64()?);
+            let is_missing = match before.get(&domain) {
                 Some(&last) => last < number,
                 None => self.has_list,
             };
             if is_missing {
-                return Err(FileFault::Short { until: Some(format!("{domain}-{server}-{number}")) });
+                return Err(FileFault::Short { until: Some(format!("{domain}-{server}-{number}")) }.into());
             }
-        }
-        for entry in entries {
-            if let (Some(domain), Some(number)) = (number32(entry, 0), number64(entry, 8)) {
-                self.pass(domain, number);
-            }
+            self.pass(domain, number);
         }
         self.has_list = true;
         Ok(())
@@ -93,14 +81,6 @@ impl Whole {
             false => Ok(()),
         }
     }
-}
-
-fn number32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn number64(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -118,7 +98,10 @@ mod tests {
     fn description(version: &str, flags: u16) -> Vec<u8> {
         let mut body = vec![4, 0];
         body.extend_from_slice(version.as_bytes());
-        body.resize(60, 0);
+        body.resize(2 + 50 + 4, 0);
+        body.push(Header::LENGTH as u8);
+        // Lengths of no event type; no checksums, and the place of one.
+        body.extend_from_slice(&[0; 5]);
         event(kind::FORMAT_DESCRIPTION, flags, &body)
     }
 

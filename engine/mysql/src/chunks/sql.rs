@@ -66,64 +66,79 @@ impl KeyRange {
 
     /// The rows of the range whose keys are not NULL; without those at the lower border if that `is_strict`.
     pub(super) fn of_columns(&self, columns: &[&Column], is_strict: bool, params: &mut Vec<Param>) -> String {
-        if let (Some(first), true) = (columns.first(), self.lower.is_some() || self.upper.is_some())
-            && let Some(numbers) = numbers_of(&first.sql_type)
-        {
-            return self.of_numbers(columns, numbers, is_strict, params);
-        }
-        let lower = self.lower.as_ref().map(|lower| at_or_after(columns, lower, is_strict, params));
-        let upper = self.upper.as_ref().map(|upper| compare(columns, upper, "<", "<", params));
-        lower.into_iter().chain(upper).collect::<Vec<_>>().join(" AND ")
+        let (lower, upper) = (self.lower.as_deref().unwrap_or_default(), self.upper.as_deref().unwrap_or_default());
+        between(columns, lower, upper, is_strict, params)
     }
+}
 
-    /// The numbers of an ENUM or SET one by one: the optimizer finds a range of the index in `e IN (3, 4)`, and reads the whole table for
-    /// `e > 2`.
-    ///
-    /// ```text
-    /// [(2, 50), (5, 7))    e = 2 AND id >= 50   OR   e IN (3, 4)   OR   e = 5 AND id < 7
-    /// ```
-    fn of_numbers(&self, columns: &[&Column], numbers: u32, is_strict: bool, params: &mut Vec<Param>) -> String {
-        // The number at a border, and what of the border is about the columns behind it.
-        let split = |border: &Option<Vec<KeyValue>>| match border.as_deref() {
-            Some([KeyValue::Int(number), rest @ ..]) => Some((*number, rest.to_vec())),
-            _ => None,
-        };
-        let name = quote_identifier(&columns[0].name);
-        let (lower, upper) = (split(&self.lower), split(&self.upper));
-        let rest = |lower: Option<&Vec<KeyValue>>, upper: Option<&Vec<KeyValue>>, params: &mut Vec<Param>| {
-            let border = |border: Option<&Vec<KeyValue>>| border.filter(|border| !border.is_empty()).cloned();
-            let range = KeyRange { lower: border(lower), upper: border(upper) };
-            range.of_columns(&columns[1..], is_strict, params)
-        };
-        let mut alternatives = Vec::new();
-        let mut at = |number: i128, rest: String| {
-            let rest = if rest.is_empty() { rest } else { format!(" AND {rest}") };
-            alternatives.push(format!("({name} = {number}{rest})"));
-        };
-        let mut within = 0..i128::from(numbers);
-        if let Some((number, border)) = &lower {
-            within.start = number + 1;
-            let is_reached =
-                |(upper, border): &(i128, Vec<KeyValue>)| upper > number || (upper == number && !border.is_empty());
-            if (!border.is_empty() || !is_strict) && upper.as_ref().is_none_or(is_reached) {
-                let upper = upper.as_ref().filter(|(upper, _)| upper == number).map(|(_, border)| border);
-                at(*number, rest(Some(border), upper, params));
-            }
+/// The rows between two borders, each of which is open if it has no values.
+fn between(
+    columns: &[&Column],
+    lower: &[KeyValue],
+    upper: &[KeyValue],
+    is_strict: bool,
+    params: &mut Vec<Param>,
+) -> String {
+    let is_bounded = !(lower.is_empty() && upper.is_empty());
+    if let Some(numbers) = columns.first().and_then(|first| numbers_of(&first.sql_type)).filter(|_| is_bounded) {
+        return between_numbers(columns, numbers, lower, upper, is_strict, params);
+    }
+    let at_or_after =
+        (!lower.is_empty()).then(|| compare(columns, lower, ">", if is_strict { ">" } else { ">=" }, params));
+    let before = (!upper.is_empty()).then(|| compare(columns, upper, "<", "<", params));
+    at_or_after.into_iter().chain(before).collect::<Vec<_>>().join(" AND ")
+}
+
+/// The numbers of an ENUM or SET one by one: the optimizer finds a range of the index in `e IN (3, 4)`, and reads the whole table for
+/// `e > 2`.
+///
+/// ```text
+/// [(2, 50), (5, 7))    e = 2 AND id >= 50   OR   e IN (3, 4)   OR   e = 5 AND id < 7
+/// ```
+fn between_numbers(
+    columns: &[&Column],
+    numbers: u32,
+    lower: &[KeyValue],
+    upper: &[KeyValue],
+    is_strict: bool,
+    params: &mut Vec<Param>,
+) -> String {
+    let number_of = |border: &[KeyValue]| match border {
+        [KeyValue::Int(number), ..] => Some(*number),
+        _ => None,
+    };
+    let (first, last) = (number_of(lower), number_of(upper));
+    // What of the borders is about the columns behind.
+    let (behind_first, behind_last) = (lower.get(1..).unwrap_or_default(), upper.get(1..).unwrap_or_default());
+    let name = quote_identifier(&columns[0].name);
+    let mut alternatives = Vec::new();
+    let mut at = |number: i128, lower: &[KeyValue], upper: &[KeyValue]| {
+        let rest = between(&columns[1..], lower, upper, is_strict, params);
+        let rest = if rest.is_empty() { rest } else { format!(" AND {rest}") };
+        alternatives.push(format!("({name} = {number}{rest})"));
+    };
+    let mut within = 0..i128::from(numbers);
+    if let Some(first) = first {
+        within.start = first + 1;
+        let behind = if last == Some(first) { behind_last } else { &[] };
+        let is_reached = last.is_none_or(|last| last > first || !behind.is_empty());
+        if is_reached && (!behind_first.is_empty() || !is_strict) {
+            at(first, behind_first, behind);
         }
-        if let Some((number, border)) = &upper {
-            within.end = *number;
-            if !border.is_empty() && *number >= within.start {
-                at(*number, rest(None, Some(border), params));
-            }
+    }
+    if let Some(last) = last {
+        within.end = last;
+        if !behind_last.is_empty() && last >= within.start {
+            at(last, &[], behind_last);
         }
-        if !within.is_empty() {
-            let numbers: Vec<String> = within.map(|number| number.to_string()).collect();
-            alternatives.push(format!("{name} IN ({})", numbers.join(", ")));
-        }
-        match alternatives.as_slice() {
-            [] => "FALSE".to_owned(),
-            _ => format!("({})", alternatives.join(" OR ")),
-        }
+    }
+    if !within.is_empty() {
+        let numbers: Vec<String> = within.map(|number| number.to_string()).collect();
+        alternatives.push(format!("{name} IN ({})", numbers.join(", ")));
+    }
+    match alternatives.as_slice() {
+        [] => "FALSE".to_owned(),
+        _ => format!("({})", alternatives.join(" OR ")),
     }
 }
 
@@ -139,10 +154,6 @@ fn numbers_of(sql_type: &SqlType) -> Option<u32> {
 
 /// Members of a SET by which a table is still cut.
 const MEMBERS_MAX: usize = 14;
-
-fn at_or_after(columns: &[&Column], border: &[KeyValue], is_strict: bool, params: &mut Vec<Param>) -> String {
-    compare(columns, border, ">", if is_strict { ">" } else { ">=" }, params)
-}
 
 /// `(a > ?) OR (a = ? AND b > ?) OR (a = ? AND b = ? AND c >= ?)`
 fn compare(columns: &[&Column], border: &[KeyValue], inner: &str, last: &str, params: &mut Vec<Param>) -> String {

@@ -1,11 +1,11 @@
 //! Tables of all shapes, cut.
 
+use std::sync::Arc;
+
 use super::cut::Prober;
 use super::sql::{param, parse_key};
 use super::*;
 use crate::wire::{Param, WireError};
-use std::sync::Arc;
-
 use tidegate_model::Column;
 use tidegate_model::{TableName, TableParts, UniqueKey};
 

@@ -108,14 +108,12 @@ impl MysqlSource {
         if !errors.is_empty() {
             return Err(SourceError::Findings(errors).into());
         }
-        // A task that goes on has said all this before.
-        if stored.is_none() {
-            let is_ignored = |finding: &&Finding| task.ignored_items.contains(&finding.item);
-            for finding in warnings.iter().filter(|finding| !is_ignored(finding)) {
-                match finding.severity {
-                    Severity::Info => info!(hint = finding.hint, "{finding}"),
-                    _ => warn!(hint = finding.hint, "{finding}"),
-                }
+        // A task that goes on has said all this before, but for tables that have gone.
+        let news = if stored.is_none() { warnings } else { look.missing().collect() };
+        for finding in news.iter().filter(|finding| !task.ignored_items.contains(&finding.item)) {
+            match finding.severity {
+                Severity::Info => info!(hint = finding.hint, "{finding}"),
+                _ => warn!(hint = finding.hint, "{finding}"),
             }
         }
         if let Some(error) = look.errors.pop() {
@@ -123,10 +121,6 @@ impl MysqlSource {
         }
         if look.tables.is_empty() && !stored.is_some_and(Checkpoint::has_begun) {
             return Err(SourceError::NoTables.into());
-        }
-        for finding in look.missing().filter(|finding| stored.is_some() && !task.ignored_items.contains(&finding.item))
-        {
-            warn!(hint = finding.hint, "{finding}");
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
