@@ -620,9 +620,9 @@ check_name() {
 
 # The id in file $1, if that process runs and works in folder $2: then it is still the one that we started.
 pid_in() {
-    local pid
-    pid=$(cat "$1" 2>/dev/null) || return 1
-    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$2/" || return 1
+    local pid='' words=()
+    { read -r pid < "$1" && mapfile -d '' -t words < "/proc/$pid/cmdline"; } 2>/dev/null || return 1
+    [[ ${words[*]} = *"$2/"* ]] || return 1
     echo "$pid"
 }
 
@@ -633,13 +633,16 @@ pid_of() {
 
 # Is process $1 gone, its files and ports closed? A zombie that nobody has collected yet is gone too, once its last thread is.
 gone() {
-    local tasks
-    tasks=$(compgen -G "/proc/$1/task/*" | wc -l)
-    [ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; } || [ ! -d "/proc/$1" ]
+    local tasks=(/proc/"$1"/task/*)
+    [ ! -d "/proc/$1" ] || { [ ${#tasks[@]} = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; }
 }
 
 # port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, tokens' and TLS ports.
-port() { sed -n "${2:-1}p" "$RUN/$1/ports"; }
+port() {
+    local ports
+    mapfile -t ports < "$RUN/$1/ports"
+    echo "${ports[${2:-1} - 1]}"
+}
 
 # free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
 # finds its port free.
@@ -814,31 +817,35 @@ zookeeper_pid() {
 answers() {
     case $1 in
         kafka*)
-            # A metadata request that lists this broker: its ports are open earlier than that.
-            python3 - "$(port "$1")" 2>/dev/null <<'PYTHON'
-import socket, struct, sys
-body = struct.pack(">hhih3si", 3, 1, 1, 3, b"tst", 0)
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
-    s.sendall(struct.pack(">i", len(body)) + body)
-    reply = s.recv(12, socket.MSG_WAITALL)
-sys.exit(0 if len(reply) == 12 and struct.unpack(">i", reply[8:])[0] > 0 else 1)
-PYTHON
+            # A metadata request about no topic, whose answer counts the brokers: its ports are open earlier than this one is among them.
+            local reply
+            { exec 7<>"/dev/tcp/127.0.0.1/$(port "$1")"; } 2>/dev/null || return 1
+            { printf '\0\0\0\x11\0\x03\0\x01\0\0\0\x01\0\x03tst\0\0\0\0' >&7; } 2>/dev/null || true
+            reply=$(timeout 2 head -c 12 <&7 2>/dev/null | od -An -v -tx1) || true
+            exec 7<&-
+            reply=${reply//[[:space:]]/}
+            [ ${#reply} = 24 ] && [ "${reply:16}" != 00000000 ]
             ;;
-        mysql-5.6)
-            # A greeting: the client beside the new servers does not know how to log in here any more.
-            python3 - "$(port mysql-5.6)" 2>/dev/null <<'PYTHON'
-import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as s:
-    s.settimeout(2)
-    sys.exit(0 if s.recv(5, socket.MSG_WAITALL)[4:] == b"\n" else 1)
-PYTHON
+        *)
+            # A greeting, and no login: a client takes longer to start than a server to answer. The version follows the fifth byte, a line feed.
+            local greeting port
+            port=$(port "$1")
+            { exec 7<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
+            IFS= read -r -t 2 -u 7 -d $'\n' greeting 2>/dev/null || true
+            IFS= read -r -t 2 -u 7 -d '' greeting 2>/dev/null || true
+            exec 7<&-
+            # MariaDB puts that of an old MySQL before its own.
+            VERSION_OF[$1]=${greeting#5.5.5-}
+            [[ $greeting = [0-9]* ]]
             ;;
-        *) [ "$(client "$1" -N -e 'SELECT 1' 2>/dev/null)" = 1 ] ;;
     esac
 }
 
+# By server, as it greets.
+declare -A VERSION_OF
+
 wait_ready() {
-    local name=$1 deadline=$((SECONDS + READY_SECONDS)) version
+    local name=$1 deadline=$((SECONDS + READY_SECONDS))
     # Whoever answers may be another one that took the port first.
     until answers "$name" && pid_of "$name" >/dev/null; do
         if ! pid_of "$name" >/dev/null; then
@@ -857,13 +864,8 @@ wait_ready() {
     done
     if [[ $name = kafka* ]]; then
         say "$name: Apache Kafka $(kafka_version "$name") on 127.0.0.1:$(port "$name") (PLAINTEXT) and 127.0.0.1:$(port "$name" 2) (SASL_PLAINTEXT), process $(pid_of "$name")"
-    elif [ "$name" = mysql-5.6 ]; then
-        say "mysql-5.6: MySQL 5.6.24 on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
-    elif [[ $name = mariadb* ]]; then
-        say "$name: $(client "$name" -N -e 'SELECT VERSION()') on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     else
-        version=$(client "$name" -N -e 'SELECT CONCAT(VERSION(), ", GTIDs ", @@gtid_mode)')
-        say "$name: MySQL $version, on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
+        say "$name: ${VERSION_OF[$name]} on 127.0.0.1:$(port "$name"), process $(pid_of "$name")"
     fi
 }
 

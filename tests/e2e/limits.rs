@@ -1,9 +1,14 @@
 //! How much is read a second: from the task file, and changed in a run.
 
 use super::harness::http::Http;
+use super::harness::source_state::Format;
+use super::harness::state::State;
+use super::harness::tables;
 use super::harness::world::mysql_source;
-use super::harness::{Message, Servers, Tidegate, World, wait_for};
+use super::harness::writers::Writers;
+use super::harness::{Message, Servers, Tidegate, World, seeded, wait_for};
 use super::prechecks::findings;
+use super::snapshot::{assert_equals_source, fill_all, names};
 
 const ROWS: u64 = 20_000;
 
@@ -83,6 +88,34 @@ fn a_limit_holds_a_task_back_until_it_is_lifted() {
     // A chunk of which a part had been sent when the first run ended is read again.
     ids.dedup();
     assert_eq!(ids, (1..=ROWS + 300).collect::<Vec<_>>());
+}
+
+/// A load that is held back keeps no view for longer than it may, and nothing is lost between two views of one chunk.
+#[test]
+fn chunks_that_take_too_long_are_read_in_pieces() {
+    let Some(servers) = Servers::from_env() else { return };
+    for (test, mysql_url) in [("pieces_gtid", &servers.mysql), ("pieces_nogtid", &servers.mysql_nogtid)] {
+        let mut rng = seeded(test);
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        let targets = fill_all(&mut world, &mut rng, 10_000);
+        let mut task = world.task();
+        task.format = "{canal_json: {profile: dts}}".to_owned();
+        task.more = "full_load: {parallel: 2, view_max: 1s}\nlimits: {full_load: {rows_per_second: 3000}}".to_owned();
+        let writers = Writers::start(4, mysql_url, &world.database, &targets, &mut rng);
+        writers.let_commit(200);
+        let mut reader = world.reader(names());
+        let mut state = State::new(tables::ALL);
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("its chunk is read in pieces of about");
+        engine.kill_9();
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("its chunk is read in pieces of about");
+        engine.wait_for_line("full load complete");
+        writers.let_commit(500);
+        writers.stop();
+        world.finish(engine, &mut reader, |message| state.apply(&message));
+        assert_equals_source(&mut world, &state, Format::Dts);
+    }
 }
 
 /// As many connections as the account may have, and no more.

@@ -14,6 +14,8 @@ use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, s
 use super::limits::create_rows;
 
 const WRITERS: usize = 8;
+/// By how many transactions they may be ahead of what has arrived.
+const AHEAD: u64 = 2000;
 /// One transaction of each writer may be on its way; without an exact view hundreds of changes are repeated.
 const REPEATS_MAX: u64 = 40;
 
@@ -57,6 +59,7 @@ pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, for
     task.more = "full_load: {parallel: 4, chunk_rows: 5000}".to_owned();
 
     let writers = Writers::start(WRITERS, mysql_url, &world.database, &targets, &mut rng);
+    writers.allow(AHEAD);
     writers.let_commit(200);
     let mut reader = world.reader(names());
     let mut state = State::new(tables::ALL);
@@ -74,12 +77,14 @@ pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, for
     let mut waiting: Vec<&str> = names().collect();
     reader.until(&mut engine, "an update of each table", |message| {
         writers.use_xa();
+        writers.arrived();
         let message = take(message);
         if message.kind == Kind::Update {
             waiting.retain(|table| *table != message.table);
         }
         waiting.is_empty()
     });
+    writers.allow(1000);
     writers.let_commit(1000);
     let committed = writers.stop();
     let ended = world.finish(engine, &mut reader, |message| {

@@ -13,7 +13,8 @@
 //! A change at or before `low` is dropped, everything after it is emitted, perhaps once more than needed. A chunk that
 //! is read again keeps the `low` of its *first* attempt: rows of that attempt may be out already, and a delete between
 //! the two views must follow them, or a row stays for ever that no longer exists. Should the second view show less, because it was opened on
-//! another server, which is behind, `low` is what both show: its older rows stand behind the newer ones.
+//! another server, which is behind, `low` is what both show: its older rows stand behind the newer ones. It is the same with one that is
+//! read in pieces, each in a view of its own: all of them show what the first one's `low` says, and what lies beyond is emitted.
 //!
 //! An update is two questions: does the row's old chunk know that it is gone, and does its new chunk know that it has
 //! come? A row that moves from a chunk read early to one read late is deleted only; one that moves the other way is
@@ -70,7 +71,7 @@ pub struct Chunk {
     pub range: KeyRange,
     /// Of the first attempt, less what a later one did not show.
     pub low: Option<Mark>,
-    /// Of the latest attempt: its view shows nothing beyond. Equal to `low` if nothing was committed in between.
+    /// Of the latest view: it shows nothing beyond. Equal to `low` if nothing was committed in between.
     pub high: Option<Mark>,
     pub state: ChunkState,
     /// Delivered by the latest attempt.
@@ -103,6 +104,8 @@ pub struct TableChunks {
     pub shown_before: Option<Mark>,
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     pub since: Option<Coordinate>,
+    /// A chunk of it was read in several views: its `high` is that of the last one.
+    pub in_pieces: bool,
     pub unsure: Unsure,
     /// Chunks that are not [`ChunkState::Done`].
     left: usize,
@@ -123,6 +126,7 @@ impl TableChunks {
             floor: None,
             shown_before: None,
             since: None,
+            in_pieces: false,
             unsure: Unsure::default(),
             left: 0,
         }
@@ -435,6 +439,7 @@ impl Ledger {
         let covers = |high: &Option<Mark>| high.as_ref().is_some_and(|high| high.covers(gtid, transaction));
         self.table(name).is_some_and(|table| match &table.gone {
             Some(_) => covers(&table.gone),
+            None if table.in_pieces => table.is_done() && covers(&table.least_high),
             None => table.is_done() && table.chunks.iter().all(|chunk| covers(&chunk.high)),
         })
     }
@@ -477,6 +482,19 @@ impl Ledger {
 
     /// A view of these chunks is open and their rows are about to leave. Must be on disk before the first one does.
     pub fn begin(&mut self, name: &TableName, chunks: &[u32], low: Watermark, high: Option<Watermark>) {
+        self.open(name, chunks, low, high);
+        for &chunk in chunks {
+            self.change_chunk(name, chunk, |chunk| chunk.rows = 0);
+        }
+    }
+
+    /// A view of what is left of this chunk is open, of which earlier views have shown the begin. As [`begin`](Self::begin) otherwise.
+    pub fn go_on(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
+        self.table_mut(name).in_pieces = true;
+        self.open(name, &[chunk], low, high);
+    }
+
+    fn open(&mut self, name: &TableName, chunks: &[u32], low: Watermark, high: Option<Watermark>) {
         let (low, high) = (self.mark(low), high.map(|high| self.mark(high)));
         let least = high.as_ref().and_then(|high| match &self.find_mut(name).least_high {
             None => Some(Watermark::clone(high)),
@@ -500,7 +518,6 @@ impl Ledger {
                 chunk.low = Some(low);
                 chunk.high = high.clone();
                 chunk.state = ChunkState::Reading;
-                chunk.rows = 0;
             });
         }
     }

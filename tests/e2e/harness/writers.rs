@@ -25,6 +25,7 @@ struct Shared {
     committed: AtomicU64,
     /// Above this many, writers wait: a source that is read slower than it is written would never be read to its end.
     allowed: AtomicU64,
+    arrived: AtomicU64,
     /// Some transactions are XA transactions.
     xa: AtomicBool,
     /// What is prepared is in the binlog, also if the server dies: MariaDB, and MySQL from 5.7.7 on.
@@ -34,6 +35,9 @@ struct Shared {
 
 /// A table and the number of keys that writers choose from.
 pub(crate) type Target = (&'static Table, u64);
+
+/// More than a transaction makes of messages, on average.
+const MESSAGES_EACH: u64 = 8;
 
 const DUPLICATE_KEY: u16 = 1062;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -51,6 +55,7 @@ impl Writers {
             stop: false.into(),
             committed: 0.into(),
             allowed: u64::MAX.into(),
+            arrived: 0.into(),
             xa: false.into(),
             logs_xa: !Mysql::connect(mysql_url).is_oldest(),
             is_mariadb: Mysql::connect(mysql_url).is_mariadb(),
@@ -92,6 +97,14 @@ impl Writers {
     /// Lets them commit up to `count` transactions from now on, and then wait.
     pub(crate) fn allow(&self, count: u64) {
         self.shared.allowed.store(self.committed().saturating_add(count), Relaxed);
+    }
+
+    /// A message has arrived. Whoever tells them of each, and has [allowed](Self::allow) a number to begin with, keeps them from taking
+    /// the machine for themselves: they are never much further ahead.
+    pub(crate) fn arrived(&self) {
+        if self.shared.arrived.fetch_add(1, Relaxed) % MESSAGES_EACH == 0 {
+            self.shared.allowed.fetch_add(1, Relaxed);
+        }
     }
 
     /// Returns when the last one has committed its last, and what was prepared has an outcome.

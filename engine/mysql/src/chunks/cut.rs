@@ -46,6 +46,20 @@ pub(crate) fn cut<E: From<WireError>>(
     borders.end()
 }
 
+/// Divides a range into such of about so many rows, in the order of the key. One, if it has no more or the server cannot tell.
+pub(crate) fn divide(prober: &mut dyn Prober, range: &KeyRange, rows: u64) -> Result<Vec<KeyRange>, WireError> {
+    let mut pieces = Vec::new();
+    let mut enter = |piece| -> Result<(), WireError> {
+        pieces.push(piece);
+        Ok(())
+    };
+    let mut borders = Borders { lower: range.lower.clone(), emit: &mut enter };
+    cut_at_samples(prober, range.upper.clone(), rows.max(1), &mut borders)?;
+    let lower = borders.lower;
+    pieces.push(KeyRange { lower, upper: range.upper.clone() });
+    Ok(pieces)
+}
+
 /// The chunk that is open, and where finished ones go.
 struct Borders<'a, E> {
     lower: Option<Vec<KeyValue>>,

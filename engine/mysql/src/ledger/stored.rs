@@ -43,6 +43,8 @@ struct StoredTable {
     #[serde(default)]
     shown_before: Option<u32>,
     since: Option<Coordinate>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_pieces: bool,
     unsure: bool,
 }
 
@@ -184,6 +186,7 @@ impl TableChunks {
             floor: number(&self.floor),
             shown_before: number(&self.shown_before),
             since: self.since.clone(),
+            in_pieces: self.in_pieces,
             unsure: self.unsure.is_raised(),
         }
     }
@@ -226,6 +229,7 @@ impl StoredTable {
             floor: mark(self.floor)?,
             shown_before: mark(self.shown_before)?,
             since: self.since,
+            in_pieces: self.in_pieces,
             unsure: Unsure::new(self.unsure),
             ..table
         })

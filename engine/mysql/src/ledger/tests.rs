@@ -195,6 +195,31 @@ fn a_statement_is_seen_by_chunks_that_were_read_behind_it() {
     assert_eq!([of(6), of(7), of(9), of(10)], [(true, true), (false, true), (false, true), (false, false)]);
 }
 
+/// One that is read in several views shows what the first one's `low` says, and is read behind a statement if all of them are.
+#[test]
+fn pieces_of_a_chunk_are_judged_together() {
+    let gtid = |number| only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number);
+    let at = Coordinate::new("binlog.000001", 4);
+    let mut ledger = ledger("id:int v:int", &[0], &[], vec![executed(5)]);
+    ledger.begin(&name(), &[0], executed(5), Some(executed(6)));
+    ledger.chunk_acknowledged(&name(), 0, 3, false);
+    ledger.go_on(&name(), 0, executed(8), Some(executed(9)));
+    ledger.chunk_acknowledged(&name(), 0, 4, false);
+    assert_eq!((ledger.tables()[0].rows(), ledger.all_done()), (7, false));
+    ledger.chunk_acknowledged(&name(), 0, 1, true);
+    for ledger in [&ledger, &restored(&mut ledger.clone())] {
+        let changes = transactions("id:int v:int", "+I 1 0 @5\n+I 2 0 @6\n+I 900 0 @8");
+        assert_eq!(ledger.filter(changes).kinds().len(), 2);
+        let seen = |number| ledger.has_seen(&name(), gtid(number).as_ref(), &at);
+        let ended_behind = |number| ledger.ended_behind(gtid(number).as_ref(), &at);
+        assert_eq!([seen(6), seen(7), seen(9)], [true, false, false]);
+        assert_eq!([ended_behind(9), ended_behind(10)], [true, false]);
+    }
+    // Read once more from its begin: that is all of it.
+    ledger.begin(&name(), &[0], executed(11), Some(executed(12)));
+    assert_eq!(ledger.tables()[0].rows(), 0);
+}
+
 /// The drawn changes, one transaction per line pair or line, numbered by `@n` at the end of the line.
 fn transactions(header: &str, drawing: &str) -> ChangeBatch {
     let lines: Vec<&str> = drawing.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -626,6 +651,7 @@ fn what_is_told_piece_by_piece_is_the_whole() {
                 8 => ledger.forget(name),
                 9 if random.bool() => ledger.gone(name, low),
                 9 => ledger.load_again(name, key, Some(3), &at),
+                10 if random.bool() => chunk.into_iter().for_each(|chunk| ledger.go_on(name, chunk, low.clone(), None)),
                 10 => _ = ledger.replay(name),
                 11 if random.bool() => table.unsure.raise(),
                 _ => ledger = Ledger::new(start.clone()),

@@ -118,6 +118,8 @@ pub(super) enum Failure {
     },
     /// The job is none any more.
     Outdated,
+    /// The view was open for as long as it may be.
+    TooOld,
     Stopped,
 }
 
@@ -128,7 +130,7 @@ impl Failure {
             Failure::Wire(error) => LoadError::Session(error),
             Failure::Load(error) => error,
             Failure::Behind { server, start } => LoadError::Behind { server, start },
-            Failure::Table(_) | Failure::Outdated | Failure::Stopped => {
+            Failure::Table(_) | Failure::Outdated | Failure::TooOld | Failure::Stopped => {
                 unreachable!("no table is read here, and nobody can stop it")
             }
         }

@@ -82,9 +82,11 @@
 //! matters and is logged.
 //!
 //! A view makes the server keep old versions of all rows, so that it is given up where the sink takes nothing for long
-//! ([`LoadOptions::view_patience`]); its chunk is read again, as after a lost connection.
+//! ([`LoadOptions::view_patience`]); its chunk is read again, as after a lost connection. And where one chunk takes too long, however busy
+//! everybody is ([`LoadOptions::view_max`]), it is read again in pieces, each in a view of its own: see [`pieces`].
 
 mod error;
+mod pieces;
 mod place;
 mod queue;
 mod reader;
@@ -157,6 +159,8 @@ pub struct LoadOptions {
     pub retry_for: Duration,
     /// How long a view may stay open while the sink takes nothing: it makes the server keep old versions of all rows.
     pub view_patience: Duration,
+    /// How long it may stay open at all, where the rest of its chunk can be read in another one.
+    pub view_max: Duration,
     /// Whether changes are read behind the load, so that each view must have a place in the binlog.
     pub is_followed: bool,
 }
@@ -173,6 +177,7 @@ impl Default for LoadOptions {
             view_tries: 10,
             retry_for: Duration::from_secs(300),
             view_patience: Duration::from_secs(600),
+            view_max: Duration::from_secs(600),
             is_followed: true,
         }
     }
@@ -191,6 +196,15 @@ pub trait LoadRecord: Sync {
         &self,
         table: &TableName,
         chunks: &[u32],
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// As [`begin`](Self::begin), of what is left of a chunk whose first rows were read in an earlier view.
+    fn go_on(
+        &self,
+        table: &TableName,
+        chunk: u32,
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
@@ -239,6 +253,17 @@ impl LoadRecord for Mutex<Ledger> {
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         lock(self).begin(table, chunks, low, Some(high));
+        Ok(())
+    }
+
+    fn go_on(
+        &self,
+        table: &TableName,
+        chunk: u32,
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        lock(self).go_on(table, chunk, low, Some(high));
         Ok(())
     }
 

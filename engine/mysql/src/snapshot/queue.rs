@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::pieces::ReadJob;
 use super::view::ViewRule;
 use super::{Failure, Load, LoadEnd, LoadError, LoadTable, TableError, TableFailure, lock};
 use crate::chunks::{ChunkKey, KeyRange, KeyValue};
@@ -81,6 +82,8 @@ struct Slot {
     interrupter: Mutex<Option<Interrupter>>,
     /// Since when it waits for the sink, with a view open.
     waiting_since: Mutex<Option<Instant>>,
+    /// Since when it reads in a view for which another one could go on.
+    reading_since: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -100,12 +103,6 @@ struct CutChunk {
     table: usize,
     chunk: u32,
     range: KeyRange,
-}
-
-/// Chunks of one table to be read in one view. Those that have been read leave it.
-pub(super) struct ReadJob {
-    pub(super) table: usize,
-    pub(super) chunks: VecDeque<(u32, KeyRange)>,
 }
 
 /// A table to cut, and from which key.
@@ -134,7 +131,7 @@ impl Queue {
             {
                 chunks.push_back((next.chunk, next.range));
             }
-            return Some(Job::Read(ReadJob { table, chunks }));
+            return Some(Job::Read(ReadJob { table, chunks, pieces: None }));
         }
         let job = self.uncut.pop_front()?;
         self.cutting += 1;
@@ -265,9 +262,11 @@ impl<'a> Run<'a> {
                 self.changed.notify_all();
             }
             for slot in &self.readers {
-                let waiting =
-                    lock(&slot.waiting_since).is_some_and(|at| at.elapsed() >= self.load.options.view_patience);
-                if (queue.stopped || (waiting && !self.load.record.is_held()))
+                let is_over =
+                    |since: &Mutex<Option<Instant>>, max| lock(since).is_some_and(|at: Instant| at.elapsed() >= max);
+                let options = self.load.options;
+                let waiting = is_over(&slot.waiting_since, options.view_patience) && !self.load.record.is_held();
+                if (queue.stopped || waiting || is_over(&slot.reading_since, options.view_max))
                     && let Some(interrupter) = &*lock(&slot.interrupter)
                 {
                     interrupter.interrupt();
@@ -351,6 +350,11 @@ impl<'a> Run<'a> {
 
     pub(super) fn set_interrupter(&self, slot: usize, interrupter: Option<Interrupter>) {
         *lock(&self.readers[slot].interrupter) = interrupter;
+    }
+
+    /// Since when a view is open that may be given up for its age; none if there is none.
+    pub(super) fn set_reading_since(&self, slot: usize, since: Option<Instant>) {
+        *lock(&self.readers[slot].reading_since) = since;
     }
 
     /// Runs `emit`, which may wait for the sink; a view that is open meanwhile is ended when that takes too long.

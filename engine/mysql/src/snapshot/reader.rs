@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::queue::{CutJob, Job, Plan, ReadJob, Run};
+use super::pieces::{InTime, ReadJob};
+use super::queue::{CutJob, Job, Plan, Run};
 use super::view::{View, code, is_gone, is_of_other_server, on_server};
 use super::{
     Failure, Load, LoadError, LoadTable, TableError, finish_batch, may_pass, open_session, rows_meta, select_statement,
@@ -37,6 +38,9 @@ pub(super) struct Reader<'a> {
     slot: usize,
     chunks_per_view: usize,
     has_view: bool,
+    /// When the last view was opened, and how many rows it has shown; none if its chunk is not to be divided.
+    shown: Option<(Instant, u64)>,
+    in_time: InTime,
     /// Attempts since the last chunk was read to its end.
     cut_off: u32,
     connection: Option<Connection>,
@@ -59,7 +63,17 @@ enum Opened {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(run: &'a Run<'a>, slot: usize) -> Reader<'a> {
-        Reader { run, slot, chunks_per_view: 1, has_view: false, cut_off: 0, connection: None, outage: None }
+        Reader {
+            run,
+            slot,
+            chunks_per_view: 1,
+            has_view: false,
+            shown: None,
+            in_time: InTime::default(),
+            cut_off: 0,
+            connection: None,
+            outage: None,
+        }
     }
 
     pub(super) fn read_all(mut self) {
@@ -131,6 +145,7 @@ impl<'a> Reader<'a> {
             };
             match failure {
                 Failure::Outdated => return,
+                Failure::TooOld => {}
                 Failure::Stopped => return self.run.stop(None),
                 Failure::Wire(_) if self.run.is_stopped() => return self.run.stop(None),
                 Failure::Wire(WireError::Interrupted { .. }) => {
@@ -168,7 +183,7 @@ impl<'a> Reader<'a> {
             Failure::Load(error) => self.run.stop(Some(error)),
             Failure::Behind { server, start } => self.run.stop(Some(LoadError::Behind { server, start })),
             Failure::Stopped => self.run.stop(None),
-            Failure::Outdated => {}
+            Failure::Outdated | Failure::TooOld => {}
         }
     }
 
@@ -191,6 +206,7 @@ impl<'a> Reader<'a> {
         self.connection = None;
         self.has_view = false;
         self.run.set_interrupter(self.slot, None);
+        self.run.set_reading_since(self.slot, None);
     }
 
     fn connected(&mut self) -> Result<&mut Connection, Failure> {
@@ -316,9 +332,57 @@ impl<'a> Reader<'a> {
             if self.run.has_failed(self.run.plan(job.table).name()) {
                 return Ok(());
             }
-            self.read_view(job)?;
+            self.divide(job)?;
+            self.shown = None;
+            let read = self.read_view(job);
+            self.run.set_reading_since(self.slot, None);
+            self.judge_time(job, &read)?;
+            read?;
         }
         Ok(())
+    }
+
+    /// Divides what comes next, if that would take too long.
+    fn divide(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
+        let plan = self.run.plan(job.table);
+        let Some((chunk, range, rows)) = job.next(self.run.load.options.chunk_rows) else { return Ok(()) };
+        let Some(rows) = self.in_time.less_than(rows) else { return Ok(()) };
+        if chunk < plan.first_chunk {
+            return Ok(());
+        }
+        let range = range.clone();
+        self.end_view();
+        let connection = self.connected()?;
+        let index = find_index(&plan, connection)?;
+        if can_be_divided(&plan, index) {
+            let mut prober = ServerProber::new(connection, &plan.table.table, &plan.key, index);
+            job.divide(chunks::divide(&mut prober, &range, rows)?, rows);
+        }
+        Ok(())
+    }
+
+    /// Whether the view was given up for its age, or how much time it took.
+    fn judge_time(&mut self, job: &ReadJob, read: &Result<(), Failure>) -> Result<(), Failure> {
+        let options = self.run.load.options;
+        let Some((opened, shown)) = self.shown.take() else { return Ok(()) };
+        match (read, job.next(options.chunk_rows)) {
+            (Err(Failure::Wire(WireError::Interrupted { .. })), Some((_, _, rows @ 2..)))
+                if opened.elapsed() >= options.view_max && !self.run.is_stopped() =>
+            {
+                let rows = self.in_time.ran_out(rows, shown);
+                info!(
+                    table = %self.run.plan(job.table).name(),
+                    "a view was open for {} s: its chunk is read in pieces of about {rows} rows, so that the server need not keep old versions \
+                     of rows for longer",
+                    opened.elapsed().as_secs()
+                );
+                Err(Failure::TooOld)
+            }
+            _ => {
+                self.in_time.sufficed(opened.elapsed(), options.view_max, options.chunk_rows);
+                Ok(())
+            }
+        }
     }
 
     /// Opens a view, has its position stored, and reads one chunk after the other in it, as long as it may be open.
@@ -345,10 +409,14 @@ impl<'a> Reader<'a> {
         let meta = Arc::new(rows_meta(load.start.reached(), load.facts, timestamp_s));
         // A chunk that has to wait for the next view keeps the `low` of this one, so that changes between both come again. Where rows have no
         // key they would stay twice: such chunks have a view each.
-        let count_max = if plan.table.table.key().is_empty() { 1 } else { usize::MAX };
-        let count = job.chunks.len().min(count_max);
+        let is_alone = plan.table.table.key().is_empty() || job.pieces.is_some();
+        let count = if is_alone { 1 } else { job.chunks.len() };
         let chunks: Vec<u32> = job.chunks.iter().take(count).map(|(chunk, _)| *chunk).collect();
-        let stored = run.waiting(self.slot, || load.record.begin(plan.name(), &chunks, view.low, view.high));
+        let is_rest = job.pieces.as_ref().is_some_and(|pieces| pieces.are_begun);
+        let stored = run.waiting(self.slot, || match is_rest {
+            true => load.record.go_on(plan.name(), chunks[0], view.low, view.high),
+            false => load.record.begin(plan.name(), &chunks, view.low, view.high),
+        });
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
         let mut window = WindowBuilder {
             load,
@@ -362,16 +430,24 @@ impl<'a> Reader<'a> {
             row_bytes: 0,
             at_once: 0,
             has_emitted: false,
+            shown: 0,
             done: 0,
         };
+        let can_be_divided = can_be_divided(&plan, index);
+        if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {
+            run.set_reading_since(self.slot, Some(opened));
+        }
         let on_server = on_server(load.facts, &view.server);
         let mut params = Vec::new();
         let mut read = Ok(());
+        let is_last_piece = job.pieces.as_ref().is_none_or(|pieces| pieces.left.len() == 1);
+        let piece = job.pieces.as_ref().and_then(|pieces| pieces.left.front());
         let mut left = &job.chunks.make_contiguous()[..count];
         while let Some((chunks, range)) = adjacent(&mut left, window.room_for_chunks().max(1)) {
             params.clear();
-            let sql = select_statement(&plan.table, &plan.key, &range, index, &on_server, u64::MAX, &mut params);
-            read = window.read(connection, &sql, &params, chunks, run, self.slot);
+            let range = piece.unwrap_or(&range);
+            let sql = select_statement(&plan.table, &plan.key, range, index, &on_server, u64::MAX, &mut params);
+            read = window.read(connection, &sql, &params, chunks, is_last_piece, run, self.slot);
             let is_over = opened.elapsed() >= VIEW_TIME;
             if read.is_ok() && (is_over || window.room_for_chunks() == 0) {
                 read = run.waiting(self.slot, || window.emit());
@@ -384,6 +460,7 @@ impl<'a> Reader<'a> {
         let read = read.and_then(|()| run.waiting(self.slot, || window.emit()));
         // Rows that were read and not emitted are read again.
         let done = window.done;
+        self.shown = can_be_divided.then_some((opened, window.shown));
         match done {
             0 => self.cut_off += 1,
             _ => self.cut_off = 0,
@@ -391,7 +468,11 @@ impl<'a> Reader<'a> {
         if done > 0 || (window.has_emitted && self.cut_off < CUT_OFF_MAX) {
             self.progressed();
         }
-        job.chunks.drain(..done);
+        match job.pieces {
+            Some(_) if read.is_ok() => job.end_piece(),
+            Some(_) => {}
+            None => drop(job.chunks.drain(..done)),
+        }
         read
     }
 }
@@ -427,6 +508,11 @@ pub(super) fn adjacent<'a>(
     Some((chunks, KeyRange { lower: first.lower.clone(), upper: last.upper.clone() }))
 }
 
+/// Whether another view can go on where one ends.
+fn can_be_divided(plan: &Plan, index: Option<&str>) -> bool {
+    !plan.key.columns.is_empty() && !plan.table.table.key().is_empty() && index.is_some()
+}
+
 fn find_index<'a>(plan: &'a Plan, connection: &mut Connection) -> Result<Option<&'a str>, WireError> {
     if let Some(index) = plan.index.get() {
         return Ok(index.as_deref());
@@ -452,6 +538,8 @@ struct WindowBuilder<'a> {
     at_once: usize,
     /// Rows have been sent off.
     has_emitted: bool,
+    /// Rows that were read.
+    shown: u64,
     /// Chunks of which all rows have been.
     done: usize,
 }
@@ -463,6 +551,7 @@ impl WindowBuilder<'_> {
         sql: &str,
         params: &[Param],
         chunks: &[(u32, KeyRange)],
+        is_whole: bool,
         run: &Run<'_>,
         slot: usize,
     ) -> Result<(), Failure> {
@@ -478,6 +567,7 @@ impl WindowBuilder<'_> {
             decoded.map_err(|malformed| Failure::Table(TableError::Row(malformed)))?;
             let bytes = row.len() * ROW_COPIES + self.plan.table.row_bytes;
             (rows_read, bytes_read) = (rows_read + 1, bytes_read + bytes);
+            self.shown += 1;
             (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
             if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
                 self.count_part(false);
@@ -488,7 +578,7 @@ impl WindowBuilder<'_> {
                 }
             }
         }
-        self.count_part(true);
+        self.count_part(is_whole);
         self.parts.extend(others.iter().map(|(chunk, _)| ChunkPart { chunk: *chunk, rows: 0, done: true }));
         self.chunk_rows = self.chunk_rows.max(usize::div_ceil(rows_read, chunks.len()));
         self.row_bytes = self.row_bytes.max(usize::div_ceil(bytes_read, rows_read.max(1)));

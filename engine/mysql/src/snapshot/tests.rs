@@ -3,6 +3,7 @@
 
 mod altered;
 mod one_server;
+mod pieces;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use super::*;
 use crate::catalog::{CatalogError, CatalogTable, Selection, read_tables};
 use crate::check::{Severity, check};
 use crate::chunks::KeyValue;
-use crate::connection::{self, quote_identifier};
+use crate::connection::{self, quote_identifier, quote_text};
 use crate::ledger::{ChunkState, TableChunks};
 use crate::test_server;
 use crate::wire::{TextResult, WireError};
@@ -33,6 +34,8 @@ const MARIADB: [&str; 2] = ["TIDEGATE_TEST_MARIADB", "TIDEGATE_TEST_MARIADB_11"]
 /// A database of its own on a test server, dropped at the end.
 struct Database {
     options: ConnectOptions,
+    /// Whom loads log in as.
+    reader: ConnectOptions,
     facts: ServerFacts,
     name: String,
 }
@@ -41,7 +44,8 @@ impl Database {
     fn new(variable: &str, name: &str) -> Option<Database> {
         let options = test_server::options(variable)?;
         let facts = control(&options, async |conn| ServerFacts::read(conn).await.unwrap());
-        let database = Database { options, facts, name: format!("snapshot_{name}_{}", std::process::id()) };
+        let name = format!("snapshot_{name}_{}", std::process::id());
+        let database = Database { reader: options.clone(), options, facts, name };
         let mut connection = Connection::connect(&database.options).unwrap();
         let create = format!("DROP DATABASE IF EXISTS {0}; CREATE DATABASE {0}", quote_identifier(&database.name));
         connection.query(&create).unwrap();
@@ -62,6 +66,17 @@ impl Database {
         self.connect().query(sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
 
+    /// Whether a load is connected from now on: a view lives as long as its connection.
+    fn watch(&mut self) -> impl Fn() -> bool + use<> {
+        let user = quote_text(&self.name);
+        self.run(&format!("CREATE USER {user} IDENTIFIED BY 'reader'; GRANT ALL ON *.* TO {user}"));
+        self.reader =
+            ConnectOptions { user: self.name.clone(), password: Some("reader".to_owned()), ..self.options.clone() };
+        let probe = Mutex::new(self.connect());
+        let query = format!("SELECT COUNT(*) FROM {SESSIONS} WHERE USER = {user}");
+        move || sessions(&mut lock(&probe), &query).scalar() != Some("0")
+    }
+
     fn catalog(&self, names: &[&str]) -> Vec<CatalogTable> {
         let named: Vec<TableName> = names.iter().map(|name| TableName::new(&self.name, name)).collect();
         let selection = Selection { named: &named, matches: None };
@@ -75,10 +90,16 @@ impl Database {
 
     /// Loads from the start; panics unless it completes.
     fn load(&self, tables: &[LoadTable], options: &LoadOptions) -> Loaded {
+        self.load_beside(tables, options, &|| ())
+    }
+
+    /// `beside` is done by whoever emits a window.
+    fn load_beside(&self, tables: &[LoadTable], options: &LoadOptions, beside: &(dyn Fn() + Sync)) -> Loaded {
         let ledger = Mutex::new(Ledger::new(start_position(&self.options, &self.facts, true).unwrap().0));
         let windows = Mutex::new(Vec::new());
         let emit = |window| {
             lock(&windows).push(window);
+            beside();
             Ok(())
         };
         let end = self.run_load(tables, options, &ledger, &emit, &AtomicBool::new(false)).unwrap();
@@ -97,7 +118,7 @@ impl Database {
     ) -> Result<LoadEnd, LoadError> {
         let before = lock(ledger).clone();
         Load {
-            connect: &self.options,
+            connect: &self.reader,
             facts: &self.facts,
             tables,
             options,
@@ -117,6 +138,9 @@ impl Drop for Database {
     fn drop(&mut self) {
         if let Ok(mut connection) = Connection::connect(&self.options) {
             let _ = connection.query(&format!("DROP DATABASE IF EXISTS {}", quote_identifier(&self.name)));
+            if self.reader.user == self.name {
+                let _ = connection.query(&format!("DROP USER {}", quote_text(&self.name)));
+            }
         }
     }
 }
@@ -662,6 +686,15 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
             }
             self.ledger.begin(table, chunks, low, high)
         }
+        fn go_on(
+            &self,
+            _: &TableName,
+            chunk: u32,
+            _: Watermark,
+            _: Watermark,
+        ) -> Result<(), Box<dyn Error + Send + Sync>> {
+            panic!("chunk {chunk} has time")
+        }
     }
     let record = Recorded {
         ledger: Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0)),
@@ -1044,10 +1077,13 @@ fn a_view_of_the_oldest_server_shows_all_that_its_low_promises() {
 /// Loads a table while it is changed, applies the changes since P0 that the ledger lets through, and compares with the
 /// table: nothing lost, nothing left behind.
 fn load_under_changes(variable: &str, key: &str) {
-    let Some(database) = Database::new(variable, "changes") else { return };
+    let Some(mut database) = Database::new(variable, "changes") else { return };
+    let is_connected = database.watch();
     const KEYS: u64 = 3000;
     // Before and behind a load; about half of them find what they want to change.
     const STATEMENTS: usize = 100;
+    /// The round in which a chunk takes too long.
+    const PIECES: u64 = 4;
     database.run(&format!(
         "CREATE TABLE t (id {key} PRIMARY KEY, v BIGINT NOT NULL);
          INSERT INTO t WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {KEYS} - 1)
@@ -1095,7 +1131,11 @@ fn load_under_changes(variable: &str, key: &str) {
             // Windows smaller than a chunk, and such that take several.
             let window_rows = if round % 2 == 0 { 64 } else { 1024 };
             let options = LoadOptions { window_rows, ..small_chunks(150) };
-            loaded = Some(database.load(std::slice::from_ref(&table), &options));
+            let tables = std::slice::from_ref(&table);
+            loaded = Some(match round {
+                PIECES => pieces::load_in_pieces(&database, tables, &is_connected),
+                _ => database.load(tables, &options),
+            });
             wait_for_writers(&written, written.load(Ordering::Relaxed) + STATEMENTS);
             stop.store(true, Ordering::Relaxed);
         });

@@ -34,6 +34,7 @@ use tidegate_mysql::history::UnloggedRowsPolicy;
 const MEMORY_BYTES: u64 = 512 << 20;
 const PARALLEL: u64 = 4;
 const CHUNK_ROWS: u64 = 100_000;
+const VIEW_MAX: Duration = Duration::from_secs(600);
 const WINDOW_MS: u64 = 5;
 const WINDOW_ROWS: u64 = 65_536;
 const HEARTBEAT_S: u64 = 10;
@@ -185,13 +186,19 @@ fn phases(
 }
 
 fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
-    let Some(Switch::On(FullLoadFile { parallel, consistency, chunk_rows })) = file else {
-        return LoadOptions { parallel: count(PARALLEL), consistency: Consistency::LockFree, chunk_rows: CHUNK_ROWS };
+    let Some(Switch::On(FullLoadFile { parallel, consistency, chunk_rows, view_max })) = file else {
+        return LoadOptions {
+            parallel: count(PARALLEL),
+            consistency: Consistency::LockFree,
+            chunk_rows: CHUNK_ROWS,
+            view_max: VIEW_MAX,
+        };
     };
     LoadOptions {
         parallel: count(parallel.given().unwrap_or(PARALLEL)),
         consistency: consistency.given().unwrap_or(Consistency::LockFree),
         chunk_rows: chunk_rows.given().unwrap_or(CHUNK_ROWS),
+        view_max: view_max.given().unwrap_or(VIEW_MAX),
     }
 }
 

@@ -179,6 +179,7 @@ pub(super) struct FullLoadFile {
     pub(super) parallel: Field<u64>,
     pub(super) consistency: Field<Consistency>,
     pub(super) chunk_rows: Field<u64>,
+    pub(super) view_max: Field<Duration>,
 }
 
 pub(super) struct IncrementalFile {
@@ -432,6 +433,7 @@ fn full_load(s: &Section<'_>) -> FullLoadFile {
         parallel: s.field("parallel", |v| v.integer(1..=256)),
         consistency: s.field("consistency", |v| v.word(Consistency::WORDS)),
         chunk_rows: s.field("chunk_rows", |v| v.integer(1..=100_000_000)),
+        view_max: s.field("view_max", |v| v.duration_from(Duration::from_secs(1))),
     }
 }
 

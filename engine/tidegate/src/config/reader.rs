@@ -328,9 +328,16 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn duration(self) -> Option<Duration> {
+        self.duration_from(Duration::ZERO)
+    }
+
+    pub(super) fn duration_from(self, least: Duration) -> Option<Duration> {
         const UNITS_MS: [(&str, u64); 5] =
             [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
         match self.scalar().and_then(|text| amount(text, &UNITS_MS)) {
+            Some(milliseconds) if u128::from(milliseconds) < least.as_millis() => {
+                self.refuse(format_args!("must be at least {}s", least.as_secs()))
+            }
             Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
             None => self.refuse("must be a time with a unit, such as 30s, 720m, 12h or 2d"),
         }

@@ -252,7 +252,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "memory" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
         "threads" => json!({ "anyOf": [words(&[("auto", ())]), integer(1, 1024)] }),
         "http" => json!({ "anyOf": [text(), section] }),
-        "retry.connection" | "retry.other" => amount("ms|s|m|h|d"),
+        "full_load.view_max" | "retry.connection" | "retry.other" => amount("ms|s|m|h|d"),
         "precheck.ignore" => {
             let items: Vec<(&'static str, ())> = items::all().map(|(name, _)| (name, ())).collect();
             json!({ "type": "array", "minItems": 1, "items": words(&items) })

@@ -257,6 +257,9 @@ pub struct LoadOptions {
     /// `chunk_rows`: about how many rows a chunk holds; a crash repeats at most the chunks in flight. Default 100,000:
     /// less than a second of reading, so that read views stay short, and far more than a round trip.
     pub chunk_rows: u64,
+    /// `view_max`: how long a read view stays open, which makes the server keep old versions of all rows. Default 10 minutes: hundreds of
+    /// times what a chunk takes, and undo that a server in use keeps for longer transactions of its own.
+    pub view_max: Duration,
 }
 
 /// `incremental`: `true` for all defaults, `false` to end with the full load.

@@ -1303,11 +1303,14 @@ fn phases_can_be_switched_off() {
         "t.yaml:2:12: full_load: is not possible with source.binlog_files, which holds changes only",
     );
     refused(
-        &with("full_load: {parallel: 0, consistency: single_point, chunk_rows: 1e6}\nincremental: on\n"),
+        &with(
+            "full_load: {parallel: 0, consistency: single_point, chunk_rows: 1e6, view_max: 10ms}\nincremental: on\n",
+        ),
         "
 t.yaml:1:23: full_load.parallel = 0: must be a whole number from 1 to 256
 t.yaml:1:39: full_load.consistency = single_point: must be lock_free, there is no other yet
 t.yaml:1:65: full_load.chunk_rows = 1e6: must be a whole number from 1 to 100000000
+t.yaml:1:80: full_load.view_max = 10ms: must be at least 1s
 t.yaml:2:14: incremental = on: must be true, false or a map of keys and values
 ",
     );

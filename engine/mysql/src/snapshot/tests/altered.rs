@@ -263,15 +263,7 @@ fn a_blocked_sink_does_not_keep_a_view_open() {
     let Some(mut database) = Database::new(GTID, "blocked") else { return };
     database.run(&create("", ""));
     let tables = [database.load_table("t")];
-    let probe = Mutex::new(database.connect());
-    database.options.program_name = database.name.clone();
-    // A view lives as long as its connection.
-    let connected = format!(
-        "SELECT COUNT(*) FROM performance_schema.session_connect_attrs \
-         WHERE ATTR_NAME = 'program_name' AND ATTR_VALUE = '{}'",
-        database.name
-    );
-    let is_connected = || lock(&probe).query(&connected).unwrap()[0].scalar() != Some("0");
+    let is_connected = database.watch();
     let options = LoadOptions { readers: 1, view_patience: Duration::ZERO, ..small_chunks(1_000_000) };
     let ledger = Mutex::new(Ledger::new(start_position(&database.options, &database.facts, true).unwrap().0));
     let (seen, blocked) = (Mutex::new(HashSet::new()), AtomicBool::new(false));
@@ -280,6 +272,7 @@ fn a_blocked_sink_does_not_keep_a_view_open() {
             lock(&seen).extend(batch.rows().column(0).as_primitive::<Int32Type>().values().iter().copied());
         }
         if !blocked.swap(true, Ordering::Relaxed) {
+            assert!(is_connected());
             while is_connected() {
                 std::thread::yield_now();
             }

@@ -121,6 +121,7 @@ impl MysqlSource {
             window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(context.task).window,
             retry_for: context.task.retry.connection,
+            view_max: options.view_max,
             is_followed: context.task.incremental.is_some(),
             ..load_options(Some(options.chunk_rows), limited)
         };
@@ -321,6 +322,16 @@ impl LoadRecord for Passing<'_> {
         LoadRecord::begin(&self.ledger, table, chunks, low, high)
     }
 
+    fn go_on(
+        &self,
+        table: &TableName,
+        chunk: u32,
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        LoadRecord::go_on(&self.ledger, table, chunk, low, high)
+    }
+
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
         LoadRecord::begin_again(&self.ledger, table, key, definition)
     }
@@ -364,6 +375,20 @@ impl LoadRecord for Record<'_> {
         self.tracker
             .update_durably(|checkpoint| {
                 with_ledger(checkpoint, |ledger| ledger.begin(table, chunks, low, Some(high)));
+            })
+            .map_err(Into::into)
+    }
+
+    fn go_on(
+        &self,
+        table: &TableName,
+        chunk: u32,
+        low: Watermark,
+        high: Watermark,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.tracker
+            .update_durably(|checkpoint| {
+                with_ledger(checkpoint, |ledger| ledger.go_on(table, chunk, low, Some(high)));
             })
             .map_err(Into::into)
     }
