@@ -1,5 +1,7 @@
 //! MariaDB as the source: its own GTIDs, its own events, and what its binlog says in other ways than MySQL's.
 
+use std::collections::BTreeMap;
+
 use super::faults::{Outages, survives};
 use super::harness::order::Order;
 use super::harness::source_state::Format;
@@ -513,5 +515,38 @@ fn keys_that_mariadb_does_not_find_between_two_borders_are_not_cut() {
         world.until_loaded(&mut engine, &mut reader, |message| rows += u32::from(message.table == "x"));
         engine.terminate(libc::SIGTERM);
         assert_eq!(rows, 1000, "{url}");
+    }
+}
+
+/// Values of sequences come as rows of a table that a pattern selects, and are none.
+#[test]
+fn values_of_sequences_are_no_rows() {
+    let Some((servers, mariadb)) = Servers::with_mariadb() else { return };
+    for (url, phases) in mariadb.iter().flat_map(|url| [(url, "full_load: true"), (url, "full_load: false")]) {
+        let mut world = World::new("sequences", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id BIGINT PRIMARY KEY)");
+        world.mysql.run("CREATE SEQUENCE old NOCACHE");
+        world.mysql.run("CREATE SEQUENCE later START WITH 100 NOCACHE");
+        let mut task = world.task();
+        task.tables = format!("['{}.*']", world.database);
+        task.more = phases.to_owned();
+        let mut reader = world.reader(["t", "later"]);
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("incremental: reading the binlog");
+        world.mysql.run("INSERT INTO t VALUES (NEXTVAL(old))");
+        world.mysql.run("CREATE SEQUENCE new START WITH 10 NOCACHE");
+        world.mysql.run("INSERT INTO t VALUES (NEXTVAL(new))");
+        world.mysql.run("RENAME TABLE new TO named");
+        world.mysql.run("INSERT INTO t VALUES (NEXTVAL(named))");
+        // The name is a table's from here on.
+        world.mysql.run("DROP SEQUENCE later");
+        world.mysql.run("CREATE TABLE later (id BIGINT PRIMARY KEY)");
+        world.mysql.run("INSERT INTO later VALUES (NEXTVAL(named))");
+        let mut ids = BTreeMap::<String, Vec<String>>::new();
+        let ended = world.finish(engine, &mut reader, |message| {
+            ids.entry(message.table.clone()).or_default().extend(message.data.get("id").cloned());
+        });
+        assert_eq!(format!("{ids:?}"), r#"{"later": ["12"], "t": ["1", "10", "11"]}"#);
+        assert!(!ended.output.contains("nothing is loaded"), "{}", ended.output);
     }
 }

@@ -168,6 +168,17 @@ async fn select_names(
     Ok(selected)
 }
 
+/// MariaDB's sequences, of which `matches` is true: their values come as rows of a table.
+pub async fn find_sequences(
+    connection: &mut Conn,
+    matches: impl Fn(&str, &str) -> bool,
+) -> Result<Vec<TableName>, mysql_async::Error> {
+    let sql = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'SEQUENCE'";
+    let all: Vec<(String, String)> = connection.query(sql).await?;
+    let found = all.iter().filter(|(database, table)| matches(database, table));
+    Ok(found.map(|(database, table)| TableName::new(database, table)).collect())
+}
+
 /// What may have been meant by a name: tables of that database, else tables of that name.
 async fn seen_instead(
     connection: &mut Conn,

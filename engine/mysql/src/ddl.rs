@@ -12,6 +12,7 @@
 //! CREATE INDEX i ON a (…), DROP INDEX i ON a  Indexed(a)
 //! ALTER TABLE a CONVERT TABLE b TO PARTITION  Unlogged(a), Dropped(b)
 //! CREATE OR REPLACE DATABASE d                DroppedDatabase(d)
+//! CREATE SEQUENCE s, DROP SEQUENCE s          Sequence(s), Dropped(s): its values have row events, and are no rows
 //! GRANT, ANALYZE, CREATE VIEW, DROP EVENT …   nothing: they hold no rows
 //! INSERT, CALL, SELECT f(), anything else     Rows: may change any table by itself
 //! ```
@@ -61,6 +62,8 @@ pub enum Effect {
         dropped: Option<String>,
     },
     DroppedDatabase(String),
+    /// MariaDB writes its values to the binlog as rows of a table.
+    Sequence(TableName),
     /// Rows went or came without row events. The definition is the same.
     Unlogged {
         table: TableName,
@@ -143,6 +146,7 @@ impl Effect {
             | Effect::Altered { .. }
             | Effect::Indexed { .. }
             | Effect::DroppedDatabase(_)
+            | Effect::Sequence(_)
             | Effect::Rows
             | Effect::Unclear => Vec::new(),
         }
@@ -216,9 +220,14 @@ impl<'a> Words<'a> {
             Some(Effect::Altered { .. } | Effect::Indexed { .. }) => {
                 self.index_change().unwrap_or(StatementKind::Alter)
             }
-            Some(Effect::DroppedDatabase(_) | Effect::Rows | Effect::Unclear | Effect::Renamed { .. }) | None => {
-                StatementKind::Other
-            }
+            Some(
+                Effect::DroppedDatabase(_)
+                | Effect::Sequence(_)
+                | Effect::Rows
+                | Effect::Unclear
+                | Effect::Renamed { .. },
+            )
+            | None => StatementKind::Other,
         }
     }
 
@@ -356,6 +365,10 @@ impl<'a> Reader<'a> {
             if self.skip("INDEX") {
                 return if is_threads_own { Ok(Vec::new()) } else { self.indexed(replaces) };
             }
+            if self.skip("SEQUENCE") {
+                self.cursor.if_not_exists();
+                return Ok(vec![Effect::Sequence(self.cursor.table_name()?)]);
+            }
             if !self.skip("TABLE") {
                 return Ok(Vec::new());
             }
@@ -391,7 +404,7 @@ impl<'a> Reader<'a> {
             if self.skip("INDEX") {
                 return if is_threads_own { Ok(Vec::new()) } else { self.indexed(true) };
             }
-            if !self.cursor.skip_any(&["TABLE", "TABLES"]) {
+            if !self.cursor.skip_any(&["TABLE", "TABLES", "SEQUENCE"]) {
                 return Ok(Vec::new());
             }
             self.cursor.if_exists();

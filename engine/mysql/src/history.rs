@@ -58,7 +58,7 @@ mod stored;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
@@ -183,6 +183,7 @@ pub struct History {
     shows_before: Shows,
     replays: Shows,
     may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
+    sequences: Sequences,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// What people have said of tables at places where nobody else knew.
@@ -194,6 +195,46 @@ pub struct History {
     databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
+}
+
+/// Names of MariaDB's sequences, by [`NameCase::key`]. Clones are the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Sequences(Arc<Mutex<BTreeSet<TableName>>>);
+
+impl Sequences {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<TableName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn insert(&self, key: TableName) {
+        self.names().insert(key);
+    }
+
+    fn contains(&self, key: &TableName) -> bool {
+        self.names().contains(key)
+    }
+
+    /// What a statement makes, before it is judged.
+    fn follow(&self, effect: &Effect, case: NameCase) {
+        let mut names = self.names();
+        match effect {
+            Effect::Sequence(name) => _ = names.insert(case.key(name)),
+            Effect::Created { table, if_not_exists: false, .. } => _ = names.remove(&case.key(table)),
+            // Onto a name that is taken, nothing is renamed.
+            Effect::Renamed { from, to, .. } if names.remove(&case.key(from)) => _ = names.insert(case.key(to)),
+            _ => {}
+        }
+    }
+
+    /// What a statement has dropped, once it is carried out.
+    fn forget(&self, effect: &Effect, case: NameCase) {
+        let mut names = self.names();
+        match effect {
+            Effect::Dropped(table) => _ = names.remove(&case.key(table)),
+            Effect::DroppedDatabase(database) => names.retain(|name| !case.can_mean(database, &name.database)),
+            _ => {}
+        }
+    }
 }
 
 struct Database {
@@ -303,6 +344,7 @@ impl History {
             shows_before: Box::new(|_, _| false),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| true),
+            sequences: Sequences::default(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
@@ -343,6 +385,11 @@ impl History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
 
+    /// What comes under these names are values of sequences, and no rows, unless a table of the name is known.
+    pub fn with_sequences(self, sequences: Sequences) -> History {
+        History { sequences, ..self }
+    }
+
     /// `replays` tells of tables of which every change is sent, whatever the load has shown.
     pub fn with_replays(self, replays: Shows) -> History {
         History { replays, ..self }
@@ -369,7 +416,8 @@ impl History {
     }
 
     fn is_captured(&self, name: &TableName) -> bool {
-        (self.captured)(&name.database, &name.table)
+        let is_sequence = || self.sequences.contains(&self.rules.names.key(name)) && !self.knows(name);
+        (self.captured)(&name.database, &name.table) && !is_sequence()
     }
 
     /// The schema for a table map.

@@ -14,6 +14,7 @@ fn check(sql: &str, expected: &str) {
             Effect::Renamed { from, to, if_exists: true } => format!("renamed? {from} {to}"),
             Effect::Dropped(table) => format!("dropped {table}"),
             Effect::DroppedDatabase(name) => format!("dropped database {name}"),
+            Effect::Sequence(name) => format!("sequence {name}"),
             Effect::Unlogged { table, rows } => format!("{rows:?} {table}"),
             Effect::Indexed { table, dropped: None } => format!("indexed {table}"),
             Effect::Indexed { table, dropped: Some(index) } => format!("indexed {table} less {index}"),
@@ -74,6 +75,10 @@ fn statements_and_the_tables_they_touch() {
     check("DELETE FROM `x`.`a`", "Emptied x.a");
     check("DROP INDEX IF EXISTS `i` ON a", "indexed shop.a less i");
     check("CREATE INDEX i USING BTREE ON x.a (b)", "indexed x.a");
+    check("CREATE OR REPLACE SEQUENCE IF NOT EXISTS s START WITH 100 CACHE 10", "sequence shop.s");
+    check("CREATE TEMPORARY SEQUENCE s", "");
+    check("ALTER SEQUENCE s RESTART 5", "");
+    check("DROP SEQUENCE IF EXISTS s, x.s", "dropped shop.s, dropped x.s");
     check("CREATE VIEW i AS SELECT 1", "");
     check("CREATE DEFINER=`root`@`%` VIEW v AS SELECT 1", "");
     check("GRANT SELECT ON shop.* TO u", "");

@@ -16,6 +16,7 @@ impl History {
         let words = Words::of(sql, database, session);
         let mut effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
+        effects.iter().for_each(|effect| self.sequences.follow(effect, self.rules.names));
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
             && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
@@ -182,9 +183,10 @@ impl History {
                         touched.extend(self.mark_changed(table, &by, here, &|_| None, reason)?);
                     }
                 }
-                Effect::Rows => {}
+                Effect::Sequence(_) | Effect::Rows => {}
             }
         }
+        effects.iter().for_each(|effect| self.sequences.forget(effect, self.rules.names));
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;
@@ -308,7 +310,7 @@ impl History {
     }
 
     /// Whether there is a table of this name as far as the binlog and the catalogue have told.
-    fn knows(&self, table: &TableName) -> bool {
+    pub(super) fn knows(&self, table: &TableName) -> bool {
         let entry = self.now.get(&self.rules.names.key(table));
         entry.is_some_and(|entry| !matches!(entry.now, Now::Gone { .. }))
     }

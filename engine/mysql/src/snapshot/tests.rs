@@ -1082,11 +1082,12 @@ fn load_under_changes(variable: &str, key: &str) {
     const KEYS: u64 = 3000;
     // Before and behind a load; about half of them find what they want to change.
     const STATEMENTS: usize = 100;
+    use pieces::WIDE;
     /// The round in which a chunk takes too long.
     const PIECES: u64 = 4;
     database.run(&format!(
-        "CREATE TABLE t (id {key} PRIMARY KEY, v BIGINT NOT NULL);
-         INSERT INTO t WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {KEYS} - 1)
+        "CREATE TABLE t (id {key} PRIMARY KEY, v BIGINT NOT NULL, {WIDE});
+         INSERT INTO t (id, v) WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {KEYS} - 1)
          SELECT n * 2, 0 FROM n; ANALYZE TABLE t"
     ));
     let header = if key.starts_with("BIGINT") { "id:int v:int" } else { "id:text v:int" };
@@ -1114,7 +1115,7 @@ fn load_under_changes(variable: &str, key: &str) {
                         let name = &database.name;
                         // The comments say again what is done, for the reader of the binlog.
                         let sql = match random.u8(0..4) {
-                            0 => format!("INSERT INTO {name}.t VALUES ({a}, {v}) /* +I {a} {v} */"),
+                            0 => format!("INSERT INTO {name}.t (id, v) VALUES ({a}, {v}) /* +I {a} {v} */"),
                             1 => format!("DELETE FROM {name}.t WHERE id = '{a}' /* -D {a} 0 */"),
                             2 => format!("UPDATE {name}.t SET v = {v} WHERE id = '{a}' /* -U {a} 0 +U {a} {v} */"),
                             _ => format!(

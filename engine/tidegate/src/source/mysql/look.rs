@@ -31,6 +31,8 @@ pub struct Look {
     pub(super) tables: Vec<CatalogTable>,
     /// Those of the known that are not there.
     missing: Vec<TableName>,
+    /// What is selected and is a sequence.
+    pub(super) sequences: Vec<TableName>,
     /// Why tables that are selected cannot be had.
     pub(super) errors: Vec<CatalogError>,
     around: Surroundings,
@@ -54,28 +56,34 @@ pub fn look(
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
-    let (facts, known, found, missing, gaps, prepared_xids, other_run, around) = runtime.block_on(async {
-        let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
-        let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
-        if facts.name_case() == NameCase::Folded {
-            task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
-        }
-        let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
-        let (found, missing) = find_tables(&mut connection, task, &known).await?;
-        let gaps = match &task.incremental {
-            Some(_) => {
-                let gaps = BinlogGaps::read(&mut connection, &facts.version, &found.tables).await;
-                Some(gaps.map_err(MysqlError::Query)?)
+    let (facts, known, found, missing, sequences, gaps, prepared_xids, other_run, around) =
+        runtime.block_on(async {
+            let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
+            let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
+            if facts.name_case() == NameCase::Folded {
+                task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
             }
-            None => None,
-        };
-        let around = Surroundings::read(&mut connection, &facts).await.map_err(MysqlError::Query)?;
-        let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
-        let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
-        // A connection that is not closed politely leaves a warning in the server's log.
-        connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok::<_, SourceError>((facts, known, found, missing, gaps, xids, other_run, around))
-    })?;
+            let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
+            let (found, missing) = find_tables(&mut connection, task, &known).await?;
+            let is_selected = |database: &str, table: &str| task.tables.matches(database, table).is_some();
+            let sequences = match facts.version.is_mariadb {
+                true => catalog::find_sequences(&mut connection, is_selected).await.map_err(MysqlError::Query)?,
+                false => Vec::new(),
+            };
+            let gaps = match &task.incremental {
+                Some(_) => {
+                    let gaps = BinlogGaps::read(&mut connection, &facts.version, &found.tables).await;
+                    Some(gaps.map_err(MysqlError::Query)?)
+                }
+                None => None,
+            };
+            let around = Surroundings::read(&mut connection, &facts).await.map_err(MysqlError::Query)?;
+            let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
+            let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
+            // A connection that is not closed politely leaves a warning in the server's log.
+            connection.disconnect().await.map_err(MysqlError::Query)?;
+            Ok::<_, SourceError>((facts, known, found, missing, sequences, gaps, xids, other_run, around))
+        })?;
     let demands = Demands {
         server_id: options.server_id,
         connections: task.full_load.as_ref().map_or(0, |options| options.parallel.get() as u64) + OTHER_CONNECTIONS,
@@ -84,7 +92,20 @@ pub fn look(
         has_begun: stored.is_some(),
     };
     let catalog::Found { tables, errors } = found;
-    Ok(Look { connect, facts, known, tables, missing, errors, around, demands, gaps, prepared_xids, other_run })
+    Ok(Look {
+        connect,
+        facts,
+        known,
+        tables,
+        missing,
+        sequences,
+        errors,
+        around,
+        demands,
+        gaps,
+        prepared_xids,
+        other_run,
+    })
 }
 
 impl Look {
