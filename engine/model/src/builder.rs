@@ -188,6 +188,9 @@ impl ColumnBuilder {
             (Values::I128(v), _) => primitive!(v, Decimal128Type),
             (Values::I256(v), _) => primitive!(v, Decimal256Type),
             (Values::Bytes { data, offsets }, data_type) => {
+                if i32::try_from(data.len()).is_err() {
+                    return Err(BuildError::TooMuch);
+                }
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 let data = Buffer::from_vec(std::mem::take(data));
@@ -231,6 +234,9 @@ pub enum BuildError {
     Utf8,
     #[error("an ENUM ordinal is beyond the column's labels")]
     EnumOrdinal,
+    /// An UPDATE has a value twice.
+    #[error("values of one event take more than 2 GiB together, which is what a column may hold")]
+    TooMuch,
 }
 
 /// All columns of a table under construction.
@@ -323,5 +329,17 @@ mod tests {
         push_bytes(data, offsets, b"\xff");
         builder.append_valid();
         assert_eq!(builder.finish().unwrap_err(), BuildError::Utf8);
+    }
+
+    /// Two images of a value of a gigabyte.
+    #[test]
+    fn more_than_offsets_can_tell_is_refused() {
+        let mut builder = ColumnBuilder::new(&column(SqlType::Blob));
+        let Values::Bytes { data, offsets } = &mut builder.values else { panic!("it is stored as bytes") };
+        // Zeros that nobody touches take no memory.
+        *data = vec![0; 1 << 31];
+        offsets.push(data.len() as i32);
+        builder.append_valid();
+        assert_eq!(builder.finish().unwrap_err(), BuildError::TooMuch);
     }
 }

@@ -352,6 +352,8 @@ impl Follower<'_> {
                             return Ok(None);
                         }
                         fed = decoder.resume(event);
+                        // What is left of the event stands in a window of its own.
+                        opened = Some(Instant::now());
                     }
                     opened.is_some() && !packets.buffered() && opened_at.elapsed() >= window_time
                 }

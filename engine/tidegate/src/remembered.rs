@@ -165,12 +165,13 @@ impl RememberedTask {
     }
 }
 
-/// The tables that the task names one by one, and named when it ran before.
+/// The tables that the task names one by one, and had when it ran before.
 pub fn named_before(stored: &Checkpoint, task: &Task) -> BTreeSet<TableName> {
     let Some(remembered) = &stored.remembered else { return BTreeSet::new() };
     let before = remembered.selection(task);
     let named = task.tables.exact_names().filter(|(database, table)| before.matches(database, table).is_some());
-    named.map(|(database, table)| TableName::new(database, table)).collect()
+    let named = named.map(|(database, table)| TableName::new(database, table));
+    named.filter(|name| stored.remembered_table(name).is_some()).collect()
 }
 
 /// What may be accepted at a start, each by its name.

@@ -93,6 +93,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 mod view;
+mod window;
 
 use std::error::Error;
 use std::ops::ControlFlow;

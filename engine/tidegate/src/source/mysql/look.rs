@@ -217,14 +217,27 @@ async fn find_tables(
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
     let mut found = catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?;
     let mut missing = Vec::new();
-    found.errors.retain(|error| match error {
-        CatalogError::Missing { name, .. } | CatalogError::NoTable { name, .. } if known.contains(name) => {
-            missing.push(name.clone());
-            false
+    for error in std::mem::take(&mut found.errors) {
+        match &error {
+            CatalogError::Missing { name, .. } if known.contains(name) && is_gone(connection, name).await? => {
+                missing.push(name.clone());
+            }
+            _ => found.errors.push(error),
         }
-        _ => true,
-    });
+    }
     Ok((found, missing))
+}
+
+/// Whether the server says that there is no such table. The catalogue leaves out also those on which the account has no right.
+pub(super) async fn is_gone(connection: &mut mysql_async::Conn, name: &TableName) -> Result<bool, SourceError> {
+    const NO_SUCH_TABLE: u16 = 1146;
+    const NO_SUCH_DATABASE: u16 = 1049;
+    let look = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(name));
+    match connection.query_drop(look).await {
+        Ok(()) => Ok(false),
+        Err(mysql_async::Error::Server(error)) => Ok([NO_SUCH_TABLE, NO_SUCH_DATABASE].contains(&error.code)),
+        Err(error) => Err(MysqlError::Query(error).into()),
+    }
 }
 
 pub(super) type Definitions = HashMap<TableName, String>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::look::{Definitions, read_tables, show_create};
+use super::look::{Definitions, is_gone, read_tables, show_create};
 use super::turns::is_followed;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
-use tidegate_mysql::catalog::CatalogTable;
+use tidegate_mysql::catalog::{CatalogError, CatalogTable};
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::StoredSchema;
 use tidegate_mysql::ledger::{Ledger, TableChunks};
@@ -159,23 +159,25 @@ impl MysqlSource {
             .collect();
         let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
+        let is_selected = |name: &TableName| context.task.tables.matches(&name.database, &name.table).is_some();
+        // Of one that is selected, a statement tells what became of it; until that is read, its chunks are read ones.
+        let is_kept = |table: &TableChunks| has(&table.name) || (is_selected(&table.name) && table.is_done());
         let removed: Vec<TableName> =
-            ledger.tables().iter().map(|table| &table.name).filter(|name| !has(name)).cloned().collect();
+            ledger.tables().iter().filter(|table| !is_kept(table)).map(|table| table.name.clone()).collect();
         // What is known of a table that was left out has not moved with it.
-        let is_left_out = |name: &TableName, entries: &Vec<StoredSchema>| {
-            is_followed(Some(entries)) && context.task.tables.matches(&name.database, &name.table).is_none()
-        };
+        let is_left_out =
+            |name: &TableName, entries: &Vec<StoredSchema>| is_followed(Some(entries)) && !is_selected(name);
         let has_left = stored.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
         if added.is_empty() && removed.is_empty() && !has_left {
             return Ok(position.clone());
         }
         for name in &removed {
-            let is_selected = context.task.tables.matches(&name.database, &name.table).is_some();
-            let known = ledger.table(name).expect("it is one of the ledger's");
-            if is_selected && known.gone.is_some() {
-                continue;
-            }
-            if is_selected && !known.is_done() {
+            if is_selected(name) {
+                let is_gone = patiently(context, || Ok(self.runtime.block_on(self.is_gone(name))?))?;
+                if !is_gone {
+                    let error = CatalogError::Missing { name: name.clone(), seen: Vec::new() };
+                    return Err(MysqlError::Catalog(error).into());
+                }
                 // Its rows may have another name now, under which they are to be read.
                 info!(table = %name, "it is not there any more: its full load ends without it");
                 ledger.gone(name, self.now(context)?);
@@ -260,6 +262,15 @@ impl MysqlSource {
     ///
     /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
     /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them. Of a server that is behind `position`, nothing.
+    /// See [`is_gone`].
+    async fn is_gone(&self, name: &TableName) -> Result<bool, SourceError> {
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+        let is_gone = is_gone(&mut connection, name).await?;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
+        Ok(is_gone)
+    }
+
     async fn read_definitions(
         &self,
         task: &Task,

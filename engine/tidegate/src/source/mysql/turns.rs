@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 
 use tracing::{info, warn};
 
-use super::look::show_create;
+use super::look::{is_gone, show_create};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
@@ -101,8 +101,10 @@ impl MysqlSource {
             false => ("rows came without row events: it is loaded from its begin", "rows came without row events"),
         };
         let now = self.now(context)?;
+        // A wish that nobody needs is given up; rows that come by nothing else are not.
+        let is_needed = !is_wish || context.tracker.read(remembered).is_some_and(|table| table.is_needed);
         let (found, definition, executed) =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position))?))?;
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, is_needed))?))?;
         let planned = match found {
             Some(found) => {
                 let mut findings = Vec::new();
@@ -227,11 +229,13 @@ impl MysqlSource {
         Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
     }
 
-    /// One table and its own words, if it is there, and what had been executed before it was looked at.
+    /// One table and its own words, if it is there, and what had been executed before it was looked at. An error if it `is_needed` and may not
+    /// be seen.
     async fn read_definition(
         &self,
         name: &TableName,
         position: &Position,
+        is_needed: bool,
     ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
@@ -241,7 +245,8 @@ impl MysqlSource {
         let selection = Selection { named: &named, matches: None };
         let tables = match catalog::read_tables(&mut connection, &selection).await {
             // What has the name may be a view or a sequence by now.
-            Err(CatalogError::Missing { .. } | CatalogError::NoTable { .. }) => Vec::new(),
+            Err(CatalogError::NoTable { .. }) => Vec::new(),
+            Err(CatalogError::Missing { .. }) if !is_needed || is_gone(&mut connection, name).await? => Vec::new(),
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
