@@ -327,7 +327,7 @@ impl AvroType {
 }
 
 /// Whether a value of one type that becomes one of the other keeps its text.
-fn has_texts_of(one: &SqlType, other: &SqlType) -> bool {
+pub(crate) fn has_texts_of(one: &SqlType, other: &SqlType) -> bool {
     let is_text = |sql_type: &SqlType| matches!(sql_type, SqlType::Char | SqlType::VarChar | SqlType::Text);
     match (one, other) {
         (SqlType::Int { .. }, SqlType::Int { .. }) => true,

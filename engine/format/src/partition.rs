@@ -39,8 +39,9 @@ use arrow::array::RecordBatch;
 use self::hash::{canal_remainder, java_hash, murmur2};
 use crate::encode::EncodeError;
 use crate::encode::text::{EnumText, SetText, TextColumn, TextOptions};
+use crate::key::has_texts_of;
 use tidegate_model::message::Values;
-use tidegate_model::{ChangeBatch, Table, TableName};
+use tidegate_model::{ChangeBatch, Column, Table, TableName};
 
 /// What decides about the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,8 +182,8 @@ impl Partitioner {
         &self.columns
     }
 
-    /// Whether the same row goes where it went by `before`, of another version of the table, as far as the names of columns tell: a column
-    /// that only has another name is the same.
+    /// Whether the same row goes where it went by `before`, of another version of the table, as far as names and types of columns tell: a
+    /// column that only has another name is the same.
     pub fn places_as(&self, before: &Partitioner) -> bool {
         let rules = match (self.rule, before.rule) {
             (Rule::Always(partition), Rule::Always(other)) => partition == other,
@@ -191,14 +192,20 @@ impl Partitioner {
         let is_renamed = |new: &str, old: &str| {
             new == old || (self.table.column_index(old).is_none() && before.table.column_index(new).is_none())
         };
-        let mut pairs = self.hashed_names().zip(before.hashed_names());
+        let is_same =
+            |new: &Column, old: &Column| is_renamed(&new.name, &old.name) && has_texts_of(&old.sql_type, &new.sql_type);
+        let mut pairs = self.hashed().zip(before.hashed());
         self.count == 1
-            || (rules && self.columns.len() == before.columns.len() && pairs.all(|(new, old)| is_renamed(new, old)))
+            || (rules && self.columns.len() == before.columns.len() && pairs.all(|(new, old)| is_same(new, old)))
+    }
+
+    fn hashed(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().map(|&index| &self.table.columns()[index])
     }
 
     /// The columns that decide about the partition of a row, by name.
     pub fn hashed_names(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|&index| self.table.columns()[index].name.as_str())
+        self.hashed().map(|column| column.name.as_str())
     }
 
     /// Whether keys decide, for [`Partitioner::partitions_of_keys`].

@@ -429,6 +429,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encoded_is_decoded() {
+        for text in ["", &format!("{A}:1-3"), &format!("{A}:1-3:7-9:11,{B}:5"), &format!("{A}:1-3:nightly:7,{B}:5")] {
+            let mut bytes = set(text).encode();
+            assert_eq!(GtidSet::decode(&bytes), Some(set(text)));
+            // Of a checksum.
+            bytes.extend_from_slice(&[1, 2, 3, 4]);
+            assert_eq!(GtidSet::decode(&bytes), Some(set(text)));
+        }
+        let bytes = set(&format!("{A}:1-3")).encode();
+        assert!((0..bytes.len()).all(|end| GtidSet::decode(&bytes[..end]).is_none()));
+    }
+
+    #[test]
     fn positions_of_every_version_are_read() {
         let read = |text: &str| serde_json::from_str::<Position>(text).unwrap();
         let old = r#"{"coordinate":{"file":"b.7","offset":9},"gtids":null,"events_done":3}"#;

@@ -131,12 +131,12 @@ fn read_file(
             Ok(None) => return Ok(ControlFlow::Continue(())),
             Err(fault) => return Err(BinlogError::new(&Coordinate::new(name, at), fault)),
         };
+        whole.note(event).map_err(|fault| BinlogError::new(decoder.coordinate(), fault))?;
         // The format description is needed wherever reading begins.
         if !is_first && at < offset {
             continue;
         }
         is_first = false;
-        whole.note(event).map_err(|fault| BinlogError::new(decoder.coordinate(), fault))?;
         let mut flow = decoder.feed(event);
         while matches!(flow, Ok(Flow::WindowFull)) {
             if let Some(window) = decoder.take_window()?

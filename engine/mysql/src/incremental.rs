@@ -344,7 +344,6 @@ impl Follower<'_> {
                             Ok(Flow::WindowFull) => {}
                             Err(error) => return self.end(decoder, position, error),
                         }
-                        opened = None;
                         self.emit(decoder, position)?;
                         self.is_over(outage);
                         // One event may hold gigabytes; the rest of it is read again by the next run.

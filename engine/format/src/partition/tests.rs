@@ -246,11 +246,11 @@ fn a_wrong_setting_is_refused() {
 #[test]
 fn rows_go_on_where_they_went_or_not() {
     let int = || SqlType::Int { bytes: 4, unsigned: false };
-    let partitioner = |columns: &[&str], key: Vec<usize>, count| {
-        let columns = columns.iter().map(|name| Column {
+    let typed = |columns: &[(&str, SqlType)], key: Vec<usize>, count| {
+        let columns = columns.iter().map(|(name, sql_type)| Column {
             name: (*name).into(),
-            sql_type: int(),
-            type_text: "int".into(),
+            sql_type: sql_type.clone(),
+            type_text: String::new(),
             nullable: false,
             charset: None,
             collation: None,
@@ -262,6 +262,9 @@ fn rows_go_on_where_they_went_or_not() {
             unique_keys: vec![UniqueKey { name: "PRIMARY".into(), columns: key }],
         });
         Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, &table, table.name(), count).unwrap()
+    };
+    let partitioner = |columns: &[&str], key, count| {
+        typed(&columns.iter().map(|&name| (name, int())).collect::<Vec<_>>(), key, count)
     };
     let before = partitioner(&["a", "b"], vec![0], 3);
     for (columns, key, is_same) in [
@@ -276,6 +279,19 @@ fn rows_go_on_where_they_went_or_not() {
         assert_eq!(partitioner(columns, key.clone(), 3).places_as(&before), is_same, "{columns:?} {key:?}");
     }
     assert!(partitioner(&["a", "b"], vec![1], 1).places_as(&partitioner(&["a", "b"], vec![0], 1)));
+    // What is hashed is the text of a value.
+    let of_type = |sql_type: SqlType| typed(&[("a", sql_type)], vec![0], 3);
+    let labels = |labels: &[&str]| SqlType::Enum { labels: labels.iter().map(|&label| label.to_owned()).collect() };
+    for (before, now, is_same) in [
+        (int(), SqlType::Int { bytes: 8, unsigned: true }, true),
+        (SqlType::Char, SqlType::VarChar, true),
+        (SqlType::DateTime { fraction: 0 }, SqlType::DateTime { fraction: 3 }, false),
+        (SqlType::Decimal { precision: 10, scale: 2 }, SqlType::Decimal { precision: 12, scale: 4 }, false),
+        (labels(&["a"]), labels(&["a", "b"]), true),
+        (labels(&["a"]), labels(&["b", "a"]), false),
+    ] {
+        assert_eq!(of_type(now.clone()).places_as(&of_type(before.clone())), is_same, "{before:?} {now:?}");
+    }
 }
 
 #[test]

@@ -268,6 +268,45 @@ impl GtidSet {
         }
         out
     }
+
+    /// The set of which this is the binary form, whatever follows it; see [`encode`](Self::encode). None if it is none.
+    pub fn decode(bytes: &[u8]) -> Option<GtidSet> {
+        let mut rest = bytes;
+        let header = take_u64(&mut rest)?;
+        let is_tagged = header >> 56 == 1;
+        let sources = if is_tagged { (header << 8) >> 16 } else { header };
+        let mut set = GtidSet::default();
+        for _ in 0..sources {
+            let (uuid, behind) = rest.split_first_chunk::<16>()?;
+            rest = behind;
+            let mut tag = "";
+            if is_tagged {
+                let (&length, behind) = rest.split_first()?;
+                let (text, behind) = behind.split_at_checked(usize::from(length >> 1))?;
+                (tag, rest) = (std::str::from_utf8(text).ok()?, behind);
+            }
+            let count = take_u64(&mut rest)?;
+            let mut intervals = Vec::new();
+            for _ in 0..count {
+                let (start, end) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+                let is_behind = intervals.last().is_none_or(|&(_, last)| last < start);
+                if start == 0 || start >= end || !is_behind {
+                    return None;
+                }
+                intervals.push((start, end));
+            }
+            if !intervals.is_empty() {
+                set.intervals.insert(GtidSource::Server { uuid: *uuid, tag: tag.into() }, intervals);
+            }
+        }
+        Some(set)
+    }
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    let (value, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*value))
 }
 
 impl fmt::Display for GtidSet {

@@ -1,18 +1,21 @@
 //! Whether a file that another one follows is all that its server has written into it. One that was copied while the server wrote may end
 //! between two transactions, and then nothing in it says that the rest is missing.
 //!
-//! MySQL marks the file that it writes as in use, takes the mark away when it leaves the file, and does so behind a crash, too. MariaDB leaves the
-//! mark behind a crash, but begins each file with a list of the last GTID of each domain before it:
+//! Each file begins with what was executed before it: on MySQL a set of GTIDs, on MariaDB the last one of each server in each domain.
 //!
 //! ```text
 //! file 7   │ list: 0-1-40 │ 0-1-41 │ 0-1-42 │            a copy that lacks 0-1-43
 //! file 8   │ list: 0-1-43 │ 0-1-44 …                     says so
 //! ```
+//!
+//! Without GTIDs, MySQL marks the file that it writes as in use, takes the mark away when it leaves the file, and does so behind a crash, too. (MariaDB
+//! leaves the mark behind a crash. And `mysqlbinlog --raw` does not copy it: of such a file, only its last event tells.)
 
 use std::collections::BTreeMap;
 
-use crate::binlog::event::{FormatDescription, Header, Input, Short, kind};
+use crate::binlog::event::{FormatDescription, Header, Input, Short, kind, parse_gtid, parse_tagged_gtid};
 use crate::binlog::{Fault, FileFault};
+use tidegate_model::GtidSet;
 
 /// Flag of a format description: the server writes to the file.
 const IN_USE: u16 = 1;
@@ -23,14 +26,16 @@ pub(super) struct Whole {
     in_use: bool,
     is_mariadb: bool,
     last: u8,
-    /// The last sequence number of each of MariaDB's domains.
-    numbers: BTreeMap<u32, u64>,
-    /// A list was read: domains that are not among the numbers had nothing before it.
+    /// The last sequence number of each server in each of MariaDB's domains.
+    numbers: BTreeMap<(u32, u32), u64>,
+    /// A list was read: servers that are not among the numbers had nothing before it.
     has_list: bool,
+    /// Of MySQL, what was executed up to here; none before the first set.
+    executed: Option<GtidSet>,
 }
 
 impl Whole {
-    /// Of each event that is read, whole and in its order.
+    /// Of each event of each file, whole and in its order, also before the place where reading begins.
     pub(super) fn note(&mut self, event: &[u8]) -> Result<(), Fault> {
         let header = Header::parse(event)?;
         let mut body = Input::new(event.get(Header::LENGTH..).ok_or(Short)?);
@@ -42,16 +47,33 @@ impl Whole {
             }
             kind::MARIADB_GTID => {
                 let (number, domain) = (body.u64()?, body.u32()?);
-                self.pass(domain, number);
+                self.pass(domain, header.server_id, number);
             }
             kind::MARIADB_GTID_LIST => self.list(body)?,
+            kind::GTID | kind::GTID_TAGGED => {
+                if let Some(executed) = &mut self.executed {
+                    executed.insert(&match header.kind {
+                        kind::GTID => parse_gtid(body.rest())?,
+                        _ => parse_tagged_gtid(body.rest())?,
+                    });
+                }
+            }
+            kind::PREVIOUS_GTIDS => {
+                let before = GtidSet::decode(body.rest()).ok_or(Fault::Damaged("its set of GTIDs is none"))?;
+                if let Some(executed) = &self.executed
+                    && !executed.contains_set(&before)
+                {
+                    return Err(FileFault::Short { until: Some(before.without(executed).in_line()) }.into());
+                }
+                self.executed = Some(before);
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn pass(&mut self, domain: u32, number: u64) {
-        let last = self.numbers.entry(domain).or_default();
+    fn pass(&mut self, domain: u32, server: u32, number: u64) {
+        let last = self.numbers.entry((domain, server)).or_default();
         *last = number.max(*last);
     }
 
@@ -61,14 +83,14 @@ impl Whole {
         let before = self.numbers.clone();
         for _ in 0..body.u32()? & COUNT {
             let (domain, server, number) = (body.u32()?, body.u32()?, body.u64()?);
-            let is_missing = match before.get(&domain) {
+            let is_missing = match before.get(&(domain, server)) {
                 Some(&last) => last < number,
                 None => self.has_list,
             };
             if is_missing {
                 return Err(FileFault::Short { until: Some(format!("{domain}-{server}-{number}")) }.into());
             }
-            self.pass(domain, number);
+            self.pass(domain, server, number);
         }
         self.has_list = true;
         Ok(())
@@ -90,6 +112,7 @@ mod tests {
     fn event(kind: u8, flags: u16, body: &[u8]) -> Vec<u8> {
         let mut event = vec![0; Header::LENGTH];
         event[4] = kind;
+        event[5] = 1; // server id
         event[17..].copy_from_slice(&flags.to_le_bytes());
         event.extend_from_slice(body);
         event
@@ -146,7 +169,31 @@ mod tests {
         let short = reads(&[list(&[(0, 40)]), gtid(0, 41), list(&[(0, 42)])]);
         assert!(short.is_some_and(|fault| fault.contains("0-1-42")));
         assert!(reads(&[list(&[(0, 40)]), gtid(0, 41), list(&[(0, 41), (7, 1)])]).is_some());
-        // Reading has begun in the midst of a file, and has not met the domain.
-        assert_eq!(reads(&[gtid(0, 41), list(&[(0, 41), (7, 1)])]), None);
+        // Without `gtid_strict_mode`, another server's numbers may be greater.
+        let mut other = gtid(0, 90);
+        other[5] = 2;
+        let short = reads(&[list(&[(0, 40)]), gtid(0, 41), other, list(&[(0, 42)])]);
+        assert!(short.is_some_and(|fault| fault.contains("0-1-42")));
+    }
+
+    #[test]
+    fn mysql_says_what_was_executed_before() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let before = |set: &str| event(kind::PREVIOUS_GTIDS, 0, &set.parse::<GtidSet>().unwrap().encode());
+        let gtid = |number: u64| {
+            let set: GtidSet = format!("{uuid}:1").parse().unwrap();
+            event(kind::GTID, 0, &[&[1][..], &set.encode()[8..24], &number.to_le_bytes()].concat())
+        };
+        let short = |events: &[Vec<u8>]| {
+            let mut whole = Whole::default();
+            // As `mysqlbinlog --raw` writes it: without the mark.
+            whole.note(&description("8.4.6", 0)).unwrap();
+            events.iter().find_map(|event| whole.note(event).err()).map(|fault| fault.to_string())
+        };
+        let to = |last: u64| before(&format!("{uuid}:1-{last}"));
+        assert_eq!(short(&[to(40), gtid(41), gtid(42), to(42), gtid(43), to(43)]), None);
+        assert_eq!(short(&[before(""), gtid(1), to(1)]), None);
+        let missing = short(&[to(40), gtid(41), to(43)]).expect("it lacks two");
+        assert!(missing.contains(&format!("{uuid}:42-43")), "{missing}");
     }
 }

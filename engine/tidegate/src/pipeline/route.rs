@@ -134,12 +134,14 @@ impl Route {
         }
         if !now.partitioner.places_as(&self.partitioner) {
             let names = |route: &Route| list(route.partitioner.hashed_names().collect());
+            let by = match (names(self), names(now)) {
+                (before, now) if before == now => format!("by other texts of {now} from here on"),
+                (before, now) => format!("by other columns from here on ({before} before, {now} now)"),
+            };
             warn!(
-                "rows of {} go to partitions by other columns from here on ({} before, {} now): changes of a row may be in another \
-                 partition than those before, and consumers that read both at once may see them in another order",
-                self.source,
-                names(self),
-                names(now)
+                "rows of {} go to partitions {by}: changes of a row may be in another partition than those before, and consumers that read \
+                 both at once may see them in another order",
+                self.source
             );
         }
     }
