@@ -368,8 +368,13 @@ impl Router {
             );
         }
         let route = Arc::new(route);
-        if let Some((_, before)) = known.front() {
+        // What the catalogue shows is planned first, and may be of later than rows that come then.
+        let version = |(table, _): &&(Arc<Table>, Arc<Route>)| table.version();
+        if let Some((_, before)) = known.iter().filter(|one| version(one) < table.version()).max_by_key(version) {
             before.tell_of_change(&route);
+        }
+        if let Some((_, behind)) = known.iter().filter(|one| version(one) > table.version()).min_by_key(version) {
+            route.tell_of_change(behind);
         }
         self.take_up(table)?;
         self.compare_shards(table.name(), route.transform.output());
