@@ -102,7 +102,7 @@ impl Writers {
     /// A message has arrived. Whoever tells them of each, and has [allowed](Self::allow) a number to begin with, keeps them from taking
     /// the machine for themselves: they are never much further ahead.
     pub(crate) fn arrived(&self) {
-        if self.shared.arrived.fetch_add(1, Relaxed) % MESSAGES_EACH == 0 {
+        if self.shared.arrived.fetch_add(1, Relaxed).is_multiple_of(MESSAGES_EACH) {
             self.shared.allowed.fetch_add(1, Relaxed);
         }
     }

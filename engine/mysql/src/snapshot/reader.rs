@@ -416,7 +416,7 @@ impl<'a> Reader<'a> {
             false => load.record.begin(plan.name(), &chunks, view.low, view.high),
         });
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
-        let mut window = WindowBuilder::new(load, &plan, meta);
+        let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
         let can_be_divided = can_be_divided(&plan, index);
         if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {
             run.set_reading_since(self.slot, Some(opened));
@@ -431,17 +431,17 @@ impl<'a> Reader<'a> {
             params.clear();
             let range = piece.unwrap_or(&range);
             let sql = select_statement(&plan.table, &plan.key, range, index, &on_server, u64::MAX, &mut params);
-            read = window.read(connection, &sql, &params, chunks, is_last_piece, run, self.slot);
+            read = window.read(connection, &sql, &params, chunks, is_last_piece);
             let is_over = opened.elapsed() >= VIEW_TIME;
             if read.is_ok() && (is_over || window.room_for_chunks() == 0) {
-                read = run.waiting(self.slot, || window.emit());
+                read = window.emit_waiting();
                 read = read.and_then(|()| if run.is_stopped() { Err(Failure::Stopped) } else { Ok(()) });
             }
             if read.is_err() || is_over {
                 break;
             }
         }
-        let read = read.and_then(|()| run.waiting(self.slot, || window.emit()));
+        let read = read.and_then(|()| window.emit_waiting());
         // Rows that were read and not emitted are read again.
         let done = window.done;
         self.shown = can_be_divided.then_some((opened, window.shown));

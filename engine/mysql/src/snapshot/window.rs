@@ -10,6 +10,9 @@ use crate::wire::{Connection, Param};
 use tidegate_model::{ChunkPart, EventMeta, Progress, ROW_COPIES, RowsBuilder, Stopped, Window};
 
 pub(super) struct WindowBuilder<'a> {
+    run: &'a Run<'a>,
+    /// Of its reader.
+    slot: usize,
     load: &'a Load<'a>,
     plan: &'a Plan,
     meta: Arc<EventMeta>,
@@ -32,8 +35,11 @@ pub(super) struct WindowBuilder<'a> {
 }
 
 impl<'a> WindowBuilder<'a> {
-    pub(super) fn new(load: &'a Load<'a>, plan: &'a Plan, meta: Arc<EventMeta>) -> WindowBuilder<'a> {
+    pub(super) fn new(run: &'a Run<'a>, slot: usize, plan: &'a Plan, meta: Arc<EventMeta>) -> WindowBuilder<'a> {
+        let load = run.load;
         WindowBuilder {
+            run,
+            slot,
             load,
             plan,
             meta,
@@ -58,8 +64,6 @@ impl<'a> WindowBuilder<'a> {
         params: &[Param],
         chunks: &[(u32, KeyRange)],
         is_whole: bool,
-        run: &Run<'_>,
-        slot: usize,
     ) -> Result<(), Failure> {
         let [(chunk, _), others @ ..] = chunks else { return Ok(()) };
         let begun = ChunkPart { chunk: *chunk, rows: 0, done: false };
@@ -77,9 +81,9 @@ impl<'a> WindowBuilder<'a> {
             (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
             if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
                 self.count_part(false);
-                run.waiting(slot, || self.emit())?;
+                self.emit_waiting()?;
                 self.parts.push(begun);
-                if run.is_stopped() {
+                if self.run.is_stopped() {
                     return Err(Failure::Stopped);
                 }
             }
@@ -109,8 +113,13 @@ impl<'a> WindowBuilder<'a> {
         (part.rows, part.done) = (self.rows as u64 - before, done);
     }
 
+    /// As [`emit`](Self::emit); while it waits for the sink, the view may be ended.
+    pub(super) fn emit_waiting(&mut self) -> Result<(), Failure> {
+        self.run.waiting(self.slot, || self.emit())
+    }
+
     /// The window may be empty: of chunks without rows it says that they are done.
-    pub(super) fn emit(&mut self) -> Result<(), Failure> {
+    fn emit(&mut self) -> Result<(), Failure> {
         if self.parts.is_empty() {
             return Ok(());
         }

@@ -25,7 +25,7 @@ use tidegate_model::message::Appetite;
 use tidegate_model::status::Retrying;
 
 /// How long brokers may take to answer a question.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new topic may take until it has leaders for all partitions.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Topics of one question, so that an answer is neither large nor late.
