@@ -6,14 +6,15 @@
 //! name LIKE 'Mü%'       TextOperation { Like(pattern), … }                             the pattern is taken apart once
 //! ```
 //!
-//! Which collation that is, `lower/text.rs` decides. An operation cannot fail, and allocates nothing per value.
+//! Which collation that is, `lower/text.rs` decides. An operation cannot fail, and allocates nothing per value, but for LIKE
+//! of a column: a pattern of each row is taken apart there.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int32Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
@@ -172,7 +173,12 @@ impl TextOperation {
                             _ => arrow::compute::prep_null_mask_filter(&known),
                         })
                     }
-                    _ => Arc::new(each(&first, |text| holds(op, collation.compare(text, literal.text())))),
+                    // Which of them it is, is not asked for each value.
+                    Operator::Lt => Arc::new(each(&first, |text| literal.compare(text).is_lt())),
+                    Operator::LtEq => Arc::new(each(&first, |text| literal.compare(text).is_le())),
+                    Operator::Gt => Arc::new(each(&first, |text| literal.compare(text).is_gt())),
+                    Operator::GtEq => Arc::new(each(&first, |text| literal.compare(text).is_ge())),
+                    op => unreachable!("{op} does not compare"),
                 }
             }
             Question::Columns(Operator::IsNotDistinctFrom) => {
@@ -242,19 +248,13 @@ fn holds(op: Operator, order: Ordering) -> bool {
 
 /// Values that are NULL are asked as well: their text is empty, and the answer is thrown away.
 fn each(texts: &StringArray, mut answer: impl FnMut(&str) -> bool) -> BooleanArray {
-    let mut answers = BooleanBufferBuilder::new(texts.len());
-    for row in 0..texts.len() {
-        answers.append(answer(texts.value(row)));
-    }
-    BooleanArray::new(answers.finish(), texts.nulls().cloned())
+    let answers = BooleanBuffer::collect_bool(texts.len(), |row| answer(texts.value(row)));
+    BooleanArray::new(answers, texts.nulls().cloned())
 }
 
 fn both(left: &StringArray, right: &StringArray, mut answer: impl FnMut(&str, &str) -> bool) -> BooleanArray {
-    let mut answers = BooleanBufferBuilder::new(left.len());
-    for row in 0..left.len() {
-        answers.append(answer(left.value(row), right.value(row)));
-    }
-    BooleanArray::new(answers.finish(), NullBuffer::union(left.nulls(), right.nulls()))
+    let answers = BooleanBuffer::collect_bool(left.len(), |row| answer(left.value(row), right.value(row)));
+    BooleanArray::new(answers, NullBuffer::union(left.nulls(), right.nulls()))
 }
 
 /// From 1 on; 0 if the part is not there. (MariaDB also finds nothing that has more bytes than the set.) Spaces at the end count for every collation here, as on the server.

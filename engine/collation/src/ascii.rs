@@ -6,9 +6,12 @@
 //! ```
 //!
 //! A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
-//! pair with what follows. A piece with any other byte in it, or texts of which one is the beginning of the other, are left to the weights.
+//! pair with what follows. Which text comes first, the weights of the first characters that differ say. A piece with any other byte in it,
+//! or texts of which one is the beginning of the other, are left to the weights of all characters.
 //!
 //! Of several literals, those remain whose first eight bytes are the text's.
+
+use std::cmp::Ordering;
 
 use crate::weights::Weights;
 use crate::{Collation, Order};
@@ -103,6 +106,24 @@ impl Literal {
     fn slow(&self, text: &str) -> bool {
         self.collation.equal(&self.text, text)
     }
+
+    /// Whether a text comes before this one, behind it, or is the same to the collation.
+    #[inline]
+    pub fn compare(&self, text: &str) -> Ordering {
+        let quick = match (&self.collation.order, &self.folded) {
+            (Order::Weights { levels, ascii: Ascii::Folded }, Some(folded)) => {
+                quick_order::<true>(&levels[0], folded, text.as_bytes())
+            }
+            (Order::Weights { levels, .. }, Some(folded)) => quick_order::<false>(&levels[0], folded, text.as_bytes()),
+            _ => None,
+        };
+        quick.unwrap_or_else(|| self.slow_order(text))
+    }
+
+    #[cold]
+    fn slow_order(&self, text: &str) -> Ordering {
+        self.collation.compare(text, &self.text)
+    }
 }
 
 /// Several texts that many others are looked for among.
@@ -165,6 +186,33 @@ fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
         }
     }
     (folded.len() == text.len()).then_some(true)
+}
+
+/// How the text compares with the folded one by the weights of the first level, if these decide.
+#[inline]
+fn quick_order<const FOLD: bool>(weights: &Weights, folded: &[u8], text: &[u8]) -> Option<Ordering> {
+    let common = folded.len().min(text.len());
+    let mut at = 0;
+    while at < common {
+        // The last eight bytes once more, or what there is and spaces.
+        let from = at.min(common.saturating_sub(8));
+        let (left, right) = match common {
+            8.. => (load(&folded[from..]), load(&text[from..])),
+            _ => (load_short(&folded[..common]), load_short(&text[..common])),
+        };
+        if !is_printable(right) {
+            return None;
+        }
+        let differ = left ^ if FOLD { lower(right) } else { right };
+        if differ != 0 {
+            let here = from + differ.trailing_zeros() as usize / 8;
+            let order = weights.ascii(text[here]).cmp(&weights.ascii(folded[here]));
+            // The same letter in the other case: other letters, or else another level, decide.
+            return order.is_ne().then_some(order);
+        }
+        at += 8;
+    }
+    (folded.len() == text.len()).then_some(Ordering::Equal)
 }
 
 /// Whether all of a text is printable ASCII.

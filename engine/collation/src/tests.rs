@@ -47,6 +47,7 @@ fn texts_compare_as_their_weights_level_by_level() {
         assert_eq!(collation.compare(b, a), expected.reverse(), "{name}: {b:?}, {a:?}");
         assert_eq!(keys(collation, a) == keys(collation, b), expected.is_eq(), "{name}: {a:?}, {b:?}");
         assert_eq!(Literal::new(collation, a).equals(b), expected.is_eq(), "{name}: {a:?}, {b:?}");
+        assert_eq!(Literal::new(collation, b).compare(a), *expected, "{name}: {a:?}, {b:?}");
     }
 }
 
@@ -135,7 +136,9 @@ fn the_quick_way_says_what_the_weights_say() {
                 _ => (0..3).map(|_| char::from(random.u8(0..128))).collect(),
             };
             let (a, b) = (text(&mut random, &characters), text(&mut random, &characters));
-            let (equal, name) = (collation.compare(&a, &b).is_eq(), collation.name());
+            let (order, name) = (collation.compare(&a, &b), collation.name());
+            let equal = order.is_eq();
+            assert_eq!(Literal::new(collation, &b).compare(&a), order, "{name}: {a:?}, {b:?}");
             assert_eq!(Literal::new(collation, &a).equals(&b), equal, "{name}: {a:?}, {b:?}");
             assert_eq!(keys(collation, &a) == keys(collation, &b), equal, "{name}: {a:?}, {b:?}");
             let others = [a.as_str(), &a[..a.len().min(3)], "aaaaaaaaaa", ""];

@@ -14,6 +14,7 @@ use std::fmt::{self, Write as _};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Int64Type, TimeUnit, TimestampMicrosecondType,
+    UInt32Type,
 };
 use datafusion_common::Result;
 
@@ -139,7 +140,8 @@ fn spans(call: &Call<'_>, of: impl Fn(i64) -> i64) -> Result<ArrayRef> {
 }
 
 pub(super) fn year(call: &Call<'_>) -> Result<ArrayRef> {
-    integers(call, |moment| Ok(moment.year))
+    let moments = Moments::of(call, 0);
+    call.make_numbers::<UInt32Type>(|row| u32::try_from(moments.get(row)?.year).map_err(|_| Miss::OutOfRange))
 }
 
 pub(super) fn quarter(call: &Call<'_>) -> Result<ArrayRef> {

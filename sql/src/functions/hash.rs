@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, UInt32Type};
 use datafusion_common::Result;
 use md5::{Digest, Md5};
 use sha1::Sha1;
@@ -14,7 +14,7 @@ use super::kernel::{Call, Cell, Kernel, Miss};
 
 pub(super) fn crc32(call: &Call<'_>) -> Result<ArrayRef> {
     let bytes = call.bytes(0);
-    call.make_numbers::<Int64Type>(|row| Ok(i64::from(crc32fast::hash(bytes.get(row)?))))
+    call.make_numbers::<UInt32Type>(|row| Ok(crc32fast::hash(bytes.get(row)?)))
 }
 
 pub(super) fn md5(call: &Call<'_>) -> Result<ArrayRef> {
@@ -74,13 +74,13 @@ fn ipv6(text: &str) -> Cell<Option<Ipv6Addr>> {
 /// Four numbers with dots between; MySQL also takes fewer, which nobody writes on purpose: they fail.
 pub(super) fn inet_aton(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.texts(0);
-    call.make_numbers::<Int64Type>(|row| {
+    call.make_numbers::<UInt32Type>(|row| {
         let text = texts.get(row)?;
         let mut address = 0;
         let mut parts = 0;
         for part in text.split('.') {
             let plain = !part.is_empty() && part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
-            let number: i64 = part.parse().ok().filter(|number| plain && *number <= 255).ok_or(Miss::Null)?;
+            let number: u32 = part.parse().ok().filter(|number| plain && *number <= 255).ok_or(Miss::Null)?;
             address = address << 8 | number;
             parts += 1;
         }

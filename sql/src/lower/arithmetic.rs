@@ -14,8 +14,12 @@ use sqlparser::tokenizer::Span;
 
 use super::{Class, FromLiteral, Lower, Lowered, cast_to};
 use crate::error::Refusal;
+use crate::functions::kernel::Kernel;
 use crate::functions::number::{self, Rounding};
 use crate::{literal, types};
+
+/// Of a decimal before the point, so that FLOOR of it is a BIGINT.
+const BIGINT_DIGITS: i16 = 17;
 
 impl Lower<'_> {
     pub(super) fn number(&self, ast: &Ast) -> Lowered {
@@ -77,9 +81,7 @@ impl Lower<'_> {
     /// `a DIV b`: the quotient's whole part. MySQL computes it in decimals unless both are integers.
     pub(super) fn whole_quotient(&self, left: &Ast, right: &Ast, span: Span) -> Lowered {
         let (left, right) = (self.number(left)?, self.number(right)?);
-        let unsigned = [&left, &right].into_iter().any(|side| {
-            matches!(self.type_of(side), Ok(DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64))
-        });
+        let unsigned = self.is_unsigned(&left) || self.is_unsigned(&right);
         match (self.class(&left)?, self.class(&right)?) {
             (Class::Float, _) | (_, Class::Float) => {
                 Err(Refusal::new(span, "DIV divides integers and decimals").hint("Write CAST(a AS SIGNED) DIV b."))
@@ -91,6 +93,22 @@ impl Lower<'_> {
                 let args = vec![self.finish(cast_to(left, plan.left))?, self.finish(cast_to(right, plan.right))?];
                 self.finish(plan.kernel.call(args))
             }
+        }
+    }
+
+    /// Whether MySQL takes a number for one of a type without a sign, as it does decimals that are computed of such numbers.
+    fn is_unsigned(&self, expr: &Expr) -> bool {
+        let Ok(data_type) = self.type_of(expr) else { return false };
+        match (expr, Kernel::of(expr)) {
+            _ if !data_type.is_decimal() => types::plain(&data_type).is_unsigned_integer(),
+            (Expr::Cast(cast), _) => self.is_unsigned(&cast.expr),
+            (_, Some((kernel, [value]))) => kernel.name() == "abs" && self.is_unsigned(value),
+            (_, Some((kernel, [left, right]))) => match kernel.name() {
+                "%" => self.is_unsigned(left),
+                "+" | "-" | "*" | "/" => self.is_unsigned(left) && self.is_unsigned(right),
+                _ => false,
+            },
+            _ => false,
         }
     }
 
@@ -177,13 +195,22 @@ impl Lower<'_> {
         let places_arg = Expr::from_literal(ScalarValue::Int64(Some(places)));
         let kernel = number::rounded(&data_type, places, rounding);
         // One digit more may be more than 128 bits hold.
-        let expr = match (data_type, kernel.returns()) {
+        let is_unsigned = self.is_unsigned(&expr);
+        let expr = match (&data_type, kernel.returns()) {
             (DataType::Decimal128(precision, scale), DataType::Decimal256(..)) => {
-                self.finish(cast_to(expr, DataType::Decimal256(precision, scale)))?
+                self.finish(cast_to(expr, DataType::Decimal256(*precision, *scale)))?
             }
             _ => expr,
         };
-        self.finish(kernel.call(vec![expr, places_arg]))
+        let rounded = self.finish(kernel.call(vec![expr, places_arg]))?;
+        // FLOOR and CEILING of a decimal are integers, if these hold all that it may be.
+        let fits = number::digits(&data_type).is_some_and(|(whole, _)| whole <= BIGINT_DIGITS);
+        match rounding {
+            Rounding::Down | Rounding::Up if fits => {
+                self.finish(cast_to(rounded, if is_unsigned { DataType::UInt64 } else { DataType::Int64 }))
+            }
+            _ => Ok(rounded),
+        }
     }
 }
 

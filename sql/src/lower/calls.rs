@@ -369,7 +369,9 @@ impl Lower<'_> {
         let [left, right] = exprs.try_into().expect("two expressions stay two");
         let equal = self.compare(left, datafusion_expr::Operator::Eq, right.clone(), other.span())?;
         let equal = Box::new(self.finish(equal)?);
+        let span = value.span();
         let value = self.lower(value)?;
+        self.refuse_bit_as_choice(&value, span)?;
         let null = Box::new(Expr::from_literal(ScalarValue::try_new_null(&self.type_of(&value)?)?));
         let choice = Case::new(None, vec![(equal, null)], Some(Box::new(value.clone())));
         self.of_null_if(self.chosen(Expr::Case(choice))?, &value, &right)

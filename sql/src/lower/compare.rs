@@ -54,6 +54,16 @@ impl Lower<'_> {
         let anchor_class = classes[anchor];
         self.refuse_two_digit_years(&exprs, asts)?;
 
+        let is_computed_time = |(expr, class): (&Expr, &Class)| {
+            *class == Class::Time && !matches!(expr, Expr::Column(_) | Expr::Literal(..))
+        };
+        if exprs.iter().zip(&classes).any(is_computed_time)
+            && let Some(at) = classes.iter().position(|class| *class == Class::Text)
+        {
+            return Err(Refusal::new(asts[at].span(), "beside this text, a TIME that is computed compares as text")
+                .hint("Write TIME '23:59:59'."));
+        }
+
         for at in 0..exprs.len() {
             if let Expr::Literal(value, _) = &exprs[at]
                 && let Some(converted) = convert_literal(value, &anchor_type, asts[at].span())?
@@ -158,6 +168,26 @@ impl Lower<'_> {
         Ok(if negated { Expr::Not(Box::new(any)) } else { any })
     }
 
+    /// IN: MySQL reads '1.5' and '1e3' as 1 beside an integer that is computed, and as numbers beside a column.
+    pub(super) fn refuse_texts_beside_integer(&self, value: &Expr, list: &[Ast]) -> Result<(), Refusal> {
+        let is_whole = match self.type_of(value)? {
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => scale == 0,
+            data_type => types::plain(&data_type).is_integer(),
+        };
+        for ast in list {
+            if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = self.lower(ast)? {
+                let text = text.trim_matches(' ');
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                // Doubles hold so many digits.
+                if is_whole && (digits.len() > 15 || digits.bytes().any(|byte| !byte.is_ascii_digit())) {
+                    return Err(Refusal::new(ast.span(), "an integer is looked for among texts that are none")
+                        .hint("Write numbers without quotes."));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// IN of BIGINT UNSIGNED among signed integers: MySQL 9.7 finds -1 for 18446744073709551615.
     pub(super) fn refuse_signs_mixed_in(&self, exprs: &[Expr], span: Span) -> Result<(), Refusal> {
         let mut unsigned = false;
@@ -233,6 +263,7 @@ impl Lower<'_> {
         let anchor_type = self.type_of(&exprs[anchor])?;
         let anchor_class = self.class(&exprs[anchor])?;
         for (expr, span) in exprs.iter_mut().zip(spans) {
+            self.refuse_bit_as_choice(expr, *span)?;
             if let Expr::Literal(value, _) = &expr
                 && let Some(converted) = convert_literal(value, &anchor_type, *span)?
             {
@@ -304,6 +335,14 @@ impl Lower<'_> {
         };
         let branches = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then))).collect();
         self.chosen(Expr::Case(Case::new(None, branches, otherwise)))
+    }
+
+    /// Of several values of which one is chosen, a BIT is bytes.
+    pub(super) fn refuse_bit_as_choice(&self, expr: &Expr, span: Span) -> Result<(), Refusal> {
+        match self.source_kind(expr) {
+            Kind::Bit => Err(Refusal::new(span, "BIT is bytes where it is chosen").hint("Write x + 0.")),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn alternatives(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {

@@ -18,8 +18,15 @@ impl Lower<'_> {
         match self.class(&expr)? {
             Class::Json => Ok(expr),
             Class::Null => Ok(Expr::from_literal(ScalarValue::LargeUtf8(None))),
-            _ => Err(Refusal::new(span, format!("{} is not a JSON column", self.name_of_type(&expr)?))
-                .hint("Functions of JSON take columns of type JSON, and what other such functions return.")),
+            class => {
+                let hint = match class {
+                    Class::Text => {
+                        "Functions of JSON take columns of type JSON. MariaDB has none: what is JSON there is text, also to them."
+                    }
+                    _ => "Functions of JSON take columns of type JSON, and what other such functions return.",
+                };
+                Err(Refusal::new(span, format!("{} is not a JSON column", self.name_of_type(&expr)?)).hint(hint))
+            }
         }
     }
 

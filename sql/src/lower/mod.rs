@@ -170,6 +170,7 @@ impl<'a> Lower<'a> {
                 let asts: Vec<&Ast> = std::iter::once(expr.as_ref()).chain(list).collect();
                 let mut exprs = self.of_one_kind(&asts)?;
                 self.refuse_signs_mixed_in(&exprs, span)?;
+                self.refuse_texts_beside_integer(&exprs[0], list)?;
                 let value = exprs.remove(0);
                 if let Some(found) = self.text_in(&value, &exprs, *negated, span)? {
                     return Ok(found);
@@ -458,7 +459,7 @@ fn text_refusal(from: &DataType, to: &DataType) -> Option<(String, &'static str)
         return None;
     }
     let hint = match types::plain(from) {
-        DataType::Timestamp(..) => "Write to_char(x, '%Y-%m-%d %H:%M:%S').",
+        DataType::Timestamp(..) => "Write date_format(x, '%Y-%m-%d %H:%i:%s').",
         DataType::Float32 | DataType::Float64 => "Write CAST(CAST(x AS DECIMAL(20, 4)) AS CHAR).",
         DataType::Boolean => "Write CASE WHEN condition THEN 'yes' ELSE 'no' END.",
         DataType::Duration(_) => "Select the column itself.",

@@ -541,7 +541,7 @@ fn changes_first(function: &str) -> bool {
 
 /// Functions whose text is not that of their arguments.
 fn makes_text(function: &ScalarFunction) -> bool {
-    const FUNCTIONS: [&str; 34] = [
+    const FUNCTIONS: [&str; 33] = [
         "bin",
         "bin_to_uuid",
         "conv",
@@ -575,7 +575,6 @@ fn makes_text(function: &ScalarFunction) -> bool {
         "text_of_bytes",
         "time_format",
         "to_base64",
-        "to_char",
     ];
     FUNCTIONS.contains(&function.func.name())
 }

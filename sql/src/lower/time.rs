@@ -11,7 +11,7 @@ use sqlparser::ast::{self, DateTimeField, Expr as Ast, Spanned, UnaryOperator, V
 use sqlparser::tokenizer::Span;
 
 use super::calls::{date_time, unit_of};
-use super::{Class, FromLiteral, Lower, Lowered, micros, not_a};
+use super::{Class, FromLiteral, Lower, Lowered, cast_to, micros, not_a};
 use crate::error::Refusal;
 use crate::functions::date::{self, Unit};
 use crate::functions::{clock, number};
@@ -187,7 +187,9 @@ impl Lower<'_> {
             DateTimeField::Microsecond => "microsecond",
             _ => return Err(Refusal::new(span, format!("EXTRACT({field} FROM …) is not supported"))),
         };
-        self.call(name, &[ast], span)
+        let part = self.call(name, &[ast], span)?;
+        // Unlike year(), it has a sign.
+        if name == "year" { self.finish(cast_to(self.finish(part)?, DataType::Int64)) } else { Ok(part) }
     }
 
     /// NULL in place of dates that do not exist, for whatever computes with dates.

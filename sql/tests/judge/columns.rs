@@ -24,6 +24,7 @@ pub(crate) enum Type {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Form {
     Number(DataType),
+    Bit,
     Float,
     Double,
     Text,
@@ -57,6 +58,7 @@ impl Column {
         match self.form {
             // FLOAT prints six digits only.
             Form::Float => format!("{} + 0e0", self.name),
+            Form::Bit => format!("{} + 0", self.name),
             Form::Json => format!("CAST({} AS CHAR)", self.name),
             _ => self.name.to_owned(),
         }
@@ -70,16 +72,19 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
         number("id", "INT PRIMARY KEY", DataType::Int32, Type::Integer),
         number("i_tiny", "TINYINT", DataType::Int8, Type::Integer),
         number("i_small", "SMALLINT UNSIGNED", DataType::UInt16, Type::Integer),
+        number("i_medium", "MEDIUMINT", DataType::Int32, Type::Integer),
         number("i_int", "INT", DataType::Int32, Type::Integer),
         number("i_big", "BIGINT", DataType::Int64, Type::Integer),
         number("i_ubig", "BIGINT UNSIGNED", DataType::UInt64, Type::Integer),
         number("i_year", "YEAR", DataType::UInt16, Type::Integer),
+        column("i_bit", "BIT(10)", Form::Bit, Type::Integer),
         number("n_dec", "DECIMAL(10,2)", DataType::Decimal128(10, 2), Type::Decimal),
         number("n_dec4", "DECIMAL(20,4)", DataType::Decimal128(20, 4), Type::Decimal),
         column("x_double", "DOUBLE", Form::Double, Type::Double),
         column("x_float", "FLOAT", Form::Float, Type::Double),
         column("s_text", "VARCHAR(40)", Form::Text, Type::Text),
         column("s_long", "TEXT", Form::Text, Type::Text),
+        column("s_char", "CHAR(10)", Form::Text, Type::Text),
         column("s_number", "VARCHAR(20)", Form::Text, Type::Text),
         column("s_enum", "ENUM('new','paid','Paid','ß')", Form::Enum(&LABELS), Type::Text),
         column("s_set", "SET('new','paid','Paid','ß')", Form::Set(&LABELS), Type::Text),
@@ -87,6 +92,8 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
         column("f_koi8r", "VARCHAR(20) CHARACTER SET koi8r", Form::Foreign("koi8r"), Type::Foreign),
         column("f_utf16", "VARCHAR(20) CHARACTER SET utf16", Form::Foreign("utf16"), Type::Foreign),
         column("b_bytes", "VARBINARY(20)", Form::Bytes, Type::Bytes),
+        column("b_fixed", "BINARY(4)", Form::Bytes, Type::Bytes),
+        column("b_blob", "BLOB", Form::Bytes, Type::Bytes),
         column("d_date", "DATE", Form::Date, Type::Date),
         column("t_time0", "DATETIME", Form::DateTime { fraction: 0, zone: false }, Type::DateTime),
         column("t_time6", "DATETIME(6)", Form::DateTime { fraction: 6, zone: false }, Type::DateTime),
@@ -177,6 +184,8 @@ pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
     match column.name {
         "i_tiny" => pick(rng, &["0", "1", "-1", "127", "-128", "2", "7", "10"]).to_owned(),
         "i_small" => pick(rng, &["0", "1", "65535", "10", "100"]).to_owned(),
+        "i_medium" => pick(rng, &["0", "1", "-1", "8388607", "-8388608", "2024"]).to_owned(),
+        "i_bit" => pick(rng, &["0", "1", "2", "255", "1023", "512"]).to_owned(),
         "i_int" => match rng.u8(..3) {
             0 => rng.i32(..).to_string(),
             _ => pick(rng, &["0", "1", "-1", "2147483647", "-2147483648", "3", "1000", "1704067200"]).to_owned(),
@@ -230,7 +239,9 @@ pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
         // What is no label becomes the empty text.
         "s_enum" => quoted(if rng.u8(..8) == 0 { "none" } else { pick(rng, &LABELS) }),
         "s_set" => quoted(pick(rng, &["", "new", "new,Paid", "paid,Paid,ß", "ß", "new,paid,Paid,ß"])),
-        "b_bytes" => format!("x'{}'", pick(rng, &["", "00", "61", "ff00", "c3a9", "414243", "7f000001"])),
+        "b_bytes" | "b_fixed" | "b_blob" => {
+            format!("x'{}'", pick(rng, &["", "00", "61", "ff00", "c3a9", "414243", "7f000001"]))
+        }
         "d_date" => format!("'{}'", date(rng)),
         "t_time0" => format!("'{} {}'", date(rng), clock(rng)),
         "t_time6" => format!("'{} {}.{:06}'", date(rng), clock(rng), fraction(rng)),

@@ -6,8 +6,9 @@
 //!                                          └──► theirs:  SELECT expr, expr, … FROM t
 //! ```
 //!
-//! An expression may be refused, and a row may fail; nothing may be answered differently. What differs is made smaller until
-//! no smaller expression differs, and printed with the seed that begins with its rows. `TIDEGATE_TEST_SCALE` multiplies the number of
+//! An expression may be refused, and a row may fail; nothing may be answered differently, and nothing where the server fails. An
+//! expression that can be a filter is asked for in WHERE as well, and so is what the server would be asked of it. What differs is
+//! made smaller until no smaller expression differs, and printed with the seed that begins with its rows. `TIDEGATE_TEST_SCALE` multiplies the number of
 //! expressions, `TIDEGATE_TEST_SEED` begins with another one.
 
 mod case;
@@ -34,6 +35,8 @@ const TOGETHER: usize = 100;
 /// SELECTs of the same rows, whose text is of one collation.
 const SELECTS: usize = 2;
 const ROWS: usize = 40;
+/// More refusals than this, and the judge has too little to judge. See `bench/record` for what is usual.
+const REFUSED_MAX_PERCENT: usize = 15;
 /// Differences after which a run ends.
 const DIFFERENCES_MAX: usize = 50;
 /// Differences of one function that are printed.
@@ -85,6 +88,47 @@ struct Judge {
     batch: RecordBatch,
 }
 
+/// In what an answer of ours is not the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Value,
+    /// A value here where the server fails.
+    Failure,
+    /// WHERE keeps other rows.
+    Where,
+    /// The server, asked first, would not send a row that is kept here.
+    Predicate,
+}
+
+struct Difference {
+    kind: Kind,
+    /// From 0 on.
+    row: usize,
+    theirs: String,
+}
+
+/// What a run has found.
+#[derive(Default)]
+struct Findings {
+    values: usize,
+    wheres: usize,
+    predicates: usize,
+    /// Kind, function, and what is printed.
+    differences: Vec<(Kind, &'static str, String)>,
+}
+
+/// Errors about sets of characters and collations: to us all text is Unicode's, whatever the set of its column.
+fn is_of_sets(error: &str) -> bool {
+    let errors = ["is not valid for CHARACTER SET", "Cannot convert", "Illegal mix of collations"];
+    errors.iter().any(|beginning| error.contains(beginning))
+}
+
+/// What a filter keeps, and what the server would be asked of it.
+struct Kept {
+    rows: Vec<bool>,
+    predicate: Option<String>,
+}
+
 /// What we say of an expression.
 enum Ours {
     Refused(String),
@@ -107,11 +151,10 @@ fn judge(url: &str, database: &str, expressions: usize) {
 
     let mut counts: BTreeMap<&'static str, Count> = BTreeMap::new();
     let mut by_collation: BTreeMap<&'static str, Count> = BTreeMap::new();
-    let mut differences: Vec<(&'static str, String)> = Vec::new();
-    let mut values = 0;
+    let mut findings = Findings::default();
     let mut done = 0;
     let mut round = seed;
-    while done < expressions && differences.len() < DIFFERENCES_MAX {
+    while done < expressions && findings.differences.len() < DIFFERENCES_MAX {
         let mut rng = Rng::with_seed(round);
         let collations = server.collations();
         let collation = collations[round as usize % collations.len()];
@@ -123,7 +166,7 @@ fn judge(url: &str, database: &str, expressions: usize) {
             let nodes: Vec<Node> = (0..TOGETHER).map(|_| generator.expression()).collect();
             done += nodes.len();
             let mut of_collation = BTreeMap::new();
-            values += judge.compare(&nodes, &mut of_collation, &mut differences);
+            judge.compare(&nodes, &mut of_collation, &mut findings);
             for (name, count) in of_collation {
                 by_collation.entry(collation).or_default().add(&count);
                 counts.entry(name).or_default().add(&count);
@@ -132,11 +175,16 @@ fn judge(url: &str, database: &str, expressions: usize) {
         server = judge.server;
         round += 1;
     }
-    println!("{done} expressions, {values} values compared");
+    let Findings { values, wheres, predicates, mut differences } = findings;
+    println!("{done} expressions, {values} values, {wheres} WHERE and {predicates} predicates compared");
     print_counts("function", &counts);
     print_counts("collation", &by_collation);
-    let told: Vec<&str> = differences.iter().map(|(_, difference)| difference.as_str()).collect();
+    differences.sort_by_key(|(kind, ..)| *kind);
+    let told: Vec<&str> = differences.iter().map(|(.., difference)| difference.as_str()).collect();
     assert!(told.is_empty(), "{} differences, from seed {seed}:\n{}", told.len(), told.join("\n"));
+    let refused: usize = counts.values().map(|count| count.refused).sum();
+    assert!(refused * 100 <= done * REFUSED_MAX_PERCENT, "{refused} of {done} expressions are refused");
+    assert!(values > 10 * done && wheres > 0 && predicates > 0, "too little was compared");
 }
 
 fn fill(server: &mut Server, columns: &[Column], collation: &str, rng: &mut Rng) {
@@ -156,13 +204,7 @@ fn fill(server: &mut Server, columns: &[Column], collation: &str, rng: &mut Rng)
 }
 
 impl Judge {
-    /// Returns how many values were compared.
-    fn compare(
-        &mut self,
-        nodes: &[Node],
-        counts: &mut BTreeMap<&'static str, Count>,
-        differences: &mut Vec<(&'static str, String)>,
-    ) -> usize {
+    fn compare(&mut self, nodes: &[Node], counts: &mut BTreeMap<&'static str, Count>, findings: &mut Findings) {
         let mut asked: Vec<(&Node, Vec<Result<ArrayRef, String>>)> = Vec::new();
         for node in nodes {
             let count = counts.entry(node.name).or_default();
@@ -177,29 +219,88 @@ impl Judge {
         }
         let texts: Vec<String> = asked.iter().map(|(node, _)| node.text()).collect();
         let answers = self.ask_together(&texts);
-        let mut compared = 0;
         for ((node, values), answers) in asked.iter().zip(answers) {
-            let count = counts.entry(node.name).or_default();
-            let Ok(answers) = answers else {
-                count.server_failed += 1;
-                continue;
-            };
-            if values.iter().any(Result::is_err) {
-                count.failed += 1;
+            let (count, text) = (counts.entry(node.name).or_default(), node.text());
+            count.failed += usize::from(values.iter().any(Result::is_err));
+            count.server_failed += usize::from(answers.is_err());
+            let answers = self.by_row(&text, values, answers);
+            findings.values +=
+                values.iter().zip(&answers).filter(|(ours, theirs)| ours.is_ok() && theirs.is_ok()).count();
+            let mut differences = Vec::from_iter(different(&text, values, &answers));
+            if let Some(kept) = self.kept(&text) {
+                findings.wheres += 1;
+                findings.predicates += usize::from(kept.predicate.is_some());
+                differences.extend(self.of_filter(&text, &kept));
             }
-            compared += values.len();
-            if let Some(row) = different(&node.text(), values, &answers) {
-                let node = self.shrink(node);
-                let known = differences.iter().filter(|known| known.0 == node.name).count();
+            for Difference { kind, .. } in differences {
+                let node = self.shrink(node, kind);
+                let known = findings.differences.iter().filter(|known| (known.0, known.1) == (kind, node.name)).count();
                 if known < ALIKE_MAX {
-                    differences.push((node.name, self.described(&node, row)));
+                    findings.differences.push((kind, node.name, self.described(&node, kind)));
                 }
-                if differences.len() >= DIFFERENCES_MAX {
-                    break;
+                if findings.differences.len() >= DIFFERENCES_MAX {
+                    return;
                 }
             }
         }
-        compared
+    }
+
+    /// The answers row by row: an expression that fails in one has values in others.
+    fn by_row(
+        &mut self,
+        text: &str,
+        values: &[Result<ArrayRef, String>],
+        answers: Result<Vec<Answer>, String>,
+    ) -> Vec<Result<Answer, String>> {
+        let error = match answers {
+            Ok(answers) => return answers.into_iter().map(Ok).collect(),
+            Err(error) => error,
+        };
+        let ask = |(row, value): (usize, &Result<ArrayRef, String>)| match value {
+            Ok(_) if !is_of_sets(&error) => {
+                let answers = self.server.ask(&format!("SELECT {text} FROM t WHERE id = {}", row + 1))?;
+                Ok(answers[0][0].clone())
+            }
+            // There is nothing to compare.
+            _ => Err(error.clone()),
+        };
+        values.iter().enumerate().map(ask).collect()
+    }
+
+    fn kept(&self, text: &str) -> Option<Kept> {
+        let filter = Filter::compile(text, &self.input).ok()?;
+        let rows = filter.evaluate(&self.batch.project(filter.columns()).unwrap()).ok()?;
+        Some(Kept { rows: rows.values().iter().collect(), predicate: filter.mysql_predicate().map(str::to_owned) })
+    }
+
+    fn of_filter(&mut self, text: &str, kept: &Kept) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        match self.server.ids(text) {
+            Ok(ids) => {
+                let row = (0..kept.rows.len()).find(|row| kept.rows[*row] != ids.contains(&(row + 1)));
+                let theirs = |row| Difference { kind: Kind::Where, row, theirs: format!("WHERE keeps {ids:?}") };
+                differences.extend(row.map(theirs));
+            }
+            Err(error) if is_of_sets(&error) => {}
+            Err(error) => differences.push(Difference { kind: Kind::Where, row: 0, theirs: error }),
+        }
+        let Some(predicate) = &kept.predicate else { return differences };
+        // As a full load asks.
+        self.server.run("SET @mode = @@sql_mode, sql_mode = ''");
+        let sent = self.server.ids(predicate);
+        self.server.run("SET sql_mode = @mode");
+        match sent {
+            Ok(ids) => {
+                let row = (0..kept.rows.len()).find(|row| kept.rows[*row] && !ids.contains(&(row + 1)));
+                let theirs =
+                    |row| Difference { kind: Kind::Predicate, row, theirs: format!("{predicate} keeps {ids:?}") };
+                differences.extend(row.map(theirs));
+            }
+            Err(error) => {
+                differences.push(Difference { kind: Kind::Predicate, row: 0, theirs: format!("{predicate}: {error}") });
+            }
+        }
+        differences
     }
 
     /// One column of answers for each expression, or the server's error.
@@ -260,8 +361,7 @@ impl Judge {
 
     /// A filter keeps the rows for which the projection is true.
     fn check_filter(&self, text: &str, values: &[Result<ArrayRef, String>]) {
-        let Ok(filter) = Filter::compile(text, &self.input) else { return };
-        let Ok(keep) = filter.evaluate(&self.batch.project(filter.columns()).unwrap()) else { return };
+        let Some(kept) = self.kept(text) else { return };
         for (row, value) in values.iter().enumerate() {
             if let Ok(value) = value
                 && *value.data_type() == arrow::datatypes::DataType::Boolean
@@ -269,8 +369,7 @@ impl Judge {
                 let is_true = value.is_valid(0) && arrow::array::AsArray::as_boolean(value).value(0);
                 let row_id = row + 1;
                 assert_eq!(
-                    keep.value(row),
-                    is_true,
+                    kept.rows[row], is_true,
                     "filter and projection differ in row {row_id}, TIDEGATE_TEST_SEED={}: {text}",
                     self.seed
                 );
@@ -278,17 +377,23 @@ impl Judge {
         }
     }
 
-    fn first_difference(&mut self, node: &Node) -> Option<usize> {
-        let Ours::Values(values) = self.ours(&node.text()) else { return None };
-        let answers = self.ask_together(&[node.text()]).remove(0).ok()?;
-        different(&node.text(), &values, &answers)
+    fn difference(&mut self, text: &str, kind: Kind) -> Option<Difference> {
+        if matches!(kind, Kind::Where | Kind::Predicate) {
+            let kept = self.kept(text)?;
+            return self.of_filter(text, &kept).into_iter().find(|difference| difference.kind == kind);
+        }
+        let Ours::Values(values) = self.ours(text) else { return None };
+        let answers = self.ask_together(&[text.to_owned()]).remove(0);
+        let answers = self.by_row(text, &values, answers);
+        different(text, &values, &answers).filter(|difference| difference.kind == kind)
     }
 
-    fn shrink(&mut self, node: &Node) -> Node {
+    fn shrink(&mut self, node: &Node, kind: Kind) -> Node {
         let mut smallest = node.clone();
         'smaller: loop {
             for candidate in smallest.smaller() {
-                if candidate.text().len() < smallest.text().len() && self.first_difference(&candidate).is_some() {
+                let text = candidate.text();
+                if text.len() < smallest.text().len() && self.difference(&text, kind).is_some() {
                     smallest = candidate;
                     continue 'smaller;
                 }
@@ -297,30 +402,47 @@ impl Judge {
         }
     }
 
-    fn described(&mut self, node: &Node, row: usize) -> String {
-        let text_of = node.text();
-        let row = self.first_difference(node).unwrap_or(row);
-        let Ours::Values(values) = self.ours(&text_of) else { return text_of };
-        let theirs = self.ask_together(std::slice::from_ref(&text_of)).remove(0);
-        let theirs = theirs.map_or_else(|error| error, |answers| format!("{:?}", text(&answers[row])));
+    fn described(&mut self, node: &Node, kind: Kind) -> String {
+        let text = node.text();
+        let Some(Difference { row, theirs, .. }) = self.difference(&text, kind) else { return text };
+        let Ours::Values(values) = self.ours(&text) else { return text };
         let ours = match &values[row] {
             Ok(value) => format!("{:?} {}", shown(value, 0), value.data_type()),
             Err(error) => error.clone(),
         };
         let (collation, seed) = (self.collation, self.seed);
-        let mut out =
-            format!("{text_of}\n    ours {ours}, theirs {theirs}, by {collation}, TIDEGATE_TEST_SEED={seed}\n   ");
-        for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| text_of.contains(column.name)) {
+        let mut out = format!(
+            "{kind:?}: {text}\n    ours {ours}, theirs {theirs}, in row {}, by {collation}, TIDEGATE_TEST_SEED={seed}\n   ",
+            row + 1
+        );
+        for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| text.contains(column.name)) {
             write!(out, " {} = {:?}", column.name, shown(self.batch.column(at), row)).unwrap();
         }
         out
     }
 }
 
-/// The first row with two different values. A row that fails here has none.
-fn different(expression: &str, values: &[Result<ArrayRef, String>], answers: &[Answer]) -> Option<usize> {
-    let differs = |ours: &ArrayRef, theirs: &Answer| !agrees(expression, ours, 0, theirs);
-    values.iter().zip(answers).position(|(ours, theirs)| ours.as_ref().is_ok_and(|ours| differs(ours, theirs)))
+/// The first row with two different values, or else the first with a value here and an error there. A row that fails here is neither.
+fn different(
+    expression: &str,
+    values: &[Result<ArrayRef, String>],
+    answers: &[Result<Answer, String>],
+) -> Option<Difference> {
+    let mut failure = None;
+    for (row, (ours, theirs)) in values.iter().zip(answers).enumerate() {
+        let Ok(ours) = ours else { continue };
+        match theirs {
+            Ok(theirs) if agrees(expression, ours, 0, theirs) => {}
+            Ok(theirs) => {
+                return Some(Difference { kind: Kind::Value, row, theirs: format!("{:?}", text(theirs)) });
+            }
+            Err(error) if failure.is_none() && !is_of_sets(error) => {
+                failure = Some(Difference { kind: Kind::Failure, row, theirs: error.clone() });
+            }
+            Err(_) => {}
+        }
+    }
+    failure
 }
 
 fn print_counts(of: &str, counts: &BTreeMap<&'static str, Count>) {

@@ -1,5 +1,6 @@
 //! The judge: a server that answers in text, and what a task would see of its rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -54,6 +55,8 @@ impl Server {
                 "utf8mb4_general_nopad_ci",
                 "utf8mb4_uca1400_as_cs",
                 "utf8mb4_unicode_520_ci",
+                "latin1_swedish_ci",
+                "utf8mb3_general_ci",
             ],
             false => &[
                 "utf8mb4_0900_bin",
@@ -64,6 +67,8 @@ impl Server {
                 "utf8mb4_bin",
                 "utf8mb4_0900_as_ci",
                 "utf8mb4_unicode_520_ci",
+                "latin1_swedish_ci",
+                "utf8mb3_general_ci",
             ],
         }
     }
@@ -85,6 +90,12 @@ impl Server {
         Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(answer).collect()).collect())
     }
 
+    /// The rows that WHERE keeps.
+    pub(crate) fn ids(&mut self, condition: &str) -> Result<BTreeSet<usize>, String> {
+        let rows = self.ask(&format!("SELECT id FROM t WHERE {condition}"))?;
+        Ok(rows.iter().map(|row| text(&row[0]).parse().unwrap()).collect())
+    }
+
     /// The table as a task sees it.
     pub(crate) fn rows(&mut self, columns: &[Column], collation: &str) -> (Input, RecordBatch) {
         let selected: Vec<String> = columns.iter().map(Column::selected).collect();
@@ -100,8 +111,8 @@ impl Server {
         let schema = Arc::new(Schema::new(fields));
         let input = Input {
             schema: Arc::clone(&schema),
-            pushdown: columns.iter().map(pushdown).collect(),
-            sources: columns.iter().map(source).collect(),
+            pushdown: columns.iter().map(|column| pushdown(column, collation)).collect(),
+            sources: columns.iter().map(|column| source(column, collation)).collect(),
             texts: columns.iter().map(|column| text_order(column, collation)).collect(),
         };
         (input, RecordBatch::try_new(schema, arrays).unwrap())
@@ -112,12 +123,16 @@ pub(crate) fn text(answer: &Answer) -> String {
     answer.as_deref().map_or("NULL".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// As the engine has it: nothing but what compares by value.
-fn pushdown(column: &Column) -> Pushdown {
+/// As the engine has it: what compares by value, and text by a collation. Of CHAR, whose spaces at the end are not stored, only if they
+/// do not count.
+fn pushdown(column: &Column, collation: &str) -> Pushdown {
     match column.form {
-        Form::Number(_) | Form::Bytes | Form::Date | Form::DateTime { .. } if column.name != "f_year" => {
-            Pushdown::Exact
-        }
+        _ if matches!(column.name, "i_year" | "b_fixed") => Pushdown::Never,
+        Form::Text if column.name == "s_char" => match text_order(column, collation) {
+            TextOrder::Collation(collation) if collation.pads() => Pushdown::Exact,
+            _ => Pushdown::Never,
+        },
+        Form::Number(_) | Form::Bytes | Form::Date | Form::DateTime { .. } | Form::Text => Pushdown::Exact,
         _ => Pushdown::Never,
     }
 }
@@ -126,16 +141,17 @@ fn text_order(column: &Column, collation: &str) -> TextOrder {
     if column.form == Form::Text { TextOrder::of(Some(collation)) } else { TextOrder::Bytes }
 }
 
-fn source(column: &Column) -> Source {
+fn source(column: &Column, collation: &str) -> Source {
     let (kind, fraction) = match column.form {
         Form::Json => (Kind::Json, None),
         Form::Set(_) => (Kind::Set, None),
         Form::DateTime { fraction, .. } | Form::Time { fraction } => (Kind::Plain, Some(fraction)),
+        Form::Bit => (Kind::Bit, None),
         _ if column.name == "i_year" => (Kind::Year, None),
         _ => (Kind::Plain, None),
     };
     let charset = match column.form {
-        Form::Text => Some("utf8mb4".to_owned()),
+        Form::Text => collation.split('_').next().map(str::to_owned),
         Form::Foreign(charset) => Some(charset.to_owned()),
         _ => None,
     };
@@ -150,6 +166,7 @@ fn array_of(column: &Column, cells: &[&Answer]) -> ArrayRef {
     let texts = || cells.iter().map(|cell| cell.as_deref().map(|bytes| std::str::from_utf8(bytes).unwrap()));
     match &column.form {
         Form::Number(data_type) => cast(&StringArray::from_iter(texts()), data_type).unwrap(),
+        Form::Bit => cast(&StringArray::from_iter(texts()), &DataType::UInt64).unwrap(),
         Form::Float => {
             let doubles = texts().map(|text| text.map(|text| text.parse::<f64>().unwrap() as f32));
             Arc::new(Float32Array::from_iter(doubles))
@@ -232,6 +249,10 @@ pub(crate) fn agrees(expression: &str, ours: &ArrayRef, row: usize, answer: &Ans
         DataType::Duration(_) => {
             let ours = ours.as_primitive::<arrow::datatypes::DurationMicrosecondType>().value(row);
             bytes.contains(&b':') && time(&text(answer)) == ours
+        }
+        // A BIT that is handed through is shown as bytes.
+        DataType::UInt64 if bytes.len() == 2 && bytes[0] < b' ' => {
+            shown(ours, row) == u16::from_be_bytes([bytes[0], bytes[1]]).to_string()
         }
         // A YEAR has four digits.
         data_type if data_type.is_integer() => {
