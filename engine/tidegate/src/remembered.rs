@@ -165,13 +165,13 @@ impl RememberedTask {
     }
 }
 
-/// The tables that the task names one by one, and had when it ran before.
+/// The tables that the task names one by one, and named or had when it ran before. What merely fits a pattern of before may be misspelt.
 pub fn named_before(stored: &Checkpoint, task: &Task) -> BTreeSet<TableName> {
     let Some(remembered) = &stored.remembered else { return BTreeSet::new() };
     let before = remembered.selection(task);
-    let named = task.tables.exact_names().filter(|(database, table)| before.matches(database, table).is_some());
-    let named = named.map(|(database, table)| TableName::new(database, table));
-    named.filter(|name| stored.remembered_table(name).is_some()).collect()
+    let before: BTreeSet<_> = before.exact_names().collect();
+    let named = task.tables.exact_names().map(|name| (before.contains(&name), TableName::new(name.0, name.1)));
+    named.filter(|(before, name)| *before || stored.remembered_table(name).is_some()).map(|(_, name)| name).collect()
 }
 
 /// What may be accepted at a start, each by its name.

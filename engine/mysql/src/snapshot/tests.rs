@@ -935,6 +935,16 @@ fn parse_gtid(text: &str) -> Option<Gtid> {
     Some(Gtid { source, number: number.parse().ok()? })
 }
 
+/// Whoever emits a window waits until its view has ended on the server.
+fn wait_until_given_up(is_connected: &dyn Fn() -> bool) {
+    assert!(is_connected());
+    let begun = Instant::now();
+    while is_connected() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "the server keeps the view");
+        std::thread::yield_now();
+    }
+}
+
 /// Until writers have run so many statements.
 fn wait_for_writers(written: &AtomicUsize, statements: usize) {
     while written.load(Ordering::Relaxed) < statements {

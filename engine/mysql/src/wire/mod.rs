@@ -34,6 +34,8 @@ mod tls;
 use std::fmt;
 use std::io;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -231,10 +233,25 @@ impl Interrupter {
     /// Whatever the connection does now or later fails with [`WireError::Interrupted`].
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
-        // Fails only if the connection is closed already.
+        // Wakes whoever waits in a read. Fails only if the connection is closed already.
         let _ = self.socket.shutdown(Shutdown::Both);
+        reset(&self.socket);
     }
 }
+
+/// Tells the peer that nobody reads any more. The end of a stream does not: a server in the midst of an answer goes on waiting, with its
+/// transaction open, for what is on its way to be read.
+#[cfg(target_os = "linux")]
+fn reset(socket: &TcpStream) {
+    let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let size = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // A stream that is connected to no address ends with a reset. Refused while another thread waits in a read; that one is awake now, and closes.
+    // SAFETY: the descriptor lives as long as `socket`, and of the address no more than `size` bytes are read.
+    unsafe { libc::connect(socket.as_raw_fd(), &nowhere, size) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reset(_: &TcpStream) {}
 
 fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

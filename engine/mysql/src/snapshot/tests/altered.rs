@@ -272,10 +272,7 @@ fn a_blocked_sink_does_not_keep_a_view_open() {
             lock(&seen).extend(batch.rows().column(0).as_primitive::<Int32Type>().values().iter().copied());
         }
         if !blocked.swap(true, Ordering::Relaxed) {
-            assert!(is_connected());
-            while is_connected() {
-                std::thread::yield_now();
-            }
+            wait_until_given_up(&is_connected);
         }
         Ok(())
     };

@@ -16,10 +16,7 @@ pub(super) fn load_in_pieces(
     let windows = AtomicUsize::new(0);
     let loaded = database.load_beside(tables, &options, &|| {
         if windows.fetch_add(1, Ordering::Relaxed) == 1 {
-            assert!(is_connected());
-            while is_connected() {
-                std::thread::yield_now();
-            }
+            wait_until_given_up(is_connected);
         }
     });
     assert!(loaded.chunks().in_pieces);
