@@ -4,7 +4,7 @@ use super::*;
 use crate::snapshot::pieces::{InTime, ReadJob};
 
 /// So wide that what is on its way in sockets is a part of the table.
-pub(super) const WIDE: &str = "filler VARCHAR(2000) NOT NULL DEFAULT (REPEAT('x', 2000))";
+pub(super) const WIDE: &str = "filler VARCHAR(4000) NOT NULL DEFAULT (REPEAT('x', 4000))";
 
 /// Loads in one chunk, whose first view is kept until it is given up for its age.
 pub(super) fn load_in_pieces(
