@@ -90,7 +90,7 @@ fn a_limit_holds_a_task_back_until_it_is_lifted() {
     assert_eq!(ids, (1..=ROWS + 300).collect::<Vec<_>>());
 }
 
-/// A load that is held back keeps no view for longer than it may, and nothing is lost between two views of one chunk.
+/// A load that is held back gives up views that are too old, and nothing is lost between two views of one chunk.
 #[test]
 fn chunks_that_take_too_long_are_read_in_pieces() {
     let Some(servers) = Servers::from_env() else { return };

@@ -13,7 +13,8 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::check::list_names;
-use super::connection::quote_text;
+use super::connection::{quote_table, quote_text};
+use super::snapshot::code;
 use super::wire::{self, WireError};
 use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -166,6 +167,15 @@ async fn select_names(
     selected.sort();
     selected.dedup();
     Ok(selected)
+}
+
+/// Whether the server says that there is no such table. The catalogue leaves out also those on which the account has no right.
+pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, mysql_async::Error> {
+    match connection.query_drop(format!("SELECT 1 FROM {} LIMIT 0", quote_table(name))).await {
+        Ok(()) => Ok(false),
+        Err(mysql_async::Error::Server(error)) => Ok([code::NO_SUCH_TABLE, code::BAD_DATABASE].contains(&error.code)),
+        Err(error) => Err(error),
+    }
 }
 
 /// MariaDB's sequences, of which `matches` is true: their values come as rows of a table.

@@ -285,18 +285,13 @@ impl GtidSet {
                 let (text, behind) = behind.split_at_checked(usize::from(length >> 1))?;
                 (tag, rest) = (std::str::from_utf8(text).ok()?, behind);
             }
-            let count = take_u64(&mut rest)?;
-            let mut intervals = Vec::new();
-            for _ in 0..count {
+            let source = GtidSource::Server { uuid: *uuid, tag: tag.into() };
+            for _ in 0..take_u64(&mut rest)? {
                 let (start, end) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
-                let is_behind = intervals.last().is_none_or(|&(_, last)| last < start);
-                if start == 0 || start >= end || !is_behind {
+                if start == 0 || start >= end {
                     return None;
                 }
-                intervals.push((start, end));
-            }
-            if !intervals.is_empty() {
-                set.intervals.insert(GtidSource::Server { uuid: *uuid, tag: tag.into() }, intervals);
+                set.insert_interval(&source, start, end);
             }
         }
         Some(set)

@@ -169,6 +169,8 @@ mod tests {
         let short = reads(&[list(&[(0, 40)]), gtid(0, 41), list(&[(0, 42)])]);
         assert!(short.is_some_and(|fault| fault.contains("0-1-42")));
         assert!(reads(&[list(&[(0, 40)]), gtid(0, 41), list(&[(0, 41), (7, 1)])]).is_some());
+        // Without a list before it, nothing is known of a domain that was not met.
+        assert_eq!(reads(&[gtid(0, 41), list(&[(0, 41), (7, 1)])]), None);
         // Without `gtid_strict_mode`, another server's numbers may be greater.
         let mut other = gtid(0, 90);
         other[5] = 2;

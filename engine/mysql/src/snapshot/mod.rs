@@ -110,8 +110,8 @@ pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end};
 use self::queue::Run;
 pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;
-pub(crate) use self::view::BINLOG_START;
 pub use self::view::definition_text;
+pub(crate) use self::view::{BINLOG_START, code};
 use self::view::{View, ViewRule};
 use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
 use super::connection::{ServerFacts, quote_table, session_of};
@@ -192,20 +192,11 @@ pub trait LoadRecord: Sync {
     /// Returns the chunk's number. Need not be on disk before [`begin`](Self::begin).
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32;
 
-    /// Called before the first row of these chunks leaves. Returns when the ledger is on disk.
+    /// Called before the first of these rows leaves. Returns when the ledger is on disk.
     fn begin(
         &self,
         table: &TableName,
-        chunks: &[u32],
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<(), Box<dyn Error + Send + Sync>>;
-
-    /// As [`begin`](Self::begin), of what is left of a chunk whose first rows were read in an earlier view.
-    fn go_on(
-        &self,
-        table: &TableName,
-        chunk: u32,
+        rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
@@ -236,6 +227,25 @@ pub trait LoadRecord: Sync {
     fn wait_while_paused(&self) {}
 }
 
+/// What is read in a view.
+#[derive(Clone, Copy, Debug)]
+pub enum ViewRows<'a> {
+    /// All of these chunks.
+    Of(&'a [u32]),
+    /// What is left of a chunk whose first rows were read in an earlier view.
+    Rest(u32),
+}
+
+impl ViewRows<'_> {
+    /// Enters them in the ledger.
+    pub fn begin(self, ledger: &mut Ledger, table: &TableName, low: Watermark, high: Watermark) {
+        match self {
+            ViewRows::Of(chunks) => ledger.begin(table, chunks, low, Some(high)),
+            ViewRows::Rest(chunk) => ledger.go_on(table, chunk, low, Some(high)),
+        }
+    }
+}
+
 /// A ledger in memory, for loads that are not continued after a restart.
 impl LoadRecord for Mutex<Ledger> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
@@ -249,22 +259,11 @@ impl LoadRecord for Mutex<Ledger> {
     fn begin(
         &self,
         table: &TableName,
-        chunks: &[u32],
+        rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        lock(self).begin(table, chunks, low, Some(high));
-        Ok(())
-    }
-
-    fn go_on(
-        &self,
-        table: &TableName,
-        chunk: u32,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        lock(self).go_on(table, chunk, low, Some(high));
+        rows.begin(&mut lock(self), table, low, high);
         Ok(())
     }
 

@@ -50,11 +50,7 @@ impl ReadJob {
 
     /// The next range is these, of about so many rows.
     pub(super) fn divide(&mut self, into: Vec<KeyRange>, rows: u64) {
-        let pieces = self.pieces.get_or_insert_with(|| Pieces {
-            left: VecDeque::from([KeyRange::default()]),
-            rows,
-            are_begun: false,
-        });
+        let pieces = self.pieces.get_or_insert_with(|| Pieces { left: VecDeque::new(), rows, are_begun: false });
         pieces.left.pop_front();
         into.into_iter().rev().for_each(|piece| pieces.left.push_front(piece));
         pieces.rows = rows;

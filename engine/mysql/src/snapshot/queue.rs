@@ -252,8 +252,10 @@ impl<'a> Run<'a> {
     }
 
     /// Returns when all readers have ended; passes a raised stop flag on to those that wait for the server, and ends views
-    /// that a sink which takes nothing keeps open.
+    /// that a sink which takes nothing keeps open, or that are too old.
     pub(super) fn wait_for_readers(&self) {
+        let options = self.load.options;
+        let is_over = |since: &Mutex<Option<Instant>>, max| lock(since).is_some_and(|at| at.elapsed() >= max);
         let mut queue = self.queue();
         while queue.readers > 0 {
             queue = self.changed.wait_timeout(queue, STOP_CHECK).expect("no holder of the lock panicked").0;
@@ -262,9 +264,6 @@ impl<'a> Run<'a> {
                 self.changed.notify_all();
             }
             for slot in &self.readers {
-                let is_over =
-                    |since: &Mutex<Option<Instant>>, max| lock(since).is_some_and(|at: Instant| at.elapsed() >= max);
-                let options = self.load.options;
                 let waiting = is_over(&slot.waiting_since, options.view_patience) && !self.load.record.is_held();
                 if (queue.stopped || waiting || is_over(&slot.reading_since, options.view_max))
                     && let Some(interrupter) = &*lock(&slot.interrupter)

@@ -15,7 +15,7 @@ use super::pieces::{InTime, ReadJob};
 use super::queue::{CutJob, Job, Plan, Run};
 use super::view::{View, code, is_gone, is_of_other_server, on_server};
 use super::window::WindowBuilder;
-use super::{Failure, LoadError, LoadTable, TableError, may_pass, open_session, rows_meta, select_statement};
+use super::{Failure, LoadError, LoadTable, TableError, ViewRows, may_pass, open_session, rows_meta, select_statement};
 use crate::catalog;
 use crate::chunks::{self, KeyRange, ServerProber};
 use crate::wire::{Connection, WireError};
@@ -204,7 +204,6 @@ impl<'a> Reader<'a> {
         self.connection = None;
         self.has_view = false;
         self.run.set_interrupter(self.slot, None);
-        self.run.set_reading_since(self.slot, None);
     }
 
     fn connected(&mut self) -> Result<&mut Connection, Failure> {
@@ -376,10 +375,11 @@ impl<'a> Reader<'a> {
                 );
                 Err(Failure::TooOld)
             }
-            _ => {
+            (Ok(()), _) => {
                 self.in_time.sufficed(opened.elapsed(), options.view_max, options.chunk_rows);
                 Ok(())
             }
+            (Err(_), _) => Ok(()),
         }
     }
 
@@ -410,11 +410,11 @@ impl<'a> Reader<'a> {
         let is_alone = plan.table.table.key().is_empty() || job.pieces.is_some();
         let count = if is_alone { 1 } else { job.chunks.len() };
         let chunks: Vec<u32> = job.chunks.iter().take(count).map(|(chunk, _)| *chunk).collect();
-        let is_rest = job.pieces.as_ref().is_some_and(|pieces| pieces.are_begun);
-        let stored = run.waiting(self.slot, || match is_rest {
-            true => load.record.go_on(plan.name(), chunks[0], view.low, view.high),
-            false => load.record.begin(plan.name(), &chunks, view.low, view.high),
-        });
+        let rows = match &job.pieces {
+            Some(pieces) if pieces.are_begun => ViewRows::Rest(chunks[0]),
+            _ => ViewRows::Of(&chunks),
+        };
+        let stored = run.waiting(self.slot, || load.record.begin(plan.name(), rows, view.low, view.high));
         stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
         let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
         let can_be_divided = can_be_divided(&plan, index);
@@ -445,11 +445,9 @@ impl<'a> Reader<'a> {
         // Rows that were read and not emitted are read again.
         let done = window.done;
         self.shown = can_be_divided.then_some((opened, window.shown));
-        match done {
-            0 => self.cut_off += 1,
-            _ => self.cut_off = 0,
-        }
-        if done > 0 || (window.has_emitted && self.cut_off < CUT_OFF_MAX) {
+        let has_come_on = if job.pieces.is_some() { read.is_ok() } else { done > 0 };
+        self.cut_off = if has_come_on { 0 } else { self.cut_off + 1 };
+        if has_come_on || (window.has_emitted && self.cut_off < CUT_OFF_MAX) {
             self.progressed();
         }
         match job.pieces {

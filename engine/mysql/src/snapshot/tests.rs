@@ -677,23 +677,15 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         fn begin(
             &self,
             table: &TableName,
-            chunks: &[u32],
+            rows: ViewRows<'_>,
             low: Watermark,
             high: Watermark,
         ) -> Result<(), Box<dyn Error + Send + Sync>> {
+            let ViewRows::Of(chunks) = rows else { panic!("a chunk has time: {rows:?}") };
             for chunk in chunks {
                 lock(&self.lows).entry(*chunk).or_default().push(low.clone());
             }
-            self.ledger.begin(table, chunks, low, high)
-        }
-        fn go_on(
-            &self,
-            _: &TableName,
-            chunk: u32,
-            _: Watermark,
-            _: Watermark,
-        ) -> Result<(), Box<dyn Error + Send + Sync>> {
-            panic!("chunk {chunk} has time")
+            self.ledger.begin(table, rows, low, high)
         }
     }
     let record = Recorded {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::queue::{Plan, Run};
-use super::{Failure, Load, TableError, finish_batch};
+use super::{Failure, TableError, finish_batch};
 use crate::chunks::KeyRange;
 use crate::result_rows::RowDecoder;
 use crate::wire::{Connection, Param};
@@ -13,7 +13,6 @@ pub(super) struct WindowBuilder<'a> {
     run: &'a Run<'a>,
     /// Of its reader.
     slot: usize,
-    load: &'a Load<'a>,
     plan: &'a Plan,
     meta: Arc<EventMeta>,
     builder: RowsBuilder,
@@ -36,18 +35,16 @@ pub(super) struct WindowBuilder<'a> {
 
 impl<'a> WindowBuilder<'a> {
     pub(super) fn new(run: &'a Run<'a>, slot: usize, plan: &'a Plan, meta: Arc<EventMeta>) -> WindowBuilder<'a> {
-        let load = run.load;
         WindowBuilder {
             run,
             slot,
-            load,
             plan,
             meta,
             builder: RowsBuilder::new(&plan.table.table),
             rows: 0,
             bytes: 0,
             parts: Vec::new(),
-            chunk_rows: load.options.chunk_rows as usize,
+            chunk_rows: run.load.options.chunk_rows as usize,
             row_bytes: 0,
             at_once: 0,
             has_emitted: false,
@@ -79,7 +76,7 @@ impl<'a> WindowBuilder<'a> {
             (rows_read, bytes_read) = (rows_read + 1, bytes_read + bytes);
             self.shown += 1;
             (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
-            if self.rows == self.load.options.window_rows || self.bytes >= self.load.options.window_bytes {
+            if self.rows == self.run.load.options.window_rows || self.bytes >= self.run.load.options.window_bytes {
                 self.count_part(false);
                 self.emit_waiting()?;
                 self.parts.push(begun);
@@ -99,7 +96,7 @@ impl<'a> WindowBuilder<'a> {
     /// How many chunks like those before will fit into what is left of the window, with a quarter to spare and from few on: who stops
     /// between windows has then no chunk of which a part is out.
     pub(super) fn room_for_chunks(&self) -> usize {
-        let options = self.load.options;
+        let options = self.run.load.options;
         let fit = |max: usize, used: usize, each: usize| (max - max / 4).saturating_sub(used) / each.max(1);
         let rows = fit(options.window_rows, self.rows, self.chunk_rows);
         let bytes = fit(options.window_bytes, self.bytes, self.chunk_rows.saturating_mul(self.row_bytes));
@@ -133,7 +130,7 @@ impl<'a> WindowBuilder<'a> {
         let done = parts.iter().filter(|part| part.done).count();
         let progress = Progress::Chunks { table: self.plan.name().clone(), parts };
         let window = Window { changes, progress: Some(progress), bytes, ..Window::default() };
-        (self.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
+        (self.run.load.emit)(window).map_err(|Stopped| Failure::Stopped)?;
         self.has_emitted |= rows > 0;
         self.done += done;
         Ok(())

@@ -27,7 +27,7 @@ use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::chunks::{ChunkKey, KeyRange};
 use tidegate_mysql::ledger::Ledger;
-use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable};
+use tidegate_mysql::snapshot::{Load, LoadEnd, LoadRecord, LoadTable, ViewRows};
 use tidegate_mysql::{MysqlError, connection, ledger, snapshot};
 
 /// Rows of one window of the full load: large enough for column kernels, small enough for a core's cache.
@@ -314,22 +314,12 @@ impl LoadRecord for Passing<'_> {
     fn begin(
         &self,
         table: &TableName,
-        chunks: &[u32],
+        rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         (self.begun)(table);
-        LoadRecord::begin(&self.ledger, table, chunks, low, high)
-    }
-
-    fn go_on(
-        &self,
-        table: &TableName,
-        chunk: u32,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        LoadRecord::go_on(&self.ledger, table, chunk, low, high)
+        LoadRecord::begin(&self.ledger, table, rows, low, high)
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
@@ -368,28 +358,12 @@ impl LoadRecord for Record<'_> {
     fn begin(
         &self,
         table: &TableName,
-        chunks: &[u32],
+        rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.tracker
-            .update_durably(|checkpoint| {
-                with_ledger(checkpoint, |ledger| ledger.begin(table, chunks, low, Some(high)));
-            })
-            .map_err(Into::into)
-    }
-
-    fn go_on(
-        &self,
-        table: &TableName,
-        chunk: u32,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.tracker
-            .update_durably(|checkpoint| {
-                with_ledger(checkpoint, |ledger| ledger.go_on(table, chunk, low, Some(high)));
-            })
+            .update_durably(|checkpoint| with_ledger(checkpoint, |ledger| rows.begin(ledger, table, low, high)))
             .map_err(Into::into)
     }
 

@@ -218,26 +218,16 @@ async fn find_tables(
     let mut found = catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?;
     let mut missing = Vec::new();
     for error in std::mem::take(&mut found.errors) {
-        match &error {
-            CatalogError::Missing { name, .. } if known.contains(name) && is_gone(connection, name).await? => {
-                missing.push(name.clone());
+        match error {
+            CatalogError::Missing { name, .. }
+                if known.contains(&name) && catalog::is_gone(connection, &name).await.map_err(MysqlError::Query)? =>
+            {
+                missing.push(name);
             }
-            _ => found.errors.push(error),
+            other => found.errors.push(other),
         }
     }
     Ok((found, missing))
-}
-
-/// Whether the server says that there is no such table. The catalogue leaves out also those on which the account has no right.
-pub(super) async fn is_gone(connection: &mut mysql_async::Conn, name: &TableName) -> Result<bool, SourceError> {
-    const NO_SUCH_TABLE: u16 = 1146;
-    const NO_SUCH_DATABASE: u16 = 1049;
-    let look = format!("SELECT 1 FROM {} LIMIT 0", connection::quote_table(name));
-    match connection.query_drop(look).await {
-        Ok(()) => Ok(false),
-        Err(mysql_async::Error::Server(error)) => Ok([NO_SUCH_TABLE, NO_SUCH_DATABASE].contains(&error.code)),
-        Err(error) => Err(MysqlError::Query(error).into()),
-    }
 }
 
 pub(super) type Definitions = HashMap<TableName, String>;

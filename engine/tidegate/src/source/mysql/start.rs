@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::look::{Definitions, is_gone, read_tables, show_create};
+use super::look::{Definitions, read_tables, show_create};
 use super::turns::is_followed;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
-use tidegate_mysql::catalog::{CatalogError, CatalogTable};
+use tidegate_mysql::catalog::{self, CatalogError, CatalogTable};
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::StoredSchema;
 use tidegate_mysql::ledger::{Ledger, TableChunks};
@@ -262,11 +262,11 @@ impl MysqlSource {
     ///
     /// A statement stands in the binlog a moment before the catalogue has it, and holds its table locked until then; it enters
     /// the set before it lets go of its locks. `SHOW CREATE TABLE` waits for them. Of a server that is behind `position`, nothing.
-    /// See [`is_gone`].
+    /// See [`catalog::is_gone`].
     async fn is_gone(&self, name: &TableName) -> Result<bool, SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
-        let is_gone = is_gone(&mut connection, name).await?;
+        let is_gone = catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)?;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok(is_gone)
     }

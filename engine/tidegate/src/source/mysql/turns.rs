@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 
 use tracing::{info, warn};
 
-use super::look::{is_gone, show_create};
+use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
@@ -246,7 +246,11 @@ impl MysqlSource {
         let tables = match catalog::read_tables(&mut connection, &selection).await {
             // What has the name may be a view or a sequence by now.
             Err(CatalogError::NoTable { .. }) => Vec::new(),
-            Err(CatalogError::Missing { .. }) if !is_needed || is_gone(&mut connection, name).await? => Vec::new(),
+            Err(CatalogError::Missing { .. })
+                if !is_needed || catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)? =>
+            {
+                Vec::new()
+            }
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
