@@ -105,8 +105,12 @@ fn chunks_that_take_too_long_are_read_in_pieces() {
         writers.let_commit(200);
         let mut reader = world.reader(names());
         let mut state = State::new(tables::ALL);
-        let mut engine = Tidegate::run(&task);
-        engine.wait_for_line("its chunk is read in pieces of about");
+        let engine = Tidegate::run(&task);
+        wait_for("a chunk of which a piece is out", || {
+            let stored = task.stored();
+            let tables = stored["full_load"]["tables"].as_array()?;
+            tables.iter().any(|table| table["in_pieces"] == true && table["done"] == false).then_some(())
+        });
         engine.kill_9();
         let mut engine = Tidegate::run(&task);
         engine.wait_for_line("its chunk is read in pieces of about");

@@ -76,6 +76,7 @@ fn table_json(table: &TableChunks) -> Value {
         "planned": table.planned,
         "gone": table.gone.is_some(),
         "rows": table.rows(),
+        "in_pieces": table.pieces_high.is_some(),
         "chunks": {
             "planned": count(ChunkState::Planned),
             "reading": count(ChunkState::Reading),

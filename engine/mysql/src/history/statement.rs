@@ -14,9 +14,14 @@ impl History {
         here: Here<'_>,
     ) -> Result<Option<Statement>, HistoryError> {
         let words = Words::of(sql, database, session);
-        let mut effects = self.as_it_was(words.effects(), session, here);
+        if !self.overtaken.is_empty() {
+            for key in self.overtaken_by(&words, here) {
+                self.overtaken.get_mut(&key).and_then(VecDeque::pop_front);
+            }
+        }
+        let effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
-        effects.iter().for_each(|effect| self.sequences.follow(effect, self.rules.names));
+        let (mut effects, renamed_sequences) = self.follow_sequences(effects, here);
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
             && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
@@ -183,10 +188,10 @@ impl History {
                         touched.extend(self.mark_changed(table, &by, here, &|_| None, reason)?);
                     }
                 }
-                Effect::Sequence(_) | Effect::Rows => {}
+                Effect::Sequence { .. } | Effect::Rows => {}
             }
         }
-        effects.iter().for_each(|effect| self.sequences.forget(effect, self.rules.names));
+        self.end_sequences(&effects, &renamed_sequences, here);
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;
@@ -354,6 +359,31 @@ impl History {
         let written = words.excludes(|database| self.known_in(database));
         let tables = written.iter().flat_map(|table| self.captured_as(table));
         tables.filter(|table| self.has_shown(table, here)).collect()
+    }
+
+    /// The captured tables that a statement may have given other columns, and of which the catalogue, read later, shows what it has left. By
+    /// [`NameCase::key`].
+    pub fn overtaken_by(&self, words: &Words<'_>, here: Here<'_>) -> Vec<TableName> {
+        let mut tables = BTreeSet::new();
+        for effect in words.effects() {
+            match &effect {
+                Effect::Created { table, if_not_exists: false, .. }
+                | Effect::Altered { table, .. }
+                | Effect::Dropped(table) => tables.extend(self.captured_as(table)),
+                Effect::Renamed { from, to, .. } => {
+                    tables.extend([from, to].into_iter().flat_map(|table| self.captured_as(table)));
+                }
+                Effect::DroppedDatabase(dropped) => tables.extend(self.known_in(dropped)),
+                Effect::Unclear => tables.extend(self.named(words, here, false)),
+                Effect::Created { .. }
+                | Effect::Unlogged { .. }
+                | Effect::Indexed { .. }
+                | Effect::Sequence { .. }
+                | Effect::Rows => {}
+            }
+        }
+        let tables = tables.iter().filter(|table| self.has_shown(table, here));
+        tables.map(|table| self.rules.names.key(table)).collect()
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.
