@@ -12,6 +12,7 @@ use super::harness::writers::Writers;
 use super::harness::{
     Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
 };
+use super::histories::assert_refused;
 use super::purged::run_behind_gap;
 use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
@@ -428,13 +429,6 @@ fn failover_of_mariadb_and_back() {
     world.finish(engine, &mut reader, |message| take(&message));
     assert_equals_source(&mut world, &state, Format::Dts);
     order.assert_in_order(2, &world);
-}
-
-fn assert_refused(task: &TaskFile, words: &[&str]) {
-    let output = Tidegate::fails(task);
-    for word in words {
-        assert!(output.contains(word), "{word:?} is not in\n{output}");
-    }
 }
 
 /// A history that begins anew, changes that are gone, and numbers that do not grow.

@@ -70,7 +70,15 @@ impl History {
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
                 return Err(HistoryError::UnloggedRows { table, statement: by, rows });
             }
-            warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
+            match self.left_as(&table, &effects).filter(|_| rows == UnloggedRows::RenamedAway) {
+                Some(name) => warn!(
+                    table = %table, at = %here.at, statement = by,
+                    "it is called {name} now, which is not selected: its changes are not sent any more, and its topic still holds its rows"
+                ),
+                None => {
+                    warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
+                }
+            }
         }
         let ddl = words.ddl();
         if let Ok(ddl) = &ddl {
@@ -255,6 +263,21 @@ impl History {
             out.push(effect);
         }
         out
+    }
+
+    /// The name that a captured table has behind a statement with these effects, if it is captured no more and none takes its place.
+    fn left_as(&self, table: &TableName, effects: &[Effect]) -> Option<TableName> {
+        let key = |name: &TableName| self.rules.names.key(name);
+        let (mut now, mut is_taken) = (table.clone(), false);
+        for effect in effects {
+            if let Effect::Renamed { from, to, .. } = effect {
+                match key(from) == key(&now) {
+                    true => now = to.clone(),
+                    false => is_taken |= key(to) == key(table),
+                }
+            }
+        }
+        Some(now).filter(|now| !is_taken && self.captured_as(now).is_empty())
     }
 
     /// The captured tables that a statement names. Of an unclear one, those that it may have changed.
