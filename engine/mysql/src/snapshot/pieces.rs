@@ -95,9 +95,11 @@ impl InTime {
         self.0.filter(|&in_time| in_time < rows)
     }
 
-    /// A view that was to read so many was given up when it had shown `read`; of those that the server filters, it has shown none.
-    pub(super) fn ran_out(&mut self, of: u64, read: u64) -> u64 {
-        *self.0.insert((read.min(of) / 2).max(of / 8).max(1))
+    /// A view that was to read about so many was given up when it had shown `shown`. Of those that the server filters (`is_filtered`), it has
+    /// read others, too.
+    pub(super) fn ran_out(&mut self, of: u64, shown: u64, is_filtered: bool) -> u64 {
+        let least = if is_filtered { of / 8 } else { 0 };
+        *self.0.insert((shown.min(of) / 2).max(least).max(1))
     }
 
     /// A view was open for `took`. A chunk as a whole has about `chunk_rows`.

@@ -378,9 +378,10 @@ impl<'a> Reader<'a> {
             (Err(Failure::Wire(WireError::Interrupted { .. })), Some((_, _, rows @ 2..)))
                 if opened.elapsed() >= options.view_max && !self.run.is_stopped() =>
             {
-                let rows = self.in_time.ran_out(rows, shown);
+                let plan = self.run.plan(job.table);
+                let rows = self.in_time.ran_out(rows, shown, plan.table.condition.is_some());
                 info!(
-                    table = %self.run.plan(job.table).name(),
+                    table = %plan.name(),
                     "a view was open for {} s: its chunk is read in pieces of about {rows} rows, so that the server need not keep old versions \
                      of rows for longer",
                     opened.elapsed().as_secs()

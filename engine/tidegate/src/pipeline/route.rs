@@ -374,10 +374,14 @@ impl Router {
             Some((_, before)) => before.tell_of_change(&route),
             // Nothing of it has been sent by this run.
             None if known.is_empty() => {
-                let is_older = |version: &Table| version.version() < table.version();
-                let older =
-                    |memory: &Checkpoint| memory.versions(table.name()).filter(is_older).max_by_key(Table::version);
-                let older = self.memory.as_ref().and_then(|tracker| tracker.read(older)).map(Arc::new);
+                let is_it = |version: &Table| version.is_defined_as(table);
+                let before = |memory: &Checkpoint| {
+                    let versions: Vec<Table> = memory.versions(table.name()).collect();
+                    // What the catalogue shows may not have been met yet.
+                    let older = versions.iter().position(is_it).map_or(&versions[..], |index| &versions[..index]);
+                    older.last().cloned()
+                };
+                let older = self.memory.as_ref().and_then(|tracker| tracker.read(before)).map(Arc::new);
                 let plan = |older| Route::plan(&self.task, &self.server_version, &older, (&topic, partitions), letters);
                 // One that could not be sent was not.
                 if let Some(Ok(before)) = older.map(plan) {

@@ -79,13 +79,13 @@ fn ranges_are_divided_until_the_time_suffices() {
     let range = |lower, upper| KeyRange { lower: key(lower), upper: key(upper) };
     let mut job = ReadJob { table: 0, chunks: [(7, range(0, 90)), (8, range(90, 99))].into(), pieces: None };
     let mut in_time = InTime::default();
-    assert_eq!((in_time.less_than(90), in_time.ran_out(90, 61), in_time.less_than(90)), (None, 30, Some(30)));
+    assert_eq!((in_time.less_than(90), in_time.ran_out(90, 61, false), in_time.less_than(90)), (None, 30, Some(30)));
     let piece = |job: &ReadJob| job.pieces.as_ref().map(|pieces| (pieces.next(), pieces.is_last(), pieces.are_begun));
     job.divide(key(30), 30);
     assert_eq!(job.next(90), Some((7, &range(0, 90), 30)));
     assert_eq!(piece(&job), Some((range(0, 30), false, false)));
     // It takes too long again.
-    assert_eq!(in_time.ran_out(30, 999), 15);
+    assert_eq!(in_time.ran_out(30, 999, false), 15);
     job.divide(key(15), 15);
     assert_eq!(piece(&job), Some((range(0, 15), false, false)));
     job.end_piece();
@@ -98,8 +98,8 @@ fn ranges_are_divided_until_the_time_suffices() {
     assert_eq!(piece(&job), Some((range(50, 90), true, true)));
     job.end_piece();
     assert_eq!((job.next(90), job.chunks.len()), (Some((8, &range(90, 99), 90)), 1));
-    assert_eq!(in_time.ran_out(800, 0), 100, "none that passes the filter has come");
-    assert_eq!(in_time.ran_out(2, 0), 1, "one row at least");
+    assert_eq!(in_time.ran_out(800, 0, true), 100, "none that passes the filter has come");
+    assert_eq!(in_time.ran_out(2, 0, false), 1, "one row at least");
     let max = Duration::from_secs(8);
     in_time.sufficed(Duration::from_secs(3), max, 4);
     assert_eq!(in_time.less_than(4), Some(1));

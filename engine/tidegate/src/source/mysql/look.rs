@@ -188,8 +188,8 @@ impl Look {
             found: format!("{} may not see XA transactions that are prepared", self.facts.account),
             wanted: "XA_RECOVER_ADMIN, where applications use XA".to_owned(),
             hint: format!(
-                "GRANT XA_RECOVER_ADMIN ON *.* TO {}; without it they are not waited for, and a task stops at the XA COMMIT of one \
-                 that was prepared before it began",
+                "GRANT XA_RECOVER_ADMIN ON *.* TO {}; without it they are not waited for: a task stops at the XA COMMIT of one that was \
+                 prepared before it began, and without GTIDs, or before MySQL 9.7, a `reload` may send the old row of one behind the new one",
                 self.facts.account
             ),
         })
