@@ -45,6 +45,8 @@ struct StoredTable {
     since: Option<Coordinate>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     in_pieces: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     unsure: bool,
 }
 
@@ -187,6 +189,7 @@ impl TableChunks {
             shown_before: number(&self.shown_before),
             since: self.since.clone(),
             in_pieces: self.in_pieces,
+            part: self.part.clone(),
             unsure: self.unsure.is_raised(),
         }
     }
@@ -230,6 +233,7 @@ impl StoredTable {
             shown_before: mark(self.shown_before)?,
             since: self.since,
             in_pieces: self.in_pieces,
+            part: self.part,
             unsure: Unsure::new(self.unsure),
             ..table
         })
