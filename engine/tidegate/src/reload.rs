@@ -205,7 +205,8 @@ fn take_back(checkpoint: &mut Checkpoint, names: &[TableName], by: By) -> Result
         match asked {
             None if is_loading => {}
             None => return Err(format!("{name} is not asked for: it never was, or its load has begun")),
-            Some(table) if table.load == LoadState::Wanted && !is_loading => {
+            // One that is asked for behind its first load is no added one.
+            Some(table) if table.load == LoadState::Wanted && loads.is_none_or(|loads| loads.is_done()) => {
                 return Err(format!("{name} has never been loaded: take it out of `tables` if it is not wanted"));
             }
             Some(table) if table.is_needed => {
@@ -232,4 +233,56 @@ pub fn parts(checkpoint: &Checkpoint) -> Vec<Part> {
     let asked = checkpoint.tables.values().filter_map(|table| Some(part(&table.name, table.asked_part()?, false)));
     let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables()).filter(|table| table.is_part_loading());
     tables.filter_map(|table| Some(part(&table.name, table.part.clone()?, true))).chain(asked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::SourceIdentity;
+
+    #[test]
+    fn a_condition_is_one_line_of_moderate_length() {
+        let of = |text: &str| Wish::of(Some(text), false);
+        assert_eq!(of(" id > 5\t"), Ok(Wish::Part("id > 5".to_owned())));
+        assert_eq!((Wish::of(None, false), Wish::of(None, true)), (Ok(Wish::Load), Ok(Wish::Cancel)));
+        assert_eq!(of(&"x".repeat(CONDITION_BYTES_MAX)), Ok(Wish::Part("x".repeat(CONDITION_BYTES_MAX))));
+        for (text, words) in [
+            ("", "is empty"),
+            (" ", "is empty"),
+            ("a\nb", "one line"),
+            ("a\0b", "one line"),
+            (&"é".repeat(CONDITION_BYTES_MAX / 2 + 1), "has 4098 bytes"),
+        ] {
+            assert!(of(text).is_err_and(|refused| refused.contains(words)), "{text}");
+        }
+        assert!(Wish::of(Some("id > 5"), true).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_of_a_table_is_joined_until_all_of_it_is() {
+        let text = "task: shop\nsource: {mysql: \"mysql://tide@db:3306\"}\ntables: [shop.a]\nsink: {kafka: \"b:9092\"}\nformat: canal_json";
+        let task = crate::config::parse("shop.yaml", text).expect("a task");
+        let name = TableName::new("shop", "a");
+        let mut checkpoint = Checkpoint::new("shop", SourceIdentity::GtidDomain);
+        checkpoint.take_up(RememberedTable::of(&task, &name, LoadState::Done).unwrap());
+        let mut ask = |wish: &Wish| {
+            ask_for(&mut checkpoint, &["SHOP.A".to_owned()], wish, By::Run).map(|_| {
+                let table = checkpoint.remembered_table(&name).unwrap();
+                (table.is_asked_for_whole(), table.asked_part())
+            })
+        };
+        let part = |text: &str| Wish::Part(text.to_owned());
+        assert_eq!(ask(&part("a -- x")), Ok((false, Some("a -- x".to_owned()))));
+        assert_eq!(ask(&part("b")), Ok((false, Some("(a -- x\n) OR (b\n)".to_owned()))));
+        assert_eq!(ask(&part("b")), ask(&part("a -- x")));
+        for letter in ["c", "d", "e"] {
+            assert!(ask(&part(&letter.repeat(CONDITION_BYTES_MAX))).is_ok());
+        }
+        assert!(ask(&part(&"f".repeat(CONDITION_BYTES_MAX))).is_err_and(|refused| refused.contains("many conditions")));
+        assert_eq!(ask(&Wish::Load), Ok((true, None)));
+        assert_eq!(ask(&part("b")), Ok((true, None)));
+        assert_eq!(ask(&Wish::Cancel), Ok((false, None)));
+        assert!(ask(&Wish::Cancel).is_err_and(|refused| refused.contains("is not asked for")));
+        assert_eq!(ask(&part("b")), Ok((false, Some("b".to_owned()))));
+    }
 }
