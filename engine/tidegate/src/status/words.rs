@@ -141,7 +141,7 @@ pub fn page(report: &Report) -> String {
             Some(target) => format!("{} as {target}", table.table),
             None => table.table.clone(),
         };
-        let (parts, whole): (Vec<_>, Vec<_>) = loading.iter().partition(|table| table.part.is_some());
+        let (parts, whole): (Vec<_>, Vec<_>) = loading.iter().copied().partition(|table| table.part.is_some());
         for table in &parts {
             let (part, rate) = (table.part.as_deref().unwrap_or_default(), count(table.rows_per_s as u64));
             let rows = some(table.rows, "row");
