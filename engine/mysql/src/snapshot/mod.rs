@@ -502,7 +502,9 @@ pub fn try_part(
     let ask = || -> Result<(), Failure> {
         let mut connection = open_session(connect, facts)?;
         for condition in [enclosed(condition), format!("{condition}\n")] {
-            connection.execute(&format!("SELECT 1 FROM {} WHERE {condition} LIMIT 0", quote_table(table)), &[])?;
+            let select = format!("SELECT 1 FROM {} WHERE {condition} LIMIT 0", quote_table(table));
+            let mut rows = connection.execute(&select, &[])?;
+            while rows.next()?.is_some() {}
         }
         Ok(())
     };
