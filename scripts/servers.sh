@@ -21,10 +21,10 @@
 #   mariadb-11     MariaDB 11                the same
 #   kafka          Apache Kafka, KRaft       PLAINTEXT, and SASL_PLAINTEXT with user app/secret (PLAIN, SCRAM-SHA-256/512);
 #                                            SASL_PLAINTEXT that wants tokens (OAUTHBEARER), signed with a key that a test may have; and
-#                                            SSL that wants a certificate, such as that of CN=client. Who comes without a name may do
-#                                            everything, others all that no ACL is about
+#                                            SSL that wants a certificate, such as that of CN=client; and SASL_SSL with the users of
+#                                            SASL_PLAINTEXT. Who comes without a name may do everything, others all that no ACL is about
 #   kafka-3        Kafka 3.9, KRaft          the same
-#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same without tokens and SSL; what is killed or stopped is the broker alone
+#   kafka-2.7      Kafka 2.7 and ZooKeeper   the same without tokens, SSL and SASL_SSL; what is killed or stopped is the broker alone
 #   kafka-0.11     Kafka 0.11                the same without ACLs
 #   kafka-0.10     Kafka 0.10.2              the same; makes topics that somebody asks for, as such brokers do
 #
@@ -388,7 +388,7 @@ XML
 }
 
 format_kafka() {
-    kafka_properties 1 2 3 4 5 "$1/template" > "$1/format.properties"
+    kafka_properties 1 2 3 4 5 6 "$1/template" > "$1/format.properties"
     if ! java -XX:TieredStopAtLevel=1 -cp "$1/jars/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$1/format.properties" \
         --add-scram 'SCRAM-SHA-256=[name=app,password=secret]' --add-scram 'SCRAM-SHA-512=[name=app,password=secret]' >"$1/log" 2>&1; then
         cat "$1/log" >&2
@@ -489,16 +489,16 @@ allow.everyone.if.no.acl.found=true
 PROPERTIES
 }
 
-# kafka_properties PLAIN SASL CONTROLLER TOKENS TLS DATA: one broker that is its own controller. Who logs in by a token is asked again often,
+# kafka_properties PLAIN SASL CONTROLLER TOKENS TLS SASL_TLS DATA: one broker that is its own controller. Who logs in by a token is asked again often,
 # and when the token ends.
 kafka_properties() {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$3
-listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,TOKENS:SASL_PLAINTEXT,SSL:SSL
+listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5,SASL_SSL://127.0.0.1:$6,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL_PLAINTEXT://127.0.0.1:$2,TOKENS://127.0.0.1:$4,SSL://127.0.0.1:$5,SASL_SSL://127.0.0.1:$6
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,TOKENS:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
@@ -510,16 +510,21 @@ listener.name.tokens.oauthbearer.sasl.jaas.config=org.apache.kafka.common.securi
 listener.name.tokens.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
 # Of the listener, not of the mechanism: else Kafka 4.1 takes a validator that looks at no signature.
 listener.name.tokens.sasl.oauthbearer.jwt.validator.class=org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator
-listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://${6%/data}/tokens/jwks.json
+listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://${7%/data}/tokens/jwks.json
 listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience=kafka
 listener.name.tokens.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0
 listener.name.tokens.oauthbearer.connections.max.reauth.ms=4000
 listener.name.ssl.ssl.keystore.type=PEM
-listener.name.ssl.ssl.keystore.location=${6%/data}/tls/broker.pem
+listener.name.ssl.ssl.keystore.location=${7%/data}/tls/broker.pem
 listener.name.ssl.ssl.truststore.type=PEM
-listener.name.ssl.ssl.truststore.location=${6%/data}/tls/ca.pem
+listener.name.ssl.ssl.truststore.location=${7%/data}/tls/ca.pem
 listener.name.ssl.ssl.client.auth=required
-log.dirs=$6
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret";
+listener.name.sasl_ssl.ssl.keystore.type=PEM
+listener.name.sasl_ssl.ssl.keystore.location=${7%/data}/tls/broker.pem
+log.dirs=$7
 auto.create.topics.enable=false
 # Nothing a test wrote goes away by itself.
 log.retention.ms=-1
@@ -637,7 +642,7 @@ gone() {
     [ ! -d "/proc/$1" ] || { [ ${#tasks[@]} = 1 ] && grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null; }
 }
 
-# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, tokens' and TLS ports.
+# port NAME [WHICH]: WHICH counts from 1; Kafka has plain, SASL, controller or ZooKeeper's, tokens', TLS and SASL over TLS ports.
 port() {
     local ports
     mapfile -t ports < "$RUN/$1/ports"
@@ -677,7 +682,7 @@ prepare() {
     TMP=$(mktemp -d "$RUN/.$name.XXXXXX")
     if [[ $name = kafka* ]]; then
         cp -r --sparse=always "$(kafka_home "$name")/template" "$TMP/data"
-        free_ports 5 > "$TMP/ports"
+        free_ports 6 > "$TMP/ports"
         local ports
         mapfile -t ports < "$TMP/ports"
         if has_zookeeper "$name"; then
@@ -1002,6 +1007,7 @@ env_() {
         has_zookeeper "$name" || printf 'export %s_TOKENS=%q\n' "$variable" "127.0.0.1:$(port "$name" 4)"
         has_zookeeper "$name" || printf 'export %s_TOKEN_KEY=%q\n' "$variable" "$RUN/$name/tokens"
         has_zookeeper "$name" || printf 'export %s_TLS=%q\n' "$variable" "127.0.0.1:$(port "$name" 5)"
+        has_zookeeper "$name" || printf 'export %s_SASL_TLS=%q\n' "$variable" "127.0.0.1:$(port "$name" 6)"
         has_zookeeper "$name" || printf 'export %s_CERTIFICATES=%q\n' "$variable" "$RUN/$name/tls"
     done
     if [ -d "$(kafka_home kafka)/jars" ]; then printf 'export TIDEGATE_TEST_KAFKA_JARS=%q\n' "$(kafka_home kafka)/jars"; fi

@@ -8,8 +8,7 @@
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex};
 
 use fastrand::Rng;
 
@@ -20,24 +19,43 @@ use super::harness::{
 
 const KEYS: u64 = 6000;
 const STATEMENTS: u64 = 8;
-/// Writes to the two columns that always are there.
+
+/// Write to the two columns that always are there, as much as they are allowed.
 struct Writers {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
+    allowed: Arc<Allowed>,
     threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+struct Allowed {
+    /// How much they may still write; none once they are to stop.
+    left: Mutex<Option<u64>>,
+    changed: Condvar,
+}
+
+impl Allowed {
+    /// Whether to write once more.
+    fn take(&self) -> bool {
+        let is_to_wait = |left: &mut Option<u64>| *left == Some(0);
+        let mut left = self.changed.wait_while(self.left.lock().unwrap(), is_to_wait).unwrap();
+        if let Some(left) = &mut *left {
+            *left -= 1;
+            self.changed.notify_all();
+        }
+        left.is_some()
+    }
 }
 
 impl Writers {
     fn start(url: &str, database: &str, rng: &mut Rng) -> Writers {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let threads = (0..3)
+        let allowed = Arc::new(Allowed { left: Mutex::new(Some(0)), changed: Condvar::new() });
+        let threads = (0..8)
             .map(|_| {
-                let (stop, done, mut rng) = (stop.clone(), done.clone(), rng.fork());
+                let (allowed, mut rng) = (allowed.clone(), rng.fork());
                 let (url, database) = (url.to_owned(), database.to_owned());
                 std::thread::spawn(move || {
                     let mut mysql = Mysql::connect(&url);
                     mysql.run(format!("USE {database}"));
-                    while !stop.load(Relaxed) {
+                    while allowed.take() {
                         let (id, other, n) = (rng.u64(..KEYS), rng.u64(..KEYS), rng.i64(N_MIN..1 << 30));
                         let sql = match rng.u8(..8) {
                             0..3 => format!("INSERT INTO t (id, n) VALUES ({id}, {n})"),
@@ -46,26 +64,27 @@ impl Writers {
                             _ => format!("DELETE FROM t WHERE id = {id}"),
                         };
                         // A key that is taken, a table that is away for a moment: the next one.
-                        if mysql.try_run(&sql).is_ok() {
-                            done.fetch_add(1, Relaxed);
-                        }
-                        if done.load(Relaxed) > 40_000 {
-                            break;
-                        }
+                        _ = mysql.try_run(&sql);
                     }
                 })
             })
             .collect();
-        Writers { stop, done, threads }
+        Writers { allowed, threads }
     }
 
-    fn let_write(&self, count: u64) {
-        let goal = (self.done.load(Relaxed) + count).min(40_000);
-        wait_for("writers go on", || (self.done.load(Relaxed) >= goal).then_some(()));
+    fn set(&self, left: Option<u64>) {
+        *self.allowed.left.lock().unwrap() = left;
+        self.allowed.changed.notify_all();
+    }
+
+    /// Returns when they are about to write the last that they were allowed.
+    fn wait(&self) {
+        let is_left = |left: &mut Option<u64>| left.is_some_and(|left| left > 0);
+        drop(self.allowed.changed.wait_while(self.allowed.left.lock().unwrap(), is_left).unwrap());
     }
 
     fn stop(self) {
-        self.stop.store(true, Relaxed);
+        self.set(None);
         for thread in self.threads {
             thread.join().expect("a writer has failed");
         }
@@ -139,8 +158,12 @@ impl Topic {
                 }
             }
         });
-        let ghosts = self.rows.keys().filter(|id| !keys.contains(*id) && !table.gone.contains(*id));
-        found.extend(ghosts.map(|id| format!("{id} is in the topic only")));
+        for (id, row) in self.rows.iter().filter(|(id, _)| !keys.contains(*id)) {
+            let n = row.get("n").cloned().flatten().expect("n is NOT NULL");
+            if !table.gone.contains(&(id.clone(), n)) {
+                found.push(format!("{id} is in the topic only: {row:?}"));
+            }
+        }
         found
     }
 }
@@ -154,9 +177,11 @@ enum Policy {
 }
 
 impl Policy {
-    fn options(self) -> String {
+    /// A load that is held back meets more statements.
+    fn options(self, is_held_back: bool) -> String {
+        let held_back = if is_held_back { "limits: {full_load: {rows_per_second: 2000}}\n" } else { "" };
         format!(
-            "full_load: {{parallel: 2, chunk_rows: 40}}\nincremental: {{unlogged_rows: {}}}",
+            "{held_back}full_load: {{parallel: 2, chunk_rows: 40}}\nincremental: {{unlogged_rows: {}}}",
             format!("{self:?}").to_lowercase()
         )
     }
@@ -185,14 +210,19 @@ impl Course {
     }
 }
 
-/// Statements call the table by `name`, whoever else knows it as `t`.
-fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop: bool, rng: &mut Rng) {
+/// What a run says that reads on by other columns.
+const MET: &str = "altered during its full load";
+
+/// Statements call the table by `name`, whoever else knows it as `t`. Whether the load has met one of them, as far as is known.
+fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop: bool, rng: &mut Rng) -> bool {
     let mut world = World::new("altered", mysql_url, kafka);
     world.mysql.run("SET SESSION group_concat_max_len = 100000");
     let partitions = if rng.u8(..3) == 0 { PARTITIONS } else { "" };
     world.mysql.run(format!("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL) {partitions}"));
     let rows = format!("WITH RECURSIVE s AS (SELECT 0 AS s UNION ALL SELECT s + 1 FROM s WHERE s < {})", KEYS / 2 - 1);
-    world.mysql.run(format!("SET SESSION cte_max_recursion_depth = {KEYS}"));
+    if !world.mysql.is_mariadb() {
+        world.mysql.run(format!("SET SESSION cte_max_recursion_depth = {KEYS}"));
+    }
     world.mysql.run(format!("INSERT INTO t {rows} SELECT s * 2, s + {N_MIN} FROM s"));
     world.mysql.run("ANALYZE TABLE t");
     world.begin_binlog_file();
@@ -201,7 +231,8 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
     task.sink = format!("{{kafka: \"{kafka}\", create_topics: {{partitions: 1, replication: 1}}}}");
     task.format = "{canal_json: {profile: dts, enum: label}}".to_owned();
     let mut policy = rng.choice([Policy::Warn, Policy::Reload, Policy::Reload, Policy::Stop]).expect("one of four");
-    task.more = policy.options();
+    let is_held_back = rng.u8(..4) > 0;
+    task.more = policy.options(is_held_back);
 
     let writers = Writers::start(mysql_url, &world.database, rng);
     let mut table = Altered::new(name);
@@ -211,7 +242,6 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
     let mut course = Course::Goes(Tidegate::run(&task));
     // One of few statements may be one that every server explains.
     let statement_count = if may_stop { rng.u64(1..=STATEMENTS) } else { STATEMENTS };
-    let kill_at = rng.u64(..STATEMENTS * 2);
     // Half of the runs begin to alter at once, the others when rows arrive.
     if rng.bool() {
         course = course.read_until(&mut reader, "the first row", |message| {
@@ -219,22 +249,23 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
             true
         });
     }
-    for number in 0..statement_count {
+    for _ in 0..statement_count {
         let statements = loop {
             if let Some(statements) = table.statement(rng, &mut world.mysql) {
                 break statements;
             }
         };
+        writers.set(Some(rng.u64(..800)));
         statements.into_iter().for_each(|statement| table.run(&mut world.mysql, statement));
         course = match course {
-            Course::Goes(engine) if number == kill_at => {
+            Course::Goes(engine) if rng.u8(..5) == 0 => {
                 engine.kill_9();
                 table.log.push("(killed)".to_owned());
                 Course::Goes(Tidegate::run(&task))
             }
             course => course,
         };
-        writers.let_write(rng.u64(..400));
+        writers.wait();
     }
     writers.stop();
     let mut take = |message: Message| topic.take(&table, &message);
@@ -277,7 +308,7 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
                 assert_eq!(reason, moved, "{}", ended.output);
                 policy = rng.choice([Policy::Warn, Policy::Reload]).expect("one of two");
                 println!("altered: {moved:?}, then {policy:?}");
-                task.more = policy.options();
+                task.more = policy.options(is_held_back);
             }
             course = Course::Goes(Tidegate::run(&task));
             continue;
@@ -305,26 +336,29 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
         differences.len(),
         &differences[..differences.len().min(5)],
     );
+    output.contains(MET)
 }
 
-/// Runs on a server with GTIDs and on one without. Half of the seeds are for servers that fold the names of tables, where statements type them
-/// in capitals. A seed by name is for one that failed.
+/// Runs on a server with GTIDs, on one without, and on MariaDB. Half of the seeds are for servers that fold the names of tables, where
+/// statements type them in capitals. A seed by name is for one that failed.
 fn run_altered(metadata: &str, runs: u64, may_stop: bool) {
-    let Some(servers) = Servers::from_env() else { return };
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
     let mut rng = seeded("altered");
     let named = std::env::var("TIDEGATE_TEST_ALTERED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
     let folds = named.unwrap_or_else(|| rng.u64(..)) & 1;
     let options = format!("--binlog-row-metadata={metadata} --lower-case-table-names={folds}");
-    let private = Private::up(&["mysql"], &options);
+    let private = Private::up(&["mysql", "mariadb"], &options);
     let name = if folds == 1 { "T" } else { "t" };
-    let gtid = private.mysql().to_owned();
-    let nogtid = private.mysql_nogtid().to_owned();
+    let mut met = 0;
     for run in 0..runs {
         let seed = named.unwrap_or_else(|| rng.u64(..) & !1 | folds);
         println!("altered: {metadata}, run {run}, TIDEGATE_TEST_ALTERED={seed}");
-        altered_at_random(&gtid, &servers.kafka, name, may_stop, &mut Rng::with_seed(seed));
-        altered_at_random(&nogtid, &servers.kafka, name, may_stop, &mut Rng::with_seed(seed));
+        for mysql in [private.mysql(), private.mysql_nogtid(), private.mariadb()] {
+            met += u64::from(altered_at_random(mysql, &servers.kafka, name, may_stop, &mut Rng::with_seed(seed)));
+        }
     }
+    println!("altered: {met} of {} full loads have met a statement", 3 * runs);
+    assert!(may_stop || named.is_some() || met > 0);
 }
 
 /// With full metadata every table map describes its table: nothing stops but what was told to, and everything is equal in the end.
@@ -553,5 +587,41 @@ fn a_table_that_is_altered_beside_itself_is_known_behind_the_swap() {
                 ended.output
             );
         }
+    }
+}
+
+/// A view in the place of a table that is being loaded: its rows are those of the table that has another name now.
+#[test]
+fn a_view_in_the_place_of_a_table_is_no_table() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (url, is_killed) in [(&servers.mysql, false), (&servers.mysql_nogtid, true), (&mariadb, true)] {
+        let mut world = World::new("view", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+        let rows = "WITH RECURSIVE s AS (SELECT 1 AS s UNION ALL SELECT s + 1 FROM s WHERE s < 900)";
+        world.mysql.run(format!("INSERT INTO t {rows} SELECT s FROM s"));
+        world.begin_binlog_file();
+        let mut task = world.task();
+        task.more = "full_load: {parallel: 1, chunk_rows: 100}\nlimits: {full_load: {rows_per_second: 300}}".to_owned();
+        let mut reader = world.reader(["t", "t_v2"]);
+        let mut messages = BTreeMap::<String, Vec<String>>::new();
+        let mut take = |message: Message| {
+            messages.entry(message.table.clone()).or_default().extend(message.data.get("id").cloned());
+        };
+        let mut engine = Tidegate::run(&task);
+        reader.until(&mut engine, "the first row", |message| {
+            let is_it = message.table == "t";
+            take(message);
+            is_it
+        });
+        world.mysql.run("RENAME TABLE t TO t_v2");
+        world.mysql.run("CREATE VIEW t AS SELECT * FROM t_v2");
+        if is_killed {
+            engine.kill_9();
+            engine = Tidegate::run(&task);
+        }
+        let ended = world.finish(engine, &mut reader, &mut take);
+        let distinct = |table: &str| messages.get(table).map_or(0, |ids| ids.iter().collect::<BTreeSet<_>>().len());
+        assert_eq!(distinct("t_v2"), 900, "{}", ended.output);
+        assert!(messages["t"].len() < 900, "{} rows of the view\n{}", messages["t"].len(), ended.output);
     }
 }

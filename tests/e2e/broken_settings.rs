@@ -1,6 +1,6 @@
 //! What `check` says of a server on which one thing is broken: that, and nothing else. What is an error there, a run is refused for.
 
-use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::harness::{Message, Private, Servers, TaskFile, Tidegate, World};
 use super::prechecks::findings;
 
 /// What breaks it, what is found, and what mends it. `DB` stands for the database.
@@ -42,6 +42,14 @@ const OF_MYSQL: &[Case] = &[
         "SET GLOBAL binlog_expire_logs_seconds = 3600",
         "warning binlog_retention: the server keeps its binlog for 60 min",
         "SET GLOBAL binlog_expire_logs_seconds = 2592000",
+    ),
+    // As many rows as only statistics can have.
+    (
+        "CREATE TABLE DB.x (id INT PRIMARY KEY); UPDATE mysql.innodb_table_stats SET n_rows = 100000000000 WHERE database_name = 'DB' AND \
+         table_name = 'x'; FLUSH TABLE DB.x",
+        "warning binlog_retention: the server keeps its binlog for 30 days, and a full load of about 100,000,000,000 rows may take 23 days, \
+         at 50,000 rows a second",
+        "DROP TABLE DB.x",
     ),
     (
         "REVOKE REPLICATION SLAVE ON *.* FROM tide",
@@ -146,6 +154,108 @@ fn each(world: &mut World, task: &TaskFile, cases: &[Case]) {
         world.mysql.run(of_database(mends));
     }
     assert_eq!(findings(task, &[]), Vec::<String>::new());
+}
+
+/// What a server has to be started with.
+fn with_options(test: &str, server: &str, options: &str, kafka: &str) -> (Private, World, TaskFile) {
+    let private = Private::up(&[server], options);
+    let url = match server {
+        "mysql-gtid" => private.mysql(),
+        "mysql-nogtid" => private.mysql_nogtid(),
+        _ => private.mariadb_named(server),
+    };
+    let url = url.to_owned();
+    let (mut world, task) = world(test, &url, kafka);
+    if server.starts_with("mysql") {
+        world.mysql.run("GRANT XA_RECOVER_ADMIN ON *.* TO tide");
+    }
+    (private, world, task)
+}
+
+/// Filters of the binlog: by which a table is left out, or only statements may be.
+#[test]
+fn databases_that_the_binlog_leaves_out_are_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    let options = "--binlog-do-db=logged --binlog-row-metadata=FULL";
+    let (_private, mut world, task) = with_options("do_db", "mysql-gtid", options, &servers.kafka);
+    let database = world.database.clone();
+    let left_out = format!(
+        "error binlog_databases: binlog_do_db is logged, which leaves out {database}.marker, {database}.orders"
+    );
+    assert_eq!(findings(&task, &[]), [left_out]);
+    assert!(Tidegate::fails(&task).contains("which leaves out"));
+    world.mysql.run("CREATE DATABASE logged; CREATE TABLE logged.t (id INT PRIMARY KEY)");
+    let task = TaskFile { tables: "[logged.t]".to_owned(), ..task };
+    assert_eq!(findings(&task, &[]), ["warning binlog_databases: binlog_do_db is logged"]);
+    world.mysql.run("SET GLOBAL binlog_row_metadata = 'MINIMAL'");
+    let known = ["--ignore", "binlog_row_metadata"];
+    assert_eq!(findings(&task, &known), ["error binlog_databases: binlog_do_db is logged"]);
+}
+
+/// On its disk alone: the server sends what it has decrypted, and the task follows it.
+#[test]
+fn a_binlog_that_is_encrypted_is_told_and_read() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "1;770A8A65DA156D24EE2A093277530142\n").expect("written");
+    let options = format!(
+        "--binlog-row-metadata=FULL --gtid-strict-mode=ON --plugin-load-add=file_key_management \
+         --file-key-management-filename={} --encrypt-binlog=ON",
+        keys.display()
+    );
+    let (_private, mut world, task) = with_options("encrypted", "mariadb", &options, &servers.kafka);
+    assert_eq!(findings(&task, &[]), ["info binlog_encryption: encrypt_binlog is ON"]);
+    world.mysql.run("INSERT INTO orders VALUES (1, 'a')");
+    let mut reader = world.reader(["orders"]);
+    let mut rows = Vec::new();
+    let mut take = |message: Message| rows.push(format!("{:?}", message.data));
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, &mut take);
+    world.mysql.run("INSERT INTO orders VALUES (2, 'b')");
+    world.finish(engine, &mut reader, &mut take);
+    assert_eq!(rows, [r#"id="1" name="a""#, r#"id="2" name="b""#]);
+}
+
+/// Generated columns, which MariaDB 11 leaves out of its binlog, and keys by which it cannot be asked for a part of a table.
+#[test]
+fn what_mariadb_11_cannot_show_is_found() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let options = "--binlog-row-metadata=FULL --gtid-strict-mode=ON";
+    let (_private, mut world, task) = with_options("maria_11", "mariadb-11", options, &servers.kafka);
+    let cases: &[Case] = &[
+        (
+            "CREATE TABLE DB.x (id INT PRIMARY KEY, twice INT AS (2 * id) STORED)",
+            "error generated_columns: there are generated columns in DB.x",
+            "DROP TABLE DB.x",
+        ),
+        (
+            "CREATE TABLE DB.x (id CHAR(20) COLLATE utf8mb4_nopad_bin PRIMARY KEY) SELECT CONCAT(seq) AS id FROM seq_1_to_150000; \
+             ANALYZE TABLE DB.x PERSISTENT FOR ALL",
+            "warning chunks: the key has a CHAR column by a NO PAD collation in DB.x",
+            "DROP TABLE DB.x",
+        ),
+    ];
+    each(&mut world, &task, cases);
+}
+
+/// A clock that goes wrong, for whom the server asks to: every session of the account begins an hour ago.
+#[test]
+fn a_clock_that_goes_wrong_is_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    let (_private, mut world, task) = with_options("clock", "mysql-gtid", "--binlog-row-metadata=FULL", &servers.kafka);
+    for (shift, words) in [("- 36000", "behind"), ("+ 36000", "ahead of")] {
+        world.mysql.run(format!("SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() {shift}'"));
+        let [found] = findings(&task, &[]).try_into().expect("one");
+        // A moment passes until it is asked.
+        let seconds =
+            found.strip_prefix("warning clock: the server's clock is ").and_then(|rest| rest.split_once(" s "));
+        let (seconds, rest) = seconds.unwrap_or_else(|| panic!("{found}"));
+        assert!((35_900..36_100).contains(&seconds.parse::<u64>().expect("a number")), "{found}");
+        assert_eq!(rest, format!("{words} this machine's"));
+    }
+    world.mysql.run("SET GLOBAL init_connect = ''");
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
 }
 
 #[test]

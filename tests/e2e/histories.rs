@@ -26,8 +26,12 @@ fn catch_up(world: &mut World, from: u32) {
     world.mysql.run("FLUSH BINARY LOGS");
 }
 
+/// By a start, and before it by `check`.
 #[track_caller]
-fn assert_refused(task: &TaskFile, words: &[&str]) {
+pub(crate) fn assert_refused(task: &TaskFile, words: &[&str]) {
+    let checked = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+    assert_eq!(checked.status.code(), Some(2), "{}", checked.output);
+    assert_said(&checked.output, words);
     assert_said(&Tidegate::fails(task), words);
 }
 

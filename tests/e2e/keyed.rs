@@ -434,6 +434,13 @@ fn a_key_that_moves_rows_is_told_of() {
         |words: &str| output.matches(&format!("rows of {}.t go to partitions by {words}", world.database)).count();
     assert_eq!(told("other columns"), 1, "{output}");
     assert_eq!(told("other columns from here on ((uid) before, (v) now)"), 1, "{output}");
+
+    // While the task is away: no row of the version before is sent by the run that meets it.
+    world.mysql.run("ALTER TABLE t MODIFY v DECIMAL(12,2)");
+    world.mysql.run("INSERT INTO t VALUES (4, 4)");
+    let output = world.finish(Tidegate::run(&world.task()), &mut reader, |_| ()).output;
+    let words = format!("rows of {}.t go to partitions by other texts of (v) from here on", world.database);
+    assert_eq!(output.matches(&words).count(), 1, "{output}");
 }
 
 /// Statements and transactions have no key, and headers that say what they are.

@@ -1,5 +1,8 @@
 //! How much is read a second: from the task file, and changed in a run.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use super::harness::http::Http;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -105,8 +108,12 @@ fn chunks_that_take_too_long_are_read_in_pieces() {
         writers.let_commit(200);
         let mut reader = world.reader(names());
         let mut state = State::new(tables::ALL);
-        let mut engine = Tidegate::run(&task);
-        engine.wait_for_line("its chunk is read in pieces of about");
+        let engine = Tidegate::run(&task);
+        wait_for("a chunk of which a piece is out", || {
+            let stored = task.stored();
+            let tables = stored["full_load"]["tables"].as_array()?;
+            tables.iter().any(|table| table["in_pieces"] == true && table["done"] == false).then_some(())
+        });
         engine.kill_9();
         let mut engine = Tidegate::run(&task);
         engine.wait_for_line("its chunk is read in pieces of about");
@@ -149,4 +156,53 @@ fn a_task_keeps_to_its_connections() {
     assert_eq!(rows, ROWS + 1);
     assert!(!ended.output.contains("max_user_connections"), "{}", ended.output);
     world.mysql.run(format!("DROP USER {account}"));
+}
+
+/// What passes is counted: never more than the rate gives for the time until then, and a window; in a load, and of changes.
+#[test]
+fn bytes_pass_as_fast_as_they_may_and_no_faster() {
+    let Some(servers) = Servers::from_env() else { return };
+    const ROW_BYTES: u64 = 10_000;
+    const LOADED: u64 = 2_000;
+    const CHANGED: u64 = 500;
+    const RATE: u64 = 2_000_000;
+    // One passes before anything is owed, of 1 MiB at most; and then one that is counted before the clock is read.
+    const WINDOWS: u64 = 2 << 20;
+    let mut world = World::new("bytes", &servers.mysql, &servers.kafka);
+    world
+        .mysql
+        .run(format!("CREATE TABLE t (id INT PRIMARY KEY, v CHAR(1), w VARCHAR({ROW_BYTES}) CHARACTER SET ascii)"));
+    world.mysql.run("SET cte_max_recursion_depth = 100000");
+    world.mysql.run(format!(
+        "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {LOADED}) SELECT n, 'x', REPEAT('x', {ROW_BYTES}) FROM n"
+    ));
+    let mut task = world.task();
+    task.tables = format!("[{}.t]", world.database);
+    task.more =
+        "memory: 64MiB\nfull_load: {parallel: 1}\nlimits: {bytes_per_second: 2MB}\nhttp: 127.0.0.1:0".to_owned();
+    let begun = Instant::now();
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    let (is_held, passed) = (Cell::new(false), Cell::new(0));
+    let until_passed = |engine: &mut Tidegate, rows: u64, since: Instant, before: u64| {
+        http.until(engine, "all of it has passed", |report| {
+            // Read before the clock, so that it may have moved on.
+            let changes = report["total"]["changes"].as_u64().expect("a number");
+            let may_have = RATE as f64 * since.elapsed().as_secs_f64() + WINDOWS as f64;
+            assert!(
+                ((changes - before) * ROW_BYTES) as f64 <= may_have,
+                "{changes} rows, and {may_have} bytes may pass"
+            );
+            is_held.set(is_held.get() || report["bottleneck"] == "limits");
+            passed.set(changes);
+            report["total"]["messages"].as_u64() >= Some(rows)
+        });
+        assert!(is_held.replace(false), "it was never held back");
+    };
+    until_passed(&mut engine, LOADED, begun, 0);
+    let since = Instant::now();
+    world.mysql.run(format!("UPDATE t SET v = 'y' WHERE id <= {CHANGED}"));
+    until_passed(&mut engine, LOADED + CHANGED, since, LOADED);
+    assert_eq!(passed.get(), LOADED + CHANGED);
+    engine.terminate(libc::SIGTERM);
 }

@@ -46,6 +46,7 @@ mod oracles;
 mod outages;
 mod page;
 mod page_words;
+mod partitions;
 mod passed;
 mod prechecks;
 mod preview;

@@ -7,11 +7,12 @@ use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
-use super::harness::world::{MARKER, mysql_source};
+use super::harness::world::{MARKER, kafka_sink, mysql_source};
 use super::harness::writers::Writers;
 use super::harness::{
     Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
 };
+use super::histories::assert_refused;
 use super::purged::run_behind_gap;
 use super::resume::killed_at_moments;
 use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
@@ -430,13 +431,6 @@ fn failover_of_mariadb_and_back() {
     order.assert_in_order(2, &world);
 }
 
-fn assert_refused(task: &TaskFile, words: &[&str]) {
-    let output = Tidegate::fails(task);
-    for word in words {
-        assert!(output.contains(word), "{word:?} is not in\n{output}");
-    }
-}
-
 /// A history that begins anew, changes that are gone, and numbers that do not grow.
 #[test]
 fn another_history_of_mariadb_is_noticed() {
@@ -508,13 +502,21 @@ fn keys_that_mariadb_does_not_find_between_two_borders_are_not_cut() {
         world.mysql.run("INSERT INTO x SELECT CONCAT('k', seq) FROM seq_1_to_500");
         world.mysql.run("INSERT INTO x SELECT CONCAT('k', seq, '\t') FROM seq_1_to_500");
         world.mysql.run("ANALYZE TABLE x");
-        let task = TaskFile { more: "full_load: {chunk_rows: 50}".to_owned(), ..world.task() };
-        let mut reader = world.reader(["x"]);
-        let mut engine = Tidegate::run(&task);
-        let mut rows = 0;
-        world.until_loaded(&mut engine, &mut reader, |message| rows += u32::from(message.table == "x"));
-        engine.terminate(libc::SIGTERM);
-        assert_eq!(rows, 1000, "{url}");
+        let chunks = "full_load: {chunk_rows: 50}";
+        // Nor are they divided when they take too long.
+        let pieces = "full_load: {chunk_rows: 500, view_max: 1s}\nlimits: {full_load: {rows_per_second: 300}}";
+        for (name, more) in [("chunks", chunks), ("pieces", pieces)] {
+            let mut task = TaskFile { more: more.to_owned(), ..world.task() };
+            (task.state, task.name) = (world.path(name), format!("{}_{name}", world.database));
+            task.sink = kafka_sink(&servers.kafka, &format!(", topic: \"{name}.{{database}}.{{table}}\""));
+            let topics = ["x", "marker"].map(|table| format!("{name}.{}", world.topic(table)));
+            let mut reader = Reader::new(&world.kafka, topics.to_vec());
+            let mut engine = Tidegate::run(&task);
+            let mut ids = BTreeSet::new();
+            world.until_loaded(&mut engine, &mut reader, |message| ids.extend(message.data.get("id").cloned()));
+            engine.terminate(libc::SIGTERM);
+            assert_eq!(ids.len(), 1000, "{url}, {name}");
+        }
     }
 }
 
@@ -548,5 +550,52 @@ fn values_of_sequences_are_no_rows() {
         });
         assert_eq!(format!("{ids:?}"), r#"{"later": {"12"}, "t": {"1", "10", "11"}}"#);
         assert!(!ended.output.contains("nothing is loaded"), "{}", ended.output);
+
+        // While the task is away, tables and sequences take each other's names.
+        for statement in [
+            "INSERT INTO t VALUES (1000 + NEXTVAL(old))",
+            "DROP SEQUENCE old",
+            "CREATE TABLE old (id BIGINT PRIMARY KEY)",
+            "INSERT INTO old VALUES (1)",
+            "RENAME TABLE later TO still_later",
+            "CREATE SEQUENCE later START WITH 200 NOCACHE",
+            "INSERT INTO still_later VALUES (NEXTVAL(later))",
+            "CREATE TABLE IF NOT EXISTS passing (id BIGINT PRIMARY KEY)",
+            "INSERT INTO passing VALUES (1)",
+            "DROP TABLE passing",
+            "CREATE SEQUENCE passing NOCACHE",
+            // There is a table of the name.
+            "CREATE SEQUENCE IF NOT EXISTS old",
+            "INSERT INTO old VALUES (2)",
+        ] {
+            world.mysql.run(statement);
+        }
+        let mut reader = world.reader(["t", "old", "later", "still_later", "passing"]);
+        reader.read_to_end(|_| ());
+        let mut engine = Tidegate::run(&task);
+        let mut ids = BTreeMap::<String, BTreeSet<String>>::new();
+        let mut take = |message: Message| {
+            ids.entry(message.table.clone()).or_default().extend(message.data.get("id").cloned());
+        };
+        world.until_marker(&mut engine, &mut reader, &mut take);
+        // While it runs, one that leaves no trace.
+        world.mysql.run("SET SESSION sql_log_bin = 0");
+        world.mysql.run("CREATE SEQUENCE hidden NOCACHE");
+        world.mysql.run("SET SESSION sql_log_bin = 1");
+        if phases == "full_load: true" {
+            world.mysql.run("INSERT INTO t VALUES (2000 + NEXTVAL(hidden))");
+        }
+        world.mysql.run("INSERT INTO t VALUES (3000 + NEXTVAL(passing))");
+        world.finish(engine, &mut reader, &mut take);
+        // What is gone before anybody looks is not loaded.
+        let (hidden, passing) = match phases {
+            "full_load: true" => (r#", "2001""#, ""),
+            _ => ("", r#" "passing": {"1"},"#),
+        };
+        assert_eq!(
+            format!("{ids:?}"),
+            format!(r#"{{"old": {{"1", "2"}},{passing} "still_later": {{"200"}}, "t": {{"1002"{hidden}, "3001"}}}}"#),
+            "{url} {phases}"
+        );
     }
 }

@@ -5,10 +5,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use serde_json::Value;
 
 use super::harness::world::{kafka_sink, mysql_source};
-use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::harness::{Private, Servers, TaskFile, Tidegate, World, wait_for};
+use super::topics::{admin, block_on};
 
 /// What `check` prints, and its exit code.
 fn check(task: &TaskFile, more: &[&str]) -> (Option<i32>, String) {
@@ -22,7 +24,12 @@ fn check(task: &TaskFile, more: &[&str]) -> (Option<i32>, String) {
 #[track_caller]
 pub(super) fn findings(task: &TaskFile, more: &[&str]) -> Vec<String> {
     let (code, output) = check(task, &[more, &["--json"]].concat());
-    let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+    findings_of(code, &output)
+}
+
+#[track_caller]
+fn findings_of(code: Option<i32>, output: &str) -> Vec<String> {
+    let report: Value = serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"));
     let findings = report["findings"].as_array().expect("a list");
     let is_complete = |finding: &Value| {
         ["item", "level", "found", "wanted", "to_do"]
@@ -213,6 +220,165 @@ fn what_a_start_would_refuse_is_found() {
         ..task
     };
     assert_eq!(findings(&task, &[]), Vec::<String>::new());
+}
+
+/// Neither side hides what is wrong with the other, nor with the task, because it does not answer itself.
+#[test]
+fn a_side_that_does_not_answer_hides_nothing() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("hides", &servers.mysql, &servers.kafka);
+    let database = world.database.clone();
+    world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(20))");
+    world.mysql.run("CREATE TABLE notes (a INT)");
+    let ignored = ["--ignore", "prepared_xa,binlog_row_metadata"];
+    let away = "error sink: could not reach the brokers 127.0.0.1:1: ";
+    let tables = format!("[{database}.notes, {{table: {database}.orders, where: nam = 'x'}}, {database}.ordesr]");
+    let task = TaskFile { tables, sink: kafka_sink("127.0.0.1:1", ""), ..world.task() };
+    let found = findings(&task, &ignored);
+    for expected in [
+        away,
+        &format!("error tables: table {database}.ordesr does not exist"),
+        &format!("error tables: table {database}.orders, where: no column \"nam\" in this table"),
+        &format!("warning keys: no key tells the rows apart in {database}.notes"),
+    ] {
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{expected:?} is not in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), 4, "{}", found.join("\n"));
+    let (_, output) = check(&task, &ignored);
+    let lists = |output: &str, table: &str, words: &str| {
+        output.lines().any(|line| line.starts_with(&format!("{database}.{table} ")) && line.ends_with(words))
+    };
+    assert!(lists(&output, "notes", "not known"), "{output}");
+
+    // A task that has begun: what has changed of it, and whether the binlog can be read on.
+    let begun = TaskFile { tables: format!("[{database}.orders, {database}.marker]"), ..world.task() };
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&begun);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    engine.terminate(libc::SIGTERM);
+    let sink = kafka_sink("127.0.0.1:1", "");
+    let unreachable = TaskFile { sink: sink.clone(), ..begun.clone() };
+    let found = findings(&unreachable, &ignored);
+    assert!(found.len() == 1 && found[0].starts_with(away), "{found:?}");
+    let (_, output) = check(&unreachable, &ignored);
+    assert!(output.contains("ok       history: the binlog can be read on"), "{output}");
+    assert!(lists(&output, "orders", "not known"), "{output}");
+    let tables = format!("[{{table: {database}.orders, where: id > 0}}, {database}.marker]");
+    let changed = TaskFile { tables: tables.clone(), sink, ..begun.clone() };
+    let found = findings(&changed, &ignored);
+    assert!(
+        found.len() == 2 && found.iter().any(|found| found.starts_with("error changed_task: where of ")),
+        "{found:?}"
+    );
+
+    // And the other way round: topics of tables that are named one by one.
+    let source = "{mysql: \"mysql://tide@127.0.0.1:1\", password: tide}".to_owned();
+    let sink = format!("{{kafka: \"{}\", create_topics: {{replication: 3}}}}", servers.kafka);
+    let tables = format!("[{{table: {database}.orders, where: id > 0}}, {database}.notes]");
+    let sourceless = TaskFile { tables, sink, source, ..begun };
+    let found = findings(&sourceless, &ignored);
+    let expected = [
+        "error source: could not connect to 127.0.0.1:1",
+        &format!(
+            "error topics: topic {database}.notes could not be created: Unable to replicate the partition 3 time(s)"
+        ),
+        "error changed_task: where of ",
+        &format!("warning existing_topics: topic {database}.orders: "),
+    ];
+    for expected in expected {
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{expected:?} is not in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+}
+
+/// Limits of a topic that is there, of one that is to be made, of the client and of the brokers, against a row that is wider; and tables
+/// whose rows are not told apart in one topic.
+#[test]
+fn what_topics_do_not_take_is_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["kafka"], "");
+    let mut world = World::new("sizes", &servers.mysql, private.kafka());
+    let database = world.database.clone();
+    world.mysql.run("CREATE TABLE wide (id INT PRIMARY KEY, note VARCHAR(12000))");
+    world.mysql.run("CREATE TABLE narrow (id INT PRIMARY KEY)");
+    let ignored = ["--ignore", "prepared_xa,binlog_row_metadata"];
+    let task = |table: &str, create: &str, more: &str| TaskFile {
+        tables: format!("[{database}.{table}]"),
+        sink: format!(
+            "{{kafka: \"{}\", create_topics: {{partitions: 1, replication: 1{create}}}{more}}}",
+            private.kafka()
+        ),
+        ..world.task()
+    };
+    let with_limit = |limit: &str| format!(", config: {{max.message.bytes: \"{limit}\"}}");
+    // As text, of an update: both images.
+    let wide = |takes: &str| {
+        format!(
+            "warning message_size: rows can be larger than a message may be, before it is compressed: {database}.wide (up to 94 KiB, and \
+             {database}.wide takes {takes})"
+        )
+    };
+    let together = |limit: &str| {
+        format!(
+            "warning message_size: the client puts messages together up to 1000000 bytes, before they are compressed, which may be more than \
+             these topics take: {database}.wide ({limit} bytes)"
+        )
+    };
+    assert_eq!(findings(&task("wide", "", ""), &ignored), Vec::<String>::new());
+    // To be made, with a limit of its own; and what the client takes.
+    assert_eq!(findings(&task("wide", &with_limit("50000"), ""), &ignored), [wide("48 KiB")]);
+    let client = ", options: {message.max.bytes: 20000, batch.size: 10000}";
+    assert_eq!(findings(&task("wide", "", client), &ignored), [wide("19 KiB")]);
+    // The brokers' own.
+    let brokers = AlterConfig::new(ResourceSpecifier::Broker(1)).set("message.max.bytes", "60000");
+    block_on(admin(private.kafka()).alter_configs([&brokers], &AdminOptions::new())).expect("a broker")[0]
+        .as_ref()
+        .expect("a broker that takes it");
+    wait_for("the brokers know their limit", || {
+        (findings(&task("wide", "", ""), &ignored) == [together("60000"), wide("58 KiB")]).then_some(())
+    });
+    // One that is there.
+    let topic = format!("{database}.wide");
+    let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "30000");
+    block_on(admin(private.kafka()).create_topics([&new], &AdminOptions::new())).expect("a broker")[0]
+        .as_ref()
+        .expect("a new topic");
+    wait_for("the brokers know the topic", || {
+        (findings(&task("wide", "", ""), &ignored) == [together("30000"), wide("29 KiB")]).then_some(())
+    });
+    assert_eq!(findings(&task("narrow", "", ", options: {batch.size: 10000}"), &ignored), Vec::<String>::new());
+
+    let both = TaskFile {
+        tables: format!("[{database}.narrow, {database}.marker]"),
+        ..task("narrow", "", ", key: json, topic: all, options: {batch.size: 10000}")
+    };
+    let shared =
+        format!("warning shared_topics: topic all has keys of the same form from {database}.marker, {database}.narrow");
+    assert_eq!(findings(&both, &ignored), [shared]);
+}
+
+/// On a disk of its own.
+#[test]
+fn a_disk_without_room_for_the_state_is_found() {
+    let Some(servers) = Servers::from_env() else { return };
+    let world = World::new("disk", &servers.mysql, &servers.kafka);
+    let disk = world.path("disk");
+    std::fs::create_dir(&disk).expect("the test's folder can be written");
+    let task = TaskFile { state: disk.join("state"), ..world.task() };
+    let file = task.write();
+    let look = |mebibytes: u32| {
+        let arguments = ["check".as_ref(), file.as_os_str(), "--json".as_ref(), "--ignore".as_ref()];
+        let ignored = [OsStr::new("prepared_xa,binlog_row_metadata")];
+        let ended = Tidegate::spawn_beside_disk(&disk, mebibytes, arguments.into_iter().chain(ignored))?.wait();
+        Some(findings_of(ended.status.code(), &ended.output))
+    };
+    let Some(found) = look(64) else {
+        println!("skipped: this system mounts no disk for a test");
+        return;
+    };
+    let state = task.state.display();
+    assert_eq!(found, [format!("warning disk_space: the disk of the state folder {state} has 64 MiB left")]);
+    assert_eq!(look(300), Some(Vec::new()));
 }
 
 /// A task that was stopped, and what has become of its tables meanwhile.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
+use super::harness::{Ended, Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
 use super::journal::history;
 
 /// What the topics say that the tables hold, by table and `id`, and how many messages came of each table.
@@ -206,5 +206,64 @@ fn a_gap_in_the_middle_of_a_load_and_without_one() {
         world.finish(engine, &mut reader, |message| topics.take(message));
         assert_eq!(topics.of("a"), "3=z 5=new", "{kind}");
         assert_eq!(topics.of("c"), "2=new", "{kind}");
+    }
+}
+
+/// What happens to a run while it reads nothing: a row changes, and the server purges the change.
+fn purge_under(world: &mut World, task: &TaskFile, mut engine: Tidegate) -> Ended {
+    let path = task.write();
+    let tell = |command: &str| Tidegate::spawn([command.as_ref(), path.as_os_str()]).wait();
+    assert!(tell("pause").status.success());
+    engine.wait_for_line("paused");
+    world.mysql.run("UPDATE a SET v = CONCAT(v, '!') WHERE id = 1");
+    world.purge_binlog();
+    assert!(tell("resume").status.success());
+    engine.wait()
+}
+
+/// The server purges what a run has not read yet (error 1236): it ends, needs a person, and says what it needs; or a start helps, because the
+/// person has said so before.
+#[test]
+fn a_run_whose_changes_are_purged_needs_a_person_or_a_start() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (kind, url) in [("gtid", private.mysql()), ("nogtid", private.mysql_nogtid()), ("maria", private.mariadb())] {
+        let mut world = World::new(&format!("purged_{kind}"), url, &servers.kafka);
+        world.mysql.run("CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(9))");
+        world.mysql.run("INSERT INTO a VALUES (1, 'x'), (2, 'x')");
+        world.begin_binlog_file();
+        let task = world.task();
+        let mut reader = world.reader(["a"]);
+        let mut topics = Topics::default();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));
+        let ended = purge_under(&mut world, &task, engine);
+        assert_eq!(ended.status.code(), Some(1), "{kind}: {}", ended.output);
+        for words in [
+            "error: the changes after ",
+            "are no longer on the server",
+            "tidegate run --accept-gap load",
+            "rows that were deleted meanwhile stay with consumers",
+        ] {
+            assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+        }
+        // Its state is what it was, and says where the task has come to; so does what was done to it.
+        let stored = task.stored();
+        assert!(!stored["position"].is_null(), "{stored}");
+        assert!(history(&task, &[]).contains("are no longer on the server"), "{}", history(&task, &[]));
+        let again = Tidegate::run(&task).wait();
+        assert_eq!(again.status.code(), Some(1), "{kind}: {}", again.output);
+        assert_eq!(topics.of("a"), "1=x 2=x", "{kind}");
+
+        let mut engine = run_behind_gap(&task, "load");
+        world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));
+        assert_eq!(topics.of("a"), "1=x! 2=x", "{kind}");
+        let ended = purge_under(&mut world, &task, engine);
+        assert_eq!(ended.status.code(), Some(75), "{kind}: {}", ended.output);
+        assert!(ended.output.contains("start it again as it is"), "{}", ended.output);
+        let mut engine = run_behind_gap(&task, "load");
+        world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));
+        world.finish(engine, &mut reader, |message| topics.take(message));
+        assert_eq!(topics.of("a"), "1=x!! 2=x", "{kind}");
     }
 }

@@ -148,8 +148,9 @@ fn killed_at_random_moments_without_gtids() {
 #[test]
 fn killed_at_random_moments_amid_xa_transactions() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql-gtid"], "");
+    let private = Private::up(&["mysql"], "");
     killed("kill_xa", private.mysql(), &servers.kafka, 2, true);
+    killed("kill_xa_nogtid", private.mysql_nogtid(), &servers.kafka, 2, true);
 }
 
 /// Asked to end, the engine delivers and stores what it has begun: the next run repeats nothing.

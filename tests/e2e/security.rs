@@ -26,6 +26,42 @@ fn scram_and_plain_open_the_door() {
     }
 }
 
+/// A load and a change by brokers that want both, TLS and a password; and what is said where one of them is wrong.
+#[test]
+fn scram_and_plain_open_the_door_over_tls() {
+    let Some(servers) = Servers::from_env() else { return };
+    let of_tls = ["TIDEGATE_TEST_KAFKA_SASL_TLS", "TIDEGATE_TEST_KAFKA_CERTIFICATES"];
+    let Some([brokers, folder]) = tidegate_tests::variables(of_tls) else { return };
+    let sink = |mechanism: &str, password: &str, ca: &str| {
+        let login = format!("sasl: {mechanism}, user: app, password: {password}");
+        kafka_sink(&brokers, &format!(", security: {{{login}, tls: {{ca: {folder}/{ca}}}}}"))
+    };
+    for mechanism in ["scram_sha_256", "scram_sha_512", "plain"] {
+        let mut world = World::new("scram_tls", &servers.mysql, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+        world.mysql.run("INSERT INTO t VALUES (1)");
+        let mut task = world.task();
+        task.sink = sink(mechanism, "secret", "ca.pem");
+        let mut reader = world.reader(["t"]);
+        let mut rows = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| rows.push(message));
+        world.mysql.run("INSERT INTO t VALUES (2)");
+        world.finish(engine, &mut reader, |message| rows.push(message));
+        let rows: Vec<_> = rows.iter().map(|row| format!("{:?}", row.data)).collect();
+        assert_eq!(rows, [r#"id="1""#, r#"id="2""#], "{mechanism}");
+        task.more = SHORT_RETRY.to_owned();
+        for (password, ca, words) in
+            [("not-the-secret", "ca.pem", "sink.security"), ("secret", "client.pem", "certificate verify failed")]
+        {
+            task.state = world.path(ca);
+            task.sink = sink(mechanism, password, ca);
+            let output = Tidegate::fails(&task);
+            assert!(output.contains(words) && !output.contains("not-the-secret"), "{mechanism}: {output}");
+        }
+    }
+}
+
 #[test]
 fn wrong_scram_password_is_named() {
     let Some(servers) = Servers::from_env() else { return };

@@ -1,5 +1,6 @@
 //! What stands between changes: DDL that is passed on, and where transactions begin and end.
 
+use super::harness::http::Http;
 use super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World, wait_for};
 
 /// `CREATE t: CREATE TABLE t …`, or `insert t id="1"`.
@@ -93,6 +94,56 @@ fn ddl_stands_between_its_rows() {
     // The markers' own transactions.
     expected.extend(["begin", "commit", "begin", "commit"].map(str::to_owned));
     assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected);
+}
+
+/// A table that gets a name which is not selected: the log and the status say so, and where DDL is passed on, consumers hear of it once. It
+/// is none that is replaced, as an online ALTER does it.
+#[test]
+fn a_table_that_is_renamed_out_of_the_selection_is_reported() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (url, format) in [(&servers.mysql, "canal_json"), (&servers.mysql_nogtid, "dts_avro"), (&mariadb, "canal_json")]
+    {
+        let mut world = World::new("left", url, &servers.kafka);
+        for table in ["t", "u", "v"] {
+            world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY)"));
+        }
+        world.begin_binlog_file();
+        let mut task = world.task_of_one_topic("");
+        task.tables = format!("[{0}.t, {0}.u, {0}.v, {0}.marker]", world.database);
+        task.format = format.to_owned();
+        task.more = "incremental: {ddl: forward}\nhttp: 127.0.0.1:0".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        let http = Http::of(&mut engine);
+        let mut messages = Vec::new();
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        for statement in [
+            "RENAME TABLE t TO t_1, t_1 TO t_2",
+            "INSERT INTO t_2 VALUES (1)",
+            "ALTER TABLE u RENAME TO u_2",
+            "CREATE TABLE v_new LIKE v",
+            "RENAME TABLE v TO v_old, v_new TO v",
+            "INSERT INTO v VALUES (2)",
+        ] {
+            world.mysql.run(statement);
+        }
+        world.until_marker(&mut engine, &mut reader, |message| messages.push(message));
+        let problems = http.status()["problems"].to_string();
+        let ended = world.finish(engine, &mut reader, |message| messages.push(message));
+        for table in ["t", "u"] {
+            let words = format!("it is called {}.{table}_2 now, which is not selected", world.database);
+            assert_eq!(ended.output.matches(&words).count(), 1, "{}", ended.output);
+            assert!(problems.contains(&words), "{problems}");
+        }
+        assert_eq!(ended.output.matches("which is not selected").count(), 2, "{}", ended.output);
+        let is_about =
+            |message: &&Message, words: &str| message.statement.as_ref().is_some_and(|(_, sql)| sql.contains(words));
+        for words in ["RENAME TABLE t TO t_1", "ALTER TABLE u RENAME", "RENAME TABLE v TO"] {
+            assert_eq!(messages.iter().filter(|message| is_about(message, words)).count(), 1, "{words}: {messages:?}");
+        }
+        let rows: Vec<String> = messages.iter().filter(|message| message.kind == Kind::Insert).map(shown).collect();
+        assert_eq!(rows, [r#"insert v id="2""#]);
+    }
 }
 
 /// Of a table that is loaded, too, in the server's own words: before its first row, and once.

@@ -126,13 +126,14 @@ pub async fn find_tables(connection: &mut Conn, selection: &Selection<'_>) -> Re
     Ok(found)
 }
 
+const IS_TABLE: &str = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
+
 /// Names as the server stores them.
 async fn select_names(
     connection: &mut Conn,
     selection: &Selection<'_>,
     errors: &mut Vec<CatalogError>,
 ) -> Result<Vec<TableName>, mysql_async::Error> {
-    const IS_TABLE: &str = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
     let mut selected = Vec::new();
     for name in selection.named {
         let sql = format!(
@@ -169,8 +170,15 @@ async fn select_names(
     Ok(selected)
 }
 
-/// Whether the server says that there is no such table. The catalogue leaves out also those on which the account has no right.
+/// Whether the server says that there is no such table, or that the name is a view's or a sequence's. The catalogue leaves out also those on
+/// which the account has no right.
 pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, mysql_async::Error> {
+    let of_this = of_these(&name.database, [&*name.table]);
+    let sql = format!("SELECT TABLE_NAME, {IS_TABLE} FROM information_schema.TABLES WHERE {of_this}");
+    let found: Vec<(String, bool)> = connection.query(sql).await?;
+    if let Some((_, is_table)) = found.into_iter().find(|(found, _)| *found == *name.table) {
+        return Ok(!is_table);
+    }
     match connection.query_drop(format!("SELECT 1 FROM {} LIMIT 0", quote_table(name))).await {
         Ok(()) => Ok(false),
         Err(mysql_async::Error::Server(error)) => Ok([code::NO_SUCH_TABLE, code::BAD_DATABASE].contains(&error.code)),
@@ -253,7 +261,7 @@ async fn read_definitions(
 }
 
 /// One table's definition, read over a connection of the data plane, in whatever transaction it is. A table that does not
-/// exist has no columns.
+/// exist has no columns; what is no table is an error.
 pub(super) fn read_definition(
     connection: &mut wire::Connection,
     name: &TableName,
@@ -261,7 +269,7 @@ pub(super) fn read_definition(
 ) -> Result<Result<Table, CatalogError>, WireError> {
     let of_this = of_these(&name.database, [&*name.table]);
     let results = connection.query(&format!(
-        "{}; {}; {}",
+        "{}; {}; {}; SELECT TABLE_NAME, LOWER(TABLE_TYPE) FROM information_schema.TABLES WHERE {of_this} AND NOT {IS_TABLE}",
         columns_statement(&of_this),
         keys_statement(&of_this),
         charsets_statement(&name.database, &of_this)
@@ -274,6 +282,10 @@ pub(super) fn read_definition(
             row.iter().map(text).collect::<Vec<_>>()
         })
     };
+    let mut others = rows(3).filter_map(|row| <[_; 2]>::try_from(row).ok());
+    if let Some([_, kind]) = others.find(|[other, _]| other.as_deref() == Some(&*name.table)) {
+        return Ok(Err(CatalogError::NoTable { name: name.clone(), kind: kind.unwrap_or_default() }));
+    }
     let columns = rows(0).map(|row| {
         let [table, column, type_text, nullable, charset, collation, extra] =
             row.try_into().expect("seven columns were asked for");

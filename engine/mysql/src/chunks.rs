@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use super::collation::AsciiOrder;
 use tidegate_model::{SqlType, Table};
 
-pub(crate) use cut::{cut, divide};
+pub(crate) use cut::{border_after, cut};
 pub(crate) use prober::ServerProber;
 pub(crate) use sql::{find_index, force_index};
 

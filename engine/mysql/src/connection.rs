@@ -232,6 +232,9 @@ pub(super) const BINLOG_END: [&str; 3] = ["REPLICATION CLIENT", "BINLOG MONITOR"
 /// and one of these read it.
 pub(super) const BINLOG_READ: [&str; 2] = ["REPLICATION SLAVE", "REPLICATION REPLICA"];
 
+/// This one lets it see what is prepared; before MySQL 8.0, and on MariaDB, everybody does.
+const PREPARED: &str = "XA_RECOVER_ADMIN";
+
 /// A connection of the data plane, on which a question has its whole answer.
 pub(super) fn session_of(connect: &ConnectOptions) -> Result<wire::Connection, WireError> {
     let mut connection = wire::Connection::connect(connect)?;
@@ -400,6 +403,11 @@ impl ServerFacts {
         self.variable("gtid_mode").eq_ignore_ascii_case("ON")
     }
 
+    /// Whether the account may see XA transactions that are prepared.
+    pub(super) fn sees_prepared(&self) -> bool {
+        !self.version.is_mysql_since(8, 0, 0) || self.grants.has_global(&[PREPARED])
+    }
+
     /// Every new transaction has one, whichever kind.
     pub fn has_gtids(&self) -> bool {
         self.gtid_mode_on() || self.version.is_mariadb
@@ -463,15 +471,16 @@ async fn session_settings(connection: &mut Conn, version: &ServerVersion) -> Res
     Ok(format!("SET {}", settings.join(", ")))
 }
 
+/// ER_XAER_RMERR: what the server answers to whoever lacks the privilege.
+pub(super) const XA_RECOVER_REFUSED: u16 = 1401;
+
 /// XA transactions that are prepared and neither committed nor rolled back, as XA COMMIT takes their identifiers.
 ///
 /// `None` if the account may not see them: that needs XA_RECOVER_ADMIN since MySQL 8.0.
 pub async fn prepared_xids(connection: &mut Conn) -> Result<Option<Vec<String>>, mysql_async::Error> {
-    /// ER_XAER_RMERR: what the server answers to whoever lacks the privilege.
-    const REFUSED: u16 = 1401;
     match connection.query::<(u32, usize, usize, Vec<u8>), _>("XA RECOVER").await {
         Ok(rows) => Ok(Some(rows.into_iter().map(|(format, gtrid, _, data)| xid(format, gtrid, &data)).collect())),
-        Err(mysql_async::Error::Server(error)) if error.code == REFUSED => Ok(None),
+        Err(mysql_async::Error::Server(error)) if error.code == XA_RECOVER_REFUSED => Ok(None),
         Err(error) => Err(error),
     }
 }

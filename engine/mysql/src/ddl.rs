@@ -63,7 +63,10 @@ pub enum Effect {
     },
     DroppedDatabase(String),
     /// MariaDB writes its values to the binlog as rows of a table.
-    Sequence(TableName),
+    Sequence {
+        name: TableName,
+        if_not_exists: bool,
+    },
     /// Rows went or came without row events. The definition is the same.
     Unlogged {
         table: TableName,
@@ -146,7 +149,7 @@ impl Effect {
             | Effect::Altered { .. }
             | Effect::Indexed { .. }
             | Effect::DroppedDatabase(_)
-            | Effect::Sequence(_)
+            | Effect::Sequence { .. }
             | Effect::Rows
             | Effect::Unclear => Vec::new(),
         }
@@ -222,7 +225,7 @@ impl<'a> Words<'a> {
             }
             Some(
                 Effect::DroppedDatabase(_)
-                | Effect::Sequence(_)
+                | Effect::Sequence { .. }
                 | Effect::Rows
                 | Effect::Unclear
                 | Effect::Renamed { .. },
@@ -366,8 +369,8 @@ impl<'a> Reader<'a> {
                 return if is_threads_own { Ok(Vec::new()) } else { self.indexed(replaces) };
             }
             if self.skip("SEQUENCE") {
-                self.cursor.if_not_exists();
-                return Ok(vec![Effect::Sequence(self.cursor.table_name()?)]);
+                let if_not_exists = self.cursor.if_not_exists();
+                return Ok(vec![Effect::Sequence { name: self.cursor.table_name()?, if_not_exists }]);
             }
             if !self.skip("TABLE") {
                 return Ok(Vec::new());

@@ -30,8 +30,9 @@
 //! *Statements that the catalogue shows already.* The position at which reading begins lies before the moment at which the
 //! catalogue was read, without GTIDs by up to a whole file. A statement in between is met again, and the schema at hand has
 //! it in it: it changes nothing, provided that no row before it was decoded with that schema by a table map without names. If one
-//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know. What a
-//! full load makes of such rows is found by [looking ahead](super::look_ahead): most are older than all that it has read.
+//! was, its columns may have been others, and reading stops. That rows were decoded is an entry, too: a restart must know. Whether such
+//! a statement is ahead, and what a full load makes of the rows before it, is found by [looking ahead](super::look_ahead): most are
+//! older than all that it has read, and of others reading stops before the first leaves.
 //!
 //! *Tables that come to be.* A table is known from its CREATE TABLE on, and all its rows stand behind it. One that is met without it,
 //! or after a CREATE TABLE IF NOT EXISTS, may have rows that nobody has seen: it was made or restored without a binlog, or had a
@@ -45,6 +46,9 @@
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
 //!
+//! *Sequences* of MariaDB write their values to the binlog as rows of a table, which a pattern may select with the tables beside it. What a name
+//! is, table or sequence, goes by the binlog like everything else: the catalogue tells of those of which nothing is known.
+//!
 //! *Names.* Statements name tables as they were typed, the catalogue and table maps as they are stored; [`NameCase`] knows
 //! which are the same.
 //!
@@ -52,13 +56,14 @@
 
 mod bystanders;
 mod error;
+mod sequences;
 mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -149,6 +154,10 @@ pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>
 /// Tells whether the load has shown everything of a table up to a transaction, so that none of its changes leaves.
 pub type Shows = Box<dyn Fn(&TableName, Here<'_>) -> bool + Send>;
 
+/// By [`NameCase::key`], statements that are ahead and in what the catalogue has shown of their tables, in their order: where each stands,
+/// and its first words.
+pub type Overtaken = HashMap<TableName, VecDeque<(Coordinate, String)>>;
+
 /// An event and the transaction that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Here<'a> {
@@ -183,58 +192,20 @@ pub struct History {
     shows_before: Shows,
     replays: Shows,
     may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
-    sequences: Sequences,
+    overtaken: Overtaken,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
     /// What people have said of tables at places where nobody else knew.
     given: Vec<StoredSchema>,
     /// Tables that this reader has met, and that have not gone since. Of others, what is known may come from further on.
     met: BTreeSet<TableName>,
+    /// By [`NameCase::key`], of names that are captured and no tables, whether the catalogue has said so.
+    sequences: BTreeMap<TableName, bool>,
     bystanders: Bystanders,
     /// What statements that were read made of databases.
     databases: BTreeMap<TableName, Database>,
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
-}
-
-/// Names of MariaDB's sequences, by [`NameCase::key`]. Clones are the same set.
-#[derive(Clone, Debug, Default)]
-pub struct Sequences(Arc<Mutex<BTreeSet<TableName>>>);
-
-impl Sequences {
-    fn names(&self) -> MutexGuard<'_, BTreeSet<TableName>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn insert(&self, key: TableName) {
-        self.names().insert(key);
-    }
-
-    fn contains(&self, key: &TableName) -> bool {
-        self.names().contains(key)
-    }
-
-    /// What a statement makes, before it is judged.
-    fn follow(&self, effect: &Effect, case: NameCase) {
-        let mut names = self.names();
-        match effect {
-            Effect::Sequence(name) => _ = names.insert(case.key(name)),
-            Effect::Created { table, if_not_exists: false, .. } => _ = names.remove(&case.key(table)),
-            // Onto a name that is taken, nothing is renamed.
-            Effect::Renamed { from, to, .. } if names.remove(&case.key(from)) => _ = names.insert(case.key(to)),
-            _ => {}
-        }
-    }
-
-    /// What a statement has dropped, once it is carried out.
-    fn forget(&self, effect: &Effect, case: NameCase) {
-        let mut names = self.names();
-        match effect {
-            Effect::Dropped(table) => _ = names.remove(&case.key(table)),
-            Effect::DroppedDatabase(database) => names.retain(|name| !case.can_mean(database, &name.database)),
-            _ => {}
-        }
-    }
 }
 
 struct Database {
@@ -284,13 +255,13 @@ impl History {
         rules: Rules,
         record: Box<dyn FnMut(StoredSchema) + Send>,
     ) -> History {
-        let (mut now, mut databases) = (BTreeMap::new(), BTreeMap::new());
+        let (mut now, mut sequences, mut databases) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut bystanders = Bystanders::default();
         let (given, stored): (Vec<_>, Vec<_>) = stored.iter().partition(|entry| entry.state.is_given());
         for entry in stored {
             let key = rules.names.key(&entry.table);
             // A table's first entry describes it since before the position, even if it was read a moment later.
-            if !entry.is_in_force(position) && now.contains_key(&key) {
+            if !entry.is_in_force(position) && (now.contains_key(&key) || sequences.contains_key(&key)) {
                 continue;
             }
             let state = match &entry.state {
@@ -316,6 +287,11 @@ impl History {
                 }
                 // The task has come to select it since: nothing that was sent is about it.
                 SchemaState::Bystander { .. } | SchemaState::Given { .. } => continue,
+                SchemaState::Sequence { by_catalogue } => {
+                    now.remove(&key);
+                    sequences.insert(key, *by_catalogue);
+                    continue;
+                }
                 SchemaState::Known { parts, groundwork, shown_until, is_used } => Now::Known {
                     table: Arc::new(match groundwork {
                         Some(groundwork) => Table::from(parts.clone()).with_groundwork(groundwork.clone()),
@@ -333,6 +309,7 @@ impl History {
                 },
                 SchemaState::Gone { last_version } => Now::Gone { last_version: *last_version },
             };
+            sequences.remove(&key);
             now.insert(key, Entry { name: entry.table.clone(), now: state });
         }
         let is_back = |delivered: &&Delivered| position.gtids.is_none() || delivered.gtids.is_some();
@@ -344,12 +321,13 @@ impl History {
             shows_before: Box::new(|_, _| false),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| true),
-            sequences: Sequences::default(),
+            overtaken: Overtaken::new(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
             now,
             given: given.into_iter().cloned().collect(),
             met: BTreeSet::new(),
+            sequences,
             bystanders,
             databases,
             record,
@@ -385,9 +363,9 @@ impl History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
 
-    /// What comes under these names are values of sequences, and no rows, unless a table of the name is known.
-    pub fn with_sequences(self, sequences: Sequences) -> History {
-        History { sequences, ..self }
+    /// Rows before these statements are not read by what the catalogue has shown of their tables: see [`look_ahead`](super::look_ahead).
+    pub fn with_overtaken(self, overtaken: Overtaken) -> History {
+        History { overtaken, ..self }
     }
 
     /// `replays` tells of tables of which every change is sent, whatever the load has shown.
@@ -395,10 +373,10 @@ impl History {
         History { replays, ..self }
     }
 
-    /// Up to where the catalogue has shown what no row was decoded with yet, of some tables.
-    pub fn foreseen_until(&self, is_meant: impl Fn(&TableName) -> bool) -> Vec<Watermark> {
+    /// Up to where the catalogue has shown what no row was decoded with yet.
+    pub fn foreseen_until(&self) -> Vec<Watermark> {
         let mut out: Vec<Watermark> = Vec::new();
-        for entry in self.now.values().filter(|entry| is_meant(&entry.name)) {
+        for entry in self.now.values() {
             if let Now::Known { shown_until: Some(shown_until), is_used: false, .. } = &entry.now
                 && !out.contains(shown_until)
             {
@@ -416,8 +394,8 @@ impl History {
     }
 
     fn is_captured(&self, name: &TableName) -> bool {
-        let is_sequence = || self.sequences.contains(&self.rules.names.key(name)) && !self.knows(name);
-        (self.captured)(&name.database, &name.table) && !is_sequence()
+        let is_sequence = || self.sequences.contains_key(&self.rules.names.key(name));
+        (self.captured)(&name.database, &name.table) && (self.sequences.is_empty() || !is_sequence())
     }
 
     /// The schema for a table map.
@@ -475,10 +453,16 @@ impl History {
                         return Ok(Some(self.adopt(key, name, other, here)));
                     }
                     // Of a map that describes its table, rows are what it says, whatever a statement behind them did.
-                    let is_first = described.is_none() && !std::mem::replace(is_used, true);
-                    if is_first && here.is_covered_by(shown_until) {
-                        let state = SchemaState::known(table, shown_until.clone(), true);
-                        (self.record)(here.entry(&name, state));
+                    if described.is_none() && !*is_used {
+                        if here.is_covered_by(shown_until) {
+                            if let Some((at, statement)) = self.overtaken.get(&key).and_then(VecDeque::front) {
+                                let fault = ColumnsFault::Overtaken { at: at.clone(), statement: statement.clone() };
+                                return Err(here.columns(name, fault));
+                            }
+                            let state = SchemaState::known(table, shown_until.clone(), true);
+                            (self.record)(here.entry(&name, state));
+                        }
+                        *is_used = true;
                     }
                     return Ok(Some(table.clone()));
                 }
@@ -608,7 +592,11 @@ impl Now {
     /// As it is stored by what stands `here`.
     fn state(&self, here: Here<'_>) -> SchemaState {
         match self {
-            Now::Known { table, shown_until, is_used } => SchemaState::known(table, shown_until.clone(), *is_used),
+            Now::Known { table, shown_until, is_used } => {
+                // What an event has made behind it is not the catalogue's.
+                let shown_until = shown_until.clone().filter(|_| self.is_foreseen(here));
+                SchemaState::known(table, shown_until, *is_used)
+            }
             Now::Changed { by, at, kept, defined, last_version } => SchemaState::Changed {
                 by: by.clone(),
                 at: Some(at.clone()).filter(|at| at != here.at),

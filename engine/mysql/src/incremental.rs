@@ -39,7 +39,7 @@ use tracing::{debug, info, warn};
 
 use super::binlog::event::{is_heading, is_heartbeat};
 use super::binlog::{BinlogDecoder, BinlogError, Flow, RowUses, Schemas, WindowOptions};
-use super::connection::{ServerVersion, session_of, xid};
+use super::connection::{ServerVersion, XA_RECOVER_REFUSED, session_of, xid};
 use super::dump_error::DumpError;
 use super::history::{History, Turn};
 use super::ledger::{Ledger, TableChunks};
@@ -97,8 +97,10 @@ pub struct Follower<'a> {
     pub ready: Option<&'a Ready>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
+    /// Table maps describe their tables.
+    pub has_names: bool,
     /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
-    pub looks_ahead: bool,
+    pub passes_over: bool,
     /// Told of tables and of what is shown of each before a watermark. Must be on disk before the first change leaves.
     pub shown: &'a Record<'a>,
     pub retry: Duration,
@@ -139,6 +141,16 @@ pub enum Followed {
     Ended(Position),
 }
 
+/// What of the delivered views are certain to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    All,
+    /// All but rows of XA transactions that are prepared still, though their XA COMMIT was read.
+    NotPrepared,
+    /// What stands in files before the one that is written.
+    FilesBefore,
+}
+
 /// Why reading ended other than by a stop.
 enum Break {
     /// Something has to be done before reading goes on.
@@ -165,7 +177,8 @@ impl Follower<'_> {
             }
             // A file that the position is in already has begun, which no dump tells.
             let holds = |xid: &str| position.xa.as_ref().is_some_and(|known| known.without_rows.contains(xid));
-            if self.is_ready(&position) && !self.stop.is_stopped() && self.is_shown(&position, holds) == Some(true) {
+            let is_all_shown = || self.what_is_shown(&position, holds) == Some(Shown::All);
+            if self.is_ready(&position) && !self.stop.is_stopped() && is_all_shown() {
                 return Ok(Followed::Ready(position));
             }
             let is_asked = self.asked.load(Ordering::Relaxed);
@@ -187,12 +200,12 @@ impl Follower<'_> {
             }
             info!(position = %position.place(), "incremental: reading the binlog");
             let ended = match self.look_ahead(&position, &history) {
-                Ok(true) => {
-                    let mut decoder = self.decoder(&position, history(&position), self.windows);
+                Ok(Some(history)) => {
+                    let mut decoder = self.decoder(&position, history, self.windows);
                     self.follow(&mut decoder, &mut position, &mut outage)
                 }
-                Ok(false) if self.stop.is_stopped() => Ok(None),
-                Ok(false) => Ok(Some(Break::Paused)),
+                Ok(None) if self.stop.is_stopped() => Ok(None),
+                Ok(None) => Ok(Some(Break::Paused)),
                 Err(error) => Err(error),
             };
             let error = match ended {
@@ -289,17 +302,18 @@ impl Follower<'_> {
                 if self.is_ready(&decoder.position()) {
                     self.emit(decoder, position)?;
                     opened = None;
-                    match self.is_shown(position, |xid| decoder.holds(xid)) {
-                        Some(true) => return Ok(Some(Break::Ready)),
-                        Some(false) if is_file_begin => is_file_begin = false,
-                        Some(false) if !has_told => {
+                    let shown = self.what_is_shown(position, |xid| decoder.holds(xid));
+                    is_file_begin &= shown.is_none();
+                    match shown {
+                        Some(Shown::All) => return Ok(Some(Break::Ready)),
+                        Some(Shown::NotPrepared) if !has_told => {
                             has_told = true;
                             info!(
                                 "the tables that are asked for wait for XA transactions that are prepared: their rows may be in the binlog \
                                  and not visible yet; XA RECOVER lists them"
                             );
                         }
-                        Some(false) | None => {}
+                        Some(Shown::NotPrepared | Shown::FilesBefore) | None => {}
                     }
                 }
             }
@@ -385,30 +399,40 @@ impl Follower<'_> {
     }
 
     /// Whether views are certain to show all that is delivered, as far as the server has to be asked for that: see [`Ready::at_file`]. An XA
-    /// COMMIT stands in MariaDB's binlog before its rows are visible; until they are, the transaction is listed as prepared. `holds`
-    /// tells those that are, as far as they have been read. None if the server does not answer, of which the dump tells more.
-    fn is_shown(&self, position: &Position, holds: impl Fn(&str) -> bool) -> Option<bool> {
-        let ask = || -> Result<bool, MysqlError> {
+    /// COMMIT stands in the binlog before its rows are visible, on MySQL also in a file before the one that is written; until they are, the
+    /// transaction is listed as prepared. `holds` tells those that are, as far as they have been read. None if the server does not answer,
+    /// of which the dump tells more.
+    fn what_is_shown(&self, position: &Position, holds: impl Fn(&str) -> bool) -> Option<Shown> {
+        let ask = || -> Result<Shown, MysqlError> {
             let mut connection = session_of(self.connect)?;
-            if connection.is_mariadb() {
-                let prepared = connection.query("XA RECOVER")?;
-                return Ok(prepared
-                    .iter()
-                    .flat_map(|listed| &listed.rows)
-                    .all(|row| listed_xid(row).is_some_and(|xid| holds(&xid))));
-            }
-            if !self.ready.is_some_and(|ready| ready.at_file) {
-                return Ok(true);
-            }
-            let end = binlog_end(&mut connection)?;
-            Ok(match position.sent() {
-                Some(sent) => {
-                    snapshot::gtids_before_file(&mut connection, &end).map_err(MysqlError::Load)?.contains_set(sent)
+            let is_at_file = self.ready.is_some_and(|ready| ready.at_file);
+            if is_at_file {
+                let end = binlog_end(&mut connection)?;
+                let is_in_files_before = match position.sent() {
+                    Some(sent) => {
+                        let before = snapshot::gtids_before_file(&mut connection, &end).map_err(MysqlError::Load)?;
+                        before.contains_set(sent)
+                    }
+                    None => {
+                        let begin = snapshot::heading_end(&mut connection, &end).map_err(MysqlError::Load)?;
+                        *position.reached() <= begin
+                    }
+                };
+                if !is_in_files_before {
+                    return Ok(Shown::FilesBefore);
                 }
-                None => {
-                    *position.reached() <= snapshot::heading_end(&mut connection, &end).map_err(MysqlError::Load)?
-                }
-            })
+            }
+            if !(connection.is_mariadb() || is_at_file) {
+                return Ok(Shown::All);
+            }
+            let prepared = match connection.query("XA RECOVER") {
+                // What it may not see is not waited for, as at the start.
+                Err(WireError::Server { code: XA_RECOVER_REFUSED, .. }) => return Ok(Shown::All),
+                prepared => prepared?,
+            };
+            let mut listed = prepared.iter().flat_map(|listed| &listed.rows);
+            let is_held = listed.all(|row| listed_xid(row).is_some_and(|xid| holds(&xid)));
+            Ok(if is_held { Shown::All } else { Shown::NotPrepared })
         };
         ask().inspect_err(|error| debug!(%error, "the source was asked what its views show, and did not say")).ok()
     }

@@ -107,8 +107,8 @@ pub struct TableChunks {
     pub shown_before: Option<Mark>,
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     pub since: Option<Coordinate>,
-    /// A chunk of it was read in several views: its `high` is that of the last one.
-    pub in_pieces: bool,
+    /// What all views of chunks that were read in several had come to; their `high` is that of the last view. None if there is no such chunk.
+    pub pieces_high: Option<Mark>,
     /// Only rows for which the server says that this is true are read.
     pub part: Option<String>,
     pub unsure: Unsure,
@@ -131,7 +131,7 @@ impl TableChunks {
             floor: None,
             shown_before: None,
             since: None,
-            in_pieces: false,
+            pieces_high: None,
             part: None,
             unsure: Unsure::default(),
             left: 0,
@@ -483,8 +483,12 @@ impl Ledger {
         self.table(name).is_some_and(|table| match &table.gone {
             Some(_) => covers(&table.gone),
             None if table.part.is_some() => false,
-            None if table.in_pieces => table.is_done() && covers(&table.least_high),
-            None => table.is_done() && table.chunks.iter().all(|chunk| covers(&chunk.high)),
+            None => {
+                let is_covered = |high: &Mark| high.covers(gtid, transaction);
+                table.is_done()
+                    && table.pieces_high.as_ref().is_none_or(is_covered)
+                    && table.chunks.iter().all(|chunk| covers(&chunk.high))
+            }
         })
     }
 
@@ -534,7 +538,15 @@ impl Ledger {
 
     /// A view of what is left of this chunk is open, of which earlier views have shown the begin. As [`begin`](Self::begin) otherwise.
     pub fn go_on(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
-        self.table_mut(name).in_pieces = true;
+        let table = self.find_mut(name);
+        let before = chunk.checked_sub(table.first_chunk).and_then(|index| table.chunks.get(index as usize));
+        let before = table.pieces_high.clone().or_else(|| before?.high.clone());
+        let now = high.clone().map(|high| self.mark(high));
+        let least = match (before, now) {
+            (Some(before), Some(now)) => Some(self.least(before, &now)),
+            (before, now) => before.or(now),
+        };
+        self.table_mut(name).pieces_high = least;
         self.open(name, &[chunk], low, high);
     }
 

@@ -1,4 +1,4 @@
-//! Which rows need not be understood, because the full load has read its table behind a statement that comes after them?
+//! What do statements say that are ahead of the position, and in what the catalogue has shown already?
 //!
 //! Without names in table maps, rows are read by what the catalogue showed when the task began, and reading begins before that: where
 //! no better place is certain, at the start of a file ([`snapshot`](super::snapshot)). A statement in between has changed columns, or may have:
@@ -10,7 +10,11 @@
 //!                  └ by columns that nobody has seen
 //! ```
 //!
-//! Those rows leave nothing behind that is not in the load. Such a statement takes the table for itself: it begins when every transaction
+//! *Rows that cannot be understood.* If one of those rows is to leave, reading stops before it: columns that are right by chance are not told
+//! from wrong ones ([`History::with_overtaken`]).
+//!
+//! *Rows that need not be understood.* What the full load has read behind the statement leaves nothing behind that is not in the load. Such
+//! a statement takes the table for itself: it begins when every transaction
 //! that has changed the table is over, in the engine too, and a session has its change in the binlog before it lets go of the table. So what
 //! stands before it in the binlog was committed when it took effect; and a view that was opened behind it shows all of it. If *every* view
 //! was, also those of attempts that failed and of another server, the statement is a `low` for the whole table: no change from before it
@@ -25,7 +29,7 @@
 //! a later time stops reading at the statement all the same.
 //!
 //! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins, and only where table maps have no names.
-//! Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
+//! What cannot be understood is found anew on each connection. Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,7 +41,7 @@ use super::binlog::{BinlogDecoder, Fault, Flow, MarkOptions, Schemas, TableMap, 
 use super::connection::session_of;
 use super::ddl::Words;
 use super::definition::Session;
-use super::history::{Here, History};
+use super::history::{Here, History, Overtaken};
 use super::incremental::{Follower, STOP_INTERVAL, binlog_end};
 use super::ledger::Ledger;
 use super::wire::Packet;
@@ -50,25 +54,39 @@ const EVENTS_PER_LOOK: u64 = 256;
 /// By table, a statement and what lies before it.
 type LastStatements = HashMap<TableName, (Coordinate, Watermark)>;
 
+#[derive(Default)]
+struct Found {
+    /// The last statement that each of the tables was had for by itself, in front of all its rows.
+    excluded: LastStatements,
+    overtaken: Overtaken,
+}
+
 impl Follower<'_> {
-    /// Before the first change behind a load leaves: reads on for statements alone, to where the catalogue has been, and enters in the
-    /// ledger what they say of the load. False if that was given up for a pause or a stop.
+    /// Reads on for statements alone, to where the catalogue has been, and gives back a history that knows of them; before the first change
+    /// behind a load leaves, what they say of the load enters the ledger. None if that was given up for a pause or a stop.
     pub(crate) fn look_ahead(
         &mut self,
         position: &Position,
         history: &impl Fn(&Position) -> History,
-    ) -> Result<bool, MysqlError> {
-        let Some(ledger) = &self.ledger else { return Ok(true) };
+    ) -> Result<Option<History>, MysqlError> {
+        let tables =
+            self.ledger.iter().flat_map(|ledger| ledger.tables().iter().map(move |table| (ledger, &table.name)));
         let fresh: BTreeSet<TableName> =
-            ledger.tables().iter().map(|table| &table.name).filter(|name| ledger.is_fresh(name)).cloned().collect();
-        if fresh.is_empty() {
-            return Ok(true);
+            tables.filter(|(ledger, name)| ledger.is_fresh(name)).map(|(_, name)| name.clone()).collect();
+        let Some(found) = self.find_ahead(position, history(position), &fresh)? else { return Ok(None) };
+        if !fresh.is_empty() {
+            self.enter_shown(position, fresh, found.excluded)?;
         }
-        let found = match self.looks_ahead {
-            true => self.find_excluded(position, history(position), &fresh)?,
-            false => Some(HashMap::new()),
-        };
-        let Some(mut found) = found else { return Ok(false) };
+        Ok(Some(history(position).with_overtaken(found.overtaken)))
+    }
+
+    /// Enters what these statements say of a load.
+    fn enter_shown(
+        &mut self,
+        position: &Position,
+        fresh: BTreeSet<TableName>,
+        mut found: LastStatements,
+    ) -> Result<(), MysqlError> {
         for (table, (statement, until)) in &found {
             info!(table = %table, statement = %statement, until = %until, "what lies before it is in the full load, whatever the columns were then");
         }
@@ -86,23 +104,22 @@ impl Follower<'_> {
         if let Some(ledger) = &mut self.ledger {
             shown.into_iter().for_each(|(table, until)| ledger.show_before(&table, until));
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// The last statement that each of these tables was had for by itself, in front of all its rows, and what lies before it. None if it
-    /// was given up.
-    fn find_excluded(
+    /// Reads on; of `fresh` tables, also for what the load lies behind. None if it was given up.
+    fn find_ahead(
         &self,
         position: &Position,
         history: History,
-        tables: &BTreeSet<TableName>,
-    ) -> Result<Option<LastStatements>, MysqlError> {
-        let mut found = LastStatements::new();
-        let until = history.foreseen_until(|table| tables.contains(table));
+        fresh: &BTreeSet<TableName>,
+    ) -> Result<Option<Found>, MysqlError> {
+        let mut found = Found::default();
+        let until = if self.has_names { Vec::new() } else { history.foreseen_until() };
         if until.is_empty() {
             return Ok(Some(found));
         }
-        info!(position = %position.place(), "looking ahead for statements that the full load lies behind");
+        info!(position = %position.place(), "looking ahead for statements that the catalogue has shown already");
         let (found_in, statements) = mpsc::channel();
         let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };
         let mut decoder = self.decoder(position, LookAhead { history, found: found_in }, windows);
@@ -124,11 +141,16 @@ impl Follower<'_> {
                 if fed.is_err() {
                     break;
                 }
-                for Excluded { table, at, gtid } in statements.try_iter() {
-                    let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
-                    if tables.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
-                        let until = behind(&decoder, gtid.as_ref());
-                        found.insert(table, (at, until));
+                for Ahead { statement, at, gtid, overtaken, excluded } in statements.try_iter() {
+                    for key in overtaken {
+                        found.overtaken.entry(key).or_default().push_back((at.clone(), statement.clone()));
+                    }
+                    for table in excluded {
+                        let is_before = |ledger: &Ledger| ledger.is_before_rows(&table, gtid.as_ref(), &at);
+                        if self.passes_over && fresh.contains(&table) && self.ledger.as_ref().is_some_and(is_before) {
+                            let until = behind(&decoder, gtid.as_ref());
+                            found.excluded.insert(table, (at.clone(), until));
+                        }
                     }
                 }
                 events_read += 1;
@@ -154,18 +176,23 @@ fn behind(decoder: &BinlogDecoder, gtid: Option<&Gtid>) -> Watermark {
     }
 }
 
-/// A statement, and a captured table that it has had for itself.
+/// A statement that is ahead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Excluded {
-    pub(crate) table: TableName,
+pub(crate) struct Ahead {
+    /// Its first words.
+    pub(crate) statement: String,
     pub(crate) at: Coordinate,
     pub(crate) gtid: Option<Gtid>,
+    /// The captured tables that it may have given other columns, by [`NameCase::key`](tidegate_model::NameCase::key).
+    pub(crate) overtaken: Vec<TableName>,
+    /// Those that it has had for itself.
+    pub(crate) excluded: Vec<TableName>,
 }
 
 /// Has a decoder pass over all rows, and tells of statements.
 pub(crate) struct LookAhead {
     pub(crate) history: History,
-    pub(crate) found: Sender<Excluded>,
+    pub(crate) found: Sender<Ahead>,
 }
 
 impl Schemas for LookAhead {
@@ -180,9 +207,12 @@ impl Schemas for LookAhead {
         session: &Session,
         here: Here<'_>,
     ) -> Result<Option<Statement>, Fault> {
-        for table in self.history.excluded(&Words::of(sql, default_database, session), here) {
+        let words = Words::of(sql, default_database, session);
+        let (overtaken, excluded) = (self.history.overtaken_by(&words, here), self.history.excluded(&words, here));
+        if !overtaken.is_empty() || !excluded.is_empty() {
+            let (at, gtid) = (here.at.clone(), here.gtid.cloned());
             // Nobody may want to hear of it any more.
-            _ = self.found.send(Excluded { table, at: here.at.clone(), gtid: here.gtid.cloned() });
+            _ = self.found.send(Ahead { statement: words.first(), at, gtid, overtaken, excluded });
         }
         Ok(None)
     }

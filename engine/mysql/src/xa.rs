@@ -12,7 +12,7 @@
 //! between P0 and there is older than the task, and every view shows its rows. One that stays prepared for longer is an
 //! operator's case: the task says its name, begins, and stops when it is committed after all.
 //!
-//! With GTIDs, what the executed set has is visible ([`snapshot`](super::snapshot)). By coordinate, and on MariaDB, the end of the binlog runs
+//! Where what the executed set has is visible ([`snapshot`](super::snapshot)), `began` is that set. Elsewhere it, or the end of the binlog, runs
 //! ahead of what is visible by what is being committed; that is still prepared, so it is waited for, too.
 
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 
 use super::connection::{self, ServerFacts};
+use super::snapshot;
 use super::wire::ConnectOptions;
 use crate::MysqlError;
 use tidegate_model::Stop;
@@ -46,7 +47,7 @@ pub async fn begin(
         false => binlog_end(&mut connection, facts).await,
     };
     let began = began.map_err(MysqlError::Query)?;
-    if !facts.gtid_mode_on() && left.as_ref().is_some_and(Vec::is_empty) {
+    if !snapshot::shows_executed(facts) && left.as_ref().is_some_and(Vec::is_empty) {
         left = wait_for_prepared(&mut connection, until, stop).await.map_err(MysqlError::Query)?;
     }
     connection.disconnect().await.map_err(MysqlError::Query)?;

@@ -425,3 +425,63 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
 fn say(text: &str) {
     _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// Words as a shell has them, up to a comment.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut in_quotes) = (Vec::new(), String::new(), false);
+        for c in line.chars() {
+            match c {
+                '"' => in_quotes = !in_quotes,
+                '#' if !in_quotes && word.is_empty() => break,
+                ' ' if !in_quotes => words.extend((!word.is_empty()).then(|| std::mem::take(&mut word))),
+                c => word.push(c),
+            }
+        }
+        words.extend((!word.is_empty()).then_some(word));
+        words
+    }
+
+    /// Of each page that tells how the program is called: command lines of their own, and those within sentences.
+    #[test]
+    fn command_lines_of_the_pages_are_understood() {
+        let pages = [
+            ("README.md", include_str!("../../../README.md")),
+            ("operating.md", include_str!("../../../scripts/packaging/operating.md")),
+            ("formats.md", include_str!("../../format/formats.md")),
+            ("verify.md", include_str!("../verify.md")),
+            ("sql/README.md", include_str!("../../../sql/README.md")),
+            ("reference.yaml", config::REFERENCE),
+        ];
+        let (mut whole, mut parts) = (0, 0);
+        for (page, text) in pages {
+            for line in text.lines().filter(|line| line.starts_with("tidegate ")) {
+                if let Err(error) = Arguments::try_parse_from(words(line)) {
+                    panic!("{page}: {line}\n{error}");
+                }
+                whole += 1;
+            }
+            let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("tidegate "));
+            for line in quoted.filter(|line| !line.contains('\n')) {
+                // What stands for any name, and what stands for the rest.
+                let line = line.replace(['[', ']'], "").replace("TABLE\u{2026}", "TABLE").replace(" \u{2026}", "");
+                match Arguments::try_parse_from(words(&line)) {
+                    Ok(_) => {}
+                    // A sentence may leave out the task file, and a value that it goes on to tell of.
+                    Err(error) if matches!(error.kind(), ErrorKind::MissingRequiredArgument) => {}
+                    Err(error)
+                        if error.kind() == ErrorKind::InvalidValue
+                            && error.to_string().contains("a value is required") => {}
+                    Err(error) => panic!("{page}: {line}\n{error}"),
+                }
+                parts += 1;
+            }
+        }
+        assert!(whole >= 25 && parts >= 20, "{whole} lines, {parts} within sentences");
+    }
+}

@@ -79,6 +79,7 @@ fn table_json(table: &TableChunks) -> Value {
         "gone": table.gone.is_some(),
         "rows": table.rows(),
         "where": table.part,
+        "in_pieces": table.pieces_high.is_some(),
         "chunks": {
             "planned": count(ChunkState::Planned),
             "reading": count(ChunkState::Reading),

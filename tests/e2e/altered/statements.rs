@@ -13,6 +13,7 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const DEADLOCK: u16 = 1213;
 /// A default that no writer writes.
 pub(super) const FILL: &str = "424242";
+const OTHER_FILL: &str = "7";
 /// No `n` is less and no key is as large, so that values show their column.
 pub(super) const N_MIN: i64 = 10_000_000;
 
@@ -23,6 +24,8 @@ pub(super) struct Extra {
     pub(super) names: Vec<String>,
     /// Types that hold all its values, one after the other.
     pub(super) kind: ExtraKind,
+    /// Its values are those of no other: see [`Altered::explains`].
+    number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,16 +41,24 @@ impl Extra {
     pub(super) fn name(&self) -> &str {
         self.names.last().expect("a column has a name")
     }
+
+    /// An expression for values that are written to it.
+    fn values(&self) -> String {
+        match self.kind {
+            ExtraKind::Label => "'a'".to_owned(),
+            _ => format!("{} + id % 1000", self.number * 1000),
+        }
+    }
 }
 
 /// One table as the statements have made it, and what is excused.
 pub(super) struct Altered {
     name: &'static str,
     pub(super) extras: Vec<Extra>,
-    /// Of every name that an extra column ever had.
-    kinds: BTreeMap<String, ExtraKind>,
-    /// Keys of rows that went without row events.
-    pub(super) gone: BTreeSet<String>,
+    /// Of every name that an extra column ever had, with the column's number.
+    kinds: BTreeMap<String, (ExtraKind, u64)>,
+    /// `id` and `n` of rows that went without row events, as they were then.
+    pub(super) gone: BTreeSet<(String, String)>,
     /// Keys of rows that came without, perhaps in the place of others.
     pub(super) came: BTreeSet<String>,
     indexes: Vec<String>,
@@ -85,15 +96,15 @@ impl Altered {
             ExtraKind::Label => format!("{name} ENUM('a', 'b', '{FILL}') DEFAULT '{FILL}'"),
             ExtraKind::Computed => format!("{name} BIGINT AS (n + 1) STORED"),
         };
-        self.kinds.insert(name.clone(), kind);
-        self.extras.push(Extra { names: vec![name.clone()], kind });
+        self.kinds.insert(name.clone(), (kind, self.counter));
+        self.extras.push(Extra { names: vec![name.clone()], kind, number: self.counter });
         (name, definition)
     }
 
     /// The old name and a new one.
     fn rename(&mut self, index: usize) -> (String, String) {
         let (old, new) = (self.extras[index].name().to_owned(), self.fresh("r"));
-        self.kinds.insert(new.clone(), self.extras[index].kind);
+        self.kinds.insert(new.clone(), (self.extras[index].kind, self.extras[index].number));
         self.extras[index].names.push(new.clone());
         (old, new)
     }
@@ -101,6 +112,7 @@ impl Altered {
     /// A random statement; some are several. None if it does not fit the table as it is.
     pub(super) fn statement(&mut self, rng: &mut Rng, mysql: &mut Mysql) -> Option<Vec<String>> {
         let t = self.name;
+        let is_mariadb = mysql.is_mariadb();
         let pick = |rng: &mut Rng, extras: &[Extra], kind: ExtraKind| {
             let of_kind: Vec<usize> = (0..extras.len()).filter(|&index| extras[index].kind == kind).collect();
             rng.choice(of_kind)
@@ -118,7 +130,7 @@ impl Altered {
             5 => one(format!("ALTER TABLE {t} ADD COLUMN {}", self.add(ExtraKind::Computed).1)),
             6 | 7 => {
                 let (name, definition) = self.add(rng.choice(simple)?);
-                let value = if definition.contains("ENUM") { "'a'" } else { "id % 100" };
+                let value = self.extras.last()?.values();
                 Some(vec![
                     format!("ALTER TABLE {t} ADD COLUMN {definition}"),
                     format!("UPDATE {t} SET {name} = {value}"),
@@ -222,16 +234,16 @@ impl Altered {
             35 => one(format!("ALTER TABLE {t} DEFAULT CHARACTER SET {}", rng.choice(["latin1", "utf8mb4"])?)),
             36 => {
                 let index = pick(rng, &self.extras, ExtraKind::Number)?;
-                one(format!("ALTER TABLE {t} ALTER COLUMN {} SET DEFAULT 7", self.extras[index].name()))
+                one(format!("ALTER TABLE {t} ALTER COLUMN {} SET DEFAULT {OTHER_FILL}", self.extras[index].name()))
             }
-            37 if !self.extras.is_empty() => {
+            37 if !self.extras.is_empty() && !is_mariadb => {
                 let name = self.extras[rng.usize(..self.extras.len())].name().to_owned();
                 let visible = rng.choice(["INVISIBLE", "VISIBLE"])?;
                 one(format!("ALTER TABLE {t} ALTER COLUMN {name} SET {visible}"))
             }
             38 => {
                 let index = pick(rng, &self.extras, ExtraKind::Number)?;
-                one(format!("UPDATE {t} SET {} = id % 1000", self.extras[index].name()))
+                one(format!("UPDATE {t} SET {} = {}", self.extras[index].name(), self.extras[index].values()))
             }
             39 => one(format!("UPDATE {t} SET n = n + 1000000 WHERE id % 7 = {}", rng.u32(..7))),
             40 => {
@@ -243,6 +255,8 @@ impl Altered {
                 let name = self.fresh("gone");
                 Some(vec![format!("RENAME TABLE {t} TO {name}"), format!("RENAME TABLE {name} TO {t}")])
             }
+            // MariaDB renames no table that is locked.
+            42 | 43 if is_mariadb => None,
             42 => {
                 // As gh-ost does it, for what writers leave alone in the meantime.
                 let (ghost, old) = self.beside(mysql, "_ghost");
@@ -283,7 +297,7 @@ impl Altered {
                     self.run(
                         mysql,
                         format!(
-                            "INSERT IGNORE INTO {new} ({columns}) SELECT {columns} FROM {t} WHERE {range} FOR SHARE"
+                            "INSERT IGNORE INTO {new} ({columns}) SELECT {columns} FROM {t} WHERE {range} LOCK IN SHARE MODE"
                         ),
                     );
                 }
@@ -342,10 +356,11 @@ impl Altered {
         let (Some(id), Some(n)) = (number("id"), number("n")) else { return false };
         let mut extras = columns.iter().filter(|(name, _)| *name != "id" && *name != "n");
         let is_extra = |(name, value): (&String, &Option<String>)| {
-            let (Some(kind), Some(value)) = (self.kinds.get(name), value) else { return false };
-            let small = value.parse().is_ok_and(|value: i64| (0..1000).contains(&value));
+            let (Some((kind, column)), Some(value)) = (self.kinds.get(name), value) else { return false };
+            let is_of_column = || value.parse().is_ok_and(|value: u64| value / 1000 == *column);
             match kind {
-                ExtraKind::Number | ExtraKind::Text => small || value == FILL,
+                ExtraKind::Number => is_of_column() || value == FILL || value == OTHER_FILL,
+                ExtraKind::Text => is_of_column() || value == FILL,
                 ExtraKind::Label => matches!(&**value, "a" | "b" | "c" | "q" | "z" | FILL),
                 ExtraKind::Computed => number(name) == Some(n + 1),
             }
@@ -389,7 +404,7 @@ impl Altered {
     fn columns_before(&self, mysql: &mut Mysql) -> String {
         mysql.query_one(&format!(
             "SELECT GROUP_CONCAT(CONCAT('`', COLUMN_NAME, '`') ORDER BY ORDINAL_POSITION) FROM information_schema.COLUMNS \
-             WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION = '' AND TABLE_NAME = '{}'",
+             WHERE TABLE_SCHEMA = DATABASE() AND IFNULL(GENERATION_EXPRESSION, '') = '' AND TABLE_NAME = '{}'",
             self.name
         ))
     }
@@ -406,14 +421,15 @@ impl Altered {
     /// Locks the table: all of its rows will go, without row events.
     fn rows_go(&mut self, mysql: &mut Mysql, and_locks: &str) {
         self.run(mysql, format!("LOCK TABLES {} WRITE{and_locks}", self.name));
-        self.gone.extend(mysql.query::<u64>(&format!("SELECT id FROM {}", self.name)).iter().map(u64::to_string));
+        let rows = format!("SELECT CAST(id AS CHAR), CAST(n AS CHAR) FROM {}", self.name);
+        self.gone.extend(mysql.query::<(String, String)>(&rows));
     }
 
     /// The same of a partition's rows.
     fn rows_of_partition_go(&mut self, mysql: &mut Mysql, partition: &str, and_locks: &str) {
         self.run(mysql, format!("LOCK TABLES {} WRITE{and_locks}", self.name));
-        let ids = mysql.query::<u64>(&format!("SELECT id FROM {} PARTITION ({partition})", self.name));
-        self.gone.extend(ids.iter().map(u64::to_string));
+        let rows = format!("SELECT CAST(id AS CHAR), CAST(n AS CHAR) FROM {} PARTITION ({partition})", self.name);
+        self.gone.extend(mysql.query::<(String, String)>(&rows));
     }
 
     fn rows_come(&mut self, mysql: &mut Mysql, from: &str) {

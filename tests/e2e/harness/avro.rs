@@ -41,6 +41,8 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         "HEARTBEAT" => Kind::Heartbeat,
         other => return Err(format!("operation {other}")),
     };
+    let position = text(field("sourcePosition"));
+    let position = position.split_once('@').and_then(|(offset, file)| Some((file.parse().ok()?, offset.parse().ok()?)));
     if matches!(kind, Kind::Statement | Kind::Begin | Kind::Commit | Kind::Heartbeat) {
         let nothing = [field("fields"), field("beforeImages"), field("processTimestamps")];
         let (table, statement) = match (kind, field("objectName"), field("afterImages")) {
@@ -53,7 +55,7 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         if nothing.iter().any(|value| **value != Value::Null) {
             return Err(format!("{nothing:?} where nothing belongs"));
         }
-        return Ok(Message { statement, ..Message::without_row(kind, table, partition, offset) });
+        return Ok(Message { statement, position, ..Message::without_row(kind, table, partition, offset) });
     }
     let Value::Array(fields) = field("fields") else { return Err("no fields".to_owned()) };
     let columns: Vec<(String, i32)> = fields
@@ -110,6 +112,7 @@ pub(crate) fn parse(mut value: &[u8], partition: i32, offset: i64) -> Result<Mes
         mysql_type: numbers(&|number| number.to_string()),
         sql_type: Pairs(columns.clone()),
         statement: None,
+        position,
     })
 }
 

@@ -130,6 +130,8 @@ pub(crate) struct Message {
     pub(crate) sql_type: Pairs<i32>,
     /// What sort of statement it is, and its text.
     pub(crate) statement: Option<(String, String)>,
+    /// DTS Avro's: the binlog file's number, and the offset in it.
+    pub(crate) position: Option<(u64, u64)>,
 }
 
 /// `UPDATE orders 1@27 id='7' name='y' (old name='x')`
@@ -162,6 +164,7 @@ impl Message {
             mysql_type: Pairs(Vec::new()),
             sql_type: Pairs(Vec::new()),
             statement: None,
+            position: None,
         }
     }
 
@@ -216,6 +219,7 @@ impl Message {
             mysql_type: mysql_type.ok_or("no mysqlType")?,
             sql_type: sql_type.ok_or("no sqlType")?,
             statement: None,
+            position: None,
         };
         if message.mysql_type.names() != message.data.names() || message.sql_type.names() != message.data.names() {
             return Err("data, mysqlType and sqlType have different columns".to_owned());

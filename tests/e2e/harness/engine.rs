@@ -71,6 +71,26 @@ impl Tidegate {
         Tidegate::start(command)
     }
 
+    /// Where a folder is a disk of its own, of so many mebibytes; none if the system makes none for who asks.
+    pub(crate) fn spawn_beside_disk(
+        folder: &Path,
+        mebibytes: u32,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Option<Tidegate> {
+        let mounted = |command: &str| {
+            let mut unshare = Command::new("unshare");
+            let mount = format!("mount -t tmpfs -o size={mebibytes}m none \"$0\" && {command}");
+            unshare.args(["--map-root-user", "--mount", "sh", "-c", &mount]).arg(folder);
+            unshare
+        };
+        if !mounted("true").output().is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let mut command = mounted("exec \"$@\"");
+        command.arg(program()).args(arguments);
+        Some(Tidegate::start(command))
+    }
+
     /// The task fails before or while it runs: its words. Panics if it ends well.
     pub(crate) fn fails(task: &TaskFile) -> String {
         let ended = Tidegate::run(task).wait();

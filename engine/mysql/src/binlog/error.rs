@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::super::history::{HistoryError, Turn};
+use tidegate_model::words::counted;
 use tidegate_model::{Coordinate, Gtid, GtidSet, TableName};
 
 /// A fault and the event in which it was found.
@@ -193,7 +194,10 @@ impl fmt::Display for ColumnMismatch {
         }
         match &self.first {
             Some(column) => write!(f, "column {column:?} has another definition in the binlog")?,
-            None => write!(f, "the binlog has {} columns, known are {}", self.in_binlog.len(), self.known.len())?,
+            None => {
+                let columns = counted(self.in_binlog.len() as u64, "column");
+                write!(f, "the binlog has {columns}, known are {}", self.known.len())?;
+            }
         }
         write!(f, "; binlog: {}; known: {}", List(&self.in_binlog), List(&self.known))
     }

@@ -10,7 +10,7 @@ use super::{Finding, Severity};
 use crate::catalog::CatalogTable;
 use crate::connection::ServerFacts;
 use crate::wire::is_ours;
-use tidegate_model::words::duration;
+use tidegate_model::words::{counted, duration};
 
 /// Rows that a full load sends in a second, if it is slow: a sixth of what a small machine was measured to load into Kafka.
 const SLOW_LOAD_ROWS: u64 = 50_000;
@@ -158,8 +158,10 @@ fn check_retention(facts: &ServerFacts, tables: &[CatalogTable], loads: bool, fi
     let load = match load_s {
         0 => String::new(),
         _ => format!(
-            ", and a full load of about {rows} rows may take {}, at {SLOW_LOAD_ROWS} rows a second",
-            duration(load_s)
+            ", and a full load of about {} may take {}, at {} a second",
+            counted(rows, "row"),
+            duration(load_s),
+            counted(SLOW_LOAD_ROWS, "row")
         ),
     };
     let setting = match facts.variable("binlog_expire_logs_seconds") {
@@ -185,8 +187,9 @@ fn check_connections(facts: &ServerFacts, around: &Surroundings, wanted: u64, fi
             severity: Severity::Error,
             item: "connections",
             found: format!(
-                "{} may have {most} connections at a time, and the task makes up to {wanted}",
-                facts.account
+                "{} may have {} at a time, and the task makes up to {wanted}",
+                facts.account,
+                counted(most, "connection")
             ),
             wanted: format!("max_user_connections of {wanted} at least"),
             hint: format!("{hint} it: ALTER USER {} WITH MAX_USER_CONNECTIONS {wanted};", facts.account),
@@ -198,8 +201,8 @@ fn check_connections(facts: &ServerFacts, around: &Surroundings, wanted: u64, fi
             severity: Severity::Warning,
             item: "connections",
             found: format!(
-                "the server has {left} of its {} connections left, and the task makes up to {wanted}",
-                around.connections_max
+                "the server has {left} of its {} left, and the task makes up to {wanted}",
+                counted(around.connections_max, "connection")
             ),
             wanted: format!("{wanted} that are free"),
             hint: format!("{hint} max_connections of the server"),
@@ -260,7 +263,7 @@ mod tests {
         };
         assert_eq!(
             text,
-            "binlog_retention: the server keeps its binlog for 24 h, and a full load of about 5000000000 rows may take 27 h, at 50000 \
+            "binlog_retention: the server keeps its binlog for 24 h, and a full load of about 5,000,000,000 rows may take 27 h, at 50,000 \
              rows a second; wanted: 2 days at least"
         );
     }

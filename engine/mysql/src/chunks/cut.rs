@@ -46,18 +46,28 @@ pub(crate) fn cut<E: From<WireError>>(
     borders.end()
 }
 
-/// Divides a range into such of about so many rows, in the order of the key. One, if it has no more or the server cannot tell.
-pub(crate) fn divide(prober: &mut dyn Prober, range: &KeyRange, rows: u64) -> Result<Vec<KeyRange>, WireError> {
-    let mut pieces = Vec::new();
-    let mut enter = |piece| -> Result<(), WireError> {
-        pieces.push(piece);
-        Ok(())
-    };
-    let mut borders = Borders { lower: range.lower.clone(), emit: &mut enter };
-    cut_at_samples(prober, range.upper.clone(), rows.max(1), &mut borders)?;
-    let lower = borders.lower;
-    pieces.push(KeyRange { lower, upper: range.upper.clone() });
-    Ok(pieces)
+/// Where about so many rows of a range end. None, if it has no more or the server cannot tell.
+pub(crate) fn border_after(
+    prober: &mut dyn Prober,
+    range: &KeyRange,
+    rows: u64,
+) -> Result<Option<Vec<KeyValue>>, WireError> {
+    match prober.key_after(range, rows.max(1))? {
+        // The server compares by a rule that our text form of the key does not survive: leave the rest in one chunk.
+        Some(border) if range.lower.as_ref() == Some(&border) => Ok(None),
+        Some(border) => {
+            // Also a character without a Unicode one, which is sent as `?`, may give a border that lies before the last
+            // one. If a row lies between the two, they are in order.
+            let is_text = border.iter().any(|value| matches!(value, KeyValue::Text(_)));
+            let next = KeyRange { lower: range.lower.clone(), upper: Some(border.clone()) };
+            if is_text && next.lower.is_some() && !prober.holds_rows(&next)? {
+                tracing::warn!("a key of text does not survive being sent: the rest of its table is read in one chunk");
+                return Ok(None);
+            }
+            Ok(Some(border))
+        }
+        None => Ok(None),
+    }
 }
 
 /// The chunk that is open, and where finished ones go.
@@ -165,25 +175,10 @@ fn cut_at_samples<E: From<WireError>>(
     chunk_rows: u64,
     borders: &mut Borders<'_, E>,
 ) -> Result<(), E> {
-    loop {
-        let range = KeyRange { lower: borders.lower.clone(), upper: until.clone() };
-        match prober.key_after(&range, chunk_rows)? {
-            // The server compares by a rule that our text form of the key does not survive: leave the rest in one chunk.
-            Some(border) if range.lower.as_ref() == Some(&border) => return Ok(()),
-            Some(border) => {
-                // Also a character without a Unicode one, which is sent as `?`, may give a border that lies before the last
-                // one. If a row lies between the two, they are in order.
-                let is_text = border.iter().any(|value| matches!(value, KeyValue::Text(_)));
-                let next = KeyRange { lower: range.lower, upper: Some(border.clone()) };
-                if is_text && next.lower.is_some() && !prober.holds_rows(&next)? {
-                    tracing::warn!(
-                        "a key of text does not survive being sent: the rest of its table is read in one chunk"
-                    );
-                    return Ok(());
-                }
-                borders.close(border)?;
-            }
-            None => return Ok(()),
-        }
+    let mut range = KeyRange { lower: borders.lower.clone(), upper: until };
+    while let Some(border) = border_after(prober, &range, chunk_rows)? {
+        range.lower = Some(border.clone());
+        borders.close(border)?;
     }
+    Ok(())
 }

@@ -14,7 +14,8 @@ fn check(sql: &str, expected: &str) {
             Effect::Renamed { from, to, if_exists: true } => format!("renamed? {from} {to}"),
             Effect::Dropped(table) => format!("dropped {table}"),
             Effect::DroppedDatabase(name) => format!("dropped database {name}"),
-            Effect::Sequence(name) => format!("sequence {name}"),
+            Effect::Sequence { name, if_not_exists: false } => format!("sequence {name}"),
+            Effect::Sequence { name, .. } => format!("sequence {name} if there is nothing of the name"),
             Effect::Unlogged { table, rows } => format!("{rows:?} {table}"),
             Effect::Indexed { table, dropped: None } => format!("indexed {table}"),
             Effect::Indexed { table, dropped: Some(index) } => format!("indexed {table} less {index}"),
@@ -75,7 +76,8 @@ fn statements_and_the_tables_they_touch() {
     check("DELETE FROM `x`.`a`", "Emptied x.a");
     check("DROP INDEX IF EXISTS `i` ON a", "indexed shop.a less i");
     check("CREATE INDEX i USING BTREE ON x.a (b)", "indexed x.a");
-    check("CREATE OR REPLACE SEQUENCE IF NOT EXISTS s START WITH 100 CACHE 10", "sequence shop.s");
+    check("CREATE OR REPLACE SEQUENCE s START WITH 100 CACHE 10", "sequence shop.s");
+    check("CREATE SEQUENCE IF NOT EXISTS s", "sequence shop.s if there is nothing of the name");
     check("CREATE TEMPORARY SEQUENCE s", "");
     check("ALTER SEQUENCE s RESTART 5", "");
     check("DROP SEQUENCE IF EXISTS s, x.s", "dropped shop.s, dropped x.s");

@@ -63,7 +63,7 @@ impl Tables {
                 }
                 Effect::Dropped(table) => _ = self.by_name.remove(&table),
                 Effect::DroppedDatabase(name) => self.by_name.retain(|table, _| *table.database != *name),
-                Effect::Sequence(_) | Effect::Unlogged { .. } | Effect::Rows => {}
+                Effect::Sequence { .. } | Effect::Unlogged { .. } | Effect::Rows => {}
                 Effect::Unclear => panic!("{sql}"),
             }
         }

@@ -34,6 +34,8 @@ pub enum HistoryError {
 pub enum ColumnsFault {
     /// A statement has changed them, and nobody says to what.
     Changed { at: Coordinate, statement: String },
+    /// A statement that is ahead has changed them before the catalogue was asked.
+    Overtaken { at: Coordinate, statement: String },
     /// Nothing was ever known of it.
     Unknown,
     /// They are not those that are known.
@@ -45,6 +47,11 @@ impl ColumnsFault {
         match self {
             ColumnsFault::Changed { at, statement } => {
                 format!("columns of table {table} are unknown since {at}, where `{statement}` changed them")
+            }
+            ColumnsFault::Overtaken { at, statement } => {
+                format!(
+                    "columns of table {table} are unknown before `{statement}` at {at}: the catalogue was asked behind it"
+                )
             }
             ColumnsFault::Unknown => {
                 format!("table {table} is in the binlog, but the catalogue did not have it when this task began")

@@ -14,9 +14,14 @@ impl History {
         here: Here<'_>,
     ) -> Result<Option<Statement>, HistoryError> {
         let words = Words::of(sql, database, session);
-        let mut effects = self.as_it_was(words.effects(), session, here);
+        if !self.overtaken.is_empty() {
+            for key in self.overtaken_by(&words, here) {
+                self.overtaken.get_mut(&key).and_then(VecDeque::pop_front);
+            }
+        }
+        let effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
-        effects.iter().for_each(|effect| self.sequences.follow(effect, self.rules.names));
+        let (mut effects, renamed_sequences) = self.follow_sequences(effects, here);
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
             && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
@@ -65,7 +70,15 @@ impl History {
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
                 return Err(HistoryError::UnloggedRows { table, statement: by, rows });
             }
-            warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
+            match self.left_as(&table, &effects).filter(|_| rows == UnloggedRows::RenamedAway) {
+                Some(name) => warn!(
+                    table = %table, at = %here.at, statement = by,
+                    "it is called {name} now, which is not selected: its changes are not sent any more, and its topic still holds its rows"
+                ),
+                None => {
+                    warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
+                }
+            }
         }
         let ddl = words.ddl();
         if let Ok(ddl) = &ddl {
@@ -183,10 +196,10 @@ impl History {
                         touched.extend(self.mark_changed(table, &by, here, &|_| None, reason)?);
                     }
                 }
-                Effect::Sequence(_) | Effect::Rows => {}
+                Effect::Sequence { .. } | Effect::Rows => {}
             }
         }
-        effects.iter().for_each(|effect| self.sequences.forget(effect, self.rules.names));
+        self.end_sequences(&effects, &renamed_sequences, here);
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;
@@ -250,6 +263,21 @@ impl History {
             out.push(effect);
         }
         out
+    }
+
+    /// The name that a captured table has behind a statement with these effects, if it is captured no more and none takes its place.
+    fn left_as(&self, table: &TableName, effects: &[Effect]) -> Option<TableName> {
+        let key = |name: &TableName| self.rules.names.key(name);
+        let (mut now, mut is_taken) = (table.clone(), false);
+        for effect in effects {
+            if let Effect::Renamed { from, to, .. } = effect {
+                match key(from) == key(&now) {
+                    true => now = to.clone(),
+                    false => is_taken |= key(to) == key(table),
+                }
+            }
+        }
+        Some(now).filter(|now| !is_taken && self.captured_as(now).is_empty())
     }
 
     /// The captured tables that a statement names. Of an unclear one, those that it may have changed.
@@ -354,6 +382,31 @@ impl History {
         let written = words.excludes(|database| self.known_in(database));
         let tables = written.iter().flat_map(|table| self.captured_as(table));
         tables.filter(|table| self.has_shown(table, here)).collect()
+    }
+
+    /// The captured tables that a statement may have given other columns, and of which the catalogue, read later, shows what it has left. By
+    /// [`NameCase::key`].
+    pub fn overtaken_by(&self, words: &Words<'_>, here: Here<'_>) -> Vec<TableName> {
+        let mut tables = BTreeSet::new();
+        for effect in words.effects() {
+            match &effect {
+                Effect::Created { table, if_not_exists: false, .. }
+                | Effect::Altered { table, .. }
+                | Effect::Dropped(table) => tables.extend(self.captured_as(table)),
+                Effect::Renamed { from, to, .. } => {
+                    tables.extend([from, to].into_iter().flat_map(|table| self.captured_as(table)));
+                }
+                Effect::DroppedDatabase(dropped) => tables.extend(self.known_in(dropped)),
+                Effect::Unclear => tables.extend(self.named(words, here, false)),
+                Effect::Created { .. }
+                | Effect::Unlogged { .. }
+                | Effect::Indexed { .. }
+                | Effect::Sequence { .. }
+                | Effect::Rows => {}
+            }
+        }
+        let tables = tables.iter().filter(|table| self.has_shown(table, here));
+        tables.map(|table| self.rules.names.key(table)).collect()
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.

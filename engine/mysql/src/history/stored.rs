@@ -56,6 +56,11 @@ pub enum SchemaState {
     Gone { last_version: u32 },
     /// What somebody says that it is there, where nobody else knows: rows stand there. What follows from it is an entry of its own.
     Given { defined: Defined },
+    /// It is a sequence of MariaDB's, and no table.
+    Sequence {
+        /// As the catalogue has shown it, perhaps of a later time than the entry's.
+        by_catalogue: bool,
+    },
     /// It is not selected, and this is what statements have made of it.
     Bystander { defined: Defined },
     /// What a statement has made of a database: the entry's table has no name.
@@ -136,6 +141,12 @@ impl StoredSchema {
         }
     }
 
+    /// A name of which the catalogue shows that it is a sequence, and of which nothing else is known.
+    pub fn sequence(name: &TableName, since: &Coordinate) -> StoredSchema {
+        let state = SchemaState::Sequence { by_catalogue: true };
+        StoredSchema { table: name.clone(), since: since.clone(), gtid: None, state }
+    }
+
     /// The table that it tells of, as far as it is known.
     pub fn defined(&self) -> Option<Table> {
         match &self.state {
@@ -163,7 +174,10 @@ impl StoredSchema {
     }
 
     fn is_of_catalogue(&self) -> bool {
-        matches!(&self.state, SchemaState::Known { shown_until: Some(_), .. })
+        matches!(
+            &self.state,
+            SchemaState::Known { shown_until: Some(_), .. } | SchemaState::Sequence { by_catalogue: true }
+        )
     }
 
     /// Whether it was given for rows that stand before the position.
@@ -209,6 +223,7 @@ pub fn is_prunable(entries: &[StoredSchema], position: &Position) -> bool {
         | SchemaState::Gone { .. }
         | SchemaState::Given { .. }
         | SchemaState::Bystander { .. }
+        | SchemaState::Sequence { .. }
         | SchemaState::Database { .. } => false,
     };
     let is_gone = |entry: &StoredSchema| matches!(entry.state, SchemaState::Gone { .. }) && entry.is_in_force(position);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::definition::Server;
 use tidegate_model::{Delivered, GtidSet, Index, IndexPart, pretty};
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -251,6 +252,52 @@ fn a_statement_that_the_catalogue_shows_already_changes_nothing_unless_rows_came
 }
 
 #[test]
+fn rows_before_a_statement_that_is_ahead_are_not_read_by_what_the_catalogue_shows() {
+    let watermarks = [Watermark::Coordinate(at(404)), Watermark::Gtids(gtids(9))];
+    for (start, shown_until) in [without_gtids(4), with_gtids(at(4), 5)].into_iter().zip(watermarks) {
+        let begin = || {
+            let mut task = Task::begin(start.clone(), known(parts("id:int", 1), Some(shown_until.clone())));
+            let ahead = [(at(104), "ALTER TABLE t ADD x INT".to_owned()), (at(204), "ALTER TABLE t DROP x".to_owned())];
+            let overtaken = Overtaken::from([(name(), VecDeque::from(ahead))]);
+            task.history = task.history.with_overtaken(overtaken);
+            task
+        };
+        let mut task = begin();
+        let error = task.rows().unwrap_err().to_string();
+        let words = "columns of table db.t are unknown before `ALTER TABLE t ADD x INT` at binlog.000001:104";
+        assert!(error.starts_with(words), "{error}");
+        assert_eq!(task.statement("ALTER TABLE t ADD x INT").unwrap(), None);
+        let error = task.rows().unwrap_err().to_string();
+        assert!(error.contains("before `ALTER TABLE t DROP x`"), "{error}");
+        assert_eq!(task.statement("ALTER TABLE t DROP x").unwrap(), None);
+        assert_eq!(task.rows().unwrap(), 1);
+        // Table maps that describe their table need nobody.
+        assert_eq!(begin().described_rows(parts("id:int", 0)).version(), 1);
+    }
+}
+
+/// Behind what the catalogue has shown, an index makes an entry that holds behind its statement, and not before.
+#[test]
+fn an_index_behind_the_catalogue_is_met_again() {
+    let mut parts = parts("id:int", 1);
+    parts.unique_keys = vec![unique("uk", &[0])];
+    let mut task = Task::begin(without_gtids(4), known(parts, Some(Watermark::Coordinate(at(104)))));
+    assert_eq!(task.rows().unwrap(), 1);
+    let before = task.position.clone();
+    task.statement("DROP INDEX uk ON t").unwrap().unwrap();
+    assert!(
+        task.schemas
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|entry| entry.since == before.coordinate && !entry.is_in_force(&before))
+    );
+    task.restart(before);
+    task.statement("DROP INDEX uk ON t").unwrap().unwrap();
+    assert_eq!(task.rows().unwrap(), 2);
+}
+
+#[test]
 fn statements_before_the_catalogues_moment_had_their_tables_for_themselves() {
     let shown_until = Watermark::Coordinate(at(204));
     let mut task = Task::begin(without_gtids(4), known(parts("id:int", 1), Some(shown_until.clone())));
@@ -258,8 +305,7 @@ fn statements_before_the_catalogues_moment_had_their_tables_for_themselves() {
         let here = Here { at: &at(offset), gtid: None };
         history.excluded(&Words::of(sql, "db", &session()), here)
     };
-    assert_eq!(task.history.foreseen_until(|_| true), [shown_until]);
-    assert_eq!(task.history.foreseen_until(|_| false), []);
+    assert_eq!(task.history.foreseen_until(), [shown_until]);
     assert_eq!(excluded(&task.history, "ALTER TABLE t ADD x INT", 104), [name()]);
     assert_eq!(excluded(&task.history, "DROP DATABASE db", 104), [name()]);
     assert_eq!(excluded(&task.history, "ALTER TABLE t ADD x INT", 204), [], "behind the catalogue");
@@ -1186,4 +1232,51 @@ fn a_table_in_the_place_of_another_is_loaded_if_nobody_says_what_it_is() {
             (other, _) => panic!("{statements:?}: {other:?}"),
         }
     }
+}
+
+/// What a name is, table or sequence, goes by the statements that are read.
+#[test]
+fn sequences_and_tables_take_each_others_names() {
+    let mariadb = Session { server: Server { version: 101_118, is_mariadb: true }, ..Session::default() };
+    let captured = |task: &mut Task, name: &str| {
+        let name = TableName::new("db", name);
+        task.step(|history, here| !matches!(history.resolve(&name, None, fits, here), Ok(None)))
+    };
+    for start in [without_gtids(4), with_gtids(at(4), 5)] {
+        let mut task = Task::begin(start.clone(), known(parts("id:int", 1), None));
+        let told = StoredSchema::sequence(&TableName::new("db", "s"), &start.coordinate);
+        record(&mut task.schemas.lock().unwrap(), told);
+        task.restart(start.clone());
+        for (statement, tables) in [
+            ("CREATE TABLE other.x (id INT)", "t"),
+            ("CREATE SEQUENCE IF NOT EXISTS t", "t"),
+            ("CREATE SEQUENCE r", "t"),
+            ("RENAME TABLE t TO u, s TO t", "u"),
+            ("RENAME TABLE u TO s", "s"),
+            ("CREATE TABLE IF NOT EXISTS r (id INT)", "s"),
+            ("DROP SEQUENCE r", "s"),
+            ("CREATE TABLE r (id INT)", "r s"),
+            ("CREATE OR REPLACE TABLE t (id INT)", "r s t"),
+        ] {
+            // It may be met again.
+            let before = task.position.clone();
+            for _ in 0..2 {
+                task.restart(before.clone());
+                task.step(|history, here| history.statement("db", statement, &mariadb, here)).unwrap();
+            }
+            task.restart(task.position.clone());
+            let is_table = |name: &&str| captured(&mut task, name) && task.history.knows(&TableName::new("db", name));
+            let found: Vec<&str> = ["r", "s", "t", "u"].into_iter().filter(is_table).collect();
+            assert_eq!(found.join(" "), tables, "{statement}");
+        }
+    }
+    // Of one that the catalogue shows of a later time, a table may have been there before.
+    let mut task = simple();
+    let told = StoredSchema::sequence(&TableName::new("db", "s"), &task.position.coordinate);
+    record(&mut task.schemas.lock().unwrap(), told);
+    task.restart(task.position.clone());
+    assert!(!captured(&mut task, "s"));
+    task.step(|history, here| history.statement("db", "CREATE TABLE IF NOT EXISTS s (id INT)", &mariadb, here))
+        .unwrap();
+    assert!(captured(&mut task, "s"));
 }

@@ -43,8 +43,8 @@ struct StoredTable {
     #[serde(default)]
     shown_before: Option<u32>,
     since: Option<Coordinate>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    in_pieces: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pieces_high: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part: Option<String>,
     unsure: bool,
@@ -114,11 +114,13 @@ impl Ledger {
     }
 
     fn marks_in_use(&self) -> Vec<Mark> {
-        let of_tables =
-            self.tables.iter().flat_map(|table| [&table.gone, &table.least_high, &table.floor, &table.shown_before]);
+        let of_table = |table: &TableChunks| {
+            [&table.gone, &table.least_high, &table.floor, &table.shown_before, &table.pieces_high].map(Option::clone)
+        };
+        let of_tables = self.tables.iter().flat_map(of_table);
         let chunks = self.tables.iter().flat_map(|table| &table.chunks);
-        let marks = of_tables.chain(chunks.flat_map(|chunk| [&chunk.low, &chunk.high])).flatten();
-        let mut marks: Vec<Mark> = marks.cloned().collect();
+        let marks = of_tables.chain(chunks.flat_map(|chunk| [chunk.low.clone(), chunk.high.clone()]));
+        let mut marks: Vec<Mark> = marks.flatten().collect();
         marks.sort_by_key(|mark| mark.number);
         marks.dedup_by_key(|mark| mark.number);
         marks
@@ -188,7 +190,7 @@ impl TableChunks {
             floor: number(&self.floor),
             shown_before: number(&self.shown_before),
             since: self.since.clone(),
-            in_pieces: self.in_pieces,
+            pieces_high: number(&self.pieces_high),
             part: self.part.clone(),
             unsure: self.unsure.is_raised(),
         }
@@ -232,7 +234,7 @@ impl StoredTable {
             floor: mark(self.floor)?,
             shown_before: mark(self.shown_before)?,
             since: self.since,
-            in_pieces: self.in_pieces,
+            pieces_high: mark(self.pieces_high)?,
             part: self.part,
             unsure: Unsure::new(self.unsure),
             ..table

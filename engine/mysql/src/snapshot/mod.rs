@@ -38,7 +38,7 @@
 //!
 //! - *A chunk has the columns that its table has in its view.* The definition is locked before `low` is taken and stays so until
 //!   the chunk is read ([`view`]), so that a statement which changes it is either covered by `low` or comes behind the whole
-//!   chunk. What `low` covers is therefore never newer than the chunk's columns, and may be dropped. Statements between chunks are
+//!   chunk; on MariaDB, where it is locked behind the view, one between the two makes the server refuse the read. What `low` covers is therefore never newer than the chunk's columns, and may be dropped. Statements between chunks are
 //!   normal: the next one is read by the new definition. If they change the key by which the table was cut, or the order of
 //!   its texts, the chunks mean nothing any more: they are forgotten and the table is cut again, with the `low` of the first of
 //!   them for all, because their rows may be out.
@@ -68,7 +68,8 @@
 //! |---|---|---|
 //! | GTIDs on, MySQL 9.7 | `@@gtid_executed` | a transaction enters the set after the engine has committed it: measured there |
 //! | GTIDs on, other versions | the GTIDs of all files before the current one, and those that were purged before | as below. In MySQL 5.6 a transaction enters the set when the binlog is written: 379 of 1,500 views missed rows |
-//! | GTIDs off | the start of the current binlog file | the server begins a new file only when every prepared transaction is committed |
+//! | GTIDs off | the start of the current binlog file | the server begins a new file only when all that is in the one before is committed, but for XA COMMITs: see the next line |
+//! | the two above, while XA transactions are prepared | also nothing beyond where the load began | an XA COMMIT that waits for the engine keeps no file from being begun (seen on 9.7, held by a replica that does not acknowledge); until its rows are visible, the transaction is listed as prepared. Those that were prepared when the load began were waited for |
 //! | MariaDB | the GTIDs at `binlog_snapshot_file`, `_position` after the view | the server takes both under one lock: also nothing beyond is shown. Its `@@gtid_binlog_pos` runs ahead. XA COMMITs are not under that lock: 1 of 50 to 1 of 350 views missed rows of one, while it was still listed as prepared |
 //! | MariaDB, while XA transactions are prepared | where the load began | those that were prepared then were waited for |
 //!
@@ -78,7 +79,8 @@
 //! (`@@gtid_owned`) rules out. If not, the view is thrown away and opened again, a few times at most; at 5,600 transactions a second
 //! half of the views succeed at once and the rest within four tries.
 //!
-//! A table without a key is one chunk. Its consumer cannot recognise a repeated row, so that how exact its view is
+//! A table without a key is one chunk, unless the task names a column to cut it by ([`ledger`](super::ledger) says how changes are judged then).
+//! Its consumer cannot recognise a repeated row, so that how exact its view is
 //! matters and is logged.
 //!
 //! A view makes the server keep old versions of all rows, so that it is given up where the sink takes nothing for long
@@ -106,7 +108,7 @@ use arrow::array::RecordBatch;
 use self::error::{Failure, may_pass};
 pub use self::error::{LoadError, TableError, TableFailure, shown};
 pub use self::place::{end, now, start_position, starts_at_present};
-pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end};
+pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end, shows_executed};
 use self::queue::Run;
 pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;

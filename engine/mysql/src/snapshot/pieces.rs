@@ -19,15 +19,28 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::chunks::KeyRange;
+use crate::chunks::{KeyRange, KeyValue};
 
-/// What is left of a chunk.
+/// What is left of a chunk, of which the next piece is known alone: how large the others may be, it tells.
 pub(super) struct Pieces {
-    pub(super) left: VecDeque<KeyRange>,
-    /// About how many rows each has.
-    rows: u64,
+    left: KeyRange,
+    /// Where the next piece ends, if not where the chunk does.
+    border: Option<Vec<KeyValue>>,
+    /// About how many rows it has, if it was cut.
+    rows: Option<u64>,
     /// Others were read before.
     pub(super) are_begun: bool,
+}
+
+impl Pieces {
+    pub(super) fn next(&self) -> KeyRange {
+        let upper = self.border.as_ref().or(self.left.upper.as_ref()).cloned();
+        KeyRange { lower: self.left.lower.clone(), upper }
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.border.is_none()
+    }
 }
 
 /// Chunks of one table to be read in one view. Those that have been read leave it.
@@ -39,31 +52,35 @@ pub(super) struct ReadJob {
 }
 
 impl ReadJob {
-    /// The next range, and about how many rows it has if chunks have `chunk_rows`.
+    /// The chunk that is next, what is left of it, and about how many rows are to be read of that at once, if chunks have `chunk_rows`.
     pub(super) fn next(&self, chunk_rows: u64) -> Option<(u32, &KeyRange, u64)> {
         let (chunk, range) = self.chunks.front()?;
         match &self.pieces {
-            Some(pieces) => Some((*chunk, pieces.left.front()?, pieces.rows)),
+            Some(pieces) => Some((*chunk, &pieces.left, pieces.rows.unwrap_or(chunk_rows))),
             None => Some((*chunk, range, chunk_rows)),
         }
     }
 
-    /// The next range is these, of about so many rows.
-    pub(super) fn divide(&mut self, into: Vec<KeyRange>, rows: u64) {
-        let pieces = self.pieces.get_or_insert_with(|| Pieces { left: VecDeque::new(), rows, are_begun: false });
-        pieces.left.pop_front();
-        into.into_iter().rev().for_each(|piece| pieces.left.push_front(piece));
-        pieces.rows = rows;
+    /// The next piece ends at the border, or where the chunk does, and has about so many rows.
+    pub(super) fn divide(&mut self, border: Option<Vec<KeyValue>>, rows: u64) {
+        let Some((_, chunk)) = self.chunks.front() else { return };
+        let whole = || Pieces { left: chunk.clone(), border: None, rows: None, are_begun: false };
+        let pieces = self.pieces.get_or_insert_with(whole);
+        (pieces.border, pieces.rows) = (border, Some(rows));
     }
 
-    /// A piece is read. It was the chunk's last one if none is left.
+    /// A piece is read, perhaps the chunk's last one.
     pub(super) fn end_piece(&mut self) {
         let Some(pieces) = &mut self.pieces else { return };
-        pieces.left.pop_front();
-        pieces.are_begun = true;
-        if pieces.left.is_empty() {
-            self.pieces = None;
-            self.chunks.pop_front();
+        match pieces.border.take() {
+            Some(border) => {
+                pieces.left.lower = Some(border);
+                (pieces.rows, pieces.are_begun) = (None, true);
+            }
+            None => {
+                self.pieces = None;
+                self.chunks.pop_front();
+            }
         }
     }
 }
@@ -78,9 +95,9 @@ impl InTime {
         self.0.filter(|&in_time| in_time < rows)
     }
 
-    /// A view that was to show so many was given up when it had shown `read`.
+    /// A view that was to read so many was given up when it had shown `read`; of those that the server filters, it has shown none.
     pub(super) fn ran_out(&mut self, of: u64, read: u64) -> u64 {
-        *self.0.insert((read.min(of) / 2).max(1))
+        *self.0.insert((read.min(of) / 2).max(of / 8).max(1))
     }
 
     /// A view was open for `took`. A chunk as a whole has about `chunk_rows`.

@@ -6,6 +6,11 @@ use crate::connection::ServerFacts;
 use crate::wire::{ConnectOptions, Connection, TextResult};
 use tidegate_model::{Coordinate, GtidSet, Position, Watermark};
 
+/// Whether views show all that is in the set of executed GTIDs.
+pub(crate) fn shows_executed(facts: &ServerFacts) -> bool {
+    ViewRule::of(facts) == ViewRule::Gtids
+}
+
 /// Whether [`start_position`] is the present, so that nothing is read from before it.
 pub fn starts_at_present(facts: &ServerFacts) -> bool {
     matches!(ViewRule::of(facts), ViewRule::Gtids | ViewRule::MariadbSnapshot)

@@ -21,10 +21,10 @@ use crate::connection::ServerVersion;
 use crate::ledger::ChunkState;
 use crate::wire::Interrupter;
 use tidegate_collation::Collation;
-use tidegate_model::{Column, SqlType, TableName, Watermark};
+use tidegate_model::{Column, SqlType, Table, TableName, Watermark};
 
 /// How soon a raised stop flag is noticed.
-const STOP_CHECK: Duration = Duration::from_millis(20);
+pub(super) const STOP_CHECK: Duration = Duration::from_millis(20);
 
 /// How a table is read, as long as its definition stays as it is.
 pub(super) struct Plan {
@@ -51,10 +51,13 @@ impl Plan {
     }
 
     pub(super) fn is_cut_as_ordered(&self, version: &ServerVersion) -> bool {
-        let table = &self.table.table;
-        let columns = self.key.columns.iter().filter_map(|key| Some(&table.columns()[table.column_index(&key.name)?]));
-        is_cut_as_ordered(version, columns)
+        is_key_ordered(version, &self.table.table, &self.key)
     }
+}
+
+fn is_key_ordered(version: &ServerVersion, table: &Table, key: &ChunkKey) -> bool {
+    let columns = key.columns.iter().filter_map(|key| Some(&table.columns()[table.column_index(&key.name)?]));
+    is_cut_as_ordered(version, columns)
 }
 
 /// Whether the server finds each row in one of two ranges of a key that meet.
@@ -171,7 +174,11 @@ impl<'a> Run<'a> {
                     queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
                 }
                 Some(known) if known.is_done() => {}
-                Some(known) if known.key != key || !table.is_ordered_as(known.definition) => {
+                Some(known)
+                    if known.key != key
+                        || !table.is_ordered_as(known.definition)
+                        || (known.chunks.len() > 1 && !is_key_ordered(&load.facts.version, &table.table, &key)) =>
+                {
                     info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
                     if let Some(first) = load.record.begin_again(name, &key, table.fingerprint()) {
                         first_chunk = first;

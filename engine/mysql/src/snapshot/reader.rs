@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::pieces::{InTime, ReadJob};
+use super::pieces::{InTime, Pieces, ReadJob};
 use super::queue::{CutJob, Job, Plan, Run};
 use super::view::{View, code, is_gone, is_of_other_server, on_server};
 use super::window::WindowBuilder;
 use super::{Failure, LoadError, LoadTable, TableError, ViewRows, may_pass, open_session, rows_meta, select_statement};
-use crate::catalog;
+use crate::catalog::{self, CatalogError};
 use crate::chunks::{self, KeyRange, ServerProber};
+use crate::connection::ServerVersion;
 use crate::wire::{Connection, WireError};
 use tidegate_model::now_s;
 use tidegate_model::retry::Retry;
@@ -271,8 +272,14 @@ impl<'a> Reader<'a> {
             return Ok(Opened::View(view, plan));
         }
         // Locked since before the view: what the catalogue shows now is what the view has.
-        let found = catalog::read_definition(connection, plan.name(), plan.table.table.version())?;
-        let found = found.map_err(|error| Failure::Table(TableError::Definition(error)))?;
+        let found = match catalog::read_definition(connection, plan.name(), plan.table.table.version())? {
+            // A view has taken its name, say.
+            Err(CatalogError::NoTable { .. }) => {
+                run.gone(table, view.high);
+                return Ok(Opened::Nothing);
+            }
+            found => found.map_err(|error| Failure::Table(TableError::Definition(error)))?,
+        };
         let known = &plan.table.table;
         let load_table = match found.is_defined_as(known) && found.has_collations_of(known) {
             true => LoadTable { definition: view.definition.clone(), ..plan.table.clone() },
@@ -283,11 +290,14 @@ impl<'a> Reader<'a> {
             }
         };
         let key = load_table.key().map_err(Failure::Table)?;
-        if key != plan.key || !load_table.is_ordered_as(plan.cut_under) {
-            run.begin_again(table, &plan, load_table, key);
+        let is_ordered = key == plan.key && load_table.is_ordered_as(plan.cut_under);
+        let now = Plan::new(load_table, key, plan.first_chunk, plan.cut_under);
+        let is_cut_as_ordered = |plan: &Plan| plan.is_cut_as_ordered(&load.facts.version);
+        if !is_ordered || (is_cut_as_ordered(&plan) && !is_cut_as_ordered(&now)) {
+            run.begin_again(table, &plan, now.table, now.key);
             return Ok(Opened::Nothing);
         }
-        let plan = run.replace_plan(table, &plan, Plan::new(load_table, key, plan.first_chunk, plan.cut_under));
+        let plan = run.replace_plan(table, &plan, now);
         Ok(if is_outdated(&plan) { Opened::Nothing } else { Opened::View(view, plan) })
     }
 
@@ -357,8 +367,9 @@ impl<'a> Reader<'a> {
 
     /// Divides what comes next, if that would take too long.
     fn divide(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
-        let plan = self.run.plan(job.table);
-        let Some((chunk, range, rows)) = job.next(self.run.load.options.chunk_rows) else { return Ok(()) };
+        let run = self.run;
+        let plan = run.plan(job.table);
+        let Some((chunk, range, rows)) = job.next(run.load.options.chunk_rows) else { return Ok(()) };
         let Some(rows) = self.in_time.less_than(rows) else { return Ok(()) };
         if chunk < plan.first_chunk {
             return Ok(());
@@ -367,9 +378,10 @@ impl<'a> Reader<'a> {
         self.end_view();
         let connection = self.connected()?;
         let index = find_index(&plan, connection)?;
-        if can_be_divided(&plan, index) {
+        if can_be_divided(&plan, index, &run.load.facts.version) {
             let mut prober = ServerProber::new(connection, &plan.table.table, &plan.key, index);
-            job.divide(chunks::divide(&mut prober, &range, rows)?, rows);
+            let border = chunks::border_after(&mut prober, &range, rows)?;
+            job.divide(border, rows);
         }
         Ok(())
     }
@@ -436,19 +448,19 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
-        let can_be_divided = can_be_divided(&plan, index);
+        let can_be_divided = can_be_divided(&plan, index, &load.facts.version);
         if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {
             run.set_reading_since(self.slot, Some(opened));
         }
         let on_server = on_server(load.facts, &view.server);
         let mut params = Vec::new();
         let mut read = Ok(());
-        let is_last_piece = job.pieces.as_ref().is_none_or(|pieces| pieces.left.len() == 1);
-        let piece = job.pieces.as_ref().and_then(|pieces| pieces.left.front());
+        let piece = job.pieces.as_ref().map(Pieces::next);
+        let is_last_piece = job.pieces.as_ref().is_none_or(Pieces::is_last);
         let mut left = &job.chunks.make_contiguous()[..count];
         while let Some((chunks, range)) = adjacent(&mut left, window.room_for_chunks().max(1)) {
             params.clear();
-            let range = piece.unwrap_or(&range);
+            let range = piece.as_ref().unwrap_or(&range);
             let sql = select_statement(&plan.table, &plan.key, range, index, &on_server, u64::MAX, &mut params);
             read = window.read(connection, &sql, &params, chunks, is_last_piece);
             let is_over = opened.elapsed() >= VIEW_TIME;
@@ -510,8 +522,11 @@ pub(super) fn adjacent<'a>(
 }
 
 /// Whether another view can go on where one ends.
-fn can_be_divided(plan: &Plan, index: Option<&str>) -> bool {
-    !plan.key.columns.is_empty() && !plan.table.table.key().is_empty() && index.is_some()
+fn can_be_divided(plan: &Plan, index: Option<&str>, version: &ServerVersion) -> bool {
+    !plan.key.columns.is_empty()
+        && !plan.table.table.key().is_empty()
+        && index.is_some()
+        && plan.is_cut_as_ordered(version)
 }
 
 fn find_index<'a>(plan: &'a Plan, connection: &mut Connection) -> Result<Option<&'a str>, WireError> {

@@ -7,6 +7,7 @@
 //! SELECT @@GLOBAL.server_uuid …     who answers
 //! SHOW BINARY LOG STATUS            for people, and `high` without GTIDs
 //! SELECT @@GLOBAL.gtid_executed     low
+//! XA RECOVER                        where `low` is where a file begins: what it may cover and the view not show
 //! SELECT 1 FROM t LIMIT 1           the first row looked at opens the view
 //! SELECT @@GLOBAL.gtid_executed     high
 //! SHOW CREATE TABLE t               the definition, as it was at `low` and is until the end
@@ -79,6 +80,8 @@ pub(super) struct View {
     pub(super) high: Watermark,
     /// Nothing was being committed that is shown and not in `high`.
     pub(super) is_quiet: bool,
+    /// No XA transaction was prepared whose XA COMMIT may be covered by `low`. Where one was, `low` is what was certain when the load began.
+    pub(super) shows_low: bool,
     /// Where the binlog stood, about. For people: it dates nothing.
     pub(super) coordinate: Coordinate,
     /// `SHOW CREATE TABLE` of the table that it was opened for, less what every insert changes.
@@ -105,13 +108,26 @@ impl View {
                 }
             }
         }
+        let is_final = |view: &View| match rule {
+            ViewRule::Undated => true,
+            // A file's start never equals where the file ends.
+            ViewRule::FileStart | ViewRule::GtidsOfFiles => view.shows_low || !facts.sees_prepared(),
+            ViewRule::Gtids | ViewRule::MariadbSnapshot => view.is_exact(),
+        };
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
-            // A file's start never equals where the file ends.
-            if view.is_exact() || matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles | ViewRule::Undated) {
+            if is_final(&view) {
                 break;
             }
             view = View::open_once(connection, rule, facts, table)?;
+        }
+        if let Some(start) = start.filter(|_| !view.shows_low) {
+            view.low = match (view.low, &start.gtids) {
+                (Watermark::Gtids(low), Some(start)) => Watermark::Gtids(low.common(start)),
+                (Watermark::Coordinate(low), _) => Watermark::Coordinate(low.min(start.coordinate.clone())),
+                // Not of this start: it is refused.
+                (low, None) => low,
+            };
         }
         Ok(view)
     }
@@ -167,13 +183,16 @@ impl View {
             ViewRule::FileStart | ViewRule::MariadbSnapshot => [status; 3],
             ViewRule::Undated => ["DO 0"; 3],
         };
+        // A file begins when all that the one before has is committed, but not an XA COMMIT: until its rows are visible, it is listed.
+        let goes_by_files = matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles);
+        let prepared = if goes_by_files && facts.sees_prepared() { "XA RECOVER" } else { "DO 0" };
         // A transaction that the view shows is in one of both from then on: owned until it is executed.
         let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
         let results = connection.query(&format!(
-            "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {open}; {owned}; {after}; {show}"
+            "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {prepared}; {open}; {owned}; {after}; {show}"
         ))?;
-        let [_, _, server, ended, before, _, owned, after, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 9", results.len());
+        let [_, _, server, ended, before, prepared, _, owned, after, shown] = results.as_slice() else {
+            let reason = format!("{} results instead of 10", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
         };
         let server = server.scalar().unwrap_or_default().to_owned();
@@ -200,7 +219,8 @@ impl View {
             }
         };
         let is_quiet = owned.scalar().is_none_or(str::is_empty);
-        Ok(View { server, low, high, is_quiet, coordinate, definition: definition_of(shown) })
+        let shows_low = !goes_by_files || (facts.sees_prepared() && prepared.rows.is_empty());
+        Ok(View { server, low, high, is_quiet, shows_low, coordinate, definition: definition_of(shown) })
     }
 
     /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
@@ -256,7 +276,8 @@ impl View {
         };
         let (low, high) = (Watermark::Gtids(low), Watermark::Gtids(high));
         let server = server.scalar().unwrap_or_default().to_owned();
-        Ok(Some(View { server, low, high, is_quiet: true, coordinate, definition: definition_of(shown) }))
+        let definition = definition_of(shown);
+        Ok(Some(View { server, low, high, is_quiet: true, shows_low: true, coordinate, definition }))
     }
 }
 
@@ -299,7 +320,7 @@ pub(super) fn gtids_at(connection: &mut Connection, at: &Coordinate) -> Result<G
     }
 }
 
-/// How a file of MySQL's begins. The server begins one only when all that came before is committed.
+/// How a file of MySQL's begins. The server begins one only when all that came before is committed, but for XA COMMITs.
 pub(super) struct FileBegin {
     /// Behind what stands at the begin of every file.
     pub(super) offset: u64,

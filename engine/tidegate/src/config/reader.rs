@@ -332,9 +332,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn duration_from(self, least: Duration) -> Option<Duration> {
-        const UNITS_MS: [(&str, u64); 5] =
-            [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        match self.scalar().and_then(|text| amount(text, &UNITS_MS)) {
+        match self.scalar().and_then(|text| amount(text, &TIME_UNITS_MS)) {
             Some(milliseconds) if u128::from(milliseconds) < least.as_millis() => {
                 self.refuse(format_args!("must be at least {}s", least.as_secs()))
             }
@@ -402,19 +400,23 @@ pub(super) fn read_document<T>(root: &Rc<Node>, report: &Report, read: impl FnOn
 
 /// Bytes of a size with its unit, such as `20MiB`.
 pub(crate) fn size_of(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 9] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("kB", 1_000),
-        ("KB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-    ];
-    amount(text, &UNITS)
+    amount(text, &SIZE_UNITS)
 }
+
+pub(super) const TIME_UNITS_MS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+pub(super) const SIZE_UNITS: [(&str, u64); 9] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+];
 
 /// `1.5GiB` in units of one: a decimal number directly followed by a unit. Rounded down.
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {

@@ -15,7 +15,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::build::OTHER_CONNECTIONS;
 use super::choices::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
+use super::reader::{SIZE_UNITS, TIME_UNITS_MS};
 use super::yaml::{self, Content, Node};
 use crate::items;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
@@ -140,7 +142,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
     let text = || json!({ "type": "string", "minLength": 1 });
     let columns = || json!({ "type": "array", "items": text(), "minItems": 1 });
     Some(match path {
-        "task" => json!({ "type": "string", "pattern": "^([a-z0-9_-]|\\$\\{)[^ ]*$" }),
+        "task" => json!({ "type": "string", "pattern": "^([a-z0-9_-]|\\$\\{[A-Za-z_][A-Za-z0-9_]*\\})+$" }),
         "source" | "sink" => {
             let alternatives: &[&str] =
                 if path == "source" { &["mysql", "binlog_files", "parquet"] } else { &["kafka", "file", "null"] };
@@ -211,7 +213,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
             json!({ "anyOf": [
                 words(&[("fail", ()), ("skip", ()), ("dead_letter", ())]),
                 map("dead_letter", json!({ "topic": text() }), json!([])),
-                map("truncate", json!({ "columns": columns(), "bytes": amount("KiB|MiB|GiB|kB|MB|GB") }), json!(["bytes"])),
+                map("truncate", json!({ "columns": columns(), "bytes": amount(&SIZE_UNITS) }), json!(["bytes"])),
             ] })
         }
         "sink.null" => json!({ "type": ["object", "null"], "additionalProperties": false }),
@@ -235,6 +237,11 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "format.canal_json.profile" => words(Profile::WORDS),
         "format.canal_json.mysql_type" => words(MysqlType::WORDS),
         "format.canal_json.old" => words(OldColumns::WORDS),
+        // As far from UTC as MySQL goes.
+        "format.canal_json.time_zone" => json!({ "anyOf": [
+            { "type": "string", "pattern": "^([+-](0[0-9]|1[0-3]):[0-5][0-9]|[+]14:00)$" },
+            variable(),
+        ] }),
         "format.canal_json.ddl_type" => words(StatementType::WORDS),
         "full_load.parallel" => integer(1, 256),
         "full_load.consistency" => words(Consistency::WORDS),
@@ -247,12 +254,12 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "incremental.unchanged_updates" => words(UnchangedUpdates::WORDS),
         "delivery" => words(Delivery::WORDS),
         "limits.rows_per_second" | "limits.full_load.rows_per_second" => integer(1, 1_000_000_000_000),
-        "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
-        "limits.connections" => integer(1, 100_000),
-        "memory" => amount("KiB|MiB|GiB|TiB|kB|MB|GB|TB"),
+        "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount(&SIZE_UNITS),
+        "limits.connections" => integer(OTHER_CONNECTIONS, 100_000),
+        "memory" => amount(&SIZE_UNITS),
         "threads" => json!({ "anyOf": [words(&[("auto", ())]), integer(1, 1024)] }),
         "http" => json!({ "anyOf": [text(), section] }),
-        "full_load.view_max" | "retry.connection" | "retry.other" => amount("ms|s|m|h|d"),
+        "full_load.view_max" | "retry.connection" | "retry.other" => amount(&TIME_UNITS_MS),
         "precheck.ignore" => {
             let items: Vec<(&'static str, ())> = items::all().map(|(name, _)| (name, ())).collect();
             json!({ "type": "array", "minItems": 1, "items": words(&items) })
@@ -291,7 +298,6 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         | "tables.as"
         | "tables.where"
         | "tables.topic"
-        | "format.canal_json.time_zone"
         | "state"
         | "http.listen" => text(),
         _ => return None,
@@ -312,7 +318,8 @@ fn integer(least: u64, most: u64) -> Value {
     json!({ "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, variable()] })
 }
 
-fn amount(units: &str) -> Value {
+fn amount(units: &[(&str, u64)]) -> Value {
+    let units = units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join("|");
     json!({ "anyOf": [{ "type": "string", "pattern": format!("^[0-9]+(\\.[0-9]+)? *({units})$") }, variable()] })
 }
 

@@ -1,5 +1,6 @@
 //! A task file in, what it means or all its errors out.
 
+mod bounds;
 mod examples;
 
 use tidegate_format::headers::Header;

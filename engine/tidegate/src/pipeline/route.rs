@@ -370,8 +370,21 @@ impl Router {
         let route = Arc::new(route);
         // What the catalogue shows is planned first, and may be of later than rows that come then.
         let version = |(table, _): &&(Arc<Table>, Arc<Route>)| table.version();
-        if let Some((_, before)) = known.iter().filter(|one| version(one) < table.version()).max_by_key(version) {
-            before.tell_of_change(&route);
+        match known.iter().filter(|one| version(one) < table.version()).max_by_key(version) {
+            Some((_, before)) => before.tell_of_change(&route),
+            // Nothing of it has been sent by this run.
+            None if known.is_empty() => {
+                let is_older = |version: &Table| version.version() < table.version();
+                let older =
+                    |memory: &Checkpoint| memory.versions(table.name()).filter(is_older).max_by_key(Table::version);
+                let older = self.memory.as_ref().and_then(|tracker| tracker.read(older)).map(Arc::new);
+                let plan = |older| Route::plan(&self.task, &self.server_version, &older, (&topic, partitions), letters);
+                // One that could not be sent was not.
+                if let Some(Ok(before)) = older.map(plan) {
+                    before.tell_of_change(&route);
+                }
+            }
+            None => {}
         }
         if let Some((_, behind)) = known.iter().filter(|one| version(one) > table.version()).min_by_key(version) {
             route.tell_of_change(behind);

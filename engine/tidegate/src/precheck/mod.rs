@@ -29,14 +29,14 @@ pub use self::report::Report;
 use self::report::{Found, TableLine};
 use self::sink::look_at_sink;
 pub use self::sink::{of_differing, of_old_brokers};
-use self::tables::{check_keys, check_patterns, check_shards, look_at_tables, place_of_table};
+use self::tables::{check_keys, check_patterns, check_shards, look_at_named_topics, look_at_tables, place_of_table};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::items;
 use crate::pipeline::route::{RouteError, plan_transform, rule_of, topic_of_table};
 use crate::rehearsal::{self, Ended};
-use crate::remembered::{self, Accept, Difference};
+use crate::remembered::{self, Accept, Difference, Topics};
 use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
 use crate::task;
@@ -81,25 +81,23 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
         topics.extend(remembered::topics_in_use(stored, task, &seen.tables).unwrap_or_default());
         check_shards(task, &seen.tables, stored, &mut report);
     }
-    let brokers = look_at_sink(task, topics, &seen, &mut report);
-    check_keys(task, &seen.tables, brokers.as_ref().and_then(Option::as_ref), &mut report);
-    if let (Some(stored), Some(brokers), true) = (&stored, &brokers, seen.identity.is_some()) {
-        if let Err(error) = compare(stored, task, &seen.tables, is_running, &mut report) {
-            // Of a table or a topic that cannot be used, it says once more what is known.
-            let is_of_topic = match &error {
-                Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.of_topic().is_some(),
-                error => matches!(error, Error::Route(_)),
-            };
-            let is_known = |found: &Found| matches!(found.finding.item, "topics" | "tables");
-            let is_said = is_of_topic && report.found.iter().any(is_known);
-            if !is_said {
-                report.fail("sink", task.places.place("sink"), &error);
-            }
-        }
-        look_at_rows(task, &seen, brokers.as_ref(), &mut report);
+    if seen.identity.is_none() {
+        topics.extend(look_at_named_topics(task, &mut report));
     }
+    // A side that does not answer hides nothing of the other one.
+    let sink = look_at_sink(task, topics, &seen, &mut report);
+    let brokers = sink.as_ref().and_then(Option::as_ref);
+    check_keys(task, &seen.tables, brokers, &mut report);
+    if let Some(stored) = &stored {
+        let topics = topics_of(task, stored, &seen, sink.is_some(), &mut report);
+        if let Err(error) = compare(stored, task, &seen, &topics, is_running, &mut report) {
+            say_unless_known(task, &error, &mut report);
+        }
+    }
+    look_at_rows(task, &seen, brokers, &mut report);
     // Who reads the binlog under the same number would be hung up on.
-    if let Some(stored) = stored.filter(|_| has_state && !is_running && !report.has_errors()) {
+    let is_readable = !report.has_error_of(|item| !items::is_of_sink(item));
+    if let Some(stored) = stored.filter(|_| has_state && !is_running && is_readable) {
         read_on(task, &stored, &runtime, &mut report);
     }
     report.found.sort_by_key(|found| std::cmp::Reverse(found.finding.severity));
@@ -192,16 +190,46 @@ fn look_at_source(
     Seen { tables: look.tables(), rows: rows.collect(), identity: Some(look.identity()) }
 }
 
+/// The topics of the task as they are; none if they cannot be had, which is said.
+fn topics_of(task: &Task, stored: &Checkpoint, seen: &Seen, sink_answers: bool, report: &mut Report) -> Topics {
+    if !sink_answers {
+        return Topics::new();
+    }
+    match task::topics_as_they_are(stored, task, &seen.tables) {
+        Ok(topics) => topics,
+        Err(error) => {
+            say_unless_known(task, &error, report);
+            Topics::new()
+        }
+    }
+}
+
+/// Of a table or a topic that cannot be used, the same has been said where it was looked at.
+fn say_unless_known(task: &Task, error: &Error, report: &mut Report) {
+    let is_of_topic = match error {
+        Error::Sink(error) | Error::Route(RouteError::Sink(error)) => error.of_topic().is_some(),
+        error => matches!(error, Error::Route(_)),
+    };
+    let is_known = |found: &Found| matches!(found.finding.item, "topics" | "tables");
+    if !(is_of_topic && report.found.iter().any(is_known)) {
+        report.fail("sink", task.places.place("sink"), error);
+    }
+}
+
 /// What the task would be refused for that has left this state.
 fn compare(
     stored: &Checkpoint,
     task: &Task,
-    tables: &[Arc<Table>],
+    seen: &Seen,
+    topics: &Topics,
     is_running: bool,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let topics = task::topics_as_they_are(stored, task, tables)?;
-    for Difference { accept, what, means } in remembered::compare(stored, task, tables, &topics)? {
+    for Difference { accept, what, means } in remembered::compare(stored, task, &seen.tables, topics)? {
+        // Which names mean the same table, only the server tells.
+        if accept == Some(Accept::Tables) && seen.identity.is_none() {
+            continue;
+        }
         // A run that is at work may not have saved yet what it has written to.
         if is_running && accept == Some(Accept::NonEmptyTopics) {
             continue;

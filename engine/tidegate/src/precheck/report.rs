@@ -114,6 +114,11 @@ impl Report {
         self.count(Severity::Error) > 0
     }
 
+    /// Whether something stands in the way whose item is one of these.
+    pub(super) fn has_error_of(&self, is_one: impl Fn(&str) -> bool) -> bool {
+        self.found.iter().any(|Found { finding, .. }| finding.severity == Severity::Error && is_one(finding.item))
+    }
+
     pub fn json(&self) -> Value {
         let findings = self.found.iter().map(|Found { finding, place }| {
             json!({

@@ -79,26 +79,36 @@ pub(super) fn look_at_tables(
             };
             report.fail("tables", place_of_table(task, name, key), &error.into());
         }
-        let mut take = |topic: Result<Option<String>, RouteError>, place: Option<String>, to_do: &str| match topic {
-            Ok(topic) => topics.extend(topic),
-            // Without a name there is no topic, which has been said.
-            Err(RouteError::Name { error: NameError::Empty(_), .. }) => {}
-            Err(error) => {
-                let wanted = "a name of at most 249 letters, digits, dots, underscores and hyphens";
-                report.say(Severity::Error, "topics", place, error.to_string(), wanted, to_do);
-            }
-        };
-        let to_do = format!("write a topic for the table: {}", entry_with_topic(name, '.'));
-        take(topic_of_table(task, name).map(Some), place_of_table(task, name, "topic"), &to_do);
-        let place = place_of_table(task, name, "too_large");
-        take(
-            dead_letter_topic_of_table(task, name),
-            place,
-            "write another topic: too_large: {dead_letter: {topic: ...}}",
-        );
-        take(ddl_topic_of_table(task, name), task.places.place("sink.ddl_topic"), "write another sink.ddl_topic");
+        look_at_topics(task, name, &mut topics, report);
     }
     topics
+}
+
+/// The topics of tables that are named one by one, where the source does not tell which tables there are.
+pub(super) fn look_at_named_topics(task: &Task, report: &mut Report) -> BTreeSet<String> {
+    let mut topics = BTreeSet::new();
+    let names: Vec<TableName> =
+        task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
+    names.iter().for_each(|name| look_at_topics(task, name, &mut topics, report));
+    topics
+}
+
+/// All topics to which messages of the table go.
+fn look_at_topics(task: &Task, name: &TableName, topics: &mut BTreeSet<String>, report: &mut Report) {
+    let mut take = |topic: Result<Option<String>, RouteError>, place: Option<String>, to_do: &str| match topic {
+        Ok(topic) => topics.extend(topic),
+        // Without a name there is no topic, which has been said.
+        Err(RouteError::Name { error: NameError::Empty(_), .. }) => {}
+        Err(error) => {
+            let wanted = "a name of at most 249 letters, digits, dots, underscores and hyphens";
+            report.say(Severity::Error, "topics", place, error.to_string(), wanted, to_do);
+        }
+    };
+    let to_do = format!("write a topic for the table: {}", entry_with_topic(name, '.'));
+    take(topic_of_table(task, name).map(Some), place_of_table(task, name, "topic"), &to_do);
+    let place = place_of_table(task, name, "too_large");
+    take(dead_letter_topic_of_table(task, name), place, "write another topic: too_large: {dead_letter: {topic: ...}}");
+    take(ddl_topic_of_table(task, name), task.places.place("sink.ddl_topic"), "write another sink.ddl_topic");
 }
 
 /// The entry of a table with a topic that Kafka takes.

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
 use crate::pipeline::route::{RouteError, topic_of_table, topics_of_table};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_model::words::counted;
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::Ledger;
@@ -334,7 +335,7 @@ fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
         if let Some(look) = look
             && look.partitions != was.partitions
         {
-            let what = format!("had {} partitions, has {}", was.partitions, look.partitions);
+            let what = format!("had {}, has {}", counted(was.partitions.into(), "partition"), look.partitions);
             found.add_named(Some(Accept::Partitions), "topic ", name, &what, KEYS_MOVE);
         }
     }

@@ -42,7 +42,7 @@ use tidegate_model::status;
 use tidegate_model::{Coordinate, Position, Table, TableName, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
-use tidegate_mysql::history::{Sequences, Turn};
+use tidegate_mysql::history::Turn;
 use tidegate_mysql::incremental::{Followed, Ready};
 use tidegate_mysql::run_lock::RunLock;
 use tidegate_mysql::snapshot::{LoadEnd, LoadTable};
@@ -92,7 +92,6 @@ pub struct MysqlSource {
     ending: Option<until::Ending>,
     /// Added tables, of which nothing is read before they are loaded where the others that are asked for are.
     later: BTreeSet<TableName>,
-    sequences: Sequences,
 }
 
 impl MysqlSource {
@@ -125,8 +124,6 @@ impl MysqlSource {
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
-        let sequences = Sequences::default();
-        look.sequences.drain(..).for_each(|name| sequences.insert(look.facts.name_case().key(&name)));
         Ok(MysqlSource {
             look,
             tables,
@@ -136,7 +133,6 @@ impl MysqlSource {
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
             ending: None,
             later: BTreeSet::new(),
-            sequences,
         })
     }
 

@@ -284,7 +284,7 @@ pub fn count(count: u64) -> String {
 }
 
 /// `1 row`, `1.2 M rows`.
-fn some(number: u64, what: &str) -> String {
+pub fn some(number: u64, what: &str) -> String {
     format!("{} {}", count(number), plural(number, what))
 }
 

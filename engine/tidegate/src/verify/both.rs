@@ -90,10 +90,10 @@ impl Counts {
     }
 
     pub(super) fn text(&self) -> String {
-        let [rows, messages, all] =
-            [&self.rows, &self.messages, &self.messages_all].map(|count| words::count(count.load(Relaxed)));
+        let [rows, messages, all] = [&self.rows, &self.messages, &self.messages_all].map(|count| count.load(Relaxed));
+        let (messages, all) = (words::count(messages), words::some(all, "message"));
         let phase = self.phase.lock().expect("nobody panics with it");
-        format!("verify: {phase}; {messages} of {all} messages and {rows} rows are read")
+        format!("verify: {phase}; {messages} of {all} and {} are read", words::some(rows, "row"))
     }
 }
 
@@ -161,7 +161,7 @@ impl Both {
             if again.is_empty() {
                 break;
             }
-            self.counts.begin(format!("looking at {} keys again", again.len()));
+            self.counts.begin(format!("looking at {} again", words::some(again.len() as u64, "key")));
             delivered = self.look_again(&mut again, &mut seen, folder)?;
             let keys = std::mem::take(&mut again);
             for ((target, key), words) in keys {

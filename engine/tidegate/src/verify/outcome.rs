@@ -9,6 +9,7 @@ use super::report::{self, Explained, Keys, Report, Rows, TableReport, VERSION};
 use super::spill::Size;
 use super::target::OfLarge;
 use super::topic::Extent;
+use tidegate_model::words::counted;
 
 /// What came out of a target.
 #[derive(Default)]
@@ -156,7 +157,10 @@ impl Both {
         }
         match self.unreadable.iter().map(|count| count.load(Relaxed)).sum::<u64>() {
             0 => {}
-            count => notes.push(format!("{count} messages are of neither format, and were passed over")),
+            count => {
+                let messages = counted(count, "message");
+                notes.push(format!("of neither format, and passed over: {messages}"));
+            }
         }
         Report {
             version: VERSION,
@@ -179,13 +183,17 @@ impl Both {
         // Whether a row that is in no message was in one before, or is in one that cannot be compared, nobody can say.
         let unknown = if !lost.is_empty() {
             Some(format!(
-                "topic {} no longer holds its beginning (retention): {missing} rows of the source are in none of the messages that are left",
-                lost.join(", ")
+                "topic {} no longer holds its beginning (retention): in none of the messages that are left: {} of the source",
+                lost.join(", "),
+                counted(missing, "row")
             ))
         } else if self.task.full_load.is_none() {
-            Some(format!("the task has no full load: {missing} rows have not changed since it began, or are missing"))
+            Some(format!(
+                "the task has no full load: not changed since it began, or missing: {}",
+                counted(missing, "row")
+            ))
         } else if incomparable > 0 {
-            Some(format!("{missing} rows of the source are in none of the messages that could be compared"))
+            Some(format!("in none of the messages that could be compared: {} of the source", counted(missing, "row")))
         } else {
             None
         };

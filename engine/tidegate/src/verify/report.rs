@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use tidegate_model::words::grouped;
+use tidegate_model::words::{counted, grouped};
 
 /// Of the JSON; another one means that a field means something else, or is gone.
 pub const VERSION: u32 = 1;
@@ -132,13 +132,14 @@ impl fmt::Display for Report {
             writeln!(f, "{note}")?;
         }
         let count = |verdict| self.tables.iter().filter(|table| table.verdict == verdict).count();
-        let all = self.tables.len();
+        let all = counted(self.tables.len() as u64, "table");
         match (count(Verdict::Different), count(Verdict::Unproven)) {
             (0, 0) => writeln!(f, "the topics hold what the source holds"),
             (0, unproven) => {
-                writeln!(f, "no difference was found; {unproven} of {all} tables could not be compared as a whole")
+                writeln!(f, "no difference was found; {unproven} of {all} could not be compared as a whole")
             }
-            (different, _) => writeln!(f, "{different} of {all} tables differ"),
+            (1, _) if self.tables.len() == 1 => writeln!(f, "the table differs"),
+            (different, _) => writeln!(f, "{different} of {all} differ"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::view::{is_of_other_server, on_server};
 use super::*;
+use crate::grants::Grants;
 
 #[test]
 fn what_is_read_on_another_server_is_an_error_also_where_nothing_is_found() {
@@ -47,6 +48,7 @@ fn a_view_dated_by_files_contains_the_start_once_its_low_does() {
         low: Watermark::Gtids(gtids(low)),
         high: Watermark::Gtids(gtids(&format!("{SET}:1-20"))),
         is_quiet: true,
+        shows_low: true,
         coordinate: Coordinate::new("b.000002", 400),
         definition: None,
     };
@@ -58,4 +60,24 @@ fn a_view_dated_by_files_contains_the_start_once_its_low_does() {
     // Within a file, what has executed the statement at the start shows what was before it.
     assert!(behind.contains(rule, &start, false));
     assert!(!behind.contains(ViewRule::Gtids, &start, false));
+}
+
+/// What the set of executed GTIDs shows is a fact of a version, and measured of one.
+#[test]
+fn who_was_not_measured_is_dated_by_files() {
+    for (version, rule) in [
+        ("5.6.24-log", ViewRule::GtidsOfFiles),
+        ("5.7.44", ViewRule::GtidsOfFiles),
+        ("8.0.36-28", ViewRule::GtidsOfFiles),
+        ("8.4.3", ViewRule::GtidsOfFiles),
+        ("9.6.0", ViewRule::GtidsOfFiles),
+        ("9.7.4", ViewRule::Gtids),
+        ("9.8.0", ViewRule::GtidsOfFiles),
+        ("10.11.6-MariaDB", ViewRule::MariadbSnapshot),
+    ] {
+        let facts = ServerFacts::of_test(version, &[("gtid_mode", "ON")], Grants::default());
+        assert_eq!(ViewRule::of(&facts), rule, "{version}");
+    }
+    let without = ServerFacts::of_test("9.7.4", &[("gtid_mode", "OFF_PERMISSIVE")], Grants::default());
+    assert_eq!(ViewRule::of(&without), ViewRule::FileStart);
 }

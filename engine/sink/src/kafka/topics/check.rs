@@ -56,7 +56,6 @@ pub fn check(
         sink.topics.wait_for_number()?;
     }
     whole.iter().for_each(|topic| sink.topics.keep_whole(topic));
-    let never = || false;
     let metadata = sink.topics.metadata(None, &|| false)?;
     let mut info = BrokerInfo {
         brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
@@ -69,7 +68,6 @@ pub fn check(
         release: sink.topics.abilities.release(),
         request_bytes: sink.topics.request_bytes,
     };
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut problems = Vec::new();
     if !lacks.is_empty() {
         let is_all = lacks.contains(&Lack::Offsets);
@@ -78,42 +76,59 @@ pub fn check(
             return Ok((info, problems));
         }
     }
-    let (mut missing, mut there) = (Vec::new(), Vec::new());
-    for (&topic, state) in names.iter().zip(sink.topics.describe_with(&names, true, &never)?) {
-        match state {
-            Ok(TopicState::Missing) => missing.push(topic),
-            Ok(TopicState::Complete(Prepared { may_write: Some(false), .. })) => {
-                let code = RDKafkaErrorCode::TopicAuthorizationFailed;
-                problems.push(SinkError::Topic {
-                    topic: topic.into(),
-                    reason: "the user may not write to it".into(),
-                    hint: hint_of(code),
-                });
-            }
-            Ok(TopicState::Complete(prepared)) => there.push((topic, Some(prepared.partitions))),
-            Ok(TopicState::Incomplete) => there.push((topic, None)),
-            Err(error) => problems.push(error),
-        }
-    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let existing: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
-    let mut creatable = Vec::new();
-    for (index, topic) in missing.iter().enumerate() {
-        let creation = sink.topics.check_creation(topic).err();
-        match creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))) {
-            Some(error) => problems.push(error),
-            None => creatable.push(*topic),
-        }
+    // What was found before an answer that does not come is told with it.
+    if let Err(error) = sink.topics.look_at_all(&names, &existing, &mut info, &mut problems) {
+        problems.push(error);
     }
-    for topics in creatable.chunks(TOPICS_PER_QUESTION) {
-        problems.extend(sink.topics.try_creation(topics, &never)?);
-    }
-    info.topics = sink.topics.facts(&there, &missing, &mut problems, &never)?;
-    let there: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
-    info.differing = sink.topics.look_for_differing(&there, &never)?;
     Ok((info, problems))
 }
 
 impl KafkaTopics {
+    /// Tells what stands against sending to `names`, beside topics that exist, and what is there of them.
+    fn look_at_all(
+        &self,
+        names: &[&str],
+        existing: &[&str],
+        info: &mut BrokerInfo,
+        problems: &mut Vec<SinkError>,
+    ) -> Result<(), SinkError> {
+        let never = || false;
+        let (mut missing, mut there) = (Vec::new(), Vec::new());
+        for (&topic, state) in names.iter().zip(self.describe_with(names, true, &never)?) {
+            match state {
+                Ok(TopicState::Missing) => missing.push(topic),
+                Ok(TopicState::Complete(Prepared { may_write: Some(false), .. })) => {
+                    let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+                    problems.push(SinkError::Topic {
+                        topic: topic.into(),
+                        reason: "the user may not write to it".into(),
+                        hint: hint_of(code),
+                    });
+                }
+                Ok(TopicState::Complete(prepared)) => there.push((topic, Some(prepared.partitions))),
+                Ok(TopicState::Incomplete) => there.push((topic, None)),
+                Err(error) => problems.push(error),
+            }
+        }
+        let mut creatable = Vec::new();
+        for (index, topic) in missing.iter().enumerate() {
+            let creation = self.check_creation(topic).err();
+            match creation.or_else(|| collision(topic, existing.iter().chain(&missing[..index]))) {
+                Some(error) => problems.push(error),
+                None => creatable.push(*topic),
+            }
+        }
+        for topics in creatable.chunks(TOPICS_PER_QUESTION) {
+            problems.extend(self.try_creation(topics, &never)?);
+        }
+        info.topics = self.facts(&there, &missing, problems, &never)?;
+        let there: Vec<&str> = there.iter().map(|(topic, _)| *topic).collect();
+        info.differing = self.look_for_differing(&there, &never)?;
+        Ok(())
+    }
+
     /// Waits until brokers have let the client be idempotent, or have refused it; where they do neither, that shows later.
     fn wait_for_number(&self) -> Result<(), SinkError> {
         let started = Instant::now();

@@ -124,8 +124,8 @@ impl RouteError {
             RouteError::Met { error, .. } => {
                 let hint = error.hint().map(|hint| hint + "; ").unwrap_or_default();
                 format!(
-                    "{hint}write the task file for the columns that the table has there, and accept what follows \
-                     (`tidegate run --accept filter,select`); rows before it are sent"
+                    "{hint}write the task file for the columns that the table has there, in an entry of the table's own if others have \
+                     other columns by then, and accept what follows (`tidegate run --accept filter,select`); rows before it are sent"
                 )
             }
             _ => return None,

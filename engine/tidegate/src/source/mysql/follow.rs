@@ -18,7 +18,7 @@ use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
 use tidegate_mysql::catalog::CatalogTable;
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
-use tidegate_mysql::history::{History, Moved, Rules, UnloggedRowsPolicy};
+use tidegate_mysql::history::{History, Moved, Rules, StoredSchema, UnloggedRowsPolicy};
 use tidegate_mysql::incremental::{FollowOptions, Followed, Follower, Ready};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::{MysqlError, history};
@@ -41,6 +41,12 @@ impl MysqlSource {
             Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
             None => Ok(()),
         })?;
+        context.tracker.update(|checkpoint| {
+            let is_known = |name: &&TableName| checkpoint.schemas.get(name).is_some() || names.contains(name);
+            let unknown: Vec<&TableName> = self.look.sequences.iter().filter(|name| !is_known(name)).collect();
+            let entries = unknown.into_iter().map(|name| StoredSchema::sequence(name, &position.coordinate));
+            entries.for_each(|entry| checkpoint.record_schema(entry));
+        });
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
         let rules = JudgeRules {
@@ -93,7 +99,6 @@ impl MysqlSource {
             .with_judge(judge())
             .with_shows(asking(Ledger::shows_all))
             .with_shows_before(asking(Ledger::is_shown_before))
-            .with_sequences(self.sequences.clone())
             .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
             .with_tables_that_empty_themselves({
                 let in_memory = in_memory.clone();
@@ -133,7 +138,8 @@ impl MysqlSource {
             ready,
             replayed: &replayed,
             // Who carries out statements from before has no use for a load behind them alone.
-            looks_ahead: !has_names && !rules.forwards && !self.look.facts.version.is_mariadb,
+            passes_over: !rules.forwards && !self.look.facts.version.is_mariadb,
+            has_names,
             shown: &shown,
             retry: context.task.retry.connection,
             emit: &|window| context.emitter.emit(window),

@@ -49,6 +49,8 @@ impl MysqlSource {
     /// A position from which changes can be read now, and the tables as they are known from there on.
     pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
         let (start, shown_until) = self.take_start(context.task)?;
+        // Those that were no longer there at the start are not those that are there behind it.
+        self.look.sequences = self.runtime.block_on(self.find_sequences(context.task))?;
         let start = match &context.task.incremental {
             Some(_) => {
                 let start = self.with_file(start)?;
@@ -269,6 +271,18 @@ impl MysqlSource {
         let is_gone = catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)?;
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok(is_gone)
+    }
+
+    async fn find_sequences(&self, task: &Task) -> Result<Vec<TableName>, SourceError> {
+        if !self.look.facts.version.is_mariadb {
+            return Ok(Vec::new());
+        }
+        let mut connection =
+            connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+        let is_selected = |database: &str, table: &str| task.tables.matches(database, table).is_some();
+        let found = catalog::find_sequences(&mut connection, is_selected).await.map_err(MysqlError::Query)?;
+        connection.disconnect().await.map_err(MysqlError::Query)?;
+        Ok(found)
     }
 
     async fn read_definitions(

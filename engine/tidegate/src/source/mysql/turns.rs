@@ -111,7 +111,7 @@ impl MysqlSource {
         let now = self.now(context)?;
         // A wish that nobody needs is given up; rows that come by nothing else are not.
         let is_needed = !is_wish || context.tracker.read(remembered).is_some_and(|table| table.is_needed);
-        let (found, definition, executed) =
+        let Looked { found, is_sequence, definition, executed } =
             patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, is_needed))?))?;
         let planned = match found {
             Some(found) => {
@@ -189,6 +189,9 @@ impl MysqlSource {
                 None => {
                     checkpoint.table_loaded(name);
                     checkpoint.ask_for(name, false);
+                    if is_sequence {
+                        checkpoint.record_schema(StoredSchema::sequence(name, &position.coordinate));
+                    }
                 }
             }
         })?;
@@ -241,23 +244,26 @@ impl MysqlSource {
         Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
     }
 
-    /// One table and its own words, if it is there, and what had been executed before it was looked at. An error if it `is_needed` and may not
-    /// be seen.
+    /// Looks at one table. An error if it `is_needed` and may not be seen.
     async fn read_definition(
         &self,
         name: &TableName,
         position: &Position,
         is_needed: bool,
-    ) -> Result<(Option<CatalogTable>, Option<String>, Option<GtidSet>), SourceError> {
+    ) -> Result<Looked, SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
         let executed = self.executed_here(&mut connection, Some(position)).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
+        let mut is_sequence = false;
         let tables = match catalog::read_tables(&mut connection, &selection).await {
             // What has the name may be a view or a sequence by now.
-            Err(CatalogError::NoTable { .. }) => Vec::new(),
+            Err(CatalogError::NoTable { kind, .. }) => {
+                is_sequence = kind == "sequence";
+                Vec::new()
+            }
             Err(CatalogError::Missing { .. })
                 if !is_needed || catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)? =>
             {
@@ -266,8 +272,18 @@ impl MysqlSource {
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok((tables.into_iter().next(), definition, executed))
+        Ok(Looked { found: tables.into_iter().next(), is_sequence, definition, executed })
     }
+}
+
+/// What a table's name is now.
+struct Looked {
+    found: Option<CatalogTable>,
+    is_sequence: bool,
+    /// Its own words.
+    definition: Option<String>,
+    /// What had been executed before it was looked at.
+    executed: Option<GtidSet>,
 }
 
 /// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
@@ -275,7 +291,12 @@ pub(super) fn is_followed(entries: Option<&Vec<StoredSchema>>) -> bool {
     let state = entries.and_then(|entries| entries.last()).map(|entry| &entry.state);
     !matches!(
         state,
-        None | Some(SchemaState::Gone { .. } | SchemaState::Bystander { .. } | SchemaState::Database { .. })
+        None | Some(
+            SchemaState::Gone { .. }
+                | SchemaState::Bystander { .. }
+                | SchemaState::Database { .. }
+                | SchemaState::Sequence { .. }
+        )
     )
 }
 

@@ -1,0 +1,184 @@
+//! Which partition a row is in, read from Kafka and compared with what Java says of the values of each message: by every policy and hash,
+//! of rows that are loaded and of changes.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::harness::consume::{RawMessage, read_messages};
+use super::harness::{Message, Servers, Tidegate, World};
+
+const COUNT: i32 = 7;
+
+/// How a table's rows find their partition.
+enum By {
+    /// These columns' values.
+    Values(&'static [&'static str]),
+    /// These, which are a unique key and not the primary one, or none: DTS's rule takes them, Canal's the database alone.
+    NoPrimaryKey(&'static [&'static str]),
+    /// The key of the message.
+    Key,
+    Table,
+    Zero,
+}
+
+struct Case {
+    table: &'static str,
+    columns: &'static str,
+    /// `partition` of the table.
+    policy: &'static str,
+    by: By,
+}
+
+const fn case(table: &'static str, columns: &'static str, policy: &'static str, by: By) -> Case {
+    Case { table, columns, policy, by }
+}
+
+const VALUES: &str =
+    "id BIGINT NOT NULL, s VARCHAR(40) COLLATE utf8mb4_bin NOT NULL, t VARCHAR(40) COLLATE utf8mb4_bin, d DATE";
+
+/// By values, as DTS's rule and Canal's have it.
+const BY_VALUES: [Case; 11] = [
+    case("pk", "PRIMARY KEY (id)", "primary_key", By::Values(&["id"])),
+    case("composite", "PRIMARY KEY (s, id)", "primary_key", By::Values(&["s", "id"])),
+    case("unique_key", "UNIQUE KEY (s, id)", "primary_key", By::NoPrimaryKey(&["s", "id"])),
+    case("keyless", "", "primary_key", By::NoPrimaryKey(&[])),
+    case("by_unique_key", "UNIQUE KEY (s, id)", "row", By::Values(&["s", "id"])),
+    case("by_row_keyed", "PRIMARY KEY (id)", "row", By::Values(&["id"])),
+    case("by_row", "", "row", By::Values(&["id", "s", "t", "d"])),
+    case("by_columns", "PRIMARY KEY (id)", "{columns: [t, d]}", By::Values(&["t", "d"])),
+    case("by_one", "PRIMARY KEY (id)", "{columns: [s]}", By::Values(&["s"])),
+    case("by_table", "PRIMARY KEY (id)", "table", By::Table),
+    case("all_in_one", "PRIMARY KEY (id)", "zero", By::Zero),
+];
+
+/// By the key of the message, as Java's producer has it; without one, by the row.
+const BY_KEY: [Case; 5] = [
+    case("pk", "PRIMARY KEY (id)", "primary_key", By::Key),
+    case("composite", "PRIMARY KEY (s, id)", "primary_key", By::Key),
+    case("unique_key", "UNIQUE KEY (s, id)", "row", By::Key),
+    case("keyless", "", "primary_key", By::Zero),
+    case("by_row", "", "row", By::Values(&["id", "s", "t", "d"])),
+];
+
+/// The hash codes of the first three are Integer.MIN_VALUE, those of the next two the same.
+const NASTY: [&str; 11] =
+    ["polygenelubricants", "GydZG_", "DESIGNING WORKHOUSES", "Aa", "BB", "", ",", "0", "-1", "😀 é", "a,b"];
+
+/// Rows with each of them, from this id on.
+fn rows(from: i64) -> String {
+    let row = |(index, text): (usize, &&str)| {
+        let id = from + index as i64;
+        let id = if index % 3 == 0 { -id } else { id };
+        let t = if index % 4 == 1 { "NULL".to_owned() } else { format!("'{}'", NASTY[(index * 5 + 3) % NASTY.len()]) };
+        let d = if index % 2 == 0 { "NULL".to_owned() } else { format!("'2024-02-{:02}'", index + 1) };
+        format!("({id}, '{text}', {t}, {d})")
+    };
+    NASTY.iter().enumerate().map(row).collect::<Vec<_>>().join(", ")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What `Partitions.java` is asked about a message; none where there is nothing to be asked.
+fn question(hash: &str, case: &Case, raw: &RawMessage, row: &Message) -> Option<String> {
+    let (rule, values) = match case.by {
+        By::Zero => return None,
+        By::Table => (format!("{hash} table"), vec![String::new()]),
+        By::Key => ("murmur2".to_owned(), vec![hex(raw.key.as_ref().expect("a key"))]),
+        By::NoPrimaryKey([]) if hash == "dts" => return None,
+        By::NoPrimaryKey(_) if hash == "canal" => (hash.to_owned(), vec![String::new()]),
+        By::Values(columns) | By::NoPrimaryKey(columns) => {
+            let value = |column: &&str| row.data.get(column).map_or(".".to_owned(), |text| hex(text.as_bytes()));
+            let rule = if hash == "murmur2" { "murmur2 row" } else { hash };
+            (rule.to_owned(), columns.iter().map(value).collect())
+        }
+    };
+    let (database, table) = (hex(row.database.as_bytes()), hex(row.table.as_bytes()));
+    Some(format!("{rule}\t{COUNT}\t{database}\t{table}\t{}\n", values.join("\t")))
+}
+
+fn java(questions: &str) -> Vec<i32> {
+    let [jars] = tidegate_tests::variables(["TIDEGATE_TEST_KAFKA_JARS"]).expect("servers.sh has fetched Kafka");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles/Partitions.java");
+    let mut java = Command::new("java")
+        .args(["-cp", &format!("{jars}/*")])
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a JDK");
+    java.stdin.take().expect("a pipe").write_all(questions.as_bytes()).expect("it listens");
+    let output = java.wait_with_output().expect("it ends");
+    String::from_utf8(output.stdout).expect("digits").lines().map(|line| line.parse().expect("a number")).collect()
+}
+
+#[test]
+fn rows_are_where_java_would_put_them() {
+    let Some(servers) = Servers::from_env() else { return };
+    let (mut questions, mut found) = (String::new(), Vec::new());
+    for (hash, format, cases) in [
+        ("dts", "dts_avro", &BY_VALUES[..]),
+        ("canal", "canal_json", &BY_VALUES[..]),
+        ("murmur2", "canal_json", &BY_KEY[..]),
+    ] {
+        let mut world = World::new("partitions", &servers.mysql, &servers.kafka);
+        let comma = |columns: &str| if columns.is_empty() { String::new() } else { format!(", {columns}") };
+        for case in cases {
+            world.mysql.run(format!("CREATE TABLE {} ({VALUES}{})", case.table, comma(case.columns)));
+            world.mysql.run(format!("INSERT INTO {} VALUES {}", case.table, rows(1)));
+        }
+        let mut task = world.task();
+        let entry = |case: &Case| format!("{{table: {}.{}, partition: {}}}", world.database, case.table, case.policy);
+        let entries: Vec<String> = cases.iter().map(entry).collect();
+        task.tables = format!("[{}, {}.marker]", entries.join(", "), world.database);
+        let key = if hash == "murmur2" { ", key: text" } else { "" };
+        task.sink = format!(
+            "{{kafka: \"{}\", create_topics: {{partitions: {COUNT}, replication: 1}}, partition_hash: {hash}{key}}}",
+            world.kafka
+        );
+        task.format = format.to_owned();
+        let reader = world.reader([]);
+        let mut reader = if key.is_empty() { reader } else { reader.keyed() };
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        for Case { table, .. } in cases {
+            world.mysql.run(format!("INSERT INTO {table} VALUES {}", rows(101)));
+            // What is hashed changes, or does not; and goes.
+            world.mysql.run(format!("UPDATE {table} SET s = CONCAT(s, 'x'), t = s, d = '2025-01-01' WHERE id > 104"));
+            world.mysql.run(format!("UPDATE {table} SET id = id + 1000 WHERE id BETWEEN 1 AND 99"));
+            world.mysql.run(format!("DELETE FROM {table} WHERE id < 0"));
+        }
+        world.finish(engine, &mut reader, |_| ());
+        for case in cases {
+            let (messages, partitions) = read_messages(&world.kafka, &world.topic(case.table));
+            assert_eq!(partitions, COUNT);
+            assert!(messages.len() > 3 * NASTY.len(), "{hash} {}: {}", case.table, messages.len());
+            let mut used = [false; COUNT as usize];
+            for raw in &messages {
+                used[raw.partition as usize] = true;
+                let row = Message::parse(raw.value.as_ref().expect("a value"), 0, 0).expect("a message");
+                match question(hash, case, raw, &row) {
+                    Some(asked) => {
+                        questions += &asked;
+                        found.push((raw.partition, format!("{hash} {}: {row:?}", case.table)));
+                    }
+                    None => assert_eq!(raw.partition, 0, "{hash} {}: {row:?}", case.table),
+                }
+            }
+            // Else any rule would do.
+            let spreads = match case.by {
+                By::Values(_) | By::Key => true,
+                By::NoPrimaryKey(columns) => hash == "dts" && !columns.is_empty(),
+                By::Table | By::Zero => false,
+            };
+            assert_eq!(used.iter().filter(|used| **used).count() > 3, spreads, "{hash} {}", case.table);
+        }
+    }
+    let answers = java(&questions);
+    assert_eq!(answers.len(), found.len());
+    for ((partition, row), answer) in found.iter().zip(answers) {
+        assert_eq!(*partition, answer, "{row}");
+    }
+}
