@@ -52,6 +52,7 @@ mod prechecks;
 mod preview;
 mod purged;
 mod reload;
+mod reload_part;
 mod resume;
 mod rights;
 mod schema_fix;

@@ -25,6 +25,9 @@
 //! chunk only the server could tell, such as `é` in a key of text, goes by the smallest `low` of all chunks; and because it
 //! may be one with keys that do not, all of its table does from then on ([`Unsure`]).
 //!
+//! Of a table of which only a part is read, the rows that meet a condition, chunks show nothing of the others: of such a table no change is
+//! dropped, and no statement counts as seen ([`TableChunks::part`]).
+//!
 //! The ledger is part of the checkpoint, as [entries](tidegate_model::state) of which only those are told that have changed:
 //!
 //! ```text
@@ -106,6 +109,8 @@ pub struct TableChunks {
     pub since: Option<Coordinate>,
     /// What all views of chunks that were read in several had come to; their `high` is that of the last view. None if there is no such chunk.
     pub pieces_high: Option<Mark>,
+    /// Only rows for which the server says that this is true are read.
+    pub part: Option<String>,
     pub unsure: Unsure,
     /// Chunks that are not [`ChunkState::Done`].
     left: usize,
@@ -127,6 +132,7 @@ impl TableChunks {
             shown_before: None,
             since: None,
             pieces_high: None,
+            part: None,
             unsure: Unsure::default(),
             left: 0,
         }
@@ -134,6 +140,11 @@ impl TableChunks {
 
     pub fn is_done(&self) -> bool {
         self.gone.is_some() || (self.planned && self.left == 0)
+    }
+
+    /// Whether rows that meet a condition are to be read, and not all of them are delivered.
+    pub fn is_part_loading(&self) -> bool {
+        self.part.is_some() && !self.is_done()
     }
 
     /// Chunks with their numbers.
@@ -309,8 +320,9 @@ impl Ledger {
         let table = self.table_mut(name);
         let first_chunk = table.first_chunk + table.chunks.len() as u32;
         let (since, least_high, replayed) = (table.since.take(), table.least_high.take(), table.replayed);
+        let part = table.part.take();
         let new = TableChunks::new(name.clone(), key, definition);
-        *table = TableChunks { first_chunk, floor, since, least_high, replayed, ..new };
+        *table = TableChunks { first_chunk, floor, since, least_high, replayed, part, ..new };
         self.forget_chunks(name);
         first_chunk
     }
@@ -332,7 +344,34 @@ impl Ledger {
         self.add_table(name, key.clone(), definition);
         self.begin_again(name, key, definition);
         let table = self.table_mut(name);
-        (table.floor, table.replayed, table.since) = (None, true, Some(since.clone()));
+        (table.floor, table.replayed, table.since, table.part) = (None, true, Some(since.clone()), None);
+    }
+
+    /// As [`load_again`](Self::load_again), of the rows alone for which the server says that `part` is true.
+    pub fn load_part(
+        &mut self,
+        name: &TableName,
+        key: ChunkKey,
+        definition: Option<u32>,
+        since: &Coordinate,
+        part: String,
+    ) {
+        self.load_again(name, key, definition, since);
+        self.table_mut(name).part = Some(part);
+    }
+
+    /// The part of which rows are being read is not wanted any more: nothing more is read, and what was sent stays. False if there is none.
+    pub fn take_back(&mut self, name: &TableName) -> bool {
+        if !self.table(name).is_some_and(TableChunks::is_part_loading) {
+            return false;
+        }
+        let table = self.table_mut(name);
+        table.planned = true;
+        let numbers: Vec<u32> = table.numbered().map(|(number, _)| number).collect();
+        for number in numbers {
+            self.change_chunk(name, number, |chunk| chunk.state = ChunkState::Done);
+        }
+        true
     }
 
     /// Enters a table of which no row was sent: all its rows are to be read, and changes that its chunks show are dropped. It is
@@ -406,9 +445,12 @@ impl Ledger {
         self.table(name).is_some_and(|table| table.replayed)
     }
 
-    /// Whether the table is to be loaded and nothing of it has been cut yet.
+    /// Whether all rows of the table are to be read and nothing of it has been cut yet.
     pub fn waits(&self, name: &TableName) -> bool {
-        self.table(name).is_some_and(|table| table.gone.is_none() && !table.planned && table.chunks.is_empty())
+        let waits = |table: &TableChunks| {
+            table.part.is_none() && table.gone.is_none() && !table.planned && table.chunks.is_empty()
+        };
+        self.table(name).is_some_and(waits)
     }
 
     /// Whether the table was gone behind this transaction.
@@ -427,18 +469,20 @@ impl Ledger {
         })
     }
 
-    /// Whether a statement on the table is older than every row of it that was sent.
+    /// Whether a statement on the table is older than every row of it that was sent; of a part, rows were from before.
     pub fn is_before_rows(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
-        let seen = self.table(name).and_then(|table| table.least_high.as_ref());
+        let whole = self.table(name).filter(|table| table.part.is_none());
+        let seen = whole.and_then(|table| table.least_high.as_ref());
         seen.is_some_and(|seen| seen.covers(gtid, at))
     }
 
     /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.
-    /// The definition is locked while a view opens, so that `high` tells.
+    /// The definition is locked while a view opens, so that `high` tells. Chunks of a part have not seen the rows beside it.
     pub fn has_seen(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
         let covers = |high: &Option<Mark>| high.as_ref().is_some_and(|high| high.covers(gtid, transaction));
         self.table(name).is_some_and(|table| match &table.gone {
             Some(_) => covers(&table.gone),
+            None if table.part.is_some() => false,
             None => {
                 let is_covered = |high: &Mark| high.covers(gtid, transaction);
                 table.is_done()

@@ -139,6 +139,15 @@ impl Checkpoint {
         names.iter().for_each(|name| self.schemas.remove(name));
     }
 
+    /// Nothing more is to be read of the part of the table that is being loaded. False if none is.
+    pub fn take_back_part(&mut self, name: &TableName) -> bool {
+        let is_taken_back = self.ledger.as_mut().is_some_and(|ledger| ledger.take_back(name));
+        if is_taken_back {
+            self.table_loaded(name);
+        }
+        is_taken_back
+    }
+
     /// Writes it, outside of a run.
     pub fn save(&mut self, state: &StateFolder) -> Result<(), CheckpointError> {
         let mut changes = Changes::default();
@@ -206,11 +215,13 @@ impl State for Checkpoint {
         match progress {
             Progress::Chunks { table, parts } => {
                 if let Some(ledger) = &mut self.ledger {
+                    // What was on its way when the table was taken back comes behind that.
+                    let was_done = ledger.table(&table).is_some_and(|chunks| chunks.is_done());
                     for ChunkPart { chunk, rows, done } in parts {
                         ledger.chunk_acknowledged(&table, chunk, rows, done);
                     }
                     let is_few = ledger.tables().len() <= TABLES_MAX;
-                    if let Some(chunks) = ledger.table(&table).filter(|chunks| chunks.is_done()) {
+                    if let Some(chunks) = ledger.table(&table).filter(|chunks| chunks.is_done() && !was_done) {
                         if is_few {
                             let rows = counted(chunks.rows(), "row");
                             self.journal.note(What::TableLoaded, By::Run, format!("{table}: {rows}"));

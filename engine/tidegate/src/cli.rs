@@ -13,7 +13,6 @@ use crate::gap::AfterGap;
 use crate::items;
 use crate::log::{self, LogFormat};
 use crate::precheck::Report;
-use crate::reload::Wish;
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
@@ -183,13 +182,17 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         spill: Option<PathBuf>,
     },
-    /// Loads tables again, between changes: every row that they have, then what changes.
+    /// Loads tables again, or some of their rows, between changes: every row that they have, then what changes.
     Reload {
         task: PathBuf,
         /// As the source calls them: database.table.
         #[arg(required = true, value_name = "TABLE")]
         tables: Vec<String>,
-        /// Take back what was asked for and has not begun.
+        /// Load only the rows for which the server says that this is true: what could stand in the WHERE of a SELECT from each of the tables
+        /// alone, such as "id > 5 AND state = 'new'". It is tried on the server first.
+        #[arg(long = "where", value_name = "CONDITION", conflicts_with = "cancel", allow_hyphen_values = true)]
+        condition: Option<String>,
+        /// Take back what was asked for and has not begun, and rows by a condition that are being read: what was sent stays.
         #[arg(long)]
         cancel: bool,
     },
@@ -346,9 +349,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             });
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
         }
-        Command::Reload { task, tables, cancel } => {
-            let wish = if *cancel { Wish::Cancel } else { Wish::Load };
-            say(&reload::reload(&config::load(task)?, tables, wish)?);
+        Command::Reload { task, tables, condition, cancel } => {
+            say(&reload::reload(&config::load(task)?, tables, condition.as_deref(), *cancel)?);
             Ok(Outcome::Done)
         }
         Command::Apply { task, accept, anew, yes } => {

@@ -183,7 +183,8 @@ fn draw_bars(monitor: &Monitor, bars: &MultiProgress, ended: &AtomicBool) {
             }
             shown
         });
-        for table in tables.iter().filter(|table| table.rows > 0 && !table.done) {
+        // Of a part nobody knows how much is left.
+        for table in tables.iter().filter(|table| table.rows > 0 && !table.done && table.part.is_none()) {
             let name = table.table.clone();
             let place = table_bars.iter().position(|(shown, _)| *shown == name);
             let bar = match place {

@@ -4,12 +4,23 @@
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::binlog::{BinlogError, Fault};
 use tidegate_mysql::history::HistoryError;
+use tidegate_mysql::snapshot::{LoadError, TableError};
 use tidegate_sink::SinkError;
 
 /// As [`MysqlError::hint`].
 pub(crate) fn of_server(error: &MysqlError) -> Option<String> {
     match error {
         MysqlError::Binlog(error) => of_binlog(error),
+        MysqlError::Load(LoadError::Tables(failures)) => {
+            let part = failures.iter().find(|failure| matches!(failure.error, TableError::Part { .. }));
+            let cancel = part.map(|part| {
+                format!(
+                    "`tidegate reload TASK.yaml {} --cancel` takes back what is asked for, and the next run goes on without it",
+                    part.table
+                )
+            });
+            cancel.or_else(|| error.hint())
+        }
         error => error.hint(),
     }
 }

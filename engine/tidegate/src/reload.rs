@@ -8,23 +8,35 @@
 //! last message of a key is right. Nothing is dropped as shown, since consumers have rows from before. A row that they have and the
 //! table has not, for whatever reason, stays with them.
 //!
+//! *A part* is the rows that meet a condition, which is the server's own SQL and evaluated there. The others are as if nobody had asked. The
+//! server is asked what it thinks of a condition before that is stored; what comes of it later (a column may be dropped meanwhile) can be
+//! taken back while it is read, too, so that no condition can keep a task from going on.
+//!
 //! Until it has begun it can be taken back, and stands in the status. What is asked for is part of the state, as soon as that is written next: a run that is killed then, or not at work, begins with it.
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
-use crate::remembered::LoadState;
+use crate::remembered::{LoadState, RememberedTable};
+use crate::source::mysql::{TryPart, look};
 use crate::status::client::{self, StatusError};
+use crate::status::report::Part;
 use crate::task::runtime;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::TableName;
 use tidegate_mysql::check::list_names;
+use tidegate_mysql::snapshot::{LoadError, shown};
+use tidegate_mysql::wire::WireError;
 
 pub const NOT_POSSIBLE: &str = "a table can be loaded again by a task that loads a server's tables and follows their changes (`full_load`, `incremental`)";
 
 /// What fits into the first line of a request.
 const QUERY_MAX: usize = 60_000;
+/// Of a condition.
+const CONDITION_BYTES_MAX: usize = 4096;
+/// Of all conditions that are asked for of one table.
+const CONDITIONS_BYTES_MAX: usize = 4 * CONDITION_BYTES_MAX;
 
 /// Whether tables of the task can be loaded again between changes.
 pub fn is_possible(task: &Task) -> bool {
@@ -32,23 +44,52 @@ pub fn is_possible(task: &Task) -> bool {
 }
 
 /// What somebody wants of tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Load,
+    /// Only the rows for which the server says that this is true.
+    Part(String),
     /// What was asked for is not wanted any more.
     Cancel,
 }
 
+impl Wish {
+    /// `condition` as somebody has typed it.
+    pub fn of(condition: Option<&str>, is_cancelled: bool) -> Result<Wish, String> {
+        let Some(condition) = condition.map(str::trim) else {
+            return Ok(if is_cancelled { Wish::Cancel } else { Wish::Load });
+        };
+        match condition {
+            _ if is_cancelled => {
+                Err("what is taken back is taken back whole: a condition has no meaning there".to_owned())
+            }
+            "" => Err("the condition is empty: without one, all rows are loaded".to_owned()),
+            text if text.len() > CONDITION_BYTES_MAX => Err(format!(
+                "the condition has {} bytes, and at most {CONDITION_BYTES_MAX} are possible: many values can stand in a table of their own, which \
+                 a subquery names",
+                text.len()
+            )),
+            text if text.contains(|c: char| c.is_control() && c != '\t') => {
+                Err("the condition must be one line, without control characters".to_owned())
+            }
+            text => Ok(Wish::Part(text.to_owned())),
+        }
+    }
+}
+
 /// Asks a run of the task, or leaves it to the next one. Gives back what the user reads.
-pub fn reload(task: &Task, tables: &[String], wish: Wish) -> Result<String, Error> {
+pub fn reload(task: &Task, tables: &[String], condition: Option<&str>, is_cancelled: bool) -> Result<String, Error> {
     let refused = |reason: String| Error::from(StatusError::Refused(reason));
     if !is_possible(task) {
         return Err(refused(NOT_POSSIBLE.to_owned()));
     }
+    let wish = Wish::of(condition, is_cancelled).map_err(refused)?;
     let mut query = form_urlencoded::Serializer::new(String::new());
     tables.iter().for_each(|table| _ = query.append_pair("table", table));
-    if wish == Wish::Cancel {
-        query.append_pair("cancel", "true");
+    match &wish {
+        Wish::Load => {}
+        Wish::Part(condition) => _ = query.append_pair("where", condition),
+        Wish::Cancel => _ = query.append_pair("cancel", "true"),
     }
     let query = query.finish();
     if query.len() > QUERY_MAX {
@@ -60,16 +101,21 @@ pub fn reload(task: &Task, tables: &[String], wish: Wish) -> Result<String, Erro
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let mut stored = stored.ok_or_else(|| refused("it has not begun: its first run loads all tables".to_owned()))?;
-    let said = ask_for(&mut stored, tables, wish, By::Command).map_err(refused)?;
+    if let (Wish::Part(condition), SourceOptions::Mysql(options)) = (&wish, &task.source) {
+        let names = names_of(&stored, tables).map_err(refused)?;
+        let server = look(task, options, &runtime()?, Some(&stored))?;
+        try_part(&*server.try_part(), &names, condition).map_err(refused)?;
+    }
+    let said = ask_for(&mut stored, tables, &wish, By::Command).map_err(refused)?;
     stored.save(&state)?;
     Ok(match wish {
-        Wish::Load => format!("the task is not running: its next run begins with it\n{said}"),
+        Wish::Load | Wish::Part(_) => format!("the task is not running: its next run begins with it\n{said}"),
         Wish::Cancel => said,
     })
 }
 
-/// Enters what is asked for, or takes it back, of all tables or of none.
-pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: Wish, by: By) -> Result<String, String> {
+/// Tables of the task by the names that somebody gives them.
+pub fn names_of(checkpoint: &Checkpoint, tables: &[String]) -> Result<Vec<TableName>, String> {
     let mut names: Vec<TableName> = Vec::with_capacity(tables.len());
     for table in tables {
         let known =
@@ -81,27 +127,162 @@ pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: Wish, by: B
     if names.is_empty() {
         return Err("no table is named".to_owned());
     }
-    if wish == Wish::Cancel {
-        let asked = checkpoint.asked_for();
-        if let Some(name) = names.iter().find(|name| !asked.contains(name)) {
-            return Err(format!("{name} is not asked for: it never was, or its load has begun"));
-        }
-        let known = |name: &&TableName| checkpoint.remembered_table(name);
-        if let Some(name) = names.iter().find(|name| known(name).is_some_and(|table| table.load == LoadState::Wanted)) {
-            return Err(format!("{name} has never been loaded: take it out of `tables` if it is not wanted"));
-        }
-        if let Some(name) = names.iter().find(|name| known(name).is_some_and(|table| table.is_needed)) {
-            return Err(format!("rows of {name} came without row events, and come by its load alone"));
-        }
-        names.iter().for_each(|name| checkpoint.ask_for(name, false));
-        checkpoint.journal.note(What::ReloadCancelled, by, tables_text(&names));
-        return Ok(format!("not loaded again: {}\n", list_names(&names)));
+    Ok(names)
+}
+
+/// Asks the server whether it takes the condition for each of the tables.
+pub fn try_part(server: &TryPart, names: &[TableName], condition: &str) -> Result<(), String> {
+    for name in names {
+        let reason = match server(name, condition) {
+            Ok(()) => continue,
+            Err(LoadError::Session(error)) if error.is_transient() => {
+                return Err(format!(
+                    "the source could not be asked what it thinks of the condition, try it again: {error}"
+                ));
+            }
+            Err(LoadError::Session(WireError::Parameters { .. })) => {
+                "a ? outside of quotes stands for no value".to_owned()
+            }
+            Err(LoadError::Session(error)) => error.to_string(),
+            Err(error) => return Err(error.to_string()),
+        };
+        return Err(format!(
+            "{name} cannot be read where {}: {reason}; the condition has to be what could stand in the WHERE of a SELECT from this table alone, \
+             and nothing is loaded",
+            shown(condition)
+        ));
     }
-    names.iter().for_each(|name| checkpoint.ask_for(name, true));
-    checkpoint.journal.note(What::ReloadAsked, by, tables_text(&names));
+    Ok(())
+}
+
+/// Enters what is asked for, or takes it back, of all tables or of none.
+pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: &Wish, by: By) -> Result<String, String> {
+    let names = names_of(checkpoint, tables)?;
+    let condition = match wish {
+        Wish::Cancel => return take_back(checkpoint, &names, by),
+        Wish::Part(condition) => Some(condition),
+        Wish::Load => None,
+    };
+    let mut rows = String::new();
+    let mut stays = "rows that consumers have and the table has not stay with them";
+    if let Some(condition) = condition {
+        for name in &names {
+            let asked = checkpoint.remembered_table(name).map_or(&[][..], |table| &table.asked_where);
+            if asked.iter().map(String::len).sum::<usize>() + condition.len() > CONDITIONS_BYTES_MAX {
+                return Err(format!(
+                    "of {name}, rows by many conditions are asked for already: wait until their load has begun, or ask for all rows"
+                ));
+            }
+        }
+        rows = format!(", rows where {}", shown(condition));
+        stays = "what consumers have and the condition does not meet stays with them";
+        names.iter().for_each(|name| checkpoint.ask_for_part(name, condition));
+    } else {
+        names.iter().for_each(|name| checkpoint.ask_for(name, true));
+    }
+    checkpoint.journal.note(What::ReloadAsked, by, tables_text(&names) + &rows);
+    let is_whole = |name: &&TableName| {
+        checkpoint.remembered_table(name).is_some_and(RememberedTable::is_asked_for_whole) && condition.is_some()
+    };
+    let whole: Vec<TableName> = names.iter().filter(is_whole).cloned().collect();
+    let more = match whole.is_empty() {
+        true => String::new(),
+        false => format!("all rows are asked for already: {}\n", list_names(&whole)),
+    };
     Ok(format!(
-        "loaded again once what was read is delivered, while changes wait: {}; rows that consumers have and the table has not stay with \
-         them, and of a table without a key each row comes once more\n",
+        "loaded again once what was read is delivered, while changes wait: {}{rows}; {stays}, and of a table without a key each row comes once \
+         more\n{more}",
         list_names(&names)
     ))
+}
+
+/// What is asked for and has not begun, and rows by a condition that are being read.
+fn take_back(checkpoint: &mut Checkpoint, names: &[TableName], by: By) -> Result<String, String> {
+    for name in names {
+        let loads = checkpoint.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let is_loading = loads.is_some_and(|table| table.is_part_loading());
+        let asked = checkpoint.remembered_table(name).filter(|table| table.is_asked_for);
+        match asked {
+            None if is_loading => {}
+            None => return Err(format!("{name} is not asked for: it never was, or its load has begun")),
+            // One that is asked for behind its first load is no added one.
+            Some(table) if table.load == LoadState::Wanted && loads.is_none_or(|loads| loads.is_done()) => {
+                return Err(format!("{name} has never been loaded: take it out of `tables` if it is not wanted"));
+            }
+            Some(table) if table.is_needed => {
+                return Err(format!("rows of {name} came without row events, and come by its load alone"));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in names {
+        checkpoint.ask_for(name, false);
+        checkpoint.take_back_part(name);
+    }
+    checkpoint.journal.note(What::ReloadCancelled, by, tables_text(names));
+    Ok(format!("not loaded again: {}\n", list_names(names)))
+}
+
+/// What is asked for, or loaded, by conditions.
+pub fn parts(checkpoint: &Checkpoint) -> Vec<Part> {
+    let part = |name: &TableName, condition: String, begun| Part {
+        table: name.to_string(),
+        condition: shown(&condition),
+        begun,
+    };
+    let asked = checkpoint.tables.values().filter_map(|table| Some(part(&table.name, table.asked_part()?, false)));
+    let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables()).filter(|table| table.is_part_loading());
+    tables.filter_map(|table| Some(part(&table.name, table.part.clone()?, true))).chain(asked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::SourceIdentity;
+
+    #[test]
+    fn a_condition_is_one_line_of_moderate_length() {
+        let of = |text: &str| Wish::of(Some(text), false);
+        assert_eq!(of(" id > 5\t"), Ok(Wish::Part("id > 5".to_owned())));
+        assert_eq!((Wish::of(None, false), Wish::of(None, true)), (Ok(Wish::Load), Ok(Wish::Cancel)));
+        assert_eq!(of(&"x".repeat(CONDITION_BYTES_MAX)), Ok(Wish::Part("x".repeat(CONDITION_BYTES_MAX))));
+        for (text, words) in [
+            ("", "is empty"),
+            (" ", "is empty"),
+            ("a\nb", "one line"),
+            ("a\0b", "one line"),
+            (&"é".repeat(CONDITION_BYTES_MAX / 2 + 1), "has 4098 bytes"),
+        ] {
+            assert!(of(text).is_err_and(|refused| refused.contains(words)), "{text}");
+        }
+        assert!(Wish::of(Some("id > 5"), true).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_of_a_table_is_joined_until_all_of_it_is() {
+        let text = "task: shop\nsource: {mysql: \"mysql://tide@db:3306\"}\ntables: [shop.a]\nsink: {kafka: \"b:9092\"}\nformat: canal_json";
+        let task = crate::config::parse("shop.yaml", text).expect("a task");
+        let name = TableName::new("shop", "a");
+        let mut checkpoint = Checkpoint::new("shop", SourceIdentity::GtidDomain);
+        checkpoint.take_up(RememberedTable::of(&task, &name, LoadState::Done).unwrap());
+        let mut ask = |wish: &Wish| {
+            ask_for(&mut checkpoint, &["SHOP.A".to_owned()], wish, By::Run).map(|_| {
+                let table = checkpoint.remembered_table(&name).unwrap();
+                (table.is_asked_for_whole(), table.asked_part())
+            })
+        };
+        let part = |text: &str| Wish::Part(text.to_owned());
+        assert_eq!(ask(&part("a -- x")), Ok((false, Some("a -- x".to_owned()))));
+        assert_eq!(ask(&part("b")), Ok((false, Some("(a -- x\n) OR (b\n)".to_owned()))));
+        assert_eq!(ask(&part("b")), ask(&part("a -- x")));
+        for letter in ["c", "d", "e"] {
+            assert!(ask(&part(&letter.repeat(CONDITION_BYTES_MAX))).is_ok());
+        }
+        assert!(ask(&part(&"f".repeat(CONDITION_BYTES_MAX))).is_err_and(|refused| refused.contains("many conditions")));
+        assert_eq!(ask(&Wish::Load), Ok((true, None)));
+        assert_eq!(ask(&part("b")), Ok((true, None)));
+        assert_eq!(ask(&Wish::Cancel), Ok((false, None)));
+        assert!(ask(&Wish::Cancel).is_err_and(|refused| refused.contains("is not asked for")));
+        assert_eq!(ask(&part("b")), Ok((false, Some("b".to_owned()))));
+    }
 }

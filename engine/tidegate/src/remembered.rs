@@ -38,6 +38,7 @@ use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::word_of;
 use tidegate_model::{Table, TableName};
 use tidegate_mysql::ledger::TableChunks;
+use tidegate_mysql::snapshot::enclosed;
 use tidegate_sink::{TopicIdentity, TopicLook};
 
 /// A table that the task has taken up, and what has become of its rows.
@@ -45,9 +46,12 @@ use tidegate_sink::{TopicIdentity, TopicLook};
 pub struct RememberedTable {
     pub name: TableName,
     pub load: LoadState,
-    /// Somebody has asked for all of its rows once more, and reading has not stopped for that yet.
+    /// Somebody has asked for its rows once more, and reading has not stopped for that yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_asked_for: bool,
+    /// Of what is asked for, only rows that meet one of these conditions; empty: all. A version that does not know it loads all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_where: Vec<String>,
     /// Rows are in it that have no row events, for which it is loaded: nobody may take that back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_needed: bool,
@@ -83,6 +87,7 @@ impl RememberedTable {
             name: name.clone(),
             load,
             is_asked_for: false,
+            asked_where: Vec::new(),
             is_needed: false,
             target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
             filter: rule.filter.clone(),
@@ -92,6 +97,21 @@ impl RememberedTable {
             partition: policy_text(&rule.partition),
             key: key_text(rule.key.as_ref()),
         })
+    }
+
+    /// Whether all of its rows are asked for once more.
+    pub fn is_asked_for_whole(&self) -> bool {
+        self.is_asked_for && self.asked_where.is_empty()
+    }
+
+    /// The condition of the rows that are asked for, unless all are, or none.
+    pub fn asked_part(&self) -> Option<String> {
+        match &self.asked_where[..] {
+            _ if !self.is_asked_for => None,
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(several.iter().map(|one| enclosed(one)).collect::<Vec<_>>().join(" OR ")),
+        }
     }
 
     /// What the table is called where it goes.
@@ -288,7 +308,8 @@ impl Checkpoint {
     pub fn take_up(&mut self, table: RememberedTable) {
         let known = self.tables.get(&table.name).unwrap_or(&table);
         let (load, is_asked_for, is_needed) = (known.load, known.is_asked_for, known.is_needed);
-        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, is_needed, ..table });
+        let asked_where = known.asked_where.clone();
+        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, asked_where, is_needed, ..table });
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
@@ -297,13 +318,28 @@ impl Checkpoint {
         self.ask_for(name, false);
     }
 
-    /// All rows of the table are, or are not, to be sent once more, once reading can stop for it.
+    /// All rows of the table are, or no row is, to be sent once more, once reading can stop for it.
     pub fn ask_for(&mut self, name: &TableName, is_asked_for: bool) {
-        if self.tables.get(name).is_some_and(|table| table.is_asked_for != is_asked_for)
+        let is_news = |table: &RememberedTable| table.is_asked_for != is_asked_for || !table.asked_where.is_empty();
+        if self.tables.get(name).is_some_and(is_news)
             && let Some(table) = self.tables.get_mut(name)
         {
             table.is_asked_for = is_asked_for;
+            table.asked_where.clear();
             table.is_needed &= is_asked_for;
+        }
+    }
+
+    /// Rows of the table that meet this condition are to be sent once more, besides those that are asked for already.
+    pub fn ask_for_part(&mut self, name: &TableName, condition: &str) {
+        let is_news = |table: &RememberedTable| {
+            !table.is_asked_for_whole() && !table.asked_where.iter().any(|known| known == condition)
+        };
+        if self.tables.get(name).is_some_and(is_news)
+            && let Some(table) = self.tables.get_mut(name)
+        {
+            table.is_asked_for = true;
+            table.asked_where.push(condition.to_owned());
         }
     }
 

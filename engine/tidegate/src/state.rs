@@ -19,7 +19,9 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::Task;
 use crate::gap::Gap;
 use crate::pipeline::route::with_target;
+use crate::reload;
 use crate::remembered::{LoadState, RememberedTable};
+use crate::status::report::Part;
 use crate::status::words;
 use tidegate_model::TableName;
 use tidegate_model::words::{counted, grouped, time_text};
@@ -76,6 +78,7 @@ fn table_json(table: &TableChunks) -> Value {
         "planned": table.planned,
         "gone": table.gone.is_some(),
         "rows": table.rows(),
+        "where": table.part,
         "in_pieces": table.pieces_high.is_some(),
         "chunks": {
             "planned": count(ChunkState::Planned),
@@ -114,6 +117,10 @@ fn describe(checkpoint: &Checkpoint) -> String {
         let words: Vec<&str> = first_line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
         _ = writeln!(out, "last of its history: {}; `tidegate history` prints all of it", words.join(", "));
     }
+    for Part { table, condition, begun } in reload::parts(checkpoint) {
+        let what = if begun { "being loaded" } else { "asked for" };
+        _ = writeln!(out, "{what}: rows of {table} where {condition}");
+    }
     for (table, counts) in checkpoint.too_large.iter() {
         _ = writeln!(out, "too large for their topic, of {table}: {}", words::too_large(counts));
     }
@@ -146,10 +153,12 @@ fn became(gap: &Gap) -> String {
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {
     let chunks = checkpoint.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
     let load = match (table.load, chunks) {
-        _ if table.is_asked_for => "asked for",
+        _ if table.is_asked_for_whole() => "asked for",
+        _ if table.is_asked_for => "rows asked for",
         (_, Some(chunks)) if chunks.gone.is_some() => "gone",
         (LoadState::NotWanted, _) => "changes only",
         (LoadState::Done, _) => "done",
+        (LoadState::Wanted, Some(chunks)) if chunks.is_part_loading() => "loading rows",
         (LoadState::Wanted, Some(chunks)) if !chunks.chunks.is_empty() => "loading",
         (LoadState::Wanted, _) => "waits",
     };

@@ -207,8 +207,8 @@ fn run_in(
     let too_large = |state: &Checkpoint| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect();
     status.set_too_large(tracker.read(too_large));
     let may_reload = reload::is_possible(task);
-    let (topics, reload_waits_for) = (sink.topics(), source.reload_waits_for());
-    monitor.started_with(Parts { tracker: tracker.clone(), topics, may_reload, reload_waits_for });
+    let (topics, reload_waits_for, try_part) = (sink.topics(), source.reload_waits_for(), source.try_part());
+    monitor.started_with(Parts { tracker: tracker.clone(), topics, may_reload, reload_waits_for, try_part });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
     let stages = TaskStages::new(router, sink);
     let (status_of, stop) = (status.clone(), stop.clone());

@@ -1,6 +1,6 @@
 //! What a task shows over HTTP, as a client sees it.
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -37,7 +37,7 @@ impl Http {
         Http { address: address.to_owned(), runtime }
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>) -> Response<Incoming> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let stream = TcpStream::connect(&self.address).await.expect("the port is open");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP is spoken");
@@ -47,6 +47,15 @@ impl Http {
 
     /// Code, content type and body.
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+        self.ask_with(method, path, headers, "")
+    }
+
+    /// A POST with a body.
+    pub(crate) fn send_body(&self, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, String) {
+        self.ask_with("POST", path, headers, body)
+    }
+
+    fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, String) {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", &self.address);
@@ -54,7 +63,7 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Empty::new()).expect("a request");
+        let request = request.body(Full::from(body.to_owned())).expect("a request");
         self.runtime.block_on(async {
             let response = self.send(request).await;
             let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_owned());
@@ -87,7 +96,7 @@ impl Http {
     }
 
     pub(crate) fn events_if_there_is_room(&self) -> Option<Events<'_>> {
-        let request = Request::get("/events").header("host", &self.address).body(Empty::new()).expect("a request");
+        let request = Request::get("/events").header("host", &self.address).body(Full::default()).expect("a request");
         let response = self.runtime.block_on(self.send(request));
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             return None;

@@ -60,6 +60,8 @@ pub struct TableProgress {
     /// Rows that the server's statistics expect: may be off by half.
     pub estimated_rows: u64,
     pub rows: u64,
+    /// Only rows that meet this condition are read: how many these are, nobody knows.
+    pub part: Option<String>,
     /// Chunks that are not delivered yet, where all are known from the start.
     pub chunks_left: Option<u64>,
     pub done: bool,
@@ -79,6 +81,8 @@ pub struct Status {
     pub limits: Limits,
     /// Somebody asks for something that the source does between changes: what, the state says.
     pub asked: AtomicBool,
+    /// Rows that are being read are not wanted any more: which, the state says.
+    pub taken_back: AtomicBool,
 }
 
 impl Default for Status {
@@ -94,6 +98,7 @@ impl Default for Status {
             following: Following::default(),
             limits: Limits::default(),
             asked: AtomicBool::default(),
+            taken_back: AtomicBool::default(),
         }
     }
 }
@@ -162,6 +167,12 @@ impl Status {
 
     pub fn tables(&self) -> Vec<TableProgress> {
         self.tables.lock().expect("nobody panics while counting").clone()
+    }
+
+    /// Nothing more of these tables is to be loaded.
+    pub fn tables_ended(&self, names: &[TableName]) {
+        let mut tables = self.tables.lock().expect("nobody panics while counting");
+        tables.iter_mut().filter(|progress| names.contains(&progress.table)).for_each(|progress| progress.done = true);
     }
 
     /// Rows of a table's full load were delivered: the last ones of a chunk, or of the whole table.

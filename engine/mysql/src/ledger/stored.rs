@@ -45,6 +45,8 @@ struct StoredTable {
     since: Option<Coordinate>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pieces_high: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     unsure: bool,
 }
 
@@ -189,6 +191,7 @@ impl TableChunks {
             shown_before: number(&self.shown_before),
             since: self.since.clone(),
             pieces_high: number(&self.pieces_high),
+            part: self.part.clone(),
             unsure: self.unsure.is_raised(),
         }
     }
@@ -232,6 +235,7 @@ impl StoredTable {
             shown_before: mark(self.shown_before)?,
             since: self.since,
             pieces_high: mark(self.pieces_high)?,
+            part: self.part,
             unsure: Unsure::new(self.unsure),
             ..table
         })

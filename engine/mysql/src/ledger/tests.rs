@@ -62,6 +62,39 @@ fn a_table_that_begins_again_forgets_its_chunks_and_keeps_the_first_low() {
     assert!(clean(70) && !clean(90), "before the statement for which it was loaded, everything was sent before");
 }
 
+/// Of a part nobody knows what the other rows are: neither a change nor a statement counts as seen.
+#[test]
+fn a_part_has_seen_nothing_and_can_be_taken_back() {
+    let at = |offset| Coordinate::new("binlog.000001", offset);
+    let gtid = |number| only_gtid(&format!("{SERVER}:{number}").parse().unwrap(), number);
+    let mut ledger = ledger("id:int v:int", &[0], &[ints(&[10])], vec![executed(5), executed(5)]);
+    let key = ledger.tables()[0].key.clone();
+    ledger.load_part(&name(), key.clone(), None, &at(70), "id > 5".to_owned());
+    assert!(!ledger.waits(&name()) && ledger.tables()[0].is_part_loading());
+    let [first, last] = [(None, Some(10)), (Some(10), None)].map(|(lower, upper)| {
+        let border = |value: Option<i128>| value.map(|value| ints(&[value]));
+        ledger.add_chunk(&name(), KeyRange { lower: border(lower), upper: border(upper) })
+    });
+    ledger.begin(&name(), &[first, last], executed(9), Some(executed(9)));
+    ledger.chunk_acknowledged(&name(), first, 3, true);
+    // It is cut anew: the condition stays.
+    assert_eq!(ledger.begin_again(&name(), key.clone(), None), last + 1);
+    let chunk = ledger.add_chunk(&name(), KeyRange { lower: None, upper: Some(ints(&[7])) });
+    ledger.begin(&name(), &[chunk], executed(9), Some(executed(9)));
+    assert_eq!(ledger.tables()[0].part.as_deref(), Some("id > 5"));
+    assert!(ledger.take_back(&name()) && ledger.all_done() && !ledger.take_back(&name()));
+    // What was on its way.
+    ledger.chunk_acknowledged(&name(), chunk, 3, false);
+    assert!(ledger.all_done());
+    assert_eq!(ledger.filter(transactions("id:int v:int", "+I 3 0 @4\n+I 12 0 @8")).kinds().len(), 2);
+    let (seen, before) =
+        (ledger.has_seen(&name(), gtid(5).as_ref(), &at(4)), ledger.is_before_rows(&name(), gtid(5).as_ref(), &at(4)));
+    assert!(!seen && !before);
+    // All of it, once more.
+    ledger.load_again(&name(), key, None, &at(90));
+    assert!(ledger.waits(&name()) && ledger.tables()[0].part.is_none() && !ledger.take_back(&name()));
+}
+
 #[test]
 fn a_table_that_is_new_while_following_drops_what_its_chunks_show() {
     let at = |offset| Coordinate::new("binlog.000001", offset);
@@ -637,7 +670,9 @@ fn what_is_told_piece_by_piece_is_the_whole() {
             };
             let numbers: Vec<u32> = table.numbered().map(|(number, _)| number).collect();
             let chunk = random.choice(&numbers).copied();
-            match random.u32(0..12) {
+            match random.u32(0..13) {
+                12 if random.bool() => ledger.load_part(name, key, Some(3), &at, "id > 5".to_owned()),
+                12 => _ = ledger.take_back(name),
                 0..4 if !table.planned => {
                     let lower = table.cut_until().map(<[KeyValue]>::to_vec);
                     let upper = (random.u32(0..5) > 0).then(|| ints(&[i128::from(time)]));

@@ -76,6 +76,8 @@ pub struct TableFailure {
 pub enum TableError {
     #[error("{0}")]
     Read(#[source] WireError),
+    #[error("its rows where {} could not be read: {error}", shown(.part))]
+    Part { part: String, error: WireError },
     #[error("{0}")]
     Changed(#[source] ColumnChanged),
     #[error("{0}")]
@@ -93,7 +95,7 @@ pub enum TableError {
 impl TableError {
     pub fn hint(&self) -> Option<String> {
         match self {
-            TableError::Read(error) => error.hint().map(str::to_owned),
+            TableError::Read(error) | TableError::Part { error, .. } => error.hint().map(str::to_owned),
             TableError::Changed(_) => Some("The server's answer does not fit the definition that it names.".into()),
             TableError::NoSuchColumn(_) => Some("Name a column of the table, or none.".into()),
             TableError::Value { source: BuildError::Utf8, .. } => Some(
@@ -103,6 +105,16 @@ impl TableError {
             ),
             TableError::Row(_) | TableError::Value { .. } | TableError::Batch(_) | TableError::Definition(_) => None,
         }
+    }
+}
+
+/// A condition of which rows are asked for, for people: on one line, and not all of a long one.
+pub fn shown(part: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    let line = part.replace('\n', "");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 

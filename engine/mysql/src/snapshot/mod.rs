@@ -106,7 +106,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use self::error::{Failure, may_pass};
-pub use self::error::{LoadError, TableError, TableFailure};
+pub use self::error::{LoadError, TableError, TableFailure, shown};
 pub use self::place::{end, now, start_position, starts_at_present};
 pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end, shows_executed};
 use self::queue::Run;
@@ -136,6 +136,8 @@ pub struct LoadTable {
     pub is_whole: bool,
     /// Only rows for which this MySQL expression is true.
     pub condition: Option<String>,
+    /// And of those the ones for which this one is that somebody has asked for: what is wrong with it is no fault of the table's.
+    pub part: Option<String>,
     /// The columns that are read, by index. The others stay on the server; values in their places mean nothing.
     pub columns: Vec<usize>,
     /// `SHOW CREATE TABLE`, of which `table` was read; none if that is to be asked of the server.
@@ -186,28 +188,34 @@ impl Default for LoadOptions {
     }
 }
 
-/// Where the load writes down what a restart must know: the caller's [`Ledger`].
+/// Where the load writes down what a restart must know: the caller's [`Ledger`]. A part of a table may be taken back while it is read: from
+/// then on nothing of it is written down, and who asks for that is told so.
 pub trait LoadRecord: Sync {
     /// `definition` stands for the definition under which it is cut.
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>);
 
-    /// Returns the chunk's number. Need not be on disk before [`begin`](Self::begin).
-    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32;
+    /// Returns the chunk's number; none if the table is taken back. Need not be on disk before [`begin`](Self::begin).
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32>;
 
-    /// Called before the first of these rows leaves. Returns when the ledger is on disk.
+    /// Called before the first of these rows leaves. Returns when the ledger is on disk; false if the table is taken back.
     fn begin(
         &self,
         table: &TableName,
         rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
-    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+    ) -> Result<bool, Box<dyn Error + Send + Sync>>;
 
-    /// The table has another key: its chunks are forgotten. Returns the number that its next chunk will have.
-    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32;
+    /// The table has another key: its chunks are forgotten. Returns the number that its next chunk will have; none if it is taken back.
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32>;
 
     /// The table was not there any more at `at`.
     fn gone(&self, table: &TableName, at: Watermark);
+
+    /// Tables that were taken back since this was asked last.
+    fn taken_back(&self) -> Vec<TableName> {
+        Vec::new()
+    }
 
     /// The server is away, and is tried again after `pause`. For whoever watches.
     fn retrying(&self, _reason: String, _pause: Duration, _retry: &Retry) {}
@@ -254,8 +262,8 @@ impl LoadRecord for Mutex<Ledger> {
         lock(self).add_table(table, key.clone(), definition);
     }
 
-    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        lock(self).add_chunk(table, range)
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32> {
+        Some(lock(self).add_chunk(table, range))
     }
 
     fn begin(
@@ -264,13 +272,13 @@ impl LoadRecord for Mutex<Ledger> {
         rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    ) -> Result<bool, Box<dyn Error + Send + Sync>> {
         rows.begin(&mut lock(self), table, low, high);
-        Ok(())
+        Ok(true)
     }
 
-    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        lock(self).begin_again(table, key.clone(), definition)
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
+        Some(lock(self).begin_again(table, key.clone(), definition))
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {
@@ -420,6 +428,7 @@ impl LoadTable {
             chunk_column: None,
             is_whole: false,
             condition: None,
+            part: None,
             columns,
             definition: None,
             row_bytes: 0,
@@ -470,12 +479,38 @@ fn select_statement(
     if !range.is_empty() {
         sql += &format!(" {}", chunks::force_index(index));
     }
-    let condition = table.condition.as_ref().map(|condition| format!("({condition}\n)")).unwrap_or_default();
-    let conditions = [range, condition, on_server.to_owned()];
+    let [condition, part] =
+        [&table.condition, &table.part].map(|text| text.as_deref().map(enclosed).unwrap_or_default());
+    let conditions = [range, condition, part, on_server.to_owned()];
     let conditions: Vec<String> = conditions.into_iter().filter(|text| !text.is_empty()).collect();
     sql += &format!(" WHERE {}", conditions.join(" AND "));
     // A limit of its own wins over `sql_select_limit`, whatever that is and whoever set it.
     sql + &format!(" LIMIT {rows_max}")
+}
+
+/// A condition beside others. A comment at its end goes no further.
+pub fn enclosed(condition: &str) -> String {
+    format!("({condition}\n)")
+}
+
+/// Whether the server takes this for a condition on the table's rows, under the settings of a load's session. It is asked twice: in
+/// parentheses, and alone, so that it has none which close those. A statement that is prepared is one statement.
+pub fn try_part(
+    connect: &ConnectOptions,
+    facts: &ServerFacts,
+    table: &TableName,
+    condition: &str,
+) -> Result<(), LoadError> {
+    let ask = || -> Result<(), Failure> {
+        let mut connection = open_session(connect, facts)?;
+        for condition in [enclosed(condition), format!("{condition}\n")] {
+            let select = format!("SELECT 1 FROM {} WHERE {condition} LIMIT 0", quote_table(table));
+            let mut rows = connection.execute(&select, &[])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(())
+    };
+    ask().map_err(Failure::of_session)
 }
 
 fn finish_batch(

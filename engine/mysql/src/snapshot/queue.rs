@@ -6,7 +6,7 @@
 //!            └────────┘  its key is another one: its chunks are forgotten, it is cut again
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -87,6 +87,8 @@ struct Slot {
     waiting_since: Mutex<Option<Instant>>,
     /// Since when it reads in a view for which another one could go on.
     reading_since: Mutex<Option<Instant>>,
+    /// The table for which it does something.
+    table: Mutex<Option<usize>>,
 }
 
 #[derive(Default)]
@@ -97,6 +99,8 @@ struct Queue {
     cutting: usize,
     readers: usize,
     stopped: bool,
+    /// Tables of which nothing more is wanted.
+    taken_back: HashSet<usize>,
     failed: Vec<TableFailure>,
     error: Option<LoadError>,
 }
@@ -176,8 +180,10 @@ impl<'a> Run<'a> {
                         || (known.chunks.len() > 1 && !is_key_ordered(&load.facts.version, &table.table, &key)) =>
                 {
                     info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
-                    first_chunk = load.record.begin_again(name, &key, table.fingerprint());
-                    queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
+                    if let Some(first) = load.record.begin_again(name, &key, table.fingerprint()) {
+                        first_chunk = first;
+                        queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
+                    }
                 }
                 Some(known) => {
                     (first_chunk, cut_under) = (known.first_chunk, known.definition);
@@ -236,7 +242,9 @@ impl<'a> Run<'a> {
         }
         let name = current.name();
         warn!(table = %name, "its key was altered during the full load: it is loaded from its begin once more");
-        let first_chunk = self.load.record.begin_again(name, &key, load_table.fingerprint());
+        let Some(first_chunk) = self.load.record.begin_again(name, &key, load_table.fingerprint()) else {
+            return self.take_back(table);
+        };
         let generation = current.generation + 1;
         *current = Arc::new(Plan { generation, ..Plan::new(load_table, key, first_chunk, None) });
         let mut queue = self.queue();
@@ -266,6 +274,9 @@ impl<'a> Run<'a> {
         let mut queue = self.queue();
         while queue.readers > 0 {
             queue = self.changed.wait_timeout(queue, STOP_CHECK).expect("no holder of the lock panicked").0;
+            drop(queue);
+            self.take_back_what_is_not_wanted();
+            queue = self.queue();
             if self.load.stop.load(Ordering::Relaxed) && !queue.stopped {
                 queue.stopped = true;
                 self.changed.notify_all();
@@ -279,6 +290,35 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Ends what is read of tables that were taken back, however long the server would take for it.
+    fn take_back_what_is_not_wanted(&self) {
+        for name in self.load.record.taken_back() {
+            let Some(table) = self.load.tables.iter().position(|table| *table.table.name() == name) else { continue };
+            self.take_back(table);
+            for slot in self.readers.iter().filter(|slot| *lock(&slot.table) == Some(table)) {
+                if let Some(interrupter) = &*lock(&slot.interrupter) {
+                    interrupter.interrupt();
+                }
+            }
+        }
+    }
+
+    /// Nothing more of the table is wanted.
+    pub(super) fn take_back(&self, table: usize) {
+        let mut queue = self.queue();
+        queue.forget(table);
+        queue.taken_back.insert(table);
+    }
+
+    pub(super) fn is_taken_back(&self, table: usize) -> bool {
+        self.queue().taken_back.contains(&table)
+    }
+
+    /// What a reader does something for now.
+    pub(super) fn set_table(&self, slot: usize, table: Option<usize>) {
+        *lock(&self.readers[slot].table) = table;
     }
 
     pub(super) fn end(self) -> Result<LoadEnd, LoadError> {
@@ -348,7 +388,10 @@ impl<'a> Run<'a> {
         if current.generation != plan.generation {
             return Err(Failure::Outdated);
         }
-        let chunk = self.load.record.add_chunk(plan.name(), range.clone());
+        let Some(chunk) = self.load.record.add_chunk(plan.name(), range.clone()) else {
+            self.take_back(table);
+            return Err(Failure::Outdated);
+        };
         self.queue().chunks.push_back(CutChunk { table, chunk, range });
         self.changed.notify_one();
         Ok(())

@@ -117,16 +117,28 @@ impl<'a> Reader<'a> {
 
     /// Runs a job until it succeeds, or nothing speaks for trying again.
     fn retry(&mut self, table: usize, attempt: &mut dyn FnMut(&mut Self) -> Result<(), Failure>) {
+        self.run.set_table(self.slot, Some(table));
+        self.retry_until_it_is_over(table, attempt);
+        self.run.set_table(self.slot, None);
+    }
+
+    fn retry_until_it_is_over(&mut self, table: usize, attempt: &mut dyn FnMut(&mut Self) -> Result<(), Failure>) {
         let name = self.run.plan(table).name().clone();
         // How often in a row the table was another one than its plan says.
         let mut altered = 0;
         loop {
+            if self.run.is_taken_back(table) {
+                return;
+            }
             let failure = match attempt(self) {
                 Ok(()) | Err(Failure::Outdated) => return,
                 Err(failure) => failure,
             };
             // Rows may be outstanding, or a view open.
             self.disconnect();
+            if self.run.is_taken_back(table) && !matches!(failure, Failure::Stopped) {
+                return;
+            }
             let failure = match failure {
                 Failure::Wire(error) if is_altered(&error) && altered < ALTERED_MAX && !self.run.is_stopped() => {
                     match self.look_again(table) {
@@ -175,7 +187,11 @@ impl<'a> Reader<'a> {
         match failure {
             Failure::Wire(error) if is_of_other_server(&error) => self.run.stop(Some(LoadError::ManyServers)),
             Failure::Wire(error @ (WireError::Server { .. } | WireError::PacketTooLarge { .. })) => {
-                self.run.fail_table(table, TableError::Read(error));
+                let failure = match &self.run.plan(table).table.part {
+                    Some(part) => TableError::Part { part: part.clone(), error },
+                    None => TableError::Read(error),
+                };
+                self.run.fail_table(table, failure);
             }
             Failure::Wire(error) => self.run.stop(Some(LoadError::Session(error))),
             Failure::Table(error) => self.run.fail_table(table, error),
@@ -336,7 +352,7 @@ impl<'a> Reader<'a> {
     /// Reads chunks, in as many views as it takes.
     fn read_chunks(&mut self, job: &mut ReadJob) -> Result<(), Failure> {
         while !job.chunks.is_empty() {
-            if self.run.has_failed(self.run.plan(job.table).name()) {
+            if self.run.has_failed(self.run.plan(job.table).name()) || self.run.is_taken_back(job.table) {
                 return Ok(());
             }
             self.divide(job)?;
@@ -428,7 +444,10 @@ impl<'a> Reader<'a> {
             _ => ViewRows::Of(&chunks),
         };
         let stored = run.waiting(self.slot, || load.record.begin(plan.name(), rows, view.low, view.high));
-        stored.map_err(|error| Failure::Load(LoadError::Record(error)))?;
+        if !stored.map_err(|error| Failure::Load(LoadError::Record(error)))? {
+            run.take_back(job.table);
+            return Ok(());
+        }
         let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
         let can_be_divided = can_be_divided(&plan, index, &load.facts.version);
         if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {

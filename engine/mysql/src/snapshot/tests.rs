@@ -665,13 +665,13 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
         fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
             self.ledger.add_table(table, key, definition);
         }
-        fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+        fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
             self.ledger.begin_again(table, key, definition)
         }
         fn gone(&self, table: &TableName, at: Watermark) {
             self.ledger.gone(table, at);
         }
-        fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
+        fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32> {
             self.ledger.add_chunk(table, range)
         }
         fn begin(
@@ -680,7 +680,7 @@ fn a_lost_connection_is_replaced_and_the_first_low_kept() {
             rows: ViewRows<'_>,
             low: Watermark,
             high: Watermark,
-        ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        ) -> Result<bool, Box<dyn Error + Send + Sync>> {
             let ViewRows::Of(chunks) = rows else { panic!("a chunk has time: {rows:?}") };
             for chunk in chunks {
                 lock(&self.lows).entry(*chunk).or_default().push(low.clone());

@@ -223,6 +223,7 @@ impl Source for ParquetSource {
                     target: target_of_table(&context.task.tables, data_set.table().name())
                         .unwrap_or_else(|_| data_set.table().name().clone()),
                     estimated_rows: data_set.rows(),
+                    part: None,
                     rows: 0,
                     chunks_left: Some(
                         (0..data_set.chunks()).filter(|&chunk| !is_done(data_set.table().name(), chunk)).count() as u64,

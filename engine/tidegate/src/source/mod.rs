@@ -18,7 +18,7 @@ use crate::hints;
 use crate::pipeline::Emitter;
 use crate::until::{Until, UntilError};
 use files::{ArchiveSource, ParquetSource};
-use mysql::MysqlSource;
+use mysql::{MysqlSource, TryPart};
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
 use tidegate_model::words::duration;
@@ -73,6 +73,11 @@ pub trait Source {
 
     /// What has to come before a table that is asked for is loaded again, besides all that is known to be in the binlog then.
     fn reload_waits_for(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Asks whether rows of a table can be read by a condition; of a server.
+    fn try_part(&self) -> Option<Arc<TryPart>> {
         None
     }
 

@@ -51,7 +51,7 @@ use turns::Reloads;
 
 pub(crate) use follow::{event_bytes_max, row_uses, window_options};
 pub use load::Wanted;
-pub use look::{Look, look};
+pub use look::{Look, TryPart, look};
 
 /// How far a server has come.
 #[derive(Clone, Debug)]
@@ -244,6 +244,10 @@ impl Source for MysqlSource {
     fn reload_waits_for(&self) -> Option<&'static str> {
         let waits = !snapshot::starts_at_present(&self.look.facts);
         waits.then_some("the server begins its next binlog file, as FLUSH BINARY LOGS makes it do")
+    }
+
+    fn try_part(&self) -> Option<Arc<TryPart>> {
+        Some(self.look.try_part())
     }
 
     fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {

@@ -10,10 +10,13 @@ use tokio::sync::watch;
 use super::lag::{Counts, Lag};
 use super::problems::Problems;
 use super::report::{
-    FullLoad, Limits, Memory, Pace, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total, VERSION,
+    FullLoad, Limits, Memory, Pace, Part, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total,
+    VERSION,
 };
 use crate::apply::TaskFile;
 use crate::checkpoint::{Checkpoint, Tracker};
+use crate::reload;
+use crate::source::mysql::TryPart;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
 use tidegate_model::{Position, Stop, TableName};
@@ -55,6 +58,8 @@ pub struct Parts {
     pub may_reload: bool,
     /// For what loading them has to wait.
     pub reload_waits_for: Option<&'static str>,
+    /// Asks the source whether it takes a condition.
+    pub try_part: Option<Arc<TryPart>>,
 }
 
 #[derive(Default)]
@@ -265,6 +270,7 @@ impl Monitor {
             too_large: self.too_large(),
             applied: self.file.applied(),
             asked_for: self.asked_for(),
+            parts: self.load_parts(),
         }
     }
 
@@ -276,6 +282,11 @@ impl Monitor {
     fn asked_for(&self) -> Vec<String> {
         let asked = self.parts().map(|parts| parts.tracker.read(Checkpoint::asked_for)).unwrap_or_default();
         asked.iter().take(TABLES_MAX).map(ToString::to_string).collect()
+    }
+
+    fn load_parts(&self) -> Vec<Part> {
+        let parts = self.parts().map(|parts| parts.tracker.read(reload::parts)).unwrap_or_default();
+        parts.into_iter().take(TABLES_MAX).collect()
     }
 
     fn too_large(&self) -> Vec<TooLarge> {
@@ -429,10 +440,13 @@ fn rates(before: &HashMap<TableName, (u64, f64)>, tables: &[TableProgress]) -> H
 }
 
 fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -> FullLoad {
-    let left = |table: &TableProgress| match table.done {
-        true => 0,
-        false => table.estimated_rows.saturating_sub(table.rows),
+    let estimated = |table: &TableProgress| match table.part {
+        _ if table.done => table.rows,
+        Some(_) => table.rows,
+        None => table.estimated_rows.max(table.rows),
     };
+    let left = |table: &TableProgress| estimated(table) - table.rows;
+    let is_known = !tables.iter().any(|table| table.part.is_some() && !table.done);
     let seconds = |rows: u64, rate: f64| (rate >= 1.0 && rows > 0).then(|| (rows as f64 / rate) as u64);
     let rate_of =
         |table: &TableProgress| rates.get(&table.table).filter(|_| !table.done).map_or(0.0, |(_, rate)| *rate);
@@ -442,19 +456,17 @@ fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -
         tables_done: tables.iter().filter(|table| table.done).count(),
         tables_total: tables.len(),
         rows: tables.iter().map(|table| table.rows).sum(),
-        estimated_rows: tables
-            .iter()
-            .map(|table| if table.done { table.rows } else { table.estimated_rows.max(table.rows) })
-            .sum(),
-        seconds_left: seconds(tables.iter().map(left).sum(), tables.iter().map(rate_of).sum()),
+        estimated_rows: tables.iter().map(estimated).sum(),
+        seconds_left: seconds(tables.iter().map(left).sum(), tables.iter().map(rate_of).sum()).filter(|_| is_known),
         tables: listed
             .into_iter()
             .take(TABLES_MAX)
             .map(|table| Table {
                 table: table.table.to_string(),
                 target: (table.target != table.table).then(|| table.target.to_string()),
+                part: table.part.clone(),
                 rows: table.rows,
-                estimated_rows: table.estimated_rows,
+                estimated_rows: if table.part.is_some() { table.rows } else { table.estimated_rows },
                 done: table.done,
                 rows_per_s: rate_of(table),
                 seconds_left: seconds(left(table), rate_of(table)),
@@ -486,7 +498,7 @@ mod tests {
 
     fn progress(table: &str, rows: u64, estimated_rows: u64, done: bool) -> TableProgress {
         let table = TableName::new("shop", table);
-        TableProgress { target: table.clone(), table, rows, estimated_rows, chunks_left: None, done }
+        TableProgress { target: table.clone(), table, rows, estimated_rows, part: None, chunks_left: None, done }
     }
 
     #[test]
@@ -517,6 +529,10 @@ mod tests {
         );
         assert_eq!((load.tables_done, load.tables_total, load.rows, load.estimated_rows), (1, 3, 3007, 5016));
         assert!(load.tables[0].rows_per_s > 0.0 && load.tables[0].seconds_left.is_some(), "{load:?}");
+        tables[2].part = Some("id > 5".to_owned());
+        monitor.status.set_tables(tables.clone());
+        let part = monitor.report().full_load.unwrap();
+        assert_eq!((part.seconds_left, part.tables[0].seconds_left, part.tables[0].estimated_rows), (None, None, 3000));
         let many = (0..TABLES_MAX + 9).map(|number| progress(&number.to_string(), 0, 1, false));
         monitor.status.set_tables(many.collect());
         let load = monitor.report().full_load.unwrap();

@@ -45,9 +45,23 @@ pub struct Report {
     /// Tables that somebody wants to be loaded again, until that begins; at most [`TABLES_MAX`].
     #[serde(default)]
     pub asked_for: Vec<String>,
+    /// Of these, and of those that are being loaded, what is only rows that meet a condition.
+    #[serde(default)]
+    pub parts: Vec<Part>,
     /// What became of `tidegate apply`, once it was asked for.
     #[serde(default)]
     pub applied: Option<Applied>,
+}
+
+/// Rows of a table that somebody wants to be loaded again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub table: String,
+    /// The condition, of a long one the begin.
+    #[serde(rename = "where")]
+    pub condition: String,
+    /// They are being loaded.
+    pub begun: bool,
 }
 
 /// What the source is held to.
@@ -139,7 +153,11 @@ pub struct Table {
     /// What it is called where it goes, if that is another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Only rows that meet this condition are loaded: how many there are, nobody knows.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     pub rows: u64,
+    /// Of a part, those that are loaded so far.
     pub estimated_rows: u64,
     pub done: bool,
     pub rows_per_s: f64,

@@ -8,7 +8,8 @@
 //! /health     200 while the process lives
 //! /ready      200 while rows or changes are read and nothing is away, else 503
 //! /journal    what was done to the task, as JSON
-//! POST /pause, /resume, /limits?rows_per_second=…, /reload?table=shop.orders&cancel=true, /apply?accept=tables
+//! POST /pause, /resume, /limits?rows_per_second=…, /apply?accept=tables
+//! POST /reload?table=shop.orders&where=id>5, or &cancel=true; or with a body {"tables": ["shop.orders"], "where": "id > 5"}
 //! ```
 //!
 //! *Who may look.* The socket is its owner's. On a port, whoever knows the token, by `Authorization: Bearer` or as the password of
@@ -33,12 +34,13 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use futures::StreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -55,6 +57,9 @@ use crate::error::Error;
 use crate::journal::{By, What};
 use crate::reload::{self, Wish};
 use crate::remembered::Accept;
+use crate::source::mysql::TryPart;
+use tidegate_model::TableName;
+use tidegate_mysql::snapshot::shown;
 
 /// Connections at a time, of each listener. Others wait to be taken.
 const CONNECTIONS_MAX: usize = 32;
@@ -66,6 +71,11 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const CONNECTION_TIME: Duration = Duration::from_secs(3600);
 /// A listener that fails, for want of file descriptors as a rule, is asked again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the source may take to say what it thinks of a condition: less than who asks waits for.
+const TRY_TIME: Duration = Duration::from_secs(4);
+/// Of what comes with a request.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 const PAGE: &str = include_str!("page/index.html");
 const PAGE_CSS: &str = include_str!("page/page.css");
@@ -167,8 +177,8 @@ async fn serve_connection(
     _place: OwnedSemaphorePermit,
 ) {
     let answer = service_fn(|request| {
-        let response = answer(&request, &monitor, &access, &followers);
-        async { Ok::<_, Infallible>(response) }
+        let (monitor, access, followers) = (&monitor, &access, &followers);
+        async move { Ok::<_, Infallible>(answer(request, monitor, access, followers).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -178,8 +188,8 @@ async fn serve_connection(
     let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
 }
 
-fn answer(
-    request: &Request<Incoming>,
+async fn answer(
+    request: Request<Incoming>,
     monitor: &Arc<Monitor>,
     access: &Access,
     followers: &Arc<Semaphore>,
@@ -191,7 +201,14 @@ fn answer(
         return refused;
     }
     if *request.method() == Method::POST && matches!(path, "/pause" | "/resume" | "/limits" | "/reload" | "/apply") {
-        return act(request, monitor, access.by());
+        return match request.headers().contains_key(INTENT) {
+            false => text(StatusCode::FORBIDDEN, "the header X-Tidegate is missing\n"),
+            true if path == "/reload" => match load_again(request, monitor, access.by()).await {
+                Ok(said) => text(StatusCode::OK, &said),
+                Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
+            },
+            true => act(&request, monitor, access.by()),
+        };
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(
@@ -233,9 +250,6 @@ fn answer(
 pub(super) const INTENT: &str = "x-tidegate";
 
 fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body> {
-    if !request.headers().contains_key(INTENT) {
-        return text(StatusCode::FORBIDDEN, "the header X-Tidegate is missing\n");
-    }
     // Before a task has begun, there is nothing to note it in.
     let note = |what, details: &str| {
         let Some(parts) = monitor.parts() else { return };
@@ -271,10 +285,6 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
             }
             Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
         },
-        "/reload" => match load_again(request.uri().query().unwrap_or_default(), monitor, by) {
-            Ok(said) => text(StatusCode::OK, &said),
-            Err(reason) => text(StatusCode::BAD_REQUEST, &format!("{reason}\n")),
-        },
         _ => {
             note(What::Resumed, "");
             info!("told to go on");
@@ -284,31 +294,93 @@ fn act(request: &Request<Incoming>, monitor: &Monitor, by: By) -> Response<Body>
     }
 }
 
-/// `table=shop.orders&table=shop.items`: as they are called on the server; with `cancel=true` no more.
-fn load_again(query: &str, monitor: &Monitor, by: By) -> Result<String, String> {
-    let (mut names, mut wish) = (Vec::new(), Wish::Load);
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        match (&*key, &*value) {
-            ("table", name) => names.push(name.to_owned()),
-            ("cancel", "true") => wish = Wish::Cancel,
-            _ => return Err(format!("{key}={value}: there is table, and cancel=true")),
+/// What is to be loaded again: in the query, or as a body.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadAgain {
+    /// As they are called on the server.
+    tables: Vec<String>,
+    #[serde(rename = "where", default)]
+    condition: Option<String>,
+    /// Not any more.
+    #[serde(default)]
+    cancel: bool,
+}
+
+impl LoadAgain {
+    async fn of(request: Request<Incoming>) -> Result<LoadAgain, String> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+        let body = tokio::time::timeout(HEADER_TIME, body).await.map_err(|_| "the body does not come".to_owned())?;
+        let body = body.map_err(|error| format!("the body cannot be read: {error}"))?.to_bytes();
+        match (body.is_empty(), query.is_empty()) {
+            (true, _) => LoadAgain::of_query(&query),
+            (false, true) => {
+                let is_wrong = |error| format!("the body is none of {{\"tables\": […], \"where\": \"…\"}}: {error}");
+                serde_json::from_slice(&body).map_err(is_wrong)
+            }
+            (false, false) => Err("what is wanted stands in the query or in the body, not in both".to_owned()),
         }
     }
+
+    /// `table=shop.orders&table=shop.items&where=id>5`.
+    fn of_query(query: &str) -> Result<LoadAgain, String> {
+        let mut wanted = LoadAgain::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (&*key, &*value) {
+                ("table", name) => wanted.tables.push(name.to_owned()),
+                ("where", _) if wanted.condition.is_some() => return Err("there is one where at most".to_owned()),
+                ("where", condition) => wanted.condition = Some(condition.to_owned()),
+                ("cancel", "true") => wanted.cancel = true,
+                _ => return Err(format!("{key}={value}: there is table, where, and cancel=true")),
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Result<String, String> {
+    let LoadAgain { tables, condition, cancel } = LoadAgain::of(request).await?;
+    let wish = Wish::of(condition.as_deref(), cancel)?;
     let Some(parts) = monitor.parts() else { return Err("the task has not begun to read: ask again".to_owned()) };
     if !parts.may_reload {
         return Err(reload::NOT_POSSIBLE.to_owned());
     }
-    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &names, wish, by))?;
-    if wish == Wish::Cancel {
-        info!("told not to load again: {}", names.join(", "));
-        return Ok(said);
+    if let (Wish::Part(condition), Some(server)) = (&wish, &parts.try_part) {
+        let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
+        try_part(server.clone(), names, condition.clone()).await?;
     }
+    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &tables, &wish, by))?;
+    let rows = match &wish {
+        Wish::Load => String::new(),
+        Wish::Part(condition) => format!(", rows where {}", shown(condition)),
+        Wish::Cancel => {
+            monitor.status().taken_back.store(true, Ordering::Relaxed);
+            info!("told not to load again: {}", tables.join(", "));
+            return Ok(said);
+        }
+    };
     monitor.status().asked.store(true, Ordering::Relaxed);
-    info!("told to load again: {}", names.join(", "));
+    info!("told to load again: {}{rows}", tables.join(", "));
     Ok(match parts.reload_waits_for {
         Some(event) => format!("{said}it comes when {event}\n"),
         None => said,
     })
+}
+
+/// On a thread that nobody waits for at the end: a table that is locked may keep the server from answering.
+async fn try_part(server: Arc<TryPart>, names: Vec<TableName>, condition: String) -> Result<(), String> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let ask = move || _ = answer.send(reload::try_part(&*server, &names, &condition));
+    let asked = std::thread::Builder::new().name("try-part".to_owned()).spawn(ask);
+    asked.map_err(|error| format!("could not start a thread: {error}"))?;
+    match tokio::time::timeout(TRY_TIME, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(format!(
+            "the source did not say in {} s what it thinks of the condition: try it again",
+            TRY_TIME.as_secs()
+        )),
+    }
 }
 
 /// `accept=filter,tables&planned=123456&anew=true`: the number of the request, and whether there is anything to take over.

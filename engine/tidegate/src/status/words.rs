@@ -122,7 +122,12 @@ pub fn page(report: &Report) -> String {
         _ = writeln!(out, "too large for their topic, of {table}: {}", too_large(counts));
     }
     if !report.asked_for.is_empty() {
-        let tables = report.asked_for.join(", ");
+        let part = |table: &String| report.parts.iter().find(|part| !part.begun && part.table == *table);
+        let named = |table: &String| match part(table) {
+            Some(part) => format!("{table} where {}", part.condition),
+            None => table.clone(),
+        };
+        let tables = report.asked_for.iter().map(named).collect::<Vec<_>>().join(", ");
         _ = writeln!(
             out,
             "to be loaded again as soon as that can begin: {tables}; `tidegate reload --cancel` takes it back"
@@ -132,12 +137,22 @@ pub fn page(report: &Report) -> String {
         && let Some(load) = &report.full_load
     {
         let loading: Vec<_> = load.tables.iter().filter(|table| !table.done).collect();
-        let name = |table: &&super::report::Table| match &table.target {
+        let name = |table: &super::report::Table| match &table.target {
             Some(target) => format!("{} as {target}", table.table),
             None => table.table.clone(),
         };
-        let width = loading.iter().map(|table| name(table).chars().count()).max().unwrap_or(0);
-        for table in &loading {
+        let (parts, whole): (Vec<_>, Vec<_>) = loading.iter().copied().partition(|table| table.part.is_some());
+        for table in &parts {
+            let (part, rate) = (table.part.as_deref().unwrap_or_default(), count(table.rows_per_s as u64));
+            let rows = some(table.rows, "row");
+            _ = writeln!(
+                out,
+                "  {} where {part}: {rows} so far, {rate} rows/s; `tidegate reload --cancel` ends it",
+                name(table)
+            );
+        }
+        let width = whole.iter().map(|table| name(table).chars().count()).max().unwrap_or(0);
+        for table in &whole {
             let share = table.rows as f64 / table.estimated_rows.max(table.rows).max(1) as f64;
             let left = table.seconds_left.map_or(String::new(), |left| format!(", about {} left", duration(left)));
             _ = writeln!(
@@ -284,7 +299,9 @@ fn millis(millis: u64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::status::report::{FullLoad, Limits, Memory, Position, Problem, Purge, Stage, Table, Total, VERSION};
+    use crate::status::report::{
+        FullLoad, Limits, Memory, Part, Position, Problem, Purge, Stage, Table, Total, VERSION,
+    };
 
     /// A task that is idle.
     pub(in super::super) fn report() -> Report {
@@ -339,6 +356,7 @@ pub(super) mod tests {
                 counts: Counts { skipped: 3, dead_letters: 0, truncated: 1 },
             }],
             asked_for: vec!["shop.orders".to_owned(), "shop.items".to_owned()],
+            parts: Vec::new(),
             applied: None,
         }
     }
@@ -423,6 +441,7 @@ pub(super) mod tests {
             target: Some("crm.orders".to_owned()),
             rows: 500,
             estimated_rows: 1000,
+            part: None,
             done: false,
             rows_per_s: 50.0,
             seconds_left: Some(10),
@@ -447,6 +466,15 @@ pub(super) mod tests {
             "shop.orders as crm.orders  ██████████░░░░░░░░░░  500 of about 1000 rows, 50 rows/s, about 10 s left",
             "and 10 more tables",
             "the others wait for it",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+        report.parts = vec![Part { table: "shop.items".to_owned(), condition: "id > 5".to_owned(), begun: false }];
+        report.full_load.as_mut().expect("a load").tables[0].part = Some("state = 'new'".to_owned());
+        let text = page(&report);
+        for part in [
+            "as soon as that can begin: shop.orders, shop.items where id > 5; ",
+            "  shop.orders as crm.orders where state = 'new': 500 rows so far, 50 rows/s; ",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }

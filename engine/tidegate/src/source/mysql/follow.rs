@@ -57,9 +57,9 @@ impl MysqlSource {
         let judge = || -> history::Judge {
             let tracker = context.tracker.clone();
             Box::new(move |table, rows, here| {
-                let is_asked_for = |table: &RememberedTable| table.is_asked_for;
-                let is_asked_for =
-                    |checkpoint: &Checkpoint| checkpoint.remembered_table(table).is_some_and(is_asked_for);
+                let is_asked_for = |checkpoint: &Checkpoint| {
+                    checkpoint.remembered_table(table).is_some_and(RememberedTable::is_asked_for_whole)
+                };
                 if rules.may_load && rows != UnloggedRows::Unseen && tracker.read(is_asked_for) {
                     // All of its rows come behind the statement.
                     tracker.update(|checkpoint| checkpoint.need(table));

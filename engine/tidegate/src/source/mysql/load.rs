@@ -1,6 +1,7 @@
 //! The full load of the tables that the ledger has, and what is sent before their rows.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,9 +92,12 @@ impl MysqlSource {
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
-        let mut tables = self.load_tables(context.task)?;
+        let part = |name: &TableName| ledger.table(name).and_then(|table| table.part.clone());
+        let with_part = |table: LoadTable| LoadTable { part: part(table.table.name()), ..table };
+        let tables = self.load_tables(context.task)?.into_iter();
         // Others were loaded before.
-        tables.retain(|table| ledger.table(table.table.name()).is_some());
+        let tables: Vec<LoadTable> =
+            tables.filter(|table| ledger.table(table.table.name()).is_some()).map(with_part).collect();
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         let target = |name: &TableName| target_of_table(&context.task.tables, name);
         let is_loaded = |table: &&CatalogTable| ledger.table(table.table.name()).is_some();
@@ -108,6 +112,7 @@ impl MysqlSource {
                     target: target(table.table.name()).unwrap_or_else(|_| table.table.name().clone()),
                     estimated_rows: table.estimated_rows,
                     rows: delivered(table.table.name()),
+                    part: part(table.table.name()).map(|part| snapshot::shown(&part)),
                     chunks_left: None,
                     done: ledger.table(table.table.name()).is_some_and(ledger::TableChunks::is_done),
                 })
@@ -141,7 +146,7 @@ impl MysqlSource {
             emit: &|window| context.emitter.emit_loaded(window),
             start: &start,
             start_is_low,
-            plan: &|table| self.plan_table(context.task, &table).map_err(Into::into),
+            plan: &|table| self.plan_table(context.task, &table).map(with_part).map_err(Into::into),
             stop: context.stop.flag(),
         };
         load.run().map_err(|error| MysqlError::Load(error).into())
@@ -221,7 +226,7 @@ impl MysqlSource {
             table.is_whole = wanted.is_some_and(|wanted| wanted.is_whole);
             let more = wanted.and_then(|wanted| wanted.condition.clone());
             table.condition = match (table.condition.take(), more) {
-                (Some(one), Some(other)) => Some(format!("({one}\n) AND ({other})")),
+                (Some(one), Some(other)) => Some(format!("{} AND ({other})", snapshot::enclosed(&one))),
                 (one, other) => one.or(other),
             };
         }
@@ -307,8 +312,8 @@ impl LoadRecord for Passing<'_> {
         self.ledger.add_table(table, key, definition);
     }
 
-    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.ledger.add_chunk(table, range)
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32> {
+        LoadRecord::add_chunk(&self.ledger, table, range)
     }
 
     fn begin(
@@ -317,12 +322,12 @@ impl LoadRecord for Passing<'_> {
         rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         (self.begun)(table);
         LoadRecord::begin(&self.ledger, table, rows, low, high)
     }
 
-    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
         LoadRecord::begin_again(&self.ledger, table, key, definition)
     }
 
@@ -344,6 +349,12 @@ fn with_ledger<T>(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut Ledger) 
     change(checkpoint.ledger.as_mut().expect("a load has a ledger"))
 }
 
+/// The same, unless the table is done though it is being read: then it was taken back.
+fn if_wanted<T>(checkpoint: &mut Checkpoint, table: &TableName, change: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+    let is_wanted = |ledger: &Ledger| ledger.table(table).is_none_or(|table| !table.is_done());
+    with_ledger(checkpoint, |ledger| is_wanted(ledger).then(|| change(ledger)))
+}
+
 impl LoadRecord for Record<'_> {
     fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
         self.tracker.update(|checkpoint| {
@@ -351,8 +362,8 @@ impl LoadRecord for Record<'_> {
         });
     }
 
-    fn add_chunk(&self, table: &TableName, range: KeyRange) -> u32 {
-        self.tracker.update(|checkpoint| with_ledger(checkpoint, |ledger| ledger.add_chunk(table, range)))
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32> {
+        self.tracker.update(|checkpoint| if_wanted(checkpoint, table, |ledger| ledger.add_chunk(table, range)))
     }
 
     fn begin(
@@ -361,15 +372,29 @@ impl LoadRecord for Record<'_> {
         rows: ViewRows<'_>,
         low: Watermark,
         high: Watermark,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.tracker
-            .update_durably(|checkpoint| with_ledger(checkpoint, |ledger| rows.begin(ledger, table, low, high)))
-            .map_err(Into::into)
+    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        let begin = |checkpoint: &mut Checkpoint| {
+            if_wanted(checkpoint, table, |ledger| rows.begin(ledger, table, low, high)).is_some()
+        };
+        self.tracker.update_durably(begin).map_err(Into::into)
     }
 
-    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> u32 {
-        self.tracker
-            .update(|checkpoint| with_ledger(checkpoint, |ledger| ledger.begin_again(table, key.clone(), definition)))
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
+        let begin = |ledger: &mut Ledger| ledger.begin_again(table, key.clone(), definition);
+        self.tracker.update(|checkpoint| if_wanted(checkpoint, table, begin))
+    }
+
+    fn taken_back(&self) -> Vec<TableName> {
+        if !self.status.taken_back.swap(false, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let is_taken_back = |table: &&ledger::TableChunks| table.part.is_some() && table.is_done();
+        let names: Vec<TableName> = self.tracker.read(|checkpoint| {
+            let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables());
+            tables.filter(is_taken_back).map(|table| table.name.clone()).collect()
+        });
+        self.status.tables_ended(&names);
+        names
     }
 
     fn gone(&self, table: &TableName, at: Watermark) {

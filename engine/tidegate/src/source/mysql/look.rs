@@ -17,6 +17,7 @@ use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
 use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::run_lock::RunLockError;
+use tidegate_mysql::snapshot::LoadError;
 use tidegate_mysql::wire::{ConnectOptions, PasswordOrigin, TlsOptions};
 use tidegate_mysql::{MysqlError, catalog, connection, run_lock, snapshot, wire};
 
@@ -108,7 +109,16 @@ pub fn look(
     })
 }
 
+/// Asks a server whether it takes a condition for one on the rows of a table.
+pub type TryPart = dyn Fn(&TableName, &str) -> Result<(), LoadError> + Send + Sync;
+
 impl Look {
+    /// By connections of its own.
+    pub fn try_part(&self) -> Arc<TryPart> {
+        let (connect, facts) = (self.connect.clone(), self.facts.clone());
+        Arc::new(move |table, condition| snapshot::try_part(&connect, &facts, table, condition))
+    }
+
     pub fn server(&self) -> String {
         format!("{} {}", if self.facts.version.is_mariadb { "MariaDB" } else { "MySQL" }, self.facts.version.text)
     }

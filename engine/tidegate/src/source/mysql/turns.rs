@@ -40,7 +40,7 @@ use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::history::{Here, Moved, SchemaState, StoredSchema, Turn};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::snapshot::LoadError;
-use tidegate_mysql::{MysqlError, catalog, connection, xa};
+use tidegate_mysql::{MysqlError, catalog, connection, snapshot, xa};
 
 /// How often a table is loaded again at once, for one statement after the other.
 const RELOADS_AT_ONCE: u32 = 3;
@@ -95,8 +95,16 @@ impl MysqlSource {
         let is_asked_for = context.tracker.read(remembered).is_some_and(|table| table.is_asked_for);
         // What was asked for without being known is an added table.
         let is_added = self.later.contains(name);
+        // Of a wish, more may be asked for until it begins.
+        let asked_part = |checkpoint: &Checkpoint| {
+            let table = checkpoint.remembered_table(name).filter(|_| is_wish && !is_added);
+            table.and_then(RememberedTable::asked_part)
+        };
         let (what, why) = match is_new {
-            _ if is_asked_for && !is_added => ("it is loaded again, as asked for", "as asked for"),
+            _ if is_asked_for && !is_added => match context.tracker.read(asked_part) {
+                Some(_) => ("rows of it are loaded again, as asked for", "as asked for"),
+                None => ("it is loaded again, as asked for", "as asked for"),
+            },
             true => ("it has rows that were never sent: it is loaded", "it has rows that were never sent"),
             false => ("rows came without row events: it is loaded from its begin", "rows came without row events"),
         };
@@ -130,14 +138,15 @@ impl MysqlSource {
             }
         };
         let gone = if planned.is_none() { ", but it is not there any more" } else { "" };
-        let note = format!("{name} at {at}: {why}{gone}");
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         context.tracker.update_durably(|checkpoint| {
             if is_taken_back(checkpoint) {
                 return;
             }
             let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
-            checkpoint.journal.note(What::ReloadBegun, By::Run, note);
+            let part = asked_part(checkpoint);
+            let rows = part.as_ref().map_or(String::new(), |part| format!(", rows where {}", snapshot::shown(part)));
+            checkpoint.journal.note(What::ReloadBegun, By::Run, format!("{name} at {at}: {why}{rows}{gone}"));
             if is_added {
                 // It knows from where on XA transactions are waited for.
                 checkpoint.position = Some(position.clone());
@@ -152,7 +161,10 @@ impl MysqlSource {
                 // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
                 (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
                 (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
-                (_, Turn::LoadAgain | Turn::Replay) => ledger.load_again(name, key, definition, at),
+                (_, Turn::LoadAgain | Turn::Replay) => match part {
+                    Some(part) => ledger.load_part(name, key, definition, at, part),
+                    None => ledger.load_again(name, key, definition, at),
+                },
             }
             match (&planned, is_new) {
                 // Consumers may have rows from when it was here before.

@@ -241,13 +241,16 @@ function tables(load, isLoading) {
   if (!load) return;
   $("tables").replaceChildren(...load.tables.map((table) => {
     const row = make("tr");
-    const name = make("th", table.target ? `${table.table} as ${table.target}` : table.table);
+    const where = table.where ? ` where ${table.where}` : "";
+    const name = make("th", (table.target ? `${table.table} as ${table.target}` : table.table) + where);
     name.scope = "row";
+    // Of some of its rows nobody knows how many there are.
+    const isOpen = Boolean(where) && !table.done;
     const all = Math.max(table.rows, table.estimated_rows, 1);
     const progress = make("td");
-    progress.append(bar(table.done ? 1 : table.rows / all, `${table.table} is loaded`));
+    if (!isOpen) progress.append(bar(table.done ? 1 : table.rows / all, `${table.table} is loaded`));
     const ended = table.done ? "done" : table.seconds_left !== null ? duration(1000 * table.seconds_left) : "";
-    row.append(name, progress, make("td", table.done ? count(table.rows) : `${count(table.rows)} of ~${count(all)}`, "number"),
+    row.append(name, progress, make("td", table.done || isOpen ? count(table.rows) : `${count(table.rows)} of ~${count(all)}`, "number"),
       make("td", isLoading && !table.done ? count(table.rows_per_s) : "", "number"), make("td", ended, "number"));
     return row;
   }));
@@ -276,6 +279,10 @@ function details(report) {
   for (const { table, skipped, dead_letters: letters, truncated } of report.too_large) {
     const counts = [[skipped, "left out"], [letters, "sent as dead letters"], [truncated, "cut"]].filter(([n]) => n > 0);
     list.push([`Too large for their topic, of ${table}`, counts.map(([n, what]) => `${count(n)} ${what}`).join(", ")]);
+  }
+  for (const table of report.asked_for) {
+    const part = report.parts.find((part) => !part.begun && part.table === table);
+    list.push(["Asked for, and not begun", part ? `${table} where ${part.where}` : table]);
   }
   fill("details", list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
 }
@@ -405,15 +412,20 @@ $("limits").addEventListener("submit", async (event) => {
   const query = new URLSearchParams(changed.map((field) => [field.name, field.value || "none"]));
   if (await tell("/limits?" + query, "limits-answer")) for (const field of changed) field.defaultValue = field.value;
 });
+function wanted() {
+  const [table, where] = [$("reload-table").value, $("reload-where").value.trim()];
+  return where ? { table, where } : { table };
+}
 $("reload").addEventListener("submit", (event) => {
   event.preventDefault();
-  text("sure-text", `Every row of ${$("reload-table").value} is sent once more, and changes wait meanwhile. Rows that consumers have and the table has not stay with them.`);
+  const { table, where } = wanted();
+  text("sure-text", `${where ? `Rows of ${table} where ${where} are` : `Every row of ${table} is`} sent once more, and changes wait meanwhile. Rows that consumers have and the table has not stay with them.`);
   $("sure").showModal();
 });
 $("sure-no").addEventListener("click", () => $("sure").close());
 $("sure-yes").addEventListener("click", () => {
   $("sure").close();
-  tell("/reload?" + new URLSearchParams({ table: $("reload-table").value }), "reload-answer");
+  tell("/reload?" + new URLSearchParams(wanted()), "reload-answer");
 });
 $("journal-details").addEventListener("toggle", () => { if ($("journal-details").open) journal(); });
 addEventListener("resize", draw);
