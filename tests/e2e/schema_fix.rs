@@ -142,7 +142,7 @@ fn rows_are_not_read_by_columns_of_a_later_time() {
     for (test, url) in [("later", &servers.mysql), ("later_nogtid", &servers.mysql_nogtid), ("later_mdb", &mariadb)] {
         let mut world = World::new(test, url, &servers.kafka);
         let other = format!("{}_other", world.database);
-        let definition = "(id INT PRIMARY KEY, e ENUM('a', 'b'))";
+        let definition = "(id INT PRIMARY KEY, e ENUM('a', 'b')) CHARACTER SET utf8mb4";
         world.mysql.run(format!("DROP DATABASE IF EXISTS {other}"));
         world.mysql.run(format!("CREATE DATABASE {other}"));
         world.mysql.run(format!("CREATE TABLE {other}.n {definition}"));

@@ -29,7 +29,7 @@
 //!
 //! *The end.* Reading may have one ([`until`](super::until)): then no event behind it is fed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +58,10 @@ use tidegate_model::{Stop, Stopped};
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks whether it is [`Ready`], which take a copy of the position, and perhaps a question to the server.
 const READY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long prepared XA transactions are waited for where a file begins, and between two looks at them.
+const XA_WAIT: Duration = Duration::from_secs(5);
+const XA_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes tables and what is shown of each, and keeps it.
 type Record<'a> = dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
@@ -97,8 +101,6 @@ pub struct Follower<'a> {
     pub ready: Option<&'a Ready>,
     /// Told of a table of which nothing is dropped from here on, before what is not dropped leaves.
     pub replayed: &'a dyn Fn(&TableName),
-    /// Table maps describe their tables.
-    pub has_names: bool,
     /// Whether statements may show what of the load need not be read: see [`look_ahead`](super::look_ahead).
     pub passes_over: bool,
     /// Told of tables and of what is shown of each before a watermark. Must be on disk before the first change leaves.
@@ -425,14 +427,31 @@ impl Follower<'_> {
             if !(connection.is_mariadb() || is_at_file) {
                 return Ok(Shown::All);
             }
-            let prepared = match connection.query("XA RECOVER") {
-                // What it may not see is not waited for, as at the start.
-                Err(WireError::Server { code: XA_RECOVER_REFUSED, .. }) => return Ok(Shown::All),
-                prepared => prepared?,
-            };
-            let mut listed = prepared.iter().flat_map(|listed| &listed.rows);
-            let is_held = listed.all(|row| listed_xid(row).is_some_and(|xid| holds(&xid)));
-            Ok(if is_held { Shown::All } else { Shown::NotPrepared })
+            // Of a file there is one begin: those that are listed there are waited for. One that comes to be prepared later has no XA COMMIT that
+            // was read.
+            let until = Instant::now() + if is_at_file { XA_WAIT } else { Duration::ZERO };
+            let mut waited_for: Option<HashSet<String>> = None;
+            loop {
+                let prepared = match connection.query("XA RECOVER") {
+                    // What it may not see is not waited for, as at the start.
+                    Err(WireError::Server { code: XA_RECOVER_REFUSED, .. }) => return Ok(Shown::All),
+                    prepared => prepared?,
+                };
+                let listed =
+                    prepared.iter().flat_map(|listed| &listed.rows).map(|row| listed_xid(row).unwrap_or_default());
+                let mut listed: HashSet<String> = listed.filter(|xid| !holds(xid)).collect();
+                if let Some(before) = &waited_for {
+                    listed.retain(|xid| before.contains(xid));
+                }
+                if listed.is_empty() {
+                    return Ok(Shown::All);
+                }
+                if Instant::now() >= until || self.stop.is_stopped() || self.stop.is_paused() {
+                    return Ok(Shown::NotPrepared);
+                }
+                waited_for = Some(listed);
+                std::thread::sleep(XA_LOOK_INTERVAL);
+            }
         };
         ask().inspect_err(|error| debug!(%error, "the source was asked what its views show, and did not say")).ok()
     }

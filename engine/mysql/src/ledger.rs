@@ -539,13 +539,12 @@ impl Ledger {
     /// A view of what is left of this chunk is open, of which earlier views have shown the begin. As [`begin`](Self::begin) otherwise.
     pub fn go_on(&mut self, name: &TableName, chunk: u32, low: Watermark, high: Option<Watermark>) {
         let table = self.find_mut(name);
-        let before = chunk.checked_sub(table.first_chunk).and_then(|index| table.chunks.get(index as usize));
-        let before = table.pieces_high.clone().or_else(|| before?.high.clone());
-        let now = high.clone().map(|high| self.mark(high));
-        let least = match (before, now) {
-            (Some(before), Some(now)) => Some(self.least(before, &now)),
-            (before, now) => before.or(now),
-        };
+        let index = chunk.checked_sub(table.first_chunk);
+        let of_pieces_before = index.and_then(|index| table.chunks.get(index as usize)?.high.clone());
+        let (of_others, of_this) = (table.pieces_high.clone(), high.clone().map(|high| self.mark(high)));
+        let mut all = [of_others, of_pieces_before, of_this].into_iter().flatten();
+        let first = all.next();
+        let least = first.map(|first| all.fold(first, |least, next| self.least(least, &next)));
         self.table_mut(name).pieces_high = least;
         self.open(name, &[chunk], low, high);
     }

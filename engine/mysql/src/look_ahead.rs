@@ -28,7 +28,8 @@
 //! before reading begins; also that there was nothing. An XA transaction counts where it is committed. That its rows were read by columns of
 //! a later time stops reading at the statement all the same.
 //!
-//! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins, and only where table maps have no names.
+//! That is at most as much as the catalogue is ahead of the position, a file at most where a load begins. Rows whose table maps have names need
+//! nobody; whether those do that are ahead, no variable tells.
 //! What cannot be understood is found anew on each connection. Where statements are forwarded nothing is passed over: whoever carries out one from before has no use for rows that were read behind it.
 
 use std::collections::{BTreeSet, HashMap};
@@ -115,7 +116,7 @@ impl Follower<'_> {
         fresh: &BTreeSet<TableName>,
     ) -> Result<Option<Found>, MysqlError> {
         let mut found = Found::default();
-        let until = if self.has_names { Vec::new() } else { history.foreseen_until() };
+        let until = history.foreseen_until();
         if until.is_empty() {
             return Ok(Some(found));
         }

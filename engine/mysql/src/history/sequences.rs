@@ -17,6 +17,13 @@ impl History {
                     self.end_sequence(table, here, |by_catalogue| by_catalogue || !if_not_exists);
                 }
                 Effect::Renamed { from, to, .. } => {
+                    // Of those that the catalogue shows of a later time, nobody knows what had the name.
+                    let is_uncertain = |by_catalogue| by_catalogue;
+                    self.end_sequence(to, here, is_uncertain);
+                    if self.end_sequence(from, here, is_uncertain) {
+                        of_tables.push(effect);
+                        continue;
+                    }
                     let key = self.rules.names.key(from);
                     let by_statement = renamed.iter().position(|name| self.rules.names.key(name) == key);
                     if by_statement.map(|index| renamed.swap_remove(index)).is_some()

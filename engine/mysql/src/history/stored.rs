@@ -141,9 +141,10 @@ impl StoredSchema {
         }
     }
 
-    /// A name of which the catalogue shows that it is a sequence, and of which nothing else is known.
-    pub fn sequence(name: &TableName, since: &Coordinate) -> StoredSchema {
-        let state = SchemaState::Sequence { by_catalogue: true };
+    /// A name of which the catalogue shows that it is a sequence, and of which nothing else is known. The catalogue may have been read behind
+    /// `since`, unless it `is_of_then`.
+    pub fn sequence(name: &TableName, since: &Coordinate, is_of_then: bool) -> StoredSchema {
+        let state = SchemaState::Sequence { by_catalogue: !is_of_then };
         StoredSchema { table: name.clone(), since: since.clone(), gtid: None, state }
     }
 

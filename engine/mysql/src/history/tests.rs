@@ -1244,7 +1244,7 @@ fn sequences_and_tables_take_each_others_names() {
     };
     for start in [without_gtids(4), with_gtids(at(4), 5)] {
         let mut task = Task::begin(start.clone(), known(parts("id:int", 1), None));
-        let told = StoredSchema::sequence(&TableName::new("db", "s"), &start.coordinate);
+        let told = StoredSchema::sequence(&TableName::new("db", "s"), &start.coordinate, true);
         record(&mut task.schemas.lock().unwrap(), told);
         task.restart(start.clone());
         for (statement, tables) in [
@@ -1272,11 +1272,15 @@ fn sequences_and_tables_take_each_others_names() {
     }
     // Of one that the catalogue shows of a later time, a table may have been there before.
     let mut task = simple();
-    let told = StoredSchema::sequence(&TableName::new("db", "s"), &task.position.coordinate);
+    let told = StoredSchema::sequence(&TableName::new("db", "s"), &task.position.coordinate, false);
     record(&mut task.schemas.lock().unwrap(), told);
     task.restart(task.position.clone());
     assert!(!captured(&mut task, "s"));
-    task.step(|history, here| history.statement("db", "CREATE TABLE IF NOT EXISTS s (id INT)", &mariadb, here))
-        .unwrap();
-    assert!(captured(&mut task, "s"));
+    let before = task.position.clone();
+    for statement in ["CREATE TABLE IF NOT EXISTS s (id INT)", "RENAME TABLE other.x TO s", "RENAME TABLE s TO x"] {
+        task.restart(before.clone());
+        assert!(!captured(&mut task, "s"));
+        task.step(|history, here| history.statement("db", statement, &mariadb, here)).unwrap();
+        assert!(captured(&mut task, if statement.ends_with('x') { "x" } else { "s" }), "{statement}");
+    }
 }

@@ -447,6 +447,11 @@ impl LoadTable {
         }
     }
 
+    /// Whether the server leaves out rows.
+    fn is_filtered(&self) -> bool {
+        self.condition.is_some() || self.part.is_some()
+    }
+
     /// A number for the definition, by which another one is recognised.
     pub fn fingerprint(&self) -> Option<u32> {
         self.definition.as_ref().map(|definition| crc32fast::hash(definition.as_bytes()))

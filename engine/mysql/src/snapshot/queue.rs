@@ -297,8 +297,12 @@ impl<'a> Run<'a> {
         for name in self.load.record.taken_back() {
             let Some(table) = self.load.tables.iter().position(|table| *table.table.name() == name) else { continue };
             self.take_back(table);
-            for slot in self.readers.iter().filter(|slot| *lock(&slot.table) == Some(table)) {
-                if let Some(interrupter) = &*lock(&slot.interrupter) {
+            for slot in &self.readers {
+                // It goes on to no other table meanwhile.
+                let reads = lock(&slot.table);
+                if *reads == Some(table)
+                    && let Some(interrupter) = &*lock(&slot.interrupter)
+                {
                     interrupter.interrupt();
                 }
             }

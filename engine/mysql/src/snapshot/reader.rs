@@ -185,7 +185,10 @@ impl<'a> Reader<'a> {
 
     fn give_up(&self, table: usize, failure: Failure) {
         match failure {
-            Failure::Wire(error) if is_of_other_server(&error) => self.run.stop(Some(LoadError::ManyServers)),
+            // A condition that somebody has asked for may have the same fault.
+            Failure::Wire(error) if is_of_other_server(&error) && self.run.plan(table).table.part.is_none() => {
+                self.run.stop(Some(LoadError::ManyServers));
+            }
             Failure::Wire(error @ (WireError::Server { .. } | WireError::PacketTooLarge { .. })) => {
                 let failure = match &self.run.plan(table).table.part {
                     Some(part) => TableError::Part { part: part.clone(), error },
@@ -395,7 +398,7 @@ impl<'a> Reader<'a> {
                 if opened.elapsed() >= options.view_max && !self.run.is_stopped() =>
             {
                 let plan = self.run.plan(job.table);
-                let rows = self.in_time.ran_out(rows, shown, plan.table.condition.is_some());
+                let rows = self.in_time.ran_out(rows, shown, plan.table.is_filtered());
                 info!(
                     table = %plan.name(),
                     "a view was open for {} s: its chunk is read in pieces of about {rows} rows, so that the server need not keep old versions \

@@ -24,13 +24,18 @@
 //! covers is older than these columns or has them. `information_schema` must not be asked before the view is open, since on
 //! MySQL 8 its tables are rows too and would open it.
 
-use super::super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, executed_statement, quote_table, quote_text};
+use super::super::connection::{
+    BINLOG_END, BINLOG_READ, ServerFacts, XA_RECOVER_REFUSED, executed_statement, quote_table, quote_text,
+};
 use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
 
 /// Offset of the first event of a binlog file, after its magic number.
 pub(crate) const BINLOG_START: u64 = 4;
+
+/// How often a view is opened, at most, to find a moment without a prepared XA transaction.
+const XA_TRIES: u32 = 10;
 
 /// By what a view is dated: see [the table](super#which-position-may-be-a-low).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +119,9 @@ impl View {
             ViewRule::FileStart | ViewRule::GtidsOfFiles => view.shows_low || !facts.sees_prepared(),
             ViewRule::Gtids | ViewRule::MariadbSnapshot => view.is_exact(),
         };
+        let goes_by_files = matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles);
+        // One that stays prepared is not worth more.
+        let tries = if goes_by_files { tries.min(XA_TRIES) } else { tries };
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
             if is_final(&view) {
@@ -185,12 +193,22 @@ impl View {
         };
         // A file begins when all that the one before has is committed, but not an XA COMMIT: until its rows are visible, it is listed.
         let goes_by_files = matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles);
-        let prepared = if goes_by_files && facts.sees_prepared() { "XA RECOVER" } else { "DO 0" };
+        let mut sees_prepared = goes_by_files && facts.sees_prepared();
         // A transaction that the view shows is in one of both from then on: owned until it is executed.
         let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
-        let results = connection.query(&format!(
-            "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {prepared}; {open}; {owned}; {after}; {show}"
-        ))?;
+        let mut ask = |prepared: &str| {
+            connection.query(&format!(
+                "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {prepared}; {open}; {owned}; {after}; {show}"
+            ))
+        };
+        let results = match ask(if sees_prepared { "XA RECOVER" } else { "DO 0" }) {
+            // Revoked, or another server's account.
+            Err(WireError::Server { code: XA_RECOVER_REFUSED, .. }) => {
+                sees_prepared = false;
+                ask("DO 0")?
+            }
+            results => results?,
+        };
         let [_, _, server, ended, before, prepared, _, owned, after, shown] = results.as_slice() else {
             let reason = format!("{} results instead of 10", results.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
@@ -219,7 +237,7 @@ impl View {
             }
         };
         let is_quiet = owned.scalar().is_none_or(str::is_empty);
-        let shows_low = !goes_by_files || (facts.sees_prepared() && prepared.rows.is_empty());
+        let shows_low = !goes_by_files || (sees_prepared && prepared.rows.is_empty());
         Ok(View { server, low, high, is_quiet, shows_low, coordinate, definition: definition_of(shown) })
     }
 

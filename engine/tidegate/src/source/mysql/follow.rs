@@ -44,7 +44,7 @@ impl MysqlSource {
         context.tracker.update(|checkpoint| {
             let is_known = |name: &&TableName| checkpoint.schemas.get(name).is_some() || names.contains(name);
             let unknown: Vec<&TableName> = self.look.sequences.iter().filter(|name| !is_known(name)).collect();
-            let entries = unknown.into_iter().map(|name| StoredSchema::sequence(name, &position.coordinate));
+            let entries = unknown.into_iter().map(|name| StoredSchema::sequence(name, &position.coordinate, false));
             entries.for_each(|entry| checkpoint.record_schema(entry));
         });
         let selection = context.task.tables.clone();
@@ -115,7 +115,6 @@ impl MysqlSource {
             };
             context.tracker.update_durably(show).map_err(Into::into)
         };
-        let has_names = self.look.facts.describes_tables();
         let mut follower = Follower {
             connect: &self.look.connect,
             server_id: self.server_id,
@@ -138,8 +137,7 @@ impl MysqlSource {
             ready,
             replayed: &replayed,
             // Who carries out statements from before has no use for a load behind them alone.
-            passes_over: !rules.forwards && !self.look.facts.version.is_mariadb,
-            has_names,
+            passes_over: !self.look.facts.describes_tables() && !rules.forwards && !self.look.facts.version.is_mariadb,
             shown: &shown,
             retry: context.task.retry.connection,
             emit: &|window| context.emitter.emit(window),

@@ -199,7 +199,8 @@ impl Look {
             wanted: "XA_RECOVER_ADMIN, where applications use XA".to_owned(),
             hint: format!(
                 "GRANT XA_RECOVER_ADMIN ON *.* TO {}; without it they are not waited for: a task stops at the XA COMMIT of one that was \
-                 prepared before it began, and without GTIDs, or before MySQL 9.7, a `reload` may send the old row of one behind the new one",
+                 prepared before it began, and without GTIDs, or before MySQL 9.7, a `reload` may send the old row of one behind the new one, and rows of a table without a key that change while it is \
+                 loaded come twice",
                 self.facts.account
             ),
         })

@@ -60,7 +60,11 @@ impl MysqlSource {
             None => start,
         };
         let shown = |table: &Arc<Table>| StoredSchema::shown(table, &start.coordinate, shown_until.clone());
-        let schemas = self.tables.iter().map(shown).collect();
+        let is_table = |name: &&TableName| self.tables.iter().any(|table| table.name() == *name);
+        let sequences = self.look.sequences.iter().filter(|name| !is_table(name));
+        // MariaDB, which alone has some, begins at the present.
+        let sequences = sequences.map(|name| StoredSchema::sequence(name, &start.coordinate, true));
+        let schemas = self.tables.iter().map(shown).chain(sequences).collect();
         Ok((start, schemas))
     }
 

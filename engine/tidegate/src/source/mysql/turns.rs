@@ -189,8 +189,9 @@ impl MysqlSource {
                 None => {
                     checkpoint.table_loaded(name);
                     checkpoint.ask_for(name, false);
-                    if is_sequence {
-                        checkpoint.record_schema(StoredSchema::sequence(name, &position.coordinate));
+                    // Of a table that is known, a statement that is ahead tells what became of its name.
+                    if is_sequence && !is_followed(checkpoint.schemas.get(name)) {
+                        checkpoint.record_schema(StoredSchema::sequence(name, &position.coordinate, false));
                     }
                 }
             }
