@@ -338,7 +338,7 @@ fn altered_at_random(mysql_url: &str, kafka: &str, name: &'static str, may_stop:
     output.contains(MET)
 }
 
-/// Runs on a server with GTIDs and on one without, and where all is run at its full size on MariaDB, too. Half of the seeds are for servers that fold the names of tables, where
+/// Runs on a server with GTIDs and on one without, and in long runs on MariaDB, too. Half of the seeds are for servers that fold the names of tables, where
 /// statements type them in capitals. A seed by name is for one that failed.
 fn run_altered(metadata: &str, runs: u64, may_stop: bool) {
     let Some(servers) = Servers::from_env() else { return };
