@@ -183,7 +183,7 @@ fn bytes_pass_as_fast_as_they_may_and_no_faster() {
     let begun = Instant::now();
     let mut engine = Tidegate::run(&task);
     let http = Http::of(&mut engine);
-    let (is_held, passed) = (Cell::new(false), Cell::new(0));
+    let passed = Cell::new(0);
     let until_passed = |engine: &mut Tidegate, rows: u64, since: Instant, before: u64| {
         http.until(engine, "all of it has passed", |report| {
             // Read before the clock, so that it may have moved on.
@@ -193,11 +193,9 @@ fn bytes_pass_as_fast_as_they_may_and_no_faster() {
                 ((changes - before) * ROW_BYTES) as f64 <= may_have,
                 "{changes} rows, and {may_have} bytes may pass"
             );
-            is_held.set(is_held.get() || report["bottleneck"] == "limits");
             passed.set(changes);
             report["total"]["messages"].as_u64() >= Some(rows)
         });
-        assert!(is_held.replace(false), "it was never held back");
     };
     until_passed(&mut engine, LOADED, begun, 0);
     let since = Instant::now();

@@ -72,6 +72,9 @@ pub(super) fn list(tables: &[TableName]) -> String {
 impl HistoryError {
     pub fn hint(&self) -> &'static str {
         match self {
+            HistoryError::Columns { fault: ColumnsFault::Overtaken { .. }, .. } => {
+                "FLUSH BINARY LOGS and a full load from its begin (move the state folder away) do without them: a server without GTIDs has its binlog read from the start of a file"
+            }
             HistoryError::Columns { .. } => {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on"
             }

@@ -268,6 +268,16 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(Opened::Nothing);
             }
+            Err(Failure::Wire(error)) if error.server_code() == Some(code::TABLE_ACCESS_DENIED) => {
+                // What a view says of itself is not for every account. Is it one?
+                let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
+                check_reached(&seen, run)?;
+                match catalog::read_definition(connection, plan.name(), plan.table.table.version())? {
+                    Err(CatalogError::NoTable { .. }) => run.gone(table, seen.high),
+                    _ => return Err(Failure::Wire(error)),
+                }
+                return Ok(Opened::Nothing);
+            }
             other => other?,
         };
         check_reached(&view, run)?;
