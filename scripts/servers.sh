@@ -9,6 +9,7 @@
 #   eval "$(scripts/servers.sh env)"        where they are, as TIDEGATE_TEST_* variables
 #   scripts/servers.sh mysql [ARGS]         the mysql client, as admin, against the main server
 #   scripts/servers.sh mysql-5.6 [ARGS]     the same against MySQL 5.6, by MariaDB's client: that of MySQL cannot log in there any more
+#   scripts/servers.sh mariadb [ARGS]       the same against MariaDB, or mariadb-11
 #   scripts/servers.sh status               what runs where
 #   scripts/servers.sh kill|stop|start|restart NAME     NAME: one of those below (same port, same data)
 #   scripts/servers.sh down                 end them and remove their data
@@ -1051,7 +1052,7 @@ case $subcommand in
     stop) set_up "${1:-}"; end "$1" TERM; say "$1 is stopped." ;;
     kill) set_up "${1:-}"; end "$1" KILL; say "$1 is killed." ;;
     restart) set_up "${1:-}"; end "$1" TERM; start "$1" ;;
-    mysql | mysql-5.6) set_up "$subcommand"; client "$subcommand" "$@" ;;
+    mysql | mysql-5.6 | mariadb | mariadb-11) set_up "$subcommand"; client "$subcommand" "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

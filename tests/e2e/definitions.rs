@@ -66,44 +66,93 @@ fn names_in_any_case_mean_the_same_table() {
     assert!(output.contains("its topic still holds all rows"), "{output}");
 }
 
-/// TRUNCATE and its like: a warning by default, a stop before the statement for whoever asks for it.
+/// By which rows of `t` go without row events, what is said of its topic, whether rows came by it, and what makes a `t` again.
+const UNLOGGED: &[(&str, &str, bool, &str)] = &[
+    ("TRUNCATE t", "its topic still holds all rows that it had", false, ""),
+    ("DROP TABLE t", "its topic still holds the rows of the dropped table", false, T),
+    ("ALTER TABLE t DROP PARTITION p0", "its topic still holds the rows of the partition", false, ""),
+    ("ALTER TABLE t TRUNCATE PARTITION p0", "its topic still holds the rows of the partition", false, ""),
+    (
+        "ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE other",
+        "its topic still holds the rows that were moved away, and lacks those that were moved here",
+        true,
+        "",
+    ),
+];
+
+const T: &str = "CREATE TABLE t (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 \
+                 VALUES LESS THAN MAXVALUE)";
+
+/// TRUNCATE and its like: told by default and passed on where DDL is, a stop before the statement for whoever asks for it, and rows that came so
+/// are loaded where they are wanted.
 #[test]
 fn rows_that_go_without_row_events_are_told_or_stop_the_task() {
-    let Some(servers) = Servers::from_env() else { return };
-    let mut world = World::new("unlogged", &servers.mysql, &servers.kafka);
-    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
-    world.mysql.run("INSERT INTO t VALUES (1), (2)");
-    let mut task = world.task_of_one_topic("");
-    task.more = "incremental: {unlogged_rows: stop}".to_owned();
-    let output = stopped(&mut world, &task, &["TRUNCATE t"]);
-    for words in ["`TRUNCATE t` moves rows of table", ".t without row events", "unlogged_rows: warn", "binlog "] {
-        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    let Some((servers, [mariadb, mariadb_11])) = Servers::with_mariadb() else { return };
+    let Some((_, oldest)) = Servers::with_oldest() else { return };
+    for url in [&servers.mysql, &servers.mysql_nogtid, &mariadb, &mariadb_11, &oldest] {
+        for &(statement, consequence, rows_came, again) in UNLOGGED {
+            let mut world = World::new("unlogged", url, &servers.kafka);
+            world.mysql.run(T);
+            world.mysql.run("INSERT INTO t VALUES (1), (2), (11)");
+            world.mysql.run("CREATE TABLE other (id INT PRIMARY KEY)");
+            world.mysql.run("INSERT INTO other VALUES (5)");
+            world.begin_binlog_file();
+            let mut task = world.task_of_one_topic("");
+            task.tables = format!("[{0}.t, {0}.marker]", world.database);
+            task.more = "incremental: {unlogged_rows: stop}".to_owned();
+            let output = stopped(&mut world, &task, &[statement]);
+            let told = format!("moves rows of table {}.t without row events: behind it, {consequence}", world.database);
+            for words in [&*told, "unlogged_rows: warn", "binlog"] {
+                assert!(output.contains(words), "{words:?} is not in\n{output}");
+            }
+            // Told to go on, it does, with what came behind.
+            let policy = if rows_came { "reload" } else { "warn" };
+            task.more = format!("incremental: {{unlogged_rows: {policy}, ddl: forward}}");
+            if !again.is_empty() {
+                world.mysql.run(again);
+            }
+            world.mysql.run("INSERT INTO t VALUES (3)");
+            let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+            let mut messages = Vec::new();
+            let mut engine = Tidegate::run(&task);
+            if rows_came {
+                engine.wait_for_line("rows came without row events");
+                world.until_asked_is_loaded(&task, &mut engine);
+            }
+            let ended = world.finish(engine, &mut reader, |message| messages.push(message));
+            assert!(ended.output.contains(consequence), "{statement}\n{}", ended.output);
+            let sent = |kind: Kind| messages.iter().filter(move |message| message.table == "t" && message.kind == kind);
+            let ids = |kind| sent(kind).filter_map(|message| message.data.get("id").cloned()).collect::<Vec<_>>();
+            // Behind a load, what it has shown comes once more.
+            let count_of = |id: &str| ids(Kind::Insert).iter().filter(|other| *other == id).count();
+            assert_eq!(count_of("3"), 1 + usize::from(rows_came), "{statement}: {messages:?}");
+            assert_eq!(count_of("5"), usize::from(rows_came), "{statement}: {messages:?}");
+            assert_eq!(ids(Kind::Delete), Vec::<String>::new(), "nobody keeps the rows");
+            let passed_on = sent(Kind::Statement).filter(|message| {
+                message.statement.as_ref().is_some_and(|(_, sql)| sql.starts_with(statement.trim_end_matches('t')))
+            });
+            // Whoever carried it out behind the load would move rows that came with it.
+            assert_eq!(passed_on.count(), usize::from(!rows_came), "{statement}: {messages:?}");
+        }
     }
-    // Told to go on, it does, with what came behind.
-    task.more = String::new();
-    world.mysql.run("INSERT INTO t VALUES (3)");
-    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
-    let mut messages = Vec::new();
-    let engine = Tidegate::run(&task);
-    let ended = world.finish(engine, &mut reader, |message| messages.push(message));
-    assert_eq!(messages.iter().filter(|message| message.data.get("id").is_some_and(|id| id == "3")).count(), 1);
-    assert!(ended.output.contains("its topic still holds all rows that it had"), "{}", ended.output);
 }
 
 /// Statements that change rows by themselves may reach any table.
 #[test]
 fn changes_in_statement_format_stop_whatever_they_name() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql-gtid"], "--log-bin-trust-function-creators=ON");
-    for (test, statement, words) in [
+    let private = Private::up(&["mysql-gtid", "mysql-5.6", "mariadb"], "--log-bin-trust-function-creators=ON");
+    let statements = [
         ("by_view", "UPDATE elsewhere.v SET a = 2", "`UPDATE elsewhere.v SET a`"),
         ("by_trigger", "INSERT INTO elsewhere.log VALUES (1)", "`INSERT INTO elsewhere.log VALUES`"),
         ("by_function", "DO elsewhere.f()", "may have changed rows"),
-    ] {
-        let mut world = World::new(test, private.mysql(), &servers.kafka);
+    ];
+    let urls = [private.mysql(), private.oldest(), private.mariadb()];
+    for ((test, statement, words), url) in statements.into_iter().flat_map(|case| urls.map(|url| (case, url))) {
+        let mut world = World::new(test, url, &servers.kafka);
         if world.mysql.try_run("SET SESSION binlog_format = STATEMENT").is_err() {
             println!("{test}: this server has no other format than ROW");
-            return;
+            continue;
         }
         world.mysql.run("SET SESSION binlog_format = ROW");
         let database = world.database.clone();

@@ -168,7 +168,20 @@ impl Moment {
     }
 }
 
+/// How the task comes to the other server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// Killed, and begun again at another address.
+    Killed,
+    /// It goes on while its address leads to the other, which is a replica still, and lags.
+    Live,
+}
+
 fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]) {
+    failed_over_by(Way::Killed, test, options, with_alter, moments);
+}
+
+fn failed_over_by(way: Way, test: &str, options: &str, with_alter: bool, moments: [Moment; 2]) {
     let Some(servers) = Servers::from_env() else { return };
     let mut rng = seeded(test);
     let nodes = ["", "--server-id=11 --log-bin=other --log-replica-updates=ON"]
@@ -181,18 +194,26 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
     replica.run(replicate_from(nodes[0].mysql()));
     replica.run("START REPLICA");
 
+    let address = Address::of(nodes[0].mysql());
     let mut task = world.task();
+    task.source = mysql_source(address.url(), "tide", "tide");
     task.format = "{canal_json: {profile: dts}}".to_owned();
     let mut reader = world.reader(names().chain(["altered"]));
     let mut seen = Seen { state: State::new(tables::ALL), order: Order::new(tables::ALL), altered };
     let mut writers = Writers::start(WRITERS, &world.mysql_url, &world.database, &targets, &mut rng);
+    let mut running = None;
     for (moment, (old, new)) in moments.into_iter().zip([(0, 1), (1, 0)]) {
         writers.allow(2000);
         task.more = moment.options().to_owned();
         let held = matches!(moment, Moment::Load).then(|| hold_load(&world, "z_held"));
-        let mut engine = Tidegate::run(&task);
+        let mut engine = running.take().unwrap_or_else(|| Tidegate::run(&task));
         moment.wait_for(&mut engine, &mut reader, &mut seen, &writers, &mut rng);
-        engine.kill_9();
+        if way == Way::Killed {
+            engine.kill_9();
+        } else {
+            running = Some(engine);
+        }
+        address.leads_to(nodes[new].mysql());
         drop(held);
         // The engine has read some of this, or none.
         writers.allow(500);
@@ -211,7 +232,6 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
         if with_alter {
             seen.altered.alter(&mut world.mysql);
         }
-        task.source = mysql_source(&world.mysql_url, "tide", "tide");
         writers = Writers::start(WRITERS, &world.mysql_url, &world.database, &targets, &mut rng);
         writers.allow(1000);
         writers.use_xa();
@@ -221,7 +241,7 @@ fn failed_over(test: &str, options: &str, with_alter: bool, moments: [Moment; 2]
         replica.run("START REPLICA");
     }
     task.more = String::new();
-    let engine = Tidegate::run(&task);
+    let engine = running.unwrap_or_else(|| Tidegate::run(&task));
     writers.allow(500);
     writers.let_commit(200);
     writers.stop();
@@ -252,6 +272,16 @@ fn failover_and_back_with_altered_tables() {
 fn failover_and_back_with_altered_tables_that_nothing_describes() {
     failed_over("failover_minimal", "--binlog-row-metadata=MINIMAL", true, [Moment::HandOver, Moment::Changes]);
     failed_over("failover_minimal_load", "--binlog-row-metadata=MINIMAL", true, [Moment::Load, Moment::HandOver]);
+}
+
+/// Whoever is connected is not asked: its connection breaks, and the next one leads to a server that lacks what the last one had shown.
+#[test]
+fn an_address_that_moves_among_changes_is_followed() {
+    for metadata in ["MINIMAL", "FULL"] {
+        let options = format!("--binlog-row-metadata={metadata}");
+        let test = format!("failover_live_{}", metadata.to_lowercase());
+        failed_over_by(Way::Live, &test, &options, true, [Moment::Changes, Moment::Changes]);
+    }
 }
 
 /// Under a load, the address moves to a replica that lacks what the load began at: it shows no chunk before it has caught up, and a task

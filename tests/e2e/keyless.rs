@@ -109,3 +109,34 @@ fn a_table_is_cut_by_a_column_that_is_not_sent() {
     let more = cut_under_writers("keyless_unsent", &servers.mysql, &servers.kafka, "n");
     assert!(more.is_empty(), "{more:?}");
 }
+
+/// Nobody knows which rows of a view another one would show first: a load that is cut reads all of them again, and says so.
+#[test]
+fn a_load_that_is_cut_begins_again_and_says_so() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("keyless_cut", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (n INT NOT NULL)");
+    let rows: Vec<String> = (0..3000).map(|n| format!("({n})")).collect();
+    world.mysql.run(format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    let mut task = world.task();
+    task.more = "limits: {full_load: {rows_per_second: 500}}".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut counts = Counts::new();
+    let mut engine = Tidegate::run(&task);
+    reader.until(&mut engine, "the first row", |message| {
+        let is_it = message.table == "t";
+        if is_it {
+            count(&mut counts, &message);
+        }
+        is_it
+    });
+    engine.terminate(libc::SIGTERM);
+    task.more = String::new();
+    let ended = world.finish(Tidegate::run(&task), &mut reader, |message| count(&mut counts, &message));
+    assert!(ended.output.contains("what was sent of it comes once more"), "{}", ended.output);
+    let (all, sum) = (counts.len(), counts.values().sum::<i64>());
+    assert!(
+        all == 3000 && sum > 3000 && counts.values().all(|count| (1..=2).contains(count)),
+        "{all} rows, {sum} messages"
+    );
+}

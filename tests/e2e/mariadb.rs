@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::failover::{create_held, hold_load};
 use super::faults::{Outages, survives};
 use super::harness::order::Order;
 use super::harness::source_state::Format;
@@ -359,16 +360,25 @@ fn wait_until_replicated(source: &mut Mysql, replica: &mut Mysql) {
     wait_for("the replica has all of it", || (replica.query_one::<i32>(&query) == 0).then_some(()));
 }
 
-/// To a replica with other file names and offsets, and back; writers in two domains.
+/// To a replica with other file names and offsets, and back; writers in two domains. First among changes, or in the full load.
 #[test]
 fn failover_of_mariadb_and_back() {
+    failed_over("maria_failover", false);
+}
+
+#[test]
+fn failover_of_mariadb_in_the_full_load() {
+    failed_over("maria_failover_load", true);
+}
+
+fn failed_over(test: &str, is_in_load: bool) {
     let Some((servers, _)) = Servers::with_mariadb() else { return };
-    let test = "maria_failover";
     let mut rng = seeded(test);
     let nodes = ["--gtid-strict-mode=ON", "--gtid-strict-mode=ON --server-id=11 --log-bin=other"]
         .map(|options| Private::up(&["mariadb"], options));
     let mut world = World::new(test, nodes[0].mariadb(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
+    create_held(&mut world.mysql, "z_held");
     let mut replica = Mysql::connect(nodes[1].mariadb());
     replica.run(replicate_from(nodes[0].mariadb()));
     replica.run("START SLAVE");
@@ -385,14 +395,23 @@ fn failover_of_mariadb_and_back() {
         state.apply(message);
         order.check(message);
     };
+    let mut held = None;
+    if is_in_load {
+        task.more =
+            "full_load: {parallel: 2, chunk_rows: 200}\nlimits: {full_load: {rows_per_second: 4000}}".to_owned();
+        held = Some(hold_load(&world, "z_held"));
+    }
     let mut engine = Tidegate::run(&task);
-    engine.wait_for_line("full load complete");
+    if !is_in_load {
+        engine.wait_for_line("full load complete");
+    }
     for (old, new) in [(0, 1), (1, 0)] {
         let writers = Writers::start(4, &world.mysql_url, &world.database, &targets, &mut rng);
         writers.allow(2000);
         let mut left = rng.u32(1..2000);
         let mut markers = 0;
-        reader.until(&mut engine, "changes", |message| {
+        let is_in_load = held.is_some();
+        reader.until(&mut engine, "rows", |message| {
             take(&message);
             // Another domain.
             if markers < 20 {
@@ -401,10 +420,11 @@ fn failover_of_mariadb_and_back() {
                 world.mysql.run("SET gtid_domain_id = 0");
                 markers += 1;
             }
-            left -= u32::from(message.kind != Kind::Init);
+            left -= u32::from((message.kind == Kind::Init) == is_in_load);
             left == 0
         });
         engine.kill_9();
+        drop(held.take());
         // The engine has read some of this, or none.
         writers.allow(500);
         writers.let_commit(200);

@@ -1,7 +1,10 @@
 //! A server that goes away is waited for; one that cannot go on, or is another one, is an error that says so.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::failover::{create_held, hold_load};
+use super::harness::address::Address;
 use super::harness::http::Http;
 use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
@@ -98,6 +101,11 @@ fn a_server_that_hangs_is_missed_and_followed_again() {
         let report = http.until(engine, "the server is missed", is_missed);
         assert_eq!(report["retries"][0]["of"], "source", "{report}");
         engine.wait_for_line("going on at");
+        // Three heartbeats, as the reference says. Time-outs of other things are of a minute.
+        let output = engine.output();
+        let (_, silence) = output.split_once("neither events nor heartbeats for ").expect("it says for how long");
+        let seconds: f64 = silence.split('s').next().and_then(|text| text.parse().ok()).expect("seconds");
+        assert!((9.0..60.0).contains(&seconds), "{output}");
         private.signal(server, libc::SIGCONT);
         http.until(engine, "nothing is missed", |report| !is_missed(report));
     }
@@ -177,6 +185,58 @@ fn another_server_at_the_same_address_is_refused() {
     assert!(!ended.status.success());
     let expected = format!("is one of server {before}, and this is server {now}");
     assert!(ended.output.contains(&expected), "{expected:?} is not in\n{}", ended.output);
+}
+
+/// The same in the midst of a full load, for who reads on and for who is started again: chunks of another table are none of this one.
+#[test]
+fn a_load_that_finds_another_server_at_its_address_is_refused() {
+    let Some(servers) = Servers::from_env() else { return };
+    let nodes = ["", "--server-id=11"].map(|options| Private::up(&["mysql-nogtid"], options));
+    let urls = [nodes[0].mysql_nogtid(), nodes[1].mysql_nogtid()];
+    for is_killed in [false, true] {
+        let mut world = World::new("other_in_load", urls[0], &servers.kafka);
+        let mut other = Mysql::connect(urls[1]);
+        other.run(format!("CREATE DATABASE {}", world.database));
+        other.run(format!("USE {}", world.database));
+        other.run("CREATE TABLE marker (id INT PRIMARY KEY)");
+        for (mysql, v) in [(&mut world.mysql, 1), (&mut other, 2)] {
+            mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+            let rows: Vec<String> = (0..1000).map(|id| format!("({id}, {v})")).collect();
+            mysql.run(format!("INSERT INTO t VALUES {}", rows.join(", ")));
+            create_held(mysql, "z_held");
+            mysql.run("FLUSH BINARY LOGS");
+        }
+        let address = Address::of(urls[0]);
+        let mut task = world.task();
+        task.source = mysql_source(address.url(), "tide", "tide");
+        task.more = "full_load: {parallel: 1, chunk_rows: 100}".to_owned();
+        let mut reader = world.reader(["t"]);
+        let held = hold_load(&world, "z_held");
+        let mut engine = Tidegate::run(&task);
+        world.until_load_is_locked_out(&mut engine);
+        let said = if is_killed {
+            engine.kill_9();
+            address.leads_to(urls[1]);
+            Tidegate::fails(&task)
+        } else {
+            address.leads_to(urls[1]);
+            engine.wait().output
+        };
+        for mysql in [&mut world.mysql, &mut other] {
+            let uuid: String = mysql.query_one("SELECT @@server_uuid");
+            assert!(said.contains(&uuid), "{uuid} is not in\n{said}");
+        }
+        // Where it was, it goes on.
+        address.leads_to(urls[0]);
+        drop(held);
+        let mut ids = BTreeSet::new();
+        world.finish(Tidegate::run(&task), &mut reader, |message| {
+            assert_eq!(message.data.get("v").map(String::as_str), Some("1"), "{message:?}");
+            ids.insert(message.data.get("id").cloned());
+        });
+        assert_eq!(ids.len(), 1000);
+        other.run(format!("DROP DATABASE {}", world.database));
+    }
 }
 
 /// Two runs under one server id: the older one ends, instead of both sending every change, or each ending the other for ever.

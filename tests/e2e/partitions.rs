@@ -1,10 +1,6 @@
 //! Which partition a row is in, read from Kafka and compared with what Java says of the values of each message: by every policy and hash,
 //! of rows that are loaded and of changes.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use super::harness::consume::{RawMessage, read_messages};
 use super::harness::{Message, Servers, Tidegate, World};
 
@@ -99,21 +95,6 @@ fn question(hash: &str, case: &Case, raw: &RawMessage, row: &Message) -> Option<
     Some(format!("{rule}\t{COUNT}\t{database}\t{table}\t{}\n", values.join("\t")))
 }
 
-fn java(questions: &str) -> Vec<i32> {
-    let [jars] = tidegate_tests::variables(["TIDEGATE_TEST_KAFKA_JARS"]).expect("servers.sh has fetched Kafka");
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles/Partitions.java");
-    let mut java = Command::new("java")
-        .args(["-cp", &format!("{jars}/*")])
-        .arg(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a JDK");
-    java.stdin.take().expect("a pipe").write_all(questions.as_bytes()).expect("it listens");
-    let output = java.wait_with_output().expect("it ends");
-    String::from_utf8(output.stdout).expect("digits").lines().map(|line| line.parse().expect("a number")).collect()
-}
-
 #[test]
 fn rows_are_where_java_would_put_them() {
     let Some(servers) = Servers::from_env() else { return };
@@ -176,7 +157,8 @@ fn rows_are_where_java_would_put_them() {
             assert_eq!(used.iter().filter(|used| **used).count() > 3, spreads, "{hash} {}", case.table);
         }
     }
-    let answers = java(&questions);
+    let jars = tidegate_tests::variable("TIDEGATE_TEST_KAFKA_JARS").expect("servers.sh has fetched Kafka");
+    let answers = tidegate_tests::java_partitions(&jars, &questions);
     assert_eq!(answers.len(), found.len());
     for ((partition, row), answer) in found.iter().zip(answers) {
         assert_eq!(*partition, answer, "{row}");

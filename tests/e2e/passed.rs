@@ -2,11 +2,12 @@
 //! nothing else with it.
 
 use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::xa::{Prepared, servers_of};
 
 /// `binlog.000003:1234` in `… tidegate run --pass binlog.000003:1234`.
 fn place_to_pass(output: &str) -> String {
     let (_, place) = output.split_once("tidegate run --pass ").unwrap_or_else(|| panic!("no way on in\n{output}"));
-    place.lines().next().expect("a place").to_owned()
+    place.split(';').next().expect("a place").to_owned()
 }
 
 fn run_passing(task: &TaskFile, place: &str) -> Tidegate {
@@ -18,31 +19,29 @@ fn run_passing(task: &TaskFile, place: &str) -> Tidegate {
 #[test]
 fn one_place_is_passed_over() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("passed_gtid", private.mysql()), ("passed_nogtid", private.mysql_nogtid())] {
-        let mut world = World::new(test, mysql_url, &servers.kafka);
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let mut world = World::new(&format!("passed_{server}"), mysql_url, &servers.kafka);
         world.mysql.run("CREATE TABLE unseen (id INT PRIMARY KEY)");
-        for xid in ["one", "two"] {
-            world.mysql.run(format!("XA START '{xid}'"));
-            world.mysql.run(format!("INSERT INTO unseen VALUES ({})", xid.len() + usize::from(xid == "two")));
-            world.mysql.run(format!("XA END '{xid}'"));
-            world.mysql.run(format!("XA PREPARE '{xid}'"));
-        }
+        world.mysql.run("CREATE TABLE changed (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("INSERT INTO changed VALUES (1, 1)");
+        let [one, two] = [("one", 3), ("two", 4)]
+            .map(|(xid, id)| Prepared::new(&world, xid, &[format!("INSERT INTO unseen VALUES ({id})")]));
         // Where the task begins, there is nothing of them.
         world.mysql.run("FLUSH BINARY LOGS");
         let mut task = world.task();
-        task.tables = format!("[{}.marker]", world.database);
-        let mut reader = world.reader([]);
+        task.tables = format!("[{0}.marker, {0}.changed]", world.database);
+        let mut reader = world.reader(["changed"]);
         let mut engine = Tidegate::run(&task);
         world.until_loaded(&mut engine, &mut reader, |_| {});
 
-        world.mysql.run("XA COMMIT 'one'");
+        one.end("COMMIT");
         let ended = engine.wait();
         assert!(!ended.status.success() && ended.output.contains("XA COMMIT of X'6f6e65'"), "{}", ended.output);
         let place = place_to_pass(&ended.output);
         // Nobody is passed over but who is named.
         assert_eq!(place_to_pass(&Tidegate::fails(&task)), place);
-        world.mysql.run("XA COMMIT 'two'");
+        two.end("COMMIT");
         let ended = run_passing(&task, &place).wait();
         assert!(!ended.status.success() && ended.output.contains("XA COMMIT of X'74776f'"), "{}", ended.output);
         assert!(ended.output.contains("XA COMMIT passed over, as told"), "{}", ended.output);
@@ -66,6 +65,23 @@ fn one_place_is_passed_over() {
         // Both, since the transaction is read again.
         let mut engine = run_passing(&task, &format!("{first},{}", place_to_pass(&ended.output)));
         world.until_marker(&mut engine, &mut reader, |_| {});
+        // Rows without all of their columns. They come with the table, once it is asked for and they are passed.
+        world.mysql.run("SET SESSION binlog_row_image = MINIMAL");
+        world.mysql.run("UPDATE changed SET v = 2 WHERE id = 1");
+        world.mysql.run("SET SESSION binlog_row_image = FULL");
+        let ended = engine.wait();
+        let words = "a row image lacks column";
+        assert!(!ended.status.success() && ended.output.contains(words), "{}", ended.output);
+        let table = format!("{}.changed", world.database);
+        let asked = Tidegate::spawn(["reload".as_ref(), task.path.as_os_str(), table.as_ref()]).wait();
+        assert!(asked.status.success(), "{}", asked.output);
+        let mut engine = run_passing(&task, &place_to_pass(&ended.output));
+        world.until_asked_is_loaded(&task, &mut engine);
+        let mut rows = Vec::new();
+        world.until_marker(&mut engine, &mut reader, |message| {
+            rows.push(format!("{:?} {:?}", message.kind, message.data))
+        });
+        assert_eq!(rows, ["Insert id=\"1\" v=\"2\""], "{}", engine.output());
         engine.terminate(libc::SIGTERM);
         // That was all.
         world.finish(Tidegate::run(&task), &mut reader, |_| {});

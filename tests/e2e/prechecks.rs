@@ -427,6 +427,44 @@ fn what_a_task_would_meet_is_found_before_it_goes_on() {
     assert!(purged.starts_with(start), "{purged}");
 }
 
+/// Who takes away the right to read tables of a pattern does not end what is sent of them: both `check` and the run say so. One that was
+/// dropped needs no word.
+#[test]
+fn tables_that_may_not_be_seen_any_more_are_told_of() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "");
+    let mut world = World::new("hidden", private.mysql(), &servers.kafka);
+    let database = world.database.clone();
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY)",
+        "CREATE TABLE dropped (id INT PRIMARY KEY)",
+        "CREATE USER low IDENTIFIED BY 'low'",
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO low",
+        &format!("GRANT SELECT ON {database}.orders TO low"),
+        &format!("GRANT SELECT ON {database}.dropped TO low"),
+        &format!("GRANT SELECT ON {database}.marker TO low"),
+    ] {
+        world.mysql.run(statement);
+    }
+    let mut task = world.task();
+    task.source = mysql_source(private.mysql(), "low", "low");
+    task.tables = format!("[\"{database}.*\"]");
+    let mut reader = world.reader(["orders"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    engine.terminate(libc::SIGTERM);
+    world.mysql.run("DROP TABLE dropped");
+    world.mysql.run(format!("REVOKE SELECT ON {database}.orders FROM low"));
+    world.mysql.run("INSERT INTO orders VALUES (7)");
+    let told = format!("{database}.orders is not there any more, or the account has no right on it");
+    let found = findings(&task, &["--ignore", "binlog_row_metadata,prepared_xa,topic_identity"]);
+    assert_eq!(found, [format!("warning tables: {told}")]);
+    let mut ids = Vec::new();
+    let ended = world.finish(Tidegate::run(&task), &mut reader, |message| ids.extend(message.data.get("id").cloned()));
+    assert!(ended.output.contains(&told), "{}", ended.output);
+    assert_eq!(ids, ["7"]);
+}
+
 /// By another's validator: each example passes, and a key that is none does not.
 #[test]
 fn the_schema_takes_every_example() {

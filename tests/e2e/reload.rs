@@ -14,13 +14,34 @@ fn reload<'a>(world: &World, task: &TaskFile, tables: impl IntoIterator<Item = &
     told(task, "reload", tables.iter().map(String::as_str))
 }
 
-fn told<'a>(task: &'a TaskFile, command: &'a str, words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+pub(super) fn told<'a>(
+    task: &'a TaskFile,
+    command: &'a str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Result<String, String> {
     let arguments = [OsStr::new(command), task.path.as_os_str()].into_iter();
     let ended = Tidegate::spawn(arguments.chain(words.into_iter().map(OsStr::new))).wait();
     if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
 }
 
-const ASKED: &str = "tables are asked for";
+pub(super) const ASKED: &str = "tables are asked for";
+
+/// Asks, beside the run or (`between`) when it has ended and the next one has not begun. Returns the run that has heard of it.
+pub(super) fn asked(task: &TaskFile, mut engine: Tidegate, between: bool, ask: &dyn Fn() -> String) -> Tidegate {
+    let mut asked_before = engine.count_lines(ASKED);
+    if between {
+        let ended = engine.terminate(libc::SIGTERM);
+        assert!(ended.status.success(), "{}", ended.output);
+        let said = ask();
+        assert!(said.contains("its next run begins with it"), "{said}");
+        engine = Tidegate::run(task);
+        asked_before = 0;
+    } else {
+        ask();
+    }
+    engine.wait_for_lines(ASKED, asked_before + 1);
+    engine
+}
 
 /// Consumers end with what the source has, whatever is written, deleted and killed meanwhile.
 fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
@@ -38,18 +59,7 @@ fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
     for interrupted_by in ["a kill", "a stop", "nothing"] {
         writers.allow(2000);
         let mut left = rng.u32(1..8000);
-        let mut asked_before = engine.count_lines(ASKED);
-        if interrupted_by == "a stop" {
-            let ended = engine.terminate(libc::SIGTERM);
-            assert!(ended.status.success(), "{}", ended.output);
-            let said = reload(&world, &task, names()).unwrap();
-            assert!(said.contains("its next run begins with it"), "{said}");
-            engine = Tidegate::run(&task);
-            asked_before = 0;
-        } else {
-            reload(&world, &task, names()).unwrap();
-        }
-        engine.wait_for_lines(ASKED, asked_before + 1);
+        engine = asked(&task, engine, interrupted_by == "a stop", &|| reload(&world, &task, names()).unwrap());
         world.begin_binlog_file();
         reader.until(&mut engine, "rows that come again", |message| {
             state.apply(&message);

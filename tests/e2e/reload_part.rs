@@ -1,7 +1,5 @@
 //! Some rows of a table are loaded again, between changes.
 
-use std::ffi::OsStr;
-
 use serde_json::{Value, json};
 
 use super::harness::http::Http;
@@ -13,16 +11,10 @@ use super::harness::world::MARKER;
 use super::harness::writers::Writers;
 use super::harness::{Kind, Message, Mysql, Reader, Servers, TaskFile, Tidegate, World, seeded, wait_for};
 use super::journal::history;
+use super::reload::{ASKED, asked, told};
 use super::snapshot::{assert_equals_source, fill_all, names};
 
-const ASKED: &str = "tables are asked for";
 const BEGUN: &str = "loaded again, as asked for";
-
-fn told<'a>(task: &'a TaskFile, command: &'a str, words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
-    let arguments = [OsStr::new(command), task.path.as_os_str()].into_iter();
-    let ended = Tidegate::spawn(arguments.chain(words.into_iter().map(OsStr::new))).wait();
-    if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
-}
 
 fn reload(world: &World, task: &TaskFile, table: &str, condition: &str) -> Result<String, String> {
     told(task, "reload", [world.topic(table).as_str(), "--where", condition])
@@ -92,18 +84,11 @@ fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, format: Format
         let tables: Vec<String> = names().map(|table| world.topic(table)).collect();
         let words: Vec<&str> = tables.iter().map(String::as_str).chain(["--where", condition]).collect();
         let mut left = rng.u32(1..2000);
-        let mut asked_before = engine.count_lines(ASKED);
-        if interrupted_by == "a stop" {
-            let ended = engine.terminate(libc::SIGTERM);
-            assert!(ended.status.success(), "{}", ended.output);
-            let said = told(&task, "reload", words).unwrap();
-            assert!(said.contains("its next run begins with it") && said.contains(condition), "{said}");
-            engine = Tidegate::run(&task);
-            asked_before = 0;
-        } else {
-            told(&task, "reload", words).unwrap();
-        }
-        engine.wait_for_lines(ASKED, asked_before + 1);
+        engine = asked(&task, engine, interrupted_by == "a stop", &|| {
+            let said = told(&task, "reload", words.iter().copied()).unwrap();
+            assert!(said.contains(condition), "{said}");
+            said
+        });
         world.begin_binlog_file();
         reader.until(&mut engine, "rows that come again", |message| {
             // What a kill repeats.

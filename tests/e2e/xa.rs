@@ -12,13 +12,41 @@ const ROWS: usize = 4500;
 const ROW_BYTES: usize = 20_000;
 const BUDGET_KIB: u64 = 512 << 10;
 
-fn prepare(session: &mut Mysql, xid: &str, statements: &[String]) {
-    session.run(format!("XA START {xid}"));
-    for statement in statements {
-        session.run(statement);
+/// Prepared in a session of its own, since in MariaDB it keeps the session for itself. It is ended there, too: in the moment in which that
+/// session goes away, MariaDB loses rows of whom another ends.
+pub(super) struct Prepared {
+    session: Mysql,
+    xid: String,
+}
+
+impl Prepared {
+    pub(super) fn new(world: &World, xid: &str, statements: &[String]) -> Prepared {
+        let mut session = session(world);
+        session.run(format!("XA START '{xid}'"));
+        for statement in statements {
+            session.run(statement);
+        }
+        session.run(format!("XA END '{xid}'"));
+        session.run(format!("XA PREPARE '{xid}'"));
+        Prepared { session, xid: xid.to_owned() }
     }
-    session.run(format!("XA END {xid}"));
-    session.run(format!("XA PREPARE {xid}"));
+
+    pub(super) fn end(mut self, outcome: &str) {
+        self.session.run(format!("XA {outcome} '{}'", self.xid));
+    }
+}
+
+fn session(world: &World) -> Mysql {
+    let mut session = Mysql::connect(&world.mysql_url);
+    session.run(format!("USE {}", world.database));
+    let depth = if session.is_mariadb() { "max_recursive_iterations" } else { "cte_max_recursion_depth" };
+    session.run(format!("SET SESSION {depth} = 1000000"));
+    session
+}
+
+/// The servers of a test, each with a name.
+pub(super) fn servers_of(private: &Private) -> [(&'static str, &str); 3] {
+    [("gtid", private.mysql()), ("nogtid", private.mysql_nogtid()), ("maria", private.mariadb())]
 }
 
 fn insert(table: &str, ids: std::ops::RangeInclusive<usize>) -> String {
@@ -53,10 +81,10 @@ impl Ids {
 #[test]
 fn a_large_xa_transaction_is_cut_by_a_stop() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("xa_cut", private.mysql()), ("xa_cut_nogtid", private.mysql_nogtid())] {
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let test = &format!("xa_cut_{server}");
         let mut world = World::new(test, mysql_url, &servers.kafka);
-        world.mysql.run("SET SESSION cte_max_recursion_depth = 1000000");
         world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
         world.begin_binlog_file();
         let mut task = world.task();
@@ -65,13 +93,13 @@ fn a_large_xa_transaction_is_cut_by_a_stop() {
         let mut ids = Ids::default();
         let mut engine = Tidegate::run(&task);
         world.until_loaded(&mut engine, &mut reader, |message| ids.take(&message));
-        prepare(&mut world.mysql, "'large'", &[insert("orders", 1..=ROWS)]);
+        let large = Prepared::new(&world, "large", &[insert("orders", 1..=ROWS)]);
         // Wherever it is by now.
         let first = engine.terminate(libc::SIGTERM);
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, |message| ids.take(&message));
         assert!(ids.0.is_empty(), "nothing is true yet");
-        world.mysql.run("XA COMMIT 'large'");
+        large.end("COMMIT");
         // Somewhere among the rows.
         let mut count = 0;
         reader.until(&mut engine, "some rows", |message| {
@@ -96,8 +124,9 @@ fn a_large_xa_transaction_is_cut_by_a_stop() {
 #[test]
 fn several_xa_transactions_outlive_restarts() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("xa_several", private.mysql()), ("xa_several_nogtid", private.mysql_nogtid())] {
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let test = &format!("xa_several_{server}");
         let mut world = World::new(test, mysql_url, &servers.kafka);
         world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
         world.mysql.run("CREATE TABLE unseen (id INT PRIMARY KEY, content TEXT)");
@@ -109,39 +138,41 @@ fn several_xa_transactions_outlive_restarts() {
         let mut take = |message: Message| ids.take(&message);
         let mut engine = Tidegate::run(&task);
         world.until_loaded(&mut engine, &mut reader, &mut take);
-        let mut sql = Mysql::connect(&world.mysql_url);
-        sql.run(format!("USE {}", world.database));
-        prepare(&mut sql, "'a'", &[insert("orders", 1..=3), insert("unseen", 1..=1), insert("orders", 4..=5)]);
-        prepare(&mut sql, "'b'", &[insert("orders", 11..=12)]);
-        prepare(&mut sql, "'without'", &[insert("unseen", 2..=3)]);
+        let mut sql = session(&world);
+        let [a, b, without] = [
+            ("a", &[insert("orders", 1..=3), insert("unseen", 1..=1), insert("orders", 4..=5)][..]),
+            ("b", &[insert("orders", 11..=12)]),
+            ("without", &[insert("unseen", 2..=3)]),
+        ]
+        .map(|(xid, statements)| Prepared::new(&world, xid, statements));
         world.until_marker(&mut engine, &mut reader, &mut take);
         engine.terminate(libc::SIGTERM);
 
-        prepare(&mut sql, "'c'", &[insert("orders", 21..=22)]);
+        let c = Prepared::new(&world, "c", &[insert("orders", 21..=22)]);
         sql.run(insert("orders", 31..=31));
         sql.run("FLUSH BINARY LOGS");
-        sql.run("XA COMMIT 'b'");
+        b.end("COMMIT");
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, &mut take);
         engine.terminate(libc::SIGTERM);
 
-        sql.run("XA COMMIT 'without'");
-        sql.run("XA ROLLBACK 'a'");
+        without.end("COMMIT");
+        a.end("ROLLBACK");
         // The identifier is used again.
-        prepare(&mut sql, "'a'", &[insert("orders", 41..=42)]);
+        let a = Prepared::new(&world, "a", &[insert("orders", 41..=42)]);
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, &mut take);
         engine.terminate(libc::SIGTERM);
 
-        sql.run("XA COMMIT 'a'");
-        sql.run("XA COMMIT 'c'");
-        // Of the first that is prepared under its identifier, no outcome is logged.
-        prepare(&mut sql, "'d'", &[insert("orders", 51..=51)]);
-        sql.run("SET sql_log_bin = 0");
-        sql.run("XA ROLLBACK 'd'");
-        sql.run("SET sql_log_bin = 1");
-        prepare(&mut sql, "'d'", &[insert("unseen", 4..=4)]);
-        sql.run("XA COMMIT 'd'");
+        a.end("COMMIT");
+        c.end("COMMIT");
+        // Of the first that is prepared under its identifier, no outcome is logged. MariaDB keeps the session from that.
+        let mut d = Prepared::new(&world, "d", &[insert("orders", 51..=51)]);
+        if server != "maria" {
+            d.session.run("SET sql_log_bin = 0");
+        }
+        d.end("ROLLBACK");
+        Prepared::new(&world, "d", &[insert("unseen", 4..=4)]).end("COMMIT");
         let engine = Tidegate::run(&task);
         world.finish(engine, &mut reader, &mut take);
         ids.assert_each_once([11, 12, 21, 22, 31, 41, 42]);
@@ -152,8 +183,9 @@ fn several_xa_transactions_outlive_restarts() {
 #[test]
 fn a_table_is_taken_up_beside_a_prepared_transaction() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("xa_taken_up", private.mysql()), ("xa_taken_up_nogtid", private.mysql_nogtid())] {
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let test = &format!("xa_taken_up_{server}");
         let mut world = World::new(test, mysql_url, &servers.kafka);
         world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
         world.begin_binlog_file();
@@ -164,9 +196,8 @@ fn a_table_is_taken_up_beside_a_prepared_transaction() {
         let mut engine = Tidegate::run(&task);
         world.until_loaded(&mut engine, &mut reader, &mut take);
         engine.terminate(libc::SIGTERM);
-        let mut sql = Mysql::connect(&world.mysql_url);
-        sql.run(format!("USE {}", world.database));
-        prepare(&mut sql, "'a'", &[insert("orders", 1..=3)]);
+        let mut sql = session(&world);
+        let a = Prepared::new(&world, "a", &[insert("orders", 1..=3)]);
         sql.run("SET sql_log_bin = 0");
         sql.run("CREATE TABLE restored (id INT PRIMARY KEY, content TEXT) SELECT 11 AS id, 'x' AS content");
         sql.run("SET sql_log_bin = 1");
@@ -174,7 +205,7 @@ fn a_table_is_taken_up_beside_a_prepared_transaction() {
         engine.wait_for_line("it has rows that were never sent");
         world.until_marker(&mut engine, &mut reader, &mut take);
         sql.run("INSERT INTO restored VALUES (12, 'y')");
-        sql.run("XA COMMIT 'a'");
+        a.end("COMMIT");
         world.finish(engine, &mut reader, &mut take);
         ids.assert_each_once([1, 2, 3, 11, 12]);
     }
@@ -184,8 +215,9 @@ fn a_table_is_taken_up_beside_a_prepared_transaction() {
 #[test]
 fn killed_with_xa_transactions_prepared() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("xa_kill", private.mysql()), ("xa_kill_nogtid", private.mysql_nogtid())] {
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let test = &format!("xa_kill_{server}");
         let mut world = World::new(test, mysql_url, &servers.kafka);
         world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
         world.begin_binlog_file();
@@ -195,17 +227,17 @@ fn killed_with_xa_transactions_prepared() {
         let mut ids = Ids::default();
         let mut engine = Tidegate::run(&task);
         world.until_loaded(&mut engine, &mut reader, |message| ids.take(&message));
-        let mut sql = Mysql::connect(&world.mysql_url);
-        sql.run(format!("USE {}", world.database));
+        let mut sql = session(&world);
         let mut expected = Vec::new();
+        let mut before: Option<Prepared> = None;
         for round in 0..6 {
             let base = 1000 * (round + 1);
-            prepare(&mut sql, &format!("'x{round}'"), &[insert("orders", base..=base + 20)]);
+            let prepared = Prepared::new(&world, &format!("x{round}"), &[insert("orders", base..=base + 20)]);
             sql.run(insert("orders", base + 100..=base + 120));
-            if round > 0 {
+            if let Some(before) = before.replace(prepared) {
                 // That of the round before, over a kill; every third was not to be.
                 let outcome = if round % 3 == 0 { "ROLLBACK" } else { "COMMIT" };
-                sql.run(format!("XA {outcome} 'x{}'", round - 1));
+                before.end(outcome);
                 if outcome == "COMMIT" {
                     expected.extend(base - 1000..=base - 1000 + 20);
                 }
@@ -223,7 +255,7 @@ fn killed_with_xa_transactions_prepared() {
             engine.kill_9();
             engine = Tidegate::run(&task);
         }
-        sql.run("XA COMMIT 'x5'");
+        before.expect("that of the last round").end("COMMIT");
         expected.extend(6000..=6020);
         world.finish(engine, &mut reader, |message| ids.take(&message));
         let missing: Vec<&usize> = expected.iter().filter(|id| !ids.0.contains_key(id)).collect();
@@ -236,8 +268,9 @@ fn killed_with_xa_transactions_prepared() {
 #[test]
 fn a_task_waits_for_what_is_prepared_when_it_begins() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "");
-    for (test, mysql_url) in [("xa_begin", private.mysql()), ("xa_begin_nogtid", private.mysql_nogtid())] {
+    let private = Private::up(&["mysql", "mariadb"], "");
+    for (server, mysql_url) in servers_of(&private) {
+        let test = &format!("xa_begin_{server}");
         for full_load in ["full_load: {parallel: 4}", "full_load: false"] {
             let mut world = World::new(test, mysql_url, &servers.kafka);
             world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
@@ -247,12 +280,12 @@ fn a_task_waits_for_what_is_prepared_when_it_begins() {
             task.more = full_load.to_owned();
             let mut reader = world.reader(["orders"]);
             let mut ids = Ids::default();
-            prepare(&mut world.mysql, "'early'", &[insert("orders", 1..=3)]);
+            let early = Prepared::new(&world, "early", &[insert("orders", 1..=3)]);
             // Its file is not the one in which the task begins.
             world.mysql.run("FLUSH BINARY LOGS");
             let mut engine = Tidegate::run(&task);
             engine.wait_for_line("waiting for prepared XA transactions");
-            world.mysql.run("XA COMMIT 'early'");
+            early.end("COMMIT");
             engine.wait_for_line("reading the binlog");
             world.mysql.run(insert("orders", 4..=4));
             let ended = world.finish(engine, &mut reader, |message| ids.take(&message));

@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::catalog::CatalogTable;
 use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, ServerVersion, quote_identifier, quote_table};
-use super::snapshot::is_cut_as_ordered;
+use super::snapshot::{is_cut_as_ordered, starts_at_present};
 pub use gaps::{BinlogGaps, Cascade, check_gaps, check_versioned};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
 use tidegate_model::{Column, SqlType, TableName};
@@ -120,7 +120,7 @@ pub fn check(facts: &ServerFacts, tables: &[CatalogTable], follows: bool) -> Vec
     check_version(facts, &mut findings);
     check_binlog(facts, follows, &mut findings);
     check_grants(facts, tables, follows, &mut findings);
-    check_tables(tables, &mut findings);
+    check_tables(facts, tables, &mut findings);
     check_chunks(facts, tables, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -323,7 +323,7 @@ fn idle_roles(facts: &ServerFacts) -> String {
     )
 }
 
-fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
+fn check_tables(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     let mut about = |found: Vec<&TableName>, item, what: &str, wanted: &str, hint: &str| {
         if !found.is_empty() {
             let (found, wanted, hint) = (format!("{what} {}", list_names(&found)), wanted.to_owned(), hint.to_owned());
@@ -333,14 +333,23 @@ fn check_tables(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
     let named = |wanted: &dyn Fn(&CatalogTable) -> bool| -> Vec<&TableName> {
         tables.iter().filter(|table| wanted(table)).map(|table| table.table.name()).collect()
     };
+    let twice = match starts_at_present(facts) {
+        true => "",
+        false => {
+            " This server does not tell what a view shows of its current binlog file, so that a full load and the changes behind it both bring \
+             rows from there: FLUSH BINARY LOGS just before the first start leaves few."
+        }
+    };
     about(
         named(&|table| table.table.key().is_empty()),
         "keys",
         "no key tells the rows apart in",
         "a primary key, or a unique key of NOT NULL columns",
-        "it may stay so: such a table is read by one connection, its messages have a key only if the task names columns, \
-         key: {columns: [...]}, and a consumer cannot recognise a row that comes twice. ALTER TABLE … ADD PRIMARY KEY gives it \
-         one; `chunk_by` lets several connections read it.",
+        &format!(
+            "it may stay so: such a table is read by one connection, its messages have a key only if the task names columns, \
+             key: {{columns: [...]}}, and a consumer cannot recognise a row that comes twice. ALTER TABLE … ADD PRIMARY KEY gives it \
+             one; `chunk_by` lets several connections read it.{twice}"
+        ),
     );
     about(
         named(&|table| table.engine.as_deref().is_some_and(|engine| !is_transactional(engine))),

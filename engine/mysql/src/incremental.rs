@@ -47,6 +47,7 @@ use super::same_history::Server;
 use super::snapshot;
 use super::until::End as Until;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
+use super::xa;
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::source::{End, Mark, now_us};
@@ -58,10 +59,6 @@ use tidegate_model::{Stop, Stopped};
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks whether it is [`Ready`], which take a copy of the position, and perhaps a question to the server.
 const READY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How long prepared XA transactions are waited for where a file begins, and between two looks at them.
-const XA_WAIT: Duration = Duration::from_secs(5);
-const XA_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes tables and what is shown of each, and keeps it.
 type Record<'a> = dyn Fn(&[(TableName, Watermark)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
@@ -429,7 +426,7 @@ impl Follower<'_> {
             }
             // Of a file there is one begin: those that are listed there are waited for. One that comes to be prepared later has no XA COMMIT that
             // was read.
-            let until = Instant::now() + if is_at_file { XA_WAIT } else { Duration::ZERO };
+            let until = Instant::now() + if is_at_file { xa::WAIT } else { Duration::ZERO };
             let mut waited_for: Option<HashSet<String>> = None;
             loop {
                 let prepared = match connection.query("XA RECOVER") {
@@ -450,7 +447,7 @@ impl Follower<'_> {
                     return Ok(Shown::NotPrepared);
                 }
                 waited_for = Some(listed);
-                std::thread::sleep(XA_LOOK_INTERVAL);
+                std::thread::sleep(xa::LOOK_INTERVAL);
             }
         };
         ask().inspect_err(|error| debug!(%error, "the source was asked what its views show, and did not say")).ok()

@@ -171,6 +171,12 @@ impl TableChunks {
         self.chunks.iter().map(|chunk| chunk.rows).sum()
     }
 
+    /// Rows that were delivered of chunks that are not done: they are read from their begin again.
+    pub fn rows_of_unfinished(&self) -> u64 {
+        let unfinished = self.chunks.iter().filter(|chunk| chunk.state != ChunkState::Done);
+        unfinished.map(|chunk| chunk.rows).sum()
+    }
+
     /// Where cutting goes on: the upper border of the last chunk.
     pub fn cut_until(&self) -> Option<&[KeyValue]> {
         self.chunks.last()?.range.upper.as_deref()

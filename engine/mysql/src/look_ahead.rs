@@ -74,11 +74,19 @@ impl Follower<'_> {
             self.ledger.iter().flat_map(|ledger| ledger.tables().iter().map(move |table| (ledger, &table.name)));
         let fresh: BTreeSet<TableName> =
             tables.filter(|(ledger, name)| ledger.is_fresh(name)).map(|(_, name)| name.clone()).collect();
-        let Some(found) = self.find_ahead(position, history(position), &fresh)? else { return Ok(None) };
+        let of_rows = history(position);
+        let until = of_rows.foreseen_until();
+        let found = match until.is_empty() {
+            true => Found::default(),
+            false => match self.find_ahead(position, history(position), &until, &fresh)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
         if !fresh.is_empty() {
             self.enter_shown(position, fresh, found.excluded)?;
         }
-        Ok(Some(history(position).with_overtaken(found.overtaken)))
+        Ok(Some(of_rows.with_overtaken(found.overtaken)))
     }
 
     /// Enters what these statements say of a load.
@@ -108,18 +116,15 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Reads on; of `fresh` tables, also for what the load lies behind. None if it was given up.
+    /// Reads on up to `until`; of `fresh` tables, also for what the load lies behind. None if it was given up.
     fn find_ahead(
         &self,
         position: &Position,
         history: History,
+        until: &[Watermark],
         fresh: &BTreeSet<TableName>,
     ) -> Result<Option<Found>, MysqlError> {
         let mut found = Found::default();
-        let until = history.foreseen_until();
-        if until.is_empty() {
-            return Ok(Some(found));
-        }
         info!(position = %position.place(), "looking ahead for statements that the catalogue has shown already");
         let (found_in, statements) = mpsc::channel();
         let windows = WindowOptions { marks: MarkOptions::default(), ..self.windows };

@@ -29,8 +29,8 @@ use tidegate_model::Stop;
 use tidegate_model::{Coordinate, Watermark};
 
 /// How long prepared transactions are waited for.
-const WAIT: Duration = Duration::from_secs(5);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for transactions that are prepared now, and gives the point at or before which an XA COMMIT needs no rows.
 /// `None` if it was told to stop.

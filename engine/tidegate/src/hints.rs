@@ -41,7 +41,8 @@ fn of_binlog(error: &BinlogError) -> Option<String> {
             Some(format!("`incremental: {{unlogged_rows: warn}}` goes on and leaves the topic so; or {}", hint?))
         }
         _ if error.may_be_passed() => Some(format!(
-            "{}; or, if its rows do not matter, go on without them: tidegate run --pass {}",
+            "{}; or go on without its rows: tidegate run --pass {}; `tidegate reload TASK.yaml TABLE` before that has each row of a table come \
+             once more, though none go",
             hint?, error.at
         )),
         _ => hint,
@@ -71,8 +72,8 @@ mod tests {
             of_server(&MysqlError::Binlog(error)).unwrap_or_default()
         };
         let passed = hint(Fault::UnreadXa { xid: "1".to_owned() });
-        let way = "; or, if its rows do not matter, go on without them: tidegate run --pass binlog.000003:1234";
-        assert!(passed.starts_with("begin again with a full load") && passed.ends_with(way), "{passed}");
+        let way = "; or go on without its rows: tidegate run --pass binlog.000003:1234; `tidegate reload ";
+        assert!(passed.starts_with("begin again with a full load") && passed.contains(way), "{passed}");
         let table = TableName::new("shop", "orders");
         assert!(!hint(Fault::Versioned { table }).contains("--pass"));
         assert!(!hint(Fault::RolledBack).contains("tidegate"));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records all.binlog from all.sql, kinds.00000N from kinds.sql, and old.00000N from old.sql, each on a server of its own.
+# Records all.binlog from all.sql, and NAME.00000N from each other NAME.sql, each on a server of its own.
 set -euo pipefail
 cd "$(dirname "$0")"
 server() { bash ../../../scripts/servers.sh "$@"; }
@@ -17,12 +17,14 @@ record() {
     rm -rf "$TIDEGATE_SERVERS"
     trap - EXIT
 }
-names=${*:-all kinds old}
+names=${*:-all kinds maria old old_gtid}
 for name in $names; do
     case $name in
         old)
             TIDEGATE_MYSQLD_OPTIONS='--gtid-mode=OFF --skip-enforce-gtid-consistency' record old mysql-5.6 mysql-5.6 'RESET MASTER'
             ;;
+        old_gtid) record old_gtid mysql-5.6 mysql-5.6 'RESET MASTER' ;;
+        maria) record maria mariadb mariadb 'SET GLOBAL binlog_row_metadata = FULL; RESET MASTER' ;;
         *) record "$name" mysql-gtid mysql 'SET GLOBAL binlog_row_metadata = FULL; RESET BINARY LOGS AND GTIDS' ;;
     esac
 done

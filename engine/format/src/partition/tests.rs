@@ -1,8 +1,5 @@
 //! Rows in, partitions out; Java says the same.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use super::*;
 use tidegate_model::pretty::{draw, parse};
 use tidegate_model::{Column, SqlType, TableParts, UniqueKey};
@@ -386,19 +383,10 @@ fn java_finds_the_same_partitions() {
             }
         }
     }
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracles/Partitions.java");
-    let mut java = Command::new("java")
-        .args(["-cp", &format!("{jars}/*"), program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a JDK");
-    java.stdin.take().expect("a pipe").write_all(questions.as_bytes()).expect("it listens");
-    let output = java.wait_with_output().expect("it ends");
-    let answers = String::from_utf8(output.stdout).expect("digits");
-    assert_eq!(answers.lines().count(), ours.len());
-    for ((question, answer), ours) in questions.lines().zip(answers.lines()).zip(ours) {
-        assert_eq!(ours.to_string(), answer, "{question}");
+    let answers = tidegate_tests::java_partitions(&jars, &questions);
+    assert_eq!(answers.len(), ours.len());
+    for ((question, answer), ours) in questions.lines().zip(answers).zip(ours) {
+        assert_eq!(ours, answer, "{question}");
     }
 }
 

@@ -42,7 +42,9 @@ impl BinlogError {
     pub fn may_be_passed(&self) -> bool {
         matches!(
             &*self.fault,
-            Fault::UnreadXa { .. } | Fault::Schema(HistoryError::StatementFormat { .. } | HistoryError::Unclear { .. })
+            Fault::UnreadXa { .. }
+                | Fault::PartialImage { .. }
+                | Fault::Schema(HistoryError::StatementFormat { .. } | HistoryError::Unclear { .. })
         )
     }
 
@@ -135,7 +137,7 @@ impl Fault {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::PartialImage { .. } => {
-                "SET GLOBAL binlog_row_image = FULL, reconnect the sessions that write, and begin again with a full load of the table; of a generated column, MariaDB 11 logs no value but that of an insert: leave the table out"
+                "SET GLOBAL binlog_row_image = FULL, and reconnect the sessions that write; of a generated column, MariaDB 11 logs no value but that of an insert: leave the table out"
             }
             Fault::Columns { .. } => {
                 "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"

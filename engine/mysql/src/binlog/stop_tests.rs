@@ -3,7 +3,8 @@
 //!
 //! The recording (`tests/golden/binlog/kinds.sql`) holds every way in which a transaction is framed. It is read in every way in
 //! which reading goes on: files from a coordinate; the stream of a server without GTIDs, by coordinate; the stream of
-//! one with GTIDs, which sends what is missing in the set. Another one (`old.sql`) holds what MySQL before 8.0 does in its own way.
+//! one with GTIDs, which sends what is missing in the set. Others hold what is done in other ways: by MySQL before 8.0 (`old.sql`, and
+//! `old_gtid.sql` with GTIDs), and by MariaDB (`maria.sql`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,16 @@ enum Way {
     Gtids,
     /// MySQL 5.6 without GTIDs.
     Old,
+    OldGtids,
+    MariadbFiles,
+    /// The stream of MariaDB, which sends what is behind the last of each domain.
+    Mariadb,
+}
+
+impl Way {
+    fn has_gtids(self) -> bool {
+        matches!(self, Way::Gtids | Way::OldGtids | Way::Mariadb)
+    }
 }
 
 /// One binlog file.
@@ -55,12 +66,14 @@ fn recorded(way: Way) -> Vec<Recorded> {
     };
     match way {
         Way::Old => vec![read("old.000001"), read("old.000002")],
+        Way::OldGtids => vec![read("old_gtid.000001"), read("old_gtid.000002")],
+        Way::MariadbFiles | Way::Mariadb => vec![read("maria.000001"), read("maria.000002")],
         _ => vec![read("kinds.000001"), read("kinds.000002")],
     }
 }
 
 fn start(way: Way) -> Position {
-    let gtids = (way == Way::Gtids).then(GtidSet::default);
+    let gtids = way.has_gtids().then(GtidSet::default);
     Position::new(Coordinate::new("binlog.000001", 4), gtids).with_beginning(None)
 }
 
@@ -71,9 +84,9 @@ enum Step {
 
 /// What whoever goes on at `position` reads.
 fn steps(way: Way, files: &[Recorded], position: &Position) -> Vec<Step> {
-    match way {
-        Way::Files | Way::Coordinate | Way::Old => from_coordinate(way, files, &position.coordinate),
-        Way::Gtids => not_in(files, position.gtids.as_ref().unwrap()),
+    match way.has_gtids() {
+        true => not_in(files, position.gtids.as_ref().unwrap()),
+        false => from_coordinate(way, files, &position.coordinate),
     }
 }
 
@@ -87,12 +100,12 @@ fn from_coordinate(way: Way, files: &[Recorded], from: &Coordinate) -> Vec<Step>
     for file in files.iter().filter(|file| Coordinate::new(&*file.name, 4).file_number() >= from.file_number()) {
         let offset = if *file.name == *from.file { from.offset } else { 4 };
         steps.push(match way {
-            Way::Files => Step::Enter(file.name.clone(), offset),
+            Way::Files | Way::MariadbFiles => Step::Enter(file.name.clone(), offset),
             _ => fake_rotate(&file.name, offset),
         });
         for (at, event) in file.events().filter(|(at, _)| *at == 4 || *at >= offset) {
             let mut event = event.to_vec();
-            if at < offset && way != Way::Files {
+            if at < offset && !matches!(way, Way::Files | Way::MariadbFiles) {
                 event.truncate(event.len() - 4);
                 event[13..17].fill(0);
                 event = with_checksum(event);
@@ -103,18 +116,22 @@ fn from_coordinate(way: Way, files: &[Recorded], from: &Coordinate) -> Vec<Step>
     steps
 }
 
-/// As a server does: it begins with the first file that has something, and says by a heartbeat how much it leaves out.
+/// As a server does: it begins with the first file that has something, and says by a heartbeat how much it leaves out. MariaDB does not say it.
 fn not_in(files: &[Recorded], executed: &GtidSet) -> Vec<Step> {
     let mut steps = Vec::new();
     for file in files {
         let mut sent = vec![fake_rotate(&file.name, 4)];
         let mut left_out = None;
-        let (mut is_left_out, mut has_any) = (false, false);
+        let (mut is_left_out, mut has_any, mut gtid_is_of_domain) = (false, false, false);
         for (at, bytes) in file.events() {
             let body = &bytes[Header::LENGTH..bytes.len() - 4];
             let gtid = match bytes[4] {
                 kind::GTID => Some(parse_gtid(body).unwrap()),
                 kind::GTID_TAGGED => Some(parse_tagged_gtid(body).unwrap()),
+                kind::MARIADB_GTID => {
+                    let server = u32::from_le_bytes(bytes[5..9].try_into().unwrap());
+                    Some(super::mariadb::parse_gtid(server, body).unwrap().gtid)
+                }
                 kind::ROTATE => {
                     is_left_out = false;
                     None
@@ -123,10 +140,11 @@ fn not_in(files: &[Recorded], executed: &GtidSet) -> Vec<Step> {
             };
             if let Some(gtid) = gtid {
                 is_left_out = executed.contains(&gtid);
+                gtid_is_of_domain = gtid.is_of_domain();
                 has_any |= !is_left_out;
             }
             if is_left_out {
-                left_out = Some(at + bytes.len() as u64);
+                left_out = (!gtid_is_of_domain).then_some(at + bytes.len() as u64);
                 continue;
             }
             if let Some(end) = left_out.take() {
@@ -258,7 +276,8 @@ fn without_repeated_statements(drawn: Vec<String>) -> Vec<String> {
 
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-const WAYS: [Way; 4] = [Way::Files, Way::Coordinate, Way::Gtids, Way::Old];
+const WAYS: [Way; 7] =
+    [Way::Files, Way::Coordinate, Way::Gtids, Way::Old, Way::OldGtids, Way::MariadbFiles, Way::Mariadb];
 
 #[test]
 fn the_recording_holds_what_it_should() {
@@ -281,6 +300,16 @@ fn the_recording_holds_what_it_should() {
     assert!(drawn.iter().all(|text| !text.contains("lost")), "{drawn:#?}");
     assert_eq!((rows("+I t"), rows("+I m"), rows("+I s"), rows("+I chosen"), rows("BEGIN")), (13, 3, 3, 3, 11));
     assert_eq!(rows("BEGIN"), rows("COMMIT"));
+    let of_mariadb = [14, 4, 7, 5, 19];
+    for (way, counts) in
+        [(Way::OldGtids, [10, 2, 3, 0, 8]), (Way::MariadbFiles, of_mariadb), (Way::Mariadb, of_mariadb)]
+    {
+        let drawn = whole(way).drawn;
+        assert!(drawn.iter().all(|text| !text.contains("lost") && !text.contains("waits")), "{drawn:#?}");
+        let rows = |text: &str| drawn.iter().filter(|drawn| drawn.starts_with(text)).count();
+        assert_eq!(["+I t", "+I m", "+I s", "+I chosen", "BEGIN"].map(rows), counts, "{way:?}: {drawn:#?}");
+        assert_eq!(rows("BEGIN"), rows("COMMIT"));
+    }
 }
 
 #[test]
@@ -310,7 +339,7 @@ fn killed_after_any_window_nothing_is_lost_and_nothing_repeated() {
         let expected = whole(way).drawn;
         let mut run = Run::default();
         run.feed(&mut run.decoder(start(way), 1), &steps(way, &files, &start(way)));
-        let windows_min = if way == Way::Old { 30 } else { 40 };
+        let windows_min = if matches!(way, Way::Old | Way::OldGtids) { 25 } else { 40 };
         assert!(run.positions.len() > windows_min, "{way:?}: {} windows", run.positions.len());
         for ((delivered, position), known) in run.positions.into_iter().zip(run.known_at) {
             let mut rest = Run { known: Arc::new(Mutex::new(known)), ..Run::default() };
@@ -338,7 +367,7 @@ fn stopped_again_and_again_nothing_is_lost_and_nothing_repeated() {
                 run.feed(&mut run.decoder(position, random.usize(1..4)), &next[..end]);
                 let here = run.last(way).coordinate;
                 // By GTID, coordinates never fall. By coordinate they do for what is prepared, and so cannot rise above it.
-                assert!(way != Way::Gtids || here >= coordinate, "{here} after {coordinate}, round {round}");
+                assert!(!way.has_gtids() || here >= coordinate, "{here} after {coordinate}, round {round}");
                 coordinate = here;
             }
             let position = run.last(way);

@@ -43,7 +43,7 @@ impl History {
                     false => HistoryError::StatementFormat { tables: named, statement: by },
                 });
             }
-            warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it has changed are not sent", list(&named));
+            warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it may have changed are not sent", list(&named));
         }
         // Before anything else: a task that stops here stops here again.
         let unseen = if is_judged { Vec::new() } else { self.unseen_tables(&effects, here) };
@@ -65,7 +65,13 @@ impl History {
                 Moved::NotLoaded if self.has_shown(&table, here) => continue,
                 Moved::NotLoaded | Moved::Unknown if rows == UnloggedRows::Rewritten => continue,
                 Moved::NotLoaded | Moved::Unknown => {}
-                Moved::Turn(turn) => return Err(HistoryError::Turn { table, statement: by, turn }),
+                Moved::Turn(turn) => {
+                    // What went stays with consumers, also where all that there is comes once more.
+                    if turn == Turn::LoadAgain {
+                        tell(&table, rows, here, &by);
+                    }
+                    return Err(HistoryError::Turn { table, statement: by, turn });
+                }
             }
             if self.rules.unlogged_rows == UnloggedRowsPolicy::Stop {
                 return Err(HistoryError::UnloggedRows { table, statement: by, rows });
@@ -75,9 +81,7 @@ impl History {
                     table = %table, at = %here.at, statement = by,
                     "it is called {name} now, which is not selected: its changes are not sent any more, and its topic still holds its rows"
                 ),
-                None => {
-                    warn!(table = %table, at = %here.at, statement = by, "rows moved without row events: {}", rows.consequence());
-                }
+                None => tell(&table, rows, here, &by),
             }
         }
         let ddl = words.ddl();
@@ -649,6 +653,11 @@ impl History {
             Now::Gone { .. } => None,
         }
     }
+}
+
+/// What consumers of a table have behind a statement that moves its rows without row events.
+fn tell(table: &TableName, rows: UnloggedRows, here: Here<'_>, statement: &str) {
+    warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
 }
 
 /// What a statement makes of a table that was so before.

@@ -257,25 +257,27 @@ impl<'a> Reader<'a> {
         let tries = if has_key { load.options.view_tries } else { KEYLESS_VIEW_TRIES };
         let view = View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), tries);
         let view = match view {
-            Err(Failure::Wire(error)) if is_gone(&error) => {
-                // Gone since before this, unless it is back: another one may have taken its name.
+            Err(Failure::Wire(error)) if is_gone(&error) || is_denied(&error) => {
                 let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
                 // Or not yet there, on a server that is behind.
                 check_reached(&seen, run)?;
-                match View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1) {
-                    Err(Failure::Wire(error)) if is_gone(&error) => run.gone(table, seen.high),
-                    _ => return Err(Failure::Wire(error)),
+                let is_no_table = match is_gone(&error) {
+                    // Gone since before this, unless it is back: another one may have taken its name.
+                    true => {
+                        let again =
+                            View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1);
+                        matches!(again, Err(Failure::Wire(error)) if is_gone(&error))
+                    }
+                    // What a view says of itself is not for every account.
+                    false => {
+                        let found = catalog::read_definition(connection, plan.name(), plan.table.table.version())?;
+                        matches!(found, Err(CatalogError::NoTable { .. }))
+                    }
+                };
+                if !is_no_table {
+                    return Err(Failure::Wire(error));
                 }
-                return Ok(Opened::Nothing);
-            }
-            Err(Failure::Wire(error)) if error.server_code() == Some(code::TABLE_ACCESS_DENIED) => {
-                // What a view says of itself is not for every account. Is it one?
-                let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
-                check_reached(&seen, run)?;
-                match catalog::read_definition(connection, plan.name(), plan.table.table.version())? {
-                    Err(CatalogError::NoTable { .. }) => run.gone(table, seen.high),
-                    _ => return Err(Failure::Wire(error)),
-                }
+                run.gone(table, seen.high);
                 return Ok(Opened::Nothing);
             }
             other => other?,
@@ -502,6 +504,10 @@ impl<'a> Reader<'a> {
         }
         read
     }
+}
+
+fn is_denied(error: &WireError) -> bool {
+    error.server_code() == Some(code::TABLE_ACCESS_DENIED)
 }
 
 /// What a server that is behind has, and has not, proves nothing.

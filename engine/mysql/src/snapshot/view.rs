@@ -64,6 +64,11 @@ impl ViewRule {
         }
     }
 
+    /// Whether a `low` is where a binlog file begins.
+    pub(super) fn goes_by_files(self) -> bool {
+        matches!(self, ViewRule::FileStart | ViewRule::GtidsOfFiles)
+    }
+
     pub(super) fn of(facts: &ServerFacts) -> ViewRule {
         match () {
             () if facts.version.is_mariadb => ViewRule::MariadbSnapshot,
@@ -119,9 +124,8 @@ impl View {
             ViewRule::FileStart | ViewRule::GtidsOfFiles => view.shows_low || !facts.sees_prepared(),
             ViewRule::Gtids | ViewRule::MariadbSnapshot => view.is_exact(),
         };
-        let goes_by_files = matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles);
         // One that stays prepared is not worth more.
-        let tries = if goes_by_files { tries.min(XA_TRIES) } else { tries };
+        let tries = if rule.goes_by_files() { tries.min(XA_TRIES) } else { tries };
         let mut view = View::open_once(connection, rule, facts, table)?;
         for _ in 1..tries {
             if is_final(&view) {
@@ -192,8 +196,7 @@ impl View {
             ViewRule::Undated => ["DO 0"; 3],
         };
         // A file begins when all that the one before has is committed, but not an XA COMMIT: until its rows are visible, it is listed.
-        let goes_by_files = matches!(rule, ViewRule::FileStart | ViewRule::GtidsOfFiles);
-        let mut sees_prepared = goes_by_files && facts.sees_prepared();
+        let mut sees_prepared = rule.goes_by_files() && facts.sees_prepared();
         // A transaction that the view shows is in one of both from then on: owned until it is executed.
         let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
         let mut ask = |prepared: &str| {
@@ -237,7 +240,7 @@ impl View {
             }
         };
         let is_quiet = owned.scalar().is_none_or(str::is_empty);
-        let shows_low = !goes_by_files || (sees_prepared && prepared.rows.is_empty());
+        let shows_low = !rule.goes_by_files() || (sees_prepared && prepared.rows.is_empty());
         Ok(View { server, low, high, is_quiet, shows_low, coordinate, definition: definition_of(shown) })
     }
 

@@ -57,9 +57,9 @@ impl Journal {
 
 /// What librdkafka says about a connection, for people.
 fn in_words(code: RDKafkaErrorCode, text: &str) -> String {
-    // All that it says where each broker takes the connection, and hangs up.
+    // All that it says where each broker takes the connection, and hangs up or does not answer.
     if code == RDKafkaErrorCode::AllBrokersDown {
-        return "each of them hangs up, as brokers do that want SASL or TLS, or that are ending".to_owned();
+        return "each of them hangs up or says nothing, as brokers do that want SASL or TLS, that are ending, or that hang".to_owned();
     }
     if text.contains("Invalid response size") {
         return "what answers there does not speak as a Kafka broker does".to_owned();

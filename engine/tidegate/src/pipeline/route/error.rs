@@ -125,7 +125,7 @@ impl RouteError {
                 let hint = error.hint().map(|hint| hint + "; ").unwrap_or_default();
                 format!(
                     "{hint}write the task file for the columns that the table has there, in an entry of the table's own if others have \
-                     other columns by then, and accept what follows (`tidegate run --accept filter,select`); rows before it are sent"
+                     other columns by then, and accept what follows (`tidegate run --accept filter,select`, and `key` if the start asks for it); rows before it are sent"
                 )
             }
             _ => return None,

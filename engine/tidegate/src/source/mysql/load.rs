@@ -98,6 +98,15 @@ impl MysqlSource {
         // Others were loaded before.
         let tables: Vec<LoadTable> =
             tables.filter(|table| ledger.table(table.table.name()).is_some()).map(with_part).collect();
+        for table in tables.iter().filter(|table| table.table.key().is_empty()) {
+            let rows = ledger.table(table.table.name()).map_or(0, ledger::TableChunks::rows_of_unfinished);
+            if rows > 0 {
+                warn!(
+                    table = %table.table.name(), rows,
+                    "it has no key and was being read when the last run ended: what was sent of it comes once more"
+                );
+            }
+        }
         let delivered = |name: &TableName| ledger.table(name).map_or(0, ledger::TableChunks::rows);
         let target = |name: &TableName| target_of_table(&context.task.tables, name);
         let is_loaded = |table: &&CatalogTable| ledger.table(table.table.name()).is_some();

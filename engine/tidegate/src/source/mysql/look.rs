@@ -1,12 +1,13 @@
 //! A first look at the server: variables, privileges, the catalogue; findings before anything is read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
 use super::follow::event_bytes_max;
+use super::turns::is_followed;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::error::Error;
@@ -65,7 +66,16 @@ pub fn look(
                 task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
             }
             let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
-            let (found, missing) = find_tables(&mut connection, task, &known).await?;
+            let (found, mut missing) = find_tables(&mut connection, task, &known).await?;
+            for name in stored.iter().flat_map(|stored| unseen(stored, task, facts.name_case(), &found.tables)) {
+                // One that is gone needs no word: the binlog has its DROP TABLE.
+                if !missing.contains(name)
+                    && !known.contains(name)
+                    && !catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)?
+                {
+                    missing.push(name.clone());
+                }
+            }
             let is_selected = |database: &str, table: &str| task.tables.matches(database, table).is_some();
             let sequences = match facts.version.is_mariadb {
                 true => catalog::find_sequences(&mut connection, is_selected).await.map_err(MysqlError::Query)?,
@@ -214,6 +224,20 @@ pub(super) async fn read_tables(
 ) -> Result<Vec<CatalogTable>, SourceError> {
     let (found, _) = find_tables(connection, task, known).await?;
     Ok(found.whole().map_err(MysqlError::Catalog)?)
+}
+
+/// Selected tables whose changes the task sends, and which are not among those that the account sees.
+fn unseen<'a>(
+    stored: &'a Checkpoint,
+    task: &'a Task,
+    names: NameCase,
+    found: &[CatalogTable],
+) -> impl Iterator<Item = &'a TableName> {
+    let found: HashSet<TableName> = found.iter().map(|table| names.key(table.table.name())).collect();
+    let followed = stored.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name);
+    followed.filter(move |name| {
+        !found.contains(&names.key(name)) && task.tables.matches(&name.database, &name.table).is_some()
+    })
 }
 
 /// The selected tables, and those of the known that are not there, or are none any more.

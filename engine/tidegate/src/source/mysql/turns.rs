@@ -132,18 +132,28 @@ impl MysqlSource {
                 }
                 Some((self.load_table(context.task, &table)?, table))
             }
-            None => {
-                warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
-                None
-            }
+            None => None,
         };
         let gone = if planned.is_none() { ", but it is not there any more" } else { "" };
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
+        let is_written =
+            |checkpoint: &Checkpoint| checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
+        // Where rows of an earlier table of this name may be, a row that has gone must go there, too. What became of one that is gone itself is
+        // known where the binlog says its columns.
+        let is_followed_from = turn == Turn::Load && context.tracker.read(is_written);
+        let follows = is_followed_from && (planned.is_some() || self.look.facts.describes_tables());
+        if planned.is_none() {
+            let also = if is_followed_from && !follows {
+                ", and what became of rows that its topic has is not sent"
+            } else {
+                ""
+            };
+            warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded{also}");
+        }
         context.tracker.update_durably(|checkpoint| {
             if is_taken_back(checkpoint) {
                 return;
             }
-            let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
             let part = asked_part(checkpoint);
             let rows = part.as_ref().map_or(String::new(), |part| format!(", rows where {}", snapshot::shown(part)));
             checkpoint.journal.note(What::ReloadBegun, By::Run, format!("{name} at {at}: {why}{rows}{gone}"));
@@ -157,11 +167,10 @@ impl MysqlSource {
                 Some((planned, _)) => (planned.key().unwrap_or_default(), planned.fingerprint()),
                 None => (ChunkKey::default(), None),
             };
-            match (&planned, turn) {
-                // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
-                (Some(_), Turn::Load) if was_written => ledger.load_again(name, key, definition, at),
-                (_, Turn::Load | Turn::LoadMade) => ledger.load_new(name, key, definition, at),
-                (_, Turn::LoadAgain | Turn::Replay) => match part {
+            match turn {
+                Turn::Load if follows => ledger.load_again(name, key, definition, at),
+                Turn::Load | Turn::LoadMade => ledger.load_new(name, key, definition, at),
+                Turn::LoadAgain | Turn::Replay => match part {
                     Some(part) => ledger.load_part(name, key, definition, at, part),
                     None => ledger.load_again(name, key, definition, at),
                 },
@@ -172,8 +181,8 @@ impl MysqlSource {
                     ledger.follow_from(name, executed.clone().map_or(now.clone(), Watermark::Gtids));
                 }
                 (Some(_), _) => {}
-                (None, true) => ledger.absent(name, now.clone()),
-                (None, false) => ledger.gone(name, now.clone()),
+                (None, true) if !follows => ledger.absent(name, now.clone()),
+                (None, _) => ledger.gone(name, now.clone()),
             }
             if planned.is_some() {
                 checkpoint.take_up(remembered);
