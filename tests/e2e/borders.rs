@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
-use super::harness::{Private, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Kind, Private, Servers, TaskFile, Tidegate, World, wait_for};
 
 fn orders(test: &str, mysql_url: &str, kafka: &str) -> World {
     let mut world = World::new(test, mysql_url, kafka);
@@ -131,6 +131,20 @@ fn what_a_run_refuses_is_found_by_a_check() {
     engine.terminate(libc::SIGTERM);
 }
 
+/// Until it has eleven.
+fn add_partitions(kafka: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("a client needs no broker yet");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (more, options) = (NewPartitions::new(topic, 11), AdminOptions::new());
+    let added = runtime.block_on(admin.create_partitions([&more], &options)).expect("a broker");
+    added[0].as_ref().expect("a topic");
+    wait_for("the topic has its partitions", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        (metadata.topics()[0].partitions().len() == 11).then_some(())
+    });
+}
+
 /// A key stays where it is for as long as the task runs, also under a new version of its table; a start with another number of
 /// partitions is the moment to move it, for whoever has accepted that.
 #[test]
@@ -147,16 +161,7 @@ fn partitions_that_are_added_move_no_key_in_a_run() {
     });
     assert_eq!(places.len(), 20);
     let topic = world.topic("orders");
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &servers.kafka).create().expect("a client needs no broker yet");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (more, options) = (NewPartitions::new(&topic, 11), AdminOptions::new());
-    let added = runtime.block_on(admin.create_partitions([&more], &options)).expect("a broker");
-    added[0].as_ref().expect("a topic");
-    wait_for("the topic has its partitions", || {
-        let metadata = admin.inner().fetch_metadata(Some(topic.as_str()), Duration::from_secs(5)).ok()?;
-        (metadata.topics()[0].partitions().len() == 11).then_some(())
-    });
+    add_partitions(&servers.kafka, &topic);
 
     world.mysql.run("ALTER TABLE orders DROP COLUMN spare");
     world.mysql.run("UPDATE orders SET amount = 1");
@@ -184,4 +189,36 @@ fn partitions_that_are_added_move_no_key_in_a_run() {
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("reading the binlog");
     engine.terminate(libc::SIGTERM);
+}
+
+/// Of a table that is gone, changes are still to be sent: its keys move as little as those of others.
+#[test]
+fn partitions_that_are_added_to_a_topic_whose_table_is_gone_move_no_key() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = orders("partitions_gone", &servers.mysql, &servers.kafka);
+    let mut task = world.task();
+    task.tables = format!("[\"{}.*\"]", world.database);
+    let mut reader = world.reader(["orders"]);
+    let mut engine = Tidegate::run(&task);
+    let mut places: BTreeMap<String, i32> = BTreeMap::new();
+    world.until_loaded(&mut engine, &mut reader, |message| {
+        places.insert(message.data.get("id").expect("a key").clone(), message.partition);
+    });
+    engine.terminate(libc::SIGTERM);
+    world.mysql.run("UPDATE orders SET amount = 1");
+    world.mysql.run("DELETE FROM orders");
+    world.mysql.run("DROP TABLE orders");
+    let topic = world.topic("orders");
+    add_partitions(&servers.kafka, &topic);
+    let output = Tidegate::fails(&task);
+    for words in [&format!("topic {topic} had 3 partitions, has 11"), "--accept partitions"] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    task.accept = "partitions";
+    let mut deleted = 0;
+    world.finish(Tidegate::run(&task), &mut reader, |message| deleted += u32::from(message.kind == Kind::Delete));
+    assert_eq!(deleted, 20);
+    // What is gone with its topic is no reason to ask.
+    task.accept = "";
+    world.finish(Tidegate::run(&task), &mut reader, |message| panic!("{message:?}"));
 }

@@ -1,5 +1,7 @@
 //! What stands between changes: DDL that is passed on, and where transactions begin and end.
 
+use std::collections::BTreeSet;
+
 use super::harness::http::Http;
 use super::harness::{Kind, Message, Private, Reader, Servers, Tidegate, World, wait_for};
 
@@ -94,6 +96,41 @@ fn ddl_stands_between_its_rows() {
     // The markers' own transactions.
     expected.extend(["begin", "commit", "begin", "commit"].map(str::to_owned));
     assert_eq!(messages.iter().map(shown).collect::<Vec<_>>(), expected);
+}
+
+/// One about several tables reaches each partition that has rows of one of them, once: nothing else would order it among those rows.
+#[test]
+fn a_statement_about_several_tables_is_where_their_rows_are() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("about_several", &servers.mysql, &servers.kafka);
+    for table in ["a", "b", "c", "d"] {
+        world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY)"));
+        world.mysql.run(format!("INSERT INTO {table} VALUES (1)"));
+    }
+    world.begin_binlog_file();
+    let mut task = world.task_of_one_topic("");
+    task.tables = format!("[{{table: \"{}.*\", partition: table}}]", world.database);
+    task.sink = format!(
+        "{{kafka: \"{}\", topic: \"{}\", create_topics: {{partitions: 12, replication: 1}}}}",
+        world.kafka, world.database
+    );
+    task.more = "incremental: {ddl: forward}".to_owned();
+    let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+    let (mut of_rows, mut of_statement) = (BTreeSet::new(), Vec::new());
+    let mut take = |message: Message| match message.kind {
+        Kind::Statement if message.statement.as_ref().is_some_and(|(_, sql)| sql.starts_with("DROP")) => {
+            of_statement.push(message.partition);
+        }
+        Kind::Statement => {}
+        _ => _ = of_rows.insert(message.partition),
+    };
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, &mut take);
+    world.mysql.run("DROP TABLE a, b, c, d");
+    world.finish(engine, &mut reader, &mut take);
+    of_statement.sort_unstable();
+    assert!(of_rows.len() > 1, "{of_rows:?}");
+    assert_eq!(of_statement, Vec::from_iter(of_rows));
 }
 
 /// A table that gets a name which is not selected: the log and the status say so, and where DDL is passed on, consumers hear of it once. It

@@ -190,6 +190,9 @@ pub struct History {
     judged_until: Option<Delivered>,
     shows: Shows,
     shows_before: Shows,
+    gone: Shows,
+    /// Of which it was said that rows are passed over.
+    passed_over: BTreeSet<TableName>,
     replays: Shows,
     may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
     overtaken: Overtaken,
@@ -319,6 +322,8 @@ impl History {
             judge: Box::new(|_, _, _| Moved::NotLoaded),
             shows: Box::new(|_, _| false),
             shows_before: Box::new(|_, _| false),
+            gone: Box::new(|_, _| false),
+            passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| true),
             overtaken: Overtaken::new(),
@@ -352,6 +357,11 @@ impl History {
     /// Nor of what `shows_before` is true, because of a statement behind it: see [`look_ahead`](super::look_ahead).
     pub fn with_shows_before(self, shows_before: Shows) -> History {
         History { shows_before, ..self }
+    }
+
+    /// Of what `gone` is true, rows are passed over whose columns nobody knows any more.
+    pub fn with_gone(self, gone: Shows) -> History {
+        History { gone, ..self }
     }
 
     /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
@@ -414,7 +424,16 @@ impl History {
             resolved => return resolved,
         };
         let key = self.rules.names.key(name);
-        let HistoryError::Columns { table: name, .. } = &error else { return Err(error) };
+        let HistoryError::Columns { table: name, fault, .. } = &error else { return Err(error) };
+        if matches!(fault, ColumnsFault::Unknown) && (self.gone)(name, here) {
+            if self.passed_over.insert(key) {
+                warn!(
+                    table = %name, at = %here.at,
+                    "it is gone, and nobody knows the columns that it had here: what became of its rows until then is not sent"
+                );
+            }
+            return Ok(None);
+        }
         let given = self.given.iter().find(|given| self.rules.names.key(&given.table) == key && given.is_at(here));
         let Some(SchemaState::Given { defined }) = given.map(|given| &given.state) else { return Err(error) };
         let last_version = self.now.get(&key).map_or(0, |entry| entry.now.last_version());

@@ -465,6 +465,11 @@ impl Ledger {
         gone.is_some_and(|gone| gone.covers(gtid, transaction))
     }
 
+    /// Whether the table was entered while following, and gone by then: no row of it is to be read behind this transaction.
+    pub fn was_entered_gone(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
+        self.table(name).is_some_and(|table| table.since.is_some()) && self.was_gone(name, gtid, transaction)
+    }
+
     /// Whether no change of the table from before this statement is sent behind rows that chunks read behind it. Where `low` is the
     /// start of a file, it may be: such changes would be of another table, and nothing follows that puts them right.
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {

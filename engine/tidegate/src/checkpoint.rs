@@ -30,7 +30,7 @@ use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::words::counted;
 use tidegate_model::{ChunkPart, Position, Progress, Table, TableName};
-use tidegate_mysql::history::{self, StoredSchema};
+use tidegate_mysql::history::{self, SchemaState, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
 
 /// The checkpoint of a running task.
@@ -161,6 +161,11 @@ impl Checkpoint {
     }
 
     /// The history of all tables.
+    /// Tables whose rows are sent, as far as reading has come.
+    pub fn followed(&self) -> impl Iterator<Item = &TableName> {
+        self.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name)
+    }
+
     pub fn schemas(&self) -> Vec<StoredSchema> {
         self.schemas.values().flatten().cloned().collect()
     }
@@ -474,6 +479,20 @@ mod old {
         }
         Ok(checkpoint)
     }
+}
+
+/// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
+pub fn is_followed(entries: Option<&Vec<StoredSchema>>) -> bool {
+    let state = entries.and_then(|entries| entries.last()).map(|entry| &entry.state);
+    !matches!(
+        state,
+        None | Some(
+            SchemaState::Gone { .. }
+                | SchemaState::Bystander { .. }
+                | SchemaState::Database { .. }
+                | SchemaState::Sequence { .. }
+        )
+    )
 }
 
 #[cfg(test)]

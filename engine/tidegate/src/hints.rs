@@ -54,7 +54,7 @@ pub(crate) fn of_sink(error: &SinkError) -> Option<&'static str> {
     match error {
         SinkError::TopicGone { .. } | SinkError::Fallen { .. } => Some(
             "begin again with a full load into an empty topic (move the state folder away); or go on without what is gone: \
-             tidegate run --accept deleted_topics",
+             tidegate run --accept deleted_topics; where its table is gone, too, start again as it is",
         ),
         error => error.hint(),
     }

@@ -20,8 +20,8 @@ mod words;
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::{Client, DefaultClientContext};
@@ -51,6 +51,8 @@ pub(super) struct Producer {
     queue: Queue,
     client: Client,
     pub(super) outstanding: Outstanding,
+    /// Held while messages are handed over.
+    gate: Mutex<()>,
     /// librdkafka's threads have its address.
     words: Arc<Words>,
     /// A broker that led a partition, or else answered, when one was last asked about topics; [`NO_BROKER`] if none has.
@@ -98,6 +100,7 @@ impl Producer {
             queue: Queue(NonNull::new(queue).expect("a client has a main queue")),
             client,
             outstanding,
+            gate: Mutex::default(),
             words,
             leader: AtomicI32::new(NO_BROKER),
             brokers: AtomicUsize::new(1),
@@ -134,10 +137,25 @@ impl Producer {
     /// Fails all windows, and forgets the messages that were not sent yet, so that none goes out after one that failed.
     pub(super) fn fail(&self, error: SinkError) {
         if self.outstanding.fail(error) {
+            // What is just being handed over is forgotten with the rest, and nothing comes behind it.
+            drop(self.lock_gate());
             let purge = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_NON_BLOCKING;
             // SAFETY: the client is alive. Each message that is purged is reported.
             unsafe { sys::rd_kafka_purge(self.client.native_ptr(), purge) };
         }
+    }
+
+    /// For the time in which messages are handed over: none may be behind a failure, or those that are sent next would follow a gap.
+    fn open_gate(&self) -> Result<MutexGuard<'_, ()>, SinkError> {
+        let gate = self.lock_gate();
+        match self.outstanding.failure() {
+            Some(failure) => Err(failure),
+            None => Ok(gate),
+        }
+    }
+
+    fn lock_gate(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has librdkafka pass over partitions, or look at them again, soon.

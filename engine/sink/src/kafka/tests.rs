@@ -548,6 +548,53 @@ fn what_is_not_delivered_when_the_sink_is_dropped_has_stopped() {
     assert!(matches!(delivery.blocking_recv().unwrap(), Err(SinkError::Stopped)));
 }
 
+/// While windows are handed over, another thread fails all of them: of no partition have brokers a message without those before it.
+#[test]
+fn nothing_goes_out_behind_what_is_forgotten() {
+    let (cluster, brokers) = mock();
+    let numbered = |topic: &str, numbers: std::ops::Range<u32>| {
+        let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };
+        for number in numbers {
+            batch.values.bytes.extend_from_slice(format!("{number:08}").as_bytes());
+            batch.values.ends.push(batch.values.bytes.len());
+            batch.partitions.push(0);
+            batch.sequence.push(number);
+        }
+        MessageWindow { batches: vec![batch], ..MessageWindow::default() }
+    };
+    for round in 0..12 {
+        let topic = format!("forgotten-{round}");
+        cluster.create_topic(&topic, 1, 3).unwrap();
+        let mut sink = new_sink(options(&brokers)).unwrap();
+        sink.topics().prepare(&topic, RUNNING).unwrap();
+        send_all(&mut sink, [numbered(&topic, 0..1000)]);
+        let abort = sink.aborter();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let aborter = std::thread::spawn(move || {
+            begun.recv().unwrap();
+            // Somewhere in the midst.
+            (0..fastrand::u32(..2_000_000)).for_each(|_| std::hint::spin_loop());
+            abort();
+        });
+        begin.send(()).unwrap();
+        let mut next = 1000;
+        while sink.send(numbered(&topic, next..next + 20_000)).is_ok() {
+            next += 20_000;
+        }
+        aborter.join().unwrap();
+        // What is in its queue all the same goes out.
+        sink.producer.flush(Duration::from_secs(1));
+        drop(sink);
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", "check").create().unwrap();
+        let (_, high) = consumer.fetch_watermarks(&topic, 0, Duration::from_secs(30)).unwrap();
+        let there = arrived(&brokers, &topic, 0, high as usize);
+        let number = |message: &str| message.split(' ').next().and_then(|value| value.parse::<usize>().ok());
+        let gap = there.iter().enumerate().find(|(index, message)| number(message) != Some(*index));
+        assert!(gap.is_none(), "round {round}: {gap:?} of {high}, {next} handed over");
+    }
+}
+
 #[test]
 fn a_missing_topic_is_named() {
     let (_cluster, brokers) = mock();

@@ -455,9 +455,6 @@ impl Router {
                     Some(topic) => topic,
                     None => topic_of_table(&self.task, table)?,
                 };
-                if routes.iter().rev().take_while(|route| route.mark == mark).any(|route| *route.topic == topic) {
-                    continue;
-                }
                 let partitions = self.prepare_topic(&topic)?;
                 if let Some(policy) = self.topics.compacted(&topic) {
                     return Err(RouteError::Compacted { topic, policy, what: Keyless::Marks });
@@ -467,6 +464,11 @@ impl Router {
                     Some(_) => 0,
                     None => partition_of_statement(&rule.partition, self.task.partition_hash, &target, partitions),
                 };
+                // Once where rows of its tables are.
+                let is_there = |route: &MarkRoute| *route.topic == topic && route.partition == partition;
+                if routes.iter().rev().take_while(|route| route.mark == mark).any(is_there) {
+                    continue;
+                }
                 let source = Some(table.clone());
                 routes.push(MarkRoute { mark, table: Some(target), source, topic: topic.into(), partition });
             }

@@ -91,9 +91,11 @@ pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) ->
     Ok(topics)
 }
 
-/// The tables that are there; of binlog files, which show theirs later, those that are known by name.
+/// The tables that are there, and those whose changes are sent until reading meets what became of them; of binlog files, which show
+/// theirs later, those that are known by name.
 fn names_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> BTreeSet<TableName> {
     let mut names: BTreeSet<TableName> = tables.iter().map(|table| table.name().clone()).collect();
+    names.extend(stored.followed().filter(|name| is_selected(task, name)).cloned());
     if matches!(task.source, SourceOptions::BinlogFiles(_)) {
         names.extend(task.tables.exact_names().map(|(database, table)| TableName::new(database, table)));
         let met = stored.tables.iter().map(|(name, _)| name);

@@ -350,7 +350,15 @@ async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Re
         let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
         try_part(server.clone(), names, condition.clone()).await?;
     }
-    let said = parts.tracker.update(|checkpoint| reload::ask_for(checkpoint, &tables, &wish, by))?;
+    // By now another run may be at work, by another file. One that has ended keeps nothing.
+    const ENDING: &str = "the run is just ending, or begins anew: ask again";
+    let parts = monitor.parts().ok_or(ENDING)?;
+    let asked = {
+        let (tracker, tables, wish) = (parts.tracker.clone(), tables.clone(), wish.clone());
+        move || tracker.update_durably(|checkpoint| reload::ask_for(checkpoint, &tables, &wish, by))
+    };
+    let stored = tokio::task::spawn_blocking(asked).await.map_err(|_| ENDING)?;
+    let said = stored.map_err(|_| ENDING)??;
     let rows = match &wish {
         Wish::Load => String::new(),
         Wish::Part(condition) => format!(", rows where {}", shown(condition)),

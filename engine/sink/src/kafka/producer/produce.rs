@@ -41,6 +41,7 @@ impl Topic {
     pub(in crate::kafka) unsafe fn produce(&self, partition: i32, messages: &mut Messages) -> Result<(), SinkError> {
         let mut rest = messages.0.as_mut_slice();
         while !rest.is_empty() {
+            let gate = self.producer.open_gate()?;
             // SAFETY: the topic's client is alive; the list is valid for its length; values live until they are
             // reported or the client is gone, as the caller promises. Nothing writes to values: there are no flags
             // that would free or copy them.
@@ -53,6 +54,7 @@ impl Topic {
                     i32::try_from(rest.len()).expect("lists are short"),
                 )
             };
+            drop(gate);
             if accepted as usize == rest.len() {
                 break;
             }
@@ -66,9 +68,6 @@ impl Topic {
             }
             // Everything behind the first message that found the queue full was refused too.
             rest = &mut rest[first..];
-            if let Some(failure) = self.producer.outstanding.failure() {
-                return Err(failure);
-            }
             self.producer.outstanding.wait_for_change(Duration::from_millis(5));
         }
         messages.0.clear();
@@ -108,10 +107,12 @@ impl Topic {
             if let Some(HeaderList(copy)) = &copy {
                 add(part(vtype::RD_KAFKA_VTYPE_HEADERS, Part { headers: copy.as_ptr() }));
             }
+            let gate = self.producer.open_gate()?;
             // SAFETY: the topic's client is alive, and each part has the field of its type. Keys are copied; values live until
             // they are reported or the client is gone, as the caller promises, and nothing writes to them: there are no flags
             // that would free or copy them.
             let error = unsafe { sys::rd_kafka_produceva(self.producer.client.native_ptr(), parts.as_ptr(), count) };
+            drop(gate);
             if error.is_null() {
                 // The message has the copy now.
                 std::mem::forget(copy);
@@ -125,9 +126,6 @@ impl Topic {
             };
             if code != RDKafkaErrorCode::QueueFull {
                 return Err(self.refusal(code, partition));
-            }
-            if let Some(failure) = self.producer.outstanding.failure() {
-                return Err(failure);
             }
             self.producer.outstanding.wait_for_change(Duration::from_millis(5));
         }

@@ -5,9 +5,8 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
-use super::turns::is_followed;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, is_followed};
 use crate::config::Task;
 use crate::error::Error;
 use crate::gap::{AfterGap, Gap};

@@ -99,6 +99,7 @@ impl MysqlSource {
             .with_judge(judge())
             .with_shows(asking(Ledger::shows_all))
             .with_shows_before(asking(Ledger::is_shown_before))
+            .with_gone(asking(Ledger::was_entered_gone))
             .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
             .with_tables_that_empty_themselves({
                 let in_memory = in_memory.clone();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 
 use super::follow::event_bytes_max;
-use super::turns::is_followed;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::error::Error;
@@ -234,8 +233,7 @@ fn unseen<'a>(
     found: &[CatalogTable],
 ) -> impl Iterator<Item = &'a TableName> {
     let found: HashSet<TableName> = found.iter().map(|table| names.key(table.table.name())).collect();
-    let followed = stored.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name);
-    followed.filter(move |name| {
+    stored.followed().filter(move |name| {
         !found.contains(&names.key(name)) && task.tables.matches(&name.database, &name.table).is_some()
     })
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::look::{Definitions, read_tables, show_create};
-use super::turns::is_followed;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, is_followed};
 use crate::config::Task;
 use crate::error::Error;
 use crate::remembered::LoadState;

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use super::look::show_create;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, is_followed};
 use crate::error::Error;
 use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
@@ -138,17 +138,10 @@ impl MysqlSource {
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
         let is_written =
             |checkpoint: &Checkpoint| checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
-        // Where rows of an earlier table of this name may be, a row that has gone must go there, too. What became of one that is gone itself is
-        // known where the binlog says its columns.
-        let is_followed_from = turn == Turn::Load && context.tracker.read(is_written);
-        let follows = is_followed_from && (planned.is_some() || self.look.facts.describes_tables());
+        // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
+        let follows = turn == Turn::Load && context.tracker.read(is_written);
         if planned.is_none() {
-            let also = if is_followed_from && !follows {
-                ", and what became of rows that its topic has is not sent"
-            } else {
-                ""
-            };
-            warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded{also}");
+            warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
         }
         context.tracker.update_durably(|checkpoint| {
             if is_taken_back(checkpoint) {
@@ -294,20 +287,6 @@ struct Looked {
     definition: Option<String>,
     /// What had been executed before it was looked at.
     executed: Option<GtidSet>,
-}
-
-/// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
-pub(super) fn is_followed(entries: Option<&Vec<StoredSchema>>) -> bool {
-    let state = entries.and_then(|entries| entries.last()).map(|entry| &entry.state);
-    !matches!(
-        state,
-        None | Some(
-            SchemaState::Gone { .. }
-                | SchemaState::Bystander { .. }
-                | SchemaState::Database { .. }
-                | SchemaState::Sequence { .. }
-        )
-    )
 }
 
 /// Refuses what a server says of tables that has not executed what the task has read.
