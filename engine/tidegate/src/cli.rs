@@ -17,8 +17,8 @@ use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::until::Until;
-use crate::verify::{self, VerifyError};
-use crate::{apply, demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
+use crate::verify::{self, Verified, VerifyError};
+use crate::{apply, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -181,6 +181,13 @@ enum Command {
         /// Keep what was read meanwhile in this folder, and not in the state folder.
         #[arg(long, value_name = "FOLDER")]
         spill: Option<PathBuf>,
+        /// Put right what differs, after a question if it is started on a terminal: rows that are missing or different are loaded again, as `reload`
+        /// does; rows that are extra are deleted from topics if the task does not run.
+        #[arg(long)]
+        repair: bool,
+        /// Do not ask.
+        #[arg(short, long, requires = "repair")]
+        yes: bool,
     },
     /// Loads tables again, or some of their rows, between changes: every row that they have, then what changes.
     Reload {
@@ -195,6 +202,17 @@ enum Command {
         /// Take back what was asked for and has not begun, and rows by a condition that are being read: what was sent stays.
         #[arg(long)]
         cancel: bool,
+    },
+    /// Has a task that does not run go on from another place in the binlog: back, so that changes are sent again, or on, so that they are left out;
+    /// says what follows, and asks whether that is meant if it is started on a terminal.
+    Reset {
+        task: PathBuf,
+        /// A place in the binlog where a transaction ends (binlog.000042:1897), or a set of GTIDs: as `tidegate state` prints it.
+        #[arg(long, value_name = "POSITION")]
+        to: Until,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Lets a run take over its task file as it is now, without an end: says what follows from what has changed, and asks whether that is
     /// meant if it is started on a terminal. Tables that were added are loaded.
@@ -335,22 +353,40 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             let changes: Vec<String> = rows.into_iter().chain(bytes).collect();
             tell(task, &format!("/limits?{}", changes.join("&")))
         }
-        Command::Verify { task, tables, json, keys, rows_per_second, spill } => {
+        Command::Verify { task, tables, json, keys, rows_per_second, spill, repair, yes } => {
             let options = verify::Options {
                 tables: tables.clone(),
                 rows_per_second: *rows_per_second,
                 folder: spill.clone(),
                 keys: *keys,
+                repair: *repair,
             };
-            let report = verify::verify(config::load(task)?, &options, &screen)?;
-            say(&match json {
-                true => report.json() + "\n",
-                false => report.to_string(),
-            });
+            let Verified { mut report, plan } = verify::verify(config::load(task)?, &options, &screen)?;
+            if !json {
+                say(&report.to_string());
+            }
+            if let Some(plan) = plan {
+                // Beside the report, which may be JSON.
+                let mut ask = |text: &str| eprint!("{text}");
+                if plan.is_empty() || *yes || confirm::is_meant(&format!("{plan}put it right?"), &mut ask) {
+                    let done = plan.carry_out()?;
+                    if !json {
+                        say(&done.to_string());
+                    }
+                    report.repair = Some(done);
+                }
+            }
+            if *json {
+                say(&(report.json() + "\n"));
+            }
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
         }
         Command::Reload { task, tables, condition, cancel } => {
             say(&reload::reload(&config::load(task)?, tables, condition.as_deref(), *cancel)?);
+            Ok(Outcome::Done)
+        }
+        Command::Reset { task, to, yes } => {
+            reset::reset(&config::load(task)?, to, *yes, &mut say)?;
             Ok(Outcome::Done)
         }
         Command::Apply { task, accept, anew, yes } => {
