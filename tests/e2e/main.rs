@@ -20,6 +20,7 @@ mod harness;
 
 mod altered;
 mod apply;
+mod bench;
 mod borders;
 mod broken_settings;
 mod brokers;

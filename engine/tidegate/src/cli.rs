@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchError;
 use crate::config::{self, ConfigError};
 use crate::demo::DemoError;
 use crate::display::Screen;
@@ -18,7 +20,7 @@ use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::until::Until;
 use crate::verify::{self, Verified, VerifyError};
-use crate::{apply, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
+use crate::{apply, bench, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -228,6 +230,23 @@ enum Command {
         #[arg(short, long)]
         yes: bool,
     },
+    /// Measures how fast source, format and brokers go, alone and together, and names what holds the others up; without a task, what this machine
+    /// does with a generated table.
+    Bench {
+        task: Option<PathBuf>,
+        /// How long each step is measured.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Send nothing to the brokers. Else a topic is made for it and deleted, after a question if it is started on a terminal.
+        #[arg(long)]
+        without_brokers: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Shows the whole way on this machine, without any server, and checks the result.
     Demo,
     /// Prints every option of a task file with its default and meaning.
@@ -252,6 +271,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let levels = match arguments.command {
         // The demo says itself what happens.
         Command::Demo => "warn",
+        // Steps that end in the midst of a load.
+        Command::Bench { .. } => "warn",
         // What stands in the way is a finding, with what to do about it.
         Command::Check { .. } => "off",
         _ => "info,mysql_async=warn",
@@ -393,6 +414,24 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             let is_there = apply::apply(task, accept, *anew, *yes, &mut std::io::stdout())?;
             Ok(if is_there { Outcome::Done } else { Outcome::Findings })
         }
+        Command::Bench { task, seconds, json, without_brokers, yes } => {
+            let time = Duration::from_secs(*seconds);
+            let bench = match task {
+                Some(task) => {
+                    let task = config::load(task)?;
+                    let mut ask = |text: &str| eprint!("{text}");
+                    let is_meant = |topic| {
+                        let question = format!("make topic {topic}, send to it for {seconds} s, and delete it?");
+                        *yes || confirm::is_meant(&question, &mut ask)
+                    };
+                    let with_brokers = !without_brokers && bench::topic(&task).is_some_and(is_meant);
+                    bench::task(&task, time, with_brokers)?
+                }
+                None => bench::generated(time)?,
+            };
+            say(&if *json { bench.json() + "\n" } else { bench.to_string() });
+            Ok(Outcome::Done)
+        }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;
             Ok(Outcome::Done)
@@ -452,7 +491,11 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::Findings) => 2,
         Err(error) if error.may_pass() => TRY_AGAIN,
-        Err(Error::Demo(DemoError::Interrupted) | Error::Verify(VerifyError::Interrupted)) => INTERRUPTED,
+        Err(
+            Error::Demo(DemoError::Interrupted)
+            | Error::Verify(VerifyError::Interrupted)
+            | Error::Bench(BenchError::Interrupted),
+        ) => INTERRUPTED,
         Err(_) => 1,
     }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
@@ -51,6 +52,8 @@ pub enum Error {
     Fix(#[from] FixError),
     #[error(transparent)]
     Reset(#[from] ResetError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("http.tls: {} cannot be used: {reason}", file.display())]

@@ -25,6 +25,7 @@ pub mod schema_fix;
 pub mod shards;
 pub mod source;
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 mod confirm;
