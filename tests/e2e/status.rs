@@ -1,11 +1,15 @@
 //! What a running task tells of itself: by its socket, over HTTP and in its log.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::harness::consume::read_messages;
 use super::harness::http::Http;
+use super::harness::tokens::TokenListener;
 use super::harness::world::mysql_source;
 use super::harness::{Ended, Private, Servers, TaskFile, Tidegate, World, wait_for};
 use super::journal::history;
@@ -99,8 +103,22 @@ fn all_views_tell_the_same() {
     assert!(text.contains(&format!("task {}: running for", world.database)), "{text}");
     assert!(text.contains("1017 messages"), "{text}");
 
+    // How far brokers have acknowledged, by topic and partition.
+    let rows = world.topic("rows_");
+    let (messages, partitions) = read_messages(&servers.kafka, &rows);
+    let ends: Vec<usize> =
+        (0..partitions).map(|at| messages.iter().filter(|one| one.partition == at).count()).collect();
+    let acknowledged = |report: &Value| {
+        let topics = report["topics"].as_array().expect("a list");
+        topics.iter().find(|topic| topic["topic"] == rows.as_str()).expect("the topic")["acknowledged"].clone()
+    };
+    assert_eq!(acknowledged(&report), serde_json::json!(ends));
+    assert_eq!(acknowledged(&told), serde_json::json!(ends));
+
     // And as metrics, which never fall.
     let before = http.get("/metrics");
+    let of_partition = format!("tidegate_acknowledged_offset{{topic=\"{rows}\",partition=\"1\"}}");
+    assert_eq!(metric(&before, &of_partition), ends[1] as f64);
     assert!(before.ends_with("# EOF\n"), "{before}");
     assert_eq!(metric(&before, "tidegate_messages_total"), changes as f64);
     assert_eq!(metric(&before, "tidegate_pace{pace=\"stuck\"}"), 0.0);
@@ -190,6 +208,59 @@ fn a_token_is_asked_for_and_slow_clients_stop_nobody() {
     assert!(status(&task, &["--json"]).status.success());
     drop(slow);
     assert_eq!(http.ask("GET", "/status", &with_token).0, 200);
+    let output = engine.terminate(libc::SIGTERM).output;
+    assert!(!output.contains("the-token-of-this-task"), "{output}");
+}
+
+/// The page and all else by HTTPS, which nobody reads on the way; who speaks HTTP, or nothing, is not heard and stops nobody.
+#[test]
+fn over_tls_the_token_is_nobody_elses() {
+    let (Some(servers), Some(tokens)) = (Servers::from_env(), TokenListener::from_env()) else { return };
+    let (world, mut task) = world("status_tls", &servers.mysql, &servers.kafka);
+    let http = |cert: &Path, key: &Path| {
+        format!(
+            "http: {{listen: \"0.0.0.0:0\", token: the-token-of-this-task, tls: {{cert: \"{}\", key: \"{}\"}}}}",
+            cert.display(),
+            key.display()
+        )
+    };
+    // What is none is said before anything moves, by `check` as well.
+    for (cert, key, words) in [
+        (tokens.key(), tokens.key(), "key.pem cannot be used: it holds no certificate"),
+        (tokens.certificate(), tokens.certificate(), "cert.pem cannot be used"),
+        (world.path("nothing.pem"), tokens.key(), "nothing.pem cannot be used"),
+    ] {
+        task.more = http(&cert, &key);
+        let output = Tidegate::fails(&task);
+        assert!(output.contains("http.tls: ") && output.contains(words) && output.contains("hint: "), "{output}");
+        let check = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+        assert!(check.status.code() == Some(2) && check.output.contains(words), "{}", check.output);
+    }
+    task.more = http(&tokens.certificate(), &tokens.key());
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("the task shows itself at https://");
+    let output = engine.output();
+    let address = output.rsplit_once("shows itself at https://0.0.0.0:").expect("it was waited for").1;
+    let address = format!("127.0.0.1:{}", address.split('/').next().expect("a port"));
+    // More clients than there are places, none of whom begins to encrypt.
+    let slow: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(&address).expect("it connects")).collect();
+    assert!(status(&task, &["--json"]).status.success());
+    drop(slow);
+    let mut plain = TcpStream::connect(&address).expect("it connects");
+    plain.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").expect("it is sent");
+    let mut answer = Vec::new();
+    _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+    let https = Http::encrypted(&address, &tokens.certificate());
+    assert_eq!(https.ask("GET", "/status", &[]).0, 401);
+    let with_token =
+        [("authorization", "Bearer the-token-of-this-task"), ("host", "db.internal"), ("x-tidegate", "test")];
+    let (code, _, body) = https.ask("GET", "/status", &with_token);
+    assert!(code == 200 && body.contains(&world.database), "{code} {body}");
+    assert_eq!(https.ask("POST", "/pause", &with_token).0, 200);
+    assert!(https.ask("GET", "/page.js", &with_token).2.contains("EventSource"));
+    // The socket is as it was.
+    assert!(status(&task, &["--json"]).status.success());
     let output = engine.terminate(libc::SIGTERM).output;
     assert!(!output.contains("the-token-of-this-task"), "{output}");
 }

@@ -252,6 +252,24 @@ pub fn look_up(
     Ok(Found { at: last, committed_s, gtids })
 }
 
+/// The begin of the last file in which, or behind which, all is that a set lacks.
+pub fn file_of(connect: &ConnectOptions, facts: &ServerFacts, set: &GtidSet) -> Result<Coordinate, LookUpError> {
+    let mut connection = session_of(connect)?;
+    let files = binlog_files(&connection.query("SHOW BINARY LOGS")?);
+    let mut begins = files.iter().map(|(file, _)| Coordinate::new(file.as_str(), snapshot::BINLOG_START)).rev();
+    let first = begins.next_back();
+    for begin in begins {
+        let before = match facts.version.is_mariadb {
+            true => snapshot::gtids_at(&mut connection, &begin),
+            false => snapshot::gtids_before_file(&mut connection, &begin),
+        };
+        if set.contains_set(&before.map_err(MysqlError::Load)?) {
+            return Ok(begin);
+        }
+    }
+    first.ok_or_else(|| LookUpError::NoFile { file: String::new(), files: "none".to_owned() })
+}
+
 /// No table is of interest.
 struct Nothing;
 

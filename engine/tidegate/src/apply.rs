@@ -14,7 +14,7 @@
 //!
 //! The plan is made by the command, before it asks: by the same code, from the state as it is on disk.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::checkpoint;
 use crate::config::{self, ConfigError, HttpOptions, Task};
+use crate::confirm;
 use crate::error::Error;
 use crate::journal::By;
 use crate::pipeline::route;
@@ -223,7 +224,7 @@ impl Inner {
 /// What is of the process, and not of a run in it.
 fn fixed(task: &Task, next: &Task) -> Option<&'static str> {
     let token = |http: &HttpOptions| http.token.as_ref().map(|token| token.resolve().ok());
-    let port = |http: &Option<HttpOptions>| http.as_ref().map(|http| (http.address, token(http)));
+    let port = |http: &Option<HttpOptions>| http.as_ref().map(|http| (http.address, token(http), http.tls.clone()));
     if task.name != next.name {
         Some("task")
     } else if task.state != next.state {
@@ -265,14 +266,9 @@ pub fn apply(file: &Path, accept: &[Accept], anew: bool, is_meant: bool, out: &m
         }
         agreed => agreed.iter().for_each(|Difference { what, means, .. }| say(&format!("{what}: {means}\n"))),
     }
-    if !is_meant && std::io::stdin().is_terminal() {
-        say("take the file over? [y/N] ");
-        let mut answer = String::new();
-        let answered = std::io::stdin().read_line(&mut answer).is_ok();
-        if !answered || !matches!(answer.trim(), "y" | "Y" | "yes") {
-            say("nothing was done\n");
-            return Ok(true);
-        }
+    if !is_meant && !confirm::is_meant("take the file over?", &mut say) {
+        say("nothing was done\n");
+        return Ok(true);
     }
     let names: Vec<String> = accept.iter().map(|name| name.name()).collect();
     let answer: Result<Option<Applied>, StatusError> = runtime.block_on(async {

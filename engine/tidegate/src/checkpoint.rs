@@ -33,6 +33,9 @@ use tidegate_model::{ChunkPart, Position, Progress, Table, TableName};
 use tidegate_mysql::history::{self, SchemaState, StoredSchema};
 use tidegate_mysql::ledger::Ledger;
 
+/// Gaps that a task's state tells of.
+const GAPS_KEPT: usize = 20;
+
 /// The checkpoint of a running task.
 pub type Tracker = tidegate_flow::tracker::Tracker<Checkpoint>;
 
@@ -137,6 +140,13 @@ impl Checkpoint {
         (self.ledger, self.position) = (None, None);
         let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
         names.iter().for_each(|name| self.schemas.remove(name));
+    }
+
+    /// Changes that are left out, told for as long as there are few later ones.
+    pub fn add_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        let too_many = self.gaps.len().saturating_sub(GAPS_KEPT);
+        self.gaps.drain(..too_many);
     }
 
     /// Nothing more is to be read of the part of the table that is being loaded. False if none is.

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchError;
 use crate::config::{self, ConfigError};
 use crate::demo::DemoError;
 use crate::display::Screen;
@@ -17,8 +19,8 @@ use crate::remembered::Accept;
 use crate::status::client::{self, View};
 use crate::task::Consent;
 use crate::until::Until;
-use crate::verify::{self, VerifyError};
-use crate::{apply, demo, journal, precheck, preview, reload, schema_fix, sql, state, task};
+use crate::verify::{self, Verified, VerifyError};
+use crate::{apply, bench, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -181,6 +183,13 @@ enum Command {
         /// Keep what was read meanwhile in this folder, and not in the state folder.
         #[arg(long, value_name = "FOLDER")]
         spill: Option<PathBuf>,
+        /// Put right what differs, after a question if it is started on a terminal: rows that are missing or different are loaded again, as `reload`
+        /// does; rows that are extra are deleted from topics if the task does not run.
+        #[arg(long)]
+        repair: bool,
+        /// Do not ask.
+        #[arg(short, long, requires = "repair")]
+        yes: bool,
     },
     /// Loads tables again, or some of their rows, between changes: every row that they have, then what changes.
     Reload {
@@ -196,6 +205,17 @@ enum Command {
         #[arg(long)]
         cancel: bool,
     },
+    /// Has a task that does not run go on from another place in the binlog: back, so that changes are sent again, or on, so that they are left out;
+    /// says what follows, and asks whether that is meant if it is started on a terminal.
+    Reset {
+        task: PathBuf,
+        /// A place in the binlog where a transaction ends (binlog.000042:1897), or a set of GTIDs: as `tidegate state` prints it.
+        #[arg(long, value_name = "POSITION")]
+        to: Until,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Lets a run take over its task file as it is now, without an end: says what follows from what has changed, and asks whether that is
     /// meant if it is started on a terminal. Tables that were added are loaded.
     Apply {
@@ -206,6 +226,23 @@ enum Command {
         /// Also where the file says what it did: certificates, say, are read again.
         #[arg(long)]
         anew: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Measures how fast source, format and brokers go, alone and together, and names what holds the others up; without a task, what this machine
+    /// does with a generated table.
+    Bench {
+        task: Option<PathBuf>,
+        /// How long each step is measured.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Send nothing to the brokers. Else a topic is made for it and deleted, after a question if it is started on a terminal.
+        #[arg(long)]
+        without_brokers: bool,
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
@@ -234,6 +271,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let levels = match arguments.command {
         // The demo says itself what happens.
         Command::Demo => "warn",
+        // Steps that end in the midst of a load.
+        Command::Bench { .. } => "warn",
         // What stands in the way is a finding, with what to do about it.
         Command::Check { .. } => "off",
         _ => "info,mysql_async=warn",
@@ -335,27 +374,63 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             let changes: Vec<String> = rows.into_iter().chain(bytes).collect();
             tell(task, &format!("/limits?{}", changes.join("&")))
         }
-        Command::Verify { task, tables, json, keys, rows_per_second, spill } => {
+        Command::Verify { task, tables, json, keys, rows_per_second, spill, repair, yes } => {
             let options = verify::Options {
                 tables: tables.clone(),
                 rows_per_second: *rows_per_second,
                 folder: spill.clone(),
                 keys: *keys,
+                repair: *repair,
             };
-            let report = verify::verify(config::load(task)?, &options, &screen)?;
-            say(&match json {
-                true => report.json() + "\n",
-                false => report.to_string(),
-            });
+            let Verified { mut report, plan } = verify::verify(config::load(task)?, &options, &screen)?;
+            if !json {
+                say(&report.to_string());
+            }
+            if let Some(plan) = plan {
+                // Beside the report, which may be JSON.
+                let mut ask = |text: &str| eprint!("{text}");
+                if plan.is_empty() || *yes || confirm::is_meant(&format!("{plan}put it right?"), &mut ask) {
+                    let done = plan.carry_out()?;
+                    if !json {
+                        say(&done.to_string());
+                    }
+                    report.repair = Some(done);
+                }
+            }
+            if *json {
+                say(&(report.json() + "\n"));
+            }
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
         }
         Command::Reload { task, tables, condition, cancel } => {
             say(&reload::reload(&config::load(task)?, tables, condition.as_deref(), *cancel)?);
             Ok(Outcome::Done)
         }
+        Command::Reset { task, to, yes } => {
+            reset::reset(&config::load(task)?, to, *yes, &mut say)?;
+            Ok(Outcome::Done)
+        }
         Command::Apply { task, accept, anew, yes } => {
             let is_there = apply::apply(task, accept, *anew, *yes, &mut std::io::stdout())?;
             Ok(if is_there { Outcome::Done } else { Outcome::Findings })
+        }
+        Command::Bench { task, seconds, json, without_brokers, yes } => {
+            let time = Duration::from_secs(*seconds);
+            let bench = match task {
+                Some(task) => {
+                    let task = config::load(task)?;
+                    let mut ask = |text: &str| eprint!("{text}");
+                    let is_meant = |topic| {
+                        let question = format!("make topic {topic}, send to it for {seconds} s, and delete it?");
+                        *yes || confirm::is_meant(&question, &mut ask)
+                    };
+                    let with_brokers = !without_brokers && bench::topic(&task).is_some_and(is_meant);
+                    bench::task(&task, time, with_brokers)?
+                }
+                None => bench::generated(time)?,
+            };
+            say(&if *json { bench.json() + "\n" } else { bench.to_string() });
+            Ok(Outcome::Done)
         }
         Command::Demo => {
             demo::run(&mut std::io::stdout())?;
@@ -416,7 +491,11 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::Findings) => 2,
         Err(error) if error.may_pass() => TRY_AGAIN,
-        Err(Error::Demo(DemoError::Interrupted) | Error::Verify(VerifyError::Interrupted)) => INTERRUPTED,
+        Err(
+            Error::Demo(DemoError::Interrupted)
+            | Error::Verify(VerifyError::Interrupted)
+            | Error::Bench(BenchError::Interrupted),
+        ) => INTERRUPTED,
         Err(_) => 1,
     }
 }

@@ -29,7 +29,7 @@ use crate::config;
 use crate::error::Error;
 use crate::task::{self, Consent};
 use consume::{CONSUME_TIMEOUT, Expected, Topic, consume};
-use lineitem::generate;
+pub(crate) use lineitem::generate;
 use tidegate_model::Stop;
 use tidegate_model::status::{Status, Summary};
 use tidegate_model::words::grouped;

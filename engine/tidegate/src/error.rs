@@ -2,13 +2,16 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
 use crate::demo::DemoError;
 use crate::hints;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
+use crate::reset::ResetError;
 use crate::schema_fix::FixError;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
@@ -47,8 +50,14 @@ pub enum Error {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Fix(#[from] FixError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("http.tls: {} cannot be used: {reason}", file.display())]
+    HttpTls { file: PathBuf, reason: String },
     #[error("{0}")]
     Log(String),
     #[error("could not start the runtime: {0}")]
@@ -99,10 +108,14 @@ impl Error {
             Error::Status(error) => error.hint().map(str::to_owned),
             Error::Verify(error) => error.hint().map(str::to_owned),
             Error::Fix(error) => error.hint(),
+            Error::Reset(error) => error.hint().map(str::to_owned),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),
             ),
             Error::Listen { .. } => Some("`http` of the task file must be an address of this machine".to_owned()),
+            Error::HttpTls { .. } => Some(
+                "`cert` is a PEM file with the certificate and those that vouch for it, `key` one with its key, without a password".to_owned(),
+            ),
             Error::Log(_) => Some("levels are, for example, `info` or `warn,tidegate_mysql=debug`".to_owned()),
             Error::Run(Fault::Threads(_) | Fault::Thread(_)) => Some(MORE_THREADS.to_owned()),
             Error::Run(Fault::Panicked { .. } | Fault::Ended { .. }) => Some(

@@ -47,8 +47,12 @@ pub enum What {
     ReloadAsked,
     ReloadCancelled,
     ReloadBegun,
+    /// Deletes were sent of rows that the source does not have.
+    RowsDeleted,
     SchemaFix,
     GapAccepted,
+    /// It goes on from another place.
+    Reset,
     Paused,
     Resumed,
     Limits,
@@ -74,8 +78,10 @@ impl What {
             What::ReloadAsked => "reload asked for",
             What::ReloadCancelled => "reload cancelled",
             What::ReloadBegun => "reload begun",
+            What::RowsDeleted => "rows deleted",
             What::SchemaFix => "schema-fix",
             What::GapAccepted => "gap accepted",
+            What::Reset => "reset",
             What::Paused => "paused",
             What::Resumed => "resumed",
             What::Limits => "limits changed",

@@ -20,12 +20,15 @@ pub mod pipeline;
 pub mod rehearsal;
 pub mod reload;
 pub mod remembered;
+pub mod reset;
 pub mod schema_fix;
 pub mod shards;
 pub mod source;
 
+pub mod bench;
 pub mod cli;
 pub mod config;
+mod confirm;
 pub mod demo;
 pub mod display;
 pub mod error;

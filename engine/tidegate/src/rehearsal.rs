@@ -6,7 +6,7 @@
 //! is a copy in a folder of its own.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,10 +100,14 @@ pub fn read_on(
 }
 
 /// A folder that is gone when this is dropped.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(task: &str) -> Result<Folder, tidegate_flow::store::StoreError> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn new(task: &str) -> Result<Folder, tidegate_flow::store::StoreError> {
         let path = std::env::temp_dir().join(format!("tidegate-check-{task}-{}", std::process::id()));
         // Rows may be written there that wait for an XA COMMIT.
         match std::fs::DirBuilder::new().mode(0o700).create(&path) {

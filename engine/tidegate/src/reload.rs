@@ -34,7 +34,7 @@ pub const NOT_POSSIBLE: &str = "a table can be loaded again by a task that loads
 /// What fits into the first line of a request.
 const QUERY_MAX: usize = 60_000;
 /// Of a condition.
-const CONDITION_BYTES_MAX: usize = 4096;
+pub const CONDITION_BYTES_MAX: usize = 4096;
 /// Of all conditions that are asked for of one table.
 const CONDITIONS_BYTES_MAX: usize = 4 * CONDITION_BYTES_MAX;
 
@@ -99,15 +99,21 @@ pub fn reload(task: &Task, tables: &[String], condition: Option<&str>, is_cancel
         return Ok(String::from_utf8_lossy(&said).into_owned());
     }
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
-    let stored = checkpoint::load(&state, &task.name)?;
+    leave(task, &state, tables, &wish)
+}
+
+/// Leaves it to the next run, when none is at work.
+pub fn leave(task: &Task, state: &StateFolder, tables: &[String], wish: &Wish) -> Result<String, Error> {
+    let refused = |reason: String| Error::from(StatusError::Refused(reason));
+    let stored = checkpoint::load(state, &task.name)?;
     let mut stored = stored.ok_or_else(|| refused("it has not begun: its first run loads all tables".to_owned()))?;
-    if let (Wish::Part(condition), SourceOptions::Mysql(options)) = (&wish, &task.source) {
+    if let (Wish::Part(condition), SourceOptions::Mysql(options)) = (wish, &task.source) {
         let names = names_of(&stored, tables).map_err(refused)?;
         let server = look(task, options, &runtime()?, Some(&stored))?;
         try_part(&*server.try_part(), &names, condition).map_err(refused)?;
     }
-    let said = ask_for(&mut stored, tables, &wish, By::Command).map_err(refused)?;
-    stored.save(&state)?;
+    let said = ask_for(&mut stored, tables, wish, By::Command).map_err(refused)?;
+    stored.save(state)?;
     Ok(match wish {
         Wish::Load | Wish::Part(_) => format!("the task is not running: its next run begins with it\n{said}"),
         Wish::Cancel => said,

@@ -62,6 +62,13 @@ impl Tidegate {
         Tidegate { child, lines, readers, peak_kib: 0 }
     }
 
+    /// As [`Tidegate::run`], with this library in front of all others.
+    pub(crate) fn run_behind(task: &TaskFile, library: &Path) -> Tidegate {
+        let mut command = Command::new(program());
+        command.args(task.run_arguments()).env("LD_PRELOAD", library);
+        Tidegate::start(command)
+    }
+
     /// As [`Tidegate::run`], where the system gives so few threads: each takes a gibibyte of the addresses that there are.
     pub(crate) fn run_with_few_threads(task: &TaskFile, threads: u64) -> Tidegate {
         let mut command = Command::new("sh");

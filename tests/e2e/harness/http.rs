@@ -1,19 +1,32 @@
 //! What a task shows over HTTP, as a client sees it.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::{Tidegate, wait_for};
 
 /// A task's port.
 pub(crate) struct Http {
     pub(crate) address: String,
+    /// Where HTTPS is spoken.
+    tls: Option<TlsConnector>,
     runtime: tokio::runtime::Runtime,
 }
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A stream of events.
 pub(crate) struct Events<'h> {
@@ -34,11 +47,30 @@ impl Http {
 
     pub(crate) fn at(address: &str) -> Http {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Http { address: address.to_owned(), runtime }
+        Http { address: address.to_owned(), tls: None, runtime }
+    }
+
+    /// The same over TLS, for who believes in `authority`.
+    pub(crate) fn encrypted(address: &str, authority: &Path) -> Http {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority).expect("a certificate")).expect("an authority");
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions that ring knows")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Http { tls: Some(TlsConnector::from(Arc::new(config))), ..Http::at(address) }
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let stream = TcpStream::connect(&self.address).await.expect("the port is open");
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let name = ServerName::try_from("127.0.0.1").expect("an address");
+                Box::new(tls.connect(name, stream).await.expect("a certificate that is believed"))
+            }
+        };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP is spoken");
         tokio::spawn(connection);

@@ -53,6 +53,10 @@ impl TokenListener {
         self.folder.join("cert.pem")
     }
 
+    pub(crate) fn key(&self) -> PathBuf {
+        self.folder.join("key.pem")
+    }
+
     /// The `sink` of a task whose tokens come from the server; `more` is of `sink.security.oauth`.
     pub(crate) fn sink(&self, server: &TokenServer, more: &str) -> String {
         self.sink_with(server, &format!("\"{SECRET}\""), more)
@@ -178,7 +182,7 @@ impl Drop for TokenServer {
 }
 
 fn key(listener: &TokenListener) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::from_pem_file(listener.folder.join("key.pem")).expect("the script made it")
+    PrivateKeyDer::from_pem_file(listener.key()).expect("the script made it")
 }
 
 async fn answer_all(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {

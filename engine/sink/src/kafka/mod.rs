@@ -36,6 +36,7 @@
 
 mod abilities;
 mod consumer;
+mod deletion;
 mod journal;
 mod limit;
 mod lull;
@@ -62,6 +63,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use abilities::Needs;
 pub use abilities::{Ability, Lack};
 pub use consumer::{Consumers, KafkaConsumer};
+pub use deletion::delete_topic;
 use journal::Journal;
 pub use limit::{Excess, Limit};
 pub use options::{

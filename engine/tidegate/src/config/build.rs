@@ -15,15 +15,15 @@ use self::source::source_options;
 use self::tables::table_selection;
 use super::choices::{Consistency, DdlPolicy, Delivery, Profile, UnchangedUpdates};
 use super::file::{
-    AvroFile, CanalFile, FormatFile, FullLoadFile, HttpFile, IncrementalFile, LimitFile, LimitsFile, RetryFile, Switch,
-    TaskFile,
+    AvroFile, CanalFile, FormatFile, FullLoadFile, HttpFile, HttpTlsFile, IncrementalFile, LimitFile, LimitsFile,
+    RetryFile, Switch, TaskFile,
 };
 use super::places::Places;
 use super::reader::{Field, Place, Report, check_exactly_one, required_section};
 use super::tables::TableSelection;
 use super::task::{
-    AvroOptions, CanalOptions, Format, HttpOptions, IncrementalOptions, LimitOptions, LoadOptions, RetryOptions,
-    SourceOptions, Task,
+    AvroOptions, CanalOptions, Format, HttpOptions, HttpTls, IncrementalOptions, LimitOptions, LoadOptions,
+    RetryOptions, SourceOptions, Task,
 };
 use super::values::Threads;
 use tidegate_format::encode::text::{EnumText, SetText};
@@ -278,7 +278,7 @@ fn retry_options(field: Field<RetryFile>, report: &Report) -> RetryOptions {
 
 /// What the status tells is for those who run the task: from other machines, only who knows the token may ask.
 fn http_options(field: Field<HttpFile>, report: &Report) -> Option<HttpOptions> {
-    let HttpFile { listen, token } = field.given()?;
+    let HttpFile { listen, token, tls } = field.given()?;
     if let Some((address, place)) =
         listen.as_given().filter(|(address, _)| !address.ip().is_loopback() && token.is_absent())
     {
@@ -291,7 +291,14 @@ fn http_options(field: Field<HttpFile>, report: &Report) -> Option<HttpOptions> 
         report.add(place, "is empty: nobody could log in; write {env: NAME} or {file: path}, or leave the key out");
     }
     let address = listen.required(report, "must be an address with a port, such as 127.0.0.1:8083")?;
-    Some(HttpOptions { address, token: token.given() })
+    let tls = match tls.given() {
+        Some(HttpTlsFile { cert, key }) => Some(HttpTls {
+            cert: cert.required(report, "must be a PEM file with the certificate and those that vouch for it")?,
+            key: key.required(report, "must be a PEM file with the certificate's key")?,
+        }),
+        None => None,
+    };
+    Some(HttpOptions { address, token: token.given(), tls })
 }
 
 fn threads(threads: Threads) -> NonZeroUsize {

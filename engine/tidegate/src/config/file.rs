@@ -194,6 +194,12 @@ pub(super) struct IncrementalFile {
 pub(super) struct HttpFile {
     pub(super) listen: Field<SocketAddr>,
     pub(super) token: Field<Secret>,
+    pub(super) tls: Field<HttpTlsFile>,
+}
+
+pub(super) struct HttpTlsFile {
+    pub(super) cert: Field<PathBuf>,
+    pub(super) key: Field<PathBuf>,
 }
 
 pub(super) struct PrecheckFile {
@@ -451,11 +457,16 @@ fn incremental(s: &Section<'_>) -> IncrementalFile {
 /// An address alone, or a map.
 fn http(value: Value<'_>) -> Option<HttpFile> {
     if value.is_map() {
-        return value.section(|s| HttpFile { listen: s.field("listen", address), token: s.field("token", secret) });
+        let tls = |s: &Section<'_>| HttpTlsFile { cert: s.field("cert", path), key: s.field("key", path) };
+        return value.section(|s| HttpFile {
+            listen: s.field("listen", address),
+            token: s.field("token", secret),
+            tls: s.field("tls", |v| v.section(tls)),
+        });
     }
     let (place, _) = value.place_and_report();
     let listen = Field::Given(address(value)?, place.clone());
-    Some(HttpFile { listen, token: Field::Absent(place) })
+    Some(HttpFile { listen, token: Field::Absent(place.clone()), tls: Field::Absent(place) })
 }
 
 fn precheck(s: &Section<'_>) -> PrecheckFile {

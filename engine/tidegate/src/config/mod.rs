@@ -63,8 +63,9 @@ pub use schema::{REFERENCE, json_schema};
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
-    AvroOptions, BinlogFilesOptions, CanalOptions, Format, HttpOptions, IncrementalOptions, KafkaOptions, LimitOptions,
-    LoadOptions, MysqlOptions, MysqlTlsOptions, ParquetOptions, RetryOptions, SinkOptions, SourceOptions, Task,
+    AvroOptions, BinlogFilesOptions, CanalOptions, Format, HttpOptions, HttpTls, IncrementalOptions, KafkaOptions,
+    LimitOptions, LoadOptions, MysqlOptions, MysqlTlsOptions, ParquetOptions, RetryOptions, SinkOptions, SourceOptions,
+    Task,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

@@ -156,6 +156,11 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
             section
         }
         "sink.security.oauth.token_url" => json!({ "type": "string", "pattern": "^(https?://|\\$\\{)" }),
+        "http.tls" => {
+            let mut section = section.clone();
+            section["required"] = json!(["cert", "key"]);
+            section
+        }
         "source.mysql" => json!({ "type": "string", "pattern": "^(mysql://|\\$\\{)" }),
         "source.password"
         | "sink.security.password"
@@ -299,7 +304,9 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         | "tables.where"
         | "tables.topic"
         | "state"
-        | "http.listen" => text(),
+        | "http.listen"
+        | "http.tls.cert"
+        | "http.tls.key" => text(),
         _ => return None,
     })
 }

@@ -289,6 +289,16 @@ pub struct HttpOptions {
     pub address: SocketAddr,
     /// `http.token`: what whoever looks must know. Default: nothing.
     pub token: Option<Secret>,
+    /// `http.tls`: HTTPS by this certificate. Default: HTTP.
+    pub tls: Option<HttpTls>,
+}
+
+/// `http.tls`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpTls {
+    /// The certificate, and those that vouch for it.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// `limits`: rows and bytes a second, of the whole task and, within that, of its full load.

@@ -19,7 +19,7 @@ use tidegate_parquet::TABLE_KEY;
 pub(super) const GENERATED_FILES: u64 = 4;
 
 /// Writes a table like lineitem as `tpch.lineitem/part-*.parquet`: the same rows every time.
-pub(super) fn generate(folder: &Path, rows: u64) -> Result<(), DemoError> {
+pub(crate) fn generate(folder: &Path, rows: u64) -> Result<(), DemoError> {
     let folder = folder.join("tpch.lineitem");
     std::fs::create_dir_all(&folder).map_err(io(format!("create {}", folder.display())))?;
     let table = lineitem();

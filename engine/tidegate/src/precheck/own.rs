@@ -10,6 +10,7 @@ use super::Report;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SinkOptions, Task};
 use crate::error::Error;
+use crate::status::server::tls_of;
 use tidegate_flow::store::StoreError;
 use tidegate_mysql::check::Severity;
 
@@ -100,7 +101,7 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     }
 }
 
-/// Whether the address can be had, and the token read. A run that is at work has the address itself.
+/// Whether the address can be had, and token and certificate read. A run that is at work has the address itself.
 pub(super) fn check_http(task: &Task, is_running: bool, report: &mut Report) {
     let Some(http) = &task.http else { return };
     let mut is_fine = true;
@@ -111,6 +112,10 @@ pub(super) fn check_http(task: &Task, is_running: bool, report: &mut Report) {
     }
     if let Some(Err(error)) = http.token.as_ref().map(|token| token.resolve_some()) {
         report.fail("http", task.places.place("http.token"), &error.into());
+        is_fine = false;
+    }
+    if let Err(error) = tls_of(http) {
+        report.fail("http", task.places.place("http.tls"), &error);
         is_fine = false;
     }
     if is_fine {

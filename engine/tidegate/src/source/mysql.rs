@@ -9,12 +9,13 @@
 //! ```
 //!
 //! [`look`](mod@look) is the first, [`start`] where reading begins, [`behind_gap`] where it begins if changes are lost, [`load`] and [`follow`]
-//! the two ways of reading, [`turns`] what brings the second back to the first, [`until`] where it ends by itself.
+//! the two ways of reading, [`other_place`] where somebody wants it to go on instead, [`turns`] what brings the second back to the first, [`until`] where it ends by itself.
 
 mod behind_gap;
 mod follow;
 mod load;
 mod look;
+mod other_place;
 mod start;
 mod turns;
 mod until;
@@ -52,6 +53,7 @@ use turns::Reloads;
 pub(crate) use follow::{event_bytes_max, row_uses, window_options};
 pub use load::Wanted;
 pub use look::{Look, TryPart, look};
+pub use other_place::OtherPlace;
 
 /// How far a server has come.
 #[derive(Clone, Debug)]

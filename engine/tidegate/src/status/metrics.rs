@@ -1,7 +1,7 @@
 //! A report as OpenMetrics text, for Prometheus and its like.
 //!
 //! The numbers are those of the report; nothing is counted twice. Names follow Prometheus' conventions: a prefix, base units, `_total` for
-//! what only grows, while the process lives. Labels are bounded: stages, and no tables.
+//! what only grows, while the process lives. Labels are bounded: stages, no tables, and partitions where they are few.
 
 use std::fmt;
 
@@ -15,6 +15,9 @@ use super::report::{Pace, Phase, Report, TooLarge};
 
 /// What `/metrics` answers with.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A task with more partitions tells of them in `/status` alone.
+const PARTITION_LABELS_MAX: usize = 200;
 
 pub fn text(report: Report) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tidegate");
@@ -123,6 +126,19 @@ impl Collector for Told {
         });
         let bottleneck: Vec<_> = bottleneck.collect();
         out.family("bottleneck", "1 for the stage for which the others wait.", None, each(&bottleneck))?;
+        let partitions = report.topics.iter().flat_map(|topic| {
+            let ends = topic.acknowledged.iter().enumerate();
+            ends.map(|(partition, end)| (topic.topic.as_str(), partition.to_string(), *end as f64))
+        });
+        let partitions: Vec<(&str, String, f64)> = partitions.take(PARTITION_LABELS_MAX + 1).collect();
+        if partitions.len() <= PARTITION_LABELS_MAX {
+            let labelled = partitions.iter().map(|(topic, partition, end)| {
+                ([("topic", *topic), ("partition", partition.as_str())], Kind::Number(*end))
+            });
+            let labelled: Vec<_> = labelled.collect();
+            let help = "Offset behind the last message that the brokers have acknowledged, or that was there before.";
+            out.family("acknowledged_offset", help, None, each(&labelled))?;
+        }
         let parts = ["source", "sink", "state"];
         let away = parts.map(|of| ([("of", of)], Kind::Flag(report.retries.iter().any(|retry| retry.of == of))));
         out.family("retrying", "1 for what is away and tried again.", None, each(&away))?;
@@ -252,6 +268,7 @@ mod tests {
             "tidegate_pace{pace=\"idle\"} 1.0",
             "tidegate_pace{pace=\"stuck\"} 0.0",
             "tidegate_retrying{of=\"source\"} 0.0",
+            "tidegate_acknowledged_offset{topic=\"shop.orders\",partition=\"0\"} 7.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use super::lag::{Counts, Lag};
 use super::problems::Problems;
 use super::report::{
-    FullLoad, Limits, Memory, Pace, Part, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table, TooLarge, Total,
-    VERSION,
+    FullLoad, Limits, Memory, PARTITIONS_MAX, Pace, Part, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table,
+    TooLarge, Topic, Total, VERSION,
 };
 use crate::apply::TaskFile;
 use crate::checkpoint::{Checkpoint, Tracker};
@@ -271,6 +271,7 @@ impl Monitor {
             applied: self.file.applied(),
             asked_for: self.asked_for(),
             parts: self.load_parts(),
+            topics: self.topics(),
         }
     }
 
@@ -287,6 +288,18 @@ impl Monitor {
     fn load_parts(&self) -> Vec<Part> {
         let parts = self.parts().map(|parts| parts.tracker.read(reload::parts)).unwrap_or_default();
         parts.into_iter().take(TABLES_MAX).collect()
+    }
+
+    fn topics(&self) -> Vec<Topic> {
+        let Some(parts) = self.parts() else { return Vec::new() };
+        let names = parts.tracker.read(|state| state.topics.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        let mut room = PARTITIONS_MAX;
+        let topic = |topic: String| {
+            let acknowledged = parts.topics.acknowledged(&topic);
+            room = room.checked_sub(acknowledged.len())?;
+            Some(Topic { topic, acknowledged })
+        };
+        names.into_iter().map_while(topic).filter(|topic| !topic.acknowledged.is_empty()).collect()
     }
 
     fn too_large(&self) -> Vec<TooLarge> {

@@ -14,6 +14,9 @@ pub const VERSION: u32 = 1;
 /// At most so many tables are listed, those that are loaded first; all are counted.
 pub const TABLES_MAX: usize = 500;
 
+/// Topics are listed by name as long as they have no more partitions than that, all together.
+pub const PARTITIONS_MAX: usize = 5000;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub version: u32,
@@ -48,9 +51,20 @@ pub struct Report {
     /// Of these, and of those that are being loaded, what is only rows that meet a condition.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// Of at most [`PARTITIONS_MAX`] partitions together.
+    #[serde(default)]
+    pub topics: Vec<Topic>,
     /// What became of `tidegate apply`, once it was asked for.
     #[serde(default)]
     pub applied: Option<Applied>,
+}
+
+/// What brokers have acknowledged of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    pub topic: String,
+    /// By partition, the offset behind the last message that was there when this run began, or that it was told of as written.
+    pub acknowledged: Vec<i64>,
 }
 
 /// Rows of a table that somebody wants to be loaded again.

@@ -24,6 +24,7 @@
 //! events who comes back from a pause gets the newest one. Connections end with the runtime, and so with the task.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -40,11 +41,15 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::monitor::Monitor;
@@ -52,7 +57,7 @@ use super::report::Phase;
 use super::words::limits_text;
 use super::{metrics, socket};
 use crate::apply;
-use crate::config::Task;
+use crate::config::{HttpOptions, HttpTls, Task};
 use crate::error::Error;
 use crate::journal::{By, What};
 use crate::reload::{self, Wish};
@@ -127,18 +132,38 @@ impl Server {
                 Some(token) => Access::Token(token.resolve_some()?.into()),
                 None => Access::Local,
             };
+            let tls = tls_of(http)?;
             // Port 0 is any that is free.
             let address = listener.local_addr().unwrap_or(http.address);
-            info!("the task shows itself at http://{address}/");
-            runtime.spawn(serve(Listener::Tcp(listener), monitor.clone(), access));
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            info!("the task shows itself at {scheme}://{address}/");
+            runtime.spawn(serve(Listener::Tcp(listener, tls), monitor.clone(), access));
         }
         Ok(Server { _socket: socket })
     }
 }
 
+/// What encrypts connections to the port, if anything does.
+pub fn tls_of(http: &HttpOptions) -> Result<Option<TlsAcceptor>, Error> {
+    let Some(HttpTls { cert, key }) = &http.tls else { return Ok(None) };
+    let failed = |file: &Path, reason: String| Error::HttpTls { file: file.to_owned(), reason };
+    let of_cert = |error: pem::Error| failed(cert, error.to_string());
+    let certificates = CertificateDer::pem_file_iter(cert).map_err(of_cert)?.collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(of_cert)?;
+    if certificates.is_empty() {
+        return Err(failed(cert, "it holds no certificate".to_owned()));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error.to_string()))?;
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, private));
+    let config = config.map_err(|error| failed(key, error.to_string()))?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
 enum Listener {
     Unix(UnixListener),
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -146,10 +171,11 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Listener {
-    async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+    /// A connection, and what is to encrypt it.
+    async fn accept(&self) -> std::io::Result<(Box<dyn Stream>, Option<TlsAcceptor>)> {
         Ok(match self {
-            Listener::Unix(listener) => Box::new(listener.accept().await?.0),
-            Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
+            Listener::Unix(listener) => (Box::new(listener.accept().await?.0), None),
+            Listener::Tcp(listener, tls) => (Box::new(listener.accept().await?.0), tls.clone()),
         })
     }
 }
@@ -160,9 +186,19 @@ async fn serve(listener: Listener, monitor: Arc<Monitor>, access: Access) {
     loop {
         let place = places.clone().acquire_owned().await.expect("nobody closes it");
         match listener.accept().await {
-            Ok(stream) => {
+            Ok((stream, tls)) => {
                 let (monitor, access, followers) = (monitor.clone(), access.clone(), followers.clone());
-                tokio::spawn(serve_connection(stream, monitor, access, followers, place));
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve_connection(stream, monitor, access, followers, place).await,
+                        // Who does not come to an end with it holds a place for no longer than one who says nothing.
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
+                                serve_connection(Box::new(stream), monitor, access, followers, place).await;
+                            }
+                        }
+                    }
+                });
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }

@@ -300,7 +300,7 @@ fn millis(millis: u64) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::status::report::{
-        FullLoad, Limits, Memory, Part, Position, Problem, Purge, Stage, Table, Total, VERSION,
+        FullLoad, Limits, Memory, Part, Position, Problem, Purge, Stage, Table, Topic, Total, VERSION,
     };
 
     /// A task that is idle.
@@ -357,6 +357,7 @@ pub(super) mod tests {
             }],
             asked_for: vec!["shop.orders".to_owned(), "shop.items".to_owned()],
             parts: Vec::new(),
+            topics: vec![Topic { topic: "shop.orders".to_owned(), acknowledged: vec![7, 0] }],
             applied: None,
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::judge::Words;
 use super::message::{Change, Reader, Said, empties};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Wrong};
 use super::spill::{Size, Spill, State, Word};
 use super::target::{ALL_COLUMNS, OfLarge, Source, Target};
 use super::topic::{Message, Topics};
@@ -23,7 +23,7 @@ use crate::status::report::Phase;
 use crate::status::words;
 use tidegate_model::rate::Rate;
 use tidegate_model::status::stages::Busy;
-use tidegate_model::{Stop, Stopped, TableName, Window};
+use tidegate_model::{Stop, Stopped, TableName, Watermark, Window};
 use tidegate_mysql::snapshot::LoadEnd;
 use tidegate_sink::kafka::Limit as MessageLimit;
 
@@ -37,7 +37,7 @@ const ASKED_MAX: usize = 1000;
 /// Keys that have moved, of which the server can be asked, and what was told last is not what the source showed: looked at again.
 const MOVING_MAX: usize = 500;
 /// How often the task's position is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Messages that are counted for a limit at a time.
 const MESSAGES_AT_ONCE: u64 = 1000;
 
@@ -55,6 +55,8 @@ pub(super) struct Both {
     /// Of each partition, messages that are of neither format.
     pub(super) unreadable: Vec<AtomicU64>,
     pub(super) keys_max: usize,
+    /// What differs is to be put right.
+    pub(super) repairs: bool,
     pub(super) of_rows: Rate,
     pub(super) of_messages: Rate,
     pub(super) counts: Arc<Counts>,
@@ -98,17 +100,17 @@ impl Counts {
 }
 
 /// What was said of a key of a target, while it is judged.
-type Put<'a> = dyn Fn(usize, Vec<u8>, Word) -> std::io::Result<()> + Sync + 'a;
+pub(super) type Put<'a> = dyn Fn(usize, Vec<u8>, Word) -> std::io::Result<()> + Sync + 'a;
 
 /// Keys that differ so far, each with what was said of it.
 type Again = HashMap<(usize, Vec<u8>), Words>;
 
 impl Both {
-    pub(super) fn run(&self, folder: Option<&Path>, begun: Instant) -> Result<Report, Error> {
+    /// Gives the report, and of each target the keys that differ.
+    pub(super) fn run(&self, folder: &Path, begun: Instant) -> Result<(Report, Vec<Wrong>), Error> {
         let first = self.topics.extents()?;
         let begin: Vec<i64> = first.iter().map(|extent| extent.begin).collect();
         let mut seen: Vec<i64> = first.iter().map(|extent| extent.end).collect();
-        let folder = folder.unwrap_or(&self.task.state);
         let disk = |error: std::io::Error| VerifyError::Disk { folder: folder.to_owned(), error };
         let spill = Spill::new(folder).map_err(disk)?;
         let put = |target: usize, key: Vec<u8>, word: Word| spill.add(target as u32, &key, &word);
@@ -312,9 +314,21 @@ impl Both {
 
     /// Reads rows of the source, put through the task's route.
     fn read_source(&self, wanted: &[Wanted], folder: &Path, put: &Put<'_>) -> Result<(), Error> {
+        self.read_views(wanted, folder, put, &|_| ())
+    }
+
+    /// The same; `low` is told of each view what it certainly shows.
+    pub(super) fn read_views(
+        &self,
+        wanted: &[Wanted],
+        folder: &Path,
+        put: &Put<'_>,
+        tell_low: &(dyn Fn(&Watermark) + Sync),
+    ) -> Result<(), Error> {
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let is_altered: Mutex<Option<TableName>> = Mutex::new(None);
-        let attempts = |table: &TableName| {
+        let begun = |table: &TableName, low: &Watermark| {
+            tell_low(low);
             *self.attempts.lock().expect("nobody panics with it").entry(table.clone()).or_default() += 1;
         };
         let emit = |window: Window| {
@@ -325,7 +339,7 @@ impl Both {
             })
         };
         let gone = |table: &TableName| _ = is_altered.lock().expect("nobody panics with it").insert(table.clone());
-        let end = self.source.read_rows(&self.task, wanted, &attempts, &gone, &self.stop, &emit);
+        let end = self.source.read_rows(&self.task, wanted, &begun, &gone, &self.stop, &emit);
         if let Some(error) = failure.into_inner().expect("nobody panics with it") {
             return Err(error);
         }
@@ -423,6 +437,17 @@ impl Both {
         }
     }
 
+    /// What is to be read of a target for the sake of some keys: their rows where the server can be asked for them, else all.
+    pub(super) fn wanted_of(&self, target: usize, keys: &[Vec<u8>]) -> Vec<Wanted> {
+        let target = &self.targets[target];
+        let names: Vec<&str> = target.key_names().collect();
+        let wanted = |source: &Source| {
+            let condition = source.integers.as_ref().and_then(|columns| condition(columns, &names, keys));
+            target.wanted(source, condition)
+        };
+        target.sources.iter().map(wanted).collect()
+    }
+
     /// Reads both sides again, of keys that differ.
     fn look_again(&self, again: &mut Again, seen: &mut Vec<i64>, folder: &Path) -> Result<bool, Error> {
         let mut keys: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
@@ -430,14 +455,7 @@ impl Both {
             words.look_again();
             keys.entry(*target).or_default().push(key.clone());
         }
-        let mut wanted = Vec::new();
-        for (&index, keys) in &keys {
-            let names: Vec<&str> = self.targets[index].key_names().collect();
-            for source in &self.targets[index].sources {
-                let condition = source.integers.as_ref().and_then(|columns| condition(columns, &names, keys));
-                wanted.push(self.targets[index].wanted(source, condition));
-            }
-        }
+        let wanted: Vec<Wanted> = keys.iter().flat_map(|(&target, keys)| self.wanted_of(target, keys)).collect();
         let all = Mutex::new(std::mem::take(again));
         let put = |target: usize, key: Vec<u8>, word: Word| {
             let mut all = all.lock().expect("nobody panics with it");

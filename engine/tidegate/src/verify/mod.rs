@@ -24,12 +24,13 @@
 //! say what. What that costs in place, [`spill`] says; memory is that of some keys at a time, whatever the tables hold.
 //!
 //! [`both`] reads the two sides, [`topic`] of them the topics, [`message`] what a message says; [`target`] makes rows comparable, [`outcome`] adds
-//! up what was judged, and [`report`] is what is printed.
+//! up what was judged, [`report`] is what is printed, and [`repair`] puts right what differs.
 
 mod both;
 mod judge;
 mod message;
 mod outcome;
+mod repair;
 mod report;
 mod spill;
 mod target;
@@ -40,20 +41,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, CheckpointError};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::display::{Line, Screen};
 use crate::error::Error;
 use crate::pipeline::route::Router;
 use crate::source::Source as _;
 use crate::source::mysql::MysqlSource;
+use crate::status::client;
 use crate::task::{kafka_options, open_sink, runtime};
 use both::{Both, Tally};
 use message::Reader;
-pub use report::{Report, VERSION};
+use repair::Held;
+pub use repair::Plan;
+pub use report::{Repair, Report, VERSION};
 use target::{OfLarge, Target};
 use topic::Topics;
 
+use tidegate_flow::store::StateFolder;
 use tidegate_model::rate::{Limit, Rate};
 use tidegate_model::stop::INTERRUPTED;
 use tidegate_model::{Stop, TableName};
@@ -75,6 +80,14 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Keys of each kind that are told of each table.
     pub keys: usize,
+    /// What differs is to be put right.
+    pub repair: bool,
+}
+
+/// What was found, and what is to be done about it, if that is wanted and anything differs.
+pub struct Verified {
+    pub report: Report,
+    pub plan: Option<Plan>,
 }
 
 /// Why it could not be found out.
@@ -138,23 +151,28 @@ impl VerifyError {
 }
 
 /// Compares.
-pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Report, Error> {
+pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified, Error> {
     let begun = Instant::now();
     let SourceOptions::Mysql(of_source) = &task.source else { return Err(VerifyError::NoServer.into()) };
     let SinkOptions::Kafka(of_sink) = &task.sink else { return Err(VerifyError::NoTopics.into()) };
     let not_begun = || VerifyError::NotBegun { task: task.name.clone(), folder: task.state.clone() };
+    let runtime = runtime()?;
+    // Before the state is read, which is nobody else's from then on.
+    let state = match options.repair && runtime.block_on(client::ask(&task))?.is_none() {
+        true => Some(StateFolder::open(&task.state).map_err(CheckpointError::from)?),
+        false => None,
+    };
     let stored = checkpoint::read(&task.state, &task.name)?.ok_or_else(not_begun)?;
     if !stored.ledger.as_ref().is_none_or(Ledger::all_done) {
         return Err(VerifyError::Loading { task: task.name.clone() }.into());
     }
-    let runtime = runtime()?;
     let stop = Stop::default();
     stop.on_signals(&runtime, INTERRUPTED).map_err(Error::Runtime)?;
     let source = MysqlSource::open(&task, of_source, &runtime, Some(&stored))?;
-    stored.of_source(&source.identity(), &task.state)?;
+    let stored = stored.of_source(&source.identity(), &task.state)?;
     let targets = wanted(Target::all(&task, source.tables())?, &options.tables)?;
     let of_topics = kafka_options(&task, of_sink)?;
-    let limits = message_limits(&task, of_sink.clone(), &targets, &stop)?;
+    let limits = message_limits(&task, &targets, &stop)?;
     let names = targets.iter().flat_map(|target| target.topics.iter().cloned()).collect();
     let topics = Topics::open(&of_topics, &names, task.threads.get())?;
     let limit = limit_of(&task, options);
@@ -169,6 +187,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Report, 
         tallies: targets.iter().map(|_| Tally::default()).collect(),
         unreadable: topics.partitions().iter().map(|_| Default::default()).collect(),
         keys_max: options.keys,
+        repairs: options.repair,
         counts: Arc::default(),
         attempts: Mutex::default(),
         source,
@@ -188,7 +207,11 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Report, 
     }
     let counts = both.counts.clone();
     let _line = Line::start(screen.clone(), move || counts.text());
-    both.run(options.folder.as_deref(), begun)
+    let folder = options.folder.clone().unwrap_or_else(|| both.task.state.clone());
+    let (report, wrong) = both.run(&folder, begun)?;
+    let held = state.map(|state| Held { state, stored });
+    let plan = (options.repair && !report.equal).then(|| Plan::new(both, folder, held, wrong));
+    Ok(Verified { report, plan })
 }
 
 /// Those that the user has named.
@@ -215,14 +238,8 @@ fn limit_of(task: &Task, options: &Options) -> Limit {
 }
 
 /// What the topics of targets take of a message, where it matters. Refuses topics that do not exist.
-fn message_limits(
-    task: &Task,
-    options: crate::config::KafkaOptions,
-    targets: &[Target],
-    stop: &Stop,
-) -> Result<HashMap<String, MessageLimit>, Error> {
-    let mut task = task.clone();
-    task.sink = SinkOptions::Kafka(crate::config::KafkaOptions { create_topics: None, ..options });
+fn message_limits(task: &Task, targets: &[Target], stop: &Stop) -> Result<HashMap<String, MessageLimit>, Error> {
+    let task = without_new_topics(task);
     let sink = open_sink(&task)?;
     let topics = sink.topics();
     let is_stopped = || stop.is_stopped();
@@ -239,4 +256,13 @@ fn message_limits(
         }
     }
     Ok(limits)
+}
+
+/// The task, by which no topic is made.
+fn without_new_topics(task: &Task) -> Task {
+    let mut task = task.clone();
+    if let SinkOptions::Kafka(options) = &mut task.sink {
+        options.create_topics = None;
+    }
+    task
 }

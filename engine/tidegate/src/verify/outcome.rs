@@ -11,6 +11,9 @@ use super::target::OfLarge;
 use super::topic::Extent;
 use tidegate_model::words::counted;
 
+/// Of a target, so many bytes of keys that differ are kept.
+const WRONG_BYTES: usize = 16 << 20;
+
 /// What came out of a target.
 #[derive(Default)]
 pub(super) struct Outcome {
@@ -24,6 +27,19 @@ pub(super) struct Outcome {
     may_be_too_large: u64,
     /// The same of statements.
     may_be_gone: u64,
+    wrong: Wrong,
+}
+
+/// Keys of a target that differ, for whoever puts that right.
+#[derive(Default)]
+pub(super) struct Wrong {
+    pub(super) missing: Vec<Vec<u8>>,
+    pub(super) different: Vec<Vec<u8>>,
+    pub(super) extra: Vec<Vec<u8>>,
+    /// Bytes of all of them.
+    bytes: usize,
+    /// More than are kept, or rows that no key tells apart.
+    pub(super) others: Rows,
 }
 
 impl Outcome {
@@ -96,6 +112,8 @@ impl Both {
                 if !outcome.explains(&reason, missing + extra) {
                     outcome.rows.missing += missing;
                     outcome.rows.extra += extra;
+                    outcome.wrong.others.missing += missing;
+                    outcome.wrong.others.extra += extra;
                 }
                 return;
             }
@@ -106,12 +124,19 @@ impl Both {
         if outcome.explains(&self.reason(target, words.size(), told_ms), 1) {
             return;
         }
-        let (count, keys) = match verdict {
-            Verdict::Missing => (&mut outcome.rows.missing, &mut outcome.keys.missing),
-            Verdict::Extra => (&mut outcome.rows.extra, &mut outcome.keys.extra),
-            _ => (&mut outcome.rows.different, &mut outcome.keys.different),
+        let Outcome { rows, keys, wrong: Wrong { missing, different, extra, bytes, others }, .. } = outcome;
+        let (count, keys, wrong, other) = match verdict {
+            Verdict::Missing => (&mut rows.missing, &mut keys.missing, missing, &mut others.missing),
+            Verdict::Extra => (&mut rows.extra, &mut keys.extra, extra, &mut others.extra),
+            _ => (&mut rows.different, &mut keys.different, different, &mut others.different),
         };
         *count += 1;
+        if self.repairs && *bytes + key.len() <= WRONG_BYTES {
+            *bytes += key.len();
+            wrong.push(key.to_vec());
+        } else {
+            *other += 1;
+        }
         if keys.len() < self.keys_max {
             let key = serde_json::from_slice(key);
             keys.push(key.unwrap_or_else(|_| unreachable!("keys were written as JSON")));
@@ -143,9 +168,15 @@ impl Both {
         topics
     }
 
-    pub(super) fn report(&self, outcomes: Vec<Outcome>, lost: &[&str], delivered: bool, begun: Instant) -> Report {
-        let tables: Vec<TableReport> =
-            outcomes.into_iter().enumerate().map(|(index, outcome)| self.table_report(index, outcome, lost)).collect();
+    pub(super) fn report(
+        &self,
+        outcomes: Vec<Outcome>,
+        lost: &[&str],
+        delivered: bool,
+        begun: Instant,
+    ) -> (Report, Vec<Wrong>) {
+        let tables = outcomes.into_iter().enumerate().map(|(index, outcome)| self.table_report(index, outcome, lost));
+        let (tables, wrong): (Vec<TableReport>, Vec<Wrong>) = tables.unzip();
         let mut notes = Vec::new();
         if self.task.incremental.is_none() {
             notes.push(
@@ -162,7 +193,7 @@ impl Both {
                 notes.push(format!("of neither format, and passed over: {messages}"));
             }
         }
-        Report {
+        let report = Report {
             version: VERSION,
             task: self.task.name.clone(),
             equal: tables.iter().all(|table| table.verdict == report::Verdict::Equal),
@@ -171,10 +202,12 @@ impl Both {
             messages: self.counts.messages.load(Relaxed),
             notes,
             tables,
-        }
+            repair: None,
+        };
+        (report, wrong)
     }
 
-    fn table_report(&self, index: usize, mut outcome: Outcome, lost: &[&str]) -> TableReport {
+    fn table_report(&self, index: usize, mut outcome: Outcome, lost: &[&str]) -> (TableReport, Wrong) {
         let (target, tally) = (&self.targets[index], &self.tallies[index]);
         let mut notes = Vec::new();
         let missing = outcome.rows.missing;
@@ -200,6 +233,8 @@ impl Both {
         if unknown.is_some() {
             outcome.rows.missing = 0;
             outcome.keys.missing.clear();
+            outcome.wrong.missing.clear();
+            outcome.wrong.others.missing = 0;
         }
         let mut is_unproven = unknown.is_some();
         notes.extend(unknown);
@@ -250,7 +285,7 @@ impl Both {
             0 => report::Verdict::Equal,
             _ => report::Verdict::Different,
         };
-        TableReport {
+        let report = TableReport {
             table: target.name.to_string(),
             sources: target.sources.iter().map(|source| source.table.name().to_string()).collect(),
             topics: target.topics.iter().cloned().collect(),
@@ -260,7 +295,8 @@ impl Both {
             explained: outcome.explained,
             keys: outcome.keys,
             notes,
-        }
+        };
+        (report, outcome.wrong)
     }
 }
 

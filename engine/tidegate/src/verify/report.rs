@@ -22,6 +22,29 @@ pub struct Report {
     /// What is not about one table.
     pub notes: Vec<String>,
     pub tables: Vec<TableReport>,
+    /// What was done about it, if that was asked for and anything was to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
+}
+
+/// What `--repair` did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Repair {
+    /// What is asked for as by `tidegate reload`.
+    pub again: Vec<Again>,
+    /// Deletes that were sent of rows that are extra.
+    pub deleted: u64,
+    /// What stays as it is, and why.
+    pub left: Vec<String>,
+}
+
+/// Rows of a table of the source that are loaded again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Again {
+    pub table: String,
+    /// All, if that is none.
+    #[serde(rename = "where")]
+    pub condition: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

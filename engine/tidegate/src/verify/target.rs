@@ -82,6 +82,15 @@ pub(super) struct Source {
     pub(super) table: Arc<Table>,
     /// The columns of the key, if all of them are integers.
     pub(super) integers: Option<Vec<String>>,
+    /// The same, each with what its values are, if a text of each says which it is.
+    pub(super) told: Option<Vec<(String, Told)>>,
+}
+
+/// What stands for a value of a key in a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Integer,
+    Text,
 }
 
 impl Target {
@@ -95,10 +104,17 @@ impl Target {
             let key_columns = output.key().iter().map(|&column| {
                 let source = (0..table.columns().len()).find(|&of| transform.output_of(of) == Some(column))?;
                 let source = &table.columns()[source];
-                matches!(source.sql_type, SqlType::Int { .. }).then(|| source.name.clone())
+                let told = match source.sql_type {
+                    SqlType::Int { .. } => Told::Integer,
+                    SqlType::Char | SqlType::VarChar | SqlType::Text => Told::Text,
+                    _ => return None,
+                };
+                Some((source.name.clone(), told))
             });
-            let integers = key_columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
-            let source = Source { table: table.clone(), integers };
+            let told = key_columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
+            let integers = told.as_ref().filter(|columns| columns.iter().all(|(_, told)| *told == Told::Integer));
+            let integers = integers.map(|columns| columns.iter().map(|(name, _)| name.clone()).collect());
+            let source = Source { table: table.clone(), integers, told };
             let of_large = OfLarge::of(&rule_of(task, table.name()).too_large);
             let names: Vec<String> = output.columns().iter().map(|column| column.name.clone()).collect();
             let key_names: Vec<&String> = output.key().iter().map(|&column| &names[column]).collect();
@@ -152,7 +168,7 @@ impl Target {
             index: columns.iter().cloned().zip(0..).collect(),
             shapes: RwLock::new(vec![vec![true; columns.len()]]),
             columns,
-            sources: vec![Source { table, integers: None }],
+            sources: vec![Source { table, integers: None, told: None }],
         }
     }
 

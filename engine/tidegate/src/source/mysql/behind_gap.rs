@@ -19,9 +19,6 @@ use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::{MysqlError, ledger, same_history, snapshot};
 
-/// Gaps that a task's state tells of.
-const GAPS_KEPT: usize = 20;
-
 impl MysqlSource {
     /// Refuses a position behind which changes are gone, unless the user has said how to go on.
     pub(super) fn refuse_gap(
@@ -181,9 +178,7 @@ impl MysqlSource {
                 By::Run,
                 format!("changes from {} to {} are left out", gap.from, gap.to),
             );
-            checkpoint.gaps.push(gap);
-            let too_many = checkpoint.gaps.len().saturating_sub(GAPS_KEPT);
-            checkpoint.gaps.drain(..too_many);
+            checkpoint.add_gap(gap);
         })?;
         Ok(start)
     }

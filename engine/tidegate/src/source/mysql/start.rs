@@ -71,7 +71,7 @@ impl MysqlSource {
     ///
     /// The catalogue is read again once the start is known: what it shows then includes every statement before that. If it is
     /// not what was known, a statement came between: the next start lies behind it.
-    fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
+    pub(super) fn take_start(&mut self, task: &Task) -> Result<(Position, Watermark), SourceError> {
         for _ in 0..START_TRIES {
             let is_followed = task.incremental.is_some();
             let (start, binlog_end) = snapshot::start_position(&self.look.connect, &self.look.facts, is_followed)
@@ -99,7 +99,7 @@ impl MysqlSource {
     }
 
     /// The position, with what tells its file from others of the same name.
-    fn with_file(&self, position: Position) -> Result<Position, SourceError> {
+    pub(super) fn with_file(&self, position: Position) -> Result<Position, SourceError> {
         let uuid = self.look.facts.server_uuid();
         match same_history::binlog_file(&self.look.connect, uuid, &position.coordinate) {
             Ok(file) => Ok(Position { file: Some(file), ..position }),

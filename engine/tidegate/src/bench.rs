@@ -1,0 +1,426 @@
+//! How fast does it go here, and what holds it up? `tidegate bench`.
+//!
+//! ```text
+//! source      read ─► thrown away
+//! format      read ─► filtered, projected, encoded ─► thrown away
+//! brokers     read ─► filtered, projected, encoded ─► a topic of its own ─► acknowledged
+//! ```
+//!
+//! Each step is a full load of the task's tables by the pipeline that a run has, with its filters, projections, threads, memory and limits, for some
+//! seconds. What a step loses against the one before is what it costs. Nothing of the task is touched: the state lies in a folder of its own,
+//! no lock is taken, and the topic is made for this and deleted. Without a task, a generated table is read from files.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Tracker};
+use crate::config::{self, SinkOptions, Task};
+use crate::demo;
+use crate::error::Error;
+use crate::pipeline::route::Router;
+use crate::pipeline::{self, TaskStages};
+use crate::rehearsal::Folder;
+use crate::source::{self, Context, Source};
+use crate::task::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime};
+use tidegate_flow::pipeline::{Delivery, Pipeline, StageError, Stages};
+use tidegate_flow::store::StateFolder;
+use tidegate_model::message::{Appetite, MessageWindow};
+use tidegate_model::status::Status;
+use tidegate_model::stop::INTERRUPTED;
+use tidegate_model::words::grouped;
+use tidegate_model::{Stop, Window};
+use tidegate_sink::kafka::{self, CreateTopics, Limit};
+use tidegate_sink::{NullSink, PretendedTopics, Sink, SinkError, TopicIdentity, TopicLook, Topics};
+
+/// Of the JSON.
+const VERSION: u32 = 1;
+/// Rows of the generated table.
+const GENERATED_ROWS: u64 = 2_000_000;
+/// Between two looks whether the time is over.
+const LOOK: Duration = Duration::from_millis(10);
+/// A step that loses less than this against the one before is not what holds it up.
+const LOSS: f64 = 0.2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("the task has no full load, which is what is measured")]
+    NoLoad,
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub struct Bench {
+    pub version: u32,
+    /// None where the table was generated.
+    pub task: Option<String>,
+    pub steps: Vec<Step>,
+    /// The step that costs most: `source`, `format` or `brokers`. None if all rows came before the time was over.
+    pub bottleneck: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// What was added to the step before: `source`, `format`, `brokers`; of generated data, formats by their names.
+    pub step: String,
+    pub seconds: f64,
+    pub rows: u64,
+    pub rows_per_s: f64,
+    /// Of columns as they are read.
+    pub read_bytes_per_s: f64,
+    pub messages: u64,
+    pub message_bytes_per_s: f64,
+    /// User and system time of this process.
+    pub cpu_seconds: f64,
+    /// All rows of all tables were read before the time was over.
+    pub is_whole: bool,
+}
+
+/// The topic that a measurement of this task makes, and deletes. None if its sink is not Kafka.
+pub fn topic(task: &Task) -> Option<String> {
+    matches!(task.sink, SinkOptions::Kafka(_)).then(|| format!("{}.tidegate-bench-{}", task.name, std::process::id()))
+}
+
+/// Measures a task, for so long in each step; `with_brokers` also what its brokers take.
+pub fn task(task: &Task, time: Duration, with_brokers: bool) -> Result<Bench, Error> {
+    if task.full_load.is_none() {
+        return Err(BenchError::NoLoad.into());
+    }
+    let bench = Runner::new(time)?;
+    let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
+    let task = Arc::new(alone(task, folder.path()));
+    let mut steps = vec![bench.source(&task)?, bench.format(&task, "format")?];
+    if let Some(topic) = topic(&task).filter(|_| with_brokers) {
+        steps.push(bench.brokers(&task, &topic)?);
+    }
+    let bottleneck = bottleneck(&steps);
+    Ok(Bench { version: VERSION, task: Some(task.name.clone()), steps, bottleneck })
+}
+
+/// Measures what this machine does with a generated table.
+pub fn generated(time: Duration) -> Result<Bench, Error> {
+    let bench = Runner::new(time)?;
+    let folder = Folder::new("generated").map_err(CheckpointError::from)?;
+    let data = folder.path().join("data");
+    demo::generate(&data, GENERATED_ROWS)?;
+    let of = |format: &str| -> Result<Arc<Task>, Error> {
+        let text = format!(
+            "task: generated\nsource: {{parquet: \"{}\"}}\ntables: [tpch.lineitem]\nsink: {{null: {{}}}}\nformat: {format}\n",
+            data.display()
+        );
+        Ok(Arc::new(alone(&config::parse("generated.yaml", &text)?, folder.path())))
+    };
+    let steps = vec![
+        bench.source(&of("canal_json")?)?,
+        bench.format(&of("canal_json")?, "canal_json")?,
+        bench.format(&of("dts_avro")?, "dts_avro")?,
+    ];
+    Ok(Bench { version: VERSION, task: None, steps, bottleneck: None })
+}
+
+/// The task's full load, that touches nothing of its own.
+fn alone(task: &Task, folder: &Path) -> Task {
+    let mut task = task.clone();
+    task.state = folder.join("state");
+    task.incremental = None;
+    (task.retry.connection, task.retry.other) = (Duration::ZERO, Duration::ZERO);
+    task
+}
+
+/// The step with the greatest loss against the one before; the source if none has one. None if each had come to its end before the time had.
+fn bottleneck(steps: &[Step]) -> Option<String> {
+    if steps.iter().all(|step| step.is_whole) {
+        return None;
+    }
+    let loss = |pair: &[Step]| 1.0 - pair[1].rows_per_s / pair[0].rows_per_s.max(1.0);
+    let worst = steps.windows(2).max_by(|one, other| loss(one).total_cmp(&loss(other)));
+    let step = worst.filter(|pair| loss(pair) > LOSS).map_or(steps.first()?, |pair| &pair[1]);
+    Some(step.step.clone())
+}
+
+struct Runner {
+    runtime: tokio::runtime::Runtime,
+    /// By a signal.
+    interrupted: Stop,
+    time: Duration,
+}
+
+impl Runner {
+    fn new(time: Duration) -> Result<Runner, Error> {
+        let runner = Runner { runtime: runtime()?, interrupted: Stop::default(), time };
+        // A second one ends the program at once; then the topic is left.
+        runner.interrupted.on_signals(&runner.runtime, INTERRUPTED).map_err(Error::Runtime)?;
+        match runner.interrupted.begin_running() {
+            true => Ok(runner),
+            false => Err(BenchError::Interrupted.into()),
+        }
+    }
+
+    fn source(&self, task: &Arc<Task>) -> Result<Step, Error> {
+        self.step("source", task, |_, _| Ok(Discarding))
+    }
+
+    fn format(&self, task: &Arc<Task>, name: &str) -> Result<Step, Error> {
+        self.step(name, task, |source, stop| {
+            let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
+            let router = Router::new(task.clone(), source.server_version().to_owned(), topics, stop.clone());
+            Ok(TaskStages::new(Arc::new(router), Box::new(NullSink { partitions: PRETENDED_PARTITIONS })))
+        })
+    }
+
+    fn brokers(&self, task: &Arc<Task>, topic: &str) -> Result<Step, Error> {
+        let mut with_topic = Task::clone(task);
+        let SinkOptions::Kafka(options) = &mut with_topic.sink else { unreachable!("it has a topic") };
+        // As the task would make it, but for settings such as compaction.
+        let create = options.create_topics.take().unwrap_or(CreateTopics {
+            partitions: None,
+            replication: None,
+            config: Default::default(),
+        });
+        options.create_topics = Some(CreateTopics { config: Default::default(), ..create });
+        let options = options.clone();
+        let of_kafka = kafka_options(&with_topic, &options)?;
+        let sink = open_sink(&with_topic)?;
+        let measured = self.step("brokers", task, |source, stop| {
+            let inner = sink.topics();
+            inner.prepare(topic, &|| stop.is_stopped())?;
+            let topics = Arc::new(OneTopic { inner, topic: topic.into() });
+            let router = Router::new(task.clone(), source.server_version().to_owned(), topics.clone(), stop.clone());
+            Ok(TaskStages::new(Arc::new(router), Box::new(ToOneTopic { sink, topics })))
+        });
+        let deleted = kafka::delete_topic(&of_kafka, topic);
+        let measured = measured?;
+        deleted?;
+        Ok(measured)
+    }
+
+    /// Reads for so long, through the stages that `make` makes.
+    fn step<S: Stages<State = Checkpoint, Error = Error>>(
+        &self,
+        name: &str,
+        task: &Arc<Task>,
+        make: impl FnOnce(&dyn Source, &Stop) -> Result<S, Error>,
+    ) -> Result<Step, Error> {
+        let source = source::open(task, &self.runtime, None)?;
+        let (stop, status) = (Stop::default(), Arc::new(Status::default()));
+        let stages = make(&*source, &stop)?;
+        let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
+        let checkpoint = Checkpoint::new(&task.name, source.identity());
+        let tracker = Arc::new(Tracker::new(checkpoint, Duration::ZERO));
+        let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
+        let pipeline = Pipeline { stages, tracker, status: status.clone(), stop: stop.clone(), encode_threads, shares };
+        let (begun, before) = (Instant::now(), status.summary());
+        let watch = || {
+            while begun.elapsed() < self.time && !stop.is_stopped() && !self.interrupted.is_stopped() {
+                std::thread::sleep(LOOK);
+            }
+            // What is under way then is not counted, and delivered all the same.
+            let reached = (status.summary(), status.stages.read.bytes(), begun.elapsed());
+            stop.stop();
+            reached
+        };
+        let (result, (reached, read_bytes, elapsed)) = std::thread::scope(|scope| {
+            let watching = scope.spawn(watch);
+            let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
+                let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
+                let context = Context { task, pass: &[], after_gap: None, emitter, tracker, status, stop };
+                source.run(&context).map_err(|error| match error {
+                    Error::Stopped => StageError::Stopped,
+                    error => StageError::Failed(error),
+                })
+            });
+            // All rows may have come before the time was over.
+            stop.stop();
+            (result, watching.join().expect("a clock does not panic"))
+        });
+        drop(state);
+        _ = std::fs::remove_dir_all(&task.state);
+        result.map_err(Error::from)?;
+        if self.interrupted.is_stopped() {
+            return Err(BenchError::Interrupted.into());
+        }
+        let (seconds, rows) = (elapsed.as_secs_f64().max(1e-3), reached.rows);
+        Ok(Step {
+            step: name.to_owned(),
+            seconds,
+            rows,
+            rows_per_s: rows as f64 / seconds,
+            read_bytes_per_s: read_bytes as f64 / seconds,
+            messages: reached.messages,
+            message_bytes_per_s: reached.bytes as f64 / seconds,
+            cpu_seconds: reached.cpu_seconds - before.cpu_seconds,
+            is_whole: elapsed < self.time,
+        })
+    }
+}
+
+/// Rows go no further.
+struct Discarding;
+
+impl Stages for Discarding {
+    type State = Checkpoint;
+    type Error = Error;
+    type Encode = Box<dyn FnOnce() -> Result<MessageWindow, Error> + Send>;
+
+    fn route(&self, window: Window, _: u64) -> Result<Self::Encode, StageError<Error>> {
+        Ok(Box::new(move || Ok(MessageWindow { progress: window.progress, ..MessageWindow::default() })))
+    }
+
+    fn send(&self, _: MessageWindow) -> Result<Delivery<Error>, StageError<Error>> {
+        Ok(Box::pin(async { Ok(()) }))
+    }
+
+    fn abort(&self) {}
+
+    fn appetite(&self) -> Appetite {
+        Appetite::default()
+    }
+}
+
+/// All messages go to one topic, whatever their own would be.
+struct ToOneTopic {
+    sink: Box<dyn Sink>,
+    topics: Arc<OneTopic>,
+}
+
+impl Sink for ToOneTopic {
+    fn send(&mut self, mut window: MessageWindow) -> Result<tidegate_sink::Delivery, SinkError> {
+        window.batches.iter_mut().for_each(|batch| batch.topic = self.topics.topic.clone());
+        self.sink.send(window)
+    }
+
+    fn topics(&self) -> Arc<dyn Topics> {
+        self.topics.clone()
+    }
+
+    fn aborter(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.sink.aborter()
+    }
+}
+
+/// One topic under all names.
+struct OneTopic {
+    inner: Arc<dyn Topics>,
+    topic: Arc<str>,
+}
+
+impl Topics for OneTopic {
+    fn prepare(&self, _: &str, stopped: &dyn Fn() -> bool) -> Result<u32, SinkError> {
+        self.inner.prepare(&self.topic, stopped)
+    }
+
+    fn prepare_all(&self, _: &[&str], _: &dyn Fn() -> bool) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn appetite(&self) -> Appetite {
+        self.inner.appetite()
+    }
+
+    fn failure(&self) -> Option<SinkError> {
+        self.inner.failure()
+    }
+
+    fn limit(&self, _: &str) -> Option<Limit> {
+        self.inner.limit(&self.topic)
+    }
+
+    fn identity(&self, _: &str) -> Option<TopicIdentity> {
+        None
+    }
+
+    fn look(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<Vec<Option<TopicLook>>, SinkError> {
+        let found = self.inner.look(&[&self.topic], stopped)?;
+        Ok(topics.iter().map(|_| found.first().cloned().flatten()).collect())
+    }
+}
+
+impl Bench {
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report has string keys only")
+    }
+}
+
+impl fmt::Display for Bench {
+    /// ```text
+    /// step      seconds       rows     rows/s   MB/s read   MB/s of messages   CPU-seconds
+    /// source       10.0  4,812,004    481,200        60.1                  -          12.1
+    /// format       10.0  4,101,337    410,133        51.2              120.4          19.2
+    /// brokers      10.0  1,203,441    120,344        15.0               35.3           9.8
+    ///
+    /// bottleneck: brokers
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEADS: [&str; 7] = ["step", "seconds", "rows", "rows/s", "MB/s read", "MB/s of messages", "CPU-seconds"];
+        let line = |step: &Step| {
+            let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
+            let sent = if step.messages == 0 { "-".to_owned() } else { megabytes(step.message_bytes_per_s) };
+            [
+                step.step.clone(),
+                format!("{:.1}", step.seconds),
+                grouped(step.rows),
+                grouped(step.rows_per_s as u64),
+                megabytes(step.read_bytes_per_s),
+                sent,
+                format!("{:.1}", step.cpu_seconds),
+            ]
+        };
+        let lines: Vec<[String; 7]> =
+            std::iter::once(HEADS.map(str::to_owned)).chain(self.steps.iter().map(line)).collect();
+        let widths: [usize; 7] = std::array::from_fn(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(0));
+        for [name, rest @ ..] in &lines {
+            write!(f, "{name:0$}", widths[0])?;
+            rest.iter().zip(&widths[1..]).try_for_each(|(cell, width)| write!(f, "  {cell:>width$}"))?;
+            writeln!(f)?;
+        }
+        if self.steps.iter().any(|step| step.is_whole) {
+            writeln!(f, "\nof some steps, there were no more rows than these: of few, what a start costs is a part")?;
+        }
+        match &self.bottleneck {
+            Some(bottleneck) => writeln!(f, "\nbottleneck: {bottleneck}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_loss_is_the_bottleneck() {
+        let step = |(name, rows_per_s): (&str, f64)| Step {
+            step: name.to_owned(),
+            seconds: 1.0,
+            rows: rows_per_s as u64,
+            rows_per_s,
+            read_bytes_per_s: 0.0,
+            messages: 1,
+            message_bytes_per_s: 2_500_000.0,
+            cpu_seconds: 0.5,
+            is_whole: false,
+        };
+        let of = |rates: [f64; 3]| {
+            let steps: Vec<Step> = ["source", "format", "brokers"].into_iter().zip(rates).map(step).collect();
+            bottleneck(&steps)
+        };
+        for (rates, expected) in [
+            ([100.0, 95.0, 90.0], "source"),
+            ([100.0, 50.0, 45.0], "format"),
+            ([100.0, 70.0, 10.0], "brokers"),
+            ([100.0, 110.0, 60.0], "brokers"),
+        ] {
+            assert_eq!(of(rates).as_deref(), Some(expected), "{rates:?}");
+        }
+        assert_eq!(bottleneck(&[]), None);
+        let steps = vec![step(("source", 1_234_567.0))];
+        let shown = Bench { version: VERSION, task: None, steps, bottleneck: None }.to_string();
+        let cells: Vec<&str> = shown.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(cells, ["source", "1.0", "1,234,567", "1,234,567", "0.0", "2.5", "0.5"]);
+    }
+}

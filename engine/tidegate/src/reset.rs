@@ -1,0 +1,179 @@
+//! A task that is stopped goes on from another place in the binlog: `tidegate reset`.
+//!
+//! ```text
+//! ───● B ─────────── A ●───────────────► now          back: what stands between comes once more, in its order
+//! ───● A ─────────── B ●───────────────► now          on:   what stands between is left out, for good
+//! ```
+//!
+//! *What tables are like there.* Of entries of the history those that hold at the place are kept when the task goes back. All others are what the
+//! catalogue shows now, as for a table that is added to a task: the binlog is read ahead for statements that the catalogue has shown
+//! already, and where rows stand before one of these, whose columns nobody knows, reading stops, and `tidegate schema-fix` goes on. So no row is
+//! read by columns of another time.
+//!
+//! *XA transactions* that were prepared before the place are unknown, like those from before a task began: their XA COMMIT stops a run, by name.
+//!
+//! Behind a load that has not been passed there is no other place: which changes its rows show is told from where it began.
+
+use std::time::Duration;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::config::{SourceOptions, Task};
+use crate::confirm;
+use crate::error::Error;
+use crate::gap::Gap;
+use crate::journal::{By, What};
+use crate::rehearsal::{self, Ended};
+use crate::source::Source as _;
+use crate::source::mysql::{MysqlSource, OtherPlace};
+use crate::task::runtime;
+use crate::until::Until;
+use tidegate_flow::store::StateFolder;
+use tidegate_model::{Position, TableName, now_s};
+use tidegate_mysql::MysqlError;
+use tidegate_mysql::until::LookUpError;
+
+/// For how long it is tried whether a run would go on there.
+const REHEARSAL: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    #[error("the task reads no server's binlog")]
+    NoServer,
+    #[error("the task follows no changes")]
+    NoChanges,
+    #[error("the task has not begun: there is no state in {}", .0.display())]
+    NotBegun(std::path::PathBuf),
+    #[error("the task has not come past its load, whose rows are told from changes by where it began")]
+    Loading,
+    #[error("--to {0}: a place is where a transaction ends, as `tidegate state` prints it")]
+    NoPlace(Until),
+    #[error("--to {to}: the task keeps its place by {kept}")]
+    OtherKind { to: Until, kept: &'static str },
+    #[error("--to {to}: {error}")]
+    NotFound { to: Until, error: LookUpError },
+    #[error("--to {to}: the server has not all that comes behind it: {error}")]
+    Gone { to: Until, error: MysqlError },
+    #[error(
+        "--to {to}: it lies neither before {at}, where the task is, nor behind it: each has transactions that the other has not"
+    )]
+    Beside { to: Until, at: String },
+}
+
+impl ResetError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            ResetError::NotBegun(_) => "`tidegate run` begins it; a state elsewhere is named by `state`",
+            ResetError::Loading => {
+                "let it run until `tidegate status` says that changes are followed, and stop it then"
+            }
+            ResetError::NoPlace(_) | ResetError::OtherKind { .. } => {
+                "write binlog.000042:1897, or a set of GTIDs where the server keeps some"
+            }
+            ResetError::Gone { .. } => "choose a later place: `SHOW BINARY LOGS` lists the files that there are",
+            ResetError::Beside { .. } => {
+                "`tidegate state` prints the set that the task has: take transactions from it, or add some"
+            }
+            ResetError::NoServer | ResetError::NoChanges | ResetError::NotFound { .. } => return None,
+        })
+    }
+}
+
+/// Says what follows, asks whether it is meant, and has the next run go on from there.
+pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let SourceOptions::Mysql(options) = &task.source else { return Err(ResetError::NoServer.into()) };
+    if task.incremental.is_none() {
+        return Err(ResetError::NoChanges.into());
+    }
+    let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
+    let stored = checkpoint::load(&state, &task.name)?;
+    let stored = stored.ok_or_else(|| ResetError::NotBegun(task.state.clone()))?;
+    let Some(before) = stored.position.clone().filter(|_| stored.ledger.is_none()) else {
+        return Err(ResetError::Loading.into());
+    };
+    let runtime = runtime()?;
+    let mut source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
+    let stored = stored.of_source(&source.identity(), &task.state)?;
+    // A run on another machine has the same task.
+    let lock = source.lock(task, Box::new(|| ()))?;
+    let Some(other) = source.other_place(task, to, &before)? else {
+        say(&format!("the task is there already: {}\n", before.place()));
+        return Ok(());
+    };
+    let OtherPlace { position, is_ahead, .. } = &other;
+    let (from, at, is_ahead) = (before.place().to_string(), position.place().to_string(), *is_ahead);
+    say(&match is_ahead {
+        true => format!(
+            "on from {from} to {at}: changes between both are left out, for good; rows that they have changed stay with consumers as they are \
+             until they change again, or are loaded by `tidegate reload`\n"
+        ),
+        false => format!(
+            "back from {from} to {at}: changes between both are sent once more, each key's in their order; until the last of them has come, \
+             consumers see rows as they were then, and places in messages fall\n"
+        ),
+    });
+    let mut moved = stored;
+    let shown = move_to(&mut moved, &before, other);
+    if !shown.is_empty() {
+        let names = tidegate_mysql::check::list_names(&shown);
+        say(&format!(
+            "known by what the catalogue shows now, for want of what they were like there: {names}; if an ALTER TABLE lies between, and the binlog has no \
+             names of columns, a run stops before rows from before it\n"
+        ));
+    }
+    match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
+        Ended::Stopped(place, error) => {
+            let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            say(&format!("a run would stop behind {place}: {error}{hint}\n"));
+        }
+        Ended::Turn(place, table) => say(&format!("a run would load {table} behind {place}\n")),
+        Ended::At(_) | Ended::NotTried => {}
+    }
+    if !is_meant && !confirm::is_meant("is that meant?", say) {
+        say("nothing was done\n");
+        return Ok(());
+    }
+    if let Some(lock) = &lock {
+        lock.check().map_err(MysqlError::RunLock)?;
+    }
+    let details = match is_ahead {
+        true => format!("on from {from} to {at}: changes between both are left out"),
+        false => format!("back from {from} to {at}"),
+    };
+    moved.journal.note(What::Reset, By::Command, details);
+    moved.save(&state)?;
+    say(&format!("the next run goes on from {at}\n"));
+    Ok(())
+}
+
+/// Moves the state there. Gives tables that are known by the catalogue alone, though they were known otherwise.
+fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Vec<TableName> {
+    let OtherPlace { position, is_ahead, shown } = other;
+    let mut by_catalogue = Vec::new();
+    let known: Vec<TableName> = checkpoint.schemas.iter().map(|(name, _)| name.clone()).collect();
+    for name in known {
+        let entries = checkpoint.schemas.get(&name).map_or(&[][..], Vec::as_slice);
+        let holds = !is_ahead && entries.first().is_some_and(|first| first.holds_at(before, &position));
+        if !holds {
+            checkpoint.schemas.remove(&name);
+        }
+    }
+    for entry in shown {
+        if checkpoint.schemas.get(&entry.table).is_none() {
+            by_catalogue.push(entry.table.clone());
+            checkpoint.begin_schema(entry);
+        }
+    }
+    if is_ahead {
+        checkpoint.add_gap(Gap {
+            from: before.place().to_string(),
+            to: position.place().to_string(),
+            accepted_s: now_s(),
+            left: checkpoint.tables.iter().map(|(name, _)| name.clone()).collect(),
+            loaded: Vec::new(),
+            gone: Vec::new(),
+        });
+    }
+    checkpoint.position = Some(position);
+    by_catalogue
+}

@@ -1,0 +1,134 @@
+//! Delay is the truth: with clocks that differ, on an idle server, within a large transaction.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::harness::http::Http;
+use super::harness::{Servers, TaskFile, Tidegate, World, scaled, wait_for};
+
+const HOUR_MS: i64 = 3_600_000;
+/// For what a look and an answer take on a busy machine.
+const LEEWAY: Duration = Duration::from_secs(20);
+
+/// What a program takes for the time of day is off by so many seconds; what it waits by is not.
+fn clock_off_by(world: &World, seconds: i64) -> PathBuf {
+    let (source, library) = (world.path("clock.c"), world.path("clock.so"));
+    let text = format!(
+        "#define _GNU_SOURCE\n#include <sys/syscall.h>\n#include <sys/time.h>\n#include <time.h>\n#include <unistd.h>\n\
+         int clock_gettime(clockid_t id, struct timespec *at) {{\n\
+           int result = syscall(SYS_clock_gettime, id, at);\n\
+           if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) at->tv_sec += {seconds};\n\
+           return result;\n}}\n"
+    );
+    std::fs::write(&source, text).expect("the test's folder can be written");
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).output();
+    let made = made.expect("the C compiler that the build needs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    library
+}
+
+fn world(test: &str, mysql: &str, kafka: &str, more: &str) -> (World, TaskFile) {
+    let mut world = World::new(test, mysql, kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    let mut task = world.task();
+    task.more = format!("http: 127.0.0.1:0\nincremental: {{heartbeat_s: 1}}{more}");
+    (world, task)
+}
+
+fn delay_ms(report: &Value) -> Option<u64> {
+    report["incremental"]["delay_ms"].as_u64()
+}
+
+fn is_caught_up(report: &Value) -> bool {
+    report["phase"] == "incremental" && delay_ms(report) == Some(0)
+}
+
+/// Ahead and behind: what is committed is as old as it is, and an idle task is idle.
+#[test]
+fn clocks_that_differ_by_an_hour_make_no_delay() {
+    let Some(servers) = Servers::from_env() else { return };
+    for source_is_ahead_ms in [HOUR_MS, -HOUR_MS] {
+        let (mut world, task) = world("delay_clock", &servers.mysql, &servers.kafka, "");
+        let library = clock_off_by(&world, -source_is_ahead_ms / 1000);
+        let mut engine = Tidegate::run_behind(&task, &library);
+        let http = Http::of(&mut engine);
+        let report = http.until(&mut engine, "caught up", is_caught_up);
+        let ahead_ms = report["incremental"]["clock_ahead_ms"].as_i64().expect("it is known");
+        assert!((ahead_ms - source_is_ahead_ms).abs() < 60_000, "{report}");
+        // While something is not delivered, which is while the task is paused, its age is what has gone by.
+        let intent = [("x-tidegate", "test")];
+        assert_eq!(http.ask("POST", "/pause", &intent).0, 200);
+        http.until(&mut engine, "paused", |report| report["phase"] == "paused");
+        let before = Instant::now();
+        world.mysql.run("INSERT INTO t VALUES (1, 1)");
+        let after = Instant::now();
+        let report = http.until(&mut engine, "the delay grows", |report| delay_ms(report) > Some(2000));
+        let delay = Duration::from_millis(delay_ms(&report).expect("it has grown"));
+        assert!(delay < before.elapsed() + LEEWAY && delay + LEEWAY > after.elapsed(), "{report}");
+        assert_eq!(http.ask("POST", "/resume", &intent).0, 200);
+        let messages = |report: &Value| report["total"]["messages"].as_u64();
+        http.until(&mut engine, "it is delivered", |report| is_caught_up(report) && messages(report) > Some(0));
+        // A session may say any time.
+        for timestamp in ["@@timestamp + 7200", "@@timestamp - 7200"] {
+            world.mysql.run(format!("SET timestamp = {timestamp}"));
+            world.mysql.run("UPDATE t SET v = v + 1");
+            let before = messages(&http.status());
+            world.mysql.run("UPDATE t SET v = v + 1");
+            world.mysql.run("SET timestamp = DEFAULT");
+            http.until(&mut engine, "it is delivered", |report| is_caught_up(report) && messages(report) >= before);
+            let told = delay_ms(&http.status()).expect("it is known");
+            assert!(Duration::from_millis(told) < LEEWAY, "{told}");
+        }
+        // Other tests write to the server, and nothing to this task's tables.
+        let report = http.until(&mut engine, "it is idle", |report| report["pace"] == "idle");
+        assert!(delay_ms(&report).is_some_and(|delay| delay < 1000), "{report}");
+        engine.terminate(libc::SIGTERM);
+    }
+}
+
+/// All of a transaction is as old as its commit until its end is delivered.
+#[test]
+fn a_large_transaction_is_late_until_its_end() {
+    let Some(servers) = Servers::from_env() else { return };
+    let rows = scaled(100_000);
+    for (test, url) in [("delay_large", &servers.mysql), ("delay_large_nogtid", &servers.mysql_nogtid)] {
+        // So that it takes some seconds.
+        let limit = format!("\nlimits: {{rows_per_second: {}}}", rows / 6);
+        let (mut world, task) = world(test, url, &servers.kafka, &limit);
+        let mut engine = Tidegate::run(&task);
+        let http = Http::of(&mut engine);
+        let report = http.until(&mut engine, "caught up", is_caught_up);
+        let messages = |report: &Value| report["total"]["messages"].as_u64().expect("a number");
+        let before = messages(&report);
+        world.mysql.run("SET cte_max_recursion_depth = 100000000");
+        let asked = Instant::now();
+        world.mysql.run(format!(
+            "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) SELECT n, n FROM n"
+        ));
+        let committed = Instant::now();
+        let mut late = 0;
+        wait_for("all of it is delivered", || {
+            engine.assert_running();
+            let (told_after, report) = (committed.elapsed(), http.status());
+            let came = messages(&report) - before;
+            if came >= rows {
+                return Some(());
+            }
+            let delay = Duration::from_millis(delay_ms(&report).expect("it is known"));
+            // A look is a second old at most, and what the source has is asked for once in as long.
+            if told_after > Duration::from_secs(4) {
+                late += 1;
+                assert!(delay + Duration::from_secs(4) > told_after, "{told_after:?}: {report}");
+                assert!(report["pace"] != "idle" && report["incremental"]["bytes_behind"] != 0, "{report}");
+            }
+            assert!(delay < asked.elapsed() + LEEWAY, "{report}");
+            None
+        });
+        assert!(late > 0, "it came in {:?}", committed.elapsed());
+        http.until(&mut engine, "caught up again", is_caught_up);
+        engine.terminate(libc::SIGTERM);
+    }
+}

@@ -1,0 +1,193 @@
+//! A task goes on from another place in the binlog: changes come once more, or never.
+
+use std::ffi::OsStr;
+
+use super::harness::world::MARKER;
+use super::harness::{Kind, Message, Mysql, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::journal::history;
+
+fn reset(task: &TaskFile, to: &str) -> Result<String, String> {
+    let path = task.write();
+    let ended = Tidegate::spawn(["reset".as_ref(), path.as_os_str(), "--to".as_ref(), OsStr::new(to)]).wait();
+    if ended.status.success() { Ok(ended.output) } else { Err(ended.output) }
+}
+
+/// Where a task that does not run is, as its state says.
+fn place(task: &TaskFile) -> String {
+    let position = &task.stored()["position"];
+    match position["gtids"].as_str() {
+        Some(gtids) => gtids.to_owned(),
+        None => format!("{}:{}", position["coordinate"]["file"].as_str().unwrap(), position["coordinate"]["offset"]),
+    }
+}
+
+/// Where the server is: a file and an offset in it.
+fn end_of(mysql: &mut Mysql) -> String {
+    let is_old = mysql.is_mariadb();
+    let rows: Vec<mysql_async::Row> = mysql.query(if is_old { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" });
+    let (file, offset): (String, u64) = (rows[0].get(0).expect("a file"), rows[0].get(1).expect("an offset"));
+    format!("{file}:{offset}")
+}
+
+/// `Update 1=2`
+fn drawn(message: &Message) -> String {
+    let [id, v] = ["id", "v"].map(|name| message.data.get(name).cloned().unwrap_or_default());
+    format!("{:?} {id}={v}", message.kind)
+}
+
+/// Runs it until what was written is delivered.
+fn run(world: &mut World, task: &TaskFile, reader: &mut Reader) -> Vec<String> {
+    let mut came = Vec::new();
+    let engine = Tidegate::run(task);
+    world.finish(engine, reader, |message| came.push(drawn(&message)));
+    came
+}
+
+#[test]
+fn changes_come_once_more_or_never() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (test, url) in [("reset", &servers.mysql), ("reset_nogtid", &servers.mysql_nogtid), ("reset_mariadb", &mariadb)]
+    {
+        let mut world = World::new(test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("CREATE TABLE dropped (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 0), (2, 0)");
+        world.begin_binlog_file();
+        let task = world.task_of_one_topic("");
+        let refused = reset(&task, "binlog.000001:4").unwrap_err();
+        assert!(refused.contains("has not begun"), "{refused}");
+        let mut reader = Reader::new(&servers.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        wait_for("the end of the load is stored", || task.stored()["full_load"].is_null().then_some(()));
+        let refused = reset(&task, "binlog.000001:4").unwrap_err();
+        assert!(refused.contains("in use by another run"), "{refused}");
+        world.finish(engine, &mut reader, |_| ());
+
+        let first = place(&task);
+        for v in 1..=3 {
+            world.mysql.run(format!("UPDATE t SET v = {v} WHERE id = 1"));
+        }
+        let updates = ["Update 1=1", "Update 1=2", "Update 1=3"];
+        assert_eq!(run(&mut world, &task, &mut reader), updates);
+        let second = place(&task);
+        let said = reset(&task, &second).unwrap();
+        assert!(said.contains("is there already"), "{said}");
+
+        // Back, and once more behind a kill in the midst.
+        let said = reset(&task, &first).unwrap();
+        assert!(said.contains("are sent once more") && said.contains("the next run goes on from"), "{said}");
+        assert_eq!(place(&task), first);
+        let mut engine = Tidegate::run(&task);
+        let mut came = Vec::new();
+        reader.until(&mut engine, "the first one again", |message| {
+            came.extend((message.table != MARKER).then(|| drawn(&message)));
+            came.len() == 1
+        });
+        engine.kill_9();
+        came.extend(run(&mut world, &task, &mut reader));
+        assert!(came.ends_with(&updates.map(str::to_owned)), "{came:?}");
+
+        // On: what lies between never comes.
+        world.mysql.run("UPDATE t SET v = 4 WHERE id = 1");
+        world.mysql.run("DROP TABLE dropped");
+        let end = end_of(&mut world.mysql);
+        world.mysql.run("INSERT INTO t VALUES (3, 1)");
+        let said = reset(&task, &end).unwrap();
+        assert!(said.contains("are left out, for good"), "{said}");
+        assert_eq!(run(&mut world, &task, &mut reader), ["Insert 3=1"]);
+        let history = history(&task, &[]);
+        for words in ["reset             command  back from", "reset             command  on from"] {
+            assert!(history.contains(words), "{words}: {history}");
+        }
+        assert_eq!(task.stored()["gaps"].as_array().map(Vec::len), Some(1));
+
+        // Both are those of one server, and of no other.
+        let before = place(&task);
+        let other = match first.contains(['-', ',']) {
+            true if first.len() < 20 => "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20",
+            true => "0-1-23",
+            false => "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20",
+        };
+        for (to, words) in [
+            (other, "the task keeps its place by"),
+            ("now", "a place is where a transaction ends"),
+            ("2026-11-28T10:00:00Z", "a place is where a transaction ends"),
+            ("binlog.999999:4", "binlog.999999"),
+            (&format!("{}0000000", end), "ends at"),
+        ] {
+            let refused = reset(&task, to).unwrap_err();
+            assert!(refused.contains(words), "{to}: {refused}");
+        }
+        assert_eq!(place(&task), before);
+    }
+}
+
+/// Columns of another time are no reason to send wrong ones: reading stops, and goes on by what somebody tells.
+#[test]
+fn rows_before_an_alter_are_not_read_by_the_columns_behind_it() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    for (test, url) in
+        [("reset_ddl", &servers.mysql), ("reset_ddl_nogtid", &servers.mysql_nogtid), ("reset_ddl_mariadb", &mariadb)]
+    {
+        let mut world = World::new(test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("CREATE TABLE u (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 0)");
+        world.begin_binlog_file();
+        let task = world.task_of_one_topic("");
+        let mut reader = Reader::new(&servers.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        wait_for("the end of the load is stored", || task.stored()["full_load"].is_null().then_some(()));
+        world.finish(engine, &mut reader, |_| ());
+        let first = place(&task);
+        world.mysql.run("UPDATE t SET v = 1");
+        world.mysql.run("INSERT INTO u VALUES (7, 7)");
+        world.mysql.run("ALTER TABLE t DROP COLUMN v, ADD COLUMN w INT FIRST, ADD COLUMN v INT");
+        world.mysql.run("UPDATE t SET v = 2, w = 5");
+        let expected = ["Update 1=1", "Insert 7=7", "Update 1=2"];
+        assert_eq!(run(&mut world, &task, &mut reader), expected);
+
+        let said = reset(&task, &first).unwrap();
+        let t = world.topic("t");
+        assert!(
+            said.contains("for want of what they were like there")
+                && said.contains("a run would stop behind")
+                && said.contains(&t),
+            "{said}"
+        );
+        let output = Tidegate::fails(&task);
+        assert!(output.contains("schema-fix"), "{output}");
+        let mut came = Vec::new();
+        reader.read_to_end(|message| came.push(drawn(&message)));
+        assert_eq!(came, [""; 0]);
+        let file = world.path("t.sql");
+        std::fs::write(&file, "CREATE TABLE t (id INT PRIMARY KEY, v INT)").expect("the test's folder can be written");
+        let words = ["schema-fix".as_ref(), task.path.as_os_str(), OsStr::new(&t), "--from".as_ref(), file.as_os_str()];
+        let ended = Tidegate::spawn(words).wait();
+        assert!(ended.status.success(), "{}", ended.output);
+        let came = run(&mut world, &task, &mut reader);
+        assert_eq!(came, expected, "{came:?}");
+        assert!(came.iter().all(|message| !message.starts_with(&format!("{:?}", Kind::Delete))));
+    }
+}
+
+/// While rows of a load are told from changes by where it began, there is no other place.
+#[test]
+fn a_load_that_is_not_over_has_one_place() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("reset_loading", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    world.mysql.run("INSERT INTO t VALUES (1, 0)");
+    let task = world.task();
+    let mut other = Mysql::connect(&servers.mysql);
+    other.run(format!("LOCK TABLES {}.t WRITE", world.database));
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    engine.kill_9();
+    other.run("UNLOCK TABLES");
+    let end = end_of(&mut world.mysql);
+    let refused = reset(&task, &end).unwrap_err();
+    assert!(refused.contains("has not come past its load"), "{refused}");
+}
