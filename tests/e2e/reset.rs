@@ -152,7 +152,7 @@ fn rows_before_an_alter_are_not_read_by_the_columns_behind_it() {
         let said = reset(&task, &first).unwrap();
         let t = world.topic("t");
         assert!(
-            said.contains("for want of what they were like there")
+            said.contains("known by what the catalogue shows now")
                 && said.contains("a run would stop behind")
                 && said.contains(&t),
             "{said}"

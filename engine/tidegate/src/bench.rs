@@ -25,7 +25,7 @@ use crate::pipeline::route::Router;
 use crate::pipeline::{self, TaskStages};
 use crate::rehearsal::Folder;
 use crate::source::{self, Context, Source};
-use crate::task::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime};
+use crate::task::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime, set_limits};
 use tidegate_flow::pipeline::{Delivery, Pipeline, StageError, Stages};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::message::{Appetite, MessageWindow};
@@ -208,6 +208,7 @@ impl Runner {
     ) -> Result<Step, Error> {
         let source = source::open(task, &self.runtime, None)?;
         let (stop, status) = (Stop::default(), Arc::new(Status::default()));
+        set_limits(&status, task);
         let stages = make(&*source, &stop)?;
         let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
         let checkpoint = Checkpoint::new(&task.name, source.identity());

@@ -184,7 +184,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         spill: Option<PathBuf>,
         /// Put right what differs, after a question if it is started on a terminal: rows that are missing or different are loaded again, as `reload`
-        /// does; rows that are extra are deleted from topics if the task does not run.
+        /// does; rows that are extra stay.
         #[arg(long)]
         repair: bool,
         /// Do not ask.
@@ -390,7 +390,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
                 // Beside the report, which may be JSON.
                 let mut ask = |text: &str| eprint!("{text}");
                 if plan.is_empty() || *yes || confirm::is_meant(&format!("{plan}put it right?"), &mut ask) {
-                    let done = plan.carry_out()?;
+                    let done = plan.carry_out();
                     if !json {
                         say(&done.to_string());
                     }

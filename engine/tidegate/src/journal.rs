@@ -47,8 +47,6 @@ pub enum What {
     ReloadAsked,
     ReloadCancelled,
     ReloadBegun,
-    /// Deletes were sent of rows that the source does not have.
-    RowsDeleted,
     SchemaFix,
     GapAccepted,
     /// It goes on from another place.
@@ -78,7 +76,6 @@ impl What {
             What::ReloadAsked => "reload asked for",
             What::ReloadCancelled => "reload cancelled",
             What::ReloadBegun => "reload begun",
-            What::RowsDeleted => "rows deleted",
             What::SchemaFix => "schema-fix",
             What::GapAccepted => "gap accepted",
             What::Reset => "reset",

@@ -5,10 +5,9 @@
 //! ───● A ─────────── B ●───────────────► now          on:   what stands between is left out, for good
 //! ```
 //!
-//! *What tables are like there.* Of entries of the history those that hold at the place are kept when the task goes back. All others are what the
-//! catalogue shows now, as for a table that is added to a task: the binlog is read ahead for statements that the catalogue has shown
-//! already, and where rows stand before one of these, whose columns nobody knows, reading stops, and `tidegate schema-fix` goes on. So no row is
-//! read by columns of another time.
+//! *What tables are like there* is what the catalogue shows now, as for a table that is added to a task: the binlog is read ahead for statements
+//! that the catalogue has shown already, and where rows stand before one of these, whose columns nobody knows, reading stops, and
+//! `tidegate schema-fix` goes on. So no row is read by columns of another time. What the task remembers is of the time from its own place on.
 //!
 //! *XA transactions* that were prepared before the place are unknown, like those from before a task began: their XA COMMIT stops a run, by name.
 //!
@@ -53,6 +52,8 @@ pub enum ResetError {
     NotFound { to: Until, error: LookUpError },
     #[error("--to {to}: the server has not all that comes behind it: {error}")]
     Gone { to: Until, error: MysqlError },
+    #[error("the server's history is no longer the one that the task has read: {0}")]
+    OtherHistory(MysqlError),
     #[error(
         "--to {to}: it lies neither before {at}, where the task is, nor behind it: each has transactions that the other has not"
     )]
@@ -73,6 +74,9 @@ impl ResetError {
             ResetError::Gone { .. } => "choose a later place: `SHOW BINARY LOGS` lists the files that there are",
             ResetError::Beside { .. } => {
                 "`tidegate state` prints the set that the task has: take transactions from it, or add some"
+            }
+            ResetError::OtherHistory(_) => {
+                "begin again with a full load: move the state folder away and delete the topics"
             }
             ResetError::NoServer | ResetError::NoChanges | ResetError::NotFound { .. } => return None,
         })
@@ -117,8 +121,8 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     if !shown.is_empty() {
         let names = tidegate_mysql::check::list_names(&shown);
         say(&format!(
-            "known by what the catalogue shows now, for want of what they were like there: {names}; if an ALTER TABLE lies between, and the binlog has no \
-             names of columns, a run stops before rows from before it\n"
+            "known by what the catalogue shows now: {names}; if an ALTER TABLE lies between, and the binlog has no names of columns, a run stops before rows \
+             from before it\n"
         ));
     }
     match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
@@ -146,23 +150,15 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     Ok(())
 }
 
-/// Moves the state there. Gives tables that are known by the catalogue alone, though they were known otherwise.
+/// Moves the state there. Gives the tables.
 fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Vec<TableName> {
     let OtherPlace { position, is_ahead, shown } = other;
     let mut by_catalogue = Vec::new();
     let known: Vec<TableName> = checkpoint.schemas.iter().map(|(name, _)| name.clone()).collect();
-    for name in known {
-        let entries = checkpoint.schemas.get(&name).map_or(&[][..], Vec::as_slice);
-        let holds = !is_ahead && entries.first().is_some_and(|first| first.holds_at(before, &position));
-        if !holds {
-            checkpoint.schemas.remove(&name);
-        }
-    }
+    known.iter().for_each(|name| _ = checkpoint.schemas.remove(name));
     for entry in shown {
-        if checkpoint.schemas.get(&entry.table).is_none() {
-            by_catalogue.push(entry.table.clone());
-            checkpoint.begin_schema(entry);
-        }
+        by_catalogue.push(entry.table.clone());
+        checkpoint.begin_schema(entry);
     }
     if is_ahead {
         checkpoint.add_gap(Gap {

@@ -98,7 +98,7 @@ fn run_watched<T>(
     result
 }
 
-fn set_limits(status: &Status, task: &Task) {
+pub(crate) fn set_limits(status: &Status, task: &Task) {
     status.limits.all.set(task.limits.all);
     status.limits.full_load.set(task.limits.full_load);
 }

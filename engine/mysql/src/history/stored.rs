@@ -160,18 +160,6 @@ impl StoredSchema {
         }
     }
 
-    /// Whether it is known that it holds at another place than `here`, up to where it was read.
-    pub fn holds_at(&self, here: &Position, other: &Position) -> bool {
-        let server = |position: &Position| position.file.as_ref().map(|file| file.server.clone());
-        match (&self.gtid, &other.gtids) {
-            (Some(gtid), Some(gtids)) => gtids.contains(gtid),
-            // Coordinates are one server's.
-            _ if server(here) != server(other) => false,
-            _ if self.is_of_catalogue() => self.since <= other.coordinate,
-            _ => self.since < other.coordinate,
-        }
-    }
-
     /// Whether whoever starts at `position` is behind the entry, or in a transaction that is.
     pub(super) fn is_in_force(&self, position: &Position) -> bool {
         match (&self.gtid, &position.gtids) {

@@ -112,9 +112,9 @@ pub(crate) use self::place::{gtids_at, gtids_before_file, heading_end, shows_exe
 use self::queue::Run;
 pub(crate) use self::queue::is_cut_as_ordered;
 use self::reader::Reader;
+pub use self::view::definition_text;
 pub(crate) use self::view::{BINLOG_START, code};
 use self::view::{View, ViewRule};
-pub use self::view::{definition_text, shows};
 use super::chunks::{self, ChunkKey, KeyColumn, KeyOrder, KeyRange};
 use super::connection::{ServerFacts, quote_table, session_of};
 use super::ledger::Ledger;

@@ -31,23 +31,6 @@ use super::super::wire::{Connection, TextResult, WireError};
 use super::{Failure, LoadError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
 
-/// Whether a view of this `low` shows all that is delivered at a position.
-pub fn shows(low: &Watermark, position: &Position) -> bool {
-    match low {
-        Watermark::Gtids(low) => has_gtids_of(low, position),
-        Watermark::Coordinate(low) => position.gtids.is_none() && low >= position.reached(),
-    }
-}
-
-/// Not if GTIDs were off when the position was stored.
-fn has_gtids_of(executed: &GtidSet, position: &Position) -> bool {
-    // What is sent beside a held XA transaction need not hold all that the position has read.
-    let (Some(gtids), Some(sent)) = (&position.gtids, position.sent()) else { return false };
-    // What is read of the transaction in whose midst the position is goes by what the view shows of all of it.
-    let half = position.delivered.as_ref().filter(|_| position.is_half()).and_then(|half| half.gtid.as_ref());
-    half.is_none_or(|gtid| executed.contains(gtid)) && executed.contains_set(gtids) && executed.contains_set(sent)
-}
-
 /// Offset of the first event of a binlog file, after its magic number.
 pub(crate) const BINLOG_START: u64 = 4;
 
@@ -177,9 +160,17 @@ impl View {
             ViewRule::GtidsOfFiles if start_is_low => &self.low,
             ViewRule::GtidsOfFiles | ViewRule::FileStart | ViewRule::MariadbSnapshot => &self.high,
         };
-        match executed {
-            Watermark::Gtids(executed) => has_gtids_of(executed, start),
-            Watermark::Coordinate(_) => self.coordinate >= start.coordinate,
+        match (executed, &start.gtids, start.sent()) {
+            // What is sent beside a held XA transaction need not hold all that the position has read.
+            (Watermark::Gtids(executed), Some(gtids), Some(sent)) => {
+                // What is read of the transaction in whose midst the position is goes by what the view shows of all of it.
+                let half = start.delivered.as_ref().filter(|_| start.is_half()).and_then(|half| half.gtid.as_ref());
+                let has_half = half.is_none_or(|gtid| executed.contains(gtid));
+                has_half && executed.contains_set(gtids) && executed.contains_set(sent)
+            }
+            (Watermark::Coordinate(_), ..) => self.coordinate >= start.coordinate,
+            // GTIDs were off when the load began.
+            (Watermark::Gtids(_), ..) => false,
         }
     }
 

@@ -23,7 +23,7 @@ use crate::status::report::Phase;
 use crate::status::words;
 use tidegate_model::rate::Rate;
 use tidegate_model::status::stages::Busy;
-use tidegate_model::{Stop, Stopped, TableName, Watermark, Window};
+use tidegate_model::{Stop, Stopped, TableName, Window};
 use tidegate_mysql::snapshot::LoadEnd;
 use tidegate_sink::kafka::Limit as MessageLimit;
 
@@ -37,7 +37,7 @@ const ASKED_MAX: usize = 1000;
 /// Keys that have moved, of which the server can be asked, and what was told last is not what the source showed: looked at again.
 const MOVING_MAX: usize = 500;
 /// How often the task's position is looked at.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Messages that are counted for a limit at a time.
 const MESSAGES_AT_ONCE: u64 = 1000;
 
@@ -100,7 +100,7 @@ impl Counts {
 }
 
 /// What was said of a key of a target, while it is judged.
-pub(super) type Put<'a> = dyn Fn(usize, Vec<u8>, Word) -> std::io::Result<()> + Sync + 'a;
+type Put<'a> = dyn Fn(usize, Vec<u8>, Word) -> std::io::Result<()> + Sync + 'a;
 
 /// Keys that differ so far, each with what was said of it.
 type Again = HashMap<(usize, Vec<u8>), Words>;
@@ -314,21 +314,9 @@ impl Both {
 
     /// Reads rows of the source, put through the task's route.
     fn read_source(&self, wanted: &[Wanted], folder: &Path, put: &Put<'_>) -> Result<(), Error> {
-        self.read_views(wanted, folder, put, &|_| ())
-    }
-
-    /// The same; `low` is told of each view what it certainly shows.
-    pub(super) fn read_views(
-        &self,
-        wanted: &[Wanted],
-        folder: &Path,
-        put: &Put<'_>,
-        tell_low: &(dyn Fn(&Watermark) + Sync),
-    ) -> Result<(), Error> {
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let is_altered: Mutex<Option<TableName>> = Mutex::new(None);
-        let begun = |table: &TableName, low: &Watermark| {
-            tell_low(low);
+        let attempts = |table: &TableName| {
             *self.attempts.lock().expect("nobody panics with it").entry(table.clone()).or_default() += 1;
         };
         let emit = |window: Window| {
@@ -339,7 +327,7 @@ impl Both {
             })
         };
         let gone = |table: &TableName| _ = is_altered.lock().expect("nobody panics with it").insert(table.clone());
-        let end = self.source.read_rows(&self.task, wanted, &begun, &gone, &self.stop, &emit);
+        let end = self.source.read_rows(&self.task, wanted, &attempts, &gone, &self.stop, &emit);
         if let Some(error) = failure.into_inner().expect("nobody panics with it") {
             return Err(error);
         }

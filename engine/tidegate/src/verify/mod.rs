@@ -52,7 +52,6 @@ use crate::status::client;
 use crate::task::{kafka_options, open_sink, runtime};
 use both::{Both, Tally};
 use message::Reader;
-use repair::Held;
 pub use repair::Plan;
 pub use report::{Repair, Report, VERSION};
 use target::{OfLarge, Target};
@@ -169,7 +168,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
     let stop = Stop::default();
     stop.on_signals(&runtime, INTERRUPTED).map_err(Error::Runtime)?;
     let source = MysqlSource::open(&task, of_source, &runtime, Some(&stored))?;
-    let stored = stored.of_source(&source.identity(), &task.state)?;
+    stored.of_source(&source.identity(), &task.state)?;
     let targets = wanted(Target::all(&task, source.tables())?, &options.tables)?;
     let of_topics = kafka_options(&task, of_sink)?;
     let limits = message_limits(&task, &targets, &stop)?;
@@ -209,8 +208,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
     let _line = Line::start(screen.clone(), move || counts.text());
     let folder = options.folder.clone().unwrap_or_else(|| both.task.state.clone());
     let (report, wrong) = both.run(&folder, begun)?;
-    let held = state.map(|state| Held { state, stored });
-    let plan = (options.repair && !report.equal).then(|| Plan::new(both, folder, held, wrong));
+    let plan = (options.repair && !report.equal).then(|| Plan::new(both, state, wrong));
     Ok(Verified { report, plan })
 }
 

@@ -35,10 +35,9 @@ pub(super) struct Outcome {
 pub(super) struct Wrong {
     pub(super) missing: Vec<Vec<u8>>,
     pub(super) different: Vec<Vec<u8>>,
-    pub(super) extra: Vec<Vec<u8>>,
-    /// Bytes of all of them.
+    /// Of both.
     bytes: usize,
-    /// More than are kept, or rows that no key tells apart.
+    /// More of these than are kept, rows that no key tells apart, and all that are extra.
     pub(super) others: Rows,
 }
 
@@ -124,18 +123,19 @@ impl Both {
         if outcome.explains(&self.reason(target, words.size(), told_ms), 1) {
             return;
         }
-        let Outcome { rows, keys, wrong: Wrong { missing, different, extra, bytes, others }, .. } = outcome;
+        let Outcome { rows, keys, wrong: Wrong { missing, different, bytes, others }, .. } = outcome;
         let (count, keys, wrong, other) = match verdict {
-            Verdict::Missing => (&mut rows.missing, &mut keys.missing, missing, &mut others.missing),
-            Verdict::Extra => (&mut rows.extra, &mut keys.extra, extra, &mut others.extra),
-            _ => (&mut rows.different, &mut keys.different, different, &mut others.different),
+            Verdict::Missing => (&mut rows.missing, &mut keys.missing, Some(missing), &mut others.missing),
+            Verdict::Extra => (&mut rows.extra, &mut keys.extra, None, &mut others.extra),
+            _ => (&mut rows.different, &mut keys.different, Some(different), &mut others.different),
         };
         *count += 1;
-        if self.repairs && *bytes + key.len() <= WRONG_BYTES {
-            *bytes += key.len();
-            wrong.push(key.to_vec());
-        } else {
-            *other += 1;
+        match wrong.filter(|_| self.repairs && *bytes + key.len() <= WRONG_BYTES) {
+            Some(wrong) => {
+                *bytes += key.len();
+                wrong.push(key.to_vec());
+            }
+            None => *other += 1,
         }
         if keys.len() < self.keys_max {
             let key = serde_json::from_slice(key);

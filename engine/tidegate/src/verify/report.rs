@@ -32,8 +32,6 @@ pub struct Report {
 pub struct Repair {
     /// What is asked for as by `tidegate reload`.
     pub again: Vec<Again>,
-    /// Deletes that were sent of rows that are extra.
-    pub deleted: u64,
     /// What stays as it is, and why.
     pub left: Vec<String>,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedHeaders, Headers, Message as _};
+use rdkafka::message::{Headers, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -49,8 +49,6 @@ pub(super) struct Message<'a> {
     pub(super) at_ms: i64,
     /// Names of the columns of it that were cut, with commas between them.
     pub(super) cut: Option<&'a str>,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) headers: Option<&'a BorrowedHeaders>,
 }
 
 /// Partitions of topics, one after the other.
@@ -64,7 +62,7 @@ pub(super) struct Topics {
 
 pub(super) struct Partition {
     pub(super) topic: String,
-    pub(super) number: i32,
+    number: i32,
 }
 
 /// The first offset of a partition, and the one behind the last.
@@ -218,7 +216,7 @@ impl Topics {
                         let at_ms = message.timestamp().to_millis().unwrap_or(0);
                         // One without a value is a tombstone, behind the delete that says the same.
                         if let Some(value) = message.payload() {
-                            take(index as u32, Message { value, at_ms, cut, key: message.key(), headers })?;
+                            take(index as u32, Message { value, at_ms, cut })?;
                         }
                     }
                     Some(index).filter(|&index| message.offset() + 1 >= to[index])

@@ -36,7 +36,6 @@
 //!   belong to which row.
 //! - `id` counts the batches of this encoder; Canal's counts the batches of its server. Neither is unique.
 
-mod deleted;
 mod statements;
 mod types;
 
@@ -44,7 +43,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
-pub use deleted::deleted;
 pub use statements::{CanalStatements, StatementType};
 use tidegate_model::message::Values;
 use tidegate_model::position::GtidSource;

@@ -10,9 +10,6 @@
 
 use std::fmt::Write;
 
-use super::{NULL, operation, write_branch, write_enum, write_event, write_long};
-use tidegate_model::EventMeta;
-
 /// What a datum is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -89,53 +86,6 @@ impl<'a> Datum<'a> {
         let is_datum = rest.0.is_empty() && is_whole(&before) && is_whole(&after);
         is_datum.then_some(Datum { operation, object, columns, before, after, statement })
     }
-}
-
-/// The delete of the row that a datum is about, at the place and time of `meta`, under the number `id`: its image after is the one before. `None`
-/// if it is about no row, or leaves none.
-pub fn deleted(bytes: &[u8], meta: &EventMeta, id: u64) -> Option<Vec<u8>> {
-    let mut rest = Cursor(bytes);
-    let from = |rest: &Cursor<'_>| bytes.len() - rest.0.len();
-    rest.longs(3)?;
-    rest.strings(2)?;
-    let source = from(&rest);
-    rest.bytes()?;
-    rest.long()?;
-    rest.bytes()?;
-    let source = source..from(&rest);
-    if !matches!(rest.long()?, 0 | 1 | 16) {
-        return None;
-    }
-    let object = from(&rest);
-    if rest.long()? == 1 {
-        rest.text()?;
-    }
-    if rest.long()? == 1 {
-        rest.list(Cursor::long)?;
-    }
-    rest.list(|tag| tag.strings(2))?;
-    if rest.long()? != 2 {
-        return None;
-    }
-    rest.list(|field| {
-        field.text()?;
-        field.long()
-    })?;
-    let object = object..from(&rest);
-    rest.images()?;
-    let after = from(&rest);
-    rest.images()?.0?;
-    let after = after..from(&rest);
-    let mut out = Vec::with_capacity(bytes.len() + 16);
-    write_long(0, &mut out); // version
-    write_long(id as i64, &mut out);
-    write_event(meta, &bytes[source], &mut out);
-    write_enum(operation::DELETE, &mut out);
-    out.extend_from_slice(&bytes[object]);
-    out.extend_from_slice(&bytes[after]);
-    write_branch(NULL, &mut out);
-    write_long(meta.timestamp_s.into(), &mut out);
-    Some(out)
 }
 
 /// The value of an image without what its type says beside it: a number that has become wider, or a VARBINARY that is a BLOB now, is the

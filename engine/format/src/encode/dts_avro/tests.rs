@@ -306,18 +306,3 @@ fn a_datum_is_read_in_place() {
         (Operation::Delete, Some(vec![some("8"), None]), None)
     );
 }
-
-/// What becomes of any message about a row is what the encoder writes of its delete.
-#[test]
-fn a_datum_becomes_the_delete_of_its_row() {
-    let batch = parse("id:int v:text", "** 7 a\n+I 7 a\n-U 6 b\n+U 7 a\n-D 7 a");
-    let data = encode(&LABELS, &batch);
-    let (rows, deletes) = data.split_at(3);
-    let id = 3 + 2 * u64::from(*batch.sequence().last().unwrap());
-    let meta = EventMeta::clone(&tidegate_model::pretty::meta());
-    for row in rows {
-        assert_eq!(datum::deleted(row, &meta, id).as_ref(), Some(&deletes[0]));
-        assert_eq!(datum::deleted(&row[..row.len() - 12], &meta, id), None);
-    }
-    assert_eq!(datum::deleted(&deletes[0], &meta, id), None);
-}

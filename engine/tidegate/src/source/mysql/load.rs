@@ -216,13 +216,12 @@ impl MysqlSource {
     }
 
     /// Reads rows of some tables as a full load does, each chunk in a view of its own, for a look that nothing goes on from. Tables are cut by
-    /// their keys, so that a row which is there all the time is in one view at least; without a key, all rows of a table are in one. `begun` is told
-    /// of each view what it certainly shows.
+    /// their keys, so that a row which is there all the time is in one view at least; without a key, all rows of a table are in one.
     pub fn read_rows(
         &self,
         task: &Task,
         wanted: &[Wanted],
-        begun: &(dyn Fn(&TableName, &Watermark) + Sync),
+        begun: &(dyn Fn(&TableName) + Sync),
         gone: &(dyn Fn(&TableName) + Sync),
         stop: &Stop,
         emit: &(dyn Fn(Window) -> Result<(), Stopped> + Sync),
@@ -313,7 +312,7 @@ fn load_options(chunk_rows: Option<u64>, limited: Option<u64>) -> snapshot::Load
 /// A ledger in memory, and who is told of a table of which chunks begin, or that is gone.
 struct Passing<'a> {
     ledger: Mutex<Ledger>,
-    begun: &'a (dyn Fn(&TableName, &Watermark) + Sync),
+    begun: &'a (dyn Fn(&TableName) + Sync),
     gone: &'a (dyn Fn(&TableName) + Sync),
 }
 
@@ -333,7 +332,7 @@ impl LoadRecord for Passing<'_> {
         low: Watermark,
         high: Watermark,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        (self.begun)(table, &low);
+        (self.begun)(table);
         LoadRecord::begin(&self.ledger, table, rows, low, high)
     }
 

@@ -8,8 +8,9 @@ use crate::error::Error;
 use crate::reset::ResetError;
 use crate::until::Until;
 use tidegate_model::{Position, Table, Watermark};
+use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::StoredSchema;
-use tidegate_mysql::{same_history, until};
+use tidegate_mysql::{MysqlError, same_history, until};
 
 /// Where a task may go on.
 pub struct OtherPlace {
@@ -25,6 +26,13 @@ impl MysqlSource {
     pub fn other_place(&mut self, task: &Task, to: &Until, before: &Position) -> Result<Option<OtherPlace>, Error> {
         let (connect, facts) = (&self.look.connect, &self.look.facts);
         let has_gtids = before.gtids.is_some();
+        // That changes are not there any more is no matter, but that the server has others in their place.
+        match same_history::check(connect, facts.server_uuid(), before) {
+            Err(error @ MysqlError::Dump(DumpError::OtherHistory { .. } | DumpError::PastEnd { .. })) => {
+                return Err(ResetError::OtherHistory(error).into());
+            }
+            _ => {}
+        }
         let not_found = |error| ResetError::NotFound { to: to.clone(), error };
         let position = match to {
             Until::Place(at) => {

@@ -37,7 +37,7 @@ use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check;
 use tidegate_mysql::chunks::ChunkKey;
 use tidegate_mysql::ddl::UnloggedRows;
-use tidegate_mysql::history::{Here, Moved, SchemaState, StoredSchema, Turn};
+use tidegate_mysql::history::{Here, Moved, StoredSchema, Turn};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::snapshot::LoadError;
 use tidegate_mysql::{MysqlError, catalog, connection, snapshot, xa};
