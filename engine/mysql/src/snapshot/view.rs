@@ -442,3 +442,30 @@ pub(crate) mod code {
 pub(super) fn is_gone(error: &WireError) -> bool {
     matches!(error.server_code(), Some(code::NO_SUCH_TABLE | code::BAD_DATABASE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_model::Delivered;
+    use tidegate_model::position::{Gtid, GtidSource};
+
+    #[test]
+    fn a_view_shows_a_position_by_all_that_is_delivered() {
+        let uuid = [0x11; 16];
+        let set = |text: &str| format!("11111111-1111-1111-1111-111111111111:{text}").parse::<GtidSet>().unwrap();
+        let at = |offset| Coordinate::new("binlog.000007", offset);
+        let low = |text: &str| Watermark::Gtids(set(text));
+        let with_gtids = Position::new(at(90), Some(set("1-20")));
+        assert!(shows(&low("1-20"), &with_gtids) && shows(&low("1-21"), &with_gtids));
+        assert!(!shows(&low("1-19"), &with_gtids) && !shows(&Watermark::Coordinate(at(99)), &with_gtids));
+        // Beside an XA transaction that is held, and in the midst of another.
+        let half = Gtid { source: GtidSource::Server { uuid, tag: "".into() }, number: 22 };
+        let delivered = Delivered { until: at(95), gtid: Some(half), events: 4, gtids: Some(Box::new(set("1-20"))) };
+        let held = Position { delivered: Some(delivered), ..Position::new(at(90), Some(set("1-17"))) };
+        assert!(shows(&low("1-20:22"), &held));
+        assert!(!shows(&low("1-20"), &held) && !shows(&low("1-19:22"), &held));
+        let by_file = Position { gtids: None, ..held };
+        assert!(shows(&Watermark::Coordinate(at(95)), &by_file));
+        assert!(!shows(&Watermark::Coordinate(at(94)), &by_file) && !shows(&low("1-99"), &by_file));
+    }
+}

@@ -11,8 +11,8 @@ use super::target::OfLarge;
 use super::topic::Extent;
 use tidegate_model::words::counted;
 
-/// Of a target, so many bytes of keys that differ are kept.
-const WRONG_BYTES: usize = 16 << 20;
+/// So many bytes of keys that differ are kept, of all targets.
+const WRONG_BYTES: usize = 32 << 20;
 
 /// What came out of a target.
 #[derive(Default)]
@@ -36,8 +36,6 @@ pub(super) struct Wrong {
     pub(super) missing: Vec<Vec<u8>>,
     pub(super) different: Vec<Vec<u8>>,
     pub(super) extra: Vec<Vec<u8>>,
-    /// Bytes of all of them.
-    bytes: usize,
     /// More than are kept, or rows that no key tells apart.
     pub(super) others: Rows,
 }
@@ -124,15 +122,14 @@ impl Both {
         if outcome.explains(&self.reason(target, words.size(), told_ms), 1) {
             return;
         }
-        let Outcome { rows, keys, wrong: Wrong { missing, different, extra, bytes, others }, .. } = outcome;
+        let Outcome { rows, keys, wrong: Wrong { missing, different, extra, others }, .. } = outcome;
         let (count, keys, wrong, other) = match verdict {
             Verdict::Missing => (&mut rows.missing, &mut keys.missing, missing, &mut others.missing),
             Verdict::Extra => (&mut rows.extra, &mut keys.extra, extra, &mut others.extra),
             _ => (&mut rows.different, &mut keys.different, different, &mut others.different),
         };
         *count += 1;
-        if self.repairs && *bytes + key.len() <= WRONG_BYTES {
-            *bytes += key.len();
+        if self.repairs && self.wrong_bytes.fetch_add(key.len(), Relaxed) + key.len() <= WRONG_BYTES {
             wrong.push(key.to_vec());
         } else {
             *other += 1;

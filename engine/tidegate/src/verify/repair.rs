@@ -83,7 +83,7 @@ impl Plan {
 
     fn add(&mut self, index: usize, wrong: Wrong) {
         let target = &self.both.targets[index];
-        let Wrong { missing, different, extra, others, .. } = wrong;
+        let Wrong { missing, different, extra, others } = wrong;
         let rows = [missing, different].concat();
         let mut leave = |count: u64, why: &str| {
             if count > 0 {
