@@ -90,6 +90,7 @@ fn each_kind_is_put_right_beside_writers_and_a_kill() {
         wait_for("what is asked for is stored", || history(&task, &[]).contains("reload asked for").then_some(()));
         engine.kill_9();
         let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("going on where the last run ended");
         world.until_asked_is_loaded(&task, &mut engine);
         let found = wait_for("only what is extra is left", || {
             engine.assert_running();
@@ -202,7 +203,8 @@ fn what_leaves_is_put_right_as_it_leaves() {
         let deleted = deleted.expect("a delete");
         assert_eq!((raw.headers, raw.partition), (tombstone.headers, tombstone.partition));
         assert_eq!((deleted.kind, deleted.data.get("who").map(String::as_str)), (Kind::Delete, Some("y2")));
-        let engine = Tidegate::run(&task);
+        let mut engine = Tidegate::run(&task);
+        engine.wait_for_line("going on where the last run ended");
         wait_for("what was asked for is loaded", || {
             let (code, output, _) = verify(&task, &["--json", &orders, &world.topic("texts"), &world.topic("days")]);
             (code == Some(0)).then_some(output)
