@@ -113,7 +113,7 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
         ),
         false => format!(
             "back from {from} to {at}: changes between both are sent once more, each key's in their order; until the last of them has come, \
-             consumers see rows as they were then, and places in messages fall\n"
+             consumers see rows as they were then, and places in messages fall; rows of a table without a key come twice\n"
         ),
     });
     let mut moved = stored;

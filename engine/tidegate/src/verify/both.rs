@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub(super) struct Both {
     pub(super) keys_max: usize,
     /// What differs is to be put right.
     pub(super) repairs: bool,
+    /// Of keys that differ.
+    pub(super) wrong_bytes: AtomicUsize,
     pub(super) of_rows: Rate,
     pub(super) of_messages: Rate,
     pub(super) counts: Arc<Counts>,

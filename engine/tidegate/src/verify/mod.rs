@@ -187,6 +187,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
         unreadable: topics.partitions().iter().map(|_| Default::default()).collect(),
         keys_max: options.keys,
         repairs: options.repair,
+        wrong_bytes: Default::default(),
         counts: Arc::default(),
         attempts: Mutex::default(),
         source,

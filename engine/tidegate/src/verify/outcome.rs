@@ -11,8 +11,8 @@ use super::target::OfLarge;
 use super::topic::Extent;
 use tidegate_model::words::counted;
 
-/// Of a target, so many bytes of keys that differ are kept.
-const WRONG_BYTES: usize = 16 << 20;
+/// So many bytes of keys that differ are kept, of all targets.
+const WRONG_BYTES: usize = 32 << 20;
 
 /// What came out of a target.
 #[derive(Default)]
@@ -35,8 +35,6 @@ pub(super) struct Outcome {
 pub(super) struct Wrong {
     pub(super) missing: Vec<Vec<u8>>,
     pub(super) different: Vec<Vec<u8>>,
-    /// Of both.
-    bytes: usize,
     /// More of these than are kept, rows that no key tells apart, and all that are extra.
     pub(super) others: Rows,
 }
@@ -123,18 +121,16 @@ impl Both {
         if outcome.explains(&self.reason(target, words.size(), told_ms), 1) {
             return;
         }
-        let Outcome { rows, keys, wrong: Wrong { missing, different, bytes, others }, .. } = outcome;
+        let Outcome { rows, keys, wrong: Wrong { missing, different, others }, .. } = outcome;
         let (count, keys, wrong, other) = match verdict {
             Verdict::Missing => (&mut rows.missing, &mut keys.missing, Some(missing), &mut others.missing),
             Verdict::Extra => (&mut rows.extra, &mut keys.extra, None, &mut others.extra),
             _ => (&mut rows.different, &mut keys.different, Some(different), &mut others.different),
         };
         *count += 1;
-        match wrong.filter(|_| self.repairs && *bytes + key.len() <= WRONG_BYTES) {
-            Some(wrong) => {
-                *bytes += key.len();
-                wrong.push(key.to_vec());
-            }
+        let has_room = || self.wrong_bytes.fetch_add(key.len(), Relaxed) + key.len() <= WRONG_BYTES;
+        match wrong.filter(|_| self.repairs && has_room()) {
+            Some(wrong) => wrong.push(key.to_vec()),
             None => *other += 1,
         }
         if keys.len() < self.keys_max {

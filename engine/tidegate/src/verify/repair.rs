@@ -47,7 +47,7 @@ impl Plan {
 
     fn add(&mut self, index: usize, wrong: Wrong) {
         let target = &self.both.targets[index];
-        let Wrong { missing, different, others, .. } = wrong;
+        let Wrong { missing, different, others } = wrong;
         let (keys, extra) = ([missing, different].concat(), others.extra);
         let others = others.missing + others.different;
         let mut leave = |count: u64, why: &str| {
