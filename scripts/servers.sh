@@ -731,11 +731,21 @@ SQL
                 ;;
             *) cp -r --preserve=mode --sparse=always "$MYSQL_HOME/template" "$TMP/data" ;;
         esac
+        case ${TIDEGATE_MYSQLD_OPTIONS:-} in *--binlog-encryption=ON*) make_keyring "$TMP/keyring" "$folder/keyring" ;; esac
         free_ports 1 > "$TMP/ports"
         printf '%s' "${TIDEGATE_MYSQLD_OPTIONS:-}" > "$TMP/options"
     fi
     mv "$TMP" "$folder"
     TMP=
+}
+
+# make_keyring FOLDER LATER: what MySQL needs that encrypts, for a server whose FOLDER will be called LATER: a component that keeps its keys,
+# which is named in a file beside the program.
+make_keyring() {
+    mkdir "$1"
+    ln -s "$MYSQL_HOME/root/usr/sbin/mysqld" "$MYSQL_HOME/root/usr/lib/mysql/plugin/component_keyring_file.so" "$1"
+    echo '{"components": "file://component_keyring_file"}' > "$1/mysqld.my"
+    echo "{\"path\": \"$2/keys\", \"read_only\": false}" > "$1/component_keyring_file.cnf"
 }
 
 # Starts NAME in the background, cut loose from this shell and its terminal.
@@ -779,6 +789,9 @@ launch() {
             # A killed server leaves its lock, and while its process waits to be collected the next one takes it for alive.
             rm -f "$folder/data/mysql.sock" "$folder/data/mysql.sock.lock"
             mysql_command "$MYSQL_HOME/root" mysqld
+            if [ -d "$folder/keyring" ]; then
+                command=("${command[@]/#"$MYSQL_HOME/root/usr/sbin/mysqld"/"$folder/keyring/mysqld"}" --plugin-dir="$folder/keyring")
+            fi
             command+=(
                 --datadir="$folder/data" --tmpdir="$folder/tmp" --socket=mysql.sock --pid-file=mysqld.pid      # both relative to the data folder: a socket's path must be short
                 --bind-address=127.0.0.1 --port="$(port "$name")" --mysqlx=OFF --skip-name-resolve --max-connections=200

@@ -125,15 +125,17 @@ impl Refusal {
     }
 }
 
-/// Errors of planning speak of types and names, never of rows; they are passed on in one line.
+/// Errors of planning name types as DataFusion calls them, which nobody knows who writes SQL for MySQL: what they mean is said, and the
+/// place shows of what.
 impl From<DataFusionError> for Refusal {
     fn from(error: DataFusionError) -> Refusal {
-        let message = match error.find_root() {
-            DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => message.clone(),
-            other => without_values(other),
-        };
-        let first_line = message.lines().next().unwrap_or_default();
-        Refusal::new(Span::empty(), lower_first(first_line))
+        match error.find_root() {
+            DataFusionError::Plan(_) | DataFusionError::NotImplemented(_) => {
+                Refusal::new(Span::empty(), "values of these types do not go together here")
+                    .hint("CAST(x AS type) makes one of another.")
+            }
+            other => Refusal::new(Span::empty(), without_values(other)),
+        }
     }
 }
 
@@ -142,7 +144,9 @@ fn without_values(error: &DataFusionError) -> String {
     let arrow_error = match error.find_root() {
         DataFusionError::ArrowError(error, _) => error,
         DataFusionError::Execution(_) => return "a function refused a value".to_owned(),
-        DataFusionError::NotImplemented(message) => return format!("not supported: {message}"),
+        DataFusionError::NotImplemented(_) => {
+            return "an operation is not supported for values of these types".to_owned();
+        }
         DataFusionError::ResourcesExhausted(_) => return "out of memory".to_owned(),
         _ => return "evaluation failed".to_owned(),
     };

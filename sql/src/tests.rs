@@ -89,6 +89,61 @@ fn errors_never_name_a_value() {
     }
 }
 
+/// Whatever is written of whatever columns: nothing that is refused is so in the words of the library that plans it.
+#[test]
+fn types_are_called_as_mysql_calls_them() {
+    let zone = Some(Arc::from("+00:00"));
+    let columns = [
+        ("i", DataType::Int32),
+        ("u", DataType::UInt64),
+        ("f", DataType::Float32),
+        ("n", DataType::Decimal128(10, 2)),
+        ("s", DataType::Utf8),
+        ("j", DataType::LargeUtf8),
+        ("b", DataType::Binary),
+        ("d", DataType::Date32),
+        ("dt", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ("ts", DataType::Timestamp(TimeUnit::Microsecond, zone)),
+        ("t", DataType::Duration(TimeUnit::Microsecond)),
+        ("e", DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))),
+    ];
+    let input = input(&columns.clone().map(|(name, of_type)| (name, of_type, Pushdown::Never)));
+    let operands = columns.iter().map(|(name, _)| *name).chain(["NULL", "1", "'a'", "i = 1"]);
+    let operands: Vec<&str> = operands.collect();
+    let mut texts = Vec::new();
+    for a in &operands {
+        let of_one = ["NOT _", "-_", "_ IS TRUE", "CAST(_ AS CHAR)", "CAST(_ AS BINARY)", "CAST(_ AS TIME)"];
+        texts.extend(of_one.map(|text| text.replace('_', a)));
+        texts.extend(functions().map(|name| format!("{name}({a})")));
+        for b in &operands {
+            let operators =
+                ["+", "*", "/", "%", "DIV", "=", "<", "<=>", "AND", "OR", "XOR", "&", "<<", "LIKE", "RLIKE", "->"];
+            texts.extend(operators.map(|operator| format!("({a}) {operator} ({b})")));
+            texts.extend([
+                format!("{a} IN ({b}, i)"),
+                format!("{a} BETWEEN {b} AND i"),
+                format!("CASE WHEN i THEN {a} ELSE {b} END"),
+            ]);
+            texts.extend(functions().map(|name| format!("{name}({a}, {b})")));
+        }
+    }
+    let mut refused = 0;
+    for text in texts {
+        let Err(error) = Projection::compile(&[format!("{text} AS x")], &input) else { continue };
+        refused += 1;
+        let said = format!("{} {}", error.message(), error.hint().unwrap_or_default());
+        for word in
+            ["Utf8", "Int32", "Int64", "Float", "Decimal128", "Binary", "Date32", "Timestamp", "Duration", "Boolean"]
+        {
+            assert!(!said.contains(word), "{text}: {said}");
+        }
+        for word in ["datatype", "coerc", "signature", "datafusion", "arrow"] {
+            assert!(!said.to_lowercase().contains(word), "{text}: {said}");
+        }
+    }
+    assert!(refused > 10_000, "{refused}");
+}
+
 #[test]
 fn long_chains_fit_the_stack_or_are_refused() {
     let chain = |length: usize| vec!["amount + id <> 1"; length].join(" OR ");

@@ -172,6 +172,7 @@ fn partitions_that_are_added_move_no_key_in_a_run() {
         updates += 1;
     };
     world.until_marker(&mut engine, &mut reader, &mut take);
+    engine.wait_for_line("it has 11 partitions now; the 3 that this run began with are used on");
     engine.terminate(libc::SIGTERM);
     reader.read_to_end(&mut take);
     assert_eq!(updates, 20);

@@ -11,6 +11,7 @@ use super::harness::tables;
 use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::writers::Writers;
 use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded, wait_for};
+use super::prechecks::findings;
 use super::snapshot::{assert_equals_source, fill_all, names};
 
 /// The words of a task that must fail: all of `words`, whatever their case.
@@ -40,6 +41,9 @@ fn wrong_password() {
     task.source = mysql_source(&servers.mysql, "tide", "not-the-password");
     let output = assert_fails(&task, &["refused user", "tide", "password", "hint:"]);
     assert!(!output.contains("not-the-password"), "{output}");
+    let [found] = findings(&task, &[]).try_into().expect("one");
+    assert!(found.starts_with("error source: ") && found.contains("(using password: YES)"), "{found}");
+    assert!(!found.contains("not-the-password"), "{found}");
 }
 
 #[test]
@@ -133,7 +137,8 @@ fn unreachable_servers() {
     assert_fails(&task, &["could not connect to 127.0.0.1:1", "refused"]);
     task.source = source;
     task.sink = "{kafka: \"127.0.0.1:1\"}".to_owned();
-    assert_fails(&task, &["could not reach the brokers", "127.0.0.1:1", "hint:"]);
+    let output = assert_fails(&task, &["could not reach the brokers", "127.0.0.1:1", "hint:"]);
+    assert!(output.lines().count() < 10, "one thing is said once:\n{output}");
     task.sink = format!("{{kafka: \"{}\", create_topics: false}}", servers.kafka);
     assert_fails(&task, &["does not exist", "create_topics"]);
 }

@@ -10,7 +10,7 @@ use rdkafka::config::ClientConfig;
 
 use super::harness::consume::{RawMessage, read_messages};
 use super::harness::world::kafka_sink;
-use super::harness::{Message, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Message, Mysql, Private, Servers, TaskFile, Tidegate, World, wait_for};
 
 pub(super) fn create_compacted(brokers: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
@@ -179,11 +179,35 @@ fn a_compacted_topic_is_the_table() {
     }
 }
 
+/// What the server says of the event at a place such as `binlog.000002:1234`: its kind, the table that is named before it, and the GTID of
+/// its transaction.
+fn event_at(mysql: &mut Mysql, position: &str) -> (String, String, String) {
+    let (file, offset) = position.split_once(':').expect("a file and an offset");
+    let offset: u64 = offset.parse().expect("a number");
+    let rows: Vec<mysql_async::Row> = mysql.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+    let (mut table, mut gtid) = (String::new(), String::new());
+    for row in rows {
+        let text = |at: usize| row.get::<String, _>(at).expect("a text");
+        if row.get::<u64, _>(1) == Some(offset) {
+            return (text(2), table, gtid);
+        }
+        // `table_id: 92 (shop.orders)`, `SET @@SESSION.GTID_NEXT= '3e11fa47-…:23'`
+        match text(2).as_str() {
+            "Table_map" => table = text(5),
+            "Gtid" => gtid = text(5),
+            _ => {}
+        }
+    }
+    panic!("no event begins at {position}");
+}
+
 /// The bytes of each form, and that a delete, its tombstone and the row under its new key are in order.
 #[test]
 fn keys_have_the_form_that_is_asked_for() {
     let Some(servers) = Servers::from_env() else { return };
-    let mut world = World::new("keyed", &servers.mysql, &servers.kafka);
+    // Whose binlog is short enough to be looked at.
+    let private = Private::up(&["mysql-gtid"], "");
+    let mut world = World::new("keyed", private.mysql(), &servers.kafka);
     let database = world.database.clone();
     for name in ["as_json", "as_text", "as_avro", "by_columns", "one", "templated"] {
         world.mysql.run(format!(
@@ -241,8 +265,9 @@ fn keys_have_the_form_that_is_asked_for() {
         world.mysql.run("DELETE FROM plain");
     });
     let crm = format!("crm_{database}");
-    let expect = |database: &str, name: &str, old: &str, new: &str| {
-        let (messages, _) = read_messages(&world.kafka, &format!("{database}.{name}"));
+    let mut mysql = Mysql::connect(private.mysql());
+    let mut expect = |to: &str, name: &str, old: &str, new: &str| {
+        let (messages, _) = read_messages(&world.kafka, &format!("{to}.{name}"));
         let drawn = drawn(&messages);
         let expected = [
             format!("insert {old} 1"),
@@ -254,16 +279,39 @@ fn keys_have_the_form_that_is_asked_for() {
             format!("tombstone {new}"),
         ];
         assert_eq!(drawn, expected, "{name}");
-        let ops = ["read", "update", "delete", "delete", "insert", "delete", "delete"];
-        for (message, op) in messages.iter().zip(ops) {
-            let begin = format!("op={op} database={database} table={name} source_time=");
-            assert!(message.headers.starts_with(&begin), "{} begins {begin}", message.headers);
-            assert!(
-                message.headers.contains(" position=binlog.") || message.headers.contains(" position="),
-                "{}",
-                message.headers
-            );
-            assert_eq!(message.headers.contains(" gtid="), op != "read", "{}", message.headers);
+        // An update of the key is one event.
+        let ops = [
+            ("read", ""),
+            ("update", "Update_rows"),
+            ("delete", "Update_rows"),
+            ("delete", "Update_rows"),
+            ("insert", "Update_rows"),
+            ("delete", "Delete_rows"),
+            ("delete", "Delete_rows"),
+        ];
+        for (message, (op, event)) in messages.iter().zip(ops) {
+            let begin = format!("op={op} database={to} table={name} source_time=");
+            let headers = message.headers.strip_prefix(&begin);
+            let (time, rest) = headers.and_then(|rest| rest.split_once(" position=")).expect(&message.headers);
+            if let Some(value) = &message.value {
+                let row: serde_json::Value = serde_json::from_slice(value).expect("JSON");
+                assert_eq!(row["es"].to_string(), time);
+            }
+            let Some((position, gtid)) = rest.split_once(" gtid=") else {
+                // Where the view was opened: in the file that there was.
+                assert!(op == "read" && rest.starts_with("binlog."), "{}", message.headers);
+                continue;
+            };
+            assert_ne!(op, "read", "{}", message.headers);
+            let (kind, table, transaction) = event_at(&mut mysql, position);
+            assert_eq!(kind, event, "{}", message.headers);
+            let source = match name {
+                "json" => "as_json",
+                "t" => "templated",
+                name => name,
+            };
+            assert!(table.ends_with(&format!(".{source})")), "{table} is of {name}");
+            assert_eq!(transaction, format!("SET @@SESSION.GTID_NEXT= '{gtid}'"));
         }
         messages
     };

@@ -193,6 +193,30 @@ fn go_into_one_topic(servers: &Servers, format: Format) {
     }
 }
 
+/// What a pattern captures is a part of the topic's name, by its number and by its own name.
+#[test]
+fn topics_are_called_by_what_a_pattern_captures() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("captured", &servers.mysql, &servers.kafka);
+    let database = world.database.clone();
+    for table in ["eu_orders", "us_orders", "us_items"] {
+        world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY); INSERT INTO {table} VALUES (1)"));
+    }
+    let mut task = world.task();
+    task.tables = format!(
+        "\n  - table: '/{database}\\.(?<region>eu|us)_(orders)/'\n    topic: '{database}.{{2}}.{{region}}'\n  - table: {database}.*_items\n    \
+         topic: '{database}.{{1}}'"
+    );
+    task.more = "incremental: false".to_owned();
+    Tidegate::finishes(&task);
+    for (topic, table) in [("orders.eu", "eu_orders"), ("orders.us", "us_orders"), ("us", "us_items")] {
+        let (messages, _) = read_messages(&servers.kafka, &format!("{database}.{topic}"));
+        let [message] = messages.try_into().ok().expect("one");
+        let row = Message::parse(message.value.as_ref().expect("a value"), 0, 0).expect("a message");
+        assert_eq!(shown(&row), format!("insert {database}.{table} id=\"1\""));
+    }
+}
+
 /// A statement reaches one database after the other: until it has reached all, each message has the columns of its own row. What a
 /// pattern captures follows a RENAME.
 #[test]

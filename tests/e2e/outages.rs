@@ -1,13 +1,17 @@
 //! A server that goes away is waited for; one that cannot go on, or is another one, is an error that says so.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use super::failover::{create_held, hold_load};
 use super::harness::address::Address;
 use super::harness::http::Http;
 use super::harness::world::{kafka_sink, mysql_source};
-use super::harness::{Kind, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::prechecks::findings;
 
 /// Waits until a record in the file holds `text`. Each line has one, as hexadecimal digits.
 fn wait_for_text(engine: &mut Tidegate, file: &Path, text: &str) {
@@ -117,6 +121,9 @@ fn a_server_that_hangs_is_missed_and_followed_again() {
         assert_eq!(words, [Some("after".to_owned()), Some("before".to_owned())], "{server}");
     }
 }
+
+/// What a server that the test does not look at may have.
+const KNOWN: &[&str] = &["--ignore", "binlog_row_metadata,prepared_xa"];
 
 /// A task with one table, and a reader of its topic.
 fn task_with_reader(test: &str, mysql_url: &str, kafka: &str) -> (World, TaskFile, Reader) {
@@ -259,6 +266,8 @@ fn of_two_runs_under_one_server_id_the_older_ends() {
     let mut first = Tidegate::run(&first);
     // It reads the binlog: the one that comes second ends the other.
     world.until_loaded(&mut first, &mut reader, |_| {});
+    let taken = "is one under which the binlog is read, perhaps by another task";
+    assert_eq!(findings(&second, KNOWN), [format!("warning server_id: the task's server_id {server_id} {taken}")]);
     let mut second = Tidegate::run(&second);
     let ended = first.wait();
     assert!(!ended.status.success());
@@ -268,14 +277,41 @@ fn of_two_runs_under_one_server_id_the_older_ends() {
     second.terminate(libc::SIGTERM);
 }
 
-/// A server whose binlog is not whole, in every way that a running server can show.
+/// A server whose binlog is not whole, in every way that a running server can show: each alone, and all of them at once.
 #[test]
 fn check_names_what_the_binlog_leaves_out() {
-    let Some(servers) = Servers::from_env() else { return };
-    let options =
-        "--innodb-native-foreign-keys=ON --binlog-ignore-db=unlogged --log-replica-updates=OFF --skip-replica-start";
-    let private = Private::up(&["mysql-nogtid"], options);
-    let mut world = World::new("gaps", private.mysql_nogtid(), &servers.kafka);
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let options = "--innodb-native-foreign-keys=ON --binlog-ignore-db=unlogged --log-replica-updates=OFF \
+                           --binlog-row-metadata=FULL --skip-replica-start";
+            let private = Private::up(&["mysql-nogtid"], options);
+            let replicate = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1";
+            left_out(private.mysql_nogtid(), &servers, replicate, "log_replica_updates");
+        });
+        scope.spawn(|| {
+            let options =
+                "--binlog-ignore-db=unlogged --log-slave-updates=OFF --binlog-row-metadata=FULL --gtid-strict-mode=ON";
+            let private = Private::up(&["mariadb"], options);
+            left_out(private.mariadb(), &servers, CHANGE_MASTER, "log_slave_updates");
+        });
+    });
+}
+
+const CHANGE_MASTER: &str = "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1";
+
+/// The same of the oldest server, whose binlog does not describe tables: there a filter is an error for any of them.
+#[test]
+fn check_names_what_an_old_binlog_leaves_out() {
+    let Some((servers, _)) = Servers::with_oldest() else { return };
+    let options = "--binlog-ignore-db=unlogged --log-slave-updates=OFF --gtid-mode=OFF --enforce-gtid-consistency=OFF";
+    let private = Private::up(&["mysql-5.6"], options);
+    left_out(private.oldest(), &servers, CHANGE_MASTER, "log_slave_updates");
+}
+
+/// Of a server that has foreign keys by themselves, leaves out a database, and does not log what `replicate` lets it replicate.
+fn left_out(url: &str, servers: &Servers, replicate: &str, setting: &str) {
+    let mut world = World::new("gaps", url, &servers.kafka);
     world.mysql.run("CREATE TABLE parent (id INT PRIMARY KEY)");
     world.mysql.run(
         "CREATE TABLE child (id INT PRIMARY KEY, parent INT, CONSTRAINT p FOREIGN KEY (parent) REFERENCES parent (id) \
@@ -283,29 +319,42 @@ fn check_names_what_the_binlog_leaves_out() {
     );
     world.mysql.run("CREATE DATABASE unlogged");
     world.mysql.run("CREATE TABLE unlogged.t (id INT PRIMARY KEY)");
-    world.mysql.run("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1");
-    let mut task = world.task();
-    task.tables = format!("[{0}.child, {0}.parent, unlogged.t]", world.database);
-    let database = &world.database;
-    let gaps = [
-        "error    binlog_databases: binlog_ignore_db is unlogged, which leaves out unlogged.t".to_owned(),
-        "error    log_replica_updates: log_replica_updates is OFF on a replica".to_owned(),
-        format!(
-            "warning  foreign_keys: a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL in {database}.child"
-        ),
-        format!("ALTER TABLE `{database}`.`child` DROP FOREIGN KEY `p`;"),
-    ];
-    let check = |task: &TaskFile| Tidegate::spawn([Path::new("check"), &task.write()]).wait().output;
-    let output = check(&task);
-    for gap in &gaps {
-        assert!(output.contains(gap), "{gap:?} is not in\n{output}");
+    let (is_mariadb, is_oldest) = (world.mysql.is_mariadb(), world.mysql.is_oldest());
+    let database = world.database.clone();
+    let task = world.task();
+    let of = |tables: &str| TaskFile { tables: tables.replace("DB", &database), ..task.clone() };
+    let known = ["--ignore", "binlog_row_metadata,gtid_mode,prepared_xa,binlog_databases"];
+    // Where the binlog describes its tables, a filter that leaves out none of them is a warning.
+    let filtered = is_oldest.then(|| "error binlog_databases: binlog_ignore_db is unlogged".to_owned());
+    let foreign_keys = format!(
+        "warning foreign_keys: a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL in {database}.child"
+    );
+    let unlogged = "error binlog_databases: binlog_ignore_db is unlogged, which leaves out unlogged.t".to_owned();
+    let replica = format!("error log_replica_updates: {setting} is OFF on a replica");
+    let with_filter = |found: &String| filtered.iter().chain([found]).cloned().collect::<Vec<String>>();
+
+    if is_mariadb {
+        let hidden = "is OFF, and the account may not see whether this is a replica";
+        let hidden = format!("warning log_replica_updates: {setting} {hidden}");
+        assert_eq!(findings(&of("[DB.parent]"), &known), [hidden]);
+        world.mysql.run("GRANT SLAVE MONITOR ON *.* TO tide");
     }
-    assert_fails(&task, &["unlogged.t", "log_replica_updates"]);
+    assert_eq!(findings(&of("[DB.parent]"), &known), Vec::from_iter(filtered.clone()));
+    assert_eq!(findings(&of("[DB.parent, DB.child]"), &known), with_filter(&foreign_keys));
+    assert_eq!(findings(&of("[DB.parent, unlogged.t]"), &known), [unlogged.as_str()]);
+    world.mysql.run(replicate);
+    assert_eq!(findings(&of("[DB.parent]"), &known), with_filter(&replica));
+
+    let mut task = of("[DB.child, DB.parent, unlogged.t]");
+    assert_eq!(findings(&task, &known), [unlogged, replica, foreign_keys]);
+    let output = Tidegate::spawn([Path::new("check"), &task.write()]).wait().output;
+    let drop = format!("ALTER TABLE `{database}`.`child` DROP FOREIGN KEY `p`;");
+    assert!(output.contains(&drop), "{drop:?} is not in\n{output}");
+    assert_fails(&task, &["unlogged.t", setting]);
 
     // Who does not read the binlog need not care.
     task.more = "incremental: false".to_owned();
-    let output = check(&task);
-    assert!(!output.contains("error  ") && !output.contains("foreign_keys"), "{output}");
+    assert_eq!(findings(&task, &known), Vec::<String>::new());
     Tidegate::finishes(&task);
 }
 
@@ -348,6 +397,11 @@ fn a_server_that_lacks_transactions_is_waited_for() {
     run_once(&mut world, &task, &mut reader);
     // With the tables and without what came last.
     super::failover::wait_until_replicated(&mut world.mysql, &mut replica);
+    let own = task.source.clone();
+    task.source = own.replace('}', ", server_id: 11}");
+    let taken = "warning server_id: the task's server_id 11 is that of a replica that reads the binlog";
+    assert_eq!(findings(&task, KNOWN), [taken]);
+    task.source = own;
     replica.run("STOP REPLICA");
     run_once(&mut world, &task, &mut reader);
 
@@ -399,4 +453,100 @@ pub(super) fn stop_while_away(name: &str, servers: &Servers, private: &Private) 
     // Without idempotence, what was on its way may come twice.
     ids.dedup();
     assert_eq!(ids, [r#"id="1""#, r#"id="2""#, r#"id="3""#]);
+}
+
+/// Away for longer than a task waits: it ends with what tells "try again" from "needs a person", and the next run has all of it.
+#[test]
+fn who_is_away_for_too_long_is_waited_for_by_the_next_run() {
+    let Some(_) = Servers::from_env() else { return };
+    let private = Private::up(&["kafka", "mysql-gtid"], "");
+    let mut world = World::new("too_long", private.mysql(), private.kafka());
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut task = world.task();
+    task.more = "retry: {connection: 3s, other: 1s}".to_owned();
+    let mut reader = world.reader(["t"]);
+    let mut ids = Vec::new();
+    for (round, server) in ["kafka", "mysql"].into_iter().enumerate() {
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| ids.push(format!("{:?}", message.data)));
+        reader.disconnect();
+        world.mysql.run(format!("INSERT INTO t VALUES ({round}1), ({round}2)"));
+        private.kill(server);
+        if server == "kafka" {
+            world.mysql.run(format!("INSERT INTO t VALUES ({round}3)"));
+        }
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(75), "{server}: {}", ended.output);
+        // To whoever starts it again at once, nobody is back yet.
+        let again = Tidegate::run(&task).wait();
+        assert_eq!(again.status.code(), Some(75), "{server}: {}", again.output);
+        private.start(server);
+        world.reconnect();
+        world.mysql.run(format!("INSERT INTO t VALUES ({round}4)"));
+    }
+    world.finish(Tidegate::run(&task), &mut reader, |message| ids.push(format!("{:?}", message.data)));
+    ids.sort();
+    // A task that is cut off may send twice what was on its way.
+    ids.dedup();
+    let expected = ["1", "2", "3", "4", "11", "12", "14"].map(|id| format!("id=\"{id}\""));
+    let mut expected = Vec::from(expected);
+    expected.sort();
+    assert_eq!(ids, expected);
+}
+
+/// A disk that is full under the state: the task says so and how long it goes on trying, ends with everything safe, and the next run goes on
+/// from what is stored.
+#[test]
+fn a_disk_that_is_full_is_tried_again_and_nothing_is_lost() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("full_disk", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO t VALUES (1), (2)");
+    let disk = world.path("disk");
+    std::fs::create_dir(&disk).expect("the test's folder can be written");
+    let mut task = world.task();
+    task.state = disk.join("state");
+    task.more = "retry: {connection: 1m, other: 5s}\nhttp: 127.0.0.1:0".to_owned();
+    let Some(mut engine) = Tidegate::spawn_beside_disk(&disk, 4, task.run_arguments()) else { return };
+    let http = Http::of(&mut engine);
+    let mut reader = world.reader(["t"]);
+    let mut ids = Vec::new();
+    let id_of = |message: &Message| message.data.get("id").expect("a key").parse::<u32>().expect("a number");
+    world.until_loaded(&mut engine, &mut reader, |message| ids.push(id_of(&message)));
+
+    let seen = engine.open_folder(&disk);
+    let seen_at = PathBuf::from(format!("/proc/self/fd/{}", seen.as_raw_fd()));
+    let mut filler = File::create(seen_at.join("filler")).expect("there is room for its name");
+    while filler.write(&[0; 4096]).is_ok() {}
+    // What is stored has a little room behind it.
+    let mut last = 2;
+    let report = wait_for("the disk is tried again", || {
+        engine.assert_running();
+        last += 1;
+        world.mysql.run(format!("INSERT INTO t VALUES ({last})"));
+        Some(http.status()).filter(|report| report["retries"][0]["of"] == "state")
+    });
+    let retry = &report["retries"][0];
+    assert!(retry["seconds_left"].as_u64() <= Some(5) && retry["seconds_left"].is_u64(), "{retry}");
+    assert!(retry["reason"].as_str().is_some_and(|reason| reason.contains("No space left on device")), "{retry}");
+    let ended = engine.wait();
+    assert_eq!(ended.status.code(), Some(75), "{}", ended.output);
+    for words in ["the checkpoint could not be written", "No space left on device"] {
+        assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+    }
+
+    // What was on that disk is on one that has room.
+    std::fs::create_dir(&task.state).expect("the test's folder can be written");
+    for file in std::fs::read_dir(seen_at.join("state")).expect("the state").map(|file| file.expect("a file").path()) {
+        if file.metadata().is_ok_and(|file| file.is_file()) {
+            std::fs::copy(&file, task.state.join(file.file_name().expect("a name"))).expect("there is room");
+        }
+    }
+    last += 1;
+    world.mysql.run(format!("INSERT INTO t VALUES ({last})"));
+    world.finish(Tidegate::run(&task), &mut reader, |message| ids.push(id_of(&message)));
+    ids.sort_unstable();
+    // What was delivered and not stored comes twice.
+    ids.dedup();
+    assert_eq!(ids, Vec::from_iter(1..=last));
 }

@@ -2,7 +2,7 @@
 //! of rows that are loaded and of changes.
 
 use super::harness::consume::{RawMessage, read_messages};
-use super::harness::{Message, Servers, Tidegate, World};
+use super::harness::{Kind, Message, Servers, Tidegate, World};
 
 const COUNT: i32 = 7;
 
@@ -120,6 +120,11 @@ fn rows_are_where_java_would_put_them() {
             world.kafka
         );
         task.format = format.to_owned();
+        // Statements have no key, which this reader could not take.
+        let with_statements = key.is_empty();
+        if with_statements {
+            task.more = "incremental: {ddl: forward}".to_owned();
+        }
         let reader = world.reader([]);
         let mut reader = if key.is_empty() { reader } else { reader.keyed() };
         let mut engine = Tidegate::run(&task);
@@ -130,6 +135,7 @@ fn rows_are_where_java_would_put_them() {
             world.mysql.run(format!("UPDATE {table} SET s = CONCAT(s, 'x'), t = s, d = '2025-01-01' WHERE id > 104"));
             world.mysql.run(format!("UPDATE {table} SET id = id + 1000 WHERE id BETWEEN 1 AND 99"));
             world.mysql.run(format!("DELETE FROM {table} WHERE id < 0"));
+            world.mysql.run(format!("ALTER TABLE {table} COMMENT 'altered'"));
         }
         world.finish(engine, &mut reader, |_| ());
         for case in cases {
@@ -137,9 +143,22 @@ fn rows_are_where_java_would_put_them() {
             assert_eq!(partitions, COUNT);
             assert!(messages.len() > 3 * NASTY.len(), "{hash} {}: {}", case.table, messages.len());
             let mut used = [false; COUNT as usize];
+            let mut statements = 0;
             for raw in &messages {
-                used[raw.partition as usize] = true;
                 let row = Message::parse(raw.value.as_ref().expect("a value"), 0, 0).expect("a message");
+                if row.kind == Kind::Statement {
+                    statements += 1;
+                    // With the rows of its table where those are in one partition.
+                    if let By::Table = case.by {
+                        let (database, table) = (hex(world.database.as_bytes()), hex(case.table.as_bytes()));
+                        questions += &format!("{hash} table\t{COUNT}\t{database}\t{table}\t\n");
+                        found.push((raw.partition, format!("{hash} {}: {row:?}", case.table)));
+                    } else {
+                        assert_eq!(raw.partition, 0, "{hash} {}: {row:?}", case.table);
+                    }
+                    continue;
+                }
+                used[raw.partition as usize] = true;
                 match question(hash, case, raw, &row) {
                     Some(asked) => {
                         questions += &asked;
@@ -148,6 +167,8 @@ fn rows_are_where_java_would_put_them() {
                     None => assert_eq!(raw.partition, 0, "{hash} {}: {row:?}", case.table),
                 }
             }
+            // The one that made it, and the one that altered it.
+            assert_eq!(statements, if with_statements { 2 } else { 0 }, "{hash} {}", case.table);
             // Else any rule would do.
             let spreads = match case.by {
                 By::Values(_) | By::Key => true,

@@ -27,6 +27,16 @@ pub(super) fn findings(task: &TaskFile, more: &[&str]) -> Vec<String> {
     findings_of(code, &output)
 }
 
+/// What is to be done about each of them.
+#[track_caller]
+pub(super) fn to_do(task: &TaskFile, more: &[&str]) -> Vec<String> {
+    let (_, output) = check(task, &[more, &["--json"]].concat());
+    let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let findings = report["findings"].as_array().expect("a list").iter();
+    let counted = findings.filter(|finding| finding["ignored"] == false);
+    counted.map(|finding| finding["to_do"].as_str().expect("text").to_owned()).collect()
+}
+
 #[track_caller]
 fn findings_of(code: Option<i32>, output: &str) -> Vec<String> {
     let report: Value = serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"));
@@ -98,10 +108,22 @@ nothing stands in the way
     assert_eq!(findings(&task, &[]), [format!("{lacks}: it is granted on some of the columns")]);
     let (_, output) = check(&task, &[]);
     assert!(output.contains("SET DEFAULT ROLE ALL TO 'low'@'%';"), "{output}");
-    assert!(Tidegate::fails(&task).contains(&lacks["error privileges: ".len()..]));
+    let words = &lacks["error privileges: ".len()..];
+    assert!(Tidegate::fails(&task).contains(words));
+    world.mysql.run("SET DEFAULT ROLE ALL TO low");
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+    let by_role = TaskFile { sink: kafka_sink(&servers.kafka, ", topic: \"{task}.by_role\""), ..task.clone() };
+    let by_role = TaskFile { state: world.path("by_role"), ..by_role };
+    let mut engine = Tidegate::run(&by_role);
+    engine.wait_for_line("reading the binlog");
+    engine.terminate(libc::SIGTERM);
+    // What is taken from the account, no role gives back on the database.
     world.mysql.run(format!("GRANT SELECT ON *.* TO low; REVOKE SELECT ON {database}.* FROM low"));
     assert_eq!(findings(&task, &[]), [format!("{lacks}, by a partial revoke")]);
-    world.mysql.run("SET DEFAULT ROLE ALL TO low");
+    assert!(Tidegate::fails(&task).contains(words));
+    let [grant] = to_do(&task, &[]).try_into().expect("one");
+    let (grant, _) = grant.split_once(';').expect("a statement");
+    world.mysql.run(grant);
     assert_eq!(findings(&task, &[]), Vec::<String>::new());
     world.mysql.run("ALTER USER low WITH MAX_USER_CONNECTIONS 3");
     let few = "connections: 'low'@'%' may have 3 connections at a time, and the task makes up to 8";
@@ -188,6 +210,12 @@ fn what_a_start_would_refuse_is_found() {
     let (_, output) = check(&task, &ignored);
     assert!(output.contains(&format!("{{table: \"{database}.a_b\", topic: {database}-a_b}}")), "{output}");
     assert!(output.contains(&format!("{{table: \"{database}.ä\", topic: {database}.-}}")), "{output}");
+    let long = "x".repeat(243);
+    let tables = format!("[{{table: {database}.orders, topic: \"{{table}}.{long}\"}}]");
+    let too_long = TaskFile { tables, ..world.task() };
+    let words = format!("table {database}.orders: topic name \"orders.{long}\" has 250 characters, Kafka allows 249");
+    assert_eq!(findings(&too_long, &ignored), [format!("error topics: {words}")]);
+    assert!(Tidegate::fails(&too_long).contains(&words));
 
     // What nothing selects, and who does not answer.
     let task = TaskFile { tables: "[\"none_*.*\"]".to_owned(), ..world.task() };
@@ -372,10 +400,7 @@ fn a_disk_without_room_for_the_state_is_found() {
         let ended = Tidegate::spawn_beside_disk(&disk, mebibytes, arguments.into_iter().chain(ignored))?.wait();
         Some(findings_of(ended.status.code(), &ended.output))
     };
-    let Some(found) = look(64) else {
-        println!("skipped: this system mounts no disk for a test");
-        return;
-    };
+    let Some(found) = look(64) else { return };
     let state = task.state.display();
     assert_eq!(found, [format!("warning disk_space: the disk of the state folder {state} has 64 MiB left")]);
     assert_eq!(look(300), Some(Vec::new()));
@@ -515,6 +540,75 @@ fn the_schema_takes_every_example() {
     let wrong = &lines[good..];
     assert!(wrong.iter().all(|line| *line != "ok"), "{wrong:?}");
     assert!(wrong[0].contains("tabels") && wrong[1].contains("paralel"), "{wrong:?}");
+}
+
+/// Tables as the README calls them: its examples fit them, and so do its expressions.
+#[test]
+fn the_examples_of_the_readme_are_planned() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    let mut world = World::new("readme", private.mysql(), &servers.kafka);
+    for database in ["shop", "shop_0", "shop_1"] {
+        world.mysql.run(format!("CREATE DATABASE {database}; CREATE TABLE {database}.items (id INT PRIMARY KEY)"));
+        world.mysql.run(format!("CREATE TABLE {database}.orders (id INT PRIMARY KEY, total DECIMAL(9, 2), qty INT)"));
+    }
+    for table in [
+        "customers (id INT PRIMARY KEY, name VARCHAR(20), city VARCHAR(20), country CHAR(2), email VARCHAR(20), password VARCHAR(20), \
+         deleted_at DATETIME)",
+        "rates (currency CHAR(3), day DATE, rate DECIMAL(9, 5), PRIMARY KEY (currency, day))",
+        "audit_log (line TEXT)",
+        "notes (id INT PRIMARY KEY, note TEXT)",
+        "pictures (id INT PRIMARY KEY, picture LONGBLOB)",
+    ] {
+        world.mysql.run(format!("CREATE TABLE shop.{table}"));
+    }
+    world.mysql.run("INSERT INTO shop.customers (id, email) VALUES (1, 'a@b.example'), (2, NULL)");
+    world.mysql.run("INSERT INTO shop.orders VALUES (1, 10, 4), (2, 10, 0)");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
+    let path = world.path("shop.yaml");
+    let source = format!("source: {}\n", mysql_source(private.mysql(), "tide", "tide"));
+    let brokers = |text: String| {
+        ["broker1:9092,broker2:9092", "broker1:9092", "b1"].iter().fold(text, |text, written| {
+            text.replace(&format!("kafka: \"{written}\""), &format!("kafka: \"{}\"", servers.kafka))
+                .replace(&format!("kafka: {written}\n"), &format!("kafka: \"{}\"\n", servers.kafka))
+                .replace(&format!("kafka: {written}}}"), &format!("kafka: \"{}\"}}", servers.kafka))
+        })
+    };
+    let mut planned = 0;
+    for block in readme.split("```yaml\n").skip(1) {
+        let (block, _) = block.split_once("```").expect("a block ends");
+        for text in whole_files(block) {
+            let lines = text.lines().filter(|line| !line.starts_with("source:")).map(|line| format!("{line}\n"));
+            let text = brokers(lines.collect::<String>() + &source);
+            std::fs::write(&path, &text).expect("written");
+            let arguments = ["check".as_ref(), path.as_os_str(), "--json".as_ref()];
+            let ended = Tidegate::spawn(arguments).wait();
+            // Nobody has these brokers and their authorization server, this address, and this variable.
+            let of_others = |found: &&String| {
+                found.starts_with("error http: ") || text.contains("oauthbearer") && found.starts_with("error sink: ")
+            };
+            let found = findings_of(ended.status.code(), &ended.output);
+            let wrong: Vec<&String> =
+                found.iter().filter(|found| found.starts_with("error ") && !of_others(found)).collect();
+            assert!(wrong.is_empty(), "{text}\n{wrong:?}");
+            planned += 1;
+        }
+    }
+    assert!(planned >= 9, "{planned}");
+
+    std::fs::write(&path, brokers(whole_files(&format!("{source}tables: [\"shop.*\"]\n")).remove(0))).expect("written");
+    let mut asked = 0;
+    for line in readme.lines().filter(|line| line.starts_with("tidegate sql ")) {
+        let [words, expression, rest] = line.splitn(3, '"').collect::<Vec<_>>().try_into().expect("one expression");
+        let (words, rest) = (words.split_whitespace().skip(1), rest.split('#').next().unwrap_or_default());
+        let words = words.chain([expression]).chain(rest.split_whitespace());
+        let words = words.map(|word| if word == "shop.yaml" { path.as_os_str() } else { word.as_ref() });
+        let ended = Tidegate::spawn(words).wait();
+        assert!(ended.status.success(), "{line}\n{}", ended.output);
+        asked += 1;
+    }
+    assert!(asked >= 2, "{asked}");
 }
 
 /// Files of an example: with what it leaves out, and one for each line where it shows a key twice.

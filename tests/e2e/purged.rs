@@ -38,6 +38,11 @@ fn run(task: &TaskFile, after_gap: &str) -> Tidegate {
     Tidegate::spawn(arguments)
 }
 
+/// What `tidegate state` says.
+fn state(task: &TaskFile) -> String {
+    Tidegate::spawn(["state".as_ref(), task.write().as_os_str()]).wait().output
+}
+
 /// What is written from now on lies behind the gap.
 pub(crate) fn run_behind_gap(task: &TaskFile, after_gap: &str) -> Tidegate {
     let mut engine = run(task, after_gap);
@@ -114,8 +119,16 @@ fn a_gap_is_gone_behind_as_the_user_says() {
             let test = format!("gap_{kind}_{}", after.to_lowercase());
             let (mut world, task, mut reader, mut topics) = behind_a_gap(&test, url, &servers, "");
             let refused = Tidegate::fails(&task);
-            for words in ["are no longer on the server", "the task wrote its state last", "--accept-gap load", "leave"]
-            {
+            let stored = state(&task);
+            let position = stored.lines().find_map(|line| line.strip_prefix("position: ")).expect("a position");
+            let place = match position.split_once("(executed ") {
+                Some((_, gtids)) => gtids.trim_end_matches(')'),
+                None => position.split(' ').next().expect("a place"),
+            };
+            let gone = format!(
+                "the changes after {place} are no longer on the server, which keeps its binlog for 30 days; the task wrote its state last "
+            );
+            for words in [&*gone, " s ago: ", "--accept-gap load", "leave"] {
                 assert!(refused.contains(words), "{words}: {refused}");
             }
             // It is a word of a start, and nothing was changed by the one that was refused.
@@ -129,7 +142,7 @@ fn a_gap_is_gone_behind_as_the_user_says() {
             assert_eq!(topics.of("c"), "1=gap 2=new", "{test}");
 
             // It is written down, and is over.
-            let state = Tidegate::spawn(["state".as_ref(), task.write().as_os_str()]).wait().output;
+            let state = state(&task);
             let told = state.lines().find(|line| line.starts_with("left out: changes from ")).unwrap_or_default();
             let expected = match &*after {
                 "load" => "loaded again: DB.a, DB.b, DB.c, DB.marker; gone: DB.d",
@@ -251,6 +264,10 @@ fn a_run_whose_changes_are_purged_needs_a_person_or_a_start() {
         let stored = task.stored();
         assert!(!stored["position"].is_null(), "{stored}");
         assert!(history(&task, &[]).contains("are no longer on the server"), "{}", history(&task, &[]));
+        let status = Tidegate::spawn(["status".as_ref(), task.write().as_os_str()]).wait();
+        assert_eq!(status.status.code(), Some(2), "{}", status.output);
+        let last = status.output.lines().find(|line| line.starts_with("last of its history: ")).unwrap_or_default();
+        assert!(last.contains("are no longer on the server"), "{}", status.output);
         let again = Tidegate::run(&task).wait();
         assert_eq!(again.status.code(), Some(1), "{kind}: {}", again.output);
         assert_eq!(topics.of("a"), "1=x 2=x", "{kind}");
@@ -265,5 +282,58 @@ fn a_run_whose_changes_are_purged_needs_a_person_or_a_start() {
         world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));
         world.finish(engine, &mut reader, |message| topics.take(message));
         assert_eq!(topics.of("a"), "1=x!! 2=x", "{kind}");
+    }
+}
+
+/// A server purges neither what a dump is reading nor what lies behind it. A file that is gone all the same is missed in the midst of the dump
+/// (error 1236), and that is a gap like any other.
+#[test]
+fn a_file_that_an_open_dump_misses_is_a_gap() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mysql", "mariadb"], "--binlog-row-metadata=FULL");
+    for (server, url) in
+        [("mysql", private.mysql()), ("mysql-nogtid", private.mysql_nogtid()), ("mariadb", private.mariadb())]
+    {
+        let test = format!("missed_{}", server.replace('-', "_"));
+        let mut world = World::new(&test, url, &servers.kafka);
+        world.mysql.run("CREATE TABLE a (id INT PRIMARY KEY, v LONGTEXT)");
+        world.begin_binlog_file();
+        let task = world.task();
+        let mut reader = world.reader(["a"]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |message| panic!("{message:?}"));
+        // What it does not take meanwhile is more than fits between both.
+        engine.signal(libc::SIGSTOP);
+        for id in 0..40 {
+            world.mysql.run(format!("INSERT INTO a VALUES ({id}, REPEAT('x', 1000000))"));
+        }
+        let files = |world: &mut World| -> Vec<String> {
+            let rows: Vec<mysql_async::Row> = world.mysql.query("SHOW BINARY LOGS");
+            rows.into_iter().map(|row| row.get(0).expect("a file has a name")).collect()
+        };
+        let read = files(&mut world).pop().expect("there is a binlog");
+        world.mysql.run("FLUSH BINARY LOGS");
+        world.mysql.run("INSERT INTO a VALUES (100, 'gone')");
+        let missed = files(&mut world).pop().expect("there is a binlog");
+        world.mysql.run("FLUSH BINARY LOGS");
+        let last = files(&mut world).pop().expect("there is a binlog");
+        world.mysql.run(format!("PURGE BINARY LOGS TO '{last}'"));
+        assert_eq!(files(&mut world), [read.as_str(), &missed, &last], "{server}");
+        std::fs::remove_file(private.data(server).join(&missed)).expect("a file");
+        engine.signal(libc::SIGCONT);
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(1), "{server}: {}", ended.output);
+        for words in ["error: the changes after ", "are no longer on the server", "tidegate run --accept-gap load"] {
+            assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+        }
+
+        // The server does not know by itself that it has lost the file.
+        world.purge_binlog();
+        let mut engine = run_behind_gap(&task, "load");
+        let mut ids = BTreeMap::new();
+        let mut take = |message: Message| _ = ids.insert(message.data.get("id").cloned(), ());
+        world.until_loaded(&mut engine, &mut reader, &mut take);
+        world.finish(engine, &mut reader, &mut take);
+        assert_eq!(ids.len(), 41, "{server}");
     }
 }

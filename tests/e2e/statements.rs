@@ -219,6 +219,41 @@ fn the_statement_that_makes_a_table_comes_before_its_rows() {
     }
 }
 
+/// So it does of tables that are loaded later: one that gets a name which is selected, and one that the task file adds.
+#[test]
+fn a_table_that_is_loaded_later_is_told_of_before_its_rows() {
+    let Some(servers) = Servers::from_env() else { return };
+    for url in [&servers.mysql, &servers.mysql_nogtid] {
+        let mut world = World::new("made_later", url, &servers.kafka);
+        for table in ["outside", "added"] {
+            world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY); INSERT INTO {table} VALUES (1), (2)"));
+        }
+        world.begin_binlog_file();
+        let mut task = world.task_of_one_topic("");
+        task.tables = format!("[{0}.marker, \"{0}.in_*\"]", world.database);
+        task.more = "incremental: {ddl: forward}".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        world.mysql.run("RENAME TABLE outside TO in_side");
+        world.mysql.run("INSERT INTO in_side VALUES (3)");
+        world.finish(engine, &mut reader, |message| messages.push(message));
+        task.tables = task.tables.replace(']', &format!(", {}.added]", world.database));
+        let mut engine = Tidegate::run(&task);
+        world.until_asked_is_loaded(&task, &mut engine);
+        world.finish(engine, &mut reader, |message| messages.push(message));
+        let shown: Vec<String> = messages.iter().map(shown).collect();
+        let places =
+            |start: String| -> Vec<usize> { (0..shown.len()).filter(|&at| shown[at].starts_with(&start)).collect() };
+        for (table, rows) in [("in_side", 3), ("added", 2)] {
+            let made = places(format!("CREATE {table}: CREATE TABLE `{table}` (\n"));
+            let came = places(format!("insert {table} "));
+            assert!(made.len() == 1 && came.len() >= rows && made[0] < came[0], "{shown:?}");
+        }
+    }
+}
+
 /// Whoever does not ask for it sees none, and rows are as right as with it.
 #[test]
 fn ddl_is_ignored_by_default_and_may_have_its_own_topic() {

@@ -110,6 +110,16 @@ fn a_message_that_is_too_large_stops_the_task_unless_it_says_otherwise() {
             messages.iter().map(drawn).collect::<Vec<_>>(),
             [format!("{} {{\"id\":\"7\"}} 2", kind_of_load(format))]
         );
+        // By the binlog, too; and behind it, nothing.
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |_| ());
+        world.mysql.run(format!("UPDATE notes SET n = {NOISE}, v = 3"));
+        world.mysql.run("UPDATE notes SET n = 'a', v = 4");
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        let named = format!("table {}.notes, binlog.", world.database);
+        assert!(ended.output.contains(&named) && ended.output.contains(&topic), "{}", ended.output);
+        assert_eq!(read_messages(&world.kafka, &world.topic("notes")).0.len(), 1);
     }
 }
 
@@ -260,7 +270,7 @@ fn what_is_cut_is_sent_with_the_names_of_its_columns() {
     let Some(servers) = Servers::from_env() else { return };
     for format in FORMATS {
         let more = ", too_large: {truncate: {bytes: 1kB}}, headers: [op]";
-        let (mut world, mut task) = world(&servers, format, more, 3);
+        let (mut world, mut task) = world(&servers, format, more, 12);
         put(&mut world, 1, 1, "'a'");
         put(&mut world, 2, 2, FLAT);
         // The last character would be half.
@@ -348,6 +358,32 @@ fn what_is_cut_is_sent_with_the_names_of_its_columns() {
         assert!(said.contains("column doc cannot be cut, as `truncate` asks: half a JSON document is none"), "{said}");
         let checked = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait().output;
         assert!(checked.contains("column doc cannot be cut"), "{checked}");
+    }
+}
+
+/// Those that are named, whatever others hold.
+#[test]
+fn only_columns_that_are_named_are_cut() {
+    let Some(servers) = Servers::from_env() else { return };
+    for format in FORMATS {
+        let more = ", too_large: {truncate: {columns: [n], bytes: 1kB}}, headers: [op]";
+        let (mut world, task) = world(&servers, format, more, 3);
+        world.mysql.run(format!("INSERT INTO notes VALUES (1, 1, {NOISE}, NULL, REPEAT('x', 3000))"));
+        let mut reader = world.reader([]).keyed();
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        let (messages, _) = read_messages(&world.kafka, &world.topic("notes"));
+        let [message] = messages.try_into().ok().expect("one");
+        let row = Message::parse(message.value.as_ref().expect("a value"), 0, 0).expect("a message");
+        let characters = |name: &str| row.data.get(name).map(|text| text.chars().count());
+        assert_eq!(
+            (&*message.headers, characters("n"), characters("b")),
+            ("op=read truncated=n", Some(1000), Some(3000))
+        );
+        world.mysql.run(format!("UPDATE notes SET n = 'a', b = {NOISE}"));
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        assert!(ended.output.contains("with its columns cut it is still too large"), "{}", ended.output);
     }
 }
 

@@ -87,12 +87,13 @@ fn topics_that_are_not_as_the_task_would_make_them_are_named() {
     made[0].as_ref().expect("a new topic");
     let mut task = world.task();
     let create = |create: &str| format!("{{kafka: \"{}\", create_topics: {{{create}}}}}", servers.kafka);
-    task.sink = create("partitions: 3, replication: 1, config: {retention.ms: 3600000, cleanup.policy: delete}");
+    task.sink = create("partitions: 3, replication: 2, config: {retention.ms: 3600000, cleanup.policy: delete}");
     task.tables = format!("[{}.orders]", world.database);
     task.more = "incremental: false".to_owned();
     let known = ["--ignore", "binlog_row_metadata,prepared_xa"];
     let expected = [
         format!("topic {topic}: partitions is 1, and 3 in the task file"),
+        format!("topic {topic}: replication is 1, and 2 in the task file"),
         format!("topic {topic}: retention.ms is 86400000, and 3600000 in the task file"),
     ];
     assert_eq!(findings(&task, &known), expected.each_ref().map(|found| format!("warning existing_topics: {found}")));

@@ -49,6 +49,11 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{} {}", grouped(count), plural(count, what))
 }
 
+/// What a task reads, of so many.
+pub fn rows_and_changes(count: u64) -> &'static str {
+    if count == 1 { "row or change" } else { "rows and changes" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

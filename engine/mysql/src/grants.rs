@@ -67,14 +67,17 @@ impl Grants {
         self.grants.iter().any(|grant| grant.on_columns.contains("SELECT") && grant.scope == scope)
     }
 
-    /// Whether all columns of the table can be read.
+    /// Whether all columns of the table can be read. Where the server shows that a database was taken from the account, what is granted on all
+    /// of it (by a role) gives nothing back, and what is granted on the table does: whatever a grant has given back is not shown as taken.
     pub fn can_select(&self, table: &TableName) -> bool {
         let select = &["SELECT"];
         self.grants.iter().any(|grant| {
             grant.holds(select)
                 && match &grant.scope {
                     Scope::Global => !self.is_revoked_in(&table.database),
-                    Scope::Database(pattern) => matches_pattern(pattern, &table.database),
+                    Scope::Database(pattern) => {
+                        matches_pattern(pattern, &table.database) && !self.is_revoked_in(&table.database)
+                    }
                     Scope::Table(database, name) => **database == *table.database && **name == *table.table,
                 }
         })

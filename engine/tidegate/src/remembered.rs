@@ -55,6 +55,9 @@ pub struct RememberedTable {
     /// Rows are in it that have no row events, for which it is loaded: nobody may take that back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_needed: bool,
+    /// It was met with rows and without its CREATE TABLE, and is loaded for that: consumers have not heard of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unheard_of: bool,
     /// What it is called where it goes, if that is another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TableName>,
@@ -89,6 +92,7 @@ impl RememberedTable {
             is_asked_for: false,
             asked_where: Vec::new(),
             is_needed: false,
+            is_unheard_of: false,
             target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
             filter: rule.filter.clone(),
             select: rule.select.clone(),
@@ -307,9 +311,10 @@ impl Checkpoint {
     /// Remembers how a table's rows leave from now on; its `load` is for one that was not known.
     pub fn take_up(&mut self, table: RememberedTable) {
         let known = self.tables.get(&table.name).unwrap_or(&table);
-        let (load, is_asked_for, is_needed) = (known.load, known.is_asked_for, known.is_needed);
+        let RememberedTable { load, is_asked_for, is_needed, is_unheard_of, .. } = *known;
         let asked_where = known.asked_where.clone();
-        self.tables.insert(table.name.clone(), RememberedTable { load, is_asked_for, asked_where, is_needed, ..table });
+        let table = RememberedTable { load, is_asked_for, asked_where, is_needed, is_unheard_of, ..table };
+        self.tables.insert(table.name.clone(), table);
     }
 
     /// Rows of the table are to be read that are not known to be delivered.
@@ -349,6 +354,15 @@ impl Checkpoint {
             && let Some(table) = self.tables.get_mut(name)
         {
             table.is_needed = true;
+        }
+    }
+
+    /// Consumers have, or have not, heard of the table before its rows come.
+    pub fn unheard_of(&mut self, name: &TableName, is_unheard_of: bool) {
+        if self.tables.get(name).is_some_and(|table| table.is_unheard_of != is_unheard_of)
+            && let Some(table) = self.tables.get_mut(name)
+        {
+            table.is_unheard_of = is_unheard_of;
         }
     }
 

@@ -113,16 +113,18 @@ impl<'a> Lower<'a> {
             return self.folded(&expr, folded);
         }
         let expr = self.planner.coerce(expr)?;
+        let mut refused = None;
         expr.apply(|node| {
             if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = node {
                 let from = expr.get_type(self.schema)?;
-                if let Some((message, _)) = text_refusal(&from, field.data_type()) {
-                    return Err(datafusion_common::DataFusionError::Plan(message));
-                }
+                refused = text_refusal(&from, field.data_type());
             }
-            Ok(TreeNodeRecursion::Continue)
+            Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        self.planner.fold(expr)
+        match refused {
+            Some((message, hint)) => Err(Refusal::new(Span::empty(), message).hint(hint)),
+            None => self.planner.fold(expr),
+        }
     }
 
     fn lower_node(&self, ast: &Ast) -> Lowered {

@@ -1,6 +1,7 @@
 //! The program under test, as a child process.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -91,11 +92,18 @@ impl Tidegate {
             unshare
         };
         if !mounted("true").output().is_ok_and(|output| output.status.success()) {
+            println!("skipped: this system mounts no disk for a test");
             return None;
         }
         let mut command = mounted("exec \"$@\"");
         command.arg(program()).args(arguments);
         Some(Tidegate::start(command))
+    }
+
+    /// The folder, with the disk that stands there for the program. It stays for as long as this is open.
+    pub(crate) fn open_folder(&self, folder: &Path) -> File {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        File::open(root.join(folder.strip_prefix("/").expect("an absolute path"))).expect("its folder can be seen")
     }
 
     /// The task fails before or while it runs: its words. Panics if it ends well.
@@ -104,6 +112,11 @@ impl Tidegate {
         assert!(!ended.status.success(), "ended well:\n{}", ended.output);
         assert!(ended.status.code().is_some(), "{}:\n{}", ended.status, ended.output);
         assert!(!ended.output.contains("panicked at"), "{}", ended.output);
+        assert!(
+            !ended.output.lines().any(|line| line.trim_end().ends_with("hint:")),
+            "a hint is empty:\n{}",
+            ended.output
+        );
         ended.output
     }
 

@@ -15,6 +15,7 @@ use crate::TableName;
 use crate::message::TooLarge;
 use crate::rate::Limits;
 use crate::retry::Retry;
+use crate::words::{plural, rows_and_changes};
 use source::Following;
 use stages::{Memory, Stages};
 
@@ -217,9 +218,11 @@ impl std::fmt::Display for Summary {
         let per_cpu_second = self.rows as f64 / self.cpu_seconds.max(1e-3);
         write!(
             f,
-            "{} rows and changes, {} messages, {} in {:.2} s ({:.0} rows/s, {}/s); {:.2} CPU-seconds, {:.0} rows per CPU-second; peak memory {:.0} MiB",
+            "{} {}, {} {}, {} in {:.2} s ({:.0} rows/s, {}/s); {:.2} CPU-seconds, {:.0} rows per CPU-second; peak memory {:.0} MiB",
             self.rows,
+            rows_and_changes(self.rows),
             self.messages,
+            plural(self.messages, "message"),
             bytes_text(self.bytes as f64),
             self.seconds,
             self.rows as f64 / self.seconds.max(1e-3),

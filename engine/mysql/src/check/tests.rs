@@ -70,6 +70,11 @@ fn grants_reach_as_far_as_their_scope() {
     assert!(!can("GRANT USAGE ON *.* TO `u`@`%`", "a", "t"));
     let revoked = Grants::parse(["GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `a`.* FROM `u`@`%`"]);
     assert!(!revoked.can_select(&TableName::new("a", "t")) && revoked.can_select(&TableName::new("b", "t")));
+    let lines =
+        ["GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `a`.* FROM `u`@`%`", "GRANT SELECT ON `a`.* TO `u`@`%`"];
+    assert!(!Grants::parse(lines).can_select(&TableName::new("a", "t")));
+    let lines = [lines[0], lines[1], "GRANT SELECT ON `a`.`t` TO `u`@`%`"];
+    assert!(Grants::parse(lines).can_select(&TableName::new("a", "t")));
 }
 
 #[test]

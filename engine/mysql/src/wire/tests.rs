@@ -11,7 +11,10 @@ use mysql_common::constants::{ColumnType, StatusFlags};
 use mysql_common::packets::HandshakePacket;
 use mysql_common::proto::MySerialize;
 
+use tidegate_model::Coordinate;
+
 use super::*;
+use crate::dump_error::DumpError;
 use crate::test_server::{self, options_for};
 
 fn options() -> Option<ConnectOptions> {
@@ -514,18 +517,42 @@ fn a_dump_from_gtids_waits_and_hears_heartbeats() {
     assert!(matches!(error, WireError::Interrupted { .. }), "{error}");
 }
 
+/// Files, offsets and GTIDs: why each cannot be had is told apart in the words of real servers.
 #[test]
-fn a_file_that_is_gone_is_named_by_the_server() {
-    let Some(options) = options() else { return };
-    let request = dump_request(DumpStart::File { file: b"no-such-binlog.000001".to_vec(), position: 4 });
-    let mut dump = connect(&options).binlog_dump(&request).unwrap();
-    let error = loop {
-        match dump.next(DEADLINE) {
-            Ok(packet) => assert!(matches!(packet, Packet::Event(_))),
-            Err(error) => break error,
-        }
+fn what_a_server_does_not_have_is_named_by_it() {
+    let no_such = || DumpStart::File { file: b"no-such-binlog.000001".to_vec(), position: 4 };
+    let check = |options: &ConnectOptions, start: DumpStart, means: &str| {
+        let said = format!("{start:?}");
+        let mut dump = connect(options).binlog_dump(&dump_request(start)).unwrap();
+        let error = loop {
+            match dump.next(DEADLINE) {
+                Ok(packet) => assert!(matches!(packet, Packet::Event(_)), "{said}: {packet:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.server_code(), Some(1236), "{said}: {error}");
+        let error = DumpError::of(error, &Coordinate::new("binlog.000007", 1234), 4001).unwrap();
+        assert!(error.to_string().contains(means), "{said}: {error}");
     };
-    assert_eq!(error.server_code(), Some(1236), "{error}");
+    for name in ["TIDEGATE_TEST_MYSQL", "TIDEGATE_TEST_MARIADB", "TIDEGATE_TEST_MYSQL_56"] {
+        let Some(options) = test_server::options(name) else { continue };
+        let mut connection = connect(&options);
+        // Of a domain that it has never had, MariaDB lacks nothing.
+        let schema = format!("wire_history_{}", std::process::id());
+        connection.query(&format!("CREATE DATABASE {schema}; DROP DATABASE {schema}")).unwrap();
+        let logs = connection.query("SHOW BINARY LOGS").unwrap();
+        let file = logs[0].rows.last().and_then(|row| row[0].clone()).unwrap();
+        check(&options, no_such(), "are no longer on the server");
+        check(&options, DumpStart::File { file, position: u32::MAX - 1 }, "the server's binlog ends before");
+        let history = match connection.is_mariadb() {
+            true => DumpStart::Domains("0-4-4000000000".to_owned()),
+            false => {
+                let uuid = connection.query("SELECT @@GLOBAL.server_uuid").unwrap()[0].scalar().unwrap().to_owned();
+                DumpStart::Gtids(encode_gtid_set(&format!("{uuid}:1-4000000000")))
+            }
+        };
+        check(&options, history, "the server's history is no longer the one");
+    }
 }
 
 /// Accepts one client, says the given things, each after hearing something, and returns what the client said until it

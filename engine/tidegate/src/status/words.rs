@@ -12,7 +12,7 @@ use super::report::{Incremental, Limits, Pace, Phase, Report, Retry, TooLarge};
 use tidegate_model::message::TooLarge as Counts;
 use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
-use tidegate_model::words::{counted, duration, plural};
+use tidegate_model::words::{counted, duration, plural, rows_and_changes};
 
 /// What happens, in one line.
 pub fn line(report: &Report) -> String {
@@ -113,8 +113,9 @@ pub fn page(report: &Report) -> String {
     let total = &report.total;
     _ = writeln!(
         out,
-        "this run: {} rows and changes read, {} and {} delivered",
+        "this run: {} {} read, {} and {} delivered",
         count(total.changes),
+        rows_and_changes(total.changes),
         some(total.messages, "message"),
         bytes_text(total.bytes as f64)
     );
@@ -483,5 +484,7 @@ pub(super) mod tests {
         (load.tables_done, load.tables_total, load.rows, load.seconds_left) = (0, 1, 1, None);
         let one = line(&report);
         assert!(one.starts_with("full load: 0 of 1 table, 1 row, 0 rows/s"), "{one}");
+        (report.total.changes, report.total.messages) = (1, 1);
+        assert!(page(&report).contains("this run: 1 row or change read, 1 message and "), "{}", page(&report));
     }
 }

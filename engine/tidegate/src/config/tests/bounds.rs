@@ -60,6 +60,14 @@ fn numbers_have_the_bounds_of_the_reader() {
 }
 
 #[test]
+fn no_key_takes_whatever_is_written() {
+    each_form(&json_schema(), "", &mut |path, form| {
+        let says = ["type", "enum", "anyOf", "pattern"].iter().any(|word| !form[word].is_null());
+        assert!(says, "{path} may be anything");
+    });
+}
+
+#[test]
 fn amounts_have_the_units_of_the_reader() {
     let mut compared = 0;
     each_form(&json_schema(), "", &mut |path, form| {

@@ -31,3 +31,52 @@ fn the_smallest_file_that_the_reference_shows_is_one() {
     assert_eq!(lines.len(), 5, "{lines:?}");
     accepted(&lines.join("\n"));
 }
+
+/// Whether it is read at the top of a file, or in one of the places where keys of that name are.
+fn is_read_somewhere(snippet: &str) -> bool {
+    let places = [
+        snippet.to_owned(),
+        format!("sink: {{kafka: b1, {snippet}}}"),
+        format!("sink: {{kafka: b1, key: json, {snippet}}}"),
+        format!("format: {{canal_json: {{{snippet}}}}}"),
+        format!("format: {{dts_avro: {{{snippet}}}}}\nsink: {{kafka: b1, topic: all, partition: zero}}"),
+    ];
+    places.iter().any(|text| parse("t.yaml", &with(&format!("{text}\n"))).is_ok())
+}
+
+#[test]
+fn what_sentences_show_of_a_task_file_is_read() {
+    /// What messages hold.
+    const OTHERS: [&str; 1] = ["old: [{}]"];
+    let key = regex::Regex::new("^[a-z_]+: ").unwrap();
+    let mut count = 0;
+    for page in [include_str!("../../../../../README.md"), include_str!("../../../../format/formats.md"), REFERENCE] {
+        for snippet in page.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            if key.is_match(snippet) && !snippet.contains("...") && !OTHERS.contains(&snippet) {
+                assert!(is_read_somewhere(snippet), "{snippet}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 20, "{count}");
+}
+
+/// What stands behind a hash and spaces there is no option, but may be an example of one: up to what is said of it.
+#[test]
+fn examples_within_the_comments_of_the_reference_are_read() {
+    let example = regex::Regex::new(r#"^ *#   ([\[{"].*?[\]}"]|shop\.\S+|/\S+/)( {2,}.*)?$"#).unwrap();
+    let mut count = 0;
+    for line in REFERENCE.lines() {
+        let Some(shown) = example.captures(line).map(|found| found[1].to_owned()) else { continue };
+        let tables = match shown.chars().next() {
+            Some('[') => format!("[{{table: shop.orders, columns: {shown}}}]"),
+            Some('{') if shown.starts_with("{columns") => format!("[{{table: shop.orders, partition: {shown}}}]"),
+            // Which excludes, of what another entry selects.
+            Some('"') => format!("[\"shop.*\", {shown}]"),
+            _ => format!("[{shown}]"),
+        };
+        accepted(&with(&format!("tables: {tables}\n")));
+        count += 1;
+    }
+    assert!(count >= 12, "{count}");
+}

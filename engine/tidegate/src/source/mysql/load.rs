@@ -161,8 +161,8 @@ impl MysqlSource {
         load.run().map_err(|error| MysqlError::Load(error).into())
     }
 
-    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it was when the task began; if the run ended
-    /// before any of its rows was delivered, once more, as it is then. Not for a table that is loaded again, which consumers have.
+    /// Where statements are forwarded, a table's rows come behind the statement that makes it, as it was when the task began, or took it up; if
+    /// the run ended before any of its rows was delivered, once more, as it is then. Not for a table that is loaded again, which consumers have.
     fn announce(
         &self,
         context: &Context<'_>,
@@ -170,7 +170,16 @@ impl MysqlSource {
         tables: &[LoadTable],
         start: &Coordinate,
     ) -> Result<(), Error> {
-        let is_new = |name: &TableName| ledger.table(name).is_some_and(ledger::TableChunks::is_untouched);
+        let is_unheard_of = |name: &TableName| {
+            context
+                .tracker
+                .read(|checkpoint| checkpoint.remembered_table(name).is_some_and(|table| table.is_unheard_of))
+        };
+        let is_new = |name: &TableName| {
+            ledger.table(name).is_some_and(|table| {
+                table.is_untouched() || is_unheard_of(name) && !table.is_done() && table.rows() == 0
+            })
+        };
         let mut definitions = HashMap::new();
         let names = tables.iter().map(|table| table.table.name()).filter(|name| is_new(name));
         let (known, unknown): (Vec<_>, Vec<_>) = names.partition(|name| self.definitions.contains_key(name));

@@ -180,6 +180,7 @@ impl MysqlSource {
             if planned.is_some() {
                 checkpoint.take_up(remembered);
                 checkpoint.load_wanted(name);
+                checkpoint.unheard_of(name, turn == Turn::Load);
             }
             match &planned {
                 Some((_, table)) if is_new => {
