@@ -1,6 +1,6 @@
 //! Why a server does not go on with the binlog from where the task stands.
 //!
-//! A server says all of it under one number, 1236, as the first packet of a dump or later, and tells the reasons apart by
+//! A server says nearly all of it under one number, 1236, as the first packet of a dump or later, and tells the reasons apart by
 //! text only. The texts stand in its source and are not translated; MySQL up to 8.0.25 says master and slave in them.
 
 use tidegate_model::Coordinate;
@@ -9,6 +9,8 @@ use super::wire::WireError;
 
 /// ER_SOURCE_FATAL_ERROR_READING_BINLOG.
 const READING_BINLOG: u16 = 1236;
+/// EE_FILENOTFOUND: what MariaDB says in the midst of a dump of a file that its index names and that is not there.
+const FILE_NOT_FOUND: u16 = 29;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
@@ -39,7 +41,13 @@ pub enum DumpError {
 impl DumpError {
     /// What an error of a dump means that had come to `at`; gives back what is not about the binlog.
     pub fn of(error: WireError, at: &Coordinate, server_id: u32) -> Result<DumpError, WireError> {
-        let WireError::Server { code: READING_BINLOG, message, .. } = &error else { return Err(error) };
+        let message = match &error {
+            WireError::Server { code: READING_BINLOG, message, .. } => message,
+            WireError::Server { code: FILE_NOT_FOUND, message, .. } => {
+                return Ok(DumpError::Gone { at: at.clone(), reason: message.clone() });
+            }
+            _ => return Err(error),
+        };
         let text = message.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let (at, reason) = (at.clone(), message.clone());
@@ -204,6 +212,9 @@ mod tests {
             let error = of(READING_BINLOG, message).unwrap().to_string();
             assert!(error.contains(means) && error.contains("binlog.000007:1234"), "{message}\n{error}");
         }
+        let lost =
+            of(FILE_NOT_FOUND, "File './binlog.000002' not found (Errcode: 2 \"No such file or directory\")").unwrap();
+        assert!(lost.to_string().contains("are no longer on the server"), "{lost}");
         assert!(matches!(of(1053, "Server shutdown in progress"), Err(WireError::Server { .. })));
     }
 }

@@ -55,12 +55,10 @@ impl BinlogGaps {
             _ => "SHOW SLAVE STATUS",
         };
         let replica = first_row(connection, replica).await?;
-        let cascades: Vec<(String, String, String)> = connection
-            .query(
-                "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
-                 WHERE DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL') ORDER BY 1, 2, 3",
-            )
-            .await?;
+        let cascades = match version.is_mariadb {
+            true => cascades_in_words(connection, tables).await?,
+            false => cascades_in_catalogue(connection).await?,
+        };
         let selected: HashSet<&TableName> = tables.iter().map(|table| table.table.name()).collect();
         let databases_of: BTreeSet<String> = selected.iter().map(|table| quote_text(&table.database)).collect();
         let triggered: Vec<(String, String)> = match databases_of.is_empty() {
@@ -80,11 +78,7 @@ impl BinlogGaps {
             is_replica: replica.as_ref().is_some_and(Option::is_some),
             // MariaDB wants a privilege for that of which nothing else needs to be had.
             may_be_replica: version.is_mariadb && replica.is_none(),
-            cascades: cascades
-                .into_iter()
-                .map(|(database, table, name)| Cascade { table: TableName::new(&database, &table), name })
-                .filter(|cascade| selected.contains(&cascade.table))
-                .collect(),
+            cascades: cascades.into_iter().filter(|cascade| selected.contains(&cascade.table)).collect(),
             triggered: triggered
                 .into_iter()
                 .map(|(database, table)| TableName::new(&database, &table))
@@ -98,6 +92,64 @@ impl BinlogGaps {
         let holds = |names: &[String]| names.iter().any(|name| name == database);
         if self.logged_databases.is_empty() { !holds(&self.ignored_databases) } else { holds(&self.logged_databases) }
     }
+}
+
+async fn cascades_in_catalogue(connection: &mut Conn) -> Result<Vec<Cascade>, mysql_async::Error> {
+    let cascades: Vec<(String, String, String)> = connection
+        .query(
+            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
+             WHERE DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL') ORDER BY 1, 2, 3",
+        )
+        .await?;
+    let cascade =
+        |(database, table, name): (String, String, String)| Cascade { table: TableName::new(&database, &table), name };
+    Ok(cascades.into_iter().map(cascade).collect())
+}
+
+/// MariaDB's catalogue shows foreign keys to those alone who may do more with a table than read it. Its own words show them to all who may
+/// read it.
+async fn cascades_in_words(connection: &mut Conn, tables: &[CatalogTable]) -> Result<Vec<Cascade>, mysql_async::Error> {
+    /// Of one round trip.
+    const TABLES_AT_ONCE: usize = 100;
+    let (mut cascades, mut left) = (Vec::new(), tables);
+    while !left.is_empty() {
+        let now = &left[..left.len().min(TABLES_AT_ONCE)];
+        let show = |table: &CatalogTable| format!("SHOW CREATE TABLE {}", quote_table(table.table.name()));
+        let statements: Vec<String> = now.iter().map(show).collect();
+        let is_refused = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
+        // A table that is gone by now ends them.
+        let mut asked = 1;
+        match connection.query_iter(statements.join("; ")).await {
+            Err(error) if is_refused(&error) => {}
+            shown => {
+                let mut shown = shown?;
+                for (index, table) in now.iter().enumerate() {
+                    asked = index + 1;
+                    let rows: Vec<Row> = match shown.collect().await {
+                        Err(error) if is_refused(&error) => break,
+                        rows => rows?,
+                    };
+                    let text: Option<String> = rows.first().and_then(|row| row.get_opt(1)?.ok());
+                    cascades.extend(cascades_of(table.table.name(), &text.unwrap_or_default()));
+                }
+            }
+        }
+        left = &left[asked..];
+    }
+    Ok(cascades)
+}
+
+/// Those that a CREATE TABLE has, a line each: ``CONSTRAINT `p` FOREIGN KEY (`parent`) REFERENCES `parent` (`id`) ON DELETE CASCADE``.
+pub(super) fn cascades_of(table: &TableName, text: &str) -> Vec<Cascade> {
+    let of_line = |line: &str| {
+        let rest = line.trim_start().strip_prefix("CONSTRAINT `")?;
+        let (name, rest) = rest.split_once("` FOREIGN KEY (")?;
+        // Behind the last of the names there are words alone.
+        let (_, actions) = rest.rsplit_once("`)")?;
+        let acts = actions.contains("CASCADE") || actions.contains("SET NULL");
+        acts.then(|| Cascade { table: table.clone(), name: name.replace("``", "`") })
+    };
+    text.lines().filter_map(of_line).collect()
 }
 
 /// The row, if there is one; nothing if the account may not see it: [`check`] names the privilege.

@@ -287,6 +287,21 @@ fn keys_by_which_mariadb_does_not_find_each_row_are_told_of_large_tables() {
 }
 
 #[test]
+fn cascades_are_read_in_the_words_of_a_table() {
+    let text = "CREATE TABLE `child` (
+  `id` int(11) NOT NULL COMMENT 'CONSTRAINT `x` FOREIGN KEY (`id`) ON DELETE CASCADE',
+  CONSTRAINT `a` FOREIGN KEY (`id`) REFERENCES `parent` (`id`),
+  CONSTRAINT `b``1` FOREIGN KEY (`id`, `on`) REFERENCES `crm`.`CASCADE` (`id`, `SET NULL`) ON DELETE SET NULL,
+  CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `CASCADE` (`CASCADE`) ON DELETE NO ACTION ON UPDATE NO ACTION,
+  CONSTRAINT `d` FOREIGN KEY (`id`) REFERENCES `parent` (`id`) ON UPDATE CASCADE,
+  CONSTRAINT `e` CHECK (`id` > 0)
+) ENGINE=InnoDB";
+    let table = TableName::new("shop", "child");
+    let found: Vec<String> = gaps::cascades_of(&table, text).into_iter().map(|key| key.name).collect();
+    assert_eq!(found, ["b`1", "d"]);
+}
+
+#[test]
 fn a_whole_binlog_has_no_gaps() {
     assert_eq!(gaps("9.7.4", &[], &BinlogGaps::default()), []);
     assert_eq!(gaps("8.0.36", &[("log_slave_updates", "OFF")], &BinlogGaps::default()), []);
