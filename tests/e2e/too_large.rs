@@ -113,8 +113,8 @@ fn a_message_that_is_too_large_stops_the_task_unless_it_says_otherwise() {
         // By the binlog, too; and behind it, nothing.
         let mut engine = Tidegate::run(&task);
         world.until_marker(&mut engine, &mut reader, |_| ());
-        world.mysql.run(format!("UPDATE notes SET n = {NOISE}, v = 3"));
-        world.mysql.run("UPDATE notes SET n = 'a', v = 4");
+        put(&mut world, 8, 3, NOISE);
+        put(&mut world, 9, 4, "'a'");
         let ended = engine.wait();
         assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
         let named = format!("table {}.notes, binlog.", world.database);

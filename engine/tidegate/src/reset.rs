@@ -155,7 +155,7 @@ fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) ->
     let OtherPlace { position, is_ahead, shown } = other;
     let mut by_catalogue = Vec::new();
     let known: Vec<TableName> = checkpoint.schemas.iter().map(|(name, _)| name.clone()).collect();
-    known.iter().for_each(|name| _ = checkpoint.schemas.remove(name));
+    known.iter().for_each(|name| checkpoint.schemas.remove(name));
     for entry in shown {
         by_catalogue.push(entry.table.clone());
         checkpoint.begin_schema(entry);

@@ -237,7 +237,11 @@ impl TaskFile {
         let text = format!(
             "task: {name}\nsource: {source}\ntables: {tables}\nsink: {sink}\nformat: {format}\nstate: {state}\n{more}\n"
         );
-        std::fs::write(path, text).expect("the test's folder can be written");
+        // A run that has just been started reads the one or the other, and no half of it.
+        let new = path.with_extension("new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, path))
+            .expect("the test's folder can be written");
         path.clone()
     }
 

@@ -27,11 +27,10 @@ impl MysqlSource {
         let (connect, facts) = (&self.look.connect, &self.look.facts);
         let has_gtids = before.gtids.is_some();
         // That changes are not there any more is no matter, but that the server has others in their place.
-        match same_history::check(connect, facts.server_uuid(), before) {
-            Err(error @ MysqlError::Dump(DumpError::OtherHistory { .. } | DumpError::PastEnd { .. })) => {
-                return Err(ResetError::OtherHistory(error).into());
-            }
-            _ => {}
+        if let Err(error @ MysqlError::Dump(DumpError::OtherHistory { .. } | DumpError::PastEnd { .. })) =
+            same_history::check(connect, facts.server_uuid(), before)
+        {
+            return Err(ResetError::OtherHistory(error).into());
         }
         let not_found = |error| ResetError::NotFound { to: to.clone(), error };
         let position = match to {
