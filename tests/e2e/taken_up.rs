@@ -319,6 +319,8 @@ fn what_became_of_rows_is_sent_though_their_table_is_gone() {
             });
             came.sort();
             let is_told = ended.output.contains("nobody knows the columns that it had here");
+            // MariaDB's statements do not say what a table was that had another name.
+            let is_known = is_known && !world.mysql.is_mariadb();
             if is_known || metadata == "FULL" {
                 assert_eq!(
                     came,

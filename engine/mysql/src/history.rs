@@ -425,7 +425,12 @@ impl History {
         };
         let key = self.rules.names.key(name);
         let HistoryError::Columns { table: name, fault, .. } = &error else { return Err(error) };
-        if matches!(fault, ColumnsFault::Unknown) && (self.gone)(name, here) {
+        let given = self.given.iter().find(|given| self.rules.names.key(&given.table) == key && given.is_at(here));
+        let Some(SchemaState::Given { defined }) = given.map(|given| &given.state) else {
+            let is_unknown = matches!(fault, ColumnsFault::Unknown | ColumnsFault::Changed { .. });
+            if !is_unknown || !(self.gone)(name, here) {
+                return Err(error);
+            }
             if self.passed_over.insert(key) {
                 warn!(
                     table = %name, at = %here.at,
@@ -433,9 +438,7 @@ impl History {
                 );
             }
             return Ok(None);
-        }
-        let given = self.given.iter().find(|given| self.rules.names.key(&given.table) == key && given.is_at(here));
-        let Some(SchemaState::Given { defined }) = given.map(|given| &given.state) else { return Err(error) };
+        };
         let last_version = self.now.get(&key).map_or(0, |entry| entry.now.last_version());
         let table = defined.table().of_version(last_version + 1);
         match fits(&table) {
