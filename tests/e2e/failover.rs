@@ -24,6 +24,10 @@ use super::snapshot::{assert_equals_source, fill_all, names};
 
 const WRITERS: usize = 8;
 
+/// Options of a load that can be met while it lasts.
+pub(crate) const LASTING_LOAD: &str =
+    "full_load: {parallel: 2, chunk_rows: 200}\nlimits: {full_load: {rows_per_second: 4000}}";
+
 /// What makes a server a replica of the one at `url`.
 pub(crate) fn replicate_from(url: &str) -> String {
     let port = url.rsplit(':').next().expect("a URL has a port");
@@ -134,7 +138,7 @@ impl Moment {
     /// A load that has to be met lasts.
     fn options(self) -> &'static str {
         match self {
-            Moment::Load => "full_load: {parallel: 2, chunk_rows: 200}\nlimits: {full_load: {rows_per_second: 4000}}",
+            Moment::Load => LASTING_LOAD,
             Moment::HandOver | Moment::Changes => "full_load: {parallel: 2, chunk_rows: 200}",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::failover::{create_held, hold_load};
+use super::failover::{LASTING_LOAD, create_held, hold_load};
 use super::faults::{Outages, survives};
 use super::harness::order::Order;
 use super::harness::source_state::Format;
@@ -397,8 +397,7 @@ fn failed_over(test: &str, is_in_load: bool) {
     };
     let mut held = None;
     if is_in_load {
-        task.more =
-            "full_load: {parallel: 2, chunk_rows: 200}\nlimits: {full_load: {rows_per_second: 4000}}".to_owned();
+        task.more = LASTING_LOAD.to_owned();
         held = Some(hold_load(&world, "z_held"));
     }
     let mut engine = Tidegate::run(&task);

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use super::check::list_names;
 use super::connection::{quote_table, quote_text};
@@ -543,6 +543,42 @@ fn parse_labels(text: &str) -> Option<Vec<String>> {
         }
         labels.push(label);
     }
+}
+
+/// The tables' own words, in their order; none of one that is not there, is no table, or may not be seen.
+pub async fn show_create(
+    connection: &mut Conn,
+    names: &[&TableName],
+) -> Result<Vec<Option<String>>, mysql_async::Error> {
+    /// Of one round trip.
+    const TABLES_AT_ONCE: usize = 100;
+    let mut texts = Vec::with_capacity(names.len());
+    while texts.len() < names.len() {
+        let left = &names[texts.len()..];
+        let now = &left[..left.len().min(TABLES_AT_ONCE)];
+        let statements: Vec<String> =
+            now.iter().map(|name| format!("SHOW CREATE TABLE {}", quote_table(name))).collect();
+        let is_refused = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
+        // One that is refused ends them.
+        let mut shown = match connection.query_iter(statements.join("; ")).await {
+            Err(error) if is_refused(&error) => {
+                texts.push(None);
+                continue;
+            }
+            shown => shown?,
+        };
+        for _ in now {
+            let rows: Vec<Row> = match shown.collect().await {
+                Err(error) if is_refused(&error) => {
+                    texts.push(None);
+                    break;
+                }
+                rows => rows?,
+            };
+            texts.push(rows.first().and_then(|row| row.get_opt::<String, _>(1)?.ok()));
+        }
+    }
+    Ok(texts)
 }
 
 #[cfg(test)]

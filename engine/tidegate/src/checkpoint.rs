@@ -170,12 +170,12 @@ impl Checkpoint {
         history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
     }
 
-    /// The history of all tables.
     /// Tables whose rows are sent, as far as reading has come.
     pub fn followed(&self) -> impl Iterator<Item = &TableName> {
         self.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name)
     }
 
+    /// The history of all tables.
     pub fn schemas(&self) -> Vec<StoredSchema> {
         self.schemas.values().flatten().cloned().collect()
     }

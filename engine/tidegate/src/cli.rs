@@ -230,8 +230,8 @@ enum Command {
         #[arg(short, long)]
         yes: bool,
     },
-    /// Measures how fast source, format and brokers go, alone and together, and names what holds the others up; without a task, what this machine
-    /// does with a generated table.
+    /// Measures how fast the source goes, the source with the format, and both with the brokers, and names what holds the others up; without a
+    /// task, what this machine does with a generated table.
     Bench {
         task: Option<PathBuf>,
         /// How long each step is measured.

@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::{Finding, Severity, list_names};
-use crate::catalog::CatalogTable;
+use crate::catalog::{self, CatalogTable};
 use crate::connection::{ServerFacts, ServerVersion, quote_identifier, quote_table, quote_text};
 use tidegate_model::TableName;
 
@@ -109,34 +109,10 @@ async fn cascades_in_catalogue(connection: &mut Conn) -> Result<Vec<Cascade>, my
 /// MariaDB's catalogue shows foreign keys to those alone who may do more with a table than read it. Its own words show them to all who may
 /// read it.
 async fn cascades_in_words(connection: &mut Conn, tables: &[CatalogTable]) -> Result<Vec<Cascade>, mysql_async::Error> {
-    /// Of one round trip.
-    const TABLES_AT_ONCE: usize = 100;
-    let (mut cascades, mut left) = (Vec::new(), tables);
-    while !left.is_empty() {
-        let now = &left[..left.len().min(TABLES_AT_ONCE)];
-        let show = |table: &CatalogTable| format!("SHOW CREATE TABLE {}", quote_table(table.table.name()));
-        let statements: Vec<String> = now.iter().map(show).collect();
-        let is_refused = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
-        // A table that is gone by now ends them.
-        let mut asked = 1;
-        match connection.query_iter(statements.join("; ")).await {
-            Err(error) if is_refused(&error) => {}
-            shown => {
-                let mut shown = shown?;
-                for (index, table) in now.iter().enumerate() {
-                    asked = index + 1;
-                    let rows: Vec<Row> = match shown.collect().await {
-                        Err(error) if is_refused(&error) => break,
-                        rows => rows?,
-                    };
-                    let text: Option<String> = rows.first().and_then(|row| row.get_opt(1)?.ok());
-                    cascades.extend(cascades_of(table.table.name(), &text.unwrap_or_default()));
-                }
-            }
-        }
-        left = &left[asked..];
-    }
-    Ok(cascades)
+    let names: Vec<&TableName> = tables.iter().map(|table| table.table.name()).collect();
+    let texts = catalog::show_create(connection, &names).await?;
+    let of_table = |(name, text): (&TableName, Option<String>)| cascades_of(name, &text.unwrap_or_default());
+    Ok(names.into_iter().zip(texts).flat_map(of_table).collect())
 }
 
 /// Those that a CREATE TABLE has, a line each: ``CONSTRAINT `p` FOREIGN KEY (`parent`) REFERENCES `parent` (`id`) ON DELETE CASCADE``.

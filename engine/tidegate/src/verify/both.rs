@@ -10,7 +10,7 @@ use super::judge::Words;
 use super::message::{Change, Reader, Said, empties};
 use super::outcome::{Outcome, Wrong};
 use super::spill::{Size, Spill, State, Word};
-use super::target::{ALL_COLUMNS, OfLarge, Source, Target};
+use super::target::{ALL_COLUMNS, OfLarge, Source, Target, Told, is_one_of, key_rows};
 use super::topic::{Message, Topics};
 use super::{Report, STILL, VerifyError};
 use crate::checkpoint::{self, Checkpoint};
@@ -186,7 +186,7 @@ impl Both {
     /// A key that has moved is what it should have been, and not yet known to be what it should be.
     fn is_worth_another_look(&self, target: usize, words: &Words) -> bool {
         let Words::Keyed(keyed) = words else { return false };
-        let can_be_asked = || self.targets[target].sources.iter().all(|source| source.integers.is_some());
+        let can_be_asked = || self.targets[target].sources.iter().all(|source| source.integers().is_some());
         !words.is_quiet() && !keyed.is_settled() && can_be_asked()
     }
 
@@ -428,11 +428,11 @@ impl Both {
     }
 
     /// What is to be read of a target for the sake of some keys: their rows where the server can be asked for them, else all.
-    pub(super) fn wanted_of(&self, target: usize, keys: &[Vec<u8>]) -> Vec<Wanted> {
+    fn wanted_of(&self, target: usize, keys: &[Vec<u8>]) -> Vec<Wanted> {
         let target = &self.targets[target];
         let names: Vec<&str> = target.key_names().collect();
         let wanted = |source: &Source| {
-            let condition = source.integers.as_ref().and_then(|columns| condition(columns, &names, keys));
+            let condition = source.integers().and_then(|columns| condition(columns, &names, keys));
             target.wanted(source, condition)
         };
         target.sources.iter().map(wanted).collect()
@@ -462,20 +462,10 @@ impl Both {
     }
 }
 
-/// By which the server finds rows of some keys: `` (`a`, `b`) IN ((1, 2), (3, 4)) ``. `names` are the columns' in the keys. None if there
-/// are too many.
-fn condition(columns: &[String], names: &[&str], keys: &[Vec<u8>]) -> Option<String> {
-    let row = |key: &Vec<u8>| -> Option<String> {
-        let values: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key).ok()?;
-        // Digits and a sign, and nothing else, goes into the statement.
-        let number = |name: &&str| values.get(*name)?.as_str()?.parse::<i128>().ok().map(|number| number.to_string());
-        let numbers = names.iter().map(number);
-        numbers.collect::<Option<Vec<String>>>().map(|numbers| format!("({})", numbers.join(", ")))
-    };
-    let rows = keys.iter().map(row).collect::<Option<Vec<String>>>().filter(|rows| rows.len() <= ASKED_MAX)?;
-    let columns: Vec<String> =
-        columns.iter().map(|column| tidegate_mysql::connection::quote_identifier(column)).collect();
-    Some(format!("({}) IN ({})", columns.join(", "), rows.join(", ")))
+/// By which the server finds rows of some keys. None if there are too many.
+fn condition(columns: &[(String, Told)], names: &[&str], keys: &[Vec<u8>]) -> Option<String> {
+    let rows = key_rows(columns, names, keys).filter(|rows| rows.len() <= ASKED_MAX)?;
+    Some(is_one_of(columns, &rows))
 }
 
 #[cfg(test)]
@@ -484,7 +474,7 @@ mod tests {
 
     #[test]
     fn the_server_is_asked_for_rows_by_their_keys() {
-        let columns = ["a".to_owned(), "b`".to_owned()];
+        let columns = ["a", "b`"].map(|name| (name.to_owned(), Told::Integer));
         let keys = |keys: &[&str]| keys.iter().map(|key| key.as_bytes().to_vec()).collect::<Vec<_>>();
         let asked = condition(
             &columns,

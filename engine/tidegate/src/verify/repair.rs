@@ -17,11 +17,11 @@ use std::fmt::{self, Write};
 use super::both::Both;
 use super::outcome::Wrong;
 use super::report::{Again, Repair};
-use super::target::{Source, Told};
+use super::target::{Source, Told, is_one_of, key_rows};
 use crate::reload::{self, CONDITION_BYTES_MAX, Wish};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::words::counted;
-use tidegate_mysql::connection::{quote_identifier, quote_text};
+use tidegate_mysql::connection::quote_identifier;
 use tidegate_mysql::snapshot::shown;
 
 /// Ranges of a condition, if so many fit.
@@ -130,27 +130,11 @@ impl fmt::Display for Again {
     }
 }
 
-/// By which the server finds the rows of some keys, and maybe others: `` (`a`, `b`) IN ((1, 'x')) ``, or ranges of the first column around
+/// By which the server finds the rows of some keys, and maybe others: by each of them, or by ranges of the first column around
 /// them if they are too many. None if neither can be said.
 fn condition(columns: &[(String, Told)], names: &[&str], keys: &[Vec<u8>]) -> Option<String> {
-    let row = |key: &Vec<u8>| -> Option<Vec<String>> {
-        let values: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key).ok()?;
-        let value = |(name, (_, told)): (&&str, &(String, Told))| {
-            let text = values.get(*name)?.as_str()?;
-            match told {
-                Told::Integer => text.parse::<i128>().ok().map(|number| number.to_string()),
-                Told::Text => (!text.contains(char::is_control)).then(|| quote_text(text)),
-            }
-        };
-        names.iter().zip(columns).map(value).collect()
-    };
-    let rows = keys.iter().map(row).collect::<Option<Vec<Vec<String>>>>()?;
-    let quoted: Vec<String> = columns.iter().map(|(name, _)| quote_identifier(name)).collect();
-    let list = |values: &[String]| match values {
-        [one] => one.clone(),
-        several => format!("({})", several.join(", ")),
-    };
-    let each = format!("{} IN ({})", list(&quoted), rows.iter().map(|row| list(row)).collect::<Vec<_>>().join(", "));
+    let rows = key_rows(columns, names, keys)?;
+    let each = is_one_of(columns, &rows);
     if each.len() <= CONDITION_BYTES_MAX {
         return Some(each);
     }
@@ -158,7 +142,7 @@ fn condition(columns: &[(String, Told)], names: &[&str], keys: &[Vec<u8>]) -> Op
         (columns[0].1 == Told::Integer).then(|| rows.iter().flat_map(|row| row[0].parse()).collect())?;
     let mut count = RANGES_MAX;
     loop {
-        let text = ranges(&quoted[0], first.clone(), count);
+        let text = ranges(&quote_identifier(&columns[0].0), first.clone(), count);
         if text.len() <= CONDITION_BYTES_MAX {
             return Some(text);
         }

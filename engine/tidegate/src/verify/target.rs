@@ -21,6 +21,7 @@ use crate::config::{Task, TooLargePolicy};
 use crate::error::Error;
 use crate::pipeline::route::{plan_transform, rule_of, topic_of_table};
 use crate::source::mysql::Wanted;
+use tidegate_mysql::connection::{quote_identifier, quote_text};
 
 /// Of 128 bits: by chance, not one pair in 100 M rows is the same.
 pub(super) type Hash = u128;
@@ -80,10 +81,15 @@ pub(super) struct Target {
 
 pub(super) struct Source {
     pub(super) table: Arc<Table>,
-    /// The columns of the key, if all of them are integers.
-    pub(super) integers: Option<Vec<String>>,
-    /// The same, each with what its values are, if a text of each says which it is.
+    /// The columns of the key, each with what its values are, if a text of each says which it is.
     pub(super) told: Option<Vec<(String, Told)>>,
+}
+
+impl Source {
+    /// The same, if all of them are integers.
+    pub(super) fn integers(&self) -> Option<&[(String, Told)]> {
+        self.told.as_deref().filter(|columns| columns.iter().all(|(_, told)| *told == Told::Integer))
+    }
 }
 
 /// What stands for a value of a key in a statement.
@@ -91,6 +97,34 @@ pub(super) struct Source {
 pub(super) enum Told {
     Integer,
     Text,
+}
+
+/// The values of keys, as a statement has them: a number is digits and a sign, and a text is quoted. `names` are those of the columns in the
+/// keys. None if one is not what its column says, or has a control character.
+pub(super) fn key_rows(columns: &[(String, Told)], names: &[&str], keys: &[Vec<u8>]) -> Option<Vec<Vec<String>>> {
+    let row = |key: &Vec<u8>| -> Option<Vec<String>> {
+        let values: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key).ok()?;
+        let value = |(name, (_, told)): (&&str, &(String, Told))| {
+            let text = values.get(*name)?.as_str()?;
+            match told {
+                Told::Integer => text.parse::<i128>().ok().map(|number| number.to_string()),
+                Told::Text => (!text.contains(char::is_control)).then(|| quote_text(text)),
+            }
+        };
+        names.iter().zip(columns).map(value).collect()
+    };
+    keys.iter().map(row).collect()
+}
+
+/// `` `a` IN (1, 2) ``, `` (`a`, `b`) IN ((1, 'x'), (2, 'y')) ``.
+pub(super) fn is_one_of(columns: &[(String, Told)], rows: &[Vec<String>]) -> String {
+    let list = |values: &[String]| match values {
+        [one] => one.clone(),
+        several => format!("({})", several.join(", ")),
+    };
+    let columns: Vec<String> = columns.iter().map(|(name, _)| quote_identifier(name)).collect();
+    let rows: Vec<String> = rows.iter().map(|row| list(row)).collect();
+    format!("{} IN ({})", list(&columns), rows.join(", "))
 }
 
 impl Target {
@@ -112,9 +146,7 @@ impl Target {
                 Some((source.name.clone(), told))
             });
             let told = key_columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
-            let integers = told.as_ref().filter(|columns| columns.iter().all(|(_, told)| *told == Told::Integer));
-            let integers = integers.map(|columns| columns.iter().map(|(name, _)| name.clone()).collect());
-            let source = Source { table: table.clone(), integers, told };
+            let source = Source { table: table.clone(), told };
             let of_large = OfLarge::of(&rule_of(task, table.name()).too_large);
             let names: Vec<String> = output.columns().iter().map(|column| column.name.clone()).collect();
             let key_names: Vec<&String> = output.key().iter().map(|&column| &names[column]).collect();
@@ -168,7 +200,7 @@ impl Target {
             index: columns.iter().cloned().zip(0..).collect(),
             shapes: RwLock::new(vec![vec![true; columns.len()]]),
             columns,
-            sources: vec![Source { table, integers: None, told: None }],
+            sources: vec![Source { table, told: None }],
         }
     }
 

@@ -4,8 +4,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-
 use super::follow::event_bytes_max;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
@@ -66,7 +64,7 @@ pub fn look(
             }
             let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
             let (found, mut missing) = find_tables(&mut connection, task, &known).await?;
-            for name in stored.iter().flat_map(|stored| unseen(stored, task, facts.name_case(), &found.tables)) {
+            for name in stored.iter().flat_map(|stored| out_of_sight(stored, task, facts.name_case(), &found.tables)) {
                 // One that is gone needs no word: the binlog has its DROP TABLE.
                 if !missing.contains(name)
                     && !known.contains(name)
@@ -226,7 +224,7 @@ pub(super) async fn read_tables(
 }
 
 /// Selected tables whose changes the task sends, and which are not among those that the account sees.
-fn unseen<'a>(
+fn out_of_sight<'a>(
     stored: &'a Checkpoint,
     task: &'a Task,
     names: NameCase,
@@ -270,29 +268,10 @@ pub(super) async fn show_create<'a>(
     connection: &mut mysql_async::Conn,
     names: impl IntoIterator<Item = &'a TableName>,
 ) -> Result<Option<Definitions>, SourceError> {
-    /// Of one round trip.
-    const TABLES_AT_ONCE: usize = 100;
     let names: Vec<&TableName> = names.into_iter().collect();
-    let mut definitions = HashMap::with_capacity(names.len());
-    for names in names.chunks(TABLES_AT_ONCE) {
-        let show = |name: &&TableName| format!("SHOW CREATE TABLE {}", connection::quote_table(name));
-        let statements: Vec<String> = names.iter().map(show).collect();
-        let is_missing = |error: &mysql_async::Error| matches!(error, mysql_async::Error::Server(_));
-        let mut shown = match connection.query_iter(statements.join("; ")).await {
-            Err(error) if is_missing(&error) => return Ok(None),
-            result => result.map_err(MysqlError::Query)?,
-        };
-        for &name in names {
-            let rows: Vec<mysql_async::Row> = match shown.collect().await {
-                Err(error) if is_missing(&error) => return Ok(None),
-                rows => rows.map_err(MysqlError::Query)?,
-            };
-            let text = rows.into_iter().next().and_then(|row| row.get_opt::<String, _>(1)?.ok());
-            let Some(text) = text else { return Ok(None) };
-            definitions.insert(name.clone(), snapshot::definition_text(&text));
-        }
-    }
-    Ok(Some(definitions))
+    let texts = catalog::show_create(connection, &names).await.map_err(MysqlError::Query)?;
+    let definitions = names.into_iter().zip(texts);
+    Ok(definitions.map(|(name, text)| Some((name.clone(), snapshot::definition_text(&text?)))).collect())
 }
 
 fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, Error> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::MysqlSource;
+use super::until::kept_otherwise;
 use crate::config::Task;
 use crate::error::Error;
 use crate::reset::ResetError;
@@ -39,15 +40,7 @@ impl MysqlSource {
                 Position::new(found.at, found.gtids)
             }
             Until::Gtids(set) => {
-                let kept = match (has_gtids, facts.version.is_mariadb) {
-                    (false, _) => Some("files and offsets"),
-                    (true, true) if !set.is_of_domains() => Some("GTIDs of MariaDB (0-1-23)"),
-                    (true, false) if set.is_of_domains() => {
-                        Some("GTIDs of MySQL (3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20)")
-                    }
-                    _ => None,
-                };
-                if let Some(kept) = kept {
+                if let Some(kept) = kept_otherwise(has_gtids, facts, set) {
                     return Err(ResetError::OtherKind { to: to.clone(), kept }.into());
                 }
                 let file = until::file_of(connect, facts, set).map_err(not_found)?;

@@ -132,21 +132,20 @@ impl MysqlSource {
                 }
                 Some((self.load_table(context.task, &table)?, table))
             }
-            None => None,
+            None => {
+                warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
+                None
+            }
         };
         let gone = if planned.is_none() { ", but it is not there any more" } else { "" };
         let remembered = RememberedTable::of(context.task, name, LoadState::Wanted)?;
-        let is_written =
-            |checkpoint: &Checkpoint| checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
-        // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
-        let follows = turn == Turn::Load && context.tracker.read(is_written);
-        if planned.is_none() {
-            warn!(table = %name, "it is not there any more, or may not be seen: nothing is loaded");
-        }
         context.tracker.update_durably(|checkpoint| {
             if is_taken_back(checkpoint) {
                 return;
             }
+            // Where rows of an earlier table of this name may be, a row that has gone must go there, too.
+            let was_written = checkpoint.remembered_topic(&remembered.topic).is_some_and(|topic| topic.written);
+            let follows = turn == Turn::Load && was_written;
             let part = asked_part(checkpoint);
             let rows = part.as_ref().map_or(String::new(), |part| format!(", rows where {}", snapshot::shown(part)));
             checkpoint.journal.note(What::ReloadBegun, By::Run, format!("{name} at {at}: {why}{rows}{gone}"));

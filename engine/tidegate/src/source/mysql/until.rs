@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::source::{Context, SourceError};
 use crate::until::{Until, UntilError};
 use tidegate_model::words::time_text;
-use tidegate_model::{Position, Watermark};
+use tidegate_model::{GtidSet, Position, Watermark};
+use tidegate_mysql::connection::ServerFacts;
 use tidegate_mysql::until::{self, End, LookUpError};
 use tidegate_mysql::{MysqlError, snapshot};
 
@@ -52,15 +53,7 @@ impl MysqlSource {
                 return Ok(Ending { asked: asked.clone(), until: until::Until::Time(u64::from(*time_s)), is_over });
             }
             Until::Gtids(set) => {
-                let kept = match (has_gtids, facts.version.is_mariadb) {
-                    (false, _) => Some("files and offsets: the server has no GTIDs, or had none when the task began"),
-                    (true, true) if !set.is_of_domains() => Some("GTIDs of MariaDB (0-1-23)"),
-                    (true, false) if set.is_of_domains() => {
-                        Some("GTIDs of MySQL (3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20)")
-                    }
-                    _ => None,
-                };
-                if let Some(kept) = kept {
+                if let Some(kept) = kept_otherwise(has_gtids, facts, set) {
                     return Err(SourceError::from(UntilError::OtherGtids { until: asked.clone(), kept }).into());
                 }
                 // All up to the last one of each source.
@@ -165,5 +158,15 @@ fn is_within(one: &Watermark, other: &Watermark) -> bool {
         (Watermark::Gtids(one), Watermark::Gtids(other)) => other.contains_set(one),
         (Watermark::Coordinate(one), Watermark::Coordinate(other)) => one <= other,
         _ => true,
+    }
+}
+
+/// By what a task keeps its place, if not by such a set.
+pub(super) fn kept_otherwise(has_gtids: bool, facts: &ServerFacts, set: &GtidSet) -> Option<&'static str> {
+    match (has_gtids, facts.version.is_mariadb) {
+        (false, _) => Some("files and offsets: the server has no GTIDs, or had none when the task began"),
+        (true, true) if !set.is_of_domains() => Some("GTIDs of MariaDB (0-1-23)"),
+        (true, false) if set.is_of_domains() => Some("GTIDs of MySQL (3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20)"),
+        _ => None,
     }
 }
