@@ -491,6 +491,8 @@ fn the_page_shows_what_is_away_and_what_to_do() {
     page.until(&mut engine, "the broker is away", |report| {
         is_away(report, "sink") && report["incremental"]["delay_ms"].as_u64() > Some(0)
     });
+    // Whatever room there is yet: that is who the others wait for.
+    page.until(&mut engine, "the brokers are named", |report| report["bottleneck"] == "deliver");
     page.can_be_read("sink");
     private.start("kafka");
     page.until(&mut engine, "the broker is back", |report| is_caught_up(report) && !is_away(report, "sink"));
