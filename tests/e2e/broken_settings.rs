@@ -360,13 +360,15 @@ fn one_thing_of_the_task_is_wrong_and_one_is_found() {
     world.mysql.run("CREATE TABLE sales (id INT PRIMARY KEY, name VARCHAR(20))");
     world.mysql.run("CREATE TABLE other (id INT PRIMARY KEY)");
     world.mysql.run("CREATE TABLE merged (id INT PRIMARY KEY) ENGINE = MERGE");
+    world.mysql.run("CREATE TABLE log (a INT, b INT, KEY (a))");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it is bound");
     let of_database = |text: &str| text.replace("DB", &database);
     let task = TaskFile { tables: of_database("[DB.orders]"), ..task };
     let tables = |tables: &str| TaskFile { tables: of_database(tables), ..task.clone() };
-    let known = ["--ignore", "binlog_row_metadata,prepared_xa,transactions"];
+    let known = ["--ignore", "binlog_row_metadata,prepared_xa,transactions,keys"];
     assert_eq!(findings(&task, &known), Vec::<String>::new());
+    assert_eq!(findings(&tables("[{table: DB.log, chunk_by: [a]}]"), &known), Vec::<String>::new());
 
     let topic = of_database("DB.held");
     let held = TaskFile { tables: of_database(&format!("[{{table: DB.sales, topic: {topic}}}]")), ..task.clone() };
@@ -387,6 +389,14 @@ fn one_thing_of_the_task_is_wrong_and_one_is_found() {
         (
             tables("[{table: DB.orders, select: [name]}]"),
             "warning key_left_out: `select` leaves out columns of the key of DB.orders, which is id".to_owned(),
+        ),
+        (
+            tables("[{table: DB.orders, chunk_by: [name]}]"),
+            "warning chunks: `chunk_by` of DB.orders is (name): its key is what it is cut by".to_owned(),
+        ),
+        (
+            tables("[{table: DB.log, chunk_by: [b]}]"),
+            "warning chunks: `chunk_by` of DB.log is (b): no index begins with these columns: each chunk reads the whole table".to_owned(),
         ),
         (tables("[DB.merged]"), "error storage_engine: the storage engine is MRG_MYISAM in DB.merged".to_owned()),
         (

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
+use super::harness::world::mysql_source;
 use super::harness::writers::Writers;
 use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, seeded, wait_for};
 use super::snapshot::{assert_equals_source, fill_all, names};
@@ -300,6 +301,34 @@ fn positions_never_fall() {
     }
 }
 
+/// What the account may not read any more is not asked for in vain.
+#[test]
+fn a_table_that_may_not_be_read_is_refused() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("reload_denied", &servers.mysql, &servers.kafka);
+    let (database, user) = (world.database.clone(), world.database.clone());
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    world.mysql.run(format!("CREATE USER {user} IDENTIFIED BY 'denied'"));
+    world.mysql.run(format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"));
+    world
+        .mysql
+        .run(format!("GRANT SELECT ON {database}.marker TO {user}; GRANT SELECT, INSERT ON {database}.t TO {user}"));
+    let mut task = world.task();
+    task.source = mysql_source(&servers.mysql, &user, "denied");
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    world.mysql.run(format!("REVOKE SELECT ON {database}.t FROM {user}"));
+    for more in [&[][..], &["--where", "id > 0"]] {
+        let words =
+            [world.topic("t")].into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect::<Vec<_>>();
+        let refused = told(&task, "reload", words.iter().map(String::as_str)).unwrap_err();
+        assert!(refused.contains("may not be read: ") && refused.contains("SELECT command denied"), "{refused}");
+    }
+    assert!(!task.stored().to_string().contains("is_asked_for"));
+    engine.terminate(libc::SIGTERM);
+    world.mysql.run(format!("DROP USER {user}"));
+}
+
 /// Each row once, then what changes; nothing of other tables, and nothing that nobody asked for.
 #[test]
 fn only_what_is_asked_for_comes_again() {
@@ -325,8 +354,11 @@ fn only_what_is_asked_for_comes_again() {
         let refused = reload(&world, &task, tables).unwrap_err();
         assert!(refused.contains(words), "{refused}");
     }
-    let said = reload(&world, &task, ["one"]).unwrap();
-    assert!(said.contains("loaded again once what was read is delivered"), "{said}");
+    let refused = told(&task, "reload", ["one"]).unwrap_err();
+    assert!(refused.contains(&format!("the task has no table one: is {database}.one meant?")), "{refused}");
+    // By the name that it has where it goes.
+    let said = told(&task, "reload", ["shop.first"]).unwrap();
+    assert!(said.contains("loaded again once what was read is delivered") && said.contains(".one"), "{said}");
     // Changes wait for it.
     engine.wait_for_line("it is loaded again, as asked for");
     world.until_marker(&mut engine, &mut reader, |message| messages.push(shown(&message)));

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::harness::world::MARKER;
-use super::harness::{Kind, Message, Mysql, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 use super::journal::history;
 
 fn reset(task: &TaskFile, to: &str) -> Result<String, String> {
@@ -152,7 +152,7 @@ fn rows_before_an_alter_are_not_read_by_the_columns_behind_it() {
         let said = reset(&task, &first).unwrap();
         let t = world.topic("t");
         assert!(
-            said.contains("known by what the catalogue shows now")
+            said.contains("a run stops before rows from before it")
                 && said.contains("a run would stop behind")
                 && said.contains(&t),
             "{said}"
@@ -190,4 +190,77 @@ fn a_load_that_is_not_over_has_one_place() {
     let end = end_of(&mut world.mysql);
     let refused = reset(&task, &end).unwrap_err();
     assert!(refused.contains("has not come past its load"), "{refused}");
+}
+
+/// What stands behind the task's own place is as it would be without: tables come, statements are sent, and what stops a run stops it.
+#[test]
+fn what_is_behind_its_own_place_is_news_as_before() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    for (test, url) in [
+        ("reset_news", &*servers.mysql),
+        ("reset_news_nogtid", &servers.mysql_nogtid),
+        ("reset_news_full", private.mysql()),
+    ] {
+        let mut world = World::new(test, url, &servers.kafka);
+        let other = format!("{}_other", world.database);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+        world.mysql.run("INSERT INTO t VALUES (1, 0)");
+        world.mysql.run(format!("CREATE DATABASE {other}; CREATE TABLE {other}.s (id INT PRIMARY KEY, v INT)"));
+        world.mysql.run(format!("INSERT INTO {other}.s VALUES (7, 7), (8, 8)"));
+        world.begin_binlog_file();
+        let mut task = world.task_of_one_topic("");
+        task.more = "incremental: {ddl: forward}".to_owned();
+        let mut reader = Reader::new(&servers.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        wait_for("the end of the load is stored", || task.stored()["full_load"].is_null().then_some(()));
+        world.finish(engine, &mut reader, |_| ());
+        let first = place(&task);
+        world.mysql.run("UPDATE t SET v = 1");
+        world.mysql.run("ALTER TABLE t COMMENT 'known'");
+        run(&mut world, &task, &mut reader);
+
+        world.mysql.run("ALTER TABLE t COMMENT 'news'");
+        world.mysql.run(format!("RENAME TABLE {other}.s TO s"));
+        world.mysql.run("INSERT INTO s VALUES (9, 9)");
+        let said = reset(&task, &first).unwrap();
+        assert!(said.contains("a run would load"), "{said}");
+        let mut came = Vec::new();
+        let engine = Tidegate::run(&task);
+        world.finish(engine, &mut reader, |message| match &message.statement {
+            Some((_, sql)) => came.push(sql.clone()),
+            None => came.push(drawn(&message)),
+        });
+        let place_of = |what: &str| came.iter().position(|came| came.contains(what));
+        assert_eq!(came[0], "Update 1=1", "{came:?}");
+        assert!(place_of("COMMENT 'known'").is_none() && place_of("COMMENT 'news'").is_some(), "{came:?}");
+        for row in ["7=7", "8=8", "9=9"] {
+            assert!(place_of(&format!("Insert {row}")) > place_of("COMMENT 'news'"), "{row}: {came:?}");
+        }
+
+        // On, past a table that would come, and past what stops a run: neither is left out without a word.
+        let here = place(&task);
+        world.mysql.run("RENAME TABLE s TO away");
+        world.mysql.run(format!("RENAME TABLE away TO {other}.s"));
+        run(&mut world, &task, &mut reader);
+        world.mysql.run(format!("RENAME TABLE {other}.s TO s"));
+        world.mysql.run("UPDATE s SET v = 1 WHERE id = 7");
+        let behind = end_of(&mut world.mysql);
+        let refused = reset(&task, &behind).unwrap_err();
+        assert!(refused.contains("is to be loaded") && refused.contains("let it run"), "{refused}");
+        run(&mut world, &task, &mut reader);
+        assert_ne!(place(&task), here);
+        world.mysql.run("SET SESSION binlog_format = STATEMENT");
+        world.mysql.run("UPDATE t SET v = 2");
+        world.mysql.run("SET SESSION binlog_format = ROW");
+        let behind = end_of(&mut world.mysql);
+        let refused = reset(&task, &behind).unwrap_err();
+        assert!(refused.contains("reading stops behind") && refused.contains("in statement format"), "{refused}");
+        // Nor is it forgotten by who goes back.
+        reset(&task, &first).unwrap();
+        let output = Tidegate::fails(&task);
+        assert!(output.contains("in statement format"), "{output}");
+        world.mysql.run(format!("DROP DATABASE {other}"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Brokers and servers that ask who we are.
 
-use super::harness::world::kafka_sink;
+use super::harness::world::{kafka_sink, mysql_source};
 use super::harness::{Mysql, Private, Servers, Tidegate, World};
 
 const SHORT_RETRY: &str = "retry: {connection: 3s, other: 1s}";
@@ -59,6 +59,38 @@ fn scram_and_plain_open_the_door_over_tls() {
             let output = Tidegate::fails(&task);
             assert!(output.contains(words) && !output.contains("not-the-secret"), "{mechanism}: {output}");
         }
+    }
+}
+
+/// The certificates that a server has made for itself name no host: its authority can be checked, and its name cannot.
+#[test]
+fn the_certificates_of_a_server_are_checked_as_asked() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "--require-secure-transport=ON");
+    let ca = private.data("mysql").join("ca.pem");
+    let other = private.data("mysql").join("client-cert.pem");
+    let mut world = World::new("source_tls", private.mysql(), &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut task = world.task();
+    let with = |tls: &str| mysql_source(private.mysql(), "tide", "tide").replace('}', &format!(", tls: {tls}}}"));
+    let mut reader = world.reader(["t"]);
+    let by_authority = format!("{{mode: verify_ca, ca: {}}}", ca.display());
+    let mut rows = Vec::new();
+    for (id, tls) in ["{mode: required}", &*by_authority].into_iter().enumerate() {
+        task.source = with(tls);
+        world.mysql.run(format!("INSERT INTO t VALUES ({id})"));
+        let engine = Tidegate::run(&task);
+        world.finish(engine, &mut reader, |message| rows.push(message.data.get("id").cloned()));
+    }
+    assert_eq!(rows, [Some("0".to_owned()), Some("1".to_owned())]);
+    for (tls, words) in [
+        ("disabled".to_owned(), "--require_secure_transport=ON"),
+        (format!("{{mode: verify_identity, ca: {}}}", ca.display()), "use tls mode verify_ca"),
+        (format!("{{mode: verify_ca, ca: {}}}", other.display()), "not signed by the given authority"),
+    ] {
+        task.source = with(&tls);
+        let said = Tidegate::fails(&task);
+        assert!(said.contains(words), "{tls}: {said}");
     }
 }
 

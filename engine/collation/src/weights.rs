@@ -170,6 +170,7 @@ impl Weights {
     }
 
     /// The weight of an ASCII character that has one, or [`Weights::OTHER`].
+    #[inline]
     pub(crate) fn ascii(&self, byte: u8) -> u16 {
         self.ascii[usize::from(byte)]
     }

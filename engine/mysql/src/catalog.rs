@@ -171,20 +171,38 @@ async fn select_names(
     Ok(selected)
 }
 
-/// Whether the server says that there is no such table, or that the name is a view's or a sequence's. The catalogue leaves out also those on
-/// which the account has no right.
-pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, mysql_async::Error> {
+/// What an account finds under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The server says that there is no such table, or that the name is a view's or a sequence's.
+    Gone,
+    /// The catalogue has the table.
+    Seen,
+    /// It may be there: the account has no right on it.
+    Refused,
+}
+
+/// The catalogue leaves out also tables on which the account has no right: the server is asked.
+pub async fn presence(connection: &mut Conn, name: &TableName) -> Result<Presence, mysql_async::Error> {
     let of_this = of_these(&name.database, [&*name.table]);
     let sql = format!("SELECT TABLE_NAME, {IS_TABLE} FROM information_schema.TABLES WHERE {of_this}");
     let found: Vec<(String, bool)> = connection.query(sql).await?;
     if let Some((_, is_table)) = found.into_iter().find(|(found, _)| *found == *name.table) {
-        return Ok(!is_table);
+        return Ok(if is_table { Presence::Seen } else { Presence::Gone });
     }
     match connection.query_drop(format!("SELECT 1 FROM {} LIMIT 0", quote_table(name))).await {
-        Ok(()) => Ok(false),
-        Err(mysql_async::Error::Server(error)) => Ok([code::NO_SUCH_TABLE, code::BAD_DATABASE].contains(&error.code)),
+        Ok(()) => Ok(Presence::Seen),
+        Err(mysql_async::Error::Server(error)) if [code::NO_SUCH_TABLE, code::BAD_DATABASE].contains(&error.code) => {
+            Ok(Presence::Gone)
+        }
+        Err(mysql_async::Error::Server(_)) => Ok(Presence::Refused),
         Err(error) => Err(error),
     }
+}
+
+/// Whether there is no such table, or the name is a view's or a sequence's.
+pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, mysql_async::Error> {
+    Ok(presence(connection, name).await? == Presence::Gone)
 }
 
 /// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.

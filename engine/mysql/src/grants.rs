@@ -69,11 +69,16 @@ impl Grants {
         self.grants.iter().any(|grant| grant.on_columns.contains("SELECT") && grant.scope == scope)
     }
 
-    /// One table of each database of which this does not tell whether it can be read: of several grants whose patterns match, the server takes
+    /// One table of each database of which this does not tell whether those can be read that have no grant of their own: of several grants whose patterns match, the server takes
     /// the closest alone, or all of them where a role brings them; and under `partial_revokes` patterns are names.
     pub fn unsure<'a>(&self, tables: impl Iterator<Item = &'a TableName>) -> Vec<&'a TableName> {
         let mut asked = HashSet::new();
-        tables.filter(|table| !self.is_sure(&table.database) && asked.insert(&*table.database)).collect()
+        let has_own = |table: &TableName| {
+            let of_table = Scope::Table(table.database.to_string(), table.table.to_string());
+            self.grants.iter().any(|grant| grant.scope == of_table)
+        };
+        let is_unsure = |table: &&TableName| !self.is_sure(&table.database) && !has_own(table);
+        tables.filter(|table| is_unsure(table) && asked.insert(&*table.database)).collect()
     }
 
     /// The server refuses SELECT in this database.

@@ -195,7 +195,7 @@ enum Command {
     /// it is started on a terminal.
     Reload {
         task: PathBuf,
-        /// As the source calls them: database.table.
+        /// As the source calls them, or as they are called where they go: database.table.
         #[arg(required = true, value_name = "TABLE")]
         tables: Vec<String>,
         /// Load only the rows for which the server says that this is true: what could stand in the WHERE of a SELECT from each of the tables

@@ -108,7 +108,7 @@ impl Error {
             Error::Status(error) => error.hint().map(str::to_owned),
             Error::Verify(error) => error.hint().map(str::to_owned),
             Error::Fix(error) => error.hint(),
-            Error::Reset(error) => error.hint().map(str::to_owned),
+            Error::Reset(error) => error.hint(),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),
             ),

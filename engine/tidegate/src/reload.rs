@@ -135,8 +135,16 @@ pub fn names_of(checkpoint: &Checkpoint, tables: &[String]) -> Result<Vec<TableN
             |is_it: &dyn Fn(&str) -> bool| checkpoint.tables.values().find(|known| is_it(&known.name.to_string()));
         // A server that folds names knows it by another case.
         let known = known(&|name| name == table).or_else(|| known(&|name| name.eq_ignore_ascii_case(table)));
-        let Some(known) = known else { return Err(not_known(checkpoint, table)) };
-        names.push(known.name.clone());
+        // Where it goes, several may have one name.
+        let called = || checkpoint.tables.values().filter(|known| known.target().to_string() == *table);
+        let found: Vec<TableName> = match known {
+            Some(known) => vec![known.name.clone()],
+            None => called().map(|known| known.name.clone()).collect(),
+        };
+        if found.is_empty() {
+            return Err(not_known(checkpoint, table));
+        }
+        names.extend(found);
     }
     if names.is_empty() {
         return Err("no table is named".to_owned());
@@ -154,6 +162,15 @@ fn not_known(checkpoint: &Checkpoint, written: &str) -> String {
     format!("the task has no table {written}{meant}")
 }
 
+/// Whether the server lets the account read the tables; true of one that does not say.
+pub fn may_read(server: &TryPart, names: &[TableName]) -> Result<(), String> {
+    let refusal = |name: &TableName| match server(name, "TRUE") {
+        Err(LoadError::Session(error)) if error.is_refused() => Some(format!("{name} may not be read: {error}")),
+        _ => None,
+    };
+    names.iter().find_map(refusal).map_or(Ok(()), |refused| Err(format!("{refused}; nothing is loaded")))
+}
+
 /// Asks the server whether it takes the condition for each of the tables.
 pub fn try_part(server: &TryPart, names: &[TableName], condition: &str) -> Result<(), String> {
     for name in names {
@@ -163,6 +180,9 @@ pub fn try_part(server: &TryPart, names: &[TableName], condition: &str) -> Resul
                 return Err(format!(
                     "the source could not be asked what it thinks of the condition, try it again: {error}"
                 ));
+            }
+            Err(LoadError::Session(error)) if error.is_refused() => {
+                return Err(format!("{name} may not be read: {error}; nothing is loaded"));
             }
             Err(LoadError::Session(WireError::Parameters { .. })) => {
                 "a ? outside of quotes stands for no value".to_owned()

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use compare::{Addition, is_selected};
 pub use compare::{Difference, Refused, Topics, compare, refuse, topics_in_use};
@@ -36,7 +37,8 @@ use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::word_of;
-use tidegate_model::{Table, TableName};
+use tidegate_model::{NameCase, Table, TableName};
+use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::TableChunks;
 use tidegate_mysql::snapshot::enclosed;
 use tidegate_sink::{TopicIdentity, TopicLook};
@@ -164,6 +166,9 @@ pub struct RememberedTask {
     pub full_load: bool,
     /// The entries of `tables`, as they are written.
     pub entries: Vec<String>,
+    /// Tables that patterns select by their names, and that the account may not see: nothing of them is read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hidden: BTreeSet<TableName>,
 }
 
 impl RememberedTask {
@@ -175,6 +180,7 @@ impl RememberedTask {
             headers: task.headers.iter().map(|header| header.name().to_owned()).collect(),
             full_load: task.full_load.is_some(),
             entries: task.tables.entries().to_vec(),
+            hidden: BTreeSet::new(),
         }
     }
 
@@ -294,7 +300,19 @@ pub fn take_up_all(
             }
         }
     }
-    checkpoint.remembered = Some(RememberedTask::of(task));
+    // Those that may be seen now have been taken up.
+    let hidden =
+        checkpoint.hidden().filter(|name| is_selected(task, name) && checkpoint.remembered_table(name).is_none());
+    let hidden: BTreeSet<TableName> = hidden.cloned().collect();
+    if !hidden.is_empty() {
+        let names: Vec<&TableName> = hidden.iter().collect();
+        warn!(
+            hint = "GRANT SELECT on them, and the next start loads them; or exclude them in `tables`",
+            "patterns select {}, which the account may not see: nothing of that is sent",
+            list_names(&names)
+        );
+    }
+    checkpoint.remembered = Some(RememberedTask { hidden, ..RememberedTask::of(task) });
     Ok(())
 }
 
@@ -362,6 +380,25 @@ impl Checkpoint {
             && let Some(table) = self.tables.get_mut(name)
         {
             table.is_needed = true;
+        }
+    }
+
+    /// Tables that patterns select, and that the account may not see.
+    pub fn hidden(&self) -> impl Iterator<Item = &TableName> {
+        self.remembered.iter().flat_map(|task| &task.hidden)
+    }
+
+    /// Whether the account could not see the table when its rows came: these were nobody's.
+    fn hides(&self, name: &TableName, task: &Task) -> bool {
+        let folds = task.tables.folds_names();
+        self.hidden()
+            .any(|hidden| hidden == name || folds && NameCase::Folded.key(hidden) == NameCase::Folded.key(name))
+    }
+
+    /// The account may not see the table, which a pattern selects.
+    pub fn hide(&mut self, name: &TableName) {
+        if let Some(task) = &mut self.remembered {
+            task.hidden.insert(name.clone());
         }
     }
 

@@ -5,9 +5,11 @@
 //! ───● A ─────────── B ●───────────────► now          on:   what stands between is left out, for good
 //! ```
 //!
-//! *What tables are like there* is what the catalogue shows now, as for a table that is added to a task: the binlog is read ahead for statements
-//! that the catalogue has shown already, and where rows stand before one of these, whose columns nobody knows, reading stops, and
-//! `tidegate schema-fix` goes on. So no row is read by columns of another time. What the task remembers is of the time from its own place on.
+//! *What tables are like there*: on the way on, what stands between is read and thrown away, so that the state is what a run would have, and what would
+//! stop a run keeps the task from going on. On the way back it is what the task knows where it is, as if a catalogue had shown it there: the binlog is read
+//! ahead for statements that are in it already, and where rows stand before one of these, whose columns nobody knows, reading stops, and `tidegate
+//! schema-fix` goes on. So no row is read by columns of another time, statements that have been followed are not followed, or sent, again, and
+//! what stands behind the task's own place is news as before.
 //!
 //! *XA transactions* that were prepared before the place are unknown, like those from before a task began: their XA COMMIT stops a run, by name.
 //!
@@ -27,8 +29,9 @@ use crate::source::mysql::{MysqlSource, OtherPlace};
 use crate::task::runtime;
 use crate::until::Until;
 use tidegate_flow::store::StateFolder;
-use tidegate_model::{Position, TableName, now_s};
+use tidegate_model::{Position, TableName, Watermark, now_s};
 use tidegate_mysql::MysqlError;
+use tidegate_mysql::history::{self, StoredSchema};
 use tidegate_mysql::until::LookUpError;
 
 /// For how long it is tried whether a run would go on there.
@@ -58,12 +61,28 @@ pub enum ResetError {
         "--to {to}: it lies neither before {at}, where the task is, nor behind it: each has transactions that the other has not"
     )]
     Beside { to: Until, at: String },
+    #[error("what stands between cannot be left out, since reading stops behind {place}: {error}")]
+    Stopped { place: String, error: Box<Error> },
+    #[error("what stands between cannot be left out: behind {place}, table {table} is to be loaded")]
+    Turn { place: String, table: TableName },
+    #[error("of table {table}, nobody knows the columns where the task is, since `{statement}`")]
+    NotKnown { table: TableName, statement: String },
 }
 
 impl ResetError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         Some(match self {
+            ResetError::Stopped { error, .. } => return error.hint(),
+            error => error.own_hint()?.to_owned(),
+        })
+    }
+
+    fn own_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            ResetError::Turn { .. } => "let it run until it has come past that place, and stop it then",
+            ResetError::NotKnown { .. } => "`tidegate schema-fix` says what they are",
+            ResetError::Stopped { .. } => return None,
             ResetError::NotBegun(_) => "`tidegate run` begins it; a state elsewhere is named by `state`",
             ResetError::Loading => {
                 "let it run until `tidegate status` says that changes are followed, and stop it then"
@@ -71,7 +90,7 @@ impl ResetError {
             ResetError::NoPlace(_) | ResetError::OtherKind { .. } => {
                 "write binlog.000042:1897, or a set of GTIDs where the server keeps some"
             }
-            ResetError::Gone { .. } => "choose a later place: `SHOW BINARY LOGS` lists the files that there are",
+            ResetError::Gone { .. } => "choose a place that the server has: `SHOW BINARY LOGS` lists its files",
             ResetError::Beside { .. } => {
                 "`tidegate state` prints the set that the task has: take transactions from it, or add some"
             }
@@ -96,11 +115,11 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
         return Err(ResetError::Loading.into());
     };
     let runtime = runtime()?;
-    let mut source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
+    let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
     let stored = stored.of_source(&source.identity(), &task.state)?;
     // A run on another machine has the same task.
     let lock = source.lock(task, Box::new(|| ()))?;
-    let Some(other) = source.other_place(task, to, &before)? else {
+    let Some(other) = source.other_place(to, &before)? else {
         say(&format!("the task is there already: {}\n", before.place()));
         return Ok(());
     };
@@ -116,16 +135,31 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
              consumers see rows as they were then, and places in messages fall; rows of a table without a key come twice\n"
         ),
     });
+    let known = match is_ahead {
+        true => {
+            let until = position.gtids.clone();
+            let until = until.map_or_else(|| Watermark::Coordinate(position.coordinate.clone()), Watermark::Gtids);
+            say("what stands between is read, and nothing of it is sent\n");
+            match rehearsal::read_on(&source, task, &stored, &runtime, None, Some(until))? {
+                (Ended::At(_), there) => there.schemas(),
+                (Ended::Stopped(place, error), _) => {
+                    return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
+                }
+                (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
+                (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
+            }
+        }
+        false => history::shown_again(&stored.schemas(), &before, &position.coordinate)
+            .map_err(|(table, statement)| ResetError::NotKnown { table, statement })?,
+    };
     let mut moved = stored;
-    let shown = move_to(&mut moved, &before, other);
-    if !shown.is_empty() {
-        let names = tidegate_mysql::check::list_names(&shown);
-        say(&format!(
-            "known by what the catalogue shows now: {names}; if an ALTER TABLE lies between, and the binlog has no names of columns, a run stops before rows \
-             from before it\n"
-        ));
+    move_to(&mut moved, &before, other, known);
+    if !is_ahead {
+        say(
+            "if the binlog has no names of columns, and an ALTER TABLE lies between, a run stops before rows from before it\n",
+        );
     }
-    match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
+    match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL), None)?.0 {
         Ended::Stopped(place, error) => {
             let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             say(&format!("a run would stop behind {place}: {error}{hint}\n"));
@@ -150,16 +184,12 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     Ok(())
 }
 
-/// Moves the state there. Gives the tables.
-fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Vec<TableName> {
-    let OtherPlace { position, is_ahead, shown } = other;
-    let mut by_catalogue = Vec::new();
+/// Moves the state there.
+fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace, known_there: Vec<StoredSchema>) {
+    let OtherPlace { position, is_ahead } = other;
     let known: Vec<TableName> = checkpoint.schemas.iter().map(|(name, _)| name.clone()).collect();
     known.iter().for_each(|name| checkpoint.schemas.remove(name));
-    for entry in shown {
-        by_catalogue.push(entry.table.clone());
-        checkpoint.begin_schema(entry);
-    }
+    known_there.into_iter().for_each(|entry| checkpoint.record_schema(entry));
     if is_ahead {
         checkpoint.add_gap(Gap {
             from: before.place().to_string(),
@@ -171,5 +201,4 @@ fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) ->
         });
     }
     checkpoint.position = Some(position);
-    by_catalogue
 }

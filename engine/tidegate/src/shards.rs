@@ -204,15 +204,14 @@ pub fn shared_topics(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
         .collect()
 }
 
-/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them was sent otherwise. So a
-/// start refuses it.
+/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them went elsewhere, or by another key. So
+/// a start refuses it. Other columns are accepted by their own name, as each statement that alters one of them makes some.
 pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool {
     let was_another = |name: &TableName| {
         let Some(was) = stored.remembered_table(name) else { return false };
         let is = RememberedTable::of(task, name, was.load);
         let texts = |table: &RememberedTable| {
-            let (target, select, columns) = (table.target.clone(), table.select.clone(), table.columns.clone());
-            (target, select, columns, table.topic.clone(), table.partition.clone(), table.key.clone())
+            (table.target.clone(), table.topic.clone(), table.partition.clone(), table.key.clone())
         };
         is.is_ok_and(|is| texts(was) != texts(&is))
     };

@@ -89,6 +89,7 @@ fn grants_by_patterns_are_asked_about() {
     assert_eq!(unsure(&["GRANT SELECT ON *.* TO u", "GRANT INSERT ON `a_%`.* TO u"]), [""; 0]);
     assert_eq!(unsure(&["GRANT SELECT ON `b`.* TO u", "GRANT SELECT ON `c`.* TO u"]), [""; 0]);
     assert_eq!(unsure(&["GRANT SELECT ON `a_%`.* TO u"]), ["a_1.t"]);
+    assert_eq!(unsure(&["GRANT SELECT ON `a_%`.* TO u", "GRANT SELECT (x) ON `a_1`.`t` TO u"]), ["a_1.u"]);
     assert_eq!(unsure(&["GRANT SELECT ON `%`.* TO u", "GRANT INSERT ON `b`.* TO u"]), ["a_1.t", "b.t"]);
     let mut grants = Grants::parse(["GRANT SELECT ON `%`.* TO u", "GRANT SELECT ON `b`.`t` TO u"]);
     grants.refused_in("b");

@@ -1,6 +1,6 @@
 //! The history as it is stored: an entry for each version, and which of them are needed no more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -205,6 +205,45 @@ impl StoredSchema {
         };
         self.table == other.table && same_place && self.state == other.state
     }
+}
+
+/// What entries say of tables at a position, for a task that goes on from `since`, which lies before it: as if a catalogue had shown it at that
+/// position. Of databases, and of tables that are not selected, statements tell anew. The error is a table whose columns nobody knows there,
+/// and the statement after which that is so.
+pub fn shown_again(
+    entries: &[StoredSchema],
+    at: &Position,
+    since: &Coordinate,
+) -> Result<Vec<StoredSchema>, (TableName, String)> {
+    let mut in_force: BTreeMap<&TableName, &StoredSchema> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| !entry.state.is_given()) {
+        // The first holds until one behind it does.
+        if entry.is_in_force(at) || !in_force.contains_key(&entry.table) {
+            in_force.insert(&entry.table, entry);
+        }
+    }
+    let until = at.gtids.clone().map_or_else(|| Watermark::Coordinate(at.coordinate.clone()), Watermark::Gtids);
+    let mut shown = Vec::new();
+    for entry in in_force.into_values() {
+        let table = match &entry.state {
+            SchemaState::Known { parts, groundwork, .. } => {
+                let table = Table::from(parts.clone());
+                groundwork.clone().map_or(table.clone(), |groundwork| table.with_groundwork(groundwork))
+            }
+            SchemaState::Changed { defined: Some(defined), .. } => defined.table(),
+            SchemaState::Changed { by, .. } => return Err((entry.table.clone(), by.clone())),
+            SchemaState::Sequence { .. } => {
+                shown.push(StoredSchema::sequence(&entry.table, since, false));
+                continue;
+            }
+            SchemaState::Gone { .. }
+            | SchemaState::Given { .. }
+            | SchemaState::Bystander { .. }
+            | SchemaState::Database { .. } => continue,
+        };
+        shown.push(StoredSchema::shown(&table, since, until.clone()));
+    }
+    Ok(shown)
 }
 
 /// Adds an entry, unless an earlier run has found it already.

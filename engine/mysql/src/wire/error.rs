@@ -112,6 +112,11 @@ impl WireError {
         }
     }
 
+    /// The account lacks a right: ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, WireError::Server { code: 1044 | 1142 | 1143, .. })
+    }
+
     /// The server does not take the account's password, or has had too many that were wrong.
     pub(crate) fn is_denied(&self) -> bool {
         const CODES: [u16; 3] =

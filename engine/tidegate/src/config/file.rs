@@ -253,7 +253,7 @@ impl TaskFile {
 
 fn source(s: &Section<'_>) -> SourceFile {
     SourceFile {
-        mysql: s.field("mysql", mysql_url),
+        mysql: s.sealed("mysql", mysql_url),
         binlog_files: s.field("binlog_files", |v| v.list(Value::text)),
         parquet: s.field("parquet", path),
         password: s.sealed("password", secret),
@@ -339,7 +339,7 @@ fn security(s: &Section<'_>) -> SecurityFile {
 
 fn oauth(s: &Section<'_>) -> OAuthFile {
     OAuthFile {
-        token_url: s.field("token_url", |v| match v.scalar().map(TokenUrl::parse) {
+        token_url: s.sealed("token_url", |v| match v.scalar().map(TokenUrl::parse) {
             Some(Ok(url)) => Some(url),
             Some(Err(constraint)) => v.refuse_unseen(constraint),
             None => v.refuse("must be the address of a token endpoint"),

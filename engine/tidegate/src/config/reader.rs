@@ -19,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::yaml::{Content, LeftOut, Location, Node};
+use super::yaml::{Content, Entry, LeftOut, Location, Node};
 use crate::nearest::nearest;
 
 /// One thing that is wrong with the file.
@@ -195,17 +195,22 @@ impl<'a> Section<'a> {
         let (known, sealed) = (self.known.borrow(), self.sealed.borrow());
         let secrets = entries.iter().filter(|entry| sealed.contains(&entry.key.as_str()));
         let secret_lines: Vec<usize> = secrets.map(|entry| entry.key_at.line).collect();
+        let shares_line = |entry: &Entry| {
+            entries.iter().any(|other| other.key_at.line == entry.key_at.line && other.key_at != entry.key_at)
+        };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            // In {password: Tr0ub4,dor} the end of a secret is a key to YAML.
-            if secret_lines.contains(&entry.key_at.line) {
+            // In {password: Tr0ub4,dor} the end of a secret is a key to YAML, most often one without a value.
+            let is_torn = entry.value.is_null() && shares_line(entry);
+            let meant = nearest(&entry.key, &known).filter(|_| !is_torn);
+            if is_torn || meant.is_none() && secret_lines.contains(&entry.key_at.line) {
                 let place = Place { at: entry.key_at, ..self.place.clone() };
                 let shown =
-                    "has a key here that is none; a secret with , : { or [ in it has to stand between single quotes";
+                    "has a key here that is none; a text with , : { or [ in it has to stand between single quotes";
                 self.report.add(&place, shown);
                 continue;
             }
             let place = self.place.key(entry.key_at, &entry.key);
-            match nearest(&entry.key, &known) {
+            match meant {
                 Some(key) => self.report.add(&place, format_args!("no such key, did you mean `{key}`?")),
                 None if known.is_empty() => self.report.add(&place, "no such key, there is none"),
                 None => self.report.add(&place, format_args!("no such key, there are {}", known.join(", "))),

@@ -578,10 +578,16 @@ fn secrets_of_which_yaml_leaves_something_out_are_refused() {
     let forms = "must be {env: NAME}, {file: path} or the text itself; a text with { [ or , in it has to stand between single quotes";
     refused_as("{s3cret}", &format!("10: http.token: {forms}"));
     refused_as("{s3: cret}", &format!("10: http.token: {forms}"));
-    let torn = with("http: {listen: 127.0.0.1:1, token: Tr0ub4,dor}\n");
-    let errors = parse("t.yaml", &torn).expect_err("it is torn").to_string();
-    assert!(errors.contains("t.yaml:1:") && errors.contains("has to stand between single quotes"), "{errors}");
-    assert!(!errors.contains("dor") && !errors.contains("Tr0ub4"), "{errors}");
+    for torn in [
+        "http: {listen: 127.0.0.1:1, token: Tr0ub4,dor}",
+        "http: {listen: 127.0.0.1:1, tokne: Tr0ub4,dor}",
+        "source: {mysql: mysql://root:Tr0ub4,dor@db:3306}",
+        "source: {mysql: mysql://root@db, password: Tr0ub4,dor: x}",
+    ] {
+        let errors = parse("t.yaml", &with(&format!("{torn}\n"))).expect_err("it is torn").to_string();
+        assert!(errors.contains("t.yaml:1:") && errors.contains("has to stand between single quotes"), "{errors}");
+        assert!(!errors.contains("dor") && !errors.contains("Tr0ub4"), "{errors}");
+    }
     for (token, text) in [("token # ours", "token"), ("'abc #d '", "abc #d "), ("a#b", "a#b"), ("\"#\"", "#")] {
         assert_eq!(accepted(&http(token)).http.unwrap().token.unwrap().resolve().unwrap(), text);
     }

@@ -415,8 +415,10 @@ impl Router {
         let mut used = self.used.lock().expect("nobody panics while comparing");
         used.of_rows.insert(topic.to_owned());
         used.of_letters.extend(letters.map(str::to_owned));
-        let both = used.of_rows.intersection(&used.of_letters).next();
-        both.map_or(Ok(()), |topic| Err(RouteError::LettersAmongRows { table: table.clone(), topic: topic.clone() }))
+        let is_both = |topic: &&str| used.of_rows.contains(*topic) && used.of_letters.contains(*topic);
+        let both = [Some(topic), letters].into_iter().flatten().find(is_both);
+        let refused = |topic: &str| RouteError::LettersAmongRows { table: table.clone(), topic: topic.to_owned() };
+        both.map_or(Ok(()), |topic| Err(refused(topic)))
     }
 
     /// What was there at the start has been taken up with its load: this one came to be in the binlog.

@@ -14,7 +14,8 @@ use crate::pipeline::route::{
 use crate::shards;
 use tidegate_format::key::key_columns;
 use tidegate_format::transform::TransformError;
-use tidegate_model::{Table, TableName};
+use tidegate_model::names::is_same;
+use tidegate_model::{Index, Table, TableName};
 use tidegate_mysql::check::Severity;
 use tidegate_mysql::connection::quote_identifier;
 use tidegate_sink::kafka::BrokerInfo;
@@ -62,6 +63,36 @@ pub(super) fn check_excludes(task: &Task, needless: &[String], report: &mut Repo
     }
 }
 
+/// `chunk_by` of a table that has a key, or no index by which it could be cut.
+fn check_chunk_by(task: &Task, table: &Table, report: &mut Report) {
+    let columns = &rule_of(task, table.name()).chunk_by;
+    if columns.is_empty() {
+        return;
+    }
+    let begins_with = |index: &Index| {
+        let parts = index.parts.iter().map(|part| part.column.as_deref().filter(|_| part.prefix.is_none()));
+        index.parts.len() >= columns.len()
+            && parts.zip(columns).all(|(part, column)| part.is_some_and(|part| is_same(part, column)))
+    };
+    let indexes = table.groundwork().and_then(|known| known.indexes.as_deref());
+    let (found, to_do) = match indexes {
+        _ if !table.key().is_empty() => ("its key is what it is cut by", "leave `chunk_by` out"),
+        Some(indexes) if !indexes.iter().any(begins_with) => (
+            "no index begins with these columns: each chunk reads the whole table",
+            "make an index that begins with them, or leave `chunk_by` out: the table is read as one chunk then",
+        ),
+        _ => return,
+    };
+    report.say(
+        Severity::Warning,
+        "chunks",
+        place_of_table(task, table.name(), "chunk_by"),
+        format!("`chunk_by` of {} is ({}): {found}", table.name(), columns.join(", ")),
+        "indexed columns of a table without a key",
+        to_do,
+    );
+}
+
 pub(super) fn place_of_table(task: &Task, table: &TableName, key: &str) -> Option<String> {
     task.places.place_in_entry(task.tables.matches(&table.database, &table.table)?.at, key)
 }
@@ -96,6 +127,9 @@ pub(super) fn look_at_tables(
             report.fail("tables", place_of_table(task, name, key), &error.into());
         }
         look_at_topics(task, name, &mut topics, report);
+    }
+    for table in &seen.tables {
+        check_chunk_by(task, table, report);
     }
     // Names that make no topics were told of above.
     if let Err(error @ RouteError::LettersAmongRows { .. }) =

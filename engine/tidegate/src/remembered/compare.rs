@@ -407,7 +407,7 @@ impl Addition {
         let follows = is_server && task.incremental.is_some() && has_followed;
         if task.full_load.is_none() {
             Addition::ChangesOnly
-        } else if follows && selected.matches(&name.database, &name.table).is_some() {
+        } else if follows && selected.matches(&name.database, &name.table).is_some() && !stored.hides(name, task) {
             Addition::New
         } else {
             Addition::Loaded

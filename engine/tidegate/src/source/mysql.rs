@@ -94,8 +94,6 @@ pub struct MysqlSource {
     ending: Option<until::Ending>,
     /// Added tables, of which nothing is read before they are loaded where the others that are asked for are.
     later: BTreeSet<TableName>,
-    /// Tables that patterns select by their names, and that the account may not see: nothing of them is read by this run.
-    hidden: BTreeSet<TableName>,
 }
 
 impl MysqlSource {
@@ -137,16 +135,15 @@ impl MysqlSource {
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
             ending: None,
             later: BTreeSet::new(),
-            hidden: BTreeSet::new(),
         })
     }
 
     /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded, which it gives back; for
     /// a look at what a run would meet.
-    pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, Error> {
+    pub fn read_on(&self, context: &Context<'_>, until: Option<Watermark>) -> Result<Option<TableName>, Error> {
         let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
         let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
-        let until = self.now(context)?;
+        let until = until.map_or_else(|| self.now(context), Ok)?;
         Ok(match self.follow(context, options, position, Some(until), None)? {
             Followed::Due { table, .. } => Some(table),
             Followed::Arrived(_) | Followed::Asked(_) | Followed::Ready(_) | Followed::Ended(_) | Followed::Stopped => {

@@ -358,7 +358,9 @@ impl Monitor {
         };
         let waits = share(now.waiting, then.waiting, readers);
         let idles = share(now.idle, then.idle, 1.0);
-        let is_held = share(now.held, then.held, readers);
+        let held = share(now.held, then.held, readers);
+        // Of few tables, not all readers have something to read.
+        let are_held = share(now.held, then.held, 1.0) > WAITS;
         // Then nobody reads, and nobody waits for one who does.
         let is_away = self.status.retries().contains_key(status::SOURCE);
         let works = phase_reads(phase) && !is_away;
@@ -370,7 +372,7 @@ impl Monitor {
                     stage.checked_sub(1).map_or(0, |earlier| now.stages[earlier].windows.saturating_sub(count.windows));
                 let busy = |threads| share(count.busy, before.busy, threads);
                 let (busy, fill) = match stage {
-                    READ => ((1.0 - waits - idles - is_held).max(0.0), 0.0),
+                    READ => ((1.0 - waits - idles - held).max(0.0), 0.0),
                     ENCODE => (busy(places(&counts.encode_threads)), inside as f64 / places(&counts.encode.capacity)),
                     SEND => (busy(1.0), inside as f64 / places(&counts.send.capacity)),
                     _ => (busy(1.0), memory.used_bytes as f64 / memory.room_bytes.max(1) as f64),
@@ -393,10 +395,11 @@ impl Monitor {
             () if waits > WAITS && list[ENCODE].busy > BUSY => Some(ENCODE),
             () if waits > WAITS && list[SEND].busy > BUSY => Some(SEND),
             () if waits > WAITS => Some(DELIVER),
-            () if has_work => Some(READ),
+            // Whoever is held back may be up to date, and is later than it could be.
+            () if has_work || are_held => Some(READ),
             () => None,
         };
-        let named = bottleneck.map(|stage| if stage == READ && is_held > WAITS { LIMITS } else { STAGES[stage] });
+        let named = bottleneck.map(|stage| if stage == READ && are_held { LIMITS } else { STAGES[stage] });
         (list, named.map(str::to_owned))
     }
 
@@ -581,6 +584,18 @@ mod tests {
             let seen = Seen { looks: [look(0, 0, 0, 0), look(10, waiting, encode, send)].into(), ..Seen::default() };
             monitor.stages(&seen, status::Phase::FullLoad, Pace::Loading, false).1
         };
+        let held = |seconds: u64, pace| {
+            monitor.status.stages.readers.store(4, std::sync::atomic::Ordering::Relaxed);
+            let last = Look { held: Duration::from_secs(seconds), ..look(10, 0, 1, 1) };
+            let seen = Seen { looks: [look(0, 0, 0, 0), last].into(), ..Seen::default() };
+            monitor.stages(&seen, status::Phase::FullLoad, pace, false).1
+        };
+        // One of four readers has a table to read.
+        assert_eq!(held(9, Pace::Loading).as_deref(), Some("limits"));
+        assert_eq!(held(9, Pace::Current).as_deref(), Some("limits"));
+        assert_eq!(held(1, Pace::Loading).as_deref(), Some("read"));
+        assert_eq!(held(1, Pace::Current), None);
+        monitor.status.stages.readers.store(1, std::sync::atomic::Ordering::Relaxed);
         // Two cores encode: 20 s in 10 s.
         assert_eq!(of(9, 19, 3).as_deref(), Some("encode"));
         assert_eq!(of(9, 5, 9).as_deref(), Some("send"));

@@ -77,7 +77,9 @@ const CONNECTION_TIME: Duration = Duration::from_secs(3600);
 /// A listener that fails, for want of file descriptors as a rule, is asked again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the source may take to say what it thinks of a condition: less than who asks waits for.
+/// How long the source may take to say what an account may read.
+const LOOK_TIME: Duration = Duration::from_millis(500);
+/// The same of what it thinks of a condition: less than who asks waits for.
 const TRY_TIME: Duration = Duration::from_secs(4);
 /// Of what comes with a request.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -386,6 +388,10 @@ async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Re
         let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
         try_part(server.clone(), names, condition.clone()).await?;
     }
+    if let (Wish::Load, Some(server)) = (&wish, &parts.try_part) {
+        let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
+        may_read(server.clone(), names).await?;
+    }
     // By now another run may be at work, by another file. One that has ended keeps nothing.
     const ENDING: &str = "the run is just ending, or begins anew: ask again";
     let parts = monitor.parts().ok_or(ENDING)?;
@@ -424,6 +430,17 @@ async fn try_part(server: Arc<TryPart>, names: Vec<TableName>, condition: String
             "the source did not say in {} s what it thinks of the condition: try it again",
             TRY_TIME.as_secs()
         )),
+    }
+}
+
+/// Who has no right on a table is told at once, unless the server takes its time.
+async fn may_read(server: Arc<TryPart>, names: Vec<TableName>) -> Result<(), String> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let ask = move || _ = answer.send(reload::may_read(&*server, &names));
+    let asked = std::thread::Builder::new().name("may-read".to_owned()).spawn(ask);
+    match (asked, tokio::time::timeout(LOOK_TIME, answered).await) {
+        (Ok(_), Ok(Ok(answer))) => answer,
+        _ => Ok(()),
     }
 }
 

@@ -76,7 +76,8 @@ impl MysqlSource {
             })
         };
         let names = self.look.facts.name_case();
-        let passed_over = self.later.iter().chain(&self.hidden).map(|name| names.key(name));
+        let hidden: Vec<TableName> = context.tracker.read(|checkpoint| checkpoint.hidden().cloned().collect());
+        let passed_over = self.later.iter().chain(&hidden).map(|name| names.key(name));
         let passed_over: Arc<BTreeSet<TableName>> = Arc::new(passed_over.collect());
         let is_in_memory = |table: &&CatalogTable| table.engine.as_deref() == Some("MEMORY");
         let in_memory = self.look.tables.iter().filter(is_in_memory).map(|table| table.table.name().clone());

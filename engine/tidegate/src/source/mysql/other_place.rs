@@ -1,16 +1,12 @@
-//! Another place in the server's binlog, for a task to go on from: what it is there, and what tables are known to be.
-
-use std::sync::Arc;
+//! Another place in the server's binlog, for a task to go on from.
 
 use super::MysqlSource;
 use super::until::kept_otherwise;
-use crate::config::Task;
 use crate::error::Error;
 use crate::reset::ResetError;
 use crate::until::Until;
-use tidegate_model::{Position, Table, Watermark};
+use tidegate_model::{Position, Watermark};
 use tidegate_mysql::dump_error::DumpError;
-use tidegate_mysql::history::StoredSchema;
 use tidegate_mysql::{MysqlError, same_history, until};
 
 /// Where a task may go on.
@@ -18,13 +14,11 @@ pub struct OtherPlace {
     pub position: Position,
     /// It lies behind where the task is.
     pub is_ahead: bool,
-    /// Tables as the catalogue shows them, from there on.
-    pub shown: Vec<StoredSchema>,
 }
 
 impl MysqlSource {
     /// Finds the place, and refuses one from which the server cannot be read. None if it is where the task is.
-    pub fn other_place(&mut self, task: &Task, to: &Until, before: &Position) -> Result<Option<OtherPlace>, Error> {
+    pub fn other_place(&self, to: &Until, before: &Position) -> Result<Option<OtherPlace>, Error> {
         let (connect, facts) = (&self.look.connect, &self.look.facts);
         let has_gtids = before.gtids.is_some();
         // That changes are not there any more is no matter, but that the server has others in their place.
@@ -62,13 +56,10 @@ impl MysqlSource {
         if !is_before && !is_behind {
             return Err(ResetError::Beside { to: to.clone(), at: before.place().to_string() }.into());
         }
-        let (_, shown_until) = self.take_start(task)?;
-        let shown = |table: &Arc<Table>| StoredSchema::shown(table, &position.coordinate, shown_until.clone());
-        let shown = self.tables.iter().map(shown).collect();
         let began = match &position.gtids {
             Some(gtids) => Watermark::Gtids(gtids.clone()),
             None => Watermark::Coordinate(position.coordinate.clone()),
         };
-        Ok(Some(OtherPlace { position: position.with_beginning(Some(began)), is_ahead: !is_before, shown }))
+        Ok(Some(OtherPlace { position: position.with_beginning(Some(began)), is_ahead: !is_before }))
     }
 }

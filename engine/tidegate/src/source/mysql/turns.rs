@@ -33,7 +33,7 @@ use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use mysql_async::prelude::Queryable;
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
-use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
+use tidegate_mysql::catalog::{CatalogError, CatalogTable, Presence, Selection};
 use tidegate_mysql::check;
 use tidegate_mysql::chunks::ChunkKey;
 use tidegate_mysql::ddl::UnloggedRows;
@@ -42,6 +42,8 @@ use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::snapshot::LoadError;
 use tidegate_mysql::{MysqlError, catalog, connection, snapshot};
 
+/// How often a table is looked at that comes and goes.
+const LOOKS_MAX: u32 = 10;
 /// How often a table is loaded again at once, for one statement after the other.
 const RELOADS_AT_ONCE: u32 = 3;
 
@@ -126,7 +128,7 @@ impl MysqlSource {
                 hint = "GRANT SELECT on it, and the next start loads it; or exclude it in `tables`",
                 "a pattern selects it, and the account may not see it: nothing of it is sent"
             );
-            self.hidden.insert(name.clone());
+            context.tracker.update_durably(|checkpoint| checkpoint.hide(name))?;
             return Ok(true);
         }
         let planned = match found {
@@ -277,23 +279,30 @@ impl MysqlSource {
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
         let (mut is_sequence, mut is_hidden) = (false, false);
-        let tables = match catalog::read_tables(&mut connection, &selection).await {
-            // What has the name may be a view or a sequence by now.
-            Err(CatalogError::NoTable { kind, .. }) => {
-                is_sequence = kind == "sequence";
-                Vec::new()
-            }
-            Err(CatalogError::Missing { .. })
-                if missing == Missing::IsGone
-                    || catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)? =>
-            {
-                Vec::new()
-            }
-            Err(CatalogError::Missing { .. }) if missing == Missing::MayBeHidden => {
-                is_hidden = true;
-                Vec::new()
-            }
-            other => other.map_err(MysqlError::Catalog)?,
+        let mut looks = 0;
+        let tables = loop {
+            looks += 1;
+            break match catalog::read_tables(&mut connection, &selection).await {
+                // What has the name may be a view or a sequence by now.
+                Err(CatalogError::NoTable { kind, .. }) => {
+                    is_sequence = kind == "sequence";
+                    Vec::new()
+                }
+                Err(CatalogError::Missing { .. }) if missing == Missing::IsGone => Vec::new(),
+                Err(error @ CatalogError::Missing { .. }) => {
+                    match catalog::presence(&mut connection, name).await.map_err(MysqlError::Query)? {
+                        Presence::Gone => Vec::new(),
+                        // It has come in between.
+                        Presence::Seen if looks < LOOKS_MAX => continue,
+                        Presence::Refused if missing == Missing::MayBeHidden => {
+                            is_hidden = true;
+                            Vec::new()
+                        }
+                        Presence::Seen | Presence::Refused => return Err(MysqlError::Catalog(error).into()),
+                    }
+                }
+                other => other.map_err(MysqlError::Catalog)?,
+            };
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
         Ok(Looked { found: tables.into_iter().next(), is_hidden, is_sequence, definition, executed })
