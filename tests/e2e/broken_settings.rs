@@ -309,6 +309,17 @@ fn one_thing_is_broken_and_one_is_found() {
             assert!((1..8).contains(&left), "{found}");
             world.mysql.run("SET GLOBAL max_connections = 151");
             assert_eq!(findings(&task, &[]), Vec::<String>::new());
+            // Accounts of other hosts than this one.
+            let hosts = |world: &mut World, from: &str, to: &str| {
+                world.mysql.run(format!("UPDATE mysql.user SET Host = '{to}' WHERE Host = '{from}'; FLUSH PRIVILEGES"));
+            };
+            hosts(&mut world, "%", "192.0.2.1");
+            let [found] = findings(&task, &[]).try_into().expect("one");
+            assert!(found.starts_with("error source: ") && found.contains("(error 1130, state HY000)"), "{found}");
+            let [said] = to_do(&task, &[]).try_into().expect("one");
+            assert_eq!(said, "Create the account for the host this client connects from ('user'@'%').");
+            hosts(&mut world, "192.0.2.1", "%");
+            assert_eq!(findings(&task, &[]), Vec::<String>::new());
         });
         scope.spawn(|| {
             let options = "--binlog-row-metadata=FULL --gtid-strict-mode=ON";

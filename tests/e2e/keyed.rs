@@ -380,6 +380,15 @@ fn messages_without_a_key_are_refused_where_they_cannot_be() {
         "{{kafka: \"{kafka}\", key: json, topic: made.{database}, create_topics: {{config: {{cleanup.policy: compact}}}}}}"
     );
     refused(&made, "[DB.log]", "", &["topic made.DB has cleanup.policy=compact", no_key]);
+    // The topic of statements, where that is to be made.
+    let of_statements =
+        made.replace(", topic: made", ", ddl_topic: statements").replace(&format!(".{database}, create"), ", create");
+    refused(
+        &of_statements,
+        "[DB.t]",
+        "incremental: {ddl: forward}",
+        &["topic statements has cleanup.policy=compact", marks],
+    );
     let tombstones = with(", key: json, tombstones: true");
     refused(&tombstones, "[DB.log]", "", &["`tombstones` needs one", "key: {columns: [...]}"]);
     let left_out = "table DB.t: column id is a part of the key of its messages, and is left out";

@@ -454,6 +454,85 @@ fn charts_are_the_history_and_parts_are_named() {
     engine.terminate(libc::SIGTERM);
 }
 
+/// What is asked for is taken back where it stands, before it begins and while a part of a table is read; the task file is taken over, or why not.
+#[test]
+fn what_is_asked_for_is_taken_back_and_the_file_is_taken_over() {
+    let Some(servers) = Servers::from_env() else { return };
+    let Some(browser) = Browser::start() else { return };
+    let slow = "full_load: {parallel: 1, chunk_rows: 100}\nlimits: {full_load: {rows_per_second: 50}}";
+    let (world, mut task) = world("page_steer", &servers.mysql, &servers.kafka, slow);
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    let mut page = Page::open(browser, "steer", &http);
+    page.browser.evaluate(KEYS);
+    let table = world.topic("orders");
+    let intent = [("x-tidegate", "test")];
+    let take_back = |page: &mut Page| {
+        page.go_to(&format!("take-back-{table}"));
+        page.browser.press("Enter");
+        page.says("reload-answer", "not loaded again: ");
+    };
+    let asked = |report: &Value, begun: bool| {
+        let parts = report["parts"].as_array().expect("a list");
+        parts.iter().any(|part| part["begun"] == begun) && (begun || report["asked_for"][0] == table.as_str())
+    };
+
+    page.until(&mut engine, "it is held back", |report| report["bottleneck"] == "limits");
+    assert_eq!(http.ask("POST", &format!("/reload?table={table}&where=id%3E5"), &intent).0, 200);
+    page.until(&mut engine, "a part is asked for", |report| asked(report, false));
+    page.can_be_seen("asked");
+    take_back(&mut page);
+    page.until(&mut engine, "nothing is asked for", |report| report["parts"] == Value::Array(vec![]));
+
+    let limit = |rows: &str| {
+        assert_eq!(http.ask("POST", &format!("/limits?full_load.rows_per_second={rows}"), &intent).0, 200);
+    };
+    limit("none");
+    page.until(&mut engine, "all is loaded", is_caught_up);
+    limit("50");
+    assert_eq!(http.ask("POST", &format!("/reload?table={table}&where=id%3E5"), &intent).0, 200);
+    page.until(&mut engine, "a part is being loaded", |report| asked(report, true));
+    take_back(&mut page);
+    page.until(&mut engine, "it is followed again", is_caught_up);
+
+    let take_over = |page: &mut Page| {
+        page.go_to("apply");
+        page.browser.press("Enter");
+        page.browser.until("it asks", "document.getElementById('sure').open");
+        let nodes = page.named("take over");
+        assert!(nodes.iter().any(|node| node.role == "dialog" && node.name == "Take over?"), "{nodes:?}");
+        page.go_to("sure-yes");
+        page.browser.press("Enter");
+    };
+    take_over(&mut page);
+    page.says("apply-answer", "the run works by it already: nothing was done");
+    task.more += "\nsink_error_that_is_none: 1";
+    task.write();
+    take_over(&mut page);
+    page.says("apply-answer", "sink_error_that_is_none");
+    page.was_refused("/apply");
+    task.more = task.more.replace("\nsink_error_that_is_none: 1", "\nmemory: 300MiB");
+    task.write();
+    take_over(&mut page);
+    page.says("apply-answer", "taken over");
+    page.until(&mut engine, "it goes on by it", |report| {
+        is_caught_up(report) && report["memory"]["budget_bytes"] == 300u64 << 20
+    });
+    // What has consequences is not taken over without a name for them.
+    let tables = format!("[{}]", world.topic("marker"));
+    let all = std::mem::replace(&mut task.tables, tables);
+    task.write();
+    take_over(&mut page);
+    page.says("apply-answer", "not taken over, the run goes on by the file before: ");
+    page.says("apply-answer", "--accept tables");
+    page.can_be_seen("refused");
+    page.until(&mut engine, "it follows", is_caught_up);
+    task.tables = all;
+    page.has_no_complaints();
+    page.equals(&http);
+    engine.terminate(libc::SIGTERM);
+}
+
 /// A broker, then the source; then the source until the task gives up.
 #[test]
 fn the_page_shows_what_is_away_and_what_to_do() {
@@ -474,6 +553,8 @@ fn the_page_shows_what_is_away_and_what_to_do() {
     page.until(&mut engine, "the broker is away", |report| {
         is_away(report, "sink") && report["incremental"]["delay_ms"].as_u64() > Some(0)
     });
+    // Whatever room there is yet: that is who the others wait for.
+    page.until(&mut engine, "the brokers are named", |report| report["bottleneck"] == "deliver");
     page.can_be_read("sink");
     private.start("kafka");
     page.until(&mut engine, "the broker is back", |report| is_caught_up(report) && !is_away(report, "sink"));

@@ -26,6 +26,7 @@ pub(crate) const SHOWN: &str = r#"(() => {
       retries: list("retries", note),
       problems: list("problems", note),
       details: list("details", (part) => words(part.textContent)),
+      asked: list("asked", (item) => item.firstChild.data),
       hidden: ["pause", "away", "load", "no-problems"].filter((id) => element(id).hidden),
     },
   };
@@ -185,19 +186,14 @@ fn table(table: &Value, is_loading: bool) -> Value {
         Some(target) => format!("{} as {target}", word(&table["table"])),
         None => word(&table["table"]).to_owned(),
     };
-    // Of some of its rows nobody knows how many there are.
-    if let Some(condition) = table["where"].as_str().filter(|_| !done) {
-        let rate = if is_loading { count(number(&table["rows_per_s"])) } else { String::new() };
-        let left = table["seconds_left"].as_f64().map_or_else(String::new, |seconds| duration(1000.0 * seconds));
-        return json!([format!("{name} where {condition}"), "", count(rows), rate, left]);
-    }
-    let condition = table["where"].as_str().map_or_else(String::new, |condition| format!(" where {condition}"));
-    let name = name + &condition;
     let left = table["seconds_left"].as_f64().map_or_else(String::new, |seconds| duration(1000.0 * seconds));
+    let part = table["where"].as_str();
+    // Of rows that meet a condition nobody knows how many there are.
+    let share = if done { Some(1.0) } else { Some(rows / all).filter(|_| part.is_none()) };
     json!([
-        name,
-        round(1e6 * if done { 1.0 } else { rows / all }),
-        if done { count(rows) } else { format!("{} of ~{}", count(rows), count(all)) },
+        name + &part.map_or_else(String::new, |part| format!(" where {part}")),
+        share.map_or(json!(""), |share| json!(round(1e6 * share))),
+        if done || part.is_some() { count(rows) } else { format!("{} of ~{}", count(rows), count(all)) },
         if is_loading && !done { count(number(&table["rows_per_s"])) } else { String::new() },
         if done { "done".to_owned() } else { left },
     ])
@@ -252,12 +248,6 @@ fn details(report: &Value) -> Value {
         let words = if is_ours { "as ours".to_owned() } else { format!("{} {side} ours", duration(ahead.abs())) };
         ("The source's clock", words)
     }));
-    for table in items(&report["asked_for"]) {
-        let parts = items(&report["parts"]).iter();
-        let part = parts.filter(|part| part["begun"] == false).find(|part| part["table"] == *table);
-        let condition = part.map_or_else(String::new, |part| format!(" where {}", word(&part["where"])));
-        list.push(("Asked for, and not begun", word(table).to_owned() + &condition));
-    }
     list.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
@@ -309,6 +299,30 @@ fn chart(title: &str, points: &[Value], field: &str, unit: &dyn Fn(f64) -> Strin
         "curve": curve,
         "steps": ["0", unit(top / 2.0), unit(top), "15 min ago", "now"],
     })
+}
+
+/// Tables that are to be loaded again, those first of which a part is being loaded.
+fn asked(report: &Value) -> Vec<String> {
+    let (asked, parts) = (items(&report["asked_for"]), items(&report["parts"]));
+    let (begun, waiting): (Vec<_>, Vec<_>) = parts.iter().partition(|part| part["begun"] == true);
+    let mut names: Vec<&str> = Vec::new();
+    for name in begun.iter().map(|part| word(&part["table"])).chain(asked.iter().map(word)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let of = |name: &str| {
+        let rows = |part: &Value| format!("rows where {}", word(&part["where"]));
+        let begun = begun.iter().filter(|part| part["table"] == name);
+        let mut words: Vec<String> = begun.map(|part| rows(part) + " are being loaded").collect();
+        if asked.iter().any(|asked| asked == name) {
+            let part = waiting.iter().find(|part| part["table"] == name);
+            let rows = part.map_or_else(|| "all rows".to_owned(), |part| rows(part));
+            words.push(rows + " as soon as that can begin");
+        }
+        format!("{name}: {}", words.join("; "))
+    };
+    names.into_iter().map(of).collect()
 }
 
 /// The same as `shown` of [`SHOWN`], of a report.
@@ -379,6 +393,7 @@ pub(crate) fn expected(report: &Value) -> Value {
         "retries": items(&report["retries"]).iter().map(|of| retry(of, number(&report["time_ms"]))).collect::<Vec<_>>(),
         "problems": problems.iter().rev().map(problem).collect::<Vec<_>>(),
         "details": details(report),
+        "asked": asked(report),
         "hidden": hidden.iter().filter(|(_, is_hidden)| *is_hidden).map(|(id, _)| *id).collect::<Vec<_>>(),
     })
 }

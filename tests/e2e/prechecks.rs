@@ -129,6 +129,21 @@ nothing stands in the way
     let few = "connections: 'low'@'%' may have 3 connections at a time, and the task makes up to 8";
     assert_eq!(findings(&task, &[]), [format!("error {few}")]);
 
+    // Patterns, which are names here; elsewhere the closest counts alone.
+    let pattern = format!("`{}%`", &database[..database.len() - 1]);
+    world.mysql.run(format!(
+        "CREATE USER pat IDENTIFIED BY 'pat'; GRANT REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN ON *.* TO pat; \
+         GRANT SELECT ON {pattern}.* TO pat; GRANT INSERT ON {database}.* TO pat"
+    ));
+    task.source = mysql_source(&world.mysql_url, "pat", "pat");
+    let lacks = lacks.replace("low", "pat");
+    assert_eq!(findings(&task, &[]), [&*lacks]);
+    world.mysql.run("SET GLOBAL partial_revokes = OFF");
+    assert_eq!(findings(&task, &[]), [&*lacks]);
+    assert!(Tidegate::fails(&task).contains(&lacks["error privileges: ".len()..]));
+    world.mysql.run(format!("REVOKE INSERT ON {database}.* FROM pat"));
+    assert_eq!(findings(&task, &[]), Vec::<String>::new());
+
     // Settings of the server, as somebody may change them.
     task.source = mysql_source(&world.mysql_url, "tide", "tide");
     world.mysql.run("SET GLOBAL binlog_expire_logs_seconds = 600");
@@ -216,6 +231,22 @@ fn what_a_start_would_refuse_is_found() {
     let words = format!("table {database}.orders: topic name \"orders.{long}\" has 250 characters, Kafka allows 249");
     assert_eq!(findings(&too_long, &ignored), [format!("error topics: {words}")]);
     assert!(Tidegate::fails(&too_long).contains(&words));
+
+    // What excludes nothing: a name that is written wrong, and a pattern that may wait for tables.
+    let excluded = ["ordesr", "tmp_*", "notes", "both_parts", "a*", "ä"].map(|name| format!("\"!{database}.{name}\""));
+    let tables = format!("[\"{database}.*\", {}]", excluded.join(", "));
+    let task = TaskFile { tables: tables.clone(), ..world.task() };
+    let needless = [
+        format!("warning tables: !{database}.ordesr excludes no table"),
+        format!("info tables: !{database}.tmp_* excludes no table"),
+    ];
+    assert_eq!(findings(&task, &ignored), needless);
+    // One that is named is selected whatever excludes it.
+    let task = TaskFile { tables: tables.replacen('[', &format!("[{database}.a_b, "), 1), ..task };
+    assert_eq!(findings(&task, &ignored), needless);
+    let task = TaskFile { tables: tables.replacen('[', &format!("[{database}.notes, "), 1), ..task };
+    let (code, output) = check(&task, &ignored);
+    assert!(code == Some(2) && output.contains("is named twice"), "{output}");
 
     // What nothing selects, and who does not answer.
     let task = TaskFile { tables: "[\"none_*.*\"]".to_owned(), ..world.task() };

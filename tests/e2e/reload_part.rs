@@ -552,3 +552,50 @@ fn rows_without_row_events_are_not_shown_by_a_part() {
     assert!(history(&task, &[]).contains("rows came without row events"));
     world.mysql.run(format!("DROP DATABASE {aside}"));
 }
+
+/// In the very moment in which the run takes over another file: what is accepted comes, and what is refused says to ask again.
+#[test]
+fn what_is_asked_for_while_a_file_is_taken_over_is_not_forgotten() {
+    const ROUNDS: usize = 12;
+    let Some(servers) = Servers::from_env() else { return };
+    let (mut world, mut task, mut reader, mut engine) =
+        loaded("part_applied", &servers.mysql, &servers.kafka, "", "http: 127.0.0.1:0");
+    let http = Http::of(&mut engine);
+    let t = world.topic("t");
+    let mut rng = seeded("part_applied");
+    for round in 1..=ROUNDS {
+        world.mysql.run(format!("INSERT INTO t VALUES ({}, 1, 'new')", 100 + round));
+        task.more = format!("http: 127.0.0.1:0\nmemory: {}MiB", 300 + round);
+        let path = task.write();
+        // Some ask before it, most in the midst of it.
+        let mut asks_left = rng.u32(0..6);
+        let applied = Tidegate::spawn(["apply".as_ref(), path.as_os_str()]);
+        let body = format!("{{\"tables\": [\"{t}\"], \"where\": \"id = {}\"}}", 100 + round);
+        wait_for("it is accepted", || {
+            if asks_left > 0 {
+                asks_left -= 1;
+                http.status();
+                return None;
+            }
+            let (code, _, said) = http.send_body("/reload", &[("x-tidegate", "test")], &body);
+            assert!(code == 200 || code == 400 && said.contains("ask again"), "{code}: {said}");
+            (code == 200).then_some(())
+        });
+        let ended = applied.wait();
+        assert!(ended.status.success() && ended.output.contains("taken over"), "{}", ended.output);
+    }
+    let mut came = until_marker(&mut world, &mut engine, &mut reader);
+    let wanted = |came: &[String]| {
+        let twice = |round: &usize| {
+            came.iter().filter(|message| message.starts_with(&format!("Insert id=\"{}\"", 100 + round))).count() >= 2
+        };
+        (1..=ROUNDS).all(|round| twice(&round))
+    };
+    wait_for("all of it comes", || {
+        if !wanted(&came) {
+            came.extend(until_marker(&mut world, &mut engine, &mut reader));
+        }
+        wanted(&came).then_some(())
+    });
+    engine.terminate(libc::SIGTERM);
+}

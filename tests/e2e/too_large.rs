@@ -123,6 +123,35 @@ fn a_message_that_is_too_large_stops_the_task_unless_it_says_otherwise() {
     }
 }
 
+/// Parts among the rows of any table are nothing that a consumer could read: at a start, and where the table comes later.
+#[test]
+fn parts_do_not_go_among_rows() {
+    let Some(servers) = Servers::from_env() else { return };
+    let (mut world, mut task) = world(&servers, "canal_json", ", too_large: dead_letter", 1);
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("reading the binlog");
+    world.mysql.run("CREATE TABLE dead_letter (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO dead_letter VALUES (1)");
+    let ended = engine.wait();
+    let words = format!(
+        "what is too large for its topic cannot go to topic {0}.dead_letter in parts, among rows",
+        world.database
+    );
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    assert!(ended.output.contains(&words), "{}", ended.output);
+    assert!(Tidegate::fails(&task).contains(&words));
+    let path = task.write();
+    let checked = Tidegate::spawn(["check".as_ref(), path.as_os_str()]).wait();
+    assert!(checked.status.code() == Some(2) && checked.output.contains(&words), "{}", checked.output);
+    // With another topic it goes on where it was.
+    let letters = format!("too_large: {{dead_letter: {{topic: letters.{}}}}}", world.database);
+    task.sink = task.sink.replace("too_large: dead_letter", &letters);
+    let mut reader = world.reader(["dead_letter"]).keyed();
+    let mut rows = Vec::new();
+    world.finish(Tidegate::run(&task), &mut reader, |message| rows.push(format!("{:?}", message.data)));
+    assert_eq!(rows, ["id=\"1\""]);
+}
+
 #[test]
 fn what_is_left_out_is_counted_and_nothing_else_is_missing() {
     let Some(servers) = Servers::from_env() else { return };

@@ -294,5 +294,22 @@ fn a_task_waits_for_what_is_prepared_when_it_begins() {
             ids.assert_each_once(expected);
             assert!(!ended.output.contains("will stop it"), "{}", ended.output);
         }
+        // One that stays is told of, unless whoever runs the task says that it is known.
+        let mut world = World::new(test, mysql_url, &servers.kafka);
+        world.mysql.run("CREATE TABLE orders (id INT PRIMARY KEY, content TEXT)");
+        let stays = Prepared::new(&world, "stays", &[insert("orders", 1..=1)]);
+        let mut task = world.task();
+        task.source = mysql_source(mysql_url, "admin", "admin");
+        for (more, is_told) in [("", true), ("\nprecheck: {ignore: [prepared_xa]}", false)] {
+            task.more = format!("full_load: false{more}");
+            task.state = world.path(&format!("state-{is_told}"));
+            let mut engine = Tidegate::run(&task);
+            engine.wait_for_line("reading the binlog");
+            let ended = engine.terminate(libc::SIGTERM);
+            let told =
+                ["XA transactions have been prepared since before", "XA transactions are prepared: the rows of one"];
+            assert_eq!(told.iter().any(|told| ended.output.contains(told)), is_told, "{}", ended.output);
+        }
+        stays.end("ROLLBACK");
     }
 }

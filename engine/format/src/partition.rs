@@ -199,11 +199,12 @@ impl Partitioner {
             || (rules && self.columns.len() == before.columns.len() && pairs.all(|(new, old)| is_same(new, old)))
     }
 
-    fn hashed(&self) -> impl Iterator<Item = &Column> {
+    /// The columns that decide about the partition of a row.
+    pub fn hashed(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().map(|&index| &self.table.columns()[index])
     }
 
-    /// The columns that decide about the partition of a row, by name.
+    /// The same by their names.
     pub fn hashed_names(&self) -> impl Iterator<Item = &str> {
         self.hashed().map(|column| column.name.as_str())
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Progress, TableName};
 
 /// Values for one topic.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MessageBatch {
     pub topic: Arc<str>,
     /// An empty one is Kafka's null, which no format writes: a tombstone, behind the delete of its key.
@@ -94,7 +94,7 @@ fn retain<T>(items: &mut Vec<T>, is_left_out: impl Fn(usize) -> bool) {
 }
 
 /// Byte strings in one buffer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Values {
     pub bytes: Vec<u8>,
     /// End of each value in `bytes`; the first begins at 0, each other where the one before ends.
@@ -168,7 +168,7 @@ impl Values {
 /// names   op table gtid  op table gtid
 /// values  insert shop.orders 3e11…:23  delete …
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Headers {
     of: Vec<u32>,
     /// Ends in `names` and `values`; the first set begins at 0, each other where the one before ends.

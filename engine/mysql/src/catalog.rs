@@ -14,6 +14,7 @@ use mysql_async::{Conn, Row};
 
 use super::check::list_names;
 use super::connection::{quote_table, quote_text};
+use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, WireError};
 use tidegate_model::names::is_same;
@@ -184,6 +185,30 @@ pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, my
         Err(mysql_async::Error::Server(error)) => Ok([code::NO_SUCH_TABLE, code::BAD_DATABASE].contains(&error.code)),
         Err(error) => Err(error),
     }
+}
+
+/// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.
+pub async fn ask_rights(
+    connection: &mut Conn,
+    grants: &mut Grants,
+    tables: impl Iterator<Item = &TableName>,
+) -> Result<(), mysql_async::Error> {
+    let unsure = grants.unsure(tables);
+    if unsure.is_empty() {
+        return Ok(());
+    }
+    // It refuses before it waits.
+    connection.query_drop("SET SESSION lock_wait_timeout = 1").await?;
+    for table in unsure {
+        match connection.query_drop(format!("SELECT 1 FROM {} LIMIT 0", quote_table(table))).await {
+            Err(mysql_async::Error::Server(error)) if code::REFUSED.contains(&error.code) => {
+                grants.refused_in(&table.database);
+            }
+            Ok(()) | Err(mysql_async::Error::Server(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// MariaDB's sequences, of which `matches` is true: their values come as rows of a table.

@@ -111,6 +111,16 @@ impl UnloggedRows {
         matches!(self, PartitionExchanged | TablespaceImported | RenamedOnto | Rewritten | Unseen)
     }
 
+    /// What makes topic and table equal again.
+    pub fn hint(self) -> &'static str {
+        match self.adds() {
+            true => "load the table again, and its topic has them; rows that went stay until consumers drop them",
+            false => {
+                "have consumers drop these rows, or delete the topic's records of them: the binlog does not name them"
+            }
+        }
+    }
+
     /// What consumers of the table's topic have now.
     pub fn consequence(self) -> &'static str {
         match self {

@@ -12,6 +12,8 @@ pub struct Grants {
     revokes: Vec<Grant>,
     /// As GRANT takes them, whether they are active or not.
     roles: Vec<String>,
+    /// Databases in which the server has refused SELECT, whatever the patterns say.
+    refused_in: HashSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,30 @@ impl Grants {
         self.grants.iter().any(|grant| grant.on_columns.contains("SELECT") && grant.scope == scope)
     }
 
+    /// One table of each database of which this does not tell whether it can be read: of several grants whose patterns match, the server takes
+    /// the closest alone, or all of them where a role brings them; and under `partial_revokes` patterns are names.
+    pub fn unsure<'a>(&self, tables: impl Iterator<Item = &'a TableName>) -> Vec<&'a TableName> {
+        let mut asked = HashSet::new();
+        tables.filter(|table| !self.is_sure(&table.database) && asked.insert(&*table.database)).collect()
+    }
+
+    /// The server refuses SELECT in this database.
+    pub fn refused_in(&mut self, database: &str) {
+        self.refused_in.insert(database.to_owned());
+    }
+
+    /// Whether what is granted on databases leaves no doubt.
+    fn is_sure(&self, database: &str) -> bool {
+        let select = &["SELECT"];
+        let is_global = self.has_global(select) && !self.is_revoked_in(database);
+        let patterns = self.grants.iter().filter_map(|grant| match &grant.scope {
+            Scope::Database(pattern) if matches_pattern(pattern, database) => Some(pattern),
+            _ => None,
+        });
+        let patterns: Vec<&String> = patterns.collect();
+        is_global || matches!(&patterns[..], [] | [_]) && patterns.iter().all(|pattern| *pattern == database)
+    }
+
     /// Whether all columns of the table can be read. Where the server shows that a database was taken from the account, what is granted on all
     /// of it (by a role) gives nothing back, and what is granted on the table does: whatever a grant has given back is not shown as taken.
     pub fn can_select(&self, table: &TableName) -> bool {
@@ -76,7 +102,9 @@ impl Grants {
                 && match &grant.scope {
                     Scope::Global => !self.is_revoked_in(&table.database),
                     Scope::Database(pattern) => {
-                        matches_pattern(pattern, &table.database) && !self.is_revoked_in(&table.database)
+                        matches_pattern(pattern, &table.database)
+                            && !self.is_revoked_in(&table.database)
+                            && !self.refused_in.contains(&*table.database)
                     }
                     Scope::Table(database, name) => **database == *table.database && **name == *table.table,
                 }

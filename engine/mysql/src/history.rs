@@ -191,6 +191,7 @@ pub struct History {
     shows: Shows,
     shows_before: Shows,
     gone: Shows,
+    entered_gone: Shows,
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
@@ -323,6 +324,7 @@ impl History {
             shows: Box::new(|_, _| false),
             shows_before: Box::new(|_, _| false),
             gone: Box::new(|_, _| false),
+            entered_gone: Box::new(|_, _| false),
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| true),
@@ -359,9 +361,11 @@ impl History {
         History { shows_before, ..self }
     }
 
-    /// Of what `gone` is true, rows are passed over whose columns nobody knows any more.
-    pub fn with_gone(self, gone: Shows) -> History {
-        History { gone, ..self }
+    /// Of what `gone` is true, the table was not there any more behind the transaction when the load came to it: rows are passed over that stand
+    /// before a statement which the catalogue had shown already. Where `entered_gone` is true, nothing of the table was ever loaded: so are
+    /// all rows whose columns nobody knows any more.
+    pub fn with_gone(self, gone: Shows, entered_gone: Shows) -> History {
+        History { gone, entered_gone, ..self }
     }
 
     /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
@@ -427,8 +431,13 @@ impl History {
         let HistoryError::Columns { table: name, fault, .. } = &error else { return Err(error) };
         let given = self.given.iter().find(|given| self.rules.names.key(&given.table) == key && given.is_at(here));
         let Some(SchemaState::Given { defined }) = given.map(|given| &given.state) else {
-            let is_unknown = matches!(fault, ColumnsFault::Unknown | ColumnsFault::Changed { .. });
-            if !is_unknown || !(self.gone)(name, here) {
+            let is_passed_over = match fault {
+                ColumnsFault::Unknown | ColumnsFault::Changed { .. } => (self.entered_gone)(name, here),
+                ColumnsFault::Mismatch { .. } | ColumnsFault::Overtaken { .. } => {
+                    self.is_overtaken(&key, here) && (self.gone)(name, here)
+                }
+            };
+            if !is_passed_over {
                 return Err(error);
             }
             if self.passed_over.insert(key) {
@@ -448,6 +457,14 @@ impl History {
                 Err(here.columns(name.clone(), ColumnsFault::Mismatch { reason }))
             }
         }
+    }
+
+    /// Whether a statement stands behind the transaction that the catalogue had shown, before any row was read by what it showed.
+    fn is_overtaken(&self, key: &TableName, here: Here<'_>) -> bool {
+        let entry = self.now.get(key).map(|entry| &entry.now);
+        let is_ahead = || self.overtaken.get(key).is_some_and(|ahead| !ahead.is_empty());
+        matches!(entry, Some(Now::Known { is_used: false, shown_until, .. }) if here.is_covered_by(shown_until))
+            && is_ahead()
     }
 
     /// The same by what statements and maps have told alone.

@@ -33,10 +33,11 @@ pub(super) const WAIT: Duration = Duration::from_secs(5);
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for transactions that are prepared now, and gives the point at or before which an XA COMMIT needs no rows.
-/// `None` if it was told to stop.
+/// `None` if it was told to stop. Of those that stay the log tells, unless whoever runs the task knows of them.
 pub async fn begin(
     connect: &ConnectOptions,
     facts: &ServerFacts,
+    are_known: bool,
     stop: &Stop,
 ) -> Result<Option<Watermark>, MysqlError> {
     let mut connection = connection::session(connect, facts).await.map_err(MysqlError::Connection)?;
@@ -53,6 +54,7 @@ pub async fn begin(
     connection.disconnect().await.map_err(MysqlError::Query)?;
     match left.as_deref() {
         Some([]) => {}
+        _ if are_known => {}
         Some(left) if !facts.version.logs_xa_prepare() => warn!(
             xids = left.join("; "),
             hint = "XA COMMIT or XA ROLLBACK them and begin again (move the state folder away), if the server has died since they were prepared",

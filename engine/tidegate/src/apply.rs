@@ -312,6 +312,7 @@ fn plan(task: &Task, runtime: &tokio::runtime::Runtime) -> Result<Vec<Difference
     let stored = stored.of_source(&source.identity(), &task.state)?;
     let tables = source.tables();
     tables.iter().try_for_each(|table| route::check_table(task, table))?;
+    route::check_letters(task, tables.iter().map(|table| table.name()))?;
     let topics = topics_as_they_are(&stored, task, tables)?;
     Ok(remembered::compare(&stored, task, tables, &topics)?)
 }

@@ -1,18 +1,21 @@
 //! How fast does it go here, and what holds it up? `tidegate bench`.
 //!
 //! ```text
-//! source      read ─► thrown away
-//! format      read ─► filtered, projected, encoded ─► thrown away
-//! brokers     read ─► filtered, projected, encoded ─► a topic of its own ─► acknowledged
+//! source      read ─► thrown away, but for a sample of the first rows
+//! format              the sample over and over ─► filtered, projected, encoded ─► thrown away
+//! brokers                                          the sample, encoded, over and over ─► a topic of its own ─► acknowledged
+//! together    read ─► filtered, projected, encoded ─► the topic ─► acknowledged
 //! ```
 //!
-//! Each step is a full load of the task's tables by the pipeline that a run has, with its filters, projections, threads, memory and limits, for some
-//! seconds. What a step loses against the one before is what it costs. Nothing of the task is touched: the state lies in a folder of its own,
-//! no lock is taken, and the topic is made for this and deleted. Without a task, a generated table is read from files.
+//! Each step runs for some seconds, by the pipeline that a run has, with its filters, projections, threads and memory. Rows are counted as
+//! they are read, so that the steps compare: the slowest one by itself is what holds the task up. The steps with a source are a full load of the
+//! task's tables within its limits. Nothing of the task is touched: the state lies in a folder of its own, no lock is taken, and the topic is made for
+//! this and deleted. Without a task, a generated table is read from files.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -28,7 +31,7 @@ use crate::source::{self, Context, Source};
 use crate::task::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime, set_limits};
 use tidegate_flow::pipeline::{Delivery, Pipeline, StageError, Stages};
 use tidegate_flow::store::StateFolder;
-use tidegate_model::message::{Appetite, MessageWindow};
+use tidegate_model::message::{Appetite, MessageBatch, MessageWindow};
 use tidegate_model::status::Status;
 use tidegate_model::stop::INTERRUPTED;
 use tidegate_model::words::grouped;
@@ -38,12 +41,14 @@ use tidegate_sink::{NullSink, PretendedTopics, Sink, SinkError, TopicIdentity, T
 
 /// Of the JSON.
 const VERSION: u32 = 1;
+const TOGETHER: &str = "together";
 /// Rows of the generated table.
 const GENERATED_ROWS: u64 = 2_000_000;
 /// Between two looks whether the time is over.
 const LOOK: Duration = Duration::from_millis(10);
-/// A step that loses less than this against the one before is not what holds it up.
-const LOSS: f64 = 0.2;
+/// Of the rows that format and brokers get over and over: so many bytes, and no more than a share of the task's memory.
+const SAMPLE_BYTES: usize = 16 << 20;
+const SAMPLE_SHARE: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -60,24 +65,24 @@ pub struct Bench {
     /// None where the table was generated.
     pub task: Option<String>,
     pub steps: Vec<Step>,
-    /// The step that costs most: `source`, `format` or `brokers`. None if all rows came before the time was over.
+    /// The slowest step by itself: `source`, `format` or `brokers`. None if the source had no rows for so long.
     pub bottleneck: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Step {
-    /// What was added to the step before: `source`, `format`, `brokers`; of generated data, formats by their names.
+    /// What was at work: `source`, `format`, `brokers`, each by itself, or `together`; of generated data, formats by their names.
     pub step: String,
     pub seconds: f64,
     pub rows: u64,
     pub rows_per_s: f64,
-    /// Of columns as they are read.
+    /// Of columns.
     pub read_bytes_per_s: f64,
     pub messages: u64,
     pub message_bytes_per_s: f64,
     /// User and system time of this process.
     pub cpu_seconds: f64,
-    /// All rows of all tables were read before the time was over.
+    /// All rows of all tables were read before the time was over: of few, what a start costs is a part.
     pub is_whole: bool,
 }
 
@@ -94,9 +99,11 @@ pub fn task(task: &Task, time: Duration, with_brokers: bool) -> Result<Bench, Er
     let bench = Runner::new(time)?;
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
     let task = Arc::new(alone(task, folder.path()));
-    let mut steps = vec![bench.source(&task)?, bench.format(&task, "format")?];
-    if let Some(topic) = topic(&task).filter(|_| with_brokers) {
-        steps.push(bench.brokers(&task, &topic)?);
+    let (source, sample) = bench.source(&task)?;
+    let mut steps = vec![source, bench.format(&task, "format", &sample)?];
+    match topic(&task).filter(|_| with_brokers) {
+        Some(topic) => steps.extend(bench.brokers(&task, &topic, &sample)?),
+        None => steps.push(bench.step(TOGETHER, &task, Feed::Source, pretended(&task))?),
     }
     let bottleneck = bottleneck(&steps);
     Ok(Bench { version: VERSION, task: Some(task.name.clone()), steps, bottleneck })
@@ -115,11 +122,9 @@ pub fn generated(time: Duration) -> Result<Bench, Error> {
         );
         Ok(Arc::new(alone(&config::parse("generated.yaml", &text)?, folder.path())))
     };
-    let steps = vec![
-        bench.source(&of("canal_json")?)?,
-        bench.format(&of("canal_json")?, "canal_json")?,
-        bench.format(&of("dts_avro")?, "dts_avro")?,
-    ];
+    let (source, sample) = bench.source(&of("canal_json")?)?;
+    let [canal, avro] = ["canal_json", "dts_avro"].map(|format| bench.format(&of(format)?, format, &sample));
+    let steps = vec![source, canal?, avro?];
     Ok(Bench { version: VERSION, task: None, steps, bottleneck: None })
 }
 
@@ -132,15 +137,27 @@ fn alone(task: &Task, folder: &Path) -> Task {
     task
 }
 
-/// The step with the greatest loss against the one before; the source if none has one. None if each had come to its end before the time had.
+/// The slowest of the steps that are by themselves. None if the source came to its end before the time did.
 fn bottleneck(steps: &[Step]) -> Option<String> {
-    if steps.iter().all(|step| step.is_whole) {
-        return None;
+    let alone = steps.iter().filter(|step| step.step != TOGETHER);
+    let slowest = alone.min_by(|one, other| one.rows_per_s.total_cmp(&other.rows_per_s))?;
+    (!steps[0].is_whole).then(|| slowest.step.clone())
+}
+
+/// Encodes as the task does, for topics that nobody has.
+fn pretended(task: &Arc<Task>) -> impl FnOnce(&dyn Source, &Stop) -> Result<TaskStages, Error> {
+    |source, stop| {
+        let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
+        let router = Router::new(task.clone(), source.server_version().to_owned(), topics, stop.clone());
+        Ok(TaskStages::new(Arc::new(router), Box::new(NullSink { partitions: PRETENDED_PARTITIONS })))
     }
-    let loss = |pair: &[Step]| 1.0 - pair[1].rows_per_s / pair[0].rows_per_s.max(1.0);
-    let worst = steps.windows(2).max_by(|one, other| loss(one).total_cmp(&loss(other)));
-    let step = worst.filter(|pair| loss(pair) > LOSS).map_or(steps.first()?, |pair| &pair[1]);
-    Some(step.step.clone())
+}
+
+/// Where a step has its rows from.
+enum Feed<'a> {
+    Source,
+    /// Over and over.
+    Sample(&'a [Window]),
 }
 
 struct Runner {
@@ -161,19 +178,24 @@ impl Runner {
         }
     }
 
-    fn source(&self, task: &Arc<Task>) -> Result<Step, Error> {
-        self.step("source", task, |_, _| Ok(Discarding))
+    /// With the first rows, to go on with.
+    fn source(&self, task: &Arc<Task>) -> Result<(Step, Vec<Window>), Error> {
+        let sample = Arc::new(Mutex::new(Sample {
+            room: SAMPLE_BYTES.min(task.memory_bytes as usize / SAMPLE_SHARE),
+            windows: Vec::new(),
+        }));
+        let kept = sample.clone();
+        let step = self.step("source", task, Feed::Source, |_, _| Ok(Discarding(kept)))?;
+        let windows = std::mem::take(&mut sample.lock().expect("who keeps windows does not panic").windows);
+        Ok((step, windows))
     }
 
-    fn format(&self, task: &Arc<Task>, name: &str) -> Result<Step, Error> {
-        self.step(name, task, |source, stop| {
-            let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
-            let router = Router::new(task.clone(), source.server_version().to_owned(), topics, stop.clone());
-            Ok(TaskStages::new(Arc::new(router), Box::new(NullSink { partitions: PRETENDED_PARTITIONS })))
-        })
+    fn format(&self, task: &Arc<Task>, name: &str, sample: &[Window]) -> Result<Step, Error> {
+        self.step(name, task, Feed::Sample(sample), pretended(task))
     }
 
-    fn brokers(&self, task: &Arc<Task>, topic: &str) -> Result<Step, Error> {
+    /// By themselves, and behind the others.
+    fn brokers(&self, task: &Arc<Task>, topic: &str, sample: &[Window]) -> Result<[Step; 2], Error> {
         let mut with_topic = Task::clone(task);
         let SinkOptions::Kafka(options) = &mut with_topic.sink else { unreachable!("it has a topic") };
         // As the task would make it, but for settings such as compaction.
@@ -185,18 +207,31 @@ impl Runner {
         options.create_topics = Some(CreateTopics { config: Default::default(), ..create });
         let options = options.clone();
         let of_kafka = kafka_options(&with_topic, &options)?;
-        let sink = open_sink(&with_topic)?;
-        let measured = self.step("brokers", task, |source, stop| {
+        let into_topic = |source: &dyn Source, stop: &Stop| -> Result<TaskStages, Error> {
+            let sink = open_sink(&with_topic)?;
             let inner = sink.topics();
             inner.prepare(topic, &|| stop.is_stopped())?;
             let topics = Arc::new(OneTopic { inner, topic: topic.into() });
             let router = Router::new(task.clone(), source.server_version().to_owned(), topics.clone(), stop.clone());
             Ok(TaskStages::new(Arc::new(router), Box::new(ToOneTopic { sink, topics })))
+        };
+        let alone = self.step("brokers", task, Feed::Sample(sample), |source, stop| {
+            let stages = into_topic(source, stop)?;
+            let encode = |window: &Window| -> Result<Vec<MessageBatch>, Error> {
+                let encode = stages.route(copy(window), 0).map_err(|error| match error {
+                    StageError::Stopped => Error::Stopped,
+                    StageError::Failed(error) => error,
+                })?;
+                Ok(encode()?.batches)
+            };
+            let encoded = sample.iter().map(encode).collect::<Result<_, _>>()?;
+            Ok(Encoded { stages, encoded, next: AtomicUsize::new(0) })
         });
+        let both = alone.and_then(|alone| Ok([alone, self.step(TOGETHER, task, Feed::Source, into_topic)?]));
         let deleted = kafka::delete_topic(&of_kafka, topic);
-        let measured = measured?;
+        let both = both?;
         deleted?;
-        Ok(measured)
+        Ok(both)
     }
 
     /// Reads for so long, through the stages that `make` makes.
@@ -204,11 +239,14 @@ impl Runner {
         &self,
         name: &str,
         task: &Arc<Task>,
+        feed: Feed,
         make: impl FnOnce(&dyn Source, &Stop) -> Result<S, Error>,
     ) -> Result<Step, Error> {
         let source = source::open(task, &self.runtime, None)?;
         let (stop, status) = (Stop::default(), Arc::new(Status::default()));
-        set_limits(&status, task);
+        if let Feed::Source = feed {
+            set_limits(&status, task);
+        }
         let stages = make(&*source, &stop)?;
         let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
         let checkpoint = Checkpoint::new(&task.name, source.identity());
@@ -229,6 +267,10 @@ impl Runner {
             let watching = scope.spawn(watch);
             let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
                 let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
+                if let Feed::Sample(windows) = feed {
+                    let mut again = windows.iter().cycle().take_while(|_| !stop.is_stopped());
+                    return again.try_for_each(|window| emitter.emit(copy(window))).map_err(|_| StageError::Stopped);
+                }
                 let context = Context { task, pass: &[], after_gap: None, emitter, tracker, status, stop };
                 source.run(&context).map_err(|error| match error {
                     Error::Stopped => StageError::Stopped,
@@ -260,8 +302,19 @@ impl Runner {
     }
 }
 
+/// The same rows, that make nothing safe to remember.
+fn copy(window: &Window) -> Window {
+    Window { changes: window.changes.clone(), bytes: window.bytes, ..Window::default() }
+}
+
+/// The first rows.
+struct Sample {
+    room: usize,
+    windows: Vec<Window>,
+}
+
 /// Rows go no further.
-struct Discarding;
+struct Discarding(Arc<Mutex<Sample>>);
 
 impl Stages for Discarding {
     type State = Checkpoint;
@@ -269,6 +322,13 @@ impl Stages for Discarding {
     type Encode = Box<dyn FnOnce() -> Result<MessageWindow, Error> + Send>;
 
     fn route(&self, window: Window, _: u64) -> Result<Self::Encode, StageError<Error>> {
+        let mut sample = self.0.lock().expect("who keeps windows does not panic");
+        // One at least, whatever it takes.
+        if !window.changes.is_empty() && (sample.windows.is_empty() || window.bytes <= sample.room) {
+            sample.room = sample.room.saturating_sub(window.bytes);
+            sample.windows.push(copy(&window));
+        }
+        drop(sample);
         Ok(Box::new(move || Ok(MessageWindow { progress: window.progress, ..MessageWindow::default() })))
     }
 
@@ -280,6 +340,41 @@ impl Stages for Discarding {
 
     fn appetite(&self) -> Appetite {
         Appetite::default()
+    }
+}
+
+/// Instead of windows, which come in turn, their messages are handed over as they were encoded before.
+struct Encoded {
+    stages: TaskStages,
+    encoded: Vec<Vec<MessageBatch>>,
+    next: AtomicUsize,
+}
+
+impl Stages for Encoded {
+    type State = Checkpoint;
+    type Error = Error;
+    type Encode = Box<dyn FnOnce() -> Result<MessageWindow, Error> + Send>;
+
+    fn route(&self, _: Window, _: u64) -> Result<Self::Encode, StageError<Error>> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.encoded.len();
+        let batches = self.encoded[at].clone();
+        Ok(Box::new(move || Ok(MessageWindow { batches, ..MessageWindow::default() })))
+    }
+
+    fn send(&self, window: MessageWindow) -> Result<Delivery<Error>, StageError<Error>> {
+        self.stages.send(window)
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.stages.failure()
+    }
+
+    fn abort(&self) {
+        self.stages.abort();
+    }
+
+    fn appetite(&self) -> Appetite {
+        self.stages.appetite()
     }
 }
 
@@ -349,15 +444,17 @@ impl Bench {
 
 impl fmt::Display for Bench {
     /// ```text
-    /// step      seconds       rows     rows/s   MB/s read   MB/s of messages   CPU-seconds
-    /// source       10.0  4,812,004    481,200        60.1                  -          12.1
-    /// format       10.0  4,101,337    410,133        51.2              120.4          19.2
-    /// brokers      10.0  1,203,441    120,344        15.0               35.3           9.8
+    /// step      seconds       rows     rows/s  MB/s of rows  MB/s of messages  CPU-seconds
+    /// source       10.0  4,812,004    481,200          60.1                 -         12.1
+    /// format       10.0  9,101,337    910,133         113.7             267.3         19.2
+    /// brokers      10.0  1,203,441    120,344          15.0              35.3          3.8
+    /// together     10.0  1,101,002    110,100          13.8              32.4          6.8
     ///
     /// bottleneck: brokers
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEADS: [&str; 7] = ["step", "seconds", "rows", "rows/s", "MB/s read", "MB/s of messages", "CPU-seconds"];
+        const HEADS: [&str; 7] =
+            ["step", "seconds", "rows", "rows/s", "MB/s of rows", "MB/s of messages", "CPU-seconds"];
         let line = |step: &Step| {
             let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
             let sent = if step.messages == 0 { "-".to_owned() } else { megabytes(step.message_bytes_per_s) };
@@ -394,7 +491,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greatest_loss_is_the_bottleneck() {
+    fn the_slowest_by_itself_is_the_bottleneck() {
         let step = |(name, rows_per_s): (&str, f64)| Step {
             step: name.to_owned(),
             seconds: 1.0,
@@ -406,18 +503,19 @@ mod tests {
             cpu_seconds: 0.5,
             is_whole: false,
         };
-        let of = |rates: [f64; 3]| {
-            let steps: Vec<Step> = ["source", "format", "brokers"].into_iter().zip(rates).map(step).collect();
-            bottleneck(&steps)
+        let of = |rates: [f64; 4]| -> Vec<Step> {
+            ["source", "format", "brokers", TOGETHER].into_iter().zip(rates).map(step).collect()
         };
         for (rates, expected) in [
-            ([100.0, 95.0, 90.0], "source"),
-            ([100.0, 50.0, 45.0], "format"),
-            ([100.0, 70.0, 10.0], "brokers"),
-            ([100.0, 110.0, 60.0], "brokers"),
+            ([100.0, 295.0, 190.0, 90.0], "source"),
+            ([100.0, 50.0, 90.0, 40.0], "format"),
+            ([100.0, 70.0, 10.0, 9.0], "brokers"),
         ] {
-            assert_eq!(of(rates).as_deref(), Some(expected), "{rates:?}");
+            assert_eq!(bottleneck(&of(rates)).as_deref(), Some(expected), "{rates:?}");
         }
+        let mut few = of([100.0, 70.0, 10.0, 9.0]);
+        few[0].is_whole = true;
+        assert_eq!(bottleneck(&few), None);
         assert_eq!(bottleneck(&[]), None);
         let steps = vec![step(("source", 1_234_567.0))];
         let shown = Bench { version: VERSION, task: None, steps, bottleneck: None }.to_string();

@@ -191,7 +191,8 @@ enum Command {
         #[arg(short, long, requires = "repair")]
         yes: bool,
     },
-    /// Loads tables again, or some of their rows, between changes: every row that they have, then what changes.
+    /// Loads tables again, or some of their rows, between changes: every row that they have, then what changes. Asks whether that is meant if
+    /// it is started on a terminal.
     Reload {
         task: PathBuf,
         /// As the source calls them: database.table.
@@ -204,6 +205,9 @@ enum Command {
         /// Take back what was asked for and has not begun, and rows by a condition that are being read: what was sent stays.
         #[arg(long)]
         cancel: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Has a task that does not run go on from another place in the binlog: back, so that changes are sent again, or on, so that they are left out;
     /// says what follows, and asks whether that is meant if it is started on a terminal.
@@ -402,8 +406,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             }
             Ok(if report.equal { Outcome::Done } else { Outcome::Findings })
         }
-        Command::Reload { task, tables, condition, cancel } => {
-            say(&reload::reload(&config::load(task)?, tables, condition.as_deref(), *cancel)?);
+        Command::Reload { task, tables, condition, cancel, yes } => {
+            let task = config::load(task)?;
+            let mut ask = |text: &str| eprint!("{text}");
+            if *yes || *cancel || confirm::is_meant(&reload::question(tables, condition.as_deref()), &mut ask) {
+                say(&reload::reload(&task, tables, condition.as_deref(), *cancel)?);
+            } else {
+                say("nothing was done\n");
+            }
             Ok(Outcome::Done)
         }
         Command::Reset { task, to, yes } => {

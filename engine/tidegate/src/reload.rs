@@ -18,6 +18,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
+use crate::nearest::nearest;
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::mysql::{TryPart, look};
 use crate::status::client::{self, StatusError};
@@ -77,6 +78,12 @@ impl Wish {
     }
 }
 
+/// What somebody at a terminal is asked first.
+pub fn question(tables: &[String], condition: Option<&str>) -> String {
+    let rows = condition.map_or_else(|| "all rows".to_owned(), |condition| format!("rows where {}", shown(condition)));
+    format!("send {rows} of {} once more?", tables.join(", "))
+}
+
 /// Asks a run of the task, or leaves it to the next one. Gives back what the user reads.
 pub fn reload(task: &Task, tables: &[String], condition: Option<&str>, is_cancelled: bool) -> Result<String, Error> {
     let refused = |reason: String| Error::from(StatusError::Refused(reason));
@@ -128,12 +135,23 @@ pub fn names_of(checkpoint: &Checkpoint, tables: &[String]) -> Result<Vec<TableN
             |is_it: &dyn Fn(&str) -> bool| checkpoint.tables.values().find(|known| is_it(&known.name.to_string()));
         // A server that folds names knows it by another case.
         let known = known(&|name| name == table).or_else(|| known(&|name| name.eq_ignore_ascii_case(table)));
-        names.push(known.ok_or_else(|| format!("the task has no table {table}"))?.name.clone());
+        let Some(known) = known else { return Err(not_known(checkpoint, table)) };
+        names.push(known.name.clone());
     }
     if names.is_empty() {
         return Err("no table is named".to_owned());
     }
     Ok(names)
+}
+
+/// What somebody is told whose name is none of the task's.
+fn not_known(checkpoint: &Checkpoint, written: &str) -> String {
+    let names: Vec<String> = checkpoint.tables.values().map(|table| table.name.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let has_other_database = |name: &&str| name.split_once('.').is_some_and(|(_, table)| table == written);
+    let meant = names.iter().copied().find(has_other_database).or_else(|| nearest(written, &names));
+    let meant = meant.map(|name| format!(": is {name} meant?")).unwrap_or_default();
+    format!("the task has no table {written}{meant}")
 }
 
 /// Asks the server whether it takes the condition for each of the tables.

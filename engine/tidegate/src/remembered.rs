@@ -178,6 +178,14 @@ impl RememberedTask {
         }
     }
 
+    /// How values are written that may stand in keys: an option of the format, and what it is in a format that has none.
+    fn text_option(&self, option: &str) -> &str {
+        let is_it = |path: &str| path.rsplit('.').next() == Some(option);
+        let found = self.format.iter().find(|(path, _)| is_it(path));
+        // Only a zone is missing anywhere.
+        found.map_or(UTC, |(_, value)| value)
+    }
+
     /// What the entries select on the server that `task` has.
     fn selection(&self, task: &Task) -> TableSelection<()> {
         let selection = TableSelection::of_entries(&self.entries);
@@ -371,9 +379,10 @@ impl Checkpoint {
         self.tables.values().filter(|table| table.is_asked_for).map(|table| table.name.clone()).collect()
     }
 
-    /// Every row that was there is delivered.
+    /// Every row that was there is delivered, and its CREATE TABLE before them.
     pub fn table_loaded(&mut self, name: &TableName) {
         self.set_load(name, LoadState::Done);
+        self.unheard_of(name, false);
     }
 
     fn set_load(&mut self, name: &TableName, load: LoadState) {
@@ -487,6 +496,8 @@ fn format_options(format: &Format) -> Vec<(String, String)> {
     let options = options.into_iter().map(|(option, value)| (format!("format.{name}.{option}"), value));
     std::iter::once(("format".to_owned(), name.to_owned())).chain(options).collect()
 }
+
+const UTC: &str = "+00:00";
 
 /// `+08:00`.
 fn offset_text(seconds: i32) -> String {

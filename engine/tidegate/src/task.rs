@@ -13,7 +13,7 @@ use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::journal::{self, By, What};
-use crate::pipeline::route::{self, RouteError, Router};
+use crate::pipeline::route::{self, Keyless, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
 use crate::reload;
@@ -374,6 +374,7 @@ fn compare_and_plan(
             later.insert(table.name());
         }
     }
+    route::check_letters(task, tables.iter().map(|table| table.name()))?;
     shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
     if !checkpoint.has_begun() {
         for shared in shards::shared_names(task, tables) {
@@ -384,9 +385,14 @@ fn compare_and_plan(
     let names = topics_of(task, tables, sink)?;
     if let Some(policy) = created_compacted(task) {
         for table in tables {
+            let is_to_be_made = |topic: &String| topics.get(topic).is_some_and(Option::is_none);
             let topic = route::topic_of_table(task, table.name())?;
-            if topics.get(&topic).is_some_and(Option::is_none) {
+            if is_to_be_made(&topic) {
                 route::check_compacted(task, table, &topic, policy)?;
+            }
+            if let Some(topic) = route::ddl_topic_of_table(task, table.name())?.filter(is_to_be_made) {
+                let policy = policy.to_owned();
+                return Err(RouteError::Compacted { topic, policy, what: Keyless::Marks }.into());
             }
         }
     }

@@ -77,6 +77,25 @@ fn grants_reach_as_far_as_their_scope() {
     assert!(Grants::parse(lines).can_select(&TableName::new("a", "t")));
 }
 
+/// Of several patterns the server says which counts.
+#[test]
+fn grants_by_patterns_are_asked_about() {
+    let unsure = |lines: &[&str]| {
+        let grants = Grants::parse(lines.iter().copied());
+        let tables =
+            ["a_1.t", "a_1.u", "b.t"].map(|name| name.split_once('.').map(|(of, t)| TableName::new(of, t)).unwrap());
+        grants.unsure(tables.iter()).into_iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(unsure(&["GRANT SELECT ON *.* TO u", "GRANT INSERT ON `a_%`.* TO u"]), [""; 0]);
+    assert_eq!(unsure(&["GRANT SELECT ON `b`.* TO u", "GRANT SELECT ON `c`.* TO u"]), [""; 0]);
+    assert_eq!(unsure(&["GRANT SELECT ON `a_%`.* TO u"]), ["a_1.t"]);
+    assert_eq!(unsure(&["GRANT SELECT ON `%`.* TO u", "GRANT INSERT ON `b`.* TO u"]), ["a_1.t", "b.t"]);
+    let mut grants = Grants::parse(["GRANT SELECT ON `%`.* TO u", "GRANT SELECT ON `b`.`t` TO u"]);
+    grants.refused_in("b");
+    let can = |name: &str| grants.can_select(&TableName::new("b", name));
+    assert!(can("t") && !can("u"));
+}
+
 #[test]
 fn a_server_that_is_ready_has_no_findings() {
     assert_eq!(check(&facts(&[], &[REPLICATION]), &[], true), []);

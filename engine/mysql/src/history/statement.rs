@@ -657,7 +657,8 @@ impl History {
 
 /// What consumers of a table have behind a statement that moves its rows without row events.
 fn tell(table: &TableName, rows: UnloggedRows, here: Here<'_>, statement: &str) {
-    warn!(table = %table, at = %here.at, statement, "rows moved without row events: {}", rows.consequence());
+    let hint = rows.hint();
+    warn!(table = %table, at = %here.at, statement, hint, "rows moved without row events: {}", rows.consequence());
 }
 
 /// What a statement makes of a table that was so before.

@@ -256,7 +256,7 @@ fn source(s: &Section<'_>) -> SourceFile {
         mysql: s.field("mysql", mysql_url),
         binlog_files: s.field("binlog_files", |v| v.list(Value::text)),
         parquet: s.field("parquet", path),
-        password: s.field("password", secret),
+        password: s.sealed("password", secret),
         tls: s.field("tls", |v| v.section(mysql_tls)),
         server_id: s.field("server_id", |v| v.integer(1..=u64::from(u32::MAX))),
         schema: s.field("schema", path),
@@ -331,7 +331,7 @@ fn security(s: &Section<'_>) -> SecurityFile {
     SecurityFile {
         sasl: s.field("sasl", sasl),
         user: s.field("user", Value::text),
-        password: s.field("password", secret),
+        password: s.sealed("password", secret),
         oauth: s.field("oauth", |v| v.section(oauth)),
         tls: s.field("tls", |v| switch(v, kafka_tls)),
     }
@@ -345,7 +345,7 @@ fn oauth(s: &Section<'_>) -> OAuthFile {
             None => v.refuse("must be the address of a token endpoint"),
         }),
         client_id: s.field("client_id", Value::text),
-        client_secret: s.field("client_secret", secret),
+        client_secret: s.sealed("client_secret", secret),
         scope: s.field("scope", Value::text),
         extensions: s.field("extensions", |v| v.entries(Value::text)),
         ca: s.field("ca", path),
@@ -357,7 +357,7 @@ fn kafka_tls(s: &Section<'_>) -> KafkaTlsFile {
         ca: s.field("ca", path),
         cert: s.field("cert", path),
         key: s.field("key", path),
-        key_password: s.field("key_password", secret),
+        key_password: s.sealed("key_password", secret),
         verify: s.field("verify", Value::flag),
     }
 }
@@ -460,7 +460,7 @@ fn http(value: Value<'_>) -> Option<HttpFile> {
         let tls = |s: &Section<'_>| HttpTlsFile { cert: s.field("cert", path), key: s.field("key", path) };
         return value.section(|s| HttpFile {
             listen: s.field("listen", address),
-            token: s.field("token", secret),
+            token: s.sealed("token", secret),
             tls: s.field("tls", |v| v.section(tls)),
         });
     }

@@ -159,6 +159,8 @@ pub(super) struct Section<'a> {
     place: Place,
     report: &'a Report,
     known: RefCell<Vec<&'static str>>,
+    /// Those of the known whose values are nobody's business.
+    sealed: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
@@ -182,10 +184,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// As [`Section::field`], of a value that holds a secret.
+    pub(super) fn sealed<T>(&self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Field<T> {
+        self.sealed.borrow_mut().push(key);
+        self.field(key, read)
+    }
+
     fn refuse_keys_not_asked_for(&self) {
         let Content::Map(entries) = &self.node.content else { return };
-        let known = self.known.borrow();
+        let (known, sealed) = (self.known.borrow(), self.sealed.borrow());
+        let secrets = entries.iter().filter(|entry| sealed.contains(&entry.key.as_str()));
+        let secret_lines: Vec<usize> = secrets.map(|entry| entry.key_at.line).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            // In {password: Tr0ub4,dor} the end of a secret is a key to YAML.
+            if secret_lines.contains(&entry.key_at.line) {
+                let place = Place { at: entry.key_at, ..self.place.clone() };
+                let shown =
+                    "has a key here that is none; a secret with , : { or [ in it has to stand between single quotes";
+                self.report.add(&place, shown);
+                continue;
+            }
             let place = self.place.key(entry.key_at, &entry.key);
             match nearest(&entry.key, &known) {
                 Some(key) => self.report.add(&place, format_args!("no such key, did you mean `{key}`?")),
@@ -248,6 +266,11 @@ impl<'a> Value<'a> {
     /// Whether this is a map that holds anything. If none of it is known, the section reports that.
     pub(super) fn has_keys(&self) -> bool {
         matches!(&self.node.content, Content::Map(entries) if !entries.is_empty())
+    }
+
+    /// Whether this is a map that holds something else than these.
+    pub(super) fn has_other_keys(&self, keys: &[&str]) -> bool {
+        matches!(&self.node.content, Content::Map(entries) if entries.iter().any(|entry| !keys.contains(&&*entry.key)))
     }
 
     pub(super) fn is_list(&self) -> bool {
@@ -351,8 +374,13 @@ impl<'a> Value<'a> {
 
     /// Like [`Value::section`] for a value that is known to be a map, or may stand for one without keys.
     pub(super) fn keys<T>(self, read: impl FnOnce(&Section<'_>) -> T) -> T {
-        let section =
-            Section { node: self.node, place: self.place, report: self.report, known: RefCell::new(Vec::new()) };
+        let section = Section {
+            node: self.node,
+            place: self.place,
+            report: self.report,
+            known: RefCell::default(),
+            sealed: RefCell::default(),
+        };
         let value = read(&section);
         section.refuse_keys_not_asked_for();
         value

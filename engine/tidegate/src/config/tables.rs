@@ -10,7 +10,7 @@
 //! the first that matches wins. Names are compared exactly, or as the server does once it has said that it folds them
 //! ([`TableSelection::fold_names`]).
 //!
-//! The server's own databases hold no user data, so a pattern selects their tables only if it names the database.
+//! The server's own databases hold no user data, so that no pattern selects their tables, whatever it names: the catalogue does not list them.
 //!
 //! What stars and groups of a pattern stand for can be used in the names that its entry gives ([`template`](super::template)). A star
 //! takes as little as it can, the last one the rest: in `shop_a_b`, the stars of `*_*` are `shop` and `a_b`.
@@ -29,6 +29,7 @@ use tidegate_format::columns::ColumnList;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::names::fold;
+use tidegate_mysql::catalog::SYSTEM_DATABASES;
 
 /// What one entry of `tables` says about the tables that it selects.
 #[derive(Debug, Clone)]
@@ -178,26 +179,51 @@ impl<Rule> TableSelection<Rule> {
 
     /// The rule, and what its pattern captures, if it has one.
     fn find(&self, database: &str, table: &str) -> Option<(&Rule, Captures)> {
-        let exact = |database: &str, table: &str| {
-            let rule = self.exact.get(database).and_then(|tables| tables.get(table));
-            rule.map(|rule| (rule, Captures::new()))
-        };
-        if let Some(found) = exact(database, table) {
-            return Some(found);
+        if let Some(rule) = self.exact_rule(database, table) {
+            return Some((rule, Captures::new()));
         }
-        let Some(folded) = self.folded.get() else { return self.matching_pattern(database, table, false) };
-        let name = TableName { database: database.to_owned(), table: table.to_owned() }.folded();
-        if let Some(TableName { database, table }) = folded.get(&name) {
-            return exact(database, table);
-        }
-        self.matching_pattern(&name.database, &name.table, true)
+        let name = self.compared(database, table);
+        self.matching_pattern(&name.database, &name.table)
     }
 
-    fn matching_pattern(&self, database: &str, table: &str, folded: bool) -> Option<(&Rule, Captures)> {
+    /// The rule of a table that is named exactly.
+    pub fn exact_rule(&self, database: &str, table: &str) -> Option<&Rule> {
+        let exact = |database: &str, table: &str| self.exact.get(database)?.get(table);
+        exact(database, table).or_else(|| {
+            let TableName { database, table } = self.folded.get()?.get(&self.compared(database, table))?;
+            exact(database, table)
+        })
+    }
+
+    /// A table's name as patterns see it.
+    fn compared(&self, database: &str, table: &str) -> TableName {
+        let name = TableName { database: database.to_owned(), table: table.to_owned() };
+        if self.folds_names() { name.folded() } else { name }
+    }
+
+    fn matching_pattern(&self, database: &str, table: &str) -> Option<(&Rule, Captures)> {
+        let folded = self.folds_names();
         let mut matching = self.patterns.iter();
         let found = matching.find_map(|(pattern, rule)| Some((rule, pattern.captures(database, table, folded)?)))?;
         let excluded = self.excludes.iter().any(|pattern| pattern.captures(database, table, folded).is_some());
         (!excluded).then_some(found)
+    }
+
+    /// Those of the entries that exclude, as they are written, which take this table back from a pattern.
+    pub fn taken_back_by(&self, database: &str, table: &str) -> impl Iterator<Item = &str> {
+        let (name, folded) = (self.compared(database, table), self.folds_names());
+        let covers = move |pattern: &TablePattern| pattern.captures(&name.database, &name.table, folded).is_some();
+        let is_taken =
+            self.exact_rule(database, table).is_none() && self.patterns.iter().any(|(pattern, _)| covers(pattern));
+        self.excluding_entries()
+            .zip(&self.excludes)
+            .filter(move |(_, pattern)| is_taken && covers(pattern))
+            .map(|(entry, _)| entry)
+    }
+
+    /// In the order of the patterns that they are.
+    pub fn excluding_entries(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(String::as_str).filter(|entry| entry.starts_with('!'))
     }
 
     /// The databases that can hold selected tables, if all entries name theirs: so the catalogue of a server with many
@@ -375,8 +401,7 @@ impl Tables {
 impl TablePattern {
     /// What stars and groups stand for, if the name matches. With `folded`, it is a folded one.
     fn captures(&self, database: &str, table: &str, folded: bool) -> Option<Captures> {
-        const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
-        if self.database().is_none() && SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(database)) {
+        if SYSTEM_DATABASES.iter().any(|system| system.eq_ignore_ascii_case(database)) {
             return None;
         }
         match self {

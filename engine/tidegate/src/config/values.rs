@@ -60,6 +60,11 @@ pub(super) fn secret(value: Value<'_>) -> Option<Secret> {
     if !value.has_keys() {
         return value.refuse(FORMS);
     }
+    // Whatever else stands there may be the secret: to YAML, {s3cret} is a map.
+    if value.has_other_keys(&["env", "file"]) {
+        return value
+            .refuse_unseen(format_args!("{FORMS}; a text with {{ [ or , in it has to stand between single quotes"));
+    }
     match value.keys(|s| (s.field("env", Value::text), s.field("file", path))) {
         (Field::Given(name, _), Field::Absent(_)) => Some(Secret::from_variable(name).at(shown)),
         (Field::Absent(_), Field::Given(path, _)) => Some(Secret::from_file(path).at(shown)),

@@ -5,7 +5,7 @@ mod names;
 mod plan;
 mod too_large;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -14,8 +14,8 @@ use tracing::warn;
 
 pub use self::error::{Keyless, RouteError, SCATTERED_HINT};
 pub use self::names::{
-    ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table, topics_of_table,
-    with_target,
+    check_letters, ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table,
+    topics_of_table, with_target,
 };
 pub use self::plan::{canal_options, check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
 use self::plan::{plan_mark_encoder, plan_zero_dates};
@@ -287,6 +287,14 @@ pub struct Router {
     /// By the name that tables have where they go, what comes out of each of them.
     shards: Mutex<HashMap<TableName, Vec<Kind>>>,
     too_large_log: too_large::Log,
+    used: Mutex<Used>,
+}
+
+/// Topics of tables for which a route was planned.
+#[derive(Default)]
+struct Used {
+    of_rows: HashSet<String>,
+    of_letters: HashSet<String>,
 }
 
 /// Tables whose routes are kept, whether they are still there or not.
@@ -314,6 +322,7 @@ impl Router {
             has_new_topic,
             shards: Mutex::default(),
             too_large_log: too_large::Log::default(),
+            used: Mutex::default(),
         }
     }
 
@@ -347,11 +356,12 @@ impl Router {
             return Ok(route.clone());
         }
         let topic = topic_of_table(&self.task, table.name())?;
+        let letters = dead_letter_topic_of_table(&self.task, table.name())?;
+        self.uses(table.name(), &topic, letters.as_deref())?;
         let partitions = self.prepare_topic(&topic)?;
         if let Some(policy) = self.topics.compacted(&topic) {
             check_compacted(&self.task, table, &topic, &policy)?;
         }
-        let letters = dead_letter_topic_of_table(&self.task, table.name())?;
         let letters = letters.map(|topic| {
             self.topics.keep_whole(&topic);
             self.prepare_topic(&topic).map(|partitions| (topic, partitions))
@@ -398,6 +408,15 @@ impl Router {
         known.truncate(DEFINITIONS_MAX - 1);
         known.push_front((table.clone(), route.clone()));
         Ok(route)
+    }
+
+    /// Refuses parts of messages among rows, whichever of both comes first.
+    fn uses(&self, table: &TableName, topic: &str, letters: Option<&str>) -> Result<(), RouteError> {
+        let mut used = self.used.lock().expect("nobody panics while comparing");
+        used.of_rows.insert(topic.to_owned());
+        used.of_letters.extend(letters.map(str::to_owned));
+        let both = used.of_rows.intersection(&used.of_letters).next();
+        both.map_or(Ok(()), |topic| Err(RouteError::LettersAmongRows { table: table.clone(), topic: topic.clone() }))
     }
 
     /// What was there at the start has been taken up with its load: this one came to be in the binlog.

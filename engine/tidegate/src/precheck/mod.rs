@@ -29,7 +29,9 @@ pub use self::report::Report;
 use self::report::{Found, TableLine};
 use self::sink::look_at_sink;
 pub use self::sink::{of_differing, of_old_brokers};
-use self::tables::{check_keys, check_patterns, check_shards, look_at_named_topics, look_at_tables, place_of_table};
+use self::tables::{
+    check_excludes, check_keys, check_patterns, check_shards, look_at_named_topics, look_at_tables, place_of_table,
+};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
@@ -186,6 +188,7 @@ fn look_at_source(
         report.fail("tables", task.places.place("tables"), &SourceError::NoTables.into());
     }
     check_patterns(task, &look.tables(), report);
+    check_excludes(task, look.needless(), report);
     let rows = look.catalog_tables().iter().map(|table| (table.table.name().clone(), table.estimated_rows));
     Seen { tables: look.tables(), rows: rows.collect(), identity: Some(look.identity()) }
 }
@@ -296,7 +299,7 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
         }
         Ok(Ended::Turn(place, table)) => {
             let passed = format!(
-                "the binlog can be read on, which was tried up to {place}, where table {table} is loaded first"
+                "the binlog can be read on, which was tried up to {place}, where table {table} is loaded first, if the account may see it"
             );
             report.passed.push(("history", passed));
         }

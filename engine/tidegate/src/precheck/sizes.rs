@@ -161,6 +161,8 @@ fn value_bytes(column: &Column) -> Option<u64> {
         SqlType::Enum { labels } => labels.iter().map(|label| label.len() as u64).max().unwrap_or(0),
         SqlType::Set { labels } => labels.iter().map(|label| label.len() as u64 + 1).sum(),
         SqlType::Vector => 4 * BYTE * length()?,
+        // Its SRID, and two numbers behind what says that it is one.
+        SqlType::Geometry if text == "point" => 25 * BYTE,
         SqlType::Text | SqlType::Blob | SqlType::Json | SqlType::Geometry => return None,
     })
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::{Report, Seen};
 use crate::checkpoint::Checkpoint;
-use crate::config::{NameError, SourceOptions, TableRule, Task};
+use crate::config::{NameError, SourceOptions, TableRule, TableSelection, Task};
 use crate::items;
 use crate::pipeline::route::{
-    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_table, check_table_of, ddl_topic_of_table,
-    dead_letter_topic_of_table, plan_partitioner, plan_transform, rule_of, topic_of_table,
+    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_letters, check_table, check_table_of,
+    ddl_topic_of_table, dead_letter_topic_of_table, plan_partitioner, plan_transform, rule_of, topic_of_table,
 };
 use crate::shards;
 use tidegate_format::key::key_columns;
@@ -46,6 +46,22 @@ pub(super) fn check_patterns(task: &Task, tables: &[Arc<Table>], report: &mut Re
     }
 }
 
+/// Entries that exclude, and take nothing back.
+pub(super) fn check_excludes(task: &Task, needless: &[String], report: &mut Report) {
+    for entry in needless {
+        let is_exact = TableSelection::parse(&[entry[1..].to_owned()]).is_ok_and(|alone| !alone.has_patterns());
+        report.say(
+            // A pattern may wait for tables that come and go.
+            if is_exact { Severity::Warning } else { Severity::Info },
+            "tables",
+            task.places.place("tables"),
+            format!("{entry} excludes no table"),
+            "a table that the account sees, and that a pattern selects",
+            "correct the entry, or take it out: a table that is named exactly is selected whatever excludes it",
+        );
+    }
+}
+
 pub(super) fn place_of_table(task: &Task, table: &TableName, key: &str) -> Option<String> {
     task.places.place_in_entry(task.tables.matches(&table.database, &table.table)?.at, key)
 }
@@ -74,12 +90,18 @@ pub(super) fn look_at_tables(
                 RouteError::Key(_) | RouteError::NoTombstones { .. } => "key",
                 RouteError::Name { .. } => "as",
                 RouteError::ChunkBy { .. } => "chunk_by",
-                RouteError::Cut(_) | RouteError::LettersAmongRows { .. } => "too_large",
+                RouteError::Cut(_) => "too_large",
                 _ => "table",
             };
             report.fail("tables", place_of_table(task, name, key), &error.into());
         }
         look_at_topics(task, name, &mut topics, report);
+    }
+    // Names that make no topics were told of above.
+    if let Err(error @ RouteError::LettersAmongRows { .. }) =
+        check_letters(task, seen.tables.iter().map(|of| of.name()))
+    {
+        report.fail("tables", task.places.place("sink.too_large"), &error.into());
     }
     topics
 }

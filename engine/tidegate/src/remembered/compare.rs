@@ -9,10 +9,11 @@ use tracing::{info, warn};
 use super::{Accept, LoadState, RememberedTable, RememberedTask, no_key, policy_text};
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
-use crate::pipeline::route::{RouteError, topic_of_table, topics_of_table};
+use crate::pipeline::route::{RouteError, plan_partitioner, rule_of, topic_of_table, topics_of_table};
+use tidegate_format::key::key_columns;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::counted;
-use tidegate_model::{Table, TableName};
+use tidegate_model::{Column, SqlType, Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::{TopicIdentity, TopicLook};
@@ -119,7 +120,10 @@ pub fn compare(
     let mut found = Found::default();
     match &stored.remembered {
         Some(was) if stored.has_begun() => {
-            compare_task(stored, was, &RememberedTask::of(task), &mut found);
+            let is = RememberedTask::of(task);
+            compare_task(stored, was, &is, &mut found);
+            let known = tables.iter().filter(|table| stored.remembered_table(table.name()).is_some());
+            known.for_each(|table| compare_texts(was, &is, task, table, &mut found));
             for table in stored.tables.values() {
                 compare_table(table, task, &mut found)?;
             }
@@ -237,6 +241,46 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
     }
 }
 
+/// Values stand in keys, and are hashed, as texts: what writes them otherwise moves rows to other keys and partitions.
+fn compare_texts(was: &RememberedTask, is: &RememberedTask, task: &Task, table: &Arc<Table>, found: &mut Found) {
+    let [enums, sets, zone] =
+        ["enum", "set", "time_zone"].map(|option| was.text_option(option) != is.text_option(option));
+    let is_changed = |column: &Column| match column.sql_type {
+        SqlType::Enum { .. } => enums,
+        SqlType::Set { .. } => sets,
+        SqlType::Timestamp { .. } => zone,
+        _ => false,
+    };
+    // Where rows cannot be sent at all, that is said elsewhere.
+    let key = rule_of(task, table.name()).key.as_ref().map(|policy| key_columns(policy, table));
+    let (Ok(key), Ok(partitioner)) = (key.transpose(), plan_partitioner(task, table, 2)) else { return };
+    let in_key = key.unwrap_or_default().into_iter().any(|index| is_changed(&table.columns()[index]));
+    if in_key {
+        found.add_named(
+            Some(Accept::Key),
+            "key of ",
+            table.name(),
+            "has values that the format writes otherwise now",
+            OTHER_KEYS,
+        );
+    }
+    let is_hashed = match partitioner.hashes_keys() {
+        true => in_key,
+        false => zone && partitioner.hashed().any(is_changed),
+    };
+    if is_hashed {
+        found.add_named(
+            Some(Accept::Partitions),
+            "partition of ",
+            table.name(),
+            "goes by values that the format writes otherwise now",
+            KEYS_MOVE,
+        );
+    }
+}
+
+const OTHER_KEYS: &str = "rows that were sent stay under their old keys, where a topic that is compacted keeps them for ever, and \
+                          consumers who look rows up by key find two";
 const KEYS_MOVE: &str =
     "keys move to other partitions, where a consumer may meet a change of a row before an older one of the same row";
 
@@ -250,8 +294,6 @@ fn compare_table(was: &RememberedTable, task: &Task, found: &mut Found) -> Resul
     let is = RememberedTable::of(task, name, was.load)?;
     let list = |items: &Option<Vec<String>>| items.as_ref().map(|items| format!("[{}]", items.join(", ")));
     const OLD_COLUMNS: &str = "rows that were sent keep the old columns until they change";
-    const OTHER_KEYS: &str = "rows that were sent stay under their old keys, where a topic that is compacted keeps them for ever, and \
-                              consumers who look rows up by key find two";
     let one = |was: &str, is: &str| (Some(was.to_owned()), Some(is.to_owned()));
     let target = one(&was.target().to_string(), &is.target().to_string());
     let (select, columns) = ((list(&was.select), list(&is.select)), (was.columns.clone(), is.columns.clone()));

@@ -3,7 +3,8 @@
 use super::*;
 use crate::config;
 use tidegate_model::state::Keyed;
-use tidegate_model::{Coordinate, Position, TableParts};
+use tidegate_model::{Column, Coordinate, Position, TableParts, UniqueKey};
+use tidegate_mysql::catalog::parse_type;
 use tidegate_sink::TopicLook;
 
 fn task(rest: &str) -> Task {
@@ -142,6 +143,51 @@ fn names_of_columns_are_in_keys() {
         differences(&stored, &with(", columns: ['!c']"), &["a"], Some(written())),
         ["select: columns of shop.a was not set, is [!c]"]
     );
+}
+
+/// What writes values otherwise writes them so in keys, and hashes them so.
+#[test]
+fn values_that_are_written_otherwise_make_other_keys() {
+    let keyed = |type_text: &str| {
+        let column = Column {
+            name: "k".to_owned(),
+            sql_type: parse_type(type_text).unwrap(),
+            type_text: type_text.to_owned(),
+            nullable: false,
+            charset: None,
+            collation: None,
+        };
+        let unique_keys = vec![UniqueKey { name: "PRIMARY".to_owned(), columns: vec![0] }];
+        let name = TableName::new("shop", "a");
+        Arc::new(Table::from(TableParts { name, version: 1, columns: vec![column], unique_keys }))
+    };
+    let key = "key: key of shop.a has values that the format writes otherwise now";
+    let partition = "partitions: partition of shop.a goes by values that the format writes otherwise now";
+    for (type_text, options, sink, expected) in [
+        ("timestamp", "time_zone: '+08:00'", "key: json", &[key, partition][..]),
+        ("timestamp", "time_zone: '+08:00'", "key: json, partition: zero", &[key]),
+        ("timestamp", "time_zone: '+08:00'", "partition_hash: dts", &[partition]),
+        ("timestamp", "enum: label", "key: json", &[]),
+        ("datetime", "time_zone: '+08:00'", "key: json", &[]),
+        ("enum('a')", "enum: label", "key: json", &[key]),
+        ("enum('a')", "enum: label", "key: json, partition_hash: murmur2", &[key, partition]),
+        ("set('a')", "set: label", "key: text", &[key]),
+    ] {
+        let with = |options: &str| {
+            task(&format!("tables: [shop.a]\nsink: {{kafka: b, {sink}}}\nformat: {{canal_json: {{{options}}}}}"))
+        };
+        let stored = checkpoint(&with("profile: canal"), &["a"]);
+        let is = with(options);
+        let tables = [keyed(type_text)];
+        let topics = topics(&stored, &is, &tables, Some(written()));
+        let found = compare(&stored, &is, &tables, &topics).unwrap();
+        let found: Vec<String> = found
+            .into_iter()
+            .filter(|found| found.accept != Some(Accept::Format))
+            .map(|found| format!("{}: {}", found.accept.unwrap().name(), found.what))
+            .collect();
+        assert_eq!(found, expected, "{type_text}, {options}, {sink}");
+    }
 }
 
 /// One that was written before there were keys.

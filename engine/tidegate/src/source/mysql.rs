@@ -94,6 +94,8 @@ pub struct MysqlSource {
     ending: Option<until::Ending>,
     /// Added tables, of which nothing is read before they are loaded where the others that are asked for are.
     later: BTreeSet<TableName>,
+    /// Tables that patterns select by their names, and that the account may not see: nothing of them is read by this run.
+    hidden: BTreeSet<TableName>,
 }
 
 impl MysqlSource {
@@ -135,6 +137,7 @@ impl MysqlSource {
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
             ending: None,
             later: BTreeSet::new(),
+            hidden: BTreeSet::new(),
         })
     }
 

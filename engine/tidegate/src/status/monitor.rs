@@ -236,7 +236,9 @@ impl Monitor {
         let seen = self.lock();
         let total = self.total(&seen);
         let pace = self.pace(phase, &seen.lag);
-        let (stages, bottleneck) = self.stages(&seen, phase, pace);
+        let retries = self.retries();
+        let is_sink_away = retries.iter().any(|retry| retry.of == status::SINK);
+        let (stages, bottleneck) = self.stages(&seen, phase, pace, is_sink_away);
         let is_followed = phase == status::Phase::Incremental || seen.lag.delay().is_some();
         let extent = self.status.following.extent();
         Report {
@@ -263,7 +265,7 @@ impl Monitor {
             incremental: is_followed.then(|| seen.lag.incremental(extent.as_ref(), seen.position.as_ref())),
             stages,
             bottleneck,
-            retries: self.retries(),
+            retries,
             problems: self.problems.list(),
             memory: self.memory(),
             limits: self.limits(),
@@ -339,7 +341,13 @@ impl Monitor {
         }
     }
 
-    fn stages(&self, seen: &Seen, phase: status::Phase, pace: Pace) -> (Vec<Stage>, Option<String>) {
+    fn stages(
+        &self,
+        seen: &Seen,
+        phase: status::Phase,
+        pace: Pace,
+        is_sink_away: bool,
+    ) -> (Vec<Stage>, Option<String>) {
         let (now, then, seconds) = span(&seen.looks);
         let counts = &self.status.stages;
         let places =
@@ -379,6 +387,8 @@ impl Monitor {
             .collect();
         let has_work = matches!(pace, Pace::Loading | Pace::Behind | Pace::Stuck);
         let bottleneck = match () {
+            // Readers wait only once memory is full, which may be late.
+            () if is_sink_away && list[DELIVER].windows > 0 => Some(DELIVER),
             () if !works => None,
             () if waits > WAITS && list[ENCODE].busy > BUSY => Some(ENCODE),
             () if waits > WAITS && list[SEND].busy > BUSY => Some(SEND),
@@ -566,16 +576,24 @@ mod tests {
                 delay: None,
             }
         };
+        let monitor = monitor();
         let of = |waiting, encode, send| {
-            let monitor = monitor();
             let seen = Seen { looks: [look(0, 0, 0, 0), look(10, waiting, encode, send)].into(), ..Seen::default() };
-            monitor.stages(&seen, status::Phase::FullLoad, Pace::Loading).1
+            monitor.stages(&seen, status::Phase::FullLoad, Pace::Loading, false).1
         };
         // Two cores encode: 20 s in 10 s.
         assert_eq!(of(9, 19, 3).as_deref(), Some("encode"));
         assert_eq!(of(9, 5, 9).as_deref(), Some("send"));
         assert_eq!(of(9, 5, 3).as_deref(), Some("deliver"));
         assert_eq!(of(1, 5, 3).as_deref(), Some("read"));
+        // Brokers are away, and there is room yet: it is not the source for which all wait, if anything is under way.
+        let away = |under_way| {
+            let mut last = look(10, 1, 0, 0);
+            last.stages[DELIVER].windows -= under_way;
+            let seen = Seen { looks: [look(0, 0, 0, 0), last].into(), ..Seen::default() };
+            monitor.stages(&seen, status::Phase::FullLoad, Pace::Stuck, true).1
+        };
+        assert_eq!((away(1).as_deref(), away(0).as_deref()), (Some("deliver"), Some("read")));
     }
 
     #[test]

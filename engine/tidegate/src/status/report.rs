@@ -1,7 +1,8 @@
 //! What is told of a running task: one value, which the terminal, `/status`, the page and the metrics show.
 //!
 //! As JSON it has a [version](VERSION), which grows when a field changes its meaning or goes; new fields may come at any time. Times are
-//! milliseconds since 1970, by the clock of this machine. Neither secrets nor values of rows are in it.
+//! milliseconds since 1970, by the clock of this machine. Neither secrets nor values of rows are in it. What each field holds is told to users in
+//! `status.md`, which a test compares with what is here.
 
 use serde::{Deserialize, Serialize};
 
@@ -265,4 +266,72 @@ pub struct Point {
     pub delay_ms: Option<u64>,
     pub messages_per_s: f64,
     pub bytes_per_s: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::words::tests::report;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    /// Paths of all fields of `value` that have no fields of their own, and of objects that may be null.
+    fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                let dot = if path.is_empty() { "" } else { "." };
+                paths(value, &format!("{path}{dot}{name}"), found);
+            }),
+            Value::Array(values) => {
+                assert!(!values.is_empty(), "the test has to fill {path}");
+                values.iter().for_each(|value| paths(value, &format!("{path}[]"), found));
+            }
+            _ => _ = found.insert(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn each_field_is_told_of() {
+        let mut all = report();
+        all.full_load = Some(FullLoad {
+            tables_done: 0,
+            tables_total: 1,
+            rows: 0,
+            estimated_rows: 0,
+            seconds_left: None,
+            tables: vec![Table {
+                table: "shop.orders".to_owned(),
+                target: Some("crm.orders".to_owned()),
+                part: Some("id > 5".to_owned()),
+                rows: 0,
+                estimated_rows: 0,
+                done: false,
+                rows_per_s: 0.0,
+                seconds_left: None,
+            }],
+        });
+        let retry = |of: &str| Retry {
+            of: of.to_owned(),
+            reason: String::new(),
+            hint: None,
+            attempts: 0,
+            since_ms: 0,
+            next_try_ms: 0,
+            seconds_left: 0,
+        };
+        all.retries = vec![retry("source")];
+        all.parts = vec![Part { table: "shop.orders".to_owned(), condition: "id > 5".to_owned(), begun: false }];
+        all.applied = Some(Applied { asked: 1, answered: 0, refused: None, unchanged: false });
+        let mut is = BTreeSet::new();
+        paths(&serde_json::to_value(&all).unwrap(), "", &mut is);
+        let told =
+            include_str!("../../status.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        // Objects that may be null have a line of their own.
+        let told: BTreeSet<String> = told.map(|(field, _)| field.to_owned()).collect();
+        let missing: Vec<_> = is.difference(&told).collect();
+        assert!(missing.is_empty(), "status.md does not tell of {missing:?}");
+        let is_object = |field: &String| is.iter().any(|path| path.starts_with(&format!("{field}.")));
+        let gone: Vec<_> = told.difference(&is).filter(|field| !is_object(field)).collect();
+        assert!(gone.is_empty(), "status.md tells of {gone:?}, which is not there");
+    }
 }

@@ -37,7 +37,10 @@ pub fn line(report: &Report) -> String {
         Phase::Incremental => format!(
             "incremental: {}, {}, {} messages/s, {}/s",
             pace(report),
-            some(total.changes, "change"),
+            match report.full_load {
+                Some(_) => format!("{} {}", count(total.changes), rows_and_changes(total.changes)),
+                None => some(total.changes, "change"),
+            },
             count(total.messages_per_s as u64),
             bytes_text(total.bytes_per_s),
         ),

@@ -36,7 +36,7 @@ pub enum RouteError {
     Scattered { table: TableName, column: String, why: String },
     #[error(transparent)]
     Cut(#[from] CutError),
-    #[error("table {table}: what is too large for topic {topic} cannot go there in parts, among its rows")]
+    #[error("table {table}: what is too large for its topic cannot go to topic {topic} in parts, among rows")]
     LettersAmongRows { table: TableName, topic: String },
     #[error(transparent)]
     TooLarge(Box<TooLargeError>),

@@ -1,5 +1,7 @@
 //! What tables are called where they go, and the topics that their messages go to.
 
+use std::collections::HashSet;
+
 use super::error::RouteError;
 use crate::config::{self, TableSelection, Task};
 use tidegate_model::TableName;
@@ -42,6 +44,17 @@ pub fn ddl_topic_of_table(task: &Task, table: &TableName) -> Result<Option<Strin
 /// Where messages of a table go that are too large for its topic, if they go anywhere.
 pub fn dead_letter_topic_of_table(task: &Task, table: &TableName) -> Result<Option<String>, RouteError> {
     selected(&task.tables, table).dead_letter_topic().map_err(name_error(table))
+}
+
+/// Refuses what is too large of one table in parts among the rows of another.
+pub fn check_letters<'a>(task: &Task, tables: impl Iterator<Item = &'a TableName> + Clone) -> Result<(), RouteError> {
+    let rows = tables.clone().map(|table| topic_of_table(task, table)).collect::<Result<HashSet<_>, _>>()?;
+    for table in tables {
+        if let Some(topic) = dead_letter_topic_of_table(task, table)?.filter(|topic| rows.contains(topic)) {
+            return Err(RouteError::LettersAmongRows { table: table.clone(), topic });
+        }
+    }
+    Ok(())
 }
 
 /// All topics that messages of a table may go to: of its rows, of statements about it, and of what is too large.

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::error::RouteError;
-use super::names::{dead_letter_topic_of_table, rule_of, topic_of_table};
+use super::names::rule_of;
 use super::plan::text_options;
 use super::{Route, Router};
 use crate::config::{Format, Task, TooLargePolicy};
@@ -135,12 +135,7 @@ pub(super) fn check(task: &Task, table: &Arc<Table>, transform: &Transform) -> R
     if let TooLargePolicy::Truncate(_) = rule_of(task, table.name()).too_large {
         plan_cut(task, table, transform)?;
     }
-    match dead_letter_topic_of_table(task, table.name())? {
-        Some(topic) if topic == topic_of_table(task, table.name())? => {
-            Err(RouteError::LettersAmongRows { table: table.name().clone(), topic })
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Messages of one batch of changes, and the changes.
@@ -242,8 +237,11 @@ impl Router {
                         limit: found.excess.limit,
                         setting: found.excess.setting,
                     };
-                    let room = self.topics.limit(topic).filter(|limit| limit.of_topic().is_some());
-                    let room = room.map_or(UNTOLD_BYTES, |limit| limit.surely());
+                    // The client has a limit of its own.
+                    let room = match self.topics.limit(topic) {
+                        Some(limit) if limit.of_topic().is_some() => limit.surely(),
+                        limit => limit.map_or(UNTOLD_BYTES, |limit| limit.surely().min(UNTOLD_BYTES)),
+                    };
                     let Some(parts) = letters.add(&letter, &messages, found.message, room, *partitions) else {
                         return Err(route.too_large_error(found, &messages));
                     };

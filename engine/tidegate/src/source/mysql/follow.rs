@@ -76,21 +76,22 @@ impl MysqlSource {
             })
         };
         let names = self.look.facts.name_case();
-        let later: Arc<BTreeSet<TableName>> = Arc::new(self.later.iter().map(|name| names.key(name)).collect());
+        let passed_over = self.later.iter().chain(&self.hidden).map(|name| names.key(name));
+        let passed_over: Arc<BTreeSet<TableName>> = Arc::new(passed_over.collect());
         let is_in_memory = |table: &&CatalogTable| table.engine.as_deref() == Some("MEMORY");
         let in_memory = self.look.tables.iter().filter(is_in_memory).map(|table| table.table.name().clone());
         let in_memory: Arc<BTreeSet<TableName>> = Arc::new(in_memory.collect());
         let history = |position: &Position| {
-            let (selection, later) = (selection.clone(), later.clone());
-            let is_later = move |database: &str, table: &str| {
-                !later.is_empty() && later.contains(&names.key(&TableName::new(database, table)))
+            let (selection, passed_over) = (selection.clone(), passed_over.clone());
+            let is_passed_over = move |database: &str, table: &str| {
+                !passed_over.is_empty() && passed_over.contains(&names.key(&TableName::new(database, table)))
             };
             let recorder = tracker.clone();
             History::new(
                 &tracker.read(Checkpoint::schemas),
                 position,
                 Box::new(move |database, table| {
-                    selection.matches(database, table).is_some() && !is_later(database, table)
+                    selection.matches(database, table).is_some() && !is_passed_over(database, table)
                 }),
                 Rules { names, unlogged_rows: options.unlogged_rows },
                 Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
@@ -99,7 +100,7 @@ impl MysqlSource {
             .with_judge(judge())
             .with_shows(asking(Ledger::shows_all))
             .with_shows_before(asking(Ledger::is_shown_before))
-            .with_gone(asking(Ledger::was_entered_gone))
+            .with_gone(asking(Ledger::was_gone), asking(Ledger::was_entered_gone))
             .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
             .with_tables_that_empty_themselves({
                 let in_memory = in_memory.clone();

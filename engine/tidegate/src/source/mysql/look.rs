@@ -1,7 +1,7 @@
 //! A first look at the server: variables, privileges, the catalogue; findings before anything is read.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::follow::event_bytes_max;
@@ -30,6 +30,8 @@ pub struct Look {
     pub(super) tables: Vec<CatalogTable>,
     /// Those of the known that are not there.
     missing: Vec<TableName>,
+    /// Entries of `tables` that take nothing back from patterns.
+    needless: Vec<String>,
     /// What is selected and is a sequence.
     pub(super) sequences: Vec<TableName>,
     /// Why tables that are selected cannot be had.
@@ -55,15 +57,15 @@ pub fn look(
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
     drop(wire::Connection::connect(&connect).map_err(MysqlError::Wire)?);
-    let (facts, known, found, missing, sequences, gaps, prepared_xids, other_run, around) =
-        runtime.block_on(async {
+    let (facts, known, found, missing, needless, sequences, gaps, prepared_xids, other_run, around) = runtime
+        .block_on(async {
             let mut connection = connection::connect(&connect).await.map_err(MysqlError::Connection)?;
-            let facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
+            let mut facts = ServerFacts::read(&mut connection).await.map_err(MysqlError::Query)?;
             if facts.name_case() == NameCase::Folded {
                 task.tables.fold_names().map_err(|names| SourceError::NamedTwice { names })?;
             }
             let known = stored.map(|stored| remembered::named_before(stored, task)).unwrap_or_default();
-            let (found, mut missing) = find_tables(&mut connection, task, &known).await?;
+            let (found, mut missing, needless) = find_tables(&mut connection, task, &known).await?;
             for name in stored.iter().flat_map(|stored| out_of_sight(stored, task, facts.name_case(), &found.tables)) {
                 // One that is gone needs no word: the binlog has its DROP TABLE.
                 if !missing.contains(name)
@@ -88,9 +90,11 @@ pub fn look(
             let around = Surroundings::read(&mut connection, &facts).await.map_err(MysqlError::Query)?;
             let xids = connection::prepared_xids(&mut connection).await.map_err(MysqlError::Query)?;
             let other_run = run_lock::holder(&mut connection, &task.name).await.map_err(MysqlError::Query)?;
+            let names = found.tables.iter().map(|table| table.table.name());
+            catalog::ask_rights(&mut connection, &mut facts.grants, names).await.map_err(MysqlError::Query)?;
             // A connection that is not closed politely leaves a warning in the server's log.
             connection.disconnect().await.map_err(MysqlError::Query)?;
-            Ok::<_, SourceError>((facts, known, found, missing, sequences, gaps, xids, other_run, around))
+            Ok::<_, SourceError>((facts, known, found, missing, needless, sequences, gaps, xids, other_run, around))
         })?;
     let demands = Demands {
         server_id: options.server_id,
@@ -106,6 +110,7 @@ pub fn look(
         known,
         tables,
         missing,
+        needless,
         sequences,
         errors,
         around,
@@ -161,6 +166,11 @@ impl Look {
                    if it is gone for good (`--accept tables`), or GRANT SELECT on it"
                 .to_owned(),
         })
+    }
+
+    /// Entries of `tables` that take nothing back from patterns, of the tables that the account sees.
+    pub fn needless(&self) -> &[String] {
+        &self.needless
     }
 
     /// Why tables that are selected cannot be had.
@@ -219,7 +229,7 @@ pub(super) async fn read_tables(
     task: &Task,
     known: &BTreeSet<TableName>,
 ) -> Result<Vec<CatalogTable>, SourceError> {
-    let (found, _) = find_tables(connection, task, known).await?;
+    let (found, ..) = find_tables(connection, task, known).await?;
     Ok(found.whole().map_err(MysqlError::Catalog)?)
 }
 
@@ -236,15 +246,23 @@ fn out_of_sight<'a>(
     })
 }
 
-/// The selected tables, and those of the known that are not there, or are none any more.
+/// The selected tables, those of the known that are not there, or are none any more, and entries that take nothing back from patterns.
 async fn find_tables(
     connection: &mut mysql_async::Conn,
     task: &Task,
     known: &BTreeSet<TableName>,
-) -> Result<(catalog::Found, Vec<TableName>), SourceError> {
+) -> Result<(catalog::Found, Vec<TableName>, Vec<String>), SourceError> {
     let named: Vec<TableName> =
         task.tables.exact_names().map(|(database, table)| TableName::new(database, table)).collect();
-    let matches = |database: &str, table: &str| task.tables.matches(database, table).is_some();
+    let needless: Mutex<Vec<&str>> = Mutex::new(task.tables.excluding_entries().collect());
+    let matches = |database: &str, table: &str| {
+        let mut needless = needless.lock().expect("nothing here panics");
+        if !needless.is_empty() {
+            let needed: Vec<&str> = task.tables.taken_back_by(database, table).collect();
+            needless.retain(|entry| !needed.contains(entry));
+        }
+        task.tables.matches(database, table).is_some()
+    };
     let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
     let mut found = catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?;
     let mut missing = Vec::new();
@@ -258,7 +276,8 @@ async fn find_tables(
             other => found.errors.push(other),
         }
     }
-    Ok((found, missing))
+    let needless = needless.into_inner().expect("nothing here panics");
+    Ok((found, missing, needless.into_iter().map(str::to_owned).collect()))
 }
 
 pub(super) type Definitions = HashMap<TableName, String>;

@@ -45,6 +45,12 @@ impl MysqlSource {
         Ok(start)
     }
 
+    /// As [`xa::begin`].
+    pub(super) async fn begin_xa(&self, context: &Context<'_>) -> Result<Option<Watermark>, MysqlError> {
+        let are_known = context.task.ignored_items.contains(&"prepared_xa");
+        xa::begin(&self.look.connect, &self.look.facts, are_known, context.stop).await
+    }
+
     /// A position from which changes can be read now, and the tables as they are known from there on.
     pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
         let (start, shown_until) = self.take_start(context.task)?;
@@ -53,7 +59,7 @@ impl MysqlSource {
         let start = match &context.task.incremental {
             Some(_) => {
                 let start = self.with_file(start)?;
-                let began = self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?;
+                let began = self.runtime.block_on(self.begin_xa(context))?;
                 start.with_beginning(Some(began.ok_or(Error::Stopped)?))
             }
             None => start,

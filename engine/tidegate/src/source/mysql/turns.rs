@@ -40,7 +40,7 @@ use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::history::{Here, Moved, StoredSchema, Turn};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_mysql::snapshot::LoadError;
-use tidegate_mysql::{MysqlError, catalog, connection, snapshot, xa};
+use tidegate_mysql::{MysqlError, catalog, connection, snapshot};
 
 /// How often a table is loaded again at once, for one statement after the other.
 const RELOADS_AT_ONCE: u32 = 3;
@@ -111,8 +111,24 @@ impl MysqlSource {
         let now = self.now(context)?;
         // A wish that nobody needs is given up; rows that come by nothing else are not.
         let is_needed = !is_wish || context.tracker.read(remembered).is_some_and(|table| table.is_needed);
-        let Looked { found, is_sequence, definition, executed } =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, is_needed))?))?;
+        let is_known = context.tracker.read(remembered).is_some();
+        let is_named = context.task.tables.exact_rule(&name.database, &name.table).is_some();
+        let missing = match () {
+            () if !is_needed => Missing::IsGone,
+            () if is_new && !is_known && !is_named => Missing::MayBeHidden,
+            () => Missing::IsRefused,
+        };
+        let Looked { found, is_hidden, is_sequence, definition, executed } =
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, missing))?))?;
+        if is_hidden {
+            warn!(
+                table = %name,
+                hint = "GRANT SELECT on it, and the next start loads it; or exclude it in `tables`",
+                "a pattern selects it, and the account may not see it: nothing of it is sent"
+            );
+            self.hidden.insert(name.clone());
+            return Ok(true);
+        }
         let planned = match found {
             Some(found) => {
                 let mut findings = Vec::new();
@@ -242,17 +258,17 @@ impl MysqlSource {
     /// The position, behind which a table is read of which nothing was: a prepared XA transaction without rows of the tables that there were
     /// may have some of it.
     pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, Error> {
-        let began = || Ok(self.runtime.block_on(xa::begin(&self.look.connect, &self.look.facts, context.stop))?);
+        let began = || Ok(self.runtime.block_on(self.begin_xa(context))?);
         let began = patiently(context, began)?;
         Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
     }
 
-    /// Looks at one table. An error if it `is_needed` and may not be seen.
+    /// Looks at one table.
     async fn read_definition(
         &self,
         name: &TableName,
         position: &Position,
-        is_needed: bool,
+        missing: Missing,
     ) -> Result<Looked, SourceError> {
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
@@ -260,7 +276,7 @@ impl MysqlSource {
         let executed = self.executed_here(&mut connection, Some(position)).await?;
         let named = [name.clone()];
         let selection = Selection { named: &named, matches: None };
-        let mut is_sequence = false;
+        let (mut is_sequence, mut is_hidden) = (false, false);
         let tables = match catalog::read_tables(&mut connection, &selection).await {
             // What has the name may be a view or a sequence by now.
             Err(CatalogError::NoTable { kind, .. }) => {
@@ -268,20 +284,38 @@ impl MysqlSource {
                 Vec::new()
             }
             Err(CatalogError::Missing { .. })
-                if !is_needed || catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)? =>
+                if missing == Missing::IsGone
+                    || catalog::is_gone(&mut connection, name).await.map_err(MysqlError::Query)? =>
             {
+                Vec::new()
+            }
+            Err(CatalogError::Missing { .. }) if missing == Missing::MayBeHidden => {
+                is_hidden = true;
                 Vec::new()
             }
             other => other.map_err(MysqlError::Catalog)?,
         };
         connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok(Looked { found: tables.into_iter().next(), is_sequence, definition, executed })
+        Ok(Looked { found: tables.into_iter().next(), is_hidden, is_sequence, definition, executed })
     }
+}
+
+/// What becomes of a table that the account does not see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Nobody needs its rows.
+    IsGone,
+    /// If it is there, a pattern has selected what is not the account's.
+    MayBeHidden,
+    /// If it is there, its rows are needed.
+    IsRefused,
 }
 
 /// What a table's name is now.
 struct Looked {
     found: Option<CatalogTable>,
+    /// It is there, and the account may not see it.
+    is_hidden: bool,
     is_sequence: bool,
     /// Its own words.
     definition: Option<String>,

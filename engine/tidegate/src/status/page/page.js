@@ -14,6 +14,8 @@ let points = [];
 let last = null;
 let heardAt = 0;
 let journalAt = 0;
+// The number of the task file that was handed over from here, until its outcome is known.
+let handedOver = null;
 const known = new Set();
 
 // --- words ---
@@ -280,19 +282,16 @@ function details(report) {
     const counts = [[skipped, "left out"], [letters, "sent as dead letters"], [truncated, "cut"]].filter(([n]) => n > 0);
     list.push([`Too large for their topic, of ${table}`, counts.map(([n, what]) => `${count(n)} ${what}`).join(", ")]);
   }
-  for (const table of report.asked_for) {
-    const part = report.parts.find((part) => !part.begun && part.table === table);
-    list.push(["Asked for, and not begun", part ? `${table} where ${part.where}` : table]);
-  }
   fill("details", list.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
 }
 
 // --- what can be told ---
 
+const controlled = () => [...["limit", "ask", "apply", "sure-yes"].map($), ...$("asked").querySelectorAll("button")];
 const fields = () => [...$("limits").elements].filter((field) => field.name);
 
 function controls(report) {
-  for (const id of ["limit", "ask", "sure-yes"]) $(id).disabled = false;
+  for (const button of controlled()) button.disabled = false;
   const { limits, bottleneck } = report;
   const rates = (limitWords(limits) || "none") + (bottleneck === "limits" ? ", which hold the task back" : "");
   text("limits-now", rates + (limits.connections ? `; ${some(limits.connections, "connection")} to the source` : ""));
@@ -305,20 +304,61 @@ function controls(report) {
   }
   if (report.full_load) for (const { table } of report.full_load.tables) known.add(table);
   fill("known", [...known].map((table) => make("option", table)));
+  asked(report);
+  applied(report.applied);
 }
 
-// Answers whether it was done, and says in `id` what the task says.
-async function tell(path, id) {
+// What is to be loaded again, by table, as it is taken back.
+function asked({ asked_for: whole, parts }) {
+  const begun = parts.filter((part) => part.begun);
+  const names = [...new Set([...begun.map((part) => part.table), ...whole])];
+  fill("asked", names.map((name) => {
+    const of = (part) => `rows where ${part.where}`;
+    const loading = begun.filter((part) => part.table === name).map((part) => `${of(part)} are being loaded`);
+    const part = parts.find((part) => !part.begun && part.table === name);
+    const waiting = whole.includes(name) ? [`${part ? of(part) : "all rows"} as soon as that can begin`] : [];
+    const item = make("li", `${name}: ${[...loading, ...waiting].join("; ")}`);
+    const button = make("button", "Take back");
+    button.type = "button";
+    button.id = "take-back-" + name;
+    button.setAttribute("aria-label", `Take back ${name}`);
+    button.addEventListener("click", () => tell("/reload?" + new URLSearchParams({ table: name, cancel: true }), "reload-answer"));
+    item.append(button);
+    return item;
+  }));
+}
+
+// What became of the file, once it was handed over from here.
+function applied(outcome) {
+  if (handedOver === null || !outcome || outcome.answered < handedOver) return;
+  handedOver = null;
+  const { refused, unchanged } = outcome;
+  text("apply-answer", refused ? `not taken over, the run goes on by the file before: ${refused}` : unchanged ? "the run works by it already: nothing was done" : "taken over");
+  $("apply-answer").classList.toggle("refused", Boolean(refused));
+}
+
+// Says in `id` what the task says, or what `words` makes of it, and answers with that; with null if it was not done.
+async function tell(path, id, words = (said) => said) {
   let isDone = false, said = "the task does not answer";
   try {
     // The header shows that this page means it, and no other one.
     const answer = await fetch(path, { method: "POST", headers: { "X-Tidegate": "page" } });
     [isDone, said] = [answer.ok, (await answer.text()).trim()];
   } catch { /* That is what it says. */ }
-  text(id, said);
+  text(id, isDone ? words(said) : said);
   $(id).classList.toggle("refused", !isDone);
   if (isDone && $("journal-details").open) journal();
-  return isDone;
+  return isDone ? said : null;
+}
+
+// Asks first what cannot be taken back.
+let meant = null;
+function ask(title, question, yes, then) {
+  text("sure-title", title);
+  text("sure-text", question);
+  text("sure-yes", yes);
+  meant = then;
+  $("sure").showModal();
 }
 
 const DONE = {
@@ -401,7 +441,7 @@ function listen() {
   text("pace", "no answer");
   $("pace").className = "pace lost";
   $("pause").hidden = true;
-  for (const id of ["limit", "ask", "sure-yes"]) $(id).disabled = true;
+  for (const button of controlled()) button.disabled = true;
   text("says", last ? `the task has not answered since ${time(heardAt)}: it has ended, or cannot be reached` : "the task does not answer");
 }
 
@@ -410,7 +450,7 @@ $("limits").addEventListener("submit", async (event) => {
   event.preventDefault();
   const changed = fields().filter((field) => field.value !== field.defaultValue);
   const query = new URLSearchParams(changed.map((field) => [field.name, field.value || "none"]));
-  if (await tell("/limits?" + query, "limits-answer")) for (const field of changed) field.defaultValue = field.value;
+  if (await tell("/limits?" + query, "limits-answer") !== null) for (const field of changed) field.defaultValue = field.value;
 });
 function wanted() {
   const [table, where] = [$("reload-table").value, $("reload-where").value.trim()];
@@ -419,13 +459,21 @@ function wanted() {
 $("reload").addEventListener("submit", (event) => {
   event.preventDefault();
   const { table, where } = wanted();
-  text("sure-text", `${where ? `Rows of ${table} where ${where} are` : `Every row of ${table} is`} sent once more, and changes wait meanwhile. Rows that consumers have and the table has not stay with them.`);
-  $("sure").showModal();
+  ask("Load again?", `${where ? `Rows of ${table} where ${where} are` : `Every row of ${table} is`} sent once more, and changes wait meanwhile. Rows that consumers have and the table has not stay with them.`,
+    "Load again", () => tell("/reload?" + new URLSearchParams(wanted()), "reload-answer"));
 });
+$("apply").addEventListener("click", () => ask("Take over?",
+  "What was read is delivered, and the run goes on by the task file as it is now. If that has consequences for rows that were sent, it is refused: tidegate apply says which, and accepts them by name.",
+  "Take over", async () => {
+    const number = await tell("/apply", "apply-answer", () => "told: what was read is delivered first");
+    if (number === null) return;
+    handedOver = Number(number);
+    if (last) applied(last.applied);
+  }));
 $("sure-no").addEventListener("click", () => $("sure").close());
 $("sure-yes").addEventListener("click", () => {
   $("sure").close();
-  tell("/reload?" + new URLSearchParams(wanted()), "reload-answer");
+  meant();
 });
 $("journal-details").addEventListener("toggle", () => { if ($("journal-details").open) journal(); });
 addEventListener("resize", draw);
