@@ -31,6 +31,7 @@ need apt-get apt
 need dpkg-deb dpkg
 need systemd-analyze systemd
 need flock util-linux
+need script bsdutils
 [ -z "$missing" ] || exit 1
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 || { say "\`cargo $part\` is missing: \`rustup component add ${part/fmt/rustfmt}\` installs it."; exit 1; }

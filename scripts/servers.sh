@@ -31,7 +31,7 @@
 #
 # Oracles: programs of others that read or write our formats, fetched and compiled but not started. Tests start them: a class
 # CanalReader with the class path TIDEGATE_TEST_CANAL, FlinkReader with TIDEGATE_TEST_FLINK, and Python with fastavro
-# and jsonschema as TIDEGATE_TEST_PYTHON for read_avro.py and check_schema.py (all in tests/oracles). Partitions.java needs
+# and jsonschema as TIDEGATE_TEST_PYTHON for read_avro.py, check_schema.py and check_metrics.py (all in tests/oracles). Partitions.java needs
 # no more than Kafka's own jars, which TIDEGATE_TEST_KAFKA_JARS names.
 #
 # chromium is Debian's headless browser with its own libraries and fonts, for the page that a task shows: fetched and not started, the
@@ -77,8 +77,8 @@ MARIADB_11_HOME=$CACHE/mariadb-11-1
 
 # Packages that tests need from PyPI. They go to a virtual environment in the cache whose interpreter `env` names as
 # TIDEGATE_TEST_PYTHON.
-PYTHON_PACKAGES=(fastavro==1.13.1 jsonschema==4.26.0 PyYAML==6.0.3)
-PYTHON_HOME=$CACHE/python-3
+PYTHON_PACKAGES=(fastavro==1.13.1 jsonschema==4.26.0 PyYAML==6.0.3 prometheus_client==0.26.0)
+PYTHON_HOME=$CACHE/python-4
 
 CHROMIUM_HOME=$CACHE/chromium-1
 

@@ -17,13 +17,13 @@ fn assert_within(memory_mib: u64, what: &str, ended: &Ended) {
 }
 
 /// Needs the table `digits`.
-fn create_digits(world: &mut World) {
+pub(super) fn create_digits(world: &mut World) {
     world.mysql.run("CREATE TABLE digits (d INT PRIMARY KEY)");
     world.mysql.run("INSERT INTO digits VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)");
 }
 
 /// `count` rows in one statement, each made of `columns` with `n` from `from` on.
-fn insert(into: &str, columns: &str, from: u64, count: u64) -> String {
+pub(super) fn insert(into: &str, columns: &str, from: u64, count: u64) -> String {
     format!(
         "INSERT INTO {into} SELECT {columns} FROM (
             SELECT {from} + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d + 1000000 * g.d AS n

@@ -231,7 +231,7 @@ fn masked(message: &str) -> String {
 }
 
 /// Feeds a program and gives its lines.
-fn lines_of(mut command: Command, input: &[u8]) -> Vec<String> {
+pub(super) fn lines_of(mut command: Command, input: &[u8]) -> Vec<String> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("piped");
     let output = std::thread::scope(|scope| {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::harness::browser::{Accessible, Browser};
 use super::harness::http::Http;
 use super::harness::{Private, Servers, TaskFile, Tidegate, World, wait_for};
-use super::page_words::{SHOWN, count, expected};
+use super::page_words::{CHARTS, SHOWN, count, expected, expected_charts};
 
 const ROWS: u64 = 20_000;
 
@@ -390,6 +390,68 @@ fn the_page_shows_a_task_and_tells_it_what_to_do() {
     let buttons = "[...document.querySelectorAll('button')].filter((button) => button.checkVisibility() && !button.disabled).length";
     assert_eq!(page.browser.evaluate(buttons), 0);
     page.can_be_read("ended");
+}
+
+/// Charts show what `/history` tells, and some rows of a table that are loaded again are told from all of them.
+#[test]
+fn charts_are_the_history_and_parts_are_named() {
+    let Some(servers) = Servers::from_env() else { return };
+    let Some(browser) = Browser::start() else { return };
+    let (mut world, task) = world("page_charts", &servers.mysql, &servers.kafka, "full_load: {chunk_rows: 500}");
+    let mut reader = world.reader(["orders"]);
+    let mut engine = Tidegate::run(&task);
+    let http = Http::of(&mut engine);
+    let mut page = Page::open(browser, "charts", &http);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+
+    // Asked for while nothing is read, all of one table and some of another.
+    let intent = [("x-tidegate", "test")];
+    let tell = |path: &str| assert_eq!(http.ask("POST", path, &intent).0, 200, "{path}");
+    tell("/pause");
+    page.until(&mut engine, "paused", |report| report["phase"] == "paused");
+    // What waits is late.
+    world.mysql.run("UPDATE orders SET v = 'y' WHERE id <= 300");
+    page.until(&mut engine, "it is late", |report| report["incremental"]["delay_ms"].as_u64() > Some(1000));
+    let [orders, marker] = ["orders", "marker"].map(|table| world.topic(table));
+    tell(&format!("/reload?table={orders}&where=id%20%3E%2010000"));
+    tell(&format!("/reload?table={marker}"));
+    let report = page.until(&mut engine, "they are asked for", |report| {
+        report["asked_for"].as_array().is_some_and(|tables| tables.len() == 2) && report["parts"][0]["begun"] == false
+    });
+    assert_eq!(report["parts"][0]["where"], "id > 10000", "{report}");
+    tell("/limits?full_load.rows_per_second=500");
+    tell("/resume");
+    let is_part = |table: &Value| table["where"] == "id > 10000";
+    let part = |report: &Value| report["full_load"]["tables"].as_array()?.iter().find(|table| is_part(table)).cloned();
+    let report = page.until(&mut engine, "some of them have come", |report| {
+        part(report).is_some_and(|part| part["rows"].as_u64() > Some(0) && part["done"] == false)
+    });
+    assert_eq!((&report["asked_for"], report["parts"][0]["begun"].as_bool()), (&serde_json::json!([]), Some(true)));
+    tell("/limits?full_load.rows_per_second=none");
+    page.until(&mut engine, "all of them have come", |report| is_caught_up(report) && is_quiet(report));
+
+    // Opened anew, the charts are what the task has kept.
+    let kept: Vec<Value> = serde_json::from_str(&http.get("/history")).expect("JSON");
+    let is_late = |point: &Value| point["delay_ms"].as_u64() > Some(1000);
+    assert!(kept.iter().any(is_late) && kept.iter().any(|point| point["messages_per_s"].as_f64() > Some(0.0)));
+    page.browser.open(&http.address);
+    let last = kept.last().expect("points")["time_ms"].clone();
+    // A page begins without any, and follows before it has the history.
+    let has_all = format!(
+        "typeof points !== 'undefined' && points.some((point) => point.time_ms === {last}) && points.length >= {}",
+        kept.len()
+    );
+    page.browser.until("the history", &has_all);
+    let mut shown = page.browser.evaluate(CHARTS);
+    let points = shown["points"].as_array().expect("a list");
+    let fields =
+        |point: &Value| of_doubles(serde_json::json!([point["time_ms"], point["delay_ms"], point["messages_per_s"]]));
+    let begin = points.iter().map(&fields).collect::<Vec<_>>();
+    assert_eq!(begin[..kept.len()], kept.iter().map(&fields).collect::<Vec<_>>());
+    let expected = expected_charts(points);
+    assert_eq!(shown["charts"].take(), expected);
+    page.has_no_complaints();
+    engine.terminate(libc::SIGTERM);
 }
 
 /// What is asked for is taken back where it stands, before it begins and while a part of a table is read; the task file is taken over, or why not.

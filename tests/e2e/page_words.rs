@@ -251,6 +251,56 @@ fn details(report: &Value) -> Value {
     list.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
+/// Gathers what the charts show, with the points of which they are made.
+pub(crate) const CHARTS: &str = r#"({
+  points,
+  charts: Object.fromEntries(["delay", "rate"].map((name) => {
+    const svg = document.getElementById("chart-" + name);
+    return [name, {
+      now: document.getElementById(`chart-${name}-now`).textContent,
+      label: svg.getAttribute("aria-label"),
+      curve: svg.querySelector(".curve").getAttribute("d"),
+      steps: [...svg.querySelectorAll("text")].map((text) => text.textContent),
+    }];
+  })),
+})"#;
+
+/// The same as `charts` of [`CHARTS`], of these points: a quarter of an hour is 600 wide, and the highest step 110 high.
+pub(crate) fn expected_charts(points: &[Value]) -> Value {
+    let delay = |ms: f64| if ms == 0.0 { "none".to_owned() } else { duration(ms) };
+    json!({
+        "delay": chart("Delay", points, "delay_ms", &delay, 1000.0),
+        "rate": chart("Messages per second", points, "messages_per_s", &count, 10.0),
+    })
+}
+
+fn chart(title: &str, points: &[Value], field: &str, unit: &dyn Fn(f64) -> String, least: f64) -> Value {
+    let end = number(&points.last().expect("there are points")["time_ms"]);
+    let values: Vec<Option<f64>> = points.iter().map(|point| point[field].as_f64()).collect();
+    let most = values.iter().flatten().copied().fold(0.0, f64::max);
+    // The next of 1, 2, 5, 10, 20 and so on.
+    let steps = (0..).flat_map(|power| [1.0, 2.0, 5.0].map(|step| step * 10_f64.powi(power)));
+    let top = steps.into_iter().find(|step| *step >= most.max(least)).expect("one is high enough");
+    let mut curve = String::new();
+    let mut is_broken = true;
+    for (point, value) in points.iter().zip(&values) {
+        if let Some(value) = value {
+            let x = 600.0 * (1.0 - (end - number(&point["time_ms"])) / 900_000.0);
+            let y = 122.0 - 110.0 * (value / top);
+            curve += &format!("{}{} {}", if is_broken { "M" } else { "L" }, fixed(x, 1), fixed(y, 1));
+        }
+        is_broken = value.is_none();
+    }
+    let now = values.last().copied().flatten().map_or("–".to_owned(), unit);
+    let most = if values.iter().any(Option::is_some) { unit(most) } else { "nothing yet".to_owned() };
+    json!({
+        "label": format!("{title}, last 15 minutes: now {now}, at most {most}"),
+        "now": now,
+        "curve": curve,
+        "steps": ["0", unit(top / 2.0), unit(top), "15 min ago", "now"],
+    })
+}
+
 /// Tables that are to be loaded again, those first of which a part is being loaded.
 fn asked(report: &Value) -> Vec<String> {
     let (asked, parts) = (items(&report["asked_for"]), items(&report["parts"]));

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
 use super::harness::tables;
@@ -52,18 +53,24 @@ fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     task.more = "full_load: {parallel: 2, chunk_rows: 1000}".to_owned();
-    let writers = Writers::start(4, mysql_url, &world.database, &targets, &mut rng);
+    let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
     let mut reader = world.reader(names());
-    let mut state = State::new(tables::ALL);
+    let (mut state, mut order) = (State::new(tables::ALL), Order::new(tables::ALL));
+    let mut take = |message: &Message| {
+        state.apply(message);
+        order.check(message);
+    };
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("full load complete");
-    for interrupted_by in ["a kill", "a stop", "nothing"] {
+    let interruptions = ["a kill", "a stop", "a kill", "nothing"];
+    for interrupted_by in interruptions {
         writers.allow(2000);
         let mut left = rng.u32(1..8000);
         engine = asked(&task, engine, interrupted_by == "a stop", &|| reload(&world, &task, names()).unwrap());
-        world.begin_binlog_file();
+        // More than one file, if what an earlier load has shown is not passed yet.
+        world.until_asked_is_loaded(&task, &mut engine);
         reader.until(&mut engine, "rows that come again", |message| {
-            state.apply(&message);
+            take(&message);
             left = left.saturating_sub(u32::from(message.kind == Kind::Init));
             left == 0
         });
@@ -76,9 +83,12 @@ fn loaded_again_under_writers(test: &str, mysql_url: &str, kafka: &str) {
     writers.allow(1000);
     writers.let_commit(500);
     let committed = writers.stop();
-    world.finish(engine, &mut reader, |message| state.apply(&message));
+    world.finish(engine, &mut reader, |message| take(&message));
     println!("{test}: {} messages, {committed} transactions", reader.count());
     assert_equals_source(&mut world, &state, Format::Dts);
+    // Each load is a step back, and so is what a kill repeats.
+    let kills = interruptions.iter().filter(|by| **by == "a kill").count();
+    order.assert_in_order(interruptions.len() + kills, &world);
 }
 
 #[test]

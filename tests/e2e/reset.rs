@@ -23,9 +23,7 @@ fn place(task: &TaskFile) -> String {
 
 /// Where the server is: a file and an offset in it.
 fn end_of(mysql: &mut Mysql) -> String {
-    let is_old = mysql.is_mariadb();
-    let rows: Vec<mysql_async::Row> = mysql.query(if is_old { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" });
-    let (file, offset): (String, u64) = (rows[0].get(0).expect("a file"), rows[0].get(1).expect("an offset"));
+    let (file, offset) = mysql.binlog_end();
     format!("{file}:{offset}")
 }
 

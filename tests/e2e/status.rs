@@ -1,5 +1,6 @@
 //! What a running task tells of itself: by its socket, over HTTP and in its log.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -363,6 +364,26 @@ fn the_log_is_text_or_json_and_exit_codes_tell_how_it_ended() {
     let ended = run(&task, &["--log", "error"]);
     assert!(ended.status.success() && ended.output.lines().count() == 1, "{}", ended.output);
     assert_eq!(run(&task, &["--log", "x=loud"]).status.code(), Some(1));
+
+    // Of each part of the program as somebody wants it, by the variable or the option.
+    let targets = |name: &str, variable: &str, options: &[&str]| {
+        let mut task = task.clone();
+        task.state = world.path(name);
+        task.sink = "{null: {}}".to_owned();
+        let arguments = task.run_arguments().into_iter().chain(["--log-format", "json"].map(Into::into));
+        let arguments = arguments.chain(options.iter().map(Into::into));
+        let ended = Tidegate::spawn_with(&[("RUST_LOG", variable)], arguments).wait();
+        assert!(ended.status.success(), "{}", ended.output);
+        let lines = ended.output.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        lines.map(|line| line["target"].as_str().expect("a target").to_owned()).collect::<BTreeSet<_>>()
+    };
+    let all = targets("all", "", &[]);
+    let [source, task_itself] = ["tidegate::source", "tidegate::task"];
+    let of = |part: &str| all.iter().filter(|target| target.starts_with(part)).cloned().collect::<BTreeSet<_>>();
+    assert!(!of(source).is_empty() && !of(task_itself).is_empty(), "{all:?}");
+    assert_eq!(targets("of_source", "off,tidegate::source=info", &[]), of(source));
+    assert_eq!(targets("of_run", "off,tidegate::source=info", &["--log", "off,tidegate::task=info"]), of(task_itself));
+    assert_eq!(targets("others", "info,tidegate::source=off", &[]), &all - &of(source));
 
     // 1: somebody has to do something. 2: findings. 75: try again.
     assert_eq!(run(&task, &["--no-such-option"]).status.code(), Some(1));

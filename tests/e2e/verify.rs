@@ -3,6 +3,7 @@
 //! Rows that are written with `sql_log_bin = 0` are in no binlog, so that no task can send them.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -14,6 +15,9 @@ use super::harness::source_state::Format;
 use super::harness::world::kafka_sink;
 use super::harness::writers::{Target, Writers};
 use super::harness::{Servers, TaskFile, Tidegate, World, scaled, seeded, tables, wait_for};
+
+/// Without what is on disk, a million rows and their messages would take twice that.
+const PEAK_KIB_MAX: u64 = 256 << 10;
 
 pub(super) const FORMATS: [Format; 2] = [Format::Canal, Format::Avro];
 
@@ -95,6 +99,8 @@ fn one_row_of_many_is_found() {
         let report: Value = serde_json::from_str(&output).expect("JSON");
         println!("{format:?}: {rows} rows, {} s, peak {peak_kib} KiB", report["seconds"]);
         assert_eq!(code, Some(2), "{output}");
+        // However many rows there are: keys of a part of what was written down, its buffers, and what consumers have fetched ahead.
+        assert!(peak_kib > 0 && peak_kib <= PEAK_KIB_MAX, "peak {peak_kib} KiB");
         let count = rows - 101;
         let expected = json!({
             "table": name,
@@ -310,7 +316,7 @@ fn what_cannot_be_compared_says_why() {
     let folder = world.path("spill");
     std::fs::create_dir(&folder).expect("a folder");
     let folder = folder.display().to_string();
-    says(&task, &["--spill", &folder, "--rows-per-second", "100000"], 0, "the topics hold what the source holds");
+    says(&task, &["--spill", &folder], 0, "the topics hold what the source holds");
     // A task that is paused delivers nothing, and will not.
     let tell = |word: &str| assert!(Tidegate::spawn([word.as_ref(), task.path.as_os_str()]).wait().status.success());
     tell("pause");
@@ -329,4 +335,72 @@ fn what_cannot_be_compared_says_why() {
     assert_eq!((&stopped["delivered"], &stopped["tables"].as_array().map(Vec::len)), (&json!(false), &Some(2)));
     assert_eq!(table(&stopped, &world.topic("t"))["keys"]["missing"], json!([{"id": "3"}]), "{stopped:#}");
     assert_eq!(stopped["notes"], json!(["the task does not run: what has changed since it was at work differs"]));
+}
+
+/// Who is held back by a limit, told to stop, or out of disk leaves nothing, and keeps nobody from the right answer.
+#[test]
+fn one_that_does_not_come_to_its_end_leaves_nothing() {
+    const ROWS: u64 = 20_000;
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("verify_ended", &servers.mysql, &servers.kafka);
+    for table in ["sent", "unsent"] {
+        world.mysql.run(format!("CREATE TABLE {table} (id INT PRIMARY KEY, v VARCHAR(50))"));
+    }
+    let numbers = numbers(&mut world, ROWS);
+    let rows = format!("{numbers} SELECT n, CONCAT('row ', n) FROM n");
+    world.mysql.run(format!("INSERT INTO sent {rows}"));
+    world.mysql.run("INSERT INTO unsent VALUES (-1, 'sent'), (-2, 'sent')");
+    let mut task = world.task();
+    // A window of the source is no more than that.
+    task.more = "full_load: {chunk_rows: 1000}".to_owned();
+    let _engine = loaded(&mut world, &task);
+    // Rows of the source to be read, and hardly a message.
+    unlogged(&mut world, &[&format!("INSERT INTO unsent {rows}")]);
+    let [sent, unsent] = ["sent", "unsent"].map(|table| world.topic(table));
+    let spill = world.path("spill");
+    std::fs::create_dir(&spill).expect("the test's folder can be written");
+    let left = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        entries.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with("verify")).collect()
+    };
+
+    // A row a second, of each side: what is owed for the first thousand takes a quarter of an hour.
+    let held = |table: &str, options: &[&OsStr]| {
+        let arguments = ["verify".as_ref(), task.path.as_os_str(), table.as_ref(), "--rows-per-second".as_ref()];
+        Tidegate::spawn(arguments.into_iter().chain(["1".as_ref()]).chain(options.iter().copied()))
+    };
+    let mut of_topic = held(&sent, &[]);
+    let mut of_source = held(&unsent, &["--spill".as_ref(), spill.as_os_str()]);
+    // The first line comes when ten seconds have gone by, in which both would be done.
+    for (engine, phase) in
+        [(&mut of_topic, "verify: reading topics; "), (&mut of_source, "verify: reading the source; ")]
+    {
+        engine.wait_for_line(phase);
+    }
+    let output = of_source.output();
+    let read =
+        output.rsplit_once(" messages and ").and_then(|(_, rest)| rest.split(" row").next()?.parse::<u64>().ok());
+    assert!(read.is_some_and(|rows| rows > 0 && rows < ROWS / 2), "{output}");
+    for (engine, signal) in [(of_topic, libc::SIGINT), (of_source, libc::SIGTERM)] {
+        engine.signal(signal);
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(130), "{}", ended.output);
+        assert!(ended.output.ends_with("error: interrupted"), "{}", ended.output);
+    }
+    assert_eq!([left(&task.state), left(&spill)].concat(), [""; 0]);
+
+    // A row of 110 bytes with its message, twenty thousand times, and a mebibyte.
+    let disk = world.path("disk");
+    std::fs::create_dir(&disk).expect("the test's folder can be written");
+    let arguments = ["verify".as_ref(), task.path.as_os_str(), sent.as_ref(), "--spill".as_ref(), disk.as_os_str()];
+    if let Some(engine) = Tidegate::spawn_beside_disk(&disk, 1, arguments) {
+        let ended = engine.wait();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        for words in ["could not write down what was read, in ", "No space left on device", "--spill names another"] {
+            assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+        }
+    }
+    assert_equal(&report(&task, &[&sent]));
+    let different = report(&task, &[&unsent, "--keys", "0"]);
+    assert_eq!(table(&different, &unsent)["rows"]["missing"], ROWS, "{different:#}");
 }

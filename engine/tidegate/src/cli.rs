@@ -510,9 +510,10 @@ pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
     }
 }
 
-/// To standard output, as far as anybody listens: `tidegate reference | head` is no error.
+/// To standard output, as far as anybody listens: `tidegate reference | head` is no error. A question has no line end, and is seen all the same.
 fn say(text: &str) {
-    _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut out = std::io::stdout().lock();
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

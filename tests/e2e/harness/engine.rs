@@ -28,7 +28,7 @@ pub(crate) struct Ended {
 }
 
 /// The program beside this test: `target/release/deps/e2e-…` and `target/release/tidegate`.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let program = test.ancestors().nth(2).expect("target/release/deps/e2e").join("tidegate");
     assert!(program.exists(), "{} is missing: run `cargo build --release --workspace` first", program.display());
@@ -49,6 +49,16 @@ impl Tidegate {
     pub(crate) fn spawn_in(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Tidegate {
         let mut command = Command::new(program());
         command.current_dir(folder).args(arguments);
+        Tidegate::start(command)
+    }
+
+    /// With these variables of its environment.
+    pub(crate) fn spawn_with(
+        variables: &[(&str, &str)],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Tidegate {
+        let mut command = Command::new(program());
+        command.args(arguments).envs(variables.iter().copied());
         Tidegate::start(command)
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod servers;
 pub(crate) mod source_state;
 pub(crate) mod state;
 pub(crate) mod tables;
+pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod world;
 pub(crate) mod writers;

@@ -33,6 +33,22 @@ impl Mysql {
         self.query_one::<String>("SELECT VERSION()").starts_with("5.6")
     }
 
+    /// Where the binlog ends: a file and an offset in it.
+    pub(crate) fn binlog_end(&mut self) -> (String, u64) {
+        let is_old = self.is_mariadb() || self.is_oldest();
+        let row: Row = self.query_one(if is_old { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" });
+        (row.get(0).expect("a file"), row.get(1).expect("an offset"))
+    }
+
+    /// Bytes of binlog from a place in it to where it ends.
+    pub(crate) fn binlog_bytes_behind(&mut self, file: &str, offset: u64) -> u64 {
+        let (last, end) = self.binlog_end();
+        let files = self.query::<Row>("SHOW BINARY LOGS").into_iter();
+        let files = files.map(|row| (row.get::<String, _>(0).expect("a file"), row.get::<u64, _>(1).expect("a size")));
+        let between = files.filter(|(name, _)| (file..&*last).contains(&&**name));
+        between.map(|(_, size)| size).sum::<u64>() + end - offset
+    }
+
     pub(crate) fn run(&mut self, statement: impl AsRef<str>) {
         let statement = statement.as_ref();
         self.try_run(statement).unwrap_or_else(|error| panic!("{error}\n{}", shortened(statement)));
