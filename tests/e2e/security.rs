@@ -66,7 +66,7 @@ fn scram_and_plain_open_the_door_over_tls() {
 #[test]
 fn the_certificates_of_a_server_are_checked_as_asked() {
     let Some(servers) = Servers::from_env() else { return };
-    let private = Private::up(&["mysql"], "--require-secure-transport=ON");
+    let private = Private::up(&["mysql"], "");
     let ca = private.data("mysql").join("ca.pem");
     let other = private.data("mysql").join("client-cert.pem");
     let mut world = World::new("source_tls", private.mysql(), &servers.kafka);
@@ -84,7 +84,6 @@ fn the_certificates_of_a_server_are_checked_as_asked() {
     }
     assert_eq!(rows, [Some("0".to_owned()), Some("1".to_owned())]);
     for (tls, words) in [
-        ("disabled".to_owned(), "--require_secure_transport=ON"),
         (format!("{{mode: verify_identity, ca: {}}}", ca.display()), "use tls mode verify_ca"),
         (format!("{{mode: verify_ca, ca: {}}}", other.display()), "not signed by the given authority"),
     ] {

@@ -169,6 +169,9 @@ pub struct RememberedTask {
     /// Tables that patterns select by their names, and that the account may not see: nothing of them is read.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hidden: BTreeSet<TableName>,
+    /// Names that tables have where they go which have come to differ.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub apart: BTreeSet<TableName>,
 }
 
 impl RememberedTask {
@@ -181,6 +184,7 @@ impl RememberedTask {
             full_load: task.full_load.is_some(),
             entries: task.tables.entries().to_vec(),
             hidden: BTreeSet::new(),
+            apart: BTreeSet::new(),
         }
     }
 
@@ -393,6 +397,13 @@ impl Checkpoint {
         let folds = task.tables.folds_names();
         self.hidden()
             .any(|hidden| hidden == name || folds && NameCase::Folded.key(hidden) == NameCase::Folded.key(name))
+    }
+
+    /// Tables that have this name where they go have come to differ.
+    pub fn is_apart(&mut self, target: &TableName) {
+        if let Some(task) = self.remembered.as_mut().filter(|task| !task.apart.contains(target)) {
+            task.apart.insert(target.clone());
+        }
     }
 
     /// The account may not see the table, which a pattern selects.

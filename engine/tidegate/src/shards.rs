@@ -204,25 +204,31 @@ pub fn shared_topics(task: &Task, tables: &[Arc<Table>]) -> Vec<String> {
         .collect()
 }
 
-/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them went elsewhere, or by another key. So
-/// a start refuses it. Other columns are accepted by their own name, as each statement that alters one of them makes some.
+/// Whether the task file makes the difference, and no statement: nothing has been sent yet, or one of them was sent otherwise. So a
+/// start refuses it. Of tables that have come to differ before, other columns are accepted by their own name.
 pub fn is_refused(mismatch: &Mismatch, task: &Task, stored: &Checkpoint) -> bool {
+    let was_apart = stored.remembered.as_ref().is_some_and(|task| task.apart.contains(&mismatch.target));
     let was_another = |name: &TableName| {
         let Some(was) = stored.remembered_table(name) else { return false };
         let is = RememberedTable::of(task, name, was.load);
         let texts = |table: &RememberedTable| {
-            (table.target.clone(), table.topic.clone(), table.partition.clone(), table.key.clone())
+            let columns = (!was_apart).then(|| (table.select.clone(), table.columns.clone()));
+            (columns, table.target.clone(), table.topic.clone(), table.partition.clone(), table.key.clone())
         };
         is.is_ok_and(|is| texts(was) != texts(&is))
     };
     !stored.has_begun() || mismatch.tables.iter().flatten().any(was_another)
 }
 
-/// Refuses tables that differ by what the task file says of them now.
-pub fn refuse(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint) -> Result<(), Differ> {
-    let mut found = mismatches(task, tables);
-    found.retain(|mismatch| is_refused(mismatch, task, stored));
-    if found.is_empty() { Ok(()) } else { Err(Differ(found)) }
+/// Refuses tables that differ by what the task file says of them now. Gives the names that tables have which differ otherwise.
+pub fn refuse(task: &Task, tables: &[Arc<Table>], stored: &Checkpoint) -> Result<BTreeSet<TableName>, Differ> {
+    let found = mismatches(task, tables);
+    let (refused, apart): (Vec<_>, Vec<_>) = found.into_iter().partition(|mismatch| is_refused(mismatch, task, stored));
+    if refused.is_empty() {
+        Ok(apart.into_iter().map(|mismatch| mismatch.target).collect())
+    } else {
+        Err(Differ(refused))
+    }
 }
 
 /// What chunks have shown is dropped by the key of one table, so that of each key there is one point up to which changes are dropped.

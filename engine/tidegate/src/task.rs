@@ -375,13 +375,14 @@ fn compare_and_plan(
         }
     }
     route::check_letters(task, tables.iter().map(|table| table.name()))?;
-    shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
+    let apart = shards::refuse(task, tables, &checkpoint).map_err(RouteError::from)?;
     if !checkpoint.has_begun() {
         for shared in shards::shared_names(task, tables) {
             warn!("{shared}: {}", shards::meaning(task));
         }
     }
     remembered::take_up_all(&mut checkpoint, task, tables, &topics)?;
+    apart.iter().for_each(|target| checkpoint.is_apart(target));
     let names = topics_of(task, tables, sink)?;
     if let Some(policy) = created_compacted(task) {
         for table in tables {

@@ -446,6 +446,9 @@ impl Router {
         };
         if let Some(mismatch) = kinds.iter().find_map(differs) {
             warn!("{mismatch}; each message has the columns of its own row");
+            if let Some(tracker) = &self.memory {
+                tracker.update(|memory| memory.is_apart(output.name()));
+            }
         }
         kinds.retain(|(_, tables)| !tables.is_empty());
         shards::enter(kinds, table.clone(), output);
