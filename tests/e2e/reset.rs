@@ -256,7 +256,7 @@ fn what_is_behind_its_own_place_is_news_as_before() {
         let refused = reset(&task, &behind).unwrap_err();
         assert!(refused.contains("reading stops behind") && refused.contains("in statement format"), "{refused}");
         // Nor is it forgotten by who goes back.
-        reset(&task, &first).unwrap();
+        reset(&task, &here).unwrap();
         let output = Tidegate::fails(&task);
         assert!(output.contains("in statement format"), "{output}");
         world.mysql.run(format!("DROP DATABASE {other}"));
