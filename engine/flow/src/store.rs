@@ -49,7 +49,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             StoreError::InUse { .. } => {
-                Some("wait for the other run to end, or give this task its own name and state folder")
+                Some("stop the other run, or wait for its end; another task needs a name and a state folder of its own")
             }
             StoreError::Damaged { .. } => Some(
                 "restore the file from a backup; or move the state folder away to begin again with a full load, which repeats rows but loses none",

@@ -74,7 +74,7 @@ impl RunLockError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             RunLockError::Held { .. } => Some(
-                "end the other run, or give this task its own name; SHOW PROCESSLIST shows from where that connection \
+                "stop the other run; another task needs a name of its own; SHOW PROCESSLIST shows from where that connection \
                  comes, and of a run whose machine is gone the server ends it within a minute",
             ),
             RunLockError::Failed { .. } => None,

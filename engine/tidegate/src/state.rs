@@ -112,9 +112,10 @@ fn describe(checkpoint: &Checkpoint) -> String {
         );
     }
     if let Some(last) = checkpoint.journal.entries().last() {
-        let first_line = last.to_string();
-        let first_line = first_line.lines().next().unwrap_or_default().trim_end();
-        let words: Vec<&str> = first_line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        // What its details say in several lines stands in one.
+        let shown = last.to_string();
+        let lines = shown.lines().flat_map(|line| line.split("  ")).map(str::trim);
+        let words: Vec<&str> = lines.filter(|word| !word.is_empty()).collect();
         _ = writeln!(out, "last of its history: {}; `tidegate history` prints all of it", words.join(", "));
     }
     for Part { table, condition, begun } in reload::parts(checkpoint) {

@@ -25,7 +25,7 @@ pub enum StatusError {
     Elsewhere { folder: String, run: RunLockError },
     #[error("the run of the task does not answer: {0}")]
     Silent(String),
-    #[error("the run of the task refuses: {0}")]
+    #[error("the task refuses: {0}")]
     Refused(String),
     #[error("the run of the task answers in another way than this program understands: {0}")]
     Other(String),

@@ -56,7 +56,7 @@ impl Plan {
             }
         };
         if !target.has_key() {
-            let why = "no key tells them apart; `tidegate reload` sends each row of the table once more";
+            let why = "no key tells them apart; `tidegate reload` sends each row of the table once more, which adds to those that are extra";
             leave(others + extra, why);
             return;
         }
