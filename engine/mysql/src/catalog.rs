@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{quote_table, quote_text};
+use super::connection::{driver_text, quote_table, quote_text};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, WireError};
@@ -54,7 +54,7 @@ pub struct CatalogTable {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("could not read the catalogue: {0}")]
+    #[error("could not read the catalogue: {}", driver_text(.0))]
     Query(#[from] mysql_async::Error),
     #[error("column \"{column}\" of table {table} has type {type_text}, which is not supported")]
     UnknownType { table: TableName, column: String, type_text: String },

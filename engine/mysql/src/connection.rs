@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
 
 use super::grants::Grants;
-use super::wire::{self, ConnectOptions, PROBE_AFTER, TlsMode, WireError};
+use super::wire::{self, ConnectOptions, PROBE_AFTER, TlsMode, WireError, io_text};
 use tidegate_model::{GtidSet, NameCase, TableName};
 
 /// A session for the control plane, in UTC and utf8mb4.
@@ -85,6 +85,14 @@ fn login_error(options: &ConnectOptions, error: &mysql_async::ServerError) -> Wi
         code: error.code,
         state: error.state.clone(),
         message: error.message.clone(),
+    }
+}
+
+/// What the driver says, without what it says twice.
+pub(crate) fn driver_text(error: &mysql_async::Error) -> String {
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => io_text(error),
+        other => other.to_string(),
     }
 }
 
@@ -204,7 +212,7 @@ const SESSION_VARIABLES: [(&str, &str); 44] = [
 
 /// The server could not be reached, or refused the session or a statement.
 #[derive(Debug, thiserror::Error)]
-#[error("{address}: {source}")]
+#[error("{address}: {}", driver_text(.source))]
 pub struct ConnectionError {
     address: String,
     source: mysql_async::Error,

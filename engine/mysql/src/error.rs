@@ -4,7 +4,7 @@ use tidegate_model::{Coordinate, Stopped};
 
 use crate::binlog::BinlogError;
 use crate::catalog::CatalogError;
-use crate::connection::ConnectionError;
+use crate::connection::{ConnectionError, driver_text};
 use crate::dump_error::DumpError;
 use crate::run_lock::RunLockError;
 use crate::snapshot::LoadError;
@@ -18,7 +18,7 @@ pub const MORE_THREADS: &str = "raise the limit of processes and threads (ulimit
 pub enum MysqlError {
     #[error(transparent)]
     Connection(ConnectionError),
-    #[error("could not read the server's state: {0}")]
+    #[error("could not read the server's state: {}", driver_text(.0))]
     Query(mysql_async::Error),
     #[error(transparent)]
     Catalog(CatalogError),

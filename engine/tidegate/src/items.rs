@@ -80,7 +80,11 @@ const ITEMS: &[(&str, &str, &str)] = &[
         "`state` of the task file names the folder: whoever runs tidegate must be able to make and write it",
     ),
     ("disk_space", "room on the disk of the state folder", "make room, or point `state` to another disk"),
-    ("other_run", "no other run of the task", "stop the other run; another task needs a name and a state folder of its own"),
+    (
+        "other_run",
+        "no other run of the task",
+        "stop the other run; another task needs a name and a state folder of its own",
+    ),
     ("changed_task", "the task that began", "put back what was"),
     (
         "non_empty_topics",

@@ -43,7 +43,7 @@ pub enum WireError {
     #[error("statement has {expected} placeholders, {given} parameters were given")]
     Parameters { expected: usize, given: usize },
 
-    #[error("lost connection to {address}: {source}")]
+    #[error("lost connection to {address}: {}", io_text(.source))]
     Lost { address: String, source: io::Error },
 
     #[error("{address} sent nothing for {silence:?}")]
@@ -71,6 +71,12 @@ pub enum WireError {
 }
 
 /// Server error codes, by the names the manual gives them.
+/// What is said of a connection, without the page that rustls has to it.
+pub(crate) fn io_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(": https://").next().unwrap_or_default().to_owned()
+}
+
 mod code {
     pub(super) const CON_COUNT_ERROR: u16 = 1040;
     pub(super) const DBACCESS_DENIED_ERROR: u16 = 1044;

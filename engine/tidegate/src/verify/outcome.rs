@@ -249,7 +249,9 @@ impl Both {
         note(
             outcome.partly,
             false,
-            &format!("rows were sent without some of the columns {lacking}, which have values: their other columns were compared"),
+            &format!(
+                "rows were sent without some of the columns {lacking}, which have values: their other columns were compared"
+            ),
         );
         let uncommon = target.uncommon.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let what = format!("columns are not in all tables of this name, and were not compared: {uncommon}");
