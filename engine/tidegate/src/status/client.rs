@@ -82,8 +82,9 @@ async fn request(task: &Task, request: hyper::http::request::Builder) -> Result<
         };
         tokio::pin!(connection);
         tokio::select! {
+            // It may end together with the answer's last byte, which is an answer all the same.
+            biased;
             answer = answer => answer,
-            // It may end together with the answer's last byte.
             ended = &mut connection => Err(StatusError::Silent(ended.err().map_or("it has ended".to_owned(), |error| error.to_string()))),
         }
     };
@@ -114,7 +115,12 @@ pub async fn show(task: &Task, view: View, out: &mut (dyn Write + Send)) -> Resu
     let is_terminal = std::io::stdout().is_terminal();
     let mut is_first = true;
     loop {
-        let Some(json) = ask(task).await? else { return Ok(!is_first) };
+        let asked = match ask(task).await {
+            // It may have ended in the midst of an answer.
+            Err(StatusError::Silent(_)) if !is_first => ask(task).await,
+            asked => asked,
+        };
+        let Some(json) = asked? else { return Ok(!is_first) };
         let text = match view.json {
             true => String::from_utf8_lossy(&json).into_owned(),
             false => words::page(&read(&json)?),
