@@ -75,6 +75,37 @@ fn each_step_is_measured_and_nothing_is_left() {
     }
 }
 
+/// Beside a run of the task, held to its limits; and what is interrupted leaves no topic either.
+#[test]
+fn nobody_is_in_its_way() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("bench_beside", &servers.mysql, &servers.kafka);
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(50))");
+    let numbers = numbers(&mut world, 20_000);
+    world.mysql.run(format!("INSERT INTO t {numbers} SELECT n, 'row' FROM n"));
+    let mut task = world.task();
+    task.more = "limits: {full_load: {rows_per_second: 500}}".to_owned();
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("connected");
+    wait_for("it has begun", || task.state.join("checkpoint").exists().then_some(()));
+    let path = task.write();
+    let told = bench(&[path.as_os_str()]);
+    for step in told["steps"].as_array().expect("a list") {
+        let reads = ["source", "together"].contains(&step["step"].as_str().expect("a name"));
+        // A window may be owed.
+        assert_eq!(step["rows_per_s"].as_f64().expect("a number") < 5000.0, reads, "{told:#}");
+    }
+    engine.assert_running();
+    let words = ["--log", "error", "bench", "--seconds", "60"].map(OsStr::new);
+    let interrupted = Tidegate::spawn(words.into_iter().chain([path.as_os_str()]));
+    let of_bench = || topics(&servers.kafka, &format!("{}.tidegate-bench", world.database));
+    interrupted.signal(libc::SIGINT);
+    let ended = interrupted.wait();
+    assert_eq!(ended.status.code(), Some(130), "{}", ended.output);
+    wait_for("no topic is left", || of_bench().is_empty().then_some(()));
+    engine.terminate(libc::SIGTERM);
+}
+
 #[test]
 fn without_a_task_a_generated_table_is_read() {
     let told = bench(&[]);

@@ -2,6 +2,7 @@
 //! nothing else with it.
 
 use super::harness::{Private, Servers, TaskFile, Tidegate, World};
+use super::journal::history;
 use super::xa::{Prepared, servers_of};
 
 /// `binlog.000003:1234` in `… tidegate run --pass binlog.000003:1234`.
@@ -65,6 +66,7 @@ fn one_place_is_passed_over() {
         // Both, since the transaction is read again.
         let mut engine = run_passing(&task, &format!("{first},{}", place_to_pass(&ended.output)));
         world.until_marker(&mut engine, &mut reader, |_| {});
+        assert!(history(&task, &[]).contains(&format!("--pass {first},")), "{}", history(&task, &[]));
         // Rows without all of their columns. They come with the table, once it is asked for and they are passed.
         world.mysql.run("SET SESSION binlog_row_image = MINIMAL");
         world.mysql.run("UPDATE changed SET v = 2 WHERE id = 1");

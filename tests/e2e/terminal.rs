@@ -93,7 +93,29 @@ fn what_changes_data_asks_first() {
     terminal.press("y\n");
     let (code, shown) = terminal.wait();
     assert_eq!(code, Some(2), "{shown}");
-    wait_for("it is put right", || asked(&task, "load ended").then_some(()));
+    wait_for("it is put right", || {
+        let told = history(&task, &[]);
+        (told.contains("reload asked for") && told.matches("load ended").count() == 2).then_some(())
+    });
+
+    // Rows that come once more.
+    let before = history(&task, &[]).matches("reload asked for").count();
+    for (answer, words) in said_no.iter().map(|no| (*no, "nothing was done")).chain([("y\n", "loaded again once")]) {
+        let mut terminal = on_terminal("reload", &task, &[&table, "--where", "id = 1"]);
+        terminal.until("it asks", |shown| shown.contains("send rows where id = 1 of") && shown.contains("once more? [y/N]"));
+        assert_eq!(history(&task, &[]).matches("reload asked for").count(), before);
+        terminal.press(answer);
+        let (code, shown) = terminal.wait();
+        assert!(code == Some(0) && shown.contains(words), "{answer:?}: {code:?} {shown}");
+    }
+    assert_eq!(history(&task, &[]).matches("reload asked for").count(), before + 1);
+
+    // A topic that is made and deleted again.
+    let mut terminal = on_terminal("bench", &task, &["--seconds", "1"]);
+    terminal.until("it asks", |shown| shown.contains("make topic") && shown.contains("and delete it? [y/N]"));
+    terminal.press("n\n");
+    let (code, shown) = terminal.wait();
+    assert!(code == Some(0) && shown.contains("together") && !shown.contains("brokers  "), "{code:?} {shown}");
 
     // Another task file.
     task.more = "limits: {rows_per_second: 1000000}".to_owned();

@@ -17,7 +17,7 @@ use super::harness::writers::{Target, Writers};
 use super::harness::{Servers, TaskFile, Tidegate, World, scaled, seeded, tables, wait_for};
 
 /// Without what is on disk, a million rows and their messages would take twice that.
-const PEAK_KIB_MAX: u64 = 256 << 10;
+const PEAK_KIB_MAX: u64 = 128 << 10;
 
 pub(super) const FORMATS: [Format; 2] = [Format::Canal, Format::Avro];
 

@@ -45,7 +45,7 @@ Exit codes:
     0  done: a run has come to its end, or was told to stop and has delivered and stored all that it had read
     1  somebody has to do something: the error and its hint say what
     2  findings: `check` found what would stop the task, `verify` that a topic does not hold what the source holds, or
-       `status`, `pause`, `resume` no run of it
+       `status`, `pause`, `resume`, `limit`, `apply` no run of it
    75  to be tried again as it is: servers, brokers or the disk were away for longer than the task waits
   130  interrupted: a second signal ended it at once; the next run goes on from what is stored";
 
@@ -234,8 +234,8 @@ enum Command {
         #[arg(short, long)]
         yes: bool,
     },
-    /// Measures how fast the source goes, the source with the format, and both with the brokers, and names what holds the others up; without a
-    /// task, what this machine does with a generated table.
+    /// Measures how fast source, format and brokers go, each by itself and all together, and names what holds the others up; without a task, what
+    /// this machine does with a generated table. Asks before it makes a topic if it is started on a terminal.
     Bench {
         task: Option<PathBuf>,
         /// How long each step is measured.

@@ -102,6 +102,7 @@ impl Tidegate {
             unshare
         };
         if !mounted("true").output().is_ok_and(|output| output.status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "this system mounts no disk for a test");
             println!("skipped: this system mounts no disk for a test");
             return None;
         }

@@ -49,6 +49,22 @@ impl Mysql {
         between.map(|(_, size)| size).sum::<u64>() + end - offset
     }
 
+    /// Bytes of binlog before a position, as a status tells it.
+    pub(crate) fn binlog_bytes_before(&mut self, position: &serde_json::Value) -> u64 {
+        let (file, offset) = (position["file"].as_str().expect("a file"), position["offset"].as_u64().expect("an offset"));
+        let files = self.query::<Row>("SHOW BINARY LOGS").into_iter();
+        let files = files.map(|row| (row.get::<String, _>(0).expect("a file"), row.get::<u64, _>(1).expect("a size")));
+        files.filter(|(name, _)| **name < *file).map(|(_, size)| size).sum::<u64>() + offset
+    }
+
+    /// For how long a file of the binlog is kept; none if for ever.
+    pub(crate) fn binlog_retention_s(&mut self) -> Option<u64> {
+        let kept = ["SELECT @@GLOBAL.binlog_expire_logs_seconds", "SELECT @@GLOBAL.expire_logs_days * 86400"]
+            .iter()
+            .find_map(|query| self.try_query::<u64>(query).ok())?;
+        kept.first().copied().filter(|seconds| *seconds > 0)
+    }
+
     pub(crate) fn run(&mut self, statement: impl AsRef<str>) {
         let statement = statement.as_ref();
         self.try_run(statement).unwrap_or_else(|error| panic!("{error}\n{}", shortened(statement)));
