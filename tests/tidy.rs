@@ -144,3 +144,35 @@ fn nothing_is_left_unfinished() {
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X "), concat!("println!(\"DE", "BUG")];
     assert_nowhere(&words);
 }
+
+/// What is told of errors is what they say: each phrase of the page for operators stands in the code.
+#[test]
+fn operators_are_told_of_errors_that_there_are() {
+    let page = fs::read_to_string(root().join("scripts/packaging/operating.md")).expect("the page is text");
+    let (_, errors) = page.split_once("## Errors with code 1").expect("a heading");
+    let (errors, _) = errors.split_once("\n## ").expect("another one behind it");
+    let mut code = String::new();
+    for file in rust_files(&root().join("engine")).into_iter().chain(rust_files(&root().join("sql"))) {
+        code += &fs::read_to_string(&file).expect("a source file is text");
+    }
+    // A text may go on in the next line.
+    let mut joined = String::new();
+    for part in code.split("\\\n") {
+        joined += part.trim_start();
+    }
+    let mut phrases = 0;
+    for line in errors.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cell = line.split(" | ").next().unwrap_or_default();
+        for quoted in cell.split('`').skip(1).step_by(2) {
+            for phrase in
+                quoted.split('…').map(|part| part.trim_matches([' ', ',', ':', '"'])).filter(|part| part.len() > 5)
+            {
+                // A noun that has more of them, or names in it.
+                let found = joined.contains(phrase) || joined.contains(&phrase.replace("column \"", "column "));
+                assert!(found, "no error says {phrase:?}: {line}");
+                phrases += 1;
+            }
+        }
+    }
+    assert!(phrases > 12, "{phrases}");
+}

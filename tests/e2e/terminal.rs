@@ -102,7 +102,9 @@ fn what_changes_data_asks_first() {
     let before = history(&task, &[]).matches("reload asked for").count();
     for (answer, words) in said_no.iter().map(|no| (*no, "nothing was done")).chain([("y\n", "loaded again once")]) {
         let mut terminal = on_terminal("reload", &task, &[&table, "--where", "id = 1"]);
-        terminal.until("it asks", |shown| shown.contains("send rows where id = 1 of") && shown.contains("once more? [y/N]"));
+        terminal.until("it asks", |shown| {
+            shown.contains("send rows where id = 1 of") && shown.contains("once more? [y/N]")
+        });
         assert_eq!(history(&task, &[]).matches("reload asked for").count(), before);
         terminal.press(answer);
         let (code, shown) = terminal.wait();

@@ -51,7 +51,8 @@ impl Mysql {
 
     /// Bytes of binlog before a position, as a status tells it.
     pub(crate) fn binlog_bytes_before(&mut self, position: &serde_json::Value) -> u64 {
-        let (file, offset) = (position["file"].as_str().expect("a file"), position["offset"].as_u64().expect("an offset"));
+        let (file, offset) =
+            (position["file"].as_str().expect("a file"), position["offset"].as_u64().expect("an offset"));
         let files = self.query::<Row>("SHOW BINARY LOGS").into_iter();
         let files = files.map(|row| (row.get::<String, _>(0).expect("a file"), row.get::<u64, _>(1).expect("a size")));
         files.filter(|(name, _)| **name < *file).map(|(_, size)| size).sum::<u64>() + offset

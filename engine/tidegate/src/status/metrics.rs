@@ -275,6 +275,17 @@ mod tests {
         assert!(samples.len() < 60, "{samples:?}");
     }
 
+    /// Of topics with many partitions together there are none by partition, so that labels stay few.
+    #[test]
+    fn partitions_are_labels_while_they_are_few() {
+        let of = |partitions: usize| {
+            let mut report = report();
+            report.topics[0].acknowledged = vec![7; partitions];
+            text(report).unwrap().matches("tidegate_acknowledged_offset{").count()
+        };
+        assert_eq!((of(PARTITION_LABELS_MAX), of(PARTITION_LABELS_MAX + 1)), (PARTITION_LABELS_MAX, 0));
+    }
+
     #[test]
     fn a_task_that_only_starts_has_metrics() {
         let mut report = report();

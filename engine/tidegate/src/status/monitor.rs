@@ -612,6 +612,62 @@ mod tests {
     }
 
     #[test]
+    fn stages_are_what_was_counted() {
+        let monitor = monitor();
+        let count = |windows, rows, bytes, busy_s| Count { windows, rows, bytes, busy: Duration::from_secs(busy_s) };
+        let now = Instant::now();
+        let look = |second, stages, waiting_s| Look {
+            at: now + Duration::from_secs(second),
+            time_ms: 0,
+            stages,
+            waiting: Duration::from_secs(waiting_s),
+            idle: Duration::ZERO,
+            held: Duration::ZERO,
+            delay: None,
+        };
+        let before =
+            [count(100, 1000, 9000, 0), count(99, 900, 8000, 1), count(98, 800, 7000, 2), count(97, 700, 6000, 3)];
+        let after = [
+            count(120, 3000, 19_000, 0),
+            count(112, 1900, 8000, 5),
+            count(110, 1800, 17_000, 3),
+            count(105, 1700, 6000, 13),
+        ];
+        let seen = Seen { looks: [look(0, before, 0), look(10, after, 3)].into(), ..Seen::default() };
+        let places =
+            |places: &std::sync::atomic::AtomicUsize, count| places.store(count, std::sync::atomic::Ordering::Relaxed);
+        let stages = &monitor.status.stages;
+        for (of, count) in [
+            (&stages.readers, 1),
+            (&stages.encode_threads, 2),
+            (&stages.encode.capacity, 16),
+            (&stages.send.capacity, 4),
+        ] {
+            places(of, count);
+        }
+        places(&monitor.status.memory.used, 300);
+        places(&monitor.status.memory.room, 1200);
+        let (stages, _) = monitor.stages(&seen, status::Phase::FullLoad, Pace::Loading, false);
+        let shown: Vec<_> = stages
+            .iter()
+            .map(|of| (of.per_s, of.bytes_per_s, (100.0 * of.busy).round(), of.fill, of.windows))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (200.0, 1000.0, 70.0, 0.0, 0),
+                // Two threads; what came and has not gone on.
+                (100.0, 0.0, 20.0, 0.5, 8),
+                (100.0, 1000.0, 10.0, 0.5, 2),
+                // Its queue is the memory of all that is under way.
+                (100.0, 0.0, 100.0, 0.25, 5),
+            ]
+        );
+        let memory = monitor.report().memory;
+        assert_eq!((memory.used_bytes, memory.room_bytes), (300, 1200));
+    }
+
+    #[test]
     fn who_retries_is_named_until_it_has_recovered() {
         let monitor = monitor();
         let mut retry = tidegate_model::retry::Retry::new(Duration::from_secs(60));
