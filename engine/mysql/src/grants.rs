@@ -75,7 +75,8 @@ impl Grants {
         let mut asked = HashSet::new();
         let has_own = |table: &TableName| {
             let of_table = Scope::Table(table.database.to_string(), table.table.to_string());
-            self.grants.iter().any(|grant| grant.scope == of_table)
+            let selects = |grant: &Grant| grant.holds(&["SELECT"]) || grant.on_columns.contains("SELECT");
+            self.grants.iter().any(|grant| grant.scope == of_table && selects(grant))
         };
         let is_unsure = |table: &&TableName| !self.is_sure(&table.database) && !has_own(table);
         tables.filter(|table| is_unsure(table) && asked.insert(&*table.database)).collect()

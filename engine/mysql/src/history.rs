@@ -68,7 +68,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 pub use self::error::{ColumnsFault, HistoryError};
-pub use self::stored::{Defined, SchemaState, StoredSchema, is_prunable, prune, record, shown_again};
+pub use self::stored::{Defined, SchemaState, StoredSchema, is_kept, is_prunable, moved_back, prune, record};
 
 use self::bystanders::Bystanders;
 use super::binlog::type_text_of_map;

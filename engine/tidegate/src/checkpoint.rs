@@ -170,6 +170,13 @@ impl Checkpoint {
         history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
     }
 
+    /// Knows of tables what these entries say, and nothing else.
+    pub fn know(&mut self, entries: Vec<StoredSchema>) {
+        let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
+        names.iter().for_each(|name| self.schemas.remove(name));
+        entries.into_iter().for_each(|entry| self.record_schema(entry));
+    }
+
     /// Tables whose rows are sent, as far as reading has come.
     pub fn followed(&self) -> impl Iterator<Item = &TableName> {
         self.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name)

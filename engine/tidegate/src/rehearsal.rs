@@ -21,7 +21,7 @@ use crate::task::PRETENDED_PARTITIONS;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::status::Status;
-use tidegate_model::{Stop, TableName, Watermark};
+use tidegate_model::{Stop, TableName};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::{NullSink, PretendedTopics};
 
@@ -37,14 +37,13 @@ pub enum Ended {
     NotTried,
 }
 
-/// Reads on from where `stored` is, for at most so long, or until a place, and gives back what the state would be.
+/// Reads on from where `stored` is, for at most so long, and gives back what the state would be.
 pub fn read_on(
     source: &MysqlSource,
     task: &Task,
     stored: &Checkpoint,
     runtime: &tokio::runtime::Runtime,
     time: Option<Duration>,
-    until: Option<Watermark>,
 ) -> Result<(Ended, Checkpoint), Error> {
     if task.incremental.is_none() {
         return Ok((Ended::NotTried, stored.clone()));
@@ -80,7 +79,7 @@ pub fn read_on(
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
         let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-        turn = source.read_on(&context, until).map_err(|error| match error {
+        turn = source.read_on(&context).map_err(|error| match error {
             Error::Stopped => StageError::Stopped,
             error => StageError::Failed(error),
         })?;

@@ -305,8 +305,11 @@ pub fn take_up_all(
         }
     }
     // Those that may be seen now have been taken up.
-    let hidden =
-        checkpoint.hidden().filter(|name| is_selected(task, name) && checkpoint.remembered_table(name).is_none());
+    let seen: Vec<TableName> =
+        tables.iter().map(|table| table.name().clone()).filter(|name| checkpoint.hides(name, task)).collect();
+    let case = if task.tables.folds_names() { NameCase::Folded } else { NameCase::Exact };
+    let seen: BTreeSet<TableName> = seen.iter().map(|name| case.key(name)).collect();
+    let hidden = checkpoint.hidden().filter(|name| is_selected(task, name) && !seen.contains(&case.key(name)));
     let hidden: BTreeSet<TableName> = hidden.cloned().collect();
     if !hidden.is_empty() {
         let names: Vec<&TableName> = hidden.iter().collect();
@@ -394,9 +397,8 @@ impl Checkpoint {
 
     /// Whether the account could not see the table when its rows came: these were nobody's.
     fn hides(&self, name: &TableName, task: &Task) -> bool {
-        let folds = task.tables.folds_names();
-        self.hidden()
-            .any(|hidden| hidden == name || folds && NameCase::Folded.key(hidden) == NameCase::Folded.key(name))
+        let case = if task.tables.folds_names() { NameCase::Folded } else { NameCase::Exact };
+        self.hidden().any(|hidden| case.key(hidden) == case.key(name))
     }
 
     /// Tables that have this name where they go have come to differ.

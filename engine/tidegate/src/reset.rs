@@ -5,11 +5,10 @@
 //! ───● A ─────────── B ●───────────────► now          on:   what stands between is left out, for good
 //! ```
 //!
-//! *What tables are like there*: on the way on, what stands between is read and thrown away, so that the state is what a run would have, and what would
-//! stop a run keeps the task from going on. On the way back it is what the task knows where it is, as if a catalogue had shown it there: the binlog is read
-//! ahead for statements that are in it already, and where rows stand before one of these, whose columns nobody knows, reading stops, and `tidegate
-//! schema-fix` goes on. So no row is read by columns of another time, statements that have been followed are not followed, or sent, again, and
-//! what stands behind the task's own place is news as before.
+//! *What tables are like there.* What stands between is read and thrown away, by the code that a run has. On the way on, so that the state is what
+//! a run would have there. On the way back, from there to where the task is, by what the task knows of tables: where a statement between has made
+//! them something else, nobody knows what they were, and the task stays where it is. What would stop a run, or have a table loaded, keeps it there, too. So
+//! no row is read by columns of another time, and each statement is followed, judged and sent as ever.
 //!
 //! *XA transactions* that were prepared before the place are unknown, like those from before a task began: their XA COMMIT stops a run, by name.
 //!
@@ -29,9 +28,9 @@ use crate::source::mysql::{MysqlSource, OtherPlace};
 use crate::task::runtime;
 use crate::until::Until;
 use tidegate_flow::store::StateFolder;
-use tidegate_model::{Position, TableName, Watermark, now_s};
+use tidegate_model::{Position, TableName, now_s};
 use tidegate_mysql::MysqlError;
-use tidegate_mysql::history::{self, StoredSchema};
+use tidegate_mysql::history;
 use tidegate_mysql::until::LookUpError;
 
 /// For how long it is tried whether a run would go on there.
@@ -65,8 +64,12 @@ pub enum ResetError {
     Stopped { place: String, error: Box<Error> },
     #[error("what stands between cannot be left out: behind {place}, table {table} is to be loaded")]
     Turn { place: String, table: TableName },
-    #[error("of table {table}, nobody knows the columns where the task is, since `{statement}`")]
-    NotKnown { table: TableName, statement: String },
+    #[error(
+        "between {at} and where the task is, a statement has made table {table} what it is now: what it was before, nobody knows"
+    )]
+    Altered { table: TableName, at: String },
+    #[error("an XA transaction is held that is prepared and has not ended")]
+    Held,
 }
 
 impl ResetError {
@@ -81,7 +84,10 @@ impl ResetError {
     fn own_hint(&self) -> Option<&'static str> {
         Some(match self {
             ResetError::Turn { .. } => "let it run until it has come past that place, and stop it then",
-            ResetError::NotKnown { .. } => "`tidegate schema-fix` says what they are",
+            ResetError::Altered { .. } => {
+                "go back no further than behind that statement, or have the tables loaded once more: `tidegate reload`"
+            }
+            ResetError::Held => "XA COMMIT or XA ROLLBACK it, let the task run past that, and stop it then",
             ResetError::Stopped { .. } => return None,
             ResetError::NotBegun(_) => "`tidegate run` begins it; a state elsewhere is named by `state`",
             ResetError::Loading => {
@@ -114,6 +120,11 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     let Some(before) = stored.position.clone().filter(|_| stored.ledger.is_none()) else {
         return Err(ResetError::Loading.into());
     };
+    // What comes before it is delivered, and read again.
+    if before.delivered.as_ref().is_some_and(|delivered| delivered.events == 0 && delivered.until != before.coordinate)
+    {
+        return Err(ResetError::Held.into());
+    }
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
     let stored = stored.of_source(&source.identity(), &task.state)?;
@@ -135,31 +146,25 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
              consumers see rows as they were then, and places in messages fall; rows of a table without a key come twice\n"
         ),
     });
-    let known = match is_ahead {
-        true => {
-            let until = position.gtids.clone();
-            let until = until.map_or_else(|| Watermark::Coordinate(position.coordinate.clone()), Watermark::Gtids);
-            say("what stands between is read, and nothing of it is sent\n");
-            match rehearsal::read_on(&source, task, &stored, &runtime, None, Some(until))? {
-                (Ended::At(_), there) => there.schemas(),
-                (Ended::Stopped(place, error), _) => {
-                    return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
-                }
-                (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
-                (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
-            }
-        }
-        false => history::shown_again(&stored.schemas(), &before, &position.coordinate)
-            .map_err(|(table, statement)| ResetError::NotKnown { table, statement })?,
+    let mut moved = stored.clone();
+    let at_place = move_to(&mut moved, &before, other);
+    let (first, last) = if is_ahead { (&stored, &at_place) } else { (&moved, &before) };
+    say("what stands between is read, and nothing of it is sent\n");
+    let mut reader = MysqlSource::open(task, options, &runtime, Some(&stored))?;
+    let end = last.gtids.clone().map_or_else(|| Until::Place(last.coordinate.clone()), Until::Gtids);
+    reader.end_at(task, &end, first)?;
+    let there = match rehearsal::read_on(&reader, task, first, &runtime, None)? {
+        (Ended::At(_), there) => there.schemas(),
+        (Ended::Stopped(place, error), _) => return Err(ResetError::Stopped { place, error: Box::new(error) }.into()),
+        (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
+        (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
     };
-    let mut moved = stored;
-    move_to(&mut moved, &before, other, known);
-    if !is_ahead {
-        say(
-            "if the binlog has no names of columns, and an ALTER TABLE lies between, a run stops before rows from before it\n",
-        );
+    match is_ahead {
+        true => moved.know(there),
+        false => history::is_kept(&moved.schemas(), &there)
+            .map_err(|table| ResetError::Altered { table: table.clone(), at: at.clone() })?,
     }
-    match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL), None)?.0 {
+    match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
         Ended::Stopped(place, error) => {
             let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             say(&format!("a run would stop behind {place}: {error}{hint}\n"));
@@ -184,12 +189,10 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     Ok(())
 }
 
-/// Moves the state there.
-fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace, known_there: Vec<StoredSchema>) {
+/// Moves the state there, with what the task knows of tables where it is. Gives the place.
+fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Position {
     let OtherPlace { position, is_ahead } = other;
-    let known: Vec<TableName> = checkpoint.schemas.iter().map(|(name, _)| name.clone()).collect();
-    known.iter().for_each(|name| checkpoint.schemas.remove(name));
-    known_there.into_iter().for_each(|entry| checkpoint.record_schema(entry));
+    checkpoint.know(history::moved_back(&checkpoint.schemas(), before, &position.coordinate));
     if is_ahead {
         checkpoint.add_gap(Gap {
             from: before.place().to_string(),
@@ -200,5 +203,6 @@ fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace, kn
             gone: Vec::new(),
         });
     }
-    checkpoint.position = Some(position);
+    checkpoint.position = Some(position.clone());
+    position
 }

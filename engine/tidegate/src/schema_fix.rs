@@ -114,7 +114,7 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     let mut stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
-    let read_on = |stored: &Checkpoint| rehearsal::read_on(&source, task, stored, &runtime, None, None);
+    let read_on = |stored: &Checkpoint| rehearsal::read_on(&source, task, stored, &runtime, None);
 
     // With what was told before, this may be the next place.
     let mut first = read_on(&stored)?.0;

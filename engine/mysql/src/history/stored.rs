@@ -207,14 +207,9 @@ impl StoredSchema {
     }
 }
 
-/// What entries say of tables at a position, for a task that goes on from `since`, which lies before it: as if a catalogue had shown it at that
-/// position. Of databases, and of tables that are not selected, statements tell anew. The error is a table whose columns nobody knows there,
-/// and the statement after which that is so.
-pub fn shown_again(
-    entries: &[StoredSchema],
-    at: &Position,
-    since: &Coordinate,
-) -> Result<Vec<StoredSchema>, (TableName, String)> {
+/// What entries say of each table at a position, for a task that goes on from `since`, which lies before it. Right if no statement between both
+/// has changed it, which [`is_kept`] tells of whoever has read what lies between.
+pub fn moved_back(entries: &[StoredSchema], at: &Position, since: &Coordinate) -> Vec<StoredSchema> {
     let mut in_force: BTreeMap<&TableName, &StoredSchema> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.state.is_given()) {
         // The first holds until one behind it does.
@@ -222,28 +217,31 @@ pub fn shown_again(
             in_force.insert(&entry.table, entry);
         }
     }
-    let until = at.gtids.clone().map_or_else(|| Watermark::Coordinate(at.coordinate.clone()), Watermark::Gtids);
-    let mut shown = Vec::new();
-    for entry in in_force.into_values() {
-        let table = match &entry.state {
-            SchemaState::Known { parts, groundwork, .. } => {
-                let table = Table::from(parts.clone());
-                groundwork.clone().map_or(table.clone(), |groundwork| table.with_groundwork(groundwork))
-            }
-            SchemaState::Changed { defined: Some(defined), .. } => defined.table(),
-            SchemaState::Changed { by, .. } => return Err((entry.table.clone(), by.clone())),
-            SchemaState::Sequence { .. } => {
-                shown.push(StoredSchema::sequence(&entry.table, since, false));
-                continue;
-            }
-            SchemaState::Gone { .. }
-            | SchemaState::Given { .. }
-            | SchemaState::Bystander { .. }
-            | SchemaState::Database { .. } => continue,
+    let moved = |entry: &StoredSchema| {
+        let state = match &entry.state {
+            // Nothing is known of what a catalogue has shown, but by what it has shown.
+            SchemaState::Known { parts, groundwork, .. } => SchemaState::Known {
+                parts: parts.clone(),
+                groundwork: groundwork.clone(),
+                shown_until: None,
+                is_used: true,
+            },
+            state => state.clone(),
         };
-        shown.push(StoredSchema::shown(&table, since, until.clone()));
-    }
-    Ok(shown)
+        StoredSchema { table: entry.table.clone(), since: since.clone(), gtid: None, state }
+    };
+    in_force.into_values().map(moved).collect()
+}
+
+/// The first table of which entries say something else than they did before.
+pub fn is_kept<'e>(before: &[StoredSchema], now: &'e [StoredSchema]) -> Result<(), &'e TableName> {
+    let is_same = |one: &StoredSchema, other: &StoredSchema| match (&one.state, &other.state) {
+        (SchemaState::Known { parts, .. }, SchemaState::Known { parts: others, .. }) => parts == others,
+        (state, other) => state == other,
+    };
+    let was_known =
+        |entry: &StoredSchema| before.iter().any(|known| known.table == entry.table && is_same(known, entry));
+    now.iter().find(|entry| !was_known(entry)).map_or(Ok(()), |entry| Err(&entry.table))
 }
 
 /// Adds an entry, unless an earlier run has found it already.

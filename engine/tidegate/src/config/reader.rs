@@ -192,21 +192,19 @@ impl<'a> Section<'a> {
 
     fn refuse_keys_not_asked_for(&self) {
         let Content::Map(entries) = &self.node.content else { return };
-        let (known, sealed) = (self.known.borrow(), self.sealed.borrow());
-        let secrets = entries.iter().filter(|entry| sealed.contains(&entry.key.as_str()));
-        let secret_lines: Vec<usize> = secrets.map(|entry| entry.key_at.line).collect();
+        let known = self.known.borrow();
+        let has_secrets = !self.sealed.borrow().is_empty();
         let shares_line = |entry: &Entry| {
             entries.iter().any(|other| other.key_at.line == entry.key_at.line && other.key_at != entry.key_at)
         };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            // In {password: Tr0ub4,dor} the end of a secret is a key to YAML, most often one without a value.
-            let is_torn = entry.value.is_null() && shares_line(entry);
-            let meant = nearest(&entry.key, &known).filter(|_| !is_torn);
-            if is_torn || meant.is_none() && secret_lines.contains(&entry.key_at.line) {
+            let meant = nearest(&entry.key, &known);
+            // In {password: Tr0ub4,dor} the end of a secret is a key to YAML.
+            if shares_line(entry) && (has_secrets || entry.value.is_null()) {
                 let place = Place { at: entry.key_at, ..self.place.clone() };
-                let shown =
-                    "has a key here that is none; a text with , : { or [ in it has to stand between single quotes";
-                self.report.add(&place, shown);
+                let meant = meant.map(|key| format!(", did you mean `{key}`?")).unwrap_or_default();
+                let quoting = "a text with , : { or [ in it has to stand between single quotes";
+                self.report.add(&place, format_args!("has a key here that is none{meant}; {quoting}"));
                 continue;
             }
             let place = self.place.key(entry.key_at, &entry.key);

@@ -291,7 +291,7 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
     const TIME: Duration = Duration::from_secs(5);
     let SourceOptions::Mysql(options) = &task.source else { return };
     let ended = MysqlSource::open(task, options, runtime, Some(stored))
-        .and_then(|source| rehearsal::read_on(&source, task, stored, runtime, Some(TIME), None));
+        .and_then(|source| rehearsal::read_on(&source, task, stored, runtime, Some(TIME)));
     match ended.map(|(ended, _)| ended) {
         Ok(Ended::NotTried) => {}
         Ok(Ended::At(place)) => {

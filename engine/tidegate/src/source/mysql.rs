@@ -140,10 +140,10 @@ impl MysqlSource {
 
     /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded, which it gives back; for
     /// a look at what a run would meet.
-    pub fn read_on(&self, context: &Context<'_>, until: Option<Watermark>) -> Result<Option<TableName>, Error> {
+    pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, Error> {
         let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
         let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
-        let until = until.map_or_else(|| self.now(context), Ok)?;
+        let until = self.now(context)?;
         Ok(match self.follow(context, options, position, Some(until), None)? {
             Followed::Due { table, .. } => Some(table),
             Followed::Arrived(_) | Followed::Asked(_) | Followed::Ready(_) | Followed::Ended(_) | Followed::Stopped => {
