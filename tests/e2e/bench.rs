@@ -81,7 +81,8 @@ fn nobody_is_in_its_way() {
     let Some(servers) = Servers::from_env() else { return };
     let mut world = World::new("bench_beside", &servers.mysql, &servers.kafka);
     world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(50))");
-    let numbers = numbers(&mut world, 20_000);
+    const ROWS: u64 = 200_000;
+    let numbers = numbers(&mut world, ROWS);
     world.mysql.run(format!("INSERT INTO t {numbers} SELECT n, 'row' FROM n"));
     let mut task = world.task();
     task.more = "limits: {full_load: {rows_per_second: 500}}".to_owned();
@@ -91,9 +92,10 @@ fn nobody_is_in_its_way() {
     let path = task.write();
     let told = bench(&[path.as_os_str()]);
     for step in told["steps"].as_array().expect("a list") {
-        let reads = ["source", "together"].contains(&step["step"].as_str().expect("a name"));
-        // A window may be owed.
-        assert_eq!(step["rows_per_s"].as_f64().expect("a number") < 5000.0, reads, "{told:#}");
+        // What passes first is owed.
+        if ["source", "together"].contains(&step["step"].as_str().expect("a name")) {
+            assert!(step["is_whole"] == false && step["rows"].as_u64() < Some(ROWS), "{told:#}");
+        }
     }
     engine.assert_running();
     let words = ["--log", "error", "bench", "--seconds", "60"].map(OsStr::new);
