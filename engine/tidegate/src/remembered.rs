@@ -286,8 +286,8 @@ pub fn take_up_all(
     let without_memory = begun && checkpoint.remembered.is_none();
     // A topic that is missing is made again. One of a table that was dropped may be needed again: that this task has written to it
     // is then what keeps a start from being refused.
-    let tables = &checkpoint.tables;
-    let in_use: BTreeSet<&str> = tables.values().map(|table| table.topic.as_str()).collect();
+    let taken_up = &checkpoint.tables;
+    let in_use: BTreeSet<&str> = taken_up.values().map(|table| table.topic.as_str()).collect();
     checkpoint.topics.retain(|name, _| match topics.get(name) {
         Some(look) => look.is_some(),
         None => !left_out.contains(name) || in_use.contains(name.as_str()),
@@ -305,10 +305,8 @@ pub fn take_up_all(
         }
     }
     // Those that may be seen now have been taken up.
-    let seen: Vec<TableName> =
-        tables.iter().map(|table| table.name().clone()).filter(|name| checkpoint.hides(name, task)).collect();
     let case = if task.tables.folds_names() { NameCase::Folded } else { NameCase::Exact };
-    let seen: BTreeSet<TableName> = seen.iter().map(|name| case.key(name)).collect();
+    let seen: BTreeSet<TableName> = tables.iter().map(|table| case.key(table.name())).collect();
     let hidden = checkpoint.hidden().filter(|name| is_selected(task, name) && !seen.contains(&case.key(name)));
     let hidden: BTreeSet<TableName> = hidden.cloned().collect();
     if !hidden.is_empty() {

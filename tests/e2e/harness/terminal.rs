@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,14 @@ impl Terminal {
         let line = format!("stty cols 120 rows 40; exec {}", words.collect::<Vec<_>>().join(" "));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+        // Whoever runs the tests in the background has Ctrl-C ignored, which programs inherit.
+        // SAFETY: between fork and exec, a system call without memory.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
         let mut child = child.expect("`script` of util-linux runs");
         let (keys, mut output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
