@@ -62,7 +62,11 @@ pub enum ResetError {
     Beside { to: Until, at: String },
     #[error("what stands between cannot be left out, since reading stops behind {place}: {error}")]
     Stopped { place: String, error: Box<Error> },
-    #[error("what stands between cannot be left out: behind {place}, table {table} is to be loaded")]
+    #[error(
+        "what stands between cannot be read once more by what is known of tables now, which ends behind {place}: {error}"
+    )]
+    Unread { place: String, error: Box<Error> },
+    #[error("what stands between is more than changes: behind {place}, table {table} is to be loaded")]
     Turn { place: String, table: TableName },
     #[error(
         "between {at} and where the task is, a statement has made table {table} what it is now: what it was before, nobody knows"
@@ -84,7 +88,7 @@ impl ResetError {
     fn own_hint(&self) -> Option<&'static str> {
         Some(match self {
             ResetError::Turn { .. } => "let it run until it has come past that place, and stop it then",
-            ResetError::Altered { .. } => {
+            ResetError::Altered { .. } | ResetError::Unread { .. } => {
                 "go back no further than behind that statement, or have the tables loaded once more: `tidegate reload`"
             }
             ResetError::Held => "XA COMMIT or XA ROLLBACK it, let the task run past that, and stop it then",
@@ -155,7 +159,10 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     reader.end_at(task, &end, first)?;
     let there = match rehearsal::read_on(&reader, task, first, &runtime, None)? {
         (Ended::At(_), there) => there.schemas(),
-        (Ended::Stopped(place, error), _) => return Err(ResetError::Stopped { place, error: Box::new(error) }.into()),
+        (Ended::Stopped(place, error), _) if is_ahead => {
+            return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
+        }
+        (Ended::Stopped(place, error), _) => return Err(ResetError::Unread { place, error: Box::new(error) }.into()),
         (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
         (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
     };
