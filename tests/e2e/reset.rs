@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::harness::world::MARKER;
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 use super::journal::history;
 
 fn reset(task: &TaskFile, to: &str) -> Result<String, String> {
