@@ -273,6 +273,8 @@ fn what_a_start_would_refuse_is_found() {
     let task = TaskFile { more: "precheck: {ignore: [prepard_xa]}".to_owned(), ..world.task() };
     let (code, output) = check(&task, &[]);
     assert!(code == Some(2) && output.contains("did you mean `prepared_xa`?"), "{output}");
+    let words = "precheck.ignore[0] = prepard_xa: no such item of `tidegate check`, did you mean `prepared_xa`?";
+    assert_eq!(findings(&task, &[]), [format!("error task_file: {words}")]);
     let task = TaskFile { tables: format!("[{database}.notes]"), ..world.task() };
     let task = TaskFile {
         more: "precheck: {ignore: [prepared_xa, binlog_row_metadata, keys, message_size]}".to_owned(),
@@ -585,7 +587,7 @@ fn the_examples_of_the_readme_are_planned() {
     }
     for table in [
         "customers (id INT PRIMARY KEY, name VARCHAR(20), city VARCHAR(20), country CHAR(2), email VARCHAR(20), password VARCHAR(20), \
-         deleted_at DATETIME)",
+         deleted_at DATETIME, phone VARCHAR(20), mobile VARCHAR(20), notes TEXT, created_at DATETIME NOT NULL DEFAULT NOW())",
         "rates (currency CHAR(3), day DATE, rate DECIMAL(9, 5), PRIMARY KEY (currency, day))",
         "audit_log (line TEXT)",
         "notes (id INT PRIMARY KEY, note TEXT)",
@@ -598,7 +600,19 @@ fn the_examples_of_the_readme_are_planned() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
     let path = world.path("shop.yaml");
-    let source = format!("source: {}\n", mysql_source(private.mysql(), "tide", "tide"));
+    // The account is the one that the README makes, for the databases of all its examples.
+    let (_, account) = readme.split_once("```sql\nCREATE USER ").expect("it makes an account");
+    let (account, _) = account.split_once("```").expect("a block ends");
+    let account = format!("CREATE USER {account}").replace("tide", "reader").replace('…', "reader");
+    for line in account.lines() {
+        let statement = line.split("--").next().unwrap_or_default().trim().trim_end_matches(';');
+        assert!(statement.contains("reader"), "{line}");
+        world.mysql.run(statement);
+        if statement.contains("shop.*") {
+            ["shop_0", "shop_1"].map(|of| world.mysql.run(statement.replace("shop.*", &format!("{of}.*"))));
+        }
+    }
+    let source = format!("source: {}\n", mysql_source(private.mysql(), "reader", "reader"));
     let brokers = |text: String| {
         ["broker1:9092,broker2:9092", "broker1:9092", "b1"].iter().fold(text, |text, written| {
             text.replace(&format!("kafka: \"{written}\""), &format!("kafka: \"{}\"", servers.kafka))
@@ -627,6 +641,38 @@ fn the_examples_of_the_readme_are_planned() {
         }
     }
     assert!(planned >= 9, "{planned}");
+
+    // What the reference shows of a table, each by itself.
+    let reference = Tidegate::spawn(["reference"]).wait().output;
+    let (_, of_table) = reference.split_once("  - table: shop.customers\n").expect("an entry");
+    let (of_table, _) = of_table.split_once("\n\n").expect("an end");
+    let (mut shown, mut above) = (0, String::new());
+    for line in of_table.lines().filter_map(|line| line.trim_start().strip_prefix('#')) {
+        let Some((key, value)) =
+            line.split_once(':').filter(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        else {
+            continue;
+        };
+        let option = match (value.trim(), &*above) {
+            ("", _) => {
+                above = key.to_owned();
+                continue;
+            }
+            (value, "too_large") if ["dead_letter", "truncate"].contains(&key) => {
+                format!("too_large: {{{key}: {value}}}")
+            }
+            (value, _) => format!("{key}: {value}"),
+        };
+        let more = if key == "key" { "\n    partition: {columns: [country]}" } else { "" };
+        let entry = format!("tables:\n  - table: shop.customers\n    {option}{more}\n{source}");
+        let text = brokers(whole_files(&entry).remove(0));
+        std::fs::write(&path, &text).expect("written");
+        let ended = Tidegate::spawn(["check".as_ref(), path.as_os_str(), "--json".as_ref()]).wait();
+        let found = findings_of(ended.status.code(), &ended.output);
+        assert!(!found.iter().any(|found| found.starts_with("error ")), "{text}\n{found:?}");
+        shown += 1;
+    }
+    assert!(shown >= 9, "{shown}");
 
     std::fs::write(&path, brokers(whole_files(&format!("{source}tables: [\"shop.*\"]\n")).remove(0))).expect("written");
     let mut asked = 0;
