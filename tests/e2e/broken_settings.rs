@@ -339,7 +339,7 @@ fn one_thing_is_broken_and_one_is_found() {
             let (mut world, task) = world("no_binlog", private.mysql_nogtid(), &servers.kafka);
             world.mysql.run("GRANT XA_RECOVER_ADMIN ON *.* TO tide");
             let found = findings(&task, &["--ignore", "binlog_row_metadata"]);
-            assert_eq!(found, ["error log_bin: log_bin is OFF", "info gtid_mode: gtid_mode is OFF"]);
+            assert_eq!(found, ["error log_bin: log_bin is OFF", "warning gtid_mode: gtid_mode is OFF"]);
             let [log_bin, gtids] = to_do(&task, &["--ignore", "binlog_row_metadata"]).try_into().expect("two");
             assert!(log_bin.contains("PolarDB: loose_polar_log_bin"), "{log_bin}");
             assert!(gtids.contains("step by step: first enforce_gtid_consistency = WARN"), "{gtids}");
