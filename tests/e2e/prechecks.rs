@@ -609,7 +609,9 @@ fn the_examples_of_the_readme_are_planned() {
         assert!(statement.contains("reader"), "{line}");
         world.mysql.run(statement);
         if statement.contains("shop.*") {
-            ["shop_0", "shop_1"].map(|of| world.mysql.run(statement.replace("shop.*", &format!("{of}.*"))));
+            for of in ["shop_0", "shop_1"] {
+                world.mysql.run(statement.replace("shop.*", &format!("{of}.*")));
+            }
         }
     }
     let source = format!("source: {}\n", mysql_source(private.mysql(), "reader", "reader"));
