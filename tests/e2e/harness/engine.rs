@@ -101,9 +101,10 @@ impl Tidegate {
             unshare.args(["--map-root-user", "--mount", "sh", "-c", &mount]).arg(folder);
             unshare
         };
-        if !mounted("true").output().is_ok_and(|output| output.status.success()) {
-            assert!(std::env::var_os("CI").is_none(), "this system mounts no disk for a test");
-            println!("skipped: this system mounts no disk for a test");
+        // What is missing can be installed; whether a system lets anybody mount is its own affair.
+        let tried = mounted("true").output().expect("`unshare` of util-linux runs");
+        if !tried.status.success() {
+            println!("skipped: this system mounts no disk for a test: {}", String::from_utf8_lossy(&tried.stderr));
             return None;
         }
         let mut command = mounted("exec \"$@\"");
