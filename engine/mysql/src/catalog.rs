@@ -16,7 +16,7 @@ use super::check::list_names;
 use super::connection::{driver_text, quote_table, quote_text};
 use super::grants::Grants;
 use super::snapshot::code;
-use super::wire::{self, WireError};
+use super::wire::{self, REFUSED, WireError};
 use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
@@ -219,7 +219,7 @@ pub async fn ask_rights(
     connection.query_drop("SET SESSION lock_wait_timeout = 1").await?;
     for table in unsure {
         match connection.query_drop(format!("SELECT 1 FROM {} LIMIT 0", quote_table(table))).await {
-            Err(mysql_async::Error::Server(error)) if code::REFUSED.contains(&error.code) => {
+            Err(mysql_async::Error::Server(error)) if REFUSED.contains(&error.code) => {
                 grants.refused_in(&table.database);
             }
             Ok(()) | Err(mysql_async::Error::Server(_)) => {}

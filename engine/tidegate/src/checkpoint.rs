@@ -138,8 +138,7 @@ impl Checkpoint {
     /// Forgets where the task was: it begins anew, with what it has promised its consumers.
     pub fn begin_anew(&mut self) {
         (self.ledger, self.position) = (None, None);
-        let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
-        names.iter().for_each(|name| self.schemas.remove(name));
+        self.know(Vec::new());
     }
 
     /// Changes that are left out, told for as long as there are few later ones.

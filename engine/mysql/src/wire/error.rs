@@ -70,13 +70,13 @@ pub enum WireError {
     Unusable { address: String },
 }
 
-/// Server error codes, by the names the manual gives them.
 /// What is said of a connection, without the page that rustls has to it.
 pub(crate) fn io_text(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
+/// Server error codes, by the names the manual gives them.
 mod code {
     pub(super) const CON_COUNT_ERROR: u16 = 1040;
     pub(super) const DBACCESS_DENIED_ERROR: u16 = 1044;
@@ -84,6 +84,8 @@ mod code {
     pub(super) const SERVER_SHUTDOWN: u16 = 1053;
     pub(super) const HOST_IS_BLOCKED: u16 = 1129;
     pub(super) const HOST_NOT_PRIVILEGED: u16 = 1130;
+    pub(super) const TABLEACCESS_DENIED_ERROR: u16 = 1142;
+    pub(super) const COLUMNACCESS_DENIED_ERROR: u16 = 1143;
     pub(super) const NET_PACKET_TOO_LARGE: u16 = 1153;
     pub(super) const NET_READ_ERROR: u16 = 1158;
     pub(super) const NET_READ_INTERRUPTED: u16 = 1159;
@@ -109,6 +111,10 @@ mod code {
     pub(super) const MARIADB_USER_IS_BLOCKED: u16 = 4151;
 }
 
+/// The account lacks a right to a database, a table or a column.
+pub(crate) const REFUSED: [u16; 3] =
+    [code::DBACCESS_DENIED_ERROR, code::TABLEACCESS_DENIED_ERROR, code::COLUMNACCESS_DENIED_ERROR];
+
 impl WireError {
     /// The code of the server's error packet, if one is the cause.
     pub fn server_code(&self) -> Option<u16> {
@@ -118,9 +124,9 @@ impl WireError {
         }
     }
 
-    /// The account lacks a right: ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR.
+    /// The account lacks a right.
     pub fn is_refused(&self) -> bool {
-        matches!(self, WireError::Server { code: 1044 | 1142 | 1143, .. })
+        matches!(self, WireError::Server { code, .. } if REFUSED.contains(code))
     }
 
     /// The server does not take the account's password, or has had too many that were wrong.

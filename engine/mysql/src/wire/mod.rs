@@ -51,7 +51,7 @@ use tls::Stream;
 pub(crate) use binlog::is_ours;
 pub use binlog::{BinlogPackets, DumpRequest, DumpStart, Packet};
 pub use error::WireError;
-pub(crate) use error::io_text;
+pub(crate) use error::{REFUSED, io_text};
 pub use password::PasswordOrigin;
 pub use rows::{BinaryRows, ColumnInfo, Param, TextResult};
 pub use tls::{TlsMode, TlsOptions};
