@@ -1,6 +1,7 @@
 //! What the tree promises about itself: who may see whom, that every file says what it is for, and that nothing unfinished
 //! stands on the way of the data.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,28 @@ fn stages_know_only_what_crosses_their_borders() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A name that means two things is read as the other one sooner or later. What is in a `report.rs` has the words of what it tells of.
+#[test]
+fn public_types_have_names_of_their_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in ["engine", "sql"].iter().flat_map(|folder| rust_files(&root().join(folder))) {
+        if is_test(&file) || file.ends_with("report.rs") {
+            continue;
+        }
+        for line in code(&fs::read_to_string(&file).expect("a source file is text")).lines() {
+            let Some(item) = line.trim_start().strip_prefix("pub ") else { continue };
+            let mut words = item.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if ["struct", "enum", "trait", "type"].contains(&words.next().unwrap_or_default()) {
+                let name = words.next().unwrap_or_default().to_owned();
+                places.entry(name).or_default().push(file.display().to_string());
+            }
+        }
+    }
+    assert!(places.len() > 300, "{}", places.len());
+    let twice: Vec<_> = places.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use tidegate_sql::{Filter, Input, Kind, Pushdown, Source, TextOrder};
+use tidegate_sql::{ColumnSource, Filter, InputColumns, Kind, Pushdown, TextOrder};
 
 const ROWS: usize = 8_192;
 const ROUNDS: usize = 300;
@@ -76,11 +76,11 @@ fn ns_per_row(condition: &str, order: TextOrder, kind: Kind, texts: &[String]) -
     let schema = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8, false)]));
     let array: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array]).expect("one column");
-    let input = Input {
+    let input = InputColumns {
         schema,
         pushdown: vec![Pushdown::Never],
         texts: vec![order],
-        sources: vec![Source { kind, ..Source::default() }],
+        sources: vec![ColumnSource { kind, ..ColumnSource::default() }],
     };
     let filter = Filter::compile(condition, &input).unwrap_or_else(|error| panic!("{error}"));
     // The best of several, because others share the machine.

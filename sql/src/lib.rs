@@ -90,7 +90,7 @@ use plan::Planner;
 
 /// The columns that an expression may read.
 #[derive(Debug, Clone)]
-pub struct Input {
+pub struct InputColumns {
     /// The columns of the table, in its order.
     pub schema: SchemaRef,
     /// How the server compares each of them; see [`Filter::mysql_predicate`].
@@ -98,12 +98,12 @@ pub struct Input {
     /// How texts of each of them compare; byte by byte if there is none.
     pub texts: Vec<TextOrder>,
     /// What the types do not tell of each of them; nothing in particular where there is none.
-    pub sources: Vec<Source>,
+    pub sources: Vec<ColumnSource>,
 }
 
 /// What a column is to MySQL, where its Arrow type does not tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Source {
+pub struct ColumnSource {
     pub kind: Kind,
     /// MySQL's name of the character set of text; none is one of ours.
     pub charset: Option<String>,
@@ -113,7 +113,7 @@ pub struct Source {
     pub labels: Option<Vec<String>>,
 }
 
-/// See [`Source`].
+/// See [`ColumnSource`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
     #[default]
@@ -187,12 +187,12 @@ pub struct Filter {
 
 impl Filter {
     /// Compiles a condition. It must read a column and be able to be both true and false.
-    pub fn compile(text: &str, input: &Input) -> Result<Filter, SqlError> {
+    pub fn compile(text: &str, input: &InputColumns) -> Result<Filter, SqlError> {
         let ast = parse::expression(text)?;
         Filter::plan(text, &ast, input).map_err(|refusal| refusal.into_error(text))
     }
 
-    fn plan(text: &str, ast: &Ast, input: &Input) -> Result<Filter, Refusal> {
+    fn plan(text: &str, ast: &Ast, input: &InputColumns) -> Result<Filter, Refusal> {
         let planner = Planner::new(input)?;
         let expr = Lower::new(&planner).condition(ast)?;
         if expr.column_refs().is_empty() {
@@ -272,7 +272,7 @@ struct Computed {
 
 impl Projection {
     /// Compiles a list of `name`, `name AS alias`, `expression AS alias` and `*`.
-    pub fn compile(items: &[String], input: &Input) -> Result<Projection, SqlError> {
+    pub fn compile(items: &[String], input: &InputColumns) -> Result<Projection, SqlError> {
         let mut plan = ProjectionPlan::default();
         for text in items {
             if text.trim() == "*" {
@@ -289,7 +289,7 @@ impl Projection {
     }
 
     /// Columns as they are, by index, each under a name of its own.
-    pub fn of_columns(columns: &[(usize, String)], input: &Input) -> Projection {
+    pub fn of_columns(columns: &[(usize, String)], input: &InputColumns) -> Projection {
         let output = |(index, name): &(usize, String)| OutputColumn {
             field: Arc::new(input.schema.field(*index).clone().with_name(name)),
             output: Output::Column(*index),
@@ -342,7 +342,13 @@ impl ProjectionPlan {
         Ok(())
     }
 
-    fn add(&mut self, text: &str, ast: &Ast, alias: Option<(String, Span)>, input: &Input) -> Result<(), SqlError> {
+    fn add(
+        &mut self,
+        text: &str,
+        ast: &Ast,
+        alias: Option<(String, Span)>,
+        input: &InputColumns,
+    ) -> Result<(), SqlError> {
         let refused = |refusal: Refusal| refusal.or_at(whole(ast)).into_error(text);
         let planner = Planner::new(input).map_err(|error| refused(error.into()))?;
         let expr = Lower::new(&planner).lower(ast).map_err(refused)?;
@@ -366,7 +372,7 @@ impl ProjectionPlan {
         Ok(())
     }
 
-    fn finish(self, input: &Input) -> Result<Projection, SqlError> {
+    fn finish(self, input: &InputColumns) -> Result<Projection, SqlError> {
         let refused = |text: &str, refusal: Refusal| refusal.into_error(text);
         let planner = Planner::new(input).map_err(|error| refused("", error.into()))?;
         let columns: BTreeSet<usize> = self.computed.iter().flat_map(|(_, _, expr)| planner.columns_of(expr)).collect();

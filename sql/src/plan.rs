@@ -27,19 +27,19 @@ use crate::error::Refusal;
 use crate::functions::date;
 use crate::functions::kernel::Kernel;
 use crate::text::TextOperation;
-use crate::{Input, Source, TextOrder, types};
+use crate::{ColumnSource, InputColumns, TextOrder, types};
 
 /// Everything that is the same for all expressions over one table.
 pub(crate) struct Planner {
     columns: SchemaRef,
-    sources: Vec<Source>,
+    sources: Vec<ColumnSource>,
     schema: DFSchemaRef,
     texts: Vec<TextOrder>,
     simplifier: ExprSimplifier,
 }
 
 impl Planner {
-    pub(crate) fn new(input: &Input) -> Result<Planner> {
+    pub(crate) fn new(input: &InputColumns) -> Result<Planner> {
         let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Arc::clone(&input.schema))?);
         let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
         let simplifier = ExprSimplifier::new(context);
@@ -53,7 +53,7 @@ impl Planner {
     }
 
     /// What is known of a column besides its type.
-    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
+    pub(crate) fn source(&self, name: &str) -> Option<&ColumnSource> {
         self.sources.get(self.columns.index_of(name).ok()?)
     }
 

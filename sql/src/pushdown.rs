@@ -18,15 +18,15 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, Operator};
 
 use crate::text::{Said, TextOperation};
-use crate::{Input, Pushdown, TextOrder, literal, types};
+use crate::{InputColumns, Pushdown, TextOrder, literal, types};
 
 /// MySQL text that is true for at least every row for which `filter` is true.
-pub(crate) fn mysql_predicate(filter: &Expr, input: &Input) -> Option<String> {
+pub(crate) fn mysql_predicate(filter: &Expr, input: &InputColumns) -> Option<String> {
     Pushing { input }.text(filter)
 }
 
 struct Pushing<'a> {
-    input: &'a Input,
+    input: &'a InputColumns,
 }
 
 impl<'a> Pushing<'a> {
@@ -122,7 +122,7 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn of(expr: &Expr, input: &'a Input) -> Option<Column<'a>> {
+    fn of(expr: &Expr, input: &'a InputColumns) -> Option<Column<'a>> {
         let (column, compared_as) = match expr {
             Expr::Column(column) => (column, None),
             Expr::Cast(cast) => match cast.expr.as_ref() {

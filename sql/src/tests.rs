@@ -4,10 +4,10 @@ use arrow::array::{Int64Array, RecordBatchOptions, StringArray};
 
 use super::*;
 
-fn input(columns: &[(&str, DataType, Pushdown)]) -> Input {
+fn input(columns: &[(&str, DataType, Pushdown)]) -> InputColumns {
     let fields: Vec<Field> =
         columns.iter().map(|(name, of_type, _)| Field::new(*name, of_type.clone(), true)).collect();
-    Input {
+    InputColumns {
         schema: Arc::new(Schema::new(fields)),
         pushdown: columns.iter().map(|(_, _, pushdown)| *pushdown).collect(),
         texts: Vec::new(),
@@ -15,7 +15,7 @@ fn input(columns: &[(&str, DataType, Pushdown)]) -> Input {
     }
 }
 
-fn orders() -> Input {
+fn orders() -> InputColumns {
     input(&[
         ("id", DataType::Int64, Pushdown::Exact),
         ("Name", DataType::Utf8, Pushdown::Never),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use tidegate_mysql::wire::{ConnectOptions, Connection, TlsOptions};
-use tidegate_sql::{Filter, Input, Pushdown, TextOrder};
+use tidegate_sql::{Filter, InputColumns, Pushdown, TextOrder};
 
 /// Name, character set, and collation on MySQL and on MariaDB.
 const COLUMNS: [(&str, &str, &str, &str); 9] = [
@@ -33,7 +33,7 @@ const COLUMNS: [(&str, &str, &str, &str); 9] = [
 const ALPHABETS: [&str; 3] = ["aAbBsSeE éÉßäÄ_%zZ", "ıİłŁ\u{301}\u{200d}Дд한가Σς", "😀😁𝐀"];
 
 struct Table {
-    input: Input,
+    input: InputColumns,
     batch: RecordBatch,
     literals: Vec<String>,
 }
@@ -79,7 +79,7 @@ fn table(connection: &mut Connection, is_mariadb: bool, random: &mut fastrand::R
     let arrays = columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef);
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), std::iter::once(ids).chain(arrays).collect()).unwrap();
-    let input = Input { schema, pushdown: vec![Pushdown::Exact; COLUMNS.len() + 1], texts, sources: Vec::new() };
+    let input = InputColumns { schema, pushdown: vec![Pushdown::Exact; COLUMNS.len() + 1], texts, sources: Vec::new() };
     Table { input, batch, literals }
 }
 

@@ -22,7 +22,7 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use tidegate_sql::{Filter, Input, Kind, Output, Projection, Pushdown, Source, TextOrder};
+use tidegate_sql::{ColumnSource, Filter, InputColumns, Kind, Output, Projection, Pushdown, TextOrder};
 
 #[test]
 fn statements_give_what_is_drawn() {
@@ -52,7 +52,7 @@ fn statements_give_what_is_drawn() {
 /// Runs every statement, reports it, and returns the file as it would be with the actual results.
 fn run_file(text: &str, report: &mut dyn FnMut(&str, &str, &str)) -> String {
     let mut out = String::new();
-    let mut table: Option<(Input, RecordBatch)> = None;
+    let mut table: Option<(InputColumns, RecordBatch)> = None;
     for block in text.split("\n\n") {
         let block = block.trim_matches('\n');
         let comment_lines = block.lines().take_while(|line| line.starts_with('#')).count();
@@ -83,7 +83,7 @@ fn run_file(text: &str, report: &mut dyn FnMut(&str, &str, &str)) -> String {
     out
 }
 
-fn run_statement(query: &str, input: &Input, batch: &RecordBatch) -> String {
+fn run_statement(query: &str, input: &InputColumns, batch: &RecordBatch) -> String {
     if let Some(text) = query.strip_prefix("where ") {
         run_filter(text, input, batch)
     } else if let Some(items) = query.strip_prefix("select").filter(|rest| rest.starts_with([' ', '\n'])) {
@@ -95,7 +95,7 @@ fn run_statement(query: &str, input: &Input, batch: &RecordBatch) -> String {
     }
 }
 
-fn run_filter(text: &str, input: &Input, batch: &RecordBatch) -> String {
+fn run_filter(text: &str, input: &InputColumns, batch: &RecordBatch) -> String {
     let filter = match Filter::compile(text, input) {
         Ok(filter) => filter,
         Err(error) => return format!("refused: {error}"),
@@ -121,7 +121,7 @@ fn one_row_at_a_time<T>(batch: &RecordBatch, each: impl Fn(RecordBatch) -> T) ->
     (0..batch.num_rows()).map(|row| each(batch.slice(row, 1))).collect()
 }
 
-fn run_projection(items: &[String], input: &Input, batch: &RecordBatch) -> String {
+fn run_projection(items: &[String], input: &InputColumns, batch: &RecordBatch) -> String {
     let projection = match Projection::compile(items, input) {
         Ok(projection) => projection,
         Err(error) => return format!("refused: {error}"),
@@ -170,7 +170,7 @@ fn cells(values: &ArrayRef) -> Vec<String> {
         .collect()
 }
 
-fn draw(drawing: &str) -> (Input, RecordBatch) {
+fn draw(drawing: &str) -> (InputColumns, RecordBatch) {
     let mut lines = drawing.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<&str>>());
     let header = lines.next().expect("a header");
     let rows: Vec<Vec<&str>> = lines.collect();
@@ -197,7 +197,7 @@ fn draw(drawing: &str) -> (Input, RecordBatch) {
         pushdown.push(if exact { Pushdown::Exact } else { Pushdown::Never });
     }
     let schema = Arc::new(Schema::new(fields));
-    let input = Input { schema: Arc::clone(&schema), pushdown, texts, sources };
+    let input = InputColumns { schema: Arc::clone(&schema), pushdown, texts, sources };
     (input, RecordBatch::try_new(schema, arrays).unwrap())
 }
 
@@ -236,7 +236,7 @@ fn column_of(texts: &StringArray, data_type: &DataType) -> ArrayRef {
 }
 
 /// `datetime3` has three digits of a second, `latin1` is text of that character set, `enum(a,b)` knows its labels.
-fn source_of(of_type: &str) -> Source {
+fn source_of(of_type: &str) -> ColumnSource {
     let kind = match of_type {
         "json" => Kind::Json,
         "year" => Kind::Year,
@@ -247,7 +247,7 @@ fn source_of(of_type: &str) -> Source {
     let fraction = ["datetime", "timestamp", "time"].iter().find_map(|name| of_type.strip_prefix(name)?.parse().ok());
     let labels = of_type.split_once('(').filter(|(name, _)| matches!(*name, "enum" | "set"));
     let labels = labels.map(|(_, labels)| labels.trim_end_matches(')').split(',').map(str::to_owned).collect());
-    Source { kind, fraction, charset: (of_type == "latin1").then(|| of_type.to_owned()), labels }
+    ColumnSource { kind, fraction, charset: (of_type == "latin1").then(|| of_type.to_owned()), labels }
 }
 
 fn parse_type(text: &str) -> (DataType, bool) {

@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 
 use mysql_async::Row;
-use tidegate_collation::{Collation, Literal, Pattern, Server};
+use tidegate_collation::{Collation, Family, Literal, Pattern};
 
 use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, scaled, seeded};
 
@@ -88,10 +88,10 @@ fn pair(random: &mut fastrand::Rng) -> (String, String) {
 fn known(mysql: &mut Mysql) -> Vec<&'static Collation> {
     let (server, names) = match mysql.is_mariadb() {
         true => (
-            Server::MariaDb,
+            Family::MariaDb,
             "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY",
         ),
-        false => (Server::MySql, "SELECT COLLATION_NAME FROM information_schema.COLLATIONS"),
+        false => (Family::MySql, "SELECT COLLATION_NAME FROM information_schema.COLLATIONS"),
     };
     let there: HashSet<String> = mysql.query(names).into_iter().collect();
     let mut known: Vec<_> = Collation::all(server).filter(|collation| there.contains(collation.name())).collect();

@@ -18,7 +18,7 @@
 //! for many characters once. What is not in `tables/collations.txt` is not known here, and nobody guesses: collations of a
 //! language, sets of several bytes a character other than utf8, and sets with codes that are no characters.
 //!
-//! MariaDB takes MySQL's `utf8mb4_0900_*` for names of its own weights; so a collation is asked for by [`Server`] as well.
+//! MariaDB takes MySQL's `utf8mb4_0900_*` for names of its own weights; so a collation is asked for by [`Family`] as well.
 //!
 //! # Speed
 //!
@@ -41,7 +41,7 @@ pub use like::Pattern;
 
 /// Who has a collation of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Server {
+pub enum Family {
     MySql,
     MariaDb,
 }
@@ -66,22 +66,22 @@ enum Order {
 
 impl Collation {
     /// The collation of that name on that server; none if it is not known here.
-    pub fn of(server: Server, name: &str) -> Option<&'static Collation> {
+    pub fn of(server: Family, name: &str) -> Option<&'static Collation> {
         list::by_name(server, name)
     }
 
     /// The collation of that name on whichever server has it; where both have one, MySQL's.
     pub fn named(name: &str) -> Option<&'static Collation> {
-        Collation::of(Server::MySql, name).or_else(|| Collation::of(Server::MariaDb, name))
+        Collation::of(Family::MySql, name).or_else(|| Collation::of(Family::MariaDb, name))
     }
 
     /// The collation of that number, as the binlog names it.
-    pub fn of_id(server: Server, id: u16) -> Option<&'static Collation> {
+    pub fn of_id(server: Family, id: u16) -> Option<&'static Collation> {
         list::by_id(server, id)
     }
 
     /// Those that are known here.
-    pub fn all(server: Server) -> impl Iterator<Item = &'static Collation> {
+    pub fn all(server: Family) -> impl Iterator<Item = &'static Collation> {
         list::all(server)
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::ascii::Ascii;
 use crate::weights::{File, Weights};
-use crate::{Collation, Order, Server};
+use crate::{Collation, Family, Order};
 
 /// Everything of one server.
 struct Known {
@@ -13,17 +13,17 @@ struct Known {
     names_by_id: HashMap<u16, &'static str>,
 }
 
-static MYSQL: LazyLock<Known> = LazyLock::new(|| known(Server::MySql));
-static MARIADB: LazyLock<Known> = LazyLock::new(|| known(Server::MariaDb));
+static MYSQL: LazyLock<Known> = LazyLock::new(|| known(Family::MySql));
+static MARIADB: LazyLock<Known> = LazyLock::new(|| known(Family::MariaDb));
 
-fn of(server: Server) -> &'static Known {
+fn of(server: Family) -> &'static Known {
     match server {
-        Server::MySql => &MYSQL,
-        Server::MariaDb => &MARIADB,
+        Family::MySql => &MYSQL,
+        Family::MariaDb => &MARIADB,
     }
 }
 
-pub(crate) fn by_name(server: Server, name: &str) -> Option<&'static Collation> {
+pub(crate) fn by_name(server: Family, name: &str) -> Option<&'static Collation> {
     let known = &of(server).by_name;
     // Names come from a server, in lower case, or from a person. Older servers call utf8mb3 otherwise.
     known.get(name).or_else(|| {
@@ -38,15 +38,15 @@ pub(crate) fn by_name(server: Server, name: &str) -> Option<&'static Collation> 
     })
 }
 
-pub(crate) fn by_id(server: Server, id: u16) -> Option<&'static Collation> {
+pub(crate) fn by_id(server: Family, id: u16) -> Option<&'static Collation> {
     by_name(server, of(server).names_by_id.get(&id)?)
 }
 
-pub(crate) fn all(server: Server) -> impl Iterator<Item = &'static Collation> {
+pub(crate) fn all(server: Family) -> impl Iterator<Item = &'static Collation> {
     of(server).by_name.values()
 }
 
-fn known(server: Server) -> Known {
+fn known(server: Family) -> Known {
     let mut known = Known { by_name: HashMap::new(), names_by_id: HashMap::new() };
     for line in include_str!("tables/collations.txt").lines() {
         let (id, collation) = read(server, line).unwrap_or_else(|| unreachable!("tables/collations.txt: {line}"));
@@ -58,12 +58,12 @@ fn known(server: Server) -> Known {
 }
 
 /// A line of the list, and its number if the server has it.
-fn read(server: Server, line: &'static str) -> Option<(Option<u16>, Collation)> {
+fn read(server: Family, line: &'static str) -> Option<(Option<u16>, Collation)> {
     let [_, name, mysql_id, mariadb_id, pad, charset, file, levels] =
         line.split(' ').collect::<Vec<_>>().try_into().ok()?;
     let id = match server {
-        Server::MySql => mysql_id,
-        Server::MariaDb => mariadb_id,
+        Family::MySql => mysql_id,
+        Family::MariaDb => mariadb_id,
     };
     let file = match file {
         "-" => None,

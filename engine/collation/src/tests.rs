@@ -5,7 +5,7 @@ use std::cmp::Ordering::{self, Equal, Greater, Less};
 use super::*;
 
 fn collation(name: &str) -> &'static Collation {
-    let known = Collation::of(Server::MySql, name).or_else(|| Collation::of(Server::MariaDb, name));
+    let known = Collation::of(Family::MySql, name).or_else(|| Collation::of(Family::MariaDb, name));
     known.unwrap_or_else(|| panic!("{name}"))
 }
 
@@ -62,18 +62,18 @@ fn mariadb_has_its_own_weights_under_mysqls_names() {
     let of = |server| Collation::of(server, "utf8mb4_0900_ai_ci").unwrap();
     // A letter of Unicode 11, which is newer than MySQL's weights.
     let (small, large) = ("\u{10d0}", "\u{1c90}");
-    assert!(!of(Server::MySql).equal(small, large));
-    assert!(of(Server::MariaDb).equal(small, large));
-    assert_eq!(Collation::of_id(Server::MySql, 255).unwrap().name(), "utf8mb4_0900_ai_ci");
-    assert_eq!(Collation::of_id(Server::MySql, 45).unwrap().name(), "utf8mb4_general_ci");
+    assert!(!of(Family::MySql).equal(small, large));
+    assert!(of(Family::MariaDb).equal(small, large));
+    assert_eq!(Collation::of_id(Family::MySql, 255).unwrap().name(), "utf8mb4_0900_ai_ci");
+    assert_eq!(Collation::of_id(Family::MySql, 45).unwrap().name(), "utf8mb4_general_ci");
 }
 
 #[test]
 fn what_is_not_known_is_not_guessed() {
     for name in ["utf8mb4_sv_0900_ai_ci", "utf8mb4_german2_ci", "latin1_german2_ci", "gbk_chinese_ci", "sjis_bin", ""] {
-        assert!(Collation::of(Server::MySql, name).is_none(), "{name}");
+        assert!(Collation::of(Family::MySql, name).is_none(), "{name}");
     }
-    assert!(Collation::of(Server::MySql, "utf8mb4_uca1400_ai_ci").is_none());
+    assert!(Collation::of(Family::MySql, "utf8mb4_uca1400_ai_ci").is_none());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn text(random: &mut fastrand::Rng, characters: &[char]) -> String {
 #[test]
 fn the_quick_way_says_what_the_weights_say() {
     let mut random = fastrand::Rng::with_seed(1);
-    for collation in Collation::all(Server::MySql).chain(Collation::all(Server::MariaDb)) {
+    for collation in Collation::all(Family::MySql).chain(Collation::all(Family::MariaDb)) {
         for _ in 0..2_000 {
             let characters = match random.u8(0..4) {
                 0 => vec!['a', 'A'],

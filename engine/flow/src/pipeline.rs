@@ -131,18 +131,18 @@ impl<E> From<E> for StageError<E> {
 #[derive(Debug)]
 pub enum RunError<E> {
     Stage(E),
-    Fault(Fault),
+    Fault(PipelineFault),
 }
 
-impl<E> From<Fault> for RunError<E> {
-    fn from(fault: Fault) -> RunError<E> {
+impl<E> From<PipelineFault> for RunError<E> {
+    fn from(fault: PipelineFault) -> RunError<E> {
         RunError::Fault(fault)
     }
 }
 
 /// What no stage gave as its reason.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum PipelineFault {
     #[error("could not start threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
     #[error("could not start a thread: {0}")]
@@ -190,8 +190,8 @@ impl<E> From<StageError<E>> for End<E> {
     }
 }
 
-impl<E> From<Fault> for End<E> {
-    fn from(fault: Fault) -> End<E> {
+impl<E> From<PipelineFault> for End<E> {
+    fn from(fault: PipelineFault) -> End<E> {
         End::Failed(fault.into())
     }
 }
@@ -232,7 +232,7 @@ pub fn run<S: Stages>(
         .num_threads(pipeline.encode_threads)
         .thread_name(|index| format!("encode-{index}"))
         .build()
-        .map_err(Fault::Threads)?;
+        .map_err(PipelineFault::Threads)?;
     let (windows_in, windows) = bounded(WINDOWS_QUEUED);
     let (order_in, order) = bounded(pipeline.encode_threads + 1);
     let (pending_in, pending) = bounded(DELIVERIES_QUEUED);
@@ -242,7 +242,8 @@ pub fn run<S: Stages>(
     room.fit(stages.appetite());
     std::thread::scope(|scope| {
         let (failure, room) = (&failure, &room);
-        let save = || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_final()).map_err(Fault::from)?);
+        let save =
+            || Ok(pipeline.tracker.save_loop(state, || pipeline.stop.is_final()).map_err(PipelineFault::from)?);
         let Some(saver) = start(scope, "save", failure, save) else { return };
         let threads = [
             start(scope, DISPATCH, failure, || {
@@ -304,12 +305,12 @@ fn start<'scope, E: Send>(
 ) -> Option<ScopedJoinHandle<'scope, ()>> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     let thread = thread.spawn_scoped(scope, move || failure.note(name, caught(name, stage)));
-    thread.map_err(|error| failure.note(name, Err(Fault::Thread(error).into()))).ok()
+    thread.map_err(|error| failure.note(name, Err(PipelineFault::Thread(error).into()))).ok()
 }
 
 /// A panic as an error. What the stage shares with others is behind locks, which are poisoned then.
 fn caught<T, E>(stage: &'static str, run: impl FnOnce() -> Result<T, End<E>>) -> Result<T, End<E>> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Fault::Panicked { stage }.into()))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(PipelineFault::Panicked { stage }.into()))
 }
 
 /// A stage ends behind the last window, or because it failed: then nothing makes room any more.
@@ -362,7 +363,7 @@ impl<E> Failure<E> {
         let Noted { first, ended } = self.noted.into_inner().expect("nobody panics while noting");
         match (first, ended) {
             (Some(error), _) => Err(error),
-            (None, Some(stage)) => Err(Fault::Ended { stage }.into()),
+            (None, Some(stage)) => Err(PipelineFault::Ended { stage }.into()),
             (None, None) => Ok(()),
         }
     }
@@ -426,12 +427,13 @@ fn send<S: Stages>(
 }
 
 fn acknowledge<S: Stages>(pending: Receiver<Pending<S::Error>>, pipeline: &Pipeline<S>) -> Result<(), End<S::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Fault::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(PipelineFault::Runtime)?;
     let mut written: HashSet<Arc<str>> = HashSet::new();
     let counts = &pipeline.status.stages.deliver;
     let mut drained_until = None;
     let mut drains_until = || *drained_until.get_or_insert_with(|| Instant::now() + DRAIN);
-    let not_drained = || End::from(Fault::NotDrained { seconds: DRAIN.as_secs() });
+    let not_drained = || End::from(PipelineFault::NotDrained { seconds: DRAIN.as_secs() });
     loop {
         let next = match pending.recv_timeout(LOOK) {
             Ok(next) => next,

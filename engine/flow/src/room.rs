@@ -202,7 +202,7 @@ fn message_bytes(batch: &MessageBatch) -> usize {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tidegate_model::message::{Headers, Values};
+    use tidegate_model::message::{ByteStrings, Headers};
 
     const MIB: usize = 1 << 20;
 
@@ -219,7 +219,7 @@ mod tests {
 
     fn window(capacity: usize) -> MessageWindow {
         let values =
-            Values { bytes: vec![b'x'; capacity], ends: (1..=capacity / 1000).map(|end| end * 1000).collect() };
+            ByteStrings { bytes: vec![b'x'; capacity], ends: (1..=capacity / 1000).map(|end| end * 1000).collect() };
         MessageWindow { batches: vec![MessageBatch { values, ..MessageBatch::default() }], ..MessageWindow::default() }
     }
 
@@ -296,9 +296,9 @@ mod tests {
         values.bytes.shrink_to_fit();
         let batch = |values| MessageBatch { values, ..MessageBatch::default() };
         let bytes = |batch: &MessageBatch| message_bytes(batch);
-        let without = bytes(&batch(Values { bytes: values.bytes.clone(), ends: values.ends.clone() }));
+        let without = bytes(&batch(ByteStrings { bytes: values.bytes.clone(), ends: values.ends.clone() }));
         let mut with = batch(values);
-        with.keys = Some(Values { bytes: vec![b'k'; 100], ends: vec![100] });
+        with.keys = Some(ByteStrings { bytes: vec![b'k'; 100], ends: vec![100] });
         assert_eq!(bytes(&with), without + 200 + 8);
         let mut headers = Headers::default();
         headers.push("op", |out| out.extend_from_slice(b"insert"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::pipeline::{Delivery, Emitter, Fault, Pipeline, RunError, StageError, Stages, run};
+use crate::pipeline::{Delivery, Emitter, Pipeline, PipelineFault, RunError, StageError, Stages, run};
 use crate::room::Shares;
 use crate::store::{self, StateFolder, Stored};
 use crate::tracker::{State, Tracker};
@@ -138,17 +138,17 @@ fn a_source_that_panics_ends_the_run() {
         emitter.emit(window(3)).unwrap();
         panic!("as the test wants it")
     });
-    assert!(matches!(result, Err(RunError::Fault(Fault::Panicked { stage: "source" }))), "{result:?}");
+    assert!(matches!(result, Err(RunError::Fault(PipelineFault::Panicked { stage: "source" }))), "{result:?}");
     assert_eq!(stored, Some(3));
 }
 
 #[test]
 fn a_stage_that_panics_ends_the_run() {
     let (result, stored) = run_with(Odd::SendPanics, endless);
-    assert!(matches!(result, Err(RunError::Fault(Fault::Panicked { stage: "send" }))), "{result:?}");
+    assert!(matches!(result, Err(RunError::Fault(PipelineFault::Panicked { stage: "send" }))), "{result:?}");
     assert_eq!(stored, Some(0));
     let (result, _) = run_with(Odd::RoutePanics, endless);
-    assert!(matches!(result, Err(RunError::Fault(Fault::Panicked { stage: "dispatch" }))), "{result:?}");
+    assert!(matches!(result, Err(RunError::Fault(PipelineFault::Panicked { stage: "dispatch" }))), "{result:?}");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_stage_that_ends_by_itself_is_an_error() {
     for (odd, stage) in [(Odd::SendStops, "send"), (Odd::DeliveryStops, "acknowledge")] {
         let (result, stored) = run_with(odd, endless);
         let ended = match result {
-            Err(RunError::Fault(Fault::Ended { stage })) => stage,
+            Err(RunError::Fault(PipelineFault::Ended { stage })) => stage,
             other => panic!("{other:?}"),
         };
         assert_eq!((ended, stored), (stage, Some(0)));

@@ -59,8 +59,8 @@ fn main() {
 }
 
 fn measure_encoder(name: &str, encoder: &dyn Encoder, rounds: usize, batch: &ChangeBatch) {
-    let mut out = message::Values::default();
-    let encode = |batch: &ChangeBatch, out: &mut message::Values| {
+    let mut out = message::ByteStrings::default();
+    let encode = |batch: &ChangeBatch, out: &mut message::ByteStrings| {
         encoder.encode(batch, 1_700_000_000_000_000, out).expect("every value has a form");
     };
     encode(batch, &mut out);
@@ -72,7 +72,7 @@ fn measure_encoder(name: &str, encoder: &dyn Encoder, rounds: usize, batch: &Cha
         black_box(&out);
     });
     measure(&format!("{name}, new buffer"), rounds, byte_count, || {
-        let mut out = message::Values::default();
+        let mut out = message::ByteStrings::default();
         encode(batch, &mut out);
         black_box(&out);
     });
@@ -97,7 +97,7 @@ fn measure_encoder(name: &str, encoder: &dyn Encoder, rounds: usize, batch: &Cha
 
 /// The peer: the same records by `apache-avro`, from values that stand ready.
 fn measure_apache_avro(encoder: &DtsAvro, rounds: usize, batch: &ChangeBatch) {
-    let mut out = message::Values::default();
+    let mut out = message::ByteStrings::default();
     encoder.encode(batch, 1, &mut out).expect("every value has a form");
     let schema = apache_avro::Schema::parse_str(SCHEMA).expect("the schema is a constant");
     let reader = GenericDatumReader::builder(&schema).build().expect("a reader");

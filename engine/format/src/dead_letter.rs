@@ -14,7 +14,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tidegate_model::Change;
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 
 use crate::encode::canal_json::write_gtid;
 use crate::encode::text::{write_integer, write_json_string};
@@ -46,7 +46,7 @@ const PART_BYTES_MIN: usize = 256;
 
 impl Letter<'_> {
     /// Appends the parts of `value`, each of at most `part_bytes`. `None` if what goes beside the value leaves too little of that.
-    pub fn write_parts(&self, value: &[u8], part_bytes: usize, out: &mut Values) -> Option<usize> {
+    pub fn write_parts(&self, value: &[u8], part_bytes: usize, out: &mut ByteStrings) -> Option<usize> {
         const BEFORE_PART: &[u8] = b",\"part\":";
         const BEFORE_VALUE: &[u8] = b",\"value\":\"";
         const END: &[u8] = b"\"}";
@@ -139,7 +139,7 @@ mod tests {
             limit: 1_048_588,
             setting: "max.message.bytes",
         };
-        let mut out = Values::default();
+        let mut out = ByteStrings::default();
         let count = letter.write_parts(value, part_bytes, &mut out)?;
         assert_eq!(count, out.len());
         assert!(out.iter().all(|part| part.len() <= part_bytes));

@@ -18,7 +18,7 @@ use crate::encode::text::write_integer;
 
 /// One of the headers that a task may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub enum HeaderName {
     /// `read` (a row of the full load), `insert`, `update`, `delete`, `ddl`, `begin`, `commit`, `heartbeat`.
     Op,
     /// As the message names it.
@@ -35,21 +35,21 @@ pub enum Header {
     SourceTime,
 }
 
-impl Header {
+impl HeaderName {
     /// As a task file has them.
     pub const WORDS: &[(&str, Self)] = &[
-        ("op", Header::Op),
-        ("database", Header::Database),
-        ("table", Header::Table),
-        ("source_database", Header::SourceDatabase),
-        ("source_table", Header::SourceTable),
-        ("gtid", Header::Gtid),
-        ("position", Header::Position),
-        ("source_time", Header::SourceTime),
+        ("op", HeaderName::Op),
+        ("database", HeaderName::Database),
+        ("table", HeaderName::Table),
+        ("source_database", HeaderName::SourceDatabase),
+        ("source_table", HeaderName::SourceTable),
+        ("gtid", HeaderName::Gtid),
+        ("position", HeaderName::Position),
+        ("source_time", HeaderName::SourceTime),
     ];
 
     pub fn name(self) -> &'static str {
-        word_of(Header::WORDS, self)
+        word_of(HeaderName::WORDS, self)
     }
 }
 
@@ -62,7 +62,7 @@ pub struct About<'a> {
 }
 
 /// The headers of each change of a batch, and, with `tombstones`, those of each delete once more.
-pub fn headers_of(wanted: &[Header], table: About<'_>, batch: &ChangeBatch, tombstones: bool) -> Headers {
+pub fn headers_of(wanted: &[HeaderName], table: About<'_>, batch: &ChangeBatch, tombstones: bool) -> Headers {
     let mut headers = Headers::default();
     let mut event_of: Option<&EventMeta> = None;
     // Of the event at hand, by operation.
@@ -98,7 +98,7 @@ pub(crate) fn op_of(kind: ChangeKind) -> &'static str {
 }
 
 /// Appends the headers of a mark that is about `table`.
-pub fn append_mark(wanted: &[Header], mark: &Mark, table: Option<About<'_>>, headers: &mut Headers) {
+pub fn append_mark(wanted: &[HeaderName], mark: &Mark, table: Option<About<'_>>, headers: &mut Headers) {
     let op = match &mark.kind {
         MarkKind::Begin => "begin",
         MarkKind::Commit => "commit",
@@ -109,7 +109,7 @@ pub fn append_mark(wanted: &[Header], mark: &Mark, table: Option<About<'_>>, hea
     headers.append(set);
 }
 
-fn make_set(wanted: &[Header], op: &str, table: Option<About<'_>>, meta: &EventMeta, headers: &mut Headers) -> u32 {
+fn make_set(wanted: &[HeaderName], op: &str, table: Option<About<'_>>, meta: &EventMeta, headers: &mut Headers) -> u32 {
     for header in wanted {
         let name = header.name();
         let mut push_name = |part: fn(About<'_>) -> &str| {
@@ -118,21 +118,21 @@ fn make_set(wanted: &[Header], op: &str, table: Option<About<'_>>, meta: &EventM
             }
         };
         match header {
-            Header::Op => headers.push(name, |out| out.extend_from_slice(op.as_bytes())),
-            Header::Database => push_name(|table| &table.target.database),
-            Header::Table => push_name(|table| &table.target.table),
-            Header::SourceDatabase => push_name(|table| &table.source.database),
-            Header::SourceTable => push_name(|table| &table.source.table),
-            Header::Gtid => {
+            HeaderName::Op => headers.push(name, |out| out.extend_from_slice(op.as_bytes())),
+            HeaderName::Database => push_name(|table| &table.target.database),
+            HeaderName::Table => push_name(|table| &table.target.table),
+            HeaderName::SourceDatabase => push_name(|table| &table.source.database),
+            HeaderName::SourceTable => push_name(|table| &table.source.table),
+            HeaderName::Gtid => {
                 let Some(gtid) = &meta.gtid else { continue };
                 headers.push(name, |out| write_gtid(gtid, out));
             }
-            Header::Position => headers.push(name, |out| {
+            HeaderName::Position => headers.push(name, |out| {
                 out.extend_from_slice(meta.coordinate.file.as_bytes());
                 out.push(b':');
                 write_integer(meta.coordinate.offset, out);
             }),
-            Header::SourceTime => headers.push(name, |out| write_integer(u64::from(meta.timestamp_s) * 1000, out)),
+            HeaderName::SourceTime => headers.push(name, |out| write_integer(u64::from(meta.timestamp_s) * 1000, out)),
         }
     }
     headers.end_set()
@@ -158,12 +158,12 @@ mod tests {
         let batch = parse("id:int", "** 1\n+I 2\n-U 2\n+U 3\n-D 3\n+I 4");
         let (target, source) = (batch.table().name().clone(), TableName::new("db_1", "t1"));
         let table = About { target: &target, source: &source };
-        let headers = headers_of(&[Header::Op, Header::Table], table, &batch, true);
+        let headers = headers_of(&[HeaderName::Op, HeaderName::Table], table, &batch, true);
         let of = |op| format!("op={op} table=t");
         assert_eq!(drawn(&headers), ["read", "insert", "update", "delete", "delete", "insert"].map(of));
         // Those of one event stand once.
         assert_eq!(headers.sets().count(), 4);
-        let all: Vec<Header> = Header::WORDS.iter().map(|(_, header)| *header).collect();
+        let all: Vec<HeaderName> = HeaderName::WORDS.iter().map(|(_, header)| *header).collect();
         let headers = headers_of(&all, table, &parse("id:int", "+I 1"), false);
         let expected = "op=insert database=db table=t source_database=db_1 source_table=t1 position=binlog.000001:4 \
                         source_time=1700000000000";
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn words_are_names() {
-        assert!(Header::WORDS.iter().all(|(word, header)| header.name() == *word));
+        assert!(HeaderName::WORDS.iter().all(|(word, header)| header.name() == *word));
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         let meta = EventMeta { gtid: Some(gtid), ..EventMeta::clone(&meta()) };
         let mark = Mark { kind: MarkKind::Begin, sequence: 0, meta: meta.into() };
         let mut headers = Headers::default();
-        append_mark(&[Header::Op, Header::Table, Header::Gtid], &mark, None, &mut headers);
+        append_mark(&[HeaderName::Op, HeaderName::Table, HeaderName::Gtid], &mark, None, &mut headers);
         assert_eq!(drawn(&headers), ["op=begin gtid=0-1-23"]);
     }
 }

@@ -26,7 +26,7 @@ use std::collections::HashSet;
 
 use apache_avro::Schema;
 use serde_json::json;
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::words::word_of;
 use tidegate_model::{ChangeBatch, ChangeKind, Column, SqlType, Table, TableName};
 
@@ -205,7 +205,7 @@ impl KeyEncoder {
     }
 
     /// Appends the key of each change, in order, and, with `tombstones`, that of each delete once more.
-    pub fn encode(&self, batch: &ChangeBatch, tombstones: bool, out: &mut Values) -> Result<(), EncodeError> {
+    pub fn encode(&self, batch: &ChangeBatch, tombstones: bool, out: &mut ByteStrings) -> Result<(), EncodeError> {
         let columns = self.columns.iter().map(|key| Bound::new(key, batch, self)).collect::<Result<Vec<_>, _>>()?;
         let widths = self.columns.iter().map(|key| key.name.len() + 2 + text::width(&key.column.sql_type, &self.text));
         let texts: usize = columns.iter().map(|column| column.text.text_bytes()).sum();
@@ -452,9 +452,9 @@ mod tests {
         batch.with_rows(Arc::new(table), rows)
     }
 
-    fn keys(policy: &KeyPolicy, batch: &ChangeBatch, tombstones: bool) -> (KeyEncoder, Values) {
+    fn keys(policy: &KeyPolicy, batch: &ChangeBatch, tombstones: bool) -> (KeyEncoder, ByteStrings) {
         let encoder = KeyEncoder::plan(policy, batch.table(), batch.table(), Some, TEXT).unwrap().unwrap();
-        let mut out = Values::default();
+        let mut out = ByteStrings::default();
         encoder.encode(batch, tombstones, &mut out).unwrap();
         (encoder, out)
     }

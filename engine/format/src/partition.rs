@@ -40,7 +40,7 @@ use self::hash::{canal_remainder, java_hash, murmur2};
 use crate::encode::EncodeError;
 use crate::encode::text::{EnumText, SetText, TextColumn, TextOptions};
 use crate::key::has_texts_of;
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::{ChangeBatch, Column, Table, TableName};
 
 /// What decides about the partition.
@@ -222,7 +222,7 @@ impl Partitioner {
     }
 
     /// Appends the partition of each key.
-    pub fn partitions_of_keys(&self, keys: &Values, out: &mut Vec<i32>) {
+    pub fn partitions_of_keys(&self, keys: &ByteStrings, out: &mut Vec<i32>) {
         out.extend(keys.iter().map(|key| murmur2(key) % self.count));
     }
 

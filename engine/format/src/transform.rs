@@ -21,7 +21,9 @@ use crate::columns::{ColumnList, ColumnsError};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use tidegate_sql::{Filter, Input, Kind, Output, OutputColumn, Projection, Pushdown, Source, SqlError, TextOrder};
+use tidegate_sql::{
+    ColumnSource, Filter, InputColumns, Kind, Output, OutputColumn, Projection, Pushdown, SqlError, TextOrder,
+};
 
 use tidegate_model::types::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END};
 use tidegate_model::{ChangeBatch, Column, Coordinate, RowKind, SqlType, Table, TableName, TableParts, UniqueKey};
@@ -43,11 +45,11 @@ pub enum TransformError {
     #[error(transparent)]
     Columns(#[from] ColumnsError),
     #[error("{place}: table {table}, {clause}: {error}")]
-    Row { table: TableName, clause: &'static str, place: Place, error: Box<SqlError> },
+    Row { table: TableName, clause: &'static str, place: RowPlace, error: Box<SqlError> },
     #[error(
         "{place}: table {table}, select: column {column} holds a date that no calendar has, and a column is computed from it"
     )]
-    ImpossibleDate { table: TableName, column: String, place: Place },
+    ImpossibleDate { table: TableName, column: String, place: RowPlace },
 }
 
 impl TransformError {
@@ -71,26 +73,26 @@ impl TransformError {
 
 /// Where a row came from.
 #[derive(Debug)]
-pub enum Place {
+pub enum RowPlace {
     FullLoad,
     Binlog(Coordinate),
 }
 
-impl Place {
-    fn of(batch: &ChangeBatch, row: usize) -> Place {
+impl RowPlace {
+    fn of(batch: &ChangeBatch, row: usize) -> RowPlace {
         let run = batch.events().partition_point(|run| run.end <= row);
         match batch.kinds()[row] {
-            RowKind::Initial => Place::FullLoad,
-            _ => Place::Binlog(batch.events()[run].meta.coordinate.clone()),
+            RowKind::Initial => RowPlace::FullLoad,
+            _ => RowPlace::Binlog(batch.events()[run].meta.coordinate.clone()),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RowPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::FullLoad => f.write_str("full load"),
-            Place::Binlog(at) => write!(f, "binlog {at}"),
+            RowPlace::FullLoad => f.write_str("full load"),
+            RowPlace::Binlog(at) => write!(f, "binlog {at}"),
         }
     }
 }
@@ -237,7 +239,7 @@ impl Transform {
                 return Err(TransformError::ImpossibleDate {
                     table: batch.table().name().clone(),
                     column: batch.table().columns()[index].name.clone(),
-                    place: Place::of(batch, row),
+                    place: RowPlace::of(batch, row),
                 });
             }
         }
@@ -254,7 +256,7 @@ fn row_error(
     fails: impl Fn(usize) -> bool,
 ) -> TransformError {
     let row = (0..batch.kinds().len()).find(|&row| fails(row)).unwrap_or(0);
-    let (table, place) = (batch.table().name().clone(), Place::of(batch, row));
+    let (table, place) = (batch.table().name().clone(), RowPlace::of(batch, row));
     TransformError::Row { table, clause, place, error: Box::new(error) }
 }
 
@@ -275,9 +277,9 @@ pub fn sql_view(table: &Table) -> SchemaRef {
 }
 
 /// What expressions over a table see.
-pub fn sql_input(table: &Table) -> Input {
+pub fn sql_input(table: &Table) -> InputColumns {
     let texts: Vec<TextOrder> = table.columns().iter().map(text_order).collect();
-    Input {
+    InputColumns {
         schema: sql_view(table),
         pushdown: table.columns().iter().zip(&texts).map(|(column, text)| pushdown(column, text)).collect(),
         sources: table.columns().iter().map(source).collect(),
@@ -285,7 +287,7 @@ pub fn sql_input(table: &Table) -> Input {
     }
 }
 
-fn source(column: &Column) -> Source {
+fn source(column: &Column) -> ColumnSource {
     let kind = match column.sql_type {
         SqlType::Json => Kind::Json,
         SqlType::Year => Kind::Year,
@@ -303,7 +305,7 @@ fn source(column: &Column) -> Source {
         }
         _ => None,
     };
-    Source { kind, charset: column.charset.clone(), fraction, labels }
+    ColumnSource { kind, charset: column.charset.clone(), fraction, labels }
 }
 
 /// How the source compares text of the column.

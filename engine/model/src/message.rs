@@ -23,9 +23,9 @@ use crate::{Progress, TableName};
 pub struct MessageBatch {
     pub topic: Arc<str>,
     /// An empty one is Kafka's null, which no format writes: a tombstone, behind the delete of its key.
-    pub values: Values,
+    pub values: ByteStrings,
     /// Key of each value; none where messages have none.
-    pub keys: Option<Values>,
+    pub keys: Option<ByteStrings>,
     /// Of each value, where the task asks for some.
     pub headers: Option<Headers>,
     /// Kafka partition of each value.
@@ -56,7 +56,7 @@ impl MessageBatch {
             return Vec::new();
         }
         // No value has more beside it than the longest key and the most headers.
-        let longest_key = self.keys.as_ref().map_or(0, Values::longest);
+        let longest_key = self.keys.as_ref().map_or(0, ByteStrings::longest);
         if self.values.longest() + longest_key + beside <= bytes {
             return Vec::new();
         }
@@ -95,13 +95,13 @@ fn retain<T>(items: &mut Vec<T>, is_left_out: impl Fn(usize) -> bool) {
 
 /// Byte strings in one buffer.
 #[derive(Clone, Debug, Default)]
-pub struct Values {
+pub struct ByteStrings {
     pub bytes: Vec<u8>,
     /// End of each value in `bytes`; the first begins at 0, each other where the one before ends.
     pub ends: Vec<usize>,
 }
 
-impl Values {
+impl ByteStrings {
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -174,7 +174,7 @@ pub struct Headers {
     /// Ends in `names` and `values`; the first set begins at 0, each other where the one before ends.
     sets: Vec<usize>,
     names: Vec<&'static str>,
-    values: Values,
+    values: ByteStrings,
 }
 
 /// What Kafka writes about a header besides its name and value.
@@ -306,8 +306,8 @@ pub struct Appetite {
 mod tests {
     use super::*;
 
-    fn values(texts: &[&str]) -> Values {
-        let mut values = Values::default();
+    fn values(texts: &[&str]) -> ByteStrings {
+        let mut values = ByteStrings::default();
         for text in texts {
             values.bytes.extend_from_slice(text.as_bytes());
             values.ends.push(values.bytes.len());
@@ -315,7 +315,7 @@ mod tests {
         values
     }
 
-    fn texts(values: &Values) -> Vec<&str> {
+    fn texts(values: &ByteStrings) -> Vec<&str> {
         values.iter().map(|value| str::from_utf8(value).unwrap()).collect()
     }
 

@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use tidegate_collation::{Collation, Server};
+use tidegate_collation::{Collation, Family};
 
 /// The order of ASCII text by one collation.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl AsciiOrder {
 
 /// The name of the collation of that number. MariaDB takes MySQL's names for some of its own, which have others as well.
 pub(crate) fn name_of_id(is_mariadb: bool, id: u16) -> Arc<str> {
-    let server = if is_mariadb { Server::MariaDb } else { Server::MySql };
+    let server = if is_mariadb { Family::MariaDb } else { Family::MySql };
     match Collation::of_id(server, id).map(Collation::name) {
         Some(name) if is_mariadb => own_name(name).into(),
         Some(name) => name.into(),

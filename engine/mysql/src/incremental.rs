@@ -45,12 +45,12 @@ use super::history::{History, Turn};
 use super::ledger::{Ledger, TableChunks};
 use super::same_history::Server;
 use super::snapshot;
-use super::until::End as Until;
+use super::until::EndWatch as Until;
 use super::wire::{BinlogPackets, ConnectOptions, Connection, DumpRequest, DumpStart, Packet, WireError};
 use super::xa;
 use crate::MysqlError;
 use tidegate_model::retry::Retry;
-use tidegate_model::status::source::{End, Mark, now_us};
+use tidegate_model::status::source::{End, SeenEnd, now_us};
 use tidegate_model::status::{self, Phase, Status};
 use tidegate_model::{Coordinate, Position, Progress, TableName, Watermark, Window};
 use tidegate_model::{Stop, Stopped};
@@ -382,7 +382,7 @@ impl Follower<'_> {
                 && let Some(at_us) = at_end_us.take()
             {
                 let end = End::Windows(self.status.stages.read.windows());
-                self.status.following.mark(Mark { at_us, end });
+                self.status.following.mark(SeenEnd { at_us, end });
             }
             // Just emitted: nothing is between the position and what has been read but rows that wait for an XA COMMIT.
             if opened.is_none() && self.until.as_ref().is_some_and(|until| decoder.has_read(until)) {

@@ -53,7 +53,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{ChunkKey, KeyRange, KeyValue};
 pub use filter::Unsure;
-pub use mark::Mark;
+pub use mark::LedgerMark;
 use mark::both_cover;
 use stored::{OldLedger, Untold};
 use tidegate_model::{Coordinate, Gtid, GtidSet, Position, TableName, Watermark};
@@ -73,9 +73,9 @@ pub enum ChunkState {
 pub struct Chunk {
     pub range: KeyRange,
     /// Of the first attempt, less what a later one did not show.
-    pub low: Option<Mark>,
+    pub low: Option<LedgerMark>,
     /// Of the latest view: it shows nothing beyond. Equal to `low` if nothing was committed in between.
-    pub high: Option<Mark>,
+    pub high: Option<LedgerMark>,
     pub state: ChunkState,
     /// Delivered by the latest attempt.
     pub rows: u64,
@@ -97,18 +97,18 @@ pub struct TableChunks {
     /// Nothing of the table is dropped any more: what chunks have shown of it is of another time or another table.
     pub replayed: bool,
     /// The table was not there any more at this position: there is nothing to read of it.
-    pub gone: Option<Mark>,
+    pub gone: Option<LedgerMark>,
     /// What every view of the table that ever was open had come to: what is older is older than every row that was sent.
-    pub least_high: Option<Mark>,
+    pub least_high: Option<LedgerMark>,
     /// The `low` of all chunks, if rows of chunks that are forgotten may be out: what all of those show.
-    pub floor: Option<Mark>,
+    pub floor: Option<LedgerMark>,
     /// Everything of the table from before it is shown by all chunks, whatever their `low`: no transaction was half done when the
     /// statement that stands there took effect, and every view was opened behind it.
-    pub shown_before: Option<Mark>,
+    pub shown_before: Option<LedgerMark>,
     /// The statement before which it was loaded again: its changes from before are older than its rows, and were sent before them.
     pub since: Option<Coordinate>,
     /// What all views of chunks that were read in several had come to; their `high` is that of the last view. None if there is no such chunk.
-    pub pieces_high: Option<Mark>,
+    pub pieces_high: Option<LedgerMark>,
     /// Only rows for which the server says that this is true are read.
     pub part: Option<String>,
     pub unsure: Unsure,
@@ -276,22 +276,22 @@ impl Ledger {
     }
 
     /// The mark of a watermark, one for all that are equal.
-    fn mark(&mut self, watermark: Watermark) -> Mark {
+    fn mark(&mut self, watermark: Watermark) -> LedgerMark {
         match self.marks.get_key_value(&watermark) {
-            Some((watermark, &number)) => Mark { number, watermark: watermark.clone() },
+            Some((watermark, &number)) => LedgerMark { number, watermark: watermark.clone() },
             None => {
                 let (watermark, number) = (Arc::new(watermark), self.next_mark);
                 self.next_mark += 1;
                 self.marks.insert(watermark.clone(), number);
-                self.untold.marks.push(Mark { number, watermark: watermark.clone() });
-                Mark { number, watermark }
+                self.untold.marks.push(LedgerMark { number, watermark: watermark.clone() });
+                LedgerMark { number, watermark }
             }
         }
     }
 
     /// The first, unless a later view shows less than it does: of what that lacks, older rows were sent behind the newer ones, and it has to be
     /// said again.
-    fn least(&mut self, first: Mark, later: &Mark) -> Mark {
+    fn least(&mut self, first: LedgerMark, later: &LedgerMark) -> LedgerMark {
         match both_cover(&first, later) {
             Some(both) => self.mark(both),
             None => first,
@@ -439,7 +439,7 @@ impl Ledger {
         let Some(table) = self.table(name).filter(is_late).filter(|table| !table.replayed) else {
             return false;
         };
-        let covers = |low: &Option<Mark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
+        let covers = |low: &Option<LedgerMark>| low.as_ref().is_some_and(|low| low.covers(gtid, transaction));
         match &table.gone {
             Some(_) => covers(&table.gone),
             None => table.planned && !table.chunks.is_empty() && table.chunks.iter().all(|chunk| covers(&chunk.low)),
@@ -473,7 +473,7 @@ impl Ledger {
     /// Whether no change of the table from before this statement is sent behind rows that chunks read behind it. Where `low` is the
     /// start of a file, it may be: such changes would be of another table, and nothing follows that puts them right.
     pub fn is_clean_before(&self, name: &TableName, gtid: Option<&Gtid>, at: &Coordinate) -> bool {
-        let covers = |low: &Option<Mark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
+        let covers = |low: &Option<LedgerMark>| low.as_ref().is_none_or(|low| low.covers(gtid, at));
         self.table(name).is_none_or(|table| {
             let is_dropped = !table.replayed && table.chunks.iter().all(|chunk| covers(&chunk.low));
             is_dropped || table.is_shown_before(gtid, at) || table.since.as_ref() == Some(at)
@@ -490,12 +490,12 @@ impl Ledger {
     /// Whether every chunk of the table was read behind a statement of this transaction on it, or the table was gone behind it.
     /// The definition is locked while a view opens, so that `high` tells. Chunks of a part have not seen the rows beside it.
     pub fn has_seen(&self, name: &TableName, gtid: Option<&Gtid>, transaction: &Coordinate) -> bool {
-        let covers = |high: &Option<Mark>| high.as_ref().is_some_and(|high| high.covers(gtid, transaction));
+        let covers = |high: &Option<LedgerMark>| high.as_ref().is_some_and(|high| high.covers(gtid, transaction));
         self.table(name).is_some_and(|table| match &table.gone {
             Some(_) => covers(&table.gone),
             None if table.part.is_some() => false,
             None => {
-                let is_covered = |high: &Mark| high.covers(gtid, transaction);
+                let is_covered = |high: &LedgerMark| high.covers(gtid, transaction);
                 table.is_done()
                     && table.pieces_high.as_ref().is_none_or(is_covered)
                     && table.chunks.iter().all(|chunk| covers(&chunk.high))

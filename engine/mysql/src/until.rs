@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where reading ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Until {
+pub enum ReadingEnd {
     /// Once all of this is read.
     Place(Watermark),
     /// Before the first transaction that was committed in a later second than this one, since 1970.
@@ -48,8 +48,8 @@ pub enum Until {
 
 /// The end of reading, watched for by a follower.
 #[derive(Clone, Debug)]
-pub struct End {
-    until: Until,
+pub struct EndWatch {
+    until: ReadingEnd,
     /// What a load has shown.
     load: Option<Watermark>,
     /// Of a time that is over: where the binlog ended then.
@@ -66,9 +66,9 @@ struct Over {
     end: Coordinate,
 }
 
-impl End {
-    pub fn new(until: Until, load: Option<Watermark>) -> End {
-        End { until, load, over: None, ask_at: Instant::now() }
+impl EndWatch {
+    pub fn new(until: ReadingEnd, load: Option<Watermark>) -> EndWatch {
+        EndWatch { until, load, over: None, ask_at: Instant::now() }
     }
 
     /// Whether this transaction, which the decoder has before it, lies behind the end.
@@ -79,8 +79,8 @@ impl End {
             !is_in && decoder.has_read(place)
         };
         let is_over = match &self.until {
-            Until::Place(place) => is_read(place),
-            Until::Time(until_s) => next.committed_s > *until_s,
+            ReadingEnd::Place(place) => is_read(place),
+            ReadingEnd::Time(until_s) => next.committed_s > *until_s,
         };
         is_over && self.load.as_ref().is_none_or(is_read)
     }
@@ -88,29 +88,29 @@ impl End {
     /// Whether all is read that lies before the end, though more may come.
     pub(crate) fn is_read(&self, decoder: &BinlogDecoder) -> bool {
         let is_over = match (&self.until, &self.over) {
-            (Until::Place(place), _) => decoder.has_read(place),
-            (Until::Time(_), Some(over)) => over.is_read(decoder),
-            (Until::Time(_), None) => false,
+            (ReadingEnd::Place(place), _) => decoder.has_read(place),
+            (ReadingEnd::Time(_), Some(over)) => over.is_read(decoder),
+            (ReadingEnd::Time(_), None) => false,
         };
         is_over && self.load.as_ref().is_none_or(|place| decoder.has_read(place))
     }
 
-    /// As [`End::is_read`], of somebody who has not begun to read.
+    /// As [`EndWatch::is_read`], of somebody who has not begun to read.
     pub(crate) fn is_at(&self, position: &Position) -> bool {
-        let Until::Place(place) = &self.until else { return false };
+        let ReadingEnd::Place(place) = &self.until else { return false };
         !position.is_half()
             && [Some(place), self.load.as_ref()].into_iter().flatten().all(|place| position.has_come_to(place))
     }
 
     /// Whether the server should be asked for its clock, of which nothing came for a moment.
     pub(crate) fn is_to_be_asked(&self) -> bool {
-        matches!(self.until, Until::Time(_)) && self.over.is_none() && Instant::now() >= self.ask_at
+        matches!(self.until, ReadingEnd::Time(_)) && self.over.is_none() && Instant::now() >= self.ask_at
     }
 
     /// Asks the server for its clock, and where its binlog ends once that is later than the time.
     pub(crate) fn ask(&mut self, connect: &ConnectOptions, has_gtids: bool) -> Result<(), MysqlError> {
         self.ask_at = Instant::now() + CLOCK_INTERVAL;
-        let Until::Time(until_s) = self.until else { return Ok(()) };
+        let ReadingEnd::Time(until_s) = self.until else { return Ok(()) };
         let mut connection = session_of(connect)?;
         if clock(&mut connection)? <= until_s {
             return Ok(());
@@ -170,7 +170,7 @@ pub fn is_past(position: &Position, place: &Watermark) -> bool {
 
 /// What stands in a file before a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundPlace {
     /// The place, or the begin of the transaction that it is in.
     pub at: Coordinate,
     /// Of the last transaction before it in this file, if there is one.
@@ -202,7 +202,7 @@ pub fn look_up(
     facts: &ServerFacts,
     at: &Coordinate,
     with_gtids: bool,
-) -> Result<Found, LookUpError> {
+) -> Result<FoundPlace, LookUpError> {
     let mut connection = session_of(connect)?;
     let files = binlog_files(&connection.query("SHOW BINARY LOGS")?);
     let Some(size) = size_of(&files, &at.file) else {
@@ -249,7 +249,7 @@ pub fn look_up(
     if with_gtids && is_mariadb {
         gtids = Some(snapshot::gtids_at(&mut connection, &last).map_err(MysqlError::Load)?);
     }
-    Ok(Found { at: last, committed_s, gtids })
+    Ok(FoundPlace { at: last, committed_s, gtids })
 }
 
 /// The begin of the last file in which, or behind which, all is that a set lacks.
@@ -326,12 +326,12 @@ mod tests {
 
     #[test]
     fn whoever_has_come_to_the_end_need_not_read() {
-        let end = |load| End::new(Until::Place(Watermark::Gtids(set("A:1-5"))), load);
+        let end = |load| EndWatch::new(ReadingEnd::Place(Watermark::Gtids(set("A:1-5"))), load);
         assert!(end(None).is_at(&position(4, Some("A:1-5"), None)));
         assert!(!end(None).is_at(&position(4, Some("A:1-4"), None)));
         // A load has shown more.
         assert!(!end(Some(Watermark::Gtids(set("A:1-7")))).is_at(&position(4, Some("A:1-5"), None)));
         // Of a time only reading tells.
-        assert!(!End::new(Until::Time(7), None).is_at(&position(4, Some("A:1-5"), None)));
+        assert!(!EndWatch::new(ReadingEnd::Time(7), None).is_at(&position(4, Some("A:1-5"), None)));
     }
 }

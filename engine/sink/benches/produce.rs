@@ -12,9 +12,9 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
-use tidegate_model::message::{MessageBatch, MessageWindow, Values};
+use tidegate_model::message::{ByteStrings, MessageBatch, MessageWindow};
 use tidegate_sink::kafka::{CreateTopics, KafkaOptions, KafkaSink, Security};
-use tidegate_sink::{Delivery, Sink};
+use tidegate_sink::{Receipt, Sink};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,7 +55,7 @@ fn main() {
     let process = cpu(libc::CLOCK_PROCESS_CPUTIME_ID);
     let mut sending = Duration::ZERO;
     let mut copying = Duration::ZERO;
-    let mut deliveries: VecDeque<(Instant, Delivery)> = VecDeque::new();
+    let mut deliveries: VecDeque<(Instant, Receipt)> = VecDeque::new();
     let mut latencies = Vec::new();
     let mut sent = 0;
     while sent < message_count {
@@ -129,7 +129,7 @@ fn batch(topic: &str, value_bytes: usize) -> MessageBatch {
 fn copy(batch: &MessageBatch) -> MessageBatch {
     MessageBatch {
         topic: batch.topic.clone(),
-        values: Values { bytes: batch.values.bytes.clone(), ends: batch.values.ends.clone() },
+        values: ByteStrings { bytes: batch.values.bytes.clone(), ends: batch.values.ends.clone() },
         partitions: batch.partitions.clone(),
         sequence: batch.sequence.clone(),
         ..MessageBatch::default()

@@ -35,7 +35,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
-use crate::{Delivery, PretendedTopics, Sink, SinkError, Topics, order};
+use crate::{PretendedTopics, Receipt, Sink, SinkError, Topics, order};
 use tidegate_model::message::{MessageBatch, MessageWindow};
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -186,7 +186,7 @@ fn drop_torn_line(path: &Path, file: &File) -> io::Result<()> {
 }
 
 impl Sink for FileSink {
-    fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError> {
+    fn send(&mut self, window: MessageWindow) -> Result<Receipt, SinkError> {
         self.write(&window.batches)
             .map_err(|error| SinkError::Io { path: self.path.clone(), error: Arc::new(error) })?;
         let (done, delivery) = oneshot::channel();
@@ -235,11 +235,11 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::message::{Headers, Values};
+    use tidegate_model::message::{ByteStrings, Headers};
 
     fn batch(topic: &str, messages: &[(u32, i32, &str)]) -> MessageBatch {
         let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };
-        let mut values = Values::default();
+        let mut values = ByteStrings::default();
         for &(sequence, partition, value) in messages {
             values.bytes.extend_from_slice(value.as_bytes());
             values.ends.push(values.bytes.len());
@@ -275,7 +275,7 @@ mod tests {
         let key: fn(&[u8]) -> String = |key| String::from_utf8_lossy(key).into_owned();
         let mut sink = FileSink::new(&path, 1, Shown { values: Written::Text, key: Some(key), headers: true }).unwrap();
         let mut keyed = batch("t", &[(0, 0, "a"), (0, 0, "")]);
-        keyed.keys = Some(Values { bytes: b"77".to_vec(), ends: vec![1, 2] });
+        keyed.keys = Some(ByteStrings { bytes: b"77".to_vec(), ends: vec![1, 2] });
         let mut headers = Headers::default();
         headers.push("op", |out| out.extend_from_slice(b"delete"));
         headers.push("table", |out| out.extend_from_slice(b"t"));

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
-use kafka::Limit;
+use kafka::MessageLimit;
 use kafka::{Lack, OldBrokers};
 use tidegate_model::message::{Appetite, MessageWindow};
 use tidegate_model::status::Retrying;
 
 /// Resolves when every message of a window is durable, or with the error after which none of them may be assumed
 /// delivered.
-pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
+pub type Receipt = oneshot::Receiver<Result<(), SinkError>>;
 
 /// Delivers messages and says when they are durable.
 ///
@@ -24,7 +24,7 @@ pub type Delivery = oneshot::Receiver<Result<(), SinkError>>;
 /// sends: nobody does who has no room for one window more. Deliveries may complete in any order. A message may be delivered
 /// twice after a restart, never lost, and never before an earlier one of its partition.
 pub trait Sink: Send {
-    fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError>;
+    fn send(&mut self, window: MessageWindow) -> Result<Receipt, SinkError>;
 
     /// What knows the topics: apart from the sink, so that nobody who sends waits for a question about a topic. It answers as long as
     /// the sink is there; a question behind its end is [`SinkError::Stopped`].
@@ -101,12 +101,12 @@ pub trait Topics: Send + Sync {
     }
 
     /// What a topic that is prepared takes of a message; none where nothing is too large.
-    fn limit(&self, _topic: &str) -> Option<Limit> {
+    fn limit(&self, _topic: &str) -> Option<MessageLimit> {
         None
     }
 
     /// The same, asked anew unless it was a moment ago: somebody may have changed it.
-    fn limit_now(&self, topic: &str, _stopped: &dyn Fn() -> bool) -> Option<Limit> {
+    fn limit_now(&self, topic: &str, _stopped: &dyn Fn() -> bool) -> Option<MessageLimit> {
         self.limit(topic)
     }
 
@@ -299,7 +299,7 @@ pub struct NullSink {
 }
 
 impl Sink for NullSink {
-    fn send(&mut self, _: MessageWindow) -> Result<Delivery, SinkError> {
+    fn send(&mut self, _: MessageWindow) -> Result<Receipt, SinkError> {
         let (done, delivery) = oneshot::channel();
         done.send(Ok(())).expect("the receiver is alive");
         Ok(delivery)

@@ -49,7 +49,7 @@ mod tests {
             .map(|&(topic, sequence)| MessageBatch {
                 topic: topic.into(),
                 sequence: sequence.to_vec(),
-                values: tidegate_model::message::Values { bytes: Vec::new(), ends: vec![0; sequence.len()] },
+                values: tidegate_model::message::ByteStrings { bytes: Vec::new(), ends: vec![0; sequence.len()] },
                 ..MessageBatch::default()
             })
             .collect();

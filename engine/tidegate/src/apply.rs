@@ -62,10 +62,10 @@ pub struct TaskFile {
 struct Inner {
     /// By which the run works, or tries to.
     task: Arc<Task>,
-    written: Written,
+    written: FileIdentity,
     next: Option<Next>,
     /// While it is not known whether the run can work by `task`: how it did before.
-    before: Option<(Arc<Task>, Written, Consent)>,
+    before: Option<(Arc<Task>, FileIdentity, Consent)>,
     /// Why it cannot, until it works by that again.
     refused: Option<String>,
     applied: Option<Applied>,
@@ -73,7 +73,7 @@ struct Inner {
 
 /// Numbers for a file's text, and for what it says.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Written {
+pub struct FileIdentity {
     text: u32,
     /// None of a run that has no file.
     meaning: Option<u64>,
@@ -83,14 +83,14 @@ pub struct Written {
 #[derive(Debug)]
 struct Next {
     task: Arc<Task>,
-    written: Written,
+    written: FileIdentity,
     accept: Vec<Accept>,
     by: By,
 }
 
 /// How a run is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct ApplyWish {
     pub accept: Vec<Accept>,
     /// The text that was planned with.
     pub planned: Option<u32>,
@@ -99,17 +99,17 @@ pub struct Wish {
 }
 
 impl TaskFile {
-    pub fn new(file: Option<(PathBuf, Written)>, task: Arc<Task>) -> TaskFile {
+    pub fn new(file: Option<(PathBuf, FileIdentity)>, task: Arc<Task>) -> TaskFile {
         let (path, written) = file.unzip();
         let written = written.unwrap_or_default();
         let inner = Inner { task, written, next: None, before: None, refused: None, applied: None };
         TaskFile { path, inner: Mutex::new(inner) }
     }
 
-    pub fn read(path: &Path) -> Result<(Task, Written), ConfigError> {
+    pub fn read(path: &Path) -> Result<(Task, FileIdentity), ConfigError> {
         let text = config::read_file(path)?;
         let task = config::load_text(path, &text)?;
-        Ok((task, Written { text: crc32fast::hash(text.as_bytes()), meaning: config::fingerprint(&text) }))
+        Ok((task, FileIdentity { text: crc32fast::hash(text.as_bytes()), meaning: config::fingerprint(&text) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -132,7 +132,7 @@ impl TaskFile {
 
     /// Reads the file anew, which must be what was planned with. Gives the number under which [`Applied`] tells what becomes of it, and whether
     /// there is anything to take over; or why it cannot be.
-    pub fn ask(&self, wish: Wish, by: By) -> Result<(u64, bool), String> {
+    pub fn ask(&self, wish: ApplyWish, by: By) -> Result<(u64, bool), String> {
         let path = self.path.as_ref().ok_or("this run has no task file")?;
         // Whoever waits here lets everybody wait who asks how the task goes.
         if !path.metadata().is_ok_and(|file| file.is_file()) {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Tracker};
+use crate::checkpoint::{Checkpoint, CheckpointError, TaskTracker};
 use crate::config::{self, SinkOptions, Task};
 use crate::demo;
 use crate::error::Error;
@@ -36,7 +36,7 @@ use tidegate_model::status::Status;
 use tidegate_model::stop::INTERRUPTED;
 use tidegate_model::words::grouped;
 use tidegate_model::{Stop, Window};
-use tidegate_sink::kafka::{self, CreateTopics, Limit};
+use tidegate_sink::kafka::{self, CreateTopics, MessageLimit};
 use tidegate_sink::{NullSink, PretendedTopics, Sink, SinkError, TopicIdentity, TopicLook, Topics};
 
 /// Of the JSON.
@@ -250,7 +250,7 @@ impl Runner {
         let stages = make(&*source, &stop)?;
         let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
         let checkpoint = Checkpoint::new(&task.name, source.identity());
-        let tracker = Arc::new(Tracker::new(checkpoint, Duration::ZERO));
+        let tracker = Arc::new(TaskTracker::new(checkpoint, Duration::ZERO));
         let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
         let pipeline = Pipeline { stages, tracker, status: status.clone(), stop: stop.clone(), encode_threads, shares };
         let (begun, before) = (Instant::now(), status.summary());
@@ -385,7 +385,7 @@ struct ToOneTopic {
 }
 
 impl Sink for ToOneTopic {
-    fn send(&mut self, mut window: MessageWindow) -> Result<tidegate_sink::Delivery, SinkError> {
+    fn send(&mut self, mut window: MessageWindow) -> Result<tidegate_sink::Receipt, SinkError> {
         window.batches.iter_mut().for_each(|batch| batch.topic = self.topics.topic.clone());
         self.sink.send(window)
     }
@@ -422,7 +422,7 @@ impl Topics for OneTopic {
         self.inner.failure()
     }
 
-    fn limit(&self, _: &str) -> Option<Limit> {
+    fn limit(&self, _: &str) -> Option<MessageLimit> {
         self.inner.limit(&self.topic)
     }
 

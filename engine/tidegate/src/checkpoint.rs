@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::gap::Gap;
-use crate::journal::{By, Journal, TABLES_MAX, What};
+use crate::journal::{By, TABLES_MAX, TaskJournal, What};
 use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
@@ -37,7 +37,7 @@ use tidegate_mysql::ledger::Ledger;
 const GAPS_KEPT: usize = 20;
 
 /// The checkpoint of a running task.
-pub type Tracker = tidegate_flow::tracker::Tracker<Checkpoint>;
+pub type TaskTracker = tidegate_flow::tracker::Tracker<Checkpoint>;
 
 /// Everything that a restart needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub struct Checkpoint {
     pub gaps: Vec<Gap>,
     /// How many messages of a table were too large for their topic, since the task began.
     pub too_large: Keyed<TableName, TooLarge>,
-    pub journal: Journal,
+    pub journal: TaskJournal,
     told: Told,
 }
 
@@ -98,7 +98,7 @@ impl Checkpoint {
             remembered: None,
             gaps: Vec::new(),
             too_large: Keyed::default(),
-            journal: Journal::default(),
+            journal: TaskJournal::default(),
             told: Told::default(),
         }
     }
@@ -205,7 +205,7 @@ impl Checkpoint {
         checkpoint.position = entries.get(&("position",))?;
         checkpoint.remembered = entries.get(&("remembered",))?;
         checkpoint.gaps = entries.get(&("gaps",))?.unwrap_or_default();
-        checkpoint.journal = Journal::of_entries(entries)?;
+        checkpoint.journal = TaskJournal::of_entries(entries)?;
         for (key, row_groups) in entries.under(&("row_groups",))? {
             checkpoint.row_groups.insert(of_tables(key), row_groups);
         }

@@ -16,7 +16,7 @@ use crate::schema_fix::FixError;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
 use crate::verify::VerifyError;
-use tidegate_flow::pipeline::Fault;
+use tidegate_flow::pipeline::PipelineFault;
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::{MORE_THREADS, MysqlError};
@@ -43,7 +43,7 @@ pub enum Error {
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(transparent)]
-    Run(#[from] Fault),
+    Run(#[from] PipelineFault),
     #[error(transparent)]
     Status(#[from] StatusError),
     #[error(transparent)]
@@ -85,7 +85,7 @@ impl Error {
         match self {
             Error::Source(SourceError::Purged { accepted: true, .. })
             | Error::NotSaved(_)
-            | Error::Run(Fault::Saving(StoreError::Io { .. }) | Fault::NotDrained { .. }) => true,
+            | Error::Run(PipelineFault::Saving(StoreError::Io { .. }) | PipelineFault::NotDrained { .. }) => true,
             Error::Sink(SinkError::Io { error, .. }) => {
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
             }
@@ -117,13 +117,13 @@ impl Error {
                 "`cert` is a PEM file with the certificate and those that vouch for it, `key` one with its key, without a password".to_owned(),
             ),
             Error::Log(_) => Some("levels are, for example, `info` or `warn,tidegate_mysql=debug`".to_owned()),
-            Error::Run(Fault::Threads(_) | Fault::Thread(_)) => Some(MORE_THREADS.to_owned()),
-            Error::Run(Fault::Panicked { .. } | Fault::Ended { .. }) => Some(
+            Error::Run(PipelineFault::Threads(_) | PipelineFault::Thread(_)) => Some(MORE_THREADS.to_owned()),
+            Error::Run(PipelineFault::Panicked { .. } | PipelineFault::Ended { .. }) => Some(
                 "this is a fault of tidegate: report it with the lines above; the checkpoint is whole, and the next run goes on from \
                  there"
                     .to_owned(),
             ),
-            Error::Run(Fault::Saving(error)) => error.hint().map(str::to_owned),
+            Error::Run(PipelineFault::Saving(error)) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

@@ -152,9 +152,9 @@ impl fmt::Display for Entry {
 
 /// The entries, each by its number.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Journal(Keyed<u64, Entry>);
+pub struct TaskJournal(Keyed<u64, Entry>);
 
-impl Journal {
+impl TaskJournal {
     pub fn note(&mut self, what: What, by: By, details: impl Into<String>) {
         let (at_s, details) = (now_s(), cut(details.into()));
         let number = match self.0.iter().last() {
@@ -203,12 +203,12 @@ impl Journal {
         self.note(What::Started, By::Run, details);
     }
 
-    pub(crate) fn of_entries(entries: &Entries) -> Result<Journal, EntryError> {
+    pub(crate) fn of_entries(entries: &Entries) -> Result<TaskJournal, EntryError> {
         let mut journal = Keyed::default();
         for ((_, number), entry) in entries.under::<(String, u64), Entry>(&("journal",))? {
             journal.insert(number, entry);
         }
-        Ok(Journal(journal))
+        Ok(TaskJournal(journal))
     }
 
     pub(crate) fn tell(&mut self, all: bool, changes: &mut Changes) {
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_journal_is_bounded_and_tells_what_has_changed() {
-        let mut journal = Journal::default();
+        let mut journal = TaskJournal::default();
         let mut entries = Entries::default();
         for number in 0..ENTRIES_MAX + 7 {
             journal.note(What::Limits, By::Http, format!("{number} {}", "é".repeat(DETAILS_MAX)));
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(journal.entries().count(), ENTRIES_MAX);
         assert!(journal.entries().all(|entry| entry.details.len() <= DETAILS_MAX && entry.details.ends_with('…')));
         assert!(journal.entries().next().unwrap().details.starts_with("7 "));
-        assert_eq!(Journal::of_entries(&entries).unwrap(), journal);
+        assert_eq!(TaskJournal::of_entries(&entries).unwrap(), journal);
         let mut changes = Changes::default();
         journal.tell(false, &mut changes);
         assert!(changes.is_empty());
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_happens_again_and_again_is_one_entry() {
-        let mut journal = Journal::default();
+        let mut journal = TaskJournal::default();
         for _ in 0..3 {
             journal.note(What::Failed, By::Run, "no route\nto host");
         }
@@ -320,7 +320,7 @@ mod tests {
         let mut entries = Entries::default();
         entries
             .apply("[\"journal\",3]\t{\"at_s\":7,\"what\":\"moved\",\"by\":\"moon\",\"details\":\"x\",\"more\":1}\n");
-        let journal = Journal::of_entries(&entries).unwrap();
+        let journal = TaskJournal::of_entries(&entries).unwrap();
         assert_eq!(journal.entries().next().unwrap().what, What::Other);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::config::{CanalOptions, Format, Profile, Task};
+use crate::config::{CanalFormat, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
     Routed, Router, canal_options, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table,
@@ -60,7 +60,7 @@ pub fn schema(task: Task) -> Result<String, Error> {
 fn write_columns(format: &Format, table: &Table, out: &mut String) {
     let canal = canal_options(&match format {
         Format::CanalJson(options) => options.clone(),
-        Format::DtsAvro(_) => CanalOptions::of(Profile::Canal),
+        Format::DtsAvro(_) => CanalFormat::of(Profile::Canal),
     });
     let heading = ["column", "mysqlType", "Arrow", "sqlType", "dataTypeNumber"].map(str::to_owned);
     let lines = table.columns().iter().map(|column| {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Tracker};
+use crate::checkpoint::{Checkpoint, CheckpointError, TaskTracker};
 use crate::config::Task;
 use crate::error::Error;
 use crate::pipeline::route::Router;
@@ -63,7 +63,7 @@ pub fn read_on(
     let task = Arc::new(task);
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let (stop, status) = (Stop::default(), Arc::new(Status::default()));
-    let tracker = Arc::new(Tracker::new(stored.clone(), Duration::ZERO));
+    let tracker = Arc::new(TaskTracker::new(stored.clone(), Duration::ZERO));
     let topics = Arc::new(PretendedTopics(PRETENDED_PARTITIONS));
     let router = Arc::new(Router::new(task.clone(), source.server_version().to_owned(), topics, stop.clone()));
     let stages = TaskStages::new(router, Box::new(NullSink { partitions: PRETENDED_PARTITIONS }));

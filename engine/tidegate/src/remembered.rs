@@ -26,10 +26,10 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use compare::{Addition, is_selected};
-pub use compare::{Difference, Refused, Topics, compare, refuse, topics_in_use};
+pub use compare::{Difference, Refused, TopicLooks, compare, refuse, topics_in_use};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
-use crate::config::{AvroOptions, CanalOptions, Format, Profile, TableSelection, Task};
+use crate::config::{AvroFormat, CanalFormat, Format, Profile, TableSelection, Task};
 use crate::pipeline::route::{RouteError, rule_of, target_of_table, topic_of_table};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
@@ -256,7 +256,7 @@ pub fn take_up_all(
     checkpoint: &mut Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
-    topics: &Topics,
+    topics: &TopicLooks,
 ) -> Result<(), RouteError> {
     let begun = checkpoint.has_begun();
     let selected = checkpoint.remembered.as_ref().map(|was| was.selection(task));
@@ -508,7 +508,7 @@ fn key_text(policy: Option<&KeyPolicy>) -> String {
 /// Everything in `format` that changes a byte of a row's message.
 fn format_options(format: &Format) -> Vec<(String, String)> {
     let (name, options) = match format {
-        Format::CanalJson(CanalOptions {
+        Format::CanalJson(CanalFormat {
             profile,
             time_zone_offset_s,
             enums,
@@ -530,7 +530,7 @@ fn format_options(format: &Format) -> Vec<(String, String)> {
                 ("zero_date", word_of(Substitute::WORDS, *zero_date).to_owned()),
             ],
         ),
-        Format::DtsAvro(AvroOptions { enums, sets, zero_date, transactions, heartbeats }) => (
+        Format::DtsAvro(AvroFormat { enums, sets, zero_date, transactions, heartbeats }) => (
             "dts_avro",
             vec![
                 ("enum", word_of(EnumText::WORDS, *enums).to_owned()),

@@ -51,10 +51,10 @@ impl fmt::Display for Mismatch {
 }
 
 /// What comes out of tables of one kind, and which those are.
-pub type Kind = (Arc<Table>, Vec<TableName>);
+pub type ShardKind = (Arc<Table>, Vec<TableName>);
 
 /// Enters a table with those of its kind.
-pub fn enter(kinds: &mut Vec<Kind>, table: TableName, output: &Arc<Table>) {
+pub fn enter(kinds: &mut Vec<ShardKind>, table: TableName, output: &Arc<Table>) {
     match kinds.iter_mut().find(|(kind, _)| kind.is_defined_as(output)) {
         Some((_, tables)) => tables.push(table),
         None => kinds.push((output.clone(), vec![table])),

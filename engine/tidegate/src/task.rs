@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 use crate::apply::TaskFile;
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Tracker};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, TaskTracker};
 use crate::config::{self, SaslOptions, Secret, SinkOptions, SourceOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
@@ -17,12 +17,12 @@ use crate::pipeline::route::{self, Keyless, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
 use crate::reload;
-use crate::remembered::{self, Accept, Topics};
+use crate::remembered::{self, Accept, TopicLooks};
 use crate::shards;
 use crate::source::{self, Context, Source};
 use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
-use crate::status::server::Server;
+use crate::status::server::StatusServer;
 use crate::until::Until;
 use tidegate_flow::pipeline::{Pipeline, StageError};
 use tidegate_flow::store::StateFolder;
@@ -65,7 +65,7 @@ pub fn run(file: &Path, consent: &Consent, screen: Screen, problems: Problems) -
     let monitor = Monitor::new(file, Arc::new(Status::default()), stop, problems);
     monitor.run(runtime.handle());
     let _display = Display::start(monitor.clone(), screen);
-    let serve = || Server::start(&task, &monitor, runtime.handle());
+    let serve = || StatusServer::start(&task, &monitor, runtime.handle());
     run_watched(&task, consent, &runtime, &monitor, serve)
 }
 
@@ -250,7 +250,7 @@ fn run_in(
 struct Start {
     source: Box<dyn Source>,
     sink: Box<dyn Sink>,
-    tracker: Arc<Tracker>,
+    tracker: Arc<TaskTracker>,
     router: Arc<Router>,
 }
 
@@ -358,7 +358,7 @@ fn compare_and_plan(
     source: &dyn Source,
     sink: &dyn Sink,
     stop: &Stop,
-) -> Result<(Arc<Tracker>, Arc<Router>), Error> {
+) -> Result<(Arc<TaskTracker>, Arc<Router>), Error> {
     let tables = source.tables();
     let is_stopped = || stop.is_stopped();
     let topics = look_at_topics(&checkpoint, task, tables, &*sink.topics(), &is_stopped)?;
@@ -407,7 +407,7 @@ fn compare_and_plan(
             Err(error) => warn!(%error, "whether topics that exist are as the task would make them is not known"),
         }
     }
-    let tracker = Arc::new(Tracker::new(checkpoint, task.retry.other));
+    let tracker = Arc::new(TaskTracker::new(checkpoint, task.retry.other));
     let router = Router::new(task.clone(), source.server_version().to_owned(), sink.topics(), stop.clone());
     let router = Arc::new(router.remembering(tracker.clone()));
     for table in tables.iter().filter(|table| !later.contains(table.name())) {
@@ -430,7 +430,9 @@ fn topics_of(task: &Task, tables: &[Arc<Table>], sink: &dyn Sink) -> Result<BTre
 
 /// The `cleanup.policy` of topics that the task makes, where it has them compacted.
 fn created_compacted(task: &Task) -> Option<&str> {
-    let SinkOptions::Kafka(config::KafkaOptions { create_topics: Some(create), .. }) = &task.sink else { return None };
+    let SinkOptions::Kafka(config::KafkaSinkOptions { create_topics: Some(create), .. }) = &task.sink else {
+        return None;
+    };
     kafka::compacts(&create.config)
 }
 
@@ -441,14 +443,18 @@ fn look_at_topics(
     tables: &[Arc<Table>],
     sink: &dyn tidegate_sink::Topics,
     is_stopped: &dyn Fn() -> bool,
-) -> Result<Topics, Error> {
+) -> Result<TopicLooks, Error> {
     let topics = remembered::topics_in_use(checkpoint, task, tables)?;
     let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>(), is_stopped)?;
     Ok(topics.into_iter().zip(looks).collect())
 }
 
 /// The same for whoever has no sink at hand.
-pub(crate) fn topics_as_they_are(checkpoint: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<Topics, Error> {
+pub(crate) fn topics_as_they_are(
+    checkpoint: &Checkpoint,
+    task: &Task,
+    tables: &[Arc<Table>],
+) -> Result<TopicLooks, Error> {
     match &task.sink {
         SinkOptions::Kafka(_) => {
             let sink = open_sink(task)?;
@@ -505,7 +511,7 @@ pub fn check_sink(
     }
 }
 
-pub(crate) fn kafka_options(task: &Task, options: &config::KafkaOptions) -> Result<kafka::KafkaOptions, Error> {
+pub(crate) fn kafka_options(task: &Task, options: &config::KafkaSinkOptions) -> Result<kafka::KafkaOptions, Error> {
     let read_again = |secret: &Secret| -> kafka::ReadPassword {
         let secret = secret.clone();
         Arc::new(move || secret.resolve().ok())

@@ -5,7 +5,7 @@
 //!                          rows 0, 1, 2 …     always row 0
 //! ```
 //!
-//! A constant stays one value: [`Values`] hands it out for every row. A loop says of a row that it is NULL or that it
+//! A constant stays one value: [`Argument`] hands it out for every row. A loop says of a row that it is NULL or that it
 //! fails by `?`, as [`Miss`]; text is written into one buffer, so that no row allocates.
 
 use std::hash::{Hash, Hasher};
@@ -196,13 +196,13 @@ pub(crate) struct Call<'a> {
 
 /// The values of an argument, by row.
 #[derive(Clone, Copy)]
-pub(crate) struct Values<A> {
+pub(crate) struct Argument<A> {
     array: A,
     /// 0 if one value stands for all rows.
     step: usize,
 }
 
-impl<A: ArrayAccessor> Values<A> {
+impl<A: ArrayAccessor> Argument<A> {
     #[inline]
     pub(crate) fn get(&self, row: usize) -> Cell<A::Item> {
         let at = row * self.step;
@@ -218,8 +218,8 @@ impl<A: ArrayAccessor> Values<A> {
     }
 }
 
-pub(crate) type Texts<'a> = Values<&'a StringArray>;
-pub(crate) type Numbers<'a, T> = Values<&'a PrimitiveArray<T>>;
+pub(crate) type Texts<'a> = Argument<&'a StringArray>;
+pub(crate) type Numbers<'a, T> = Argument<&'a PrimitiveArray<T>>;
 
 impl Call<'_> {
     pub(crate) fn arity(&self) -> usize {
@@ -247,23 +247,23 @@ impl Call<'_> {
     }
 
     pub(crate) fn texts(&self, at: usize) -> Texts<'_> {
-        Values { array: self.arrays[at].as_string::<i32>(), step: self.step(at) }
+        Argument { array: self.arrays[at].as_string::<i32>(), step: self.step(at) }
     }
 
-    pub(crate) fn documents(&self, at: usize) -> Values<&arrow::array::LargeStringArray> {
-        Values { array: self.arrays[at].as_string::<i64>(), step: self.step(at) }
+    pub(crate) fn documents(&self, at: usize) -> Argument<&arrow::array::LargeStringArray> {
+        Argument { array: self.arrays[at].as_string::<i64>(), step: self.step(at) }
     }
 
-    pub(crate) fn binaries(&self, at: usize) -> Values<&BinaryArray> {
-        Values { array: self.arrays[at].as_binary::<i32>(), step: self.step(at) }
+    pub(crate) fn binaries(&self, at: usize) -> Argument<&BinaryArray> {
+        Argument { array: self.arrays[at].as_binary::<i32>(), step: self.step(at) }
     }
 
-    pub(crate) fn conditions(&self, at: usize) -> Values<&BooleanArray> {
-        Values { array: self.arrays[at].as_boolean(), step: self.step(at) }
+    pub(crate) fn conditions(&self, at: usize) -> Argument<&BooleanArray> {
+        Argument { array: self.arrays[at].as_boolean(), step: self.step(at) }
     }
 
     pub(crate) fn numbers<T: ArrowPrimitiveType>(&self, at: usize) -> Numbers<'_, T> {
-        Values { array: self.arrays[at].as_primitive::<T>(), step: self.step(at) }
+        Argument { array: self.arrays[at].as_primitive::<T>(), step: self.step(at) }
     }
 
     /// The 64 bits of an integer, whether signed or not.
@@ -334,7 +334,7 @@ impl Call<'_> {
 /// See [`Call::bytes`].
 pub(crate) enum Bytes<'a> {
     Text(Texts<'a>),
-    Binary(Values<&'a BinaryArray>),
+    Binary(Argument<&'a BinaryArray>),
 }
 
 impl<'a> Bytes<'a> {

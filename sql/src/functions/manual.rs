@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::{ALIASES, meaning, refused};
-use crate::{Input, Kind, Projection, Source, TextOrder};
+use crate::{ColumnSource, InputColumns, Kind, Projection, TextOrder};
 
 /// A chapter of the manual: functions by name, and what is written with words and signs, each with an example.
 struct Chapter {
@@ -155,7 +155,7 @@ fn told(message: &str, hint: Option<&str>) -> String {
 }
 
 /// One column of each kind that the examples read.
-fn input() -> Input {
+fn input() -> InputColumns {
     let columns = [
         ("i", DataType::Int64, Kind::Plain),
         ("n", DataType::Decimal128(10, 2), Kind::Plain),
@@ -165,10 +165,10 @@ fn input() -> Input {
     ];
     let fields: Vec<Field> =
         columns.iter().map(|(name, data_type, _)| Field::new(*name, data_type.clone(), true)).collect();
-    Input {
+    InputColumns {
         schema: Arc::new(Schema::new(fields)),
         pushdown: Vec::new(),
-        sources: columns.iter().map(|(_, _, kind)| Source { kind: *kind, ..Source::default() }).collect(),
+        sources: columns.iter().map(|(_, _, kind)| ColumnSource { kind: *kind, ..ColumnSource::default() }).collect(),
         texts: columns
             .iter()
             .map(|(name, ..)| if *name == "s" { TextOrder::of(Some("utf8mb4_0900_ai_ci")) } else { TextOrder::Bytes })

@@ -46,7 +46,7 @@ use crate::functions::kernel::Kernel;
 use crate::functions::{Regexp, json as documents};
 use crate::parse::{DEPTH_MAX, double_quotes};
 use crate::plan::{Planner, is_arithmetic};
-use crate::{Kind, Source, literal, types};
+use crate::{ColumnSource, Kind, literal, types};
 
 type Lowered = Result<Expr, Refusal>;
 
@@ -285,7 +285,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn source(&self, column: &str) -> Option<&Source> {
+    fn source(&self, column: &str) -> Option<&ColumnSource> {
         self.planner.source(column)
     }
 

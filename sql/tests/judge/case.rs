@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use tidegate_sql::{Input, Projection};
+use tidegate_sql::{InputColumns, Projection};
 
 use super::server::Server;
 
@@ -97,7 +97,8 @@ fn write_runs(function: &str, answers: &Answers, out: &mut String) {
 
 fn compare(function: &str, answers: &Answers) {
     let schema = Arc::new(Schema::new(vec![Field::new("c", DataType::Utf8, false)]));
-    let input = Input { schema: Arc::clone(&schema), pushdown: Vec::new(), texts: Vec::new(), sources: Vec::new() };
+    let input =
+        InputColumns { schema: Arc::clone(&schema), pushdown: Vec::new(), texts: Vec::new(), sources: Vec::new() };
     let projection = Projection::compile(&[format!("{function}(c) AS x")], &input).unwrap();
     let evaluate = |texts: Vec<String>| {
         let texts: ArrayRef = Arc::new(StringArray::from(texts));

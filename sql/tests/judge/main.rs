@@ -22,7 +22,7 @@ use std::fmt::Write as _;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use fastrand::Rng;
-use tidegate_sql::{Filter, Input, Output, Projection};
+use tidegate_sql::{Filter, InputColumns, Output, Projection};
 
 use columns::{Column, Form, columns, value};
 use expression::{Generator, Node};
@@ -84,7 +84,7 @@ struct Judge {
     collation: &'static str,
     /// The seed that begins with these rows.
     seed: u64,
-    input: Input,
+    input: InputColumns,
     batch: RecordBatch,
 }
 

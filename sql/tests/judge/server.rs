@@ -11,7 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
-use tidegate_sql::{Input, Kind, Pushdown, Source, TextOrder};
+use tidegate_sql::{ColumnSource, InputColumns, Kind, Pushdown, TextOrder};
 use tokio::runtime::Runtime;
 
 use super::columns::{Column, Form};
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// The table as a task sees it.
-    pub(crate) fn rows(&mut self, columns: &[Column], collation: &str) -> (Input, RecordBatch) {
+    pub(crate) fn rows(&mut self, columns: &[Column], collation: &str) -> (InputColumns, RecordBatch) {
         let selected: Vec<String> = columns.iter().map(Column::selected).collect();
         let answers = self.ask(&format!("SELECT {} FROM t ORDER BY id", selected.join(", "))).unwrap();
         let mut fields = Vec::new();
@@ -109,7 +109,7 @@ impl Server {
             arrays.push(array);
         }
         let schema = Arc::new(Schema::new(fields));
-        let input = Input {
+        let input = InputColumns {
             schema: Arc::clone(&schema),
             pushdown: columns.iter().map(|column| pushdown(column, collation)).collect(),
             sources: columns.iter().map(|column| source(column, collation)).collect(),
@@ -141,7 +141,7 @@ fn text_order(column: &Column, collation: &str) -> TextOrder {
     if column.form == Form::Text { TextOrder::of(Some(collation)) } else { TextOrder::Bytes }
 }
 
-fn source(column: &Column, collation: &str) -> Source {
+fn source(column: &Column, collation: &str) -> ColumnSource {
     let (kind, fraction) = match column.form {
         Form::Json => (Kind::Json, None),
         Form::Set(_) => (Kind::Set, None),
@@ -159,7 +159,7 @@ fn source(column: &Column, collation: &str) -> Source {
         Form::Enum(labels) | Form::Set(labels) => Some(labels.iter().map(|label| (*label).to_owned()).collect()),
         _ => None,
     };
-    Source { kind, charset, fraction, labels }
+    ColumnSource { kind, charset, fraction, labels }
 }
 
 fn array_of(column: &Column, cells: &[&Answer]) -> ArrayRef {

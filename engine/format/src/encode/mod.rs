@@ -17,7 +17,7 @@ pub mod zero_dates;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::{ChangeBatch, Mark, TableName};
 
 /// Turns changes of one table version into messages. Built once per version, used from many threads.
@@ -26,7 +26,7 @@ pub trait Encoder: Send + Sync {
     ///
     /// `first_id` is for formats that number their records: the change of sequence number s may use
     /// `first_id + 2 * s` and, if an update was split, the next one too. It grows from window to window.
-    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut Values) -> Result<(), EncodeError>;
+    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut ByteStrings) -> Result<(), EncodeError>;
 
     /// What a message takes besides its texts and byte strings: all that is constant, and the most that a value of any other
     /// type takes. An update has twice as much at most.
@@ -37,7 +37,7 @@ pub trait Encoder: Send + Sync {
 pub trait MarkEncoder: Send + Sync {
     /// Appends the message of a mark, or none if the format has none for it. `table` is the one of a statement that the
     /// message is about; `id` as in [`Encoder::encode`].
-    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut Values);
+    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut ByteStrings);
 }
 
 /// Milliseconds since 1970: when a message is made.

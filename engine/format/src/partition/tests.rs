@@ -157,7 +157,7 @@ fn keys_are_hashed_as_by_javas_producer() {
         (false, vec![0, 0])
     );
     let by_key = by_key.with_key(vec![1]);
-    let keys = Values { bytes: b"21foobar".to_vec(), ends: vec![2, 8] };
+    let keys = ByteStrings { bytes: b"21foobar".to_vec(), ends: vec![2, 8] };
     let mut out = Vec::new();
     by_key.partitions(&batch, &mut out).unwrap();
     by_key.partitions_of_keys(&keys, &mut out);
@@ -376,7 +376,7 @@ fn java_finds_the_same_partitions() {
                     ask("murmur2 row", partition[0], &texts);
                 }
                 let key = values.iter().flatten().map(String::as_str).collect::<Vec<_>>().concat().into_bytes();
-                let keys = Values { ends: vec![key.len()], bytes: key };
+                let keys = ByteStrings { ends: vec![key.len()], bytes: key };
                 let mut partition = Vec::new();
                 kafka.with_key(vec![0]).partitions_of_keys(&keys, &mut partition);
                 ask("murmur2", partition[0], &[hex(keys.get(0))]);

@@ -17,7 +17,7 @@ use crate::rate::Limits;
 use crate::retry::Retry;
 use crate::words::{plural, rows_and_changes};
 use source::Following;
-use stages::{Memory, Stages};
+use stages::{Memory, StageCounts};
 
 /// What a task does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Status {
     tables: Mutex<Vec<TableProgress>>,
     retries: Mutex<BTreeMap<&'static str, Retrying>>,
     too_large: Mutex<BTreeMap<TableName, TooLarge>>,
-    pub stages: Stages,
+    pub stages: StageCounts,
     pub memory: Memory,
     pub following: Following,
     pub limits: Limits,
@@ -94,7 +94,7 @@ impl Default for Status {
             tables: Mutex::default(),
             retries: Mutex::default(),
             too_large: Mutex::default(),
-            stages: Stages::default(),
+            stages: StageCounts::default(),
             memory: Memory::default(),
             following: Following::default(),
             limits: Limits::default(),

@@ -25,7 +25,7 @@ const MARKS_MAX: usize = 64;
 
 /// Somewhere the source ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct SeenEnd {
     /// By our clock, before it was asked.
     pub at_us: u64,
     pub end: End,
@@ -67,12 +67,12 @@ pub struct Following {
 
 #[derive(Debug, Default)]
 struct Told {
-    marks: VecDeque<Mark>,
+    marks: VecDeque<SeenEnd>,
     extent: Option<Extent>,
 }
 
 impl Following {
-    pub fn mark(&self, mark: Mark) {
+    pub fn mark(&self, mark: SeenEnd) {
         let marks = &mut self.lock().marks;
         if marks.len() == MARKS_MAX {
             marks.pop_front();
@@ -84,7 +84,7 @@ impl Following {
     pub fn asked(&self, extent: Extent) {
         let (server, end, executed) = (extent.server.clone(), extent.end.clone(), extent.executed.clone());
         let end = End::Binlog { server, end, executed };
-        self.mark(Mark { at_us: extent.at_us, end });
+        self.mark(SeenEnd { at_us: extent.at_us, end });
         self.lock().extent = Some(extent);
     }
 
@@ -98,7 +98,7 @@ impl Following {
     }
 
     /// Drops all marks up to the last that `is_passed`, which is given back, and says whether others are left.
-    pub fn take_passed(&self, is_passed: impl Fn(&End) -> bool) -> (Option<Mark>, bool) {
+    pub fn take_passed(&self, is_passed: impl Fn(&End) -> bool) -> (Option<SeenEnd>, bool) {
         let marks = &mut self.lock().marks;
         let passed = marks.iter().rposition(|mark| is_passed(&mark.end));
         let last = passed.and_then(|last| marks.drain(..=last).next_back());
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn the_last_mark_that_is_passed_takes_those_before_it_along() {
         let following = Following::default();
-        (1..=4).for_each(|at_us| following.mark(Mark { at_us, end: End::Windows(10 * at_us) }));
+        (1..=4).for_each(|at_us| following.mark(SeenEnd { at_us, end: End::Windows(10 * at_us) }));
         let up_to = |windows: u64| move |end: &End| matches!(end, End::Windows(mark) if *mark <= windows);
         assert_eq!(following.take_passed(up_to(5)), (None, true));
         assert_eq!(following.take_passed(up_to(25)).0.map(|mark| mark.at_us), Some(2));
         assert_eq!(following.take_passed(up_to(29)), (None, true));
-        assert_eq!(following.take_passed(up_to(99)), (Some(Mark { at_us: 4, end: End::Windows(40) }), false));
+        assert_eq!(following.take_passed(up_to(99)), (Some(SeenEnd { at_us: 4, end: End::Windows(40) }), false));
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Counters of the stages of a run.
 #[derive(Debug, Default)]
-pub struct Stages {
+pub struct StageCounts {
     /// Counts changes, and bytes of columns.
     pub read: Stage,
     /// Counts messages and their bytes, as those behind it do.

@@ -60,7 +60,7 @@ use self::event::{
 use self::held::{Group, Held};
 use self::payload::Unpacker;
 use self::place::{Committing, Done, HeartbeatEnd, Left, Place};
-use self::window::{Slot, WindowBuilder};
+use self::window::{ChangesBuilder, Slot};
 use super::definition::{Server, Session};
 use super::history::{ColumnsFault, Here, History};
 use super::rows::RowPlan;
@@ -100,7 +100,7 @@ pub struct BinlogDecoder {
     schemas: Box<dyn Schemas>,
     row_uses: RowUses,
     place: Place,
-    window: WindowBuilder,
+    window: ChangesBuilder,
     /// What the file's first event said.
     format: Option<Arc<FormatDescription>>,
     tables: Tables,
@@ -247,7 +247,7 @@ impl BinlogDecoder {
             row_uses: Arc::new(|table| RowUse::whole(table)),
             reading_at: start.coordinate.clone(),
             place: Place::new(start),
-            window: WindowBuilder::new(options),
+            window: ChangesBuilder::new(options),
             format: None,
             tables: Tables::default(),
             event_bytes_max: EVENT_BYTES_MAX,

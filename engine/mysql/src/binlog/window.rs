@@ -50,7 +50,7 @@ impl RowUse {
     }
 }
 
-pub(super) struct WindowBuilder {
+pub(super) struct ChangesBuilder {
     options: WindowOptions,
     groups: Vec<Group>,
     marks: Vec<Mark>,
@@ -87,9 +87,9 @@ const EVENT_BYTES: usize = 200;
 /// The same per row.
 const ROW_BYTES: usize = size_of::<RowKind>() + size_of::<u32>();
 
-impl WindowBuilder {
-    pub(super) fn new(options: WindowOptions) -> WindowBuilder {
-        WindowBuilder {
+impl ChangesBuilder {
+    pub(super) fn new(options: WindowOptions) -> ChangesBuilder {
+        ChangesBuilder {
             options,
             groups: Vec::new(),
             marks: Vec::new(),

@@ -7,12 +7,12 @@ use tidegate_model::{GtidSet, Watermark};
 
 /// A watermark of a ledger, which has each only once.
 #[derive(Clone, Debug)]
-pub struct Mark {
+pub struct LedgerMark {
     pub(super) number: u32,
     pub(super) watermark: Arc<Watermark>,
 }
 
-impl Deref for Mark {
+impl Deref for LedgerMark {
     type Target = Watermark;
 
     fn deref(&self) -> &Watermark {
@@ -20,13 +20,13 @@ impl Deref for Mark {
     }
 }
 
-impl PartialEq for Mark {
-    fn eq(&self, other: &Mark) -> bool {
+impl PartialEq for LedgerMark {
+    fn eq(&self, other: &LedgerMark) -> bool {
         self.watermark == other.watermark
     }
 }
 
-impl Eq for Mark {}
+impl Eq for LedgerMark {}
 
 /// What two watermarks cover both, unless that is what the first covers: a load may go on at another server, which is behind.
 pub(super) fn both_cover(before: &Watermark, next: &Watermark) -> Option<Watermark> {

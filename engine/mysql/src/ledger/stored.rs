@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chunk, ChunkState, Ledger, Mark, TableChunks, Unsure};
+use super::{Chunk, ChunkState, Ledger, LedgerMark, TableChunks, Unsure};
 use crate::chunks::{ChunkKey, KeyRange, KeyValue};
 use tidegate_model::state::{Changes, Entries, EntryError};
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -26,7 +26,7 @@ pub(super) struct Untold {
     /// Tables whose chunks of before are forgotten.
     pub(super) cut_anew: BTreeSet<TableName>,
     pub(super) chunks: BTreeSet<(TableName, u32)>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<LedgerMark>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ enum StoredMark {
     Watermark(Watermark),
 }
 
-fn number(mark: &Option<Mark>) -> Option<u32> {
+fn number(mark: &Option<LedgerMark>) -> Option<u32> {
     mark.as_ref().map(|mark| mark.number)
 }
 
@@ -113,20 +113,20 @@ impl Ledger {
         changes.remove(&(LOAD,));
     }
 
-    fn marks_in_use(&self) -> Vec<Mark> {
+    fn marks_in_use(&self) -> Vec<LedgerMark> {
         let of_table = |table: &TableChunks| {
             [&table.gone, &table.least_high, &table.floor, &table.shown_before, &table.pieces_high].map(Option::clone)
         };
         let of_tables = self.tables.iter().flat_map(of_table);
         let chunks = self.tables.iter().flat_map(|table| &table.chunks);
         let marks = of_tables.chain(chunks.flat_map(|chunk| [chunk.low.clone(), chunk.high.clone()]));
-        let mut marks: Vec<Mark> = marks.flatten().collect();
+        let mut marks: Vec<LedgerMark> = marks.flatten().collect();
         marks.sort_by_key(|mark| mark.number);
         marks.dedup_by_key(|mark| mark.number);
         marks
     }
 
-    fn tell_mark(&self, mark: &Mark, changes: &mut Changes) {
+    fn tell_mark(&self, mark: &LedgerMark, changes: &mut Changes) {
         let stored = match (&**mark, &self.start.gtids) {
             (Watermark::Gtids(set), Some(start)) if set.contains_set(start) => {
                 StoredMark::BeyondStart(set.without(start))
@@ -152,7 +152,7 @@ impl Ledger {
                     return Err(EntryError::new(&(LOAD, MARK, number), "the load began without GTIDs"));
                 }
             };
-            marks.insert(number, Mark { number, watermark: Arc::new(watermark) });
+            marks.insert(number, LedgerMark { number, watermark: Arc::new(watermark) });
         }
         let mut ledger = Ledger::new(start);
         type TableKey = (String, String, String, String);
@@ -202,7 +202,7 @@ impl StoredTable {
         self,
         name: TableName,
         entries: &Entries,
-        marks: &HashMap<u32, Mark>,
+        marks: &HashMap<u32, LedgerMark>,
     ) -> Result<TableChunks, EntryError> {
         let key = (LOAD, TABLE, &name.database, &name.table);
         let mark = |number: Option<u32>| match number {

@@ -16,7 +16,7 @@ use tidegate_model::message::MessageBatch;
 
 /// What a topic takes of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct MessageLimit {
     /// `message.max.bytes` of the client.
     client: usize,
     /// `max.message.bytes` of the topic; none if brokers do not tell.
@@ -68,14 +68,14 @@ const BATCH_HEAD_BYTES: usize = 61;
 /// Most that a record has besides key, value and headers, where headers are counted as [`Headers`](tidegate_model::message::Headers) do.
 const RECORD_FRAMING_BYTES_MAX: usize = 23;
 
-impl Limit {
-    pub(super) fn new(message_max_bytes: usize, topic: Option<usize>, packing: Packing, kept: Kept) -> Limit {
-        Limit { client: message_max_bytes, topic, packing, kept }
+impl MessageLimit {
+    pub(super) fn new(message_max_bytes: usize, topic: Option<usize>, packing: Packing, kept: Kept) -> MessageLimit {
+        MessageLimit { client: message_max_bytes, topic, packing, kept }
     }
 
     /// Of a topic that takes so much as it is, whatever it would be compressed: for tests of what comes before a sink.
-    pub fn plain(bytes: usize) -> Limit {
-        Limit::new(usize::MAX, Some(bytes), Packing::default(), Kept::AsItComes)
+    pub fn plain(bytes: usize) -> MessageLimit {
+        MessageLimit::new(usize::MAX, Some(bytes), Packing::default(), Kept::AsItComes)
     }
 
     /// Up to here key, value and headers are surely not too large.
@@ -161,10 +161,10 @@ fn write_varint(number: i64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::message::{Headers, Values};
+    use tidegate_model::message::{ByteStrings, Headers};
 
     fn message(value: usize, key: Option<&[u8]>, header: Option<&str>) -> MessageBatch {
-        let one = |bytes: Vec<u8>| Values { ends: vec![bytes.len()], bytes };
+        let one = |bytes: Vec<u8>| ByteStrings { ends: vec![bytes.len()], bytes };
         let headers = header.map(|text| {
             let mut headers = Headers::default();
             headers.push("op", |out| out.extend_from_slice(text.as_bytes()));
@@ -189,9 +189,9 @@ mod tests {
                 let batch = message(value, key, header);
                 let all = BATCH_HEAD_BYTES + record(&batch, 0).len();
                 assert!(all <= batch.message_bytes(0) + BATCH_HEAD_BYTES + RECORD_FRAMING_BYTES_MAX, "{value}");
-                assert_eq!(Limit::plain(all).excess(&batch, 0), None);
+                assert_eq!(MessageLimit::plain(all).excess(&batch, 0), None);
                 let excess = Excess { bytes: all, limit: all - 1, setting: "max.message.bytes" };
-                assert_eq!(Limit::plain(all - 1).excess(&batch, 0), Some(excess));
+                assert_eq!(MessageLimit::plain(all - 1).excess(&batch, 0), Some(excess));
             }
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     fn the_client_counts_what_is_plain_and_brokers_what_they_keep() {
         let batch = message(3_000_000, None, None);
         let lz4 = Packing { codec: Codec::named("lz4"), level: -1 };
-        let of = |client, topic, packing, kept| Limit::new(client, topic, packing, kept).excess(&batch, 0);
+        let of = |client, topic, packing, kept| MessageLimit::new(client, topic, packing, kept).excess(&batch, 0);
         let large = 16 << 20;
         assert_eq!(of(large, Some(1_000_000), lz4, Kept::AsItComes), None);
         assert_eq!(of(large, None, Packing::default(), Kept::AsItComes), None);

@@ -65,7 +65,7 @@ pub use abilities::{Ability, Lack};
 pub use consumer::{Consumers, KafkaConsumer};
 pub use deletion::delete_topic;
 use journal::Journal;
-pub use limit::{Excess, Limit};
+pub use limit::{Excess, MessageLimit};
 pub use options::{
     CreateTopics, KafkaOptions, Password, PasswordMechanism, ReadPassword, Sasl, SaslMechanism, Security, Tls,
 };
@@ -80,7 +80,7 @@ use marks::Acknowledged;
 use outstanding::{Outstanding, WindowId};
 use producer::{HeaderList, Messages, Producer, Topic};
 
-use crate::{Delivery, Sink, SinkError, Topics, order};
+use crate::{Receipt, Sink, SinkError, Topics, order};
 use tidegate_model::message::{Headers, MessageBatch, MessageWindow};
 
 /// Messages per call of librdkafka, all of one partition. librdkafka keeps a partition's messages as a linked list: made
@@ -288,7 +288,7 @@ unsafe fn produce_with_headers(topic: &Topic, batches: &[&MessageBatch], window:
 }
 
 impl Sink for KafkaSink {
-    fn send(&mut self, window: MessageWindow) -> Result<Delivery, SinkError> {
+    fn send(&mut self, window: MessageWindow) -> Result<Receipt, SinkError> {
         debug_assert!(window.batches.iter().all(|batch| {
             batch.partitions.len() == batch.values.len()
                 && batch.sequence.len() == batch.values.len()

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::{Delivery, SinkError};
+use crate::{Receipt, SinkError};
 use tidegate_model::message::MessageBatch;
 
 pub(super) type WindowId = usize;
@@ -45,7 +45,7 @@ struct Window {
 
 impl Outstanding {
     /// Takes a window in.
-    pub(super) fn admit(&self, batches: Arc<Vec<MessageBatch>>) -> Result<(WindowId, Delivery), SinkError> {
+    pub(super) fn admit(&self, batches: Arc<Vec<MessageBatch>>) -> Result<(WindowId, Receipt), SinkError> {
         let messages_left: usize = batches.iter().map(|batch| batch.values.len()).sum();
         let (done, delivery) = oneshot::channel();
         let mut state = self.lock();
@@ -153,12 +153,12 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::message::Values;
+    use tidegate_model::message::ByteStrings;
 
     fn window(message_count: usize) -> Arc<Vec<MessageBatch>> {
         Arc::new(vec![MessageBatch {
             topic: "t".into(),
-            values: Values { bytes: vec![b'x'; message_count], ends: (1..=message_count).collect() },
+            values: ByteStrings { bytes: vec![b'x'; message_count], ends: (1..=message_count).collect() },
             partitions: vec![0; message_count],
             sequence: (0..message_count as u32).collect(),
             ..MessageBatch::default()

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::reports::TICK;
 use super::*;
 use tidegate_model::message::Appetite;
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What is sent, and what must have arrived
@@ -77,7 +77,7 @@ impl Numbering {
         for sequence in 0..message_count {
             let batch = &mut batches[self.random.usize(..3)];
             let partition = self.random.usize(..PARTITIONS as usize);
-            let Values { bytes, ends } = &mut batch.values;
+            let ByteStrings { bytes, ends } = &mut batch.values;
             bytes.extend_from_slice(format!("{:0width$}", self.sent[partition], width = self.padding).as_bytes());
             ends.push(bytes.len());
             batch.partitions.push(partition as i32);
@@ -117,14 +117,14 @@ impl Numbering {
 }
 
 fn one_message(topic: &str, value: Vec<u8>) -> MessageWindow {
-    let values = Values { ends: vec![value.len()], bytes: value };
+    let values = ByteStrings { ends: vec![value.len()], bytes: value };
     let batch =
         MessageBatch { topic: topic.into(), values, partitions: vec![0], sequence: vec![0], ..MessageBatch::default() };
     MessageWindow { batches: vec![batch], ..MessageWindow::default() }
 }
 
 fn send_all(sink: &mut KafkaSink, windows: impl IntoIterator<Item = MessageWindow>) {
-    let deliveries: Vec<Delivery> = windows.into_iter().map(|window| sink.send(window).unwrap()).collect();
+    let deliveries: Vec<Receipt> = windows.into_iter().map(|window| sink.send(window).unwrap()).collect();
     for delivery in deliveries {
         delivery.blocking_recv().unwrap().unwrap();
     }
@@ -363,7 +363,7 @@ fn arrived(brokers: &str, topic: &str, partition: i32, count: usize) -> Vec<Stri
 fn keyed_window(topic: &str, with_headers: bool) -> MessageWindow {
     let batch = |messages: &[(u32, &str, &str)]| {
         let mut batch = MessageBatch { topic: topic.into(), ..MessageBatch::default() };
-        let (mut keys, mut headers) = (Values::default(), Headers::default());
+        let (mut keys, mut headers) = (ByteStrings::default(), Headers::default());
         for (sequence, key, value) in messages {
             for (out, text) in [(&mut keys, key), (&mut batch.values, value)] {
                 out.bytes.extend_from_slice(text.as_bytes());
@@ -406,7 +406,7 @@ fn keys_and_headers_count_where_a_message_is_too_large() {
         let sized = |bytes: usize| {
             let size = |of: &str| if of == part { bytes } else { 100 };
             let mut window = one_message("shop", vec![b'x'; size("value")]);
-            window.batches[0].keys = Some(Values { bytes: vec![b'k'; size("key")], ends: vec![size("key")] });
+            window.batches[0].keys = Some(ByteStrings { bytes: vec![b'k'; size("key")], ends: vec![size("key")] });
             let mut headers = Headers::default();
             headers.push("op", |out| out.extend(vec![b'h'; size("header")]));
             let set = headers.end_set();
@@ -766,13 +766,13 @@ fn a_message_is_judged_as_brokers_judge_it() {
     let mut random = fastrand::Rng::with_seed(11);
     // Neither noise nor all the same: each codec makes something else of it.
     let value: Vec<u8> = (0..60_000).flat_map(|_| format!("\"{}\",", random.u32(..5_000)).into_bytes()).collect();
-    let mut key = Values::default();
+    let mut key = ByteStrings::default();
     key.bytes.extend_from_slice(b"{\"id\":\"7\"}");
     key.ends.push(key.bytes.len());
     let message = |topic: &str| {
         let mut window = one_message(topic, value.clone());
         let batch = &mut window.batches[0];
-        batch.keys = Some(Values { bytes: key.bytes.clone(), ends: key.ends.clone() });
+        batch.keys = Some(ByteStrings { bytes: key.bytes.clone(), ends: key.ends.clone() });
         batch.headers.insert(Headers::none(1)).add(0, "table", b"notes");
         window
     };
@@ -851,7 +851,7 @@ fn nothing_goes_out_behind_a_message_that_was_refused() {
         let mut sink = new_sink(options).unwrap();
         sink.topics().prepare(&topic, RUNNING).unwrap();
         send_all(&mut sink, [one_message(&topic, b"first".to_vec())]);
-        let mut values = Values::default();
+        let mut values = ByteStrings::default();
         // So large that the first refusal is heard of before the last request is out.
         for number in 0..10 {
             values.bytes.extend(vec![b'x'; if number == 1 { 3_000_000 } else { 1_900_000 }]);

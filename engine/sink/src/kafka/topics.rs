@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 pub use self::check::{BrokerInfo, TopicFacts, check};
 use self::creation::collision;
 use super::abilities::{Abilities, Ability, Lack};
-use super::limit::{Kept, Limit};
+use super::limit::{Kept, MessageLimit};
 use super::marks::Marks;
 use super::producer::{Description, Event, Producer, Request, reason_of};
 use super::{CreateTopics, Journal, KafkaOptions, hint_of};
@@ -171,12 +171,12 @@ impl Topics for KafkaTopics {
         self.compacted.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
 
-    fn limit(&self, topic: &str) -> Option<Limit> {
+    fn limit(&self, topic: &str) -> Option<MessageLimit> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()?;
-        Some(Limit::new(self.message_bytes, taken.bytes, self.producer.packing, taken.kept))
+        Some(MessageLimit::new(self.message_bytes, taken.bytes, self.producer.packing, taken.kept))
     }
 
-    fn limit_now(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Option<Limit> {
+    fn limit_now(&self, topic: &str, stopped: &dyn Fn() -> bool) -> Option<MessageLimit> {
         let asked = self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(topic).map(|taken| taken.asked);
         if asked.is_none_or(|asked| asked.elapsed() >= LIMIT_AGE)
             && let Err(error) = self.check_settings(&[topic], stopped, |_, _| {})

@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::sink::{check_keys, sink_options};
 use self::source::source_options;
 use self::tables::table_selection;
-use super::choices::{Consistency, DdlPolicy, Delivery, Profile, UnchangedUpdates};
+use super::choices::{Consistency, DdlPolicy, Guarantee, Profile, UnchangedUpdates};
 use super::file::{
     AvroFile, CanalFile, FormatFile, FullLoadFile, HttpFile, HttpTlsFile, IncrementalFile, LimitFile, LimitsFile,
     RetryFile, Switch, TaskFile,
@@ -22,7 +22,7 @@ use super::places::Places;
 use super::reader::{Field, Place, Report, check_exactly_one, required_section};
 use super::tables::TableSelection;
 use super::task::{
-    AvroOptions, CanalOptions, Format, HttpOptions, HttpTls, IncrementalOptions, LimitOptions, LoadOptions,
+    AvroFormat, CanalFormat, Format, FullLoadOptions, HttpOptions, HttpTls, IncrementalOptions, LimitOptions,
     RetryOptions, SourceOptions, Task,
 };
 use super::values::Threads;
@@ -87,7 +87,7 @@ impl TaskFile {
             format: format?,
             full_load,
             incremental,
-            delivery: self.delivery.given().unwrap_or(Delivery::AtLeastOnce),
+            delivery: self.delivery.given().unwrap_or(Guarantee::AtLeastOnce),
             memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
             threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
             limits,
@@ -118,9 +118,9 @@ fn has_one_order(tables: &TableSelection) -> bool {
         && tables.rules().all(|rule| rule.partition == PartitionPolicy::Zero)
 }
 
-fn canal_options(file: CanalFile) -> CanalOptions {
-    let default = CanalOptions::of(file.profile.given().unwrap_or(Profile::Canal));
-    CanalOptions {
+fn canal_options(file: CanalFile) -> CanalFormat {
+    let default = CanalFormat::of(file.profile.given().unwrap_or(Profile::Canal));
+    CanalFormat {
         profile: default.profile,
         time_zone_offset_s: file.time_zone.given().unwrap_or(default.time_zone_offset_s),
         enums: file.enums.given().unwrap_or(default.enums),
@@ -132,7 +132,7 @@ fn canal_options(file: CanalFile) -> CanalOptions {
     }
 }
 
-fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report) -> AvroOptions {
+fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report) -> AvroFormat {
     if let Some(tables) = tables
         && !has_one_order(tables)
     {
@@ -145,7 +145,7 @@ fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report
             );
         }
     }
-    AvroOptions {
+    AvroFormat {
         enums: file.enums.given().unwrap_or(EnumText::Label),
         sets: file.sets.given().unwrap_or(SetText::Labels),
         zero_date: file.zero_date.given().unwrap_or(None),
@@ -154,7 +154,7 @@ fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report
     }
 }
 
-type Phases = (Option<LoadOptions>, Option<IncrementalOptions>);
+type Phases = (Option<FullLoadOptions>, Option<IncrementalOptions>);
 
 /// A source without snapshot or without changes switches that phase off; to ask for it then is an error.
 fn phases(
@@ -185,16 +185,16 @@ fn phases(
     (load, changes)
 }
 
-fn load_options(file: Option<Switch<FullLoadFile>>) -> LoadOptions {
+fn load_options(file: Option<Switch<FullLoadFile>>) -> FullLoadOptions {
     let Some(Switch::On(FullLoadFile { parallel, consistency, chunk_rows, view_max })) = file else {
-        return LoadOptions {
+        return FullLoadOptions {
             parallel: count(PARALLEL),
             consistency: Consistency::LockFree,
             chunk_rows: CHUNK_ROWS,
             view_max: VIEW_MAX,
         };
     };
-    LoadOptions {
+    FullLoadOptions {
         parallel: count(parallel.given().unwrap_or(PARALLEL)),
         consistency: consistency.given().unwrap_or(Consistency::LockFree),
         chunk_rows: chunk_rows.given().unwrap_or(CHUNK_ROWS),
@@ -238,9 +238,9 @@ pub(crate) const OTHER_CONNECTIONS: u64 = 4;
 /// With the full load as a bound on connections lets it be.
 fn limit_options(
     field: Field<LimitsFile>,
-    mut load: Option<LoadOptions>,
+    mut load: Option<FullLoadOptions>,
     report: &Report,
-) -> (LimitOptions, Option<LoadOptions>) {
+) -> (LimitOptions, Option<FullLoadOptions>) {
     let limit = |file: LimitFile| Limit {
         rows_per_second: file.rows_per_second.given(),
         bytes_per_second: file.bytes_per_second.given(),

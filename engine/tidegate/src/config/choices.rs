@@ -87,11 +87,11 @@ impl UnchangedUpdates {
 
 /// `delivery`: what a crash does to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub enum Guarantee {
     /// Those since the last checkpoint are repeated, in order; none is lost.
     AtLeastOnce,
 }
 
-impl Delivery {
-    pub(super) const WORDS: &[(&str, Self)] = &[("at_least_once", Delivery::AtLeastOnce)];
+impl Guarantee {
+    pub(super) const WORDS: &[(&str, Self)] = &[("at_least_once", Guarantee::AtLeastOnce)];
 }

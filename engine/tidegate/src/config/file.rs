@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choices::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
+use super::choices::{Consistency, DdlPolicy, Guarantee, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::reader::{Field, Place, Report, Section, Value, read_document};
 use super::secret::Secret;
 use super::values::{
@@ -20,7 +20,7 @@ use tidegate_format::columns::ColumnList;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_mysql::history::UnloggedRowsPolicy;
@@ -41,7 +41,7 @@ pub(super) struct TaskFile {
     pub(super) format: Field<FormatFile>,
     pub(super) full_load: Field<Switch<FullLoadFile>>,
     pub(super) incremental: Field<Switch<IncrementalFile>>,
-    pub(super) delivery: Field<Delivery>,
+    pub(super) delivery: Field<Guarantee>,
     pub(super) memory: Field<u64>,
     pub(super) threads: Field<Threads>,
     pub(super) state: Field<PathBuf>,
@@ -90,7 +90,7 @@ pub(super) struct SinkFile {
     pub(super) ddl_topic: Field<String>,
     pub(super) key: Field<Option<KeyPolicy>>,
     pub(super) tombstones: Field<bool>,
-    pub(super) headers: Field<Vec<Header>>,
+    pub(super) headers: Field<Vec<HeaderName>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
     pub(super) too_large: Field<TooLargeFile>,
@@ -239,7 +239,7 @@ impl TaskFile {
             format: s.field("format", format),
             full_load: s.field("full_load", |v| switch(v, full_load)),
             incremental: s.field("incremental", |v| switch(v, incremental)),
-            delivery: s.field("delivery", |v| v.word(Delivery::WORDS)),
+            delivery: s.field("delivery", |v| v.word(Guarantee::WORDS)),
             memory: s.field("memory", |v| v.size(64 << 20)),
             threads: s.field("threads", threads),
             state: s.field("state", path),

@@ -54,7 +54,7 @@ pub use brokers::{KafkaTlsOptions, OAuthOptions, SaslOptions};
 pub(crate) use build::OTHER_CONNECTIONS;
 pub use certificate::ClientCertificate;
 pub use choices::{
-    Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, TooLargePolicy, Truncation, UnchangedUpdates,
+    Consistency, DdlPolicy, Guarantee, NonEmptyTopics, Profile, TooLargePolicy, Truncation, UnchangedUpdates,
 };
 pub use places::Places;
 pub use reader::Problem;
@@ -63,9 +63,9 @@ pub use schema::{REFERENCE, json_schema};
 pub use secret::{Secret, SecretError};
 pub use tables::{Selected, TableRule, TableSelection};
 pub use task::{
-    AvroOptions, BinlogFilesOptions, CanalOptions, Format, HttpOptions, HttpTls, IncrementalOptions, KafkaOptions,
-    LimitOptions, LoadOptions, MysqlOptions, MysqlTlsOptions, ParquetOptions, RetryOptions, SinkOptions, SourceOptions,
-    Task,
+    AvroFormat, BinlogFilesOptions, CanalFormat, Format, FullLoadOptions, HttpOptions, HttpTls, IncrementalOptions,
+    KafkaSinkOptions, LimitOptions, MysqlOptions, MysqlTlsOptions, ParquetOptions, RetryOptions, SinkOptions,
+    SourceOptions, Task,
 };
 pub use template::{NameError, NameTemplate, TopicTemplate};
 pub use yaml::Location;

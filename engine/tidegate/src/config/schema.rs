@@ -16,14 +16,14 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::build::OTHER_CONNECTIONS;
-use super::choices::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
+use super::choices::{Consistency, DdlPolicy, Guarantee, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::reader::{SIZE_UNITS, TIME_UNITS_MS};
 use super::yaml::{self, Content, Node};
 use crate::items;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyForm;
 use tidegate_format::partition::PartitionHash;
 use tidegate_mysql::history::UnloggedRowsPolicy;
@@ -200,7 +200,9 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
                 },
             ] })
         }
-        "sink.headers" => json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": words(Header::WORDS) }),
+        "sink.headers" => {
+            json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": words(HeaderName::WORDS) })
+        }
         "tables.partition" | "sink.partition" => json!({ "anyOf": [
             words(&[("zero", ()), ("table", ()), ("primary_key", ()), ("row", ())]),
             { "type": "object", "properties": { "columns": columns() }, "required": ["columns"], "additionalProperties": false },
@@ -257,7 +259,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "incremental.ddl" => words(DdlPolicy::WORDS),
         "incremental.unlogged_rows" => words(UnloggedRowsPolicy::WORDS),
         "incremental.unchanged_updates" => words(UnchangedUpdates::WORDS),
-        "delivery" => words(Delivery::WORDS),
+        "delivery" => words(Guarantee::WORDS),
         "limits.rows_per_second" | "limits.full_load.rows_per_second" => integer(1, 1_000_000_000_000),
         "limits.bytes_per_second" | "limits.full_load.bytes_per_second" => amount(&SIZE_UNITS),
         "limits.connections" => integer(OTHER_CONNECTIONS, 100_000),

@@ -105,7 +105,7 @@ pub struct TableSelection<Rule = TableRule> {
     entries: Vec<String>,
     /// Exact names by what they become when folded, if the server folds names. Shared by all clones: whoever asks the server
     /// tells all others.
-    folded: Arc<OnceLock<HashMap<TableName, TableName>>>,
+    folded: Arc<OnceLock<HashMap<ExactName, ExactName>>>,
 }
 
 impl TableSelection<()> {
@@ -134,7 +134,7 @@ impl TableSelection<()> {
 
 impl<Rule> TableSelection<Rule> {
     pub(super) fn new(
-        exact: Vec<(TableName, Rule)>,
+        exact: Vec<(ExactName, Rule)>,
         patterns: Vec<(TablePattern, Rule)>,
         excludes: Vec<TablePattern>,
         entries: Vec<String>,
@@ -153,9 +153,9 @@ impl<Rule> TableSelection<Rule> {
 
     /// From now on, names are compared in lower case. Gives back two exact names that then mean the same table.
     pub fn fold_names(&self) -> Result<(), [String; 2]> {
-        let mut folded: HashMap<TableName, TableName> = HashMap::new();
+        let mut folded: HashMap<ExactName, ExactName> = HashMap::new();
         for (database, table) in self.exact_names() {
-            let name = TableName { database: database.to_owned(), table: table.to_owned() };
+            let name = ExactName { database: database.to_owned(), table: table.to_owned() };
             if let Some(other) = folded.insert(name.folded(), name.clone()) {
                 let mut same = [name, other].map(|name| format!("{}.{}", name.database, name.table));
                 same.sort();
@@ -190,14 +190,14 @@ impl<Rule> TableSelection<Rule> {
     pub fn exact_rule(&self, database: &str, table: &str) -> Option<&Rule> {
         let exact = |database: &str, table: &str| self.exact.get(database)?.get(table);
         exact(database, table).or_else(|| {
-            let TableName { database, table } = self.folded.get()?.get(&self.compared(database, table))?;
+            let ExactName { database, table } = self.folded.get()?.get(&self.compared(database, table))?;
             exact(database, table)
         })
     }
 
     /// A table's name as patterns see it.
-    fn compared(&self, database: &str, table: &str) -> TableName {
-        let name = TableName { database: database.to_owned(), table: table.to_owned() };
+    fn compared(&self, database: &str, table: &str) -> ExactName {
+        let name = ExactName { database: database.to_owned(), table: table.to_owned() };
         if self.folds_names() { name.folded() } else { name }
     }
 
@@ -277,19 +277,19 @@ pub(super) struct TableMatcher {
 
 #[derive(Debug, Clone)]
 pub(super) enum Tables {
-    Exact(TableName),
+    Exact(ExactName),
     Pattern(TablePattern),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct TableName {
+pub(super) struct ExactName {
     pub(super) database: String,
     pub(super) table: String,
 }
 
-impl TableName {
-    fn folded(&self) -> TableName {
-        TableName { database: fold(&self.database), table: fold(&self.table) }
+impl ExactName {
+    fn folded(&self) -> ExactName {
+        ExactName { database: fold(&self.database), table: fold(&self.table) }
     }
 }
 
@@ -346,7 +346,7 @@ fn parse_names(text: &str) -> Result<Tables, String> {
     })?;
     Ok(match (database.as_literal(), table.as_literal()) {
         (Some(database), Some(table)) => {
-            Tables::Exact(TableName { database: database.to_owned(), table: table.to_owned() })
+            Tables::Exact(ExactName { database: database.to_owned(), table: table.to_owned() })
         }
         _ => Tables::Pattern(TablePattern::Stars { database, table }),
     })
@@ -391,7 +391,7 @@ impl Tables {
     pub(super) fn into_pattern(self) -> TablePattern {
         match self {
             Tables::Pattern(pattern) => pattern,
-            Tables::Exact(TableName { database, table }) => {
+            Tables::Exact(ExactName { database, table }) => {
                 TablePattern::Stars { database: Starred::literal(database), table: Starred::literal(table) }
             }
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::brokers::{KafkaTlsOptions, SaslOptions};
 use super::certificate::ClientCertificate;
-use super::choices::{Consistency, DdlPolicy, Delivery, NonEmptyTopics, Profile, UnchangedUpdates};
+use super::choices::{Consistency, DdlPolicy, Guarantee, NonEmptyTopics, Profile, UnchangedUpdates};
 use super::places::Places;
 use super::secret::Secret;
 use super::tables::TableSelection;
@@ -20,7 +20,7 @@ use super::template::TopicTemplate;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::partition::PartitionHash;
 use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
@@ -42,7 +42,7 @@ pub struct Task {
     /// used to messages without.
     pub tombstones: bool,
     /// `sink.headers`: default none.
-    pub headers: Vec<Header>,
+    pub headers: Vec<HeaderName>,
     /// `sink.partition_hash`: default `dts`, whose topics most users of this program replace.
     pub partition_hash: PartitionHash,
     /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
@@ -52,11 +52,11 @@ pub struct Task {
     /// `format`: no default, because consumers depend on it.
     pub format: Format,
     /// `full_load`: `None` if it is switched off, or if the source has no snapshot (`binlog_files`).
-    pub full_load: Option<LoadOptions>,
+    pub full_load: Option<FullLoadOptions>,
     /// `incremental`: `None` if it is switched off, or if the source has no changes (`parquet`).
     pub incremental: Option<IncrementalOptions>,
     /// `delivery`.
-    pub delivery: Delivery,
+    pub delivery: Guarantee,
     /// `memory`: bytes that rows, messages and librdkafka's queues may hold together. At least 64 MiB, below which
     /// batches become too small to be fast. Default 512 MiB: enough for four readers and a dozen brokers to be busy all
     /// the time; no more is used than that takes.
@@ -138,7 +138,7 @@ pub struct ParquetOptions {
 #[expect(clippy::large_enum_variant, reason = "there is one per task")]
 pub enum SinkOptions {
     /// To brokers.
-    Kafka(KafkaOptions),
+    Kafka(KafkaSinkOptions),
     /// Into a file, to look at or to compare.
     File(PathBuf),
     /// Nowhere, to measure everything before the sink.
@@ -147,7 +147,7 @@ pub enum SinkOptions {
 
 /// `sink.kafka` and what belongs to it.
 #[derive(Debug, Clone)]
-pub struct KafkaOptions {
+pub struct KafkaSinkOptions {
     /// `kafka`: host:port of some brokers, which name the others. The port's default is 9092.
     pub brokers: Vec<String>,
     /// `security.sasl`: default none.
@@ -164,8 +164,8 @@ pub struct KafkaOptions {
 /// `format`: what a message holds.
 #[derive(Debug, Clone)]
 pub enum Format {
-    CanalJson(CanalOptions),
-    DtsAvro(AvroOptions),
+    CanalJson(CanalFormat),
+    DtsAvro(AvroFormat),
 }
 
 impl Format {
@@ -188,7 +188,7 @@ impl Format {
 /// | `mysql_type`, `old` | `full`, `changed` | `full`, `changed` |
 /// | `ddl_type` | `kind` | `ddl` |
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CanalOptions {
+pub struct CanalFormat {
     /// `profile`: default `canal`, which every reader of Canal JSON understands; readers such as Flink's stop at
     /// `INIT`.
     pub profile: Profile,
@@ -211,7 +211,7 @@ pub struct CanalOptions {
 
 /// `format.dts_avro`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AvroOptions {
+pub struct AvroFormat {
     /// `enum`: `label` or `index`. Default `label`.
     pub enums: EnumText,
     /// `set`: `label` or `bits`. Default `label`.
@@ -226,14 +226,14 @@ pub struct AvroOptions {
     pub heartbeats: bool,
 }
 
-impl CanalOptions {
+impl CanalFormat {
     /// What the profile decides, and the other defaults.
-    pub fn of(profile: Profile) -> CanalOptions {
+    pub fn of(profile: Profile) -> CanalFormat {
         let (enums, sets, ddl_type) = match profile {
             Profile::Canal => (EnumText::Index, SetText::Bits, StatementType::Kind),
             Profile::Dts => (EnumText::Label, SetText::Labels, StatementType::Ddl),
         };
-        CanalOptions {
+        CanalFormat {
             profile,
             time_zone_offset_s: 0,
             enums,
@@ -248,7 +248,7 @@ impl CanalOptions {
 
 /// `full_load`: `true` for all defaults, `false` for changes only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadOptions {
+pub struct FullLoadOptions {
     /// `parallel`: connections that read chunks at the same time; each costs the server a thread and an open read view.
     /// Default 4: enough to keep two or three of our cores busy, and few enough for a server in use.
     pub parallel: NonZeroUsize,
@@ -306,7 +306,7 @@ pub struct HttpTls {
 pub struct LimitOptions {
     pub all: Limit,
     pub full_load: Limit,
-    /// `limits.connections`, for who looks: what follows of it is in [`LoadOptions::parallel`]. Default: none.
+    /// `limits.connections`, for who looks: what follows of it is in [`FullLoadOptions::parallel`]. Default: none.
     pub connections: Option<u64>,
 }
 

@@ -3,7 +3,7 @@
 mod bounds;
 mod examples;
 
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::TableName;
@@ -55,14 +55,14 @@ fn mysql(task: Task) -> MysqlOptions {
     }
 }
 
-fn kafka(task: Task) -> KafkaOptions {
+fn kafka(task: Task) -> KafkaSinkOptions {
     match task.sink {
         SinkOptions::Kafka(options) => options,
         other => panic!("{other:?}"),
     }
 }
 
-fn canal(task: Task) -> CanalOptions {
+fn canal(task: Task) -> CanalFormat {
     match task.format {
         Format::CanalJson(options) => options,
         other => panic!("{other:?}"),
@@ -386,7 +386,7 @@ sink: {kafka: b, key: avro, headers: [source_time, op]}\n",
     let expected =
         [of(KeyForm::Avro, None), None, of(KeyForm::Json, Some(&["x", "y"])), of(KeyForm::Text, Some(&["x"]))];
     assert_eq!(keys, expected);
-    assert_eq!(task.headers, [Header::SourceTime, Header::Op]);
+    assert_eq!(task.headers, [HeaderName::SourceTime, HeaderName::Op]);
     let task =
         accepted(&with("sink: {kafka: b, key: json, tombstones: true, partition: row, partition_hash: murmur2}\n"));
     assert!(task.tombstones && task.partition_hash == PartitionHash::Murmur2);
@@ -1212,7 +1212,7 @@ t.yaml:1:63: sink.create_topics.replication = many: must be broker_default or a 
 fn profiles_decide_what_is_not_written() {
     let options = |text: &str| {
         let canal = canal(accepted(&with(&format!("format: {text}\n"))));
-        let CanalOptions { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
+        let CanalFormat { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
         format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}")
     };
     assert_eq!(options("canal_json"), "Canal 0 Index Bits Full Changed Kind None");
@@ -1248,7 +1248,7 @@ t.yaml:1:46: format.canal_json.time_zone = Europe/Berlin: must be an offset from
 #[test]
 fn dts_avro_has_labels_unless_told_otherwise() {
     let options = |text: &str| match accepted(&with(&format!("format: {text}\n"))).format {
-        Format::DtsAvro(AvroOptions { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
+        Format::DtsAvro(AvroFormat { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
         other => panic!("{other:?}"),
     };
     assert_eq!(options("dts_avro"), "Label Labels None");
@@ -1264,7 +1264,7 @@ fn marks_need_one_order() {
     let one =
         "sink: {kafka: b, topic: all, partition: zero}\nformat: {dts_avro: {transactions: true, heartbeats: true}}\n";
     let task = accepted(&with(one));
-    assert!(matches!(task.format, Format::DtsAvro(AvroOptions { transactions: true, heartbeats: true, .. })));
+    assert!(matches!(task.format, Format::DtsAvro(AvroFormat { transactions: true, heartbeats: true, .. })));
     refused(
         &with("format: {dts_avro: {transactions: true, heartbeats: false}}\n"),
         "t.yaml:1:35: format.dts_avro.transactions: needs sink.partition = zero and one topic for all tables: elsewhere there is no order of transactions",

@@ -8,7 +8,7 @@ use super::reader::{Field, Value};
 use super::secret::Secret;
 use super::tables::TableMatcher;
 use tidegate_format::columns::ColumnList;
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::key::{KeyForm, KeyPolicy, KeyTemplate};
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_sink::kafka::SaslMechanism;
@@ -203,7 +203,7 @@ fn key_template(value: Value<'_>) -> Option<(KeyTemplate, Vec<String>)> {
 }
 
 /// Words, each once.
-pub(super) fn headers(value: Value<'_>) -> Option<Vec<Header>> {
+pub(super) fn headers(value: Value<'_>) -> Option<Vec<HeaderName>> {
     let mut seen: Vec<&str> = Vec::new();
     let headers = value.list(|v| {
         let word = v.scalar().unwrap_or_default();
@@ -211,7 +211,7 @@ pub(super) fn headers(value: Value<'_>) -> Option<Vec<Header>> {
             return v.refuse("must be named once");
         }
         seen.push(word);
-        v.word(Header::WORDS)
+        v.word(HeaderName::WORDS)
     })?;
     Some(headers.into_iter().map(|(header, _)| header).collect())
 }

@@ -21,23 +21,23 @@ pub use self::plan::{canal_options, check_compacted, plan_encoder, plan_keys, pl
 use self::plan::{plan_mark_encoder, plan_zero_dates};
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;
-use crate::checkpoint::{Checkpoint, Tracker};
+use crate::checkpoint::{Checkpoint, TaskTracker};
 use crate::config::{Task, UnchangedUpdates};
 use crate::remembered::{LoadState, RememberedTable};
-use crate::shards::{self, Kind, Mismatch};
+use crate::shards::{self, Mismatch, ShardKind};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::zero_dates::ZeroDates;
 use tidegate_format::encode::{EncodeError, Encoder, MarkEncoder};
-use tidegate_format::headers::{About, Header, append_mark, headers_of};
+use tidegate_format::headers::{About, HeaderName, append_mark, headers_of};
 use tidegate_format::key::KeyEncoder;
 use tidegate_format::partition::{Partitioner, partition_of_statement};
 use tidegate_format::transform::Transform;
 use tidegate_format::unchanged::without_unchanged;
 use tidegate_model::Stop;
-use tidegate_model::message::{Headers, MessageBatch, MessageWindow, Values};
+use tidegate_model::message::{ByteStrings, Headers, MessageBatch, MessageWindow};
 use tidegate_model::{ChangeBatch, ChangeKind, Mark, MarkKind, Table, TableName, Window};
-use tidegate_sink::kafka::Limit;
+use tidegate_sink::kafka::MessageLimit;
 use tidegate_sink::{SinkError, Topics};
 
 /// Filter, partitions, projection, keys and encoding of one table version.
@@ -49,7 +49,7 @@ pub struct Route {
     keys: Option<KeyEncoder>,
     /// Behind each delete.
     tombstones: bool,
-    headers: Vec<Header>,
+    headers: Vec<HeaderName>,
     zero_dates: Option<ZeroDates>,
     encoder: Box<dyn Encoder>,
     topic: Arc<str>,
@@ -161,7 +161,7 @@ impl Route {
         let mut sequence = batch.changes().map(|change| batch.sequence()[change.row]).collect();
         let mut batch = self.transform.project(batch)?;
         let keys = self.keys.as_ref().map(|keys| {
-            let mut out = Values::default();
+            let mut out = ByteStrings::default();
             keys.encode(&batch, self.tombstones, &mut out).map(|()| out)
         });
         let keys = keys.transpose()?;
@@ -169,7 +169,7 @@ impl Route {
         if let Some(zero_dates) = &self.zero_dates {
             batch = zero_dates.apply(batch);
         }
-        let mut values = Values::default();
+        let mut values = ByteStrings::default();
         // Of a table that has another name there, the one by which it can be found.
         let named = |error: EncodeError| EncodeError { table: self.source.clone(), ..error };
         self.encoder.encode(&batch, first_id, &mut values).map_err(named)?;
@@ -281,11 +281,11 @@ pub struct Router {
     /// Partitions of the topics in use. Asked for once: a number that grew under a running task would move keys.
     partitions: Mutex<HashMap<String, u32>>,
     /// Where tables that the task takes up are remembered.
-    memory: Option<Arc<Tracker>>,
+    memory: Option<Arc<TaskTracker>>,
     /// A topic was remembered, which may not be on the disk yet.
     has_new_topic: AtomicBool,
     /// By the name that tables have where they go, what comes out of each of them.
-    shards: Mutex<HashMap<TableName, Vec<Kind>>>,
+    shards: Mutex<HashMap<TableName, Vec<ShardKind>>>,
     too_large_log: too_large::Log,
     used: Mutex<Used>,
 }
@@ -327,7 +327,7 @@ impl Router {
     }
 
     /// Remembers every table for which a route is planned, and its topic.
-    pub fn remembering(self, tracker: Arc<Tracker>) -> Router {
+    pub fn remembering(self, tracker: Arc<TaskTracker>) -> Router {
         Router { memory: Some(tracker), ..self }
     }
 
@@ -369,7 +369,7 @@ impl Router {
         let letters = letters.transpose()?;
         let letters = letters.as_ref().map(|(topic, partitions)| (topic.as_str(), *partitions));
         let route = Route::plan(&self.task, &self.server_version, table, (&topic, partitions), letters)?;
-        let is_told = |limit: Limit| limit.of_topic().is_some();
+        let is_told = |limit: MessageLimit| limit.of_topic().is_some();
         if !route.too_large.is_fail() && self.topics.limit(&topic).is_some_and(|limit| !is_told(limit)) {
             warn!(
                 "brokers do not tell how large a message of topic {topic} may be: one of {} that they refuse stops the task, whatever \
@@ -440,7 +440,7 @@ impl Router {
         let is_there = |name: &&TableName| {
             self.memory.as_ref().is_none_or(|tracker| tracker.read(|memory| memory.remembered_table(name).is_some()))
         };
-        let differs = |(kind, tables): &Kind| {
+        let differs = |(kind, tables): &ShardKind| {
             let other = tables.iter().find(is_there)?.clone();
             Mismatch::of([&[other], std::slice::from_ref(table)], [kind, output])
         };

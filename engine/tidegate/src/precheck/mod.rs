@@ -38,7 +38,7 @@ use crate::error::Error;
 use crate::items;
 use crate::pipeline::route::{RouteError, plan_transform, rule_of, topic_of_table};
 use crate::rehearsal::{self, Ended};
-use crate::remembered::{self, Accept, Difference, Topics};
+use crate::remembered::{self, Accept, Difference, TopicLooks};
 use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
 use crate::task;
@@ -194,15 +194,15 @@ fn look_at_source(
 }
 
 /// The topics of the task as they are; none if they cannot be had, which is said.
-fn topics_of(task: &Task, stored: &Checkpoint, seen: &Seen, sink_answers: bool, report: &mut Report) -> Topics {
+fn topics_of(task: &Task, stored: &Checkpoint, seen: &Seen, sink_answers: bool, report: &mut Report) -> TopicLooks {
     if !sink_answers {
-        return Topics::new();
+        return TopicLooks::new();
     }
     match task::topics_as_they_are(stored, task, &seen.tables) {
         Ok(topics) => topics,
         Err(error) => {
             say_unless_known(task, &error, report);
-            Topics::new()
+            TopicLooks::new()
         }
     }
 }
@@ -224,7 +224,7 @@ fn compare(
     stored: &Checkpoint,
     task: &Task,
     seen: &Seen,
-    topics: &Topics,
+    topics: &TopicLooks,
     is_running: bool,
     report: &mut Report,
 ) -> Result<(), Error> {

@@ -81,7 +81,7 @@ impl Refused {
 }
 
 /// The topics of a task as they are, by name; `None` for one that does not exist.
-pub type Topics = BTreeMap<String, Option<TopicLook>>;
+pub type TopicLooks = BTreeMap<String, Option<TopicLook>>;
 
 /// Topics to which a task would write, those of statements too.
 pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> Result<BTreeSet<String>, RouteError> {
@@ -115,7 +115,7 @@ pub fn compare(
     stored: &Checkpoint,
     task: &Task,
     tables: &[Arc<Table>],
-    topics: &Topics,
+    topics: &TopicLooks,
 ) -> Result<Vec<Difference>, RouteError> {
     let mut found = Found::default();
     match &stored.remembered {
@@ -357,7 +357,7 @@ fn is_another(was: Option<TopicIdentity>, is: Option<TopicIdentity>) -> bool {
     was.zip(is).is_some_and(|(was, is)| was != is)
 }
 
-fn compare_topics(stored: &Checkpoint, topics: &Topics, found: &mut Found) {
+fn compare_topics(stored: &Checkpoint, topics: &TopicLooks, found: &mut Found) {
     let in_use = topics.iter().filter_map(|(name, look)| stored.remembered_topic(name).map(|was| (name, was, look)));
     for (name, was, look) in in_use {
         const GONE: &str = "the rows that were in it are gone with it; a new one gets changes only";

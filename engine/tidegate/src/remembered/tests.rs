@@ -20,7 +20,7 @@ fn table(name: &str) -> Arc<Table> {
 }
 
 /// All topics in use, as one that has messages of the task.
-fn topics(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>], look: Option<TopicLook>) -> Topics {
+fn topics(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>], look: Option<TopicLook>) -> TopicLooks {
     topics_in_use(stored, task, tables).unwrap().into_iter().map(|topic| (topic, look.clone())).collect()
 }
 
@@ -301,7 +301,8 @@ fn topics_are_what_they_were() {
     // Once accepted, it is the one that counts.
     let mut accepted = stored.clone();
     let tables = [table("a")];
-    take_up_all(&mut accepted, &one, &tables, &Topics::from([("shop.a".to_owned(), Some(another.clone()))])).unwrap();
+    take_up_all(&mut accepted, &one, &tables, &TopicLooks::from([("shop.a".to_owned(), Some(another.clone()))]))
+        .unwrap();
     assert_eq!(differences(&accepted, &one, &["a"], Some(another)), [""; 0]);
 }
 

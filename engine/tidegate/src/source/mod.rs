@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::checkpoint::{Checkpoint, SourceIdentity, Tracker};
+use crate::checkpoint::{Checkpoint, SourceIdentity, TaskTracker};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::gap::AfterGap;
@@ -35,7 +35,7 @@ pub struct Context<'a> {
     /// See [`Consent::after_gap`](crate::task::Consent::after_gap).
     pub after_gap: Option<&'a AfterGap>,
     pub emitter: &'a Emitter,
-    pub tracker: &'a Arc<Tracker>,
+    pub tracker: &'a Arc<TaskTracker>,
     pub status: &'a Arc<Status>,
     pub stop: &'a Stop,
 }

@@ -57,13 +57,13 @@ pub use other_place::OtherPlace;
 
 /// How far a server has come.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct ServerEnd {
     server: String,
     end: Coordinate,
     executed: Watermark,
 }
 
-impl End {
+impl ServerEnd {
     /// Whether a task at this position has delivered everything up to there.
     pub fn is_before(&self, position: &Position) -> bool {
         let executed = match &self.executed {
@@ -74,7 +74,7 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ServerEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.end.fmt(f)
     }
@@ -178,9 +178,9 @@ impl MysqlSource {
     }
 
     /// Whose binlog it is, where it ends, and what is executed.
-    pub fn end(&self) -> Result<End, Error> {
+    pub fn end(&self) -> Result<ServerEnd, Error> {
         let (executed, end) = snapshot::end(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
-        Ok(End { server: self.look.facts.server_uuid().to_owned(), end, executed })
+        Ok(ServerEnd { server: self.look.facts.server_uuid().to_owned(), end, executed })
     }
 
     /// Waits until everything before the position is delivered. False if the task is told to stop.

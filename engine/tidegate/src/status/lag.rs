@@ -205,7 +205,7 @@ fn bytes_before(extent: &Extent, at: &Coordinate) -> u64 {
 mod tests {
     use super::*;
     use tidegate_model::BinlogFile;
-    use tidegate_model::status::source::Mark;
+    use tidegate_model::status::source::SeenEnd;
 
     const SECOND: u64 = 1_000_000;
     const HOUR: i64 = 3_600_000_000;
@@ -337,7 +337,7 @@ mod tests {
     fn a_sign_of_life_is_a_mark_too() {
         let mut watched = Watched::new(0);
         assert_eq!(watched.at(0), (None, Pace::Starting));
-        watched.following.mark(Mark { at_us: T + 5 * SECOND, end: End::Windows(0) });
+        watched.following.mark(SeenEnd { at_us: T + 5 * SECOND, end: End::Windows(0) });
         assert_eq!(watched.at(6), (Some(0), Pace::Idle));
         // Without anybody asked, the source's clock is not known.
         assert_eq!(watched.lag.incremental(None, None).delay_ms, None);

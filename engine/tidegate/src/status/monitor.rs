@@ -14,7 +14,7 @@ use super::report::{
     TooLarge, Topic, Total, VERSION,
 };
 use crate::apply::TaskFile;
-use crate::checkpoint::{Checkpoint, Tracker};
+use crate::checkpoint::{Checkpoint, TaskTracker};
 use crate::reload;
 use crate::source::mysql::TryPart;
 use tidegate_model::status::source::now_us;
@@ -52,7 +52,7 @@ pub struct Monitor {
 
 /// What tells of itself when it is asked.
 pub struct Parts {
-    pub tracker: Arc<Tracker>,
+    pub tracker: Arc<TaskTracker>,
     pub topics: Arc<dyn Topics>,
     /// Whether tables can be loaded again between changes.
     pub may_reload: bool,

@@ -95,7 +95,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Answers until it is dropped; then the socket is gone.
 #[derive(Debug)]
-pub struct Server {
+pub struct StatusServer {
     _socket: Option<socket::Listening>,
 }
 
@@ -109,9 +109,9 @@ enum Access {
     Token(Arc<str>),
 }
 
-impl Server {
+impl StatusServer {
     /// Begins to answer. The state folder must be this process's own.
-    pub fn start(task: &Task, monitor: &Arc<Monitor>, runtime: &tokio::runtime::Handle) -> Result<Server, Error> {
+    pub fn start(task: &Task, monitor: &Arc<Monitor>, runtime: &tokio::runtime::Handle) -> Result<StatusServer, Error> {
         let _guard = runtime.enter();
         let listening = socket::listen(&task.state);
         let socket = match listening.and_then(|(listener, socket)| Ok((UnixListener::from_std(listener)?, socket))) {
@@ -141,7 +141,7 @@ impl Server {
             info!("the task shows itself at {scheme}://{address}/");
             runtime.spawn(serve(Listener::Tcp(listener, tls), monitor.clone(), access));
         }
-        Ok(Server { _socket: socket })
+        Ok(StatusServer { _socket: socket })
     }
 }
 
@@ -446,7 +446,7 @@ async fn may_read(server: Arc<TryPart>, names: Vec<TableName>) -> Result<(), Str
 
 /// `accept=filter,tables&planned=123456&anew=true`: the number of the request, and whether there is anything to take over.
 fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<(u64, bool), String> {
-    let mut wish = apply::Wish::default();
+    let mut wish = apply::ApplyWish::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "accept" => {

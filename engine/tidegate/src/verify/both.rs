@@ -17,7 +17,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::config::Task;
 use crate::error::Error;
 use crate::pipeline::route::{Routed, Router, encode_window, topic_of_table};
-use crate::source::mysql::{End, MysqlSource, Wanted};
+use crate::source::mysql::{MysqlSource, ServerEnd, Wanted};
 use crate::status::client;
 use crate::status::report::Phase;
 use crate::status::words;
@@ -25,7 +25,7 @@ use tidegate_model::rate::Rate;
 use tidegate_model::status::stages::Busy;
 use tidegate_model::{Stop, Stopped, TableName, Window};
 use tidegate_mysql::snapshot::LoadEnd;
-use tidegate_sink::kafka::Limit as MessageLimit;
+use tidegate_sink::kafka::MessageLimit;
 
 /// How often keys are looked at that differ.
 const LOOKS: usize = 3;
@@ -399,7 +399,7 @@ impl Both {
         if self.task.incremental.is_none() {
             return Ok(false);
         }
-        let end: End = self.source.end()?;
+        let end: ServerEnd = self.source.end()?;
         self.counts.begin(format!("waiting until the task has delivered what the source had at {end}"));
         let (mut last, mut moved) = (None, Instant::now());
         loop {

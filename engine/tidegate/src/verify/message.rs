@@ -220,20 +220,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Cells<'a> {
 mod tests {
 
     use super::*;
-    use crate::config::{AvroOptions, CanalOptions, Profile};
+    use crate::config::{AvroFormat, CanalFormat, Profile};
     use crate::pipeline::route::plan_encoder;
-    use tidegate_model::message::Values;
+    use tidegate_model::message::ByteStrings;
     use tidegate_model::pretty::{parse, table};
 
     fn formats() -> [Format; 2] {
-        let avro = AvroOptions {
+        let avro = AvroFormat {
             enums: tidegate_format::encode::text::EnumText::Label,
             sets: tidegate_format::encode::text::SetText::Labels,
             zero_date: None,
             transactions: false,
             heartbeats: false,
         };
-        [Format::CanalJson(CanalOptions::of(Profile::Canal)), Format::DtsAvro(avro)]
+        [Format::CanalJson(CanalFormat::of(Profile::Canal)), Format::DtsAvro(avro)]
     }
 
     /// `-7 +8`: keys that go and come.
@@ -261,7 +261,7 @@ mod tests {
         let targets = [Target::of(table(columns), &[0])];
         for format in formats() {
             let batch = parse(columns, "** 1 a\n+I 2 b\n-U 3 c\n+U 4 c\n-D 5 _");
-            let mut out = Values::default();
+            let mut out = ByteStrings::default();
             plan_encoder(&format, batch.table(), "9.7.0").encode(&batch, 1, &mut out).unwrap();
             let found: Vec<String> = out.iter().map(|value| drawn(&format, &targets, value)).collect();
             let id = |sign: char, id: u32| format!("{sign}{{\"id\":\"{id}\"}}");

@@ -63,7 +63,7 @@ use tidegate_model::stop::INTERRUPTED;
 use tidegate_model::{Stop, TableName};
 use tidegate_mysql::ledger::Ledger;
 use tidegate_sink::PretendedTopics;
-use tidegate_sink::kafka::Limit as MessageLimit;
+use tidegate_sink::kafka::MessageLimit;
 
 /// How long the task's position may stand still while it is waited for.
 const STILL: Duration = Duration::from_secs(600);

@@ -44,7 +44,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::text::{self, EnumText, SetText, TextColumn, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
 pub use statements::{CanalStatements, StatementType};
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::position::GtidSource;
 use tidegate_model::{ChangeBatch, ChangeKind, EventMeta, Gtid, SqlType, Table};
 use types::SqlTypeCode;
@@ -276,7 +276,7 @@ impl CanalJson {
 }
 
 impl Encoder for CanalJson {
-    fn encode(&self, batch: &ChangeBatch, _first_id: u64, out: &mut Values) -> Result<(), EncodeError> {
+    fn encode(&self, batch: &ChangeBatch, _first_id: u64, out: &mut ByteStrings) -> Result<(), EncodeError> {
         // Nothing fails from here on, so that `out` holds all messages or none.
         let columns = self.bind(batch)?;
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;

@@ -7,7 +7,7 @@
 
 use super::write_gtid;
 use crate::encode::{MarkEncoder, now_ms, text};
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::{Mark, MarkKind, StatementKind, TableName};
 
 /// What `type` says of a statement.
@@ -39,7 +39,7 @@ impl CanalStatements {
 }
 
 impl MarkEncoder for CanalStatements {
-    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut Values) {
+    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut ByteStrings) {
         let MarkKind::Statement(statement) = &mark.kind else { return };
         let (database, table) = table.map_or((statement.default_database.as_str(), ""), |t| (&t.database, &t.table));
         let bytes = &mut out.bytes;
@@ -92,7 +92,7 @@ mod tests {
         };
         let encode = |statement_type, kind| {
             let mark = Mark { kind: MarkKind::Statement(statement(kind)), sequence: 0, meta: meta() };
-            let mut out = Values::default();
+            let mut out = ByteStrings::default();
             let encoder = CanalStatements { clock: || 1_700_000_000_123, ..CanalStatements::new(statement_type) };
             encoder.encode(&mark, Some(&TableName::new("shop", "orders")), 7, &mut out);
             String::from_utf8(out.get(0).to_vec()).unwrap()
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn other_marks_have_no_message() {
-        let mut out = Values::default();
+        let mut out = ByteStrings::default();
         let mark = Mark { kind: MarkKind::Begin, sequence: 0, meta: meta() };
         CanalStatements::new(StatementType::Kind).encode(&mark, None, 1, &mut out);
         assert!(out.is_empty());

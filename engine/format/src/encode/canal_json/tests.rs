@@ -17,7 +17,7 @@ const CANAL: CanalOptions = CanalOptions {
 
 fn encode(options: &CanalOptions, batch: &ChangeBatch) -> Vec<String> {
     let encoder = CanalJson::new(batch.table(), options).with_clock(|| 1_700_000_000_123);
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     encoder.encode(batch, 0, &mut out).unwrap();
     let messages: Vec<String> = out.iter().map(|value| String::from_utf8(value.to_vec()).unwrap()).collect();
     for message in &messages {
@@ -169,7 +169,7 @@ fn events_tell_their_time_and_transaction() {
         events,
     );
     let encoder = CanalJson::new(batch.table(), &CANAL);
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     encoder.encode(&batch, 0, &mut out).unwrap();
     encoder.encode(&batch, 0, &mut out).unwrap();
     let found: Vec<String> = out
@@ -262,7 +262,7 @@ fn a_failed_batch_leaves_the_output_as_it_was() {
     let good = parse("id:int", "+I 1");
     let columns = [("id", SqlType::Vector, "vector(1)")];
     let bad = two_rows(table(&columns, Vec::new()), &[push!(Bytes: b"x")]);
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     CanalJson::new(good.table(), &CANAL).encode(&good, 0, &mut out).unwrap();
     let (bytes, ends) = (out.bytes.clone(), out.ends.clone());
     let error = CanalJson::new(bad.table(), &CANAL).encode(&bad, 0, &mut out).unwrap_err();

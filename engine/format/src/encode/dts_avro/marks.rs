@@ -27,7 +27,7 @@ impl AvroMarks {
 }
 
 impl MarkEncoder for AvroMarks {
-    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut Values) {
+    fn encode(&self, mark: &Mark, table: Option<&TableName>, id: u64, out: &mut ByteStrings) {
         let meta = &mark.meta;
         let statement = match &mark.kind {
             MarkKind::Statement(statement) => Some(statement),

@@ -48,7 +48,7 @@ pub use marks::AvroMarks;
 use self::image::ImageColumn;
 use super::text::{EnumText, SetText, TextOptions};
 use super::{EncodeError, Encoder, now_ms};
-use tidegate_model::message::Values;
+use tidegate_model::message::ByteStrings;
 use tidegate_model::{ChangeBatch, ChangeKind, Coordinate, EventMeta, Table, TableName};
 
 /// The schema of every record, as DTS publishes it.
@@ -172,7 +172,7 @@ impl DtsAvro {
 }
 
 impl Encoder for DtsAvro {
-    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut Values) -> Result<(), EncodeError> {
+    fn encode(&self, batch: &ChangeBatch, first_id: u64, out: &mut ByteStrings) -> Result<(), EncodeError> {
         // Nothing fails from here on, so that `out` holds all messages or none.
         let columns = self.bind(batch)?;
         let mut digits = itoa::Buffer::new();

@@ -14,7 +14,7 @@ const LABELS: AvroOptions = AvroOptions { enum_as: EnumText::Label, set_as: SetT
 
 fn encode(options: &AvroOptions, batch: &ChangeBatch) -> Vec<Vec<u8>> {
     let encoder = DtsAvro::new(batch.table(), options, "8.0.28").with_clock(|| 1_700_000_000_123);
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     encoder.encode(batch, 3, &mut out).unwrap();
     out.iter().map(<[u8]>::to_vec).collect()
 }
@@ -67,7 +67,7 @@ fn golden(datum: &[u8], id: i64, kept: &[&str]) -> String {
 
 fn encode_mark(kind: MarkKind, table: Option<&TableName>) -> Vec<u8> {
     let meta = tidegate_model::EventMeta { thread_id: 1, ..(*tidegate_model::pretty::meta()).clone() };
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     AvroMarks::new("8.0.28").encode(&Mark { kind, sequence: 0, meta: meta.into() }, table, 2, &mut out);
     assert!(out.get(0).len() > 48, "readers take it for a keep-alive");
     out.get(0).to_vec()
@@ -267,7 +267,7 @@ fn nothing_that_a_filter_leaves_is_no_record() {
 fn a_failed_batch_leaves_the_output_as_it_was() {
     let good = parse("id:int", "+I 1");
     let bad = two_rows(table(&[("g", SqlType::Geometry, "point")], Vec::new()), &[push!(Bytes: b"xyz")]);
-    let mut out = Values::default();
+    let mut out = ByteStrings::default();
     DtsAvro::new(good.table(), &LABELS, "8").encode(&good, 0, &mut out).unwrap();
     let (bytes, ends) = (out.bytes.clone(), out.ends.clone());
     let error = DtsAvro::new(bad.table(), &LABELS, "8").encode(&bad, 0, &mut out).unwrap_err();

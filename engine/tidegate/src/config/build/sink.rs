@@ -7,9 +7,9 @@ use crate::config::file::{
 };
 use crate::config::reader::{Field, Place, Report, check_exactly_one, parsed};
 use crate::config::tables::{TableRule, TableSelection};
-use crate::config::task::{KafkaOptions, SinkOptions};
+use crate::config::task::{KafkaSinkOptions, SinkOptions};
 use crate::config::template::{CaptureNames, TopicTemplate};
-use tidegate_format::headers::Header;
+use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyPolicy;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_sink::kafka::CreateTopics;
@@ -22,7 +22,7 @@ pub(super) struct BuiltSink {
     pub(super) key: Option<KeyPolicy>,
     /// Where they are asked for.
     pub(super) tombstones: Option<Place>,
-    pub(super) headers: Vec<Header>,
+    pub(super) headers: Vec<HeaderName>,
     pub(super) partition: PartitionPolicy,
     pub(super) hash: PartitionHash,
     pub(super) hash_place: Option<Place>,
@@ -75,7 +75,7 @@ pub(super) fn sink_options(file: SinkFile, place: &Place, task: &str, report: &R
     let ddl_topic = topic_template(ddl_topic, task, &CaptureNames::new(), report).zip(ddl_place);
 
     let options = if let Some(brokers) = kafka.given() {
-        SinkOptions::Kafka(KafkaOptions { brokers, sasl, tls, create_topics, options })
+        SinkOptions::Kafka(KafkaSinkOptions { brokers, sasl, tls, create_topics, options })
     } else if let Some(path) = file.given() {
         SinkOptions::File(path)
     } else {

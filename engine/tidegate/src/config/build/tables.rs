@@ -7,7 +7,7 @@ use super::sink::{BuiltSink, too_large_policy, topic_template};
 use crate::config::choices::TooLargePolicy;
 use crate::config::file::{Listed, TableFile};
 use crate::config::reader::{Field, Report, parsed};
-use crate::config::tables::{TableName, TablePattern, TableRule, TableSelection, Tables};
+use crate::config::tables::{ExactName, TablePattern, TableRule, TableSelection, Tables};
 use crate::config::task::{SinkOptions, SourceOptions};
 use crate::config::template::NameTemplate;
 
@@ -22,7 +22,7 @@ pub(super) fn table_selection(
     let mut rules: Vec<(Tables, TableRule)> = Vec::new();
     let mut excludes = Vec::new();
     // The line in which each exact name stands first, selected or excluded.
-    let mut first_seen: HashMap<TableName, usize> = HashMap::new();
+    let mut first_seen: HashMap<ExactName, usize> = HashMap::new();
     let mut selects_any = false;
     let mut written = Vec::with_capacity(entries.len());
     let first_place = entries[0].1.clone();

@@ -102,17 +102,17 @@ pub(super) fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<Ze
 /// How values look as text, in keys too.
 pub(super) fn text_options(format: &Format) -> TextOptions {
     match format {
-        Format::CanalJson(config::CanalOptions { enums, sets, time_zone_offset_s, .. }) => {
+        Format::CanalJson(config::CanalFormat { enums, sets, time_zone_offset_s, .. }) => {
             TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: *time_zone_offset_s }
         }
-        Format::DtsAvro(config::AvroOptions { enums, sets, .. }) => {
+        Format::DtsAvro(config::AvroFormat { enums, sets, .. }) => {
             TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: 0 }
         }
     }
 }
 
 /// The encoder's options for what the task file says.
-pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
+pub fn canal_options(options: &config::CanalFormat) -> CanalOptions {
     CanalOptions {
         initial_type: match options.profile {
             config::Profile::Canal => InitialType::Insert,
@@ -126,6 +126,6 @@ pub fn canal_options(options: &config::CanalOptions) -> CanalOptions {
     }
 }
 
-fn avro_options(options: &config::AvroOptions) -> AvroOptions {
+fn avro_options(options: &config::AvroFormat) -> AvroOptions {
     AvroOptions { enum_as: options.enums, set_as: options.sets }
 }

@@ -38,9 +38,9 @@ use tidegate_format::headers::About;
 use tidegate_format::key::{KeyEncoder, KeyForm, KeyPolicy, key_columns};
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_format::transform::Transform;
-use tidegate_model::message::{Headers, MessageBatch, MessageWindow, TooLarge, Values};
+use tidegate_model::message::{ByteStrings, Headers, MessageBatch, MessageWindow, TooLarge};
 use tidegate_model::{Change, ChangeBatch, ChangeKind, Progress, Table, TableName};
-use tidegate_sink::kafka::{Excess, Limit};
+use tidegate_sink::kafka::{Excess, MessageLimit};
 
 /// The header of a message whose columns were cut: their names, with commas between them.
 const TRUNCATED: &str = "truncated";
@@ -311,8 +311,8 @@ fn place(change: Change<'_>) -> String {
 }
 
 /// `change` of a batch, or of one that has other columns only.
-fn key_of(keys: &KeyEncoder, batch: &ChangeBatch, change: Change<'_>) -> Result<Values, RouteError> {
-    let mut key = Values::default();
+fn key_of(keys: &KeyEncoder, batch: &ChangeBatch, change: Change<'_>) -> Result<ByteStrings, RouteError> {
+    let mut key = ByteStrings::default();
     keys.encode(&batch.only(change), false, &mut key)?;
     Ok(key)
 }
@@ -328,7 +328,7 @@ impl Route {
         messages: &MessageBatch,
         changes: &'a ChangeBatch,
         large: &[usize],
-        limit: &Limit,
+        limit: &MessageLimit,
     ) -> Vec<Found<'a>> {
         let mut large = large.iter().copied().peekable();
         let mut found = Vec::new();
@@ -374,13 +374,13 @@ impl Route {
         changes: &ChangeBatch,
         found: &Found<'_>,
         first_id: u64,
-        limit: &Limit,
+        limit: &MessageLimit,
     ) -> Result<Option<(Vec<u8>, String)>, RouteError> {
         let (change, columns) = cut.apply(changes.only(found.change));
         if columns.is_empty() {
             return Ok(None);
         }
-        let mut values = Values::default();
+        let mut values = ByteStrings::default();
         self.encoder.encode(&change, first_id, &mut values)?;
         let columns = columns.join(",");
         let mut headers = Headers::none(1);
@@ -390,7 +390,7 @@ impl Route {
         headers.add(0, TRUNCATED, columns.as_bytes());
         let keys = messages.keys.as_ref().map(|keys| {
             let key = keys.get(found.message).to_vec();
-            Values { ends: vec![key.len()], bytes: key }
+            ByteStrings { ends: vec![key.len()], bytes: key }
         });
         let alone = MessageBatch { values, keys, headers: Some(headers), ..MessageBatch::default() };
         let fits = limit.excess(&alone, 0).is_none();

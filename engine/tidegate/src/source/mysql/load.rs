@@ -10,8 +10,8 @@ use tracing::{info, warn};
 use super::follow::{MIN_ROWS_HELD, held_window};
 use super::look::show_create;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, Tracker};
-use crate::config::{self, LoadOptions, Task};
+use crate::checkpoint::{Checkpoint, TaskTracker};
+use crate::config::{self, FullLoadOptions, Task};
 use crate::error::Error;
 use crate::journal::{By, What, tables_text};
 use crate::pipeline;
@@ -87,7 +87,7 @@ impl MysqlSource {
         Ok(LoadEnd::Complete)
     }
 
-    pub(super) fn load(&self, context: &Context<'_>, options: &LoadOptions) -> Result<LoadEnd, Error> {
+    pub(super) fn load(&self, context: &Context<'_>, options: &FullLoadOptions) -> Result<LoadEnd, Error> {
         let ledger = context
             .tracker
             .read(|checkpoint| checkpoint.ledger.clone())
@@ -357,7 +357,7 @@ impl LoadRecord for Passing<'_> {
 
 /// The checkpoint's ledger is what a load writes down in.
 struct Record<'a> {
-    tracker: &'a Tracker,
+    tracker: &'a TaskTracker,
     status: &'a Status,
     stop: &'a Stop,
 }

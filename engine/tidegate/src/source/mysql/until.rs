@@ -11,13 +11,13 @@ use crate::until::{Until, UntilError};
 use tidegate_model::words::time_text;
 use tidegate_model::{GtidSet, Position, Watermark};
 use tidegate_mysql::connection::ServerFacts;
-use tidegate_mysql::until::{self, End, LookUpError};
+use tidegate_mysql::until::{self, EndWatch, LookUpError};
 use tidegate_mysql::{MysqlError, snapshot};
 
 /// What was asked for, and what that is on this server.
 pub(super) struct Ending {
     asked: Until,
-    until: until::Until,
+    until: until::ReadingEnd,
     /// When the server was asked for its clock, it was past the time, or had more than the place has.
     is_over: bool,
 }
@@ -30,7 +30,7 @@ impl Ending {
     /// The same for a later start of this run.
     pub(super) fn until(&self) -> Until {
         match (&self.asked, &self.until) {
-            (Until::Now(_), until::Until::Place(place)) => Until::Now(Some(place.clone())),
+            (Until::Now(_), until::ReadingEnd::Place(place)) => Until::Now(Some(place.clone())),
             (asked, _) => asked.clone(),
         }
     }
@@ -50,7 +50,11 @@ impl MysqlSource {
             Until::Now(known) => known.clone().unwrap_or_else(|| now.clone()),
             Until::Time(time_s) => {
                 let is_over = until::clock_of(&self.look.connect)? > u64::from(*time_s);
-                return Ok(Ending { asked: asked.clone(), until: until::Until::Time(u64::from(*time_s)), is_over });
+                return Ok(Ending {
+                    asked: asked.clone(),
+                    until: until::ReadingEnd::Time(u64::from(*time_s)),
+                    is_over,
+                });
             }
             Until::Gtids(set) => {
                 if let Some(kept) = kept_otherwise(has_gtids, facts, set) {
@@ -76,7 +80,7 @@ impl MysqlSource {
             }
         };
         let is_over = !matches!(asked, Until::Now(_)) && is_within(&place, &now);
-        Ok(Ending { asked: asked.clone(), until: until::Until::Place(place), is_over })
+        Ok(Ending { asked: asked.clone(), until: until::ReadingEnd::Place(place), is_over })
     }
 
     /// Refuses an end that the task has gone past. While there is a load, it ends where that is consistent.
@@ -94,14 +98,14 @@ impl MysqlSource {
         let passed =
             |at: String| Err(SourceError::from(UntilError::Passed { until: ending.asked.to_string(), at }).into());
         match &ending.until {
-            until::Until::Place(place)
+            until::ReadingEnd::Place(place)
                 if !ending.is_now()
                     && (until::is_past(position, place) || (is_place && !holds_sent(position, place))) =>
             {
                 passed(position.place().to_string())
             }
-            until::Until::Time(_) if is_new && ending.is_over => passed("the present, where it begins".to_owned()),
-            until::Until::Time(time_s) if !is_new => match self.last_commit(context, position)? {
+            until::ReadingEnd::Time(_) if is_new && ending.is_over => passed("the present, where it begins".to_owned()),
+            until::ReadingEnd::Time(time_s) if !is_new => match self.last_commit(context, position)? {
                 Some(last_s) if last_s > *time_s => passed(time_text(last_s as u32)),
                 _ => Ok(()),
             },
@@ -124,23 +128,23 @@ impl MysqlSource {
     }
 
     /// The end for a follower that begins now.
-    pub(super) fn reading_end(&self, context: &Context<'_>) -> Option<End> {
+    pub(super) fn reading_end(&self, context: &Context<'_>) -> Option<EndWatch> {
         let ending = self.ending.as_ref()?;
         let load = context.tracker.read(|checkpoint| checkpoint.ledger.as_ref()?.end());
-        if let (until::Until::Place(place), Some(load)) = (&ending.until, &load)
+        if let (until::ReadingEnd::Place(place), Some(load)) = (&ending.until, &load)
             && !is_within(load, place)
         {
             info!(until = %ending.asked, "what was loaded shows changes behind --until: the task ends at {load}, where it is consistent");
         }
-        Some(End::new(ending.until.clone(), load))
+        Some(EndWatch::new(ending.until.clone(), load))
     }
 
     /// Up to where everything is to be read, if that is the present.
     pub(super) fn present(&self) -> Option<Watermark> {
         let ending = self.ending.as_ref().filter(|ending| ending.is_now())?;
         match &ending.until {
-            until::Until::Place(place) => Some(place.clone()),
-            until::Until::Time(_) => None,
+            until::ReadingEnd::Place(place) => Some(place.clone()),
+            until::ReadingEnd::Time(_) => None,
         }
     }
 }
