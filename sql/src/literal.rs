@@ -3,6 +3,8 @@
 use arrow::datatypes::{DataType, TimeUnit, i256};
 use datafusion_common::ScalarValue;
 
+pub(crate) use tidegate_digits::{IMPOSSIBLE_DATE_END, IMPOSSIBLE_DATETIME_END as IMPOSSIBLE_TIME_END};
+
 pub(crate) const MICROS_PER_SECOND: i64 = 1_000_000;
 pub(crate) const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
@@ -13,27 +15,19 @@ pub(crate) const FIRST_DAY: i32 = -719_528;
 pub(crate) const LAST_DAY: i32 = 2_932_896;
 pub(crate) const LAST_MICROSECOND: i64 = (LAST_DAY as i64 + 1) * MICROS_PER_DAY - 1;
 
-/// Every date that does not exist lies below it: `i32::MIN` and its digits, `year << 9 | month << 5 | day`.
-pub(crate) const IMPOSSIBLE_DATE_END: i32 = i32::MIN + (1 << 23);
-/// The same of date-times: `i64::MIN` and the digits of the date, shifted by 37 bits, and the microsecond of the day.
-pub(crate) const IMPOSSIBLE_TIME_END: i64 = i64::MIN + (1 << 60);
-
 /// Year, month and day, those of a date that does not exist included.
 pub(crate) fn date_parts(days: i32) -> (i64, i64, i64) {
-    if days >= IMPOSSIBLE_DATE_END {
-        return civil_from_days(days);
-    }
-    let digits = i64::from(days) - i64::from(i32::MIN);
-    (digits >> 9, digits >> 5 & 15, digits & 31)
+    let (year, month, day) = match days < IMPOSSIBLE_DATE_END {
+        true => tidegate_digits::date_parts(days),
+        false => return civil_from_days(days),
+    };
+    (year.into(), month.into(), day.into())
 }
 
 /// Day (or date that does not exist) and microsecond of the day of a date-time.
 pub(crate) fn date_time_parts(micros: i64) -> (i32, i64) {
-    if micros >= IMPOSSIBLE_TIME_END {
-        return (micros.div_euclid(MICROS_PER_DAY) as i32, micros.rem_euclid(MICROS_PER_DAY));
-    }
-    let digits = micros.wrapping_sub(i64::MIN);
-    (i32::MIN + (digits >> 37) as i32, digits & ((1 << 37) - 1))
+    let (days, micros) = tidegate_digits::datetime_parts(micros);
+    (days, micros as i64)
 }
 
 /// The date-time that a date begins with, which exists if the date does.
@@ -147,18 +141,9 @@ pub(crate) fn timestamp_text(micros: i64) -> Option<String> {
 
 /// Digits with the point where `scale` puts it: (-5, 2) is `-0.05`.
 pub(crate) fn decimal_text(unscaled: &str, scale: i8) -> String {
-    let (sign, digits) = match unscaled.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", unscaled),
-    };
     match usize::try_from(scale) {
-        Ok(0) => format!("{sign}{digits}"),
-        Ok(scale) => {
-            let digits = format!("{digits:0>width$}", width = scale + 1);
-            let (whole, fraction) = digits.split_at(digits.len() - scale);
-            format!("{sign}{whole}.{fraction}")
-        }
-        Err(_) => format!("{sign}{digits}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
+        Ok(scale) => tidegate_digits::decimal_text(unscaled, scale),
+        Err(_) => format!("{unscaled}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
     }
 }
 
@@ -170,34 +155,17 @@ fn unsigned(digits: &str) -> Option<i64> {
 }
 
 pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+    tidegate_digits::days_in_month(year as u32, month as u32).into()
 }
 
-/// Howard Hinnant's `days_from_civil`: years begin in March, so that the leap day is the last one.
 pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    i32::try_from(era * 146_097 + day_of_era - 719_468).expect("a year has four digits")
+    let year = i32::try_from(year).expect("a year has four digits");
+    tidegate_digits::days_from_civil(year, month as u32, day as u32)
 }
 
 fn civil_from_days(days: i32) -> (i64, i64, i64) {
-    let days = i64::from(days) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let (year, month, day) = tidegate_digits::civil_from_days(days);
+    (year.into(), month.into(), day.into())
 }
 
 #[cfg(test)]

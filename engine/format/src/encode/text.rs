@@ -29,6 +29,7 @@ use arrow::array::{Array, AsArray, BinaryArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 
+use tidegate_digits::write_with_point;
 use tidegate_model::SqlType;
 use tidegate_model::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
 
@@ -436,8 +437,6 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-const ZEROS: [u8; 76] = [b'0'; 76];
-
 #[inline]
 fn write_decimal128(value: i128, scale: usize, out: &mut Vec<u8>) {
     if value < 0 {
@@ -472,23 +471,6 @@ fn write_decimal256(value: i256, scale: usize, out: &mut Vec<u8>) {
     let start = 40 - text.len();
     digits[start..40].copy_from_slice(text);
     write_with_point(&digits[start..], scale, out);
-}
-
-/// Puts the point before the last `scale` digits.
-#[inline]
-fn write_with_point(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
-    if scale == 0 {
-        return out.extend_from_slice(digits);
-    }
-    if let Some(whole) = digits.len().checked_sub(scale).filter(|&whole| whole > 0) {
-        out.extend_from_slice(&digits[..whole]);
-        out.push(b'.');
-        out.extend_from_slice(&digits[whole..]);
-    } else {
-        out.extend_from_slice(b"0.");
-        out.extend_from_slice(&ZEROS[..scale - digits.len()]);
-        out.extend_from_slice(digits);
-    }
 }
 
 // Java's Float.toString and Double.toString (from JDK 19, which always finds the shortest digits): plain from 10⁻³ to

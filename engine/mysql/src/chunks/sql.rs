@@ -246,10 +246,7 @@ pub(super) fn print_clock(microseconds: i128) -> String {
 }
 
 pub(super) fn print_decimal(unscaled: i128, scale: u8) -> String {
-    let sign = if unscaled < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale as usize + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
-    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    tidegate_digits::decimal_text(&unscaled.to_string(), scale.into())
 }
 
 /// A border as the parameter that the server compares the column with, by the column's own order.

@@ -67,7 +67,7 @@ pub use deletion::delete_topic;
 use journal::Journal;
 pub use limit::{Excess, MessageLimit};
 pub use options::{
-    CreateTopics, KafkaOptions, Password, PasswordMechanism, ReadPassword, Sasl, SaslMechanism, Security, Tls,
+    CreateTopics, Decides, KafkaOptions, Password, PasswordMechanism, ReadPassword, Sasl, SaslMechanism, Security, Tls,
 };
 use reports::{Patience, ReportService};
 pub use token::{OAuth, TokenUrl, check_extension};

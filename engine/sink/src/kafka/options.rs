@@ -182,13 +182,87 @@ const IN_ROUNDS: &[(&str, &str)] = &[
 /// Only with idempotence.
 const GAPLESS: &str = "enable.gapless.guarantee";
 
-/// Settings with which deliveries would never be reported, or not as this sink understands them.
-const REFUSED: &[(&str, &str)] = &[
-    ("delivery.report.only.error", "success must be reported too"),
-    ("transactional.id", "the sink has no transactions"),
-    ("bootstrap.servers", "brokers are named by sink.kafka"),
-    ("metadata.broker.list", "brokers are named by sink.kafka"),
+/// What decides an option of librdkafka's, where it is not the user: an option beside these fields, or this sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decides {
+    Brokers,
+    Security,
+    Mechanism,
+    User,
+    Password,
+    TokenUrl,
+    ClientId,
+    ClientSecret,
+    Scope,
+    Extensions,
+    OAuth,
+    OAuthCa,
+    Tls,
+    TlsVerify,
+    Partitions,
+    Delivery,
+    Transactions,
+    Retries,
+    Memory,
+}
+
+/// Options that something else decides, by name or by `prefix.`. With both, one would win silently, and several of these would break
+/// order or durability.
+const DECIDED: [(&str, Decides); 36] = [
+    ("bootstrap.servers", Decides::Brokers),
+    ("metadata.broker.list", Decides::Brokers),
+    ("security.", Decides::Security),
+    ("sasl.mechanism", Decides::Mechanism),
+    ("sasl.mechanisms", Decides::Mechanism),
+    ("sasl.username", Decides::User),
+    ("sasl.password", Decides::Password),
+    ("sasl.oauthbearer.token.endpoint.url", Decides::TokenUrl),
+    ("sasl.oauthbearer.client.id", Decides::ClientId),
+    ("sasl.oauthbearer.client.credentials.client.id", Decides::ClientId),
+    ("sasl.oauthbearer.client.secret", Decides::ClientSecret),
+    ("sasl.oauthbearer.client.credentials.client.secret", Decides::ClientSecret),
+    ("sasl.oauthbearer.scope", Decides::Scope),
+    ("sasl.oauthbearer.extensions", Decides::Extensions),
+    ("sasl.oauthbearer.", Decides::OAuth),
+    ("https.ca.", Decides::OAuthCa),
+    ("sasl.", Decides::Security),
+    ("ssl.", Decides::Tls),
+    ("enable.ssl.certificate.verification", Decides::TlsVerify),
+    ("enable.sasl.", Decides::Security),
+    ("partitioner", Decides::Partitions),
+    ("enable.idempotence", Decides::Delivery),
+    ("enable.gapless.guarantee", Decides::Delivery),
+    ("acks", Decides::Delivery),
+    ("request.required.acks", Decides::Delivery),
+    ("max.in.flight", Decides::Delivery),
+    ("max.in.flight.requests.per.connection", Decides::Delivery),
+    ("queuing.strategy", Decides::Delivery),
+    ("transactional.id", Decides::Transactions),
+    ("transaction.timeout.ms", Decides::Transactions),
+    ("retries", Decides::Retries),
+    ("message.send.max.retries", Decides::Retries),
+    ("message.timeout.ms", Decides::Retries),
+    ("delivery.timeout.ms", Decides::Retries),
+    ("queue.buffering.max.messages", Decides::Memory),
+    ("queue.buffering.max.kbytes", Decides::Memory),
 ];
+
+impl Decides {
+    pub fn of(option: &str) -> Option<Decides> {
+        let is_named = |name: &str| name == option || (name.ends_with('.') && option.starts_with(name));
+        DECIDED.iter().find(|(name, _)| is_named(name)).map(|(_, decides)| *decides)
+    }
+}
+
+/// Why an option would have deliveries never reported, or not as this sink understands them.
+fn refusal(option: &str) -> Option<&'static str> {
+    match Decides::of(option) {
+        _ if option == "delivery.report.only.error" => Some("success must be reported too"),
+        Some(Decides::Transactions) => Some("the sink has no transactions"),
+        Some(Decides::Brokers) => Some("brokers are named apart"),
+        _ => None,
+    }
+}
 
 impl KafkaOptions {
     /// What topics take that the sink makes, if it says so.
@@ -210,7 +284,7 @@ impl KafkaOptions {
         self.security.check_files()?;
         self.security.apply(&mut config);
         for (name, value) in &self.options {
-            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            if let Some(reason) = refusal(name) {
                 return Err(SinkError::Client(format!("option {name} can't be set: {reason}")));
             }
             config.set(name, value);

@@ -8,7 +8,7 @@ use super::file::{KafkaTlsFile, Named, OAuthFile, SecurityFile, Switch};
 use super::reader::{Field, Report};
 use super::secret::Secret;
 use super::values::{NO_KERBEROS, is_kerberos};
-use tidegate_sink::kafka::{PasswordMechanism, SaslMechanism, TokenUrl, check_extension};
+use tidegate_sink::kafka::{Decides, PasswordMechanism, SaslMechanism, TokenUrl, check_extension};
 
 /// `sink.security.sasl`.
 #[derive(Debug, Clone)]
@@ -133,46 +133,29 @@ fn oauth_options(file: OAuthFile, report: &Report) -> Option<OAuthOptions> {
     })
 }
 
-/// librdkafka's options that another key decides, by name or by `prefix.`, and what decides them. With both, one would
-/// win silently, and several of these would break order or durability.
-const DECIDED_ELSEWHERE: [(&str, &str); 36] = [
-    ("bootstrap.servers", "sink.kafka"),
-    ("metadata.broker.list", "sink.kafka"),
-    ("security.", "sink.security"),
-    ("sasl.mechanism", "sink.security.sasl"),
-    ("sasl.mechanisms", "sink.security.sasl"),
-    ("sasl.username", "sink.security.user"),
-    ("sasl.password", "sink.security.password"),
-    ("sasl.oauthbearer.token.endpoint.url", "sink.security.oauth.token_url"),
-    ("sasl.oauthbearer.client.id", "sink.security.oauth.client_id"),
-    ("sasl.oauthbearer.client.credentials.client.id", "sink.security.oauth.client_id"),
-    ("sasl.oauthbearer.client.secret", "sink.security.oauth.client_secret"),
-    ("sasl.oauthbearer.client.credentials.client.secret", "sink.security.oauth.client_secret"),
-    ("sasl.oauthbearer.scope", "sink.security.oauth.scope"),
-    ("sasl.oauthbearer.extensions", "sink.security.oauth.extensions"),
-    ("sasl.oauthbearer.", "sink.security.oauth"),
-    ("https.ca.", "sink.security.oauth.ca"),
-    ("sasl.", "sink.security"),
-    ("ssl.", "sink.security.tls"),
-    ("enable.ssl.certificate.verification", "sink.security.tls.verify"),
-    ("enable.sasl.", "sink.security"),
-    ("partitioner", "sink.partition"),
-    ("enable.idempotence", "delivery"),
-    ("enable.gapless.guarantee", "delivery"),
-    ("acks", "delivery"),
-    ("request.required.acks", "delivery"),
-    ("max.in.flight", "delivery"),
-    ("max.in.flight.requests.per.connection", "delivery"),
-    ("queuing.strategy", "delivery"),
-    ("transactional.id", "delivery"),
-    ("transaction.timeout.ms", "delivery"),
-    ("retries", "retry"),
-    ("message.send.max.retries", "retry"),
-    ("message.timeout.ms", "retry"),
-    ("delivery.timeout.ms", "retry"),
-    ("queue.buffering.max.messages", "memory"),
-    ("queue.buffering.max.kbytes", "memory"),
-];
+/// The key that decides an option of librdkafka's, where it is not the user.
+fn key_of(decides: Decides) -> &'static str {
+    match decides {
+        Decides::Brokers => "sink.kafka",
+        Decides::Security => "sink.security",
+        Decides::Mechanism => "sink.security.sasl",
+        Decides::User => "sink.security.user",
+        Decides::Password => "sink.security.password",
+        Decides::TokenUrl => "sink.security.oauth.token_url",
+        Decides::ClientId => "sink.security.oauth.client_id",
+        Decides::ClientSecret => "sink.security.oauth.client_secret",
+        Decides::Scope => "sink.security.oauth.scope",
+        Decides::Extensions => "sink.security.oauth.extensions",
+        Decides::OAuth => "sink.security.oauth",
+        Decides::OAuthCa => "sink.security.oauth.ca",
+        Decides::Tls => "sink.security.tls",
+        Decides::TlsVerify => "sink.security.tls.verify",
+        Decides::Partitions => "sink.partition",
+        Decides::Delivery | Decides::Transactions => "delivery",
+        Decides::Retries => "retry",
+        Decides::Memory => "memory",
+    }
+}
 
 /// Other names of librdkafka's for options that are set here, too. Of two names for one, whichever comes last would win.
 const ALIASES: [(&str, &str); 2] = [("queue.buffering.max.ms", "linger.ms"), ("compression.codec", "compression.type")];
@@ -199,11 +182,8 @@ pub(super) fn librdkafka_options(field: Field<Named<String>>, report: &Report) -
             report.add(&place, format_args!("is decided by sink.security, write `sasl: {word}` there"));
             continue;
         }
-        let decided = DECIDED_ELSEWHERE
-            .iter()
-            .find(|(option, _)| *option == name || (option.ends_with('.') && name.starts_with(option)));
-        match decided {
-            Some((_, key)) => report.add(&place, format_args!("is decided by {key}, remove it here")),
+        match Decides::of(&name) {
+            Some(decides) => report.add(&place, format_args!("is decided by {}, remove it here", key_of(decides))),
             None => {
                 options.insert(name, value);
             }
