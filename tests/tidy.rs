@@ -1,15 +1,26 @@
 //! What the tree promises about itself: who may see whom, that every file says what it is for, and that nothing unfinished
 //! stands on the way of the data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with our code. The borders between crates are the compiler's business.
 const CODE: [&str; 4] = ["engine", "sql", "bench", "tests"];
 
-/// Commands of the program, of which the stages know nothing.
-const COMMANDS: &[&str] = &["tidegate run", "tidegate check", "tidegate schema-fix"];
+/// The libraries: what they say is for whoever uses them, who need not be our program.
+const LIBRARIES: [&str; 10] = [
+    "engine/charset/src",
+    "engine/collation/src",
+    "engine/digits/src",
+    "engine/flow/src",
+    "engine/format/src",
+    "engine/model/src",
+    "engine/mysql/src",
+    "engine/parquet/src",
+    "engine/sink/src",
+    "sql/src",
+];
 
 /// The files of the program's configuration: each may name those before it.
 const CONFIG: [&str; 14] = [
@@ -32,12 +43,6 @@ const CONFIG: [&str; 14] = [
 /// Folder, and what it must not name.
 const BLIND: &[(&str, &[&str])] = &[
     ("engine/sink/src", &["tidegate_model::Table", "ChangeBatch"]),
-    ("engine/model/src", COMMANDS),
-    ("engine/flow/src", COMMANDS),
-    ("engine/mysql/src", COMMANDS),
-    ("engine/parquet/src", COMMANDS),
-    ("engine/format/src", COMMANDS),
-    ("engine/sink/src", COMMANDS),
     ("engine/tidegate/src/config", &["crate::source", "crate::checkpoint", "crate::pipeline"]),
     ("engine/tidegate/src/source", &["MessageBatch", "MessageWindow", "tidegate_format::encode", "tidegate_sink"]),
 ];
@@ -70,6 +75,16 @@ fn is_test(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tests.rs" || name == "rows_tests.rs")
 }
 
+/// As [`is_test`], with what only tests use.
+fn is_for_tests(path: &Path) -> bool {
+    let is_named = |part: &std::ffi::OsStr| {
+        ["tests.rs", "tests", "rows_tests.rs", "stop_tests.rs", "test_server.rs", "samples.rs", "manual.rs"]
+            .iter()
+            .any(|name| part == *name)
+    };
+    path.strip_prefix(root()).expect("a file of the tree").iter().any(is_named)
+}
+
 /// The part of a file before its unit tests, without comments.
 fn code(text: &str) -> String {
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().expect("a split has a first part");
@@ -87,6 +102,91 @@ fn stages_know_only_what_crosses_their_borders() {
             }
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The texts in Rust code, without what is escaped in them.
+fn texts(code: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find(['"', '\'']) {
+        let (before, from) = rest.split_at(at);
+        let hashes = before.len() - before.trim_end_matches('#').len();
+        let is_raw = before[..before.len() - hashes].ends_with('r');
+        rest = &from[1..];
+        if from.starts_with('\'') {
+            // A character, or the name of a lifetime.
+            let end = rest.char_indices().nth(1).map_or(rest.len(), |(end, _)| end);
+            rest = match (rest.strip_prefix('\\'), rest[end..].strip_prefix('\'')) {
+                (Some(escaped), _) => {
+                    escaped.get(1..).and_then(|more| more.split_once('\'')).map_or("", |(_, more)| more)
+                }
+                (None, Some(more)) => more,
+                (None, None) => rest,
+            };
+            continue;
+        }
+        let mut text = String::new();
+        if is_raw {
+            let (raw, more) = rest.split_once(&format!("\"{}", "#".repeat(hashes))).unwrap_or((rest, ""));
+            (text, rest) = (raw.to_owned(), more);
+        } else {
+            let mut chars = rest.char_indices();
+            while let Some((at, c)) = chars.next() {
+                match c {
+                    '\\' => _ = chars.next(),
+                    '"' => {
+                        rest = &rest[at + 1..];
+                        break;
+                    }
+                    c => text.push(c),
+                }
+            }
+        }
+        texts.push(text);
+    }
+    texts
+}
+
+/// What a library says names no program, none of its flags, no file of its tasks and no key in it: the program knows the way out, and adds
+/// it (`hints`).
+#[test]
+fn libraries_do_not_know_who_uses_them() {
+    let reference = fs::read_to_string(root().join("engine/tidegate/reference.yaml")).expect("the reference is text");
+    let key = |line: &str| {
+        let line = line.trim_start_matches(['#', ' ', '-']);
+        let (key, _) = line.split_once(':')?;
+        (key.len() > 2 && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then(|| key.to_owned())
+    };
+    let keys: BTreeSet<String> = reference.lines().filter_map(key).collect();
+    assert!(
+        ["memory", "tables", "create_topics", "chunk_by", "where"].iter().all(|key| keys.contains(*key)),
+        "{keys:?}"
+    );
+    let sections = ["source", "sink", "format", "full_load", "incremental", "retry", "limits", "http"];
+    let names_key = |text: &str| {
+        let quoted = text.split('`').skip(1).step_by(2).find(|word| keys.contains(*word));
+        let dotted = text.split(|c: char| !c.is_ascii_lowercase() && c != '_' && c != '.').find(|word| {
+            word.split_once('.').is_some_and(|(section, key)| {
+                sections.contains(&section) && keys.contains(key.split('.').next().unwrap_or_default())
+            })
+        });
+        quoted.or(dotted).map(str::to_owned)
+    };
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for file in LIBRARIES.iter().flat_map(|place| rust_files(&root().join(place))).filter(|file| !is_for_tests(file)) {
+        for text in texts(&code(&fs::read_to_string(&file).expect("a source file is text"))) {
+            count += 1;
+            let words =
+                ["tidegate ", "task file", " --accept", " --pass", "incremental: false", "key: {", "too_large: "];
+            let named = words.iter().find(|word| text.contains(**word)).map(|word| (*word).to_owned());
+            if let Some(named) = named.or_else(|| names_key(&text)) {
+                faults.push(format!("{} names {named}: {text}", file.display()));
+            }
+        }
+    }
+    assert!(count > 3000, "{count}");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -400,7 +400,7 @@ fn messages_without_a_key_are_refused_where_they_cannot_be() {
     refused(&tombstones, by_v, "", &[scattered, "a tombstone takes", "murmur2"]);
     refused(&to_log, by_v, "", &[scattered, "cleanup.policy=compact keeps one of each"]);
     let unknown = "[{table: DB.t, key: {columns: [nope]}}]";
-    refused(&json, unknown, "", &["no column \"nope\", which its `key` names"]);
+    refused(&json, unknown, "", &["no column \"nope\", which its key names"]);
 
     // A table without a key goes where topics are not compacted, and `check` says that its messages have none.
     world.mysql.run("CREATE TABLE plain (line TEXT)");

@@ -17,17 +17,17 @@ use tidegate_model::{ChangeBatch, SqlType, Table, TableName};
 /// Why a table's columns cannot be cut as the task asks.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {
-    #[error("table {table} has no column \"{column}\", which `truncate` names")]
+    #[error("table {table} has no column \"{column}\", which is to be cut")]
     Unknown { table: TableName, column: String },
-    #[error("table {table}: column {column} cannot be cut, as `truncate` asks: {why}")]
+    #[error("table {table}: column {column} cannot be cut: {why}")]
     Whole { table: TableName, column: String, why: &'static str },
 }
 
 impl CutError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
-        "name columns of text or bytes, as they are called where they go, that are in no key and not in `partition`; without `columns`, all \
-         of these are cut"
+        "name columns of text or bytes, as they are called where they go, that are in no key and in nothing that partitions; where none is \
+         named, all of these are cut"
     }
 }
 
@@ -49,7 +49,7 @@ impl Cut {
         whole: &[usize],
     ) -> Result<Cut, CutError> {
         let why_whole = |index: usize| match output.columns()[index].sql_type {
-            _ if whole.contains(&index) => Some("it is a part of a key, or of `partition`"),
+            _ if whole.contains(&index) => Some("it is a part of a key, or of what partitions"),
             SqlType::Char | SqlType::VarChar | SqlType::Text => None,
             SqlType::Binary { .. } | SqlType::VarBinary | SqlType::Blob => None,
             SqlType::Json => Some("half a JSON document is none"),
@@ -136,9 +136,12 @@ mod tests {
         assert_eq!(plan(None), Ok(vec![3, 4]));
         assert_eq!(plan(Some(&["b", "text"])), Ok(vec![4, 3]));
         let refused = |name: &str| plan(Some(&[name])).unwrap_err();
-        assert_eq!(refused("x"), "table db.t has no column \"x\", which `truncate` names");
-        let whole = "cannot be cut, as `truncate` asks:";
-        assert_eq!(refused("id"), format!("table db.t: column id {whole} it is a part of a key, or of `partition`"));
+        assert_eq!(refused("x"), "table db.t has no column \"x\", which is to be cut");
+        let whole = "cannot be cut:";
+        assert_eq!(
+            refused("id"),
+            format!("table db.t: column id {whole} it is a part of a key, or of what partitions")
+        );
         assert_eq!(refused("doc"), format!("table db.t: column doc {whole} half a JSON document is none"));
         assert_eq!(refused("n"), format!("table db.t: column n {whole} it is neither text nor bytes"));
     }

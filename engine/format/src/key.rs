@@ -67,7 +67,7 @@ pub struct KeyPolicy {
 /// Why a table's messages cannot have the key that is asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("table {table} has no column \"{column}\", which its `key` names")]
+    #[error("table {table} has no column \"{column}\", which its key names")]
     UnknownColumn { table: TableName, column: String },
     #[error("table {table}: column {column} is a part of the key of its messages, and is left out")]
     NotSelected { table: TableName, column: String },
@@ -86,15 +86,11 @@ impl KeyError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            KeyError::UnknownColumn { .. } => "name columns as the table has them, before `select` and `columns`",
-            KeyError::NotSelected { .. } => {
-                "`select` and `columns` may give it another name, or the key other columns: key: {columns: [...]}"
-            }
-            KeyError::Nullable { .. } => "key: {form: json, columns: [...]} writes null, and so does avro",
-            KeyError::AvroName { .. } => "rename it in `select` to letters, digits and underscores, or take key: json",
-            KeyError::Labels { .. } => {
-                "write numbers, `enum: index` and `set: bits` of the format; or take other columns, key: {columns: [...]}"
-            }
+            KeyError::UnknownColumn { .. } => "name columns as the table has them, before any projection",
+            KeyError::NotSelected { .. } => "the projection may give it another name, or the key other columns",
+            KeyError::Nullable { .. } => "a key in JSON writes null, and so does one in Avro",
+            KeyError::AvroName { .. } => "rename it to letters, digits and underscores, or take a key in JSON",
+            KeyError::Labels { .. } => "write numbers, index and bits; or take other columns",
         }
     }
 }
@@ -595,7 +591,7 @@ mod tests {
             KeyEncoder::plan(policy, &table, &table, output_of, TEXT).map(|encoder| encoder.is_some())
         };
         let error = plan(&policy(KeyForm::Json, &["nmae"]), &Some).unwrap_err();
-        assert_eq!(error.to_string(), "table db.t has no column \"nmae\", which its `key` names");
+        assert_eq!(error.to_string(), "table db.t has no column \"nmae\", which its key names");
         let error = plan(&policy(KeyForm::Json, &[]), &|_| None).unwrap_err();
         assert_eq!(error.to_string(), "table db.t: column id is a part of the key of its messages, and is left out");
         let mut parts = TableParts::from(Table::clone(&table));

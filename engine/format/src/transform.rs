@@ -65,7 +65,7 @@ impl TransformError {
                 "another expression goes on from here: TRY_CAST gives NULL where CAST fails, a wider CAST keeps results in range",
             ),
             TransformError::ImpossibleDate { .. } => Some(
-                "another `select` goes on from here: the column as it is comes out with every date, and `where` keeps such rows out",
+                "another projection goes on from here: the column as it is comes out with every date, and a filter keeps such rows out",
             ),
         }
     }

@@ -71,7 +71,7 @@ impl CatalogError {
         match self {
             CatalogError::Query(_) => None,
             CatalogError::UnknownType { .. } => {
-                Some("leave the table out of `tables`, or convert the column at the server".to_owned())
+                Some("leave the table out, or convert the column at the server".to_owned())
             }
             CatalogError::Missing { name, seen } => Some(match seen.as_slice() {
                 [] => format!(
@@ -86,7 +86,7 @@ impl CatalogError {
                 "name the tables that the view selects from instead: what changes in it stands in the binlog under their names"
                     .to_owned(),
             ),
-            CatalogError::NoTable { .. } => Some("take it out of `tables`".to_owned()),
+            CatalogError::NoTable { .. } => Some("leave it out: it has no rows of its own".to_owned()),
         }
     }
 }

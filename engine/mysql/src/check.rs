@@ -163,7 +163,7 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
         "log_bin",
         "ON",
         "Start the server with log_bin (and a server_id; PolarDB: loose_polar_log_bin): without a binlog only a full load is \
-         possible (incremental: false).",
+         possible.",
     );
     setting(
         Severity::Error,
@@ -263,9 +263,8 @@ fn check_packing(facts: &ServerFacts, findings: &mut Vec<Finding>) {
         fact("binlog_compression", name, "OFF, where the network is not what the task waits for", hint);
     }
     if let Some(name) = on(["binlog_encryption", "encrypt_binlog"]) {
-        let hint =
-            "it may stay so: the server decrypts what it sends. source.tls: {mode: required} encrypts that as well.";
-        fact("binlog_encryption", name, "source.tls, if those who could read the disk can read the network", hint);
+        let hint = "it may stay so: the server decrypts what it sends. TLS encrypts that as well.";
+        fact("binlog_encryption", name, "TLS, if those who could read the disk can read the network", hint);
     }
 }
 
@@ -346,9 +345,9 @@ fn check_tables(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
         "no key tells the rows apart in",
         "a primary key, or a unique key of NOT NULL columns",
         &format!(
-            "it may stay so: such a table is read by one connection, its messages have a key only if the task names columns, \
-             key: {{columns: [...]}}, and a consumer cannot recognise a row that comes twice. ALTER TABLE … ADD PRIMARY KEY gives it \
-             one; `chunk_by` lets several connections read it.{twice}"
+            "it may stay so: such a table is read by one connection, its messages have a key only if columns are \
+             named for it, and a consumer cannot recognise a row that comes twice. ALTER TABLE … ADD PRIMARY KEY gives it \
+             one; cut by columns that are named, several connections read it.{twice}"
         ),
     );
     about(
@@ -365,7 +364,7 @@ fn check_tables(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
         "a label of ENUM or SET has a ? in it in",
         "labels without ?",
         "MySQL's catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and nobody can tell it from \
-         a real one. Written as index and as bits (`enum` and `set` under `format`), such values are right.",
+         a real one. Written as index and as bits, such values are right.",
     );
 }
 

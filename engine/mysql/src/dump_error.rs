@@ -100,7 +100,7 @@ impl DumpError {
             }
             DumpError::ServerIdTaken { .. } => {
                 "end one of the two runs if both are of this task, since both send every change; otherwise give one of them a \
-                 source.server_id of its own"
+                 server_id of its own"
             }
             DumpError::PastEnd { .. } => {
                 "the binlog was reset, or its end was lost in a crash (sync_binlog = 1 prevents that); what the task has sent \
@@ -114,8 +114,8 @@ impl DumpError {
                  also go on at another server that has what it has read"
             }
             DumpError::Behind { .. } => {
-                "if this is a replica that will catch up, start the task again then, or let it wait longer \
-                 (retry.connection); if it will never have them, what the task has sent differs from what the server has: begin \
+                "if this is a replica that will catch up, start the task again then, or let it wait \
+                 longer; if it will never have them, what the task has sent differs from what the server has: begin \
                  again with a full load (move the state folder away and delete the topics)"
             }
             DumpError::Spread { .. } => "connect to one server, or to a proxy that keeps a client's connections on one",

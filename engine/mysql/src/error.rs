@@ -10,10 +10,6 @@ use crate::run_lock::RunLockError;
 use crate::snapshot::LoadError;
 use crate::wire::WireError;
 
-/// What to do when the system gives no thread.
-pub const MORE_THREADS: &str = "raise the limit of processes and threads (ulimit -u, the container's or unit's limit of tasks), or lower \
-     `threads` and full_load.parallel";
-
 #[derive(Debug, thiserror::Error)]
 pub enum MysqlError {
     #[error(transparent)]

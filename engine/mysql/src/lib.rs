@@ -44,5 +44,5 @@ pub mod until;
 pub mod wire;
 pub mod xa;
 
-pub use error::{MORE_THREADS, MysqlError};
+pub use error::MysqlError;
 pub use tidegate_charset as charset;

@@ -140,7 +140,7 @@ enum ValueFault {
     Json(#[from] JsonError),
     #[error("the event has changes of a document that is NULL")]
     NothingToChange,
-    #[error("the compressed value is larger than `memory` allows")]
+    #[error("the compressed value is larger than the memory allows")]
     TooLarge,
 }
 

@@ -60,7 +60,7 @@ impl ParquetError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            ParquetError::Missing { .. } => "check source.parquet and the names under tables; case matters",
+            ParquetError::Missing { .. } => "check the folder and the names of tables; case matters",
             ParquetError::Ambiguous { .. } => "move one of them away",
             ParquetError::Partitioned { .. } => {
                 "write the data set again without partitioning, the column inside the files"

@@ -46,6 +46,7 @@ fn main() {
         has_keys: false,
         has_headers: false,
         retry: Duration::from_secs(60),
+        take_up_partitions: "",
     })
     .unwrap();
     sink.topics().prepare(&topic, &|| false).unwrap();

@@ -59,7 +59,9 @@ impl TopicLook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differing {
     pub topic: String,
-    pub what: String,
+    pub key: String,
+    pub is: String,
+    pub wanted: String,
 }
 
 /// Another one for each topic that is made, also under an old name.
@@ -226,38 +228,29 @@ impl SinkError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             SinkError::Unreachable { .. } => {
-                "check sink.kafka, that the listener's advertised address can be reached from here, and sink.security"
+                "check that the listener's advertised address can be reached from here, and how the connection is protected"
             }
-            SinkError::Refused { .. } => "check sink.security, and that the brokers know the user",
-            SinkError::NoToken { .. } => "check sink.security.oauth.token_url, and that it can be reached from here",
-            SinkError::TokenRefused { .. } => {
-                "check sink.security.oauth: token_url, client_id, client_secret and scope, as the authorization server knows them"
-            }
+            SinkError::Refused { .. } => "check user and password, and that the brokers know the user",
+            SinkError::NoToken { .. } => "check the address, and that it can be reached from here",
+            SinkError::TokenRefused { .. } => "check address, client and scope, as the authorization server knows them",
             SinkError::Lacking { lacks, .. } => return lacks.first().map(|lack| lack.hint()),
             SinkError::NotIdempotent { .. } => return kafka::hint_of(RDKafkaErrorCode::ClusterAuthorizationFailed),
             SinkError::Collision { .. } => {
-                "give the tables of one of the two another `topic`, or all of them a pattern such as \
-                 sink.topic: \"{database}-{table}\"; brokers that allow both take the topic if it is made by hand"
+                "give one of the two another name; brokers that allow both take the topic if it is made by hand"
             }
-            SinkError::MissingTopic { .. } => "create the topic, or set sink.create_topics",
-            SinkError::CreateTopic { hint, .. } => {
-                hint.unwrap_or("correct sink.create_topics, or create the topic by hand")
-            }
+            SinkError::MissingTopic { .. } => "create the topic, or have missing ones made",
+            SinkError::CreateTopic { hint, .. } => hint.unwrap_or("ask for another topic, or create it by hand"),
             SinkError::TopicGone { .. } | SinkError::Fallen { .. } => {
                 "begin again with a full load into an empty topic (move the state folder away)"
             }
             SinkError::Compacted { .. } => {
-                "give messages a key (sink.key), set cleanup.policy=delete for the topic (sink.create_topics.config for topics to be \
-                 created), or choose another one with sink.topic"
+                "give messages a key, set cleanup.policy=delete for the topic, or choose another one"
             }
-            SinkError::KeepsOne { .. } => {
-                "set cleanup.policy=delete for the topic, or choose another one: too_large: {dead_letter: {topic: ...}}"
-            }
+            SinkError::KeepsOne { .. } => "set cleanup.policy=delete for the topic, or choose another one",
             SinkError::Delivery { hint, .. } | SinkError::Topic { hint, .. } => return *hint,
             SinkError::TooLarge { .. } => {
-                "raise max.message.bytes of the topic and sink.options message.max.bytes, leave the large column out with `select`, or say \
-                 what becomes of such messages: too_large: skip, dead_letter or {truncate: {bytes: 64KiB}}; if the message is smaller than \
-                 what its topic takes, it was refused with others: set batch.size in sink.options to no more than that"
+                "raise max.message.bytes of the topic and message.max.bytes of the client; if the message is smaller than what its topic \
+                 takes, it was refused with others: set batch.size to no more than that"
             }
             _ => return None,
         })

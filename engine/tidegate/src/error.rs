@@ -19,7 +19,7 @@ use crate::verify::VerifyError;
 use tidegate_flow::pipeline::PipelineFault;
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
-use tidegate_mysql::{MORE_THREADS, MysqlError};
+use tidegate_mysql::MysqlError;
 use tidegate_sink::SinkError;
 
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +117,7 @@ impl Error {
                 "`cert` is a PEM file with the certificate and those that vouch for it, `key` one with its key, without a password".to_owned(),
             ),
             Error::Log(_) => Some("levels are, for example, `info` or `warn,tidegate_mysql=debug`".to_owned()),
-            Error::Run(PipelineFault::Threads(_) | PipelineFault::Thread(_)) => Some(MORE_THREADS.to_owned()),
+            Error::Run(PipelineFault::Threads(_) | PipelineFault::Thread(_)) => Some(hints::MORE_THREADS.to_owned()),
             Error::Run(PipelineFault::Panicked { .. } | PipelineFault::Ended { .. }) => Some(
                 "this is a fault of tidegate: report it with the lines above; the checkpoint is whole, and the next run goes on from \
                  there"

@@ -12,6 +12,7 @@ use crate::config::{self, SaslOptions, Secret, SinkOptions, SourceOptions, Task,
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
+use crate::hints;
 use crate::journal::{self, By, What};
 use crate::pipeline::route::{self, Keyless, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
@@ -555,5 +556,6 @@ pub(crate) fn kafka_options(task: &Task, options: &config::KafkaSinkOptions) -> 
         has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
         has_headers: !task.headers.is_empty() || cuts,
         retry: task.retry.connection,
+        take_up_partitions: hints::TAKE_UP_PARTITIONS,
     })
 }

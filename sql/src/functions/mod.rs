@@ -466,8 +466,8 @@ const DIRECT: &[(&str, &str)] = &[
 
 /// Functions of MySQL that are refused, and what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("aes_decrypt", "Keys do not belong into a task file."),
-    ("aes_encrypt", "Keys do not belong into a task file."),
+    ("aes_decrypt", "Keys do not belong into an expression."),
+    ("aes_encrypt", "Keys do not belong into an expression."),
     ("compress", "Let the topic be compressed."),
     ("json_schema_valid", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),
     ("json_schema_validation_report", "Write what decides: json_contains_path(x, 'all', '$.a', '$.b')."),

@@ -95,7 +95,7 @@ pub enum Fault {
     Versioned { table: TableName },
     #[error("folder {}: rows that wait for an XA COMMIT cannot be written out or read back: {error}", folder.display())]
     Held { folder: PathBuf, error: std::io::Error },
-    #[error("the event takes {bytes} bytes, more than the {bytes_max} that `memory` allows")]
+    #[error("the event takes {bytes} bytes, more than the {bytes_max} that the memory allows")]
     EventTooLarge { bytes: usize, bytes_max: usize },
     #[error("an earlier error has ended the reading")]
     Ended,
@@ -159,7 +159,7 @@ impl Fault {
             }
             Fault::Held { .. } => "make room there, or mend the folder, and start again: nothing is lost",
             Fault::EventTooLarge { .. } => {
-                "raise `memory`: one event may take half of it; the server keeps events small by binlog_row_event_max_size, except for single rows"
+                "allow larger events; the server keeps them small by binlog_row_event_max_size, except for single rows"
             }
             Fault::Checksum { .. } | Fault::Damaged(_) | Fault::OutOfPlace { .. } => {
                 "`mysqlbinlog --verify-binlog-checksum` on the server tells whether the file itself is damaged"

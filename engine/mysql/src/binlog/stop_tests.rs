@@ -658,7 +658,7 @@ fn an_event_that_unpacks_to_more_than_allowed_is_an_error() {
     });
     let error = error.unwrap();
     assert!(matches!(*error.fault, Fault::EventTooLarge { bytes_max: 40, .. }), "{error}");
-    assert!(error.hint().unwrap().contains("memory"), "{error}");
+    assert!(error.hint().unwrap().contains("larger events"), "{error}");
 }
 
 /// The server stores what does not get smaller as it is.

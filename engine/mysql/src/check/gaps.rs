@@ -145,7 +145,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
             item: "server_version",
             found: format!("the server is MariaDB {}, whose binlog is not read", facts.version.text),
             wanted: "MariaDB 10.5 or later".into(),
-            hint: "Changes of older servers are not followed. A full load works: incremental: false.".into(),
+            hint: "Changes of older servers are not followed. A full load alone works.".into(),
         });
     }
     check_engines(tables, &mut findings);
@@ -241,7 +241,7 @@ pub fn check_versioned(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
             found: format!("these tables keep a history of their rows: {}", list_names(&versioned)),
             wanted: "no system-versioned table".into(),
             hint: "The binlog shows what such a table keeps of its past as rows, and a delete as an update: changes of it cannot be \
-                   followed. Leave it out of `tables`, or copy it by a full load alone (incremental: false)."
+                   followed. Leave it out, or copy it by a full load alone."
                 .into(),
         });
     }
@@ -265,9 +265,8 @@ fn check_engines(tables: &[CatalogTable], findings: &mut Vec<Finding>) {
             item: "storage_engine",
             found: format!("the storage engine is {engine} in {}", list_names(&names)),
             wanted: "an engine that keeps its rows itself, such as InnoDB".into(),
-            hint: "Rows of such a table are changed elsewhere, and this server's binlog does not get to know: leave the table out of \
-                   `tables` (\"!database.table\" for one that a pattern selects), select the table that has the rows, or copy it by a \
-                   full load alone (incremental: false)."
+            hint: "Rows of such a table are changed elsewhere, and this server's binlog does not get to know: leave the table \
+                   out, select the table that has the rows, or copy it by a full load alone."
                 .into(),
         });
     }
@@ -327,7 +326,7 @@ fn check_generated(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut 
         wanted: "no generated column".into(),
         hint: format!(
             "{} generated columns out of what it logs of updates and deletes, so that their values are not to be had: leave the tables \
-             out, or copy them by a full load alone (incremental: false).",
+             out, or copy them by a full load alone.",
             if is_certain { "MariaDB 11.8 leaves" } else { "MariaDB 11.8, and perhaps this version, leaves" }
         ),
     });

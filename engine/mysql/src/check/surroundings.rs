@@ -141,7 +141,7 @@ fn check_server_id(facts: &ServerFacts, around: &Surroundings, demands: Demands,
         item: "server_id",
         found: format!("the task's server_id {server_id} {who}"),
         wanted: "a number that nobody else uses".into(),
-        hint: "write another one as source.server_id, SHOW REPLICAS shows those in use: of two tasks under one number, and on MariaDB of \
+        hint: "take another one, SHOW REPLICAS shows those in use: of two tasks under one number, and on MariaDB of \
                any two, the server hangs up on the older"
             .into(),
     });
@@ -181,7 +181,7 @@ fn check_retention(facts: &ServerFacts, tables: &[CatalogTable], loads: bool, fi
 }
 
 fn check_connections(facts: &ServerFacts, around: &Surroundings, wanted: u64, findings: &mut Vec<Finding>) {
-    let hint = "lower full_load.parallel, which is the most of them, or raise";
+    let hint = "read with fewer, or raise";
     if let Some(most) = around.account_connections_max.filter(|&most| most < wanted) {
         findings.push(Finding {
             severity: Severity::Error,

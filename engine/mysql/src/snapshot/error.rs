@@ -4,7 +4,6 @@ use std::error::Error;
 
 use super::view::code;
 use crate::catalog::CatalogError;
-use crate::error::MORE_THREADS;
 use crate::result_rows::{ColumnChanged, MalformedRow};
 use crate::wire::WireError;
 use tidegate_model::TableName;
@@ -55,7 +54,9 @@ impl LoadError {
                  before, or begin again with a full load (move the state folder away)."
                     .into(),
             ),
-            LoadError::Thread(_) => Some(MORE_THREADS.into()),
+            LoadError::Thread(_) => Some(
+                "Raise the limit of processes and threads (ulimit -u, the container's or unit's limit of tasks), or read with fewer.".into(),
+            ),
             LoadError::Record(_) | LoadError::Answer { .. } | LoadError::Plan(_) => None,
         }
     }

@@ -228,7 +228,7 @@ impl WireError {
                  load balancers and firewalls between.",
             ),
             WireError::PacketTooLarge { .. } => {
-                Some("Raise `memory`: a row or binlog event must fit into half of it (MySQL's own limit is 1 GiB).")
+                Some("Allow larger packets: a row or binlog event must fit into one (MySQL's own limit is 1 GiB).")
             }
             WireError::Protocol { .. } => Some(
                 "Check that the port is a MySQL server's, and that no proxy alters the stream. Semi-synchronous \
@@ -240,7 +240,7 @@ impl WireError {
 }
 
 /// What to do about a password that was good before.
-const PASSWORD_CHANGED: &str = "The account's password has changed: write the new one into the file that `source.password` names, which is \
+const PASSWORD_CHANGED: &str = "The account's password has changed: write the new one where it is read from, which is \
      read at each attempt.";
 
 fn server_hint(code: u16) -> Option<&'static str> {

@@ -112,11 +112,9 @@ impl Lack {
     /// What to do about it.
     pub fn hint(self) -> &'static str {
         match self {
-            Lack::Offsets => "tidegate sends to brokers of Kafka 0.10.1 or newer",
-            Lack::Headers => {
-                "leave out sink.headers (and too_large: truncate, which tells of cuts by one), or send to brokers of Kafka 0.11 or newer"
-            }
-            Lack::Zstd => "set compression.type in sink.options to lz4, snappy, gzip or none",
+            Lack::Offsets => "send to brokers of Kafka 0.10.1 or newer",
+            Lack::Headers => "send no headers, or to brokers of Kafka 0.11 or newer",
+            Lack::Zstd => "set compression.type to lz4, snappy, gzip or none",
             // Those that were met first knew it.
             Lack::Idempotence => "have all brokers of the cluster of one release, or none of them newer than 0.10.2",
         }

@@ -199,7 +199,7 @@ impl KafkaSink {
                 return Err(SinkError::TooLarge {
                     topic: batch.topic.to_string(),
                     bytes,
-                    reason: format!("message.max.bytes of sink.options allows {} bytes", self.message_bytes_max),
+                    reason: format!("message.max.bytes of the client allows {} bytes", self.message_bytes_max),
                 });
             }
         }
@@ -344,6 +344,15 @@ fn refused(code: RDKafkaErrorCode, topic: String, partition: i32, reason: String
     }
 }
 
+/// What to do by options of this sink: whoever has read them from somewhere knows what they are called there.
+pub mod to_do {
+    pub const KEYS: &str = "brokers before 0.11 say so of messages without a key where the topic is compacted: give messages a key, set \
+                            cleanup.policy=delete for the topic, or send to another one";
+    pub const REPLICATION: &str = "ask for at most as many replicas as there are brokers";
+    pub const COUNTS: &str = "say how many partitions and replicas a new topic gets";
+    pub const COMPRESSION: &str = "set another compression.type";
+}
+
 /// What to do when brokers give this for their reason.
 pub(crate) fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
     Some(match code {
@@ -362,21 +371,16 @@ pub(crate) fn hint_of(code: RDKafkaErrorCode) -> Option<&'static str> {
             "the topic's settings demand something that these messages do not have, such as a key (cleanup.policy=compact) or a \
              time close to the broker's: change them, or send to another topic"
         }
-        RDKafkaErrorCode::InvalidMessage => {
-            "brokers before 0.11 say so of messages without a key where the topic is compacted: give messages a key (sink.key), set \
-             cleanup.policy=delete for the topic, or send to another one"
-        }
+        RDKafkaErrorCode::InvalidMessage => to_do::KEYS,
         RDKafkaErrorCode::InvalidTimestamp => {
             "the clocks of this machine and of the brokers differ by more than message.timestamp.*.max.ms of the topic allows"
         }
         RDKafkaErrorCode::PolicyViolation => "a policy of the brokers forbids it: their operator knows which",
-        RDKafkaErrorCode::InvalidReplicationFactor => {
-            "set sink.create_topics.replication to at most the number of brokers"
-        }
+        RDKafkaErrorCode::InvalidReplicationFactor => to_do::REPLICATION,
         RDKafkaErrorCode::UnsupportedForMessageFormat => {
             "the topic's message.format.version is one from before 0.11: raise it, or send to another topic"
         }
-        RDKafkaErrorCode::UnsupportedCompressionType => "set another compression.type in sink.options",
+        RDKafkaErrorCode::UnsupportedCompressionType => to_do::COMPRESSION,
         RDKafkaErrorCode::UnknownPartition => "the topic has fewer partitions than it had: start the task again",
         _ => return None,
     })

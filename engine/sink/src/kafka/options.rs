@@ -31,6 +31,8 @@ pub struct KafkaOptions {
     pub has_headers: bool,
     /// How long messages may wait without any of them getting through, before the sink gives up.
     pub retry: Duration,
+    /// How whoever runs this takes up partitions that were added to a topic: the end of a warning.
+    pub take_up_partitions: &'static str,
 }
 
 /// Who we are and how the connection is protected.

@@ -224,7 +224,7 @@ impl Drop for ReportService {
     fn drop(&mut self) {
         self.producer.fail(match self.stop.load(Ordering::Acquire) {
             true => SinkError::Stopped,
-            false => SinkError::Client("the thread that takes delivery reports has ended, a fault of tidegate".into()),
+            false => SinkError::Client("the thread that takes delivery reports has ended by itself".into()),
         });
     }
 }

@@ -65,6 +65,7 @@ pub(super) struct KafkaTopics {
     pub(super) brokers: String,
     pub(super) create: Option<CreateTopics>,
     pub(super) retry: Duration,
+    pub(super) take_up_partitions: &'static str,
     /// A broker has answered a question.
     answered: AtomicBool,
     /// A question was not answered in time.
@@ -234,6 +235,7 @@ impl KafkaTopics {
             brokers: options.brokers,
             create: options.create_topics,
             retry: options.retry,
+            take_up_partitions: options.take_up_partitions,
             answered: AtomicBool::new(false),
             #[cfg(test)]
             asked_again: AtomicBool::new(false),

@@ -55,8 +55,8 @@ impl Watch {
             for (topic, used, now) in self.found.grown(&answers, |topic| self.topics.partitions_of(topic)) {
                 tracing::warn!(
                     topic,
-                    "it has {now} partitions now; the {used} that this run began with are used on, so that no key moves. To take up \
-                     the others, stop the task when its consumers may see that, and start it with --accept partitions"
+                    "it has {now} partitions now; the {used} that this run began with are used on, so that no key moves. {}",
+                    self.topics.take_up_partitions
                 );
             }
             return self.found.judge(answers, now);

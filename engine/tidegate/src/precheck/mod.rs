@@ -35,6 +35,7 @@ use self::tables::{
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
+use crate::hints;
 use crate::items;
 use crate::pipeline::route::{RouteError, plan_transform, rule_of, topic_of_table};
 use crate::rehearsal::{self, Ended};
@@ -179,7 +180,7 @@ fn look_at_source(
             place,
             error.to_string(),
             items::wanted("tables"),
-            &error.hint().unwrap_or_else(|| items::to_do("tables").to_owned()),
+            &hints::of_catalog(error).unwrap_or_else(|| items::to_do("tables").to_owned()),
         );
     }
     if !look.catalog_tables().is_empty() {

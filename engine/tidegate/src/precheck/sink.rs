@@ -88,11 +88,11 @@ pub fn of_old_brokers(old: &OldBrokers) -> Vec<Finding> {
 
 /// Topics that exist and are not as the task would make them: what many of them have is said once.
 pub fn of_differing(differing: &[Differing]) -> Vec<Finding> {
-    let mut alike: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for Differing { topic, what } in differing {
-        alike.entry(what).or_default().push(topic);
+    let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for Differing { topic, key, is, wanted } in differing {
+        alike.entry(format!("{key} is {is}, and {wanted} in the task file")).or_default().push(topic);
     }
-    let finding = |(what, topics): (&str, Vec<&str>)| Finding {
+    let finding = |(what, topics): (String, Vec<&str>)| Finding {
         severity: Severity::Warning,
         item: "existing_topics",
         found: format!("topic{} {}: {what}", if topics.len() == 1 { "" } else { "s" }, list_names(&topics)),
@@ -116,7 +116,7 @@ fn say_problems(task: &Task, problems: Vec<SinkError>, seen: &Seen, report: &mut
                     };
                     let found = format!("the brokers speak as Kafka {release}: they {lack}");
                     let (place, wanted) = (task.places.place(place), items::wanted("broker_version"));
-                    report.say(Severity::Error, "broker_version", place, found, wanted, lack.hint());
+                    report.say(Severity::Error, "broker_version", place, found, wanted, hints::of_lack(lack));
                 }
             }
             SinkError::Collision { topic, .. } => {

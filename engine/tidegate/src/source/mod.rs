@@ -225,7 +225,7 @@ impl SourceError {
                 "`--accept-gap leave` goes on without what changed in the gap; with `full_load` in the task file, tables can be loaded"
                     .to_owned(),
             ),
-            SourceError::Parquet(error) => error.hint().map(str::to_owned),
+            SourceError::Parquet(error) => hints::of_parquet(error).map(str::to_owned),
             SourceError::Until(error) => error.hint(),
             SourceError::NoDataSet { .. } => {
                 Some("a data set is a file <database>.<table>.parquet, or a folder of that name".to_owned())

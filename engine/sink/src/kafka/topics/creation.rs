@@ -5,7 +5,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::{ANSWER_TIMEOUT, KafkaTopics, is_no_answer};
 use crate::SinkError;
 use crate::kafka::abilities::Ability;
-use crate::kafka::{CreateTopics, hint_of};
+use crate::kafka::{CreateTopics, hint_of, to_do};
 
 impl KafkaTopics {
     pub(super) fn create(&self, topics: &[&str], stopped: &dyn Fn() -> bool) -> Result<(), SinkError> {
@@ -48,7 +48,7 @@ impl KafkaTopics {
                     reason: format!(
                         "brokers of Kafka {release} do not tell how many partitions and replicas they give a topic"
                     ),
-                    hint: Some("set sink.create_topics.partitions and sink.create_topics.replication"),
+                    hint: Some(to_do::COUNTS),
                 };
                 return Ok(topics.iter().map(error).collect());
             }

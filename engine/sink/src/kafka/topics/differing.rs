@@ -15,10 +15,8 @@ impl KafkaTopics {
         let Some(create) = self.create.as_ref().filter(|_| !topics.is_empty()) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         let mut differs = |topic: &str, key: &str, is: &str, wanted: &str| {
-            found.push(Differing {
-                topic: topic.to_owned(),
-                what: format!("{key} is {is}, and {wanted} in the task file"),
-            })
+            let [topic, key, is, wanted] = [topic, key, is, wanted].map(str::to_owned);
+            found.push(Differing { topic, key, is, wanted })
         };
         let metadata = self.metadata(None, stopped)?;
         let there = |topic: &&str| {

@@ -100,10 +100,10 @@ impl RouteError {
         const ANOTHER: &str = "send them to a topic with cleanup.policy=delete (`topic`)";
         const COLUMNS: &str = "name columns that tell its rows apart, key: {columns: [...]}";
         Some(match self {
-            RouteError::Transform(error) => error.hint()?.to_owned(),
+            RouteError::Transform(error) => hints::of_transform(error)?.to_owned(),
             RouteError::Sink(error) => hints::of_sink(error)?.to_owned(),
-            RouteError::Key(error) => error.hint().to_owned(),
-            RouteError::Cut(error) => error.hint().to_owned(),
+            RouteError::Key(error) => hints::of_key(error).to_owned(),
+            RouteError::Cut(_) => hints::CUT.to_owned(),
             RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),
             RouteError::TooLarge(error) => error.hint().to_owned(),
             RouteError::NoTombstones { .. } => format!("{COLUMNS}, or give the table a key"),

@@ -8,6 +8,7 @@ use super::follow::event_bytes_max;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::error::Error;
+use crate::hints;
 use crate::remembered;
 use crate::source::SourceError;
 use tidegate_model::{GtidSet, NameCase, Table, TableName};
@@ -152,7 +153,7 @@ impl Look {
         };
         findings.extend(check::check_surroundings(&self.facts, &self.tables, &around, self.demands));
         findings.extend(self.missing().collect::<Vec<_>>());
-        findings
+        findings.into_iter().map(hints::of_finding).collect()
     }
 
     /// Tables that are gone, or may not be seen any more: no reason not to go on with the others.

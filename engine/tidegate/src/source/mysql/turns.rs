@@ -28,6 +28,7 @@ use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, is_followed};
 use crate::error::Error;
+use crate::hints;
 use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
@@ -136,6 +137,7 @@ impl MysqlSource {
                 let mut findings = Vec::new();
                 check::check_versioned(std::slice::from_ref(&found), &mut findings);
                 if !findings.is_empty() {
+                    let findings = findings.into_iter().map(hints::of_finding).collect();
                     return Err(SourceError::Findings(findings).into());
                 }
                 info!(table = %name, "{what}, and changes wait for it");
