@@ -10,8 +10,7 @@ use std::sync::Arc;
 use crate::config::{CanalFormat, Format, Profile, Task};
 use crate::error::Error;
 use crate::pipeline::route::{
-    Routed, Router, canal_options, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table,
-    with_target,
+    Routed, Router, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table, with_target,
 };
 use crate::source;
 use crate::task::{PRETENDED_PARTITIONS, runtime};
@@ -58,10 +57,10 @@ pub fn schema(task: Task) -> Result<String, Error> {
 }
 
 fn write_columns(format: &Format, table: &Table, out: &mut String) {
-    let canal = canal_options(&match format {
-        Format::CanalJson(options) => options.clone(),
-        Format::DtsAvro(_) => CanalFormat::of(Profile::Canal),
-    });
+    let canal = match format {
+        Format::CanalJson(options) => options.rows,
+        Format::DtsAvro(_) => CanalFormat::of(Profile::Canal).rows,
+    };
     let heading = ["column", "mysqlType", "Arrow", "sqlType", "dataTypeNumber"].map(str::to_owned);
     let lines = table.columns().iter().map(|column| {
         let null = if column.nullable { "" } else { " not null" };

@@ -508,33 +508,24 @@ fn key_text(policy: Option<&KeyPolicy>) -> String {
 /// Everything in `format` that changes a byte of a row's message.
 fn format_options(format: &Format) -> Vec<(String, String)> {
     let (name, options) = match format {
-        Format::CanalJson(CanalFormat {
-            profile,
-            time_zone_offset_s,
-            enums,
-            sets,
-            mysql_type,
-            old,
-            ddl_type,
-            zero_date,
-        }) => (
+        Format::CanalJson(CanalFormat { profile, rows, ddl_type, zero_date }) => (
             "canal_json",
             vec![
                 ("profile", word_of(Profile::WORDS, *profile).to_owned()),
-                ("time_zone", offset_text(*time_zone_offset_s)),
-                ("enum", word_of(EnumText::WORDS, *enums).to_owned()),
-                ("set", word_of(SetText::WORDS, *sets).to_owned()),
-                ("mysql_type", word_of(MysqlType::WORDS, *mysql_type).to_owned()),
-                ("old", word_of(OldColumns::WORDS, *old).to_owned()),
+                ("time_zone", offset_text(rows.time_zone_offset_s)),
+                ("enum", word_of(EnumText::WORDS, rows.enum_as).to_owned()),
+                ("set", word_of(SetText::WORDS, rows.set_as).to_owned()),
+                ("mysql_type", word_of(MysqlType::WORDS, rows.mysql_type).to_owned()),
+                ("old", word_of(OldColumns::WORDS, rows.old).to_owned()),
                 ("ddl_type", word_of(StatementType::WORDS, *ddl_type).to_owned()),
                 ("zero_date", word_of(Substitute::WORDS, *zero_date).to_owned()),
             ],
         ),
-        Format::DtsAvro(AvroFormat { enums, sets, zero_date, transactions, heartbeats }) => (
+        Format::DtsAvro(AvroFormat { rows, zero_date, transactions, heartbeats }) => (
             "dts_avro",
             vec![
-                ("enum", word_of(EnumText::WORDS, *enums).to_owned()),
-                ("set", word_of(SetText::WORDS, *sets).to_owned()),
+                ("enum", word_of(EnumText::WORDS, rows.enum_as).to_owned()),
+                ("set", word_of(SetText::WORDS, rows.set_as).to_owned()),
                 ("zero_date", word_of(Substitute::WORDS, *zero_date).to_owned()),
                 ("transactions", transactions.to_string()),
                 ("heartbeats", heartbeats.to_string()),

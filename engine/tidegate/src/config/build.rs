@@ -26,6 +26,8 @@ use super::task::{
     RetryOptions, SourceOptions, Task,
 };
 use super::values::Threads;
+use tidegate_format::encode::canal_json::CanalOptions;
+use tidegate_format::encode::dts_avro::AvroOptions;
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::rate::Limit;
@@ -122,11 +124,14 @@ fn canal_options(file: CanalFile) -> CanalFormat {
     let default = CanalFormat::of(file.profile.given().unwrap_or(Profile::Canal));
     CanalFormat {
         profile: default.profile,
-        time_zone_offset_s: file.time_zone.given().unwrap_or(default.time_zone_offset_s),
-        enums: file.enums.given().unwrap_or(default.enums),
-        sets: file.sets.given().unwrap_or(default.sets),
-        mysql_type: file.mysql_type.given().unwrap_or(default.mysql_type),
-        old: file.old.given().unwrap_or(default.old),
+        rows: CanalOptions {
+            initial_type: default.rows.initial_type,
+            enum_as: file.enums.given().unwrap_or(default.rows.enum_as),
+            set_as: file.sets.given().unwrap_or(default.rows.set_as),
+            mysql_type: file.mysql_type.given().unwrap_or(default.rows.mysql_type),
+            old: file.old.given().unwrap_or(default.rows.old),
+            time_zone_offset_s: file.time_zone.given().unwrap_or(default.rows.time_zone_offset_s),
+        },
         ddl_type: file.ddl_type.given().unwrap_or(default.ddl_type),
         zero_date: file.zero_date.given().unwrap_or(default.zero_date),
     }
@@ -146,8 +151,10 @@ fn avro_options(file: AvroFile, tables: Option<&TableSelection>, report: &Report
         }
     }
     AvroFormat {
-        enums: file.enums.given().unwrap_or(EnumText::Label),
-        sets: file.sets.given().unwrap_or(SetText::Labels),
+        rows: AvroOptions {
+            enum_as: file.enums.given().unwrap_or(EnumText::Label),
+            set_as: file.sets.given().unwrap_or(SetText::Labels),
+        },
         zero_date: file.zero_date.given().unwrap_or(None),
         transactions: file.transactions.given().unwrap_or(false),
         heartbeats: file.heartbeats.given().unwrap_or(false),

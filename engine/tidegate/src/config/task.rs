@@ -17,7 +17,8 @@ use super::places::Places;
 use super::secret::Secret;
 use super::tables::TableSelection;
 use super::template::TopicTemplate;
-use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
+use tidegate_format::encode::canal_json::{CanalOptions, InitialType, MysqlType, OldColumns, StatementType};
+use tidegate_format::encode::dts_avro::AvroOptions;
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::HeaderName;
@@ -192,17 +193,10 @@ pub struct CanalFormat {
     /// `profile`: default `canal`, which every reader of Canal JSON understands; readers such as Flink's stop at
     /// `INIT`.
     pub profile: Profile,
-    /// `time_zone`: in which offset from UTC TIMESTAMP values are written, as seconds east. A fixed one, because local
-    /// time repeats an hour every autumn. Default `+00:00`, for the same output wherever the program runs.
-    pub time_zone_offset_s: i32,
-    /// `enum`: `label` or `index`.
-    pub enums: EnumText,
-    /// `set`: `label` or `bits`.
-    pub sets: SetText,
-    /// `mysql_type`: `full` (`int(10) unsigned`) or `base` (`int`). Readers such as Paimon's need the full one.
-    pub mysql_type: MysqlType,
-    /// `old`: the `changed` columns of an update, or `all`.
-    pub old: OldColumns,
+    /// What it decides, and what is written under the keys of these fields: `enum` and `set` (`label`, `index` or `bits`); `time_zone`, in
+    /// which offset from UTC TIMESTAMP values are written: a fixed one, because local time repeats an hour every autumn, by default
+    /// `+00:00`, for the same output wherever the program runs; `mysql_type`, of which readers such as Paimon's need the full one; and `old`.
+    pub rows: CanalOptions,
     /// `ddl_type`.
     pub ddl_type: StatementType,
     /// `zero_date`.
@@ -212,10 +206,8 @@ pub struct CanalFormat {
 /// `format.dts_avro`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AvroFormat {
-    /// `enum`: `label` or `index`. Default `label`.
-    pub enums: EnumText,
-    /// `set`: `label` or `bits`. Default `label`.
-    pub sets: SetText,
+    /// `enum` and `set`: `label`, `index` or `bits`. Default `label`.
+    pub rows: AvroOptions,
     /// `zero_date`.
     pub zero_date: Option<Substitute>,
     /// `transactions`: records BEGIN and COMMIT around the changes of each transaction. Only where all messages stand in one
@@ -229,20 +221,13 @@ pub struct AvroFormat {
 impl CanalFormat {
     /// What the profile decides, and the other defaults.
     pub fn of(profile: Profile) -> CanalFormat {
-        let (enums, sets, ddl_type) = match profile {
-            Profile::Canal => (EnumText::Index, SetText::Bits, StatementType::Kind),
-            Profile::Dts => (EnumText::Label, SetText::Labels, StatementType::Ddl),
+        let (initial_type, enum_as, set_as, ddl_type) = match profile {
+            Profile::Canal => (InitialType::Insert, EnumText::Index, SetText::Bits, StatementType::Kind),
+            Profile::Dts => (InitialType::Init, EnumText::Label, SetText::Labels, StatementType::Ddl),
         };
-        CanalFormat {
-            profile,
-            time_zone_offset_s: 0,
-            enums,
-            sets,
-            mysql_type: MysqlType::Full,
-            old: OldColumns::Changed,
-            ddl_type,
-            zero_date: None,
-        }
+        let (mysql_type, old, time_zone_offset_s) = (MysqlType::Full, OldColumns::Changed, 0);
+        let rows = CanalOptions { initial_type, enum_as, set_as, mysql_type, old, time_zone_offset_s };
+        CanalFormat { profile, rows, ddl_type, zero_date: None }
     }
 }
 

@@ -3,6 +3,8 @@
 mod bounds;
 mod examples;
 
+use tidegate_format::encode::canal_json::CanalOptions;
+use tidegate_format::encode::dts_avro::AvroOptions;
 use tidegate_format::headers::HeaderName;
 use tidegate_format::key::{KeyForm, KeyPolicy};
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
@@ -1212,16 +1214,19 @@ t.yaml:1:63: sink.create_topics.replication = many: must be broker_default or a 
 fn profiles_decide_what_is_not_written() {
     let options = |text: &str| {
         let canal = canal(accepted(&with(&format!("format: {text}\n"))));
-        let CanalFormat { profile, time_zone_offset_s, enums, sets, mysql_type, old, ddl_type, zero_date } = canal;
-        format!("{profile:?} {time_zone_offset_s} {enums:?} {sets:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}")
+        let CanalFormat { profile, rows, ddl_type, zero_date } = canal;
+        let CanalOptions { initial_type, enum_as, set_as, mysql_type, old, time_zone_offset_s } = rows;
+        format!(
+            "{profile:?} {initial_type:?} {time_zone_offset_s} {enum_as:?} {set_as:?} {mysql_type:?} {old:?} {ddl_type:?} {zero_date:?}"
+        )
     };
-    assert_eq!(options("canal_json"), "Canal 0 Index Bits Full Changed Kind None");
-    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts 0 Label Labels Full Changed Ddl None");
+    assert_eq!(options("canal_json"), "Canal Insert 0 Index Bits Full Changed Kind None");
+    assert_eq!(options("{canal_json: {profile: dts}}"), "Dts Init 0 Label Labels Full Changed Ddl None");
     assert_eq!(
         options(
             "{canal_json: {profile: dts, set: bits, mysql_type: base, old: all, time_zone: -05:30, zero_date: null}}"
         ),
-        "Dts -19800 Label Bits Base All Ddl Some(Null)"
+        "Dts Init -19800 Label Bits Base All Ddl Some(Null)"
     );
     refused(
         &with("format: avro\n"),
@@ -1248,7 +1253,9 @@ t.yaml:1:46: format.canal_json.time_zone = Europe/Berlin: must be an offset from
 #[test]
 fn dts_avro_has_labels_unless_told_otherwise() {
     let options = |text: &str| match accepted(&with(&format!("format: {text}\n"))).format {
-        Format::DtsAvro(AvroFormat { enums, sets, zero_date, .. }) => format!("{enums:?} {sets:?} {zero_date:?}"),
+        Format::DtsAvro(AvroFormat { rows: AvroOptions { enum_as, set_as }, zero_date, .. }) => {
+            format!("{enum_as:?} {set_as:?} {zero_date:?}")
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(options("dts_avro"), "Label Labels None");

@@ -17,7 +17,7 @@ pub use self::names::{
     check_letters, ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table,
     topics_of_table, with_target,
 };
-pub use self::plan::{canal_options, check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
+pub use self::plan::{check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
 use self::plan::{plan_mark_encoder, plan_zero_dates};
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;

@@ -227,8 +227,10 @@ mod tests {
 
     fn formats() -> [Format; 2] {
         let avro = AvroFormat {
-            enums: tidegate_format::encode::text::EnumText::Label,
-            sets: tidegate_format::encode::text::SetText::Labels,
+            rows: tidegate_format::encode::dts_avro::AvroOptions {
+                enum_as: tidegate_format::encode::text::EnumText::Label,
+                set_as: tidegate_format::encode::text::SetText::Labels,
+            },
             zero_date: None,
             transactions: false,
             heartbeats: false,

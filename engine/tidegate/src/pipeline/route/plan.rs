@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::{Keyless, RouteError};
 use super::names::{name_error, rule_of, selected, target_of_table};
 use crate::config::{self, Format, TableSelection, Task};
-use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements, InitialType};
+use tidegate_format::encode::canal_json::{CanalJson, CanalOptions, CanalStatements};
 use tidegate_format::encode::dts_avro::{AvroMarks, AvroOptions, DtsAvro};
 use tidegate_format::encode::text::TextOptions;
 use tidegate_format::encode::zero_dates::ZeroDates;
@@ -82,8 +82,8 @@ pub fn plan_transform(selection: &TableSelection, table: &Arc<Table>) -> Result<
 /// The encoder of a table as the task's format says.
 pub fn plan_encoder(format: &Format, output: &Table, server_version: &str) -> Box<dyn Encoder> {
     match format {
-        Format::CanalJson(options) => Box::new(CanalJson::new(output, &canal_options(options))),
-        Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &avro_options(options), server_version)),
+        Format::CanalJson(options) => Box::new(CanalJson::new(output, &options.rows)),
+        Format::DtsAvro(options) => Box::new(DtsAvro::new(output, &options.rows, server_version)),
     }
 }
 
@@ -102,30 +102,13 @@ pub(super) fn plan_zero_dates(format: &Format, output: &Arc<Table>) -> Option<Ze
 /// How values look as text, in keys too.
 pub(super) fn text_options(format: &Format) -> TextOptions {
     match format {
-        Format::CanalJson(config::CanalFormat { enums, sets, time_zone_offset_s, .. }) => {
-            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: *time_zone_offset_s }
+        Format::CanalJson(options) => {
+            let CanalOptions { enum_as, set_as, time_zone_offset_s, .. } = options.rows;
+            TextOptions { enum_as, set_as, time_zone_offset_s }
         }
-        Format::DtsAvro(config::AvroFormat { enums, sets, .. }) => {
-            TextOptions { enum_as: *enums, set_as: *sets, time_zone_offset_s: 0 }
+        Format::DtsAvro(options) => {
+            let AvroOptions { enum_as, set_as } = options.rows;
+            TextOptions { enum_as, set_as, time_zone_offset_s: 0 }
         }
     }
-}
-
-/// The encoder's options for what the task file says.
-pub fn canal_options(options: &config::CanalFormat) -> CanalOptions {
-    CanalOptions {
-        initial_type: match options.profile {
-            config::Profile::Canal => InitialType::Insert,
-            config::Profile::Dts => InitialType::Init,
-        },
-        enum_as: options.enums,
-        set_as: options.sets,
-        mysql_type: options.mysql_type,
-        old: options.old,
-        time_zone_offset_s: options.time_zone_offset_s,
-    }
-}
-
-fn avro_options(options: &config::AvroFormat) -> AvroOptions {
-    AvroOptions { enum_as: options.enums, set_as: options.sets }
 }
