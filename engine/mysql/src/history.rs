@@ -56,29 +56,33 @@
 
 mod bystanders;
 mod error;
+mod inherit;
+mod rules;
 mod sequences;
 mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
 pub use self::error::{ColumnsFault, HistoryError};
+#[cfg(test)]
+pub use self::rules::RULES;
+pub use self::rules::{Here, Judge, Moved, Overtaken, Rules, Shows, Turn, UnloggedRowsPolicy};
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_kept, is_prunable, moved_back, prune, record};
 
 use self::bystanders::Bystanders;
-use super::binlog::type_text_of_map;
+use self::inherit::{inherit, with_collations};
 use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
-use tidegate_collation::Collation;
 use tidegate_model::names::is_same;
 use tidegate_model::{
-    Coordinate, Delivered, Groundwork, Gtid, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
+    Coordinate, Delivered, Groundwork, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
     Watermark,
 };
 
@@ -86,98 +90,6 @@ const PRIMARY: &str = "PRIMARY";
 
 /// Whether a table is captured, by database and name.
 pub type Captured = Box<dyn Fn(&str, &str) -> bool + Send>;
-
-/// What a statement does to the task that moves rows of captured tables without row events:
-/// TRUNCATE, DROP TABLE, partitions that are dropped, truncated or exchanged, tablespaces that are discarded or imported,
-/// renames. Default `warn`: most such statements are meant, and what consumers keep of the rows is theirs to decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnloggedRowsPolicy {
-    /// The log tells what consumers have now.
-    Warn,
-    /// Where rows came, the table is loaded once more while changes wait; where rows went, as `warn`.
-    Reload,
-    /// The task ends before the statement, each time it is started, until this option is another.
-    Stop,
-}
-
-impl UnloggedRowsPolicy {
-    /// As a task file has them.
-    pub const WORDS: &[(&str, Self)] = &[
-        ("warn", UnloggedRowsPolicy::Warn),
-        ("reload", UnloggedRowsPolicy::Reload),
-        ("stop", UnloggedRowsPolicy::Stop),
-    ];
-}
-
-/// What a history has to know of server and task.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    pub names: NameCase,
-    pub unlogged_rows: UnloggedRowsPolicy,
-}
-
-#[cfg(test)]
-pub const RULES: Rules = Rules { names: NameCase::Exact, unlogged_rows: UnloggedRowsPolicy::Warn };
-
-/// What the full load has to do with rows that a statement moves without row events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
-    /// Its chunks were read behind the statement: consumers have what there is.
-    Shown,
-    /// It is not about the load: the table was never loaded by what is known of it.
-    NotLoaded,
-    /// The table is loaded behind the statement, or was gone by then: what it moves is of no consequence.
-    Covered,
-    /// Rows were sent that the statement has moved: the task says what then.
-    Unknown,
-    /// Reading stops before the statement, for the load has to take a turn first.
-    Turn(Turn),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// From the statement on, every change of the table is emitted: what chunks have shown behind it is gone where the statement
-    /// is carried out.
-    Replay,
-    /// All rows of the table are to be read once more: some came without row events.
-    LoadAgain,
-    /// All rows of the table are to be read: nothing was known of it, and not all of them have row events that were or will be
-    /// read. Rows of an earlier table of this name may have been sent.
-    Load,
-    /// The same of a table of which the CREATE TABLE was read, but no row.
-    LoadMade,
-}
-
-/// Tells what the full load has to do with a statement.
-pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>;
-
-/// Tells whether the load has shown everything of a table up to a transaction, so that none of its changes leaves.
-pub type Shows = Box<dyn Fn(&TableName, Here<'_>) -> bool + Send>;
-
-/// By [`NameCase::key`], statements that are ahead and in what the catalogue has shown of their tables, in their order: where each stands,
-/// and its first words.
-pub type Overtaken = HashMap<TableName, VecDeque<(Coordinate, String)>>;
-
-/// An event and the transaction that it belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Here<'a> {
-    pub at: &'a Coordinate,
-    pub gtid: Option<&'a Gtid>,
-}
-
-impl Here<'_> {
-    fn is_covered_by(&self, shown_until: &Option<Watermark>) -> bool {
-        shown_until.as_ref().is_some_and(|shown_until| shown_until.covers(self.gtid, self.at))
-    }
-
-    pub(crate) fn columns(&self, table: TableName, fault: ColumnsFault) -> HistoryError {
-        HistoryError::Columns { table, at: self.at.clone(), gtid: self.gtid.cloned(), fault }
-    }
-
-    fn entry(&self, table: &TableName, state: SchemaState) -> StoredSchema {
-        StoredSchema { table: table.clone(), since: self.at.clone(), gtid: self.gtid.cloned(), state }
-    }
-}
 
 /// The schemas of captured tables at the point that the reader has reached.
 pub struct History {
@@ -646,63 +558,4 @@ impl Now {
             Now::Gone { last_version } => SchemaState::Gone { last_version: *last_version },
         }
     }
-}
-
-/// The table by the collations that a table map names, if they are others. Of a collation that is known by its number alone, one that is
-/// not known here either may be the name.
-fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
-    let is_known = |name: &Arc<str>| Collation::named(name).is_some();
-    let mut parts = TableParts::from(table.clone());
-    let mut is_other = false;
-    for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
-        let Some(name) = &described.collation else { continue };
-        if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
-        {
-            column.collation = Some(name.clone());
-            is_other = true;
-        }
-    }
-    let other = Table::from(parts);
-    is_other.then(|| match table.groundwork() {
-        Some(groundwork) => other.with_groundwork(groundwork.clone()),
-        None => other,
-    })
-}
-
-/// Fills in what a table map does not say from what is kept of the version before: the exact text of a column's type (display
-/// width) where the map says nothing against it, and unique keys other than the primary one, as long as all their columns
-/// are there and NOT NULL.
-///
-/// Of a table without a primary key, a table map calls the first unique key of NOT NULL columns so. If the version before
-/// has a key of these columns and no primary one, it is that key: the catalogue knows the difference.
-fn inherit(parts: &mut TableParts, kept: &Table) {
-    for column in &mut parts.columns {
-        let same = kept.columns().iter().find(|old| {
-            old.name == column.name
-                && old.sql_type == column.sql_type
-                && type_text_of_map(&old.type_text) == type_text_of_map(&column.type_text)
-        });
-        if let Some(old) = same {
-            column.type_text.clone_from(&old.type_text);
-        }
-    }
-    let mut inherited: Vec<UniqueKey> = kept
-        .unique_keys()
-        .iter()
-        .filter(|key| key.name != PRIMARY)
-        .filter_map(|key| {
-            let new_index = |old: &usize| {
-                let name = &kept.columns()[*old].name;
-                parts.columns.iter().position(|column| column.name == *name && !column.nullable)
-            };
-            let columns = key.columns.iter().map(new_index).collect::<Option<Vec<_>>>()?;
-            Some(UniqueKey { name: key.name.clone(), columns })
-        })
-        .collect();
-    inherited.sort_by(|a, b| a.name.cmp(&b.name));
-    if kept.primary_key().is_none() {
-        let is_inherited = |key: &UniqueKey| inherited.iter().any(|other| other.columns == key.columns);
-        parts.unique_keys.retain(|key| !is_inherited(key));
-    }
-    parts.unique_keys.extend(inherited);
 }

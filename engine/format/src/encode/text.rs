@@ -25,13 +25,17 @@
 //! Strings are escaped as fastjson2 escapes them, which is what Canal writes: `"` and `\` by a backslash, control
 //! characters below U+0020 as `\b \t \n \f \r` or `\u00XX`, all else as it is.
 
+mod numbers;
+mod times;
+
 use arrow::array::{Array, AsArray, BinaryArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 
-use tidegate_digits::write_with_point;
+pub use numbers::write_integer;
+use numbers::{write_decimal128, write_decimal256, write_double, write_float, write_vector};
 use tidegate_model::SqlType;
-use tidegate_model::types::{IMPOSSIBLE_DATETIME_END, date_parts, datetime_parts};
+use times::{write_date, write_datetime, write_time, write_year};
 
 /// How ENUM values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -419,225 +423,6 @@ fn write_escaped(byte: u8, out: &mut Vec<u8>) {
             ]);
         }
     });
-}
-
-#[inline]
-pub fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// `00` to `99`.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut value = 0;
-    while value < 100 {
-        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
-        value += 1;
-    }
-    pairs
-};
-
-#[inline]
-fn write_decimal128(value: i128, scale: usize, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    let magnitude = value.unsigned_abs();
-    let mut buffer = itoa::Buffer::new();
-    // Nearly all decimals fit, and 64 bits are several times faster than 128.
-    let digits = match u64::try_from(magnitude) {
-        Ok(magnitude) => buffer.format(magnitude),
-        Err(_) => buffer.format(magnitude),
-    };
-    write_with_point(digits.as_bytes(), scale, out);
-}
-
-fn write_decimal256(value: i256, scale: usize, out: &mut Vec<u8>) {
-    let half = i256::from_i128(10_i128.pow(38));
-    if let Some(value) = value.to_i128() {
-        return write_decimal128(value, scale, out);
-    }
-    if value.is_negative() {
-        out.push(b'-');
-    }
-    let magnitude = value.wrapping_abs();
-    let high = magnitude.wrapping_div(half).as_i128();
-    let low = magnitude.wrapping_rem(half).as_i128();
-    let mut digits = [b'0'; 78];
-    let mut buffer = itoa::Buffer::new();
-    let text = buffer.format(low).as_bytes();
-    digits[78 - text.len()..].copy_from_slice(text);
-    let text = buffer.format(high).as_bytes();
-    let start = 40 - text.len();
-    digits[start..40].copy_from_slice(text);
-    write_with_point(&digits[start..], scale, out);
-}
-
-// Java's Float.toString and Double.toString (from JDK 19, which always finds the shortest digits): plain from 10⁻³ to
-// below 10⁷, else scientific; at least one digit after the point. zmij finds the same digits and lays them out alike in
-// the plain range. One more rule of Java shows in subnormal numbers only: two digits are as good as one, so that the
-// smallest double is 4.9E-324 and not 5.0E-324.
-
-#[inline]
-fn write_float(value: f32, out: &mut Vec<u8>) {
-    let mut buffer = zmij::Buffer::new();
-    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        out.extend_from_slice(buffer.format_finite(value).as_bytes());
-    } else if !value.is_finite() {
-        write_not_finite(value.into(), out);
-    } else {
-        let two_digits = if value.is_subnormal() { format!("{value:.1e}") } else { String::new() };
-        let exact = two_digits.parse() == Ok(value);
-        write_scientific(if exact { &two_digits } else { buffer.format_finite(value) }, out);
-    }
-}
-
-#[inline]
-fn write_double(value: f64, out: &mut Vec<u8>) {
-    let mut buffer = zmij::Buffer::new();
-    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        out.extend_from_slice(buffer.format_finite(value).as_bytes());
-    } else if !value.is_finite() {
-        write_not_finite(value, out);
-    } else {
-        let two_digits = if value.is_subnormal() { format!("{value:.1e}") } else { String::new() };
-        let exact = two_digits.parse() == Ok(value);
-        write_scientific(if exact { &two_digits } else { buffer.format_finite(value) }, out);
-    }
-}
-
-/// MySQL stores no such value, but a computed column may hold one.
-#[cold]
-fn write_not_finite(value: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(match value {
-        f64::INFINITY => b"Infinity",
-        f64::NEG_INFINITY => b"-Infinity",
-        _ => b"NaN",
-    });
-}
-
-/// `0.0001`, `12345678.9` and `1e23` become `1.0E-4`, `1.23456789E7` and `1.0E23`. The number is finite and not zero.
-fn write_scientific(number: &str, out: &mut Vec<u8>) {
-    let (sign, number) = match number.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", number),
-    };
-    let (mantissa, exponent) = match number.split_once('e') {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse().expect("an exponent is a number")),
-        None => (number, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // Seventeen digits and the zeros of numbers that the shortest form still writes plainly.
-    let mut digits = [0; 40];
-    digits[..whole.len()].copy_from_slice(whole.as_bytes());
-    digits[whole.len()..whole.len() + fraction.len()].copy_from_slice(fraction.as_bytes());
-    let digits = &digits[..whole.len() + fraction.len()];
-    let first = digits.iter().position(|&digit| digit != b'0').expect("not zero");
-    let last = digits.iter().rposition(|&digit| digit != b'0').expect("not zero");
-
-    out.extend_from_slice(sign.as_bytes());
-    out.push(digits[first]);
-    out.push(b'.');
-    out.extend_from_slice(if first == last { b"0" } else { &digits[first + 1..=last] });
-    out.push(b'E');
-    write_integer(exponent + whole.len() as i32 - 1 - first as i32, out);
-}
-
-fn write_vector(floats: &[u8], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, float) in floats.as_chunks::<4>().0.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_float(f32::from_le_bytes(*float), out);
-    }
-    out.push(b']');
-}
-
-#[inline]
-fn write_year(year: i32, out: &mut Vec<u8>) {
-    match u32::try_from(year) {
-        Ok(year @ 0..=9999) => {
-            out.extend_from_slice(&PAIRS[year as usize / 100]);
-            out.extend_from_slice(&PAIRS[year as usize % 100]);
-        }
-        // MySQL stores no such year, but a computed column may hold one.
-        _ => write_integer(year, out),
-    }
-}
-
-/// `2024-02-29` in the first ten bytes; the year must have four digits.
-#[inline]
-fn put_date(year: u32, month: u32, day: u32, out: &mut [u8; 10]) {
-    out[0..2].copy_from_slice(&PAIRS[year as usize / 100]);
-    out[2..4].copy_from_slice(&PAIRS[year as usize % 100]);
-    out[4] = b'-';
-    out[5..7].copy_from_slice(&PAIRS[month as usize]);
-    out[7] = b'-';
-    out[8..10].copy_from_slice(&PAIRS[day as usize]);
-}
-
-#[inline]
-fn write_date(days: i32, out: &mut Vec<u8>) {
-    let (year, month, day) = date_parts(days);
-    if year > 9999 {
-        write_year(year as i32, out);
-        out.push(b'-');
-        out.extend_from_slice(&PAIRS[month as usize]);
-        out.push(b'-');
-        out.extend_from_slice(&PAIRS[day as usize]);
-        return;
-    }
-    let mut text = [0; 10];
-    put_date(year, month, day, &mut text);
-    out.extend_from_slice(&text);
-}
-
-#[inline]
-fn write_datetime(microseconds: i64, offset_us: i64, fraction: usize, out: &mut Vec<u8>) {
-    let local = if microseconds < IMPOSSIBLE_DATETIME_END { microseconds } else { microseconds + offset_us };
-    let (date, microsecond) = datetime_parts(local);
-    write_date(date, out);
-    let second = (microsecond / 1_000_000) as u32;
-    // " hh:mm:ss.ffffff"
-    let mut text = *b" 00:00:00.000000";
-    text[1..3].copy_from_slice(&PAIRS[second as usize / 3600]);
-    put_rest_of_time(second, (microsecond % 1_000_000) as u32, (&mut text[3..]).try_into().expect("16 bytes less 3"));
-    out.extend_from_slice(&text[..time_length(10, fraction) - 1]);
-}
-
-#[inline]
-fn write_time(microseconds: i64, fraction: usize, out: &mut Vec<u8>) {
-    if microseconds < 0 {
-        out.push(b'-');
-    }
-    let magnitude = microseconds.unsigned_abs();
-    let second = magnitude / 1_000_000;
-    match PAIRS.get(second as usize / 3600) {
-        Some(hour) => out.extend_from_slice(hour),
-        None => write_integer(second / 3600, out),
-    }
-    let mut text = *b":00:00.000000";
-    put_rest_of_time((second % 3600) as u32, (magnitude % 1_000_000) as u32, &mut text);
-    out.extend_from_slice(&text[..time_length(6, fraction)]);
-}
-
-/// `:mm:ss.ffffff`
-#[inline]
-fn put_rest_of_time(second: u32, microsecond: u32, out: &mut [u8; 13]) {
-    out[1..3].copy_from_slice(&PAIRS[second as usize / 60 % 60]);
-    out[4..6].copy_from_slice(&PAIRS[second as usize % 60]);
-    if microsecond != 0 {
-        out[7..9].copy_from_slice(&PAIRS[microsecond as usize / 10_000]);
-        out[9..11].copy_from_slice(&PAIRS[microsecond as usize / 100 % 100]);
-        out[11..13].copy_from_slice(&PAIRS[microsecond as usize % 100]);
-    }
-}
-
-/// Length of a time whose seconds end at `seconds_end`, with its point and digits.
-#[inline]
-fn time_length(seconds_end: usize, fraction: usize) -> usize {
-    if fraction == 0 { seconds_end } else { seconds_end + 1 + fraction }
 }
 
 /// Each byte as the character of that number.

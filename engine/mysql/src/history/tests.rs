@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::definition::Server;
-use tidegate_model::{Delivered, GtidSet, Index, IndexPart, pretty};
+use tidegate_model::{Delivered, Gtid, GtidSet, Index, IndexPart, pretty};
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
