@@ -71,6 +71,10 @@ fn a_task_that_has_begun_waits_for_its_servers_at_the_start() {
     world.reconnect();
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("the task cannot go on yet error=could not reach the brokers");
+    let ended = engine.terminate(libc::SIGTERM);
+    assert!(ended.output.contains("stopped before anything was read"), "{}", ended.output);
+    let mut engine = Tidegate::run(&task);
+    engine.wait_for_line("the task cannot go on yet error=could not reach the brokers");
     private.start("kafka");
     let mut seen = false;
     world.until_marker(&mut engine, &mut reader, |message| {

@@ -10,13 +10,19 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::failover::{create_held, hold_load};
 use super::harness::consume::Reader;
 use super::harness::world::kafka_sink;
-use super::harness::{Mysql, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Mysql, Private, Servers, TaskFile, Tidegate, World, wait_for};
 
 /// A task over `t` and the marker that has loaded `t` and followed the binlog for a while, and has ended.
 fn ran_once(test: &str, servers: &Servers, columns: &str, rows: &str) -> (World, TaskFile, Reader) {
-    let mut world = World::new(test, &servers.mysql, &servers.kafka);
+    ran_once_at(test, &servers.mysql, &servers.kafka, columns, rows)
+}
+
+/// As [`ran_once`].
+fn ran_once_at(test: &str, mysql_url: &str, kafka: &str, columns: &str, rows: &str) -> (World, TaskFile, Reader) {
+    let mut world = World::new(test, mysql_url, kafka);
     world.mysql.run(format!("CREATE TABLE t (id INT PRIMARY KEY, {columns})"));
     world.mysql.run(format!("INSERT INTO t VALUES {rows}"));
     let mut task = world.task();
@@ -179,7 +185,14 @@ fn deleted_topics_and_added_partitions() {
 #[test]
 fn added_and_removed_tables() {
     let Some(servers) = Servers::from_env() else { return };
-    let (mut world, mut task, _) = ran_once("added", &servers, "n INT", "(1, 0)");
+    added_and_removed("added", &servers.mysql, &servers.kafka);
+    // Where row events describe their tables, nothing else would tell of one that is not loaded.
+    let private = Private::up(&["mysql-gtid"], "--binlog-row-metadata=FULL");
+    added_and_removed("added_full", private.mysql(), &servers.kafka);
+}
+
+fn added_and_removed(test: &str, mysql_url: &str, kafka: &str) {
+    let (mut world, mut task, _) = ran_once_at(test, mysql_url, kafka, "n INT", "(1, 0)");
     let database = world.database.clone();
     world.mysql.run("CREATE TABLE u (id INT PRIMARY KEY)");
     world.mysql.run("INSERT INTO u VALUES (1)");
@@ -194,7 +207,9 @@ fn added_and_removed_tables() {
     task.tables = both.clone();
     assert_refused(&task, &[&format!("table {database}.u is no longer selected"), "--accept tables"]);
     task.accept = "tables";
-    goes_on(&mut world, &task, &mut reader);
+    let ended = world.finish(Tidegate::run(&task), &mut reader, |_| ());
+    let said = format!("table {database}.u is no longer selected: its rows stay with the consumers as they are");
+    assert!(ended.output.contains(&said), "{said:?} is not in\n{}", ended.output);
     // What was known of it has not moved with it, and counts no more.
     world.mysql.run("ALTER TABLE u ADD COLUMN x INT FIRST");
     world.mysql.run("UPDATE u SET x = 10 + id");
@@ -218,6 +233,28 @@ fn added_and_removed_tables() {
     task.accept = "";
     task.tables = both;
     assert_refused(&task, &[&format!("topic {database}.t holds messages"), "--accept non_empty_topics"]);
+}
+
+/// What was left to be read of it is read no more.
+#[test]
+fn a_table_that_is_left_out_amid_its_load_is_forgotten() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut world = World::new("left_out", &servers.mysql, &servers.kafka);
+    create_held(&mut world.mysql, "z_held");
+    let mut task = world.task();
+    task.more = "full_load: {parallel: 1}".to_owned();
+    let held = hold_load(&world, "z_held");
+    let mut engine = Tidegate::run(&task);
+    world.until_load_is_locked_out(&mut engine);
+    engine.kill_9();
+    drop(held);
+    let database = &world.database;
+    task.tables = format!("[{database}.marker]");
+    task.accept = "tables";
+    let said = format!("no longer a table of the task: its full load is forgotten table={database}.z_held");
+    let mut reader = world.reader([]);
+    let ended = world.finish(Tidegate::run(&task), &mut reader, |message| panic!("{message:?}"));
+    assert!(ended.output.contains(&said), "{said:?} is not in\n{}", ended.output);
 }
 
 /// A task that has lost its state looks like one that has never run, but for its topics.

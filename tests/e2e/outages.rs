@@ -465,6 +465,45 @@ pub(super) fn stop_while_away(name: &str, servers: &Servers, private: &Private) 
     assert_eq!(ids, [r#"id="1""#, r#"id="2""#, r#"id="3""#]);
 }
 
+/// Topics are looked up at the first sight of a table and for a statement that is passed on: there, too, brokers are waited for that are away
+/// for longer than an answer may take; and another version of a table goes where the one before did.
+#[test]
+fn brokers_that_are_away_at_a_look_up_are_waited_for() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["kafka"], "");
+    let mut world = World::new("look_up", &servers.mysql, private.kafka());
+    world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut task = world.task();
+    task.tables = format!("[\"{}.*\"]", world.database);
+    task.more = "incremental: {ddl: forward}".to_owned();
+    let mut reader = world.reader(["t", "u"]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| ());
+    reader.disconnect();
+    private.kill("kafka");
+    world.mysql.run("CREATE TABLE u (id INT PRIMARY KEY)");
+    world.mysql.run("INSERT INTO u VALUES (1)");
+    world.mysql.run("ALTER TABLE t ADD COLUMN n INT");
+    world.mysql.run("INSERT INTO t VALUES (2, 22)");
+    engine.wait_for_line("a question about topics was not answered, will be asked again");
+    private.start("kafka");
+    let mut messages = BTreeSet::new();
+    world.finish(engine, &mut reader, |message| {
+        let statement = message.statement.map_or_else(String::new, |(_, sql)| sql);
+        // The load has sent how it found its table.
+        if !statement.starts_with("CREATE TABLE `t`") {
+            messages.insert(format!("{} {:?} {statement}", message.table, message.data));
+        }
+    });
+    let expected = [
+        "t  ALTER TABLE t ADD COLUMN n INT",
+        "t id=\"2\" n=\"22\" ",
+        "u  CREATE TABLE u (id INT PRIMARY KEY)",
+        "u id=\"1\" ",
+    ];
+    assert_eq!(messages, BTreeSet::from(expected.map(str::to_owned)));
+}
+
 /// Away for longer than a task waits: it ends with what tells "try again" from "needs a person", and the next run has all of it.
 #[test]
 fn who_is_away_for_too_long_is_waited_for_by_the_next_run() {
