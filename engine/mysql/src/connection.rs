@@ -1,7 +1,7 @@
 //! The control plane: what kind of server is this?
 //!
 //! Everything small (variables, grants, the catalogue) goes through `mysql_async`; rows and binlog events come through
-//! [`wire`](super::wire). Both connect by the same [`ConnectOptions`].
+//! [`wire`]. Both connect by the same [`ConnectOptions`].
 
 use std::collections::HashMap;
 

@@ -13,6 +13,69 @@
 //! Nothing here knows where windows go, what a filter is or how a task is configured. What a restart must know (the
 //! [`Ledger`](ledger::Ledger), the [position](tidegate_model::Position), the [schemas](history::StoredSchema)) is told to
 //! the caller, who keeps it.
+//!
+//! A table as record batches:
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//!
+//! use tidegate_model::TableName;
+//! use tidegate_mysql::catalog::{Selection, read_tables};
+//! use tidegate_mysql::connection::{self, ServerFacts};
+//! use tidegate_mysql::ledger::Ledger;
+//! use tidegate_mysql::snapshot::{Load, LoadOptions, LoadTable, start_position};
+//! use tidegate_mysql::wire::{ConnectOptions, TlsOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = ConnectOptions {
+//!     host: "127.0.0.1".to_owned(),
+//!     port: 3306,
+//!     user: "reader".to_owned(),
+//!     password: Some("secret".to_owned()),
+//!     password_origin: None,
+//!     tls: TlsOptions::default(),
+//!     connect_timeout: Duration::from_secs(10),
+//!     max_packet_bytes: 64 << 20,
+//!     program_name: "an example".to_owned(),
+//! };
+//! // The control plane: what is there?
+//! let (facts, tables) = tokio::runtime::Runtime::new()?.block_on(async {
+//!     let mut session = connection::connect(&server).await?;
+//!     let facts = ServerFacts::read(&mut session).await?;
+//!     let wanted = [TableName::new("shop", "orders")];
+//!     let tables = read_tables(&mut session, &Selection { named: &wanted, matches: None }).await?;
+//!     session.disconnect().await?;
+//!     Ok::<_, Box<dyn std::error::Error>>((facts, tables))
+//! })?;
+//! let tables: Vec<_> = tables.into_iter().map(|found| LoadTable::whole(Arc::new(found.table))).collect();
+//!
+//! // The data plane: each chunk in a view of its own, on several connections. Changes go on behind `start`.
+//! let (start, _) = start_position(&server, &facts, true)?;
+//! let ledger = Ledger::new(start.clone());
+//! Load {
+//!     connect: &server,
+//!     facts: &facts,
+//!     tables: &tables,
+//!     options: &LoadOptions::default(),
+//!     ledger: &ledger,
+//!     record: &Mutex::new(ledger.clone()),
+//!     emit: &|window| {
+//!         for batch in &window.changes {
+//!             println!("{}: {} rows", batch.table().name(), batch.rows().num_rows());
+//!         }
+//!         Ok(())
+//!     },
+//!     start: &start,
+//!     start_is_low: true,
+//!     plan: &|table| Ok(LoadTable::whole(table)),
+//!     stop: &AtomicBool::new(false),
+//! }
+//! .run()?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod alter;
 pub mod binlog;

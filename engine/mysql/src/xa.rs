@@ -12,7 +12,7 @@
 //! between P0 and there is older than the task, and every view shows its rows. One that stays prepared for longer is an
 //! operator's case: the task says its name, begins, and stops when it is committed after all.
 //!
-//! Where what the executed set has is visible ([`snapshot`](super::snapshot)), `began` is that set. Elsewhere it, or the end of the binlog, runs
+//! Where what the executed set has is visible ([`snapshot`]), `began` is that set. Elsewhere it, or the end of the binlog, runs
 //! ahead of what is visible by what is being committed; that is still prepared, so it is waited for, too.
 
 use std::time::{Duration, Instant};

@@ -31,7 +31,7 @@ use tidegate_model::TableName;
 
 pub use data_set::{DataSet, list_tables, read};
 
-/// Key of a file's metadata under which a table's definition stands: [`TableParts`] as JSON.
+/// Key of a file's metadata under which a table's definition stands: [`TableParts`](tidegate_model::TableParts) as JSON.
 pub const TABLE_KEY: &str = "tidegate.table";
 /// Why a data set cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! How far behind its source a task is: what is needed to tell.
 //!
 //! A change is late by the time since it was committed. Where nothing is committed, nothing is late, though the newest change may be a
-//! day old; so whoever asks the source where it ends leaves a [mark](Mark) with the time of the question. Once what is delivered reaches
+//! day old; so whoever asks the source where it ends leaves a [mark](SeenEnd) with the time of the question. Once what is delivered reaches
 //! the mark, the topics hold all that was committed before that time.
 //!
 //! ```text

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Keys stand in alphabetical order and none is ever left out; within `data`, `old` and the types, columns stand in the
-//! order of the table. How values look is told in [`text`](super::text), which types there are in `types.rs`.
+//! order of the table. How values look is told in [`text`], which types there are in `types.rs`.
 //!
 //! All that lies between the values is rendered once per table version, and the part that names event and time once per
 //! event, so that a row costs its values and a few copies:
