@@ -50,13 +50,18 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
 
 /// The same with so many rows in the largest table.
 pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, format: Format, big_rows: u64) {
+    loaded_by(4, test, mysql_url, kafka, format, big_rows);
+}
+
+/// The same by so many readers.
+fn loaded_by(readers: usize, test: &str, mysql_url: &str, kafka: &str, format: Format, big_rows: u64) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, big_rows);
     let mut task = world.task();
     task.format = format.yaml();
     // Many chunks, so that many of them are read while their keys change.
-    task.more = "full_load: {parallel: 4, chunk_rows: 5000}".to_owned();
+    task.more = format!("full_load: {{parallel: {readers}, chunk_rows: 5000}}");
 
     let writers = Writers::start(WRITERS, mysql_url, &world.database, &targets, &mut rng);
     writers.allow(AHEAD);
@@ -131,6 +136,16 @@ fn load_under_writers_with_full_metadata() {
     let private = Private::up(&["mysql"], "--binlog-row-metadata=FULL");
     loaded_under_writers_equals_source("load_full_gtid", private.mysql(), &servers.kafka, Format::Avro);
     loaded_under_writers_equals_source("load_full_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Dts);
+}
+
+/// One reader takes all tables of few rows in one view.
+#[test]
+fn load_under_writers_by_one_reader() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    let rows = scaled(10_000);
+    loaded_by(1, "load_one_gtid", private.mysql(), &servers.kafka, Format::Dts, rows);
+    loaded_by(1, "load_one_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Canal, rows);
 }
 
 /// Without faults and without writers during the load, nothing is repeated: as many messages as rows, then as many as

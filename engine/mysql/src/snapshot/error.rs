@@ -119,6 +119,7 @@ pub fn shown(part: &str) -> String {
 }
 
 /// Why an attempt at a job ended early.
+#[derive(Debug)]
 pub(super) enum Failure {
     Wire(WireError),
     Table(TableError),

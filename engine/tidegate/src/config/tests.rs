@@ -1344,6 +1344,8 @@ fn sizes_times_and_numbers_have_units_and_bounds() {
     assert_eq!(parallel("limits: {connections: 6}\nfull_load: {parallel: 16}\n"), Some(2));
     assert_eq!(parallel("limits: {connections: 100}\n"), Some(4));
     assert_eq!(parallel("limits: {connections: 4}\nfull_load: false\n"), None);
+    assert_eq!(parallel("memory: 64MiB\nfull_load: {parallel: 16}\n"), Some(8));
+    assert_eq!(accepted(&with("memory: 100MiB\nthreads: 16\n")).threads.get(), 12);
     for lines in ["limits: {connections: 4}\n", "limits: {connections: 3}\nfull_load: false\n"] {
         let error = parse("t.yaml", &with(lines)).expect_err("too few").to_string();
         assert!(error.contains("limits.connections: must be at least 5, of which one reads tables"), "{error}");
