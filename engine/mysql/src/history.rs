@@ -41,7 +41,8 @@
 //! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
 //! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
 //!
-//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`].
+//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`]. Who wants to hear
+//! of foreign keys that change rows by themselves, is told of those that come to be: see [`cascades`].
 //!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
@@ -55,6 +56,7 @@
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
 mod bystanders;
+mod cascades;
 mod error;
 mod sequences;
 mod statement;
@@ -71,8 +73,10 @@ pub use self::error::{ColumnsFault, HistoryError};
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_kept, is_prunable, moved_back, prune, record};
 
 use self::bystanders::Bystanders;
+use self::cascades::Cascades;
 use super::binlog::type_text_of_map;
 use super::charset::Charset;
+use super::check::Cascade;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
 use tidegate_collation::Collation;
@@ -196,6 +200,7 @@ pub struct History {
     passed_over: BTreeSet<TableName>,
     replays: Shows,
     may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
+    cascades: Cascades,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
@@ -328,6 +333,7 @@ impl History {
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| true),
+            cascades: Cascades::default(),
             overtaken: Overtaken::new(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
@@ -375,6 +381,11 @@ impl History {
         may_empty_itself: impl Fn(&TableName) -> bool + Send + 'static,
     ) -> History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
+    }
+
+    /// `tell` hears of foreign keys of captured tables that statements make, and that change rows without row events.
+    pub fn telling_cascades(self, tell: impl Fn(Cascade, Here<'_>) + Send + 'static) -> History {
+        History { cascades: Cascades::told_to(tell), ..self }
     }
 
     /// Rows before these statements are not read by what the catalogue has shown of their tables: see [`look_ahead`](super::look_ahead).

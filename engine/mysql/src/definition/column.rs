@@ -9,7 +9,7 @@ use super::index::{IndexKind, IndexSpec};
 use super::session::Session;
 use super::tokens::{Literal, Token};
 use super::{NotUnderstood, charset_name};
-use tidegate_model::{Column, IndexPart, SqlType};
+use tidegate_model::{Column, IndexPart, SqlType, TableName};
 
 /// A column as it is written; what it is depends on its table, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -740,25 +740,27 @@ fn default_value(cursor: &mut Cursor<'_>) -> Read<()> {
     Ok(())
 }
 
-/// Behind REFERENCES.
-pub(super) fn references(cursor: &mut Cursor<'_>) -> Read<()> {
-    cursor.table_name()?;
+/// Behind REFERENCES: the parent, and whether its changes change rows of the table.
+pub(super) fn references(cursor: &mut Cursor<'_>) -> Read<(TableName, bool)> {
+    let parent = cursor.table_name()?;
     if cursor.is_other('(') {
         cursor.parentheses()?;
     }
+    let mut acts = false;
     loop {
         if cursor.skip("MATCH") {
             cursor.name()?;
         } else if cursor.skip_all(&["ON", "DELETE"]) || cursor.skip_all(&["ON", "UPDATE"]) {
-            if !(cursor.skip_any(&["RESTRICT", "CASCADE"])
-                || cursor.skip_all(&["SET", "NULL"])
+            if cursor.skip("CASCADE") || cursor.skip_all(&["SET", "NULL"]) {
+                acts = true;
+            } else if !(cursor.skip("RESTRICT")
                 || cursor.skip_all(&["SET", "DEFAULT"])
                 || cursor.skip_all(&["NO", "ACTION"]))
             {
                 return Err(cursor.not_understood());
             }
         } else {
-            return Ok(());
+            return Ok((parent, acts));
         }
     }
 }

@@ -107,6 +107,10 @@ impl MysqlSource {
                 let in_memory = in_memory.clone();
                 move |table| in_memory.contains(table)
             })
+            .telling_cascades({
+                let cascades = self.cascades.clone();
+                move |cascade, here| cascades.tell(cascade, &here.at.to_string())
+            })
         };
         let replayed = |table: &TableName| {
             context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));

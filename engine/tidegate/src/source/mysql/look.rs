@@ -207,6 +207,10 @@ impl Look {
         }
     }
 
+    pub(super) fn gaps(&self) -> Option<&BinlogGaps> {
+        self.gaps.as_ref()
+    }
+
     /// What could not be looked at.
     pub fn unseen(&self) -> Option<Finding> {
         self.prepared_xids.is_none().then(|| Finding {
