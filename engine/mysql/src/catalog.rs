@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{driver_text, quote_table, quote_text};
+use super::connection::{driver_text, quote_identifier, quote_table, quote_text, session_of};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -207,6 +207,15 @@ pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, my
 
 /// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.
 pub async fn ask_rights(
+/// Whether the table that has the name now is one of the engine MEMORY, asked over a connection of its own.
+pub fn is_in_memory(connect: &wire::ConnectOptions, name: &TableName) -> Result<bool, WireError> {
+    let of_this = of_these(&name.database, [&*name.table]);
+    let results = session_of(connect)?
+        .query(&format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE {of_this} AND ENGINE = 'MEMORY'"))?;
+    let is_it = |row: &Vec<Option<Vec<u8>>>| row.first().and_then(Option::as_deref) == Some(name.table.as_bytes());
+    Ok(results.iter().flat_map(|result| &result.rows).any(is_it))
+}
+
     connection: &mut Conn,
     grants: &mut Grants,
     tables: impl Iterator<Item = &TableName>,

@@ -75,6 +75,7 @@ use super::binlog::type_text_of_map;
 use super::charset::Charset;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
+use super::wire::WireError;
 use tidegate_collation::Collation;
 use tidegate_model::names::is_same;
 use tidegate_model::{
@@ -195,7 +196,7 @@ pub struct History {
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
-    may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
+    may_empty_itself: Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
@@ -327,7 +328,7 @@ impl History {
             entered_gone: Box::new(|_, _| false),
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
-            may_empty_itself: Box::new(|_| true),
+            may_empty_itself: Box::new(|_| Ok(true)),
             overtaken: Overtaken::new(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
@@ -369,10 +370,10 @@ impl History {
     }
 
     /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
-    /// like any other, and not the server's word for a table that it has found empty after its start.
+    /// like any other, and not the server's word for a table that it has found empty after its start. Whether it could be asked, it says itself.
     pub fn with_tables_that_empty_themselves(
         self,
-        may_empty_itself: impl Fn(&TableName) -> bool + Send + 'static,
+        may_empty_itself: impl Fn(&TableName) -> Result<bool, WireError> + Send + 'static,
     ) -> History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
