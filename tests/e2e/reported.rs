@@ -57,3 +57,97 @@ fn memory_tables_are_empty_after_their_server_has_started_again() {
         }
     }
 }
+
+/// stands for it here: the task does not know it, and images have it.
+#[test]
+fn a_hidden_key_of_a_cloud_server_does_not_leave() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "");
+    for name in ["__#alibaba_rds_row_id#__", "_drds_implicit_id_"] {
+        for metadata in ["FULL", "MINIMAL"] {
+            let mut world = World::new("hidden_key", private.mysql(), &servers.kafka);
+            world.mysql.run(format!("SET GLOBAL binlog_row_metadata = {metadata}"));
+            world.mysql.run("SET GLOBAL binlog_row_value_options = PARTIAL_JSON");
+            world.reconnect();
+            world.mysql.run("CREATE TABLE t (a INT NOT NULL, b VARCHAR(9), j JSON)");
+            world.mysql.run("INSERT INTO t (a, b) VALUES (1, 'x')");
+            let task = world.task_of_one_topic("");
+            let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+            let mut engine = Tidegate::run(&task);
+            world.until_loaded(&mut engine, &mut reader, |_| ());
+            world.mysql.run("SET sql_log_bin = 0");
+            world.mysql.run(format!("ALTER TABLE t ADD COLUMN `{name}` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY"));
+            world.mysql.run("SET sql_log_bin = 1");
+            world.mysql.run("INSERT INTO t (a, b, j) VALUES (2, 'y', '{\"k\": 1}'), (3, NULL, '{\"k\": 2}')");
+            if metadata == "MINIMAL" {
+                // Nothing tells the column from one that somebody has added.
+                let ended = engine.wait();
+                for words in [
+                    "the binlog has 4 columns, known are 3; binlog: (int, varchar(9) utf8mb4, json, bigint)",
+                    "known: (a int, b varchar(9), j json)",
+                    "binlog_row_metadata = FULL",
+                ] {
+                    assert!(ended.output.contains(words), "{words:?} is not in\n{}", ended.output);
+                }
+                reader.read_to_end(|message| assert!(message.table != "t", "{message:?}"));
+                continue;
+            }
+            world.mysql.run("UPDATE t SET b = 'z' WHERE a = 2");
+            // Of which the binlog has the changes alone.
+            world.mysql.run("UPDATE t SET j = JSON_SET(j, '$.k', 5)");
+            world.mysql.run("DELETE FROM t WHERE a = 3");
+            let mut changes = Vec::new();
+            let ended = world.finish(engine, &mut reader, |message| {
+                assert_eq!(message.primary_key, None, "{message:?}");
+                changes.push(drawn(&message));
+            });
+            let expected = [
+                "Insert t a=2 b=y j={\\k\\: 1}",
+                "Insert t a=3 b=NULL j={\\k\\: 2}",
+                "Update t a=2 b=z j={\\k\\: 1} old b=y",
+                "Update t a=2 b=z j={\\k\\: 5} old j={\\k\\: 1}",
+                "Update t a=3 b=NULL j={\\k\\: 5} old j={\\k\\: 2}",
+                "Delete t a=3 b=NULL j={\\k\\: 5}",
+            ];
+            assert_eq!(changes, expected, "{name}\n{}", ended.output);
+        }
+    }
+}
+
+/// The key that a server adds to a table without one is a column of its rows on both paths, also where the server is told not to show it.
+#[test]
+fn a_generated_key_that_is_not_shown_is_loaded_and_followed() {
+    let Some(servers) = Servers::from_env() else { return };
+    let options = "--sql-generate-invisible-primary-key=ON --show-gipk-in-create-table-and-information-schema=OFF";
+    for metadata in ["MINIMAL", "FULL"] {
+        let private = Private::up(&["mysql"], &format!("{options} --binlog-row-metadata={metadata}"));
+        for url in [private.mysql(), private.mysql_nogtid()] {
+            let mut world = World::new("gipk", url, &servers.kafka);
+            world.mysql.run("CREATE TABLE t (a INT, b VARCHAR(9))");
+            world.mysql.run("INSERT INTO t VALUES (5, 'x'), (6, 'y')");
+            world.begin_binlog_file();
+            let mut task = world.task_of_one_topic("");
+            task.more = "full_load: {chunk_rows: 1}".to_owned();
+            let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+            let mut engine = Tidegate::run(&task);
+            let mut found = Vec::new();
+            world.until_loaded(&mut engine, &mut reader, |message| found.push(drawn(&message)));
+            found.sort();
+            assert_eq!(found, ["Insert t my_row_id=1 a=5 b=x", "Insert t my_row_id=2 a=6 b=y"], "{metadata}");
+            found.clear();
+            world.mysql.run("UPDATE t SET b = 'z' WHERE a = 5");
+            world.mysql.run("CREATE TABLE later (a INT)");
+            world.mysql.run("INSERT INTO later VALUES (7)");
+            world.mysql.run("ALTER TABLE t ADD COLUMN c INT");
+            world.mysql.run("DELETE FROM t WHERE a = 6");
+            world.finish(engine, &mut reader, |message| {
+                assert_eq!(message.primary_key.as_deref(), Some(&["my_row_id".to_owned()][..]), "{message:?}");
+                found.push(drawn(&message));
+            });
+            let [update, later, delete] = &found[..] else { panic!("{found:?}") };
+            assert_eq!(update, "Update t my_row_id=1 a=5 b=z old b=x");
+            assert_eq!(later, "Insert later my_row_id=1 a=7");
+            assert_eq!(delete, "Delete t my_row_id=2 a=6 b=y c=NULL");
+        }
+    }
+}
