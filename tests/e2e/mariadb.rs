@@ -93,6 +93,29 @@ fn mariadb_is_away_for_a_while() {
 fn drawn(messages: &[Message]) -> Vec<String> {
     messages.iter().map(|message| format!("{:?} {} {:?}", message.kind, message.table, message.data)).collect()
 }
+/// An account of a plugin that is not known here is told by which it may log in, and logs in by it then.
+#[test]
+fn accounts_of_parsec_are_refused_with_what_to_do() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb-11"], "--plugin-load-add=auth_parsec");
+    let url = private.mariadb_named("mariadb-11");
+    let mut world = World::new("maria_parsec", url, &servers.kafka);
+    world.mysql.run("CREATE USER parsec@'%' IDENTIFIED VIA parsec USING PASSWORD('secret')");
+    world.mysql.run("GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO parsec@'%'");
+    let task = TaskFile { source: mysql_source(url, "parsec", "secret"), ..world.task() };
+    let output = Tidegate::fails(&task);
+    let told = "ALTER USER … IDENTIFIED VIA ed25519 USING PASSWORD('…')";
+    for words in ["parsec", told] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    assert!(!output.contains("secret"), "{output}");
+    world.mysql.run("ALTER USER parsec@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')");
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+}
+
 
 /// Forms that only MariaDB has, under metadata that names no columns: each of these would give `p` and `q` each other's values if it
 /// were taken for nothing, or for a statement on another table.
