@@ -151,3 +151,49 @@ fn a_generated_key_that_is_not_shown_is_loaded_and_followed() {
         }
     }
 }
+
+/// server tells.
+#[test]
+fn labels_that_the_catalogue_cannot_show_come_as_they_are() {
+    let Some((servers, [mariadb, mariadb_11])) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mysql-gtid", "mariadb"], "--binlog-row-metadata=FULL");
+    for url in [&servers.mysql, private.mysql(), &mariadb, &mariadb_11, private.mariadb()] {
+        let mut world = World::new("labels", url, &servers.kafka);
+        let columns = "id INT PRIMARY KEY, e ENUM('a?', 'a😀', 'b🌊', 'c') NOT NULL, s SET('?', '😀', 'x')";
+        world.mysql.run(format!("CREATE TABLE t ({columns}) CHARACTER SET utf8mb4"));
+        world.mysql.run("INSERT INTO t VALUES (1, 'a😀', '😀'), (2, 'a?', '?,😀'), (3, 'c', NULL)");
+        // Of which the server can be asked alone, while no row has them.
+        world.mysql.run(format!("CREATE TABLE bare ({columns}) CHARACTER SET utf8mb4"));
+        let mut task = world.task_of_one_topic("");
+        task.format = "{canal_json: {profile: dts}}".to_owned();
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        let mut found = Vec::new();
+        world.until_loaded(&mut engine, &mut reader, |message| found.push(drawn(&message)));
+        let expected = ["Init t id=1 e=a😀 s=😀", "Init t id=2 e=a? s=?,😀", "Init t id=3 e=c s=NULL"];
+        assert_eq!(found, expected, "{url}");
+        found.clear();
+        world.mysql.run("UPDATE t SET e = 'b🌊', s = 'x' WHERE id = 1");
+        world.mysql.run("INSERT INTO bare VALUES (1, 'b🌊', '😀,x'), (2, 'a?', '?')");
+        world.until_marker(&mut engine, &mut reader, |message| found.push(drawn(&message)));
+        engine.terminate(libc::SIGTERM);
+        engine = Tidegate::run(&task);
+        world.mysql.run("ALTER TABLE t MODIFY e ENUM('c', '🎈', 'a😀', 'b🌊', 'a?'), ADD COLUMN f ENUM('🌊') FIRST");
+        world.mysql.run("UPDATE t SET f = '🌊' WHERE id = 1");
+        world.mysql.run("UPDATE t SET e = '🎈' WHERE id = 3");
+        world.mysql.run("DELETE FROM t WHERE id = 2");
+        let ended = world.finish(engine, &mut reader, |message| found.push(drawn(&message)));
+        let expected = [
+            "Update t id=1 e=b🌊 s=x old e=a😀 s=😀",
+            "Insert bare id=1 e=b🌊 s=😀,x",
+            "Insert bare id=2 e=a? s=?",
+            "Update t f=🌊 id=1 e=b🌊 s=x old f=NULL",
+            "Update t f=NULL id=3 e=🎈 s=NULL old e=c",
+            "Delete t f=NULL id=2 e=a? s=?,😀",
+        ];
+        assert_eq!(found, expected, "{url}\n{}", ended.output);
+        // What is known needs no doubt.
+        let doubts = Tidegate::spawn(["check".as_ref(), task.write().as_os_str()]).wait();
+        assert!(!doubts.output.contains("has a ? in it"), "{}", doubts.output);
+    }
+}

@@ -487,8 +487,8 @@ impl History {
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());
-                    // A collation that the map names is the one by which the server compares from here on.
-                    if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
+                    // A collation that the map names is the one by which the server compares from here on, and its labels are exact.
+                    if let Some(other) = described.as_ref().and_then(|described| completed(table, described)) {
                         let other = other.of_version(table.version() + 1);
                         return Ok(Some(self.adopt(key, name, other, here)));
                     }
@@ -547,7 +547,7 @@ impl History {
             return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
         }
         if let Some(table) = defined {
-            let other = described.as_ref().and_then(|described| with_collations(&table, described));
+            let other = described.as_ref().and_then(|described| completed(&table, described));
             return Ok(Some(self.adopt(key, name, other.map_or(table, Arc::new), here)));
         }
         let Some(mut parts) = described else {
@@ -649,13 +649,17 @@ impl Now {
     }
 }
 
-/// The table by the collations that a table map names, if they are others. Of a collation that is known by its number alone, one that is
-/// not known here either may be the name.
-fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
+/// The table by the collations and labels that a table map names, if they are others. Of a collation that is known by its number alone, one
+/// that is not known here either may be the name; a label that differs is one that the catalogue could not show.
+fn completed(table: &Table, described: &TableParts) -> Option<Table> {
     let is_known = |name: &Arc<str>| Collation::named(name).is_some();
     let mut parts = TableParts::from(table.clone());
     let mut is_other = false;
     for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
+        if column.sql_type != described.sql_type && column.sql_type.labels().is_some() {
+            column.sql_type = described.sql_type.clone();
+            is_other = true;
+        }
         let Some(name) = &described.collation else { continue };
         if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
         {

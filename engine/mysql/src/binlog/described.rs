@@ -100,7 +100,7 @@ fn decode_labels(labels: &[&[u8]], charset: Charset) -> Result<Vec<String>, Faul
         .map(|label| {
             let mut text = Vec::new();
             let text = charset.decode(label, &mut text).ok().and_then(|()| String::from_utf8(text).ok());
-            text.map(as_the_catalogue_shows).ok_or(Fault::Damaged("a label in it is not text"))
+            text.ok_or(Fault::Damaged("a label in it is not text"))
         })
         .collect()
 }
@@ -191,7 +191,7 @@ fn type_text(wire: WireType, sql_type: &SqlType, details: &ColumnDetails<'_>, te
                 SqlType::Set { labels } => ("set", labels),
                 _ => unreachable!("made from the wire type"),
             };
-            let quoted: Vec<String> = labels.iter().map(|label| quoted(label)).collect();
+            let quoted: Vec<String> = labels.iter().map(|label| quoted(&as_the_catalogue_shows(label))).collect();
             format!("{word}({})", quoted.join(","))
         }
     }
@@ -304,13 +304,21 @@ fn is_described_by(column: &Column, described: &Column) -> bool {
         |column: &Column| column.charset.as_deref().and_then(Charset::from_name).filter(|charset| !charset.is_binary());
     let same_type = match (&column.sql_type, &described.sql_type) {
         (SqlType::Enum { labels }, SqlType::Enum { labels: others })
-        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => labels == others,
+        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => are_labels_of(labels, others),
         _ => {
             column.sql_type == described.sql_type
                 && type_text_of_map(&column.type_text) == type_text_of_map(&described.type_text)
         }
     };
     same_type && column.name == described.name && charset(column) == charset(described)
+}
+
+/// Whether labels are those that a table map has, as far as the catalogue that told them could show them.
+pub(crate) fn are_labels_of(known: &[String], described: &[String]) -> bool {
+    let is_it = |(known, described): (&String, &String)| {
+        known == described || (known.contains('?') && *known == as_the_catalogue_shows(described))
+    };
+    known.len() == described.len() && known.iter().zip(described).all(is_it)
 }
 
 /// Whether a table's keys can be what a table map says of them: that of a table without a primary key names another.
