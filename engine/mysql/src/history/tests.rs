@@ -517,6 +517,17 @@ fn what_may_change_rows_by_itself_stops() {
     for sql in ["GRANT SELECT ON db.* TO u", "FLUSH PRIVILEGES", "DROP TEMPORARY TABLE t", "DELETE FROM `other`.`m`"] {
         assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
     }
+    // The signs of life that servers of RDS write into tables of their own, in statement format.
+    for sql in [
+        "/* rds internal mark */ CREATE TABLE IF NOT EXISTS mysql.ha_health_check (id BIGINT DEFAULT 0, type CHAR(1) DEFAULT '0', PRIMARY KEY (type)) ENGINE = InnoDB",
+        "INSERT INTO mysql.ha_health_check(id, type) VALUES (1618, '0') ON DUPLICATE KEY UPDATE id = 1618",
+        "/* rds internal mark */ UPDATE mysql.ha_health_check SET id='1618' WHERE type='1'",
+        "REPLACE INTO mysql.ha_health_check(id, type) VALUES ('1618', 'a')",
+        "DELETE FROM `mysql`.`ha_health_check` WHERE type = 'x'",
+        "INSERT INTO mysql.rds_heartbeat2(id, value) values (1,1618000000000) ON DUPLICATE KEY UPDATE value = 1618000000000",
+    ] {
+        assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
+    }
     assert!(task.rows().is_ok());
 }
 
