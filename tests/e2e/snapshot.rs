@@ -10,7 +10,7 @@ use super::harness::state::State;
 use super::harness::tables::{self, Table};
 use super::harness::world::mysql_source;
 use super::harness::writers::{Target, Writers};
-use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
+use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, scaled, seeded};
 use super::limits::create_rows;
 
 const WRITERS: usize = 8;
@@ -146,6 +146,19 @@ fn load_under_writers_by_one_reader() {
     let rows = scaled(10_000);
     loaded_by(1, "load_one_gtid", private.mysql(), &servers.kafka, Format::Dts, rows);
     loaded_by(1, "load_one_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Canal, rows);
+}
+
+/// What a busy server of today may be told to save: changes of documents instead of them, and transactions compressed; in files that end behind
+/// nearly each of them.
+#[test]
+fn load_under_writers_with_small_events_in_small_files() {
+    let Some(servers) = Servers::from_env() else { return };
+    let options = "--binlog-row-value-options=PARTIAL_JSON --binlog-transaction-compression=ON --max-binlog-size=4096";
+    let private = Private::up(&["mysql-gtid"], options);
+    loaded_under_writers("load_small", private.mysql(), &servers.kafka, Format::Dts, scaled(8000));
+    let mut mysql = Mysql::connect(private.mysql());
+    let files = mysql.query::<mysql_async::Row>("SHOW BINARY LOGS").len();
+    assert!(files > 200, "only {files} files");
 }
 
 /// Without faults and without writers during the load, nothing is repeated: as many messages as rows, then as many as

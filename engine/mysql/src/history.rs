@@ -79,6 +79,7 @@ use super::charset::Charset;
 use super::check::Cascade;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
+use super::wire::WireError;
 use tidegate_collation::Collation;
 use tidegate_model::names::is_same;
 use tidegate_model::{
@@ -199,7 +200,7 @@ pub struct History {
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
-    may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
+    may_empty_itself: Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>,
     cascades: Cascades,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
@@ -332,7 +333,7 @@ impl History {
             entered_gone: Box::new(|_, _| false),
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
-            may_empty_itself: Box::new(|_| true),
+            may_empty_itself: Box::new(|_| Ok(true)),
             cascades: Cascades::default(),
             overtaken: Overtaken::new(),
             pass: Vec::new(),
@@ -375,10 +376,10 @@ impl History {
     }
 
     /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
-    /// like any other, and not the server's word for a table that it has found empty after its start.
+    /// like any other, and not the server's word for a table that it has found empty after its start. Whether it could be asked, it says itself.
     pub fn with_tables_that_empty_themselves(
         self,
-        may_empty_itself: impl Fn(&TableName) -> bool + Send + 'static,
+        may_empty_itself: impl Fn(&TableName) -> Result<bool, WireError> + Send + 'static,
     ) -> History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
@@ -497,8 +498,8 @@ impl History {
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());
-                    // A collation that the map names is the one by which the server compares from here on.
-                    if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
+                    // A collation that the map names is the one by which the server compares from here on, and its labels are exact.
+                    if let Some(other) = described.as_ref().and_then(|described| completed(table, described)) {
                         let other = other.of_version(table.version() + 1);
                         return Ok(Some(self.adopt(key, name, other, here)));
                     }
@@ -557,7 +558,7 @@ impl History {
             return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
         }
         if let Some(table) = defined {
-            let other = described.as_ref().and_then(|described| with_collations(&table, described));
+            let other = described.as_ref().and_then(|described| completed(&table, described));
             return Ok(Some(self.adopt(key, name, other.map_or(table, Arc::new), here)));
         }
         let Some(mut parts) = described else {
@@ -659,13 +660,17 @@ impl Now {
     }
 }
 
-/// The table by the collations that a table map names, if they are others. Of a collation that is known by its number alone, one that is
-/// not known here either may be the name.
-fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
+/// The table by the collations and labels that a table map names, if they are others. Of a collation that is known by its number alone, one
+/// that is not known here either may be the name; a label that differs is one that the catalogue could not show.
+fn completed(table: &Table, described: &TableParts) -> Option<Table> {
     let is_known = |name: &Arc<str>| Collation::named(name).is_some();
     let mut parts = TableParts::from(table.clone());
     let mut is_other = false;
     for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
+        if column.sql_type != described.sql_type && column.sql_type.labels().is_some() {
+            column.sql_type = described.sql_type.clone();
+            is_other = true;
+        }
         let Some(name) = &described.collation else { continue };
         if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
         {

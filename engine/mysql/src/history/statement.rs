@@ -24,9 +24,13 @@ impl History {
         let (mut effects, renamed_sequences) = self.follow_sequences(effects, here);
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
-            && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
         {
-            effects = vec![Effect::Rows];
+            for table in self.captured_as(table) {
+                if !(self.may_empty_itself)(&table)? {
+                    effects = vec![Effect::Rows];
+                    break;
+                }
+            }
         }
         let is_unclear = effects.contains(&Effect::Unclear);
         let may_change_rows = effects.contains(&Effect::Rows) && !self.has_shown_all(here);
