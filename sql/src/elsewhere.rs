@@ -23,12 +23,21 @@ pub const ON_MARIADB: &[(&str, &str)] = &[
     ("convert_tz", "knows no zone beyond +13:00"),
     ("date", "keeps dates that do not exist"),
     ("find_in_set", "finds nothing that has more bytes than the set"),
+    ("format", "of a negative double that is rounded to 0 has no sign"),
     ("from_unixtime", "ends in 2038, and cuts off what is smaller than a microsecond"),
+    ("greatest", "of integers with and without sign, and of doubles, keeps digits or signs that the others have not"),
     ("insert", "of a number or date takes text of another character set for bytes"),
+    ("is_ipv4", "of NULL is 0"),
+    ("is_ipv4_compat", "of NULL is 0"),
+    ("is_ipv4_mapped", "of NULL is 0"),
+    ("is_ipv6", "of NULL is 0"),
     ("is_uuid", "there is none"),
+    ("least", "of integers with and without sign, and of doubles, keeps digits or signs that the others have not"),
+    ("locate", "finds an empty text behind the end"),
     ("log2", "has another last digit"),
     ("lpad", "of a number or date takes text of another character set for bytes"),
     ("maketime", "the longest TIME ends in .999999"),
+    ("pi", "shows six digits in some products"),
     ("regexp_like", "there is none: write `x RLIKE pattern`"),
     ("regexp_substr", "gives '' where nothing is found"),
     ("replace", "gives the text where a NULL is not needed"),
@@ -41,6 +50,7 @@ pub const ON_MARIADB: &[(&str, &str)] = &[
     ("timediff", "the longest TIME ends in .999999"),
     ("timestamp", "keeps dates that do not exist"),
     ("truncate", "adds zeros where there are fewer digits"),
+    ("unknown", "`(a, b) = (1, NULL) IS UNKNOWN` is false"),
     ("unix_timestamp", "ends in 2038"),
     ("uuid_to_bin", "there is none"),
     ("xor", "rounds its numbers: `x XOR 0.5` is `x XOR 1`"),
@@ -63,7 +73,7 @@ pub fn on_mariadb(expression: &str) -> Vec<(&'static str, &'static str)> {
             Token::Mod => name == "%",
             Token::Word(word) if name == "%" => word.quote_style.is_none() && word.value.eq_ignore_ascii_case("mod"),
             Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name) => {
-                name == "xor" || matches!(tokens.get(at + 1), Some(Token::LParen))
+                matches!(name, "unknown" | "xor") || matches!(tokens.get(at + 1), Some(Token::LParen))
             }
             _ => false,
         })

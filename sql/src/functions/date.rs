@@ -853,7 +853,7 @@ pub(crate) fn chosen(data_type: &DataType) -> Kernel {
     Kernel::new("chosen_date", data_type.clone(), |call| {
         handed_on(call, |moment| if moment.stored < IMPOSSIBLE_DATE_END { Err(Miss::Refused) } else { Ok(()) })
     })
-    .keeps_nulls()
+    // Else IS NULL of a column that is NOT NULL would be known without a look: to servers such a date is NULL here.
 }
 
 fn handed_on(call: &Call<'_>, may: impl Fn(Moment) -> Cell<()>) -> Result<ArrayRef> {

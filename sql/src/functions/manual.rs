@@ -190,7 +190,7 @@ const REFUSED_FORMS: &[(&str, &str)] = &[
     ("IS NULL", "always IS NULL"),
     ("LIKE … ESCAPE", "s LIKE s ESCAPE '|'"),
     ("REGEXP, RLIKE", "s RLIKE s"),
-    ("REGEXP, RLIKE", "s RLIKE '\\d+'"),
+    ("REGEXP, RLIKE", "s RLIKE '\\\\d+'"),
     ("coalesce", "coalesce(i, '0')"),
     ("concat", "concat(x, 'a')"),
     ("concat", "concat(b, 'a')"),

@@ -71,9 +71,22 @@ impl Lower<'_> {
                 if !function.takes(args.len()) {
                     return Err(number_of_arguments());
                 }
-                if name == "json_valid" && self.is_label(&self.lower(args[0])?) {
+                let reads_label = |expr: &Expr| {
+                    expr.column_refs().into_iter().any(|column| self.is_label(&Expr::Column(column.clone())))
+                };
+                if name == "json_valid" && reads_label(&self.lower(args[0])?) {
                     // MySQL 9.7 has 0 for NULL.
                     return Err(Refusal::new(args[0].span(), "json_valid() does not take ENUM and SET"));
+                }
+                if name == "make_set" {
+                    // Beside text that is made of a number, MySQL 9.7 takes text of other characters for bytes.
+                    for ast in &args[1..] {
+                        let expr = bare(self.lower(ast)?);
+                        if !matches!(expr, Expr::Column(_) | Expr::Literal(..)) {
+                            return Err(Refusal::new(ast.span(), "make_set() takes columns and literals")
+                                .hint("Write concat_ws(',', if(x & 1, a, NULL), if(x & 2, b, NULL))."));
+                        }
+                    }
                 }
                 if name == "ord"
                     && let Some(charset) = self.foreign_charset(&self.lower(args[0])?)?
@@ -117,7 +130,12 @@ impl Lower<'_> {
                     return Err(Refusal::new(span, format!("{charset} has an upper and lower case of its own"))
                         .hint("Write CONVERT(x USING utf8mb4)."));
                 }
-                self.as_text(expr, span)
+                match self.class(&expr)? {
+                    Class::Text | Class::Null => self.as_text(expr, span),
+                    // MySQL 9.7 then takes other text that is joined with it for bytes.
+                    _ => Err(Refusal::new(span, format!("{} has no upper and lower case", self.name_of_type(&expr)?))
+                        .hint("Write CAST(x AS CHAR).")),
+                }
             }
             Parameter::Bytes => self.as_bytes(expr, span),
             Parameter::Address => match self.class(&expr)? {

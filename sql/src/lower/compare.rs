@@ -11,6 +11,9 @@ use super::{Class, FromLiteral, Lower, Lowered, binary, cast_to, convert_literal
 use crate::error::Refusal;
 use crate::{Kind, types};
 
+/// What a YEAR can be, but for 0.
+const YEARS: std::ops::RangeInclusive<i64> = 1901..=2155;
+
 /// Doubles hold so many digits.
 const DOUBLE_DIGITS: usize = 15;
 
@@ -156,22 +159,24 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another.
+    /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another; beside what no YEAR can be, WHERE
+    /// may say something else than SELECT.
     fn refuse_two_digit_years(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
         if !exprs.iter().any(|expr| self.source_kind(expr) == Kind::Year) {
             return Ok(());
         }
         for (expr, ast) in exprs.iter().zip(asts) {
             let four_digits = match expr {
-                Expr::Literal(ScalarValue::Int64(Some(year)), _) => *year > 99,
+                Expr::Literal(ScalarValue::Int64(Some(year)), _) => YEARS.contains(year),
                 Expr::Literal(ScalarValue::Utf8(Some(year)), _) => {
-                    year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit())
+                    year.len() == 4 && year.parse().is_ok_and(|year| YEARS.contains(&year))
                 }
                 Expr::Literal(..) => false,
                 _ => true,
             };
             if !four_digits && !is_null(expr) {
-                return Err(Refusal::new(ast.span(), "a YEAR is compared with four digits"));
+                return Err(Refusal::new(ast.span(), "a YEAR is compared with a year from 1901 to 2155")
+                    .hint("Write x + 0 to compare it as a number."));
             }
         }
         Ok(())
