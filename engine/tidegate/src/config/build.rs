@@ -90,6 +90,7 @@ impl TaskFile {
             tombstones: sink.tombstones.is_some(),
             headers: sink.headers,
             partition_hash: sink.hash,
+            partition_text: sink.text,
             ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
             non_empty_topics: sink.non_empty_topics,
             format: format?,

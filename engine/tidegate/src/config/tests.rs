@@ -354,7 +354,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, too_large, create_topics, non_empty_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, partition_text, too_large, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -420,6 +420,10 @@ t.yaml:1:65: sink.tombstones = 1: must be true or false
 t.yaml:1:34: sink.key.template = {table}: must name a column, such as {id}
 t.yaml:2:31: tables[0].key: must have a template alone, which names columns and is a text
 ",
+    );
+    refused(
+        &with("sink: {kafka: b, key: json, partition_hash: murmur2, partition_text: collation}\n"),
+        "t.yaml:1:70: sink.partition_text: must not be collation with partition_hash: murmur2, which hashes the bytes of keys",
     );
     refused(
         &with("tables: [{table: shop.a, key: json}, shop.b]\nsink: {kafka: b, tombstones: true, partition_hash: murmur2}\n"),
