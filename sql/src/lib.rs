@@ -43,8 +43,8 @@
 //! | text beside a number | compared as floating point | only a literal, read as a number; otherwise refused |
 //! | a comparison | 1 or 0 | a condition: `a > b AS x` is a boolean column |
 //! | a comparison with NULL, a filter that is always or never true | nothing, or everything | refused |
-//! | TIMESTAMP | in the session's zone | in UTC |
-//! | `x IS NULL` on a zero date of a NOT NULL column | true in WHERE | false |
+//! | TIMESTAMP, `from_unixtime`, `unix_timestamp` | in the session's zone | in UTC |
+//! | `x IS NULL` of a DATE, DATETIME or TIMESTAMP that is NOT NULL | true for a zero date in some places of WHERE | refused |
 //!
 //! Dates that do not exist ('0000-00-00', '2010-00-10') compare by their digits, as in MySQL; functions that read digits read
 //! theirs.
@@ -54,6 +54,7 @@
 //! They are errors of the batch, deterministic, and never name a value. The right side of AND and OR and the branches
 //! of CASE are evaluated only for rows that need them, so `b <> 0 AND a DIV b > 1` is safe.
 
+mod elsewhere;
 mod error;
 mod functions;
 mod literal;
@@ -80,6 +81,7 @@ use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
+pub use elsewhere::{ON_MARIADB, on_mariadb};
 pub use error::{SqlError, edit_distance, nearest};
 pub use functions::functions;
 
@@ -183,6 +185,7 @@ pub struct Filter {
     columns: Vec<usize>,
     condition: Arc<dyn PhysicalExpr>,
     mysql_predicate: Option<String>,
+    depends_on_zone: bool,
 }
 
 impl Filter {
@@ -208,6 +211,7 @@ impl Filter {
             text: text.to_owned(),
             condition: planner.physical(&expr, &columns)?,
             mysql_predicate: pushdown::mysql_predicate(&expr, input),
+            depends_on_zone: elsewhere::depends_on_zone(&expr, &input.schema),
             columns,
         })
     }
@@ -220,6 +224,11 @@ impl Filter {
     /// The source columns that it reads, ascending.
     pub fn columns(&self) -> &[usize] {
         &self.columns
+    }
+
+    /// Whether a session in another zone than UTC would keep other rows.
+    pub fn depends_on_zone(&self) -> bool {
+        self.depends_on_zone
     }
 
     /// One bit per row, no NULLs: what is not certainly true is false. The batch has [`Filter::columns`], in that order.
@@ -268,6 +277,7 @@ struct Computed {
     text: String,
     field: FieldRef,
     expr: Arc<dyn PhysicalExpr>,
+    depends_on_zone: bool,
 }
 
 impl Projection {
@@ -300,6 +310,11 @@ impl Projection {
     /// The output columns in order.
     pub fn outputs(&self) -> &[OutputColumn] {
         &self.outputs
+    }
+
+    /// The texts of computed outputs, and whether a session in another zone than UTC would compute other values.
+    pub fn computed(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.computed.iter().map(|computed| (computed.text.as_str(), computed.depends_on_zone))
     }
 
     /// The output columns as a schema.
@@ -379,8 +394,9 @@ impl ProjectionPlan {
         let columns = Vec::from_iter(columns);
         let mut computed = Vec::with_capacity(self.computed.len());
         for (text, field, expr) in self.computed {
+            let depends_on_zone = elsewhere::depends_on_zone(&expr, &input.schema);
             let expr = planner.physical(&expr, &columns).map_err(|error| refused(&text, error.into()))?;
-            computed.push(Computed { text, field, expr });
+            computed.push(Computed { text, field, expr, depends_on_zone });
         }
         Ok(Projection { outputs: self.outputs, columns, computed })
     }

@@ -5,7 +5,8 @@
 //! without it. So this is a list of what is known to be the same on both sides, and the rest stays at home:
 //!
 //! - one column whose comparison is exact on both sides ([`Pushdown::Exact`]) against literals of its own type,
-//! - text of one such column against literals, by the column's own collation,
+//! - text of one such column against literals, by the column's own collation; LIKE with a prefix of letters and digits, by collations of
+//!   which an index loses no row,
 //! - AND of which each side may be missing, OR of which none may.
 //!
 //! Dates that do not exist compare by their digits on both sides. IS NULL is true in MySQL for a zero date of a NOT NULL column,
@@ -89,6 +90,9 @@ impl<'a> Pushing<'a> {
         let name = &column.name;
         let text = match operation.said()? {
             Said::Compare(Operator::IsNotDistinctFrom, _) => return None,
+            // Which no index helps with.
+            Said::Like(_) if negated => return None,
+            Said::Like(pattern) => format!("{name} LIKE {}", text_literal(pattern)),
             Said::Compare(op, text) => format!("{name} {op} {}", text_literal(text)),
             Said::In(texts) => {
                 format!("{name} IN ({})", texts.into_iter().map(text_literal).collect::<Vec<String>>().join(", "))

@@ -25,7 +25,7 @@ fn without_threads_the_task_ends() {
     let Some(servers) = Servers::from_env() else { return };
     let world = orders("threads", &servers.mysql, &servers.kafka);
     let mut task = world.task();
-    task.more = "threads: 2\nfull_load: {parallel: 256}".to_owned();
+    task.more = "threads: 2\nmemory: 2GiB\nfull_load: {parallel: 256}".to_owned();
     let ended = Tidegate::run_with_few_threads(&task, 60).wait();
     assert!(!ended.status.success() && ended.status.code().is_some(), "{}\n{}", ended.status, ended.output);
     for words in ["could not start a thread", "hint: raise the limit of processes and threads"] {

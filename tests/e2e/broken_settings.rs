@@ -81,11 +81,6 @@ const OF_MYSQL: &[Case] = &[
         "DROP TABLE DB.x",
     ),
     (
-        "CREATE TABLE DB.x (id INT PRIMARY KEY, e ENUM('?'))",
-        "warning labels: a label of ENUM or SET has a ? in it in DB.x",
-        "DROP TABLE DB.x",
-    ),
-    (
         "CREATE TRIGGER DB.t BEFORE INSERT ON DB.orders FOR EACH ROW SET NEW.name = UPPER(NEW.name)",
         "info triggers: there are triggers on DB.orders",
         "DROP TRIGGER DB.t",

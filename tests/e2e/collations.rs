@@ -217,6 +217,47 @@ fn every_character_has_its_place() {
     }
 }
 
+/// LIKE with a prefix by an index: of which collations the server finds the same as without, so that it can be asked first.
+#[test]
+fn an_index_finds_what_begins_with_a_prefix() {
+    let Some(servers) = Servers::from_env() else { return };
+    let mut mysql = Mysql::connect(&servers.mysql);
+    let mut random = seeded("prefixes");
+    mysql.run("CREATE DATABASE IF NOT EXISTS tidegate_collations");
+    mysql.run("USE tidegate_collations");
+    let texts: Vec<String> = (0..scaled(3_000)).map(|_| pair(&mut random).0).chain(["a\u{1}".to_owned()]).collect();
+    let prefixes: Vec<&str> = vec!["a", "A", "e", "ss", "s", "k", "1", "aa", "D", "j", "o", "i", "l"];
+    for (collation, loses) in [
+        ("utf8mb4_0900_ai_ci", false),
+        ("utf8mb4_0900_as_ci", false),
+        ("utf8mb4_0900_as_cs", false),
+        ("utf8mb4_0900_bin", false),
+        ("utf8mb4_bin", true),
+    ] {
+        mysql.run("DROP TEMPORARY TABLE IF EXISTS prefixes");
+        mysql.run(format!(
+            "CREATE TEMPORARY TABLE prefixes (c VARCHAR(64) CHARACTER SET utf8mb4 COLLATE {collation}, INDEX by_c (c))"
+        ));
+        for some in texts.chunks(1_000) {
+            let rows: Vec<String> =
+                some.iter().map(|text| format!("(CONVERT(X'{}' USING utf8mb4))", hex(text))).collect();
+            mysql.run(format!("INSERT INTO prefixes VALUES {}", rows.join(", ")));
+        }
+        let mut lost = Vec::new();
+        for prefix in &prefixes {
+            let found = |mysql: &mut Mysql, by: &str| -> Vec<String> {
+                mysql.query(&format!(
+                    "SELECT HEX(c) FROM prefixes {by} INDEX (by_c) WHERE c LIKE '{prefix}%' ORDER BY 1"
+                ))
+            };
+            let (by_index, by_hand) = (found(&mut mysql, "FORCE"), found(&mut mysql, "IGNORE"));
+            lost.extend(by_hand.into_iter().filter(|text| !by_index.contains(text)));
+        }
+        assert_eq!(!lost.is_empty(), loses, "{collation}: {lost:?}");
+        assert!(!loses || lost.contains(&"6101".to_owned()), "{lost:?}");
+    }
+}
+
 /// `insert 7` per message, in the order of one partition.
 fn shown(message: &Message) -> String {
     format!("{} {}", format!("{:?}", message.kind).to_lowercase(), message.data.get("id").expect("a key"))

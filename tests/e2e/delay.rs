@@ -1,5 +1,7 @@
 //! Delay is the truth: with clocks that differ, on an idle server, within a large transaction.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -136,8 +138,8 @@ fn clocks_that_differ_by_an_hour_make_no_delay() {
 /// All of a transaction is as old as its commit until its end is delivered, and as many bytes behind as the server says.
 fn a_transaction_is_large(test: &str, mysql: &str, kafka: &str) {
     let rows = scaled(100_000);
-    // So that it takes some seconds.
-    let limit = format!("\nlimits: {{rows_per_second: {}}}", rows / 6);
+    // So that it is behind for some seconds.
+    let limit = format!("\nlimits: {{rows_per_second: {}}}", rows / 15);
     let (mut world, task) = world(test, mysql, kafka, &limit);
     create_digits(&mut world);
     let mut engine = Tidegate::run(&task);
@@ -148,7 +150,7 @@ fn a_transaction_is_large(test: &str, mysql: &str, kafka: &str) {
     let asked = Instant::now();
     world.mysql.run(insert("t", "n, n", 0, rows));
     let committed = Instant::now();
-    let mut late = 0;
+    let mut words = BTreeSet::new();
     wait_for("all of it is delivered", || {
         engine.assert_running();
         let (told_after, report) = (committed.elapsed(), http.status());
@@ -159,11 +161,11 @@ fn a_transaction_is_large(test: &str, mysql: &str, kafka: &str) {
         let delay = Duration::from_millis(delay_ms(&report).expect("it is known"));
         // A look is a second old at most, and what the source has is asked for once in as long.
         if told_after > Duration::from_secs(4) {
-            late += 1;
             assert!(delay + Duration::from_secs(4) > told_after, "{told_after:?}: {report}");
             // The same moment has the word for it.
             let expected = if delay > Duration::from_secs(10) { "behind" } else { "current" };
             assert!(report["pace"] == expected, "{report}");
+            words.insert(expected);
             let behind = is_told(&report)("bytes_behind");
             // Nobody else writes to this server.
             assert_eq!(behind, bytes_behind(&mut world, &report), "{report}");
@@ -172,7 +174,7 @@ fn a_transaction_is_large(test: &str, mysql: &str, kafka: &str) {
         assert!(delay < asked.elapsed() + LEEWAY, "{report}");
         None
     });
-    assert!(late > 0, "it came in {:?}", committed.elapsed());
+    assert!(words.contains("behind"), "it came in {:?}", committed.elapsed());
     let is_at_the_end = |report: &Value| is_caught_up(report) && is_told(report)("bytes_behind") == 0;
     let report = http.until(&mut engine, "caught up again", is_at_the_end);
     assert_eq!(bytes_behind(&mut world, &report), 0, "{report}");
@@ -221,5 +223,36 @@ fn a_large_transaction_is_late_until_its_end() {
             ("delay_large_oldest", private.oldest(), ()),
         ],
         |test, mysql, ()| a_transaction_is_large(test, mysql, &servers.kafka),
+    );
+}
+
+/// What has to be delivered and is not, for half a minute, is stuck and no more: an idle task is not, and one whose brokers are back is neither.
+#[test]
+fn what_nobody_takes_is_stuck() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["kafka"], "");
+    let (mut world, task) = world("delay_stuck", &servers.mysql, private.kafka(), "");
+    let json = ["--log-format", "json"].map(OsString::from);
+    let mut engine = Tidegate::spawn(task.run_arguments().into_iter().chain(json));
+    let http = Http::of(&mut engine);
+    world.mysql.run("INSERT INTO t VALUES (1, 1)");
+    http.until(&mut engine, "the row is delivered", |report| report["total"]["messages"] == 1 && is_caught_up(report));
+    private.signal("kafka", libc::SIGSTOP);
+    world.mysql.run("INSERT INTO t VALUES (2, 2)");
+    let report = http.until(&mut engine, "stuck", |report| report["pace"] == "stuck");
+    assert!(delay_ms(&report) > Some(0), "{report}");
+    assert_eq!(report["total"]["messages"], 1, "{report}");
+    // The lines of progress are of the log, too.
+    engine.wait_for_line("incremental: stuck, ");
+    private.signal("kafka", libc::SIGCONT);
+    http.until(&mut engine, "not any more", |report| report["pace"] == "current" && is_caught_up(report));
+    http.until(&mut engine, "idle", |report| report["pace"] == "idle");
+    assert_eq!(http.status()["total"]["messages"], 2);
+    let ended = engine.terminate(libc::SIGTERM);
+    let lines = ended.output.lines().map(|line| serde_json::from_str(line).expect(line));
+    let messages: Vec<String> = lines.map(|line: Value| line["message"].as_str().expect("text").to_owned()).collect();
+    assert!(
+        messages.iter().any(|message| message.starts_with("incremental: stuck, ") && message.contains(" late")),
+        "{messages:#?}"
     );
 }

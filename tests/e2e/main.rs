@@ -56,6 +56,7 @@ mod preview;
 mod purged;
 mod reload;
 mod reload_part;
+mod reported;
 mod reset;
 mod resume;
 mod rights;

@@ -31,9 +31,24 @@ fn load_under_writers_of_mariadb() {
 fn load_under_writers_of_mariadb_compressed_and_described() {
     let Some((servers, _)) = Servers::with_mariadb() else { return };
     let options = "--log-bin-compress=ON --log-bin-compress-min-len=10 --binlog-row-metadata=FULL";
-    let private = Private::up(&["mariadb-11"], options);
-    let url = private.mariadb_named("mariadb-11");
-    loaded_under_writers("maria_load_full", url, &servers.kafka, Format::Avro, scaled(ROWS));
+    let private = Private::up(&["mariadb", "mariadb-11"], options);
+    for (test, server) in [("maria_load_full", "mariadb-11"), ("maria_load_full_10", "mariadb")] {
+        let url = private.mariadb_named(server);
+        loaded_under_writers(test, url, &servers.kafka, Format::Avro, scaled(ROWS));
+    }
+}
+
+/// Each of two domains has every second writer, and both write to the same rows.
+#[test]
+fn writers_of_two_domains_of_mariadb() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb"], "--gtid-domain-id=7");
+    loaded_under_writers("maria_domains", private.mariadb(), &servers.kafka, Format::Dts, scaled(ROWS));
+    killed_at_moments("maria_domains_kill", private.mariadb(), &servers.kafka, 4);
+    let state: String = Mysql::connect(private.mariadb()).query_one("SELECT @@GLOBAL.gtid_binlog_state");
+    for domain in ["7-", "8-"] {
+        assert!(state.split(',').any(|gtid| gtid.trim().starts_with(domain)), "{state}");
+    }
 }
 
 #[test]
@@ -76,6 +91,29 @@ fn accounts_of_ed25519_log_in() {
         let output = Tidegate::fails(&wrong);
         assert!(output.contains("refused user") && output.contains("ed"), "{output}");
     }
+}
+
+/// An account of a plugin that is not known here is told by which it may log in, and logs in by it then.
+#[test]
+fn accounts_of_parsec_are_refused_with_what_to_do() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb-11"], "--plugin-load-add=auth_parsec");
+    let url = private.mariadb_named("mariadb-11");
+    let mut world = World::new("maria_parsec", url, &servers.kafka);
+    world.mysql.run("CREATE USER parsec@'%' IDENTIFIED VIA parsec USING PASSWORD('secret')");
+    world.mysql.run("GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO parsec@'%'");
+    let task = TaskFile { source: mysql_source(url, "parsec", "secret"), ..world.task() };
+    let output = Tidegate::fails(&task);
+    let told = "ALTER USER … IDENTIFIED VIA ed25519 USING PASSWORD('…')";
+    for words in ["parsec", told] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    assert!(!output.contains("secret"), "{output}");
+    world.mysql.run("ALTER USER parsec@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')");
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
 }
 
 /// Transactions whose end a crash has taken are no more.
@@ -272,6 +310,55 @@ fn an_alter_in_two_phases_counts_at_its_end() {
             ["Update t id=1 a=2", "Update t id=2 a=2", "Update t id=1 a=3", "Update t id=1 a=4 b=7"],
             "{url}"
         );
+    }
+}
+
+/// Between its begin and its end, rows come that still have the columns from before, and the task may die. The columns have equal types, and metadata
+/// names none, so that nothing but the end of the statement tells where they change places.
+#[test]
+fn rows_between_the_phases_of_an_alter_have_the_columns_from_before() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let private = Private::up(&["mariadb", "mariadb-11"], "");
+    for url in ["mariadb", "mariadb-11"].map(|server| private.mariadb_named(server)) {
+        let mut world = World::new("maria_phases", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE t (id INT PRIMARY KEY, p INT, q INT)");
+        world.mysql.run("INSERT INTO t SELECT seq, 11, 22 FROM seq_1_to_300000");
+        let mut task = world.task_of_one_topic("");
+        task.tables = format!("[{{table: {0}.t, where: \"id < 1 OR id > 1000000\"}}, {0}.{MARKER}]", world.database);
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        let insert = |id: i32| format!("INSERT INTO t (id, p, q) VALUES ({id}, 11, 22)");
+        world.mysql.run(insert(-1));
+        let end = world.mysql.binlog_end();
+        let mut writer = Mysql::connect(url);
+        writer.run(format!("USE {}", world.database));
+        let mut altering = Mysql::connect(url);
+        altering.run(format!("USE {}", world.database));
+        altering.run("SET binlog_alter_two_phase = 1");
+        let alter = std::thread::spawn(move || {
+            altering.run("ALTER TABLE t MODIFY q INT AFTER id, FORCE, ALGORITHM = INPLACE, LOCK = NONE");
+        });
+        wait_for("the begin of the statement", || (world.mysql.binlog_end() != end).then_some(()));
+        // As long as this is open, the statement cannot end.
+        writer.run("BEGIN");
+        writer.run(insert(-2));
+        world.until_marker(&mut engine, &mut reader, |_| ());
+        assert!(!alter.is_finished(), "the statement was over before anything could happen within it");
+        engine.kill_9();
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |_| ());
+        writer.run("COMMIT");
+        alter.join().expect("the statement ends");
+        world.mysql.run(insert(-3));
+        let mut found = Vec::new();
+        let ended = world.finish(engine, &mut reader, |message| found.push(message));
+        let values = |message: &Message| {
+            let [id, p, q] = ["id", "p", "q"].map(|name| message.data.get(name).cloned().unwrap_or_default());
+            format!("{id} {p} {q}")
+        };
+        let found: Vec<String> = found.iter().map(values).collect();
+        assert_eq!(found, ["-2 11 22", "-3 11 22"], "{url}\n{}", ended.output);
     }
 }
 

@@ -116,7 +116,7 @@ fn memory_bounds_messages_that_are_larger_than_their_rows() {
     // Full load, and a transaction behind it.
     let mut task = world.task();
     task.tables = tables.clone();
-    task.more = "memory: 64MiB\nthreads: 16".to_owned();
+    task.more = "memory: 64MiB\nthreads: 16\nfull_load: {parallel: 16, chunk_rows: 500}".to_owned();
     let mut engine = Tidegate::run(&task);
     let (kafka, topic) = (world.kafka.clone(), world.topic("wide"));
     let mut wait_for_rows = |count: u64| {

@@ -65,6 +65,35 @@ fn the_oldest_is_killed_and_comes_back() {
     }
 }
 
+/// Its server has certificates, and a TLS that is older than all that is spoken here: said at once, with what to do.
+#[test]
+fn the_tls_of_the_oldest_is_refused_at_once() {
+    let Some((servers, _)) = Servers::with_oldest() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let make = "openssl genrsa -traditional -out key.pem 2048 && \
+                openssl req -x509 -new -key key.pem -days 3650 -subj /CN=authority -out cert.pem";
+    let output = std::process::Command::new("bash").args(["-c", make]).current_dir(folder.path()).output();
+    let output = output.expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());
+    let private = Private::up(&["mysql-5.6"], &format!("--ssl-ca={cert} --ssl-cert={cert} --ssl-key={key}"));
+    let mut world = World::new("old_tls", private.oldest(), &servers.kafka);
+    let has_tls: String = world.mysql.query_one("SELECT @@have_ssl");
+    assert_eq!(has_tls, "YES");
+    let mut task = world.task();
+    let output = Tidegate::fails(&task);
+    for words in ["TLS handshake with", "MySQL 5.7 and older may speak only TLS 1.0 or 1.1: use tls mode disabled"] {
+        assert!(output.contains(words), "{words:?} is not in\n{output}");
+    }
+    assert!(!output.contains("retry_in_ms"), "{output}");
+    task.source = task.source.replace('}', ", tls: {mode: disabled}}");
+    world.begin_binlog_file();
+    let mut reader = world.reader([]);
+    let mut engine = Tidegate::run(&task);
+    world.until_loaded(&mut engine, &mut reader, |_| {});
+    engine.terminate(libc::SIGTERM);
+}
+
 /// Kind, table and values.
 fn drawn(messages: &[Message]) -> Vec<String> {
     let draw = |message: &Message| format!("{:?} {} {:?}", message.kind, message.table, message.data).replace('"', "");

@@ -11,7 +11,7 @@ use super::failover::{create_held, hold_load};
 use super::harness::address::Address;
 use super::harness::http::Http;
 use super::harness::world::{kafka_sink, mysql_source};
-use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
+use super::harness::{Ended, Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, wait_for};
 use super::prechecks::findings;
 use super::verify::verify;
 
@@ -382,6 +382,71 @@ fn rows_that_a_foreign_key_deletes_are_sent() {
     });
     deleted.sort();
     assert_eq!(deleted, ["child.7", "child.8", "parent.1"]);
+}
+
+/// What a check would have found comes later: it is said then, once of each key.
+#[test]
+fn a_foreign_key_that_comes_while_the_task_runs_is_told_of() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    let Some((_, oldest)) = Servers::with_oldest() else { return };
+    for (url, logs_them) in [(&mariadb, false), (&oldest, false), (&servers.mysql, true)] {
+        let mut world = World::new("new_cascade", url, &servers.kafka);
+        world.mysql.run("CREATE TABLE parent (id INT PRIMARY KEY)");
+        let child = |name: &str, key: &str| format!("CREATE TABLE {name} (id INT PRIMARY KEY, parent INT{key})");
+        let key =
+            |name: &str| format!("CONSTRAINT {name} FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE");
+        world.mysql.run(child("first", &format!(", {}", key("known"))));
+        world.mysql.run(child("second", ""));
+        world.begin_binlog_file();
+        let mut reader = world.reader([]);
+        let task = world.task();
+        let mut engine = Tidegate::run(&task);
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        let word = "a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL";
+        assert_eq!(engine.count_lines(word), usize::from(!logs_them), "{}", engine.output());
+        for _ in 0..2 {
+            world.mysql.run(format!("ALTER TABLE second ADD {}", key("added")));
+            world.mysql.run("ALTER TABLE second DROP FOREIGN KEY added");
+        }
+        world.mysql.run(child("third", ", FOREIGN KEY (parent) REFERENCES parent (id) ON UPDATE SET NULL"));
+        world.mysql.run(child("fourth", ", FOREIGN KEY (parent) REFERENCES parent (id)"));
+        // One that the catalogue alone has.
+        world.mysql.run("SET SESSION sql_log_bin = 0");
+        world.mysql.run(child("hidden", &format!(", {}", key("unlogged"))));
+        world.mysql.run("SET SESSION sql_log_bin = 1");
+        world.mysql.run("INSERT INTO hidden VALUES (1, NULL)");
+        engine.wait_for_line("it has rows that were never sent: it is loaded");
+        world.until_asked_is_loaded(&task, &mut engine);
+        world.until_marker(&mut engine, &mut reader, |_| {});
+        let ran = engine.terminate(libc::SIGTERM);
+        // While it is stopped.
+        world.mysql.run(format!("ALTER TABLE second ADD {}", key("meanwhile")));
+        let again = Tidegate::run(&task);
+        let ran_again = world.finish(again, &mut reader, |_| {});
+        let told = |ended: &Ended| -> Vec<String> {
+            let lines = ended.output.lines().filter_map(|line| Some(line.split_once(word)?.1.to_owned()));
+            lines.collect()
+        };
+        if logs_them {
+            assert_eq!((told(&ran), told(&ran_again)), (Vec::new(), Vec::new()));
+            continue;
+        }
+        let database = &world.database;
+        let unnamed = format!("one without a name that references {database}.parent");
+        let [of_first, of_second, of_third, of_hidden] = &told(&ran)[..] else { panic!("{}", ran.output) };
+        assert!(of_first.contains(&format!(" in {database}.first; ")), "{of_first}");
+        for (line, table, key) in [
+            (of_second, "second", "added"),
+            (of_third, "third", &*unnamed),
+            (of_hidden, "hidden", "unlogged"),
+            (&told(&ran_again)[0], "second", "meanwhile"),
+        ] {
+            let words =
+                [format!(" in {database}.{table}; "), format!("table={database}.{table}"), format!("key={key}")];
+            assert!(words.iter().all(|word| line.contains(word)), "{words:?} are not in {line}");
+        }
+        assert_eq!(told(&ran_again).len(), 1, "{}", ran_again.output);
+    }
 }
 
 /// Two servers, of which the second lacks what the first has, until it is let replicate.

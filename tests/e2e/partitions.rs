@@ -3,6 +3,7 @@
 
 use super::harness::consume::{RawMessage, read_messages};
 use super::harness::{Kind, Message, Servers, Tidegate, World};
+use super::prechecks::findings;
 
 const COUNT: i32 = 7;
 
@@ -183,5 +184,54 @@ fn rows_are_where_java_would_put_them() {
     assert_eq!(answers.len(), found.len());
     for ((partition, row), answer) in found.iter().zip(answers) {
         assert_eq!(*partition, answer, "{row}");
+    }
+}
+
+/// To the server, `street7` and `STREET7` are one key, which an UPDATE only writes in another way.
+#[test]
+fn equal_keys_are_in_one_partition_where_the_task_says_so() {
+    let Some(servers) = Servers::from_env() else { return };
+    const KEYS: usize = 20;
+    for text in ["bytes", "collation"] {
+        let mut world = World::new("equal_keys", &servers.mysql, &servers.kafka);
+        world.mysql.run("CREATE TABLE names (k VARCHAR(20) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY, n INT)");
+        let rows: Vec<String> = (0..KEYS).map(|n| format!("('street{n}', {n})")).collect();
+        world.mysql.run(format!("INSERT INTO names VALUES {}", rows.join(", ")));
+        let mut task = world.task();
+        task.sink = format!(
+            "{{kafka: \"{}\", create_topics: {{partitions: {COUNT}, replication: 1}}, partition_text: {text}}}",
+            world.kafka
+        );
+        let said = findings(&task, &[]).into_iter().any(|finding| finding.starts_with("info equal_keys: k of "));
+        assert_eq!(said, text == "bytes");
+        let mut reader = world.reader(["names"]);
+        let mut engine = Tidegate::run(&task);
+        world.until_loaded(&mut engine, &mut reader, |_| ());
+        world.mysql.run("UPDATE names SET k = CONCAT('STREET', n)");
+        world.mysql.run("UPDATE names SET k = CONCAT('Strêet', n)");
+        world.finish(engine, &mut reader, |_| ());
+        let (messages, partitions) = read_messages(&world.kafka, &world.topic("names"));
+        assert_eq!((messages.len(), partitions), (5 * KEYS, COUNT));
+        let mut by_key = vec![Vec::new(); KEYS];
+        for raw in &messages {
+            let row = Message::parse(raw.value.as_ref().expect("a value"), 0, 0).expect("a message");
+            let n: usize = row.data.get("n").expect("a number").parse().expect("a number");
+            by_key[n].push((raw.partition, format!("{:?} {}", row.kind, row.data.get("k").expect("a key"))));
+        }
+        let are_together = |of: &Vec<(i32, String)>| of.iter().all(|(partition, _)| *partition == of[0].0);
+        assert_eq!(by_key.iter().all(are_together), text == "collation", "{by_key:?}");
+        // Of the letters alone, the keys spread.
+        assert!(by_key.iter().any(|of| of[0].0 != by_key[0][0].0));
+        for (n, of) in by_key.iter().enumerate().filter(|_| text == "collation") {
+            let order: Vec<&str> = of.iter().map(|(_, what)| what.as_str()).collect();
+            let expected = [
+                format!("Init street{n}"),
+                format!("Delete street{n}"),
+                format!("Insert STREET{n}"),
+                format!("Delete STREET{n}"),
+                format!("Insert Strêet{n}"),
+            ];
+            assert_eq!(order[1..], expected[1..], "{order:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::harness::state::State;
 use super::harness::tables::{self, Table};
 use super::harness::world::mysql_source;
 use super::harness::writers::{Target, Writers};
-use super::harness::{Kind, Message, Private, Servers, Tidegate, World, scaled, seeded};
+use super::harness::{Kind, Message, Mysql, Private, Servers, Tidegate, World, scaled, seeded};
 use super::limits::create_rows;
 
 const WRITERS: usize = 8;
@@ -50,13 +50,18 @@ fn loaded_under_writers_equals_source(test: &str, mysql_url: &str, kafka: &str, 
 
 /// The same with so many rows in the largest table.
 pub(crate) fn loaded_under_writers(test: &str, mysql_url: &str, kafka: &str, format: Format, big_rows: u64) {
+    loaded_by(4, test, mysql_url, kafka, format, big_rows);
+}
+
+/// The same by so many readers.
+fn loaded_by(readers: usize, test: &str, mysql_url: &str, kafka: &str, format: Format, big_rows: u64) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     let targets = fill_all(&mut world, &mut rng, big_rows);
     let mut task = world.task();
     task.format = format.yaml();
     // Many chunks, so that many of them are read while their keys change.
-    task.more = "full_load: {parallel: 4, chunk_rows: 5000}".to_owned();
+    task.more = format!("full_load: {{parallel: {readers}, chunk_rows: 5000}}");
 
     let writers = Writers::start(WRITERS, mysql_url, &world.database, &targets, &mut rng);
     writers.allow(AHEAD);
@@ -131,6 +136,29 @@ fn load_under_writers_with_full_metadata() {
     let private = Private::up(&["mysql"], "--binlog-row-metadata=FULL");
     loaded_under_writers_equals_source("load_full_gtid", private.mysql(), &servers.kafka, Format::Avro);
     loaded_under_writers_equals_source("load_full_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Dts);
+}
+
+/// One reader takes all tables of few rows in one view.
+#[test]
+fn load_under_writers_by_one_reader() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "");
+    let rows = scaled(10_000);
+    loaded_by(1, "load_one_gtid", private.mysql(), &servers.kafka, Format::Dts, rows);
+    loaded_by(1, "load_one_nogtid", private.mysql_nogtid(), &servers.kafka, Format::Canal, rows);
+}
+
+/// What a busy server of today may be told to save: changes of documents instead of them, and transactions compressed; in files that end behind
+/// nearly each of them.
+#[test]
+fn load_under_writers_with_small_events_in_small_files() {
+    let Some(servers) = Servers::from_env() else { return };
+    let options = "--binlog-row-value-options=PARTIAL_JSON --binlog-transaction-compression=ON --max-binlog-size=4096";
+    let private = Private::up(&["mysql-gtid"], options);
+    loaded_under_writers("load_small", private.mysql(), &servers.kafka, Format::Dts, scaled(8000));
+    let mut mysql = Mysql::connect(private.mysql());
+    let files = mysql.query::<mysql_async::Row>("SHOW BINARY LOGS").len();
+    assert!(files > 200, "only {files} files");
 }
 
 /// Without faults and without writers during the load, nothing is repeated: as many messages as rows, then as many as

@@ -27,6 +27,9 @@
 //! A value's text is what [`text`](crate::encode::text) says: for Canal with ENUM and SET as numbers, for DTS with labels,
 //! whatever the messages themselves hold. TIMESTAMP is in UTC unless [`Partitioner::with_time_zone`] says otherwise.
 //!
+//! To a server, texts may be equal whose bytes are not (`a` and `A`). [`PartitionText::Collation`] hashes in their place, as hexadecimal
+//! digits, weights that are the same for all of them: an update that changes only the bytes of a key stays in its partition.
+//!
 //! A change goes where its image after belongs. An update that changes the key would leave the order of the old key to
 //! chance; [`Partitioner::key_changed`] finds those, so that they can be split into a delete and an insert.
 
@@ -40,8 +43,10 @@ use self::hash::{canal_remainder, java_hash, murmur2};
 use crate::encode::EncodeError;
 use crate::encode::text::{EnumText, SetText, TextColumn, TextOptions};
 use crate::key::has_texts_of;
+use crate::transform::text_order;
 use tidegate_model::message::ByteStrings;
-use tidegate_model::{ChangeBatch, Column, Table, TableName};
+use tidegate_model::{ChangeBatch, Column, SqlType, Table, TableName};
+use tidegate_sql::TextOrder;
 
 /// What decides about the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +78,27 @@ impl PartitionHash {
         &[("dts", PartitionHash::Dts), ("canal", PartitionHash::Canal), ("murmur2", PartitionHash::Murmur2)];
 }
 
+/// What of text is hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionText {
+    #[default]
+    Bytes,
+    /// The weights that its column's collation gives it.
+    Collation,
+}
+
+impl PartitionText {
+    /// As a task file has them.
+    pub const WORDS: &[(&str, Self)] = &[("bytes", PartitionText::Bytes), ("collation", PartitionText::Collation)];
+}
+
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartitionError {
+    #[error(
+        "table {table} has keys of which equal ones cannot be told: how {collation} compares \"{column}\" is not known here; partition by \
+         other columns, or leave out partition_text: collation"
+    )]
+    UnknownCollation { table: TableName, column: String, collation: String },
     #[error("table {table} has no column \"{column}\" to partition by")]
     UnknownColumn { table: TableName, column: String },
     #[error("{count} partitions: must be 1 to 2147483647")]
@@ -94,6 +118,8 @@ pub struct Partitioner {
     /// Where the message has a key, that is hashed.
     by_key: bool,
     text: TextOptions,
+    /// How each of the columns compares where that is hashed, in their order; empty where bytes are.
+    orders: Vec<TextOrder>,
     count: i32,
 }
 
@@ -159,7 +185,17 @@ impl Partitioner {
             PartitionHash::Dts | PartitionHash::Murmur2 => (EnumText::Label, SetText::Labels),
         };
         let text = TextOptions { enum_as, set_as, time_zone_offset_s: 0 };
-        Ok(Partitioner { table: table.clone(), rule, columns: key, key: Vec::new(), hash, by_key, text, count })
+        Ok(Partitioner {
+            table: table.clone(),
+            rule,
+            columns: key,
+            key: Vec::new(),
+            hash,
+            by_key,
+            text,
+            orders: Vec::new(),
+            count,
+        })
     }
 
     /// These columns make the key of the message: an update that changes one of them is split.
@@ -169,6 +205,47 @@ impl Partitioner {
         }
         self.key = columns;
         self
+    }
+
+    /// Hashes of text what this says.
+    pub fn with_text(mut self, text: PartitionText) -> Result<Partitioner, PartitionError> {
+        if text == PartitionText::Bytes || !matches!(self.rule, Rule::Joined | Rule::Xor(_)) {
+            return Ok(self);
+        }
+        let mut orders = Vec::with_capacity(self.columns.len());
+        for column in self.hashed() {
+            // Labels of ENUM and SET have one form each.
+            let order = match column.sql_type {
+                SqlType::Char | SqlType::VarChar | SqlType::Text => text_order(column),
+                _ => TextOrder::Bytes,
+            };
+            if let TextOrder::Unknown(collation) = &order {
+                let collation = if collation.is_empty() { "its collation" } else { collation.as_ref() }.to_owned();
+                let (table, column) = (self.table.name().clone(), column.name.clone());
+                return Err(PartitionError::UnknownCollation { table, column, collation });
+            }
+            orders.push(order);
+        }
+        self.orders = orders;
+        Ok(self)
+    }
+
+    /// A column of which texts that are equal on the server may be in several partitions, and its collation.
+    pub fn scatters_texts(&self) -> Option<(&str, &str)> {
+        if !self.orders.is_empty() || !matches!(self.rule, Rule::Joined | Rule::Xor(_) | Rule::Key) {
+            return None;
+        }
+        let hashed = if self.hashes_keys() { &self.key } else { &self.columns };
+        hashed.iter().map(|&index| &self.table.columns()[index]).find_map(|column| {
+            match (&column.sql_type, text_order(column)) {
+                (SqlType::Char | SqlType::VarChar | SqlType::Text, TextOrder::Collation(order))
+                    if !order.is_identity() =>
+                {
+                    Some((column.name.as_str(), order.name()))
+                }
+                _ => None,
+            }
+        })
     }
 
     /// Hashes TIMESTAMP text in this time zone, in seconds east of UTC. Canal takes that of its own machine.
@@ -196,7 +273,10 @@ impl Partitioner {
             |new: &Column, old: &Column| is_renamed(&new.name, &old.name) && has_texts_of(&old.sql_type, &new.sql_type);
         let mut pairs = self.hashed().zip(before.hashed());
         self.count == 1
-            || (rules && self.columns.len() == before.columns.len() && pairs.all(|(new, old)| is_same(new, old)))
+            || (rules
+                && self.orders == before.orders
+                && self.columns.len() == before.columns.len()
+                && pairs.all(|(new, old)| is_same(new, old)))
     }
 
     /// The columns that decide about the partition of a row.
@@ -248,7 +328,7 @@ impl Partitioner {
                         if index > 0 {
                             text.push(b',');
                         }
-                        write_value(column, change.row, &mut text);
+                        self.write_value(index, column, change.row, &mut text);
                     }
                     match self.hash {
                         PartitionHash::Murmur2 => murmur2(&text) % self.count,
@@ -257,9 +337,9 @@ impl Partitioner {
                 }
                 Rule::Xor(start) => {
                     let mut hash = start;
-                    for column in &columns {
+                    for (index, column) in columns.iter().enumerate() {
                         text.clear();
-                        write_value(column, change.row, &mut text);
+                        self.write_value(index, column, change.row, &mut text);
                         hash ^= java_hash(0, &text);
                     }
                     canal_remainder(hash, self.count)
@@ -267,6 +347,23 @@ impl Partitioner {
             });
         }
         Ok(())
+    }
+
+    /// What is hashed of a value, given by its place among the columns.
+    fn write_value(&self, index: usize, column: &TextColumn, row: usize, out: &mut Vec<u8>) {
+        if column.is_null(row) {
+            return;
+        }
+        let begin = out.len();
+        column.write(row, out);
+        let Some(TextOrder::Collation(collation)) = self.orders.get(index) else { return };
+        if !collation.is_identity() {
+            let mut weights = Vec::with_capacity(2 * (out.len() - begin));
+            collation.key(str::from_utf8(&out[begin..]).expect("the text of a value is UTF-8"), &mut weights);
+            out.truncate(begin);
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            out.extend(weights.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]));
+        }
     }
 
     fn bind<'a>(&'a self, rows: &'a RecordBatch) -> Result<Vec<TextColumn<'a>>, EncodeError> {
@@ -327,11 +424,5 @@ fn partition_of_table(table: &TableName, hash: PartitionHash, count: i32) -> i32
         PartitionHash::Canal => canal_remainder(java_hash(0, table.table.as_bytes()), count),
         PartitionHash::Dts => java_hash(0, name().as_bytes()).rem_euclid(count),
         PartitionHash::Murmur2 => murmur2(name().as_bytes()) % count,
-    }
-}
-
-fn write_value(column: &TextColumn, row: usize, out: &mut Vec<u8>) {
-    if !column.is_null(row) {
-        column.write(row, out);
     }
 }

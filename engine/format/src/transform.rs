@@ -122,6 +122,12 @@ impl Transform {
         Ok(Transform { view: input.schema, filter, projection, output })
     }
 
+    /// The expressions: `where` and what `select` computes, and whether each depends on the zone of a session.
+    pub fn expressions(&self) -> impl Iterator<Item = (&str, bool)> {
+        let filter = self.filter.iter().map(|filter| (filter.text(), filter.depends_on_zone()));
+        filter.chain(self.projection.iter().flat_map(Projection::computed))
+    }
+
     /// Where a column of the table stands in what comes out, as it is.
     pub fn output_of(&self, column: usize) -> Option<usize> {
         let Some(projection) = &self.projection else { return Some(column) };
@@ -309,7 +315,7 @@ fn source(column: &Column) -> ColumnSource {
 }
 
 /// How the source compares text of the column.
-fn text_order(column: &Column) -> TextOrder {
+pub(crate) fn text_order(column: &Column) -> TextOrder {
     match column.sql_type {
         SqlType::Char | SqlType::VarChar | SqlType::Text | SqlType::Enum { .. } | SqlType::Set { .. } => {
             TextOrder::of(column.collation.as_deref())

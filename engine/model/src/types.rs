@@ -94,6 +94,23 @@ pub enum SqlType {
 }
 
 impl SqlType {
+    /// Of ENUM and SET.
+    pub fn labels(&self) -> Option<&Arc<[String]>> {
+        match self {
+            SqlType::Enum { labels } | SqlType::Set { labels } => Some(labels),
+            _ => None,
+        }
+    }
+
+    /// The same with other labels, where it has some.
+    pub fn with_labels(&self, labels: Arc<[String]>) -> SqlType {
+        match self {
+            SqlType::Enum { .. } => SqlType::Enum { labels },
+            SqlType::Set { .. } => SqlType::Set { labels },
+            other => other.clone(),
+        }
+    }
+
     pub fn arrow(&self) -> DataType {
         match *self {
             SqlType::Int { bytes: 1, unsigned: false } => DataType::Int8,

@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{driver_text, quote_table, quote_text};
+use super::connection::{driver_text, quote_identifier, quote_table, quote_text, session_of};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -50,6 +50,8 @@ pub struct CatalogTable {
     pub has_hash_key: bool,
     /// A column is computed from others.
     pub has_generated: bool,
+    /// A label has a `?` that the server may have put in the place of another character: see [`Labels`].
+    pub has_doubtful_label: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +207,15 @@ pub async fn is_gone(connection: &mut Conn, name: &TableName) -> Result<bool, my
     Ok(presence(connection, name).await? == Presence::Gone)
 }
 
+/// Whether the table that has the name now is one of the engine MEMORY, asked over a connection of its own.
+pub fn is_in_memory(connect: &wire::ConnectOptions, name: &TableName) -> Result<bool, WireError> {
+    let of_this = of_these(&name.database, [&*name.table]);
+    let results = session_of(connect)?
+        .query(&format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE {of_this} AND ENGINE = 'MEMORY'"))?;
+    let is_it = |row: &Vec<Option<Vec<u8>>>| row.first().and_then(Option::as_deref) == Some(name.table.as_bytes());
+    Ok(results.iter().flat_map(|result| &result.rows).any(is_it))
+}
+
 /// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.
 pub async fn ask_rights(
     connection: &mut Conn,
@@ -298,7 +309,24 @@ async fn read_definitions(
             row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
         };
         let has_generated = columns.iter().any(is_generated);
-        found.tables.push(CatalogTable { table, engine, estimated_rows, is_versioned, has_hash_key, has_generated });
+        let mut labels = Labels::of(table);
+        while let Some(statement) = labels.next_statement() {
+            let told: Result<Vec<(usize, Option<String>)>, _> = connection.query(statement).await;
+            labels.take(match told {
+                Err(mysql_async::Error::Server(error)) if cannot_tell_labels(error.code) => Vec::new(),
+                told => told?,
+            });
+        }
+        let (table, has_doubtful_label) = labels.end();
+        found.tables.push(CatalogTable {
+            table,
+            engine,
+            estimated_rows,
+            is_versioned,
+            has_hash_key,
+            has_generated,
+            has_doubtful_label,
+        });
     }
     Ok(())
 }
@@ -348,7 +376,107 @@ pub(super) fn read_definition(
         (table.unwrap_or_default(), collation, database, database_collation)
     });
     let (columns, keys, charsets): (Vec<_>, Vec<_>, Vec<_>) = (columns.collect(), keys.collect(), charsets.collect());
-    Ok(define(name.clone(), version, &columns, &keys, &charsets))
+    let table = match define(name.clone(), version, &columns, &keys, &charsets) {
+        Ok(table) => table,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut labels = Labels::of(table);
+    while let Some(statement) = labels.next_statement() {
+        let told = match connection.query(&statement) {
+            Err(WireError::Server { code, .. }) if cannot_tell_labels(code) => Vec::new(),
+            told => told?,
+        };
+        let text = |value: &Option<Vec<u8>>| value.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let row = |row: &Vec<Option<Vec<u8>>>| Some((text(row.first()?)?.parse().ok()?, row.get(1).and_then(text)));
+        labels.take(told.iter().flat_map(|result| &result.rows).filter_map(row).collect());
+    }
+    Ok(Ok(labels.end().0))
+}
+
+/// Labels of ENUM and SET, of which the catalogue shows `?` for each character beyond U+FFFF, and for a `?`.
+///
+/// Values have the labels themselves, but there may be none. So the server is made to make some: the first part of a recursive query
+/// decides that its column is of the ENUM's type, and numbers that the second part writes into it become labels. Servers without such
+/// queries (MySQL before 8.0) do not tell.
+struct Labels {
+    table: Table,
+    /// Columns that are still to be asked for, the last one first.
+    left: Vec<usize>,
+    is_doubtful: bool,
+}
+
+impl Labels {
+    fn of(table: Table) -> Labels {
+        let doubtful = |index: &usize| last_doubtful(&table.columns()[*index].sql_type).is_some();
+        let left = (0..table.columns().len()).rev().filter(doubtful).collect();
+        Labels { table, left, is_doubtful: false }
+    }
+
+    /// Gives the numbers of the next column's labels, up to the last that is in doubt, and the labels as hexadecimal digits.
+    fn next_statement(&self) -> Option<String> {
+        let column = &self.table.columns()[*self.left.last()?];
+        let number = if matches!(column.sql_type, SqlType::Set { .. }) { "1 << n" } else { "n + 1" };
+        Some(format!(
+            "WITH RECURSIVE labels (label, n) AS (SELECT {}, 0 FROM {} WHERE FALSE UNION ALL SELECT NULL, 0 \
+             UNION ALL SELECT {number}, n + 1 FROM labels WHERE n < {}) \
+             SELECT n - 1, HEX(CONVERT(label USING utf8mb4)) FROM labels WHERE n > 0",
+            quote_identifier(&column.name),
+            quote_table(self.table.name()),
+            last_doubtful(&column.sql_type).map_or(0, |last| last + 1),
+        ))
+    }
+
+    /// What the statement has given; nothing where the server does not tell.
+    fn take(&mut self, told: Vec<(usize, Option<String>)>) {
+        let Some(index) = self.left.pop() else { return };
+        let (SqlType::Enum { labels } | SqlType::Set { labels }) = &self.table.columns()[index].sql_type else {
+            return;
+        };
+        let mut labels = labels.to_vec();
+        let mut is_told = vec![false; labels.len()];
+        for (number, hex) in told {
+            let label = hex.and_then(|hex| String::from_utf8(bytes_of_hex(&hex)?).ok());
+            // An ALTER TABLE may stand between the two questions.
+            if let (Some(label), Some(shown)) = (label, labels.get_mut(number))
+                && as_the_catalogue_shows(&label) == *shown
+            {
+                *shown = label;
+                is_told[number] = true;
+            }
+        }
+        self.is_doubtful |= labels.iter().zip(is_told).any(|(label, is_told)| !is_told && label.contains('?'));
+        let mut parts = TableParts::from(self.table.clone());
+        parts.columns[index].sql_type = parts.columns[index].sql_type.with_labels(labels.into());
+        let groundwork = self.table.groundwork().cloned();
+        self.table = match groundwork {
+            Some(groundwork) => Table::from(parts).with_groundwork(groundwork),
+            None => Table::from(parts),
+        };
+    }
+
+    /// The table, and whether labels are in doubt.
+    fn end(self) -> (Table, bool) {
+        (self.table, self.is_doubtful)
+    }
+}
+
+/// The number of the last label that has a `?`.
+fn last_doubtful(sql_type: &SqlType) -> Option<usize> {
+    match sql_type {
+        SqlType::Enum { labels } | SqlType::Set { labels } => labels.iter().rposition(|label| label.contains('?')),
+        _ => None,
+    }
+}
+
+fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+}
+
+/// No such query, more labels than it may count, no right to the table, or no table.
+fn cannot_tell_labels(code: u16) -> bool {
+    const PARSE_ERROR: u16 = 1064;
+    const TOO_MANY_ITERATIONS: u16 = 3636;
+    [PARSE_ERROR, TOO_MANY_ITERATIONS, code::NO_SUCH_TABLE].contains(&code) || REFUSED.contains(&code)
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
@@ -546,12 +674,8 @@ pub fn parse_type(text: &str) -> Option<SqlType> {
     })
 }
 
-/// A label of ENUM or SET as every reader has it: the catalogue has `?` for each character beyond U+FFFF, and what statements and table maps say
-/// is no other label.
-pub(crate) fn as_the_catalogue_shows(label: String) -> String {
-    if label.chars().all(|c| c <= '\u{ffff}') {
-        return label;
-    }
+/// A label of ENUM or SET as the catalogue has it: with `?` for each character beyond U+FFFF.
+pub(crate) fn as_the_catalogue_shows(label: &str) -> String {
     label.chars().map(|c| if c <= '\u{ffff}' { c } else { '?' }).collect()
 }
 

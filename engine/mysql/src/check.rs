@@ -14,9 +14,9 @@ use std::fmt;
 use super::catalog::CatalogTable;
 use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, ServerVersion, quote_identifier, quote_table};
 use super::snapshot::{is_cut_as_ordered, starts_at_present};
-pub use gaps::{BinlogGaps, Cascade, check_gaps, check_versioned};
+pub use gaps::{BinlogGaps, Cascade, KeyName, cascades_of, check_cascades, check_gaps, check_versioned};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
-use tidegate_model::{Column, SqlType, TableName};
+use tidegate_model::TableName;
 
 /// What follows from prepared XA transactions for a task that begins now.
 pub fn check_prepared(xids: &[String], version: &ServerVersion) -> Option<Finding> {
@@ -359,12 +359,12 @@ fn check_tables(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
          them with ALTER TABLE … ENGINE = InnoDB.",
     );
     about(
-        named(&|table| table.table.columns().iter().any(has_doubtful_label)),
+        named(&|table| table.has_doubtful_label),
         "labels",
         "a label of ENUM or SET has a ? in it in",
         "labels without ?",
-        "MySQL's catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and nobody can tell it from \
-         a real one. Written as index and as bits, such values are right.",
+        "The catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and MySQL before 8.0 has no way of telling it \
+         from a real one. Written as index and as bits, such values are right.",
     );
 }
 
@@ -387,13 +387,6 @@ fn check_chunks(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
                    or of a collation that pads, lets it be cut."
                 .into(),
         });
-    }
-}
-
-fn has_doubtful_label(column: &Column) -> bool {
-    match &column.sql_type {
-        SqlType::Enum { labels } | SqlType::Set { labels } => labels.iter().any(|label| label.contains('?')),
-        _ => false,
     }
 }
 

@@ -207,8 +207,10 @@ const SESSION_VARIABLES: [(&str, &str); 44] = [
     ("interactive_timeout", "31536000"),
     ("idle_transaction_timeout", "0"),
     ("idle_readonly_transaction_timeout", "0"),
-    ("lock_wait_timeout", "50"),
+    ("lock_wait_timeout", LOCK_WAIT_TIMEOUT_S),
 ];
+
+pub(crate) const LOCK_WAIT_TIMEOUT_S: &str = "50";
 
 /// The server could not be reached, or refused the session or a statement.
 #[derive(Debug, thiserror::Error)]

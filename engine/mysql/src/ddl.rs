@@ -32,7 +32,7 @@
 mod tests;
 
 use super::alter::Clauses;
-use super::definition::{Cursor, Ddl, NotUnderstood, Session, Token, words};
+use super::definition::{ActingKey, Cursor, Ddl, NotUnderstood, Session, Token, acting_keys, words};
 use tidegate_model::names::is_same;
 use tidegate_model::{NameCase, StatementKind, TableName};
 
@@ -219,6 +219,12 @@ impl<'a> Words<'a> {
     /// What the statement makes of definitions.
     pub fn ddl(&self) -> Result<Ddl, NotUnderstood> {
         Ddl::of(self.tokens.as_ref().map_err(NotUnderstood::clone)?, self.default_database, self.session)
+    }
+
+    /// Its foreign keys by which a change of the parent changes rows of the table.
+    pub(crate) fn acting_keys(&self) -> Vec<ActingKey> {
+        let tokens = self.tokens.as_deref().unwrap_or_default();
+        acting_keys(tokens, self.session, self.default_database)
     }
 
     /// What sort of statement has these effects.

@@ -41,7 +41,8 @@
 //! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
 //! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
 //!
-//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`].
+//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`]. Who wants to hear
+//! of foreign keys that change rows by themselves, is told of those that come to be: see [`cascades`].
 //!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
@@ -55,6 +56,7 @@
 //! The history is part of the checkpoint, from the version in force at the checkpoint's position on.
 
 mod bystanders;
+mod cascades;
 mod error;
 mod inherit;
 mod rules;
@@ -76,10 +78,13 @@ pub use self::rules::{Here, Judge, Moved, Overtaken, Rules, Shows, Turn, Unlogge
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_kept, is_prunable, moved_back, prune, record};
 
 use self::bystanders::Bystanders;
-use self::inherit::{inherit, with_collations};
+use self::cascades::Cascades;
+use self::inherit::{completed, inherit};
 use super::charset::Charset;
+use super::check::Cascade;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
+use super::wire::WireError;
 use tidegate_model::names::is_same;
 use tidegate_model::{
     Coordinate, Delivered, Groundwork, NameCase, Position, Statement, Table, TableName, TableParts, UniqueKey,
@@ -107,7 +112,8 @@ pub struct History {
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
-    may_empty_itself: Box<dyn Fn(&TableName) -> bool + Send>,
+    may_empty_itself: EmptiesItself,
+    cascades: Cascades,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
@@ -123,6 +129,9 @@ pub struct History {
     /// Told of every new entry, so that it reaches the checkpoint before any position behind it.
     record: Box<dyn FnMut(StoredSchema) + Send>,
 }
+
+/// Whether a table may, where that can be asked.
+type EmptiesItself = Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>;
 
 struct Database {
     is_there: bool,
@@ -239,7 +248,8 @@ impl History {
             entered_gone: Box::new(|_, _| false),
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
-            may_empty_itself: Box::new(|_| true),
+            may_empty_itself: Box::new(|_| Ok(true)),
+            cascades: Cascades::default(),
             overtaken: Overtaken::new(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
@@ -281,12 +291,17 @@ impl History {
     }
 
     /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
-    /// like any other, and not the server's word for a table that it has found empty after its start.
+    /// like any other, and not the server's word for a table that it has found empty after its start. Whether it could be asked, it says itself.
     pub fn with_tables_that_empty_themselves(
         self,
-        may_empty_itself: impl Fn(&TableName) -> bool + Send + 'static,
+        may_empty_itself: impl Fn(&TableName) -> Result<bool, WireError> + Send + 'static,
     ) -> History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
+    }
+
+    /// `tell` hears of foreign keys of captured tables that statements make, and that change rows without row events.
+    pub fn telling_cascades(self, tell: impl Fn(Cascade, Here<'_>) + Send + 'static) -> History {
+        History { cascades: Cascades::told_to(tell), ..self }
     }
 
     /// Rows before these statements are not read by what the catalogue has shown of their tables: see [`look_ahead`](super::look_ahead).
@@ -398,8 +413,8 @@ impl History {
             match (fits(table), &described) {
                 (Ok(()), described) => {
                     self.met.insert(key.clone());
-                    // A collation that the map names is the one by which the server compares from here on.
-                    if let Some(other) = described.as_ref().and_then(|described| with_collations(table, described)) {
+                    // A collation that the map names is the one by which the server compares from here on, and its labels are exact.
+                    if let Some(other) = described.as_ref().and_then(|described| completed(table, described)) {
                         let other = other.of_version(table.version() + 1);
                         return Ok(Some(self.adopt(key, name, other, here)));
                     }
@@ -458,7 +473,7 @@ impl History {
             return Err(HistoryError::Turn { table: name, statement: "its first rows".to_owned(), turn });
         }
         if let Some(table) = defined {
-            let other = described.as_ref().and_then(|described| with_collations(&table, described));
+            let other = described.as_ref().and_then(|described| completed(&table, described));
             return Ok(Some(self.adopt(key, name, other.map_or(table, Arc::new), here)));
         }
         let Some(mut parts) = described else {

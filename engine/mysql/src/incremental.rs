@@ -495,7 +495,7 @@ impl Follower<'_> {
         let emitted = self.emit(decoder, position);
         match error.due_turn() {
             Some((table, turn, at)) => emitted.map(|_| Some(Break::Due(table, turn, at))),
-            None => Err(error.into()),
+            None => Err(error.into_wire().map_or_else(MysqlError::from, MysqlError::from)),
         }
     }
 

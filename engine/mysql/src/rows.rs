@@ -241,7 +241,7 @@ impl RowPlan {
             RowsAction::PartialUpdate => {
                 let mut decoded = Ok(());
                 while decoded.is_ok() && !input.is_empty() {
-                    decoded = self.decode_partial_update(&mut input, columns);
+                    decoded = self.decode_partial_update([hidden, hidden_after], &mut input, columns);
                     kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
                     sequences.extend([sequence; 2]);
                     sequence += 1;
@@ -268,11 +268,12 @@ impl RowPlan {
     /// ```
     fn decode_partial_update(
         &self,
+        [hidden, hidden_after]: [usize; 2],
         input: &mut Input<'_>,
         columns: &mut [ColumnBuilder],
     ) -> Result<(), (usize, ValueFault)> {
         let mut before = Kept { documents: Vec::with_capacity(self.json_count) };
-        decode_image(self, 0, input, columns, &mut before)?;
+        decode_image(self, hidden, input, columns, &mut before)?;
         let options = input.lenenc().map_err(|short| (0, short.into()))?;
         let bits: &[u8] = if options & 1 != 0 {
             input.take(self.json_count.div_ceil(8)).map_err(|short| (0, short.into()))?
@@ -280,7 +281,7 @@ impl RowPlan {
             &[]
         };
         let mut after = Changed { before: before.documents.into_iter(), bits, order: 0 };
-        decode_image(self, 0, input, columns, &mut after)
+        decode_image(self, hidden_after, input, columns, &mut after)
     }
 }
 

@@ -16,6 +16,17 @@ const ITEMS: &[(&str, &str, &str)] = &[
         "tables that exist, and expressions and columns that they have",
         "correct the entry of `tables` in the task file; `tidegate sql` tries an expression out",
     ),
+    (
+        "expressions",
+        "expressions that mean on the server what they mean here",
+        "`tidegate sql --compare` shows both answers; write what means the same, or go on with MySQL's",
+    ),
+    (
+        "equal_keys",
+        "keys of which equal ones are in one partition",
+        "it may stay so where no UPDATE changes a key to one that is equal to it (`a` to `A`); sink.partition_text: collation keeps those \
+         in one partition",
+    ),
     ("key_left_out", "the columns of the key in `select` or `columns`", "add them to `select` or `columns`"),
     (
         "message_keys",

@@ -35,7 +35,7 @@ use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::key::KeyPolicy;
-use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_format::partition::{PartitionHash, PartitionPolicy, PartitionText};
 use tidegate_model::words::word_of;
 use tidegate_model::{NameCase, Table, TableName};
 use tidegate_mysql::check::list_names;
@@ -159,6 +159,9 @@ pub struct RememberedTask {
     /// Paths of the task file and their values: the format, then its options.
     pub format: Vec<(String, String)>,
     pub partition_hash: String,
+    /// Bytes, if it is not written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub partition_text: String,
     #[serde(default)]
     pub tombstones: bool,
     #[serde(default)]
@@ -179,6 +182,10 @@ impl RememberedTask {
         RememberedTask {
             format: format_options(&task.format),
             partition_hash: word_of(PartitionHash::WORDS, task.partition_hash).to_owned(),
+            partition_text: match task.partition_text {
+                PartitionText::Bytes => String::new(),
+                text => word_of(PartitionText::WORDS, text).to_owned(),
+            },
             tombstones: task.tombstones,
             headers: task.headers.iter().map(|header| header.name().to_owned()).collect(),
             full_load: task.full_load.is_some(),

@@ -75,7 +75,10 @@ pub(crate) fn made() -> Kernel {
                 return Err(Miss::Null);
             }
             let of_hours = hours.unsigned_abs().min(839) as i64 * 3600 * MICROS_PER_SECOND;
-            let time = (of_hours + minutes * 60 * MICROS_PER_SECOND + micros as i64).min(LONGEST_TIME);
+            let time = of_hours + minutes * 60 * MICROS_PER_SECOND + micros as i64;
+            // In the longest TIME's hour, MySQL takes any fraction for too long.
+            let is_whole = micros % i128::from(MICROS_PER_SECOND) == 0;
+            let time = if hours.unsigned_abs() >= 838 && !is_whole { LONGEST_TIME } else { time.min(LONGEST_TIME) };
             Ok(if hours < 0 { -time } else { time })
         })
     })

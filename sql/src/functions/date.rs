@@ -186,11 +186,26 @@ pub(super) fn time(call: &Call<'_>) -> Result<ArrayRef> {
     call.make_numbers::<DurationMicrosecondType>(|row| spans.get(row))
 }
 
-pub(super) fn sec_to_time(call: &Call<'_>) -> Result<ArrayRef> {
-    let seconds = call.numbers::<Int64Type>(0);
-    call.make_numbers::<DurationMicrosecondType>(|row| {
-        Ok(seconds.get(row)?.saturating_mul(MICROS_PER_SECOND).clamp(-LONGEST_TIME, LONGEST_TIME))
+/// SEC_TO_TIME of seconds with nine digits behind the point.
+pub(crate) fn sec_to_time() -> Kernel {
+    Kernel::new("sec_to_time", DataType::Duration(TimeUnit::Microsecond), |call| {
+        let nanos = call.numbers::<Decimal128Type>(0);
+        // The fraction of the longest TIME stays, as in MySQL.
+        const END: i128 = LONGEST_TIME as i128 + MICROS_PER_SECOND as i128;
+        call.make_numbers::<DurationMicrosecondType>(|row| {
+            let micros = micros_of_nanos(nanos.get(row)?);
+            Ok(match micros.abs() < END {
+                true => micros as i64,
+                false => micros.signum() as i64 * LONGEST_TIME,
+            })
+        })
     })
+    .keeps_nulls()
+}
+
+/// Rounded half away from zero.
+fn micros_of_nanos(nanos: i128) -> i128 {
+    (nanos + nanos.signum() * 500) / 1000
 }
 
 /// Monday is 0.
@@ -370,11 +385,15 @@ pub(super) fn yearweek(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-pub(super) fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
-    let seconds = call.numbers::<Int64Type>(0);
-    call.make_numbers::<TimestampMicrosecondType>(|row| match seconds.get(row)? {
-        seconds @ 0..=LAST_UNIX_SECOND => Ok(seconds * MICROS_PER_SECOND),
-        _ => Err(Miss::Null),
+pub(crate) fn from_unixtime() -> Kernel {
+    Kernel::new("from_unixtime", DataType::Timestamp(TimeUnit::Microsecond, None), |call| {
+        let nanos = call.numbers::<Decimal128Type>(0);
+        call.make_numbers::<TimestampMicrosecondType>(|row| {
+            let nanos = nanos.get(row)?;
+            let micros = micros_of_nanos(nanos);
+            let end = (i128::from(LAST_UNIX_SECOND) + 1) * i128::from(MICROS_PER_SECOND);
+            if nanos < 0 || micros >= end { Err(Miss::Null) } else { Ok(micros as i64) }
+        })
     })
 }
 
@@ -506,7 +525,7 @@ pub(crate) fn chosen(data_type: &DataType) -> Kernel {
     Kernel::new("chosen_date", data_type.clone(), |call| {
         handed_on(call, |moment| if moment.stored < IMPOSSIBLE_DATE_END { Err(Miss::Refused) } else { Ok(()) })
     })
-    .keeps_nulls()
+    // Else IS NULL of a column that is NOT NULL would be known without a look: to servers such a date is NULL here.
 }
 
 fn handed_on(call: &Call<'_>, may: impl Fn(Moment) -> Cell<()>) -> Result<ArrayRef> {

@@ -24,7 +24,9 @@ use datafusion_expr::Operator;
 
 pub(super) use bits::bit_count;
 pub(crate) use bits::of_bits;
-pub(crate) use casts::{decimal_of_double, double, fixed, integer_of_decimal, read_double, saturated, text};
+pub(crate) use casts::{
+    decimal_of_double, double, fixed, integer_of_decimal, integer_of_double, read_double, same_bits, saturated, text,
+};
 pub(super) use doubles::{
     acos, asin, atan, cos, cot, degrees, exp, ln, log, log2, log10, pi, power, radians, sin, sqrt, tan,
 };
@@ -80,7 +82,13 @@ pub(crate) fn of_integers(op: Operator, left: &DataType, right: &DataType) -> Ke
             Kernel::new("*", returns, |call| integers(call, numeric::mul, i128::checked_mul)).keeps_nulls()
         }
         Operator::Modulo => Kernel::new("%", returns, |call| each_integer(call, |a, b| a.checked_rem(b))),
-        _ => Kernel::new("DIV", returns, |call| each_integer(call, |a, b| a.checked_div(b))),
+        // The smallest integer is out of range there, whatever it is divided by.
+        _ => Kernel::new("DIV", returns, |call| {
+            each_integer(call, |a, b| match a.checked_div(b)? {
+                quotient if quotient == i128::from(i64::MIN) => Some(i128::MIN),
+                quotient => Some(quotient),
+            })
+        }),
     }
 }
 

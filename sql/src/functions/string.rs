@@ -216,7 +216,17 @@ pub(super) fn substring_index(call: &Call<'_>) -> Result<ArrayRef> {
         if number > 0 {
             return Ok(text.match_indices(delimiter).nth(nth).map_or(text, |(at, _)| &text[..at]));
         }
-        Ok(text.rmatch_indices(delimiter).nth(nth).map_or(text, |(at, _)| &text[at + delimiter.len()..]))
+        // From the end, servers count the delimiters that stand apart from the begin; of characters of one byte, from the end.
+        let from_end = text.rmatch_indices(delimiter).nth(nth).map(|(at, _)| at);
+        let from_begin = || text.match_indices(delimiter).map(|(at, _)| at).collect::<Vec<_>>();
+        let overlaps = delimiter.len() > 1 && {
+            let places = from_begin();
+            places.len().checked_sub(nth + 1).map(|at| places[at]) != from_end
+        };
+        match from_end {
+            _ if overlaps => Err(Miss::Refused),
+            at => Ok(at.map_or(text, |at| &text[at + delimiter.len()..])),
+        }
     })
 }
 

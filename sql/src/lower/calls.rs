@@ -71,9 +71,22 @@ impl Lower<'_> {
                 if !function.takes(args.len()) {
                     return Err(number_of_arguments());
                 }
-                if name == "json_valid" && self.is_label(&self.lower(args[0])?) {
+                let reads_label = |expr: &Expr| {
+                    expr.column_refs().into_iter().any(|column| self.is_label(&Expr::Column(column.clone())))
+                };
+                if name == "json_valid" && reads_label(&self.lower(args[0])?) {
                     // MySQL 9.7 has 0 for NULL.
                     return Err(Refusal::new(args[0].span(), "json_valid() does not take ENUM and SET"));
+                }
+                if name == "make_set" {
+                    // Beside text that is made of a number, MySQL 9.7 takes text of other characters for bytes.
+                    for ast in &args[1..] {
+                        let expr = bare(self.lower(ast)?);
+                        if !matches!(expr, Expr::Column(_) | Expr::Literal(..)) {
+                            return Err(Refusal::new(ast.span(), "make_set() takes columns and literals")
+                                .hint("Write concat_ws(',', if(x & 1, a, NULL), if(x & 2, b, NULL))."));
+                        }
+                    }
                 }
                 if name == "ord"
                     && let Some(charset) = self.foreign_charset(&self.lower(args[0])?)?
@@ -81,6 +94,16 @@ impl Lower<'_> {
                 {
                     let message = format!("ord() of text in {charset} counts bytes that are others here");
                     return Err(Refusal::new(args[0].span(), message).hint("Write ord(CONVERT(x USING utf8mb4))."));
+                }
+                if name == "strcmp" {
+                    // A number beside text is compared in another way, and a date is read from the text.
+                    for ast in args {
+                        let expr = self.lower(ast)?;
+                        if !matches!(self.class(&expr)?, Class::Text | Class::Null) {
+                            let message = format!("strcmp() takes text, not {}", self.name_of_type(&expr)?);
+                            return Err(Refusal::new(ast.span(), message).hint("Write CAST(x AS CHAR)."));
+                        }
+                    }
                 }
                 let args = args.iter().enumerate().map(|(at, ast)| self.argument(function.parameter(at), ast));
                 let args = args.collect::<Result<Vec<Expr>, Refusal>>()?;
@@ -107,7 +130,12 @@ impl Lower<'_> {
                     return Err(Refusal::new(span, format!("{charset} has an upper and lower case of its own"))
                         .hint("Write CONVERT(x USING utf8mb4)."));
                 }
-                self.as_text(expr, span)
+                match self.class(&expr)? {
+                    Class::Text | Class::Null => self.as_text(expr, span),
+                    // MySQL 9.7 then takes other text that is joined with it for bytes.
+                    _ => Err(Refusal::new(span, format!("{} has no upper and lower case", self.name_of_type(&expr)?))
+                        .hint("Write CAST(x AS CHAR).")),
+                }
             }
             Parameter::Bytes => self.as_bytes(expr, span),
             Parameter::Address => match self.class(&expr)? {
@@ -301,7 +329,7 @@ impl Lower<'_> {
         };
         Some(match (rewrite, args) {
             (Rewrite::If, [condition, then, otherwise]) => self.choice(condition, then, otherwise),
-            (Rewrite::IsNull, [arg]) => self.lower(arg).map(|expr| Expr::IsNull(Box::new(expr))),
+            (Rewrite::IsNull, [arg]) => self.is_null(arg),
             (Rewrite::Mod, [left, right]) => self.arithmetic(left, datafusion_expr::Operator::Modulo, right, span),
             (Rewrite::Abs, [arg]) => self.of_number(arg, number::absolute),
             (Rewrite::Sign, [arg]) => self.of_number(arg, number::sign),
@@ -349,6 +377,8 @@ impl Lower<'_> {
             (Rewrite::ConvertTz, [date, from, to]) => self.convert_zone(date, from, to),
             (Rewrite::GetFormat, [kind, place]) => self.format_of(kind, place),
             (Rewrite::Interval, [value, _, ..]) if args.len() <= 9 => self.interval_of(value, &args[1..]),
+            (Rewrite::FromUnixtime, [seconds]) => self.of_seconds(date::from_unixtime(), seconds),
+            (Rewrite::SecToTime, [seconds]) => self.of_seconds(date::sec_to_time(), seconds),
             (Rewrite::StrToDate, [text, format]) => self.string_to_date(text, format),
             (Rewrite::Regexp(function), [text, pattern, rest @ ..]) => {
                 self.regexp(function, text, pattern, rest, span)?
@@ -548,7 +578,6 @@ impl Lower<'_> {
                 match (kernel.name(), kernel.fraction()) {
                     (_, Some(fraction)) => Some(fraction),
                     ("plus_months" | "plus_days", _) => self.shown_fraction(&args[0]),
-                    ("from_unixtime" | "sec_to_time", _) => Some(0),
                     ("convert_tz", _) => self.shown_fraction(&args[0]),
                     ("time", _) => self.shown_fraction(&args[0]),
                     _ => None,

@@ -102,7 +102,20 @@ impl Lower<'_> {
             }
             Class::Float if to.is_integer() => {
                 let whole = self.rounded(expr, 0, Rounding::HalfUp)?;
-                return self.opaque(if try_cast { try_cast_to(whole, to) } else { cast_to(whole, to) });
+                let whole = self.double(whole)?;
+                // MySQL makes signed integers of doubles first: the largest of them of all that is larger.
+                let whole = self.finish(number::integer_of_double(try_cast).call(vec![whole]))?;
+                return match to == DataType::Int64 {
+                    true => Ok(whole),
+                    false => self.opaque(if try_cast { try_cast_to(whole, to) } else { cast_to(whole, to) }),
+                };
+            }
+            // The same 64 bits.
+            Class::Integer if !try_cast && matches!(to, DataType::Int64 | DataType::UInt64) => {
+                let long = self.long(expr.clone())?;
+                if self.type_of(&long)? != to {
+                    return self.finish(number::same_bits(&to).call(vec![long]));
+                }
             }
             _ => {}
         }

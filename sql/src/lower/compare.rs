@@ -11,6 +11,21 @@ use super::{Class, FromLiteral, Lower, Lowered, binary, cast_to, convert_literal
 use crate::error::Refusal;
 use crate::{Kind, types};
 
+/// What a YEAR can be, but for 0.
+const YEARS: std::ops::RangeInclusive<i64> = 1901..=2155;
+
+/// Doubles hold so many digits.
+const DOUBLE_DIGITS: usize = 15;
+
+/// Whether it is a literal as it stands in the text.
+fn is_written(ast: &Ast) -> bool {
+    match ast {
+        Ast::Nested(inner) => is_written(inner),
+        Ast::TypedString(_) | Ast::Value(_) => true,
+        _ => false,
+    }
+}
+
 impl Lower<'_> {
     /// Lowers expressions that will be compared with each other, and makes their types agree.
     ///
@@ -54,14 +69,27 @@ impl Lower<'_> {
         let anchor_class = classes[anchor];
         self.refuse_two_digit_years(&exprs, asts)?;
 
-        let is_computed_time = |(expr, class): (&Expr, &Class)| {
-            *class == Class::Time && !matches!(expr, Expr::Column(_) | Expr::Literal(..))
-        };
-        if exprs.iter().zip(&classes).any(is_computed_time)
+        let is_computed_time =
+            |at: usize| classes[at] == Class::Time && !matches!(exprs[at], Expr::Column(_)) && !is_written(asts[at]);
+        if (0..exprs.len()).any(is_computed_time)
             && let Some(at) = classes.iter().position(|class| *class == Class::Text)
         {
             return Err(Refusal::new(asts[at].span(), "beside this text, a TIME that is computed compares as text")
                 .hint("Write TIME '23:59:59'."));
+        }
+
+        let is_computed = |expr: &Expr| !matches!(expr, Expr::Column(_) | Expr::Literal(..));
+        if matches!(anchor_class, Class::Integer | Class::Decimal) && exprs.iter().any(is_computed) {
+            for (expr, ast) in exprs.iter().zip(asts) {
+                let is_long = |text: &str| text.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS;
+                if crate::text::literal_text(expr).is_some_and(is_long) {
+                    return Err(Refusal::new(
+                        ast.span(),
+                        "beside this text, a number that is computed compares as a DOUBLE",
+                    )
+                    .hint("Write the number without quotes."));
+                }
+            }
         }
 
         for at in 0..exprs.len() {
@@ -131,20 +159,24 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another.
+    /// A YEAR beside 0 to 99 means the year 2000 or 1970 in one comparison and the number in another; beside what no YEAR can be, WHERE
+    /// may say something else than SELECT.
     fn refuse_two_digit_years(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
         if !exprs.iter().any(|expr| self.source_kind(expr) == Kind::Year) {
             return Ok(());
         }
         for (expr, ast) in exprs.iter().zip(asts) {
             let four_digits = match expr {
-                Expr::Literal(ScalarValue::Int64(Some(year)), _) => *year > 99,
-                Expr::Literal(ScalarValue::Utf8(Some(year)), _) => year.len() == 4,
+                Expr::Literal(ScalarValue::Int64(Some(year)), _) => YEARS.contains(year),
+                Expr::Literal(ScalarValue::Utf8(Some(year)), _) => {
+                    year.len() == 4 && year.parse().is_ok_and(|year| YEARS.contains(&year))
+                }
                 Expr::Literal(..) => false,
                 _ => true,
             };
             if !four_digits && !is_null(expr) {
-                return Err(Refusal::new(ast.span(), "a YEAR is compared with four digits"));
+                return Err(Refusal::new(ast.span(), "a YEAR is compared with a year from 1901 to 2155")
+                    .hint("Write x + 0 to compare it as a number."));
             }
         }
         Ok(())
@@ -178,8 +210,7 @@ impl Lower<'_> {
             if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = self.lower(ast)? {
                 let text = text.trim_matches(' ');
                 let digits = text.strip_prefix('-').unwrap_or(text);
-                // Doubles hold so many digits.
-                if is_whole && (digits.len() > 15 || digits.bytes().any(|byte| !byte.is_ascii_digit())) {
+                if is_whole && (digits.len() > DOUBLE_DIGITS || digits.bytes().any(|byte| !byte.is_ascii_digit())) {
                     return Err(Refusal::new(ast.span(), "an integer is looked for among texts that are none")
                         .hint("Write numbers without quotes."));
                 }
@@ -247,6 +278,14 @@ impl Lower<'_> {
             let Some(other) = super::row(item) else {
                 return Err(Refusal::new(item.span(), "a row is looked for among rows"));
             };
+            for member in other.iter().filter(|_| list.len() > 1) {
+                // MySQL 9.7 compares a literal with a text of one row by the collation of another row.
+                let expr = self.lower(member)?;
+                if self.class(&expr)? == Class::Text && crate::text::literal_text(&expr).is_none() {
+                    return Err(Refusal::new(member.span(), "in rows that are looked among, texts are literals")
+                        .hint("Write (a, b) = (c, d) OR …."));
+                }
+            }
             let equal = self.compare_rows(row, Operator::Eq, other, span)?;
             any = Some(match any {
                 Some(any) => binary(any, Operator::Or, equal),
@@ -264,10 +303,20 @@ impl Lower<'_> {
         let anchor_class = self.class(&exprs[anchor])?;
         for (expr, span) in exprs.iter_mut().zip(spans) {
             self.refuse_bit_as_choice(expr, *span)?;
-            if let Expr::Literal(value, _) = &expr
-                && let Some(converted) = convert_literal(value, &anchor_type, *span)?
-            {
-                *expr = Expr::from_literal(converted);
+            if let Expr::Literal(value, _) = &expr {
+                // What is chosen would be text in MySQL, and compare as text: ifnull(10, '0') < '9'.
+                if matches!(value, ScalarValue::Utf8(Some(_))) && !matches!(anchor_class, Class::Text | Class::Binary) {
+                    let message = format!("{} and text are mixed", types::mysql_name(&anchor_type));
+                    return Err(Refusal::new(*span, message).hint(match anchor_class {
+                        Class::Date => "Write DATE '2024-02-29', or CAST(x AS CHAR) for the others.",
+                        Class::Timestamp => "Write TIMESTAMP '2024-02-29 23:59:59', or CAST(x AS CHAR) for the others.",
+                        Class::Time => "Write TIME '23:59:59', or CAST(x AS CHAR) for the others.",
+                        _ => "Write the number without quotes, or CAST(x AS CHAR) for the others.",
+                    }));
+                }
+                if let Some(converted) = convert_literal(value, &anchor_type, *span)? {
+                    *expr = Expr::from_literal(converted);
+                }
             }
             let class = self.class(expr)?;
             let fits = match (anchor_class, class) {

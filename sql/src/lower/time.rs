@@ -6,6 +6,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::ScalarValue;
+use datafusion_expr::expr::Case;
 use datafusion_expr::{Expr, Operator};
 use sqlparser::ast::{self, DateTimeField, Expr as Ast, Spanned, UnaryOperator, Value};
 use sqlparser::tokenizer::Span;
@@ -14,6 +15,7 @@ use super::calls::{date_time, unit_of};
 use super::{Class, FromLiteral, Lower, Lowered, cast_to, micros, not_a};
 use crate::error::Refusal;
 use crate::functions::date::{self, Unit};
+use crate::functions::kernel::Kernel;
 use crate::functions::{clock, number};
 use crate::literal;
 
@@ -129,7 +131,8 @@ impl Lower<'_> {
         };
         let amount = self.as_number(amount, span)?;
         match self.class(&amount)? {
-            Class::Integer => Ok((self.as_integer(amount, span)?, unit)),
+            // Not BIGINT UNSIGNED: MySQL takes its 64 bits as signed ones, MariaDB with some units.
+            Class::Integer => Ok((self.long(amount)?, unit)),
             _ => Err(Refusal::new(span, "an interval counts in integers").hint("Write CAST(x AS SIGNED).")),
         }
     }
@@ -188,6 +191,15 @@ impl Lower<'_> {
             _ => return Err(Refusal::new(span, format!("EXTRACT({field} FROM …) is not supported"))),
         };
         let part = self.call(name, &[ast], span)?;
+        let time = self.lower(ast)?;
+        if self.class(&time)? == Class::Time {
+            // Unlike hour() and the like, those of a TIME have its sign.
+            let part = self.finish(part)?;
+            let zero = Expr::from_literal(ScalarValue::DurationMicrosecond(Some(0)));
+            let is_negative = Box::new(super::binary(time, Operator::Lt, zero));
+            let negated = Box::new(self.finish(number::negated(&self.type_of(&part)?).call(vec![part.clone()]))?);
+            return self.finish(Expr::Case(Case::new(None, vec![(is_negative, negated)], Some(Box::new(part)))));
+        }
         // Unlike year(), it has a sign.
         if name == "year" { self.finish(cast_to(self.finish(part)?, DataType::Int64)) } else { Ok(part) }
     }
@@ -329,6 +341,31 @@ impl Lower<'_> {
         self.finish(clock::made().shows(fraction).call(vec![hours, minutes, micros]))
     }
 
+    /// FROM_UNIXTIME and SEC_TO_TIME, whose seconds may have a fraction, of nine digits for the kernels.
+    pub(super) fn of_seconds(&self, kernel: Kernel, ast: &Ast) -> Lowered {
+        const DIGITS: i8 = 9;
+        let span = ast.span();
+        let seconds = self.as_number(self.lower(ast)?, span)?;
+        let (seconds, scale) = match self.class(&seconds)? {
+            Class::Decimal => {
+                self.refuse_quotient(&seconds, span)?;
+                let scale = number::digits(&self.type_of(&seconds)?).map_or(0, |(_, scale)| scale);
+                (seconds, scale)
+            }
+            _ => (self.as_integer(seconds, span)?, 0),
+        };
+        let seconds = self.decimal(seconds)?;
+        let whole = number::digits(&self.type_of(&seconds)?).map_or(20, |(whole, _)| whole);
+        let seconds = match number::decimal_type(whole + i16::from(DIGITS), DIGITS) {
+            wide @ DataType::Decimal128(..) if scale <= DIGITS => self.finish(cast_to(seconds, wide))?,
+            _ => {
+                return Err(Refusal::new(span, "seconds have fewer digits, at most nine of them behind the point")
+                    .hint("Write CAST(x AS DECIMAL(20, 6))."));
+            }
+        };
+        self.finish(kernel.shows(scale.unsigned_abs().min(6)).call(vec![seconds]))
+    }
+
     /// CONVERT_TZ between zones that are written as distances from UTC.
     pub(super) fn convert_zone(&self, date: &Ast, from: &Ast, to: &Ast) -> Lowered {
         let expr = self.as_date(self.lower(date)?, date.span())?;
@@ -373,6 +410,6 @@ impl Lower<'_> {
             branches.push((Box::new(self.finish(greater)?), number(place)));
         }
         let all = number(borders.len() as i64);
-        self.finish(Expr::Case(datafusion_expr::expr::Case::new(None, branches, Some(all))))
+        self.finish(Expr::Case(Case::new(None, branches, Some(all))))
     }
 }

@@ -30,6 +30,9 @@ pub(crate) enum Form {
     Text,
     Enum(&'static [&'static str]),
     Set(&'static [&'static str]),
+    /// ENUM and SET that compare as texts of the round do.
+    CollatedEnum(&'static [&'static str]),
+    CollatedSet(&'static [&'static str]),
     /// Text in this character set.
     Foreign(&'static str),
     Bytes,
@@ -63,6 +66,27 @@ impl Column {
             _ => self.name.to_owned(),
         }
     }
+
+    pub(crate) fn is_nullable(&self) -> bool {
+        self.name != "id" && !self.definition.contains("NOT NULL")
+    }
+
+    /// Whether it gets the collation of the round.
+    pub(crate) fn is_collated(&self) -> bool {
+        matches!(self.form, Form::Text | Form::CollatedEnum(_) | Form::CollatedSet(_))
+    }
+
+    /// What an index of it is on, of columns that a server is asked about first.
+    pub(crate) fn indexed(&self) -> Option<String> {
+        match self.form {
+            _ if self.name == "id" => None,
+            Form::Text | Form::Bytes if matches!(self.definition, "TEXT" | "BLOB") => Some(format!("{}(5)", self.name)),
+            Form::Text | Form::Bytes | Form::Number(_) | Form::Date | Form::DateTime { .. } => {
+                Some(self.name.to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
@@ -88,6 +112,8 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
         column("s_number", "VARCHAR(20)", Form::Text, Type::Text),
         column("s_enum", "ENUM('new','paid','Paid','ß')", Form::Enum(&LABELS), Type::Text),
         column("s_set", "SET('new','paid','Paid','ß')", Form::Set(&LABELS), Type::Text),
+        column("s_label", "ENUM('new','Paid','sent','ß')", Form::CollatedEnum(&COLLATED_LABELS), Type::Text),
+        column("s_labels", "SET('new','Paid','sent','ß')", Form::CollatedSet(&COLLATED_LABELS), Type::Text),
         column("f_latin", "VARCHAR(20) CHARACTER SET latin1", Form::Foreign("latin1"), Type::Foreign),
         column("f_koi8r", "VARCHAR(20) CHARACTER SET koi8r", Form::Foreign("koi8r"), Type::Foreign),
         column("f_utf16", "VARCHAR(20) CHARACTER SET utf16", Form::Foreign("utf16"), Type::Foreign),
@@ -98,6 +124,8 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
         column("t_time0", "DATETIME", Form::DateTime { fraction: 0, zone: false }, Type::DateTime),
         column("t_time6", "DATETIME(6)", Form::DateTime { fraction: 6, zone: false }, Type::DateTime),
         column("t_stamp", "TIMESTAMP(3) NULL", Form::DateTime { fraction: 3, zone: true }, Type::DateTime),
+        column("d_always", "DATE NOT NULL", Form::Date, Type::Date),
+        column("t_always", "DATETIME NOT NULL", Form::DateTime { fraction: 0, zone: false }, Type::DateTime),
         column("c_clock", "TIME(3)", Form::Time { fraction: 3 }, Type::Time),
     ];
     if !is_mariadb {
@@ -149,6 +177,9 @@ const NUMBERS_AS_TEXT: [&str; 12] =
 
 const LABELS: [&str; 4] = ["new", "paid", "Paid", "ß"];
 
+/// Labels that no collation takes for one.
+const COLLATED_LABELS: [&str; 4] = ["new", "Paid", "sent", "ß"];
+
 const DOCUMENTS: [&str; 15] = [
     "{\"a\": 1, \"b\": [1, 2, {\"c\": \"x\"}], \"name\": \"Straße\"}",
     "[]",
@@ -178,7 +209,7 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// A value of the column as the server reads it.
 pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
-    if column.name != "id" && rng.u8(..8) == 0 {
+    if column.is_nullable() && rng.u8(..8) == 0 {
         return "NULL".to_owned();
     }
     match column.name {
@@ -239,11 +270,13 @@ pub(crate) fn value(rng: &mut Rng, column: &Column) -> String {
         // What is no label becomes the empty text.
         "s_enum" => quoted(if rng.u8(..8) == 0 { "none" } else { pick(rng, &LABELS) }),
         "s_set" => quoted(pick(rng, &["", "new", "new,Paid", "paid,Paid,ß", "ß", "new,paid,Paid,ß"])),
+        "s_label" => quoted(if rng.u8(..8) == 0 { "none" } else { pick(rng, &COLLATED_LABELS) }),
+        "s_labels" => quoted(pick(rng, &["", "new", "new,Paid", "Paid,ß", "ß", "new,Paid,sent,ß"])),
         "b_bytes" | "b_fixed" | "b_blob" => {
             format!("x'{}'", pick(rng, &["", "00", "61", "ff00", "c3a9", "414243", "7f000001"]))
         }
-        "d_date" => format!("'{}'", date(rng)),
-        "t_time0" => format!("'{} {}'", date(rng), clock(rng)),
+        "d_date" | "d_always" => format!("'{}'", date(rng)),
+        "t_time0" | "t_always" => format!("'{} {}'", date(rng), clock(rng)),
         "t_time6" => format!("'{} {}.{:06}'", date(rng), clock(rng), fraction(rng)),
         "t_stamp" => format!(
             "'{:04}-{:02}-{:02} {}.{:03}'",

@@ -69,6 +69,23 @@ fn simplest(node: &Node) -> Vec<Node> {
     literals.iter().map(|text| Node::leaf("literal", (*text).to_owned(), node.of)).collect()
 }
 
+/// Without the parentheses around it: what is inside then binds as operators say.
+fn without_parentheses(template: &str) -> &str {
+    let Some(inner) = template.strip_prefix('(').and_then(|template| template.strip_suffix(')')) else {
+        return template;
+    };
+    let mut depth = 0;
+    let is_whole = inner.chars().all(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth >= 0
+    });
+    if is_whole { inner } else { template }
+}
+
 pub(crate) struct Generator<'a> {
     pub(crate) rng: Rng,
     pub(crate) columns: &'a [Column],
@@ -106,7 +123,11 @@ impl Generator<'_> {
                 }
             }
         };
-        Some(Node { name, template: (*template).to_owned(), children, of })
+        let template = match self.rng.bool() {
+            true => without_parentheses(template),
+            false => template,
+        };
+        Some(Node { name, template: template.to_owned(), children, of })
     }
 
     fn any(&mut self) -> Type {
@@ -152,7 +173,7 @@ impl Generator<'_> {
                 self.of_type(of, depth)
             }
             'Y' => self.of_type(Type::Foreign, 0),
-            'E' => Node::leaf("column", self.one(&["s_enum", "s_set"]), Type::Text),
+            'E' => Node::leaf("column", self.one(&["s_enum", "s_set", "s_label", "s_labels"]), Type::Text),
             'v' => {
                 let of = [Type::Integer, Type::Decimal, Type::Text, Type::Date, Type::DateTime, Type::Time, Type::Json];
                 match self.rng.usize(..of.len() + 1) {
@@ -160,6 +181,13 @@ impl Generator<'_> {
                     _ => literal(self.one(&["NULL", "TRUE", "(i_int > 0)", "(s_text LIKE 'a%')"]), Type::Condition),
                 }
             }
+            // What becomes text where text is taken.
+            'V' => {
+                let of = [Type::Integer, Type::Decimal, Type::Date, Type::DateTime, Type::Time, Type::Condition];
+                let of = of[self.rng.usize(..of.len())];
+                self.of_type(of, 0)
+            }
+            'B' => literal(self.one(&["TRUE", "FALSE", "NULL", "0", "1", "(i_int > 0)"]), Type::Condition),
             't' => literal(
                 self.one(&["0", "59", "60", "30.5", "59.999999", "-1", "NULL", "i_tiny", "n_dec"]),
                 Type::Decimal,
@@ -239,7 +267,8 @@ impl Generator<'_> {
                     "'1e3'",
                     "' 7 '",
                     "'007'",
-                    "'9223372036854775807'",
+                    // MariaDB compares BIGINT UNSIGNED with it as a DOUBLE.
+                    if self.is_mariadb { "'12345'" } else { "'9223372036854775807'" },
                     "'0.1'",
                 ]),
                 Type::Text,
@@ -324,11 +353,36 @@ impl Generator<'_> {
                     "''",
                     "'2024-1-2'",
                     "' 2024-01-31 '",
+                    "'January 5, 2024'",
+                    "'Feb 29 2024'",
+                    "'5th March 2024'",
+                    "'20240131'",
+                    "'24-1-31'",
+                    "'2024-060'",
+                    "'31.12.2024 11:05 PM'",
+                    "'2024-02-29 11:05:06 PM'",
+                    "'Thursday 29 February 2024'",
                 ]),
                 Type::Text,
             ),
             'G' => literal(
-                self.one(&["'%Y-%m-%d %H:%i:%s'", "'%d.%m.%Y %H:%i:%s'", "'%Y-%m-%d %T.%f'", "'%Y-%c-%e %k'"]),
+                self.one(&[
+                    "'%Y-%m-%d %H:%i:%s'",
+                    "'%d.%m.%Y %H:%i:%s'",
+                    "'%Y-%m-%d %T.%f'",
+                    "'%Y-%c-%e %k'",
+                    "'%Y-%m-%d'",
+                    "'%M %d, %Y'",
+                    "'%b %e %Y'",
+                    "'%D %M %Y'",
+                    "'%Y%m%d'",
+                    "'%y-%m-%d'",
+                    "'%Y-%j'",
+                    "'%d.%m.%Y %h:%i %p'",
+                    "'%Y-%m-%d %r'",
+                    "'%W %d %M %Y'",
+                    "'%Y-%m-%d %l:%i:%S %p'",
+                ]),
                 Type::Text,
             ),
             'a' => literal(

@@ -90,9 +90,9 @@ impl Server {
         Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(answer).collect()).collect())
     }
 
-    /// The rows that WHERE keeps.
-    pub(crate) fn ids(&mut self, condition: &str) -> Result<BTreeSet<usize>, String> {
-        let rows = self.ask(&format!("SELECT id FROM t WHERE {condition}"))?;
+    /// The rows that WHERE keeps; `hint` says by which indexes.
+    pub(crate) fn ids(&mut self, condition: &str, hint: &str) -> Result<BTreeSet<usize>, String> {
+        let rows = self.ask(&format!("SELECT id FROM t {hint} WHERE {condition}"))?;
         Ok(rows.iter().map(|row| text(&row[0]).parse().unwrap()).collect())
     }
 
@@ -105,7 +105,7 @@ impl Server {
         for (at, column) in columns.iter().enumerate() {
             let cells: Vec<&Answer> = answers.iter().map(|row| &row[at]).collect();
             let array = array_of(column, &cells);
-            fields.push(Field::new(column.name, array.data_type().clone(), column.name != "id"));
+            fields.push(Field::new(column.name, array.data_type().clone(), column.is_nullable()));
             arrays.push(array);
         }
         let schema = Arc::new(Schema::new(fields));
@@ -138,25 +138,27 @@ fn pushdown(column: &Column, collation: &str) -> Pushdown {
 }
 
 fn text_order(column: &Column, collation: &str) -> TextOrder {
-    if column.form == Form::Text { TextOrder::of(Some(collation)) } else { TextOrder::Bytes }
+    if column.is_collated() { TextOrder::of(Some(collation)) } else { TextOrder::Bytes }
 }
 
 fn source(column: &Column, collation: &str) -> ColumnSource {
     let (kind, fraction) = match column.form {
         Form::Json => (Kind::Json, None),
-        Form::Set(_) => (Kind::Set, None),
+        Form::Set(_) | Form::CollatedSet(_) => (Kind::Set, None),
         Form::DateTime { fraction, .. } | Form::Time { fraction } => (Kind::Plain, Some(fraction)),
         Form::Bit => (Kind::Bit, None),
         _ if column.name == "i_year" => (Kind::Year, None),
         _ => (Kind::Plain, None),
     };
     let charset = match column.form {
-        Form::Text => collation.split('_').next().map(str::to_owned),
+        _ if column.is_collated() => collation.split('_').next().map(str::to_owned),
         Form::Foreign(charset) => Some(charset.to_owned()),
         _ => None,
     };
     let labels = match &column.form {
-        Form::Enum(labels) | Form::Set(labels) => Some(labels.iter().map(|label| (*label).to_owned()).collect()),
+        Form::Enum(labels) | Form::Set(labels) | Form::CollatedEnum(labels) | Form::CollatedSet(labels) => {
+            Some(labels.iter().map(|label| (*label).to_owned()).collect())
+        }
         _ => None,
     };
     ColumnSource { kind, charset, fraction, labels }
@@ -172,8 +174,10 @@ fn array_of(column: &Column, cells: &[&Answer]) -> ArrayRef {
             Arc::new(Float32Array::from_iter(doubles))
         }
         Form::Double => Arc::new(Float64Array::from_iter(texts().map(|text| text.map(|text| text.parse().unwrap())))),
-        Form::Text | Form::Json | Form::Set(_) | Form::Foreign(_) => Arc::new(StringArray::from_iter(texts())),
-        Form::Enum(_) => {
+        Form::Text | Form::Json | Form::Set(_) | Form::CollatedSet(_) | Form::Foreign(_) => {
+            Arc::new(StringArray::from_iter(texts()))
+        }
+        Form::Enum(_) | Form::CollatedEnum(_) => {
             let labels = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
             cast(&StringArray::from_iter(texts()), &labels).unwrap()
         }
@@ -265,7 +269,8 @@ pub(crate) fn agrees(expression: &str, ours: &ArrayRef, row: usize, answer: &Ans
 /// A decimal without the zeros at its end.
 fn plain(decimal: &str) -> &str {
     let trimmed = if decimal.contains('.') { decimal.trim_end_matches('0').trim_end_matches('.') } else { decimal };
-    if trimmed == "-0" { "0" } else { trimmed }
+    // YEAR has four digits.
+    if matches!(trimmed, "-0" | "0000") { "0" } else { trimmed }
 }
 
 /// For people, and for what prints alike.

@@ -327,7 +327,14 @@ impl Table {
             _ => {
                 let mut set = format!("v = v + 1, note = {}", note(rng));
                 if let Some(column) = rng.choice(self.more) {
-                    set = format!("{set}, {} = {}", column.name, self.more_literal(rng, column));
+                    let value = match column.name {
+                        // Of MySQL alone that has documents: one part of it, which is what the binlog may have then.
+                        "document" if rng.bool() => {
+                            format!("/*!50708 JSON_SET( */ document /*!50708 , '$.b', {}) */", rng.i64(..))
+                        }
+                        _ => self.more_literal(rng, column),
+                    };
+                    set = format!("{set}, {} = {value}", column.name);
                 }
                 format!("UPDATE {table} SET {set} WHERE {}", self.condition(rng, number))
             }

@@ -31,6 +31,8 @@ struct Shared {
     /// What is prepared is in the binlog, also if the server dies: MariaDB, and MySQL from 5.7.7 on.
     logs_xa: bool,
     is_mariadb: bool,
+    /// Of a MariaDB whose domain is not the usual one: every second writer writes in the one behind it.
+    domain: Option<u64>,
 }
 
 /// A table and the number of keys that writers choose from.
@@ -48,7 +50,9 @@ const XA_UNKNOWN: u16 = 1397;
 impl Writers {
     /// They survive the server's death: they connect again and go on.
     pub(crate) fn start(count: usize, mysql_url: &str, database: &str, targets: &[Target], rng: &mut Rng) -> Writers {
+        let domain = Mysql::connect(mysql_url).try_query::<u64>("SELECT @@GLOBAL.gtid_domain_id");
         let shared = Arc::new(Shared {
+            domain: domain.ok().and_then(|domain| domain.first().copied()).filter(|domain| *domain > 0),
             url: mysql_url.to_owned(),
             database: database.to_owned(),
             targets: targets.to_vec(),
@@ -197,6 +201,9 @@ impl Writer<'_> {
         mysql.try_run("SET innodb_lock_wait_timeout = 1").ok()?;
         if self.shared.xa.load(Relaxed) {
             self.look_up(&mut mysql).ok()?;
+        }
+        if let Some(domain) = self.shared.domain {
+            mysql.try_run(&format!("SET gtid_domain_id = {}", domain + self.number as u64 % 2)).ok()?;
         }
         if self.shared.is_mariadb {
             let own = "SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()";

@@ -190,6 +190,13 @@ impl Column {
         self
     }
 
+    /// The label of a number is shown otherwise.
+    pub(super) fn with_label(mut self, sql: &str, label: &str) -> Column {
+        let value = self.values.iter_mut().find(|value| value.sql == sql).expect("a value of the column");
+        value.label = Some(label.to_owned());
+        self
+    }
+
     /// A JSON of a server that stores none but as LONGTEXT.
     pub(super) fn stored_as_text(self) -> Column {
         const CLOB: i32 = 2005;

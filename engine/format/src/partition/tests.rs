@@ -227,6 +227,57 @@ fn the_name_where_rows_go_is_hashed() {
     }
 }
 
+/// A table whose key is a text of this collation.
+fn keyed_by_text(collation: &str) -> Table {
+    let mut parts = TableParts::from(Table::clone(&tidegate_model::pretty::table("name:text id:int")));
+    parts.columns[0].sql_type = SqlType::VarChar;
+    parts.columns[0].collation = Some(collation.into());
+    parts.unique_keys = vec![UniqueKey { name: "PRIMARY".into(), columns: vec![0] }];
+    Table::from(parts)
+}
+
+#[test]
+fn texts_that_are_equal_to_the_server_are_in_one_partition() {
+    let rows = parse("name:text id:int", "+I street 1\n+I STREET 2\n+I strêet 3\n+I other 4");
+    let of = |collation: &str, hash, text| {
+        let table = keyed_by_text(collation);
+        let partitioner = Partitioner::new(PartitionPolicy::PrimaryKey, hash, &table, table.name(), 1_000_003)
+            .unwrap()
+            .with_text(text)
+            .unwrap();
+        let batch = rows.clone().with_rows(table.clone().into(), rows.rows().clone());
+        let mut out = Vec::new();
+        partitioner.partitions(&batch, &mut out).unwrap();
+        (out, partitioner.scatters_texts().is_some())
+    };
+    for hash in [PartitionHash::Dts, PartitionHash::Canal] {
+        let (bytes, scatters) = of("utf8mb4_0900_ai_ci", hash, PartitionText::Bytes);
+        assert!(scatters && bytes[0] != bytes[1] && bytes[0] != bytes[2]);
+        let (weights, scatters) = of("utf8mb4_0900_ai_ci", hash, PartitionText::Collation);
+        assert!(!scatters && weights[0] == weights[1] && weights[0] == weights[2] && weights[0] != weights[3]);
+        let (accents, _) = of("utf8mb4_0900_as_ci", hash, PartitionText::Collation);
+        assert!(accents[0] == accents[1] && accents[0] != accents[2]);
+        // Where only the bytes count, they are hashed.
+        let (binary, scatters) = of("utf8mb4_0900_bin", hash, PartitionText::Bytes);
+        assert_eq!((binary, false), of("utf8mb4_0900_bin", hash, PartitionText::Collation));
+        assert!(!scatters);
+    }
+    let table = keyed_by_text("utf8mb4_tr_0900_ai_ci");
+    let partitioner =
+        Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, &table, table.name(), 7).unwrap();
+    let error = partitioner.with_text(PartitionText::Collation).unwrap_err().to_string();
+    assert!(error.contains("utf8mb4_tr_0900_ai_ci") && error.contains("\"name\""), "{error}");
+    // Another collation moves the keys.
+    let of = |collation: &str| {
+        let table = keyed_by_text(collation);
+        let partitioner =
+            Partitioner::new(PartitionPolicy::PrimaryKey, PartitionHash::Dts, &table, table.name(), 7).unwrap();
+        partitioner.with_text(PartitionText::Collation).unwrap()
+    };
+    assert!(of("utf8mb4_0900_ai_ci").places_as(&of("utf8mb4_0900_ai_ci")));
+    assert!(!of("utf8mb4_0900_ai_ci").places_as(&of("utf8mb4_0900_as_ci")));
+}
+
 #[test]
 fn a_wrong_setting_is_refused() {
     let table = tidegate_model::pretty::table("id:int");

@@ -1,7 +1,7 @@
 //! The table that a table map describes, and whether it is the one that is known.
 
 use super::error::{ColumnMismatch, Fault};
-use super::table_map::{ColumnDetails, TableMap, WireType, has_collation, is_number};
+use super::table_map::{ColumnDetails, Details, TableMap, WireType, has_collation, is_number};
 use crate::catalog::as_the_catalogue_shows;
 use crate::charset::Charset;
 use crate::collation::name_of_id;
@@ -9,11 +9,15 @@ use tidegate_model::{Column, SqlType, Table, TableParts, UniqueKey};
 
 /// The table as `binlog_row_metadata=FULL` describes it, or nothing if the map does not say enough. The version is 0.
 pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>, Fault> {
-    let types = map.wire_types()?;
     let details = map.details()?;
+    described(map, &details, details.visible_count())
+}
+
+/// The same with so many columns.
+fn described(map: &TableMap<'_>, details: &Details<'_>, visible: usize) -> Result<Option<TableParts>, Fault> {
+    let types = map.wire_types()?;
     let mut columns = Vec::with_capacity(types.len());
-    let visible = types.iter().zip(&details.columns).take(details.visible_count());
-    for (index, (&wire, details)) in visible.enumerate() {
+    for (index, (&wire, details)) in types.iter().zip(&details.columns).take(visible).enumerate() {
         if map.mariadb.is_some_and(|version| may_be_another_type(wire, details, version)) {
             return Ok(None);
         }
@@ -22,8 +26,9 @@ pub fn table_from_full_metadata(map: &TableMap<'_>) -> Result<Option<TableParts>
             None => return Ok(None),
         }
     }
-    let unique_keys =
-        details.primary_key.into_iter().map(|columns| UniqueKey { name: "PRIMARY".to_owned(), columns }).collect();
+    // A key that the table does not show is none that consumers could know.
+    let key = details.primary_key.clone().filter(|key| key.iter().all(|&index| index < visible));
+    let unique_keys = key.into_iter().map(|columns| UniqueKey { name: "PRIMARY".to_owned(), columns }).collect();
     Ok(Some(TableParts { name: map.name(), version: 0, columns, unique_keys }))
 }
 
@@ -95,7 +100,7 @@ fn decode_labels(labels: &[&[u8]], charset: Charset) -> Result<Vec<String>, Faul
         .map(|label| {
             let mut text = Vec::new();
             let text = charset.decode(label, &mut text).ok().and_then(|()| String::from_utf8(text).ok());
-            text.map(as_the_catalogue_shows).ok_or(Fault::Damaged("a label in it is not text"))
+            text.ok_or(Fault::Damaged("a label in it is not text"))
         })
         .collect()
 }
@@ -186,7 +191,7 @@ fn type_text(wire: WireType, sql_type: &SqlType, details: &ColumnDetails<'_>, te
                 SqlType::Set { labels } => ("set", labels),
                 _ => unreachable!("made from the wire type"),
             };
-            let quoted: Vec<String> = labels.iter().map(|label| quoted(label)).collect();
+            let quoted: Vec<String> = labels.iter().map(|label| quoted(&as_the_catalogue_shows(label))).collect();
             format!("{word}({})", quoted.join(","))
         }
     }
@@ -246,7 +251,10 @@ pub(crate) fn bytes_per_character(charset: Charset) -> u16 {
 pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
     let types = map.wire_types()?;
     let details = map.details()?;
-    let described = table_from_full_metadata(map)?;
+    // A column that the table is known to have is not hidden, whatever its name.
+    let visible = if types.len() == table.columns().len() { types.len() } else { details.visible_count() };
+    let hides_key = details.primary_key.as_ref().is_some_and(|key| key.iter().any(|&index| index >= visible));
+    let described = described(map, &details, visible)?;
     let differs = |index: &usize| {
         let column = &table.columns()[*index];
         let differs = |described: &TableParts| !is_described_by(column, &described.columns[*index]);
@@ -254,12 +262,14 @@ pub fn check_against(map: &TableMap<'_>, table: &Table) -> Result<(), Fault> {
             || map.is_nullable(*index) != column.nullable
             || described.as_ref().is_some_and(differs)
     };
-    let visible = details.visible_count();
-    let (first, keys_differ) = if visible != table.columns().len() {
+    let are_numbers = types[visible..].iter().all(|wire| *wire == WireType::Int(8));
+    let (first, keys_differ) = if visible != table.columns().len() || !are_numbers {
         (None, false)
     } else if let Some(index) = (0..visible).find(differs) {
         (Some(table.columns()[index].name.clone()), false)
-    } else if described.is_some_and(|described| !is_key_described_by(table, &described, details.has_prefix_key)) {
+    } else if described
+        .is_some_and(|described| !is_key_described_by(table, &described, details.has_prefix_key || hides_key))
+    {
         (None, true)
     } else {
         return Ok(());
@@ -294,7 +304,7 @@ fn is_described_by(column: &Column, described: &Column) -> bool {
         |column: &Column| column.charset.as_deref().and_then(Charset::from_name).filter(|charset| !charset.is_binary());
     let same_type = match (&column.sql_type, &described.sql_type) {
         (SqlType::Enum { labels }, SqlType::Enum { labels: others })
-        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => labels == others,
+        | (SqlType::Set { labels }, SqlType::Set { labels: others }) => are_labels_of(labels, others),
         _ => {
             column.sql_type == described.sql_type
                 && type_text_of_map(&column.type_text) == type_text_of_map(&described.type_text)
@@ -303,13 +313,21 @@ fn is_described_by(column: &Column, described: &Column) -> bool {
     same_type && column.name == described.name && charset(column) == charset(described)
 }
 
+/// Whether labels are those that a table map has, as far as the catalogue that told them could show them.
+pub(crate) fn are_labels_of(known: &[String], described: &[String]) -> bool {
+    let is_it = |(known, described): (&String, &String)| {
+        known == described || (known.contains('?') && *known == as_the_catalogue_shows(described))
+    };
+    known.len() == described.len() && known.iter().zip(described).all(is_it)
+}
+
 /// Whether a table's keys can be what a table map says of them: that of a table without a primary key names another.
-fn is_key_described_by(table: &Table, described: &TableParts, has_prefix_key: bool) -> bool {
+fn is_key_described_by(table: &Table, described: &TableParts, has_other_key: bool) -> bool {
     let key = described.unique_keys.first().map(|key| key.columns.as_slice());
     match (table.primary_key(), key) {
         (Some(primary), key) => key == Some(primary),
         (None, Some(key)) => table.unique_keys().iter().any(|known| known.columns == key),
-        (None, None) => has_prefix_key || table.unique_keys().is_empty(),
+        (None, None) => has_other_key || table.unique_keys().is_empty(),
     }
 }
 
@@ -404,7 +422,12 @@ mod tests {
     /// `(a INT)`, and the primary key that its server has made for it.
     #[test]
     fn a_key_that_the_server_has_added_is_none_of_the_table() {
-        let name = "__#alibaba_rds_row_id#__";
+        for name in ["__#alibaba_rds_row_id#__", "_drds_implicit_id_"] {
+            key_that_is_not_shown(name);
+        }
+    }
+
+    fn key_that_is_not_shown(name: &str) {
         let mut body = b"\0\0\x01d\0\x01t\0\x02\x03\x08\0\0\x01\x01\0".to_vec();
         body.extend_from_slice(&[4, 3 + name.len() as u8, 1, b'a', name.len() as u8]);
         body.extend_from_slice(name.as_bytes());
@@ -414,6 +437,25 @@ mod tests {
         let names: Vec<&str> = described.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["a"]);
         assert_eq!(described.unique_keys, []);
-        check_against(&map, &Table::from(described)).unwrap();
+        check_against(&map, &Table::from(described.clone())).unwrap();
+        // Beside a key that cannot be a primary one there.
+        let mut unique = described.clone();
+        unique.unique_keys = vec![UniqueKey { name: "a".to_owned(), columns: vec![0] }];
+        check_against(&map, &Table::from(unique)).unwrap();
+        // A server that shows it in its catalogue.
+        let key = Column { name: name.to_owned(), nullable: false, ..described.columns[0].clone() };
+        let mut shown = described.clone();
+        shown.columns.push(Column {
+            sql_type: SqlType::Int { bytes: 8, unsigned: false },
+            type_text: "bigint".to_owned(),
+            ..key
+        });
+        assert!(check_against(&map, &Table::from(shown.clone())).is_err(), "the map says that it has a key");
+        shown.unique_keys = vec![UniqueKey { name: "PRIMARY".to_owned(), columns: vec![1] }];
+        check_against(&map, &Table::from(shown)).unwrap();
+        // One of another type is no such key.
+        let at = body.iter().position(|byte| *byte == 8).expect("its type");
+        body[at] = 3;
+        assert!(check_against(&TableMap::parse(&body).unwrap(), &Table::from(described)).is_err());
     }
 }

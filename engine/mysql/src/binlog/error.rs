@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::super::history::{HistoryError, Turn};
+use super::super::wire::WireError;
 use tidegate_model::words::counted;
 use tidegate_model::{Coordinate, Gtid, GtidSet, TableName};
 
@@ -27,6 +28,14 @@ impl BinlogError {
         match &*self.fault {
             Fault::Schema(HistoryError::Turn { table, turn, .. }) => Some((table.clone(), *turn, self.at.clone())),
             _ => None,
+        }
+    }
+
+    /// The server's, if it did not answer while a statement was judged.
+    pub fn into_wire(self) -> Result<WireError, BinlogError> {
+        match *self.fault {
+            Fault::Schema(HistoryError::Server(error)) => Ok(error),
+            fault => Err(BinlogError { at: self.at, fault: Box::new(fault) }),
         }
     }
 

@@ -44,6 +44,8 @@ pub mod table_map;
 mod window;
 
 #[cfg(test)]
+mod dated_tests;
+#[cfg(test)]
 mod stop_tests;
 #[cfg(test)]
 mod tests;
@@ -332,8 +334,8 @@ impl BinlogDecoder {
 
     /// The changes gathered so far and the position that they reach; only the position if it has moved without changes.
     ///
-    /// After a [`Fault::Schema`] or [`Fault::UnreadXa`] it gives what came before, which is worth delivering; after any other
-    /// error it fails.
+    /// After a fault that says nothing against what came before, such as [`Fault::Schema`] or [`Fault::Incident`], it gives that, which is
+    /// worth delivering; after any other error it fails.
     pub fn take_window(&mut self) -> Result<Option<Window>, BinlogError> {
         if self.state == State::Broken {
             return Err(BinlogError::new(&self.place.at, Fault::Ended));
@@ -409,9 +411,15 @@ impl BinlogDecoder {
             Ok(()) if self.window.is_full() => Ok(Flow::WindowFull),
             Ok(()) => Ok(Flow::Continue),
             Err(fault) => {
-                if matches!(fault, Fault::Schema(_) | Fault::UnreadXa { .. } | Fault::Versioned { .. })
-                    && self.state == State::Reading
-                {
+                let is_about_event_alone = matches!(
+                    fault,
+                    Fault::Schema(_)
+                        | Fault::UnreadXa { .. }
+                        | Fault::Versioned { .. }
+                        | Fault::Incident(_)
+                        | Fault::UnknownEvent(_)
+                );
+                if is_about_event_alone && self.state == State::Reading {
                     self.state = State::Stopped;
                     self.place.at = at.clone();
                 } else {

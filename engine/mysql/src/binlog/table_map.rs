@@ -80,8 +80,8 @@ pub struct TableMap<'a> {
 }
 
 /// How columns begin that servers add to a table, behind its own, and show nowhere else: MariaDB's hash of a UNIQUE key over long values, and
-/// the primary key that RDS and PolarDB make for a table without one.
-const HIDDEN_NAMES: [&str; 2] = ["DB_ROW_HASH_", "__#alibaba_rds_row_id#__"];
+/// the primary key that RDS, PolarDB and PolarDB-X make for a table without one. All are numbers of eight bytes.
+const HIDDEN_NAMES: [&str; 3] = ["DB_ROW_HASH_", "__#alibaba_rds_row_id#__", "_drds_implicit_id_"];
 
 /// What the optional metadata says of one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -221,11 +221,7 @@ impl<'a> TableMap<'a> {
             }
         }
         primary_key = primary_key.filter(|_| !has_prefix_key);
-        let mut details = Details { columns, primary_key, has_prefix_key };
-        // One that the table does not show is none that consumers could know.
-        let visible = details.visible_count();
-        details.primary_key = details.primary_key.filter(|key| key.iter().all(|&index| index < visible));
-        Ok(details)
+        Ok(Details { columns, primary_key, has_prefix_key })
     }
 }
 
@@ -241,7 +237,7 @@ pub(super) fn has_collation(wire: &WireType) -> bool {
 }
 
 impl Details<'_> {
-    /// How many columns the table has: those in front of the ones that its server has added.
+    /// How many columns the table has, if it shows none of those that its server has added behind them.
     pub fn visible_count(&self) -> usize {
         let is_hidden = |name: &str| HIDDEN_NAMES.iter().any(|hidden| name.starts_with(hidden));
         let is_hidden = |column: &ColumnDetails<'_>| column.name.is_some_and(is_hidden);

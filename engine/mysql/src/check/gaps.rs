@@ -1,6 +1,7 @@
 //! What of the tables' changes the binlog does not hold, for a task that follows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -31,11 +32,29 @@ pub struct BinlogGaps {
 }
 
 /// A foreign key with an action other than to refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cascade {
     /// The child.
     pub table: TableName,
-    pub name: String,
+    pub key: KeyName,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyName {
+    Given(String),
+    /// The statement that makes it leaves its name to the server.
+    Unnamed {
+        parent: TableName,
+    },
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyName::Given(name) => f.write_str(name),
+            KeyName::Unnamed { parent } => write!(f, "one without a name that references {parent}"),
+        }
+    }
 }
 
 impl BinlogGaps {
@@ -101,8 +120,10 @@ async fn cascades_in_catalogue(connection: &mut Conn) -> Result<Vec<Cascade>, my
              WHERE DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL') ORDER BY 1, 2, 3",
         )
         .await?;
-    let cascade =
-        |(database, table, name): (String, String, String)| Cascade { table: TableName::new(&database, &table), name };
+    let cascade = |(database, table, name): (String, String, String)| Cascade {
+        table: TableName::new(&database, &table),
+        key: KeyName::Given(name),
+    };
     Ok(cascades.into_iter().map(cascade).collect())
 }
 
@@ -116,14 +137,14 @@ async fn cascades_in_words(connection: &mut Conn, tables: &[CatalogTable]) -> Re
 }
 
 /// Those that a CREATE TABLE has, a line each: ``CONSTRAINT `p` FOREIGN KEY (`parent`) REFERENCES `parent` (`id`) ON DELETE CASCADE``.
-pub(super) fn cascades_of(table: &TableName, text: &str) -> Vec<Cascade> {
+pub fn cascades_of(table: &TableName, text: &str) -> Vec<Cascade> {
     let of_line = |line: &str| {
         let rest = line.trim_start().strip_prefix("CONSTRAINT `")?;
         let (name, rest) = rest.split_once("` FOREIGN KEY (")?;
         // Behind the last of the names there are words alone.
         let (_, actions) = rest.rsplit_once("`)")?;
         let acts = actions.contains("CASCADE") || actions.contains("SET NULL");
-        acts.then(|| Cascade { table: table.clone(), name: name.replace("``", "`") })
+        acts.then(|| Cascade { table: table.clone(), key: KeyName::Given(name.replace("``", "`")) })
     };
     text.lines().filter_map(of_line).collect()
 }
@@ -186,30 +207,7 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
             ),
         });
     }
-    if !gaps.cascades.is_empty() && !logs_cascades(facts) {
-        let tables: BTreeSet<&TableName> = gaps.cascades.iter().map(|key| &key.table).collect();
-        let first = &gaps.cascades[0];
-        let drop =
-            format!("ALTER TABLE {} DROP FOREIGN KEY {};", quote_table(&first.table), quote_identifier(&first.name));
-        let server = match facts.version.is_mysql_since(9, 6, 0) {
-            true => "restart the server with innodb_native_foreign_keys = OFF",
-            false if facts.version.is_mariadb => "MariaDB never logs them",
-            false => "use MySQL 9.6 or later, which logs them",
-        };
-        findings.push(Finding {
-            severity: Severity::Warning,
-            item: "foreign_keys",
-            found: format!(
-                "a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL in {}",
-                list_names(&tables.into_iter().collect::<Vec<_>>())
-            ),
-            wanted: "RESTRICT or NO ACTION".into(),
-            hint: format!(
-                "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
-                 not get to know: {server}; or let the application change them, and take such keys away, as by {drop}"
-            ),
-        });
-    }
+    findings.extend(check_cascades(facts, &gaps.cascades));
     if !gaps.triggered.is_empty() {
         findings.push(Finding {
             severity: Severity::Info,
@@ -220,6 +218,40 @@ pub fn check_gaps(facts: &ServerFacts, tables: &[CatalogTable], gaps: &BinlogGap
         });
     }
     findings
+}
+
+/// What follows from foreign keys that change rows of their tables by themselves; nothing where the server logs that.
+pub fn check_cascades(facts: &ServerFacts, cascades: &[Cascade]) -> Option<Finding> {
+    if cascades.is_empty() || logs_cascades(facts) {
+        return None;
+    }
+    let tables: BTreeSet<&TableName> = cascades.iter().map(|cascade| &cascade.table).collect();
+    let first = &cascades[0];
+    let drop = match &first.key {
+        KeyName::Given(name) => {
+            let (table, name) = (quote_table(&first.table), quote_identifier(name));
+            format!(", as by ALTER TABLE {table} DROP FOREIGN KEY {name};")
+        }
+        KeyName::Unnamed { .. } => String::new(),
+    };
+    let server = match facts.version.is_mysql_since(9, 6, 0) {
+        true => "restart the server with innodb_native_foreign_keys = OFF",
+        false if facts.version.is_mariadb => "MariaDB never logs them",
+        false => "use MySQL 9.6 or later, which logs them",
+    };
+    Some(Finding {
+        severity: Severity::Warning,
+        item: "foreign_keys",
+        found: format!(
+            "a foreign key has ON DELETE or ON UPDATE with CASCADE or SET NULL in {}",
+            list_names(&tables.into_iter().collect::<Vec<_>>())
+        ),
+        wanted: "RESTRICT or NO ACTION".into(),
+        hint: format!(
+            "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
+             not get to know: {server}; or let the application change them, and take such keys away{drop}"
+        ),
+    })
 }
 
 /// Whether rows that a foreign key's action changes have row events: the server itself carries it out since 9.6.

@@ -4,7 +4,7 @@ use super::*;
 use crate::connection::ServerVersion;
 use crate::connection::xid;
 use crate::grants::Grants;
-use tidegate_model::{Table, TableParts};
+use tidegate_model::{Column, SqlType, Table, TableParts};
 
 fn facts(variables: &[(&str, &str)], grants: &[&str]) -> ServerFacts {
     facts_of("8.4.3", variables, grants)
@@ -187,6 +187,7 @@ fn table(database: &str, table: &str) -> CatalogTable {
         is_versioned: false,
         has_hash_key: false,
         has_generated: false,
+        has_doubtful_label: false,
     }
 }
 
@@ -317,7 +318,7 @@ fn cascades_are_read_in_the_words_of_a_table() {
   CONSTRAINT `e` CHECK (`id` > 0)
 ) ENGINE=InnoDB";
     let table = TableName::new("shop", "child");
-    let found: Vec<String> = gaps::cascades_of(&table, text).into_iter().map(|key| key.name).collect();
+    let found: Vec<String> = cascades_of(&table, text).into_iter().map(|cascade| cascade.key.to_string()).collect();
     assert_eq!(found, ["b`1", "d"]);
 }
 
@@ -360,7 +361,7 @@ fn a_replica_must_log_what_it_replicates() {
 
 #[test]
 fn cascades_matter_where_innodb_carries_them_out() {
-    let cascades = vec![Cascade { table: TableName::new("shop", "orders"), name: "o_c".into() }];
+    let cascades = vec![Cascade { table: TableName::new("shop", "orders"), key: KeyName::Given("o_c".into()) }];
     let with = BinlogGaps { cascades, ..Default::default() };
     assert_eq!(gaps("9.6.0", &[("innodb_native_foreign_keys", "OFF")], &with), []);
     for (version, native, way_out) in [("9.6.0", "ON", "innodb_native_foreign_keys = OFF"), ("8.4.3", "", "MySQL 9.6")]
@@ -395,4 +396,16 @@ fn history_that_a_table_keeps_is_not_followed() {
         "these tables keep a history of their rows: shop.orders; wanted: no system-versioned table"
     );
     assert_eq!(finding.severity, Severity::Error);
+}
+
+#[test]
+fn labels_in_doubt_are_told() {
+    let doubtful = CatalogTable { has_doubtful_label: true, ..table("shop", "moods") };
+    for (tables, count) in [(vec![doubtful], 1), (vec![table("shop", "moods")], 0)] {
+        let mut findings = Vec::new();
+        check_tables(&facts(&[], &[REPLICATION]), &tables, &mut findings);
+        let found: Vec<_> = findings.iter().filter(|finding| finding.item == "labels").collect();
+        assert_eq!(found.len(), count);
+        assert!(found.iter().all(|finding| finding.to_string().contains("shop.moods")), "{found:?}");
+    }
 }

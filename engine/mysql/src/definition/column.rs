@@ -4,7 +4,7 @@ mod clauses;
 mod labels;
 
 use super::super::binlog::{bytes_per_character, quoted};
-use super::super::catalog::parse_type;
+use super::super::catalog::{as_the_catalogue_shows, parse_type};
 use super::super::charset::Charset;
 use super::collation::{Name, TextDefault, binary_of, default_of, full_name, of_table};
 use super::cursor::{Cursor, Read};
@@ -431,6 +431,7 @@ impl ColumnSpec {
                 NotUnderstood::new(&format!("the character set of column {}, which nobody has told", self.name))
             })
         };
+        let mut exact_labels = None;
         let mut text_charset = None;
         let unsigned = if self.is_unsigned { " unsigned" } else { "" };
         let zerofill = if self.is_zerofill { " zerofill" } else { "" };
@@ -493,7 +494,11 @@ impl ColumnSpec {
                 text_charset = Some(charset);
                 let labels = labels.iter().map(|label| label.in_charset(charset, session));
                 let labels = labels.collect::<Read<Vec<_>>>()?;
-                format!("{name}({})", labels.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(","))
+                let shown = labels.iter().map(|label| quoted(&as_the_catalogue_shows(label)));
+                let text = format!("{name}({})", shown.collect::<Vec<_>>().join(","));
+                // Else it would not be what the catalogue tells of the same column.
+                exact_labels = server.tells_labels().then_some(labels);
+                text
             }
             Kind::Plain("geomcollection") if !server.is_mysql_from(80_011) => "geometrycollection".to_owned(),
             Kind::Plain(name) => (*name).to_owned(),
@@ -501,6 +506,10 @@ impl ColumnSpec {
         };
         let sql_type =
             parse_type(&type_text).ok_or_else(|| NotUnderstood::new(&format!("the type of column {}", self.name)))?;
+        let sql_type = match exact_labels {
+            Some(labels) => sql_type.with_labels(labels.into()),
+            None => sql_type,
+        };
         let is_timestamp = matches!(sql_type, SqlType::Timestamp { .. });
         let nullable = self.nullable.unwrap_or(!is_timestamp || session.has_nullable_timestamps());
         // Older catalogues have it so.

@@ -25,6 +25,11 @@ impl Server {
         Server { version: major * 10_000 + minor * 100 + patch, is_mariadb }
     }
 
+    /// Whether it tells labels of ENUM and SET that its catalogue does not show.
+    pub(super) fn tells_labels(&self) -> bool {
+        self.is_mariadb || self.version >= 80_001
+    }
+
     pub(super) fn is_mysql_from(&self, version: u32) -> bool {
         !self.is_mariadb && self.version >= version
     }

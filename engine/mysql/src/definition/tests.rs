@@ -76,7 +76,10 @@ fn drawn(definition: &Definition) -> String {
     let columns = definition.columns.iter().map(|column| {
         let null = if column.nullable { "" } else { " not null" };
         let charset = column.charset.as_deref().map_or(String::new(), |charset| format!(" {charset}"));
-        format!("{} {}{charset}{null}", column.name, column.type_text)
+        // What the text does not show.
+        let labels = column.sql_type.labels().filter(|labels| labels.concat().chars().any(|c| c > '\u{ffff}'));
+        let labels = labels.map_or(String::new(), |labels| format!(" {labels:?}"));
+        format!("{} {}{charset}{null}{labels}", column.name, column.type_text)
     });
     let mut indexes: Vec<String> = definition
         .indexes

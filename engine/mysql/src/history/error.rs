@@ -2,6 +2,7 @@
 
 use super::Turn;
 use crate::ddl::UnloggedRows;
+use crate::wire::WireError;
 use tidegate_model::{Coordinate, Gtid, TableName};
 
 /// The binlog and what is known of a table do not fit together.
@@ -27,6 +28,9 @@ pub enum HistoryError {
     Turn { table: TableName, statement: String, turn: Turn },
     #[error("`{statement}` moves rows of table {table} without row events: behind it, {}", .rows.consequence())]
     UnloggedRows { table: TableName, statement: String, rows: UnloggedRows },
+    /// The server was asked about a table, and has not answered.
+    #[error(transparent)]
+    Server(#[from] WireError),
 }
 
 /// Why the columns of a table are not known.
@@ -81,6 +85,7 @@ impl HistoryError {
             HistoryError::RowsBefore { .. } => {
                 "FLUSH BINARY LOGS, then begin again with a full load (move the state folder away): a server without GTIDs has its binlog read from the start of a file"
             }
+            HistoryError::Server(_) => "the server is asked again when the task is started again",
             HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"

@@ -7,13 +7,17 @@ use crate::binlog::type_text_of_map;
 use tidegate_collation::Collation;
 use tidegate_model::{Table, TableParts, UniqueKey};
 
-/// The table by the collations that a table map names, if they are others. Of a collation that is known by its number alone, one that is
-/// not known here either may be the name.
-pub(super) fn with_collations(table: &Table, described: &TableParts) -> Option<Table> {
+/// The table by the collations and labels that a table map names, if they are others. Of a collation that is known by its number alone, one
+/// that is not known here either may be the name; a label that differs is one that the catalogue could not show.
+pub(super) fn completed(table: &Table, described: &TableParts) -> Option<Table> {
     let is_known = |name: &Arc<str>| Collation::named(name).is_some();
     let mut parts = TableParts::from(table.clone());
     let mut is_other = false;
     for (column, described) in parts.columns.iter_mut().zip(&described.columns) {
+        if column.sql_type != described.sql_type && column.sql_type.labels().is_some() {
+            column.sql_type = described.sql_type.clone();
+            is_other = true;
+        }
         let Some(name) = &described.collation else { continue };
         if column.collation.as_ref() != Some(name) && (is_known(name) || column.collation.as_ref().is_none_or(is_known))
         {

@@ -24,9 +24,13 @@ impl History {
         let (mut effects, renamed_sequences) = self.follow_sequences(effects, here);
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
-            && !self.captured_as(table).iter().all(|table| (self.may_empty_itself)(table))
         {
-            effects = vec![Effect::Rows];
+            for table in self.captured_as(table) {
+                if !(self.may_empty_itself)(&table)? {
+                    effects = vec![Effect::Rows];
+                    break;
+                }
+            }
         }
         let is_unclear = effects.contains(&Effect::Unclear);
         let may_change_rows = effects.contains(&Effect::Rows) && !self.has_shown_all(here);
@@ -204,6 +208,7 @@ impl History {
             }
         }
         self.end_sequences(&effects, &renamed_sequences, here);
+        self.follow_cascades(&words, &effects, here);
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;

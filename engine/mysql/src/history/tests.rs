@@ -517,6 +517,17 @@ fn what_may_change_rows_by_itself_stops() {
     for sql in ["GRANT SELECT ON db.* TO u", "FLUSH PRIVILEGES", "DROP TEMPORARY TABLE t", "DELETE FROM `other`.`m`"] {
         assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
     }
+    // The signs of life that servers of RDS write into tables of their own, in statement format.
+    for sql in [
+        "/* rds internal mark */ CREATE TABLE IF NOT EXISTS mysql.ha_health_check (id BIGINT DEFAULT 0, type CHAR(1) DEFAULT '0', PRIMARY KEY (type)) ENGINE = InnoDB",
+        "INSERT INTO mysql.ha_health_check(id, type) VALUES (1618, '0') ON DUPLICATE KEY UPDATE id = 1618",
+        "/* rds internal mark */ UPDATE mysql.ha_health_check SET id='1618' WHERE type='1'",
+        "REPLACE INTO mysql.ha_health_check(id, type) VALUES ('1618', 'a')",
+        "DELETE FROM `mysql`.`ha_health_check` WHERE type = 'x'",
+        "INSERT INTO mysql.rds_heartbeat2(id, value) values (1,1618000000000) ON DUPLICATE KEY UPDATE value = 1618000000000",
+    ] {
+        assert_eq!(task.statement(sql).unwrap(), None, "{sql}");
+    }
     assert!(task.rows().is_ok());
 }
 
@@ -558,7 +569,7 @@ fn a_delete_of_all_rows_is_the_servers_own_of_memory_tables_alone() {
         (false, "DELETE FROM `other`.`m`", false),
     ] {
         let mut task = Task::begin(with_gtids(at(4), 5), whole());
-        task.history = task.history.with_tables_that_empty_themselves(move |_| is_in_memory);
+        task.history = task.history.with_tables_that_empty_themselves(move |_| Ok(is_in_memory));
         let result = task.statement(sql);
         assert_eq!(matches!(result, Err(HistoryError::StatementFormat { .. })), stops, "{sql}: {result:?}");
     }
@@ -1282,5 +1293,38 @@ fn sequences_and_tables_take_each_others_names() {
         assert!(!captured(&mut task, "s"));
         task.step(|history, here| history.statement("db", statement, &mariadb, here)).unwrap();
         assert!(captured(&mut task, if statement.ends_with('x') { "x" } else { "s" }), "{statement}");
+    }
+}
+
+#[test]
+fn foreign_keys_that_come_to_captured_tables_are_told() {
+    let mut task = Task::begin(with_gtids(at(4), 5), whole()).capturing(|_, table| matches!(table, "t" | "n"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let teller = told.clone();
+    let tell = move |cascade: Cascade, _: Here<'_>| {
+        teller.lock().unwrap().push(format!("{} {}", cascade.table.table, cascade.key));
+    };
+    task.history =
+        std::mem::replace(&mut task.history, Task::begin(with_gtids(at(4), 5), whole()).history).telling_cascades(tell);
+    let key = |name: &str| format!("CONSTRAINT {name} FOREIGN KEY (x) REFERENCES p (id) ON DELETE CASCADE");
+    for (statement, expected) in [
+        (format!("ALTER TABLE t ADD {}", key("a")), "t a"),
+        (
+            "ALTER TABLE t ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET NULL".to_owned(),
+            "t one without a name that references db.p",
+        ),
+        ("ALTER TABLE t ADD FOREIGN KEY (x) REFERENCES p (id)".to_owned(), ""),
+        (format!("CREATE TABLE n (id INT PRIMARY KEY, x INT, {})", key("b")), "n b"),
+        // Of a table beside them it is told when it takes the place of one, if it is there then.
+        (format!("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT, {})", key("c")), ""),
+        (format!("ALTER TABLE _t ADD {}, DROP FOREIGN KEY x", key("d")), ""),
+        ("RENAME TABLE t TO t_old, _t TO t".to_owned(), "t c, t d"),
+        (format!("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT, {})", key("e")), ""),
+        ("DROP TABLE _t".to_owned(), ""),
+        ("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT)".to_owned(), ""),
+        ("RENAME TABLE t TO t_older, _t TO t".to_owned(), ""),
+    ] {
+        task.statement(&statement).unwrap();
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()).join(", "), expected, "{statement}");
     }
 }

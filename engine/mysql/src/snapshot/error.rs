@@ -120,6 +120,7 @@ pub fn shown(part: &str) -> String {
 }
 
 /// Why an attempt at a job ended early.
+#[derive(Debug)]
 pub(super) enum Failure {
     Wire(WireError),
     Table(TableError),

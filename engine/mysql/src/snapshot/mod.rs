@@ -1,7 +1,7 @@
 //! The full load: every row that is there, while it changes.
 //!
-//! Several connections read chunks of tables at once, each chunk in a view of its own. Nothing is locked. What makes
-//! their union and the incremental changes after them one consistent copy is argued here.
+//! Several connections read chunks of tables at once, each in a view of its own or, where they are read in no time, several in one
+//! ([`reader`]). No row is locked. What makes their union and the incremental changes after them one consistent copy is argued here.
 //!
 //! # Consistency
 //!
@@ -197,14 +197,14 @@ pub trait LoadRecord: Sync {
     /// Returns the chunk's number; none if the table is taken back. Need not be on disk before [`begin`](Self::begin).
     fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32>;
 
-    /// Called before the first of these rows leaves. Returns when the ledger is on disk; false if the table is taken back.
+    /// Called before the first of these rows, which one view shows, leaves. Returns when the ledger is on disk, and of each table false if
+    /// it is taken back.
     fn begin(
         &self,
-        table: &TableName,
-        rows: ViewRows<'_>,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<bool, Box<dyn Error + Send + Sync>>;
+        rows: &[(&TableName, ViewRows<'_>)],
+        low: &Watermark,
+        high: &Watermark,
+    ) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>>;
 
     /// The table has another key: its chunks are forgotten. Returns the number that its next chunk will have; none if it is taken back.
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32>;
@@ -268,13 +268,13 @@ impl LoadRecord for Mutex<Ledger> {
 
     fn begin(
         &self,
-        table: &TableName,
-        rows: ViewRows<'_>,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<bool, Box<dyn Error + Send + Sync>> {
-        rows.begin(&mut lock(self), table, low, high);
-        Ok(true)
+        rows: &[(&TableName, ViewRows<'_>)],
+        low: &Watermark,
+        high: &Watermark,
+    ) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>> {
+        let mut ledger = lock(self);
+        rows.iter().for_each(|(table, rows)| rows.begin(&mut ledger, table, low.clone(), high.clone()));
+        Ok(vec![true; rows.len()])
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
@@ -322,7 +322,7 @@ fn read_sample(
 ) -> Result<(), Failure> {
     let table = &load_table.table;
     let mut connection = open_session(connect, facts)?;
-    let view = View::open(&mut connection, ViewRule::Undated, facts, None, None, 1)?;
+    let view = View::open(&mut connection, ViewRule::Undated, facts, &[], None, 1)?;
     let meta = Arc::new(rows_meta(&view.coordinate, facts, now_s()));
     let all = KeyRange { lower: None, upper: None };
     let on_server = view::on_server(facts, &view.server);

@@ -25,7 +25,7 @@ pub fn start_position(
 ) -> Result<(Position, Coordinate), LoadError> {
     let view = || {
         let mut connection = open_session(connect, facts)?;
-        View::open(&mut connection, ViewRule::of_load(facts, is_followed), facts, None, None, 1)
+        View::open(&mut connection, ViewRule::of_load(facts, is_followed), facts, &[], None, 1)
     };
     let view = view().map_err(|failure| failure.of_session())?;
     let end = view.coordinate.clone();
@@ -46,7 +46,7 @@ pub fn now(connect: &ConnectOptions, facts: &ServerFacts) -> Result<Watermark, L
 pub fn end(connect: &ConnectOptions, facts: &ServerFacts) -> Result<(Watermark, Coordinate), LoadError> {
     let view = || {
         let mut connection = open_session(connect, facts)?;
-        View::open(&mut connection, ViewRule::of(facts), facts, None, None, 1)
+        View::open(&mut connection, ViewRule::of(facts), facts, &[], None, 1)
     };
     view().map(|view| (view.high, view.coordinate)).map_err(Failure::of_session)
 }

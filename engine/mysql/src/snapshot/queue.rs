@@ -26,6 +26,9 @@ use tidegate_model::{Column, SqlType, Table, TableName, Watermark};
 /// How soon a raised stop flag is noticed.
 pub(super) const STOP_CHECK: Duration = Duration::from_millis(20);
 
+/// How many tables share a view at most: as long as it is open, a statement that alters one of them waits.
+const TABLES_PER_VIEW: usize = 64;
+
 /// How a table is read, as long as its definition stays as it is.
 pub(super) struct Plan {
     pub(super) table: LoadTable,
@@ -53,6 +56,14 @@ impl Plan {
     pub(super) fn is_cut_as_ordered(&self, version: &ServerVersion) -> bool {
         is_key_ordered(version, &self.table.table, &self.key)
     }
+}
+
+/// Whether the table may be read in a view that another one opens: InnoDB's rows are of the moment at which the view opens, others' of that at
+/// which they are read; how exact a view is matters for rows without a key; and a condition that somebody asks for may have a fault of its own.
+fn may_share(table: &LoadTable) -> bool {
+    // In its names and texts, no line ends like this.
+    let is_innodb = |definition: &String| definition.contains("\n) ENGINE=InnoDB");
+    !table.table.key().is_empty() && table.part.is_none() && table.definition.as_ref().is_some_and(is_innodb)
 }
 
 fn is_key_ordered(version: &ServerVersion, table: &Table, key: &ChunkKey) -> bool {
@@ -96,6 +107,8 @@ struct Queue {
     /// Cut and waiting to be read.
     chunks: VecDeque<CutChunk>,
     uncut: VecDeque<CutJob>,
+    /// Likewise, those that may share a view with others if they have few rows.
+    sharing: VecDeque<CutJob>,
     cutting: usize,
     readers: usize,
     stopped: bool,
@@ -119,8 +132,16 @@ pub(super) struct CutJob {
     pub(super) generation: u32,
 }
 
+impl CutJob {
+    fn of(table: usize, generation: u32) -> CutJob {
+        CutJob { table, from: None, generation }
+    }
+}
+
 pub(super) enum Job {
     Cut(CutJob),
+    /// Tables that may all have few rows.
+    Share(Vec<CutJob>),
     Read(ReadJob),
 }
 
@@ -140,15 +161,28 @@ impl Queue {
             }
             return Some(Job::Read(ReadJob { table, chunks, pieces: None }));
         }
-        let job = self.uncut.pop_front()?;
+        // Something is left for the other readers.
+        let tables_max = TABLES_PER_VIEW.min(self.sharing.len().div_ceil(self.readers));
+        let job = match tables_max {
+            2.. => Job::Share(self.sharing.drain(..tables_max).collect()),
+            _ => Job::Cut(self.sharing.pop_front().or_else(|| self.uncut.pop_front())?),
+        };
         self.cutting += 1;
-        Some(Job::Cut(job))
+        Some(job)
+    }
+
+    fn add_uncut(&mut self, job: CutJob, may_share: bool) {
+        match may_share {
+            true => self.sharing.push_back(job),
+            false => self.uncut.push_back(job),
+        }
     }
 
     /// Nothing is to be done for the table.
     fn forget(&mut self, table: usize) {
         self.chunks.retain(|job| job.table != table);
         self.uncut.retain(|job| job.table != table);
+        self.sharing.retain(|job| job.table != table);
     }
 }
 
@@ -171,7 +205,7 @@ impl<'a> Run<'a> {
             match load.ledger.table(name) {
                 None => {
                     load.record.add_table(name, &key, table.fingerprint());
-                    queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
+                    queue.add_uncut(CutJob::of(index, 0), may_share(table));
                 }
                 Some(known) if known.is_done() => {}
                 Some(known)
@@ -182,7 +216,7 @@ impl<'a> Run<'a> {
                     info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
                     if let Some(first) = load.record.begin_again(name, &key, table.fingerprint()) {
                         first_chunk = first;
-                        queue.uncut.push_back(CutJob { table: index, from: None, generation: 0 });
+                        queue.add_uncut(CutJob::of(index, 0), false);
                     }
                 }
                 Some(known) => {
@@ -195,7 +229,8 @@ impl<'a> Run<'a> {
                     }));
                     if !known.planned {
                         let from = known.cut_until().map(<[KeyValue]>::to_vec);
-                        queue.uncut.push_back(CutJob { table: index, from, generation: 0 });
+                        let may_share = known.chunks.is_empty() && may_share(table);
+                        queue.add_uncut(CutJob { from, ..CutJob::of(index, 0) }, may_share);
                     }
                 }
             }
@@ -249,7 +284,7 @@ impl<'a> Run<'a> {
         *current = Arc::new(Plan { generation, ..Plan::new(load_table, key, first_chunk, None) });
         let mut queue = self.queue();
         queue.forget(table);
-        queue.uncut.push_back(CutJob { table, from: None, generation });
+        queue.uncut.push_back(CutJob::of(table, generation));
         self.changed.notify_all();
     }
 
@@ -386,19 +421,41 @@ impl<'a> Run<'a> {
         self.changed.notify_all();
     }
 
-    /// Enters a chunk that was cut by `plan`'s key, unless the table has begun again.
+    /// Enters a chunk that was cut by `plan`'s key, unless the table has begun again, for whoever reads next.
     pub(super) fn add_chunk(&self, table: usize, plan: &Plan, range: KeyRange) -> Result<(), Failure> {
         let current = lock(&self.plans[table]);
-        if current.generation != plan.generation {
-            return Err(Failure::Outdated);
-        }
-        let Some(chunk) = self.load.record.add_chunk(plan.name(), range.clone()) else {
-            self.take_back(table);
-            return Err(Failure::Outdated);
-        };
+        let chunk = self.enter_chunk(table, &current, plan, range.clone()).ok_or(Failure::Outdated)?;
         self.queue().chunks.push_back(CutChunk { table, chunk, range });
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// Enters all of the table as one chunk, for the caller to read, and returns its number; none if the table has begun again or is taken back.
+    pub(super) fn add_whole(&self, table: usize, plan: &Plan) -> Option<u32> {
+        self.enter_chunk(table, &lock(&self.plans[table]), plan, KeyRange::default())
+    }
+
+    fn enter_chunk(&self, table: usize, current: &Plan, plan: &Plan, range: KeyRange) -> Option<u32> {
+        if current.generation != plan.generation {
+            return None;
+        }
+        let chunk = self.load.record.add_chunk(plan.name(), range);
+        if chunk.is_none() {
+            self.take_back(table);
+        }
+        chunk
+    }
+
+    /// What was to be read with other tables is read for itself: cut first, unless all of it was entered as this chunk.
+    pub(super) fn read_alone(&self, job: CutJob, chunk: Option<u32>) {
+        let mut queue = self.queue();
+        if queue.taken_back.contains(&job.table) {
+            return;
+        }
+        match chunk {
+            Some(chunk) => queue.chunks.push_back(CutChunk { table: job.table, chunk, range: KeyRange::default() }),
+            None => queue.uncut.push_back(job),
+        }
     }
 
     pub(super) fn set_interrupter(&self, slot: usize, interrupter: Option<Interrupter>) {

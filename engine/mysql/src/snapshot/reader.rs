@@ -4,7 +4,9 @@
 //! one: as many as are read within [`VIEW_TIME`], found out by doubling and halving. Once that is over the others get a view of their
 //! own: while one is open, the server keeps old versions of rows, and a statement that alters the table waits, with all behind it.
 //! Of those in one view, as many as fit into what is left of a window are read by one statement where they lie side by side; their rows
-//! are counted as the first one's, and they are done together.
+//! are counted as the first one's, and they are done together. Tables of few rows share one likewise: see [`shared`].
+
+mod shared;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,6 +90,10 @@ impl<'a> Reader<'a> {
                         _ => self.chunks_per_view,
                     };
                     self.chunks_per_view = self.chunks_per_view.clamp(1, self.run.load.options.chunks_per_view);
+                }
+                Job::Share(jobs) => {
+                    self.read_in_one_view(jobs);
+                    self.run.end_cutting();
                 }
                 Job::Cut(mut job) => {
                     let table = job.table;
@@ -255,17 +261,16 @@ impl<'a> Reader<'a> {
         let connection = self.connected()?;
         let has_key = !plan.table.table.key().is_empty();
         let tries = if has_key { load.options.view_tries } else { KEYLESS_VIEW_TRIES };
-        let view = View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), tries);
+        let view = View::open(connection, run.rule, load.facts, &[plan.name()], Some(load.start), tries);
         let view = match view {
             Err(Failure::Wire(error)) if is_gone(&error) || is_denied(&error) => {
-                let seen = View::open(connection, run.rule, load.facts, None, Some(load.start), 1)?;
+                let seen = View::open(connection, run.rule, load.facts, &[], Some(load.start), 1)?;
                 // Or not yet there, on a server that is behind.
                 check_reached(&seen, run)?;
                 let is_no_table = match is_gone(&error) {
                     // Gone since before this, unless it is back: another one may have taken its name.
                     true => {
-                        let again =
-                            View::open(connection, run.rule, load.facts, Some(plan.name()), Some(load.start), 1);
+                        let again = View::open(connection, run.rule, load.facts, &[plan.name()], Some(load.start), 1);
                         matches!(again, Err(Failure::Wire(error)) if is_gone(&error))
                     }
                     // What a view says of itself is not for every account.
@@ -283,7 +288,8 @@ impl<'a> Reader<'a> {
             other => other?,
         };
         check_reached(&view, run)?;
-        if view.definition.is_some() && view.definition == plan.table.definition {
+        let definition = view.definitions.first().cloned().flatten();
+        if definition.is_some() && definition == plan.table.definition {
             return Ok(Opened::View(view, plan));
         }
         // Locked since before the view: what the catalogue shows now is what the view has.
@@ -297,11 +303,11 @@ impl<'a> Reader<'a> {
         };
         let known = &plan.table.table;
         let load_table = match found.is_defined_as(known) && found.has_collations_of(known) {
-            true => LoadTable { definition: view.definition.clone(), ..plan.table.clone() },
+            true => LoadTable { definition, ..plan.table.clone() },
             false => {
                 info!(table = %plan.name(), at = %view.coordinate, "altered during its full load: read on as it is now");
                 let planned = (load.plan)(Arc::new(found)).map_err(|error| Failure::Load(LoadError::Plan(error)))?;
-                LoadTable { definition: view.definition.clone(), ..planned }
+                LoadTable { definition, ..planned }
             }
         };
         let key = load_table.key().map_err(Failure::Table)?;
@@ -458,8 +464,8 @@ impl<'a> Reader<'a> {
             Some(pieces) if pieces.are_begun => ViewRows::Rest(chunks[0]),
             _ => ViewRows::Of(&chunks),
         };
-        let stored = run.waiting(self.slot, || load.record.begin(plan.name(), rows, view.low, view.high));
-        if !stored.map_err(|error| Failure::Load(LoadError::Record(error)))? {
+        let stored = run.waiting(self.slot, || load.record.begin(&[(plan.name(), rows)], &view.low, &view.high));
+        if stored.map_err(|error| Failure::Load(LoadError::Record(error)))? != [true] {
             run.take_back(job.table);
             return Ok(());
         }

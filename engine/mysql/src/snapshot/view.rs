@@ -1,4 +1,4 @@
-//! A consistent read of one table, and the position that it certainly shows.
+//! A consistent read of a table, or of several, and the position that it certainly shows.
 //!
 //! ```text
 //! START TRANSACTION READ ONLY
@@ -18,6 +18,9 @@
 //!
 //! A proxy may let another server answer what is read in the view, of which the view says nothing. So each SELECT has a condition that is true
 //! on one server and an error on all others ([`on_server`]).
+//!
+//! Of several tables, each is locked in the first line's place and shown in the last one's; the first row of the first one opens the view for
+//! all. On MariaDB, see [`View::open_mariadb`].
 //!
 //! The order is the argument. The definition is locked *before* `low` is read: a statement that changes it is either done before,
 //! and then `low` covers it, or comes after the whole read. So the rows have the columns that the table had at `low`, and what `low`
@@ -94,18 +97,18 @@ pub(super) struct View {
     pub(super) shows_low: bool,
     /// Where the binlog stood, about. For people: it dates nothing.
     pub(super) coordinate: Coordinate,
-    /// `SHOW CREATE TABLE` of the table that it was opened for, less what every insert changes.
-    pub(super) definition: Option<String>,
+    /// `SHOW CREATE TABLE` of each table that it was opened for, less what every insert changes.
+    pub(super) definitions: Vec<Option<String>>,
 }
 
 impl View {
-    /// Opens a view for reading `table`, or for nothing but its position; again and again while something is committed in
-    /// between, and takes the last as it is. `start` is the place of which the load knows that all views show what is before it.
+    /// Opens a view for reading `tables`, of which the first opens it, or for nothing but its position; again and again while something is
+    /// committed in between, and takes the last as it is. `start` is the place of which the load knows that all views show what is before it.
     pub(super) fn open(
         connection: &mut Connection,
         rule: ViewRule,
         facts: &ServerFacts,
-        table: Option<&TableName>,
+        tables: &[&TableName],
         start: Option<&Position>,
         tries: u32,
     ) -> Result<View, Failure> {
@@ -113,7 +116,7 @@ impl View {
             let mut tries_left = tries;
             loop {
                 tries_left = tries_left.saturating_sub(1);
-                if let Some(view) = View::open_mariadb(connection, facts, table, start, tries_left == 0)? {
+                if let Some(view) = View::open_mariadb(connection, facts, tables, start, tries_left == 0)? {
                     return Ok(view);
                 }
             }
@@ -126,12 +129,12 @@ impl View {
         };
         // One that stays prepared is not worth more.
         let tries = if rule.goes_by_files() { tries.min(XA_TRIES) } else { tries };
-        let mut view = View::open_once(connection, rule, facts, table)?;
+        let mut view = View::open_once(connection, rule, facts, tables)?;
         for _ in 1..tries {
             if is_final(&view) {
                 break;
             }
-            view = View::open_once(connection, rule, facts, table)?;
+            view = View::open_once(connection, rule, facts, tables)?;
         }
         if let Some(start) = start.filter(|_| !view.shows_low) {
             view.low = match (view.low, &start.gtids) {
@@ -178,13 +181,12 @@ impl View {
         connection: &mut Connection,
         rule: ViewRule,
         facts: &ServerFacts,
-        table: Option<&TableName>,
+        tables: &[&TableName],
     ) -> Result<View, Failure> {
         let status = facts.version.binlog_status_statement();
-        let name = table.map(quote_table);
-        let [lock, show] = lock_and_show(table);
-        let open = match &name {
-            Some(name) => format!("SELECT 1 FROM {name} LIMIT 1"),
+        let [lock, show] = lock_and_show(tables);
+        let open = match tables.first() {
+            Some(table) => format!("SELECT 1 FROM {} LIMIT 1", quote_table(table)),
             None => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         };
         let executed = executed_statement(false);
@@ -201,7 +203,7 @@ impl View {
         let owned = if rule == ViewRule::Gtids { "SELECT @@GLOBAL.gtid_owned" } else { "DO 0" };
         let mut ask = |prepared: &str| {
             connection.query(&format!(
-                "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {prepared}; {open}; {owned}; {after}; {show}"
+                "START TRANSACTION READ ONLY; {lock}; {identity}; {end}; {before}; {prepared}; {open}; {owned}; {after}{show}"
             ))
         };
         let results = match ask(if sees_prepared { "XA RECOVER" } else { "DO 0" }) {
@@ -212,8 +214,8 @@ impl View {
             }
             results => results?,
         };
-        let [_, _, server, ended, before, prepared, _, owned, after, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 10", results.len());
+        let [_, _, server, ended, before, prepared, _, owned, after, shown @ ..] = results.as_slice() else {
+            let reason = format!("{} results instead of {}", results.len(), 9 + tables.len());
             return Err(Failure::Load(LoadError::Answer { statement: "START TRANSACTION", reason }));
         };
         let server = server.scalar().unwrap_or_default().to_owned();
@@ -241,7 +243,7 @@ impl View {
         };
         let is_quiet = owned.scalar().is_none_or(str::is_empty);
         let shows_low = !rule.goes_by_files() || (sees_prepared && prepared.rows.is_empty());
-        Ok(View { server, low, high, is_quiet, shows_low, coordinate, definition: definition_of(shown) })
+        Ok(View { server, low, high, is_quiet, shows_low, coordinate, definitions: definitions_of(shown) })
     }
 
     /// MariaDB's exact position comes with the statement that opens the view, so that the definition is locked after it: a
@@ -256,23 +258,24 @@ impl View {
     fn open_mariadb(
         connection: &mut Connection,
         facts: &ServerFacts,
-        table: Option<&TableName>,
+        tables: &[&TableName],
         start: Option<&Position>,
         is_last: bool,
     ) -> Result<Option<View>, Failure> {
         const STATEMENT: &str = "SHOW STATUS LIKE 'binlog_snapshot_%'";
         let status = facts.version.binlog_status_statement();
-        let [lock, show] = lock_and_show(table);
+        let [lock, show] = lock_and_show(tables);
         let gtids = executed_statement(true);
         let identity = format!("SELECT {}", server_identity(facts));
         // Where the GTIDs have not moved, nothing was committed.
         let xa_commits = if is_last { "SHOW GLOBAL STATUS LIKE 'Com_xa_commit'" } else { "DO 0" };
         let results = connection.query(&format!(
             "{gtids}; {xa_commits}; XA RECOVER; START TRANSACTION WITH CONSISTENT SNAPSHOT; {STATEMENT}; {status}; {xa_commits}; \
-             {gtids}; {identity}; {lock}; {show}"
+             {gtids}; {identity}; {lock}{show}"
         ))?;
-        let [before, began, prepared, _, snapshot, ended, begun, after, server, _, shown] = results.as_slice() else {
-            let reason = format!("{} results instead of 11", results.len());
+        let [before, began, prepared, _, snapshot, ended, begun, after, server, _, shown @ ..] = results.as_slice()
+        else {
+            let reason = format!("{} results instead of {}", results.len(), 10 + tables.len());
             return Err(Failure::Load(LoadError::Answer { statement: STATEMENT, reason }));
         };
         let value = |name: &str| {
@@ -297,8 +300,8 @@ impl View {
         };
         let (low, high) = (Watermark::Gtids(low), Watermark::Gtids(high));
         let server = server.scalar().unwrap_or_default().to_owned();
-        let definition = definition_of(shown);
-        Ok(Some(View { server, low, high, is_quiet: true, shows_low: true, coordinate, definition }))
+        let definitions = definitions_of(shown);
+        Ok(Some(View { server, low, high, is_quiet: true, shows_low: true, coordinate, definitions }))
     }
 }
 
@@ -318,13 +321,12 @@ pub(super) fn is_of_other_server(error: &WireError) -> bool {
     error.server_code() == Some(code::SUBQUERY_HAS_ROWS)
 }
 
-/// What locks the table's definition, and what shows it: one result each, also without a table.
-fn lock_and_show(table: Option<&TableName>) -> [String; 2] {
-    let nothing = || "DO 0".to_owned();
-    [
-        table.map_or_else(nothing, |table| format!("SELECT 1 FROM {} LIMIT 0", quote_table(table))),
-        table.map_or_else(nothing, |table| format!("SHOW CREATE TABLE {}", quote_table(table))),
-    ]
+/// What locks the tables' definitions, one result in all, before another statement; and what shows them, one each, behind one.
+fn lock_and_show(tables: &[&TableName]) -> [String; 2] {
+    let names = || tables.iter().map(|table| quote_table(table));
+    let locks: Vec<String> = names().map(|table| format!("(SELECT 1 FROM {table} LIMIT 0)")).collect();
+    let locks = if locks.is_empty() { "DO 0".to_owned() } else { locks.join(" UNION ALL ") };
+    [locks, names().map(|table| format!("; SHOW CREATE TABLE {table}")).collect()]
 }
 
 /// The GTIDs of all that stands before `at`, which MariaDB finds by reading the file up to there.
@@ -384,8 +386,9 @@ pub(super) fn gtids_before_file(
 /// The transactions that are executed and in no file any more, or never were.
 pub(super) const PURGED_STATEMENT: &str = "SELECT @@GLOBAL.gtid_purged";
 
-fn definition_of(shown: &TextResult) -> Option<String> {
-    Some(definition_text(text(shown.rows.first()?, 1)?))
+fn definitions_of(shown: &[TextResult]) -> Vec<Option<String>> {
+    let definition = |shown: &TextResult| Some(definition_text(text(shown.rows.first()?, 1)?));
+    shown.iter().map(definition).collect()
 }
 
 /// What `SHOW CREATE TABLE` says, without the counter that every insert moves.

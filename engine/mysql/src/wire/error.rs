@@ -203,8 +203,9 @@ impl WireError {
             WireError::Login { code, .. } | WireError::Server { code, .. } => server_hint(*code),
             WireError::PasswordChanged { .. } => Some(PASSWORD_CHANGED),
             WireError::AuthPlugin { .. } => Some(
-                "Create the user with caching_sha2_password, mysql_native_password or sha256_password \
-                 (CREATE USER … IDENTIFIED WITH …).",
+                "Let the account log in by a plugin that is known here: of MySQL caching_sha2_password, mysql_native_password or \
+                 sha256_password (ALTER USER … IDENTIFIED WITH …), of MariaDB ed25519 or mysql_native_password \
+                 (ALTER USER … IDENTIFIED VIA ed25519 USING PASSWORD('…')).",
             ),
             WireError::TlsNotOffered { .. } => Some(
                 "Enable TLS on the server (a certificate and key it can read), or use tls mode preferred or disabled \
@@ -267,7 +268,7 @@ fn server_hint(code: u16) -> Option<&'static str> {
 }
 
 fn tls_hint(error: &rustls::Error) -> &'static str {
-    use rustls::{CertificateError as Certificate, Error};
+    use rustls::{CertificateError as Certificate, Error, InvalidMessage};
     match error {
         Error::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
             "The certificate is for another name: connect by a name in its subjectAltName (a bare common name does not \
@@ -285,9 +286,12 @@ fn tls_hint(error: &rustls::Error) -> &'static str {
             "The server's certificate cannot be verified: it must be X.509 version 3 and signed by the given \
              authority. Use tls mode required to encrypt without verification."
         }
-        Error::AlertReceived(_) | Error::PeerIncompatible(_) => {
+        Error::AlertReceived(_)
+        | Error::PeerIncompatible(_)
+        | Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
             "Client and server share no TLS version or cipher: TLS 1.2 or 1.3 with an ECDHE cipher is needed (MySQL 5.7 \
-             and older may speak only TLS 1.0). If a client certificate is required, set tls cert and key."
+             and older may speak only TLS 1.0 or 1.1: use tls mode disabled for such a server if the network is trusted). If a \
+             client certificate is required, set tls cert and key."
         }
         _ => "Check that the port is a MySQL server's and that no proxy ends TLS between.",
     }

@@ -634,13 +634,15 @@ fn an_error_instead_of_a_greeting_is_told() {
 }
 
 #[test]
-fn plugins_that_would_show_the_password_are_refused() {
-    for plugin in ["mysql_clear_password", "mysql_old_password", "dialog"] {
+fn plugins_that_would_show_the_password_or_are_not_known_are_refused() {
+    for plugin in ["mysql_clear_password", "mysql_old_password", "dialog", "parsec", "auth_gssapi_client"] {
         let switch = frame(2, &[b"\xFE", plugin.as_bytes(), b"\0nonce"].concat());
         let (port, _server) = play_server([greeting(CapabilityFlags::empty()), switch]);
         let error = error_of(&ConnectOptions { password: Some("secret".to_owned()), ..options_for("127.0.0.1", port) });
         assert!(matches!(&error, WireError::AuthPlugin { plugin: named, .. } if named == plugin), "{error}");
-        assert!(error.hint().unwrap().contains("caching_sha2_password"));
+        assert!(error.to_string().contains(plugin), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("caching_sha2_password") && hint.contains("ed25519"), "{hint}");
     }
 }
 

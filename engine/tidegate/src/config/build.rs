@@ -33,6 +33,9 @@ use tidegate_format::partition::PartitionPolicy;
 use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 
+/// So much of `memory` for each thread that encodes, and as much for each that reads: what they free stays with them for a while, and is counted
+/// nowhere.
+const THREAD_BYTES: u64 = 8 << 20;
 const MEMORY_BYTES: u64 = 512 << 20;
 const PARALLEL: u64 = 4;
 const CHUNK_ROWS: u64 = 100_000;
@@ -64,7 +67,12 @@ impl TaskFile {
         let format = required_section(self.format, report, "must be canal_json or dts_avro")
             .and_then(|(format, place)| format_options(format, &place, tables.as_ref(), report));
         let (full_load, incremental) = phases(self.full_load, self.incremental, source.as_ref(), report);
-        let (limits, full_load) = limit_options(self.limits, full_load, report);
+        let (limits, mut full_load) = limit_options(self.limits, full_load, report);
+        let memory_bytes = self.memory.given().unwrap_or(MEMORY_BYTES);
+        let threads_max = count(memory_bytes / THREAD_BYTES);
+        if let Some(load) = &mut full_load {
+            load.parallel = load.parallel.min(threads_max);
+        }
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
         let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
@@ -84,14 +92,15 @@ impl TaskFile {
             tombstones: sink.tombstones.is_some(),
             headers: sink.headers,
             partition_hash: sink.hash,
+            partition_text: sink.text,
             ddl_topic: sink.ddl_topic.map(|(topic, _)| topic),
             non_empty_topics: sink.non_empty_topics,
             format: format?,
             full_load,
             incremental,
             delivery: self.delivery.given().unwrap_or(Guarantee::AtLeastOnce),
-            memory_bytes: self.memory.given().unwrap_or(MEMORY_BYTES),
-            threads: threads(self.threads.given().unwrap_or(Threads::Auto)),
+            memory_bytes,
+            threads: threads(self.threads.given().unwrap_or(Threads::Auto)).min(threads_max),
             limits,
             retry,
             http,

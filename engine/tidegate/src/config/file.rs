@@ -22,7 +22,7 @@ use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyPolicy;
-use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_format::partition::{PartitionHash, PartitionPolicy, PartitionText};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::{SaslMechanism, TokenUrl};
@@ -93,6 +93,7 @@ pub(super) struct SinkFile {
     pub(super) headers: Field<Vec<HeaderName>>,
     pub(super) partition: Field<PartitionPolicy>,
     pub(super) partition_hash: Field<PartitionHash>,
+    pub(super) partition_text: Field<PartitionText>,
     pub(super) too_large: Field<TooLargeFile>,
     pub(super) create_topics: Field<Switch<CreateTopicsFile>>,
     pub(super) non_empty_topics: Field<NonEmptyTopics>,
@@ -320,6 +321,7 @@ fn sink(s: &Section<'_>) -> SinkFile {
         headers: s.field("headers", headers),
         partition: s.field("partition", partition),
         partition_hash: s.field("partition_hash", |v| v.word(PartitionHash::WORDS)),
+        partition_text: s.field("partition_text", |v| v.word(PartitionText::WORDS)),
         too_large: s.field("too_large", too_large),
         create_topics: s.field("create_topics", |v| switch(v, create_topics)),
         non_empty_topics: s.field("non_empty_topics", |v| v.word(NonEmptyTopics::WORDS)),

@@ -25,7 +25,7 @@ use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyForm;
-use tidegate_format::partition::PartitionHash;
+use tidegate_format::partition::{PartitionHash, PartitionText};
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
 use tidegate_sink::kafka::SaslMechanism;
@@ -226,6 +226,7 @@ fn form_of(path: &str, section: &Value) -> Option<Value> {
         "sink.null" => json!({ "type": ["object", "null"], "additionalProperties": false }),
         "sink.security.sasl" => words(SaslMechanism::WORDS),
         "sink.partition_hash" => words(PartitionHash::WORDS),
+        "sink.partition_text" => words(PartitionText::WORDS),
         "sink.non_empty_topics" => words(NonEmptyTopics::WORDS),
         "sink.create_topics.partitions" => json!({ "anyOf": [words(&[("broker_default", ())]), integer(1, 100_000)] }),
         "sink.create_topics.replication" => json!({ "anyOf": [words(&[("broker_default", ())]), integer(1, 100)] }),

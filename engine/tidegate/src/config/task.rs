@@ -22,7 +22,7 @@ use tidegate_format::encode::dts_avro::AvroOptions;
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
 use tidegate_format::headers::HeaderName;
-use tidegate_format::partition::PartitionHash;
+use tidegate_format::partition::{PartitionHash, PartitionText};
 use tidegate_model::rate::Limit;
 use tidegate_mysql::history::UnloggedRowsPolicy;
 use tidegate_mysql::wire::TlsMode;
@@ -46,6 +46,8 @@ pub struct Task {
     pub headers: Vec<HeaderName>,
     /// `sink.partition_hash`: default `dts`, whose topics most users of this program replace.
     pub partition_hash: PartitionHash,
+    /// `sink.partition_text`: default `bytes`, as both tools hash that were there before.
+    pub partition_text: PartitionText,
     /// `sink.ddl_topic`: where statements go; `None` for the topics of the tables that they touch. Default none.
     pub ddl_topic: Option<TopicTemplate>,
     /// `sink.non_empty_topics`.

@@ -356,7 +356,7 @@ fn a_typing_error_is_answered_with_the_nearest_key() {
     refused(&with("Full-Load: true\n"), "t.yaml:1:1: Full-Load: no such key, did you mean `full_load`?");
     refused(&with("sink: {kafka: b1, create_topic: false, bucket: 5}\n"), "
 t.yaml:1:19: sink.create_topic: no such key, did you mean `create_topics`?
-t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, too_large, create_topics, non_empty_topics, options
+t.yaml:1:40: sink.bucket: no such key, there are kafka, file, null, security, topic, ddl_topic, key, tombstones, headers, partition, partition_hash, partition_text, too_large, create_topics, non_empty_topics, options
 ");
     refused(&with("sink: {null: {rows: 5}}\n"), "t.yaml:1:15: sink.null.rows: no such key, there is none");
     refused(
@@ -422,6 +422,10 @@ t.yaml:1:65: sink.tombstones = 1: must be true or false
 t.yaml:1:34: sink.key.template = {table}: must name a column, such as {id}
 t.yaml:2:31: tables[0].key: must have a template alone, which names columns and is a text
 ",
+    );
+    refused(
+        &with("sink: {kafka: b, key: json, partition_hash: murmur2, partition_text: collation}\n"),
+        "t.yaml:1:70: sink.partition_text: must not be collation with partition_hash: murmur2, which hashes the bytes of keys",
     );
     refused(
         &with("tables: [{table: shop.a, key: json}, shop.b]\nsink: {kafka: b, tombstones: true, partition_hash: murmur2}\n"),
@@ -1351,6 +1355,8 @@ fn sizes_times_and_numbers_have_units_and_bounds() {
     assert_eq!(parallel("limits: {connections: 6}\nfull_load: {parallel: 16}\n"), Some(2));
     assert_eq!(parallel("limits: {connections: 100}\n"), Some(4));
     assert_eq!(parallel("limits: {connections: 4}\nfull_load: false\n"), None);
+    assert_eq!(parallel("memory: 64MiB\nfull_load: {parallel: 16}\n"), Some(8));
+    assert_eq!(accepted(&with("memory: 100MiB\nthreads: 16\n")).threads.get(), 12);
     for lines in ["limits: {connections: 4}\n", "limits: {connections: 3}\nfull_load: false\n"] {
         let error = parse("t.yaml", &with(lines)).expect_err("too few").to_string();
         assert!(error.contains("limits.connections: must be at least 5, of which one reads tables"), "{error}");

@@ -115,6 +115,9 @@ struct Seen {
     rows: BTreeMap<TableName, u64>,
     /// None if it could not be looked at.
     identity: Option<SourceIdentity>,
+    /// The zone of the server's clock.
+    zone: String,
+    is_mariadb: bool,
 }
 
 fn look_at_source(
@@ -191,7 +194,13 @@ fn look_at_source(
     check_patterns(task, &look.tables(), report);
     check_excludes(task, look.needless(), report);
     let rows = look.catalog_tables().iter().map(|table| (table.table.name().clone(), table.estimated_rows));
-    Seen { tables: look.tables(), rows: rows.collect(), identity: Some(look.identity()) }
+    Seen {
+        tables: look.tables(),
+        rows: rows.collect(),
+        identity: Some(look.identity()),
+        zone: look.time_zone().to_owned(),
+        is_mariadb: look.is_mariadb(),
+    }
 }
 
 /// The topics of the task as they are; none if they cannot be had, which is said.

@@ -93,6 +93,58 @@ fn check_chunk_by(task: &Task, table: &Table, report: &mut Report) {
     );
 }
 
+/// Expressions of which the server would say something else: those of a session in its own zone, and those of MariaDB.
+fn check_expressions(task: &Task, table: &Arc<Table>, seen: &Seen, report: &mut Report) {
+    const UTC: [&str; 4] = ["", "UTC", "+00:00", "GMT"];
+    let Ok(transform) = plan_transform(&task.tables, table) else { return };
+    let rule = rule_of(task, table.name());
+    for (text, depends_on_zone) in transform.expressions() {
+        let place = || {
+            place_of_table(task, table.name(), if rule.filter.as_deref() == Some(text) { "where" } else { "select" })
+        };
+        if depends_on_zone && !UTC.contains(&seen.zone.as_str()) {
+            report.say(
+                Severity::Warning,
+                "expressions",
+                place(),
+                format!("`{text}` of {} is meant in UTC, and the server's zone is {}", table.name(), seen.zone),
+                items::wanted("expressions"),
+                "write its dates in UTC: a session in another zone shows and compares a TIMESTAMP, from_unixtime() and unix_timestamp() in that",
+            );
+        }
+        if seen.is_mariadb {
+            for (name, what) in tidegate_sql::on_mariadb(text) {
+                report.say(
+                    Severity::Warning,
+                    "expressions",
+                    place(),
+                    format!("`{text}` of {} is answered as by MySQL; on MariaDB {name}: {what}", table.name()),
+                    items::wanted("expressions"),
+                    items::to_do("expressions"),
+                );
+            }
+        }
+    }
+}
+
+/// Keys of text that are hashed by their bytes, while the server takes several of them for one.
+fn check_equal_keys(task: &Task, table: &Arc<Table>, report: &mut Report) {
+    let Ok(partitioner) = plan_partitioner(task, table, 1) else { return };
+    if let Some((column, collation)) = partitioner.scatters_texts().filter(|_| !table.key().is_empty()) {
+        report.say(
+            Severity::Info,
+            "equal_keys",
+            place_of_table(task, table.name(), "partition"),
+            format!(
+                "{column} of {} decides about the partition by its bytes; to the server, texts are equal by {collation}",
+                table.name()
+            ),
+            items::wanted("equal_keys"),
+            items::to_do("equal_keys"),
+        );
+    }
+}
+
 pub(super) fn place_of_table(task: &Task, table: &TableName, key: &str) -> Option<String> {
     task.places.place_in_entry(task.tables.matches(&table.database, &table.table)?.at, key)
 }
@@ -130,6 +182,10 @@ pub(super) fn look_at_tables(
     }
     for table in &seen.tables {
         check_chunk_by(task, table, report);
+    }
+    for table in &seen.tables {
+        check_expressions(task, table, seen, report);
+        check_equal_keys(task, table, report);
     }
     // Names that make no topics were told of above.
     if let Err(error @ RouteError::LettersAmongRows { .. }) =

@@ -207,6 +207,11 @@ fn compare_task(stored: &Checkpoint, was: &RememberedTask, is: &RememberedTask, 
         let what = format!("sink.partition_hash was {}, is {}", was.partition_hash, is.partition_hash);
         found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
     }
+    if was.partition_text != is.partition_text {
+        let word = |text: &str| if text.is_empty() { "bytes" } else { text }.to_owned();
+        let what = format!("sink.partition_text was {}, is {}", word(&was.partition_text), word(&is.partition_text));
+        found.add(Some(Accept::Partitions), &what, KEYS_MOVE);
+    }
     if was.tombstones != is.tombstones {
         let what = format!("sink.tombstones was {}, is {}", was.tombstones, is.tombstones);
         let means = match is.tombstones {

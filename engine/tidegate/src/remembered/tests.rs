@@ -114,6 +114,10 @@ fn what_decides_about_rows_and_bytes_is_compared() {
             &["partitions: sink.partition_hash was dts, is canal"],
         ),
         (
+            "tables: [shop.a, shop.b]\nsink: {kafka: b, partition_text: collation, non_empty_topics: accept}",
+            &["partitions: sink.partition_text was bytes, is collation"],
+        ),
+        (
             "tables: [shop.a, shop.b]\nformat: {canal_json: {profile: dts, enum: index, time_zone: '-03:30'}}",
             &[
                 "format: format.canal_json.profile was canal, is dts",

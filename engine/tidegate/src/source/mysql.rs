@@ -12,6 +12,7 @@
 //! the two ways of reading, [`other_place`] where somebody wants it to go on instead, [`turns`] what brings the second back to the first, [`until`] where it ends by itself.
 
 mod behind_gap;
+mod cascades;
 mod follow;
 mod load;
 mod look;
@@ -36,6 +37,7 @@ use crate::gap::AfterGap;
 use crate::source::{Context, Source, SourceError, Take};
 use crate::status::lag::is_behind;
 use crate::until::Until;
+use cascades::Cascades;
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
@@ -94,6 +96,7 @@ pub struct MysqlSource {
     ending: Option<until::Ending>,
     /// Added tables, of which nothing is read before they are loaded where the others that are asked for are.
     later: BTreeSet<TableName>,
+    cascades: Cascades,
 }
 
 impl MysqlSource {
@@ -126,6 +129,7 @@ impl MysqlSource {
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
+        let cascades = Cascades::of(task, &look, look.gaps(), stored.is_none());
         Ok(MysqlSource {
             look,
             tables,
@@ -135,6 +139,7 @@ impl MysqlSource {
             stored_at: stored.and_then(|_| task.state.join(CHECKPOINT).metadata().ok()?.modified().ok()),
             ending: None,
             later: BTreeSet::new(),
+            cascades,
         })
     }
 

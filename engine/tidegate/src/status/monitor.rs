@@ -67,7 +67,7 @@ struct Seen {
     looks: VecDeque<Look>,
     lag: Lag,
     /// Rows and rows per second of the tables that are being loaded.
-    tables: HashMap<TableName, (u64, f64)>,
+    tables: HashMap<TableName, TableRate>,
     position: Option<Position>,
 }
 
@@ -450,22 +450,28 @@ fn span(looks: &VecDeque<Look>) -> (&Look, &Look, f64) {
     (last, first, last.at.duration_since(first.at).as_secs_f64().max(1e-3))
 }
 
-fn rates(before: &HashMap<TableName, (u64, f64)>, tables: &[TableProgress]) -> HashMap<TableName, (u64, f64)> {
+/// How fast a table is loaded, averaged over some looks: over as many as there are, at first.
+#[derive(Clone, Copy)]
+struct TableRate {
+    /// At the last look.
+    rows: u64,
+    /// None at the first look.
+    per_s: Option<f64>,
+}
+
+fn rates(before: &HashMap<TableName, TableRate>, tables: &[TableProgress]) -> HashMap<TableName, TableRate> {
     let loading = tables.iter().filter(|table| table.rows > 0 && !table.done);
     let rate = |table: &TableProgress| {
-        let rate = match before.get(&table.table) {
-            Some((rows, rate)) => {
-                let now = table.rows.saturating_sub(*rows) as f64 / INTERVAL.as_secs_f64();
-                rate + TABLE_WEIGHT * (now - rate)
-            }
-            None => 0.0,
-        };
-        (table.table.clone(), (table.rows, rate))
+        let per_s = before.get(&table.table).map(|before| {
+            let now = table.rows.saturating_sub(before.rows) as f64 / INTERVAL.as_secs_f64();
+            before.per_s.map_or(now, |rate| rate + TABLE_WEIGHT * (now - rate))
+        });
+        (table.table.clone(), TableRate { rows: table.rows, per_s })
     };
     loading.map(rate).collect()
 }
 
-fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -> FullLoad {
+fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, TableRate>) -> FullLoad {
     let estimated = |table: &TableProgress| match table.part {
         _ if table.done => table.rows,
         Some(_) => table.rows,
@@ -474,8 +480,9 @@ fn full_load(tables: &[TableProgress], rates: &HashMap<TableName, (u64, f64)>) -
     let left = |table: &TableProgress| estimated(table) - table.rows;
     let is_known = !tables.iter().any(|table| table.part.is_some() && !table.done);
     let seconds = |rows: u64, rate: f64| (rate >= 1.0 && rows > 0).then(|| (rows as f64 / rate) as u64);
-    let rate_of =
-        |table: &TableProgress| rates.get(&table.table).filter(|_| !table.done).map_or(0.0, |(_, rate)| *rate);
+    let rate_of = |table: &TableProgress| {
+        rates.get(&table.table).filter(|_| !table.done).and_then(|rate| rate.per_s).unwrap_or(0.0)
+    };
     let mut listed: Vec<&TableProgress> = tables.iter().collect();
     listed.sort_by_key(|table| (table.done, table.rows == 0));
     FullLoad {
@@ -554,7 +561,9 @@ mod tests {
             ["shop.loads", "shop.waits", "shop.done"]
         );
         assert_eq!((load.tables_done, load.tables_total, load.rows, load.estimated_rows), (1, 3, 3007, 5016));
-        assert!(load.tables[0].rows_per_s > 0.0 && load.tables[0].seconds_left.is_some(), "{load:?}");
+        // 2,000 in the one interval that was seen, and as many are left.
+        assert_eq!(load.tables[0].rows_per_s, 2000.0 / INTERVAL.as_secs_f64());
+        assert_eq!(load.tables[0].seconds_left, Some(INTERVAL.as_secs()));
         tables[2].part = Some("id > 5".to_owned());
         monitor.status.set_tables(tables.clone());
         let part = monitor.report().full_load.unwrap();

@@ -155,7 +155,14 @@ impl fmt::Display for Report {
         let count = |verdict| self.tables.iter().filter(|table| table.verdict == verdict).count();
         let all = counted(self.tables.len() as u64, "table");
         match (count(Verdict::Different), count(Verdict::Unproven)) {
-            (0, 0) => writeln!(f, "the topics hold what the source holds"),
+            (0, 0) => match self.tables.iter().map(|table| table.explained.too_large).sum() {
+                0 => writeln!(f, "the topics hold what the source holds"),
+                rows => writeln!(
+                    f,
+                    "the topics hold what the source holds, but for {} too large for them",
+                    counted(rows, "row")
+                ),
+            },
             (0, unproven) => {
                 writeln!(f, "no difference was found; {unproven} of {all} could not be compared as a whole")
             }

@@ -64,6 +64,37 @@ pub(crate) fn text() -> Kernel {
     Kernel::new("number_text", DataType::Utf8, |call| Ok(cast(call.array(0), &DataType::Utf8)?)).keeps_nulls()
 }
 
+/// BIGINT of a whole double; not the smallest, which is out of range in MySQL, too.
+pub(crate) fn integer_of_double(or_null: bool) -> Kernel {
+    fn run(call: &Call<'_>, outside: fn() -> Miss) -> Result<ArrayRef> {
+        const END: f64 = 9_223_372_036_854_775_808.0;
+        let values = call.numbers::<Float64Type>(0);
+        call.make_numbers::<Int64Type>(|row| match values.get(row)? {
+            value if value.abs() < END => Ok(value as i64),
+            _ => Err(outside()),
+        })
+    }
+    match or_null {
+        true => Kernel::new("try_whole", DataType::Int64, |call| run(call, || Miss::Null)),
+        false => Kernel::new("whole", DataType::Int64, |call| run(call, || Miss::OutOfRange)).keeps_nulls(),
+    }
+}
+
+/// A signed integer as the unsigned one of the same bits, and the other way round.
+pub(crate) fn same_bits(to: &DataType) -> Kernel {
+    let run: Run = match to {
+        DataType::UInt64 => |call| {
+            let values = call.numbers::<Int64Type>(0);
+            call.make_numbers::<UInt64Type>(|row| Ok(values.get(row)?.cast_unsigned()))
+        },
+        _ => |call| {
+            let values = call.numbers::<UInt64Type>(0);
+            call.make_numbers::<Int64Type>(|row| Ok(values.get(row)?.cast_signed()))
+        },
+    };
+    Kernel::new("same_bits", to.clone(), run).keeps_nulls().never_fails()
+}
+
 /// A whole decimal as an integer; NULL or a failure if it is out of its range.
 pub(crate) fn integer_of_decimal(to: &DataType, or_null: bool) -> Kernel {
     let run: Run = match or_null {

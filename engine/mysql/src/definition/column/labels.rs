@@ -4,7 +4,6 @@ use super::super::NotUnderstood;
 use super::super::cursor::{Cursor, Read};
 use super::super::session::Session;
 use super::super::tokens::{Literal, Token};
-use crate::catalog::as_the_catalogue_shows;
 use crate::charset::Charset;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +77,6 @@ impl Label {
                 decoded.ok_or_else(|| NotUnderstood::new("a label that is no text in its character set"))?
             }
         };
-        let text = as_the_catalogue_shows(text);
         Ok(if charset.is_binary() { text } else { text.trim_end_matches(' ').to_owned() })
     }
 }

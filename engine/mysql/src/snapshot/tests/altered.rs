@@ -7,7 +7,7 @@ use super::*;
 const ROWS: i64 = 2000;
 
 /// How views are dated, locks are shown and statements are done differs between them.
-const SERVERS: [&str; 5] = [GTID, NO_GTID, OLD, MARIADB[0], MARIADB[1]];
+pub(super) const SERVERS: [&str; 5] = [GTID, NO_GTID, OLD, MARIADB[0], MARIADB[1]];
 
 /// What came out of a load in the middle of which a statement was run.
 struct Altered {
@@ -70,7 +70,7 @@ fn interrupted(server: &str, name: &str, create: &str, sql: &str) -> Option<Alte
 }
 
 /// Until a statement waits for the lock that the chunk being read has on its table.
-fn wait_until_locked_out(database: &Database) {
+pub(super) fn wait_until_locked_out(database: &Database) {
     let waiting = format!(
         "SELECT COUNT(*) FROM {SESSIONS} WHERE DB = '{}' AND STATE LIKE 'Waiting for table metadata lock%'",
         database.name

@@ -12,7 +12,7 @@ fn what_is_read_on_another_server_is_an_error_also_where_nothing_is_found() {
         database.run("CREATE TABLE nothing (id INT PRIMARY KEY); CREATE TABLE keyless (id INT) ENGINE = MyISAM");
         let (facts, mut connection) = (&database.facts, database.connect());
         let rule = ViewRule::of(facts);
-        let Ok(view) = View::open(&mut connection, rule, facts, None, None, 1) else { panic!("a view opens") };
+        let Ok(view) = View::open(&mut connection, rule, facts, &[], None, 1) else { panic!("a view opens") };
         assert!(view.server.contains('/'), "{}", view.server);
         let tables = [
             "t WHERE id > 1 AND id <= 3",
@@ -50,7 +50,7 @@ fn a_view_dated_by_files_contains_the_start_once_its_low_does() {
         is_quiet: true,
         shows_low: true,
         coordinate: Coordinate::new("b.000002", 400),
-        definition: None,
+        definitions: Vec::new(),
     };
     let start = Position::new(Coordinate::new("a.000009", 4), Some(gtids(&format!("{SET}:1-15"))));
     let (behind, level) = (view(&format!("{SET}:1-14")), view(&format!("{SET}:1-15")));

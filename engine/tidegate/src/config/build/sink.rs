@@ -11,7 +11,7 @@ use crate::config::task::{KafkaSinkOptions, SinkOptions};
 use crate::config::template::{CaptureNames, TopicTemplate};
 use tidegate_format::headers::HeaderName;
 use tidegate_format::key::KeyPolicy;
-use tidegate_format::partition::{PartitionHash, PartitionPolicy};
+use tidegate_format::partition::{PartitionHash, PartitionPolicy, PartitionText};
 use tidegate_sink::kafka::CreateTopics;
 
 /// The sink, and what the sink says about tables that say nothing themselves.
@@ -25,6 +25,7 @@ pub(super) struct BuiltSink {
     pub(super) headers: Vec<HeaderName>,
     pub(super) partition: PartitionPolicy,
     pub(super) hash: PartitionHash,
+    pub(super) text: PartitionText,
     pub(super) hash_place: Option<Place>,
     pub(super) too_large: TooLargePolicy,
     pub(super) non_empty_topics: NonEmptyTopics,
@@ -45,6 +46,7 @@ pub(super) fn sink_options(file: SinkFile, place: &Place, task: &str, report: &R
         headers,
         partition,
         partition_hash,
+        partition_text,
         too_large,
         create_topics,
         non_empty_topics,
@@ -83,6 +85,12 @@ pub(super) fn sink_options(file: SinkFile, place: &Place, task: &str, report: &R
         SinkOptions::Null
     };
     let hash_place = partition_hash.as_given().map(|(_, place)| place.clone());
+    let hash = partition_hash.given().unwrap_or(PartitionHash::Dts);
+    if let Some((PartitionText::Collation, place)) = partition_text.as_given()
+        && hash == PartitionHash::Murmur2
+    {
+        report.add(place, "must not be collation with partition_hash: murmur2, which hashes the bytes of keys");
+    }
     Some(BuiltSink {
         options,
         topic: topic?,
@@ -91,7 +99,8 @@ pub(super) fn sink_options(file: SinkFile, place: &Place, task: &str, report: &R
         tombstones: tombstones.as_given().filter(|(on, _)| **on).map(|(_, place)| place.clone()),
         headers: headers.given().unwrap_or_default(),
         partition: partition.given().unwrap_or(PartitionPolicy::PrimaryKey),
-        hash: partition_hash.given().unwrap_or(PartitionHash::Dts),
+        hash,
+        text: partition_text.given().unwrap_or_default(),
         hash_place,
         too_large: match too_large {
             Some(TooLargePolicy::Truncate(truncation)) => {

@@ -32,6 +32,7 @@ pub fn plan_partitioner(task: &Task, table: &Arc<Table>, partitions: u32) -> Res
     let key = rule.key.as_ref().map(|policy| key_columns(policy, table)).transpose()?.unwrap_or_default();
     let target = target_of_table(&task.tables, table.name())?;
     let partitioner = Partitioner::new(rule.partition.clone(), task.partition_hash, table, &target, partitions)?
+        .with_text(task.partition_text)?
         .with_time_zone(text_options(&task.format).time_zone_offset_s)
         .with_key(key);
     match partitioner.scatters_keys().filter(|_| task.tombstones) {

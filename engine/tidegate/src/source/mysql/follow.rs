@@ -15,7 +15,7 @@ use crate::source::Context;
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
-use tidegate_mysql::catalog::CatalogTable;
+use tidegate_mysql::catalog::{self, CatalogTable};
 use tidegate_mysql::ddl::UnloggedRows;
 use tidegate_mysql::dump_error::DumpError;
 use tidegate_mysql::history::{History, Moved, Rules, StoredSchema, UnloggedRowsPolicy};
@@ -104,8 +104,13 @@ impl MysqlSource {
             .with_gone(asking(Ledger::was_gone), asking(Ledger::was_entered_gone))
             .with_replays(asking(|ledger, name, _, _| ledger.replays(name)))
             .with_tables_that_empty_themselves({
-                let in_memory = in_memory.clone();
-                move |table| in_memory.contains(table)
+                let (in_memory, connect) = (in_memory.clone(), self.look.connect.clone());
+                // One that has come since, or that has gone since the first look.
+                move |table| Ok(in_memory.contains(table) || catalog::is_in_memory(&connect, table)?)
+            })
+            .telling_cascades({
+                let cascades = self.cascades.clone();
+                move |cascade, here| cascades.tell(cascade, &here.at.to_string())
             })
         };
         let replayed = |table: &TableName| {

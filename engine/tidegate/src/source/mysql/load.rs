@@ -336,13 +336,12 @@ impl LoadRecord for Passing<'_> {
 
     fn begin(
         &self,
-        table: &TableName,
-        rows: ViewRows<'_>,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        (self.begun)(table);
-        LoadRecord::begin(&self.ledger, table, rows, low, high)
+        rows: &[(&TableName, ViewRows<'_>)],
+        low: &Watermark,
+        high: &Watermark,
+    ) -> Result<Vec<bool>, Box<dyn std::error::Error + Send + Sync>> {
+        rows.iter().for_each(|(table, _)| (self.begun)(table));
+        LoadRecord::begin(&self.ledger, rows, low, high)
     }
 
     fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
@@ -386,13 +385,15 @@ impl LoadRecord for Record<'_> {
 
     fn begin(
         &self,
-        table: &TableName,
-        rows: ViewRows<'_>,
-        low: Watermark,
-        high: Watermark,
-    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        rows: &[(&TableName, ViewRows<'_>)],
+        low: &Watermark,
+        high: &Watermark,
+    ) -> Result<Vec<bool>, Box<dyn std::error::Error + Send + Sync>> {
         let begin = |checkpoint: &mut Checkpoint| {
-            if_wanted(checkpoint, table, |ledger| rows.begin(ledger, table, low, high)).is_some()
+            let begin = |(table, rows): &(&TableName, ViewRows<'_>)| {
+                if_wanted(checkpoint, table, |ledger| rows.begin(ledger, table, low.clone(), high.clone())).is_some()
+            };
+            rows.iter().map(begin).collect()
         };
         self.tracker.update_durably(begin).map_err(Into::into)
     }

@@ -126,6 +126,15 @@ pub fn look(
 pub type TryPart = dyn Fn(&TableName, &str) -> Result<(), LoadError> + Send + Sync;
 
 impl Look {
+    /// The zone of the server's clock.
+    pub fn time_zone(&self) -> &str {
+        self.facts.time_zone()
+    }
+
+    pub fn is_mariadb(&self) -> bool {
+        self.facts.version.is_mariadb
+    }
+
     /// By connections of its own.
     pub fn try_part(&self) -> Arc<TryPart> {
         let (connect, facts) = (self.connect.clone(), self.facts.clone());
@@ -206,6 +215,10 @@ impl Look {
             true => Ok(Some(connection::executed(connection, &self.facts).await.map_err(MysqlError::Query)?)),
             false => Ok(None),
         }
+    }
+
+    pub(super) fn gaps(&self) -> Option<&BinlogGaps> {
+        self.gaps.as_ref()
     }
 
     /// What could not be looked at.

@@ -237,6 +237,9 @@ impl MysqlSource {
             self.enter(&mut ledger, context.task, &added)?;
             for table in &added {
                 info!(table = %table.name(), "was never loaded: it is loaded now, and changes wait for it");
+                if let Some(definition) = self.definitions.get(table.name()) {
+                    self.tell_cascades(table.name(), definition);
+                }
                 // Consumers have rows of it, whose changes have been read up to the position.
                 if is_followed(schemas.get(table.name())) {
                     let planned = self.load_table(context.task, table)?;

@@ -148,6 +148,7 @@ impl MysqlSource {
                 self.tables.push(table.clone());
                 self.definitions.remove(name);
                 if let Some(definition) = definition {
+                    self.tell_cascades(name, &definition);
                     self.definitions.insert(name.clone(), definition);
                 }
                 Some((self.load_table(context.task, &table)?, table))
@@ -220,6 +221,13 @@ impl MysqlSource {
         })?;
         self.later.remove(name);
         Ok(true)
+    }
+
+    /// Of a table that the task takes up, nothing was said before.
+    pub(super) fn tell_cascades(&self, name: &TableName, definition: &str) {
+        for cascade in check::cascades_of(name, definition) {
+            self.cascades.tell(cascade, "the catalogue");
+        }
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.

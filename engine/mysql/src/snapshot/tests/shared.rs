@@ -1,0 +1,207 @@
+//! Tables of few rows that share a view, and what they meet there.
+
+use std::sync::mpsc;
+
+use super::altered::{SERVERS, wait_until_locked_out};
+use super::*;
+
+/// A ledger, and how many tables each view was of.
+struct Views {
+    ledger: Mutex<Ledger>,
+    sizes: Mutex<Vec<usize>>,
+}
+
+impl LoadRecord for Views {
+    fn add_table(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) {
+        self.ledger.add_table(table, key, definition);
+    }
+    fn begin_again(&self, table: &TableName, key: &ChunkKey, definition: Option<u32>) -> Option<u32> {
+        self.ledger.begin_again(table, key, definition)
+    }
+    fn gone(&self, table: &TableName, at: Watermark) {
+        self.ledger.gone(table, at);
+    }
+    fn add_chunk(&self, table: &TableName, range: KeyRange) -> Option<u32> {
+        self.ledger.add_chunk(table, range)
+    }
+    fn begin(
+        &self,
+        rows: &[(&TableName, ViewRows<'_>)],
+        low: &Watermark,
+        high: &Watermark,
+    ) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>> {
+        lock(&self.sizes).push(rows.len());
+        self.ledger.begin(rows, low, high)
+    }
+}
+
+struct Shared {
+    loaded: Loaded,
+    sizes: Vec<usize>,
+}
+
+impl Shared {
+    /// Loads the tables as they were planned; `emitted` is called behind each window.
+    fn load(database: &Database, tables: &[LoadTable], readers: usize, emitted: &(dyn Fn(&Window) + Sync)) -> Shared {
+        let start = start_position(&database.options, &database.facts, true).unwrap().0;
+        let views = Views { ledger: Mutex::new(Ledger::new(start)), sizes: Mutex::new(Vec::new()) };
+        let windows = Mutex::new(Vec::new());
+        let before = lock(&views.ledger).clone();
+        let end = Load {
+            connect: &database.options,
+            facts: &database.facts,
+            tables,
+            options: &LoadOptions { readers, ..small_chunks(500) },
+            ledger: &before,
+            record: &views,
+            emit: &|window| {
+                emitted(&window);
+                lock(&windows).push(window);
+                Ok(())
+            },
+            start: before.start(),
+            start_is_low: true,
+            plan: &|table| Ok(LoadTable::whole(table)),
+            stop: &AtomicBool::new(false),
+        }
+        .run();
+        assert_eq!(end.unwrap(), LoadEnd::Complete);
+        let loaded = Loaded { windows: windows.into_inner().unwrap(), ledger: views.ledger.into_inner().unwrap() }
+            .acknowledged();
+        Shared { loaded, sizes: views.sizes.into_inner().unwrap() }
+    }
+
+    /// Rows of each table as `id a …`, in order.
+    fn rows(&self) -> BTreeMap<String, Vec<String>> {
+        let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (_, batch) in self.loaded.batches() {
+            let columns = batch.rows().columns();
+            let row = |row| columns.iter().map(|column| show(column.as_ref(), row)).collect::<Vec<_>>().join(" ");
+            let of_table = rows.entry(batch.table().name().table.to_string()).or_default();
+            of_table.extend((0..batch.kinds().len()).map(row));
+        }
+        rows.values_mut().for_each(|rows| rows.sort());
+        rows
+    }
+}
+
+/// Tables as they are now, with their definitions.
+fn planned(database: &Database, names: &[String]) -> Vec<LoadTable> {
+    let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+    let plan = |table: CatalogTable| {
+        let shown = database.run(&format!("SHOW CREATE TABLE {}", quote_table(table.table.name())));
+        let definition = text(&shown[0].rows[0], 1).map(definition_text);
+        LoadTable { definition, ..LoadTable::whole(Arc::new(table.table)) }
+    };
+    database.catalog(&names).into_iter().map(plan).collect()
+}
+
+/// `t0` and so on, of three rows each.
+fn small(database: &Database, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|table| format!("t{table}")).collect();
+    for name in &names {
+        let insert = format!("INSERT INTO {name} VALUES (1, 10), (2, 20), (3, 30)");
+        database.run(&format!("CREATE TABLE {name} (id INT PRIMARY KEY, a INT) ENGINE = InnoDB; {insert}"));
+    }
+    names
+}
+
+fn assert_small(rows: &BTreeMap<String, Vec<String>>, names: &[String]) {
+    for name in names {
+        assert_eq!(rows[name], ["1 10", "2 20", "3 30"], "{name}");
+    }
+}
+
+#[test]
+fn small_tables_share_views_and_others_go_their_own_way() {
+    for server in SERVERS {
+        let Some(database) = Database::new(server, "shared") else { continue };
+        let names = small(&database, 40);
+        database.run(
+            "CREATE TABLE big (id INT PRIMARY KEY, a INT); CREATE TABLE nothing (id INT PRIMARY KEY, a INT);
+             CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (7), (7);
+             CREATE TABLE other_engine (id INT PRIMARY KEY, a INT) ENGINE = MyISAM; INSERT INTO other_engine VALUES (5, 5);
+             CREATE TABLE altered (id INT PRIMARY KEY, a INT); INSERT INTO altered VALUES (1, 1)",
+        );
+        let values: Vec<String> = (0..4000).map(|id| format!("({id}, {id})")).collect();
+        database.run(&format!("INSERT INTO big VALUES {}", values.join(",")));
+        let others = ["big", "nothing", "keyless", "other_engine", "altered"].map(str::to_owned);
+        let tables = planned(&database, &[&others[..], &names].concat());
+        database.run("ALTER TABLE altered ADD COLUMN b INT NOT NULL DEFAULT 3");
+        let shared = Shared::load(&database, &tables, 1, &|_| ());
+        let rows = shared.rows();
+        assert_small(&rows, &names);
+        assert_eq!(rows["big"].len(), 4000, "{server}");
+        assert_eq!(rows["keyless"], ["7", "7"]);
+        assert_eq!(rows["other_engine"], ["5 5"]);
+        assert_eq!(rows["altered"], ["1 1 3"]);
+        assert!(!rows.contains_key("nothing"));
+        let of = |name: &str| shared.loaded.ledger.table(&TableName::new(&database.name, name)).unwrap();
+        assert!(of("big").chunks.len() >= 5, "{server}: {} chunks", of("big").chunks.len());
+        // The forty and the one without rows.
+        assert_eq!(shared.sizes.iter().filter(|size| **size > 1).sum::<usize>(), 41, "{server}: {:?}", shared.sizes);
+        let low = |name: &String| of(name).chunks[0].low.clone();
+        assert!(names.iter().all(|name| low(name) == low(&names[0])), "{server}: they share a view");
+    }
+}
+
+#[test]
+fn one_that_is_gone_or_locked_does_not_keep_the_others_away() {
+    for server in SERVERS {
+        let Some(database) = Database::new(server, "shared_locked") else { continue };
+        let mut names = small(&database, 20);
+        let tables = planned(&database, &names);
+        database.run("DROP TABLE t3");
+        names.remove(3);
+        let mut holder = database.connect();
+        holder.query("LOCK TABLES t7 WRITE").unwrap();
+        let (holder, read) = (Mutex::new(holder), Mutex::new(HashSet::new()));
+        let emitted = |window: &Window| {
+            let mut read = lock(&read);
+            read.insert(parts(window).0.table.to_string());
+            // All but the one that is locked and the one that is gone.
+            if read.len() == 18 {
+                lock(&holder).query("UNLOCK TABLES").unwrap();
+            }
+        };
+        let shared = Shared::load(&database, &tables, 2, &emitted);
+        assert_small(&shared.rows(), &names);
+        let gone = shared.loaded.ledger.table(&TableName::new(&database.name, "t3")).unwrap();
+        assert!(gone.gone.is_some(), "{server}");
+    }
+}
+
+/// The last table of a view is altered behind the first one's rows: the statement waits until the view is read.
+#[test]
+fn a_statement_waits_for_the_view_that_its_table_shares() {
+    for server in SERVERS {
+        let Some(database) = Database::new(server, "shared_altered") else { continue };
+        let names = small(&database, 20);
+        let tables = planned(&database, &names);
+        std::thread::scope(|scope| {
+            let (begin, begun) = mpsc::channel();
+            let (begin, database) = (Mutex::new(Some(begin)), &database);
+            let statement = scope.spawn(move || {
+                begun.recv().unwrap();
+                database.run("ALTER TABLE t19 ADD COLUMN b INT NOT NULL DEFAULT 3 FIRST")
+            });
+            let emitted = |_: &Window| {
+                if let Some(begin) = lock(&begin).take() {
+                    begin.send(()).unwrap();
+                    wait_until_locked_out(database);
+                }
+            };
+            let shared = Shared::load(database, &tables, 1, &emitted);
+            let size = shared.sizes[0];
+            assert_eq!(size, 20, "{server}: {:?}", shared.sizes);
+            let rows = shared.rows();
+            assert_small(&rows, &names[..19]);
+            statement.join().unwrap();
+            // Where the first window took too long, the others are read in later views, the last one behind the statement.
+            match shared.sizes.len() {
+                1 => assert_eq!(rows["t19"], ["1 10", "2 20", "3 30"], "{server}"),
+                _ => assert_eq!(rows["t19"], ["3 1 10", "3 2 20", "3 3 30"], "{server}"),
+            }
+        });
+    }
+}
