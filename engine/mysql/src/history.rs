@@ -159,6 +159,9 @@ pub type Judge = Box<dyn Fn(&TableName, UnloggedRows, Here<'_>) -> Moved + Send>
 /// Tells whether the load has shown everything of a table up to a transaction, so that none of its changes leaves.
 pub type Shows = Box<dyn Fn(&TableName, Here<'_>) -> bool + Send>;
 
+/// Tells whether a table is one that its server finds empty after a start, if the server answers.
+type MayEmptyItself = Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>;
+
 /// By [`NameCase::key`], statements that are ahead and in what the catalogue has shown of their tables, in their order: where each stands,
 /// and its first words.
 pub type Overtaken = HashMap<TableName, VecDeque<(Coordinate, String)>>;
@@ -200,7 +203,7 @@ pub struct History {
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
-    may_empty_itself: Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>,
+    may_empty_itself: MayEmptyItself,
     cascades: Cascades,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
