@@ -88,6 +88,8 @@ pub(super) struct Run<'a> {
     queue: Mutex<Queue>,
     changed: Condvar,
     readers: Vec<Slot>,
+    /// Tables of which it was said that rows may come twice.
+    may_repeat: Mutex<HashSet<usize>>,
 }
 
 /// What the run knows of a reader.
@@ -248,7 +250,13 @@ impl<'a> Run<'a> {
             queue: Mutex::new(queue),
             changed: Condvar::new(),
             readers: (0..readers).map(|_| Slot::default()).collect(),
+            may_repeat: Mutex::default(),
         }
+    }
+
+    /// The first time of a table.
+    pub(super) fn is_first_to_repeat(&self, table: usize) -> bool {
+        lock(&self.may_repeat).insert(table)
     }
 
     pub(super) fn slots(&self) -> usize {

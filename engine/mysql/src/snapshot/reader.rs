@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::pieces::{InTime, Pieces, ReadJob};
 use super::queue::{CutJob, Job, Plan, Run};
-use super::view::{View, code, is_gone, is_of_other_server, on_server};
+use super::view::{View, ViewRule, code, is_gone, is_of_other_server, on_server};
 use super::window::WindowBuilder;
 use super::{Failure, LoadError, LoadTable, TableError, ViewRows, may_pass, open_session, rows_meta, select_statement};
 use crate::catalog::{self, CatalogError};
@@ -452,6 +452,18 @@ impl<'a> Reader<'a> {
         let index = find_index(&plan, connection)?;
         if plan.key.columns.is_empty() {
             info!(table = %plan.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
+        }
+        let is_dated = run.rule != ViewRule::Undated;
+        if plan.table.table.key().is_empty() && is_dated && !view.is_exact() && run.is_first_to_repeat(job.table) {
+            warn!(
+                table = %plan.name(), low = %view.low,
+                hint = if run.rule.goes_by_files() {
+                    "FLUSH BINARY LOGS just before its load, and no change of it until its rows are read, leave nothing that comes twice"
+                } else {
+                    "where nothing is committed while its rows begin to be read, nothing comes twice"
+                },
+                "it has no key, and the server does not tell exactly which changes a view shows: rows that were changed behind `low` may come twice"
+            );
         }
         // Not where the view is: changes from before it follow, and positions never fall.
         let meta = Arc::new(rows_meta(load.start.reached(), load.facts, timestamp_s));
