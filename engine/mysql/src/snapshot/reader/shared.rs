@@ -72,6 +72,14 @@ impl Reader<'_> {
         let view = View::open(connection, run.rule, load.facts, &names, Some(load.start), load.options.view_tries)?;
         let opened = Instant::now();
         check_reached(&view, run)?;
+        let is_as_planned = |index: usize, member: &Member| {
+            let definition = view.definitions.get(index).and_then(Option::as_ref);
+            definition.is_some() && definition == member.plan.table.definition.as_ref()
+        };
+        // What is of another engine now opens no view of the others.
+        if !members.front().is_some_and(|first| is_as_planned(0, first)) {
+            return Err(Failure::Outdated);
+        }
         let rows_max = ROWS_MAX.min(load.options.chunk_rows);
         let count = |name| {
             format!("(SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {}) AS few)", quote_table(name), rows_max + 1)
@@ -82,8 +90,7 @@ impl Reader<'_> {
         let counts = counts.iter().flat_map(|result| &result.rows).next();
         let is_small = |index| text(counts?, index)?.parse().ok().map(|rows: u64| rows <= rows_max);
         for (index, member) in std::mem::take(members).into_iter().enumerate() {
-            let definition = view.definitions.get(index).cloned().flatten();
-            if is_small(index) != Some(true) || definition.is_none() || definition != member.plan.table.definition {
+            if is_small(index) != Some(true) || !is_as_planned(index, &member) {
                 run.read_alone(member.job, None);
             } else if let Some(chunk) = run.add_whole(member.job.table, &member.plan) {
                 members.push_back(Member { chunk: Some(chunk), ..member });
