@@ -92,6 +92,13 @@ pub(super) struct Run<'a> {
     may_repeat: Mutex<HashSet<usize>>,
 }
 
+/// When a view was opened that is given up for its age, and at what age.
+#[derive(Clone, Copy)]
+pub(super) struct ReadingSince {
+    pub(super) opened: Instant,
+    pub(super) max: Duration,
+}
+
 /// What the run knows of a reader.
 #[derive(Default)]
 struct Slot {
@@ -99,7 +106,7 @@ struct Slot {
     /// Since when it waits for the sink, with a view open.
     waiting_since: Mutex<Option<Instant>>,
     /// Since when it reads in a view for which another one could go on.
-    reading_since: Mutex<Option<Instant>>,
+    reading_since: Mutex<Option<ReadingSince>>,
     /// The table for which it does something.
     table: Mutex<Option<usize>>,
 }
@@ -326,7 +333,8 @@ impl<'a> Run<'a> {
             }
             for slot in &self.readers {
                 let waiting = is_over(&slot.waiting_since, options.view_patience) && !self.load.record.is_held();
-                if (queue.stopped || waiting || is_over(&slot.reading_since, options.view_max))
+                let is_old = lock(&slot.reading_since).is_some_and(|since| since.opened.elapsed() >= since.max);
+                if (queue.stopped || waiting || is_old)
                     && let Some(interrupter) = &*lock(&slot.interrupter)
                 {
                     interrupter.interrupt();
@@ -464,6 +472,7 @@ impl<'a> Run<'a> {
             Some(chunk) => queue.chunks.push_back(CutChunk { table: job.table, chunk, range: KeyRange::default() }),
             None => queue.uncut.push_back(job),
         }
+        self.changed.notify_one();
     }
 
     pub(super) fn set_interrupter(&self, slot: usize, interrupter: Option<Interrupter>) {
@@ -471,7 +480,7 @@ impl<'a> Run<'a> {
     }
 
     /// Since when a view is open that may be given up for its age; none if there is none.
-    pub(super) fn set_reading_since(&self, slot: usize, since: Option<Instant>) {
+    pub(super) fn set_reading_since(&self, slot: usize, since: Option<ReadingSince>) {
         *lock(&self.readers[slot].reading_since) = since;
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::pieces::{InTime, Pieces, ReadJob};
-use super::queue::{CutJob, Job, Plan, Run};
+use super::queue::{CutJob, Job, Plan, ReadingSince, Run};
 use super::view::{View, ViewRule, code, is_gone, is_of_other_server, on_server};
 use super::window::WindowBuilder;
 use super::{Failure, LoadError, LoadTable, TableError, ViewRows, may_pass, open_session, rows_meta, select_statement};
@@ -484,7 +484,7 @@ impl<'a> Reader<'a> {
         let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
         let can_be_divided = can_be_divided(&plan, index, &load.facts.version);
         if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {
-            run.set_reading_since(self.slot, Some(opened));
+            run.set_reading_since(self.slot, Some(ReadingSince { opened, max: load.options.view_max }));
         }
         let on_server = on_server(load.facts, &view.server);
         let mut params = Vec::new();

@@ -87,7 +87,8 @@ fn assert_small(rows: &BTreeMap<String, Vec<String>>, names: &[String]) {
 fn small_tables_share_views_and_others_go_their_own_way() {
     for server in SERVERS {
         let Some(database) = Database::new(server, "shared") else { continue };
-        let names = small(&database, 40);
+        // More than a server joins in one statement.
+        let names = small(&database, 70);
         database.run(
             "CREATE TABLE big (id INT PRIMARY KEY, a INT); CREATE TABLE nothing (id INT PRIMARY KEY, a INT);
              CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (7), (7);
@@ -109,10 +110,11 @@ fn small_tables_share_views_and_others_go_their_own_way() {
         assert!(!rows.contains_key("nothing"));
         let of = |name: &str| shared.loaded.ledger.table(&TableName::new(&database.name, name)).unwrap();
         assert!(of("big").chunks.len() >= 5, "{server}: {} chunks", of("big").chunks.len());
-        // The forty and the one without rows.
-        assert_eq!(shared.sizes.iter().filter(|size| **size > 1).sum::<usize>(), 41, "{server}: {:?}", shared.sizes);
-        let low = |name: &String| of(name).chunks[0].low.clone();
-        assert!(names.iter().all(|name| low(name) == low(&names[0])), "{server}: they share a view");
+        // The seventy and the one without rows.
+        assert_eq!(shared.sizes.iter().filter(|size| **size > 1).sum::<usize>(), 71, "{server}: {:?}", shared.sizes);
+        let lows: HashSet<String> =
+            names.iter().map(|name| of(name).chunks[0].low.as_ref().unwrap().to_string()).collect();
+        assert!(lows.len() <= 2, "{server}: they share views: {lows:?}");
     }
 }
 
