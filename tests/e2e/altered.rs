@@ -594,7 +594,7 @@ fn rows_older_than_a_table_that_went_need_not_be_understood() {
                     rows.push(format!("{} {:?}", message.table, message.data));
                 }
             };
-            world.until_marker(&mut engine, &mut reader, &mut take);
+            world.until_loaded(&mut engine, &mut reader, &mut take);
             engine.kill_9();
             world.mysql.run("INSERT INTO other VALUES (2)");
             world.finish(Tidegate::run(&task), &mut reader, &mut take);

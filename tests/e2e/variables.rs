@@ -64,7 +64,7 @@ fn hostile_global_variables_change_nothing() {
     let mut reader = world.reader(["wide", "text_key"]);
     // What a check sees of the tables, it does not see less of.
     let found = findings(&task, &["--ignore", "binlog_row_metadata,prepared_xa"]);
-    assert_eq!(found, Vec::<String>::new());
+    assert!(matches!(&found[..], [one] if one.starts_with("info equal_keys: k of ")), "{found:#?}");
     let mut engine = Tidegate::run(&task);
     let mut seen: [BTreeSet<String>; 2] = Default::default();
     let mut take = |message: super::harness::Message| {
