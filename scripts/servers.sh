@@ -650,23 +650,50 @@ port() {
     echo "${ports[${2:-1} - 1]}"
 }
 
-# free_ports COUNT: below the range that the system takes for outgoing connections, so that a server that is started again
-# finds its port free.
+# free_ports COUNT: below the range that the system takes for outgoing connections, and of no other set of servers that is there, so that a
+# server that is started again finds its port free.
 free_ports() {
-    python3 - "$1" <<'PYTHON'
-import random, socket, sys
+    python3 - "$1" "$CACHE/ports" "$RUN" <<'PYTHON'
+import os, random, socket, sys
+count, claims, run = int(sys.argv[1]), sys.argv[2], os.path.abspath(sys.argv[3])
+os.makedirs(claims, exist_ok=True)
+
+def claim(port):
+    path = f"{claims}/{port}"
+    try:
+        with open(path) as of:
+            if os.path.exists(of.read()):
+                return False
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    own = f"{path}.{os.getpid()}"
+    with open(own, "w") as of:
+        of.write(run)
+    try:
+        os.link(own, path)    # whoever comes second fails
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(own)
+
 low = 32768
 try:
     low = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
 except OSError:
     pass
 held = []
-while len(held) < int(sys.argv[1]):
+while len(held) < count:
     s = socket.socket()
     try:
         s.bind(("127.0.0.1", random.randint(max(1025, low - 12000), max(13000, low - 1))))
-        held.append(s)
     except OSError:
+        s.close()
+        continue
+    if claim(s.getsockname()[1]):
+        held.append(s)
+    else:
         s.close()
 for s in held:
     print(s.getsockname()[1])

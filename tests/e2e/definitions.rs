@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 
+use super::harness::mysql::in_capitals;
 use super::harness::world::MARKER;
-use super::harness::{Kind, Message, Private, Reader, Servers, TaskFile, Tidegate, World};
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World};
 
 /// Runs the statements after the full load; the task must stop at the last of them, and again when it is started again.
 fn stopped(world: &mut World, task: &TaskFile, statements: &[&str]) -> String {
@@ -90,50 +91,68 @@ fn rows_that_go_without_row_events_are_told_or_stop_the_task() {
     let Some((servers, [mariadb, mariadb_11])) = Servers::with_mariadb() else { return };
     let Some((_, oldest)) = Servers::with_oldest() else { return };
     for url in [&servers.mysql, &servers.mysql_nogtid, &mariadb, &mariadb_11, &oldest] {
-        for &(statement, consequence, rows_came, again) in UNLOGGED {
-            let mut world = World::new("unlogged", url, &servers.kafka);
-            world.mysql.run(T);
-            world.mysql.run("INSERT INTO t VALUES (1), (2), (11)");
-            world.mysql.run("CREATE TABLE other (id INT PRIMARY KEY)");
-            world.mysql.run("INSERT INTO other VALUES (5)");
-            world.begin_binlog_file();
-            let mut task = world.task_of_one_topic("");
-            task.tables = format!("[{0}.t, {0}.marker]", world.database);
-            task.more = "incremental: {unlogged_rows: stop}".to_owned();
-            let output = stopped(&mut world, &task, &[statement]);
-            let told = format!("moves rows of table {}.t without row events: behind it, {consequence}", world.database);
-            for words in [&*told, "unlogged_rows: warn", "binlog"] {
-                assert!(output.contains(words), "{words:?} is not in\n{output}");
-            }
-            // Told to go on, it does, with what came behind.
-            let policy = if rows_came { "reload" } else { "warn" };
-            task.more = format!("incremental: {{unlogged_rows: {policy}, ddl: forward}}");
-            if !again.is_empty() {
-                world.mysql.run(again);
-            }
-            world.mysql.run("INSERT INTO t VALUES (3)");
-            let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
-            let mut messages = Vec::new();
-            let mut engine = Tidegate::run(&task);
-            if rows_came {
-                engine.wait_for_line("rows came without row events");
-                world.until_asked_is_loaded(&task, &mut engine);
-            }
-            let ended = world.finish(engine, &mut reader, |message| messages.push(message));
-            assert!(ended.output.contains(consequence), "{statement}\n{}", ended.output);
-            let sent = |kind: Kind| messages.iter().filter(move |message| message.table == "t" && message.kind == kind);
-            let ids = |kind| sent(kind).filter_map(|message| message.data.get("id").cloned()).collect::<Vec<_>>();
-            // Behind a load, what it has shown comes once more.
-            let count_of = |id: &str| ids(Kind::Insert).iter().filter(|other| *other == id).count();
-            assert_eq!(count_of("3"), 1 + usize::from(rows_came), "{statement}: {messages:?}");
-            assert_eq!(count_of("5"), usize::from(rows_came), "{statement}: {messages:?}");
-            assert_eq!(ids(Kind::Delete), Vec::<String>::new(), "nobody keeps the rows");
-            let passed_on = sent(Kind::Statement).filter(|message| {
-                message.statement.as_ref().is_some_and(|(_, sql)| sql.starts_with(statement.trim_end_matches('t')))
-            });
-            // Whoever carried it out behind the load would move rows that came with it.
-            assert_eq!(passed_on.count(), usize::from(!rows_came), "{statement}: {messages:?}");
+        rows_go_without_row_events(url, &servers.kafka, str::to_owned);
+    }
+}
+
+/// The same where names are folded, and statements are typed in capitals.
+#[test]
+fn rows_that_go_without_row_events_in_any_case_are_told_or_stop_the_task() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql-gtid"], "--lower-case-table-names=1");
+    let mut admin = Mysql::connect(private.mysql());
+    for metadata in ["MINIMAL", "FULL"] {
+        admin.run(format!("SET GLOBAL binlog_row_metadata = {metadata}"));
+        rows_go_without_row_events(private.mysql(), &servers.kafka, |sql| in_capitals(sql, &["t", "other"]));
+    }
+}
+
+/// `typed` is how people type the statements.
+fn rows_go_without_row_events(url: &str, kafka: &str, typed: impl Fn(&str) -> String) {
+    for &(statement, consequence, rows_came, again) in UNLOGGED {
+        let statement = typed(statement);
+        let mut world = World::new("unlogged", url, kafka);
+        world.mysql.run(T);
+        world.mysql.run("INSERT INTO t VALUES (1), (2), (11)");
+        world.mysql.run("CREATE TABLE other (id INT PRIMARY KEY)");
+        world.mysql.run("INSERT INTO other VALUES (5)");
+        world.begin_binlog_file();
+        let mut task = world.task_of_one_topic("");
+        task.tables = format!("[{0}.t, {0}.marker]", world.database);
+        task.more = "incremental: {unlogged_rows: stop}".to_owned();
+        let output = stopped(&mut world, &task, &[&statement]);
+        let told = format!("moves rows of table {}.t without row events: behind it, {consequence}", world.database);
+        for words in [&*told, "unlogged_rows: warn", "binlog"] {
+            assert!(output.contains(words), "{words:?} is not in\n{output}");
         }
+        // Told to go on, it does, with what came behind.
+        let policy = if rows_came { "reload" } else { "warn" };
+        task.more = format!("incremental: {{unlogged_rows: {policy}, ddl: forward}}");
+        if !again.is_empty() {
+            world.mysql.run(typed(again));
+        }
+        world.mysql.run("INSERT INTO t VALUES (3)");
+        let mut reader = Reader::new(&world.kafka, vec![world.database.clone()]);
+        let mut messages = Vec::new();
+        let mut engine = Tidegate::run(&task);
+        if rows_came {
+            engine.wait_for_line("rows came without row events");
+            world.until_asked_is_loaded(&task, &mut engine);
+        }
+        let ended = world.finish(engine, &mut reader, |message| messages.push(message));
+        assert!(ended.output.contains(consequence), "{statement}\n{}", ended.output);
+        let sent = |kind: Kind| messages.iter().filter(move |message| message.table == "t" && message.kind == kind);
+        let ids = |kind| sent(kind).filter_map(|message| message.data.get("id").cloned()).collect::<Vec<_>>();
+        // Behind a load, what it has shown comes once more.
+        let count_of = |id: &str| ids(Kind::Insert).iter().filter(|other| *other == id).count();
+        assert_eq!(count_of("3"), 1 + usize::from(rows_came), "{statement}: {messages:?}");
+        assert_eq!(count_of("5"), usize::from(rows_came), "{statement}: {messages:?}");
+        assert_eq!(ids(Kind::Delete), Vec::<String>::new(), "nobody keeps the rows");
+        let passed_on = sent(Kind::Statement).filter(|message| {
+            message.statement.as_ref().is_some_and(|(_, sql)| sql.starts_with(statement.trim_end_matches(['t', 'T'])))
+        });
+        // Whoever carried it out behind the load would move rows that came with it.
+        assert_eq!(passed_on.count(), usize::from(!rows_came), "{statement}: {messages:?}");
     }
 }
 

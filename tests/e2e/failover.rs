@@ -45,19 +45,19 @@ pub(crate) fn wait_until_replicated(source: &mut Mysql, replica: &mut Mysql) {
 
 /// A table that is altered on the way: its rows as the messages have them, and how they must be.
 #[derive(Default)]
-struct Altered {
+pub(crate) struct Altered {
     columns: Vec<String>,
     rows: BTreeMap<String, String>,
 }
 
 impl Altered {
-    fn create(mysql: &mut Mysql) -> Altered {
+    pub(crate) fn create(mysql: &mut Mysql) -> Altered {
         mysql.run("CREATE TABLE altered (id INT PRIMARY KEY, a INT)");
         Altered { columns: vec!["id".to_owned(), "a".to_owned()], ..Altered::default() }
     }
 
     /// Changes under the columns so far, one more column, and each row under the new ones.
-    fn alter(&mut self, mysql: &mut Mysql) {
+    pub(crate) fn alter(&mut self, mysql: &mut Mysql) {
         let number = self.columns.len();
         mysql.run("UPDATE altered SET a = a + 1");
         mysql.run(format!("ALTER TABLE altered ADD COLUMN c{number} INT DEFAULT {number} FIRST"));
@@ -66,12 +66,12 @@ impl Altered {
         mysql.run("UPDATE altered SET a = a + 1");
     }
 
-    fn take(&mut self, message: &Message) {
+    pub(crate) fn take(&mut self, message: &Message) {
         let id = message.data.get("id").expect("a key is not NULL").clone();
         self.rows.insert(id, format!("{:?}", message.data));
     }
 
-    fn assert_equals(&self, mysql: &mut Mysql) {
+    pub(crate) fn assert_equals(&self, mysql: &mut Mysql) {
         let columns: Vec<String> = self.columns.iter().map(|name| format!("'{name}=\"', {name}, '\"'")).collect();
         let query = format!("SELECT CONCAT(id), CONCAT({}) FROM altered", columns.join(", ' ', "));
         let rows: BTreeMap<String, String> = mysql.query::<(String, String)>(&query).into_iter().collect();

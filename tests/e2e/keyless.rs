@@ -22,8 +22,12 @@ fn count(counts: &mut Counts, message: &Message) {
     *counts.entry((value("day").unwrap_or_default(), value("n").expect("never NULL"))).or_default() += change;
 }
 
-/// Cut by `chunk_by` into many chunks, which are read while rows come and go.
-fn cut_under_writers(test: &str, mysql_url: &str, kafka: &str, columns: &str) -> Counts {
+/// What a load says of a table whose rows it may send twice.
+const MAY_REPEAT: &str = "may come twice";
+
+/// Cut by `chunk_by` into many chunks, which are read while rows come and go. What the topic has too many of, and whether the task has said that
+/// this may be.
+fn cut_under_writers(test: &str, mysql_url: &str, kafka: &str, columns: &str) -> (Counts, bool) {
     let mut rng = seeded(test);
     let mut world = World::new(test, mysql_url, kafka);
     world.mysql.run("CREATE TABLE t (day INT NOT NULL, n INT NOT NULL, KEY by_day (day))");
@@ -65,12 +69,19 @@ fn cut_under_writers(test: &str, mysql_url: &str, kafka: &str, columns: &str) ->
     };
     let_write(200);
     let mut reader = world.reader(["t"]);
-    let mut topic = Counts::new();
+    // Balances, and how often a row came at all.
+    let (mut topic, mut came) = (Counts::new(), Counts::new());
+    let mut take = |message: &Message| {
+        count(&mut topic, message);
+        if message.kind != Kind::Delete {
+            count(&mut came, message);
+        }
+    };
     let mut engine = Tidegate::run(&task);
     let mut changes = 0;
     reader.until(&mut engine, "changes", |message| {
         if message.table == "t" {
-            count(&mut topic, &message);
+            take(&message);
             changes += u32::from(message.kind != Kind::Init);
         }
         changes == 100
@@ -80,33 +91,57 @@ fn cut_under_writers(test: &str, mysql_url: &str, kafka: &str, columns: &str) ->
     for writer in writers {
         writer.join().expect("a writer has failed");
     }
-    world.finish(engine, &mut reader, |message| count(&mut topic, &message));
+    let ended = world.finish(engine, &mut reader, |message| take(&message));
     println!("{test}: {} changes", done.load(Relaxed));
     let day = if columns.contains("day") { "CAST(day AS CHAR)" } else { "''" };
     let table = world.mysql.query(&format!("SELECT {day} AS d, CAST(n AS CHAR), COUNT(*) FROM t GROUP BY d, n"));
     let table: BTreeMap<(String, String), i64> = table.into_iter().map(|(day, n, count)| ((day, n), count)).collect();
-    // What the topic has too many of.
     let mut more = topic;
     for (row, count) in table {
+        assert!(
+            came.get(&row).is_some_and(|came| *came >= count),
+            "{row:?} is there {count} times, and came {:?}",
+            came.get(&row)
+        );
         *more.entry(row).or_default() -= count;
     }
     more.retain(|_, count| *count != 0);
-    more
+    let said = ended.output.lines().filter(|line| line.contains(MAY_REPEAT)).count();
+    assert!(said <= 1, "said {said} times:\n{}", ended.output);
+    (more, said == 1)
 }
 
 /// A view that is opened between two equal sets of GTIDs shows nothing beyond them: no row comes twice.
 #[test]
 fn a_table_without_a_key_is_cut_under_writers() {
     let Some(servers) = Servers::from_env() else { return };
-    let more = cut_under_writers("keyless_cut", &servers.mysql, &servers.kafka, "day, n");
+    let (more, _) = cut_under_writers("keyless_cut", &servers.mysql, &servers.kafka, "day, n");
     assert!(more.is_empty(), "{more:?}");
+}
+
+/// MariaDB names the place of each view.
+#[test]
+fn a_table_without_a_key_is_cut_under_writers_on_mariadb() {
+    let Some((servers, [mariadb, _])) = Servers::with_mariadb() else { return };
+    let (more, is_said) = cut_under_writers("keyless_cut", &mariadb, &servers.kafka, "day, n");
+    assert!(more.is_empty() && !is_said, "{more:?}");
+}
+
+/// Where a file's begin is all that is known of a view, what was changed behind it comes once more: the task says so, and no row is missing.
+#[test]
+fn a_table_without_a_key_may_come_twice_without_gtids_and_the_task_says_so() {
+    let Some(servers) = Servers::from_env() else { return };
+    let (more, is_said) = cut_under_writers("keyless_cut", &servers.mysql_nogtid, &servers.kafka, "day, n");
+    assert!(is_said, "not a word of {more:?}");
+    // Inserts and deletes that come twice: a consumer that counts has some rows too often, others too rarely.
+    println!("{} rows of the topic are there more often or less than in the table", more.len());
 }
 
 /// What it is cut by tells which chunk a row belongs to, also where it does not leave.
 #[test]
 fn a_table_is_cut_by_a_column_that_is_not_sent() {
     let Some(servers) = Servers::from_env() else { return };
-    let more = cut_under_writers("keyless_unsent", &servers.mysql, &servers.kafka, "n");
+    let (more, _) = cut_under_writers("keyless_unsent", &servers.mysql, &servers.kafka, "n");
     assert!(more.is_empty(), "{more:?}");
 }
 

@@ -1,9 +1,11 @@
 //! MariaDB as the source: its own GTIDs, its own events, and what its binlog says in other ways than MySQL's.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::failover::{LASTING_LOAD, create_held, hold_load};
+use super::failover::{Altered, LASTING_LOAD, create_held, hold_load};
 use super::faults::{Outages, survives};
+use super::harness::address::Address;
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -466,21 +468,23 @@ fn failed_over(test: &str, is_in_load: bool) {
     let mut world = World::new(test, nodes[0].mariadb(), &servers.kafka);
     let targets = fill_all(&mut world, &mut rng, 2000);
     create_held(&mut world.mysql, "z_held");
+    let altered = RefCell::new(Altered::create(&mut world.mysql));
     let mut replica = Mysql::connect(nodes[1].mariadb());
     replica.run(replicate_from(nodes[0].mariadb()));
     replica.run("START SLAVE");
 
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
-    let mut reader = world.reader(names());
+    let mut reader = world.reader(names().chain(["altered"]));
     let mut state = State::new(tables::ALL);
     let mut order = Order::new(tables::ALL);
-    let mut take = |message: &Message| {
-        if message.table == MARKER {
-            return;
+    let mut take = |message: &Message| match message.table.as_str() {
+        MARKER => {}
+        "altered" => altered.borrow_mut().take(message),
+        _ => {
+            state.apply(message);
+            order.check(message);
         }
-        state.apply(message);
-        order.check(message);
     };
     let mut held = None;
     if is_in_load {
@@ -514,6 +518,7 @@ fn failed_over(test: &str, is_in_load: bool) {
         // The engine has read some of this, or none.
         writers.allow(500);
         writers.let_commit(200);
+        altered.borrow_mut().alter(&mut world.mysql);
         writers.stop();
         wait_until_replicated(&mut world.mysql, &mut replica);
         replica.run("STOP SLAVE");
@@ -522,6 +527,7 @@ fn failed_over(test: &str, is_in_load: bool) {
 
         world.mysql_url = nodes[new].mariadb().to_owned();
         world.reconnect();
+        altered.borrow_mut().alter(&mut world.mysql);
         task.source = mysql_source(&world.mysql_url, "tide", "tide");
         engine = Tidegate::run(&task);
         nodes[old].start("mariadb");
@@ -535,6 +541,66 @@ fn failed_over(test: &str, is_in_load: bool) {
     world.finish(engine, &mut reader, |message| take(&message));
     assert_equals_source(&mut world, &state, Format::Dts);
     order.assert_in_order(2, &world);
+    altered.borrow().assert_equals(&mut world.mysql);
+}
+
+/// Under a load, the address moves to a replica that lacks what the load began at: it shows no chunk before it has caught up.
+#[test]
+fn a_load_waits_for_a_replica_of_mariadb_that_lags() {
+    let Some((servers, _)) = Servers::with_mariadb() else { return };
+    let test = "maria_lag";
+    let mut rng = seeded(test);
+    let nodes = ["--gtid-strict-mode=ON", "--gtid-strict-mode=ON --server-id=11 --log-bin=other"]
+        .map(|options| Private::up(&["mariadb"], options));
+    let mut world = World::new(test, nodes[0].mariadb(), &servers.kafka);
+    let targets = fill_all(&mut world, &mut rng, 2000);
+    create_held(&mut world.mysql, "z_held");
+    let mut replica = Mysql::connect(nodes[1].mariadb());
+    replica.run(replicate_from(nodes[0].mariadb()));
+    replica.run("START SLAVE");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP SLAVE SQL_THREAD");
+    let writers = Writers::start(4, &world.mysql_url, &world.database, &targets, &mut rng);
+    writers.allow(2000);
+    writers.let_commit(200);
+
+    let address = Address::of(nodes[0].mariadb());
+    let mut task = world.task();
+    task.source = mysql_source(address.url(), "tide", "tide");
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    task.more = LASTING_LOAD.to_owned();
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut order = Order::new(tables::ALL);
+    // On the first server, no load comes to its end.
+    let held = hold_load(&world, "z_held");
+    let mut engine = Tidegate::run(&task);
+    let mut left = rng.u32(1..1000);
+    reader.until(&mut engine, "some rows", |message| {
+        state.apply(&message);
+        order.check(&message);
+        left -= 1;
+        left == 0
+    });
+    world.until_load_is_locked_out(&mut engine);
+    address.leads_to(nodes[1].mariadb());
+    engine.wait_for_line("the server is behind the position at which the load began");
+    drop(held);
+    writers.allow(500);
+    writers.let_commit(200);
+    writers.stop();
+    replica.run("START SLAVE SQL_THREAD");
+    wait_until_replicated(&mut world.mysql, &mut replica);
+    replica.run("STOP SLAVE");
+    replica.run("RESET SLAVE ALL");
+    world.mysql_url = nodes[1].mariadb().to_owned();
+    world.reconnect();
+    world.finish(engine, &mut reader, |message| {
+        state.apply(&message);
+        order.check(&message);
+    });
+    assert_equals_source(&mut world, &state, Format::Dts);
+    order.assert_in_order(1, &world);
 }
 
 /// A history that begins anew, changes that are gone, and numbers that do not grow.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::harness::mysql::in_capitals;
 use super::harness::world::kafka_sink;
 use super::harness::{
     Kind, Message, Mysql, Private, Reader, Servers, TaskFile, Tidegate, World, scaled, seeded, wait_for,
@@ -60,17 +61,30 @@ impl Topics {
     }
 }
 
-/// A server's two ways: with GTIDs and without, and whether its binlog describes its tables.
+/// A server's ways: with GTIDs and without, whether its binlog describes its tables, and whether it folds their names, which are typed in
+/// capitals then.
 struct Case<'a> {
     url: &'a str,
     gtids: bool,
     describes: bool,
+    folds: bool,
 }
 
 impl Case<'_> {
     fn name(&self) -> String {
         let gtids = if self.gtids { "gtids" } else { "no GTIDs" };
-        format!("{gtids}, {}", if self.describes { "FULL" } else { "MINIMAL" })
+        format!(
+            "{gtids}, {}{}",
+            if self.describes { "FULL" } else { "MINIMAL" },
+            if self.folds { ", folded" } else { "" }
+        )
+    }
+
+    fn typed(&self, statements: &[&str]) -> Vec<String> {
+        let names = [&TABLES[..], &["t", "other", "passing", "fleeting", "early", "late"]].concat();
+        let typed =
+            |statement: &&str| if self.folds { in_capitals(statement, &names) } else { (*statement).to_owned() };
+        statements.iter().map(typed).collect()
     }
 }
 
@@ -85,8 +99,8 @@ fn servers_with(metadata: &str) -> Private {
 fn new_tables_that_the_binlog_does_not_describe() {
     let Some(servers) = Servers::from_env() else { return };
     let private = servers_with("MINIMAL");
-    let gtids = Case { url: private.mysql(), gtids: true, describes: false };
-    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: false };
+    let gtids = Case { url: private.mysql(), gtids: true, describes: false, folds: false };
+    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: false, folds: false };
     made_while_the_task_is_stopped(&gtids, &servers);
     made_while_the_task_is_stopped(&none, &servers);
     made_while_the_task_runs(&none, &servers);
@@ -102,8 +116,8 @@ fn new_tables_that_the_binlog_does_not_describe() {
 fn new_tables_that_the_binlog_describes() {
     let Some(servers) = Servers::from_env() else { return };
     let private = servers_with("FULL");
-    let gtids = Case { url: private.mysql(), gtids: true, describes: true };
-    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: true };
+    let gtids = Case { url: private.mysql(), gtids: true, describes: true, folds: false };
+    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: true, folds: false };
     made_while_the_task_is_stopped(&gtids, &servers);
     made_while_the_task_is_stopped(&none, &servers);
     made_while_the_task_runs(&gtids, &servers);
@@ -111,12 +125,29 @@ fn new_tables_that_the_binlog_describes() {
     made_without_a_full_load(&none, &servers);
 }
 
+/// Where names are folded, a pattern selects what is made under whichever of them.
+#[test]
+fn new_tables_in_capitals() {
+    let Some(servers) = Servers::from_env() else { return };
+    let private = Private::up(&["mysql"], "--lower-case-table-names=1 --binlog-transaction-compression=ON");
+    for describes in [false, true] {
+        let gtids = Case { url: private.mysql(), gtids: true, describes, folds: true };
+        let none = Case { url: private.mysql_nogtid(), gtids: false, ..gtids };
+        let metadata = if describes { "FULL" } else { "MINIMAL" };
+        for case in [&gtids, &none] {
+            Mysql::connect(case.url).run(format!("SET GLOBAL binlog_row_metadata = {metadata}"));
+        }
+        made_while_the_task_is_stopped(&none, &servers);
+        made_while_the_task_runs(&gtids, &servers);
+    }
+}
+
 #[test]
 fn tables_that_come_and_go() {
     let Some(servers) = Servers::from_env() else { return };
     let private = servers_with("FULL");
-    let gtids = Case { url: private.mysql(), gtids: true, describes: true };
-    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: true };
+    let gtids = Case { url: private.mysql(), gtids: true, describes: true, folds: false };
+    let none = Case { url: private.mysql_nogtid(), gtids: false, describes: true, folds: false };
     dropped_and_forgotten(&gtids, &servers);
     dropped_and_forgotten(&none, &servers);
     swapped_again_and_again(&gtids, &servers, true);
@@ -176,8 +207,8 @@ fn world_of(test: &str, case: &Case<'_>, servers: &Servers) -> (World, TaskFile,
     (world, task, reader)
 }
 
-fn run(world: &mut World, statements: &[&str]) {
-    statements.iter().for_each(|statement| world.mysql.run(*statement));
+fn run(world: &mut World, statements: &[impl AsRef<str>]) {
+    statements.iter().for_each(|statement| world.mysql.run(statement));
 }
 
 /// Tables that are new while the task is stopped, under a pattern that has selected them all along.
@@ -186,7 +217,7 @@ fn made_while_the_task_is_stopped(case: &Case<'_>, servers: &Servers) {
     let mut topics = Topics::default();
     let engine = Tidegate::run(&task);
     world.finish(engine, &mut reader, |message| topics.take(message));
-    run(&mut world, NEWCOMERS);
+    run(&mut world, &case.typed(NEWCOMERS));
     let engine = Tidegate::run(&task);
     let ended = world.finish(engine, &mut reader, |message| topics.take(message));
     topics.assert_equals(&mut world.mysql, &TABLES, &format!("{}\n{}", case.name(), ended.output));
@@ -213,7 +244,7 @@ fn made_while_the_task_runs(case: &Case<'_>, servers: &Servers) {
     let mut topics = Topics::default();
     let mut engine = Tidegate::run(&task);
     world.until_loaded(&mut engine, &mut reader, |message| topics.take(message));
-    run(&mut world, NEWCOMERS);
+    run(&mut world, &case.typed(NEWCOMERS));
     let ended = world.finish(engine, &mut reader, |message| topics.take(message));
     let context = format!("{}\n{}", case.name(), ended.output);
     topics.assert_equals(&mut world.mysql, &["made", "written", "asked_for", "altered", "renamed"], &context);
@@ -276,7 +307,7 @@ fn made_without_a_full_load(case: &Case<'_>, servers: &Servers) {
     let mut engine = Tidegate::run(&task);
     engine.wait_for_line("reading the binlog");
     world.finish(engine, &mut reader, |message| topics.take(message));
-    run(&mut world, NEWCOMERS);
+    run(&mut world, &case.typed(NEWCOMERS));
     if !case.describes {
         // Of the first that has no CREATE TABLE in the binlog nobody says what its columns are.
         let output = Tidegate::fails(&task);

@@ -2,11 +2,17 @@
 //!
 //! Its types are in [`types`](super::types).
 
+use super::failover::{LASTING_LOAD, create_held, hold_load, wait_until_replicated};
 use super::faults::survives;
+use super::harness::order::Order;
 use super::harness::source_state::Format;
-use super::harness::{Message, Mysql, Private, Reader, Servers, Tidegate, World, scaled};
+use super::harness::state::State;
+use super::harness::tables;
+use super::harness::world::mysql_source;
+use super::harness::writers::Writers;
+use super::harness::{Kind, Message, Mysql, Private, Reader, Servers, Tidegate, World, scaled, seeded};
 use super::resume::killed_at_moments;
-use super::snapshot::loaded_under_writers;
+use super::snapshot::{assert_equals_source, fill_all, loaded_under_writers, names};
 
 /// Of the largest table.
 const ROWS: u64 = 8000;
@@ -92,6 +98,76 @@ fn the_tls_of_the_oldest_is_refused_at_once() {
     let mut engine = Tidegate::run(&task);
     world.until_loaded(&mut engine, &mut reader, |_| {});
     engine.terminate(libc::SIGTERM);
+}
+
+/// To a replica whose files have other names, in the load, and back among changes. What its views show, a server tells by whole files alone: one
+/// has to begin behind what the task has read before its load goes on there.
+#[test]
+fn failover_of_the_oldest_and_back() {
+    let Some((servers, _)) = Servers::with_oldest() else { return };
+    let test = "old_failover";
+    let mut rng = seeded(test);
+    let nodes = ["", "--server-id=11 --log-bin=other"].map(|options| Private::up(&["mysql-5.6"], options));
+    let mut world = World::new(test, nodes[0].oldest(), &servers.kafka);
+    let targets = fill_all(&mut world, &mut rng, 2000);
+    create_held(&mut world.mysql, "z_held");
+    world.begin_binlog_file();
+    let replicate_from = |url: &str| {
+        let port = url.rsplit(':').next().expect("a URL has a port");
+        format!(
+            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'admin', MASTER_PASSWORD = 'admin', \
+             MASTER_AUTO_POSITION = 1, MASTER_CONNECT_RETRY = 1"
+        )
+    };
+    let mut replica = Mysql::connect(nodes[1].oldest());
+    replica.run(replicate_from(nodes[0].oldest()));
+    replica.run("START SLAVE");
+
+    let mut task = world.task();
+    task.format = "{canal_json: {profile: dts}}".to_owned();
+    task.more = LASTING_LOAD.to_owned();
+    let mut reader = world.reader(names());
+    let mut state = State::new(tables::ALL);
+    let mut order = Order::new(tables::ALL);
+    let mut take = |message: &Message| {
+        state.apply(message);
+        order.check(message);
+    };
+    let mut held = Some(hold_load(&world, "z_held"));
+    let mut engine = Tidegate::run(&task);
+    for (old, new) in [(0, 1), (1, 0)] {
+        let writers = Writers::start(4, &world.mysql_url, &world.database, &targets, &mut rng);
+        writers.allow(2000);
+        let mut left = rng.u32(1..1000);
+        let is_in_load = held.is_some();
+        reader.until(&mut engine, "rows", |message| {
+            take(&message);
+            left -= u32::from((message.kind == Kind::Init) == is_in_load);
+            left == 0
+        });
+        engine.kill_9();
+        drop(held.take());
+        writers.allow(500);
+        writers.let_commit(200);
+        writers.stop();
+        wait_until_replicated(&mut world.mysql, &mut replica);
+        replica.run("STOP SLAVE");
+        replica.run("RESET SLAVE ALL");
+        nodes[old].kill("mysql-5.6");
+
+        world.mysql_url = nodes[new].oldest().to_owned();
+        world.reconnect();
+        world.begin_binlog_file();
+        task.source = mysql_source(&world.mysql_url, "tide", "tide");
+        engine = Tidegate::run(&task);
+        nodes[old].start("mysql-5.6");
+        replica = Mysql::connect(nodes[old].oldest());
+        replica.run(replicate_from(&world.mysql_url));
+        replica.run("START SLAVE");
+    }
+    world.finish(engine, &mut reader, |message| take(&message));
+    assert_equals_source(&mut world, &state, Format::Dts);
+    order.assert_in_order(2, &world);
 }
 
 /// Kind, table and values.

@@ -81,6 +81,13 @@ fn a_dump_that_the_server_ends_is_an_outage() {
     ended_dumps("ended_nogtid", &private, "mysql-nogtid", private.mysql_nogtid(), &servers.kafka);
 }
 
+#[test]
+fn a_dump_that_the_oldest_ends_is_an_outage() {
+    let Some((servers, _)) = Servers::with_oldest() else { return };
+    let private = Private::up(&["mysql-5.6"], "");
+    ended_dumps("ended_oldest", &private, "mysql-5.6", private.oldest(), &servers.kafka);
+}
+
 /// A server that neither answers nor ends, as one whose machine hangs: it is missed, and followed again once it comes to itself.
 #[test]
 fn a_server_that_hangs_is_missed_and_followed_again() {

@@ -1,5 +1,7 @@
 //! Stopped anywhere, in whichever way: the next run goes on where the last one was.
 
+use std::collections::BTreeSet;
+
 use super::harness::order::Order;
 use super::harness::source_state::Format;
 use super::harness::state::State;
@@ -14,12 +16,17 @@ const IN_FULL_LOAD_MIN: usize = 3;
 const IN_INCREMENTAL: usize = 14;
 const KILLS_MIN: usize = 20;
 const KILLS_MAX: usize = 60;
+const PARALLEL: u64 = 2;
+const CHUNK_ROWS: u64 = 200;
 
 /// What was taken from the topics of a task that is stopped and started.
 struct Taken {
     state: State,
     order: Order,
     full_load_rows: u64,
+    /// Of them, those of a key that had come before.
+    again: u64,
+    loaded: BTreeSet<(String, String)>,
     changes: u64,
 }
 
@@ -28,7 +35,14 @@ impl Taken {
         self.state.apply(message);
         self.order.check(message);
         match message.kind {
-            Kind::Init => self.full_load_rows += 1,
+            Kind::Init => {
+                self.full_load_rows += 1;
+                let key = message.primary_key.iter().flatten().map(|name| message.data.get(name));
+                let key: Vec<_> = key.collect();
+                // Of others, nothing tells that one has come before.
+                self.again +=
+                    u64::from(!key.is_empty() && !self.loaded.insert((message.table.clone(), format!("{key:?}"))));
+            }
             _ => self.changes += 1,
         }
     }
@@ -54,11 +68,18 @@ fn killed(test: &str, mysql_url: &str, kafka: &str, part: usize, has_xa: bool) {
     let mut task = world.task();
     task.format = "{canal_json: {profile: dts}}".to_owned();
     // Small chunks, each of which is on disk before it is read: a load that lasts long enough to be killed in.
-    let chunks = "full_load: {parallel: 2, chunk_rows: 200}";
+    let chunks = format!("full_load: {{parallel: {PARALLEL}, chunk_rows: {CHUNK_ROWS}}}");
+    let (mut held_kills, mut only_held) = (0, true);
     let writers = Writers::start(8, mysql_url, &world.database, &targets, &mut rng);
     let mut reader = world.reader(names());
-    let mut taken =
-        Taken { state: State::new(tables::ALL), order: Order::new(tables::ALL), full_load_rows: 0, changes: 0 };
+    let mut taken = Taken {
+        state: State::new(tables::ALL),
+        order: Order::new(tables::ALL),
+        full_load_rows: 0,
+        again: 0,
+        loaded: BTreeSet::new(),
+        changes: 0,
+    };
 
     let (mut in_full_load, mut in_incremental, mut at_start) = (0, 0, 0);
     while in_full_load < in_full_load_max || in_incremental < in_incremental_max {
@@ -103,7 +124,15 @@ fn killed(test: &str, mysql_url: &str, kafka: &str, part: usize, has_xa: bool) {
             (_, 0) => in_full_load += 1,
             (_, _) => in_incremental += 1,
         }
-        println!("{test}: killed after {rows} rows and {changes} changes");
+        println!("{test}: killed after {rows} rows and {changes} changes; {} rows came again so far", taken.again);
+        // Of a load that is not ahead of its deliveries, each kill before has cost what the readers were at, a chunk each. One may have
+        // grown by what writers have put into it. Of a load at full speed, all that was on its way is read again.
+        if only_held {
+            let bound = held_kills * PARALLEL * 2 * CHUNK_ROWS;
+            assert!(taken.again <= bound, "{} rows came again by {held_kills} kills", taken.again);
+        }
+        held_kills += u64::from(is_held);
+        only_held &= is_held;
         // The load is over, or neither phase comes to its end.
         let kills = in_full_load + in_incremental + at_start;
         if taken.changes > 0 && in_incremental >= in_incremental_max && kills >= kills_min || kills >= KILLS_MAX / part
@@ -115,7 +144,7 @@ fn killed(test: &str, mysql_url: &str, kafka: &str, part: usize, has_xa: bool) {
     assert!(kills >= kills_min, "only {kills} kills");
     assert!(in_full_load >= in_full_load_min, "only {in_full_load} kills in the full load");
 
-    task.more = chunks.to_owned();
+    task.more = chunks;
     let engine = Tidegate::run(&task);
     writers.allow(u64::MAX);
     writers.let_commit(1000);
@@ -123,8 +152,9 @@ fn killed(test: &str, mysql_url: &str, kafka: &str, part: usize, has_xa: bool) {
     world.finish(engine, &mut reader, |message| taken.take(&message));
     println!(
         "{test}: {in_full_load} kills in the full load, {in_incremental} in incremental, {at_start} before any message; \
-         {} full-load rows, {} changes, {committed} transactions, {} partitions went back",
+         {} full-load rows, {} of them again, {} changes, {committed} transactions, {} partitions went back",
         taken.full_load_rows,
+        taken.again,
         taken.changes,
         taken.order.breaks()
     );

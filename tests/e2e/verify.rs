@@ -260,10 +260,7 @@ fn what_is_known_is_explained() {
         assert_eq!(of("emptied")["explained"]["gone_by_statement"], 1, "{equal:#}");
         assert_eq!(of("large")["explained"]["too_large"], 1, "{equal:#}");
         let (_, words, _) = verify(&task, &[]);
-        assert!(
-            words.ends_with("the topics hold what the source holds, but for 1 row too large for them\n"),
-            "{words}"
-        );
+        assert!(words.ends_with("the topics hold what the source holds, but for 1 row too large for them"), "{words}");
         unlogged(&mut world, &["UPDATE altered SET v = 9 WHERE id = 1"]);
         let different = report(&task, &[&world.topic("altered")]);
         assert_eq!(different["tables"][0]["keys"]["different"], json!([{"id": "1"}]), "{different:#}");

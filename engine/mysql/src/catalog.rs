@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{driver_text, quote_identifier, quote_table, quote_text, session_of};
+use super::connection::{LOCK_WAIT_TIMEOUT_S, driver_text, quote_identifier, quote_table, quote_text, session_of};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -310,6 +310,10 @@ async fn read_definitions(
         };
         let has_generated = columns.iter().any(is_generated);
         let mut labels = Labels::of(table);
+        if !labels.left.is_empty() {
+            // It waits for who has locked the table.
+            connection.query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}")).await?;
+        }
         while let Some(statement) = labels.next_statement() {
             let told: Result<Vec<(usize, Option<String>)>, _> = connection.query(statement).await;
             labels.take(match told {
@@ -472,11 +476,11 @@ fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
 }
 
-/// No such query, more labels than it may count, no right to the table, or no table.
+/// No such query, more labels than it may count, no right to the table, or no such table or column by now.
 fn cannot_tell_labels(code: u16) -> bool {
     const PARSE_ERROR: u16 = 1064;
     const TOO_MANY_ITERATIONS: u16 = 3636;
-    [PARSE_ERROR, TOO_MANY_ITERATIONS, code::NO_SUCH_TABLE].contains(&code) || REFUSED.contains(&code)
+    [PARSE_ERROR, TOO_MANY_ITERATIONS, code::NO_SUCH_TABLE, code::BAD_FIELD].contains(&code) || REFUSED.contains(&code)
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.

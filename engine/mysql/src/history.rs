@@ -112,7 +112,7 @@ pub struct History {
     /// Of which it was said that rows are passed over.
     passed_over: BTreeSet<TableName>,
     replays: Shows,
-    may_empty_itself: EmptiesItself,
+    may_empty_itself: MayEmptyItself,
     cascades: Cascades,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
@@ -131,7 +131,7 @@ pub struct History {
 }
 
 /// Whether a table may, where that can be asked.
-type EmptiesItself = Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>;
+type MayEmptyItself = Box<dyn Fn(&TableName) -> Result<bool, WireError> + Send>;
 
 struct Database {
     is_there: bool,

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Tidegate, avro, wait_for};
+use super::{Tidegate, avro, wait_for, wait_for_told};
 
 /// A map of JSON in its written order.
 #[derive(Clone, PartialEq, Eq)]
@@ -437,18 +437,41 @@ impl Reader {
         let mut ends = BTreeMap::new();
         let consumer = self.take_consumer();
         for (topic, partition) in self.next.keys() {
-            let (_, end) =
-                wait_for("ends of partitions", || consumer.fetch_watermarks(topic, *partition, TIMEOUT).ok());
+            let ask = |error: &mut String| {
+                let asked = consumer.fetch_watermarks(topic, *partition, TIMEOUT);
+                asked.inspect_err(|why| *error = why.to_string()).ok()
+            };
+            let what = format!("the end of partition {partition} of {topic}");
+            let (_, end) = wait_for_told(&what, &mut String::new(), ask, |error| format!("\n{error}"));
             ends.insert((topic.clone(), *partition), end);
         }
         self.consumer = Some(consumer);
-        wait_for("the ends of all partitions", || {
-            self.poll(|message| {
+        let read = |reader: &mut Reader| {
+            reader.poll(|message| {
                 take(message);
                 true
             });
-            ends.iter().all(|(partition, end)| self.next[partition] >= *end).then_some(())
-        });
+            ends.iter().all(|(partition, end)| reader.next[partition] >= *end).then_some(())
+        };
+        wait_for_told("the ends of all partitions", self, read, |reader| reader.missed(&ends));
+    }
+
+    /// Which partitions have not been read to where they ended, and who is to blame: one that ends elsewhere now, or is not told of, is the
+    /// broker's, what is there and was not read is this reader's. What the engine has still to deliver, its own output says.
+    fn missed(&mut self, ends: &BTreeMap<(String, i32), i64>) -> String {
+        let consumer = self.take_consumer();
+        let mut missed = String::new();
+        for ((topic, partition), end) in ends {
+            let next = self.next[&(topic.clone(), *partition)];
+            if next < *end {
+                let now = match consumer.fetch_watermarks(topic, *partition, TIMEOUT) {
+                    Ok((first, end)) => format!("it has {first} to {end} now"),
+                    Err(error) => format!("the broker does not say what it has now: {error}"),
+                };
+                missed += &format!("\npartition {partition} of {topic}: read up to {next} of {end}; {now}");
+            }
+        }
+        missed
     }
 
     /// Messages taken so far.

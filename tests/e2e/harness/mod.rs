@@ -41,12 +41,24 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// Polls until the condition gives a value; panics with `what` at the deadline.
 pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    wait_for_told(what, &mut (), |()| condition(), |()| String::new())
+}
+
+/// The same, and panics with what `tell` says then of the state.
+fn wait_for_told<S, T>(
+    what: &str,
+    state: &mut S,
+    mut condition: impl FnMut(&mut S) -> Option<T>,
+    tell: impl FnOnce(&mut S) -> String,
+) -> T {
     let (start, deadline) = (Instant::now(), deadline());
     loop {
-        if let Some(value) = condition() {
+        if let Some(value) = condition(state) {
             return value;
         }
-        assert!(start.elapsed() < deadline, "waited {} s in vain: {what}", deadline.as_secs());
+        if start.elapsed() >= deadline {
+            panic!("waited {} s in vain: {what}{}", deadline.as_secs(), tell(state));
+        }
         pause();
     }
 }

@@ -124,3 +124,14 @@ pub(crate) fn error_code(error: &Error) -> Option<u16> {
 fn shortened(statement: &str) -> String {
     statement.chars().take(400).collect()
 }
+
+/// A statement with these of its words as somebody types them who likes capitals.
+pub(crate) fn in_capitals(statement: &str, words: &[&str]) -> String {
+    let mut out = String::with_capacity(statement.len());
+    for part in statement.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_')) {
+        let word = part.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+        let is_meant = words.contains(&word);
+        out += &if is_meant { part.to_uppercase() } else { part.to_owned() };
+    }
+    out
+}

@@ -24,12 +24,13 @@
 //!
 //! A third run, in DTS Avro, has the values and no scenes: what statements do does not depend on the format.
 //!
-//! Other servers have the same three runs without scenes, with what there may differ between servers of their version:
+//! Other servers have the same three runs with the scenes that can be played there, with what there may differ between servers of their
+//! version:
 //!
-//! | | plain and DTS Avro | full |
-//! |---|---|---|
-//! | MariaDB | as it is | FULL; temporal columns as MySQL 5.5 stored them; compressed events |
-//! | MySQL 5.6 | GTIDs | none; events as 5.5 wrote them |
+//! | | plain | full | DTS Avro |
+//! |---|---|---|---|
+//! | MariaDB | as it is | FULL; temporal columns as MySQL 5.5 stored them; compressed events | such columns |
+//! | MySQL 5.6 | GTIDs | none; events as 5.5 wrote them | GTIDs |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -87,8 +88,10 @@ static MARIADB_FULL: Shared = LazyLock::new(|| {
     })
 });
 static MARIADB_AVRO: Shared = LazyLock::new(|| {
-    Servers::with_mariadb()
-        .map(|(servers, [url, _])| run("types_maria_avro", Server::MariaDb10, &url, &servers.kafka, Profile::Avro))
+    Servers::with_mariadb().map(|(servers, _)| {
+        let private = Private::up(&["mariadb"], "--mysql56-temporal-format=OFF");
+        run("types_maria_avro", Server::MariaDb10, private.mariadb(), &servers.kafka, Profile::Avro)
+    })
 });
 
 static OLDEST_PLAIN: Shared = LazyLock::new(|| {
@@ -119,8 +122,8 @@ pub(super) fn run(test: &str, server: Server, mysql_url: &str, kafka: &str, prof
     let tables = || CLASSES.iter().flat_map(|class| (class.tables)());
     let refused: Vec<String> = tables().flat_map(|table| table.refused(server)).collect();
     let tables: Vec<Table> = tables().filter_map(|table| table.on(server)).collect();
-    let has_scenes = server == Server::Mysql97 && profile != Profile::Avro;
-    let played = |scene: &&Scene| has_scenes && scene.is_played_under(profile);
+    let has_scenes = profile != Profile::Avro;
+    let played = |scene: &&Scene| has_scenes && scene.is_played_on(server) && scene.is_played_under(profile);
     let scenes: Vec<&Scene> = SCENES.iter().filter(played).collect();
     set_mode(&mut world, server);
     let taken = refused.into_iter().filter(|statement| world.mysql.try_run(statement).is_ok()).collect();
@@ -239,6 +242,10 @@ impl Run {
             Server::MariaDb11 => panic!("its runs are not shared"),
         };
         runs.into_iter().filter_map(|run| run.as_ref())
+    }
+
+    pub(super) fn server(&self) -> Server {
+        self.server
     }
 
     pub(super) fn profile(&self) -> Profile {

@@ -4,7 +4,7 @@
 //! share the tasks of [`run`](super::run) with all others, each with sessions of its own.
 
 use super::super::harness::{Kind, Message};
-use super::golden::{Profile, Server};
+use super::golden::{MYSQL, Profile, Server};
 use super::proofs::{Path, proofs};
 use super::run::Run;
 
@@ -13,6 +13,8 @@ pub(super) struct Scene {
     /// Where table maps do not describe their tables, a task stops at a changed one: such scenes are played under `dts`
     /// only, whose server has `binlog_row_metadata=FULL`.
     changes_columns: bool,
+    /// On which it is played.
+    servers: &'static [Server],
     /// Statements, each ended by a semicolon at the end of its line.
     pub(super) before: &'static str,
     pub(super) after: &'static str,
@@ -26,10 +28,27 @@ pub(super) struct Scene {
 }
 
 /// What a scene is unless it says otherwise.
-const PLAIN: Scene =
-    Scene { name: "", changes_columns: false, before: "", after: "", expected: "", says: "", shows_keys: false };
+const PLAIN: Scene = Scene {
+    name: "",
+    changes_columns: false,
+    servers: &[Server::Mysql97],
+    before: "",
+    after: "",
+    expected: "",
+    says: "",
+    shows_keys: false,
+};
+
+/// Where all of it can be said, and the same comes of it.
+const EVERYWHERE: &[Server] = &[Server::Mysql97, Server::Mysql56, Server::MariaDb10];
+/// MySQL 5.6 has no RENAME COLUMN.
+const NOT_ON_THE_OLDEST: &[Server] = &[Server::Mysql97, Server::MariaDb10];
 
 impl Scene {
+    pub(super) fn is_played_on(&self, server: Server) -> bool {
+        self.servers.contains(&server)
+    }
+
     pub(super) fn is_played_under(&self, profile: Profile) -> bool {
         profile == Profile::Dts || !self.changes_columns
     }
@@ -149,6 +168,7 @@ scenes! {
 
     /// Their changes end with the text COMMIT, and a full load reads them without a view.
     [27] Path::ALL => engines {
+        servers: MYSQL,
         before: "
             CREATE TABLE engines_myisam (id INT PRIMARY KEY, t TEXT) ENGINE = MyISAM;
             CREATE TABLE engines_memory (id INT PRIMARY KEY, t VARCHAR(20)) ENGINE = MEMORY;
@@ -226,6 +246,7 @@ scenes! {
 
     /// What was rolled back was never there.
     [34] Path::CHANGES => savepoints {
+        servers: EVERYWHERE,
         before: "
             CREATE TABLE savepoints (id INT PRIMARY KEY);
             INSERT INTO savepoints VALUES (1);
@@ -268,6 +289,7 @@ scenes! {
 
     /// A temporary table is nobody else's, even if it has the name of one that is copied.
     [35] Path::CHANGES => temporary_tables {
+        servers: EVERYWHERE,
         before: "CREATE TABLE temporary_tables (id INT PRIMARY KEY)",
         after: "
             CREATE TEMPORARY TABLE temporary_tables (other VARCHAR(20), columns INT);
@@ -313,6 +335,7 @@ scenes! {
 
     /// There are no row events of the rows that go: the task says so.
     [36] &[Path::FullLoad, Path::Insert] => truncate {
+        servers: EVERYWHERE,
         before: "
             CREATE TABLE truncate (id INT PRIMARY KEY);
             INSERT INTO truncate VALUES (1), (2);
@@ -331,6 +354,7 @@ scenes! {
 
     /// Nor are there of partitions.
     [36] &[Path::FullLoad, Path::Insert] => partitions {
+        servers: EVERYWHERE,
         before: "
             CREATE TABLE partitions (id INT PRIMARY KEY) PARTITION BY RANGE (id)
                 (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30));
@@ -356,6 +380,7 @@ scenes! {
 
     /// Names that need quotes, of a table and of columns.
     [32] Path::ALL => quoted_names {
+        servers: EVERYWHERE,
         before: r#"
             CREATE TABLE `quoted_names_é, "x" ``y` (`a``b` INT PRIMARY KEY, `c,"d"\e` INT, `select` INT);
             INSERT INTO `quoted_names_é, "x" ``y` VALUES (1, 2, 3);
@@ -375,6 +400,7 @@ scenes! {
 
     /// The server writes it into the binlog although it changes nothing.
     [32] &[Path::FullLoad, Path::Insert] => create_if_not_exists {
+        servers: EVERYWHERE,
         before: "
             CREATE TABLE create_if_not_exists (id INT PRIMARY KEY, x INT);
             INSERT INTO create_if_not_exists VALUES (1, 2);
@@ -391,6 +417,7 @@ scenes! {
 
     /// Each name has the columns of the table that bears it at that moment.
     [32] Path::ALL => renames {
+        servers: EVERYWHERE,
         changes_columns: true,
         before: "
             CREATE TABLE renames_a (id INT PRIMARY KEY, of_a INT);
@@ -420,6 +447,7 @@ scenes! {
 
     /// One statement, which the server splits by engine; the names come back with other columns.
     [32] &[Path::FullLoad, Path::Insert] => drops {
+        servers: EVERYWHERE,
         changes_columns: true,
         before: "
             CREATE TABLE drops_a (id INT PRIMARY KEY, x INT);
@@ -444,6 +472,7 @@ scenes! {
 
     /// Read after the fact, when the catalogue knows nothing of the column that came and went.
     [32] Path::ALL => columns_come_and_go {
+        servers: NOT_ON_THE_OLDEST,
         changes_columns: true,
         before: "
             CREATE TABLE columns_come_and_go (id INT PRIMARY KEY, x INT);
@@ -467,6 +496,7 @@ scenes! {
 
     /// The same types under other names: nothing but the name tells that a value would stand in the wrong column.
     [32] Path::ALL => names_swap {
+        servers: NOT_ON_THE_OLDEST,
         changes_columns: true,
         before: "
             CREATE TABLE names_swap (id INT PRIMARY KEY, a INT, b INT);
@@ -490,6 +520,7 @@ scenes! {
     /// A key of one moment is not that of the next. A table map calls the first unique key of NOT NULL columns a primary one
     /// if there is no other; where the catalogue or a statement has told the difference, it is remembered.
     [37] Path::ALL => keys_change {
+        servers: EVERYWHERE,
         changes_columns: true,
         before: "
             CREATE TABLE keys_change (a INT, b INT, c INT, PRIMARY KEY (b, a));
@@ -528,6 +559,7 @@ scenes! {
 
     /// A number is the label of the moment at which it was written.
     [12] Path::ALL => labels_change {
+        servers: EVERYWHERE,
         changes_columns: true,
         before: "
             CREATE TABLE labels_change (id INT PRIMARY KEY, e ENUM('a', 'b'), s SET('x', 'y'));
@@ -552,6 +584,7 @@ scenes! {
 
     /// The table, its rows and the end stand in one transaction.
     [36] &[Path::Insert] => create_select {
+        servers: EVERYWHERE,
         changes_columns: true,
         before: "
             CREATE TABLE create_select_from (id INT PRIMARY KEY, x INT);
@@ -602,7 +635,8 @@ fn drawn(Message { kind, table, data, old, primary_key, .. }: &Message, shows_ke
 fn check(name: &str) {
     let scene = SCENES.iter().find(|scene| scene.name == name).expect("a test and its scene stand in one list");
     let expected: Vec<&str> = scene.expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    for run in Run::canal(Server::Mysql97).filter(|run| scene.is_played_under(run.profile())) {
+    let runs = scene.servers.iter().flat_map(|&server| Run::canal(server));
+    for run in runs.filter(|run| scene.is_played_under(run.profile())) {
         let found: Vec<String> = run
             .tables()
             .filter(|table| scene.owns(table))
@@ -611,7 +645,8 @@ fn check(name: &str) {
             .collect();
         assert!(
             found == expected,
-            "in the profile {:?}, found\n  {}\nexpected\n  {}",
+            "of {:?} in the profile {:?}, found\n  {}\nexpected\n  {}",
+            run.server(),
             run.profile(),
             found.join("\n  "),
             expected.join("\n  ")

@@ -20,6 +20,20 @@ impl Cascades {
     pub(super) fn told_to(tell: impl Fn(Cascade, Here<'_>) + Send + 'static) -> Cascades {
         Cascades { tell: Some(Box::new(tell)), ..Cascades::default() }
     }
+
+    /// A table beside captured ones has these, too. No more tables are remembered than there may be bystanders.
+    fn stands_by(&mut self, key: TableName, keys: Vec<ActingKey>) {
+        if self.beside.len() >= bystanders::COUNT_MAX && !self.beside.contains_key(&key) {
+            return;
+        }
+        let known = self.beside.entry(key).or_default();
+        // CREATE TABLE IF NOT EXISTS is logged each time.
+        keys.into_iter().for_each(|key| {
+            if !known.contains(&key) {
+                known.push(key)
+            }
+        });
+    }
 }
 
 impl History {
@@ -54,7 +68,7 @@ impl History {
         }
         let captured = self.captured_as(table);
         if captured.is_empty() && self.is_beside_captured(table) {
-            self.cascades.beside.entry(self.rules.names.key(table)).or_default().extend(keys);
+            self.cascades.stands_by(self.rules.names.key(table), keys);
             return;
         }
         for (table, key) in captured.iter().flat_map(|table| keys.iter().map(move |key| (table, key))) {

@@ -56,6 +56,13 @@
 //! - *A view's answer is whole.* `sql_select_limit` would cut it without a word, other variables would change it: a session sets every
 //!   variable of the kind to a value of its own ([`ServerFacts::session_settings`]), and each SELECT names a LIMIT, which wins over
 //!   the variable.
+//! - *What is held is not delivered*: the rows of an XA transaction stand in the binlog before its XA COMMIT, and no view shows them. So a
+//!   position lies before the oldest that is held ([`binlog`](super::binlog)), those that were prepared before P0 are waited for
+//!   ([`xa`](super::xa)), and an XA COMMIT of another stops the task.
+//! - *A transaction is over when its COMMIT record is delivered*, where the task sends such records: a resume inside it marks nothing twice
+//!   ([`Delivered`](tidegate_model::Delivered)).
+//! - *Rows without a key are judged image by image*, whichever column their table is cut by: an insert and a delete each by the chunk of its
+//!   own values, so that what a chunk has shown does not come once more ([`ledger`](super::ledger)).
 //! - *Which position may be a `low` is measured, version by version*, and not believed:
 //!
 //! # Which position may be a `low`

@@ -88,6 +88,15 @@ pub(super) struct Run<'a> {
     queue: Mutex<Queue>,
     changed: Condvar,
     readers: Vec<Slot>,
+    /// Tables of which it was said that rows may come twice.
+    may_repeat: Mutex<HashSet<usize>>,
+}
+
+/// When a view was opened that is given up for its age, and at what age.
+#[derive(Clone, Copy)]
+pub(super) struct ReadingSince {
+    pub(super) opened: Instant,
+    pub(super) max: Duration,
 }
 
 /// What the run knows of a reader.
@@ -97,7 +106,7 @@ struct Slot {
     /// Since when it waits for the sink, with a view open.
     waiting_since: Mutex<Option<Instant>>,
     /// Since when it reads in a view for which another one could go on.
-    reading_since: Mutex<Option<Instant>>,
+    reading_since: Mutex<Option<ReadingSince>>,
     /// The table for which it does something.
     table: Mutex<Option<usize>>,
 }
@@ -248,7 +257,13 @@ impl<'a> Run<'a> {
             queue: Mutex::new(queue),
             changed: Condvar::new(),
             readers: (0..readers).map(|_| Slot::default()).collect(),
+            may_repeat: Mutex::default(),
         }
+    }
+
+    /// The first time of a table.
+    pub(super) fn is_first_to_repeat(&self, table: usize) -> bool {
+        lock(&self.may_repeat).insert(table)
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -318,7 +333,8 @@ impl<'a> Run<'a> {
             }
             for slot in &self.readers {
                 let waiting = is_over(&slot.waiting_since, options.view_patience) && !self.load.record.is_held();
-                if (queue.stopped || waiting || is_over(&slot.reading_since, options.view_max))
+                let is_old = lock(&slot.reading_since).is_some_and(|since| since.opened.elapsed() >= since.max);
+                if (queue.stopped || waiting || is_old)
                     && let Some(interrupter) = &*lock(&slot.interrupter)
                 {
                     interrupter.interrupt();
@@ -456,6 +472,7 @@ impl<'a> Run<'a> {
             Some(chunk) => queue.chunks.push_back(CutChunk { table: job.table, chunk, range: KeyRange::default() }),
             None => queue.uncut.push_back(job),
         }
+        self.changed.notify_one();
     }
 
     pub(super) fn set_interrupter(&self, slot: usize, interrupter: Option<Interrupter>) {
@@ -463,7 +480,7 @@ impl<'a> Run<'a> {
     }
 
     /// Since when a view is open that may be given up for its age; none if there is none.
-    pub(super) fn set_reading_since(&self, slot: usize, since: Option<Instant>) {
+    pub(super) fn set_reading_since(&self, slot: usize, since: Option<ReadingSince>) {
         *lock(&self.readers[slot].reading_since) = since;
     }
 

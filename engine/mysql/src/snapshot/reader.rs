@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::pieces::{InTime, Pieces, ReadJob};
-use super::queue::{CutJob, Job, Plan, Run};
-use super::view::{View, code, is_gone, is_of_other_server, on_server};
+use super::queue::{CutJob, Job, Plan, ReadingSince, Run};
+use super::view::{View, ViewRule, code, is_gone, is_of_other_server, on_server};
 use super::window::WindowBuilder;
 use super::{Failure, LoadError, LoadTable, TableError, ViewRows, may_pass, open_session, rows_meta, select_statement};
 use crate::catalog::{self, CatalogError};
@@ -453,6 +453,18 @@ impl<'a> Reader<'a> {
         if plan.key.columns.is_empty() {
             info!(table = %plan.name(), exact_view = view.is_exact(), "table without a key is read as one chunk");
         }
+        let is_dated = run.rule != ViewRule::Undated;
+        if plan.table.table.key().is_empty() && is_dated && !view.is_exact() && run.is_first_to_repeat(job.table) {
+            warn!(
+                table = %plan.name(), low = %view.low,
+                hint = if run.rule.goes_by_files() {
+                    "FLUSH BINARY LOGS just before its load, and no change of it until its rows are read, leave nothing that comes twice"
+                } else {
+                    "where nothing is committed while its rows begin to be read, nothing comes twice"
+                },
+                "it has no key, and the server does not tell exactly which changes a view shows: rows that were changed behind `low` may come twice"
+            );
+        }
         // Not where the view is: changes from before it follow, and positions never fall.
         let meta = Arc::new(rows_meta(load.start.reached(), load.facts, timestamp_s));
         // A chunk that has to wait for the next view keeps the `low` of this one, so that changes between both come again. Where rows have no
@@ -472,7 +484,7 @@ impl<'a> Reader<'a> {
         let mut window = WindowBuilder::new(run, self.slot, &plan, meta);
         let can_be_divided = can_be_divided(&plan, index, &load.facts.version);
         if can_be_divided && job.next(load.options.chunk_rows).is_some_and(|(_, _, rows)| rows > 1) {
-            run.set_reading_since(self.slot, Some(opened));
+            run.set_reading_since(self.slot, Some(ReadingSince { opened, max: load.options.view_max }));
         }
         let on_server = on_server(load.facts, &view.server);
         let mut params = Vec::new();

@@ -428,7 +428,7 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_TABLE: u16 = 1146;
     pub(crate) const BAD_DATABASE: u16 = 1049;
     pub(in super::super) const TABLE_ACCESS_DENIED: u16 = 1142;
-    pub(in super::super) const BAD_FIELD: u16 = 1054;
+    pub(crate) const BAD_FIELD: u16 = 1054;
     pub(in super::super) const KEY_DOES_NOT_EXIST: u16 = 1176;
     /// The table was altered after the view was opened: a new view shows it as it is now.
     pub(in super::super) const TABLE_DEFINITION_CHANGED: u16 = 1412;
