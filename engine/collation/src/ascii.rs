@@ -1,11 +1,11 @@
 //! Text of ASCII, eight bytes at a time.
 //!
 //! ```text
-//! text     D e u t s c h l     fold letters, if the collation does     d e u t s c h l
-//! literal  d e u t s c h l     folded once                             d e u t s c h l     equal so far
+//! text     D E U T S C H L     fold letters, if the collation does     d e u t s c h l
+//! literal  D e u t s c h l     folded once                             d e u t s c h l     equal so far
 //! ```
 //!
-//! A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
+//! A piece that is the literal's own needs no folding and no second look. A piece that differs decides, and so does the end of both: printable ASCII characters have one weight each, and none of them forms a
 //! pair with what follows. Which text comes first, the weights of the first characters that differ say. A piece with any other byte in it,
 //! or texts of which one is the beginning of the other, are left to the weights of all characters.
 //!
@@ -51,8 +51,8 @@ impl Ascii {
 pub struct Literal {
     collation: &'static Collation,
     text: String,
-    /// The text as [`quick`] compares it, if it can.
-    folded: Option<Vec<u8>>,
+    /// What is compared first, if that can be.
+    quick: Option<Quick>,
     /// How long the text is without spaces at its end.
     trimmed: usize,
 }
@@ -67,13 +67,11 @@ impl Eq for Literal {}
 
 impl Literal {
     pub fn new(collation: &'static Collation, text: &str) -> Literal {
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let folded = match &collation.order {
-            Order::Weights { ascii: Ascii::Folded, .. } if printable => Some(text.to_ascii_lowercase().into_bytes()),
-            Order::Weights { ascii: Ascii::Distinct, .. } if printable => Some(text.as_bytes().to_vec()),
-            _ => None,
+        let quick = match &collation.order {
+            Order::Weights { ascii, levels } => Quick::new(text, *ascii, &levels[0]),
+            Order::Bytes => None,
         };
-        Literal { collation, text: text.to_owned(), folded, trimmed: text.trim_end_matches(' ').len() }
+        Literal { collation, text: text.to_owned(), quick, trimmed: text.trim_end_matches(' ').len() }
     }
 
     pub fn collation(&self) -> &'static Collation {
@@ -87,9 +85,8 @@ impl Literal {
     /// Whether a text is the same to the collation.
     #[inline]
     pub fn equals(&self, text: &str) -> bool {
-        let quick = match (&self.collation.order, &self.folded) {
-            (Order::Weights { ascii: Ascii::Folded, .. }, Some(folded)) => quick::<true>(folded, text.as_bytes()),
-            (Order::Weights { .. }, Some(folded)) => quick::<false>(folded, text.as_bytes()),
+        let quick = match (&self.collation.order, &self.quick) {
+            (Order::Weights { .. }, Some(quick)) => quick.equals(text.as_bytes()),
             (Order::Bytes, _) if !self.collation.pad || self.text.len() == text.len() => Some(self.text == text),
             (Order::Bytes, _) => match text.as_bytes().split_at_checked(self.trimmed) {
                 Some((start, rest)) => {
@@ -110,19 +107,134 @@ impl Literal {
     /// Whether a text comes before this one, behind it, or is the same to the collation.
     #[inline]
     pub fn compare(&self, text: &str) -> Ordering {
-        let quick = match (&self.collation.order, &self.folded) {
-            (Order::Weights { levels, ascii: Ascii::Folded }, Some(folded)) => {
-                quick_order::<true>(&levels[0], folded, text.as_bytes())
-            }
-            (Order::Weights { levels, .. }, Some(folded)) => quick_order::<false>(&levels[0], folded, text.as_bytes()),
-            _ => None,
-        };
+        let quick = self.quick.as_ref().and_then(|quick| quick.compare(text.as_bytes()));
         quick.unwrap_or_else(|| self.slow_order(text))
     }
 
     #[cold]
     fn slow_order(&self, text: &str) -> Ordering {
         self.collation.compare(text, &self.text)
+    }
+}
+
+/// A literal of printable ASCII, eight bytes at a time.
+#[derive(Debug, Clone)]
+struct Quick {
+    folds: bool,
+    /// With small letters where the collation folds them.
+    folded: Vec<u8>,
+    /// The last of them ends where the literal does; none of a shorter one.
+    pieces: Vec<Piece>,
+    /// By the weights of the first level.
+    ranks: [u16; 128],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    from: usize,
+    own: u64,
+    folded: u64,
+}
+
+/// The first characters that are not the same.
+enum Difference {
+    /// There is none as far as both go.
+    None,
+    Of {
+        text: u8,
+        literal: u8,
+    },
+    /// Something else than printable ASCII comes first, or beside it.
+    Unknown,
+}
+
+impl Quick {
+    fn new(text: &str, ascii: Ascii, weights: &Weights) -> Option<Quick> {
+        let folds = match ascii {
+            Ascii::Folded => true,
+            Ascii::Distinct => false,
+            Ascii::Otherwise => return None,
+        };
+        if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return None;
+        }
+        let (own, folded) =
+            (text.as_bytes(), if folds { text.to_ascii_lowercase() } else { text.to_owned() }.into_bytes());
+        let piece = |from: usize| Piece { from, own: load(&own[from..]), folded: load(&folded[from..]) };
+        let pieces = match own.len().checked_sub(8) {
+            Some(last) => (0..last).step_by(8).chain([last]).map(piece).collect(),
+            None => Vec::new(),
+        };
+        Some(Quick { folds, pieces, folded, ranks: std::array::from_fn(|byte| weights.ascii(byte as u8)) })
+    }
+
+    /// None if the weights of all characters have to say it.
+    #[inline]
+    fn equals(&self, text: &[u8]) -> Option<bool> {
+        match self.first_difference(text) {
+            Difference::Unknown => None,
+            Difference::Of { .. } => Some(false),
+            Difference::None => (self.folded.len() == text.len()).then_some(true),
+        }
+    }
+
+    /// How the text compares with the literal; none if the weights of all characters, or those of other levels, have to say it.
+    #[inline]
+    fn compare(&self, text: &[u8]) -> Option<Ordering> {
+        match self.first_difference(text) {
+            Difference::Unknown => None,
+            Difference::Of { text, literal } => {
+                let rank = |byte: u8| self.ranks[usize::from(byte & 0x7f)];
+                Some(rank(text).cmp(&rank(literal))).filter(|order| order.is_ne())
+            }
+            Difference::None => (self.folded.len() == text.len()).then_some(Ordering::Equal),
+        }
+    }
+
+    #[inline]
+    fn first_difference(&self, text: &[u8]) -> Difference {
+        if self.pieces.is_empty() || text.len() < self.folded.len() {
+            return self.first_difference_of_short(text);
+        }
+        for piece in &self.pieces {
+            let right = load(&text[piece.from..]);
+            // Mostly it is the literal's own, of which nothing more is to be asked.
+            if right != piece.own {
+                match self.difference(piece.folded, right) {
+                    Difference::None => {}
+                    found => return found,
+                }
+            }
+        }
+        Difference::None
+    }
+
+    /// The same where the literal or the text ends within a piece.
+    fn first_difference_of_short(&self, text: &[u8]) -> Difference {
+        let common = self.folded.len().min(text.len());
+        for from in (0..common).step_by(8) {
+            let piece = |bytes: &[u8]| load_short(&bytes[from..common.min(from + 8)]);
+            match self.difference(piece(&self.folded), piece(text)) {
+                Difference::None => {}
+                found => return found,
+            }
+        }
+        Difference::None
+    }
+
+    #[inline]
+    fn difference(&self, folded: u64, right: u64) -> Difference {
+        if !is_printable(right) {
+            return Difference::Unknown;
+        }
+        let right = if self.folds { lower(right) } else { right };
+        let differ = folded ^ right;
+        if differ == 0 {
+            return Difference::None;
+        }
+        let shift = differ.trailing_zeros() & !7;
+        // The same letters in the other case do not differ, so that the small one stands for both.
+        Difference::Of { text: (right >> shift) as u8, literal: (folded >> shift) as u8 }
     }
 }
 
@@ -137,7 +249,10 @@ pub struct Literals {
 impl Literals {
     pub fn new(collation: &'static Collation, texts: &[&str]) -> Literals {
         let literals: Vec<Literal> = texts.iter().map(|text| Literal::new(collation, text)).collect();
-        let starts = literals.iter().map(|literal| literal.folded.as_deref().map(start)).collect::<Option<Vec<u64>>>();
+        let starts = literals
+            .iter()
+            .map(|literal| literal.quick.as_ref().map(|quick| start(&quick.folded)))
+            .collect::<Option<Vec<u64>>>();
         let starts = match &collation.order {
             Order::Weights { ascii, .. } => starts.map(|starts| (*ascii, starts)),
             Order::Bytes => None,
@@ -162,57 +277,6 @@ impl Literals {
         }
         self.literals.iter().any(|literal| literal.equals(text))
     }
-}
-
-/// Whether the bytes are equal, if that can be said.
-#[inline]
-fn quick<const FOLD: bool>(folded: &[u8], text: &[u8]) -> Option<bool> {
-    let common = folded.len().min(text.len());
-    let mut at = 0;
-    while at + 8 <= common {
-        if let Some(differs) = piece::<FOLD>(load(&folded[at..]), load(&text[at..])) {
-            return differs;
-        }
-        at += 8;
-    }
-    if at < common {
-        // The last eight bytes once more, or what there is and spaces.
-        let (left, right) = match common.checked_sub(8) {
-            Some(start) => (load(&folded[start..]), load(&text[start..])),
-            None => (load_short(&folded[..common]), load_short(&text[..common])),
-        };
-        if let Some(differs) = piece::<FOLD>(left, right) {
-            return differs;
-        }
-    }
-    (folded.len() == text.len()).then_some(true)
-}
-
-/// How the text compares with the folded one by the weights of the first level, if these decide.
-#[inline]
-fn quick_order<const FOLD: bool>(weights: &Weights, folded: &[u8], text: &[u8]) -> Option<Ordering> {
-    let common = folded.len().min(text.len());
-    let mut at = 0;
-    while at < common {
-        // The last eight bytes once more, or what there is and spaces.
-        let from = at.min(common.saturating_sub(8));
-        let (left, right) = match common {
-            8.. => (load(&folded[from..]), load(&text[from..])),
-            _ => (load_short(&folded[..common]), load_short(&text[..common])),
-        };
-        if !is_printable(right) {
-            return None;
-        }
-        let differ = left ^ if FOLD { lower(right) } else { right };
-        if differ != 0 {
-            let here = from + differ.trailing_zeros() as usize / 8;
-            let order = weights.ascii(text[here]).cmp(&weights.ascii(folded[here]));
-            // The same letter in the other case: other letters, or else another level, decide.
-            return order.is_ne().then_some(order);
-        }
-        at += 8;
-    }
-    (folded.len() == text.len()).then_some(Ordering::Equal)
 }
 
 /// Whether all of a text is printable ASCII.
@@ -261,18 +325,6 @@ pub(crate) fn find<const FOLD: bool>(text: &[u8], part: &[u8]) -> Option<usize> 
 pub(crate) fn is_same<const FOLD: bool>(text: &[u8], part: &[u8]) -> bool {
     let fold = |byte: u8| if FOLD { byte.to_ascii_lowercase() } else { byte };
     text.len() == part.len() && text.iter().zip(part).all(|(a, b)| fold(*a) == *b)
-}
-
-/// None if the pieces are equal; else whether that can be said here: never equal, or unknown.
-#[inline]
-fn piece<const FOLD: bool>(folded: u64, text: u64) -> Option<Option<bool>> {
-    let same = if FOLD { lower(text) } else { text };
-    let printable = is_printable(text);
-    match (same == folded, printable) {
-        (true, true) => None,
-        (false, true) => Some(Some(false)),
-        (_, false) => Some(None),
-    }
 }
 
 /// So many bytes at the start are printable ASCII and the same, if not a few more.
