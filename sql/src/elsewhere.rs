@@ -1,5 +1,5 @@
-//! What of an expression means something else where it is asked for: on MariaDB, whose answers are not always those of MySQL, which are
-//! given here, and in a session that is not in UTC.
+//! What of an expression means something else where it is asked for: on MariaDB and before MySQL 9, whose answers are not always those of
+//! MySQL 9, which are given here, and in a session that is not in UTC.
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -17,11 +17,14 @@ pub const ON_MARIADB: &[(&str, &str)] = &[
     ("bin_to_uuid", "there is none"),
     (
         "cast",
-        "to DATE and DATETIME keeps dates that do not exist and cuts off digits of a second; to UNSIGNED gives 0 for negative decimals",
+        "to DATE and DATETIME keeps dates that do not exist and cuts off digits of a second; to UNSIGNED gives 0 for negative decimals; spaces at \
+         the end of what it gives as CHAR do not count",
     ),
     ("conv", "of a negative number of more than 64 bits is the largest one"),
+    ("convert", "as CAST, keeps dates that do not exist, cuts off digits of a second, and gives 0 for negative decimals"),
     ("convert_tz", "knows no zone beyond +13:00"),
     ("date", "keeps dates that do not exist"),
+    ("extract", "of a TIME beyond 24 hours has the hour of the day"),
     ("find_in_set", "finds nothing that has more bytes than the set"),
     ("format", "of a negative double that is rounded to 0 has no sign"),
     ("from_unixtime", "ends in 2038, and cuts off what is smaller than a microsecond"),
@@ -56,8 +59,34 @@ pub const ON_MARIADB: &[(&str, &str)] = &[
     ("xor", "rounds its numbers: `x XOR 0.5` is `x XOR 1`"),
 ];
 
+/// Functions and operators of which MySQL 5.6 makes something else, and what. Versions up to 8.4 may, too: none of them has been asked.
+pub const BEFORE_MYSQL_9: &[(&str, &str)] = &[
+    ("/", "a quotient keeps digits that it does not show: `1 / 3 * 3` is 1.0000"),
+    ("cast", "to CHAR gives text to which spaces at the end do not count"),
+    ("conv", "of a negative number of more than 64 bits is the largest one"),
+    ("from_unixtime", "ends in 2038"),
+    ("greatest", "of integers with and without sign is signed"),
+    ("is_ipv4", "of NULL is 0"),
+    ("is_ipv4_compat", "of NULL is 0"),
+    ("is_ipv4_mapped", "of NULL is 0"),
+    ("is_ipv6", "of NULL is 0"),
+    ("least", "of integers with and without sign is signed"),
+    ("round", "adds zeros where it rounds to more digits than there are"),
+    ("unix_timestamp", "ends in 2038"),
+    ("xor", "rounds its numbers: `x XOR 0.5` is `x XOR 1`"),
+];
+
 /// Those of [`ON_MARIADB`] that an expression calls.
 pub fn on_mariadb(expression: &str) -> Vec<(&'static str, &'static str)> {
+    called(expression, ON_MARIADB)
+}
+
+/// Those of [`BEFORE_MYSQL_9`] that an expression calls.
+pub fn before_mysql_9(expression: &str) -> Vec<(&'static str, &'static str)> {
+    called(expression, BEFORE_MYSQL_9)
+}
+
+fn called(expression: &str, list: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     let Ok(tokens) = Tokenizer::new(&MySqlDialect {}, expression).tokenize() else { return Vec::new() };
     let tokens: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let names = |name: &str| {
@@ -65,7 +94,7 @@ pub fn on_mariadb(expression: &str) -> Vec<(&'static str, &'static str)> {
     };
     let is_called = |name: &str| {
         // Only to these types.
-        if name == "cast" && !["date", "datetime", "unsigned"].into_iter().any(names) {
+        if matches!(name, "cast" | "convert") && !["date", "datetime", "unsigned", "char"].into_iter().any(names) {
             return false;
         }
         tokens.iter().enumerate().any(|(at, token)| match token {
@@ -78,7 +107,7 @@ pub fn on_mariadb(expression: &str) -> Vec<(&'static str, &'static str)> {
             _ => false,
         })
     };
-    ON_MARIADB.iter().filter(|(name, _)| is_called(name)).copied().collect()
+    list.iter().filter(|(name, _)| is_called(name)).copied().collect()
 }
 
 /// Whether what an expression gives depends on the session's zone: it is UTC's here.

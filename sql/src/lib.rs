@@ -81,7 +81,7 @@ use sqlparser::ast::{Expr as Ast, Spanned};
 use sqlparser::tokenizer::Span;
 use tidegate_collation::Collation;
 
-pub use elsewhere::{ON_MARIADB, on_mariadb};
+pub use elsewhere::{BEFORE_MYSQL_9, ON_MARIADB, before_mysql_9, on_mariadb};
 pub use error::{SqlError, edit_distance, nearest};
 pub use functions::functions;
 

@@ -64,8 +64,8 @@ pub(crate) struct TextOperation {
 pub(crate) enum Said<'a> {
     Compare(Operator, &'a str),
     In(Vec<&'a str>),
-    /// LIKE with a prefix.
-    Like(&'a str),
+    /// LIKE with a prefix of ASCII letters and digits, by a collation of Unicode's weights that pads nothing.
+    Prefix(&'a str),
 }
 
 impl TextOperation {
@@ -134,12 +134,10 @@ impl TextOperation {
         match &self.question {
             Question::Literal(op, literal) => Some(Said::Compare(*op, literal.text())),
             Question::In(list) if !list.has_null => Some(Said::In(list.literals.texts().collect())),
-            // By an index, servers look for a prefix between two borders, beyond which some of what is LIKE it lies: of utf8mb4_bin,
-            // 'a\u{1}' for 'a%'. By these collations nothing does.
             Question::Like(_, pattern) if self.collation.name().starts_with("utf8mb4_0900_") => {
                 let prefix = pattern.strip_suffix('%')?;
                 let is_plain = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                is_plain.then_some(Said::Like(pattern))
+                is_plain.then_some(Said::Prefix(prefix))
             }
             _ => None,
         }

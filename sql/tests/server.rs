@@ -30,7 +30,7 @@ const COLUMNS: [(&str, &str, &str, &str); 9] = [
 ];
 
 /// In all sets, in utf8mb3, and beyond.
-const ALPHABETS: [&str; 3] = ["aAbBsSeE éÉßäÄ_%zZ", "ıİłŁ\u{301}\u{200d}Дд한가Σς", "😀😁𝐀"];
+const ALPHABETS: [&str; 3] = ["aAbBsSeE éÉßäÄ_%zZ", "ıİłŁ\u{301}\u{200d}\u{fffd}Дд한가Σς", "😀😁𝐀"];
 
 struct Table {
     input: InputColumns,
@@ -54,6 +54,8 @@ fn table(connection: &mut Connection, is_mariadb: bool, random: &mut fastrand::R
         texts.push(TextOrder::of(Some(collation)));
         definitions.push(format!("{name} VARCHAR(20) CHARACTER SET {charset} COLLATE {collation}"));
     }
+    // What a full load would ask may be answered by an index.
+    definitions.extend(["a", "s", "i", "n"].map(|name| format!("INDEX ({name})")));
     connection.query("CREATE DATABASE IF NOT EXISTS tidegate_sql; USE tidegate_sql").unwrap();
     connection.query(&format!("CREATE TEMPORARY TABLE t ({})", definitions.join(", "))).unwrap();
     let mut literals = Vec::new();
@@ -136,6 +138,11 @@ impl Writer<'_> {
                 let op = self.one(&["=", "<>", "<", ">", "<=", ">=", "<=>"]);
                 format!("{} {op} {}", self.value(column), self.operand(other))
             }
+            3 if self.random.bool() => {
+                // As borders of a range.
+                let prefix = self.one(&["a", "B", "s", "ss", "Z", "as", "aS", "zz"]);
+                format!("{} {not}LIKE '{prefix}%'", self.value(column))
+            }
             3 => format!("{} {not}LIKE {}", self.value(column), self.literal()),
             4 => format!("{} {not}BETWEEN {} AND {}", self.value(column), self.operand(other), self.operand(other)),
             5 => {
@@ -183,9 +190,9 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
     let names = if is_mariadb { "SET NAMES utf8mb4" } else { "SET NAMES utf8mb4 COLLATE utf8mb4_0900_ai_ci" };
     connection.query(names).unwrap();
     let table = table(&mut connection, is_mariadb, random);
-    let mut select = |condition: &str| -> Result<BTreeSet<i64>, String> {
+    let mut select = |by: &str, condition: &str| -> Result<BTreeSet<i64>, String> {
         let results =
-            connection.query(&format!("SELECT id FROM t WHERE {condition}")).map_err(|error| error.to_string())?;
+            connection.query(&format!("SELECT id FROM t {by} WHERE {condition}")).map_err(|error| error.to_string())?;
         let id = |row: &Vec<Option<Vec<u8>>>| std::str::from_utf8(row[0].as_ref().unwrap()).unwrap().parse().unwrap();
         Ok(results[0].rows.iter().map(id).collect())
     };
@@ -204,7 +211,7 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
         };
         let keep = filter.evaluate(&table.batch.project(filter.columns()).unwrap()).unwrap();
         let ours: BTreeSet<i64> = (0..200).filter(|&id| keep.value(id as usize)).collect();
-        match select(&condition) {
+        match select("USE INDEX ()", &condition) {
             Ok(theirs) if theirs == ours => same += 1,
             Ok(theirs) => {
                 let differ: Vec<_> = theirs.symmetric_difference(&ours).collect();
@@ -222,9 +229,11 @@ fn judge(variable: &str, random: &mut fastrand::Rng) {
         }
         if let Some(predicate) = filter.mysql_predicate() {
             asked += 1;
-            match select(predicate) {
-                Ok(theirs) if ours.is_subset(&theirs) => {}
-                _ => failures.push(format!("{variable}: {condition}\n  asked {predicate}")),
+            for by in ["USE INDEX ()", "FORCE INDEX (a, s, i, n)"] {
+                match select(by, predicate) {
+                    Ok(theirs) if ours.is_subset(&theirs) => {}
+                    _ => failures.push(format!("{variable}: {condition}\n  asked {by} {predicate}")),
+                }
             }
         }
     }

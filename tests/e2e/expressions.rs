@@ -173,7 +173,7 @@ fn what_mariadb_answers_otherwise_is_told() {
         findings(&task, &[]).into_iter().filter(|finding| finding.contains(" expressions: ")).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with(&format!(
-        "warning expressions: `qty / 3 > 1` of {database}.t is answered as by MySQL; on MariaDB /: "
+        "warning expressions: `qty / 3 > 1` of {database}.t is answered as by MySQL 9; on MariaDB /: "
     )));
 }
 

@@ -147,12 +147,17 @@ impl Collation {
 
     /// Appends bytes that are the same for texts that are equal, and for no others. Their order means nothing.
     pub fn key(&self, text: &str, out: &mut Vec<u8>) {
+        self.each_of_key(text, |bytes| out.extend_from_slice(bytes));
+    }
+
+    /// The bytes of [`Collation::key`], a few at a time.
+    pub fn each_of_key(&self, text: &str, mut take: impl FnMut(&[u8])) {
         match &self.order {
-            Order::Bytes if self.pad => out.extend_from_slice(text.trim_end_matches(' ').as_bytes()),
-            Order::Bytes => out.extend_from_slice(text.as_bytes()),
+            Order::Bytes if self.pad => take(text.trim_end_matches(' ').as_bytes()),
+            Order::Bytes => take(text.as_bytes()),
             Order::Weights { levels, .. } => {
                 for level in levels {
-                    level.key(text, self.pad || level.always_pads(), out);
+                    level.each(text, self.pad || level.always_pads(), |weight| take(&weight.to_be_bytes()));
                 }
             }
         }

@@ -276,20 +276,20 @@ impl Weights {
         }
     }
 
-    /// Appends the weights of the text, without those of spaces at its end if they do not count.
-    pub(crate) fn key(&self, text: &str, pad: bool, out: &mut Vec<u8>) {
-        let start = out.len();
+    /// Takes the weights of the text one after the other, without those of spaces at its end if they do not count, and a 0 behind them.
+    pub(crate) fn each(&self, text: &str, pad: bool, mut take: impl FnMut(u16)) {
+        let space = self.ascii(b' ');
+        let mut spaces = 0;
         for weight in Units::new(self, text) {
-            out.extend_from_slice(&weight.to_be_bytes());
-        }
-        if pad {
-            let space = self.ascii(b' ').to_be_bytes();
-            while out.len() > start && out.ends_with(&space) {
-                out.truncate(out.len() - 2);
+            if pad && weight == space {
+                spaces += 1;
+                continue;
             }
+            (0..std::mem::take(&mut spaces)).for_each(|_| take(space));
+            take(weight);
         }
         // No weight is 0 where there is more than one level.
-        out.extend_from_slice(&[0, 0]);
+        take(0);
     }
 }
 

@@ -95,8 +95,7 @@ impl PartitionText {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartitionError {
     #[error(
-        "table {table} has keys of which equal ones cannot be told: how {collation} compares \"{column}\" is not known here; partition by \
-         other columns, or leave out partition_text: collation"
+        "\"{column}\" of table {table} decides about the partition, and how {collation} compares it is not known here"
     )]
     UnknownCollation { table: TableName, column: String, collation: String },
     #[error("table {table} has no column \"{column}\" to partition by")]
@@ -231,8 +230,8 @@ impl Partitioner {
     }
 
     /// A column of which texts that are equal on the server may be in several partitions, and its collation.
-    pub fn scatters_texts(&self) -> Option<(&str, &str)> {
-        if !self.orders.is_empty() || !matches!(self.rule, Rule::Joined | Rule::Xor(_) | Rule::Key) {
+    pub fn scatters_texts(&self) -> Option<(String, String)> {
+        if self.count == 1 || !self.orders.is_empty() || !matches!(self.rule, Rule::Joined | Rule::Xor(_) | Rule::Key) {
             return None;
         }
         let hashed = if self.hashes_keys() { &self.key } else { &self.columns };
@@ -241,7 +240,11 @@ impl Partitioner {
                 (SqlType::Char | SqlType::VarChar | SqlType::Text, TextOrder::Collation(order))
                     if !order.is_identity() =>
                 {
-                    Some((column.name.as_str(), order.name()))
+                    Some((column.name.clone(), order.name().to_owned()))
+                }
+                // Nobody says that it compares bytes.
+                (SqlType::Char | SqlType::VarChar | SqlType::Text, TextOrder::Unknown(name)) if !name.is_empty() => {
+                    Some((column.name.clone(), name.to_string()))
                 }
                 _ => None,
             }
@@ -320,27 +323,34 @@ impl Partitioner {
         out.reserve(batch.kinds().len());
         let mut text = Vec::new();
         for change in batch.changes() {
-            out.push(match self.rule {
-                Rule::Always(_) | Rule::Key => unreachable!("they read no columns"),
-                Rule::Joined => {
+            out.push(match (self.rule, self.hash) {
+                (Rule::Always(_) | Rule::Key, _) => unreachable!("they read no columns"),
+                (Rule::Joined, PartitionHash::Murmur2) => {
                     text.clear();
                     for (index, column) in columns.iter().enumerate() {
                         if index > 0 {
                             text.push(b',');
                         }
-                        self.write_value(index, column, change.row, &mut text);
+                        if !column.is_null(change.row) {
+                            column.write(change.row, &mut text);
+                        }
                     }
-                    match self.hash {
-                        PartitionHash::Murmur2 => murmur2(&text) % self.count,
-                        PartitionHash::Dts | PartitionHash::Canal => java_hash(0, &text).rem_euclid(self.count),
-                    }
+                    murmur2(&text) % self.count
                 }
-                Rule::Xor(start) => {
+                (Rule::Joined, PartitionHash::Dts | PartitionHash::Canal) => {
+                    let mut hash = 0;
+                    for (index, column) in columns.iter().enumerate() {
+                        if index > 0 {
+                            hash = java_hash(hash, b",");
+                        }
+                        hash = self.hash_value(hash, index, column, change.row, &mut text);
+                    }
+                    hash.rem_euclid(self.count)
+                }
+                (Rule::Xor(start), _) => {
                     let mut hash = start;
                     for (index, column) in columns.iter().enumerate() {
-                        text.clear();
-                        self.write_value(index, column, change.row, &mut text);
-                        hash ^= java_hash(0, &text);
+                        hash ^= self.hash_value(0, index, column, change.row, &mut text);
                     }
                     canal_remainder(hash, self.count)
                 }
@@ -349,20 +359,27 @@ impl Partitioner {
         Ok(())
     }
 
-    /// What is hashed of a value, given by its place among the columns.
-    fn write_value(&self, index: usize, column: &TextColumn, row: usize, out: &mut Vec<u8>) {
+    /// The hash of what came before and of a value, given by its place among the columns: of its text, or of its weights in hexadecimal
+    /// digits, which are many more bytes and stand nowhere.
+    fn hash_value(&self, hash: i32, index: usize, column: &TextColumn, row: usize, text: &mut Vec<u8>) -> i32 {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         if column.is_null(row) {
-            return;
+            return hash;
         }
-        let begin = out.len();
-        column.write(row, out);
-        let Some(TextOrder::Collation(collation)) = self.orders.get(index) else { return };
-        if !collation.is_identity() {
-            let mut weights = Vec::with_capacity(2 * (out.len() - begin));
-            collation.key(str::from_utf8(&out[begin..]).expect("the text of a value is UTF-8"), &mut weights);
-            out.truncate(begin);
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            out.extend(weights.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]));
+        text.clear();
+        column.write(row, text);
+        match self.orders.get(index) {
+            Some(TextOrder::Collation(collation)) if !collation.is_identity() => {
+                let text = str::from_utf8(text).expect("the text of a value is UTF-8");
+                let mut hash = hash;
+                collation.each_of_key(text, |bytes| {
+                    for byte in bytes {
+                        hash = java_hash(hash, &[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+                    }
+                });
+                hash
+            }
+            _ => java_hash(hash, text),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::{ALIASES, meaning, refused};
-use crate::{ColumnSource, InputColumns, Kind, ON_MARIADB, Projection, TextOrder};
+use crate::{BEFORE_MYSQL_9, ColumnSource, InputColumns, Kind, ON_MARIADB, Projection, TextOrder};
 
 /// A chapter of the manual: functions by name; and what is written with words and signs, each with an example, and with what the judge
 /// writes of it.
@@ -158,9 +158,19 @@ fn table() -> String {
             writeln!(out, "| `{name}` | {said} |").unwrap();
         }
     }
-    out += "\n### What MariaDB answers otherwise\n\n`tidegate check` names it where the source is MariaDB.\n\n| | |\n|---|---|\n";
-    for (name, what) in ON_MARIADB {
-        writeln!(out, "| `{name}` | {what} |").unwrap();
+    let lists = [
+        ("### What MariaDB answers otherwise\n\n`tidegate check` names it where the source is MariaDB.", ON_MARIADB),
+        (
+            "### What MySQL answers otherwise before MySQL 9\n\nAs MySQL 5.6 answers; of the versions up to 8.4 none was asked. `tidegate check` names it where the source is \
+             older than MySQL 9.",
+            BEFORE_MYSQL_9,
+        ),
+    ];
+    for (heading, list) in lists {
+        write!(out, "\n{heading}\n\n| | |\n|---|---|\n").unwrap();
+        for (name, what) in list {
+            writeln!(out, "| `{name}` | {what} |").unwrap();
+        }
     }
     out
 }

@@ -329,7 +329,7 @@ impl Lower<'_> {
         };
         Some(match (rewrite, args) {
             (Rewrite::If, [condition, then, otherwise]) => self.choice(condition, then, otherwise),
-            (Rewrite::IsNull, [arg]) => self.is_null(arg),
+            (Rewrite::IsNull, [arg]) => self.maybe_null(arg).map(|expr| Expr::IsNull(Box::new(expr))),
             (Rewrite::Mod, [left, right]) => self.arithmetic(left, datafusion_expr::Operator::Modulo, right, span),
             (Rewrite::Abs, [arg]) => self.of_number(arg, number::absolute),
             (Rewrite::Sign, [arg]) => self.of_number(arg, number::sign),

@@ -9,6 +9,7 @@ use sqlparser::tokenizer::Span;
 
 use super::{Class, FromLiteral, Lower, Lowered, binary, cast_to, convert_literal, is_null, micros};
 use crate::error::Refusal;
+use crate::functions::number;
 use crate::{Kind, types};
 
 /// What a YEAR can be, but for 0.
@@ -16,6 +17,21 @@ const YEARS: std::ops::RangeInclusive<i64> = 1901..=2155;
 
 /// Doubles hold so many digits.
 const DOUBLE_DIGITS: usize = 15;
+/// Doubles hold all integers below 2^53.
+const DOUBLE_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+fn significant_digits(value: f64) -> usize {
+    let text = format!("{value:e}");
+    text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count()
+}
+
+fn is_cast(ast: &Ast) -> bool {
+    match ast {
+        Ast::Nested(inner) => is_cast(inner),
+        Ast::Cast { .. } | Ast::Convert { .. } => true,
+        _ => false,
+    }
+}
 
 /// Whether it is a literal as it stands in the text.
 fn is_written(ast: &Ast) -> bool {
@@ -43,6 +59,7 @@ impl Lower<'_> {
         self.labels_beside_numbers(&mut exprs)?;
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
         if classes.contains(&Class::Binary) {
+            self.refuse_bytes_read_as_text(&exprs, &classes, asts)?;
             // Beside bytes, text is its own bytes.
             for ((expr, class), ast) in exprs.iter_mut().zip(&mut classes).zip(asts) {
                 if *class == Class::Text && !matches!(expr, Expr::Literal(..)) {
@@ -96,7 +113,11 @@ impl Lower<'_> {
             if let Expr::Literal(value, _) = &exprs[at]
                 && let Some(converted) = convert_literal(value, &anchor_type, asts[at].span())?
             {
+                let was_text = crate::text::literal_text(&exprs[at]).is_some();
                 exprs[at] = Expr::from_literal(converted);
+                if was_text && matches!(anchor_class, Class::Integer) {
+                    self.refuse_long_fraction(&exprs[at], &anchor_type, asts[at])?;
+                }
                 classes[at] = self.class(&exprs[at])?;
             }
             let fits = match (anchor_class, classes[at]) {
@@ -114,6 +135,9 @@ impl Lower<'_> {
                 return Err(Refusal::new(asts[at].span(), message).hint("Write CAST(x AS type) to say how to compare."));
             }
         }
+
+        self.refuse_inexact_doubles(&exprs, asts)?;
+        self.refuse_longer_times(&exprs, asts)?;
 
         let mut timestamps = exprs.iter().zip(asts).filter(|(expr, _)| !matches!(expr, Expr::Literal(..)));
         let mut timestamp_type: Option<DataType> = None;
@@ -142,6 +166,79 @@ impl Lower<'_> {
             }
         }
         Ok(exprs)
+    }
+
+    /// Bytes that are written, or computed of such, are text of the column's collation beside a text; those of a column and of CAST are not.
+    fn refuse_bytes_read_as_text(&self, exprs: &[Expr], classes: &[Class], asts: &[&Ast]) -> Result<(), Refusal> {
+        let is_text = |(expr, class): (&Expr, &Class)| *class == Class::Text && !matches!(expr, Expr::Literal(..));
+        if !exprs.iter().zip(classes).any(is_text) {
+            return Ok(());
+        }
+        for ((expr, class), ast) in exprs.iter().zip(classes).zip(asts) {
+            if *class == Class::Binary && expr.column_refs().is_empty() && !is_cast(ast) && !is_null(expr) {
+                return Err(Refusal::new(
+                    ast.span(),
+                    "beside text, bytes that are written compare by the text's collation",
+                )
+                .hint("Write 'abc' to compare as text, CAST(x AS BINARY) of the text to compare as bytes."));
+            }
+        }
+        Ok(())
+    }
+
+    /// A DOUBLE that is written beside exact numbers: MySQL makes it one of their type where that can be, or makes doubles of them. Both are the
+    /// same only where a double holds all that the type does.
+    fn refuse_inexact_doubles(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
+        for (expr, ast) in exprs.iter().zip(asts) {
+            let Expr::Literal(ScalarValue::Float64(Some(value)), _) = expr else { continue };
+            for beside in exprs.iter().filter(|beside| !matches!(beside, Expr::Literal(..))) {
+                let is_exact = match self.type_of(beside)? {
+                    DataType::Int64 | DataType::UInt64 => value.abs() < DOUBLE_INTEGERS,
+                    DataType::Decimal128(precision, _) | DataType::Decimal256(precision, _) => {
+                        usize::from(precision) <= DOUBLE_DIGITS && significant_digits(*value) <= DOUBLE_DIGITS
+                    }
+                    _ => true,
+                };
+                if !is_exact {
+                    let message =
+                        format!("beside {}, a DOUBLE is read in more than one way", self.name_of_type(beside)?);
+                    return Err(Refusal::new(ast.span(), message)
+                        .hint(format!("Write the number without an exponent and without quotes: {value}.")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A text with a fraction beside integers of 64 bits: both are doubles to MySQL, and are told apart by few digits only.
+    fn refuse_long_fraction(&self, literal: &Expr, beside: &DataType, ast: &Ast) -> Result<(), Refusal> {
+        let Expr::Literal(ScalarValue::Decimal128(..) | ScalarValue::Decimal256(..), _) = literal else {
+            return Ok(());
+        };
+        let digits = number::digits(&self.type_of(literal)?).map_or(0, |(whole, scale)| whole + i16::from(scale));
+        match matches!(beside, DataType::Int64 | DataType::UInt64) && digits > DOUBLE_DIGITS as i16 {
+            true => Err(Refusal::new(ast.span(), "beside this text, an integer compares as a DOUBLE")
+                .hint("Write the number without quotes.")),
+            false => Ok(()),
+        }
+    }
+
+    /// A constant with more digits of a second than the TIME column beside it: some servers round it first, some do not.
+    fn refuse_longer_times(&self, exprs: &[Expr], asts: &[&Ast]) -> Result<(), Refusal> {
+        for column in exprs.iter().filter(|expr| matches!(expr, Expr::Column(_))) {
+            let Some(digits) = self.shown_fraction(column).filter(|digits| *digits < 6) else { continue };
+            for (expr, ast) in exprs.iter().zip(asts) {
+                if let Expr::Literal(ScalarValue::DurationMicrosecond(Some(micros)), _) = expr
+                    && micros % 10_i64.pow(6 - u32::from(digits)) != 0
+                {
+                    let message = format!("a TIME({digits}) is compared with a time of more digits");
+                    return Err(
+                        Refusal::new(ast.span(), message).hint("Round it: some servers do that, and some do not.")
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Numbers beside a double are doubles.
@@ -352,10 +449,14 @@ impl Lower<'_> {
     }
 
     /// The least vague of several operands says how the others are read: anything rather than a literal, and among those
-    /// anything rather than text or NULL.
-    pub(super) fn vagueness(&self, expr: &Expr) -> (bool, bool) {
+    /// anything rather than text, and that rather than NULL.
+    pub(super) fn vagueness(&self, expr: &Expr) -> (bool, u8) {
         let is_literal = matches!(expr, Expr::Literal(..));
-        let says_little = matches!(self.class(expr), Ok(Class::Text | Class::Null) | Err(_));
+        let says_little = match self.class(expr) {
+            Ok(Class::Null) | Err(_) => 2,
+            Ok(Class::Text) => 1,
+            Ok(_) => 0,
+        };
         (is_literal, says_little)
     }
 

@@ -149,8 +149,8 @@ impl<'a> Lower<'a> {
             }
             Ast::UnaryOp { op, expr } => self.unary(*op, expr, span),
             Ast::BinaryOp { left, op, right } => self.binary(left, op, right, span),
-            Ast::IsNull(inner) => self.is_null(inner),
-            Ast::IsNotNull(inner) => Ok(Expr::IsNotNull(Box::new(self.lower(inner)?))),
+            Ast::IsNull(inner) => Ok(Expr::IsNull(Box::new(self.maybe_null(inner)?))),
+            Ast::IsNotNull(inner) => Ok(Expr::IsNotNull(Box::new(self.maybe_null(inner)?))),
             Ast::IsTrue(inner) => Ok(Expr::IsTrue(Box::new(self.condition(inner)?))),
             Ast::IsNotTrue(inner) => Ok(Expr::IsNotTrue(Box::new(self.condition(inner)?))),
             Ast::IsFalse(inner) => Ok(Expr::IsFalse(Box::new(self.condition(inner)?))),
@@ -376,7 +376,8 @@ impl<'a> Lower<'a> {
     }
 
     /// `x IS NULL`. Of a date that is never NULL, servers take a zero date for NULL, each in other places of WHERE.
-    fn is_null(&self, ast: &Ast) -> Lowered {
+    /// What is asked whether it IS NULL, or IS NOT NULL.
+    fn maybe_null(&self, ast: &Ast) -> Lowered {
         let expr = self.lower(ast)?;
         if let Expr::Column(_) = &expr
             && self.class(&expr)?.is_temporal()
@@ -386,7 +387,7 @@ impl<'a> Lower<'a> {
                 format!("whether a zero date of {ast} IS NULL, servers say differently: the column is NOT NULL");
             return Err(Refusal::new(ast.span(), message).hint("Write x < '0001-01-01' for zero dates."));
         }
-        Ok(Expr::IsNull(Box::new(expr)))
+        Ok(expr)
     }
 
     /// A condition, or a number: it is true where it is not zero.

@@ -137,7 +137,7 @@ pub(crate) fn columns(is_mariadb: bool) -> Vec<Column> {
     columns
 }
 
-pub(crate) const TEXTS: [&str; 32] = [
+pub(crate) const TEXTS: [&str; 33] = [
     "",
     " ",
     "a",
@@ -159,6 +159,7 @@ pub(crate) const TEXTS: [&str; 32] = [
     "ı",
     "😀",
     "😀a😀",
+    "a\u{fffd}",
     "日本",
     "%",
     "_",

@@ -355,6 +355,8 @@ impl Judge {
         let mut differences = Vec::new();
         match self.server.ids(text, hint) {
             Ok(_) if differs_from_itself(text) => {}
+            // Some of what is LIKE a prefix no index finds.
+            Ok(_) if hint.starts_with("FORCE") && text.contains(" LIKE ") => {}
             Ok(ids) => {
                 // By an index, servers also find what a literal with more digits rounds to.
                 let differs = |row: &usize| match hint.starts_with("FORCE") {

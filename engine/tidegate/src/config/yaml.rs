@@ -318,10 +318,20 @@ fn tag_error(span: &Span) -> SyntaxError {
     SyntaxError { at, message: "to YAML this is a tag: a text that begins with ! goes between quotes".into() }
 }
 
+/// As YAML means it: no control characters, and none that Unicode has left out.
+fn is_printable(character: char) -> bool {
+    !character.is_control() && u32::from(character) & 0xfffe != 0xfffe && character != '\u{feff}'
+}
+
 /// The parser's words, and what to do about what people do write: patterns, back-ticks, SQL.
 fn syntax_error(error: ScanError) -> SyntaxError {
     let what = match error.kind() {
         ErrorKind::UnknownAnchor => "a text that begins with * goes between quotes".to_owned(),
+        // Also between quotes.
+        ErrorKind::UnexpectedCharacter { character } if !is_printable(*character) => {
+            let code = u32::from(*character);
+            format!("U+{code:04X} cannot stand in a file of YAML: write it as \"\\U{code:08X}\" between double quotes")
+        }
         ErrorKind::UnexpectedCharacter { character } => {
             format!("a text that begins with {character} goes between quotes")
         }

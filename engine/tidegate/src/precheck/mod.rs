@@ -117,8 +117,11 @@ struct Seen {
     identity: Option<SourceIdentity>,
     /// The zone of the server's clock.
     zone: String,
-    is_mariadb: bool,
+    otherwise: Option<Otherwise>,
 }
+
+/// Which servers they are that answer some expressions otherwise than is done here, and what of an expression they do.
+type Otherwise = (&'static str, fn(&str) -> Vec<(&'static str, &'static str)>);
 
 fn look_at_source(
     task: &Task,
@@ -199,7 +202,11 @@ fn look_at_source(
         rows: rows.collect(),
         identity: Some(look.identity()),
         zone: look.time_zone().to_owned(),
-        is_mariadb: look.is_mariadb(),
+        otherwise: match (look.is_mariadb(), look.is_mysql_since_9()) {
+            (true, _) => Some(("on MariaDB", tidegate_sql::on_mariadb)),
+            (false, false) => Some(("before MySQL 9", tidegate_sql::before_mysql_9)),
+            (false, true) => None,
+        },
     }
 }
 

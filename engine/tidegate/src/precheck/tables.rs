@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Report, Seen};
 use crate::checkpoint::Checkpoint;
-use crate::config::{NameError, SourceOptions, TableRule, TableSelection, Task};
+use crate::config::{NameError, SinkOptions, SourceOptions, TableRule, TableSelection, Task};
 use crate::items;
 use crate::pipeline::route::{
     Keyless, RouteError, SCATTERED_HINT, check_compacted, check_letters, check_table, check_table_of,
@@ -93,7 +93,8 @@ fn check_chunk_by(task: &Task, table: &Table, report: &mut Report) {
     );
 }
 
-/// Expressions of which the server would say something else: those of a session in its own zone, and those of MariaDB.
+/// Expressions of which the server would say something else: those of a session in its own zone, and those of MariaDB
+/// and of MySQL before 9.
 fn check_expressions(task: &Task, table: &Arc<Table>, seen: &Seen, report: &mut Report) {
     const UTC: [&str; 4] = ["", "UTC", "+00:00", "GMT"];
     let Ok(transform) = plan_transform(&task.tables, table) else { return };
@@ -112,13 +113,13 @@ fn check_expressions(task: &Task, table: &Arc<Table>, seen: &Seen, report: &mut 
                 "write its dates in UTC: a session in another zone shows and compares a TIMESTAMP, from_unixtime() and unix_timestamp() in that",
             );
         }
-        if seen.is_mariadb {
-            for (name, what) in tidegate_sql::on_mariadb(text) {
+        if let Some((server, answers_otherwise)) = seen.otherwise {
+            for (name, what) in answers_otherwise(text) {
                 report.say(
                     Severity::Warning,
                     "expressions",
                     place(),
-                    format!("`{text}` of {} is answered as by MySQL; on MariaDB {name}: {what}", table.name()),
+                    format!("`{text}` of {} is answered as by MySQL 9; {server} {name}: {what}", table.name()),
                     items::wanted("expressions"),
                     items::to_do("expressions"),
                 );
@@ -129,8 +130,20 @@ fn check_expressions(task: &Task, table: &Arc<Table>, seen: &Seen, report: &mut 
 
 /// Keys of text that are hashed by their bytes, while the server takes several of them for one.
 fn check_equal_keys(task: &Task, table: &Arc<Table>, report: &mut Report) {
-    let Ok(partitioner) = plan_partitioner(task, table, 1) else { return };
+    // As many as the task makes; more than one if it leaves that to the brokers.
+    let made = match &task.sink {
+        SinkOptions::Kafka(options) => options.create_topics.as_ref().and_then(|create| create.partitions),
+        _ => None,
+    };
+    let Ok(partitioner) = plan_partitioner(task, table, made.unwrap_or(2)) else { return };
     if let Some((column, collation)) = partitioner.scatters_texts().filter(|_| !table.key().is_empty()) {
+        let to_do = match partitioner.hashes_keys() {
+            true => {
+                "it may stay so where no UPDATE changes a key to one that is equal to it (`a` to `A`); murmur2 always hashes bytes: \
+                 `partition: zero` keeps the table in one partition, partition_hash: dts with partition_text: collation equal keys"
+            }
+            false => items::to_do("equal_keys"),
+        };
         report.say(
             Severity::Info,
             "equal_keys",
@@ -140,7 +153,7 @@ fn check_equal_keys(task: &Task, table: &Arc<Table>, report: &mut Report) {
                 table.name()
             ),
             items::wanted("equal_keys"),
-            items::to_do("equal_keys"),
+            to_do,
         );
     }
 }

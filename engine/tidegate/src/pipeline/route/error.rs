@@ -102,6 +102,11 @@ impl RouteError {
         Some(match self {
             RouteError::Transform(error) => hints::of_transform(error)?.to_owned(),
             RouteError::Sink(error) => hints::of_sink(error)?.to_owned(),
+            RouteError::Partition(PartitionError::UnknownCollation { .. }) => {
+                "partition the table by other columns (`partition` of its entry in `tables`), or hash bytes: sink.partition_text: bytes, and \
+                 `tidegate run --accept partitions` once, with which keys may move to other partitions"
+                    .to_owned()
+            }
             RouteError::Key(error) => hints::of_key(error).to_owned(),
             RouteError::Cut(_) => hints::CUT.to_owned(),
             RouteError::LettersAmongRows { .. } => "another topic: too_large: {dead_letter: {topic: ...}}".to_owned(),

@@ -137,6 +137,10 @@ impl Look {
         self.facts.version.is_mariadb
     }
 
+    pub fn is_mysql_since_9(&self) -> bool {
+        self.facts.version.is_mysql_since(9, 0, 0)
+    }
+
     /// By connections of its own.
     pub fn try_part(&self) -> Arc<TryPart> {
         let (connect, facts) = (self.connect.clone(), self.facts.clone());
