@@ -272,10 +272,7 @@ impl Runner {
                     return again.try_for_each(|window| emitter.emit(copy(window))).map_err(|_| StageError::Stopped);
                 }
                 let context = Context { task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-                source.run(&context).map_err(|error| match error {
-                    Error::Stopped => StageError::Stopped,
-                    error => StageError::Failed(error),
-                })
+                Ok(source.run(&context)?)
             });
             // All rows may have come before the time was over.
             stop.stop();

@@ -16,7 +16,7 @@ use crate::schema_fix::FixError;
 use crate::source::SourceError;
 use crate::status::client::StatusError;
 use crate::verify::VerifyError;
-use tidegate_flow::pipeline::PipelineFault;
+use tidegate_flow::pipeline::{PipelineFault, StageError};
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::MysqlError;
@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -83,12 +83,12 @@ impl Error {
     /// Whether a run that has ended so may be started again as it is: somebody was away for longer than the task was told to wait.
     pub fn may_pass(&self) -> bool {
         match self {
-            Error::Source(SourceError::Purged { accepted: true, .. })
-            | Error::NotSaved(_)
+            Error::NotSaved(_)
             | Error::Run(PipelineFault::Saving(StoreError::Io { .. }) | PipelineFault::NotDrained { .. }) => true,
             Error::Sink(SinkError::Io { error, .. }) => {
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
             }
+            Error::Source(error) => error.may_pass(),
             Error::Verify(error) => error.may_pass(),
             error => error.is_transient(),
         }
@@ -129,11 +129,31 @@ impl Error {
     }
 }
 
+/// What a source has met of other stages is theirs, wherever it was met.
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Error {
+        match error {
+            SourceError::Secret(error) => Error::Secret(error),
+            SourceError::Route(error) => Error::Route(error),
+            SourceError::NotSaved(error) => Error::NotSaved(error),
+            SourceError::Stopped => Error::Stopped,
+            error => Error::Source(error),
+        }
+    }
+}
+
+/// A source that was told to stop has no reason of its own.
+impl From<SourceError> for StageError<Error> {
+    fn from(error: SourceError) -> StageError<Error> {
+        match error {
+            SourceError::Stopped => StageError::Stopped,
+            error => StageError::Failed(error.into()),
+        }
+    }
+}
+
 impl From<MysqlError> for Error {
     fn from(error: MysqlError) -> Error {
-        match error {
-            MysqlError::Stopped(_) => Error::Stopped,
-            error => Error::Source(error.into()),
-        }
+        SourceError::from(error).into()
     }
 }

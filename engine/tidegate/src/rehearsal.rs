@@ -18,7 +18,7 @@ use crate::pipeline::{self, TaskStages};
 use crate::source::mysql::MysqlSource;
 use crate::source::{Context, Source};
 use crate::task::PRETENDED_PARTITIONS;
-use tidegate_flow::pipeline::{Pipeline, StageError};
+use tidegate_flow::pipeline::Pipeline;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::status::Status;
 use tidegate_model::{Stop, TableName};
@@ -50,7 +50,7 @@ pub fn read_on(
     }
     if let Err(error) = source.check_position(task, stored, None) {
         let place = stored.reads_from().map_or_else(String::new, |position| position.place().to_string());
-        return Ok((Ended::Stopped(place, error), stored.clone()));
+        return Ok((Ended::Stopped(place, error.into()), stored.clone()));
     }
     let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
     if !is_loaded || stored.position.is_none() {
@@ -79,10 +79,7 @@ pub fn read_on(
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
         let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-        turn = source.read_on(&context).map_err(|error| match error {
-            Error::Stopped => StageError::Stopped,
-            error => StageError::Failed(error),
-        })?;
+        turn = source.read_on(&context)?;
         Ok(())
     });
     timer.abort();

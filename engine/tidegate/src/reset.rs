@@ -31,7 +31,6 @@ use tidegate_flow::store::StateFolder;
 use tidegate_model::{Position, TableName, now_s};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::history;
-use tidegate_mysql::until::LookUpError;
 
 /// For how long it is tried whether a run would go on there.
 const REHEARSAL: Duration = Duration::from_secs(5);
@@ -46,20 +45,6 @@ pub enum ResetError {
     NotBegun(std::path::PathBuf),
     #[error("the task has not come past its load, whose rows are told from changes by where it began")]
     Loading,
-    #[error("--to {0}: a place is where a transaction ends, as `tidegate state` prints it")]
-    NoPlace(Until),
-    #[error("--to {to}: the task keeps its place by {kept}")]
-    OtherKind { to: Until, kept: &'static str },
-    #[error("--to {to}: {error}")]
-    NotFound { to: Until, error: LookUpError },
-    #[error("--to {to}: the server has not all that comes behind it: {error}")]
-    Gone { to: Until, error: MysqlError },
-    #[error("the server's history is no longer the one that the task has read: {0}")]
-    OtherHistory(MysqlError),
-    #[error(
-        "--to {to}: it lies neither before {at}, where the task is, nor behind it: each has transactions that the other has not"
-    )]
-    Beside { to: Until, at: String },
     #[error("what stands between cannot be left out, since reading stops behind {place}: {error}")]
     Stopped { place: String, error: Box<Error> },
     #[error(
@@ -97,17 +82,7 @@ impl ResetError {
             ResetError::Loading => {
                 "let it run until `tidegate status` says that changes are followed, and stop it then"
             }
-            ResetError::NoPlace(_) | ResetError::OtherKind { .. } => {
-                "write binlog.000042:1897, or a set of GTIDs where the server keeps some"
-            }
-            ResetError::Gone { .. } => "choose a place that the server has: `SHOW BINARY LOGS` lists its files",
-            ResetError::Beside { .. } => {
-                "`tidegate state` prints the set that the task has: take transactions from it, or add some"
-            }
-            ResetError::OtherHistory(_) => {
-                "begin again with a full load: move the state folder away and delete the topics"
-            }
-            ResetError::NoServer | ResetError::NoChanges | ResetError::NotFound { .. } => return None,
+            ResetError::NoServer | ResetError::NoChanges => return None,
         })
     }
 }

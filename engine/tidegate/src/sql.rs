@@ -132,7 +132,7 @@ fn ask(
         _ => format!("CAST(({expression}) AS CHAR)"),
     };
     let statement = format!("SELECT {asked} FROM {} WHERE {}", quote_table(table.name()), conditions.join(" AND "));
-    source.ask(&statement)
+    Ok(source.ask(&statement)?)
 }
 
 /// A value of a key as MySQL reads it, if it is of a type that compares exactly.

@@ -25,7 +25,7 @@ use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
 use crate::status::server::StatusServer;
 use crate::until::Until;
-use tidegate_flow::pipeline::{Pipeline, StageError};
+use tidegate_flow::pipeline::Pipeline;
 use tidegate_flow::store::StateFolder;
 use tidegate_format::key::{self, KeyForm};
 use tidegate_model::Stop;
@@ -232,10 +232,7 @@ fn run_in(
             if monitor.file().works().is_some_and(|before| limits(&before) != limits(task)) {
                 set_limits(status, task);
             }
-            source.run(&context).map_err(|error| match error {
-                Error::Stopped => StageError::Stopped,
-                error => StageError::Failed(error),
-            })
+            Ok(source.run(&context)?)
         })
         .map_err(Error::from),
         false => Ok(()),

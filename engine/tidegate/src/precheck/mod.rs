@@ -137,7 +137,7 @@ fn look_at_source(
                     Seen { tables, identity, ..Seen::default() }
                 }
                 Err(error) => {
-                    report.fail("source", task.places.place("source"), &error);
+                    report.fail("source", task.places.place("source"), &error.into());
                     Seen::default()
                 }
             };
@@ -146,13 +146,13 @@ fn look_at_source(
     let look = match mysql::look(task, options, runtime, stored) {
         Ok(look) => look,
         Err(error) => {
-            let item = if matches!(error, Error::Source(SourceError::NamedTwice { .. })) { "tables" } else { "source" };
+            let item = if matches!(error, SourceError::NamedTwice { .. }) { "tables" } else { "source" };
             let path = match (&error, item) {
-                (Error::Secret(_), _) => "source.password",
+                (SourceError::Secret(_), _) => "source.password",
                 (_, "tables") => "tables",
                 _ => "source.mysql",
             };
-            report.fail(item, task.places.place(path), &error);
+            report.fail(item, task.places.place(path), &error.into());
             return Seen::default();
         }
     };
@@ -301,6 +301,7 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
     const TIME: Duration = Duration::from_secs(5);
     let SourceOptions::Mysql(options) = &task.source else { return };
     let ended = MysqlSource::open(task, options, runtime, Some(stored))
+        .map_err(Error::from)
         .and_then(|source| rehearsal::read_on(&source, task, stored, runtime, Some(TIME)));
     match ended.map(|(ended, _)| ended) {
         Ok(Ended::NotTried) => {}

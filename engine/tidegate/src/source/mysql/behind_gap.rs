@@ -8,7 +8,6 @@ use tracing::{info, warn};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, is_followed};
 use crate::config::Task;
-use crate::error::Error;
 use crate::gap::{AfterGap, Gap};
 use crate::journal::{By, What};
 use crate::remembered::LoadState;
@@ -26,14 +25,14 @@ impl MysqlSource {
         task: &Task,
         stored: &Checkpoint,
         after_gap: Option<&AfterGap>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         if let Some(after_gap) = after_gap {
             if task.full_load.is_none() && !matches!(after_gap, AfterGap::Leave) {
-                return Err(SourceError::NoLoad.into());
+                return Err(SourceError::NoLoad);
             }
             let after_gap = after_gap.clone().on_server_of(task);
             if let Some(name) = after_gap.without_table(self.tables.iter().map(|table| table.name())) {
-                return Err(SourceError::NotSelected { name: name.to_owned() }.into());
+                return Err(SourceError::NotSelected { name: name.to_owned() });
             }
         }
         let Some(position) = stored.reads_from() else { return Ok(()) };
@@ -57,7 +56,7 @@ impl MysqlSource {
     }
 
     /// Why changes behind the position cannot be had any more, if so and the user has agreed to it.
-    pub(super) fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, Error> {
+    pub(super) fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, SourceError> {
         if context.after_gap.is_none() {
             return Ok(None);
         }
@@ -79,7 +78,7 @@ impl MysqlSource {
         position: &Position,
         stored_at: Option<SystemTime>,
         accepted: bool,
-    ) -> Error {
+    ) -> SourceError {
         match error {
             DumpError::Gone { reason, .. } => SourceError::Purged {
                 at: position.place().to_string(),
@@ -88,8 +87,7 @@ impl MysqlSource {
                 away_s: stored_at.and_then(|at| at.elapsed().ok()).map(|away| away.as_secs()),
                 loads: task.full_load.is_some(),
                 accepted,
-            }
-            .into(),
+            },
             error => MysqlError::Dump(error).into(),
         }
     }
@@ -101,7 +99,7 @@ impl MysqlSource {
         context: &Context<'_>,
         from: &Position,
         reason: String,
-    ) -> Result<Position, Error> {
+    ) -> Result<Position, SourceError> {
         let task = context.task;
         let after_gap = context.after_gap.cloned().expect("it was accepted").on_server_of(task);
         let (start, schemas) = patiently(context, || self.begin_here(context))?;

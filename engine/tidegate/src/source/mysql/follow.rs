@@ -8,10 +8,9 @@ use super::MysqlSource;
 use super::turns::{JudgeRules, judge};
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, Task};
-use crate::error::Error;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
 use crate::remembered::RememberedTable;
-use crate::source::Context;
+use crate::source::{Context, SourceError};
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
@@ -34,7 +33,7 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
         ready: Option<&Ready>,
-    ) -> Result<Followed, Error> {
+    ) -> Result<Followed, SourceError> {
         let begun = position.clone();
         let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
         context.tracker.update(|checkpoint| match &mut checkpoint.ledger {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::follow::event_bytes_max;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
-use crate::error::Error;
 use crate::hints;
 use crate::remembered;
 use crate::source::SourceError;
@@ -53,7 +52,7 @@ pub fn look(
     options: &MysqlOptions,
     runtime: &tokio::runtime::Runtime,
     stored: Option<&Checkpoint>,
-) -> Result<Look, Error> {
+) -> Result<Look, SourceError> {
     let stored = stored.filter(|stored| stored.has_begun());
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
@@ -307,7 +306,7 @@ pub(super) async fn show_create<'a>(
     Ok(definitions.map(|(name, text)| Some((name.clone(), snapshot::definition_text(&text?)))).collect())
 }
 
-fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, Error> {
+fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, SourceError> {
     let client = options.tls.client.as_ref();
     Ok(ConnectOptions {
         host: options.host.clone(),

@@ -8,7 +8,6 @@ use super::look::{Definitions, read_tables, show_create};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, is_followed};
 use crate::config::Task;
-use crate::error::Error;
 use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
@@ -23,7 +22,7 @@ const START_TRIES: u32 = 20;
 
 impl MysqlSource {
     /// The position from which changes are read; taken and stored by the first run.
-    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, SourceError> {
         let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
         if let Some(position) = stored {
             if let Some(reason) = self.purged(context, &position)? {
@@ -52,7 +51,7 @@ impl MysqlSource {
     }
 
     /// A position from which changes can be read now, and the tables as they are known from there on.
-    pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
+    pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), SourceError> {
         let (start, shown_until) = self.take_start(context.task)?;
         // Those that were no longer there at the start are not those that are there behind it.
         self.look.sequences = self.runtime.block_on(self.find_sequences(context.task))?;
@@ -60,7 +59,7 @@ impl MysqlSource {
             Some(_) => {
                 let start = self.with_file(start)?;
                 let began = self.runtime.block_on(self.begin_xa(context))?;
-                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+                start.with_beginning(Some(began.ok_or(SourceError::Stopped)?))
             }
             None => start,
         };
@@ -116,7 +115,7 @@ impl MysqlSource {
     }
 
     /// Enters tables of which all rows are to be read.
-    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), SourceError> {
         for table in tables {
             let planned = self.load_table(task, table)?;
             // A column to cut by that is none stops the load, with its name.
@@ -132,16 +131,15 @@ impl MysqlSource {
         context: &Context<'_>,
         stored: &Checkpoint,
         position: &Position,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
         let is_missing = |table: &TableChunks| {
             let name = &table.name;
             !table.is_done() && !has(name) && context.task.tables.matches(&name.database, &name.table).is_some()
         };
         if stored.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
-            let (tables, ..) = patiently(context, || {
-                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(position)))?)
-            })?;
+            let (tables, ..) =
+                patiently(context, || self.runtime.block_on(self.read_definitions(context.task, Some(position))))?;
             self.look.tables = tables;
             self.tables = self.look.tables();
         }
@@ -153,7 +151,7 @@ impl MysqlSource {
     ///
     /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
     /// between both are met again, and change nothing unless rows came before them.
-    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, SourceError> {
         let stored = context.tracker.read(Checkpoint::clone);
         self.look_for_missing(context, &stored, position)?;
         let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
@@ -184,7 +182,7 @@ impl MysqlSource {
         }
         for name in &removed {
             if is_selected(name) {
-                let is_gone = patiently(context, || Ok(self.runtime.block_on(self.is_gone(name))?))?;
+                let is_gone = patiently(context, || self.runtime.block_on(self.is_gone(name)))?;
                 if !is_gone {
                     let error = CatalogError::Missing { name: name.clone(), seen: Vec::new() };
                     return Err(MysqlError::Catalog(error).into());
@@ -214,9 +212,8 @@ impl MysqlSource {
             }
         } else if !added.is_empty() {
             let end = self.now(context)?;
-            let (tables, definitions, executed) = patiently(context, || {
-                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(&position)))?)
-            })?;
+            let (tables, definitions, executed) =
+                patiently(context, || self.runtime.block_on(self.read_definitions(context.task, Some(&position))))?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
             let mut again: Vec<TableName> = Vec::new();
             self.look.tables = tables;

@@ -27,7 +27,6 @@ use tracing::{info, warn};
 use super::look::show_create;
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, is_followed};
-use crate::error::Error;
 use crate::hints;
 use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
@@ -83,7 +82,7 @@ impl MysqlSource {
         is_wish: bool,
         at: &Coordinate,
         position: &Position,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, SourceError> {
         if !self.is_delivered(context, position) {
             return Ok(false);
         }
@@ -122,7 +121,7 @@ impl MysqlSource {
             () => Missing::IsRefused,
         };
         let Looked { found, is_hidden, is_sequence, definition, executed } =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, missing))?))?;
+            patiently(context, || self.runtime.block_on(self.read_definition(name, position, missing)))?;
         if is_hidden {
             warn!(
                 table = %name,
@@ -138,7 +137,7 @@ impl MysqlSource {
                 check::check_versioned(std::slice::from_ref(&found), &mut findings);
                 if !findings.is_empty() {
                     let findings = findings.into_iter().map(hints::of_finding).collect();
-                    return Err(SourceError::Findings(findings).into());
+                    return Err(SourceError::Findings(findings));
                 }
                 info!(table = %name, "{what}, and changes wait for it");
                 let table = Arc::new(found.table.clone());
@@ -231,7 +230,7 @@ impl MysqlSource {
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
-    pub(super) fn load_later(&self, context: &Context<'_>, name: &TableName) -> Result<(), Error> {
+    pub(super) fn load_later(&self, context: &Context<'_>, name: &TableName) -> Result<(), SourceError> {
         let remembered = RememberedTable::of(context.task, name, LoadState::Done)?;
         context.tracker.update_durably(|checkpoint| {
             checkpoint.take_up(remembered);
@@ -269,10 +268,10 @@ impl MysqlSource {
 
     /// The position, behind which a table is read of which nothing was: a prepared XA transaction without rows of the tables that there were
     /// may have some of it.
-    pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, Error> {
+    pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, SourceError> {
         let began = || Ok(self.runtime.block_on(self.begin_xa(context))?);
         let began = patiently(context, began)?;
-        Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
+        Ok(position.with_beginning(Some(began.ok_or(SourceError::Stopped)?)))
     }
 
     /// Looks at one table.
