@@ -52,8 +52,8 @@ pub fn read_on(
         let place = stored.reads_from().map_or_else(String::new, |position| position.place().to_string());
         return Ok((Ended::Stopped(place, error.into()), stored.clone()));
     }
-    let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
-    if !is_loaded || stored.position.is_none() {
+    let is_loaded = stored.source.ledger.as_ref().is_none_or(Ledger::all_done);
+    if !is_loaded || stored.source.position.is_none() {
         return Ok((Ended::NotTried, stored.clone()));
     }
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
@@ -84,7 +84,7 @@ pub fn read_on(
     });
     timer.abort();
     let place = pipeline.tracker.read(|checkpoint| {
-        checkpoint.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
+        checkpoint.source.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
     });
     let ended = match result.map_err(Error::from) {
         Err(error) => Ended::Stopped(place, error),

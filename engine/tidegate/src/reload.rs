@@ -243,7 +243,7 @@ pub fn ask_for(checkpoint: &mut Checkpoint, tables: &[String], wish: &Wish, by: 
 /// What is asked for and has not begun, and rows by a condition that are being read.
 fn take_back(checkpoint: &mut Checkpoint, names: &[TableName], by: By) -> Result<String, String> {
     for name in names {
-        let loads = checkpoint.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let loads = checkpoint.source.ledger.as_ref().and_then(|ledger| ledger.table(name));
         let is_loading = loads.is_some_and(|table| table.is_part_loading());
         let asked = checkpoint.remembered_table(name).filter(|table| table.is_asked_for);
         match asked {
@@ -275,7 +275,8 @@ pub fn parts(checkpoint: &Checkpoint) -> Vec<Part> {
         begun,
     };
     let asked = checkpoint.tables.values().filter_map(|table| Some(part(&table.name, table.asked_part()?, false)));
-    let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables()).filter(|table| table.is_part_loading());
+    let tables =
+        checkpoint.source.ledger.iter().flat_map(|ledger| ledger.tables()).filter(|table| table.is_part_loading());
     tables.filter_map(|table| Some(part(&table.name, table.part.clone()?, true))).chain(asked).collect()
 }
 

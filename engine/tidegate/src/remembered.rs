@@ -28,7 +28,7 @@ use tracing::warn;
 use compare::{Addition, is_selected};
 pub use compare::{Difference, Refused, TopicLooks, compare, refuse, topics_in_use};
 
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::Checkpoint;
 use crate::config::{AvroFormat, CanalFormat, Format, Profile, TableSelection, Task};
 use crate::pipeline::route::{RouteError, rule_of, target_of_table, topic_of_table};
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
@@ -267,7 +267,7 @@ pub fn take_up_all(
 ) -> Result<(), RouteError> {
     let begun = checkpoint.has_begun();
     let selected = checkpoint.remembered.as_ref().map(|was| was.selection(task));
-    let load = |checkpoint: &Checkpoint, name: &TableName| match (&selected, &checkpoint.ledger) {
+    let load = |checkpoint: &Checkpoint, name: &TableName| match (&selected, &checkpoint.source.ledger) {
         _ if task.full_load.is_none() => LoadState::NotWanted,
         (_, Some(ledger)) if ledger.table(name).is_some_and(TableChunks::is_done) => LoadState::Done,
         (Some(selected), _) if begun && Addition::of(checkpoint, selected, task, name) != Addition::Loaded => {
@@ -329,19 +329,6 @@ pub fn take_up_all(
 }
 
 impl Checkpoint {
-    /// Whether a message may have been sent.
-    pub fn has_begun(&self) -> bool {
-        let is_server = matches!(
-            self.source,
-            SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
-        );
-        // A server's position is on disk before the first row leaves, that of files after it was delivered.
-        self.ledger.is_some()
-            || self.position.is_some()
-            || !self.row_groups.is_empty()
-            || (!is_server && self.remembered.is_some())
-    }
-
     pub fn remembered_table(&self, name: &TableName) -> Option<&RememberedTable> {
         self.tables.get(name)
     }

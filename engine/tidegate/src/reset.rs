@@ -96,7 +96,7 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let stored = stored.ok_or_else(|| ResetError::NotBegun(task.state.clone()))?;
-    let Some(before) = stored.position.clone().filter(|_| stored.ledger.is_none()) else {
+    let Some(before) = stored.source.position.clone().filter(|_| stored.source.ledger.is_none()) else {
         return Err(ResetError::Loading.into());
     };
     // What comes before it is delivered, and read again.
@@ -133,7 +133,7 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     let end = last.gtids.clone().map_or_else(|| Until::Place(last.coordinate.clone()), Until::Gtids);
     reader.end_at(task, &end, first)?;
     let there = match rehearsal::read_on(&reader, task, first, &runtime, None)? {
-        (Ended::At(_), there) => there.schemas(),
+        (Ended::At(_), there) => there.source.schemas(),
         (Ended::Stopped(place, error), _) if is_ahead => {
             return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
         }
@@ -142,8 +142,8 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
         (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
     };
     match is_ahead {
-        true => moved.know(there),
-        false => history::is_kept(&moved.schemas(), &there)
+        true => moved.source.know(there),
+        false => history::is_kept(&moved.source.schemas(), &there)
             .map_err(|table| ResetError::Altered { table: table.clone(), at: at.clone() })?,
     }
     match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
@@ -174,7 +174,7 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
 /// Moves the state there, with what the task knows of tables where it is. Gives the place.
 fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Position {
     let OtherPlace { position, is_ahead } = other;
-    checkpoint.know(history::moved_back(&checkpoint.schemas(), before, &position.coordinate));
+    checkpoint.source.know(history::moved_back(&checkpoint.source.schemas(), before, &position.coordinate));
     if is_ahead {
         checkpoint.add_gap(Gap {
             from: before.place().to_string(),
@@ -185,6 +185,6 @@ fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) ->
             gone: Vec::new(),
         });
     }
-    checkpoint.position = Some(position.clone());
+    checkpoint.source.position = Some(position.clone());
     position
 }

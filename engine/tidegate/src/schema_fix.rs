@@ -147,7 +147,7 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     };
     let defined = Defined::of(&given).expect("catalogue and statements tell what the next statement builds on");
     let mut fixed = stored;
-    fixed.record_schema(StoredSchema {
+    fixed.source.record_schema(StoredSchema {
         table: place.table.clone(),
         since: place.at.clone(),
         gtid: place.gtid.clone(),
@@ -175,7 +175,7 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
             format!("the next stop lies behind {behind}: {error}")
         }
     };
-    let of_table = then.schemas.get(&place.table).map(Vec::as_slice).unwrap_or_default();
+    let of_table = then.source.schemas.get(&place.table).map(Vec::as_slice).unwrap_or_default();
     let is_at = |entry: &&StoredSchema| entry.since == place.at && entry.gtid == place.gtid;
     let is_met = |entry: &StoredSchema| !entry.state.is_given();
     // What is behind it has been forgotten.
@@ -211,14 +211,14 @@ fn is_named(table: &TableName, name: &str) -> bool {
 
 /// What was told before, and no run has met yet, can be told otherwise. True if there was something.
 fn forget_told(stored: &mut Checkpoint, table: &str) -> bool {
-    let names = stored.schemas.iter().map(|(name, _)| name).filter(|name| is_named(name, table));
+    let names = stored.source.schemas.iter().map(|(name, _)| name).filter(|name| is_named(name, table));
     let mut had_some = false;
     for name in names.cloned().collect::<Vec<_>>() {
-        let mut entries = stored.schemas.get(&name).cloned().unwrap_or_default();
+        let mut entries = stored.source.schemas.get(&name).cloned().unwrap_or_default();
         let count = entries.len();
         entries.retain(|entry| !entry.state.is_given());
         had_some |= entries.len() < count;
-        stored.schemas.insert(name, entries);
+        stored.source.schemas.insert(name, entries);
     }
     had_some
 }

@@ -46,21 +46,25 @@ pub fn json(task: &Task) -> Result<Value, CheckpointError> {
 }
 
 fn to_json(checkpoint: &Checkpoint) -> Value {
-    let full_load = checkpoint.ledger.as_ref().map(|ledger| {
+    let full_load = checkpoint.source.ledger.as_ref().map(|ledger| {
         let tables: Vec<Value> = ledger.tables().iter().map(table_json).collect();
         json!({ "start": ledger.start(), "tables": tables })
     });
-    let row_groups: Vec<Value> =
-        checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    let row_groups: Vec<Value> = checkpoint
+        .source
+        .row_groups
+        .iter()
+        .map(|(table, groups)| json!({ "table": table, "row_groups": groups }))
+        .collect();
     let too_large: Vec<Value> =
         checkpoint.too_large.iter().map(|(table, counts)| json!({ "table": table, "counts": counts })).collect();
     json!({
         "task": checkpoint.task,
-        "source": checkpoint.source,
-        "position": checkpoint.position,
+        "source": checkpoint.identity,
+        "position": checkpoint.source.position,
         "full_load": full_load,
         "row_groups": row_groups,
-        "schemas": checkpoint.schemas(),
+        "schemas": checkpoint.source.schemas(),
         "tables": checkpoint.tables.values().collect::<Vec<_>>(),
         "topics": checkpoint.topics.values().collect::<Vec<_>>(),
         "too_large": too_large,
@@ -89,13 +93,13 @@ fn table_json(table: &TableChunks) -> Value {
 }
 
 fn describe(checkpoint: &Checkpoint) -> String {
-    let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.source);
-    match (&checkpoint.position, &checkpoint.ledger) {
+    let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.identity);
+    match (&checkpoint.source.position, &checkpoint.source.ledger) {
         (Some(position), _) => _ = writeln!(out, "position: {position}"),
         (None, Some(ledger)) => _ = writeln!(out, "position: {}, where the full load began", ledger.start().place()),
         (None, None) => {}
     }
-    if let Some(ledger) = &checkpoint.ledger {
+    if let Some(ledger) = &checkpoint.source.ledger {
         let done = ledger.tables().iter().filter(|table| table.is_done()).count();
         let rows = ledger.tables().iter().map(TableChunks::rows).sum();
         let (tables, rows) = (counted(ledger.tables().len() as u64, "table"), counted(rows, "row"));
@@ -152,7 +156,7 @@ fn became(gap: &Gap) -> String {
 }
 
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {
-    let chunks = checkpoint.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
+    let chunks = checkpoint.source.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
     let load = match (table.load, chunks) {
         _ if table.is_asked_for_whole() => "asked for",
         _ if table.is_asked_for => "rows asked for",
@@ -163,7 +167,7 @@ fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [
         (LoadState::Wanted, Some(chunks)) if !chunks.chunks.is_empty() => "loading",
         (LoadState::Wanted, _) => "waits",
     };
-    let (done, rows) = match (chunks, checkpoint.row_groups.get(name)) {
+    let (done, rows) = match (chunks, checkpoint.source.row_groups.get(name)) {
         (Some(chunks), _) => {
             let done = chunks.chunks.iter().filter(|chunk| chunk.state == ChunkState::Done).count();
             let more = if chunks.planned { "" } else { "+" };

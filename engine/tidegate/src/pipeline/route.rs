@@ -217,7 +217,12 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
 pub fn check_table_of(task: &Task, table: &Arc<Table>, stored: &Checkpoint) -> Result<Option<RouteError>, RouteError> {
     let Err(error) = check_table(task, table) else { return Ok(None) };
     let is_older = |version: &Table| version.columns() != table.columns();
-    match stored.versions(table.name()).filter(is_older).any(|version| check_table(task, &Arc::new(version)).is_ok()) {
+    match stored
+        .source
+        .versions(table.name())
+        .filter(is_older)
+        .any(|version| check_table(task, &Arc::new(version)).is_ok())
+    {
         true => Ok(Some(error)),
         false => Err(error),
     }
@@ -386,7 +391,7 @@ impl Router {
             None if known.is_empty() => {
                 let is_it = |version: &Table| version.is_defined_as(table);
                 let before = |memory: &Checkpoint| {
-                    let versions: Vec<Table> = memory.versions(table.name()).collect();
+                    let versions: Vec<Table> = memory.source.versions(table.name()).collect();
                     // What the catalogue shows may not have been met yet.
                     let older = versions.iter().position(is_it).map_or(&versions[..], |index| &versions[..index]);
                     older.last().cloned()

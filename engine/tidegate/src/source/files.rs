@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::mysql::{event_bytes_max, row_uses, window_options};
 use super::{Context, Source, SourceError, Take, UNKNOWN};
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::SourceIdentity;
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
 use crate::journal::{By, What, tables_text};
 use crate::pipeline;
@@ -70,8 +70,8 @@ impl ArchiveSource {
 
     fn begin(&self, context: &Context<'_>) -> Result<Position, SourceError> {
         context.tracker.update_durably(|checkpoint| {
-            self.first_schemas().into_iter().for_each(|schema| checkpoint.begin_schema(schema));
-            checkpoint.position = Some(self.start_position());
+            self.first_schemas().into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
+            checkpoint.source.position = Some(self.start_position());
         })?;
         Ok(self.start_position())
     }
@@ -120,7 +120,7 @@ impl Source for ArchiveSource {
 
     fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), SourceError> {
         context.status.set_phase(Phase::Incremental);
-        let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
+        let position = match context.tracker.read(|checkpoint| checkpoint.source.position.clone()) {
             Some(position) => position,
             None => self.begin(context)?,
         };
@@ -129,11 +129,11 @@ impl Source for ArchiveSource {
         let recorder = context.tracker.clone();
         let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
         let history = History::new(
-            &context.tracker.read(Checkpoint::schemas),
+            &context.tracker.read(|checkpoint| checkpoint.source.schemas()),
             &position,
             Box::new(move |database, table| selection.matches(database, table).is_some()),
             Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
-            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.source.record_schema(entry))),
         )
         .passing(context.pass);
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
@@ -212,7 +212,7 @@ impl Source for ParquetSource {
                 transform.map_or(0, |transform| row_bytes(context.task, data_set.table(), &transform, "")),
             );
         }
-        let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
+        let done = context.tracker.read(|checkpoint| checkpoint.source.row_groups.clone());
         let is_done = |table: &TableName, chunk: u32| done.get(table).is_some_and(|chunks| chunks.contains(&chunk));
         context.status.set_tables(
             self.data_sets

@@ -145,7 +145,7 @@ impl MysqlSource {
     /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded, which it gives back; for
     /// a look at what a run would meet.
     pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, SourceError> {
-        let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let stored = context.tracker.read(|checkpoint| checkpoint.source.position.clone());
         let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
         let until = self.now(context)?;
         Ok(match self.follow(context, options, position, Some(until), None)? {

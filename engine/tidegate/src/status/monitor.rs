@@ -165,7 +165,8 @@ impl Monitor {
     }
 
     fn look(&self) {
-        let position = self.parts().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.position.clone()));
+        let position =
+            self.parts().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.source.position.clone()));
         let mut seen = self.lock();
         let mut look = self.counts();
         let counts = Counts {

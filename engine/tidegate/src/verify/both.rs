@@ -408,8 +408,8 @@ impl Both {
             }
             // Asked before the position: who ends stores it.
             let running = self.runtime.block_on(client::ask(&self.task))?;
-            let position =
-                checkpoint::read(&self.task.state, &self.task.name)?.and_then(|stored: Checkpoint| stored.position);
+            let position = checkpoint::read(&self.task.state, &self.task.name)?
+                .and_then(|stored: Checkpoint| stored.source.position);
             if position.as_ref().is_some_and(|position| end.is_before(position)) {
                 return Ok(true);
             }

@@ -162,7 +162,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
         false => None,
     };
     let stored = checkpoint::read(&task.state, &task.name)?.ok_or_else(not_begun)?;
-    if !stored.ledger.as_ref().is_none_or(Ledger::all_done) {
+    if !stored.source.ledger.as_ref().is_none_or(Ledger::all_done) {
         return Err(VerifyError::Loading { task: task.name.clone() }.into());
     }
     let stop = Stop::default();

@@ -108,11 +108,11 @@ impl MysqlSource {
         let stored = context.tracker.read(Checkpoint::clone);
         let is_sent = |name: &TableName| {
             // Until reading has passed its load, changes from within that are to come.
-            let in_ledger = stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+            let in_ledger = stored.source.ledger.as_ref().and_then(|ledger| ledger.table(name));
             let is_passed = in_ledger.is_none_or(ledger::TableChunks::is_taken_as_read);
             match stored.remembered_table(name).map(|table| table.load) {
                 // It may have been made in the gap: then its rows are as unknown as those of others.
-                Some(LoadState::NotWanted) => is_passed && is_followed(stored.schemas.get(name)),
+                Some(LoadState::NotWanted) => is_passed && is_followed(stored.source.schemas.get(name)),
                 Some(LoadState::Done) => is_passed,
                 Some(LoadState::Wanted) | None => false,
             }
@@ -126,7 +126,8 @@ impl MysqlSource {
         for table in &loaded {
             let planned = self.load_table(task, table)?;
             let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
-            match stored.remembered_table(table.name()).filter(|_| is_followed(stored.schemas.get(table.name()))) {
+            match stored.remembered_table(table.name()).filter(|_| is_followed(stored.source.schemas.get(table.name())))
+            {
                 // Nothing of it was ever sent.
                 None => ledger.add_table(table.name(), key, definition),
                 // Consumers have rows of it: nothing that becomes of them may be taken for shown.
@@ -164,13 +165,13 @@ impl MysqlSource {
             "changes between both are left out, since the server has purged some of them: {reason}"
         );
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.begin_anew();
-            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            checkpoint.source.begin_anew();
+            schemas.into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
             gap.loaded.iter().for_each(|name| checkpoint.load_wanted(name));
             // What comes under its name is another table.
             gap.gone.iter().for_each(|name| checkpoint.tables.remove(name));
-            checkpoint.ledger = Some(ledger);
-            checkpoint.position = Some(start.clone());
+            checkpoint.source.ledger = Some(ledger);
+            checkpoint.source.position = Some(start.clone());
             checkpoint.journal.note(
                 What::GapAccepted,
                 By::Run,

@@ -54,13 +54,13 @@ impl MysqlSource {
     /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
     pub(super) fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, SourceError> {
         // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
-        let loaded = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
+        let loaded = |checkpoint: &Checkpoint| checkpoint.source.ledger.as_ref().is_none_or(Ledger::all_done);
         let Some(options) = &context.task.full_load else { return Ok(LoadEnd::Complete) };
         if context.tracker.read(loaded) {
             return Ok(LoadEnd::Complete);
         }
         let left = |checkpoint: &mut Checkpoint| {
-            let Some(ledger) = &checkpoint.ledger else { return };
+            let Some(ledger) = &checkpoint.source.ledger else { return };
             let left = ledger.tables().iter().filter(|table| !table.is_done());
             let names: Vec<TableName> = left.clone().map(|table| table.name.clone()).collect();
             let rows = left.map(ledger::TableChunks::rows).sum();
@@ -77,7 +77,7 @@ impl MysqlSource {
             return Ok(LoadEnd::Stopped);
         }
         context.tracker.update(|checkpoint| {
-            let tables = checkpoint.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
+            let tables = checkpoint.source.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
             let rows = tables.iter().map(ledger::TableChunks::rows).sum();
             let details = format!("{} of {}", counted(rows, "row"), counted(tables.len() as u64, "table"));
             checkpoint.journal.note(What::LoadEnded, By::Run, details);
@@ -89,7 +89,7 @@ impl MysqlSource {
     pub(super) fn load(&self, context: &Context<'_>, options: &FullLoadOptions) -> Result<LoadEnd, SourceError> {
         let ledger = context
             .tracker
-            .read(|checkpoint| checkpoint.ledger.clone())
+            .read(|checkpoint| checkpoint.source.ledger.clone())
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
         let part = |name: &TableName| ledger.table(name).and_then(|table| table.part.clone());
         let with_part = |table: LoadTable| LoadTable { part: part(table.table.name()), ..table };
@@ -138,7 +138,7 @@ impl MysqlSource {
             is_followed: context.task.incremental.is_some(),
             ..load_options(Some(options.chunk_rows), limited)
         };
-        let reached = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let reached = context.tracker.read(|checkpoint| checkpoint.source.position.clone());
         let start_is_low = reached.is_none();
         let start = reached.unwrap_or_else(|| ledger.start().clone());
         if context.task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward) {
@@ -362,7 +362,7 @@ struct Record<'a> {
 
 /// Changes the ledger, which a load has.
 fn with_ledger<T>(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut Ledger) -> T) -> T {
-    change(checkpoint.ledger.as_mut().expect("a load has a ledger"))
+    change(checkpoint.source.ledger.as_mut().expect("a load has a ledger"))
 }
 
 /// The same, unless the table is done though it is being read: then it was taken back.
@@ -408,7 +408,7 @@ impl LoadRecord for Record<'_> {
         }
         let is_taken_back = |table: &&ledger::TableChunks| table.part.is_some() && table.is_done();
         let names: Vec<TableName> = self.tracker.read(|checkpoint| {
-            let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables());
+            let tables = checkpoint.source.ledger.iter().flat_map(|ledger| ledger.tables());
             tables.filter(is_taken_back).map(|table| table.name.clone()).collect()
         });
         self.status.tables_ended(&names);

@@ -254,7 +254,7 @@ fn out_of_sight<'a>(
     found: &[CatalogTable],
 ) -> impl Iterator<Item = &'a TableName> {
     let found: HashSet<TableName> = found.iter().map(|table| names.key(table.table.name())).collect();
-    stored.followed().filter(move |name| {
+    stored.source.followed().filter(move |name| {
         !found.contains(&names.key(name)) && task.tables.matches(&name.database, &name.table).is_some()
     })
 }

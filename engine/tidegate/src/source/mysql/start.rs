@@ -35,10 +35,10 @@ impl MysqlSource {
         let mut ledger = Ledger::new(start.clone());
         self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
-            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            schemas.into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
             match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(ledger),
-                None => checkpoint.position = Some(start.clone()),
+                Some(_) => checkpoint.source.ledger = Some(ledger),
+                None => checkpoint.source.position = Some(start.clone()),
             }
         })?;
         Ok(start)
@@ -137,7 +137,7 @@ impl MysqlSource {
             let name = &table.name;
             !table.is_done() && !has(name) && context.task.tables.matches(&name.database, &name.table).is_some()
         };
-        if stored.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
+        if stored.source.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
             let (tables, ..) =
                 patiently(context, || self.runtime.block_on(self.read_definitions(context.task, Some(position))))?;
             self.look.tables = tables;
@@ -154,7 +154,7 @@ impl MysqlSource {
     fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, SourceError> {
         let stored = context.tracker.read(Checkpoint::clone);
         self.look_for_missing(context, &stored, position)?;
-        let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let in_ledger = |name: &TableName| stored.source.ledger.as_ref().and_then(|ledger| ledger.table(name));
         let is_in_ledger = |name: &TableName| in_ledger(name).is_some_and(|table| !table.is_taken_as_read());
         let is_wanted = |name: &TableName| {
             let remembered = stored.remembered_table(name);
@@ -166,7 +166,7 @@ impl MysqlSource {
             .filter(|table| is_wanted(table.name()) && !is_in_ledger(table.name()))
             .cloned()
             .collect();
-        let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
+        let mut ledger = stored.source.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
         let is_selected = |name: &TableName| context.task.tables.matches(&name.database, &name.table).is_some();
         // Of one that is selected, a statement tells what became of it; until that is read, its chunks are read ones.
@@ -176,7 +176,7 @@ impl MysqlSource {
         // What is known of a table that was left out has not moved with it.
         let is_left_out =
             |name: &TableName, entries: &Vec<StoredSchema>| is_followed(Some(entries)) && !is_selected(name);
-        let has_left = stored.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
+        let has_left = stored.source.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
         if added.is_empty() && removed.is_empty() && !has_left {
             return Ok(position.clone());
         }
@@ -195,11 +195,11 @@ impl MysqlSource {
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
             ledger.forget(name);
         }
-        let mut schemas = stored.schemas;
+        let mut schemas = stored.source.schemas;
         schemas.retain(|name, entries| !is_left_out(name, entries));
         let mut position = position.clone();
         let mut asked = Vec::new();
-        let has_read = stored.position.is_some() && context.task.incremental.is_some();
+        let has_read = stored.source.position.is_some() && context.task.incremental.is_some();
         if has_read && !snapshot::starts_at_present(&self.look.facts) {
             // No view is certain to show what was read of other tables: they are loaded where one is.
             for table in &added {
@@ -257,12 +257,12 @@ impl MysqlSource {
             }
         }
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.schemas = schemas;
+            checkpoint.source.schemas = schemas;
             // Within the first load, nothing has been read behind its start.
-            if stored.position.is_some() || !added.is_empty() {
-                checkpoint.position = Some(position.clone());
+            if stored.source.position.is_some() || !added.is_empty() {
+                checkpoint.source.position = Some(position.clone());
             }
-            checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+            checkpoint.source.ledger = (!ledger.tables().is_empty()).then_some(ledger);
             asked.iter().for_each(|name| checkpoint.ask_for(name, true));
             removed.iter().for_each(|name| checkpoint.table_loaded(name));
         })?;

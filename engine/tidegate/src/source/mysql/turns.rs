@@ -58,7 +58,7 @@ impl MysqlSource {
             let key = |name: &TableName| self.look.facts.name_case().key(name);
             let mut known = HashSet::new();
             // The last entry of a table is what is known of it.
-            for (name, entries) in checkpoint.schemas.iter() {
+            for (name, entries) in checkpoint.source.schemas.iter() {
                 match is_followed(Some(entries)) {
                     false => known.remove(&key(name)),
                     true => known.insert(key(name)),
@@ -171,10 +171,10 @@ impl MysqlSource {
             checkpoint.journal.note(What::ReloadBegun, By::Run, format!("{name} at {at}: {why}{rows}{gone}"));
             if is_added {
                 // It knows from where on XA transactions are waited for.
-                checkpoint.position = Some(position.clone());
+                checkpoint.source.position = Some(position.clone());
             }
-            checkpoint.position.get_or_insert_with(|| position.clone());
-            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            checkpoint.source.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.source.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             let (key, definition) = match &planned {
                 Some((planned, _)) => (planned.key().unwrap_or_default(), planned.fingerprint()),
                 None => (ChunkKey::default(), None),
@@ -205,15 +205,15 @@ impl MysqlSource {
                 Some((_, table)) if is_new => {
                     // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
                     let shown_until = executed.clone().map_or(now.clone(), Watermark::Gtids);
-                    checkpoint.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
+                    checkpoint.source.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
                 }
                 Some(_) => {}
                 None => {
                     checkpoint.table_loaded(name);
                     checkpoint.ask_for(name, false);
                     // Of a table that is known, a statement that is ahead tells what became of its name.
-                    if is_sequence && !is_followed(checkpoint.schemas.get(name)) {
-                        checkpoint.record_schema(StoredSchema::sequence(name, &position.coordinate, false));
+                    if is_sequence && !is_followed(checkpoint.source.schemas.get(name)) {
+                        checkpoint.source.record_schema(StoredSchema::sequence(name, &position.coordinate, false));
                     }
                 }
             }
@@ -363,7 +363,7 @@ pub(super) struct Reloads {
 impl Reloads {
     /// Whether the table is loaded again at once. Otherwise later.
     pub(super) fn may_load(&mut self, table: &TableName, context: &Context<'_>) -> bool {
-        if context.tracker.read(|checkpoint| checkpoint.ledger.is_none()) {
+        if context.tracker.read(|checkpoint| checkpoint.source.ledger.is_none()) {
             self.counts.clear();
         }
         let count = self.counts.entry(table.clone()).or_default();

@@ -90,7 +90,7 @@ impl MysqlSource {
     ) -> Result<(), SourceError> {
         let Some(ending) = &self.ending else { return Ok(()) };
         info!(until = %ending.asked, "the task ends there by itself");
-        if let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.ledger.clone()) {
+        if let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.source.ledger.clone()) {
             if ending.is_over && !ledger.all_done() {
                 warn!(until = %ending.asked, "--until lies before what the full load will show: the task ends when its load is done, and is consistent");
             }
@@ -132,7 +132,7 @@ impl MysqlSource {
     /// The end for a follower that begins now.
     pub(super) fn reading_end(&self, context: &Context<'_>) -> Option<EndWatch> {
         let ending = self.ending.as_ref()?;
-        let load = context.tracker.read(|checkpoint| checkpoint.ledger.as_ref()?.end());
+        let load = context.tracker.read(|checkpoint| checkpoint.source.ledger.as_ref()?.end());
         if let (until::ReadingEnd::Place(place), Some(load)) = (&ending.until, &load)
             && !is_within(load, place)
         {
