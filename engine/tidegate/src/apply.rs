@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::checkpoint;
+use crate::checkpoint::journal::By;
 use crate::config::{self, ConfigError, HttpOptions, Task};
 use crate::confirm;
 use crate::error::Error;
-use crate::journal::By;
 use crate::pipeline::route;
 use crate::remembered::{self, Accept, Difference, Refused};
 use crate::source;

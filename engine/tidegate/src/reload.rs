@@ -14,12 +14,11 @@
 //!
 //! Until it has begun it can be taken back, and stands in the status. What is asked for is part of the state, as soon as that is written next: a run that is killed then, or not at work, begins with it.
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::journal::{By, What, tables_text};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, LoadState, RememberedTable};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
-use crate::journal::{By, What, tables_text};
 use crate::nearest::nearest;
-use crate::remembered::{LoadState, RememberedTable};
 use crate::source::mysql::{TryPart, look};
 use crate::status::client::{self, StatusError};
 use crate::status::report::Part;

@@ -16,12 +16,11 @@
 
 use std::time::Duration;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Gap};
 use crate::config::{SourceOptions, Task};
 use crate::confirm;
 use crate::error::Error;
-use crate::gap::Gap;
-use crate::journal::{By, What};
 use crate::rehearsal::{self, Ended};
 use crate::source::Source as _;
 use crate::source::mysql::{MysqlSource, OtherPlace};

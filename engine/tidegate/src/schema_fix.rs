@@ -16,10 +16,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::checkpoint::journal::{By, What};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
-use crate::journal::{By, What};
 use crate::rehearsal::{self, Ended};
 use crate::source::mysql::MysqlSource;
 use crate::source::{Source, SourceError};

@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, RememberedTable};
 use crate::config::{DdlPolicy, TableRule, Task};
 use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
-use crate::remembered::{RememberedTable, policy_text};
+use crate::remembered::policy_text;
 use tidegate_format::transform::Transform;
 use tidegate_model::names::is_same;
 use tidegate_model::{Column, Table, TableName};

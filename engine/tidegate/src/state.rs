@@ -15,12 +15,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Gap, LoadState, RememberedTable};
 use crate::config::Task;
-use crate::gap::Gap;
 use crate::pipeline::route::with_target;
 use crate::reload;
-use crate::remembered::{LoadState, RememberedTable};
 use crate::status::report::Part;
 use crate::status::words;
 use tidegate_model::TableName;

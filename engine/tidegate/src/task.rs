@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 use crate::apply::TaskFile;
+use crate::checkpoint::journal::{By, What};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, TaskTracker};
 use crate::config::{self, SaslOptions, Secret, SinkOptions, SourceOptions, Task, TooLargePolicy};
 use crate::display::{Display, Screen};
 use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::hints;
-use crate::journal::{self, By, What};
+use crate::journal;
 use crate::pipeline::route::{self, Keyless, RouteError, Router};
 use crate::pipeline::{self, TaskStages};
 use crate::precheck;
@@ -53,6 +54,20 @@ pub struct Consent {
     pub after_gap: Option<AfterGap>,
     /// Where the run is to end by itself.
     pub until: Option<Until>,
+}
+
+impl Consent {
+    /// The options of the command line that say it, and what stands behind them.
+    fn told(&self) -> Vec<(&'static str, String)> {
+        let list = |words: Vec<String>| (!words.is_empty()).then(|| words.join(","));
+        let told = [
+            ("--accept", list(self.accept.iter().map(|accept| accept.name()).collect())),
+            ("--pass", list(self.pass.iter().map(ToString::to_string).collect())),
+            ("--accept-gap", self.after_gap.as_ref().map(ToString::to_string)),
+            ("--until", self.until.as_ref().map(ToString::to_string)),
+        ];
+        told.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
+    }
 }
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
@@ -221,7 +236,7 @@ fn run_in(
             // What the task promises is on disk before the first row leaves.
             let begun = |checkpoint: &mut Checkpoint| {
                 let from = checkpoint.reads_from().map(|position| position.place().to_string());
-                checkpoint.journal.note_start(from, consent);
+                checkpoint.journal.note_start(from, &consent.told());
             };
             pipeline.tracker.update_durably(begun).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);

@@ -3,16 +3,20 @@
 //! ```text
 //! ["task"]                    whose state it is, and what its positions are points of
 //! ["position"], ["schema",…], ["load",…], ["row_groups",…]     where reading is (see [`source_state`])
-//! ["table",…], ["topic",…], ["remembered"]                     what consumers have been promised (see `remembered`)
-//! ["gaps"]                    changes that were purged before they were read, or left out (see `gap`)
+//! ["table",…], ["topic",…], ["remembered"]                     what consumers have been promised (see [`memory`])
+//! ["gaps"]                    changes that were purged before they were read, or left out (see [`gap`])
 //! ["too_large","s","orders"]  how many messages of a table were too large for their topic
-//! ["journal",41]              what was done to the task, for people (see `journal`)
+//! ["journal",41]              what was done to the task, for people (see [`journal`])
 //! ```
 //!
 //! Each part tells its own entries and reads them, and knows nothing of the others; [`Checkpoint`] is where they meet.
 //!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
 
+pub mod gap;
+pub mod journal;
+pub mod memory;
+mod remembering;
 pub mod source_state;
 mod told;
 
@@ -20,9 +24,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::gap::Gap;
-use crate::journal::{By, TABLES_MAX, TaskJournal, What};
-use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
+pub use gap::Gap;
+use journal::{By, TABLES_MAX, TaskJournal, What};
+pub use memory::{LoadState, RememberedTable, RememberedTask, RememberedTopic};
 use source_state::Passed;
 pub use source_state::{SourceState, is_followed};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};

@@ -21,9 +21,8 @@ pub use self::plan::{check_compacted, plan_encoder, plan_keys, plan_partitioner,
 use self::plan::{plan_mark_encoder, plan_zero_dates};
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;
-use crate::checkpoint::{Checkpoint, TaskTracker};
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, TaskTracker};
 use crate::config::{Task, UnchangedUpdates};
-use crate::remembered::{LoadState, RememberedTable};
 use crate::shards::{self, Mismatch, ShardKind};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;

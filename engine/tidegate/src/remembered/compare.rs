@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Accept, LoadState, RememberedTable, RememberedTask, no_key, policy_text};
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use super::{Accept, policy_text};
+use crate::checkpoint::memory::no_key;
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, RememberedTask, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
 use crate::pipeline::route::{RouteError, plan_partitioner, rule_of, topic_of_table, topics_of_table};
 use tidegate_format::key::key_columns;

@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{Checkpoint, Gap, LoadState, is_followed};
 use crate::config::Task;
-use crate::gap::{AfterGap, Gap};
-use crate::journal::{By, What};
-use crate::remembered::LoadState;
+use crate::gap::AfterGap;
 use crate::source::{Context, SourceError};
 use tidegate_model::{Position, Table, TableName, Watermark, now_s};
 use tidegate_mysql::check::list_names;

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::MysqlSource;
 use super::turns::{JudgeRules, judge};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, RememberedTable};
 use crate::config::{self, Task};
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
-use crate::remembered::RememberedTable;
 use crate::source::{Context, SourceError};
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};

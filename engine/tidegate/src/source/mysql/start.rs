@@ -6,9 +6,8 @@ use tracing::info;
 
 use super::look::{Definitions, read_tables, show_create};
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
+use crate::checkpoint::{Checkpoint, LoadState, is_followed};
 use crate::config::Task;
-use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::{self, CatalogError, CatalogTable};

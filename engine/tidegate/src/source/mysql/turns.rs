@@ -26,10 +26,9 @@ use tracing::{info, warn};
 
 use super::look::show_create;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, is_followed};
 use crate::hints;
-use crate::journal::{By, What};
-use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use mysql_async::prelude::Queryable;
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
