@@ -24,6 +24,7 @@ pub mod reset;
 pub mod schema_fix;
 pub mod shards;
 pub mod source;
+pub mod stages;
 
 pub mod bench;
 pub mod cli;

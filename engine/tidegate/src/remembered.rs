@@ -27,42 +27,18 @@ use tracing::warn;
 use compare::{Addition, is_selected};
 pub use compare::{Difference, Refused, TopicLooks, compare, refuse, topics_in_use};
 
-use crate::checkpoint::memory::NO_KEY;
 use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, RememberedTask};
 use crate::config::{AvroFormat, CanalFormat, Format, Profile, TableSelection, Task};
-use crate::pipeline::route::{RouteError, rule_of, target_of_table, topic_of_table};
+use crate::pipeline::route::RouteError;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
-use tidegate_format::key::KeyPolicy;
-use tidegate_format::partition::{PartitionHash, PartitionPolicy, PartitionText};
+use tidegate_format::partition::{PartitionHash, PartitionText};
 use tidegate_model::words::word_of;
 use tidegate_model::{NameCase, Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::TableChunks;
 use tidegate_sink::TopicLook;
-
-impl RememberedTable {
-    /// As the task file has it.
-    pub fn of(task: &Task, name: &TableName, load: LoadState) -> Result<RememberedTable, RouteError> {
-        let rule = rule_of(task, name);
-        Ok(RememberedTable {
-            name: name.clone(),
-            load,
-            is_asked_for: false,
-            asked_where: Vec::new(),
-            is_needed: false,
-            is_unheard_of: false,
-            target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
-            filter: rule.filter.clone(),
-            select: rule.select.clone(),
-            columns: rule.columns.as_ref().map(ToString::to_string),
-            topic: topic_of_table(task, name)?,
-            partition: policy_text(&rule.partition),
-            key: key_text(rule.key.as_ref()),
-        })
-    }
-}
 
 impl RememberedTask {
     pub fn of(task: &Task) -> RememberedTask {
@@ -220,29 +196,6 @@ impl Checkpoint {
     fn hides(&self, name: &TableName, task: &Task) -> bool {
         let case = if task.tables.folds_names() { NameCase::Folded } else { NameCase::Exact };
         self.hidden().any(|hidden| case.key(hidden) == case.key(name))
-    }
-}
-
-/// `primary_key`, `{columns: [a, b]}`.
-pub fn policy_text(policy: &PartitionPolicy) -> String {
-    match policy {
-        PartitionPolicy::Zero => "zero".to_owned(),
-        PartitionPolicy::Table => "table".to_owned(),
-        PartitionPolicy::PrimaryKey => "primary_key".to_owned(),
-        PartitionPolicy::Row => "row".to_owned(),
-        PartitionPolicy::Columns(names) => format!("{{columns: [{}]}}", names.join(", ")),
-    }
-}
-
-/// `none`, `json`, `{columns: [a, b], form: json}`, `{template: "{table}:{id}"}`.
-fn key_text(policy: Option<&KeyPolicy>) -> String {
-    match policy {
-        None => NO_KEY.to_owned(),
-        Some(KeyPolicy { template: Some(template), .. }) => format!("{{template: \"{template}\"}}"),
-        Some(KeyPolicy { form, columns: None, .. }) => form.word().to_owned(),
-        Some(KeyPolicy { form, columns: Some(names), .. }) => {
-            format!("{{columns: [{}], form: {}}}", names.join(", "), form.word())
-        }
     }
 }
 

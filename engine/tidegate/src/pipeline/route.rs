@@ -1,8 +1,10 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
 mod error;
+mod kinds;
 mod names;
 mod plan;
+mod promise;
 mod too_large;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,17 +15,18 @@ use arrow::array::RecordBatch;
 use tracing::warn;
 
 pub use self::error::{Keyless, RouteError, SCATTERED_HINT};
+pub use self::kinds::{DIFFER_HINT, Differ, Mismatch, ShardKind, enter_kind};
 pub use self::names::{
     check_letters, ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table,
     topics_of_table, with_target,
 };
 pub use self::plan::{check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
 use self::plan::{plan_mark_encoder, plan_zero_dates};
+pub use self::promise::policy_text;
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;
 use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, TaskTracker};
 use crate::config::{Task, UnchangedUpdates};
-use crate::shards::{self, Mismatch, ShardKind};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::zero_dates::ZeroDates;
@@ -455,7 +458,7 @@ impl Router {
             }
         }
         kinds.retain(|(_, tables)| !tables.is_empty());
-        shards::enter(kinds, table.clone(), output);
+        enter_kind(kinds, table.clone(), output);
     }
 
     /// Where a window's marks go, in their order.

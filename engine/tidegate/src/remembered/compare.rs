@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Accept, policy_text};
+use super::Accept;
 use crate::checkpoint::memory::no_key;
 use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, RememberedTask, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
-use crate::pipeline::route::{RouteError, plan_partitioner, rule_of, topic_of_table, topics_of_table};
+use crate::pipeline::route::{RouteError, plan_partitioner, policy_text, rule_of, topic_of_table, topics_of_table};
 use tidegate_format::key::key_columns;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::counted;
