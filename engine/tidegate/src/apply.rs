@@ -30,7 +30,8 @@ use crate::error::Error;
 use crate::pipeline::route;
 use crate::remembered::{self, Accept, Difference, Refused};
 use crate::source;
-use crate::status::client::{self, StatusError};
+use crate::status::client;
+use crate::status::error::StatusError;
 use crate::task::{Consent, runtime, topics_as_they_are};
 
 /// Between two looks of the command whether the run has taken it over.

@@ -75,6 +75,16 @@ pub enum DemoError {
     Interrupted,
 }
 
+impl DemoError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            DemoError::Task(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
     let action = action.into();
     |error| DemoError::Io { action, error }

@@ -1,21 +1,17 @@
-//! Every way in which a run can fail, and what to do about each.
+//! Every way in which a task can fail to be opened or run, and what to do about each. A command that is more than that has an error of its own
+//! around this one.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
-use crate::demo::DemoError;
 use crate::hints;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
-use crate::reset::ResetError;
-use crate::schema_fix::FixError;
 use crate::source::SourceError;
-use crate::status::client::StatusError;
-use crate::verify::VerifyError;
+use crate::status::error::StatusError;
 use tidegate_flow::pipeline::{PipelineFault, StageError};
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
@@ -41,19 +37,9 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error(transparent)]
-    Demo(#[from] DemoError),
-    #[error(transparent)]
     Run(#[from] PipelineFault),
     #[error(transparent)]
     Status(#[from] StatusError),
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    #[error(transparent)]
-    Fix(#[from] FixError),
-    #[error(transparent)]
-    Reset(#[from] ResetError),
-    #[error(transparent)]
-    Bench(#[from] BenchError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("http.tls: {} cannot be used: {reason}", file.display())]
@@ -89,7 +75,6 @@ impl Error {
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
             }
             Error::Source(error) => error.may_pass(),
-            Error::Verify(error) => error.may_pass(),
             error => error.is_transient(),
         }
     }
@@ -104,11 +89,7 @@ impl Error {
             Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
-            Error::Demo(DemoError::Task(error)) => error.hint(),
             Error::Status(error) => error.hint().map(str::to_owned),
-            Error::Verify(error) => error.hint().map(str::to_owned),
-            Error::Fix(error) => error.hint(),
-            Error::Reset(error) => error.hint(),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),
             ),

@@ -33,6 +33,7 @@ mod confirm;
 pub mod demo;
 pub mod display;
 pub mod error;
+pub mod failure;
 mod hints;
 pub mod items;
 pub mod log;

@@ -36,6 +36,9 @@ const REHEARSAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
+    /// What any task may meet.
+    #[error(transparent)]
+    Task(Box<Error>),
     #[error("the task reads no server's binlog")]
     NoServer,
     #[error("the task follows no changes")]
@@ -60,11 +63,22 @@ pub enum ResetError {
     Held,
 }
 
+impl<E: Into<Error>> From<E> for ResetError {
+    fn from(error: E) -> ResetError {
+        ResetError::Task(Box::new(error.into()))
+    }
+}
+
 impl ResetError {
+    /// Whether the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, ResetError::Task(error) if error.may_pass())
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            ResetError::Stopped { error, .. } => return error.hint(),
+            ResetError::Task(error) | ResetError::Stopped { error, .. } => return error.hint(),
             error => error.own_hint()?.to_owned(),
         })
     }
@@ -76,7 +90,7 @@ impl ResetError {
                 "go back no further than behind that statement, or have the tables loaded once more: `tidegate reload`"
             }
             ResetError::Held => "XA COMMIT or XA ROLLBACK it, let the task run past that, and stop it then",
-            ResetError::Stopped { .. } => return None,
+            ResetError::Task(_) | ResetError::Stopped { .. } => return None,
             ResetError::NotBegun(_) => "`tidegate run` begins it; a state elsewhere is named by `state`",
             ResetError::Loading => {
                 "let it run until `tidegate status` says that changes are followed, and stop it then"
@@ -87,21 +101,21 @@ impl ResetError {
 }
 
 /// Says what follows, asks whether it is meant, and has the next run go on from there.
-pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let SourceOptions::Mysql(options) = &task.source else { return Err(ResetError::NoServer.into()) };
+pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str)) -> Result<(), ResetError> {
+    let SourceOptions::Mysql(options) = &task.source else { return Err(ResetError::NoServer) };
     if task.incremental.is_none() {
-        return Err(ResetError::NoChanges.into());
+        return Err(ResetError::NoChanges);
     }
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let stored = stored.ok_or_else(|| ResetError::NotBegun(task.state.clone()))?;
     let Some(before) = stored.source.position.clone().filter(|_| stored.source.ledger.is_none()) else {
-        return Err(ResetError::Loading.into());
+        return Err(ResetError::Loading);
     };
     // What comes before it is delivered, and read again.
     if before.delivered.as_ref().is_some_and(|delivered| delivered.events == 0 && delivered.until != before.coordinate)
     {
-        return Err(ResetError::Held.into());
+        return Err(ResetError::Held);
     }
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
@@ -134,11 +148,11 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     let there = match rehearsal::read_on(&reader, task, first, &runtime, None)? {
         (Ended::At(_), there) => there.source.schemas(),
         (Ended::Stopped(place, error), _) if is_ahead => {
-            return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
+            return Err(ResetError::Stopped { place, error: Box::new(error) });
         }
-        (Ended::Stopped(place, error), _) => return Err(ResetError::Unread { place, error: Box::new(error) }.into()),
-        (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
-        (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
+        (Ended::Stopped(place, error), _) => return Err(ResetError::Unread { place, error: Box::new(error) }),
+        (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }),
+        (Ended::NotTried, _) => return Err(ResetError::Loading),
     };
     match is_ahead {
         true => moved.source.know(there),
