@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, ConfigError};
+use crate::consent::Consent;
 use crate::display::Screen;
 use crate::failure::Failure;
 use crate::gap::AfterGap;
@@ -15,10 +16,11 @@ use crate::log::{self, LogFormat};
 use crate::precheck::Report;
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
-use crate::task::Consent;
 use crate::until::Until;
 use crate::verify::{self, Verified};
-use crate::{apply, bench, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
+use crate::{
+    apply, bench, confirm, demo, journal, open, precheck, preview, reload, reset, schema_fix, sql, state, task,
+};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -357,7 +359,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         Command::Status { task, json, watch } => {
             let (task, view) = (config::load(task)?, View { json: *json, watch: *watch });
-            if task::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
+            if open::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
                 return Ok(Outcome::Done);
             }
             // What is stored, it tells all the same.
@@ -470,7 +472,7 @@ fn bytes_or_none(text: &str) -> Result<String, String> {
 
 fn tell(task: &Path, path: &str) -> Result<Outcome, Failure> {
     let task = config::load(task)?;
-    let told = task::runtime()?.block_on(client::tell(&task, path))?;
+    let told = open::runtime()?.block_on(client::tell(&task, path))?;
     match &told {
         Some(answer) => say(&format!("task {}: {}", task.name, String::from_utf8_lossy(answer))),
         None => say(&format!("task {} is not running\n", task.name)),

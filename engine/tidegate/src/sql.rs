@@ -19,9 +19,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::config::Task;
 use crate::error::Error;
+use crate::open::runtime;
 use crate::pipeline::route::{RouteError, target_of_table, with_target};
 use crate::source::{self, Source, SourceError};
-use crate::task::runtime;
 use tidegate_format::transform::Transform;
 use tidegate_model::{ChangeBatch, Table};
 use tidegate_mysql::connection::{quote_identifier, quote_table, quote_text};

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Gap, LoadState, RememberedTable};
 use crate::config::Task;
 use crate::pipeline::route::with_target;
-use crate::reload;
+use crate::status::monitor::parts_of;
 use crate::status::report::Part;
 use crate::status::words;
 use tidegate_model::TableName;
@@ -120,7 +120,7 @@ fn describe(checkpoint: &Checkpoint) -> String {
         let words: Vec<&str> = lines.filter(|word| !word.is_empty()).collect();
         _ = writeln!(out, "last of its history: {}; `tidegate history` prints all of it", words.join(", "));
     }
-    for Part { table, condition, begun } in reload::parts(checkpoint) {
+    for Part { table, condition, begun } in parts_of(checkpoint) {
         let what = if begun { "being loaded" } else { "asked for" };
         _ = writeln!(out, "{what}: rows of {table} where {condition}");
     }

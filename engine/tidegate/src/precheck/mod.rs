@@ -37,12 +37,12 @@ use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::hints;
 use crate::items;
+use crate::open;
 use crate::pipeline::route::{RouteError, plan_transform, rule_of, topic_of_table};
 use crate::rehearsal::{self, Ended};
 use crate::remembered::{self, Accept, Difference, TopicLooks};
 use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
-use crate::task;
 use own::State;
 use tidegate_model::words::counted;
 use tidegate_model::{Table, TableName};
@@ -55,7 +55,7 @@ use tidegate_sink::kafka::BrokerInfo;
 /// ignores, count for nothing.
 pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     let mut report = Report::new(task, ignored);
-    let runtime = task::runtime()?;
+    let runtime = open::runtime()?;
     let state = own::check_state(task, &mut report);
     let is_running = matches!(state, State::Running(_));
     let stored = match state {
@@ -208,7 +208,7 @@ fn topics_of(task: &Task, stored: &Checkpoint, seen: &Seen, sink_answers: bool, 
     if !sink_answers {
         return TopicLooks::new();
     }
-    match task::topics_as_they_are(stored, task, &seen.tables) {
+    match open::topics_as_they_are(stored, task, &seen.tables) {
         Ok(topics) => topics,
         Err(error) => {
             say_unless_known(task, &error, report);

@@ -34,14 +34,13 @@ use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, Task};
 use crate::gap::AfterGap;
 use crate::source::{Context, Source, SourceError, Take};
-use crate::status::lag::is_behind;
 use crate::until::Until;
 use cascades::Cascades;
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status;
-use tidegate_model::{Coordinate, Position, Table, TableName, Watermark};
+use tidegate_model::{Coordinate, GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
@@ -79,6 +78,17 @@ impl fmt::Display for ServerEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.end.fmt(f)
     }
+}
+
+/// Whether everything is delivered up to where a server's binlog ended, and what it had executed then.
+pub(crate) fn is_behind(position: &Position, server: &str, end: &Coordinate, executed: Option<&GtidSet>) -> bool {
+    let has_all = position.gtids.as_ref().zip(executed).is_some_and(|(ours, all)| ours.contains_set(all));
+    has_all || (is_of(position, server) && position.reached() >= end)
+}
+
+/// Whether coordinates of the position are those of the server.
+pub(crate) fn is_of(position: &Position, server: &str) -> bool {
+    position.file.as_ref().is_none_or(|file| *file.server == *server)
 }
 
 /// An opened server.
