@@ -138,3 +138,18 @@ impl From<MysqlError> for Error {
         SourceError::from(error).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks what an error is need not ask where it was met.
+    #[test]
+    fn what_a_source_meets_of_other_stages_is_theirs() {
+        let of_sink = SourceError::from(RouteError::Sink(SinkError::Stopped));
+        assert!(matches!(Error::from(of_sink), Error::Route(RouteError::Sink(SinkError::Stopped))));
+        assert!(matches!(Error::from(SourceError::NoTables), Error::Source(SourceError::NoTables)));
+        let stopped = MysqlError::Stopped(tidegate_model::Stopped);
+        assert!(matches!(StageError::from(SourceError::from(stopped)), StageError::<Error>::Stopped));
+    }
+}

@@ -8,9 +8,9 @@
 //!               └──────── position, schema ───────────────────┴──► checkpoint
 //! ```
 //!
-//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`, `gap`), what was
-//! done to a task (`journal`), how
-//! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
+//! The stages are crates of their own. Here is what joins them (`pipeline`, `stages`), what a restart needs (`checkpoint`, `remembered`, `gap`),
+//! what was done to a task (`journal`), how each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program
+//! around it. The modules know each other one way, in layers that a test holds them to.
 
 pub mod apply;
 pub mod checkpoint;

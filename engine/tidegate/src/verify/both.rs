@@ -134,7 +134,7 @@ impl Both {
         spill.each_key(
             |target| Words::new(self.targets[target as usize].has_key()),
             Words::add,
-            |error| disk(error).into(),
+            disk,
             |target, key, words| -> Result<(), VerifyError> {
                 let target = target as usize;
                 if self.stop.is_stopped() {
