@@ -1,4 +1,4 @@
-//! What the user has agreed to, for one start.
+//! What a start would refuse or not do by itself, and the user has agreed to on its command line.
 
 use crate::gap::AfterGap;
 use crate::remembered::Accept;

@@ -8,7 +8,8 @@
 //!
 //! Nobody can say what the gap changed. So a start that meets one is refused, and goes on only if the user says what is to become of the
 //! tables: [`AfterGap`]. Rows that were deleted in the gap stay with consumers either way, since nothing tells of them any more; a load
-//! puts right everything else. What was left out is written down in the state, for as long as there is one.
+//! puts right everything else. What was left out is written down in the state
+//! ([`Gap`](crate::checkpoint::Gap)), for as long as there is one.
 //!
 //! The gap reaches to the present, beyond what is purged: what the tables were like in the files that are left, only those that
 //! are gone could tell. Without GTIDs, reading begins at the start of the present file, as it always does there. A table that is left has an entry in
