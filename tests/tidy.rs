@@ -40,6 +40,31 @@ const CONFIG: [&str; 14] = [
     "build",
 ];
 
+/// The modules of the program, from the ground up: each may name those of the lines before its own. A module belongs to the longest name
+/// that fits; what is within a name is its own business.
+const LAYERS: &[&[&str]] = &[
+    &["nearest", "confirm", "hints", "status::error"],
+    &["checkpoint::told", "checkpoint::memory", "checkpoint::gap", "checkpoint::journal"],
+    &["items", "until", "checkpoint::source_state"],
+    &["config", "checkpoint"],
+    &["gap", "journal", "pipeline"],
+    &["remembered", "shards"],
+    &["consent", "source"],
+    &["error"],
+    &["open", "stages"],
+    &["apply::task_file", "reload::asked", "rehearsal"],
+    &["status"],
+    &["status::client", "display", "precheck"],
+    &["apply", "reload", "task", "log", "state", "sql", "preview"],
+    &["demo", "verify", "reset", "schema_fix"],
+    &["bench"],
+    &["failure"],
+    &["cli"],
+];
+
+/// Arrows that go up all the same: from, to, and why.
+const UPWARD: &[(&str, &str, &str)] = &[];
+
 /// Folder, and what it must not name.
 const BLIND: &[(&str, &[&str])] = &[
     ("engine/sink/src", &["tidegate_model::Table", "ChangeBatch"]),
@@ -224,6 +249,153 @@ fn the_files_of_the_configuration_know_each_other_one_way() {
             }
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The paths within the crate that the code of a module names: those of `use`, out of their trees, those that are written where they are
+/// needed, and those that begin with what `use` or `mod` has brought. Whether a path ends at a module or at something in it, it does not tell.
+fn paths(code: &str, module: &[String]) -> BTreeSet<Vec<String>> {
+    let child = |line: &str| {
+        let item =
+            line.trim().strip_prefix("pub").map_or(line.trim(), |rest| rest.trim_start_matches("(crate)").trim());
+        let name = item.strip_prefix("mod ")?.strip_suffix(';')?;
+        Some((name.to_owned(), [module, &[name.to_owned()]].concat()))
+    };
+    let parent = &module[..module.len().saturating_sub(1)];
+    let roots = [("crate", &[][..]), ("self", module), ("super", parent)];
+    let mut known: BTreeMap<String, Vec<String>> = roots
+        .iter()
+        .map(|(name, path)| ((*name).to_owned(), path.to_vec()))
+        .chain(code.lines().filter_map(child))
+        .collect();
+    let mut found = paths_from(code, &known);
+    let roots: BTreeSet<String> = known.keys().cloned().collect();
+    known = found.iter().filter_map(|path| Some((path.last()?.clone(), path.clone()))).collect();
+    known.retain(|name, _| !roots.contains(name));
+    found.extend(paths_from(code, &known));
+    found.into_iter().collect()
+}
+
+/// Those that begin with one of these names, each of which stands for a path.
+fn paths_from(code: &str, known: &BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(next) = code[at..].find("::") {
+        let end = at + next;
+        let word = code[..end].trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+        at = end + 2;
+        // What has something before it was met with that.
+        if !code[..word].ends_with("::")
+            && let Some(base) = known.get(&code[word..end])
+        {
+            add_tree(&code[at..], base.clone(), &mut found);
+        }
+    }
+    found
+}
+
+/// Adds what stands behind a `::`: `a::b`, or `{a, b::{c, d}}`. Gives what is left behind that.
+fn add_tree<'a>(text: &'a str, mut path: Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = add_tree(rest, path.clone(), found).trim_start();
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(text.len());
+    match &text[..end] {
+        "" => return text,
+        "super" => _ = path.pop(),
+        "self" => {}
+        name => path.push(name.to_owned()),
+    }
+    let rest = text[end..]
+        .split_once(" as ")
+        .filter(|(before, _)| before.is_empty())
+        .map_or(&text[end..], |(_, name)| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+    match rest.strip_prefix("::") {
+        Some(more) => add_tree(more, path, found),
+        None => {
+            found.push(path);
+            rest
+        }
+    }
+}
+
+#[test]
+fn paths_are_read_as_they_are_written() {
+    let of = |code: &str| -> Vec<String> {
+        let module = ["source".to_owned(), "mysql".to_owned()];
+        paths(code, &module).iter().map(|path| path.join("::")).collect()
+    };
+    assert_eq!(of("use crate::task::Consent;"), ["task::Consent"]);
+    assert_eq!(
+        of("use super::{Context, files::{self, Rows}};"),
+        ["source::Context", "source::files", "source::files::Rows"]
+    );
+    assert_eq!(of("pub(crate) use super::super::{gap};"), ["gap"]);
+    assert_eq!(
+        of("use crate::{\n    pipeline::{self, route as way},\n    shards,\n};"),
+        ["pipeline", "pipeline::route", "shards"]
+    );
+    assert_eq!(of("fn f(task: &crate::config::Task) -> Vec<super::Take> {}"), ["config::Task", "source::Take"]);
+    assert_eq!(of("mod look;\nuse look::Look;\nuse tidegate_mysql::look::Other;"), ["source::mysql::look::Look"]);
+    assert_eq!(of("use self::look::*;"), ["source::mysql::look::*"]);
+    assert_eq!(of("use crate::status;\nfn f() { status::client::ask() }"), ["status", "status::client::ask"]);
+}
+
+/// The entry of the list to which a path belongs, the longest one: its row, and its name.
+fn layer_of(path: &[String]) -> Option<(usize, &'static str)> {
+    let rows = LAYERS.iter().enumerate().flat_map(|(row, names)| names.iter().map(move |name| (row, *name)));
+    let is_it = |name: &str| {
+        name.split("::").count() <= path.len() && name.split("::").zip(path).all(|(one, other)| one == other)
+    };
+    rows.filter(|(_, name)| is_it(name)).max_by_key(|(_, name)| name.split("::").count())
+}
+
+/// What is at the bottom can be read, tried and changed without what is above it. A circle is read as a whole or not at all.
+#[test]
+fn the_modules_of_the_program_know_each_other_one_way() {
+    let folder = root().join("engine/tidegate/src");
+    let (mut faults, mut met, mut arrows) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for file in rust_files(&folder).iter().filter(|file| !is_for_tests(file)) {
+        let path = file.strip_prefix(&folder).expect("a file in the folder").with_extension("");
+        let mut module: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        if module.last().is_some_and(|last| last == "mod") {
+            module.pop();
+        }
+        if ["lib", "main"].contains(&module[0].as_str()) {
+            continue;
+        }
+        let Some((row, from)) = layer_of(&module) else {
+            faults.push(format!("{} is in no layer", file.display()));
+            continue;
+        };
+        met.insert(from);
+        for path in paths(&code(&fs::read_to_string(file).expect("a source file is text")), &module) {
+            if let Some((other, to)) = layer_of(&path).filter(|(_, to)| *to != from)
+                && other >= row
+            {
+                arrows.insert((from, to));
+                if !UPWARD.iter().any(|(one, other, _)| (*one, *other) == (from, to)) {
+                    faults.push(format!("{} is of {from}, and names {}", file.display(), path.join("::")));
+                }
+            }
+        }
+    }
+    faults.extend(
+        LAYERS
+            .iter()
+            .flat_map(|row| row.iter())
+            .filter(|name| !met.contains(*name))
+            .map(|name| format!("{name} is no module")),
+    );
+    let unmet = UPWARD.iter().filter(|(from, to, _)| !arrows.contains(&(*from, *to)));
+    faults.extend(unmet.map(|(from, to, _)| format!("{from} names nothing of {to}")));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

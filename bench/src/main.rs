@@ -16,7 +16,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use tidegate::config;
-use tidegate::task::{self, Consent};
+use tidegate::consent::Consent;
+use tidegate::open;
+use tidegate::task;
 use tidegate_model::Stop;
 use tidegate_model::status::{Status, Summary};
 
@@ -55,7 +57,7 @@ fn main() -> Result<()> {
         })
     });
     let summary =
-        task::run_with(task, &Consent::default(), &task::runtime()?, status, stop.clone()).map_err(|error| {
+        task::run_with(task, &Consent::default(), &open::runtime()?, status, stop.clone()).map_err(|error| {
             anyhow::anyhow!("{error}{}", error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default())
         })?;
     stop.stop();

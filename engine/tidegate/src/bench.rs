@@ -22,13 +22,14 @@ use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, TaskTracker};
 use crate::config::{self, SinkOptions, Task};
-use crate::demo;
+use crate::demo::{self, DemoError};
 use crate::error::Error;
+use crate::open::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime, set_limits};
+use crate::pipeline;
 use crate::pipeline::route::Router;
-use crate::pipeline::{self, TaskStages};
 use crate::rehearsal::Folder;
 use crate::source::{self, Context, Source};
-use crate::task::{PRETENDED_PARTITIONS, kafka_options, open_sink, runtime, set_limits};
+use crate::stages::TaskStages;
 use tidegate_flow::pipeline::{Delivery, Pipeline, StageError, Stages};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::message::{Appetite, MessageBatch, MessageWindow};
@@ -52,10 +53,37 @@ const SAMPLE_SHARE: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
+    /// What any task may meet.
+    #[error(transparent)]
+    Task(Box<Error>),
     #[error("the task has no full load, which is what is measured")]
     NoLoad,
+    #[error(transparent)]
+    Generated(#[from] DemoError),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl<E: Into<Error>> From<E> for BenchError {
+    fn from(error: E) -> BenchError {
+        BenchError::Task(Box::new(error.into()))
+    }
+}
+
+impl BenchError {
+    /// Whether the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, BenchError::Task(error) if error.may_pass())
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            BenchError::Task(error) => error.hint(),
+            BenchError::Generated(error) => error.hint(),
+            BenchError::NoLoad | BenchError::Interrupted => None,
+        }
+    }
 }
 
 /// What came out.
@@ -92,9 +120,9 @@ pub fn topic(task: &Task) -> Option<String> {
 }
 
 /// Measures a task, for so long in each step; `with_brokers` also what its brokers take.
-pub fn task(task: &Task, time: Duration, with_brokers: bool) -> Result<Bench, Error> {
+pub fn task(task: &Task, time: Duration, with_brokers: bool) -> Result<Bench, BenchError> {
     if task.full_load.is_none() {
-        return Err(BenchError::NoLoad.into());
+        return Err(BenchError::NoLoad);
     }
     let bench = Runner::new(time)?;
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
@@ -110,12 +138,12 @@ pub fn task(task: &Task, time: Duration, with_brokers: bool) -> Result<Bench, Er
 }
 
 /// Measures what this machine does with a generated table.
-pub fn generated(time: Duration) -> Result<Bench, Error> {
+pub fn generated(time: Duration) -> Result<Bench, BenchError> {
     let bench = Runner::new(time)?;
     let folder = Folder::new("generated").map_err(CheckpointError::from)?;
     let data = folder.path().join("data");
     demo::generate(&data, GENERATED_ROWS)?;
-    let of = |format: &str| -> Result<Arc<Task>, Error> {
+    let of = |format: &str| -> Result<Arc<Task>, BenchError> {
         let text = format!(
             "task: generated\nsource: {{parquet: \"{}\"}}\ntables: [tpch.lineitem]\nsink: {{null: {{}}}}\nformat: {format}\n",
             data.display()
@@ -168,18 +196,18 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(time: Duration) -> Result<Runner, Error> {
+    fn new(time: Duration) -> Result<Runner, BenchError> {
         let runner = Runner { runtime: runtime()?, interrupted: Stop::default(), time };
         // A second one ends the program at once; then the topic is left.
         runner.interrupted.on_signals(&runner.runtime, INTERRUPTED).map_err(Error::Runtime)?;
         match runner.interrupted.begin_running() {
             true => Ok(runner),
-            false => Err(BenchError::Interrupted.into()),
+            false => Err(BenchError::Interrupted),
         }
     }
 
     /// With the first rows, to go on with.
-    fn source(&self, task: &Arc<Task>) -> Result<(Step, Vec<Window>), Error> {
+    fn source(&self, task: &Arc<Task>) -> Result<(Step, Vec<Window>), BenchError> {
         let sample = Arc::new(Mutex::new(Sample {
             room: SAMPLE_BYTES.min(task.memory_bytes as usize / SAMPLE_SHARE),
             windows: Vec::new(),
@@ -190,12 +218,12 @@ impl Runner {
         Ok((step, windows))
     }
 
-    fn format(&self, task: &Arc<Task>, name: &str, sample: &[Window]) -> Result<Step, Error> {
+    fn format(&self, task: &Arc<Task>, name: &str, sample: &[Window]) -> Result<Step, BenchError> {
         self.step(name, task, Feed::Sample(sample), pretended(task))
     }
 
     /// By themselves, and behind the others.
-    fn brokers(&self, task: &Arc<Task>, topic: &str, sample: &[Window]) -> Result<[Step; 2], Error> {
+    fn brokers(&self, task: &Arc<Task>, topic: &str, sample: &[Window]) -> Result<[Step; 2], BenchError> {
         let mut with_topic = Task::clone(task);
         let SinkOptions::Kafka(options) = &mut with_topic.sink else { unreachable!("it has a topic") };
         // As the task would make it, but for settings such as compaction.
@@ -241,7 +269,7 @@ impl Runner {
         task: &Arc<Task>,
         feed: Feed,
         make: impl FnOnce(&dyn Source, &Stop) -> Result<S, Error>,
-    ) -> Result<Step, Error> {
+    ) -> Result<Step, BenchError> {
         let source = source::open(task, &self.runtime, None)?;
         let (stop, status) = (Stop::default(), Arc::new(Status::default()));
         if let Feed::Source = feed {
@@ -272,10 +300,7 @@ impl Runner {
                     return again.try_for_each(|window| emitter.emit(copy(window))).map_err(|_| StageError::Stopped);
                 }
                 let context = Context { task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-                source.run(&context).map_err(|error| match error {
-                    Error::Stopped => StageError::Stopped,
-                    error => StageError::Failed(error),
-                })
+                Ok(source.run(&context)?)
             });
             // All rows may have come before the time was over.
             stop.stop();
@@ -285,7 +310,7 @@ impl Runner {
         _ = std::fs::remove_dir_all(&task.state);
         result.map_err(Error::from)?;
         if self.interrupted.is_stopped() {
-            return Err(BenchError::Interrupted.into());
+            return Err(BenchError::Interrupted);
         }
         let (seconds, rows) = (elapsed.as_secs_f64().max(1e-3), reached.rows);
         Ok(Step {

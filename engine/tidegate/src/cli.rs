@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::bench::BenchError;
 use crate::config::{self, ConfigError};
-use crate::demo::DemoError;
+use crate::consent::Consent;
 use crate::display::Screen;
-use crate::error::Error;
+use crate::failure::Failure;
 use crate::gap::AfterGap;
 use crate::items;
 use crate::log::{self, LogFormat};
 use crate::precheck::Report;
 use crate::remembered::Accept;
 use crate::status::client::{self, View};
-use crate::task::Consent;
 use crate::until::Until;
-use crate::verify::{self, Verified, VerifyError};
-use crate::{apply, bench, confirm, demo, journal, precheck, preview, reload, reset, schema_fix, sql, state, task};
+use crate::verify::{self, Verified};
+use crate::{
+    apply, bench, confirm, demo, journal, open, precheck, preview, reload, reset, schema_fix, sql, state, task,
+};
 use tidegate_format::encode::dts_avro::SCHEMA as DTS_AVRO_SCHEMA;
 use tidegate_model::Coordinate;
 use tidegate_model::stop::INTERRUPTED;
@@ -270,7 +270,7 @@ pub enum Outcome {
 }
 
 /// Runs the command; what it has to say goes to standard output, its log to standard error.
-pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let screen = Screen::stderr();
     let levels = match arguments.command {
         // The demo says itself what happens.
@@ -359,7 +359,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
         Command::Status { task, json, watch } => {
             let (task, view) = (config::load(task)?, View { json: *json, watch: *watch });
-            if task::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
+            if open::runtime()?.block_on(client::show(&task, view, &mut std::io::stdout()))? {
                 return Ok(Outcome::Done);
             }
             // What is stored, it tells all the same.
@@ -470,9 +470,9 @@ fn bytes_or_none(text: &str) -> Result<String, String> {
     none.or(bytes).ok_or_else(|| "must be a size with a unit, such as 20MiB, or none".to_owned())
 }
 
-fn tell(task: &Path, path: &str) -> Result<Outcome, Error> {
+fn tell(task: &Path, path: &str) -> Result<Outcome, Failure> {
     let task = config::load(task)?;
-    let told = task::runtime()?.block_on(client::tell(&task, path))?;
+    let told = open::runtime()?.block_on(client::tell(&task, path))?;
     match &told {
         Some(answer) => say(&format!("task {}: {}", task.name, String::from_utf8_lossy(answer))),
         None => say(&format!("task {} is not running\n", task.name)),
@@ -481,7 +481,7 @@ fn tell(task: &Path, path: &str) -> Result<Outcome, Error> {
 }
 
 /// Says why it failed, and what to do about it.
-pub fn say_error(arguments: &Arguments, error: &Error) {
+pub fn say_error(arguments: &Arguments, error: &Failure) {
     match arguments.log_format {
         LogFormat::Text => {
             eprintln!("error: {error}");
@@ -494,18 +494,14 @@ pub fn say_error(arguments: &Arguments, error: &Error) {
 }
 
 /// What the program ends with, as [`EXIT_CODES`] tells.
-pub fn exit_code(result: &Result<Outcome, Error>) -> u8 {
+pub fn exit_code(result: &Result<Outcome, Failure>) -> u8 {
     /// EX_TEMPFAIL of sysexits.h, which process managers can be told to start again for.
     const TRY_AGAIN: u8 = 75;
     match result {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::Findings) => 2,
         Err(error) if error.may_pass() => TRY_AGAIN,
-        Err(
-            Error::Demo(DemoError::Interrupted)
-            | Error::Verify(VerifyError::Interrupted)
-            | Error::Bench(BenchError::Interrupted),
-        ) => INTERRUPTED,
+        Err(error) if error.is_interrupted() => INTERRUPTED,
         Err(_) => 1,
     }
 }

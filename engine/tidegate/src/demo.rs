@@ -26,8 +26,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 
 use crate::config;
+use crate::consent::Consent;
 use crate::error::Error;
-use crate::task::{self, Consent};
+use crate::open;
+use crate::task;
 use consume::{CONSUME_TIMEOUT, Expected, Topic, consume};
 pub(crate) use lineitem::generate;
 use tidegate_model::Stop;
@@ -73,6 +75,16 @@ pub enum DemoError {
     Different,
     #[error("the demo was interrupted")]
     Interrupted,
+}
+
+impl DemoError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            DemoError::Task(error) => error.hint(),
+            _ => None,
+        }
+    }
 }
 
 fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
@@ -191,7 +203,7 @@ struct Runner {
 
 impl Runner {
     fn start() -> Result<Runner, DemoError> {
-        let runtime = task::runtime().map_err(Box::new)?;
+        let runtime = open::runtime().map_err(Box::new)?;
         Ok(Runner { runtime, stop: Stop::default() })
     }
 

@@ -1,22 +1,18 @@
-//! Every way in which a run can fail, and what to do about each.
+//! Every way in which a task can fail to be opened or run, and what to do about each. A command that is more than that has an error of its own
+//! around this one.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, SecretError};
-use crate::demo::DemoError;
 use crate::hints;
 use crate::pipeline::route::RouteError;
 use crate::remembered::Refused;
-use crate::reset::ResetError;
-use crate::schema_fix::FixError;
 use crate::source::SourceError;
-use crate::status::client::StatusError;
-use crate::verify::VerifyError;
-use tidegate_flow::pipeline::PipelineFault;
+use crate::status::error::StatusError;
+use tidegate_flow::pipeline::{PipelineFault, StageError};
 use tidegate_flow::store::StoreError;
 use tidegate_flow::tracker::NotSaved;
 use tidegate_mysql::MysqlError;
@@ -29,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -41,19 +37,9 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error(transparent)]
-    Demo(#[from] DemoError),
-    #[error(transparent)]
     Run(#[from] PipelineFault),
     #[error(transparent)]
     Status(#[from] StatusError),
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    #[error(transparent)]
-    Fix(#[from] FixError),
-    #[error(transparent)]
-    Reset(#[from] ResetError),
-    #[error(transparent)]
-    Bench(#[from] BenchError),
     #[error("could not listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("http.tls: {} cannot be used: {reason}", file.display())]
@@ -83,13 +69,12 @@ impl Error {
     /// Whether a run that has ended so may be started again as it is: somebody was away for longer than the task was told to wait.
     pub fn may_pass(&self) -> bool {
         match self {
-            Error::Source(SourceError::Purged { accepted: true, .. })
-            | Error::NotSaved(_)
+            Error::NotSaved(_)
             | Error::Run(PipelineFault::Saving(StoreError::Io { .. }) | PipelineFault::NotDrained { .. }) => true,
             Error::Sink(SinkError::Io { error, .. }) => {
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
             }
-            Error::Verify(error) => error.may_pass(),
+            Error::Source(error) => error.may_pass(),
             error => error.is_transient(),
         }
     }
@@ -104,11 +89,7 @@ impl Error {
             Error::Route(error) => error.hint(),
             Error::Checkpoint(error) => error.hint().map(str::to_owned),
             Error::Refused(refused) => Some(refused.hint()),
-            Error::Demo(DemoError::Task(error)) => error.hint(),
             Error::Status(error) => error.hint().map(str::to_owned),
-            Error::Verify(error) => error.hint().map(str::to_owned),
-            Error::Fix(error) => error.hint(),
-            Error::Reset(error) => error.hint(),
             Error::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another task, or another program, listens there: give this task another port in `http`".to_owned(),
             ),
@@ -129,11 +110,46 @@ impl Error {
     }
 }
 
+/// What a source has met of other stages is theirs, wherever it was met.
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Error {
+        match error {
+            SourceError::Secret(error) => Error::Secret(error),
+            SourceError::Route(error) => Error::Route(error),
+            SourceError::NotSaved(error) => Error::NotSaved(error),
+            SourceError::Stopped => Error::Stopped,
+            error => Error::Source(error),
+        }
+    }
+}
+
+/// A source that was told to stop has no reason of its own.
+impl From<SourceError> for StageError<Error> {
+    fn from(error: SourceError) -> StageError<Error> {
+        match error {
+            SourceError::Stopped => StageError::Stopped,
+            error => StageError::Failed(error.into()),
+        }
+    }
+}
+
 impl From<MysqlError> for Error {
     fn from(error: MysqlError) -> Error {
-        match error {
-            MysqlError::Stopped(_) => Error::Stopped,
-            error => Error::Source(error.into()),
-        }
+        SourceError::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks what an error is need not ask where it was met.
+    #[test]
+    fn what_a_source_meets_of_other_stages_is_theirs() {
+        let of_sink = SourceError::from(RouteError::Sink(SinkError::Stopped));
+        assert!(matches!(Error::from(of_sink), Error::Route(RouteError::Sink(SinkError::Stopped))));
+        assert!(matches!(Error::from(SourceError::NoTables), Error::Source(SourceError::NoTables)));
+        let stopped = MysqlError::Stopped(tidegate_model::Stopped);
+        assert!(matches!(StageError::from(SourceError::from(stopped)), StageError::<Error>::Stopped));
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Nobody can say what the gap changed. So a start that meets one is refused, and goes on only if the user says what is to become of the
 //! tables: [`AfterGap`]. Rows that were deleted in the gap stay with consumers either way, since nothing tells of them any more; a load
-//! puts right everything else. What was left out is written down in the state, for as long as there is one.
+//! puts right everything else. What was left out is written down in the state
+//! ([`Gap`](crate::checkpoint::Gap)), for as long as there is one.
 //!
 //! The gap reaches to the present, beyond what is purged: what the tables were like in the files that are left, only those that
 //! are gone could tell. Without GTIDs, reading begins at the start of the present file, as it always does there. A table that is left has an entry in
@@ -16,8 +17,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use crate::config::{TableSelection, Task};
 use tidegate_model::TableName;
@@ -115,21 +114,4 @@ fn chosen(entry: &str) -> Result<Chosen, String> {
     let tables = TableSelection::parse(&[included.to_owned()]);
     let tables = tables.map_err(|broken| format!("{broken}, or the whole load or leave"))?;
     Ok(Chosen { entry: entry.to_owned(), excludes, tables })
-}
-
-/// A gap that a task has gone on behind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// Up to where changes had been read, as [`Position::place`](tidegate_model::Position::place) tells it.
-    pub from: String,
-    /// Where it ends, for tables that were left.
-    pub to: String,
-    /// When it was accepted, in seconds since 1970.
-    pub accepted_s: u32,
-    /// Tables of which changes in it were not sent, and that were not loaded again.
-    pub left: Vec<TableName>,
-    pub loaded: Vec<TableName>,
-    /// Tables that were there before it and are no more: their rows stay with consumers.
-    #[serde(default)]
-    pub gone: Vec<TableName>,
 }

@@ -8,9 +8,9 @@
 //!               └──────── position, schema ───────────────────┴──► checkpoint
 //! ```
 //!
-//! The stages are crates of their own. Here is what joins them (`pipeline`), what a restart needs (`checkpoint`, `remembered`, `gap`), what was
-//! done to a task (`journal`), how
-//! each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program around it.
+//! The stages are crates of their own. Here is what joins them (`pipeline`, `stages`), what a restart needs (`checkpoint`, `remembered`, `gap`),
+//! what was done to a task (`journal`), how each kind of source is run (`source`), what is told of it meanwhile (`status`), and the program
+//! around it. The modules know each other one way, in layers that a test holds them to.
 
 pub mod apply;
 pub mod checkpoint;
@@ -24,18 +24,22 @@ pub mod reset;
 pub mod schema_fix;
 pub mod shards;
 pub mod source;
+pub mod stages;
 
 pub mod bench;
 pub mod cli;
 pub mod config;
 mod confirm;
+pub mod consent;
 pub mod demo;
 pub mod display;
 pub mod error;
+pub mod failure;
 mod hints;
 pub mod items;
 pub mod log;
 mod nearest;
+pub mod open;
 pub mod precheck;
 pub mod preview;
 pub mod sql;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::config::{CanalFormat, Format, Profile, Task};
 use crate::error::Error;
+use crate::open::{PRETENDED_PARTITIONS, runtime};
 use crate::pipeline::route::{
     Routed, Router, encode_window, plan_keys, plan_transform, target_of_table, topic_of_table, with_target,
 };
 use crate::source;
-use crate::task::{PRETENDED_PARTITIONS, runtime};
 use tidegate_format::encode::dts_avro::readable::Reader;
 use tidegate_format::encode::{canal_json, dts_avro};
 use tidegate_format::key::KeyEncoder;

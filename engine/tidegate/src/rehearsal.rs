@@ -13,12 +13,13 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointError, TaskTracker};
 use crate::config::Task;
 use crate::error::Error;
+use crate::open::PRETENDED_PARTITIONS;
+use crate::pipeline;
 use crate::pipeline::route::Router;
-use crate::pipeline::{self, TaskStages};
 use crate::source::mysql::MysqlSource;
 use crate::source::{Context, Source};
-use crate::task::PRETENDED_PARTITIONS;
-use tidegate_flow::pipeline::{Pipeline, StageError};
+use crate::stages::TaskStages;
+use tidegate_flow::pipeline::Pipeline;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::status::Status;
 use tidegate_model::{Stop, TableName};
@@ -50,10 +51,10 @@ pub fn read_on(
     }
     if let Err(error) = source.check_position(task, stored, None) {
         let place = stored.reads_from().map_or_else(String::new, |position| position.place().to_string());
-        return Ok((Ended::Stopped(place, error), stored.clone()));
+        return Ok((Ended::Stopped(place, error.into()), stored.clone()));
     }
-    let is_loaded = stored.ledger.as_ref().is_none_or(Ledger::all_done);
-    if !is_loaded || stored.position.is_none() {
+    let is_loaded = stored.source.ledger.as_ref().is_none_or(Ledger::all_done);
+    if !is_loaded || stored.source.position.is_none() {
         return Ok((Ended::NotTried, stored.clone()));
     }
     let folder = Folder::new(&task.name).map_err(CheckpointError::from)?;
@@ -79,15 +80,12 @@ pub fn read_on(
     let result = tidegate_flow::pipeline::run(&pipeline, &state, |emitter| {
         let (tracker, status, stop) = (&pipeline.tracker, &pipeline.status, &pipeline.stop);
         let context = Context { task: &task, pass: &[], after_gap: None, emitter, tracker, status, stop };
-        turn = source.read_on(&context).map_err(|error| match error {
-            Error::Stopped => StageError::Stopped,
-            error => StageError::Failed(error),
-        })?;
+        turn = source.read_on(&context)?;
         Ok(())
     });
     timer.abort();
     let place = pipeline.tracker.read(|checkpoint| {
-        checkpoint.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
+        checkpoint.source.position.as_ref().map_or_else(String::new, |position| position.place().to_string())
     });
     let ended = match result.map_err(Error::from) {
         Err(error) => Ended::Stopped(place, error),

@@ -22,160 +22,23 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use compare::{Addition, is_selected};
 pub use compare::{Difference, Refused, TopicLooks, compare, refuse, topics_in_use};
 
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, RememberedTask};
 use crate::config::{AvroFormat, CanalFormat, Format, Profile, TableSelection, Task};
-use crate::pipeline::route::{RouteError, rule_of, target_of_table, topic_of_table};
+use crate::pipeline::route::RouteError;
 use tidegate_format::encode::canal_json::{MysqlType, OldColumns, StatementType};
 use tidegate_format::encode::text::{EnumText, SetText};
 use tidegate_format::encode::zero_dates::Substitute;
-use tidegate_format::key::KeyPolicy;
-use tidegate_format::partition::{PartitionHash, PartitionPolicy, PartitionText};
+use tidegate_format::partition::{PartitionHash, PartitionText};
 use tidegate_model::words::word_of;
 use tidegate_model::{NameCase, Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::TableChunks;
-use tidegate_mysql::snapshot::enclosed;
-use tidegate_sink::{TopicIdentity, TopicLook};
-
-/// A table that the task has taken up, and what has become of its rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RememberedTable {
-    pub name: TableName,
-    pub load: LoadState,
-    /// Somebody has asked for its rows once more, and reading has not stopped for that yet.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_asked_for: bool,
-    /// Of what is asked for, only rows that meet one of these conditions; empty: all. A version that does not know it loads all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub asked_where: Vec<String>,
-    /// Rows are in it that have no row events, for which it is loaded: nobody may take that back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_needed: bool,
-    /// It was met with rows and without its CREATE TABLE, and is loaded for that: consumers have not heard of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_unheard_of: bool,
-    /// What it is called where it goes, if that is another name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<TableName>,
-    /// `where`, as it is written.
-    pub filter: Option<String>,
-    /// `select`, as it is written.
-    pub select: Option<Vec<String>>,
-    /// `columns`, as it could be written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<String>,
-    /// An entry of [`Checkpoint::topics`].
-    pub topic: String,
-    /// `partition`, as a task file has it.
-    pub partition: String,
-    /// `key`, as a task file has it.
-    #[serde(default = "no_key")]
-    pub key: String,
-}
-
-/// What messages had for a key before there were any.
-fn no_key() -> String {
-    key_text(None)
-}
-
-impl RememberedTable {
-    /// As the task file has it.
-    pub fn of(task: &Task, name: &TableName, load: LoadState) -> Result<RememberedTable, RouteError> {
-        let rule = rule_of(task, name);
-        Ok(RememberedTable {
-            name: name.clone(),
-            load,
-            is_asked_for: false,
-            asked_where: Vec::new(),
-            is_needed: false,
-            is_unheard_of: false,
-            target: Some(target_of_table(&task.tables, name)?).filter(|target| target != name),
-            filter: rule.filter.clone(),
-            select: rule.select.clone(),
-            columns: rule.columns.as_ref().map(ToString::to_string),
-            topic: topic_of_table(task, name)?,
-            partition: policy_text(&rule.partition),
-            key: key_text(rule.key.as_ref()),
-        })
-    }
-
-    /// Whether all of its rows are asked for once more.
-    pub fn is_asked_for_whole(&self) -> bool {
-        self.is_asked_for && self.asked_where.is_empty()
-    }
-
-    /// The condition of the rows that are asked for, unless all are, or none.
-    pub fn asked_part(&self) -> Option<String> {
-        match &self.asked_where[..] {
-            _ if !self.is_asked_for => None,
-            [] => None,
-            [one] => Some(one.clone()),
-            several => Some(several.iter().map(|one| enclosed(one)).collect::<Vec<_>>().join(" OR ")),
-        }
-    }
-
-    /// What the table is called where it goes.
-    pub fn target(&self) -> &TableName {
-        self.target.as_ref().unwrap_or(&self.name)
-    }
-}
-
-/// Whether the rows that were in a table before its first change was read have been sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadState {
-    /// They were not asked for (`full_load: false`), or there were none: the table came to be while the task followed.
-    NotWanted,
-    /// They are asked for, and not all of them are known to be delivered.
-    Wanted,
-    Done,
-}
-
-/// A topic that rows of the task go to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RememberedTopic {
-    pub name: String,
-    /// How many it had when keys were first spread over them.
-    pub partitions: u32,
-    /// Whether a message of this task has been acknowledged in it.
-    pub written: bool,
-    /// The topic itself, where brokers tell.
-    #[serde(default)]
-    pub identity: Option<TopicIdentity>,
-    /// By partition, an offset that the next message cannot be before: what it was at the last start, and where a run has ended.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ends: Vec<i64>,
-}
-
-/// What is the same for all tables.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RememberedTask {
-    /// Paths of the task file and their values: the format, then its options.
-    pub format: Vec<(String, String)>,
-    pub partition_hash: String,
-    /// Bytes, if it is not written.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub partition_text: String,
-    #[serde(default)]
-    pub tombstones: bool,
-    #[serde(default)]
-    pub headers: Vec<String>,
-    pub full_load: bool,
-    /// The entries of `tables`, as they are written.
-    pub entries: Vec<String>,
-    /// Tables that patterns select by their names, and that the account may not see: nothing of them is read.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub hidden: BTreeSet<TableName>,
-    /// Names that tables have where they go which have come to differ.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub apart: BTreeSet<TableName>,
-}
+use tidegate_sink::TopicLook;
 
 impl RememberedTask {
     pub fn of(task: &Task) -> RememberedTask {
@@ -267,7 +130,7 @@ pub fn take_up_all(
 ) -> Result<(), RouteError> {
     let begun = checkpoint.has_begun();
     let selected = checkpoint.remembered.as_ref().map(|was| was.selection(task));
-    let load = |checkpoint: &Checkpoint, name: &TableName| match (&selected, &checkpoint.ledger) {
+    let load = |checkpoint: &Checkpoint, name: &TableName| match (&selected, &checkpoint.source.ledger) {
         _ if task.full_load.is_none() => LoadState::NotWanted,
         (_, Some(ledger)) if ledger.table(name).is_some_and(TableChunks::is_done) => LoadState::Done,
         (Some(selected), _) if begun && Addition::of(checkpoint, selected, task, name) != Addition::Loaded => {
@@ -329,186 +192,10 @@ pub fn take_up_all(
 }
 
 impl Checkpoint {
-    /// Whether a message may have been sent.
-    pub fn has_begun(&self) -> bool {
-        let is_server = matches!(
-            self.source,
-            SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
-        );
-        // A server's position is on disk before the first row leaves, that of files after it was delivered.
-        self.ledger.is_some()
-            || self.position.is_some()
-            || !self.row_groups.is_empty()
-            || (!is_server && self.remembered.is_some())
-    }
-
-    pub fn remembered_table(&self, name: &TableName) -> Option<&RememberedTable> {
-        self.tables.get(name)
-    }
-
-    /// Remembers how a table's rows leave from now on; its `load` is for one that was not known.
-    pub fn take_up(&mut self, table: RememberedTable) {
-        let known = self.tables.get(&table.name).unwrap_or(&table);
-        let RememberedTable { load, is_asked_for, is_needed, is_unheard_of, .. } = *known;
-        let asked_where = known.asked_where.clone();
-        let table = RememberedTable { load, is_asked_for, asked_where, is_needed, is_unheard_of, ..table };
-        self.tables.insert(table.name.clone(), table);
-    }
-
-    /// Rows of the table are to be read that are not known to be delivered.
-    pub fn load_wanted(&mut self, name: &TableName) {
-        self.set_load(name, LoadState::Wanted);
-        self.ask_for(name, false);
-    }
-
-    /// All rows of the table are, or no row is, to be sent once more, once reading can stop for it.
-    pub fn ask_for(&mut self, name: &TableName, is_asked_for: bool) {
-        let is_news = |table: &RememberedTable| table.is_asked_for != is_asked_for || !table.asked_where.is_empty();
-        if self.tables.get(name).is_some_and(is_news)
-            && let Some(table) = self.tables.get_mut(name)
-        {
-            table.is_asked_for = is_asked_for;
-            table.asked_where.clear();
-            table.is_needed &= is_asked_for;
-        }
-    }
-
-    /// Rows of the table that meet this condition are to be sent once more, besides those that are asked for already.
-    pub fn ask_for_part(&mut self, name: &TableName, condition: &str) {
-        let is_news = |table: &RememberedTable| {
-            !table.is_asked_for_whole() && !table.asked_where.iter().any(|known| known == condition)
-        };
-        if self.tables.get(name).is_some_and(is_news)
-            && let Some(table) = self.tables.get_mut(name)
-        {
-            table.is_asked_for = true;
-            table.asked_where.push(condition.to_owned());
-        }
-    }
-
-    /// What is asked for of the table has rows that come by nothing else.
-    pub fn need(&mut self, name: &TableName) {
-        if self.tables.get(name).is_some_and(|table| !table.is_needed)
-            && let Some(table) = self.tables.get_mut(name)
-        {
-            table.is_needed = true;
-        }
-    }
-
-    /// Tables that patterns select, and that the account may not see.
-    pub fn hidden(&self) -> impl Iterator<Item = &TableName> {
-        self.remembered.iter().flat_map(|task| &task.hidden)
-    }
-
     /// Whether the account could not see the table when its rows came: these were nobody's.
     fn hides(&self, name: &TableName, task: &Task) -> bool {
         let case = if task.tables.folds_names() { NameCase::Folded } else { NameCase::Exact };
         self.hidden().any(|hidden| case.key(hidden) == case.key(name))
-    }
-
-    /// Tables that have this name where they go have come to differ.
-    pub fn is_apart(&mut self, target: &TableName) {
-        if let Some(task) = self.remembered.as_mut().filter(|task| !task.apart.contains(target)) {
-            task.apart.insert(target.clone());
-        }
-    }
-
-    /// The account may not see the table, which a pattern selects.
-    pub fn hide(&mut self, name: &TableName) {
-        if let Some(task) = &mut self.remembered {
-            task.hidden.insert(name.clone());
-        }
-    }
-
-    /// Consumers have, or have not, heard of the table before its rows come.
-    pub fn unheard_of(&mut self, name: &TableName, is_unheard_of: bool) {
-        if self.tables.get(name).is_some_and(|table| table.is_unheard_of != is_unheard_of)
-            && let Some(table) = self.tables.get_mut(name)
-        {
-            table.is_unheard_of = is_unheard_of;
-        }
-    }
-
-    /// Tables whose rows are asked for.
-    pub fn asked_for(&self) -> Vec<TableName> {
-        self.tables.values().filter(|table| table.is_asked_for).map(|table| table.name.clone()).collect()
-    }
-
-    /// Every row that was there is delivered, and its CREATE TABLE before them.
-    pub fn table_loaded(&mut self, name: &TableName) {
-        self.set_load(name, LoadState::Done);
-        self.unheard_of(name, false);
-    }
-
-    fn set_load(&mut self, name: &TableName, load: LoadState) {
-        if let Some(table) = self.tables.get_mut(name) {
-            table.load = load;
-        }
-    }
-
-    pub fn remembered_topic(&self, name: &str) -> Option<&RememberedTopic> {
-        self.topics.get(name)
-    }
-
-    fn topic_mut(&mut self, name: &str) -> &mut RememberedTopic {
-        let new = || RememberedTopic {
-            name: name.to_owned(),
-            partitions: 0,
-            written: false,
-            identity: None,
-            ends: Vec::new(),
-        };
-        self.topics.get_or_insert_with(&name.to_owned(), new)
-    }
-
-    /// Keys are spread over so many partitions of the topic from now on.
-    pub fn topic_spread(&mut self, name: &str, partitions: u32, identity: Option<TopicIdentity>) {
-        let topic = self.topic_mut(name);
-        topic.partitions = partitions;
-        if identity.zip(topic.identity).is_some_and(|(now, before)| now != before) {
-            // What another one of this name held is not missing in it.
-            topic.ends.clear();
-            topic.written = false;
-        }
-        topic.identity = identity.or(topic.identity);
-    }
-
-    /// So far, messages of this run are acknowledged, by partition.
-    pub fn topic_ends(&mut self, name: &str, ends: &[i64]) {
-        if ends.is_empty() {
-            return;
-        }
-        let known = &mut self.topic_mut(name).ends;
-        known.resize(known.len().max(ends.len()), 0);
-        known.iter_mut().zip(ends).for_each(|(known, end)| *known = (*known).max(*end));
-    }
-
-    /// A message of this task is in the topic.
-    pub fn topic_written(&mut self, name: &str) {
-        self.topic_mut(name).written = true;
-    }
-}
-
-/// `primary_key`, `{columns: [a, b]}`.
-pub fn policy_text(policy: &PartitionPolicy) -> String {
-    match policy {
-        PartitionPolicy::Zero => "zero".to_owned(),
-        PartitionPolicy::Table => "table".to_owned(),
-        PartitionPolicy::PrimaryKey => "primary_key".to_owned(),
-        PartitionPolicy::Row => "row".to_owned(),
-        PartitionPolicy::Columns(names) => format!("{{columns: [{}]}}", names.join(", ")),
-    }
-}
-
-/// `none`, `json`, `{columns: [a, b], form: json}`, `{template: "{table}:{id}"}`.
-fn key_text(policy: Option<&KeyPolicy>) -> String {
-    match policy {
-        None => "none".to_owned(),
-        Some(KeyPolicy { template: Some(template), .. }) => format!("{{template: \"{template}\"}}"),
-        Some(KeyPolicy { form, columns: None, .. }) => form.word().to_owned(),
-        Some(KeyPolicy { form, columns: Some(names), .. }) => {
-            format!("{{columns: [{}], form: {}}}", names.join(", "), form.word())
-        }
     }
 }
 

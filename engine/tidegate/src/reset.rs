@@ -16,28 +16,29 @@
 
 use std::time::Duration;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Gap};
 use crate::config::{SourceOptions, Task};
 use crate::confirm;
 use crate::error::Error;
-use crate::gap::Gap;
-use crate::journal::{By, What};
+use crate::open::runtime;
 use crate::rehearsal::{self, Ended};
 use crate::source::Source as _;
 use crate::source::mysql::{MysqlSource, OtherPlace};
-use crate::task::runtime;
 use crate::until::Until;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::{Position, TableName, now_s};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::history;
-use tidegate_mysql::until::LookUpError;
 
 /// For how long it is tried whether a run would go on there.
 const REHEARSAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
+    /// What any task may meet.
+    #[error(transparent)]
+    Task(Box<Error>),
     #[error("the task reads no server's binlog")]
     NoServer,
     #[error("the task follows no changes")]
@@ -46,20 +47,6 @@ pub enum ResetError {
     NotBegun(std::path::PathBuf),
     #[error("the task has not come past its load, whose rows are told from changes by where it began")]
     Loading,
-    #[error("--to {0}: a place is where a transaction ends, as `tidegate state` prints it")]
-    NoPlace(Until),
-    #[error("--to {to}: the task keeps its place by {kept}")]
-    OtherKind { to: Until, kept: &'static str },
-    #[error("--to {to}: {error}")]
-    NotFound { to: Until, error: LookUpError },
-    #[error("--to {to}: the server has not all that comes behind it: {error}")]
-    Gone { to: Until, error: MysqlError },
-    #[error("the server's history is no longer the one that the task has read: {0}")]
-    OtherHistory(MysqlError),
-    #[error(
-        "--to {to}: it lies neither before {at}, where the task is, nor behind it: each has transactions that the other has not"
-    )]
-    Beside { to: Until, at: String },
     #[error("what stands between cannot be left out, since reading stops behind {place}: {error}")]
     Stopped { place: String, error: Box<Error> },
     #[error(
@@ -76,11 +63,22 @@ pub enum ResetError {
     Held,
 }
 
+impl<E: Into<Error>> From<E> for ResetError {
+    fn from(error: E) -> ResetError {
+        ResetError::Task(Box::new(error.into()))
+    }
+}
+
 impl ResetError {
+    /// Whether the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, ResetError::Task(error) if error.may_pass())
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            ResetError::Stopped { error, .. } => return error.hint(),
+            ResetError::Task(error) | ResetError::Stopped { error, .. } => return error.hint(),
             error => error.own_hint()?.to_owned(),
         })
     }
@@ -92,42 +90,32 @@ impl ResetError {
                 "go back no further than behind that statement, or have the tables loaded once more: `tidegate reload`"
             }
             ResetError::Held => "XA COMMIT or XA ROLLBACK it, let the task run past that, and stop it then",
-            ResetError::Stopped { .. } => return None,
+            ResetError::Task(_) | ResetError::Stopped { .. } => return None,
             ResetError::NotBegun(_) => "`tidegate run` begins it; a state elsewhere is named by `state`",
             ResetError::Loading => {
                 "let it run until `tidegate status` says that changes are followed, and stop it then"
             }
-            ResetError::NoPlace(_) | ResetError::OtherKind { .. } => {
-                "write binlog.000042:1897, or a set of GTIDs where the server keeps some"
-            }
-            ResetError::Gone { .. } => "choose a place that the server has: `SHOW BINARY LOGS` lists its files",
-            ResetError::Beside { .. } => {
-                "`tidegate state` prints the set that the task has: take transactions from it, or add some"
-            }
-            ResetError::OtherHistory(_) => {
-                "begin again with a full load: move the state folder away and delete the topics"
-            }
-            ResetError::NoServer | ResetError::NoChanges | ResetError::NotFound { .. } => return None,
+            ResetError::NoServer | ResetError::NoChanges => return None,
         })
     }
 }
 
 /// Says what follows, asks whether it is meant, and has the next run go on from there.
-pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let SourceOptions::Mysql(options) = &task.source else { return Err(ResetError::NoServer.into()) };
+pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str)) -> Result<(), ResetError> {
+    let SourceOptions::Mysql(options) = &task.source else { return Err(ResetError::NoServer) };
     if task.incremental.is_none() {
-        return Err(ResetError::NoChanges.into());
+        return Err(ResetError::NoChanges);
     }
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let stored = stored.ok_or_else(|| ResetError::NotBegun(task.state.clone()))?;
-    let Some(before) = stored.position.clone().filter(|_| stored.ledger.is_none()) else {
-        return Err(ResetError::Loading.into());
+    let Some(before) = stored.source.position.clone().filter(|_| stored.source.ledger.is_none()) else {
+        return Err(ResetError::Loading);
     };
     // What comes before it is delivered, and read again.
     if before.delivered.as_ref().is_some_and(|delivered| delivered.events == 0 && delivered.until != before.coordinate)
     {
-        return Err(ResetError::Held.into());
+        return Err(ResetError::Held);
     }
     let runtime = runtime()?;
     let source = MysqlSource::open(task, options, &runtime, Some(&stored))?;
@@ -158,17 +146,17 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
     let end = last.gtids.clone().map_or_else(|| Until::Place(last.coordinate.clone()), Until::Gtids);
     reader.end_at(task, &end, first)?;
     let there = match rehearsal::read_on(&reader, task, first, &runtime, None)? {
-        (Ended::At(_), there) => there.schemas(),
+        (Ended::At(_), there) => there.source.schemas(),
         (Ended::Stopped(place, error), _) if is_ahead => {
-            return Err(ResetError::Stopped { place, error: Box::new(error) }.into());
+            return Err(ResetError::Stopped { place, error: Box::new(error) });
         }
-        (Ended::Stopped(place, error), _) => return Err(ResetError::Unread { place, error: Box::new(error) }.into()),
-        (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }.into()),
-        (Ended::NotTried, _) => return Err(ResetError::Loading.into()),
+        (Ended::Stopped(place, error), _) => return Err(ResetError::Unread { place, error: Box::new(error) }),
+        (Ended::Turn(place, table), _) => return Err(ResetError::Turn { place, table }),
+        (Ended::NotTried, _) => return Err(ResetError::Loading),
     };
     match is_ahead {
-        true => moved.know(there),
-        false => history::is_kept(&moved.schemas(), &there)
+        true => moved.source.know(there),
+        false => history::is_kept(&moved.source.schemas(), &there)
             .map_err(|table| ResetError::Altered { table: table.clone(), at: at.clone() })?,
     }
     match rehearsal::read_on(&source, task, &moved, &runtime, Some(REHEARSAL))?.0 {
@@ -199,7 +187,7 @@ pub fn reset(task: &Task, to: &Until, is_meant: bool, say: &mut dyn FnMut(&str))
 /// Moves the state there, with what the task knows of tables where it is. Gives the place.
 fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) -> Position {
     let OtherPlace { position, is_ahead } = other;
-    checkpoint.know(history::moved_back(&checkpoint.schemas(), before, &position.coordinate));
+    checkpoint.source.know(history::moved_back(&checkpoint.source.schemas(), before, &position.coordinate));
     if is_ahead {
         checkpoint.add_gap(Gap {
             from: before.place().to_string(),
@@ -210,6 +198,6 @@ fn move_to(checkpoint: &mut Checkpoint, before: &Position, other: OtherPlace) ->
             gone: Vec::new(),
         });
     }
-    checkpoint.position = Some(position.clone());
+    checkpoint.source.position = Some(position.clone());
     position
 }

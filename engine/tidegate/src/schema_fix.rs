@@ -16,14 +16,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::checkpoint::journal::{By, What};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SourceOptions, Task};
 use crate::error::Error;
-use crate::journal::{By, What};
+use crate::open::runtime;
 use crate::rehearsal::{self, Ended};
 use crate::source::mysql::MysqlSource;
 use crate::source::{Source, SourceError};
-use crate::task::runtime;
 use tidegate_flow::store::StateFolder;
 use tidegate_model::{Column, Coordinate, Gtid, Table, TableName};
 use tidegate_mysql::MysqlError;
@@ -41,6 +41,9 @@ pub enum From {
 
 #[derive(Debug, thiserror::Error)]
 pub enum FixError {
+    /// What any task may meet.
+    #[error(transparent)]
+    Task(Box<Error>),
     #[error("the task reads no server's binlog")]
     NoServer,
     #[error("the task has not begun: there is no state in {}", .0.display())]
@@ -75,12 +78,23 @@ pub enum FixError {
     DoesNotFit { at: Coordinate, error: Box<Error> },
 }
 
+impl<E: Into<Error>> std::convert::From<E> for FixError {
+    fn from(error: E) -> FixError {
+        FixError::Task(Box::new(error.into()))
+    }
+}
+
 impl FixError {
+    /// Whether the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, FixError::Task(error) if error.may_pass())
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         const FILE: &str = "--from FILE takes its CREATE TABLE as it was there: from a backup, a migration, or SHOW CREATE TABLE of another server";
         match self {
-            FixError::Another { error, .. } => error.hint(),
+            FixError::Task(error) | FixError::Another { error, .. } => error.hint(),
             FixError::OtherTable { found, .. } => Some(format!("begin with {found}")),
             FixError::NotThere(_)
             | FixError::AlteredSince { .. }
@@ -107,8 +121,8 @@ struct Place {
 }
 
 /// Finds out what is to be said, tries it, and stores it. Gives back what a user reads.
-pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
-    let SourceOptions::Mysql(options) = &task.source else { return Err(FixError::NoServer.into()) };
+pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, FixError> {
+    let SourceOptions::Mysql(options) = &task.source else { return Err(FixError::NoServer) };
     let state = StateFolder::open(&task.state).map_err(CheckpointError::from)?;
     let stored = checkpoint::load(&state, &task.name)?;
     let mut stored = stored.ok_or_else(|| FixError::NotBegun(task.state.clone()))?;
@@ -123,15 +137,15 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
         first = read_on(&stored)?.0;
     }
     let place = match first {
-        Ended::NotTried => return Err(FixError::NotReading.into()),
-        Ended::At(place) | Ended::Turn(place, _) => return Err(FixError::NotNeeded(place).into()),
+        Ended::NotTried => return Err(FixError::NotReading),
+        Ended::At(place) | Ended::Turn(place, _) => return Err(FixError::NotNeeded(place)),
         Ended::Stopped(place, error) => match stopped_at(&error) {
             Some(place) => place,
-            None => return Err(FixError::Another { place, error: Box::new(error) }.into()),
+            None => return Err(FixError::Another { place, error: Box::new(error) }),
         },
     };
     if !is_named(&place.table, table) {
-        return Err(FixError::OtherTable { table: table.to_owned(), found: place.table }.into());
+        return Err(FixError::OtherTable { table: table.to_owned(), found: place.table });
     }
 
     let given = match from {
@@ -147,7 +161,7 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
     };
     let defined = Defined::of(&given).expect("catalogue and statements tell what the next statement builds on");
     let mut fixed = stored;
-    fixed.record_schema(StoredSchema {
+    fixed.source.record_schema(StoredSchema {
         table: place.table.clone(),
         since: place.at.clone(),
         gtid: place.gtid.clone(),
@@ -156,42 +170,42 @@ pub fn fix(task: &Task, table: &str, from: &From) -> Result<String, Error> {
 
     let (ended, then) = read_on(&fixed)?;
     let further = match ended {
-        Ended::NotTried => return Err(FixError::NotReading.into()),
+        Ended::NotTried => return Err(FixError::NotReading),
         Ended::At(place) => format!("the binlog can be read on up to {place}"),
         Ended::Turn(behind, loaded) if matches!(from, From::Catalogue) => {
-            return Err(FixError::LoadComesFirst { table: place.table, place: behind, loaded }.into());
+            return Err(FixError::LoadComesFirst { table: place.table, place: behind, loaded });
         }
         Ended::Turn(behind, loaded) => {
             format!("the binlog can be read on up to {behind}, where {loaded} is loaded first")
         }
         Ended::Stopped(behind, error) => {
             if stopped_at(&error).is_some_and(|stopped| stopped.table == place.table && stopped.at == place.at) {
-                return Err(FixError::DoesNotFit { at: place.at, error: Box::new(error) }.into());
+                return Err(FixError::DoesNotFit { at: place.at, error: Box::new(error) });
             }
             if matches!(from, From::Catalogue) {
                 let (table, error) = (place.table, Box::new(error));
-                return Err(FixError::NotSeenToTheEnd { table, place: behind, error }.into());
+                return Err(FixError::NotSeenToTheEnd { table, place: behind, error });
             }
             format!("the next stop lies behind {behind}: {error}")
         }
     };
-    let of_table = then.schemas.get(&place.table).map(Vec::as_slice).unwrap_or_default();
+    let of_table = then.source.schemas.get(&place.table).map(Vec::as_slice).unwrap_or_default();
     let is_at = |entry: &&StoredSchema| entry.since == place.at && entry.gtid == place.gtid;
     let is_met = |entry: &StoredSchema| !entry.state.is_given();
     // What is behind it has been forgotten.
     let here: Vec<&StoredSchema> = of_table.iter().filter(is_at).collect();
     if !here.is_empty() && !here.iter().any(|entry| is_met(entry)) {
-        return Err(FixError::NotMet { at: place.at, outcome: further }.into());
+        return Err(FixError::NotMet { at: place.at, outcome: further });
     }
     if let From::Catalogue = from {
         match of_table.iter().rfind(|entry| is_met(entry)) {
             Some(last) if last.since == place.at && last.gtid == place.gtid => {}
             Some(last) => {
                 let (table, until) = (place.table, last.since.clone());
-                return Err(FixError::AlteredSince { table, at: place.at, until }.into());
+                return Err(FixError::AlteredSince { table, at: place.at, until });
             }
             // It was dropped, and what is known of it forgotten.
-            None => return Err(FixError::DroppedSince { table: place.table, at: place.at }.into()),
+            None => return Err(FixError::DroppedSince { table: place.table, at: place.at }),
         }
     }
     let by = match from {
@@ -211,14 +225,14 @@ fn is_named(table: &TableName, name: &str) -> bool {
 
 /// What was told before, and no run has met yet, can be told otherwise. True if there was something.
 fn forget_told(stored: &mut Checkpoint, table: &str) -> bool {
-    let names = stored.schemas.iter().map(|(name, _)| name).filter(|name| is_named(name, table));
+    let names = stored.source.schemas.iter().map(|(name, _)| name).filter(|name| is_named(name, table));
     let mut had_some = false;
     for name in names.cloned().collect::<Vec<_>>() {
-        let mut entries = stored.schemas.get(&name).cloned().unwrap_or_default();
+        let mut entries = stored.source.schemas.get(&name).cloned().unwrap_or_default();
         let count = entries.len();
         entries.retain(|entry| !entry.state.is_given());
         had_some |= entries.len() < count;
-        stored.schemas.insert(name, entries);
+        stored.source.schemas.insert(name, entries);
     }
     had_some
 }

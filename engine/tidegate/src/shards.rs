@@ -15,101 +15,19 @@
 //! `check` and a first start say it of each such name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, RememberedTable};
 use crate::config::{DdlPolicy, TableRule, Task};
-use crate::pipeline::route::{RouteError, plan_keys, plan_transform, rule_of, target_of_table, topic_of_table};
-use crate::remembered::{RememberedTable, policy_text};
+use crate::pipeline::route::{
+    Differ, Mismatch, RouteError, enter_kind, plan_keys, plan_transform, policy_text, rule_of, target_of_table,
+    topic_of_table,
+};
 use tidegate_format::transform::Transform;
 use tidegate_model::names::is_same;
-use tidegate_model::{Column, Table, TableName};
+use tidegate_model::{Table, TableName};
 use tidegate_mysql::check::list_names;
 use tidegate_mysql::ledger::Ledger;
-
-/// What to do about tables that differ.
-pub const HINT: &str = "`columns` or `select` can make them the same, another `as` keeps them apart, and an ALTER TABLE mends the table that is wrong";
-
-/// Tables of two kinds that have one name where they go. Of each kind, the first speaks for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
-    tables: [Vec<TableName>; 2],
-    target: TableName,
-    what: String,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [one, other] = &self.tables;
-        write!(f, "tables {} and {} are both sent as {}, and differ: {}", one[0], other[0], self.target, self.what)?;
-        match other.len() {
-            1 => Ok(()),
-            count => write!(f, "; and {} more like {}", count - 1, other[0]),
-        }
-    }
-}
-
-/// What comes out of tables of one kind, and which those are.
-pub type ShardKind = (Arc<Table>, Vec<TableName>);
-
-/// Enters a table with those of its kind.
-pub fn enter(kinds: &mut Vec<ShardKind>, table: TableName, output: &Arc<Table>) {
-    match kinds.iter_mut().find(|(kind, _)| kind.is_defined_as(output)) {
-        Some((_, tables)) => tables.push(table),
-        None => kinds.push((output.clone(), vec![table])),
-    }
-}
-
-/// Tables that the task file gives one name, and that are not of one kind.
-#[derive(Debug, thiserror::Error)]
-#[error("tables that are sent under one name must have the same columns and keys:{}", list(.0))]
-pub struct Differ(Vec<Mismatch>);
-
-fn list(mismatches: &[Mismatch]) -> String {
-    mismatches.iter().map(|mismatch| format!("\n  {mismatch}")).collect()
-}
-
-impl Mismatch {
-    /// The first difference that a consumer sees of what comes out of two tables.
-    ///
-    /// Not the order of columns, which have names in each message; nor what keys are called, nor NOT NULL, which no message says.
-    pub fn of(tables: [&[TableName]; 2], outputs: [&Table; 2]) -> Option<Mismatch> {
-        let ([a, b], names) = (outputs, tables.map(|tables| &tables[0]));
-        let missing = |of: usize, from: usize| {
-            let known = |column: &Column| outputs[from].columns().iter().any(|other| other.name == column.name);
-            let column = outputs[of].columns().iter().find(|column| !known(column))?;
-            Some(format!("{} has no column {}", names[from], column.name))
-        };
-        let another_type = || {
-            a.columns().iter().find_map(|column| {
-                let other = b.columns().iter().find(|other| other.name == column.name)?;
-                let is_same = (&column.type_text, &column.sql_type) == (&other.type_text, &other.sql_type);
-                (!is_same).then(|| format!("column {} is {}, and {}", column.name, column.type_text, other.type_text))
-            })
-        };
-        let another_key = || {
-            let primary = outputs.map(|table| table.primary_key().map(|key| key_text(table, key)));
-            if primary[0] != primary[1] {
-                let [a, b] = primary.map(|key| key.unwrap_or_else(|| "none".to_owned()));
-                return Some(format!("the primary key is {a}, and {b}"));
-            }
-            let unique = outputs.map(|table| -> BTreeSet<String> {
-                table.unique_keys().iter().map(|key| key_text(table, &key.columns)).collect()
-            });
-            let only = unique[0].symmetric_difference(&unique[1]).next()?;
-            Some(format!("only {} has a unique key {only}", names[usize::from(unique[1].contains(only))]))
-        };
-        let what = missing(0, 1).or_else(|| missing(1, 0)).or_else(another_type).or_else(another_key)?;
-        Some(Mismatch { tables: tables.map(<[TableName]>::to_vec), target: a.name().clone(), what })
-    }
-}
-
-/// `(id, at)`
-fn key_text(table: &Table, key: &[usize]) -> String {
-    let names: Vec<&str> = key.iter().map(|&column| table.columns()[column].name.as_str()).collect();
-    format!("({})", names.join(", "))
-}
 
 /// Tables by the name that they share. What cannot be sent is refused elsewhere, and left out here.
 fn groups<'a>(task: &Task, tables: &'a [Arc<Table>]) -> BTreeMap<TableName, Vec<&'a Arc<Table>>> {
@@ -133,7 +51,7 @@ pub fn mismatches(task: &Task, tables: &[Arc<Table>]) -> Vec<Mismatch> {
         let (mut kinds, mut settings) = (Vec::new(), Vec::new());
         for table in tables {
             let Ok(transform) = plan_transform(&task.tables, table) else { continue };
-            enter(&mut kinds, table.name().clone(), transform.output());
+            enter_kind(&mut kinds, table.name().clone(), transform.output());
             if let Ok(of_table) = settings_of(task, table, &transform) {
                 enter_settings(&mut settings, table.name().clone(), of_table);
             }

@@ -19,9 +19,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::config::Task;
 use crate::error::Error;
+use crate::open::runtime;
 use crate::pipeline::route::{RouteError, target_of_table, with_target};
 use crate::source::{self, Source, SourceError};
-use crate::task::runtime;
 use tidegate_format::transform::Transform;
 use tidegate_model::{ChangeBatch, Table};
 use tidegate_mysql::connection::{quote_identifier, quote_table, quote_text};
@@ -132,7 +132,7 @@ fn ask(
         _ => format!("CAST(({expression}) AS CHAR)"),
     };
     let statement = format!("SELECT {asked} FROM {} WHERE {}", quote_table(table.name()), conditions.join(" AND "));
-    source.ask(&statement)
+    Ok(source.ask(&statement)?)
 }
 
 /// A value of a key as MySQL reads it, if it is of a type that compares exactly.

@@ -15,12 +15,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Gap, LoadState, RememberedTable};
 use crate::config::Task;
-use crate::gap::Gap;
 use crate::pipeline::route::with_target;
-use crate::reload;
-use crate::remembered::{LoadState, RememberedTable};
+use crate::status::monitor::parts_of;
 use crate::status::report::Part;
 use crate::status::words;
 use tidegate_model::TableName;
@@ -46,21 +44,25 @@ pub fn json(task: &Task) -> Result<Value, CheckpointError> {
 }
 
 fn to_json(checkpoint: &Checkpoint) -> Value {
-    let full_load = checkpoint.ledger.as_ref().map(|ledger| {
+    let full_load = checkpoint.source.ledger.as_ref().map(|ledger| {
         let tables: Vec<Value> = ledger.tables().iter().map(table_json).collect();
         json!({ "start": ledger.start(), "tables": tables })
     });
-    let row_groups: Vec<Value> =
-        checkpoint.row_groups.iter().map(|(table, groups)| json!({ "table": table, "row_groups": groups })).collect();
+    let row_groups: Vec<Value> = checkpoint
+        .source
+        .row_groups
+        .iter()
+        .map(|(table, groups)| json!({ "table": table, "row_groups": groups }))
+        .collect();
     let too_large: Vec<Value> =
         checkpoint.too_large.iter().map(|(table, counts)| json!({ "table": table, "counts": counts })).collect();
     json!({
         "task": checkpoint.task,
-        "source": checkpoint.source,
-        "position": checkpoint.position,
+        "source": checkpoint.identity,
+        "position": checkpoint.source.position,
         "full_load": full_load,
         "row_groups": row_groups,
-        "schemas": checkpoint.schemas(),
+        "schemas": checkpoint.source.schemas(),
         "tables": checkpoint.tables.values().collect::<Vec<_>>(),
         "topics": checkpoint.topics.values().collect::<Vec<_>>(),
         "too_large": too_large,
@@ -89,13 +91,13 @@ fn table_json(table: &TableChunks) -> Value {
 }
 
 fn describe(checkpoint: &Checkpoint) -> String {
-    let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.source);
-    match (&checkpoint.position, &checkpoint.ledger) {
+    let mut out = format!("task {}: {}\n", checkpoint.task, checkpoint.identity);
+    match (&checkpoint.source.position, &checkpoint.source.ledger) {
         (Some(position), _) => _ = writeln!(out, "position: {position}"),
         (None, Some(ledger)) => _ = writeln!(out, "position: {}, where the full load began", ledger.start().place()),
         (None, None) => {}
     }
-    if let Some(ledger) = &checkpoint.ledger {
+    if let Some(ledger) = &checkpoint.source.ledger {
         let done = ledger.tables().iter().filter(|table| table.is_done()).count();
         let rows = ledger.tables().iter().map(TableChunks::rows).sum();
         let (tables, rows) = (counted(ledger.tables().len() as u64, "table"), counted(rows, "row"));
@@ -118,7 +120,7 @@ fn describe(checkpoint: &Checkpoint) -> String {
         let words: Vec<&str> = lines.filter(|word| !word.is_empty()).collect();
         _ = writeln!(out, "last of its history: {}; `tidegate history` prints all of it", words.join(", "));
     }
-    for Part { table, condition, begun } in reload::parts(checkpoint) {
+    for Part { table, condition, begun } in parts_of(checkpoint) {
         let what = if begun { "being loaded" } else { "asked for" };
         _ = writeln!(out, "{what}: rows of {table} where {condition}");
     }
@@ -152,7 +154,7 @@ fn became(gap: &Gap) -> String {
 }
 
 fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [String; 5] {
-    let chunks = checkpoint.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
+    let chunks = checkpoint.source.ledger.as_ref().and_then(|ledger: &Ledger| ledger.table(name));
     let load = match (table.load, chunks) {
         _ if table.is_asked_for_whole() => "asked for",
         _ if table.is_asked_for => "rows asked for",
@@ -163,7 +165,7 @@ fn line(checkpoint: &Checkpoint, name: &TableName, table: &RememberedTable) -> [
         (LoadState::Wanted, Some(chunks)) if !chunks.chunks.is_empty() => "loading",
         (LoadState::Wanted, _) => "waits",
     };
-    let (done, rows) = match (chunks, checkpoint.row_groups.get(name)) {
+    let (done, rows) = match (chunks, checkpoint.source.row_groups.get(name)) {
         (Some(chunks), _) => {
             let done = chunks.chunks.iter().filter(|chunk| chunk.state == ChunkState::Done).count();
             let more = if chunks.planned { "" } else { "+" };

@@ -6,54 +6,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{info, warn};
 
-use crate::apply::TaskFile;
+use crate::apply::task_file::TaskFile;
+use crate::checkpoint::journal::{By, What};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, TaskTracker};
-use crate::config::{self, SaslOptions, Secret, SinkOptions, SourceOptions, Task, TooLargePolicy};
+use crate::config::{self, SinkOptions, SourceOptions, Task};
+use crate::consent::Consent;
 use crate::display::{Display, Screen};
 use crate::error::Error;
-use crate::gap::AfterGap;
-use crate::hints;
-use crate::journal::{self, By, What};
+use crate::journal;
+use crate::open::{look_at_topics, open_sink, runtime, set_limits};
+use crate::pipeline;
 use crate::pipeline::route::{self, Keyless, RouteError, Router};
-use crate::pipeline::{self, TaskStages};
 use crate::precheck;
-use crate::reload;
-use crate::remembered::{self, Accept, TopicLooks};
+use crate::reload::asked;
+use crate::remembered::{self, Accept};
 use crate::shards;
 use crate::source::{self, Context, Source};
+use crate::stages::TaskStages;
 use crate::status::monitor::{Monitor, Parts};
 use crate::status::problems::Problems;
 use crate::status::server::StatusServer;
 use crate::until::Until;
-use tidegate_flow::pipeline::{Pipeline, StageError};
+use tidegate_flow::pipeline::Pipeline;
 use tidegate_flow::store::StateFolder;
-use tidegate_format::key::{self, KeyForm};
 use tidegate_model::Stop;
+use tidegate_model::Table;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{Phase, SINK, SOURCE, Status, Summary};
-use tidegate_model::{Coordinate, Table};
 use tidegate_mysql::MysqlError;
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::run_lock::RunLock;
-use tidegate_sink::file::{FileSink, Shown, Written};
-use tidegate_sink::kafka::{self, KafkaSink};
-use tidegate_sink::{NullSink, PretendedTopics, Sink, SinkError};
-
-/// Partitions that topics of sinks without partitions pretend to have, so that hashing is measured too.
-pub(crate) const PRETENDED_PARTITIONS: u32 = 12;
-
-/// What the user has agreed to, for one start.
-#[derive(Clone, Debug, Default)]
-pub struct Consent {
-    /// What follows from a task that is not what it was.
-    pub accept: Vec<Accept>,
-    /// Where in the binlog rows are lost, by a statement or an XA COMMIT at which a run has stopped.
-    pub pass: Vec<Coordinate>,
-    /// What is to become of the tables if the server has purged changes that were not read.
-    pub after_gap: Option<AfterGap>,
-    /// Where the run is to end by itself.
-    pub until: Option<Until>,
-}
+use tidegate_sink::kafka;
+use tidegate_sink::{Sink, SinkError};
 
 /// Runs a task until its source ends or it is told to stop, and shows how it goes; returns what it did.
 pub fn run(file: &Path, consent: &Consent, screen: Screen, problems: Problems) -> Result<Summary, Error> {
@@ -97,11 +81,6 @@ fn run_watched<T>(
     let result = run_by_files(task, consent, runtime, monitor, &state);
     journal::note_end(&state, &task.name, result.as_ref().map(|_| ()), monitor.stop().is_stopped());
     result
-}
-
-pub(crate) fn set_limits(status: &Status, task: &Task) {
-    status.limits.all.set(task.limits.all);
-    status.limits.full_load.set(task.limits.full_load);
 }
 
 /// Runs in a state folder that is its own, and begins again with each task file that it is to take over.
@@ -207,7 +186,7 @@ fn run_in(
     let Start { source, sink, tracker, router } = start;
     let too_large = |state: &Checkpoint| state.too_large.iter().map(|(name, count)| (name.clone(), *count)).collect();
     status.set_too_large(tracker.read(too_large));
-    let may_reload = reload::is_possible(task);
+    let may_reload = asked::is_possible(task);
     let (topics, reload_waits_for, try_part) = (sink.topics(), source.reload_waits_for(), source.try_part());
     monitor.started_with(Parts { tracker: tracker.clone(), topics, may_reload, reload_waits_for, try_part });
     let (encode_threads, shares) = (task.threads.get(), pipeline::shares(task));
@@ -221,7 +200,7 @@ fn run_in(
             // What the task promises is on disk before the first row leaves.
             let begun = |checkpoint: &mut Checkpoint| {
                 let from = checkpoint.reads_from().map(|position| position.place().to_string());
-                checkpoint.journal.note_start(from, consent);
+                checkpoint.journal.note_start(from, &consent.told());
             };
             pipeline.tracker.update_durably(begun).map_err(Error::from)?;
             let (tracker, status, stop) = (&pipeline.tracker, &status, &pipeline.stop);
@@ -232,10 +211,7 @@ fn run_in(
             if monitor.file().works().is_some_and(|before| limits(&before) != limits(task)) {
                 set_limits(status, task);
             }
-            source.run(&context).map_err(|error| match error {
-                Error::Stopped => StageError::Stopped,
-                error => StageError::Failed(error),
-            })
+            Ok(source.run(&context)?)
         })
         .map_err(Error::from),
         false => Ok(()),
@@ -435,127 +411,4 @@ fn created_compacted(task: &Task) -> Option<&str> {
         return None;
     };
     kafka::compacts(&create.config)
-}
-
-/// The topics of a task as they are.
-fn look_at_topics(
-    checkpoint: &Checkpoint,
-    task: &Task,
-    tables: &[Arc<Table>],
-    sink: &dyn tidegate_sink::Topics,
-    is_stopped: &dyn Fn() -> bool,
-) -> Result<TopicLooks, Error> {
-    let topics = remembered::topics_in_use(checkpoint, task, tables)?;
-    let looks = sink.look(&topics.iter().map(String::as_str).collect::<Vec<_>>(), is_stopped)?;
-    Ok(topics.into_iter().zip(looks).collect())
-}
-
-/// The same for whoever has no sink at hand.
-pub(crate) fn topics_as_they_are(
-    checkpoint: &Checkpoint,
-    task: &Task,
-    tables: &[Arc<Table>],
-) -> Result<TopicLooks, Error> {
-    match &task.sink {
-        SinkOptions::Kafka(_) => {
-            let sink = open_sink(task)?;
-            look_at_topics(checkpoint, task, tables, &*sink.topics(), &|| false)
-        }
-        // A file would be made.
-        SinkOptions::File(_) | SinkOptions::Null => {
-            look_at_topics(checkpoint, task, tables, &PretendedTopics(PRETENDED_PARTITIONS), &|| false)
-        }
-    }
-}
-
-/// The runtime of the control plane: one thread that mostly sleeps. Bulk data has threads of its own.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Error::Runtime)
-}
-
-pub(crate) fn open_sink(task: &Task) -> Result<Box<dyn Sink>, Error> {
-    Ok(match &task.sink {
-        SinkOptions::Kafka(options) => Box::new(KafkaSink::connect(kafka_options(task, options)?)?),
-        SinkOptions::File(path) => {
-            let values = match task.format {
-                config::Format::CanalJson(_) => Written::Text,
-                config::Format::DtsAvro(_) => Written::Hex,
-            };
-            let shown = Shown { values, key: shown_key(task), headers: !task.headers.is_empty() };
-            Box::new(FileSink::new(path, PRETENDED_PARTITIONS, shown)?)
-        }
-        SinkOptions::Null => Box::new(NullSink { partitions: PRETENDED_PARTITIONS }),
-    })
-}
-
-/// How keys stand in a line. Where tables have different forms, as bytes.
-fn shown_key(task: &Task) -> Option<fn(&[u8]) -> String> {
-    let mut forms = task.tables.rules().filter_map(|rule| Some(rule.key.as_ref()?.form));
-    let first = forms.next()?;
-    Some(match if forms.all(|form| form == first) { first } else { KeyForm::Avro } {
-        KeyForm::Json => |key| key::shown(KeyForm::Json, key),
-        KeyForm::Text => |key| key::shown(KeyForm::Text, key),
-        KeyForm::Avro => |key| key::shown(KeyForm::Avro, key),
-    })
-}
-
-/// Tries to reach and enter what the task sends to, and tells what stands against sending to `topics`.
-/// Of `whole` among them, all messages are to stay.
-pub fn check_sink(
-    task: &Task,
-    topics: &[String],
-    whole: &[String],
-) -> Result<Option<(kafka::BrokerInfo, Vec<SinkError>)>, Error> {
-    match &task.sink {
-        SinkOptions::Kafka(options) => Ok(Some(kafka::check(kafka_options(task, options)?, topics, whole)?)),
-        SinkOptions::File(_) | SinkOptions::Null => Ok(None),
-    }
-}
-
-pub(crate) fn kafka_options(task: &Task, options: &config::KafkaSinkOptions) -> Result<kafka::KafkaOptions, Error> {
-    let read_again = |secret: &Secret| -> kafka::ReadPassword {
-        let secret = secret.clone();
-        Arc::new(move || secret.resolve().ok())
-    };
-    let sasl = options.sasl.as_ref().map(|sasl| -> Result<kafka::Sasl, Error> {
-        Ok(match sasl {
-            SaslOptions::Password { mechanism, user, password } => kafka::Sasl::Password(kafka::Password {
-                mechanism: *mechanism,
-                user: user.clone(),
-                password: password.resolve()?,
-                read_again: Some(read_again(password)),
-            }),
-            SaslOptions::OAuthBearer(oauth) => kafka::Sasl::OAuthBearer(kafka::OAuth {
-                token_url: oauth.token_url.clone(),
-                client_id: oauth.client_id.clone(),
-                client_secret: oauth.client_secret.resolve()?,
-                read_again: Some(read_again(&oauth.client_secret)),
-                scope: oauth.scope.clone(),
-                extensions: oauth.extensions.clone(),
-                ca: oauth.ca.clone(),
-            }),
-        })
-    });
-    let tls = options.tls.as_ref().map(|tls| -> Result<kafka::Tls, Error> {
-        Ok(kafka::Tls {
-            ca: tls.ca.clone(),
-            cert: tls.client.as_ref().map(|client| client.cert.clone()),
-            key: tls.client.as_ref().map(|client| client.key.clone()),
-            key_password: tls.key_password.as_ref().map(|password| password.resolve()).transpose()?,
-            verify: tls.verify,
-        })
-    });
-    // What is cut has a header that says so.
-    let cuts = task.tables.rules().any(|rule| matches!(rule.too_large, TooLargePolicy::Truncate(_)));
-    Ok(kafka::KafkaOptions {
-        brokers: options.brokers.join(","),
-        security: kafka::Security { sasl: sasl.transpose()?, tls: tls.transpose()? },
-        client_id: format!("tidegate-{}", task.name),
-        create_topics: options.create_topics.clone(),
-        options: options.options.clone(),
-        has_keys: task.tables.rules().any(|rule| rule.key.is_some()),
-        has_headers: !task.headers.is_empty() || cuts,
-        retry: task.retry.connection,
-        take_up_partitions: hints::TAKE_UP_PARTITIONS,
-    })
 }

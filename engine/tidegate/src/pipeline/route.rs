@@ -1,8 +1,10 @@
 //! The way of one table's changes from the source's columns to messages, planned once per schema version.
 
 mod error;
+mod kinds;
 mod names;
 mod plan;
+mod promise;
 mod too_large;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,18 +15,18 @@ use arrow::array::RecordBatch;
 use tracing::warn;
 
 pub use self::error::{Keyless, RouteError, SCATTERED_HINT};
+pub use self::kinds::{DIFFER_HINT, Differ, Mismatch, ShardKind, enter_kind};
 pub use self::names::{
     check_letters, ddl_topic_of_table, dead_letter_topic_of_table, rule_of, target_of_table, topic_of_table,
     topics_of_table, with_target,
 };
 pub use self::plan::{check_compacted, plan_encoder, plan_keys, plan_partitioner, plan_transform};
 use self::plan::{plan_mark_encoder, plan_zero_dates};
+pub use self::promise::policy_text;
 use self::too_large::Encoded;
 pub use self::too_large::TooLargeError;
-use crate::checkpoint::{Checkpoint, TaskTracker};
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, TaskTracker};
 use crate::config::{Task, UnchangedUpdates};
-use crate::remembered::{LoadState, RememberedTable};
-use crate::shards::{self, Mismatch, ShardKind};
 use tidegate_flow::room::{HEADER_BYTES, HEADERS_BYTES, MESSAGE_BYTES};
 use tidegate_flow::tracker::NotSaved;
 use tidegate_format::encode::zero_dates::ZeroDates;
@@ -217,7 +219,12 @@ pub fn check_table(task: &Task, table: &Arc<Table>) -> Result<(), RouteError> {
 pub fn check_table_of(task: &Task, table: &Arc<Table>, stored: &Checkpoint) -> Result<Option<RouteError>, RouteError> {
     let Err(error) = check_table(task, table) else { return Ok(None) };
     let is_older = |version: &Table| version.columns() != table.columns();
-    match stored.versions(table.name()).filter(is_older).any(|version| check_table(task, &Arc::new(version)).is_ok()) {
+    match stored
+        .source
+        .versions(table.name())
+        .filter(is_older)
+        .any(|version| check_table(task, &Arc::new(version)).is_ok())
+    {
         true => Ok(Some(error)),
         false => Err(error),
     }
@@ -386,7 +393,7 @@ impl Router {
             None if known.is_empty() => {
                 let is_it = |version: &Table| version.is_defined_as(table);
                 let before = |memory: &Checkpoint| {
-                    let versions: Vec<Table> = memory.versions(table.name()).collect();
+                    let versions: Vec<Table> = memory.source.versions(table.name()).collect();
                     // What the catalogue shows may not have been met yet.
                     let older = versions.iter().position(is_it).map_or(&versions[..], |index| &versions[..index]);
                     older.last().cloned()
@@ -451,7 +458,7 @@ impl Router {
             }
         }
         kinds.retain(|(_, tables)| !tables.is_empty());
-        shards::enter(kinds, table.clone(), output);
+        enter_kind(kinds, table.clone(), output);
     }
 
     /// Where a window's marks go, in their order.

@@ -37,12 +37,12 @@ use crate::config::{SourceOptions, Task};
 use crate::error::Error;
 use crate::hints;
 use crate::items;
+use crate::open;
 use crate::pipeline::route::{RouteError, plan_transform, rule_of, topic_of_table};
 use crate::rehearsal::{self, Ended};
 use crate::remembered::{self, Accept, Difference, TopicLooks};
 use crate::source::mysql::{self, MysqlSource};
 use crate::source::{self, SourceError};
-use crate::task;
 use own::State;
 use tidegate_model::words::counted;
 use tidegate_model::{Table, TableName};
@@ -55,7 +55,7 @@ use tidegate_sink::kafka::BrokerInfo;
 /// ignores, count for nothing.
 pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
     let mut report = Report::new(task, ignored);
-    let runtime = task::runtime()?;
+    let runtime = open::runtime()?;
     let state = own::check_state(task, &mut report);
     let is_running = matches!(state, State::Running(_));
     let stored = match state {
@@ -140,7 +140,7 @@ fn look_at_source(
                     Seen { tables, identity, ..Seen::default() }
                 }
                 Err(error) => {
-                    report.fail("source", task.places.place("source"), &error);
+                    report.fail("source", task.places.place("source"), &error.into());
                     Seen::default()
                 }
             };
@@ -149,13 +149,13 @@ fn look_at_source(
     let look = match mysql::look(task, options, runtime, stored) {
         Ok(look) => look,
         Err(error) => {
-            let item = if matches!(error, Error::Source(SourceError::NamedTwice { .. })) { "tables" } else { "source" };
+            let item = if matches!(error, SourceError::NamedTwice { .. }) { "tables" } else { "source" };
             let path = match (&error, item) {
-                (Error::Secret(_), _) => "source.password",
+                (SourceError::Secret(_), _) => "source.password",
                 (_, "tables") => "tables",
                 _ => "source.mysql",
             };
-            report.fail(item, task.places.place(path), &error);
+            report.fail(item, task.places.place(path), &error.into());
             return Seen::default();
         }
     };
@@ -215,7 +215,7 @@ fn topics_of(task: &Task, stored: &Checkpoint, seen: &Seen, sink_answers: bool, 
     if !sink_answers {
         return TopicLooks::new();
     }
-    match task::topics_as_they_are(stored, task, &seen.tables) {
+    match open::topics_as_they_are(stored, task, &seen.tables) {
         Ok(topics) => topics,
         Err(error) => {
             say_unless_known(task, &error, report);
@@ -308,6 +308,7 @@ fn read_on(task: &Task, stored: &Checkpoint, runtime: &tokio::runtime::Runtime, 
     const TIME: Duration = Duration::from_secs(5);
     let SourceOptions::Mysql(options) = &task.source else { return };
     let ended = MysqlSource::open(task, options, runtime, Some(stored))
+        .map_err(Error::from)
         .and_then(|source| rehearsal::read_on(&source, task, stored, runtime, Some(TIME)));
     match ended.map(|(ended, _)| ended) {
         Ok(Ended::NotTried) => {}

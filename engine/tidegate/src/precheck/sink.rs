@@ -10,8 +10,8 @@ use crate::config::Task;
 use crate::error::Error;
 use crate::hints;
 use crate::items;
+use crate::open;
 use crate::pipeline::route::{dead_letter_topic_of_table, topic_of_table};
-use crate::task;
 use tidegate_model::Table;
 use tidegate_model::words::counted;
 use tidegate_mysql::check::{Finding, Severity, list_names};
@@ -28,7 +28,7 @@ pub(super) fn look_at_sink(
     own::check_file(task, report);
     let letters = seen.tables.iter().filter_map(|table| dead_letter_topic_of_table(task, table.name()).ok().flatten());
     let letters: BTreeSet<String> = letters.collect();
-    match task::check_sink(task, &Vec::from_iter(topics), &Vec::from_iter(letters)) {
+    match open::check_sink(task, &Vec::from_iter(topics), &Vec::from_iter(letters)) {
         Ok(Some((brokers, problems))) => {
             let verb = if brokers.brokers.len() == 1 { "answers" } else { "answer" };
             let release = brokers.release.map_or_else(String::new, |release| format!(" as Kafka {release}"));

@@ -8,7 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{NameError, SinkOptions, SourceOptions, TableRule, TableSelection, Task};
 use crate::items;
 use crate::pipeline::route::{
-    Keyless, RouteError, SCATTERED_HINT, check_compacted, check_letters, check_table, check_table_of,
+    DIFFER_HINT, Keyless, RouteError, SCATTERED_HINT, check_compacted, check_letters, check_table, check_table_of,
     ddl_topic_of_table, dead_letter_topic_of_table, plan_partitioner, plan_transform, rule_of, topic_of_table,
 };
 use crate::shards;
@@ -254,7 +254,7 @@ pub(super) fn check_shards(task: &Task, tables: &[Arc<Table>], stored: &Checkpoi
     for mismatch in shards::mismatches(task, tables) {
         let is_refused = shards::is_refused(&mismatch, task, stored);
         let severity = if is_refused { Severity::Error } else { Severity::Warning };
-        report.say(severity, "shards", place(), mismatch.to_string(), items::wanted("shards"), shards::HINT);
+        report.say(severity, "shards", place(), mismatch.to_string(), items::wanted("shards"), DIFFER_HINT);
     }
     for shared in shards::shared_names(task, tables) {
         let to_do = shards::meaning(task);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Accept, LoadState, RememberedTable, RememberedTask, no_key, policy_text};
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use super::Accept;
+use crate::checkpoint::memory::no_key;
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, RememberedTask, SourceIdentity};
 use crate::config::{NonEmptyTopics, SourceOptions, TableSelection, Task};
-use crate::pipeline::route::{RouteError, plan_partitioner, rule_of, topic_of_table, topics_of_table};
+use crate::pipeline::route::{RouteError, plan_partitioner, policy_text, rule_of, topic_of_table, topics_of_table};
 use tidegate_format::key::key_columns;
 use tidegate_format::partition::{PartitionHash, PartitionPolicy};
 use tidegate_model::words::counted;
@@ -96,7 +97,7 @@ pub fn topics_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) ->
 /// theirs later, those that are known by name.
 fn names_in_use(stored: &Checkpoint, task: &Task, tables: &[Arc<Table>]) -> BTreeSet<TableName> {
     let mut names: BTreeSet<TableName> = tables.iter().map(|table| table.name().clone()).collect();
-    names.extend(stored.followed().filter(|name| is_selected(task, name)).cloned());
+    names.extend(stored.source.followed().filter(|name| is_selected(task, name)).cloned());
     if matches!(task.source, SourceOptions::BinlogFiles(_)) {
         names.extend(task.tables.exact_names().map(|(database, table)| TableName::new(database, table)));
         let met = stored.tables.iter().map(|(name, _)| name);
@@ -139,7 +140,7 @@ pub fn compare(
                 };
                 found.add_named(None, "table ", table.name(), "has been added", means);
             }
-            if stored.source == SourceIdentity::BinlogFiles && was.entries != task.tables.entries() {
+            if stored.identity == SourceIdentity::BinlogFiles && was.entries != task.tables.entries() {
                 let what =
                     format!("tables was [{}], is [{}]", was.entries.join(", "), task.tables.entries().join(", "));
                 let means = "changes of added tables in what has been read already are not sent";
@@ -404,11 +405,12 @@ pub(super) enum Addition {
 impl Addition {
     pub(super) fn of(stored: &Checkpoint, selected: &TableSelection<()>, task: &Task, name: &TableName) -> Addition {
         let is_server = matches!(
-            stored.source,
+            stored.identity,
             SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
         );
         // A change of any table may have been sent.
-        let has_followed = stored.position.is_some() || stored.ledger.as_ref().is_none_or(Ledger::all_done);
+        let has_followed =
+            stored.source.position.is_some() || stored.source.ledger.as_ref().is_none_or(Ledger::all_done);
         let follows = is_server && task.incremental.is_some() && has_followed;
         if task.full_load.is_none() {
             Addition::ChangesOnly

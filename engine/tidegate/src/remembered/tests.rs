@@ -1,6 +1,7 @@
 //! A task that is not what it was is noticed, and one that is goes on.
 
 use super::*;
+use crate::checkpoint::SourceIdentity;
 use crate::config;
 use tidegate_model::state::Keyed;
 use tidegate_model::{Column, Coordinate, Position, TableParts, UniqueKey};
@@ -42,7 +43,7 @@ fn checkpoint(task: &Task, names: &[&str]) -> Checkpoint {
         checkpoint.table_loaded(&TableName::new("shop", name));
     }
     let coordinate = Coordinate::new("binlog.000001", 4);
-    checkpoint.position = Some(Position::new(coordinate, None));
+    checkpoint.source.position = Some(Position::new(coordinate, None));
     checkpoint
 }
 
@@ -252,7 +253,7 @@ fn tables_come_and_go() {
     assert_eq!(removed, ["tables: table shop.b is no longer selected"]);
     // A full load that has not ended takes the new table along.
     let mut loading = stored.clone();
-    loading.ledger = Some(tidegate_mysql::ledger::Ledger::new(stored.position.clone().unwrap()));
+    loading.source.ledger = Some(tidegate_mysql::ledger::Ledger::new(stored.source.position.clone().unwrap()));
     let found = differences(&loading, &added, &["a", "b", "c"], Some(written()));
     assert_eq!(found, ["harmless: table shop.c has been added"]);
     // One that the old patterns select has come to be since.

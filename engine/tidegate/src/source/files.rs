@@ -7,10 +7,9 @@ use tracing::info;
 
 use super::mysql::{event_bytes_max, row_uses, window_options};
 use super::{Context, Source, SourceError, Take, UNKNOWN};
-use crate::checkpoint::{Checkpoint, SourceIdentity};
+use crate::checkpoint::SourceIdentity;
+use crate::checkpoint::journal::{By, What, tables_text};
 use crate::config::{BinlogFilesOptions, ParquetOptions, Task};
-use crate::error::Error;
-use crate::journal::{By, What, tables_text};
 use crate::pipeline;
 use crate::pipeline::route::{plan_transform, row_bytes, target_of_table};
 use tidegate_model::status::{Phase, TableProgress};
@@ -53,7 +52,7 @@ pub struct ArchiveSource {
 }
 
 impl ArchiveSource {
-    pub fn open(options: &BinlogFilesOptions) -> Result<ArchiveSource, Error> {
+    pub fn open(options: &BinlogFilesOptions) -> Result<ArchiveSource, SourceError> {
         let files = BinlogFiles::new(options.files.clone());
         let start = files.start().ok_or(SourceError::NoFiles)?;
         let tables = match &options.schema {
@@ -69,10 +68,10 @@ impl ArchiveSource {
         Ok(ArchiveSource { files, server_version, start, tables })
     }
 
-    fn begin(&self, context: &Context<'_>) -> Result<Position, Error> {
+    fn begin(&self, context: &Context<'_>) -> Result<Position, SourceError> {
         context.tracker.update_durably(|checkpoint| {
-            self.first_schemas().into_iter().for_each(|schema| checkpoint.begin_schema(schema));
-            checkpoint.position = Some(self.start_position());
+            self.first_schemas().into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
+            checkpoint.source.position = Some(self.start_position());
         })?;
         Ok(self.start_position())
     }
@@ -102,7 +101,7 @@ impl Source for ArchiveSource {
     }
 
     /// All changes from the first file's start on, until `take` has enough.
-    fn sample(&self, task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
+    fn sample(&self, task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), SourceError> {
         let selection = task.tables.clone();
         let history = History::new(
             &self.first_schemas(),
@@ -119,9 +118,9 @@ impl Source for ArchiveSource {
         Ok(())
     }
 
-    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
+    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), SourceError> {
         context.status.set_phase(Phase::Incremental);
-        let position = match context.tracker.read(|checkpoint| checkpoint.position.clone()) {
+        let position = match context.tracker.read(|checkpoint| checkpoint.source.position.clone()) {
             Some(position) => position,
             None => self.begin(context)?,
         };
@@ -130,11 +129,11 @@ impl Source for ArchiveSource {
         let recorder = context.tracker.clone();
         let policy = context.task.incremental.as_ref().map(|options| options.unlogged_rows);
         let history = History::new(
-            &context.tracker.read(Checkpoint::schemas),
+            &context.tracker.read(|checkpoint| checkpoint.source.schemas()),
             &position,
             Box::new(move |database, table| selection.matches(database, table).is_some()),
             Rules { names: NameCase::Unknown, unlogged_rows: policy.unwrap_or(UnloggedRowsPolicy::Warn) },
-            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+            Box::new(move |entry| recorder.update(|checkpoint| checkpoint.source.record_schema(entry))),
         )
         .passing(context.pass);
         let rows = context.task.incremental.as_ref().map_or(usize::MAX, |options| options.window_rows as usize);
@@ -158,17 +157,17 @@ pub struct ParquetSource {
 }
 
 impl ParquetSource {
-    pub fn open(task: &Task, options: &ParquetOptions) -> Result<ParquetSource, Error> {
+    pub fn open(task: &Task, options: &ParquetOptions) -> Result<ParquetSource, SourceError> {
         let mut names = parquet::list_tables(&options.folder).map_err(SourceError::Parquet)?;
         names.retain(|name| task.tables.matches(&name.database, &name.table).is_some());
         for (database, table) in task.tables.exact_names() {
             let name = TableName::new(database, table);
             if !names.contains(&name) {
-                return Err(SourceError::NoDataSet { table: name, folder: options.folder.clone() }.into());
+                return Err(SourceError::NoDataSet { table: name, folder: options.folder.clone() });
             }
         }
         if names.is_empty() {
-            return Err(SourceError::NoTables.into());
+            return Err(SourceError::NoTables);
         }
         let data_sets = names
             .iter()
@@ -192,7 +191,7 @@ impl Source for ParquetSource {
     }
 
     /// Rows of each table in the order of the files, until `take` has enough of it.
-    fn sample(&self, _task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
+    fn sample(&self, _task: &Task, _rows_max: u64, take: &mut Take<'_>) -> Result<(), SourceError> {
         let take = Mutex::new(take);
         let emit = |window: Window| {
             let mut take = take.lock().expect("no reader panics while it gives a batch");
@@ -205,7 +204,7 @@ impl Source for ParquetSource {
         Ok(())
     }
 
-    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
+    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), SourceError> {
         for data_set in &mut self.data_sets {
             // A table that cannot be sent ends the task elsewhere.
             let transform = plan_transform(&context.task.tables, data_set.table());
@@ -213,7 +212,7 @@ impl Source for ParquetSource {
                 transform.map_or(0, |transform| row_bytes(context.task, data_set.table(), &transform, "")),
             );
         }
-        let done = context.tracker.read(|checkpoint| checkpoint.row_groups.clone());
+        let done = context.tracker.read(|checkpoint| checkpoint.source.row_groups.clone());
         let is_done = |table: &TableName, chunk: u32| done.get(table).is_some_and(|chunks| chunks.contains(&chunk));
         context.status.set_tables(
             self.data_sets

@@ -11,14 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, SourceIdentity, TaskTracker};
-use crate::config::{SourceOptions, Task};
-use crate::error::Error;
+use crate::config::{SecretError, SourceOptions, Task};
 use crate::gap::AfterGap;
 use crate::hints;
 use crate::pipeline::Emitter;
+use crate::pipeline::route::RouteError;
 use crate::until::{Until, UntilError};
 use files::{ArchiveSource, ParquetSource};
-use mysql::{MysqlSource, TryPart};
+use mysql::{MysqlSource, PlaceError, TryPart};
+use tidegate_flow::tracker::NotSaved;
 use tidegate_model::Stop;
 use tidegate_model::status::Status;
 use tidegate_model::words::duration;
@@ -30,9 +31,9 @@ use tidegate_mysql::run_lock::{RunLock, RunLockError};
 /// What a running source may use.
 pub struct Context<'a> {
     pub task: &'a Task,
-    /// See [`Consent::pass`](crate::task::Consent::pass).
+    /// Where in the binlog the user lets rows be lost.
     pub pass: &'a [Coordinate],
-    /// See [`Consent::after_gap`](crate::task::Consent::after_gap).
+    /// What the user wants to become of the tables behind a gap.
     pub after_gap: Option<&'a AfterGap>,
     pub emitter: &'a Emitter,
     pub tracker: &'a Arc<TaskTracker>,
@@ -60,7 +61,7 @@ pub trait Source {
 
     /// Keeps other runs of the task away from a server; of files, the state folder's lock is enough. `on_lost` is called when one of
     /// them has the lock nevertheless.
-    fn lock(&self, _task: &Task, _on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, Error> {
+    fn lock(&self, _task: &Task, _on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, SourceError> {
         Ok(None)
     }
 
@@ -69,7 +70,7 @@ pub trait Source {
 
     /// Gives rows to `take` without copying anything anywhere: the first of each table, at most `rows_max` of a server's, until
     /// it breaks off; of binlog files, changes until it breaks off.
-    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error>;
+    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), SourceError>;
 
     /// What has to come before a table that is asked for is loaded again, besides all that is known to be in the binlog then.
     fn reload_waits_for(&self) -> Option<&'static str> {
@@ -82,22 +83,27 @@ pub trait Source {
     }
 
     /// Refuses a start that could not read on from where the task was, unless the user has said how it is to go on behind a gap.
-    fn check_position(&self, _task: &Task, _stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
-        after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer.into()))
+    fn check_position(
+        &self,
+        _task: &Task,
+        _stored: &Checkpoint,
+        after_gap: Option<&AfterGap>,
+    ) -> Result<(), SourceError> {
+        after_gap.map_or(Ok(()), |_| Err(SourceError::NoServer))
     }
 
     /// The run is to end there by itself. Gives back how a later start within it is told the same.
-    fn end_at(&mut self, _task: &Task, until: &Until, _stored: &Checkpoint) -> Result<Until, Error> {
-        Err(SourceError::from(UntilError::Files(until.clone())).into())
+    fn end_at(&mut self, _task: &Task, until: &Until, _stored: &Checkpoint) -> Result<Until, SourceError> {
+        Err(UntilError::Files(until.clone()).into())
     }
 
     /// The server's answer to a statement that gives one text, under its own SQL mode; its error if it has one.
-    fn ask(&self, _statement: &str) -> Result<String, Error> {
-        Err(SourceError::NoServer.into())
+    fn ask(&self, _statement: &str) -> Result<String, SourceError> {
+        Err(SourceError::NoServer)
     }
 
     /// Emits everything until the source ends, which a server's does not but by [`Source::end_at`], or is told to stop.
-    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), Error>;
+    fn run(self: Box<Self>, context: &Context<'_>) -> Result<(), SourceError>;
 }
 
 /// Has batches until it has enough of them.
@@ -108,7 +114,7 @@ pub fn open(
     task: &Task,
     runtime: &tokio::runtime::Runtime,
     stored: Option<&Checkpoint>,
-) -> Result<Box<dyn Source>, Error> {
+) -> Result<Box<dyn Source>, SourceError> {
     Ok(match &task.source {
         SourceOptions::Mysql(options) => Box::new(MysqlSource::open(task, options, runtime, stored)?),
         SourceOptions::BinlogFiles(options) => Box::new(ArchiveSource::open(options)?),
@@ -126,7 +132,17 @@ pub fn other_run(task: &Task, runtime: &tokio::runtime::Runtime) -> Option<RunLo
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
-    Mysql(#[from] MysqlError),
+    Mysql(MysqlError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A table, as it is to be read for what it is sent as.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    NotSaved(#[from] NotSaved),
+    /// Nobody takes what it emits, or it was told to stop: whoever ended first has the reason.
+    #[error("the pipeline has stopped")]
+    Stopped,
     #[error("the source cannot be used as it is:{}", list_findings(.0))]
     Findings(Vec<Finding>),
     #[error("no table is selected: nothing on the server matches `tables`")]
@@ -175,6 +191,17 @@ pub enum SourceError {
     Parquet(tidegate_parquet::ParquetError),
     #[error(transparent)]
     Until(#[from] UntilError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+}
+
+impl From<MysqlError> for SourceError {
+    fn from(error: MysqlError) -> SourceError {
+        match error {
+            MysqlError::Stopped(_) => SourceError::Stopped,
+            error => SourceError::Mysql(error),
+        }
+    }
 }
 
 impl SourceError {
@@ -182,15 +209,28 @@ impl SourceError {
     pub fn is_transient(&self) -> bool {
         match self {
             SourceError::Mysql(error) => error.is_transient(),
+            SourceError::Route(RouteError::Sink(error)) => error.is_transient(),
             SourceError::Until(error) => error.is_transient(),
             SourceError::Behind { .. } => true,
             _ => false,
         }
     }
 
+    /// Whether a run that has ended so may be started again as it is.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            SourceError::Purged { accepted, .. } => *accepted,
+            SourceError::NotSaved(_) => true,
+            error => error.is_transient(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            SourceError::Secret(error) => Some(error.hint().to_owned()),
+            SourceError::Route(error) => error.hint(),
+            SourceError::Place(error) => error.hint().map(str::to_owned),
             SourceError::NoTables => Some(
                 "names are compared with case unless the server has lower_case_table_names on, and a table on which the account has no \
                  right is not seen: correct `tables`, or GRANT SELECT on what is to be copied"

@@ -32,17 +32,15 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, Task};
-use crate::error::Error;
 use crate::gap::AfterGap;
 use crate::source::{Context, Source, SourceError, Take};
-use crate::status::lag::is_behind;
 use crate::until::Until;
 use cascades::Cascades;
 use look::Definitions;
 use tidegate_flow::store::CHECKPOINT;
 use tidegate_model::retry::Retry;
 use tidegate_model::status;
-use tidegate_model::{Coordinate, Position, Table, TableName, Watermark};
+use tidegate_model::{Coordinate, GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::check::{Finding, Severity};
 use tidegate_mysql::extent::Watch;
 use tidegate_mysql::history::Turn;
@@ -55,7 +53,7 @@ use turns::Reloads;
 pub(crate) use follow::{event_bytes_max, row_uses, window_options};
 pub use load::Wanted;
 pub use look::{Look, TryPart, look};
-pub use other_place::OtherPlace;
+pub use other_place::{OtherPlace, PlaceError};
 
 /// How far a server has come.
 #[derive(Clone, Debug)]
@@ -82,6 +80,17 @@ impl fmt::Display for ServerEnd {
     }
 }
 
+/// Whether everything is delivered up to where a server's binlog ended, and what it had executed then.
+pub(crate) fn is_behind(position: &Position, server: &str, end: &Coordinate, executed: Option<&GtidSet>) -> bool {
+    let has_all = position.gtids.as_ref().zip(executed).is_some_and(|(ours, all)| ours.contains_set(all));
+    has_all || (is_of(position, server) && position.reached() >= end)
+}
+
+/// Whether coordinates of the position are those of the server.
+pub(crate) fn is_of(position: &Position, server: &str) -> bool {
+    position.file.as_ref().is_none_or(|file| *file.server == *server)
+}
+
 /// An opened server.
 pub struct MysqlSource {
     look: Look,
@@ -106,12 +115,12 @@ impl MysqlSource {
         options: &MysqlOptions,
         runtime: &tokio::runtime::Runtime,
         stored: Option<&Checkpoint>,
-    ) -> Result<MysqlSource, Error> {
+    ) -> Result<MysqlSource, SourceError> {
         let mut look = look(task, options, runtime, stored)?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             look.findings().into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
-            return Err(SourceError::Findings(errors).into());
+            return Err(SourceError::Findings(errors));
         }
         // A task that goes on has said all this before, but for tables that have gone.
         let news = if stored.is_none() { warnings } else { look.missing().collect() };
@@ -125,7 +134,7 @@ impl MysqlSource {
             return Err(MysqlError::Catalog(error).into());
         }
         if look.tables.is_empty() && !stored.is_some_and(Checkpoint::has_begun) {
-            return Err(SourceError::NoTables.into());
+            return Err(SourceError::NoTables);
         }
         info!(server = look.server(), tables = look.tables.len(), "connected");
         let tables = look.tables();
@@ -145,8 +154,8 @@ impl MysqlSource {
 
     /// Reads on from where the task was to where the binlog ends now, or up to the first table that would be loaded, which it gives back; for
     /// a look at what a run would meet.
-    pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, Error> {
-        let stored = context.tracker.read(|checkpoint| checkpoint.position.clone());
+    pub fn read_on(&self, context: &Context<'_>) -> Result<Option<TableName>, SourceError> {
+        let stored = context.tracker.read(|checkpoint| checkpoint.source.position.clone());
         let (Some(options), Some(position)) = (&context.task.incremental, stored) else { return Ok(None) };
         let until = self.now(context)?;
         Ok(match self.follow(context, options, position, Some(until), None)? {
@@ -158,7 +167,7 @@ impl MysqlSource {
     }
 
     /// Where the tables that are asked for can be loaded. A run that ends where the binlog ended when it began comes no further.
-    fn ready(&self, context: &Context<'_>, position: &Position) -> Result<Ready, Error> {
+    fn ready(&self, context: &Context<'_>, position: &Position) -> Result<Ready, SourceError> {
         let at_file = !snapshot::starts_at_present(&self.look.facts);
         // Of files, the server is asked whether they hold all that was read, wherever that is.
         let until = match at_file {
@@ -178,12 +187,12 @@ impl MysqlSource {
     }
 
     /// Where the server stands.
-    fn now(&self, context: &Context<'_>) -> Result<Watermark, Error> {
+    fn now(&self, context: &Context<'_>) -> Result<Watermark, SourceError> {
         patiently(context, || Ok(snapshot::now(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?))
     }
 
     /// Whose binlog it is, where it ends, and what is executed.
-    pub fn end(&self) -> Result<ServerEnd, Error> {
+    pub fn end(&self) -> Result<ServerEnd, SourceError> {
         let (executed, end) = snapshot::end(&self.look.connect, &self.look.facts).map_err(MysqlError::Load)?;
         Ok(ServerEnd { server: self.look.facts.server_uuid().to_owned(), end, executed })
     }
@@ -211,7 +220,7 @@ impl Source for MysqlSource {
     }
 
     /// Keeps other runs of the task away. `on_lost` is called when one of them has the lock nevertheless.
-    fn lock(&self, task: &Task, on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, Error> {
+    fn lock(&self, task: &Task, on_lost: Box<dyn Fn() + Send>) -> Result<Option<RunLock>, SourceError> {
         let lock =
             RunLock::take(&self.look.connect, &task.name, &self.runtime, on_lost).map_err(MysqlError::RunLock)?;
         Ok(Some(lock))
@@ -222,7 +231,7 @@ impl Source for MysqlSource {
     }
 
     /// The first rows of each table, at most `rows_max` of each, until `take` has enough of it.
-    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), Error> {
+    fn sample(&self, task: &Task, rows_max: u64, take: &mut Take<'_>) -> Result<(), SourceError> {
         for table in self.load_tables(task)? {
             // An expression that is tried may name any column.
             let table = LoadTable { columns: (0..table.table.columns().len()).collect(), ..table };
@@ -232,7 +241,7 @@ impl Source for MysqlSource {
     }
 
     /// The one text that a statement gives, under the server's own SQL mode; its error if it has one.
-    fn ask(&self, statement: &str) -> Result<String, Error> {
+    fn ask(&self, statement: &str) -> Result<String, SourceError> {
         self.runtime.block_on(async {
             let mut connection =
                 connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
@@ -257,20 +266,25 @@ impl Source for MysqlSource {
         Some(self.look.try_part())
     }
 
-    fn check_position(&self, task: &Task, stored: &Checkpoint, after_gap: Option<&AfterGap>) -> Result<(), Error> {
+    fn check_position(
+        &self,
+        task: &Task,
+        stored: &Checkpoint,
+        after_gap: Option<&AfterGap>,
+    ) -> Result<(), SourceError> {
         let is_nowhere = |position: &Position| position.gtids.is_none() && position.coordinate.file.is_empty();
         if task.incremental.is_some() && stored.reads_from().is_some_and(is_nowhere) {
-            return Err(SourceError::NoPlace.into());
+            return Err(SourceError::NoPlace);
         }
         self.refuse_gap(task, stored, after_gap)
     }
 
-    fn end_at(&mut self, task: &Task, until: &Until, stored: &Checkpoint) -> Result<Until, Error> {
+    fn end_at(&mut self, task: &Task, until: &Until, stored: &Checkpoint) -> Result<Until, SourceError> {
         Ok(self.ending.insert(self.find_ending(task, until, stored)?).until())
     }
 
     /// Full load, then changes; and again, where a table has to be loaded behind that.
-    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), Error> {
+    fn run(mut self: Box<Self>, context: &Context<'_>) -> Result<(), SourceError> {
         let went_on = context.tracker.read(Checkpoint::has_begun);
         let _watch = context.task.incremental.as_ref().map(|_| {
             let (connect, status) = (self.look.connect.clone(), context.status.clone());
@@ -355,7 +369,7 @@ impl Source for MysqlSource {
 }
 
 /// Asks a server in the midst of a task: one that is away for a moment does not end it.
-fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, SourceError>) -> Result<T, SourceError> {
     let mut outage = Retry::new(context.task.retry.connection);
     loop {
         let error = match ask() {
@@ -369,7 +383,7 @@ fn patiently<T>(context: &Context<'_>, mut ask: impl FnMut() -> Result<T, Error>
         warn!(%error, retry_in_ms = pause.as_millis() as u64, "the source did not answer, and is asked again");
         context.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, &outage);
         if outage.wait(pause, || context.stop.is_stopped()) {
-            return Err(Error::Stopped);
+            return Err(SourceError::Stopped);
         }
     }
 }

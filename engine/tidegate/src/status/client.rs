@@ -8,43 +8,14 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use super::error::StatusError;
 use super::report::{Report, VERSION};
 use super::server::INTENT;
 use super::{socket, words};
 use crate::config::Task;
-use tidegate_mysql::run_lock::RunLockError;
 
 /// A run that does not answer in this time is not at work.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-#[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    #[error("could not reach the socket in {folder}: {error}")]
-    Socket { folder: String, error: std::io::Error },
-    #[error("no run of the task has its state in {folder}, but {run}")]
-    Elsewhere { folder: String, run: RunLockError },
-    #[error("the run of the task does not answer: {0}")]
-    Silent(String),
-    #[error("the task refuses: {0}")]
-    Refused(String),
-    #[error("the run of the task answers in another way than this program understands: {0}")]
-    Other(String),
-}
-
-impl StatusError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            StatusError::Socket { .. } => Some("the socket belongs to the user who runs the task: ask as that one"),
-            StatusError::Elsewhere { .. } => Some(
-                "`state` cannot be changed while the task runs: stop the run and start it again; and a run on another machine is told there. Of one \
-                 that was killed, the server ends that connection within a minute",
-            ),
-            StatusError::Silent(_) | StatusError::Refused(_) => None,
-            StatusError::Other(_) => Some("ask with the version of tidegate that runs the task"),
-        }
-    }
-}
 
 /// What a running task says of itself, as JSON; `None` if it does not run.
 pub async fn ask(task: &Task) -> Result<Option<Bytes>, StatusError> {

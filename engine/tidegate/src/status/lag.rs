@@ -14,8 +14,9 @@
 use std::time::{Duration, Instant};
 
 use super::report::{Incremental, Pace, Position, Purge};
+use crate::source::mysql::{is_behind, is_of};
 use tidegate_model::status::source::{End, Extent, Following, now_us};
-use tidegate_model::{self as model, Coordinate, GtidSet};
+use tidegate_model::{self as model, Coordinate};
 
 /// Whoever is less late is not behind.
 const CURRENT: Duration = Duration::from_secs(10);
@@ -167,22 +168,6 @@ impl Lag {
         let age_s = self.theirs(now_us()).saturating_sub(self.complete_us) / 1_000_000;
         Some(retention_s.saturating_sub(age_s)).filter(|_| self.complete_us > 0)
     }
-}
-
-/// Whether everything is delivered up to where a server's binlog ended, and what it had executed then.
-pub(crate) fn is_behind(
-    position: &model::Position,
-    server: &str,
-    end: &Coordinate,
-    executed: Option<&GtidSet>,
-) -> bool {
-    let has_all = position.gtids.as_ref().zip(executed).is_some_and(|(ours, all)| ours.contains_set(all));
-    has_all || (is_of(position, server) && position.reached() >= end)
-}
-
-/// Whether coordinates of the position are those of the server.
-fn is_of(position: &model::Position, server: &str) -> bool {
-    position.file.as_ref().is_none_or(|file| *file.server == *server)
 }
 
 fn bytes_behind(extent: &Extent, at: &Coordinate) -> u64 {

@@ -8,9 +8,11 @@
 //!
 //! Stages count windows, never rows ([`tidegate_model::status`]), and nobody who counts waits for anybody who looks. [`monitor`] makes
 //! rates of counts; [`lag`] says how late the task is; [`report`] is what is told, and [`words`] how that reads. [`server`] speaks HTTP on
-//! the socket and, where the task says so, on a port; [`client`] is the other end of the socket.
+//! the socket and, where the task says so, on a port; [`client`] is the other end of the socket,
+//! and [`error`] what it meets there.
 
 pub mod client;
+pub mod error;
 pub(crate) mod lag;
 pub mod metrics;
 pub mod monitor;

@@ -13,13 +13,13 @@ use super::report::{
     FullLoad, Limits, Memory, PARTITIONS_MAX, Pace, Part, Phase, Point, Report, Retry, Stage, TABLES_MAX, Table,
     TooLarge, Topic, Total, VERSION,
 };
-use crate::apply::TaskFile;
+use crate::apply::task_file::TaskFile;
 use crate::checkpoint::{Checkpoint, TaskTracker};
-use crate::reload;
 use crate::source::mysql::TryPart;
 use tidegate_model::status::source::now_us;
 use tidegate_model::status::{self, Retrying, Status, TableProgress, stages};
 use tidegate_model::{Position, Stop, TableName};
+use tidegate_mysql::snapshot::shown;
 use tidegate_sink::Topics;
 
 /// Between two looks.
@@ -165,7 +165,8 @@ impl Monitor {
     }
 
     fn look(&self) {
-        let position = self.parts().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.position.clone()));
+        let position =
+            self.parts().and_then(|parts| parts.tracker.read(|checkpoint| checkpoint.source.position.clone()));
         let mut seen = self.lock();
         let mut look = self.counts();
         let counts = Counts {
@@ -288,7 +289,7 @@ impl Monitor {
     }
 
     fn load_parts(&self) -> Vec<Part> {
-        let parts = self.parts().map(|parts| parts.tracker.read(reload::parts)).unwrap_or_default();
+        let parts = self.parts().map(|parts| parts.tracker.read(parts_of)).unwrap_or_default();
         parts.into_iter().take(TABLES_MAX).collect()
     }
 
@@ -515,6 +516,19 @@ fn resident_bytes() -> u64 {
     // SAFETY: asks for a number.
     let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     pages * u64::try_from(page_bytes).unwrap_or(4096)
+}
+
+/// What is asked for, or loaded, by conditions.
+pub fn parts_of(checkpoint: &Checkpoint) -> Vec<Part> {
+    let part = |name: &TableName, condition: String, begun| Part {
+        table: name.to_string(),
+        condition: shown(&condition),
+        begun,
+    };
+    let asked = checkpoint.tables.values().filter_map(|table| Some(part(&table.name, table.asked_part()?, false)));
+    let ledger = checkpoint.source.ledger.iter();
+    let tables = ledger.flat_map(|ledger| ledger.tables()).filter(|table| table.is_part_loading());
+    tables.filter_map(|table| Some(part(&table.name, table.part.clone()?, true))).chain(asked).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::Applied;
+use crate::apply::task_file::Applied;
 use tidegate_model::rate::{self, Limit};
 
 /// Of the JSON.

@@ -56,11 +56,11 @@ use super::monitor::Monitor;
 use super::report::Phase;
 use super::words::limits_text;
 use super::{metrics, socket};
-use crate::apply;
+use crate::apply::task_file::ApplyWish;
+use crate::checkpoint::journal::{By, What};
 use crate::config::{HttpOptions, HttpTls, Task};
 use crate::error::Error;
-use crate::journal::{By, What};
-use crate::reload::{self, Wish};
+use crate::reload::asked::{self, Wish};
 use crate::remembered::Accept;
 use crate::source::mysql::TryPart;
 use tidegate_model::TableName;
@@ -382,14 +382,14 @@ async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Re
     let wish = Wish::of(condition.as_deref(), cancel)?;
     let Some(parts) = monitor.parts() else { return Err("the task has not begun to read: ask again".to_owned()) };
     if !parts.may_reload {
-        return Err(reload::NOT_POSSIBLE.to_owned());
+        return Err(asked::NOT_POSSIBLE.to_owned());
     }
     if let (Wish::Part(condition), Some(server)) = (&wish, &parts.try_part) {
-        let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
+        let names = parts.tracker.read(|checkpoint| asked::names_of(checkpoint, &tables))?;
         try_part(server.clone(), names, condition.clone()).await?;
     }
     if let (Wish::Load, Some(server)) = (&wish, &parts.try_part) {
-        let names = parts.tracker.read(|checkpoint| reload::names_of(checkpoint, &tables))?;
+        let names = parts.tracker.read(|checkpoint| asked::names_of(checkpoint, &tables))?;
         may_read(server.clone(), names).await?;
     }
     // By now another run may be at work, by another file. One that has ended keeps nothing.
@@ -397,7 +397,7 @@ async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Re
     let parts = monitor.parts().ok_or(ENDING)?;
     let asked = {
         let (tracker, tables, wish) = (parts.tracker.clone(), tables.clone(), wish.clone());
-        move || tracker.update_durably(|checkpoint| reload::ask_for(checkpoint, &tables, &wish, by))
+        move || tracker.update_durably(|checkpoint| asked::ask_for(checkpoint, &tables, &wish, by))
     };
     let stored = tokio::task::spawn_blocking(asked).await.map_err(|_| ENDING)?;
     let said = stored.map_err(|_| ENDING)??;
@@ -421,7 +421,7 @@ async fn load_again(request: Request<Incoming>, monitor: &Monitor, by: By) -> Re
 /// On a thread that nobody waits for at the end: a table that is locked may keep the server from answering.
 async fn try_part(server: Arc<TryPart>, names: Vec<TableName>, condition: String) -> Result<(), String> {
     let (answer, answered) = tokio::sync::oneshot::channel();
-    let ask = move || _ = answer.send(reload::try_part(&*server, &names, &condition));
+    let ask = move || _ = answer.send(asked::try_part(&*server, &names, &condition));
     let asked = std::thread::Builder::new().name("try-part".to_owned()).spawn(ask);
     asked.map_err(|error| format!("could not start a thread: {error}"))?;
     match tokio::time::timeout(TRY_TIME, answered).await {
@@ -436,7 +436,7 @@ async fn try_part(server: Arc<TryPart>, names: Vec<TableName>, condition: String
 /// Who has no right on a table is told at once, unless the server takes its time.
 async fn may_read(server: Arc<TryPart>, names: Vec<TableName>) -> Result<(), String> {
     let (answer, answered) = tokio::sync::oneshot::channel();
-    let ask = move || _ = answer.send(reload::may_read(&*server, &names));
+    let ask = move || _ = answer.send(asked::may_read(&*server, &names));
     let asked = std::thread::Builder::new().name("may-read".to_owned()).spawn(ask);
     match (asked, tokio::time::timeout(LOOK_TIME, answered).await) {
         (Ok(_), Ok(Ok(answer))) => answer,
@@ -446,7 +446,7 @@ async fn may_read(server: Arc<TryPart>, names: Vec<TableName>) -> Result<(), Str
 
 /// `accept=filter,tables&planned=123456&anew=true`: the number of the request, and whether there is anything to take over.
 fn take_over(query: &str, monitor: &Monitor, by: By) -> Result<(u64, bool), String> {
-    let mut wish = apply::ApplyWish::default();
+    let mut wish = ApplyWish::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "accept" => {

@@ -15,7 +15,6 @@ use super::topic::{Message, Topics};
 use super::{Report, STILL, VerifyError};
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::Task;
-use crate::error::Error;
 use crate::pipeline::route::{Routed, Router, encode_window, topic_of_table};
 use crate::source::mysql::{MysqlSource, ServerEnd, Wanted};
 use crate::status::client;
@@ -109,7 +108,7 @@ type Again = HashMap<(usize, Vec<u8>), Words>;
 
 impl Both {
     /// Gives the report, and of each target the keys that differ.
-    pub(super) fn run(&self, folder: &Path, begun: Instant) -> Result<(Report, Vec<Wrong>), Error> {
+    pub(super) fn run(&self, folder: &Path, begun: Instant) -> Result<(Report, Vec<Wrong>), VerifyError> {
         let first = self.topics.extents()?;
         let begin: Vec<i64> = first.iter().map(|extent| extent.begin).collect();
         let mut seen: Vec<i64> = first.iter().map(|extent| extent.end).collect();
@@ -135,11 +134,11 @@ impl Both {
         spill.each_key(
             |target| Words::new(self.targets[target as usize].has_key()),
             Words::add,
-            |error| disk(error).into(),
-            |target, key, words| -> Result<(), Error> {
+            disk,
+            |target, key, words| -> Result<(), VerifyError> {
                 let target = target as usize;
                 if self.stop.is_stopped() {
-                    return Err(VerifyError::Interrupted.into());
+                    return Err(VerifyError::Interrupted);
                 }
                 if moving < MOVING_MAX && self.is_worth_another_look(target, &words) {
                     moving += 1;
@@ -191,14 +190,21 @@ impl Both {
     }
 
     /// Reads what the topics have got since.
-    fn read_on(&self, seen: &[i64], folder: &Path, put: &Put<'_>) -> Result<Vec<i64>, Error> {
+    fn read_on(&self, seen: &[i64], folder: &Path, put: &Put<'_>) -> Result<Vec<i64>, VerifyError> {
         let ends: Vec<i64> = self.topics.extents()?.iter().map(|extent| extent.end).collect();
         self.counts.begin("reading topics on");
         self.read_topics(seen, &ends, true, folder, put)?;
         Ok(ends)
     }
 
-    fn read_topics(&self, from: &[i64], to: &[i64], is_later: bool, folder: &Path, put: &Put<'_>) -> Result<(), Error> {
+    fn read_topics(
+        &self,
+        from: &[i64],
+        to: &[i64],
+        is_later: bool,
+        folder: &Path,
+        put: &Put<'_>,
+    ) -> Result<(), VerifyError> {
         let all: i64 = from.iter().zip(to).map(|(from, to)| (to - from).max(0)).sum();
         self.counts.messages_all.fetch_add(all as u64, Relaxed);
         let bytes = AtomicU64::new(0);
@@ -315,8 +321,8 @@ impl Both {
     }
 
     /// Reads rows of the source, put through the task's route.
-    fn read_source(&self, wanted: &[Wanted], folder: &Path, put: &Put<'_>) -> Result<(), Error> {
-        let failure: Mutex<Option<Error>> = Mutex::new(None);
+    fn read_source(&self, wanted: &[Wanted], folder: &Path, put: &Put<'_>) -> Result<(), VerifyError> {
+        let failure: Mutex<Option<VerifyError>> = Mutex::new(None);
         let is_altered: Mutex<Option<TableName>> = Mutex::new(None);
         let attempts = |table: &TableName| {
             *self.attempts.lock().expect("nobody panics with it").entry(table.clone()).or_default() += 1;
@@ -334,15 +340,15 @@ impl Both {
             return Err(error);
         }
         if let Some(table) = is_altered.into_inner().expect("nobody panics with it") {
-            return Err(VerifyError::Altered { table }.into());
+            return Err(VerifyError::Altered { table });
         }
         match end? {
             LoadEnd::Complete => Ok(()),
-            LoadEnd::Stopped => Err(VerifyError::Interrupted.into()),
+            LoadEnd::Stopped => Err(VerifyError::Interrupted),
         }
     }
 
-    fn take_window(&self, window: Window, folder: &Path, put: &Put<'_>) -> Result<(), Error> {
+    fn take_window(&self, window: Window, folder: &Path, put: &Put<'_>) -> Result<(), VerifyError> {
         let Some(batch) = window.changes.first() else { return Ok(()) };
         let table = batch.table().clone();
         let mut places =
@@ -353,7 +359,7 @@ impl Both {
             .find(|(.., source)| source.table.name() == table.name())
             .unwrap_or_else(|| unreachable!("only tables of targets are read"));
         if !known.table.is_defined_as(&table) {
-            return Err(VerifyError::Altered { table: table.name().clone() }.into());
+            return Err(VerifyError::Altered { table: table.name().clone() });
         }
         let rows = batch.rows().num_rows() as u64;
         let bytes = batch.rows().get_array_memory_size() as u64;
@@ -395,7 +401,7 @@ impl Both {
     }
 
     /// Waits until the task has delivered everything up to where the source is now. False if it does not run, and has not.
-    fn wait_until_delivered(&self) -> Result<bool, Error> {
+    fn wait_until_delivered(&self) -> Result<bool, VerifyError> {
         if self.task.incremental.is_none() {
             return Ok(false);
         }
@@ -404,24 +410,24 @@ impl Both {
         let (mut last, mut moved) = (None, Instant::now());
         loop {
             if self.stop.is_stopped() {
-                return Err(VerifyError::Interrupted.into());
+                return Err(VerifyError::Interrupted);
             }
             // Asked before the position: who ends stores it.
             let running = self.runtime.block_on(client::ask(&self.task))?;
-            let position =
-                checkpoint::read(&self.task.state, &self.task.name)?.and_then(|stored: Checkpoint| stored.position);
+            let position = checkpoint::read(&self.task.state, &self.task.name)?
+                .and_then(|stored: Checkpoint| stored.source.position);
             if position.as_ref().is_some_and(|position| end.is_before(position)) {
                 return Ok(true);
             }
             let Some(status) = running else { return Ok(false) };
             if client::read(&status)?.phase == Phase::Paused {
-                return Err(VerifyError::Paused { at: end.to_string() }.into());
+                return Err(VerifyError::Paused { at: end.to_string() });
             }
             if position != last {
                 (last, moved) = (position, Instant::now());
             }
             if moved.elapsed() > STILL {
-                return Err(VerifyError::Behind { at: end.to_string() }.into());
+                return Err(VerifyError::Behind { at: end.to_string() });
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
@@ -439,7 +445,7 @@ impl Both {
     }
 
     /// Reads both sides again, of keys that differ.
-    fn look_again(&self, again: &mut Again, seen: &mut Vec<i64>, folder: &Path) -> Result<bool, Error> {
+    fn look_again(&self, again: &mut Again, seen: &mut Vec<i64>, folder: &Path) -> Result<bool, VerifyError> {
         let mut keys: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
         for ((target, key), words) in &mut *again {
             words.look_again();

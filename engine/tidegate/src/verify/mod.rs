@@ -45,11 +45,11 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::config::{SinkOptions, SourceOptions, Task};
 use crate::display::{Line, Screen};
 use crate::error::Error;
+use crate::open::{kafka_options, open_sink, runtime};
 use crate::pipeline::route::Router;
 use crate::source::Source as _;
 use crate::source::mysql::MysqlSource;
 use crate::status::client;
-use crate::task::{kafka_options, open_sink, runtime};
 use both::{Both, Tally};
 use message::Reader;
 pub use repair::Plan;
@@ -92,6 +92,9 @@ pub struct Verified {
 /// Why it could not be found out.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
+    /// What any task may meet.
+    #[error(transparent)]
+    Task(Box<Error>),
     #[error("there is nothing to compare with: the source is files")]
     NoServer,
     #[error("there is nothing to compare: the sink is not Kafka")]
@@ -118,10 +121,17 @@ pub enum VerifyError {
     Interrupted,
 }
 
+impl<E: Into<Error>> From<E> for VerifyError {
+    fn from(error: E) -> VerifyError {
+        VerifyError::Task(Box::new(error.into()))
+    }
+}
+
 impl VerifyError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            VerifyError::Task(error) => return error.hint(),
             VerifyError::NoServer | VerifyError::NoTopics | VerifyError::Kafka { .. } | VerifyError::Interrupted => {
                 return None;
             }
@@ -139,21 +149,25 @@ impl VerifyError {
             VerifyError::Disk { .. } => {
                 "--spill names another folder; about 100 bytes are needed for each row and each message"
             }
-        })
+        };
+        Some(hint.to_owned())
     }
 
     /// Whether the same may succeed later.
     pub fn may_pass(&self) -> bool {
         use VerifyError::{Altered, Behind, Kafka, Loading};
-        matches!(self, Altered { .. } | Behind { .. } | Kafka { .. } | Loading { .. })
+        match self {
+            VerifyError::Task(error) => error.may_pass(),
+            error => matches!(error, Altered { .. } | Behind { .. } | Kafka { .. } | Loading { .. }),
+        }
     }
 }
 
 /// Compares.
-pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified, Error> {
+pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified, VerifyError> {
     let begun = Instant::now();
-    let SourceOptions::Mysql(of_source) = &task.source else { return Err(VerifyError::NoServer.into()) };
-    let SinkOptions::Kafka(of_sink) = &task.sink else { return Err(VerifyError::NoTopics.into()) };
+    let SourceOptions::Mysql(of_source) = &task.source else { return Err(VerifyError::NoServer) };
+    let SinkOptions::Kafka(of_sink) = &task.sink else { return Err(VerifyError::NoTopics) };
     let not_begun = || VerifyError::NotBegun { task: task.name.clone(), folder: task.state.clone() };
     let runtime = runtime()?;
     // Before the state is read, which is nobody else's from then on.
@@ -162,8 +176,8 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
         false => None,
     };
     let stored = checkpoint::read(&task.state, &task.name)?.ok_or_else(not_begun)?;
-    if !stored.ledger.as_ref().is_none_or(Ledger::all_done) {
-        return Err(VerifyError::Loading { task: task.name.clone() }.into());
+    if !stored.source.ledger.as_ref().is_none_or(Ledger::all_done) {
+        return Err(VerifyError::Loading { task: task.name.clone() });
     }
     let stop = Stop::default();
     stop.on_signals(&runtime, INTERRUPTED).map_err(Error::Runtime)?;
@@ -203,7 +217,7 @@ pub fn verify(task: Task, options: &Options, screen: &Screen) -> Result<Verified
     };
     // From here on, a signal is heard, so that what is on disk goes.
     if !both.stop.begin_running() {
-        return Err(VerifyError::Interrupted.into());
+        return Err(VerifyError::Interrupted);
     }
     let counts = both.counts.clone();
     let _line = Line::start(screen.clone(), move || counts.text());
@@ -237,7 +251,7 @@ fn limit_of(task: &Task, options: &Options) -> Limit {
 }
 
 /// What the topics of targets take of a message, where it matters. Refuses topics that do not exist.
-fn message_limits(task: &Task, targets: &[Target], stop: &Stop) -> Result<HashMap<String, MessageLimit>, Error> {
+fn message_limits(task: &Task, targets: &[Target], stop: &Stop) -> Result<HashMap<String, MessageLimit>, VerifyError> {
     let task = without_new_topics(task);
     let sink = open_sink(&task)?;
     let topics = sink.topics();
@@ -246,7 +260,7 @@ fn message_limits(task: &Task, targets: &[Target], stop: &Stop) -> Result<HashMa
     for target in targets {
         for topic in &target.topics {
             if topics.look(&[topic], &is_stopped)?[0].is_none() {
-                return Err(VerifyError::NoTopic { topic: topic.clone(), table: target.name.clone() }.into());
+                return Err(VerifyError::NoTopic { topic: topic.clone(), table: target.name.clone() });
             }
             if target.of_large != OfLarge::Stops && !limits.contains_key(topic) {
                 topics.prepare(topic, &is_stopped)?;

@@ -18,7 +18,8 @@ use super::both::Both;
 use super::outcome::Wrong;
 use super::report::{Again, Repair};
 use super::target::{Source, Told, is_one_of, key_rows};
-use crate::reload::{self, CONDITION_BYTES_MAX, Wish};
+use crate::reload;
+use crate::reload::asked::{self, CONDITION_BYTES_MAX, Wish};
 use tidegate_flow::store::StateFolder;
 use tidegate_model::words::counted;
 use tidegate_mysql::connection::quote_identifier;
@@ -61,8 +62,8 @@ impl Plan {
             return;
         }
         if keys.len() as u64 + others > 0 {
-            match reload::is_possible(&self.both.task) {
-                false => leave(keys.len() as u64 + others, reload::NOT_POSSIBLE),
+            match asked::is_possible(&self.both.task) {
+                false => leave(keys.len() as u64 + others, asked::NOT_POSSIBLE),
                 true => {
                     let names: Vec<&str> = target.key_names().collect();
                     let again = |source: &Source| {

@@ -14,7 +14,6 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::VerifyError;
-use crate::error::Error;
 use tidegate_model::Stop;
 use tidegate_sink::kafka::{Consumers, KafkaConsumer, KafkaOptions};
 
@@ -74,7 +73,7 @@ pub(super) struct Extent {
 
 impl Topics {
     /// Asks which partitions there are.
-    pub(super) fn open(sink: &KafkaOptions, names: &BTreeSet<String>, threads: usize) -> Result<Topics, Error> {
+    pub(super) fn open(sink: &KafkaOptions, names: &BTreeSet<String>, threads: usize) -> Result<Topics, VerifyError> {
         let consumers = Consumers::new(sink, SETTINGS)?;
         let consumer = consumers.consumer()?;
         let failed = |name: &str, error: &KafkaError| failed(&consumers, name, error);
@@ -98,7 +97,7 @@ impl Topics {
     }
 
     /// Of each partition.
-    pub(super) fn extents(&self) -> Result<Vec<Extent>, Error> {
+    pub(super) fn extents(&self) -> Result<Vec<Extent>, VerifyError> {
         let consumer = self.consumer()?;
         let extent = |partition: &Partition| {
             let extent = consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER);
@@ -109,7 +108,7 @@ impl Topics {
         extents
     }
 
-    fn consumer(&self) -> Result<KafkaConsumer, Error> {
+    fn consumer(&self) -> Result<KafkaConsumer, VerifyError> {
         let idle = self.idle.lock().expect("nobody panics with it").pop();
         idle.map_or_else(|| Ok(self.consumers.consumer()?), Ok)
     }
@@ -118,7 +117,7 @@ impl Topics {
         self.idle.lock().expect("nobody panics with it").push(consumer);
     }
 
-    fn failed(&self, topic: &str, error: &KafkaError) -> Error {
+    fn failed(&self, topic: &str, error: &KafkaError) -> VerifyError {
         failed(&self.consumers, topic, error)
     }
 
@@ -128,8 +127,8 @@ impl Topics {
         from: &[i64],
         to: &[i64],
         stop: &Stop,
-        take: &(dyn Fn(u32, Message<'_>) -> Result<(), Error> + Sync),
-    ) -> Result<(), Error> {
+        take: &(dyn Fn(u32, Message<'_>) -> Result<(), VerifyError> + Sync),
+    ) -> Result<(), VerifyError> {
         let wanted: Vec<usize> = (0..self.partitions.len()).filter(|&index| from[index] < to[index]).collect();
         let mut jobs: VecDeque<Vec<usize>> = VecDeque::new();
         for of_topic in wanted.chunk_by(|&one, &other| self.partitions[one].topic == self.partitions[other].topic) {
@@ -138,7 +137,7 @@ impl Topics {
         let threads = self.threads.min(jobs.len());
         let jobs = Mutex::new(jobs);
         let next = || jobs.lock().expect("nobody panics with it").pop_front();
-        let work = || -> Result<(), Error> {
+        let work = || -> Result<(), VerifyError> {
             let consumer = self.consumer()?;
             while let Some(job) = next() {
                 self.read_some(&consumer, &job, from, to, stop, take)?;
@@ -162,8 +161,8 @@ impl Topics {
         from: &[i64],
         to: &[i64],
         stop: &Stop,
-        take: &(dyn Fn(u32, Message<'_>) -> Result<(), Error> + Sync),
-    ) -> Result<(), Error> {
+        take: &(dyn Fn(u32, Message<'_>) -> Result<(), VerifyError> + Sync),
+    ) -> Result<(), VerifyError> {
         let topic = &self.partitions[job[0]].topic;
         let failed = |error: KafkaError| self.failed(topic, &error);
         let mut assigned = TopicPartitionList::new();
@@ -178,13 +177,13 @@ impl Topics {
         let mut last_error = None;
         while !left.is_empty() {
             if stop.is_stopped() {
-                return Err(VerifyError::Interrupted.into());
+                return Err(VerifyError::Interrupted);
             }
             // What comes of other partitions says nothing of those that are waited for.
             if heard.elapsed() > SILENCE {
                 let reason = last_error.unwrap_or_else(|| format!("nothing came for {} s", SILENCE.as_secs()));
-                let silent = || VerifyError::Kafka { topic: topic.clone(), reason }.into();
-                return Err(self.consumers.lacking().map_or_else(silent, Error::from));
+                let silent = || VerifyError::Kafka { topic: topic.clone(), reason };
+                return Err(self.consumers.lacking().map_or_else(silent, VerifyError::from));
             }
             let done = match consumer.poll(POLL) {
                 None => continue,
@@ -251,9 +250,9 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
 }
 
 /// For want of a token, brokers say nothing that would tell why.
-fn failed(consumers: &Consumers, topic: &str, error: &KafkaError) -> Error {
+fn failed(consumers: &Consumers, topic: &str, error: &KafkaError) -> VerifyError {
     match consumers.lacking() {
         Some(lacking) => lacking.into(),
-        None => VerifyError::Kafka { topic: topic.to_owned(), reason: error.to_string() }.into(),
+        None => VerifyError::Kafka { topic: topic.to_owned(), reason: error.to_string() },
     }
 }

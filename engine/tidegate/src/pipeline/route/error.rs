@@ -1,9 +1,9 @@
 //! Why a table cannot be sent, and what to do about it.
 
+use super::kinds::{DIFFER_HINT, Differ};
 use super::too_large::TooLargeError;
 use crate::config;
 use crate::hints;
-use crate::shards;
 use tidegate_format::cut::CutError;
 use tidegate_format::encode::EncodeError;
 use tidegate_format::key::KeyError;
@@ -47,7 +47,7 @@ pub enum RouteError {
     #[error("table {table} has no column \"{column}\", which its chunk_by names")]
     ChunkBy { table: TableName, column: String },
     #[error(transparent)]
-    Shards(#[from] shards::Differ),
+    Shards(#[from] Differ),
     #[error("table {table}: {error}")]
     Name { table: TableName, error: config::NameError },
     /// Rows that stand there are the first that have these columns.
@@ -125,7 +125,7 @@ impl RouteError {
             RouteError::Name { table, .. } => format!(
                 "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
             ),
-            RouteError::Shards(_) => shards::HINT.to_owned(),
+            RouteError::Shards(_) => DIFFER_HINT.to_owned(),
             RouteError::Met { error, .. } => {
                 let hint = error.hint().map(|hint| hint + "; ").unwrap_or_default();
                 format!(

@@ -6,12 +6,10 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{Checkpoint, Gap, LoadState, is_followed};
 use crate::config::Task;
-use crate::error::Error;
-use crate::gap::{AfterGap, Gap};
-use crate::journal::{By, What};
-use crate::remembered::LoadState;
+use crate::gap::AfterGap;
 use crate::source::{Context, SourceError};
 use tidegate_model::{Position, Table, TableName, Watermark, now_s};
 use tidegate_mysql::check::list_names;
@@ -26,14 +24,14 @@ impl MysqlSource {
         task: &Task,
         stored: &Checkpoint,
         after_gap: Option<&AfterGap>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         if let Some(after_gap) = after_gap {
             if task.full_load.is_none() && !matches!(after_gap, AfterGap::Leave) {
-                return Err(SourceError::NoLoad.into());
+                return Err(SourceError::NoLoad);
             }
             let after_gap = after_gap.clone().on_server_of(task);
             if let Some(name) = after_gap.without_table(self.tables.iter().map(|table| table.name())) {
-                return Err(SourceError::NotSelected { name: name.to_owned() }.into());
+                return Err(SourceError::NotSelected { name: name.to_owned() });
             }
         }
         let Some(position) = stored.reads_from() else { return Ok(()) };
@@ -57,7 +55,7 @@ impl MysqlSource {
     }
 
     /// Why changes behind the position cannot be had any more, if so and the user has agreed to it.
-    pub(super) fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, Error> {
+    pub(super) fn purged(&self, context: &Context<'_>, position: &Position) -> Result<Option<String>, SourceError> {
         if context.after_gap.is_none() {
             return Ok(None);
         }
@@ -79,7 +77,7 @@ impl MysqlSource {
         position: &Position,
         stored_at: Option<SystemTime>,
         accepted: bool,
-    ) -> Error {
+    ) -> SourceError {
         match error {
             DumpError::Gone { reason, .. } => SourceError::Purged {
                 at: position.place().to_string(),
@@ -88,8 +86,7 @@ impl MysqlSource {
                 away_s: stored_at.and_then(|at| at.elapsed().ok()).map(|away| away.as_secs()),
                 loads: task.full_load.is_some(),
                 accepted,
-            }
-            .into(),
+            },
             error => MysqlError::Dump(error).into(),
         }
     }
@@ -101,7 +98,7 @@ impl MysqlSource {
         context: &Context<'_>,
         from: &Position,
         reason: String,
-    ) -> Result<Position, Error> {
+    ) -> Result<Position, SourceError> {
         let task = context.task;
         let after_gap = context.after_gap.cloned().expect("it was accepted").on_server_of(task);
         let (start, schemas) = patiently(context, || self.begin_here(context))?;
@@ -110,11 +107,11 @@ impl MysqlSource {
         let stored = context.tracker.read(Checkpoint::clone);
         let is_sent = |name: &TableName| {
             // Until reading has passed its load, changes from within that are to come.
-            let in_ledger = stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+            let in_ledger = stored.source.ledger.as_ref().and_then(|ledger| ledger.table(name));
             let is_passed = in_ledger.is_none_or(ledger::TableChunks::is_taken_as_read);
             match stored.remembered_table(name).map(|table| table.load) {
                 // It may have been made in the gap: then its rows are as unknown as those of others.
-                Some(LoadState::NotWanted) => is_passed && is_followed(stored.schemas.get(name)),
+                Some(LoadState::NotWanted) => is_passed && is_followed(stored.source.schemas.get(name)),
                 Some(LoadState::Done) => is_passed,
                 Some(LoadState::Wanted) | None => false,
             }
@@ -128,7 +125,8 @@ impl MysqlSource {
         for table in &loaded {
             let planned = self.load_table(task, table)?;
             let (key, definition) = (planned.key().unwrap_or_default(), planned.fingerprint());
-            match stored.remembered_table(table.name()).filter(|_| is_followed(stored.schemas.get(table.name()))) {
+            match stored.remembered_table(table.name()).filter(|_| is_followed(stored.source.schemas.get(table.name())))
+            {
                 // Nothing of it was ever sent.
                 None => ledger.add_table(table.name(), key, definition),
                 // Consumers have rows of it: nothing that becomes of them may be taken for shown.
@@ -166,13 +164,13 @@ impl MysqlSource {
             "changes between both are left out, since the server has purged some of them: {reason}"
         );
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.begin_anew();
-            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            checkpoint.source.begin_anew();
+            schemas.into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
             gap.loaded.iter().for_each(|name| checkpoint.load_wanted(name));
             // What comes under its name is another table.
             gap.gone.iter().for_each(|name| checkpoint.tables.remove(name));
-            checkpoint.ledger = Some(ledger);
-            checkpoint.position = Some(start.clone());
+            checkpoint.source.ledger = Some(ledger);
+            checkpoint.source.position = Some(start.clone());
             checkpoint.journal.note(
                 What::GapAccepted,
                 By::Run,

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use super::MysqlSource;
 use super::turns::{JudgeRules, judge};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, RememberedTable};
 use crate::config::{self, Task};
-use crate::error::Error;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
-use crate::remembered::RememberedTable;
-use crate::source::Context;
+use crate::source::{Context, SourceError};
 use crate::{pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
@@ -34,18 +32,18 @@ impl MysqlSource {
         position: Position,
         until: Option<Watermark>,
         ready: Option<&Ready>,
-    ) -> Result<Followed, Error> {
+    ) -> Result<Followed, SourceError> {
         let begun = position.clone();
         let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
-        context.tracker.update(|checkpoint| match &mut checkpoint.ledger {
+        context.tracker.update(|checkpoint| match &mut checkpoint.source.ledger {
             Some(ledger) => shards::drop_nothing_of_other_keys(context.task, &names, ledger),
             None => Ok(()),
         })?;
         context.tracker.update(|checkpoint| {
-            let is_known = |name: &&TableName| checkpoint.schemas.get(name).is_some() || names.contains(name);
+            let is_known = |name: &&TableName| checkpoint.source.schemas.get(name).is_some() || names.contains(name);
             let unknown: Vec<&TableName> = self.look.sequences.iter().filter(|name| !is_known(name)).collect();
             let entries = unknown.into_iter().map(|name| StoredSchema::sequence(name, &position.coordinate, false));
-            entries.for_each(|entry| checkpoint.record_schema(entry));
+            entries.for_each(|entry| checkpoint.source.record_schema(entry));
         });
         let selection = context.task.tables.clone();
         let tracker = context.tracker.clone();
@@ -65,14 +63,14 @@ impl MysqlSource {
                     tracker.update(|checkpoint| checkpoint.need(table));
                     return Moved::Covered;
                 }
-                tracker.read(|checkpoint| judge(checkpoint.ledger.as_ref(), rules, table, rows, here))
+                tracker.read(|checkpoint| judge(checkpoint.source.ledger.as_ref(), rules, table, rows, here))
             })
         };
         let asking = |of_ledger: fn(&Ledger, &TableName, Option<&Gtid>, &Coordinate) -> bool| -> history::Shows {
             let tracker = context.tracker.clone();
             Box::new(move |table, here| {
                 let shows = |ledger: &Ledger| of_ledger(ledger, table, here.gtid, here.at);
-                tracker.read(|checkpoint| checkpoint.ledger.as_ref().is_some_and(shows))
+                tracker.read(|checkpoint| checkpoint.source.ledger.as_ref().is_some_and(shows))
             })
         };
         let names = self.look.facts.name_case();
@@ -89,13 +87,13 @@ impl MysqlSource {
             };
             let recorder = tracker.clone();
             History::new(
-                &tracker.read(Checkpoint::schemas),
+                &tracker.read(|checkpoint| checkpoint.source.schemas()),
                 position,
                 Box::new(move |database, table| {
                     selection.matches(database, table).is_some() && !is_passed_over(database, table)
                 }),
                 Rules { names, unlogged_rows: options.unlogged_rows },
-                Box::new(move |entry| recorder.update(|checkpoint| checkpoint.record_schema(entry))),
+                Box::new(move |entry| recorder.update(|checkpoint| checkpoint.source.record_schema(entry))),
             )
             .passing(context.pass)
             .with_judge(judge())
@@ -114,11 +112,11 @@ impl MysqlSource {
             })
         };
         let replayed = |table: &TableName| {
-            context.tracker.update(|checkpoint| checkpoint.ledger.as_mut().map(|ledger| ledger.replay(table)));
+            context.tracker.update(|checkpoint| checkpoint.source.ledger.as_mut().map(|ledger| ledger.replay(table)));
         };
         let shown = |tables: &[(TableName, Watermark)]| {
             let show = |checkpoint: &mut Checkpoint| {
-                let Some(ledger) = &mut checkpoint.ledger else { return };
+                let Some(ledger) = &mut checkpoint.source.ledger else { return };
                 tables.iter().for_each(|(table, until)| ledger.show_before(table, until.clone()));
             };
             context.tracker.update_durably(show).map_err(Into::into)
@@ -138,7 +136,7 @@ impl MysqlSource {
             pass: context.pass,
             row_uses: row_uses(context.task, &self.look.facts.version.text),
             folder: &context.task.state,
-            ledger: context.tracker.read(|checkpoint| checkpoint.ledger.clone()),
+            ledger: context.tracker.read(|checkpoint| checkpoint.source.ledger.clone()),
             until,
             end: self.reading_end(context),
             asked: &context.status.asked,
@@ -154,7 +152,7 @@ impl MysqlSource {
         };
         follower.run(position, history).map_err(|error| match error {
             MysqlError::Dump(error @ DumpError::Gone { .. }) => {
-                let position = context.tracker.read(|checkpoint| checkpoint.position.clone());
+                let position = context.tracker.read(|checkpoint| checkpoint.source.position.clone());
                 self.refused_dump(context.task, error, &position.unwrap_or(begun), None, context.after_gap.is_some())
             }
             error => error.into(),

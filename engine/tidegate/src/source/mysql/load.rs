@@ -10,10 +10,9 @@ use tracing::{info, warn};
 use super::follow::{MIN_ROWS_HELD, held_window};
 use super::look::show_create;
 use super::{MysqlSource, patiently};
+use crate::checkpoint::journal::{By, What, tables_text};
 use crate::checkpoint::{Checkpoint, TaskTracker};
 use crate::config::{self, FullLoadOptions, Task};
-use crate::error::Error;
-use crate::journal::{By, What, tables_text};
 use crate::pipeline;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_table};
 use crate::source::{Context, SourceError};
@@ -53,15 +52,15 @@ pub struct Wanted {
 
 impl MysqlSource {
     /// Loads the tables that the ledger has and that are not done. Complete if all their rows are delivered.
-    pub(super) fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, Error> {
+    pub(super) fn load_what_is_left(&self, context: &Context<'_>) -> Result<LoadEnd, SourceError> {
         // Without a ledger there is nothing to load: incremental reading has passed it, or began without it.
-        let loaded = |checkpoint: &Checkpoint| checkpoint.ledger.as_ref().is_none_or(Ledger::all_done);
+        let loaded = |checkpoint: &Checkpoint| checkpoint.source.ledger.as_ref().is_none_or(Ledger::all_done);
         let Some(options) = &context.task.full_load else { return Ok(LoadEnd::Complete) };
         if context.tracker.read(loaded) {
             return Ok(LoadEnd::Complete);
         }
         let left = |checkpoint: &mut Checkpoint| {
-            let Some(ledger) = &checkpoint.ledger else { return };
+            let Some(ledger) = &checkpoint.source.ledger else { return };
             let left = ledger.tables().iter().filter(|table| !table.is_done());
             let names: Vec<TableName> = left.clone().map(|table| table.name.clone()).collect();
             let rows = left.map(ledger::TableChunks::rows).sum();
@@ -78,7 +77,7 @@ impl MysqlSource {
             return Ok(LoadEnd::Stopped);
         }
         context.tracker.update(|checkpoint| {
-            let tables = checkpoint.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
+            let tables = checkpoint.source.ledger.as_ref().map(Ledger::tables).unwrap_or_default();
             let rows = tables.iter().map(ledger::TableChunks::rows).sum();
             let details = format!("{} of {}", counted(rows, "row"), counted(tables.len() as u64, "table"));
             checkpoint.journal.note(What::LoadEnded, By::Run, details);
@@ -87,10 +86,10 @@ impl MysqlSource {
         Ok(LoadEnd::Complete)
     }
 
-    pub(super) fn load(&self, context: &Context<'_>, options: &FullLoadOptions) -> Result<LoadEnd, Error> {
+    pub(super) fn load(&self, context: &Context<'_>, options: &FullLoadOptions) -> Result<LoadEnd, SourceError> {
         let ledger = context
             .tracker
-            .read(|checkpoint| checkpoint.ledger.clone())
+            .read(|checkpoint| checkpoint.source.ledger.clone())
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
         let part = |name: &TableName| ledger.table(name).and_then(|table| table.part.clone());
         let with_part = |table: LoadTable| LoadTable { part: part(table.table.name()), ..table };
@@ -139,7 +138,7 @@ impl MysqlSource {
             is_followed: context.task.incremental.is_some(),
             ..load_options(Some(options.chunk_rows), limited)
         };
-        let reached = context.tracker.read(|checkpoint| checkpoint.position.clone());
+        let reached = context.tracker.read(|checkpoint| checkpoint.source.position.clone());
         let start_is_low = reached.is_none();
         let start = reached.unwrap_or_else(|| ledger.start().clone());
         if context.task.incremental.as_ref().is_some_and(|options| options.ddl == config::DdlPolicy::Forward) {
@@ -169,7 +168,7 @@ impl MysqlSource {
         ledger: &Ledger,
         tables: &[LoadTable],
         start: &Coordinate,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         let is_unheard_of = |name: &TableName| {
             context
                 .tracker
@@ -191,7 +190,7 @@ impl MysqlSource {
                 connection.disconnect().await.map_err(MysqlError::Query)?;
                 Ok(shown)
             };
-            definitions = match patiently(context, || Ok(self.runtime.block_on(ask())?))? {
+            definitions = match patiently(context, || self.runtime.block_on(ask()))? {
                 Some(definitions) => definitions,
                 None => {
                     warn!(
@@ -219,7 +218,7 @@ impl MysqlSource {
             let statement = Statement { kind: StatementKind::Create, tables: vec![name], sql, default_database };
             let mark = Mark { kind: MarkKind::Statement(statement), sequence: 0, meta: meta.clone() };
             let window = Window { marks: vec![mark], bytes, ..Window::default() };
-            context.emitter.emit_loaded(window).map_err(|Stopped| Error::Stopped)?;
+            context.emitter.emit_loaded(window).map_err(|Stopped| SourceError::Stopped)?;
         }
         Ok(())
     }
@@ -234,7 +233,7 @@ impl MysqlSource {
         gone: &(dyn Fn(&TableName) + Sync),
         stop: &Stop,
         emit: &(dyn Fn(Window) -> Result<(), Stopped> + Sync),
-    ) -> Result<LoadEnd, Error> {
+    ) -> Result<LoadEnd, SourceError> {
         let mut tables = self.load_tables(task)?;
         let of = |name: &TableName| wanted.iter().find(|wanted| wanted.table == *name);
         tables.retain(|table| of(table.table.name()).is_some());
@@ -281,17 +280,17 @@ impl MysqlSource {
     }
 
     /// The tables, as they are to be read.
-    pub(super) fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, Error> {
+    pub(super) fn load_tables(&self, task: &Task) -> Result<Vec<LoadTable>, SourceError> {
         self.tables.iter().map(|table| self.load_table(task, table)).collect()
     }
 
-    pub(super) fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+    pub(super) fn load_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, SourceError> {
         let definition = self.definitions.get(table.name()).cloned();
         self.plan_table(task, table).map(|planned| LoadTable { definition, ..planned })
     }
 
     /// What to read of a table: all rows for which the server can tell that they pass the filter, and of them what messages are made of.
-    fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, Error> {
+    fn plan_table(&self, task: &Task, table: &Arc<Table>) -> Result<LoadTable, SourceError> {
         let name = table.name();
         let rule = task.tables.matches(&name.database, &name.table).expect("only captured tables were read");
         let transform = plan_transform(&task.tables, table)?;
@@ -363,7 +362,7 @@ struct Record<'a> {
 
 /// Changes the ledger, which a load has.
 fn with_ledger<T>(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut Ledger) -> T) -> T {
-    change(checkpoint.ledger.as_mut().expect("a load has a ledger"))
+    change(checkpoint.source.ledger.as_mut().expect("a load has a ledger"))
 }
 
 /// The same, unless the table is done though it is being read: then it was taken back.
@@ -409,7 +408,7 @@ impl LoadRecord for Record<'_> {
         }
         let is_taken_back = |table: &&ledger::TableChunks| table.part.is_some() && table.is_done();
         let names: Vec<TableName> = self.tracker.read(|checkpoint| {
-            let tables = checkpoint.ledger.iter().flat_map(|ledger| ledger.tables());
+            let tables = checkpoint.source.ledger.iter().flat_map(|ledger| ledger.tables());
             tables.filter(is_taken_back).map(|table| table.name.clone()).collect()
         });
         self.status.tables_ended(&names);

@@ -9,7 +9,6 @@ use futures::future::try_join_all;
 use super::follow::event_bytes_max;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
-use crate::error::Error;
 use crate::hints;
 use crate::remembered;
 use crate::source::SourceError;
@@ -55,7 +54,7 @@ pub fn look(
     options: &MysqlOptions,
     runtime: &tokio::runtime::Runtime,
     stored: Option<&Checkpoint>,
-) -> Result<Look, Error> {
+) -> Result<Look, SourceError> {
     let stored = stored.filter(|stored| stored.has_begun());
     let connect = connect_options(task, options)?;
     // The data plane's client logs in first: if it cannot, its errors say best why.
@@ -261,7 +260,7 @@ fn out_of_sight<'a>(
     found: &[CatalogTable],
 ) -> impl Iterator<Item = &'a TableName> {
     let found: HashSet<TableName> = found.iter().map(|table| names.key(table.table.name())).collect();
-    stored.followed().filter(move |name| {
+    stored.source.followed().filter(move |name| {
         !found.contains(&names.key(name)) && task.tables.matches(&name.database, &name.table).is_some()
     })
 }
@@ -332,7 +331,7 @@ pub(super) async fn show_create_of_many(
     Ok(shown.into_iter().collect::<Option<Vec<_>>>().map(|shares| shares.into_iter().flatten().collect()))
 }
 
-fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, Error> {
+fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, SourceError> {
     let client = options.tls.client.as_ref();
     Ok(ConnectOptions {
         host: options.host.clone(),

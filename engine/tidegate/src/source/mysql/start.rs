@@ -6,10 +6,8 @@ use tracing::info;
 
 use super::look::{Definitions, read_tables, show_create_of_many};
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
+use crate::checkpoint::{Checkpoint, LoadState, is_followed};
 use crate::config::Task;
-use crate::error::Error;
-use crate::remembered::LoadState;
 use crate::source::{Context, SourceError};
 use tidegate_model::{GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::{self, CatalogError, CatalogTable};
@@ -23,7 +21,7 @@ const START_TRIES: u32 = 20;
 
 impl MysqlSource {
     /// The position from which changes are read; taken and stored by the first run.
-    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, Error> {
+    pub(super) fn begin(&mut self, context: &Context<'_>) -> Result<Position, SourceError> {
         let stored = context.tracker.read(|checkpoint| checkpoint.reads_from().cloned());
         if let Some(position) = stored {
             if let Some(reason) = self.purged(context, &position)? {
@@ -36,10 +34,10 @@ impl MysqlSource {
         let mut ledger = Ledger::new(start.clone());
         self.enter(&mut ledger, context.task, &self.tables)?;
         context.tracker.update_durably(|checkpoint| {
-            schemas.into_iter().for_each(|schema| checkpoint.begin_schema(schema));
+            schemas.into_iter().for_each(|schema| checkpoint.source.begin_schema(schema));
             match context.task.full_load {
-                Some(_) => checkpoint.ledger = Some(ledger),
-                None => checkpoint.position = Some(start.clone()),
+                Some(_) => checkpoint.source.ledger = Some(ledger),
+                None => checkpoint.source.position = Some(start.clone()),
             }
         })?;
         Ok(start)
@@ -52,7 +50,7 @@ impl MysqlSource {
     }
 
     /// A position from which changes can be read now, and the tables as they are known from there on.
-    pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), Error> {
+    pub(super) fn begin_here(&mut self, context: &Context<'_>) -> Result<(Position, Vec<StoredSchema>), SourceError> {
         let (start, shown_until) = self.take_start(context.task)?;
         // Those that were no longer there at the start are not those that are there behind it.
         self.look.sequences = self.runtime.block_on(self.find_sequences(context.task))?;
@@ -60,7 +58,7 @@ impl MysqlSource {
             Some(_) => {
                 let start = self.with_file(start)?;
                 let began = self.runtime.block_on(self.begin_xa(context))?;
-                start.with_beginning(Some(began.ok_or(Error::Stopped)?))
+                start.with_beginning(Some(began.ok_or(SourceError::Stopped)?))
             }
             None => start,
         };
@@ -116,7 +114,7 @@ impl MysqlSource {
     }
 
     /// Enters tables of which all rows are to be read.
-    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), Error> {
+    fn enter(&self, ledger: &mut Ledger, task: &Task, tables: &[Arc<Table>]) -> Result<(), SourceError> {
         for table in tables {
             let planned = self.load_table(task, table)?;
             // A column to cut by that is none stops the load, with its name.
@@ -132,16 +130,15 @@ impl MysqlSource {
         context: &Context<'_>,
         stored: &Checkpoint,
         position: &Position,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
         let is_missing = |table: &TableChunks| {
             let name = &table.name;
             !table.is_done() && !has(name) && context.task.tables.matches(&name.database, &name.table).is_some()
         };
-        if stored.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
-            let (tables, ..) = patiently(context, || {
-                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(position)))?)
-            })?;
+        if stored.source.ledger.as_ref().is_some_and(|ledger| ledger.tables().iter().any(is_missing)) {
+            let (tables, ..) =
+                patiently(context, || self.runtime.block_on(self.read_definitions(context.task, Some(position))))?;
             self.look.tables = tables;
             self.tables = self.look.tables();
         }
@@ -153,10 +150,10 @@ impl MysqlSource {
     ///
     /// What is known of an added table begins at the position, though the catalogue shows it as it is now: statements on it
     /// between both are met again, and change nothing unless rows came before them.
-    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, Error> {
+    fn begin_added(&mut self, context: &Context<'_>, position: &Position) -> Result<Position, SourceError> {
         let stored = context.tracker.read(Checkpoint::clone);
         self.look_for_missing(context, &stored, position)?;
-        let in_ledger = |name: &TableName| stored.ledger.as_ref().and_then(|ledger| ledger.table(name));
+        let in_ledger = |name: &TableName| stored.source.ledger.as_ref().and_then(|ledger| ledger.table(name));
         let is_in_ledger = |name: &TableName| in_ledger(name).is_some_and(|table| !table.is_taken_as_read());
         let is_wanted = |name: &TableName| {
             let remembered = stored.remembered_table(name);
@@ -168,7 +165,7 @@ impl MysqlSource {
             .filter(|table| is_wanted(table.name()) && !is_in_ledger(table.name()))
             .cloned()
             .collect();
-        let mut ledger = stored.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
+        let mut ledger = stored.source.ledger.unwrap_or_else(|| Ledger::new(position.clone()));
         let has = |name: &TableName| self.tables.iter().any(|table| table.name() == name);
         let is_selected = |name: &TableName| context.task.tables.matches(&name.database, &name.table).is_some();
         // Of one that is selected, a statement tells what became of it; until that is read, its chunks are read ones.
@@ -178,13 +175,13 @@ impl MysqlSource {
         // What is known of a table that was left out has not moved with it.
         let is_left_out =
             |name: &TableName, entries: &Vec<StoredSchema>| is_followed(Some(entries)) && !is_selected(name);
-        let has_left = stored.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
+        let has_left = stored.source.schemas.iter().any(|(name, entries)| is_left_out(name, entries));
         if added.is_empty() && removed.is_empty() && !has_left {
             return Ok(position.clone());
         }
         for name in &removed {
             if is_selected(name) {
-                let is_gone = patiently(context, || Ok(self.runtime.block_on(self.is_gone(name))?))?;
+                let is_gone = patiently(context, || self.runtime.block_on(self.is_gone(name)))?;
                 if !is_gone {
                     let error = CatalogError::Missing { name: name.clone(), seen: Vec::new() };
                     return Err(MysqlError::Catalog(error).into());
@@ -197,11 +194,11 @@ impl MysqlSource {
             info!(table = %name, "no longer a table of the task: its full load is forgotten");
             ledger.forget(name);
         }
-        let mut schemas = stored.schemas;
+        let mut schemas = stored.source.schemas;
         schemas.retain(|name, entries| !is_left_out(name, entries));
         let mut position = position.clone();
         let mut asked = Vec::new();
-        let has_read = stored.position.is_some() && context.task.incremental.is_some();
+        let has_read = stored.source.position.is_some() && context.task.incremental.is_some();
         if has_read && !snapshot::starts_at_present(&self.look.facts) {
             // No view is certain to show what was read of other tables: they are loaded where one is.
             for table in &added {
@@ -214,9 +211,8 @@ impl MysqlSource {
             }
         } else if !added.is_empty() {
             let end = self.now(context)?;
-            let (tables, definitions, executed) = patiently(context, || {
-                Ok(self.runtime.block_on(self.read_definitions(context.task, Some(&position)))?)
-            })?;
+            let (tables, definitions, executed) =
+                patiently(context, || self.runtime.block_on(self.read_definitions(context.task, Some(&position))))?;
             let shown_until = executed.map_or(end, Watermark::Gtids);
             let mut again: Vec<TableName> = Vec::new();
             self.look.tables = tables;
@@ -260,12 +256,12 @@ impl MysqlSource {
             }
         }
         context.tracker.update_durably(|checkpoint| {
-            checkpoint.schemas = schemas;
+            checkpoint.source.schemas = schemas;
             // Within the first load, nothing has been read behind its start.
-            if stored.position.is_some() || !added.is_empty() {
-                checkpoint.position = Some(position.clone());
+            if stored.source.position.is_some() || !added.is_empty() {
+                checkpoint.source.position = Some(position.clone());
             }
-            checkpoint.ledger = (!ledger.tables().is_empty()).then_some(ledger);
+            checkpoint.source.ledger = (!ledger.tables().is_empty()).then_some(ledger);
             asked.iter().for_each(|name| checkpoint.ask_for(name, true));
             removed.iter().for_each(|name| checkpoint.table_loaded(name));
         })?;

@@ -26,11 +26,9 @@ use tracing::{info, warn};
 
 use super::look::show_create;
 use super::{MysqlSource, patiently};
-use crate::checkpoint::{Checkpoint, is_followed};
-use crate::error::Error;
+use crate::checkpoint::journal::{By, What};
+use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, is_followed};
 use crate::hints;
-use crate::journal::{By, What};
-use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use mysql_async::prelude::Queryable;
 use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
@@ -59,7 +57,7 @@ impl MysqlSource {
             let key = |name: &TableName| self.look.facts.name_case().key(name);
             let mut known = HashSet::new();
             // The last entry of a table is what is known of it.
-            for (name, entries) in checkpoint.schemas.iter() {
+            for (name, entries) in checkpoint.source.schemas.iter() {
                 match is_followed(Some(entries)) {
                     false => known.remove(&key(name)),
                     true => known.insert(key(name)),
@@ -83,7 +81,7 @@ impl MysqlSource {
         is_wish: bool,
         at: &Coordinate,
         position: &Position,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, SourceError> {
         if !self.is_delivered(context, position) {
             return Ok(false);
         }
@@ -122,7 +120,7 @@ impl MysqlSource {
             () => Missing::IsRefused,
         };
         let Looked { found, is_hidden, is_sequence, definition, executed } =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, missing))?))?;
+            patiently(context, || self.runtime.block_on(self.read_definition(name, position, missing)))?;
         if is_hidden {
             warn!(
                 table = %name,
@@ -138,7 +136,7 @@ impl MysqlSource {
                 check::check_versioned(std::slice::from_ref(&found), &mut findings);
                 if !findings.is_empty() {
                     let findings = findings.into_iter().map(hints::of_finding).collect();
-                    return Err(SourceError::Findings(findings).into());
+                    return Err(SourceError::Findings(findings));
                 }
                 info!(table = %name, "{what}, and changes wait for it");
                 let table = Arc::new(found.table.clone());
@@ -172,10 +170,10 @@ impl MysqlSource {
             checkpoint.journal.note(What::ReloadBegun, By::Run, format!("{name} at {at}: {why}{rows}{gone}"));
             if is_added {
                 // It knows from where on XA transactions are waited for.
-                checkpoint.position = Some(position.clone());
+                checkpoint.source.position = Some(position.clone());
             }
-            checkpoint.position.get_or_insert_with(|| position.clone());
-            let ledger = checkpoint.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
+            checkpoint.source.position.get_or_insert_with(|| position.clone());
+            let ledger = checkpoint.source.ledger.get_or_insert_with(|| Ledger::new(position.clone()));
             let (key, definition) = match &planned {
                 Some((planned, _)) => (planned.key().unwrap_or_default(), planned.fingerprint()),
                 None => (ChunkKey::default(), None),
@@ -206,15 +204,15 @@ impl MysqlSource {
                 Some((_, table)) if is_new => {
                     // What is known of it begins here, though the catalogue shows it as it is now: see `begin_added`.
                     let shown_until = executed.clone().map_or(now.clone(), Watermark::Gtids);
-                    checkpoint.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
+                    checkpoint.source.begin_schema(StoredSchema::shown(table, &position.coordinate, shown_until));
                 }
                 Some(_) => {}
                 None => {
                     checkpoint.table_loaded(name);
                     checkpoint.ask_for(name, false);
                     // Of a table that is known, a statement that is ahead tells what became of its name.
-                    if is_sequence && !is_followed(checkpoint.schemas.get(name)) {
-                        checkpoint.record_schema(StoredSchema::sequence(name, &position.coordinate, false));
+                    if is_sequence && !is_followed(checkpoint.source.schemas.get(name)) {
+                        checkpoint.source.record_schema(StoredSchema::sequence(name, &position.coordinate, false));
                     }
                 }
             }
@@ -231,7 +229,7 @@ impl MysqlSource {
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
-    pub(super) fn load_later(&self, context: &Context<'_>, name: &TableName) -> Result<(), Error> {
+    pub(super) fn load_later(&self, context: &Context<'_>, name: &TableName) -> Result<(), SourceError> {
         let remembered = RememberedTable::of(context.task, name, LoadState::Done)?;
         context.tracker.update_durably(|checkpoint| {
             checkpoint.take_up(remembered);
@@ -269,10 +267,10 @@ impl MysqlSource {
 
     /// The position, behind which a table is read of which nothing was: a prepared XA transaction without rows of the tables that there were
     /// may have some of it.
-    pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, Error> {
+    pub(super) fn begun_anew(&self, context: &Context<'_>, position: Position) -> Result<Position, SourceError> {
         let began = || Ok(self.runtime.block_on(self.begin_xa(context))?);
         let began = patiently(context, began)?;
-        Ok(position.with_beginning(Some(began.ok_or(Error::Stopped)?)))
+        Ok(position.with_beginning(Some(began.ok_or(SourceError::Stopped)?)))
     }
 
     /// Looks at one table.
@@ -364,7 +362,7 @@ pub(super) struct Reloads {
 impl Reloads {
     /// Whether the table is loaded again at once. Otherwise later.
     pub(super) fn may_load(&mut self, table: &TableName, context: &Context<'_>) -> bool {
-        if context.tracker.read(|checkpoint| checkpoint.ledger.is_none()) {
+        if context.tracker.read(|checkpoint| checkpoint.source.ledger.is_none()) {
             self.counts.clear();
         }
         let count = self.counts.entry(table.clone()).or_default();

@@ -5,7 +5,6 @@ use tracing::{info, warn};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::Checkpoint;
 use crate::config::Task;
-use crate::error::Error;
 use crate::source::{Context, SourceError};
 use crate::until::{Until, UntilError};
 use tidegate_model::words::time_text;
@@ -38,9 +37,9 @@ impl Ending {
 
 impl MysqlSource {
     /// Finds out where the run is to end.
-    pub(super) fn find_ending(&self, task: &Task, asked: &Until, stored: &Checkpoint) -> Result<Ending, Error> {
+    pub(super) fn find_ending(&self, task: &Task, asked: &Until, stored: &Checkpoint) -> Result<Ending, SourceError> {
         if task.incremental.is_none() {
-            return Err(SourceError::from(UntilError::NoChanges(asked.clone())).into());
+            return Err(UntilError::NoChanges(asked.clone()).into());
         }
         let facts = &self.look.facts;
         let has_gtids = stored.reads_from().map_or(facts.has_gtids(), |position| position.gtids.is_some());
@@ -58,7 +57,7 @@ impl MysqlSource {
             }
             Until::Gtids(set) => {
                 if let Some(kept) = kept_otherwise(has_gtids, facts, set) {
-                    return Err(SourceError::from(UntilError::OtherGtids { until: asked.clone(), kept }).into());
+                    return Err(UntilError::OtherGtids { until: asked.clone(), kept }.into());
                 }
                 // All up to the last one of each source.
                 let mut set = set.clone();
@@ -71,8 +70,7 @@ impl MysqlSource {
             }
             Until::Place(at) => {
                 let found = until::look_up(&self.look.connect, facts, at, has_gtids);
-                let found =
-                    found.map_err(|error| SourceError::from(UntilError::Place { until: asked.clone(), error }))?;
+                let found = found.map_err(|error| UntilError::Place { until: asked.clone(), error })?;
                 if found.at != *at {
                     info!(asked = %at, end = %found.at, "--until: no transaction ends there; the last one that ends before it is the last one sent");
                 }
@@ -84,10 +82,15 @@ impl MysqlSource {
     }
 
     /// Refuses an end that the task has gone past. While there is a load, it ends where that is consistent.
-    pub(super) fn refuse_passed(&self, context: &Context<'_>, position: &Position, is_new: bool) -> Result<(), Error> {
+    pub(super) fn refuse_passed(
+        &self,
+        context: &Context<'_>,
+        position: &Position,
+        is_new: bool,
+    ) -> Result<(), SourceError> {
         let Some(ending) = &self.ending else { return Ok(()) };
         info!(until = %ending.asked, "the task ends there by itself");
-        if let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.ledger.clone()) {
+        if let Some(ledger) = context.tracker.read(|checkpoint| checkpoint.source.ledger.clone()) {
             if ending.is_over && !ledger.all_done() {
                 warn!(until = %ending.asked, "--until lies before what the full load will show: the task ends when its load is done, and is consistent");
             }
@@ -95,8 +98,7 @@ impl MysqlSource {
         }
         // A place in a file has all that stands before it; a set may leave out whole sources.
         let is_place = matches!(ending.asked, Until::Place(_));
-        let passed =
-            |at: String| Err(SourceError::from(UntilError::Passed { until: ending.asked.to_string(), at }).into());
+        let passed = |at: String| Err(UntilError::Passed { until: ending.asked.to_string(), at }.into());
         match &ending.until {
             until::ReadingEnd::Place(place)
                 if !ending.is_now()
@@ -114,7 +116,7 @@ impl MysqlSource {
     }
 
     /// When the last transaction was committed that the task has sent, as far as its file tells.
-    fn last_commit(&self, context: &Context<'_>, position: &Position) -> Result<Option<u64>, Error> {
+    fn last_commit(&self, context: &Context<'_>, position: &Position) -> Result<Option<u64>, SourceError> {
         let facts = &self.look.facts;
         if position.file.as_ref().is_some_and(|file| *file.server != *facts.server_uuid()) {
             return Ok(None);
@@ -130,7 +132,7 @@ impl MysqlSource {
     /// The end for a follower that begins now.
     pub(super) fn reading_end(&self, context: &Context<'_>) -> Option<EndWatch> {
         let ending = self.ending.as_ref()?;
-        let load = context.tracker.read(|checkpoint| checkpoint.ledger.as_ref()?.end());
+        let load = context.tracker.read(|checkpoint| checkpoint.source.ledger.as_ref()?.end());
         if let (until::ReadingEnd::Place(place), Some(load)) = (&ending.until, &load)
             && !is_within(load, place)
         {

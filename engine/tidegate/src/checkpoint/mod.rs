@@ -2,36 +2,40 @@
 //!
 //! ```text
 //! ["task"]                    whose state it is, and what its positions are points of
-//! ["position"]                where incremental reading goes on
-//! ["schema","shop","orders"]  versions of a table, at the position and after it
-//! ["load",…]                  progress of the full load (see `tidegate_mysql::ledger`); gone once incremental reading has passed
-//!                             every chunk's view
-//! ["row_groups","s","orders"] of a Parquet data set, those that have been delivered
-//! ["table","shop","orders"]   every table that the task has taken up, and how its rows leave (see `remembered`)
-//! ["topic","shop.orders"]     where they go
-//! ["remembered"]              what is the same for all tables
-//! ["gaps"]                    changes that were purged before they were read, and left out (see `gap`)
+//! ["position"], ["schema",…], ["load",…], ["row_groups",…]     where reading is (see [`source_state`])
+//! ["table",…], ["topic",…], ["remembered"]                     what consumers have been promised (see [`memory`])
+//! ["gaps"]                    changes that were purged before they were read, or left out (see [`gap`])
 //! ["too_large","s","orders"]  how many messages of a table were too large for their topic
-//! ["journal",41]              what was done to the task, for people (see `journal`)
+//! ["journal",41]              what was done to the task, for people (see [`journal`])
 //! ```
 //!
+//! Each part tells its own entries and reads them, and knows nothing of the others; [`Checkpoint`] is where they meet.
+//!
 //! How entries get to the disk, and what a crash leaves of them, is the matter of [`tidegate_flow::store`].
+
+pub mod gap;
+pub mod journal;
+pub mod memory;
+mod remembering;
+pub mod source_state;
+mod told;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::gap::Gap;
-use crate::journal::{By, TABLES_MAX, TaskJournal, What};
-use crate::remembered::{RememberedTable, RememberedTask, RememberedTopic};
+pub use gap::Gap;
+use journal::{By, TABLES_MAX, TaskJournal, What};
+pub use memory::{LoadState, RememberedTable, RememberedTask, RememberedTopic};
+use source_state::Passed;
+pub use source_state::{SourceState, is_followed};
 use tidegate_flow::store::{self, CHECKPOINT, StateFolder, StoreError, Stored};
 use tidegate_flow::tracker::State;
 use tidegate_model::message::TooLarge;
 use tidegate_model::state::{Changes, Entries, EntryError, Keyed};
 use tidegate_model::words::counted;
-use tidegate_model::{ChunkPart, Position, Progress, Table, TableName};
-use tidegate_mysql::history::{self, SchemaState, StoredSchema};
-use tidegate_mysql::ledger::Ledger;
+use tidegate_model::{Position, Progress, TableName};
+use told::{Told, table_of, tell_tables, tell_whole};
 
 /// Gaps that a task's state tells of.
 const GAPS_KEPT: usize = 20;
@@ -44,15 +48,9 @@ pub type TaskTracker = tidegate_flow::tracker::Tracker<Checkpoint>;
 pub struct Checkpoint {
     pub task: String,
     /// What the positions belong to.
-    pub source: SourceIdentity,
-    /// Progress of the full load; gone when incremental reading has passed every chunk's view.
-    pub ledger: Option<Ledger>,
-    /// Row groups of a Parquet data set that have been delivered.
-    pub row_groups: Keyed<TableName, Vec<u32>>,
-    /// Where incremental reading goes on.
-    pub position: Option<Position>,
-    /// Schemas of captured tables, as they are at `position` and after it; of each in the order in which they came to be.
-    pub schemas: Keyed<TableName, Vec<StoredSchema>>,
+    pub identity: SourceIdentity,
+    /// Where reading is.
+    pub source: SourceState,
     /// Every table that the task has taken up.
     pub tables: Keyed<TableName, RememberedTable>,
     /// Where their rows go.
@@ -64,35 +62,22 @@ pub struct Checkpoint {
     /// How many messages of a table were too large for their topic, since the task began.
     pub too_large: Keyed<TableName, TooLarge>,
     pub journal: TaskJournal,
-    told: Told,
+    told: Told<ToldWhole>,
 }
 
-/// What was told last of that which is told as a whole.
 #[derive(Clone, Debug, Default)]
-struct Told {
-    has_ledger: bool,
-    position: Option<Position>,
+struct ToldWhole {
     remembered: Option<RememberedTask>,
     gaps: Vec<Gap>,
 }
 
-/// It says nothing about the task.
-impl PartialEq for Told {
-    fn eq(&self, _: &Told) -> bool {
-        true
-    }
-}
-
 impl Checkpoint {
     /// Of a task that has not begun.
-    pub fn new(task: &str, source: SourceIdentity) -> Checkpoint {
+    pub fn new(task: &str, identity: SourceIdentity) -> Checkpoint {
         Checkpoint {
             task: task.to_owned(),
-            source,
-            ledger: None,
-            row_groups: Keyed::default(),
-            position: None,
-            schemas: Keyed::default(),
+            identity,
+            source: SourceState::default(),
             tables: Keyed::default(),
             topics: Keyed::default(),
             remembered: None,
@@ -104,41 +89,30 @@ impl Checkpoint {
     }
 
     /// The checkpoint, if its positions are points of this source's history. `folder` is where it was found.
-    pub fn of_source(self, source: &SourceIdentity, folder: &Path) -> Result<Checkpoint, CheckpointError> {
-        if self.source == *source {
+    pub fn of_source(self, identity: &SourceIdentity, folder: &Path) -> Result<Checkpoint, CheckpointError> {
+        if self.identity == *identity {
             return Ok(self);
         }
-        let (found, expected) = (self.source.to_string(), source.to_string());
+        let (found, expected) = (self.identity.to_string(), identity.to_string());
         Err(CheckpointError::Foreign { path: folder.join(CHECKPOINT), found, expected })
     }
 
-    /// Forgets what nobody who starts at `position` can need, and tables that are gone: what comes under their names begins with their
-    /// CREATE TABLE, or is loaded. Their topics are still there.
-    pub fn pass(&mut self, position: &Position) {
-        let may_go = self.schemas.iter().filter(|(_, entries)| history::is_prunable(entries, position));
-        let names: Vec<TableName> = may_go.map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let is_loaded = self.ledger.as_ref().is_some_and(|ledger| ledger.table(&name).is_some());
-            let mut entries = self.schemas.get(&name).cloned().unwrap_or_default();
-            let gone = history::prune(&mut entries, position, |_| is_loaded);
-            if !gone.is_empty() {
-                self.schemas.remove(&name);
-                self.tables.remove(&name);
-            } else if self.schemas.get(&name) != Some(&entries) {
-                self.schemas.insert(name, entries);
-            }
-        }
+    /// Whether a message may have been sent.
+    pub fn has_begun(&self) -> bool {
+        let is_server = matches!(
+            self.identity,
+            SourceIdentity::Server { .. } | SourceIdentity::GtidDomain | SourceIdentity::MariadbDomains
+        );
+        // A server's position is on disk before the first row leaves, that of files after it was delivered.
+        self.source.ledger.is_some()
+            || self.source.position.is_some()
+            || !self.source.row_groups.is_empty()
+            || (!is_server && self.remembered.is_some())
     }
 
-    /// From where a run would read: until reading has begun, from where the full load began.
+    /// From where a run would read.
     pub fn reads_from(&self) -> Option<&Position> {
-        self.position.as_ref().or_else(|| self.ledger.as_ref().map(Ledger::start))
-    }
-
-    /// Forgets where the task was: it begins anew, with what it has promised its consumers.
-    pub fn begin_anew(&mut self) {
-        (self.ledger, self.position) = (None, None);
-        self.know(Vec::new());
+        self.source.reads_from()
     }
 
     /// Changes that are left out, told for as long as there are few later ones.
@@ -150,7 +124,7 @@ impl Checkpoint {
 
     /// Nothing more is to be read of the part of the table that is being loaded. False if none is.
     pub fn take_back_part(&mut self, name: &TableName) -> bool {
-        let is_taken_back = self.ledger.as_mut().is_some_and(|ledger| ledger.take_back(name));
+        let is_taken_back = self.source.ledger.as_mut().is_some_and(|ledger| ledger.take_back(name));
         if is_taken_back {
             self.table_loaded(name);
         }
@@ -164,59 +138,19 @@ impl Checkpoint {
         Ok(state.journal().save(&changes)?)
     }
 
-    /// Adds an entry to the history of schemas, unless an earlier run has found it already.
-    pub fn record_schema(&mut self, entry: StoredSchema) {
-        history::record(self.schemas.get_or_insert_with(&entry.table.clone(), Vec::new), entry);
-    }
-
-    /// Knows of tables what these entries say, and nothing else.
-    pub fn know(&mut self, entries: Vec<StoredSchema>) {
-        let names: Vec<TableName> = self.schemas.iter().map(|(name, _)| name.clone()).collect();
-        names.iter().for_each(|name| self.schemas.remove(name));
-        entries.into_iter().for_each(|entry| self.record_schema(entry));
-    }
-
-    /// Tables whose rows are sent, as far as reading has come.
-    pub fn followed(&self) -> impl Iterator<Item = &TableName> {
-        self.schemas.iter().filter(|(_, entries)| is_followed(Some(entries))).map(|(name, _)| name)
-    }
-
-    /// The history of all tables.
-    pub fn schemas(&self) -> Vec<StoredSchema> {
-        self.schemas.values().flatten().cloned().collect()
-    }
-
-    /// What is known of the table: rows that are to come may have the columns of each of these.
-    pub fn versions(&self, table: &TableName) -> impl Iterator<Item = Table> {
-        self.schemas.get(table).into_iter().flatten().filter_map(StoredSchema::defined)
-    }
-
-    /// What is known of the table begins with this entry.
-    pub fn begin_schema(&mut self, entry: StoredSchema) {
-        self.schemas.insert(entry.table.clone(), vec![entry]);
-    }
-
     fn of_entries(entries: &Entries) -> Result<Checkpoint, EntryError> {
         let task = entries.get::<StoredTask>(&("task",))?;
         let StoredTask { name, source } = task.ok_or_else(|| EntryError::new(&("task",), "it is missing"))?;
-        let of_tables = |(_, database, table): (String, String, String)| TableName::new(&database, &table);
         let mut checkpoint = Checkpoint::new(&name, source);
-        checkpoint.ledger = Ledger::of_entries(entries)?;
-        checkpoint.position = entries.get(&("position",))?;
+        checkpoint.source = SourceState::of_entries(entries)?;
         checkpoint.remembered = entries.get(&("remembered",))?;
         checkpoint.gaps = entries.get(&("gaps",))?.unwrap_or_default();
         checkpoint.journal = TaskJournal::of_entries(entries)?;
-        for (key, row_groups) in entries.under(&("row_groups",))? {
-            checkpoint.row_groups.insert(of_tables(key), row_groups);
-        }
-        for (key, schemas) in entries.under(&("schema",))? {
-            checkpoint.schemas.insert(of_tables(key), schemas);
-        }
         for (key, table) in entries.under(&("table",))? {
-            checkpoint.tables.insert(of_tables(key), table);
+            checkpoint.tables.insert(table_of(key), table);
         }
         for (key, counts) in entries.under(&("too_large",))? {
-            checkpoint.too_large.insert(of_tables(key), counts);
+            checkpoint.too_large.insert(table_of(key), counts);
         }
         for ((_, name), topic) in entries.under::<(String, String), _>(&("topic",))? {
             checkpoint.topics.insert(name, topic);
@@ -233,36 +167,15 @@ struct StoredTask {
 
 impl State for Checkpoint {
     fn delivered(&mut self, progress: Progress) {
-        match progress {
-            Progress::Chunks { table, parts } => {
-                if let Some(ledger) = &mut self.ledger {
-                    // What was on its way when the table was taken back comes behind that.
-                    let was_done = ledger.table(&table).is_some_and(|chunks| chunks.is_done());
-                    for ChunkPart { chunk, rows, done } in parts {
-                        ledger.chunk_acknowledged(&table, chunk, rows, done);
-                    }
-                    let is_few = ledger.tables().len() <= TABLES_MAX;
-                    if let Some(chunks) = ledger.table(&table).filter(|chunks| chunks.is_done() && !was_done) {
-                        if is_few {
-                            let rows = counted(chunks.rows(), "row");
-                            self.journal.note(What::TableLoaded, By::Run, format!("{table}: {rows}"));
-                        }
-                        self.table_loaded(&table);
-                    }
-                } else {
-                    for ChunkPart { chunk, .. } in parts.into_iter().filter(|part| part.done) {
-                        self.row_groups.get_or_insert_with(&table, Vec::new).push(chunk);
-                    }
-                }
+        let Passed { loaded, gone } = self.source.delivered(progress);
+        if let Some((table, rows)) = loaded {
+            if self.source.ledger.as_ref().is_some_and(|ledger| ledger.tables().len() <= TABLES_MAX) {
+                self.journal.note(What::TableLoaded, By::Run, format!("{table}: {}", counted(rows, "row")));
             }
-            Progress::Position(position) => {
-                if self.ledger.as_ref().is_some_and(|ledger| ledger.settled(&position)) {
-                    self.ledger = None;
-                }
-                self.pass(&position);
-                self.position = Some(position);
-            }
+            self.table_loaded(&table);
         }
+        // Their topics are still there.
+        gone.iter().for_each(|name| self.tables.remove(name));
     }
 
     fn too_large(&mut self, counts: &[(TableName, TooLarge)]) {
@@ -275,29 +188,21 @@ impl State for Checkpoint {
         self.topic_written(topic);
     }
 
-    /// Without a ledger nobody here knows.
     fn is_loaded(&self, table: &TableName) -> bool {
-        self.ledger.as_ref().and_then(|ledger| ledger.table(table)).is_some_and(|table| table.is_done())
+        self.source.is_loaded(table)
     }
 
     fn tell(&mut self, all: bool, changes: &mut Changes) {
         if all {
-            changes.put(&("task",), &StoredTask { name: self.task.clone(), source: self.source.clone() });
+            changes.put(&("task",), &StoredTask { name: self.task.clone(), source: self.identity.clone() });
         }
-        match &mut self.ledger {
-            Some(ledger) => ledger.tell(all, changes),
-            None if self.told.has_ledger && !all => Ledger::tell_gone(changes),
-            None => {}
-        }
-        self.told.has_ledger = self.ledger.is_some();
-        tell_whole("position", &self.position, &mut self.told.position, all, changes);
-        tell_whole("remembered", &self.remembered, &mut self.told.remembered, all, changes);
-        if (all && !self.gaps.is_empty()) || self.gaps != self.told.gaps {
+        self.source.tell(all, changes);
+        let told = &mut self.told.0;
+        tell_whole("remembered", &self.remembered, &mut told.remembered, all, changes);
+        if (all && !self.gaps.is_empty()) || self.gaps != told.gaps {
             changes.put(&("gaps",), &self.gaps);
-            self.told.gaps.clone_from(&self.gaps);
+            told.gaps.clone_from(&self.gaps);
         }
-        tell_tables("row_groups", &mut self.row_groups, all, changes);
-        tell_tables("schema", &mut self.schemas, all, changes);
         tell_tables("table", &mut self.tables, all, changes);
         tell_tables("too_large", &mut self.too_large, all, changes);
         self.journal.tell(all, changes);
@@ -306,30 +211,6 @@ impl State for Checkpoint {
             None => changes.remove(&("topic", name)),
         });
     }
-}
-
-fn tell_whole<V: Clone + PartialEq + Serialize>(
-    key: &str,
-    value: &Option<V>,
-    told: &mut Option<V>,
-    all: bool,
-    changes: &mut Changes,
-) {
-    if !all && value == told {
-        return;
-    }
-    match value {
-        Some(value) => changes.put(&(key,), value),
-        None => changes.remove(&(key,)),
-    }
-    told.clone_from(value);
-}
-
-fn tell_tables<V: Serialize>(key: &str, tables: &mut Keyed<TableName, V>, all: bool, changes: &mut Changes) {
-    tables.take_changed(all, |name, value| match value {
-        Some(value) => changes.put(&(key, &name.database, &name.table), value),
-        None => changes.remove(&(key, &name.database, &name.table)),
-    });
 }
 
 /// Whose history a position is a point of.
@@ -440,6 +321,8 @@ fn of_task(stored: Option<Stored>, folder: &Path, task: &str) -> Result<Option<C
 /// The file of the first version: a line with a checksum, and everything as one JSON object.
 mod old {
     use super::*;
+    use tidegate_mysql::history::StoredSchema;
+    use tidegate_mysql::ledger::Ledger;
 
     const MAGIC: &str = "tidegate-checkpoint 1";
 
@@ -482,39 +365,30 @@ mod old {
         let old: OldCheckpoint =
             serde_json::from_slice(body).map_err(|error| format!("its contents are not a checkpoint: {error}"))?;
         let mut checkpoint = Checkpoint {
-            ledger: old.ledger,
-            row_groups: old.row_groups.into_iter().collect(),
-            position: old.position,
+            source: SourceState {
+                ledger: old.ledger,
+                row_groups: old.row_groups.into_iter().collect(),
+                position: old.position,
+                ..SourceState::default()
+            },
             tables: old.tables.into_iter().map(|table| (table.name.clone(), table)).collect(),
             topics: old.topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect(),
             remembered: old.remembered,
             ..Checkpoint::new(&old.task, old.source)
         };
         for entry in old.schemas {
-            checkpoint.schemas.get_or_insert_with(&entry.table.clone(), Vec::new).push(entry);
+            checkpoint.source.schemas.get_or_insert_with(&entry.table.clone(), Vec::new).push(entry);
         }
         Ok(checkpoint)
     }
 }
 
-/// Whether these say what a table is whose rows are sent: it is there, and neither beside those nor a database.
-pub fn is_followed(entries: Option<&Vec<StoredSchema>>) -> bool {
-    let state = entries.and_then(|entries| entries.last()).map(|entry| &entry.state);
-    !matches!(
-        state,
-        None | Some(
-            SchemaState::Gone { .. }
-                | SchemaState::Bystander { .. }
-                | SchemaState::Database { .. }
-                | SchemaState::Sequence { .. }
-        )
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::Coordinate;
+    use tidegate_model::{ChunkPart, Coordinate};
+    use tidegate_mysql::history::{SchemaState, StoredSchema};
+    use tidegate_mysql::ledger::Ledger;
 
     fn position(offset: u64) -> Position {
         let gtids = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-20:23".parse().unwrap());
@@ -522,7 +396,8 @@ mod tests {
     }
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint { position: Some(position(4321)), ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
+        let source = SourceState { position: Some(position(4321)), ..SourceState::default() };
+        Checkpoint { source, ..Checkpoint::new("shop", SourceIdentity::GtidDomain) }
     }
 
     fn name(table: &str) -> TableName {
@@ -546,29 +421,29 @@ mod tests {
         let mut checkpoint = checkpoint();
         told(&mut checkpoint, true);
         assert_eq!(told(&mut checkpoint, false), 0);
-        checkpoint.position = Some(position(4400));
+        checkpoint.source.position = Some(position(4400));
         assert_eq!(told(&mut checkpoint, false), 1);
 
         checkpoint.topic_spread("a\t\"b", 3, Some((7, 1)));
-        checkpoint.ledger = Some(Ledger::new(position(4)));
+        checkpoint.source.ledger = Some(Ledger::new(position(4)));
         for table in ["a", "b"] {
-            checkpoint.ledger.as_mut().unwrap().add_table(&name(table), Default::default(), None);
-            checkpoint.record_schema(StoredSchema {
+            checkpoint.source.ledger.as_mut().unwrap().add_table(&name(table), Default::default(), None);
+            checkpoint.source.record_schema(StoredSchema {
                 table: name(table),
                 since: Coordinate::new("binlog.000007", 4),
                 gtid: None,
-                state: history::SchemaState::Gone { last_version: 3 },
+                state: SchemaState::Gone { last_version: 3 },
             });
         }
         assert_eq!(told(&mut checkpoint, false), 1 + 2 + 3 + 1);
         // Another ledger in the place of the first.
-        checkpoint.ledger = Some(Ledger::new(position(5)));
+        checkpoint.source.ledger = Some(Ledger::new(position(5)));
         told(&mut checkpoint, false);
-        checkpoint.ledger = None;
+        checkpoint.source.ledger = None;
         assert_eq!(told(&mut checkpoint, false), 1);
         assert_eq!(told(&mut checkpoint, false), 0);
-        checkpoint.pass(&position(5000));
-        assert!(checkpoint.schemas.is_empty());
+        checkpoint.source.pass(&position(5000));
+        assert!(checkpoint.source.schemas.is_empty());
         assert_eq!(told(&mut checkpoint, false), 2);
         let parts = vec![ChunkPart { chunk: 4, rows: 1, done: true }];
         checkpoint.delivered(Progress::Chunks { table: name("a"), parts });
@@ -614,10 +489,10 @@ mod tests {
             "topics":[{"name":"x","partitions":3,"written":true}]}"#;
         let good = file(body);
         let checkpoint = old::decode(good.as_bytes()).unwrap();
-        let ledger = checkpoint.ledger.as_ref().unwrap();
+        let ledger = checkpoint.source.ledger.as_ref().unwrap();
         assert_eq!((ledger.all_done(), ledger.tables()[0].rows()), (true, 7));
         assert_eq!(
-            (checkpoint.row_groups.get(&name("a")).unwrap().len(), checkpoint.topics.get("x").unwrap().written),
+            (checkpoint.source.row_groups.get(&name("a")).unwrap().len(), checkpoint.topics.get("x").unwrap().written),
             (2, true)
         );
         for index in 0..good.len() {
