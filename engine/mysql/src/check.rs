@@ -224,7 +224,7 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             hint: format!(
                 "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
                  server needs a new full load. gtid_mode is turned on step by step: {}OFF_PERMISSIVE, ON_PERMISSIVE, ON; \
-                 before MySQL 5.7.6 by a restart of all servers.",
+                 before MySQL 5.7.6 by a restart of all servers. A task that has begun without GTIDs needs a new full load once it is ON.",
                 // Which refuses statements that could have no GTID of their own.
                 match facts.variable("enforce_gtid_consistency").to_ascii_uppercase().as_str() {
                     "ON" => "",

@@ -175,6 +175,7 @@ fn the_way_to_gtids_is_told_from_where_the_server_is() {
     let (what, to_do) = found("ON_PERMISSIVE", "ON");
     assert_eq!(what, "gtid_mode is ON_PERMISSIVE: some transactions have GTIDs, and others may have none");
     assert!(to_do.contains("step by step: OFF_PERMISSIVE"), "{to_do}");
+    assert!(to_do.ends_with("A task that has begun without GTIDs needs a new full load once it is ON."), "{to_do}");
 }
 
 fn table(database: &str, table: &str) -> CatalogTable {
