@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
 use crate::remembered::RememberedTable;
 use crate::source::Context;
-use crate::{pipeline, shards};
+use crate::{hints, pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
 use tidegate_mysql::catalog::{self, CatalogTable};
@@ -148,6 +148,7 @@ impl MysqlSource {
             passes_over: !self.look.facts.describes_tables() && !rules.forwards && !self.look.facts.version.is_mariadb,
             shown: &shown,
             retry: context.task.retry.connection,
+            hint: &hints::of_server,
             emit: &|window| context.emitter.emit(window),
             status: context.status,
             stop: context.stop,
