@@ -44,6 +44,8 @@ pub struct CatalogTable {
     pub engine: Option<String>,
     /// The server's guess, which may be off by half.
     pub estimated_rows: u64,
+    /// Of these rows, without other indexes; may be a day old.
+    pub estimated_bytes: u64,
     /// Of MariaDB: it keeps rows that are no more.
     pub is_versioned: bool,
     /// Of MariaDB: a UNIQUE key over long columns, for which it has a column that it does not show.
@@ -288,11 +290,11 @@ async fn read_definitions(
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
     let charsets: Vec<CharsetRow> = connection.query(charsets_statement(database, &of_these)).await?;
     let sql =
-        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
-    let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
+        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
+    let tables: Vec<(String, Option<String>, Option<u64>, Option<u64>, String)> = connection.query(sql).await?;
 
-    let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
-    for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
+    let is_selected = |(table, ..): &(String, _, _, _, _)| names.iter().any(|name| *name.table == **table);
+    for (table, engine, estimated_rows, estimated_bytes, table_type) in tables.into_iter().filter(is_selected) {
         let table = match define(TableName::new(database, &table), 1, &columns, &keys, &charsets) {
             Ok(table) => table,
             Err(error) => {
@@ -326,6 +328,7 @@ async fn read_definitions(
             table,
             engine,
             estimated_rows,
+            estimated_bytes: estimated_bytes.unwrap_or(0),
             is_versioned,
             has_hash_key,
             has_generated,

@@ -226,6 +226,7 @@ mod tests {
             table,
             engine: None,
             estimated_rows,
+            estimated_bytes: 0,
             is_versioned: false,
             has_hash_key: false,
             has_generated: false,

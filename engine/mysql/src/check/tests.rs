@@ -185,6 +185,7 @@ fn table(database: &str, table: &str) -> CatalogTable {
         table: Table::from(parts),
         engine: None,
         estimated_rows: 0,
+        estimated_bytes: 0,
         is_versioned: false,
         has_hash_key: false,
         has_generated: false,
