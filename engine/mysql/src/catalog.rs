@@ -6,7 +6,8 @@
 //! The columns are all that a row image in the binlog has, in the same order: also invisible and generated ones, and the
 //! primary key that the server adds by itself. Views are no tables: their changes stand in the binlog under other names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
@@ -34,6 +35,16 @@ pub struct Selection<'a> {
     pub named: &'a [TableName],
     /// Without it the other tables are not even listed.
     pub matches: Option<MatchTable<'a>>,
+    /// Tables of which something depends on the text of labels: each is an error whose labels the server cannot be asked for now, and could
+    /// tell another time. Without it, none.
+    pub needs_labels: Option<&'a (dyn Fn(&Table) -> bool + Sync)>,
+}
+
+impl<'a> Selection<'a> {
+    /// These tables and no others.
+    pub fn named(named: &'a [TableName]) -> Selection<'a> {
+        Selection { named, matches: None, needs_labels: None }
+    }
 }
 
 /// A table and what reading it depends on.
@@ -52,8 +63,19 @@ pub struct CatalogTable {
     pub has_hash_key: bool,
     /// A column is computed from others.
     pub has_generated: bool,
-    /// A label has a `?` that the server may have put in the place of another character: see [`Labels`].
-    pub has_doubtful_label: bool,
+    /// Why a label may have a `?` that the server has put in the place of another character, if one may.
+    pub label_doubt: Option<LabelDoubt>,
+}
+
+/// Why labels of ENUM and SET are in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelDoubt {
+    /// The server has no way of telling them: it tells none at any time.
+    Untold,
+    /// The account may not read the table, or it is gone: none of its rows is read.
+    Unread,
+    /// The server could not be asked about the table.
+    Unasked { reason: String, may_pass: bool },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +89,9 @@ pub enum CatalogError {
     /// `kind` is the server's word for it.
     #[error("{name} is a {kind} and no table")]
     NoTable { name: TableName, kind: String },
+    /// Values would come with a `?` that have another character when they come the next time.
+    #[error("the labels of ENUM and SET of table {table} could not be asked for: {reason}")]
+    Labels { table: TableName, reason: String, may_pass: bool },
 }
 
 impl CatalogError {
@@ -91,6 +116,16 @@ impl CatalogError {
                     .to_owned(),
             ),
             CatalogError::NoTable { .. } => Some("leave it out: it has no rows of its own".to_owned()),
+            CatalogError::Labels { may_pass: true, .. } => Some(
+                "end what has locked the table (SHOW PROCESSLIST), or start again when it is over; where values are written as index and as \
+                 bits, their labels need not be known"
+                    .to_owned(),
+            ),
+            CatalogError::Labels { .. } => Some(
+                "mend the table at the server (CHECK TABLE tells what is wrong), or leave it out; where values are written as index and as \
+                 bits, their labels need not be known"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -124,7 +159,7 @@ pub async fn find_tables(connection: &mut Conn, selection: &Selection<'_>) -> Re
     let names = select_names(connection, selection, &mut found.errors).await?;
     for (database, names) in by_database(names) {
         for names in names.chunks(TABLES_PER_QUERY) {
-            read_definitions(connection, &database, names, &mut found).await?;
+            read_definitions(connection, &database, names, selection, &mut found).await?;
         }
     }
     found.tables.sort_by(|a, b| a.table.name().cmp(b.table.name()));
@@ -283,6 +318,7 @@ async fn read_definitions(
     connection: &mut Conn,
     database: &str,
     names: &[TableName],
+    selection: &Selection<'_>,
     found: &mut Found,
 ) -> Result<(), mysql_async::Error> {
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
@@ -311,19 +347,14 @@ async fn read_definitions(
             row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
         };
         let has_generated = columns.iter().any(is_generated);
-        let mut labels = Labels::of(table);
-        if !labels.left.is_empty() {
-            // It waits for who has locked the table.
-            connection.query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}")).await?;
+        let (table, label_doubt) = ask_labels(connection, table).await?;
+        if let Some(LabelDoubt::Unasked { reason, may_pass }) = &label_doubt
+            && selection.needs_labels.is_some_and(|needs_labels| needs_labels(&table))
+        {
+            let (table, reason, may_pass) = (table.name().clone(), reason.clone(), *may_pass);
+            found.errors.push(CatalogError::Labels { table, reason, may_pass });
+            continue;
         }
-        while let Some(statement) = labels.next_statement() {
-            let told: Result<Vec<(usize, Option<String>)>, _> = connection.query(statement).await;
-            labels.take(match told {
-                Err(mysql_async::Error::Server(error)) if cannot_tell_labels(error.code) => Vec::new(),
-                told => told?,
-            });
-        }
-        let (table, has_doubtful_label) = labels.end();
         found.tables.push(CatalogTable {
             table,
             engine,
@@ -332,10 +363,32 @@ async fn read_definitions(
             is_versioned,
             has_hash_key,
             has_generated,
-            has_doubtful_label,
+            label_doubt,
         });
     }
     Ok(())
+}
+
+/// Asks for labels that the catalogue does not show. Whatever keeps the server from answering is a matter of this table.
+async fn ask_labels(
+    connection: &mut Conn,
+    table: Table,
+) -> Result<(Table, Option<LabelDoubt>), mysql_async::Error> {
+    let mut labels = Labels::of(table);
+    if labels.left.is_empty() {
+        return Ok(labels.end());
+    }
+    // Nobody waits for who has locked one of many tables.
+    connection.query_drop("SET SESSION lock_wait_timeout = 1").await?;
+    while let Some(statement) = labels.next_statement() {
+        match connection.query::<(usize, Option<String>), _>(statement).await {
+            Ok(told) => labels.take(told),
+            Err(mysql_async::Error::Server(error)) => labels.refused(error.code, &error.message),
+            Err(error) => return Err(error),
+        }
+    }
+    connection.query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}")).await?;
+    Ok(labels.end())
 }
 
 /// One table's definition, read over a connection of the data plane, in whatever transaction it is. A table that does not
@@ -390,7 +443,14 @@ pub(super) fn read_definition(
     let mut labels = Labels::of(table);
     while let Some(statement) = labels.next_statement() {
         let told = match connection.query(&statement) {
-            Err(WireError::Server { code, .. }) if cannot_tell_labels(code) => Vec::new(),
+            // Whoever reads rows meets the rest again.
+            Err(WireError::Server { code, message, .. })
+                if matches!(LabelDoubt::of(code, &message), LabelDoubt::Untold | LabelDoubt::Unread)
+                    || code == code::BAD_FIELD =>
+            {
+                labels.refused(code, &message);
+                continue;
+            }
             told => told?,
         };
         let text = |value: &Option<Vec<u8>>| value.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -400,6 +460,9 @@ pub(super) fn read_definition(
     Ok(Ok(labels.end().0))
 }
 
+/// Labels that are asked for in one statement. A server counts no further than to 1,000, unless it is told to.
+const LABELS_PER_QUERY: usize = 900;
+
 /// Labels of ENUM and SET, of which the catalogue shows `?` for each character beyond U+FFFF, and for a `?`.
 ///
 /// Values have the labels themselves, but there may be none. So the server is made to make some: the first part of a recursive query
@@ -407,40 +470,50 @@ pub(super) fn read_definition(
 /// queries (MySQL before 8.0) do not tell.
 struct Labels {
     table: Table,
-    /// Columns that are still to be asked for, the last one first.
-    left: Vec<usize>,
-    is_doubtful: bool,
+    /// Labels that are still to be asked for, by their column and their numbers, the first ones last.
+    left: Vec<(usize, Range<usize>)>,
+    told: BTreeSet<(usize, usize)>,
+    doubt: Option<LabelDoubt>,
 }
 
 impl Labels {
     fn of(table: Table) -> Labels {
-        let doubtful = |index: &usize| last_doubtful(&table.columns()[*index].sql_type).is_some();
-        let left = (0..table.columns().len()).rev().filter(doubtful).collect();
-        Labels { table, left, is_doubtful: false }
+        let mut left: Vec<(usize, Range<usize>)> = Vec::new();
+        for (column, number) in doubtful_labels(&table) {
+            match left.last_mut() {
+                Some((of, numbers)) if *of == column && number < numbers.start + LABELS_PER_QUERY => {
+                    numbers.end = number + 1;
+                }
+                _ => left.push((column, number..number + 1)),
+            }
+        }
+        left.reverse();
+        Labels { table, left, told: BTreeSet::new(), doubt: None }
     }
 
-    /// Gives the numbers of the next column's labels, up to the last that is in doubt, and the labels as hexadecimal digits.
+    /// Gives the numbers of the next labels, and the labels as hexadecimal digits.
     fn next_statement(&self) -> Option<String> {
-        let column = &self.table.columns()[*self.left.last()?];
+        let (column, numbers) = self.left.last()?;
+        let column = &self.table.columns()[*column];
         let number = if matches!(column.sql_type, SqlType::Set { .. }) { "1 << n" } else { "n + 1" };
         Some(format!(
-            "WITH RECURSIVE labels (label, n) AS (SELECT {}, 0 FROM {} WHERE FALSE UNION ALL SELECT NULL, 0 \
+            "WITH RECURSIVE labels (label, n) AS (SELECT {}, 0 FROM {} WHERE FALSE UNION ALL SELECT NULL, {start} \
              UNION ALL SELECT {number}, n + 1 FROM labels WHERE n < {}) \
-             SELECT n - 1, HEX(CONVERT(label USING utf8mb4)) FROM labels WHERE n > 0",
+             SELECT n - 1, HEX(CONVERT(label USING utf8mb4)) FROM labels WHERE n > {start}",
             quote_identifier(&column.name),
             quote_table(self.table.name()),
-            last_doubtful(&column.sql_type).map_or(0, |last| last + 1),
+            numbers.end,
+            start = numbers.start,
         ))
     }
 
-    /// What the statement has given; nothing where the server does not tell.
+    /// What the statement has given.
     fn take(&mut self, told: Vec<(usize, Option<String>)>) {
-        let Some(index) = self.left.pop() else { return };
-        let (SqlType::Enum { labels } | SqlType::Set { labels }) = &self.table.columns()[index].sql_type else {
+        let Some((column, _)) = self.left.pop() else { return };
+        let (SqlType::Enum { labels } | SqlType::Set { labels }) = &self.table.columns()[column].sql_type else {
             return;
         };
         let mut labels = labels.to_vec();
-        let mut is_told = vec![false; labels.len()];
         for (number, hex) in told {
             let label = hex.and_then(|hex| String::from_utf8(bytes_of_hex(&hex)?).ok());
             // An ALTER TABLE may stand between the two questions.
@@ -448,12 +521,11 @@ impl Labels {
                 && as_the_catalogue_shows(&label) == *shown
             {
                 *shown = label;
-                is_told[number] = true;
+                self.told.insert((column, number));
             }
         }
-        self.is_doubtful |= labels.iter().zip(is_told).any(|(label, is_told)| !is_told && label.contains('?'));
         let mut parts = TableParts::from(self.table.clone());
-        parts.columns[index].sql_type = parts.columns[index].sql_type.with_labels(labels.into());
+        parts.columns[column].sql_type = parts.columns[column].sql_type.with_labels(labels.into());
         let groundwork = self.table.groundwork().cloned();
         self.table = match groundwork {
             Some(groundwork) => Table::from(parts).with_groundwork(groundwork),
@@ -461,29 +533,49 @@ impl Labels {
         };
     }
 
-    /// The table, and whether labels are in doubt.
-    fn end(self) -> (Table, bool) {
-        (self.table, self.is_doubtful)
+    /// The server has answered with an error: nothing more is asked of the table.
+    fn refused(&mut self, code: u16, message: &str) {
+        self.left.clear();
+        self.doubt = Some(LabelDoubt::of(code, message));
+    }
+
+    /// The table, and why labels are in doubt if they are.
+    fn end(self) -> (Table, Option<LabelDoubt>) {
+        let is_whole = doubtful_labels(&self.table).all(|label| self.told.contains(&label));
+        let altered = || LabelDoubt::Unasked { reason: "the table was altered meanwhile".to_owned(), may_pass: true };
+        let doubt = self.doubt.unwrap_or_else(altered);
+        (self.table, (!is_whole).then_some(doubt))
     }
 }
 
-/// The number of the last label that has a `?`.
-fn last_doubtful(sql_type: &SqlType) -> Option<usize> {
-    match sql_type {
-        SqlType::Enum { labels } | SqlType::Set { labels } => labels.iter().rposition(|label| label.contains('?')),
-        _ => None,
-    }
+/// Those that have a `?`, by their column and their number.
+fn doubtful_labels(table: &Table) -> impl Iterator<Item = (usize, usize)> {
+    table.columns().iter().enumerate().flat_map(|(column, of)| {
+        let labels = of.sql_type.labels().into_iter().flat_map(|labels| labels.iter()).enumerate();
+        labels.filter(|(_, label)| label.contains('?')).map(move |(number, _)| (column, number))
+    })
 }
 
 fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
 }
 
-/// No such query, more labels than it may count, no right to the table, or no such table or column by now.
-fn cannot_tell_labels(code: u16) -> bool {
-    const PARSE_ERROR: u16 = 1064;
-    const TOO_MANY_ITERATIONS: u16 = 3636;
-    [PARSE_ERROR, TOO_MANY_ITERATIONS, code::NO_SUCH_TABLE, code::BAD_FIELD].contains(&code) || REFUSED.contains(&code)
+impl LabelDoubt {
+    /// What follows from the server's answer.
+    fn of(code: u16, message: &str) -> LabelDoubt {
+        const PARSE_ERROR: u16 = 1064;
+        const LOCK_WAIT_TIMEOUT: u16 = 1205;
+        match code {
+            PARSE_ERROR => LabelDoubt::Untold,
+            code::NO_SUCH_TABLE => LabelDoubt::Unread,
+            refused if REFUSED.contains(&refused) => LabelDoubt::Unread,
+            // The column has another name by now.
+            other => LabelDoubt::Unasked {
+                reason: format!("{message} (error {other})"),
+                may_pass: matches!(other, LOCK_WAIT_TIMEOUT | code::BAD_FIELD),
+            },
+        }
+    }
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.

@@ -74,6 +74,9 @@ pub(crate) fn of_catalog(error: &CatalogError) -> Option<String> {
             Some("leave the table out of `tables`, or convert the column at the server".to_owned())
         }
         CatalogError::NoTable { kind, .. } if kind != "view" => Some("take it out of `tables`".to_owned()),
+        CatalogError::Labels { .. } => {
+            Some(format!("{} (under `format`: `enum: index` and `set: bits`)", error.hint().unwrap_or_default()))
+        }
         error => error.hint(),
     }
 }

@@ -230,7 +230,7 @@ mod tests {
             is_versioned: false,
             has_hash_key: false,
             has_generated: false,
-            has_doubtful_label: false,
+            label_doubt: None,
         }
     }
 

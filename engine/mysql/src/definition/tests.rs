@@ -135,7 +135,7 @@ fn catalogue(options: &ConnectOptions, is_ours: &(dyn Fn(&str) -> bool + Sync)) 
     runtime.block_on(async {
         let mut control = connection::connect(options).await.unwrap();
         let matches = |database: &str, _: &str| is_ours(database);
-        let tables = read_tables(&mut control, &Selection { named: &[], matches: Some(&matches) }).await.unwrap();
+        let tables = read_tables(&mut control, &Selection { matches: Some(&matches), ..Selection::named(&[]) }).await.unwrap();
         tables.iter().map(|found| (found.table.name().clone(), Definition::of(&found.table))).collect()
     })
 }

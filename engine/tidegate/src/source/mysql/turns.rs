@@ -24,16 +24,17 @@ use std::sync::atomic::Ordering;
 
 use tracing::{info, warn};
 
-use super::look::show_create;
+use super::look::{needs_labels, show_create};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, is_followed};
+use crate::config::Task;
 use crate::error::Error;
 use crate::hints;
 use crate::journal::{By, What};
 use crate::remembered::{LoadState, RememberedTable};
 use crate::source::{Context, SourceError};
 use mysql_async::prelude::Queryable;
-use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
+use tidegate_model::{Coordinate, GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Presence, Selection};
 use tidegate_mysql::check;
 use tidegate_mysql::chunks::ChunkKey;
@@ -122,7 +123,7 @@ impl MysqlSource {
             () => Missing::IsRefused,
         };
         let Looked { found, is_hidden, is_sequence, definition, executed } =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(name, position, missing))?))?;
+            patiently(context, || Ok(self.runtime.block_on(self.read_definition(context.task, name, position, missing))?))?;
         if is_hidden {
             warn!(
                 table = %name,
@@ -278,6 +279,7 @@ impl MysqlSource {
     /// Looks at one table.
     async fn read_definition(
         &self,
+        task: &Task,
         name: &TableName,
         position: &Position,
         missing: Missing,
@@ -287,7 +289,8 @@ impl MysqlSource {
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
         let executed = self.executed_here(&mut connection, Some(position)).await?;
         let named = [name.clone()];
-        let selection = Selection { named: &named, matches: None };
+        let needs_labels = |table: &Table| needs_labels(task, table);
+        let selection = Selection { needs_labels: Some(&needs_labels), ..Selection::named(&named) };
         let (mut is_sequence, mut is_hidden) = (false, false);
         let mut looks = 0;
         let tables = loop {
