@@ -14,7 +14,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{LOCK_WAIT_TIMEOUT_S, driver_text, quote_identifier, quote_table, quote_text, session_of};
+use super::connection::{LOCK_WAIT_TIMEOUT_S, ServerFacts, driver_text, quote_identifier, quote_table, quote_text, session_of};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -251,6 +251,26 @@ pub fn is_in_memory(connect: &wire::ConnectOptions, name: &TableName) -> Result<
         .query(&format!("SELECT TABLE_NAME FROM information_schema.TABLES WHERE {of_this} AND ENGINE = 'MEMORY'"))?;
     let is_it = |row: &Vec<Option<Vec<u8>>>| row.first().and_then(Option::as_deref) == Some(name.table.as_bytes());
     Ok(results.iter().flat_map(|result| &result.rows).any(is_it))
+}
+
+/// The table's own words as they are now, asked over a connection of its own; none if it is gone. One that is locked is not waited for.
+pub fn show_create_now(
+    connect: &wire::ConnectOptions,
+    facts: &ServerFacts,
+    name: &TableName,
+) -> Result<Option<String>, WireError> {
+    let mut connection = session_of(connect)?;
+    connection.query(facts.session_settings())?;
+    let sql = format!("SET SESSION lock_wait_timeout = 1; SHOW CREATE TABLE {}", quote_table(name));
+    match connection.query(&sql) {
+        Ok(results) => {
+            let row = results.last().and_then(|result| result.rows.first());
+            let text = row.and_then(|row| row.get(1)?.as_deref());
+            Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
+        }
+        Err(WireError::Server { code: code::NO_SUCH_TABLE | code::BAD_DATABASE, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.

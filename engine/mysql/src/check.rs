@@ -14,7 +14,7 @@ use std::fmt;
 use super::catalog::{CatalogTable, LabelDoubt};
 use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, ServerVersion, quote_identifier, quote_table};
 use super::snapshot::{is_cut_as_ordered, starts_at_present};
-pub use gaps::{BinlogGaps, Cascade, KeyName, cascades_of, check_cascades, check_gaps, check_versioned};
+pub use gaps::{BinlogGaps, Cascade, cascades_of, check_cascades, check_gaps, check_versioned, logs_cascades};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
 use tidegate_model::TableName;
 

@@ -37,7 +37,6 @@ use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 pub(crate) use self::cursor::Cursor;
-pub(crate) use self::index::{ActingKey, acting_keys};
 pub use self::session::{Server, Session};
 pub(crate) use self::tokens::Token;
 

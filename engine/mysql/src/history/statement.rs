@@ -208,7 +208,7 @@ impl History {
             }
         }
         self.end_sequences(&effects, &renamed_sequences, here);
-        self.follow_cascades(&words, &effects, here);
+        self.look_for_cascades(&words, &effects, here);
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;

@@ -108,9 +108,9 @@ impl MysqlSource {
                 // One that has come since, or that has gone since the first look.
                 move |table| Ok(in_memory.contains(table) || catalog::is_in_memory(&connect, table)?)
             })
-            .telling_cascades({
+            .looking_for_cascades({
                 let cascades = self.cascades.clone();
-                move |cascade, here| cascades.tell(cascade, &here.at.to_string())
+                move |table, here| cascades.look(table, &here.at.to_string())
             })
         };
         let replayed = |table: &TableName| {

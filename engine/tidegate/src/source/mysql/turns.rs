@@ -226,9 +226,7 @@ impl MysqlSource {
 
     /// Of a table that the task takes up, nothing was said before.
     pub(super) fn tell_cascades(&self, name: &TableName, definition: &str) {
-        for cascade in check::cascades_of(name, definition) {
-            self.cascades.tell(cascade, "the catalogue");
-        }
+        self.cascades.tell(name, definition, "the catalogue");
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
