@@ -14,7 +14,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{LOCK_WAIT_TIMEOUT_S, ServerFacts, driver_text, quote_identifier, quote_table, quote_text, session_of};
+use super::connection::{
+    LOCK_WAIT_TIMEOUT_S, ServerFacts, driver_text, quote_identifier, quote_table, quote_text, session_of,
+};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -345,8 +347,9 @@ async fn read_definitions(
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
     let charsets: Vec<CharsetRow> = connection.query(charsets_statement(database, &of_these)).await?;
-    let sql =
-        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
+    let sql = format!(
+        "SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}"
+    );
     let tables: Vec<(String, Option<String>, Option<u64>, Option<u64>, String)> = connection.query(sql).await?;
 
     let is_selected = |(table, ..): &(String, _, _, _, _)| names.iter().any(|name| *name.table == **table);
@@ -390,10 +393,7 @@ async fn read_definitions(
 }
 
 /// Asks for labels that the catalogue does not show. Whatever keeps the server from answering is a matter of this table.
-async fn ask_labels(
-    connection: &mut Conn,
-    table: Table,
-) -> Result<(Table, Option<LabelDoubt>), mysql_async::Error> {
+async fn ask_labels(connection: &mut Conn, table: Table) -> Result<(Table, Option<LabelDoubt>), mysql_async::Error> {
     let mut labels = Labels::of(table);
     if labels.left.is_empty() {
         return Ok(labels.end());
@@ -452,8 +452,9 @@ pub(super) fn read_definition(
         (text(table), text(key), column, number(prefix), text(nullable), non_unique, text(index_type))
     });
     let charsets = rows(2).map(|row| {
-        let [table, collation, database, database_collation] = row.try_into().expect("four columns were asked for");
-        (table.unwrap_or_default(), collation, database, database_collation)
+        let [table, collation, database, database_collation, engine] =
+            row.try_into().expect("five columns were asked for");
+        (table.unwrap_or_default(), collation, database, database_collation, engine)
     });
     let (columns, keys, charsets): (Vec<_>, Vec<_>, Vec<_>) = (columns.collect(), keys.collect(), charsets.collect());
     let table = match define(name.clone(), version, &columns, &keys, &charsets) {
@@ -602,8 +603,8 @@ impl LabelDoubt {
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
 /// Table, index, column, length of a prefix, whether it may be NULL, whether values may come twice, how the index is made.
 type KeyRow = (String, String, Option<String>, Option<u64>, String, u64, String);
-/// Table, its collation, the character set and the collation of its database.
-type CharsetRow = (String, Option<String>, Option<String>, Option<String>);
+/// Table, its collation, the character set and the collation of its database, and its engine.
+type CharsetRow = (String, Option<String>, Option<String>, Option<String>, Option<String>);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
@@ -633,7 +634,7 @@ fn keys_statement(of_these: &str) -> String {
 fn charsets_statement(database: &str, of_these: &str) -> String {
     format!(
         "SELECT TABLE_NAME, {}, (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}), \
-         (SELECT {} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}) \
+         (SELECT {} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}), ENGINE \
          FROM information_schema.TABLES WHERE {of_these}",
         own_collation("TABLE_COLLATION"),
         own_collation("DEFAULT_COLLATION_NAME"),
@@ -666,10 +667,11 @@ fn define(
     let charsets = charsets.iter().find(|(of, ..)| **of == *name.table);
     let groundwork = Groundwork {
         charset: charsets.and_then(|(_, collation, ..)| Some(collation.as_deref()?.split('_').next()?.to_owned())),
-        database_charset: charsets.and_then(|(_, _, database, _)| database.clone()),
+        database_charset: charsets.and_then(|(_, _, database, ..)| database.clone()),
         collation: charsets.and_then(|(_, collation, ..)| collation.as_deref().map(Arc::from)),
-        database_collation: charsets.and_then(|(.., collation)| collation.as_deref().map(Arc::from)),
+        database_collation: charsets.and_then(|(_, _, _, collation, _)| collation.as_deref().map(Arc::from)),
         indexes: Some(indexes(&keys)),
+        engine: charsets.and_then(|(.., engine)| engine.as_deref().map(Arc::from)),
     };
     let table = Table::from(TableParts { name, version, columns, unique_keys });
     Ok(table.with_groundwork(groundwork))

@@ -289,8 +289,9 @@ impl History {
         History { gone, entered_gone, ..self }
     }
 
-    /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
-    /// like any other, and not the server's word for a table that it has found empty after its start. Whether it could be asked, it says itself.
+    /// Of all but tables of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement like any other, and not the server's word for a table
+    /// that it has found empty after its start. Where neither catalogue nor statements have told the engine, `may_empty_itself` says whether it is that,
+    /// and whether it could be asked.
     pub fn with_tables_that_empty_themselves(
         self,
         may_empty_itself: impl Fn(&TableName) -> Result<bool, WireError> + Send + 'static,

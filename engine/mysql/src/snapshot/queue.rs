@@ -69,7 +69,10 @@ fn may_share(table: &LoadTable) -> bool {
     // In its names and texts, no line ends like this.
     let is_innodb = |definition: &String| definition.contains("\n) ENGINE=InnoDB");
     let is_small = table.estimated_bytes <= BYTES_PER_VIEW;
-    is_small && !table.table.key().is_empty() && table.part.is_none() && table.definition.as_ref().is_some_and(is_innodb)
+    is_small
+        && !table.table.key().is_empty()
+        && table.part.is_none()
+        && table.definition.as_ref().is_some_and(is_innodb)
 }
 
 fn is_key_ordered(version: &ServerVersion, table: &Table, key: &ChunkKey) -> bool {

@@ -327,7 +327,7 @@ impl Judged {
             let expected = Definition::of(&expected);
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {
-                    found = found.or(wrong_collation(definition, &expected));
+                    found = found.or(wrong_collation(definition, &expected)).or(wrong_engine(definition, &expected));
                     *untold += definition
                         .columns
                         .iter()

@@ -122,8 +122,9 @@ impl MysqlSource {
             () if is_new && !is_known && !is_named => Missing::MayBeHidden,
             () => Missing::IsRefused,
         };
-        let Looked { found, is_hidden, is_sequence, definition, executed } =
-            patiently(context, || Ok(self.runtime.block_on(self.read_definition(context.task, name, position, missing))?))?;
+        let Looked { found, is_hidden, is_sequence, definition, executed } = patiently(context, || {
+            Ok(self.runtime.block_on(self.read_definition(context.task, name, position, missing))?)
+        })?;
         if is_hidden {
             warn!(
                 table = %name,
